@@ -1,0 +1,62 @@
+# GNU make and Python 3.11 or newer are all that must be there; everything else goes into .venv in this folder.
+# Another Python: make test PYTHON=python3.13. Further arguments: make test ARGS="tests/unit -x".
+
+SHELL := /bin/sh
+PYTHON ?= python3
+ARGS ?=
+
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+PY := $(BIN)/python
+
+# At most four workers: each starts servers of its own, and the slowest tests wait for those.
+PARALLEL := -n auto --maxprocesses 4 --dist loadgroup
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check wheel-check format lock clean python run-venv dev-venv
+
+help: ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' Makefile | awk -F '|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+demo: run-venv ## the whole scenario on embedded stores: sample media, plan, apply, plan again
+	@$(PY) -m reconcile demo $(ARGS)
+
+test: dev-venv ## all tests, on several cores
+	@$(PY) -m pytest $(PARALLEL) $(ARGS)
+
+check: dev-venv ## format, lint, types, import layers, links, wheel; stops at the first that fails
+	@step() { echo "check: $$1"; shift; "$$@" || { echo "make check: stopped at: $$*" >&2; exit 1; }; }; \
+	step "format" $(PY) -m ruff format --check . && \
+	step "lint" $(PY) -m ruff check . && \
+	step "types" $(PY) -m mypy reconcile tools && \
+	step "import layers" $(BIN)/lint-imports && \
+	step "links" $(PY) -m tools.check_links && \
+	step "wheel" $(PY) -m tools.check_wheel
+
+wheel-check: dev-venv ## builds the wheel and runs it with the runtime dependencies alone
+	@$(PY) -m tools.check_wheel
+
+format: dev-venv ## formats the code and mends what the linter can
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+lock: python ## writes requirements/*.txt anew from pyproject.toml (needs uv; ARGS=--upgrade for newer versions)
+	@$(PYTHON) -m tools.lock $(ARGS)
+
+clean: ## removes .venv, caches, builds and the demo's folder
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist demo
+	@find reconcile tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+run-venv: python
+	@$(PYTHON) -m tools.make_venv run
+
+dev-venv: python
+	@$(PYTHON) -m tools.make_venv dev
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	echo "make: Python 3.11 or newer is needed, and $(PYTHON) is: $$($(PYTHON) --version 2>&1 | head -n 1)." >&2; \
+	echo "      Install one, or name it: make $(or $(MAKECMDGOALS),test) PYTHON=/path/to/python3" >&2; exit 1; }

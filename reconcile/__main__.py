@@ -1,0 +1,103 @@
+"""The process: runs a command, and turns every error into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Sequence
+
+from reconcile.core.errors import Interrupted, ReconcileError, UsageError
+
+
+class _Bug(ReconcileError):
+    code = "bug"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command line (``sys.argv`` by default) and returns its exit code. Never raises."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    from reconcile.cli.signals import terminable
+
+    with terminable():
+        try:
+            _keep_names_writable()
+            code = _run(given)
+            _flush()
+            return code
+        except ReconcileError as error:
+            return _fail(error, given)
+        except KeyboardInterrupt as error:
+            return _fail(_interrupted(error), given)
+        except Exception as error:  # noqa: BLE001 whatever it is, the user gets a sentence
+            return _fail(_bug(error), given)
+
+
+def _run(given: list[str]) -> int:
+    import typer
+    from typer.main import get_command
+
+    from reconcile.cli import app
+
+    # Some versions of typer bring a copy of click along and name only the subclass; its base is click's UsageError.
+    usage: type[Exception] = typer.BadParameter.__mro__[1]
+    try:
+        return int(get_command(app).main(given, prog_name="reconcile", standalone_mode=False) or 0)
+    except usage as error:
+        raise _usage(error) from error
+    except typer.Abort as error:
+        raise _interrupted(error) from error
+
+
+def _usage(error: BaseException) -> UsageError:
+    context = getattr(error, "ctx", None)
+    described = getattr(error, "format_message", error.__str__)()
+    sentence = " ".join(str(described).replace("Value error, ", "").split()).rstrip(".")
+    path = context.command_path if context is not None else "reconcile"
+    return UsageError(sentence[:1].lower() + sentence[1:], hint=f"`{path} --help` says what it takes")
+
+
+def _interrupted(cause: BaseException) -> Interrupted:
+    error = Interrupted("interrupted", hint="run it again: it goes on from there")
+    error.__cause__ = cause
+    return error
+
+
+def _bug(cause: Exception) -> _Bug:
+    hint = "run it again with --verbose and report what it says"
+    error = _Bug(f"this is a bug in reconcile: {type(cause).__name__}: {cause}", hint=hint)
+    error.__cause__ = cause
+    return error
+
+
+def _fail(error: ReconcileError, given: Sequence[str]) -> int:
+    """Tells the error on stderr, and on stdout too where JSON was asked for: there it is the one document."""
+    from reconcile.views.errors import show_error
+    from reconcile.views.streams import OutputFailed
+
+    asked = given[: given.index("--")] if "--" in given else given
+    as_json = "--log-format=json" in asked or ("--log-format", "json") in itertools.pairwise(asked)
+    try:
+        show_error(error, document="--json" in asked, log=as_json, verbose="--verbose" in asked)
+        _flush()
+    except OutputFailed:  # nobody can be told: the exit code is all that is left
+        return int(error.exit_code)
+    return int(error.exit_code)
+
+
+def _keep_names_writable() -> None:
+    """A name that a console's encoding lacks is escaped instead of stopping the run."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _flush() -> None:
+    from reconcile.views.streams import flush
+
+    flush(sys.stdout)
+    flush(sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Adapters touch one outside world each; they know ports and core, never each other."""

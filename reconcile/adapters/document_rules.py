@@ -1,0 +1,130 @@
+"""What Firestore allows for a document: ids, field names, values, nesting and size. Pure rules that touch no store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from reconcile.core.errors import Rejected
+
+MAX_NAME_BYTES = 1_500
+MAX_DOCUMENT_BYTES = 1_048_576
+MAX_TEXT_BYTES = 1_048_487
+MAX_DEPTH = 20
+
+_RESERVED = re.compile(r"__.*__", re.DOTALL)
+_NAME_OVERHEAD = 16
+_DOCUMENT_OVERHEAD = 32
+
+
+def id_problem(document: str) -> str | None:
+    """Why this can be no document's id, as the end of a sentence; None where it can."""
+    if not document:
+        return "it is empty"
+    if "/" in document:
+        return "it holds a slash"
+    if document in {".", ".."} or _RESERVED.fullmatch(document):
+        return "the name is reserved"
+    return _text_problem(document)
+
+
+def may_start_id(prefix: str) -> bool:
+    """Whether some id could start with this."""
+    return id_problem(prefix) is None or id_problem(f"{prefix}x") is None
+
+
+def check_id(document: str) -> None:
+    """Raises Rejected where this can be no document's id."""
+    problem = id_problem(document)
+    if problem is not None:
+        raise Rejected(f"{document[:80]!r} cannot be the id of a document: {problem}.", hint="Rename the character.")
+
+
+def prefix_end(prefix: str) -> str | None:
+    """The least text above everything that starts with ``prefix``, in code point order; None where there is none."""
+    for cut in range(len(prefix), 0, -1):
+        successor = ord(prefix[cut - 1]) + 1
+        if successor == 0xD800:  # the surrogates are no characters
+            successor = 0xE000
+        if successor <= 0x10FFFF:
+            return prefix[: cut - 1] + chr(successor)
+    return None
+
+
+def check_document(path: str, fields: Mapping[str, Any]) -> None:
+    """Raises Rejected where a document of plain values at ``collection/id`` breaks a limit; it names the field."""
+    try:
+        values = _size_of_map(fields, "", depth=0)
+    except _Unfit as unfit:
+        raise Rejected(
+            f"The document {path} cannot be written: {unfit}.", hint="Mend the value and try again."
+        ) from unfit
+    names = sum(len(part.encode()) + 1 for part in path.split("/"))
+    size = _NAME_OVERHEAD + names + _DOCUMENT_OVERHEAD + values
+    if size > MAX_DOCUMENT_BYTES:
+        raise Rejected(
+            f"The document {path} would have {size:,} bytes, and {MAX_DOCUMENT_BYTES:,} is the most.",
+            hint="Move some of its fields to another document.",
+        )
+
+
+class _Unfit(ValueError):
+    """A value that no document can hold."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"in {field[:80]!r}, {why}")
+
+
+def _text_problem(text: str) -> str | None:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        return "it is no valid Unicode"
+    return f"it is longer than {MAX_NAME_BYTES:,} bytes" if size > MAX_NAME_BYTES else None
+
+
+def _size_of_map(fields: Mapping[str, Any], above: str, depth: int) -> int:
+    if depth > MAX_DEPTH:
+        raise _Unfit(above, f"values nest deeper than {MAX_DEPTH} levels")
+    return sum(_size_of_field(name, value, above, depth) for name, value in fields.items())
+
+
+def _size_of_field(name: object, value: Any, above: str, depth: int) -> int:
+    if not isinstance(name, str) or not name:
+        raise _Unfit(above, "a field name is empty or no text")
+    field = f"{above}.{name}" if above else name
+    problem = "the field name is reserved" if _RESERVED.fullmatch(name) else _text_problem(field)
+    if problem is not None:
+        raise _Unfit(field, problem)
+    return len(name.encode()) + 1 + _size_of(value, field, depth + 1, in_array=False)
+
+
+def _size_of(value: Any, field: str, depth: int, *, in_array: bool) -> int:
+    match value:
+        case None | bool():
+            return 1
+        case int() if not -(2**63) <= value < 2**63:
+            raise _Unfit(field, "the number needs more than 64 bits")
+        case int() | float():
+            return 8
+        case str():
+            return _size_of_text(value, field)
+        case Mapping():
+            return _size_of_map(value, field, depth)
+        case list() if in_array:
+            raise _Unfit(field, "an array cannot hold an array")
+        case list():
+            return sum(_size_of(each, field, depth + 1, in_array=True) for each in value)
+        case _:
+            raise _Unfit(field, f"a {type(value).__name__} is no plain value")
+
+
+def _size_of_text(text: str, field: str) -> int:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise _Unfit(field, "the text is no valid Unicode") from error
+    if size > MAX_TEXT_BYTES:
+        raise _Unfit(field, f"the text is longer than {MAX_TEXT_BYTES:,} bytes")
+    return size + 1

@@ -1,0 +1,190 @@
+"""The wire to one Firestore collection: single calls, each tried once, in Google's own messages.
+
+The only importer of ``google.cloud.firestore``; itself imported only when a store is opened. The calls go through the
+client's transport and not through its retries: those repeat a commit whose reply was lost, break on a stream that is
+cut, and outlast the time-out they are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import grpc
+from google.api_core.gapic_v1 import routing_header
+from google.auth.exceptions import GoogleAuthError
+from google.cloud import firestore
+from google.cloud.firestore_v1.field_path import FieldPath
+from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
+from google.cloud.firestore_v1.types import firestore as rpc
+
+from reconcile.adapters.firestore_values import timestamp, token
+
+_OPTIONS = [
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+]
+_NEVER_SENT = ("failed to connect to all addresses", "DNS resolution failed", "Getting metadata from plugin failed")
+"""How gRPC begins when it gave up before the request left this machine."""
+
+_CommitRequest = rpc.CommitRequest.pb()
+_RunQueryRequest = rpc.RunQueryRequest.pb()
+_RunQueryResponse = rpc.RunQueryResponse.pb
+_BatchGetRequest = rpc.BatchGetDocumentsRequest.pb()
+_BatchGetResponse = rpc.BatchGetDocumentsResponse.pb
+
+
+class CallFailed(Exception):
+    """One call was answered by a gRPC status other than OK; ``code`` is its name."""
+
+    def __init__(self, code: str, details: str) -> None:
+        super().__init__(f"{code}: {details}")
+        self.code = code
+        self.details = details
+
+    @property
+    def never_sent(self) -> bool:
+        """Whether the request cannot have reached the server."""
+        return self.details.startswith(_NEVER_SENT)
+
+    @property
+    def no_credentials(self) -> bool:
+        """Whether it failed for want of a token."""
+        return self.code == "UNAUTHENTICATED" or self.details.startswith("Getting metadata from plugin failed")
+
+
+class CredentialsMissing(Exception):
+    """Google's client found no credentials to start with."""
+
+
+class Span(NamedTuple):
+    """Ids from ``start`` (or ``after`` it) up to but without ``end``; None is no bound."""
+
+    start: str | None = None
+    end: str | None = None
+    after: bool = False
+
+
+class Found(NamedTuple):
+    """A document as answered: messages by field name, and its update time as a token."""
+
+    id: str
+    fields: Mapping[str, Any]
+    update_time: str
+
+
+def connect(project: str, database: str, endpoint: str) -> Any:
+    """The transport to Google, or in clear and without credentials to an endpoint ``host:port``.
+
+    Google's client chooses where the endpoint is empty: it finds the credentials and honours FIRESTORE_EMULATOR_HOST.
+    Raises CredentialsMissing.
+    """
+    if endpoint:
+        return FirestoreGrpcTransport(host=endpoint, channel=grpc.insecure_channel(endpoint, options=_OPTIONS))
+    try:
+        return firestore.Client(project=project, database=database)._firestore_api.transport
+    except GoogleAuthError as error:
+        raise CredentialsMissing(str(error)) from error
+
+
+class Wire:
+    """One collection, by a transport; safe for several threads."""
+
+    def __init__(self, transport: Any, project: str, database: str, collection: str) -> None:
+        self._transport = transport
+        self._database = f"projects/{project}/databases/{database}"
+        above, _, self._collection = collection.rpartition("/")
+        self._parent = "/".join(filter(None, [self._database, "documents", above]))
+        self._prefix = f"{self._parent}/{self._collection}/"
+        self._by_parent = self._routed("parent", self._parent)
+        self._by_database = self._routed("database", self._database)
+
+    def close(self) -> None:
+        """Closes the channel."""
+        self._transport.close()
+
+    def query(self, span: Span, limit: int, fields: Sequence[str] | None, timeout: float) -> Iterator[Found]:
+        """The documents of the span, in order, at most ``limit``.
+
+        ``fields`` None asks for names and update times alone. Raises CallFailed, perhaps after some documents.
+        """
+        asked = ["__name__"] if fields is None else [_path(name) for name in fields]
+        query: dict[str, Any] = {
+            "from_": [{"collection_id": self._collection}],
+            "select": {"fields": [{"field_path": path} for path in asked]},
+            "order_by": [{"field": {"field_path": "__name__"}, "direction": 1}],
+            "limit": {"value": limit},
+        }
+        if span.start is not None:
+            query["start_at"] = self._cursor(span.start, before=not span.after)
+        if span.end is not None:
+            query["end_at"] = self._cursor(span.end, before=True)
+        request = _RunQueryRequest(parent=self._parent, structured_query=query)
+        with _failures():
+            for answer in self._transport.run_query(request, timeout=timeout, metadata=self._by_parent):
+                message = _RunQueryResponse(answer)
+                if message.HasField("document"):
+                    yield self._found(message.document)
+
+    def get(
+        self, ids: Collection[str], fields: Iterable[str] | None, timeout: float
+    ) -> Iterator[tuple[str, Found | None]]:
+        """Each id once, in any order, with its document or None; ``fields`` None asks for all.
+
+        Raises CallFailed, perhaps after some answers.
+        """
+        request = _BatchGetRequest(database=self._database, documents=[self._prefix + name for name in ids])
+        if fields is not None:
+            request.mask.field_paths.extend(_path(name) for name in fields)
+        with _failures():
+            for answer in self._transport.batch_get_documents(request, timeout=timeout, metadata=self._by_database):
+                message = _BatchGetResponse(answer)
+                if message.HasField("found"):
+                    found = self._found(message.found)
+                    yield found.id, found
+                elif message.missing:
+                    yield message.missing.removeprefix(self._prefix), None
+
+    def write(self, document: str, fields: Mapping[str, Any], if_update_time: str | None) -> Any:
+        """The commit that sets these top-level fields of a document last written then, or creates it (None).
+
+        Raises ValueError where the time is no token of ours.
+        """
+        target = {"name": self._prefix + document, "fields": fields}
+        if if_update_time is None:
+            write = {"update": target, "current_document": {"exists": False}}
+        else:
+            mask = {"field_paths": [_path(name) for name in fields]}
+            when = {"update_time": timestamp(if_update_time)}
+            write = {"update": target, "update_mask": mask, "current_document": when}
+        return _CommitRequest(database=self._database, writes=[write])
+
+    def commit(self, request: Any, timeout: float) -> str:
+        """Sends such a commit once; the document's update time after it. Raises CallFailed."""
+        with _failures():
+            answer = self._transport.commit(request, timeout=timeout, metadata=self._by_database)
+        return token(rpc.CommitResponse.pb(answer).write_results[0].update_time)
+
+    def _cursor(self, document: str, *, before: bool) -> dict[str, Any]:
+        return {"values": [{"reference_value": self._prefix + document}], "before": before}
+
+    def _routed(self, name: str, value: str) -> tuple[tuple[str, str], ...]:
+        return ("google-cloud-resource-prefix", self._database), routing_header.to_grpc_metadata([(name, value)])  # type: ignore[no-untyped-call]
+
+    def _found(self, message: Any) -> Found:
+        return Found(message.name.removeprefix(self._prefix), message.fields, token(message.update_time))
+
+
+def _path(name: str) -> str:
+    """A top-level field's name as a field path, quoted where it must be."""
+    return FieldPath(name).to_api_repr()
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise CallFailed(error.code().name, error.details() or "") from error

@@ -1,0 +1,229 @@
+"""The bucket: an ObjectStore on Google Cloud Storage or an emulator of it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+import msgspec
+
+from reconcile.adapters.gcs_http import Clock, Door, Transient, foreign, translate
+from reconcile.adapters.gcs_upload import OBJECT_FIELDS, Body, NoSessions, Resource, Sessions, Upload, decode_resource
+from reconcile.core.errors import NotThere, Rejected, StoreUnavailable
+from reconcile.core.names import BucketRoot, key_problem
+from reconcile.core.rows import RemoteObject
+from reconcile.ports import Progress
+
+if TYPE_CHECKING:
+    import requests
+
+DEADLINE = 20.0
+CONCURRENCY = 8
+PAGE_SIZE = 1000
+PAGES_AHEAD = 4
+READ_CHUNK = 256 * 1024
+
+# nextPageToken is a field like any other: a mask without it makes every listing end, silently, with its first page.
+LIST_FIELDS = f"nextPageToken,items({OBJECT_FIELDS})"
+
+
+class _Page(msgspec.Struct, gc=False):
+    items: list[Resource] = []
+    nextPageToken: str | None = None  # noqa: N815 - the API's own spelling
+
+
+_PAGE = msgspec.json.Decoder(_Page, strict=False)
+
+_Batch = tuple[list[_Page], str | None]
+
+
+class GcsObjectStore:
+    """The objects of a bucket below a prefix. Safe for several threads; connects at the first request."""
+
+    def __init__(self, root: BucketRoot, door: Door, sessions: Sessions, concurrency: int, page_size: int) -> None:
+        self._root = root
+        self._base = f"{root.prefix}/" if root.prefix else ""
+        self._door = door
+        self._sessions = sessions
+        self._concurrency = concurrency
+        self._page_size = page_size
+
+    @classmethod
+    def open(
+        cls,
+        bucket: str,
+        prefix: str,
+        endpoint: str,
+        *,
+        deadline: float = DEADLINE,
+        concurrency: int = CONCURRENCY,
+        sessions: Sessions | None = None,
+        page_size: int = PAGE_SIZE,
+        clock: Clock = time,
+    ) -> GcsObjectStore:
+        """The bucket at Google (``endpoint`` empty; application default credentials), or at another server.
+
+        ``deadline`` (seconds) bounds connecting, each wait for an answer and the retries of a call. ``concurrency`` is
+        how many threads will use the store, and how many ranges of a listing are read at once. ``sessions`` remembers
+        large uploads over the end of the process. Raises ConfigError for an endpoint that is not to be used.
+        """
+        door = Door(bucket, endpoint, deadline=deadline, connections=2 * concurrency, clock=clock)
+        root = BucketRoot(bucket, prefix.strip("/"))
+        return cls(root, door, sessions or NoSessions(), concurrency, page_size)
+
+    def close(self) -> None:
+        """Closes the connections that are kept; the store may be used again."""
+        self._door.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def list(self, prefix: str = "", splits: Sequence[str] = ()) -> Iterator[RemoteObject]:
+        """See ``ObjectStore.list``; the ranges between ``splits`` are read at once, each a few pages ahead."""
+        cuts = sorted({split for split in splits if split.startswith(prefix) and split != prefix})
+        starts, ends = ["", *cuts], [*cuts, ""]
+        ranges = deque(zip(starts, ends, strict=True))
+        threads = min(self._concurrency, len(ranges))
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="list")
+        running: deque[tuple[tuple[str, str], Future[_Batch]]] = deque()
+        try:
+            while ranges or running:
+                while ranges and len(running) < threads:
+                    span = ranges.popleft()
+                    running.append((span, pool.submit(self._pages, prefix, span, None)))
+                span, future = running.popleft()
+                pages, token = future.result()
+                if token:
+                    running.appendleft((span, pool.submit(self._pages, prefix, span, token)))
+                for page in pages:
+                    yield from map(self._row, page.items)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def get(self, key: str) -> RemoteObject | None:
+        """See ``ObjectStore.get``; one request."""
+        path, query = self._door.object(self._name(key)), {"fields": OBJECT_FIELDS}
+        try:
+            answer = self._door.retrying(
+                lambda: self._door.once("GET", path, query, missing=NotThere, about=self._name(key))
+            )
+        except NotThere:
+            return None
+        return self._row(decode_resource(answer.content, self._door.where))
+
+    def put(
+        self,
+        key: str,
+        body: BinaryIO,
+        *,
+        size: int,
+        crc32c: str,
+        content_type: str,
+        if_generation_match: int,
+        progress: Progress | None = None,
+    ) -> RemoteObject:
+        """See ``ObjectStore.put``. ``body`` is read from its start, and again for each retry."""
+        name = self._name(key)
+        planned = Body(body, size, crc32c, name, progress)
+        upload = Upload(self._door, name, planned, content_type, if_generation_match, self._sessions)
+        return self._row(upload.run())
+
+    def read(self, key: str, *, generation: int | None = None, offset: int = 0) -> Iterator[bytes]:
+        """See ``ObjectStore.read``. A broken download goes on where it broke, in the same generation."""
+        name = self._name(key)
+        patience, at = self._door.patience(), offset
+        while True:
+            try:
+                answer = self._open(name, generation, at)
+                if answer is None:
+                    return
+                generation = generation or _generation_of(answer)
+                for chunk in self._chunks(answer):
+                    at += len(chunk)
+                    patience = self._door.patience()
+                    yield chunk
+                return
+            except Transient as failure:
+                if generation is None and at > offset:
+                    raise
+                patience.wait(failure)
+
+    def _name(self, key: str) -> str:
+        name = self._base + key
+        if (problem := key_problem(name)) is not None:
+            raise Rejected(f"{self._root} cannot hold {name!r}: {problem}.", hint="Rename the file.")
+        return name
+
+    def _row(self, resource: Resource) -> RemoteObject:
+        if not resource.name.startswith(self._base):
+            message = f"{self._door.where} answered with {resource.name!r}, which was not asked for."
+            raise StoreUnavailable(message, hint="Check the endpoint.")
+        return RemoteObject(
+            resource.name[len(self._base) :],
+            resource.size,
+            resource.generation,
+            resource.crc32c,
+            resource.contentType,
+            resource.updated,
+        )
+
+    def _pages(self, prefix: str, span: tuple[str, str], token: str | None) -> _Batch:
+        """The next few pages of a range, and the token of the one after them."""
+        pages: list[_Page] = []
+        while True:
+            pages.append(self._page(prefix, span, token))
+            token = pages[-1].nextPageToken
+            if not token or len(pages) == PAGES_AHEAD:
+                return pages, token
+
+    def _page(self, prefix: str, span: tuple[str, str], token: str | None) -> _Page:
+        asked: dict[str, str | int | None] = {
+            "fields": LIST_FIELDS,
+            "maxResults": self._page_size,
+            "prefix": (self._base + prefix) or None,
+            "startOffset": span[0] and self._base + span[0],
+            "endOffset": span[1] and self._base + span[1],
+            "pageToken": token,
+        }
+        query = {name: value for name, value in asked.items() if value}
+        answer = self._door.retrying(lambda: self._door.once("GET", self._door.objects(), query))
+        try:
+            return _PAGE.decode(answer.content)
+        except msgspec.MsgspecError as error:
+            message = f"{self._door.where} did not answer with a listing: {error}."
+            raise StoreUnavailable(message, hint="Check the endpoint.") from error
+
+    def _open(self, name: str, generation: int | None, at: int) -> requests.Response | None:
+        """The answer whose body is the bytes from ``at``; None where there are none."""
+        query: dict[str, str | int] = {"alt": "media"} | ({"generation": generation} if generation else {})
+        headers = {"Range": f"bytes={at}-"} if at else {}
+        accept = (206, 416) if at else (200,)
+        path = self._door.object(name, media=True)
+        answer = self._door.once(
+            "GET", path, query, headers=headers, accept=accept, missing=NotThere, about=name, stream=True
+        )
+        if answer.status_code == 416:
+            answer.close()
+            return None
+        return answer
+
+    def _chunks(self, answer: requests.Response) -> Iterator[bytes]:
+        """The body as it is stored (never unpacked), held against its announced length."""
+        try:
+            while chunk := answer.raw.read(READ_CHUNK, decode_content=False):
+                yield chunk
+        except foreign() as error:
+            raise translate(error, self._door.where) from error
+        finally:
+            answer.close()
+
+
+def _generation_of(answer: requests.Response) -> int | None:
+    text = answer.headers.get("x-goog-generation", "")
+    return int(text) if text.isdecimal() else None

@@ -1,0 +1,359 @@
+"""One request to the GCS JSON API and what came of it: the authorised session, the error mapping, the retries."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from enum import IntEnum
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
+
+import msgspec
+
+from reconcile.core.errors import (
+    AccessDenied,
+    ConfigError,
+    PreconditionFailed,
+    ReconcileError,
+    Rejected,
+    StoreError,
+    StoreMissing,
+    StoreUnavailable,
+)
+
+if TYPE_CHECKING:
+    import requests
+
+T = TypeVar("T")
+
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 8.0
+TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+TRANSIENT_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
+KEPT_REASONS = frozenset({"objectUnderActiveHold", "retentionPolicyNotMet"})
+GOOGLE = "https://storage.googleapis.com"
+
+
+class Clock(Protocol):
+    """Time as retries see it, in seconds."""
+
+    def monotonic(self) -> float:
+        """A reading that never goes back."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Waits."""
+        ...
+
+
+class Doubt(IntEnum):
+    """Whether a write that failed may have been applied all the same."""
+
+    NONE = 0
+    ANSWERED = 1
+    LOST = 2
+
+
+class Transient(StoreUnavailable):
+    """May pass by itself. ``pause`` is what the server asked to wait, in seconds; ``reached``: a connection stood."""
+
+    def __init__(
+        self, message: str, *, hint: str = "", doubt: Doubt = Doubt.NONE, reached: bool = True, pause: float = 0.0
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.doubt = doubt
+        self.reached = reached
+        self.pause = pause
+
+
+class Patience:
+    """The retries of one call: exponential with full jitter, for ``deadline`` seconds from the first failure.
+
+    A long body is paid for once more that way; a store that cannot be reached is timed from the first attempt.
+    """
+
+    def __init__(self, deadline: float, clock: Clock) -> None:
+        self._deadline = deadline
+        self._clock = clock
+        self._started = clock.monotonic()
+        self._until: float | None = None
+        self._ceiling = FIRST_PAUSE
+
+    def wait(self, failure: Transient) -> None:
+        """Waits before the next attempt, or raises the failure where its time is up."""
+        now = self._clock.monotonic()
+        if self._until is None:
+            self._until = self._deadline + (now if failure.reached else self._started)
+        pause = max(random.uniform(0, self._ceiling), failure.pause)
+        if now + pause > self._until:
+            raise failure
+        self._ceiling = min(self._ceiling * 2, LONGEST_PAUSE)
+        self._clock.sleep(pause)
+
+
+class _Detail(msgspec.Struct, frozen=True):
+    reason: str = ""
+
+
+class _Error(msgspec.Struct, frozen=True):
+    message: str = ""
+    errors: tuple[_Detail, ...] = ()
+
+
+class _ErrorBody(msgspec.Struct, frozen=True):
+    error: _Error = _Error()
+
+
+class Door:
+    """The way to one bucket. Connects at the first request, so that nobody pays for the client's import before."""
+
+    def __init__(self, bucket: str, endpoint: str, *, deadline: float, connections: int, clock: Clock = time) -> None:
+        self.bucket = bucket
+        self.deadline = deadline
+        self.clock = clock
+        self._endpoint = checked_endpoint(endpoint)
+        self._connections = connections
+        self._lock = threading.Lock()
+        self._session: requests.Session | None = None
+        self._base = self._endpoint or GOOGLE
+
+    @property
+    def where(self) -> str:
+        """The bucket, and the server where it is not Google's, for messages."""
+        return f"gs://{self.bucket}" + (f" at {self._base}" if self._base != GOOGLE else "")
+
+    def close(self) -> None:
+        """Closes the connections that are kept."""
+        with self._lock:
+            if self._session is not None:
+                self._session.close()
+                self._session = None
+
+    def objects(self, *, upload: bool = False) -> str:
+        """The URL path of the bucket's objects."""
+        return f"{'/upload' if upload else ''}/storage/v1/b/{quote(self.bucket, safe='')}/o"
+
+    def object(self, name: str, *, media: bool = False) -> str:
+        """The URL path of one object, or of its bytes."""
+        return f"{'/download' if media else ''}{self.objects()}/{quote(name, safe='')}"
+
+    def is_mine(self, url: str) -> bool:
+        """Whether an absolute URL leads to the server that gets our credentials."""
+        self._connected()
+        return url.startswith(f"{self._base}/")
+
+    def patience(self) -> Patience:
+        """A fresh budget for one call."""
+        return Patience(self.deadline, self.clock)
+
+    def retrying(self, attempt: Callable[[], T], patience: Patience | None = None) -> T:
+        """The answer of the first attempt that is not a transient failure."""
+        patience = patience or self.patience()
+        while True:
+            try:
+                return attempt()
+            except Transient as failure:
+                patience.wait(failure)
+
+    def once(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | int] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        data: Iterable[bytes] | bytes | None = None,
+        accept: Iterable[int] = (200,),
+        missing: type[StoreError] = StoreMissing,
+        about: str = "",
+        stream: bool = False,
+    ) -> requests.Response:
+        """One attempt. ``path`` may be the absolute URL of an upload session, which is a secret and is never shown.
+
+        Returns an answer whose status is in ``accept`` and raises the error that any other is, ``missing`` for a 404.
+        The first time-out bounds the connect and the sending of each block of a body, never a whole body, however
+        slow the line; the second one the wait for an answer, longer where a large object is put together.
+        """
+        session = self._connected()
+        secret = "://" in path
+        url = (path if secret else f"{self._base}{path}") + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+        answer_wait = self.deadline if data is None or isinstance(data, bytes) else 3 * self.deadline
+        try:
+            response = session.request(
+                method,
+                url,
+                data=data,
+                headers={"Accept-Encoding": "gzip", **(headers or {})},
+                timeout=(self.deadline, answer_wait),
+                allow_redirects=False,
+                stream=stream,
+            )
+            if response.status_code not in accept:
+                self._refuse(response, missing, about)
+        except foreign() as error:
+            raise translate(error, self.where) from (None if secret else error)
+        return response
+
+    def _connected(self) -> requests.Session:
+        with self._lock:
+            if self._session is None:
+                self._session, self._base = self._connect()
+            return self._session
+
+    def _connect(self) -> tuple[requests.Session, str]:
+        from google.auth.credentials import AnonymousCredentials
+        from requests.adapters import HTTPAdapter
+
+        try:
+            client = self._client()
+        except foreign() as error:
+            raise translate(error, self.where) from error
+        except ValueError as error:
+            message = f"The storage client cannot be set up for {self.where}: {error}."
+            raise ConfigError(message, hint="Check the environment variables of Google's client.") from error
+        base: str = client.api_endpoint.rstrip("/")
+        if not base.startswith(("http://", "https://")):
+            raise ConfigError(f"The storage endpoint {base!r} has no scheme.", hint=f"Write http://{base}.")
+        if not isinstance(client._credentials, AnonymousCredentials):
+            # Google's client takes an endpoint from the environment too, and would send the token there.
+            checked_endpoint(base)
+        session: requests.Session = client._http
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=self._connections))
+        # Proxies and certificates from the environment, once and not for each request; but no .netrc, whose
+        # entry for the host would stand in the place of the token.
+        surroundings = session.merge_environment_settings(base, {}, None, None, None)
+        session.proxies, session.verify = dict(surroundings["proxies"]), surroundings["verify"]
+        session.trust_env = False
+        return session, base
+
+    def _client(self) -> Any:
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud.storage import Client
+
+        if not self._endpoint:
+            return Client(project=None)
+        # Never a user's credentials to a server that only the rules file vouches for.
+        anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]
+        return Client(project=None, credentials=anonymous, client_options={"api_endpoint": self._endpoint})
+
+    def _refuse(self, response: requests.Response, missing: type[StoreError], about: str) -> NoReturn:
+        status = response.status_code
+        said, reasons = _said(response)
+        what = f"{self.where} answered {status} ({said})" + (f" about {about!r}" if about else "")
+        if status in TRANSIENT_STATUS or reasons & TRANSIENT_REASONS:
+            doubt = Doubt.ANSWERED if status >= 500 else Doubt.NONE
+            pause = _seconds(response.headers.get("Retry-After", ""))
+            hint = f"It asks to wait {pause:.0f} s. Run again later." if pause else "Run again later."
+            raise Transient(f"{what}.", hint=hint, doubt=doubt, pause=pause)
+        if status == 401:
+            raise AccessDenied(f"{what}.", hint="Log in: gcloud auth application-default login.")
+        if status == 403 and (reasons & KEPT_REASONS or "retention" in said or "under active" in said):
+            raise Rejected(
+                f"{what}.", hint="The object is under a hold or a retention policy. Release it, or leave it."
+            )
+        if status == 403:
+            raise AccessDenied(f"{what}.", hint=f"Grant roles/storage.objectUser on gs://{self.bucket}.")
+        if status == 404:
+            if missing is StoreMissing or "bucket does not exist" in said:
+                raise StoreMissing(f"{what}.", hint=f"Create gs://{self.bucket}, or correct [bucket] uri in the rules.")
+            raise missing(f"{what}.", hint="Plan again.")
+        if status == 412:
+            raise PreconditionFailed(f"{what}.", hint="Plan again.")
+        raise Rejected(f"{what}.", hint="Repeating does not help.")
+
+
+def checked_endpoint(endpoint: str) -> str:
+    """The endpoint without a closing slash. Raises ConfigError for no URL, and for plain http to another machine.
+
+    What is sent there (the media, and the session URIs that let anyone finish an upload) would be readable on the way.
+    """
+    if not endpoint:
+        return ""
+    parts = urlsplit(endpoint)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(
+            f"The bucket's endpoint {endpoint!r} is not a URL.", hint='Write it as "http://127.0.0.1:4443".'
+        )
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        raise ConfigError(
+            f"The bucket's endpoint {endpoint!r} is another machine and would be reached without encryption.",
+            hint="Use https://, or a tunnel that ends on 127.0.0.1.",
+        )
+    return endpoint.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def foreign() -> tuple[type[Exception], ...]:
+    """The exceptions of the HTTP and auth libraries, and the system's own below them."""
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
+    from urllib3.exceptions import HTTPError, ProxySchemeUnsupported
+
+    return (OSError, HTTPError, ProxySchemeUnsupported, GoogleAuthError, GoogleAPIError)
+
+
+def translate(error: Exception, where: str) -> StoreError | ConfigError:
+    """The error of ours that an exception of ``foreign()`` means."""
+    from google.auth.exceptions import GoogleAuthError, TransportError
+    from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, RequestException, SSLError
+    from urllib3.exceptions import HTTPError, LocationValueError
+
+    again = "Check the network and the endpoint, then run again."
+    why = _why(error)
+    match error:
+        case InvalidSchema() | InvalidURL() | MissingSchema() | LocationValueError():
+            return ConfigError(f"The endpoint of {where} is not a URL that can be asked: {why}.", hint="Correct it.")
+        case SSLError():
+            return StoreUnavailable(f"{where} could not be reached over TLS: {why}.", hint=again)
+        case TransportError():
+            return Transient(f"No credentials could be fetched for {where}: {why}.", hint=again, reached=False)
+        case GoogleAuthError() if error.retryable:
+            return Transient(f"No credentials could be fetched for {where}: {why}.", hint=again, reached=False)
+        case GoogleAuthError():
+            hint = "Log in: gcloud auth application-default login."
+            return AccessDenied(f"There are no valid credentials for {where}: {why}.", hint=hint)
+        case RequestException() | HTTPError():
+            reached = not _never_connected(error)
+            doubt = Doubt.LOST if reached else Doubt.NONE
+            return Transient(f"{where} does not answer: {why}.", hint=again, doubt=doubt, reached=reached)
+        case _:
+            return StoreUnavailable(f"{where} could not be used: {why}.", hint=again)
+
+
+def _never_connected(error: Exception) -> bool:
+    from requests.exceptions import ConnectTimeout
+    from urllib3.exceptions import NewConnectionError
+
+    inner: Any = error.args[0] if error.args else None
+    return isinstance(error, ConnectTimeout) or isinstance(getattr(inner, "reason", inner), NewConnectionError)
+
+
+def _why(error: BaseException) -> str:
+    """What the innermost cause says: the outer ones repeat the URL, which may be an upload session's."""
+    while (inner := error.__cause__ or error.__context__) is not None and not isinstance(inner, ReconcileError):
+        error = inner
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(said).split("\n", 1)[0].rstrip(".")
+
+
+def _said(response: requests.Response) -> tuple[str, set[str]]:
+    try:
+        error = msgspec.json.decode(response.content, type=_ErrorBody).error
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        error = _Error()
+    said = error.message or response.text[:200] or response.reason or "no reason given"
+    return " ".join(said.split()).rstrip("."), {detail.reason for detail in error.errors}
+
+
+def _seconds(text: str) -> float:
+    return float(text) if text.isdecimal() else 0.0

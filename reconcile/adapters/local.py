@@ -1,0 +1,247 @@
+"""The files below the local root: walked in code point order, statted, hashed no more than once, opened safely."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from reconcile.adapters.local_hash import Hasher, Miss, Row, identity
+from reconcile.adapters.local_names import Entry, Folder, Lister, Listing, Prefixes, is_link, link_detail
+from reconcile.adapters.local_open import WINDOWS, SourceFile, extended, is_text, open_below, reason, split
+from reconcile.core.errors import SourceChanged, SourceError
+from reconcile.core.rows import FileProblem, LocalFile
+from reconcile.ports import HashCache
+
+_STATE_FOLDER = ".reconcile"
+_SECOND = 1_000_000_000
+# How far the clock of a file server may run ahead of ours; a file "from the future" by less was just written.
+_SKEW = 60 * _SECOND
+_UNDECODABLE_FOLDER = "the folder's name is not UTF-8, so nothing in it has a key; rename it"
+
+_KINDS = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a block device"),
+    (stat.S_ISCHR, "a character device"),
+)
+
+
+class LocalFiles:
+    """The files below ``root``, as a ``FileSource``.
+
+    ``ignore`` holds globs that are matched against the name of each file and folder. A file modified less than
+    ``settle`` seconds ago is UNSETTLED. ``clock`` gives nanoseconds since the epoch. ``on_progress`` is called with
+    the number of bytes just read for hashing, from the ``workers`` threads that hash.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        ignore: Sequence[str],
+        settle: float,
+        cache: HashCache,
+        clock: Callable[[], int] = time.time_ns,
+        workers: int = 2,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self._root = Folder(extended(os.path.abspath(root)), "")
+        self._shown = str(root)
+        self._lister = Lister((*ignore, _STATE_FOLDER))
+        self._settle = int(settle * _SECOND)
+        self._cache = cache
+        self._clock = clock
+        self._hasher = Hasher(cache, clock, workers, on_progress)
+
+    def walk(self, prefixes: Sequence[str] = ("",)) -> Iterator[LocalFile]:
+        """Every file below one of the prefixes, in code point order of the path, hashed.
+
+        A folder that is not read (unreadable, a link, an undecodable name) is a row whose path ends in ``/``.
+        Raises SourceError where the root is not there, cannot be read, or goes away meanwhile.
+        """
+        root = self._root_listing()
+        before = self._root_identity()
+        yield from self._hasher.hashed(self._observe(root, Prefixes(prefixes)))
+        # An unmounted drive makes its folders vanish one by one, which must not be taken for absent files.
+        if self._root_identity() != before:
+            raise SourceError(
+                f"The local root {self._shown} was replaced while it was read.", hint="Run again once it stays put."
+            )
+
+    def names(self, prefixes: Sequence[str] = ("",)) -> Iterator[str]:
+        """The paths that ``walk`` would yield, unread and unhashed. Raises SourceError as ``walk``."""
+        return (row.path for row in self._observe(self._root_listing(), Prefixes(prefixes)))
+
+    def lookup(self, paths: Iterable[str]) -> Iterator[LocalFile]:
+        """The rows of these exact paths, in the order given. A path that is not there, or that no walk could give,
+        is left out; one below a folder that is not read is a row with that folder's problem.
+
+        Raises SourceError as ``walk``.
+        """
+        return self._hasher.hashed(self._look(self._root_listing(), paths))
+
+    @contextlib.contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        """Opens a file below the root for reading, never through a link.
+
+        Raises SourceChanged where it is not there or is no regular file, SourceError where it cannot be read.
+        """
+        fd = self._open(path)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise SourceChanged(f"The local file {path} is no regular file any more.", hint="Plan again.")
+        except BaseException:
+            os.close(fd)
+            raise
+        with io.BufferedReader(SourceFile(fd, path)) as file:
+            yield file
+
+    def _open(self, path: str) -> int:
+        parts = split(path)
+        if not parts:
+            raise SourceChanged(f"The path {path!r} is not one of a local file below the root.", hint="Plan again.")
+        try:
+            return open_below(self._root.full, parts)
+        except PermissionError as error:
+            raise SourceError(
+                f"The local file {path} cannot be read: {reason(error)}.", hint="Give this user the right to read it."
+            ) from error
+        except OSError as error:
+            raise SourceChanged(
+                f"The local file {path} is not there any more, or is reached through a link: {reason(error)}.",
+                hint="Plan again.",
+            ) from error
+
+    # -- the root --
+
+    def _root_listing(self) -> Listing:
+        try:
+            return self._lister.listing(self._root)
+        except FileNotFoundError as error:
+            raise SourceError(
+                f"The local root {self._shown} is not there.",
+                hint="Mount its drive, or set root under [local] in the rules file.",
+            ) from error
+        except NotADirectoryError as error:
+            raise SourceError(
+                f"The local root {self._shown} is not a folder.", hint="Set root under [local] in the rules file."
+            ) from error
+        except OSError as error:
+            raise SourceError(
+                f"The local root {self._shown} cannot be read: {reason(error)}.",
+                hint="Give this user the right to read it.",
+            ) from error
+
+    def _root_identity(self) -> tuple[int, int]:
+        try:
+            found = os.stat(self._root.full)
+        except OSError as error:
+            raise SourceError(
+                f"The local root {self._shown} went away while it was read: {reason(error)}.",
+                hint="Mount its drive and run again.",
+            ) from error
+        return found.st_dev, found.st_ino
+
+    # -- observing --
+
+    def _observe(self, root: Listing, prefixes: Prefixes) -> Iterator[Row]:
+        """Depth first with a stack of its own: the tree may be deeper than Python's."""
+        stack = [(root, iter(root.names))]
+        while stack:
+            listing, names = stack[-1]
+            for name, entry in names:
+                path = listing.folder.rel + name
+                if not name.endswith("/"):
+                    if prefixes.takes(path) and (row := self._file(listing, path, entry)):
+                        yield row
+                elif prefixes.reaches(path):
+                    below = self._enter(listing, path, entry)
+                    if isinstance(below, Listing):
+                        stack.append((below, iter(below.names)))
+                        break
+                    if below:
+                        yield below
+            else:
+                stack.pop()
+
+    def _look(self, root: Listing, paths: Iterable[str]) -> Iterator[Row]:
+        chain = [root]
+        for path in paths:
+            if not split(path):
+                continue
+            while not path.startswith(chain[-1].folder.rel):
+                chain.pop()
+            if row := self._descend(chain, path):
+                yield row
+
+    def _descend(self, chain: list[Listing], path: str) -> Row | None:
+        """Finds one path by name in the listings, which tells case on every system; leaves the folders in chain."""
+        while True:
+            listing = chain[-1]
+            head, slash, _ = path[len(listing.folder.rel) :].partition("/")
+            entry = listing.entry(head + slash)
+            if entry is None:
+                return None
+            if not slash:
+                return self._file(listing, path, entry)
+            below = self._enter(listing, listing.folder.rel + head + slash, entry)
+            if not isinstance(below, Listing):
+                return LocalFile(path, 0, 0, problem=below.problem, detail=below.detail) if below else None
+            chain.append(below)
+
+    def _enter(self, listing: Listing, path: str, entry: Entry) -> Listing | LocalFile | None:
+        """The folder's own listing, or the row that says why there is none; None where it has vanished."""
+        if not is_text(entry.name):
+            return LocalFile(path, 0, 0, problem=FileProblem.UNDECODABLE, detail=_UNDECODABLE_FOLDER)
+        if is_link(entry):
+            return LocalFile(path, 0, 0, problem=FileProblem.SYMLINK, detail=link_detail(entry))
+        try:
+            return self._lister.listing(listing.below(path, entry))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            detail = f"the folder cannot be listed: {reason(error)}"
+            return LocalFile(path, 0, 0, problem=FileProblem.UNREADABLE, detail=detail)
+
+    def _file(self, listing: Listing, path: str, entry: Entry) -> Row | None:
+        try:
+            # What a Windows folder says of its files lags behind while they are written, and has no file id.
+            seen = os.lstat(entry.path) if WINDOWS else entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return LocalFile(path, 0, 0, problem=FileProblem.UNREADABLE, detail=reason(error))
+        twin = listing.twin(path)
+        if trouble := self._trouble(entry, seen):
+            return LocalFile(path, seen.st_size, seen.st_mtime_ns, None, trouble[0], trouble[1], twin)
+        cached = self._cache.get(path)
+        if cached is not None and cached[:4] == identity(seen):
+            return LocalFile(path, seen.st_size, seen.st_mtime_ns, cached[4], twin=twin)
+        return Miss(path, entry.path, seen, twin)
+
+    def _trouble(self, entry: Entry, seen: os.stat_result) -> tuple[FileProblem, str] | None:
+        name = entry.name
+        if not (name.isascii() or is_text(name)):
+            return FileProblem.UNDECODABLE, "the name is not UTF-8; rename the file"
+        if stat.S_ISLNK(seen.st_mode) or is_link(entry):
+            return FileProblem.SYMLINK, link_detail(entry)
+        if not stat.S_ISREG(seen.st_mode):
+            return FileProblem.UNREADABLE, f"it is {_kind(seen.st_mode)}, not a regular file"
+        if self._is_fresh(seen.st_mtime_ns):
+            return FileProblem.UNSETTLED, f"modified less than {self._settle / _SECOND:g} s ago"
+        if seen.st_size == 0:
+            return FileProblem.EMPTY, "the file has no bytes"
+        return None
+
+    def _is_fresh(self, mtime_ns: int) -> bool:
+        return self._settle > 0 and -_SKEW <= self._clock() - mtime_ns < self._settle
+
+
+def _kind(mode: int) -> str:
+    return next((words for test, words in _KINDS if test(mode)), "of another kind")

@@ -1,0 +1,191 @@
+"""Hashing files: each is read once, in one small buffer, and is only believed if it did not change meanwhile."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from reconcile.adapters.local_open import READ_FILE, WINDOWS, reason
+from reconcile.core.digest import encode_crc32c
+from reconcile.core.rows import FileProblem, LocalFile
+from reconcile.ports import HashCache
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+_BUFFER_BYTES = 256 * 1024
+_CHUNK_ROWS = 64
+_CHUNK_BYTES = 4 * 1024 * 1024
+_THREAD_BYTES = 1024 * 1024
+_PATIENCE = 0.05  # seconds for a chunk of small files; a tenth of it is usual
+# FAT keeps times to two seconds, which is the coarsest grain in use: within it a second change leaves no trace.
+_GRAIN_NS = 2_000_000_000
+_INODE_MASK = 2**63 - 1
+
+
+class Miss(NamedTuple):
+    """A settled file that the cache does not know."""
+
+    path: str
+    full: str
+    seen: os.stat_result
+    twin: str | None
+
+    def problem(self, problem: FileProblem, detail: str) -> LocalFile:
+        """The row of a file that could not be hashed."""
+        return LocalFile(self.path, self.seen.st_size, self.seen.st_mtime_ns, None, problem, detail, self.twin)
+
+
+Row = LocalFile | Miss
+
+
+class Hasher:
+    """Turns misses into files. ``on_progress`` is called with the bytes just read, from any of the threads."""
+
+    def __init__(
+        self, cache: HashCache, clock: Callable[[], int], workers: int, on_progress: Callable[[int], None] | None
+    ) -> None:
+        self._cache = cache
+        self._clock = clock
+        self._workers = workers
+        self._on_progress = on_progress
+        self._buffers = threading.local()
+
+    def hashed(self, rows: Iterator[Row]) -> Iterator[LocalFile]:
+        """The files of these rows, in their order; those that have vanished are left out.
+
+        Handing a small file that is in memory to a thread costs more than hashing it here; so threads hash what is
+        large, and everything once a chunk of small files shows that the disk, or the network, lets us wait.
+        They are never more than a few chunks ahead.
+        """
+        stop = threading.Event()
+        pool: ThreadPoolExecutor | None = None
+        ahead: deque[Future[list[LocalFile]] | list[LocalFile]] = deque()
+        waits = False
+        try:
+            for chunk, pending in _chunks(rows):
+                if pending >= _THREAD_BYTES or (waits and pending):
+                    pool = pool or _pool(self._workers)
+                    ahead.append(pool.submit(self._hash_chunk, chunk, stop))
+                else:
+                    started = time.perf_counter()
+                    ahead.append(self._hash_chunk(chunk, stop))
+                    waits = waits or time.perf_counter() - started > _PATIENCE
+                while ahead and (_is_done(ahead[0]) or len(ahead) > 2 * self._workers):
+                    yield from _files(ahead.popleft())
+            while ahead:
+                yield from _files(ahead.popleft())
+        finally:
+            stop.set()
+            if pool:
+                pool.shutdown(cancel_futures=True)
+
+    def _hash_chunk(self, chunk: list[Row], stop: threading.Event) -> list[LocalFile]:
+        files = (row if isinstance(row, LocalFile) else self._hash(row, stop) for row in chunk)
+        return [file for file in files if file]
+
+    def _hash(self, miss: Miss, stop: threading.Event) -> LocalFile | None:
+        try:
+            fd = os.open(miss.full, READ_FILE)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return miss.problem(FileProblem.UNREADABLE, reason(error))
+        try:
+            return self._hash_open(fd, miss, stop)
+        except OSError as error:
+            return miss.problem(FileProblem.UNREADABLE, reason(error))
+        finally:
+            os.close(fd)
+
+    def _hash_open(self, fd: int, miss: Miss, stop: threading.Event) -> LocalFile | None:
+        started = self._clock()
+        before = os.fstat(fd)
+        if not _is_same(miss.seen, before):
+            return miss.problem(FileProblem.UNSETTLED, "it was replaced while it was looked at")
+        count, value = self._checksum(fd, before.st_size, stop)
+        if count is None:
+            return None
+        after = os.fstat(fd)
+        if count != before.st_size or _times(before) != _times(after):
+            return miss.problem(FileProblem.UNSETTLED, "it changed while it was hashed")
+        crc32c = encode_crc32c(value)
+        if _is_trusted(started, before):
+            self._cache.put(miss.path, *identity(miss.seen), crc32c)
+        return LocalFile(miss.path, before.st_size, before.st_mtime_ns, crc32c, twin=miss.twin)
+
+    def _checksum(self, fd: int, size: int, stop: threading.Event) -> tuple[int | None, int]:
+        """(bytes read, crc32c) of an open file; None for the bytes where nobody waits for the answer any more."""
+        from crc32c import crc32c  # a tenth of a second to import, which a run with a warm cache must not pay
+
+        buffer: memoryview | None = getattr(self._buffers, "view", None)
+        if buffer is None:
+            buffer = self._buffers.view = memoryview(bytearray(_BUFFER_BYTES))
+        count = value = 0
+        with io.FileIO(fd, closefd=False) as file:
+            while count < size and (n := file.readinto(buffer)):
+                value = crc32c(buffer[:n], value)
+                count += n
+                if self._on_progress:
+                    self._on_progress(n)
+                if stop.is_set():
+                    return None, 0
+        return count, value
+
+
+def identity(found: os.stat_result) -> tuple[int, int, int, int]:
+    """What the hash cache compares. Network file systems use all 64 bits of the file id, a database has 63."""
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & _INODE_MASK
+
+
+def _times(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _is_same(seen: os.stat_result, opened: os.stat_result) -> bool:
+    """Whether the open file is the one that was seen, unchanged. On Windows the two calls may number a file's
+    volume and id in different ways, so there only size and time are compared."""
+    if WINDOWS:
+        return (seen.st_size, seen.st_mtime_ns) == (opened.st_size, opened.st_mtime_ns)
+    return seen.st_dev == opened.st_dev and identity(seen) == identity(opened)
+
+
+def _is_trusted(started: int, found: os.stat_result) -> bool:
+    """Whether a later change is sure to show: not within the clock's grain of the last one. The time of change
+    cannot be set by hand, but Windows has the time of creation in its place."""
+    stamp = found.st_mtime_ns if WINDOWS else found.st_ctime_ns
+    return started - stamp > _GRAIN_NS
+
+
+def _chunks(rows: Iterator[Row]) -> Iterator[tuple[list[Row], int]]:
+    """Cuts the rows into chunks that are worth a thread's while, each with the number of bytes to hash in it."""
+    chunk: list[Row] = []
+    pending = 0
+    for row in rows:
+        chunk.append(row)
+        if isinstance(row, Miss):
+            pending += row.seen.st_size
+        if len(chunk) >= _CHUNK_ROWS or pending >= _CHUNK_BYTES:
+            yield chunk, pending
+            chunk, pending = [], 0
+    if chunk:
+        yield chunk, pending
+
+
+def _is_done(files: Future[list[LocalFile]] | list[LocalFile]) -> bool:
+    return isinstance(files, list) or files.done()
+
+
+def _files(files: Future[list[LocalFile]] | list[LocalFile]) -> list[LocalFile]:
+    return files if isinstance(files, list) else files.result()
+
+
+def _pool(workers: int) -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(workers, thread_name_prefix="hash")

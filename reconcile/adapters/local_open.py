@@ -1,0 +1,113 @@
+"""Opening a file below a root: by a path that a walk could have given, never through a link, regular files only."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+
+from reconcile.core.errors import SourceError
+
+WINDOWS = os.name == "nt"
+
+_READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_BINARY", 0)
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+# Without O_NONBLOCK the opening of a pipe that took a file's place would wait for a writer for ever.
+READ_FILE = _READ | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+_READ_FOLDER = _READ | getattr(os, "O_DIRECTORY", 0)
+BY_COMPONENT = bool(_NO_FOLLOW) and os.open in os.supports_dir_fd
+"""Whether this system can open a name in a folder that is open, and refuse to follow a link."""
+
+_WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
+
+
+class SourceFile(io.FileIO):
+    """A file open for reading whose failures are SourceErrors."""
+
+    def __init__(self, fd: int, path: str) -> None:
+        super().__init__(fd)
+        self._path = path
+
+    def readinto(self, buffer: bytearray | memoryview, /) -> int | None:  # type: ignore[override]
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def readall(self) -> bytes:
+        try:
+            return super().readall()
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> SourceError:
+        return SourceError(
+            f"The local file {self._path} could not be read to its end: {reason(error)}.", hint="Check the disk."
+        )
+
+
+def open_below(root: str, parts: list[str]) -> int:
+    """A descriptor of the file at ``parts`` below the root, for reading. Raises OSError, also for a link on the way."""
+    return _open_by_component(root, parts) if BY_COMPONENT else _open_resolved(root, parts)
+
+
+def _open_by_component(root: str, parts: list[str]) -> int:
+    """Opens each folder in the one before, so that no link takes part even if it is put there meanwhile."""
+    folder = os.open(root, _READ_FOLDER)
+    try:
+        for part in parts[:-1]:
+            below = os.open(part, _READ_FOLDER | _NO_FOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        return os.open(parts[-1], READ_FILE, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def _open_resolved(root: str, parts: list[str]) -> int:
+    """Opens by path where that cannot be done: the path must resolve to itself below the root."""
+    real = os.path.realpath(root)
+    full = os.path.join(real, *parts)
+    if os.path.normcase(os.path.realpath(full)) != os.path.normcase(full):
+        raise OSError("a part of the path is a link")
+    return os.open(full, READ_FILE)
+
+
+def split(path: str) -> list[str]:
+    """The components of a relative path that a walk could have given; none for every other text."""
+    parts = path.split("/")
+    if "\0" in path or not is_text(path) or any(part in ("", ".", "..") for part in parts):
+        return []
+    if WINDOWS and any(is_windows_trick(part) for part in parts):
+        return []
+    return parts
+
+
+def is_windows_trick(part: str) -> bool:
+    """Whether Windows would take the name for another place: a separator, a drive or stream, a device."""
+    return "\\" in part or ":" in part or part[-1] in ". " or bool(_WINDOWS_DEVICE.fullmatch(part))
+
+
+def is_text(name: str) -> bool:
+    """Whether the name has a UTF-8 form; one that is not UTF-8 on disk comes with lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def extended(path: str) -> str:
+    r"""The absolute path, on Windows in the form without the limit of 260 characters, ``\\?\``."""
+    if not WINDOWS or path.startswith("\\\\?\\"):
+        return path
+    if path.startswith("\\\\"):
+        return "\\\\?\\UNC" + path[1:]
+    return "\\\\?\\" + path
+
+
+def reason(error: Exception) -> str:
+    """Why the system refused, without the path and the number."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error)

@@ -1,0 +1,55 @@
+"""explain, rules check and rules test: why things are as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reconcile.cli.options import Common
+from reconcile.cli.session import Session, labels_of
+from reconcile.core.errors import ExitCode
+
+
+def explain(
+    common: Common,
+    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="A path, a gs:// URI or a character id.")],
+) -> ExitCode:
+    """Say which rule and which character it is, what is where, what would be done and why."""
+    from reconcile.explain import explain as ask
+    from reconcile.views.explain import show_explanation
+
+    session = Session(common)
+    with session.project() as project, session.progress() as listener:
+        answer = ask(project, subject, listener=listener)
+        labels = labels_of(project)
+    session.result(answer, lambda terminal: show_explanation(terminal, answer, labels))
+    return ExitCode.OK
+
+
+def rules_check(common: Common) -> ExitCode:
+    """Read the rules file as every command does, and show what it says. Reads no store."""
+    from reconcile.trials import describe_rules
+    from reconcile.views.explain import show_rules
+
+    session = Session(common)
+    with session.project() as project:
+        described = describe_rules(project.settings)
+    session.result(described, lambda terminal: show_rules(terminal, described))
+    return ExitCode.OK
+
+
+def rules_test(
+    common: Common,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Paths, below the local root or relative.")],
+) -> ExitCode:
+    """Say which rule takes each path. Reads no store, so a character id is only what the pattern alone makes of it."""
+    from reconcile.trials import try_paths
+    from reconcile.views.explain import show_trials
+
+    session = Session(common)
+    with session.project() as project:
+        trials = try_paths(project, [str(path) for path in paths])
+    session.result(trials, lambda terminal: show_trials(terminal, trials))
+    return ExitCode.OK

@@ -1,0 +1,139 @@
+"""What every command does around its work: opens the project, shows progress, writes the result."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reconcile.cli.options import Common, LogFormat, ReplacePolicy, Scoped
+
+if TYPE_CHECKING:
+    from reconcile.core.events import Listener
+    from reconcile.core.plan import Plan, Scope
+    from reconcile.core.report import Report
+    from reconcile.planner import Survey
+    from reconcile.project import Project
+    from reconcile.views.plan import Labels
+    from reconcile.views.terminal import Terminal
+
+CONCURRENCY = 8
+"""Uploads at once, unless --concurrency says otherwise."""
+
+
+class Session:
+    """One command's options and streams: the result goes to stdout, everything else to stderr."""
+
+    def __init__(self, common: Common) -> None:
+        self.common = common
+        self.verbose = common.verbose
+        self.json = common.json
+
+    def project(self, replace: ReplacePolicy | None = None) -> Project:
+        """Opens the project that the options name. Raises UsageError, ConfigError."""
+        from reconcile.config import Overrides
+        from reconcile.project import Project
+
+        given = self.common
+        overrides = Overrides(
+            rules=given.rules,
+            bucket_uri=given.bucket_uri,
+            bucket_endpoint=given.bucket_endpoint,
+            records_uri=given.records_uri,
+            records_endpoint=given.records_endpoint,
+            local_root=given.local_root,
+            replace=None if replace is None else replace.value,
+        )
+        return Project.open(given.project, overrides=overrides)
+
+    def project_folder(self) -> Path:
+        """The folder of the project, which need not have rules yet."""
+        from reconcile.config import find_project
+
+        return find_project(Path.cwd(), self.common.project)
+
+    def survey(self, project: Project, scope: Scope, trace: tuple[str, ...] = ()) -> Survey:
+        """Reads the three worlds and plans, showing progress."""
+        from reconcile.planner import survey
+
+        with self.progress() as listener:
+            return survey(project, scope, listener=listener, trace=trace)
+
+    def execute(
+        self,
+        project: Project,
+        plan: Plan,
+        *,
+        concurrency: int = CONCURRENCY,
+        force: bool = False,
+        max_actions: int | None = None,
+    ) -> Report:
+        """Does what the plan says, showing progress; an interrupt finishes what is in flight."""
+        from reconcile.cli.signals import stopping
+        from reconcile.executor import execute
+
+        with self.progress() as listener, stopping() as stop:
+            return execute(
+                project,
+                plan,
+                concurrency=concurrency,
+                force=force,
+                max_actions=max_actions,
+                listener=listener,
+                stop=stop,
+            )
+
+    @contextmanager
+    def progress(self) -> Iterator[Listener]:
+        """A listener that tells on stderr how far a run is."""
+        from reconcile.views.progress import choose, listening
+
+        manner = choose(sys.stderr, quiet=self.common.quiet, as_json=self._logs_json())
+        with listening(sys.stderr, manner, colour=self._colour()) as listener:
+            yield listener
+
+    def result(self, document: Any, show: Callable[[Terminal], None]) -> None:
+        """Writes the result to stdout: the document with ``--json``, else as text."""
+        from reconcile.views import json
+
+        if self.json:
+            json.show(sys.stdout, document)
+        else:
+            show(self.terminal())
+
+    def terminal(self, *, aside: bool = False) -> Terminal:
+        """stdout, or (``aside``) stderr, to write text to."""
+        from reconcile.views.terminal import Terminal
+
+        return Terminal(sys.stderr if aside else sys.stdout, self._colour())
+
+    def note(self, text: str) -> None:
+        """A line on stderr for people; left out with ``--quiet``."""
+        from reconcile.views.progress import log
+
+        if self._logs_json():
+            log(sys.stderr, "note", message=text)
+        elif not self.common.quiet:
+            self.terminal(aside=True).line(text)
+
+    def _logs_json(self) -> bool:
+        return self.common.log_format is LogFormat.JSON
+
+    def _colour(self) -> Any:
+        from reconcile.views.terminal import Colour
+
+        return Colour.AUTO if self.common.color is None else Colour(self.common.color.value)
+
+
+def scope_of(scoped: Scoped) -> Scope:
+    """The scope that the options name."""
+    from reconcile.core.plan import Scope
+
+    return Scope(tuple(scoped.char_id or ()), tuple(scoped.asset_type or ()))
+
+
+def labels_of(project: Project) -> Labels:
+    """How the project's asset types are called."""
+    return {rule.type: rule.label for rule in project.settings.asset_map.rules}

@@ -1,0 +1,49 @@
+"""init and demo: where to begin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reconcile.cli.options import Common
+from reconcile.cli.session import Session
+from reconcile.core.errors import ExitCode, UsageError
+
+
+def init(common: Common) -> ExitCode:
+    """Write a commented rules/asset_map.toml with the ten asset types; never over an existing one."""
+    from reconcile.config import RULES, template
+    from reconcile.views import json
+
+    session = Session(common)
+    path = common.rules or session.project_folder() / RULES
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(template())
+    except FileExistsError as error:
+        raise UsageError(
+            f"there is a rules file already: {path}; it was left as it is",
+            hint="edit it, or start another project with `reconcile init -C DIR`",
+        ) from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}", hint="name a folder with -C") from error
+    session.result(json.InitDocument(json.INIT_FORMAT, str(path)), lambda terminal: terminal.line(f"wrote {path}"))
+    session.note("next: put your bucket, your database and your output folder into it, then run `reconcile plan`")
+    return ExitCode.OK
+
+
+def demo(
+    common: Common,
+    directory: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="Where to build it; must be new or empty. [default: demo, demo-2, …]"),
+    ] = None,
+) -> ExitCode:
+    """Show the whole scenario on embedded stores: sample media, plan, apply, plan again."""
+    from reconcile.cli.tour import tour
+    from reconcile.demo import next_free
+
+    return tour(common, next_free(Path("demo")) if directory is None else directory)

@@ -1,0 +1,95 @@
+"""The demo: the whole scenario on embedded stores, with a word on each step."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from reconcile import config
+from reconcile.cli.options import Common
+from reconcile.cli.session import Session, labels_of
+from reconcile.core.errors import ExitCode
+from reconcile.core.plan import Plan, Scope
+from reconcile.core.report import Report
+from reconcile.demo import build
+from reconcile.project import Project
+from reconcile.views.plan import show_plan, totals
+from reconcile.views.report import show_report
+from reconcile.views.streams import flush
+from reconcile.views.terminal import Terminal
+
+FORMAT = "reconcile.demo/1"
+STUDIO = (
+    "The workflows wrote its output folder. A migration once filled its bucket, and nothing made since then is there. "
+    "Its records still hold Windows paths. Bucket and database are folders here, so nothing leaves this machine."
+)
+PLANNED = "It read all three and compared them by checksum. It changed nothing."
+APPLIED = (
+    "It uploaded what was missing, and only then pointed the records at it. Every write named the state that it had "
+    "seen, so a change by someone else would have stopped it. Nothing is ever deleted."
+)
+AGAIN = "What was put right stays right: a second run finds nothing to do."
+
+
+class DemoDocument(msgspec.Struct, frozen=True):
+    """``demo --json``: the first plan, what applying it did, and the plan after it, which has no actions."""
+
+    format: str
+    directory: str
+    plan: Plan
+    result: Report
+    again: Plan
+
+
+def tour(common: Common, directory: Path) -> ExitCode:
+    """Builds the demo in a new or empty folder, plans, applies, and plans again. Raises UsageError for another one."""
+    build(directory)
+    session = Session(common)
+    # Neither flags nor the environment choose the demo's stores: it must never touch real ones.
+    with Project(config.load(directory, environ={})) as project:
+        document = _steps(session, project, directory)
+    if session.json:
+        session.result(document, lambda _terminal: None)
+    return document.result.exit_code
+
+
+def _steps(session: Session, project: Project, directory: Path) -> DemoDocument:
+    told = _Told(session)
+    told.step(f"{directory} now holds a small studio", STUDIO)
+    plan = session.survey(project, Scope()).plan
+    told.step("1. `reconcile plan` says what is out of step", PLANNED)
+    told.show(lambda terminal: show_plan(terminal, plan, labels_of(project)))
+    with project.lock().acquire():
+        report = session.execute(project, plan)
+    told.step("2. `reconcile apply` puts it right", APPLIED)
+    told.show(lambda terminal: show_report(terminal, report))
+    again = session.survey(project, Scope()).plan
+    told.step("3. `reconcile plan` again", AGAIN)
+    told.show(lambda terminal: terminal.prose(totals(again), style="bold"))
+    told.step("Now you", f"Try: reconcile -C {directory} status")
+    return DemoDocument(FORMAT, str(directory), plan, report, again)
+
+
+class _Told:
+    """Tells the steps as text; with ``--json`` it tells nothing, and the document at the end is all."""
+
+    def __init__(self, session: Session) -> None:
+        self._terminal = None if session.json else session.terminal()
+
+    def step(self, title: str, text: str) -> None:
+        """What comes, and why."""
+        if self._terminal is not None:
+            self._terminal.line()
+            self._terminal.line((title, "bold cyan"))
+            self._terminal.prose(text)
+            flush(sys.stdout)
+
+    def show(self, view: Callable[[Terminal], None]) -> None:
+        """What came of it."""
+        if self._terminal is not None:
+            self._terminal.line()
+            view(self._terminal)
+            flush(sys.stdout)

@@ -1,0 +1,182 @@
+"""The closed set of changes that a plan can hold, and of findings that it can report."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, TypeAlias
+
+import msgspec
+
+
+class Reason(Enum):
+    """Why a change is planned; for people, never for logic."""
+
+    MISSING_IN_BUCKET = "missing_in_bucket"
+    CONTENT_DIFFERS = "content_differs"
+    LOCAL_PATH = "local_path"
+    UNTRACKED = "untracked"
+    DANGLING = "dangling"
+    DAMAGED_PATH = "damaged_path"
+    MISSING_RECORD = "missing_record"
+
+
+class Severity(Enum):
+    """How much a finding matters: ``error`` needs a person, ``warning`` deserves one, ``info`` is said once."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Code(Enum):
+    """What was found. docs/findings.md says what to do about each."""
+
+    UNCLAIMED_FILE = "unclaimed_file"
+    UNKNOWN_CHARACTER = "unknown_character"
+    AMBIGUOUS_CHARACTER = "ambiguous_character"
+    AMBIGUOUS_FIELD = "ambiguous_field"
+    MISSING_RECORD = "missing_record"
+    MISSING_ASSET = "missing_asset"
+    CONTENT_CONFLICT = "content_conflict"
+    UNVERIFIABLE = "unverifiable"
+    ORPHAN_OBJECT = "orphan_object"
+    OUTSIDE_ROOT = "outside_root"
+    FOREIGN_URI = "foreign_uri"
+    UNSETTLED_FILE = "unsettled_file"
+    UNREADABLE_FILE = "unreadable_file"
+    SYMLINK_SKIPPED = "symlink_skipped"
+    EMPTY_FILE = "empty_file"
+    UNDECODABLE_NAME = "undecodable_name"
+    NAME_COLLISION = "name_collision"
+    MALFORMED_RECORD = "malformed_record"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something that a person should know. ``subject`` is a path, a URI or a document."""
+
+    code: Code
+    severity: Severity
+    subject: str
+    char_id: str | None
+    message: str
+    hint: str
+
+
+class Need(msgspec.Struct, frozen=True):
+    """What must be in the bucket before a field is written; without a crc32c its being there is enough."""
+
+    key: str
+    crc32c: str | None
+
+
+class Upload(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="upload"):
+    """Creates an object, if it is still absent (``if_generation_match`` 0). ``size`` in bytes."""
+
+    id: str
+    key: str
+    char_id: str | None
+    asset_type: str | None
+    reason: Reason
+    uri: str
+    size: int
+    crc32c: str
+    if_generation_match: int = 0
+
+
+class Replace(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="replace"):
+    """Replaces the bytes of an object, if its live generation is still the one that was compared."""
+
+    id: str
+    key: str
+    char_id: str | None
+    asset_type: str | None
+    reason: Reason
+    uri: str
+    size: int
+    crc32c: str
+    if_generation_match: int
+    old_size: int
+    old_crc32c: str | None
+
+
+class SetField(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="set_field"):
+    """Sets one field of one map of a record, if it still holds ``old``.
+
+    ``entry`` is the map's key, None for a map without one; where ``old`` is None the map is appended if it is not
+    there. ``position`` is where the map stood, to tell apart maps that are otherwise alike.
+    """
+
+    id: str
+    key: str
+    char_id: str | None
+    asset_type: str | None
+    reason: Reason
+    document: str
+    entry: str | None
+    field: str
+    old: Any
+    new: Any
+    needs: tuple[Need, ...]
+    position: int | None = None
+    update_time: str = ""
+
+
+class CreateRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="create_record"):
+    """Creates a record, if it is still absent, with every value whose object is there."""
+
+    id: str
+    key: str | None = None
+    char_id: str | None
+    asset_type: str | None = None
+    reason: Reason
+    document: str
+    fields: dict[str, Any]
+    needs: tuple[Need, ...]
+
+
+class RewriteLocalDb(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="rewrite_local_db"):
+    """Puts a gs:// URI where a local path stands in the pipeline's own JSON database."""
+
+    id: str
+    key: str
+    char_id: str | None
+    asset_type: str | None
+    reason: Reason
+    document: str
+    entry: str | None
+    field: str
+    old: Any
+    new: Any
+    needs: tuple[Need, ...]
+    position: int | None = None
+
+
+ObjectChange: TypeAlias = Upload | Replace
+FieldChange: TypeAlias = SetField | RewriteLocalDb
+Change: TypeAlias = Upload | Replace | CreateRecord | SetField | RewriteLocalDb
+
+
+def kind_of(change: Change) -> str:
+    """The change's kind as the plan file writes it."""
+    return str(type(change).__struct_config__.tag)
+
+
+def change_id(kind: str, *parts: Any) -> str:
+    """The same id for the same change in every run."""
+    return hashlib.sha256(canonical([kind, *parts])).hexdigest()[:16]
+
+
+def canonical(value: Any) -> bytes:
+    """The one JSON text of a value. Opaque values of a store's own client, which a list in a record may hold beside its
+    paths, stand in it as their repr."""
+    return msgspec.json.encode(value, order="deterministic", enc_hook=repr)
+
+
+def document_id(document: str) -> str:
+    """The id at the end of ``collection/id``."""
+    return document.rpartition("/")[2]
+
+
+JsonObject: TypeAlias = Mapping[str, Any]

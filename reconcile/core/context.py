@@ -1,0 +1,49 @@
+"""The small constants that every stage is handed: the map, the known characters, and what was read whole."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+
+from reconcile.core.names import BucketRoot
+from reconcile.core.paths import RootForms
+from reconcile.core.plan import Scope
+from reconcile.core.rows import Coverage
+from reconcile.core.rules import AssetMap
+
+
+class Replacing(Enum):
+    """What to do where the same path has other bytes in the bucket."""
+
+    SAFE = "safe"
+    LOCAL = "local"
+    NEVER = "never"
+
+
+class Context(msgspec.Struct, frozen=True):
+    """Constants of one planning. ``local`` and ``remote`` speak of local paths and of keys, ``records`` of ids.
+
+    ``ids_known`` is false where more characters may exist than ``known_ids``: whose file it is, is then unknown.
+    """
+
+    asset_map: AssetMap
+    bucket: BucketRoot
+    collection: str
+    entries: str
+    entry_key: str
+    roots: tuple[RootForms, ...] = ()
+    known_ids: frozenset[str] = frozenset()
+    ids_known: bool = True
+    local: Coverage = Coverage()
+    remote: Coverage = Coverage()
+    records: Coverage = Coverage()
+    replacing: Replacing = Replacing.SAFE
+    create_records: bool = True
+    rewrite_local_db: bool = False
+    scope: Scope = Scope()
+    trace: frozenset[str] = frozenset()
+
+    def document(self, char_id: str) -> str:
+        """The name of a character's record, as plans write it."""
+        return f"{self.collection}/{char_id}"

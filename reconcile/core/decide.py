@@ -1,0 +1,143 @@
+"""The decision tables, whole and in one place. Each row of a table is one branch here and one test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+import msgspec
+
+from reconcile.core.changes import Code
+from reconcile.core.context import Replacing
+from reconcile.core.digest import Comparison, compare
+from reconcile.core.rows import Agreed, Claim, FileProblem, LocalFile, Outlook, RemoteObject
+from reconcile.core.rules import Many
+
+
+class Verb(Enum):
+    """What to do with an object."""
+
+    NOTHING = "nothing"
+    CREATE = "create"
+    REPLACE = "replace"
+
+
+class ObjectFacts(msgspec.Struct, frozen=True):
+    """One key's file and object; ``*_known`` is false where a missing one may just not have been read."""
+
+    local: LocalFile | None
+    remote: RemoteObject | None
+    agreed: Agreed | None = None
+    local_known: bool = True
+    remote_known: bool = True
+    taken: bool = True
+    bad_name: str | None = None
+
+
+class ObjectDecision(msgspec.Struct, frozen=True):
+    """What to do with one object, what will be there then, and what a person should know (``code``, ``why``)."""
+
+    outlook: Outlook
+    verb: Verb = Verb.NOTHING
+    in_step: bool = False
+    crc32c: str | None = None
+    code: Code | None = None
+    why: str = ""
+
+
+def decide_object(facts: ObjectFacts, replacing: Replacing) -> ObjectDecision:
+    """The table of local file against bucket object."""
+    local, remote = facts.local, facts.remote
+    if remote is None and not facts.remote_known:
+        return ObjectDecision(Outlook.UNKNOWN)
+    if local is None or local.problem is FileProblem.SYMLINK:
+        return _without_file(facts)
+    if local.problem is not None:
+        return ObjectDecision(Outlook.BLOCKED, code=Code(local.problem.value), why=local.detail)
+    if remote is None:
+        return _without_object(facts, local)
+    return _both(facts, local, remote, replacing)
+
+
+def _without_file(facts: ObjectFacts) -> ObjectDecision:
+    if not facts.local_known:
+        return ObjectDecision(Outlook.UNKNOWN)
+    code = Code.SYMLINK_SKIPPED if facts.local is not None else None
+    why = facts.local.detail if facts.local is not None else ""
+    if facts.remote is None:
+        return ObjectDecision(Outlook.ABSENT, code=code, why=why)
+    return ObjectDecision(Outlook.THERE, in_step=True, crc32c=facts.remote.crc32c, code=code, why=why)
+
+
+def _without_object(facts: ObjectFacts, local: LocalFile) -> ObjectDecision:
+    if not facts.taken:
+        return ObjectDecision(Outlook.BLOCKED, code=Code.UNCLAIMED_FILE)
+    if facts.bad_name is not None:
+        return ObjectDecision(Outlook.BLOCKED, code=Code.UNDECODABLE_NAME, why=facts.bad_name)
+    if local.twin is not None:
+        return ObjectDecision(Outlook.BLOCKED, code=Code.NAME_COLLISION, why=local.twin)
+    return ObjectDecision(Outlook.THERE, Verb.CREATE, crc32c=local.crc32c)
+
+
+def _both(facts: ObjectFacts, local: LocalFile, remote: RemoteObject, replacing: Replacing) -> ObjectDecision:
+    same = compare(local.size, local.crc32c, remote.size, remote.crc32c)
+    if same is Comparison.SAME:
+        code = Code.UNCLAIMED_FILE if not facts.taken else Code.NAME_COLLISION if local.twin is not None else None
+        return ObjectDecision(Outlook.THERE, in_step=True, crc32c=remote.crc32c, code=code, why=local.twin or "")
+    if not facts.taken:
+        return ObjectDecision(Outlook.BLOCKED, code=Code.UNCLAIMED_FILE)
+    if same is Comparison.UNKNOWN:
+        return ObjectDecision(Outlook.BLOCKED, code=Code.UNVERIFIABLE)
+    if local.twin is not None:
+        return ObjectDecision(Outlook.BLOCKED, code=Code.NAME_COLLISION, why=local.twin)
+    return _replace(local, remote, facts.agreed, replacing)
+
+
+def _replace(local: LocalFile, remote: RemoteObject, agreed: Agreed | None, replacing: Replacing) -> ObjectDecision:
+    if replacing is Replacing.LOCAL:
+        return ObjectDecision(Outlook.THERE, Verb.REPLACE, crc32c=local.crc32c)
+    if replacing is Replacing.NEVER:
+        return _conflict("replacing is off")
+    if agreed is None:
+        return _conflict("nothing is remembered of a time when both sides agreed")
+    bucket_kept = compare(agreed.size, agreed.crc32c, remote.size, remote.crc32c) is Comparison.SAME
+    if bucket_kept:
+        return ObjectDecision(Outlook.THERE, Verb.REPLACE, crc32c=local.crc32c)
+    local_kept = compare(agreed.size, agreed.crc32c, local.size, local.crc32c) is Comparison.SAME
+    return _conflict("only the bucket changed since both agreed" if local_kept else "both sides changed")
+
+
+def _conflict(why: str) -> ObjectDecision:
+    return ObjectDecision(Outlook.BLOCKED, code=Code.CONTENT_CONFLICT, why=why)
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """Which of several files a field gets: those in ``chosen``; none where it must wait or a person must say."""
+
+    chosen: tuple[Claim, ...] = ()
+    ambiguous: bool = False
+
+
+def choose(claims: Sequence[Claim], named_by_local_db: str | None, many: Many) -> Choice:
+    """The evidence for a field that holds nothing good, strongest first: the local database names one; there is just
+    one; the rule's ``many``. A claim that cannot be judged yet (changing, in conflict, not read) is waited for."""
+    named = [claim for claim in claims if claim.key == named_by_local_db]
+    contest = named or list(claims)
+    if any(claim.outlook is not Outlook.THERE for claim in contest):
+        return Choice()
+    if len(contest) == 1:
+        return Choice((contest[0],))
+    match many:
+        case Many.NEWEST:
+            return Choice((newest(contest),))
+        case Many.LIST:
+            return Choice(tuple(sorted(contest, key=lambda claim: claim.key)))
+        case Many.REPORT:
+            return Choice(ambiguous=True)
+
+
+def newest(claims: Sequence[Claim]) -> Claim:
+    """The newest by modification time, then name. Local files go before objects that have none, because the times of
+    two worlds are never compared."""
+    local = [claim for claim in claims if claim.local]
+    return max(local or claims, key=lambda claim: (claim.modified, claim.key))

@@ -1,0 +1,97 @@
+"""Field changes on a record's entries as they are now: each is made only where its field still holds what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from reconcile.core.changes import CreateRecord, FieldChange
+
+
+class Verdict(Enum):
+    """What a field change meets: a field it may set, one that holds the new value, or another's value."""
+
+    SET = "set"
+    ALREADY = "already"
+    STALE = "stale"
+
+
+class Edit(msgspec.Struct, frozen=True):
+    """The entries after the changes, and the verdict on each change, in their order."""
+
+    entries: list[Any]
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to write."""
+        return Verdict.SET in self.verdicts
+
+
+def edit(entries: Any, changes: Sequence[FieldChange], entry_key: str) -> Edit:
+    """Makes the changes on a copy of the entries. Maps are found by key and old value, never by position alone, so
+    that a list that somebody reordered or added to is still edited in the right place; all else stays as it is."""
+    if entries is not None and not isinstance(entries, list):
+        return Edit([], tuple(Verdict.STALE for _ in changes))
+    current = list(entries or [])
+    verdicts = tuple(_edit_one(current, change, entry_key) for change in changes)
+    return Edit(current, verdicts)
+
+
+def _edit_one(entries: list[Any], change: FieldChange, entry_key: str) -> Verdict:
+    alike = [at for at, each in enumerate(entries) if isinstance(each, dict) and _key(each, entry_key) == change.entry]
+    if not alike and change.old is None and change.entry is not None:
+        entries.append({entry_key: change.entry, change.field: change.new})
+        return Verdict.SET
+    holding = [at for at in alike if _same(entries[at].get(change.field), change.old)]
+    at = _one_of(holding, change.position)
+    if at is not None:
+        entries[at] = {**entries[at], change.field: change.new}
+        return Verdict.SET
+    already = any(_same(entries[each].get(change.field), change.new) for each in alike)
+    return Verdict.ALREADY if already and not holding else Verdict.STALE
+
+
+def _key(entry: dict[str, Any], entry_key: str) -> str | None:
+    title = entry.get(entry_key)
+    return title if isinstance(title, str) else None
+
+
+def _one_of(holding: list[int], position: int | None) -> int | None:
+    """The only map that holds the old value, or, of several alike, the one at the place where the plan saw it."""
+    if len(holding) == 1:
+        return holding[0]
+    return position if position in holding else None
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether two values are the same, types included at every depth: 1 is neither True nor 1.0."""
+    if type(value) is not type(other):
+        return False
+    if isinstance(value, list):
+        return len(value) == len(other) and all(map(_same, value, other))
+    if isinstance(value, dict):
+        return value.keys() == other.keys() and all(_same(each, other[key]) for key, each in value.items())
+    return bool(value == other)
+
+
+def without(change: CreateRecord, uris: frozenset[str], entries: str) -> dict[str, Any]:
+    """The fields of a new record but for those that hold one of these URIs: their objects are not there."""
+    listed = change.fields.get(entries)
+    if not uris or not isinstance(listed, list):
+        return change.fields
+    kept = [_entry_without(each, uris) if isinstance(each, dict) else each for each in listed]
+    return {**change.fields, entries: kept}
+
+
+def _entry_without(entry: dict[str, Any], uris: frozenset[str]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for field, value in entry.items():
+        if isinstance(value, list):
+            out[field] = [item for item in value if not (isinstance(item, str) and item in uris)]
+        elif not (isinstance(value, str) and value in uris):
+            out[field] = value
+    return out

@@ -1,0 +1,160 @@
+"""The error tree. Each class carries its exit code and its stable machine code.
+
+ReconcileError
+├── UsageError              64  the command line, or a file named on it, is wrong
+├── ConfigError             78  the rules file is wrong
+│   └── LocalDatabaseError  78  the pipeline's own JSON database is wrong
+├── SourceError              1  the local root, or a file below it, could not be read
+│   └── SourceChanged           a file is no longer the one that was planned
+├── StoreError               1  a bucket or a database did not do what was asked
+│   ├── StoreUnavailable        down, or still failing when the retries ran out
+│   ├── AccessDenied            it answered that we may not
+│   ├── StoreMissing            the bucket, or the database, is not there
+│   ├── Rejected                it refused this value for good (bad checksum, too large, bad name)
+│   ├── PreconditionFailed      the world moved since it was read; nothing was written
+│   │   └── NotThere            what was to be changed does not exist
+│   └── Uncertain               the write may or may not have been applied: settle it by reading
+├── Refused                  4  a safety limit; --force goes past it
+├── Declined                 5  answered no at the prompt
+├── LockHeld                75  another run holds the lock
+└── Interrupted            130
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a scheduler can rely on."""
+
+    OK = 0
+    FAILED = 1
+    DIFFERENCES = 2
+    STALE = 3
+    REFUSED = 4
+    DECLINED = 5
+    USAGE = 64
+    LOCKED = 75
+    CONFIG = 78
+    INTERRUPTED = 130
+
+
+class ReconcileError(Exception):
+    """One sentence that says what and where; ``hint`` says what to do next."""
+
+    code = "error"
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(ReconcileError):
+    """The command line, or a file that it names, is wrong."""
+
+    code = "usage"
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(ReconcileError):
+    """The rules file is wrong; the message begins with ``file:line:`` where a line is to blame."""
+
+    code = "config"
+    exit_code = ExitCode.CONFIG
+
+
+class LocalDatabaseError(ConfigError):
+    """The pipeline's own JSON database cannot be read as one, or cannot be written."""
+
+    code = "local_database"
+
+
+class SourceError(ReconcileError):
+    """The local root, or a file below it, could not be read."""
+
+    code = "local"
+
+
+class SourceChanged(SourceError):
+    """A file is no longer the one that was planned: other size, other bytes, or gone."""
+
+    code = "source_changed"
+
+
+class StoreError(ReconcileError):
+    """A bucket or a database did not do what was asked."""
+
+    code = "store"
+
+
+class StoreUnavailable(StoreError):
+    """The store is down, or still failed when the retries ran out."""
+
+    code = "unavailable"
+
+
+class AccessDenied(StoreError):
+    """The store answered that these credentials may not; repeating does not help."""
+
+    code = "denied"
+
+
+class StoreMissing(StoreError):
+    """The bucket, or the database, is not there."""
+
+    code = "store_missing"
+
+
+class Rejected(StoreError):
+    """The store refused this value for good: a checksum that differs, a size, a name, a hold."""
+
+    code = "rejected"
+
+
+class PreconditionFailed(StoreError):
+    """The world moved since it was read; nothing was written."""
+
+    code = "precondition"
+
+
+class NotThere(PreconditionFailed):
+    """What was to be changed does not exist (any more)."""
+
+    code = "not_there"
+
+
+class Uncertain(StoreError):
+    """The write may or may not have been applied (lost reply, time-out): settle it by reading."""
+
+    code = "uncertain"
+
+
+class Refused(ReconcileError):
+    """A safety limit stands in the way; ``--force`` goes past it."""
+
+    code = "refused"
+    exit_code = ExitCode.REFUSED
+
+
+class Declined(ReconcileError):
+    """A person answered no; nothing was changed."""
+
+    code = "declined"
+    exit_code = ExitCode.DECLINED
+
+
+class LockHeld(ReconcileError):
+    """Another run holds the project's lock."""
+
+    code = "locked"
+    exit_code = ExitCode.LOCKED
+
+
+class Interrupted(ReconcileError):
+    """Stopped by a signal; the next run goes on from there."""
+
+    code = "interrupted"
+    exit_code = ExitCode.INTERRUPTED

@@ -1,0 +1,63 @@
+"""What a long run says while it works; the views turn events into lines and bars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import TypeAlias
+
+import msgspec
+
+from reconcile.core.report import Outcome
+
+
+class Phase(Enum):
+    """A stretch of work that a person waits for."""
+
+    RECORDS = "reading records"
+    LISTING = "listing files and objects"
+    DECIDING = "comparing"
+    UPLOADS = "uploading"
+    WRITING = "writing records"
+
+
+class PhaseStarted(msgspec.Struct, frozen=True):
+    """A phase begins; totals are None where they are not known beforehand."""
+
+    phase: Phase
+    total: int | None = None
+    total_bytes: int | None = None
+
+
+class Advanced(msgspec.Struct, frozen=True):
+    """So many more items, and so many more bytes (negative where a retry starts over)."""
+
+    phase: Phase
+    count: int = 0
+    size: int = 0
+
+
+class PhaseDone(msgspec.Struct, frozen=True):
+    """A phase ended."""
+
+    phase: Phase
+
+
+class ChangeDone(msgspec.Struct, frozen=True):
+    """One change has its outcome."""
+
+    outcome: Outcome
+
+
+class Warned(msgspec.Struct, frozen=True):
+    """Something that is worth a line on stderr now."""
+
+    message: str
+
+
+Event: TypeAlias = PhaseStarted | Advanced | PhaseDone | ChangeDone | Warned
+Listener: TypeAlias = Callable[[Event], None]
+
+
+def silent(_event: Event) -> None:
+    """Listens to nothing."""

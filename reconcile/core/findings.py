@@ -1,0 +1,175 @@
+"""The sentences of findings: what was found, where, and what to do about it."""
+
+from __future__ import annotations
+
+from reconcile.core.changes import Code, Finding, Severity
+
+_SEVERITY = {
+    Code.UNCLAIMED_FILE: Severity.INFO,
+    Code.UNKNOWN_CHARACTER: Severity.WARNING,
+    Code.AMBIGUOUS_CHARACTER: Severity.WARNING,
+    Code.AMBIGUOUS_FIELD: Severity.WARNING,
+    Code.MISSING_RECORD: Severity.WARNING,
+    Code.MISSING_ASSET: Severity.ERROR,
+    Code.CONTENT_CONFLICT: Severity.ERROR,
+    Code.UNVERIFIABLE: Severity.WARNING,
+    Code.ORPHAN_OBJECT: Severity.INFO,
+    Code.OUTSIDE_ROOT: Severity.WARNING,
+    Code.FOREIGN_URI: Severity.INFO,
+    Code.UNSETTLED_FILE: Severity.INFO,
+    Code.UNREADABLE_FILE: Severity.ERROR,
+    Code.SYMLINK_SKIPPED: Severity.INFO,
+    Code.EMPTY_FILE: Severity.WARNING,
+    Code.UNDECODABLE_NAME: Severity.WARNING,
+    Code.NAME_COLLISION: Severity.WARNING,
+    Code.MALFORMED_RECORD: Severity.ERROR,
+}
+
+_FILE = {
+    Code.UNCLAIMED_FILE: (
+        "no rule takes this file, so it is not uploaded",
+        "add an [[asset]] rule for it, or an `ignore` pattern; `reconcile rules test PATH` tries them",
+    ),
+    Code.UNDECODABLE_NAME: (
+        "the bucket cannot hold an object of this name{why}",
+        "rename the file",
+    ),
+    Code.NAME_COLLISION: (
+        "differs only in case or Unicode form from {why}, which Windows would take for the same file",
+        "rename one of the two",
+    ),
+    Code.UNVERIFIABLE: (
+        "the object in the bucket has no crc32c, so it can be called neither equal nor different",
+        "compare the two by hand, or rewrite the object so that it gets a checksum",
+    ),
+    Code.CONTENT_CONFLICT: (
+        "the bucket holds other bytes under this name: {why}",
+        "keep the local file with `reconcile apply --replace local`, or fetch the bucket's copy and keep that",
+    ),
+    Code.UNSETTLED_FILE: (
+        "changed too recently, or while it was read; it may still be being written",
+        "nothing to do: the next run takes it",
+    ),
+    Code.UNREADABLE_FILE: ("cannot be read{why}", "give the user who runs this permission to read it"),
+    Code.SYMLINK_SKIPPED: (
+        "is a symbolic link, and links are not followed{why}",
+        "put the file itself below the root, or leave it",
+    ),
+    Code.EMPTY_FILE: ("has no bytes, and an empty file is never uploaded", "render it again, or remove it"),
+}
+
+
+def about_file(code: Code, subject: str, char_id: str | None, why: str = "") -> Finding:
+    """A finding about one local file or its object."""
+    message, hint = _FILE[code]
+    detail = why if code in (Code.CONTENT_CONFLICT, Code.NAME_COLLISION) else f": {why}" if why else ""
+    return Finding(code, _SEVERITY[code], subject, char_id, message.format(why=detail), hint)
+
+
+def unknown_character(subject: str, guess: str | None) -> Finding:
+    """No known character's id is in the path, and no record names the file."""
+    who = f"{guess!r} is no known character" if guess else "its path names no character, and no record names the file"
+    return Finding(
+        Code.UNKNOWN_CHARACTER,
+        _SEVERITY[Code.UNKNOWN_CHARACTER],
+        subject,
+        None,
+        f"{who}; it is uploaded, but no record is touched",
+        "register the character, or name the file in its record",
+    )
+
+
+def ambiguous_character(subject: str, characters: tuple[str, ...]) -> Finding:
+    """Two known characters could own the path."""
+    return Finding(
+        Code.AMBIGUOUS_CHARACTER,
+        _SEVERITY[Code.AMBIGUOUS_CHARACTER],
+        subject,
+        None,
+        f"could belong to {' or '.join(characters)}; no record is touched",
+        "name the file in the right character's record, or rename it",
+    )
+
+
+def orphan_object(uri: str, char_id: str | None) -> Finding:
+    """In the bucket, without a local file, wanted by no record and no field."""
+    return Finding(
+        Code.ORPHAN_OBJECT,
+        _SEVERITY[Code.ORPHAN_OBJECT],
+        uri,
+        char_id,
+        "is in the bucket only, and no record names it",
+        "nothing is deleted; name it in a record if it is wanted",
+    )
+
+
+def ambiguous_field(document: str, char_id: str, place: str, keys: tuple[str, ...]) -> Finding:
+    """Several files could fill one field and nothing chooses."""
+    return Finding(
+        Code.AMBIGUOUS_FIELD,
+        _SEVERITY[Code.AMBIGUOUS_FIELD],
+        document,
+        char_id,
+        f"{place} is empty and {len(keys)} files claim it: {', '.join(keys)}",
+        'name one in the record, or set `many = "newest"` or `many = "list"` in the rule',
+    )
+
+
+def missing_record(document: str, char_id: str, why: str) -> Finding:
+    """A character has assets, but no record."""
+    return Finding(
+        Code.MISSING_RECORD,
+        _SEVERITY[Code.MISSING_RECORD],
+        document,
+        char_id,
+        f"there is no such record; {why}",
+        "register the character; its assets are uploaded meanwhile",
+    )
+
+
+def missing_asset(document: str, char_id: str, place: str, text: str) -> Finding:
+    """A record names a file that is nowhere."""
+    return Finding(
+        Code.MISSING_ASSET,
+        _SEVERITY[Code.MISSING_ASSET],
+        document,
+        char_id,
+        f'{place} names "{text}", which is neither below the local root nor in the bucket',
+        "bring the file back or render it again; the field is left as it is",
+    )
+
+
+def outside_root(document: str, char_id: str, place: str, text: str) -> Finding:
+    """A record names a path that no known root holds."""
+    return Finding(
+        Code.OUTSIDE_ROOT,
+        _SEVERITY[Code.OUTSIDE_ROOT],
+        document,
+        char_id,
+        f'{place} names "{text}", which is below no known root; it is never read and never uploaded',
+        "if it is an old place of the output folder, add it to `previous_roots`",
+    )
+
+
+def foreign_uri(document: str, char_id: str, place: str, text: str) -> Finding:
+    """A record names something in a place that is not ours."""
+    return Finding(
+        Code.FOREIGN_URI,
+        _SEVERITY[Code.FOREIGN_URI],
+        document,
+        char_id,
+        f'{place} names "{text}", which is not below this bucket and prefix; it is left alone',
+        "nothing to do, if it is meant",
+    )
+
+
+def malformed_record(document: str, char_id: str, why: str) -> Finding:
+    """A record is not shaped like one."""
+    return Finding(
+        Code.MALFORMED_RECORD,
+        _SEVERITY[Code.MALFORMED_RECORD],
+        document,
+        char_id,
+        f"{why}; paths in what is sound are still put right, nothing is added",
+        "mend the record by hand",
+    )

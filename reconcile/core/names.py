@@ -1,0 +1,83 @@
+"""Names: folded forms, keys and gs:// URIs."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+MAX_KEY_BYTES = 1024
+_ODD_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")
+
+
+def fold(text: str) -> str:
+    """The form in which names are alike that differ only in case or in Unicode form (NFC, NFD)."""
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
+def nfc(text: str) -> str:
+    """The composed Unicode form."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def is_below(name: str) -> bool:
+    """Whether a name, as a relative path, stays below where it starts: no empty part, no ``.`` and no ``..``."""
+    return _ODD_PART.search(name) is None
+
+
+def is_unicode(value: Any) -> bool:
+    """Whether every text in a value is valid Unicode: half of a surrogate pair can be neither planned nor stored."""
+    if isinstance(value, str):
+        return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
+    if isinstance(value, Mapping):
+        return all(is_unicode(key) and is_unicode(item) for key, item in value.items())
+    return not isinstance(value, list) or all(map(is_unicode, value))
+
+
+class BucketRoot(msgspec.Struct, frozen=True):
+    """The bucket and the prefix below which keys are counted."""
+
+    bucket: str
+    prefix: str = ""
+
+    @classmethod
+    def parse(cls, uri: str) -> BucketRoot:
+        """Reads ``gs://bucket/prefix``. Raises ValueError. A gs:// URI is no URL: nothing in it is escaped."""
+        bucket, _, prefix = uri.removeprefix("gs://").partition("/")
+        if not uri.startswith("gs://") or not bucket:
+            raise ValueError(f"{uri!r} is not gs://BUCKET/PREFIX")
+        return cls(bucket, prefix.strip("/"))
+
+    def __str__(self) -> str:
+        return f"gs://{self.bucket}/{self.prefix}" if self.prefix else f"gs://{self.bucket}"
+
+    def object_name(self, key: str) -> str:
+        """The object's whole name in the bucket."""
+        return f"{self.prefix}/{key}" if self.prefix else key
+
+    def uri(self, key: str) -> str:
+        """The URI of a key."""
+        return f"{self}/{key}"
+
+    def key(self, uri: str) -> str | None:
+        """The key of a URI below this root, or None for any other."""
+        start = f"{self}/"
+        return uri[len(start) :] if uri.startswith(start) and len(uri) > len(start) else None
+
+
+def key_problem(name: str) -> str | None:
+    """Why GCS would not take this whole object name (the prefix included), or None where it would."""
+    if len(name.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
+        return f"the bucket takes names of at most {MAX_KEY_BYTES} bytes"
+    if "\n" in name or "\r" in name:
+        return "the bucket takes no line breaks in a name"
+    if name in ("", ".", "..") or name.startswith(".well-known/acme-challenge/"):
+        return "the bucket does not take this name"
+    if any("\ud800" <= char <= "\udfff" for char in name):
+        return "the name is not valid Unicode"
+    return None

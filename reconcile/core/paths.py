@@ -1,0 +1,293 @@
+"""What a path in a record means: read as Windows or POSIX by its own form, on any machine, and never opened."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
+from urllib.parse import unquote
+
+import msgspec
+
+from reconcile.core.names import MAX_KEY_BYTES, fold, nfc
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_WINDOWS_SEPARATORS = re.compile(r"[\\/]+")
+_PORTS = (f"{name}{n}" for name in ("com", "lpt") for n in "123456789¹²³")
+_DEVICES = frozenset({"con", "prn", "aux", "nul", "conin$", "conout$", *_PORTS})
+_NO_NAME = re.compile(r"(?s)\A.:|[\x00\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ESCAPES = {"\a": "a", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v"}
+_BLANKS = " \t\r\n"
+MAX_REPAIRS = 64
+MAX_TEXT = 32_767  # characters: the longest path that any system takes
+
+
+class Kind(Enum):
+    """What a text in a record is."""
+
+    GS = "gs"
+    URL = "url"
+    ABSOLUTE = "absolute"
+    RELATIVE = "relative"
+    DEVICE = "device"
+
+
+class PathReading(msgspec.Struct, frozen=True):
+    """One way to read a path. ``anchor`` is ``c:``, ``//`` (UNC), ``//?`` or ``/``; empty where relative; ``c:.`` is
+    relative to a folder that only the machine knew on which it was written.
+
+    ``climbs`` holds the parts before the first ``..``, None where there is none.
+    """
+
+    anchor: str
+    parts: tuple[str, ...]
+    windows: bool
+    climbs: tuple[str, ...] | None = None
+
+
+class RootForms(msgspec.Struct, frozen=True):
+    """One known root, in every form in which a record may write it."""
+
+    readings: tuple[PathReading, ...]
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A local path (relative to the root) that a text could mean. ``sure`` where a known root says so;
+    ``windows`` where case may differ; ``damaged`` where escapes had to be read back."""
+
+    path: str
+    sure: bool
+    windows: bool
+    damaged: bool = False
+
+
+class Meaning(msgspec.Struct, frozen=True):
+    """What a text means: its kind, the paths it could mean (best first), and whether it climbs out of a root."""
+
+    kind: Kind
+    targets: tuple[Target, ...] = ()
+    climbs_out: bool = False
+
+
+def meaning(text: str, roots: Sequence[RootForms]) -> Meaning:
+    """Reads a text from a record. Pure: whether a target exists is asked later."""
+    found = _plain(text.strip(_BLANKS), roots)
+    # A line break or a tab in front may be the first letter of a folder's name; behind, it ends nobody's path.
+    damaged = text.rstrip(_BLANKS).lstrip(" ")
+    if found.kind not in (Kind.ABSOLUTE, Kind.RELATIVE) or len(damaged) > MAX_TEXT or not _CONTROL.search(damaged):
+        return found
+    repaired = [_plain(fixed, roots) for fixed in _repairs(damaged)]
+    climbs_out = found.climbs_out or any(each.climbs_out for each in repaired)
+    targets = [msgspec.structs.replace(target, damaged=True) for each in repaired for target in each.targets]
+    possible = [target for target in (*found.targets, *targets) if target.sure or not climbs_out]
+    return Meaning(repaired[0].kind, _unique(sorted(possible, key=lambda target: not target.sure)), climbs_out)
+
+
+def root_forms(root: str) -> RootForms:
+    """Every form of a configured root (Windows, UNC, POSIX, or relative)."""
+    return RootForms(tuple(_forms(root.strip(_BLANKS))))
+
+
+def looks_like_path(text: str) -> bool:
+    """Whether a text in a field that no rule names is a path by its form alone (drive, UNC, file:, POSIX absolute)."""
+    stripped = text.strip(_BLANKS)
+    if stripped.startswith(("\\\\", "file:", "gs://")) or re.match(r"[A-Za-z]:[\\/]", stripped):
+        return True
+    return stripped.startswith("/") and stripped.count("/") >= 2 and " " not in stripped.split("/", 2)[1]
+
+
+def is_separated(text: str) -> bool:
+    """Whether a text has a folder separator, as a relative path below the root must."""
+    return "/" in text or "\\" in text
+
+
+def _plain(text: str, roots: Sequence[RootForms]) -> Meaning:
+    if text.startswith("gs://"):
+        return Meaning(Kind.GS)
+    scheme = _SCHEME.match(text)
+    if scheme and scheme.group(1).lower() != "file":
+        return Meaning(Kind.URL)
+    if text.startswith(("\\\\.\\", "//./")):
+        return Meaning(Kind.DEVICE)
+    readings = list(_forms(text)) if len(text) <= MAX_TEXT else []
+    if any(reading.windows and _has_device(reading.parts) for reading in readings):
+        return Meaning(Kind.DEVICE)
+    kind = Kind.ABSOLUTE if any(reading.anchor for reading in readings) else Kind.RELATIVE
+    targets: list[Target] = []
+    climbs_out = is_root = False
+    for reading in readings:
+        rest = _below_root(reading, roots)
+        if rest is None:
+            climbs_out |= reading.climbs is not None and _climbs_out(reading, reading.climbs, roots)
+        elif all(map(_is_name, rest)):
+            is_root |= not rest
+            targets.extend(Target("/".join(rest), sure=True, windows=reading.windows) for _ in rest[:1])
+        else:
+            climbs_out |= ".." in rest
+    sure = any(target.sure for target in targets) and kind is Kind.ABSOLUTE
+    if not (sure or is_root or climbs_out):
+        targets.extend(_tails(readings))
+    return Meaning(kind, _unique(targets), climbs_out)
+
+
+def _is_name(part: str) -> bool:
+    """Whether a part is a name wherever it is written, and leads nowhere: also on Windows, where ``\\`` parts folders,
+    a colon a drive, and dots and blanks at the end do not count."""
+    return not _NO_NAME.search(part) and all(piece.strip(" .") for piece in part.split("\\"))
+
+
+def _tails(readings: Iterable[PathReading]) -> Iterator[Target]:
+    """Every tail of every reading, the longest first."""
+    listed = [(reading.windows, list(_tails_of(reading.parts))) for reading in readings]
+    for length in range(max((len(tails) for _, tails in listed), default=0), 0, -1):
+        for windows, tails in listed:
+            if len(tails) >= length:
+                yield Target(tails[length - 1], sure=False, windows=windows)
+
+
+def _tails_of(parts: Sequence[str]) -> Iterator[str]:
+    """The tails that could be keys, the shortest first."""
+    tail = ""
+    for part in reversed(parts):
+        tail = f"{part}/{tail}" if tail else part
+        if not _is_name(part) or len(tail) > MAX_KEY_BYTES:
+            return
+        yield tail
+
+
+def _unique(targets: Iterable[Target]) -> tuple[Target, ...]:
+    first: dict[str, Target] = {}
+    for target in targets:
+        first.setdefault(target.path, target)
+    return tuple(first.values())
+
+
+def _below_root(reading: PathReading, roots: Sequence[RootForms]) -> tuple[str, ...] | None:
+    """The parts below the longest known root (none for that root itself), or None."""
+    forms = itertools.chain.from_iterable(root.readings for root in roots)
+    rests = (_rest(reading.anchor, reading.parts, form, windows=reading.windows) for form in forms)
+    return min((rest for rest in rests if rest is not None), key=len, default=None)
+
+
+def _rest(anchor: str, parts: tuple[str, ...], root: PathReading, *, windows: bool) -> tuple[str, ...] | None:
+    """The parts below a root, none for the root itself, or None where they are not below it."""
+    size = len(root.parts)
+    if anchor != root.anchor or len(parts) < size:
+        return None
+    alike = fold if windows or root.windows else nfc
+    if all(alike(mine) == alike(theirs) for mine, theirs in zip(parts[:size], root.parts, strict=True)):
+        return parts[size:]
+    return None
+
+
+def _climbs_out(reading: PathReading, before: tuple[str, ...], roots: Sequence[RootForms]) -> bool:
+    """Whether the path was below a known root until a ``..``, or is relative and climbs above its start."""
+    if reading.parts[:1] == ("..",):
+        return True
+    below = (form for root in roots for form in root.readings)
+    return any(_rest(reading.anchor, before, root, windows=reading.windows) is not None for root in below)
+
+
+def _forms(text: str) -> Iterator[PathReading]:
+    if text[:5].lower() == "file:":
+        raw = text[5:]
+        for each in dict.fromkeys((unquote(raw, errors="replace"), raw)):
+            yield from _path_forms(_file_uri_path(each))
+    else:
+        yield from _path_forms(text)
+
+
+def _path_forms(text: str) -> Iterator[PathReading]:
+    if text.startswith(("\\\\?\\", "//?/")):
+        rest = text[4:]
+        if rest[:4].lower() in ("unc\\", "unc/"):
+            yield _reading("//", _WINDOWS_SEPARATORS.split(rest[4:]), windows=True)
+        elif _DRIVE.match(rest):
+            yield _drive_reading(rest)
+        else:
+            yield _reading("//?", _WINDOWS_SEPARATORS.split(rest), windows=True)
+    elif _DRIVE.match(text):
+        yield _drive_reading(text)
+    elif text.startswith("\\\\"):
+        yield _reading("//", _WINDOWS_SEPARATORS.split(text), windows=True)
+    elif text.startswith("\\"):
+        yield _reading("/", _WINDOWS_SEPARATORS.split(text), windows=True)
+    elif text.startswith("/"):
+        yield from _posix_forms(text)
+    elif "\\" in text:
+        yield _reading("", _WINDOWS_SEPARATORS.split(text), windows=True)
+        if "/" in text:
+            yield _reading("", text.split("/"), windows=False)
+    else:
+        yield _reading("", text.split("/"), windows=False)
+
+
+def _drive_reading(text: str) -> PathReading:
+    rooted = text[2:3] in ("", "\\", "/")
+    return _reading(f"{text[0].lower()}:{'' if rooted else '.'}", _WINDOWS_SEPARATORS.split(text[2:]), windows=True)
+
+
+def _file_uri_path(rest: str) -> str:
+    """The path of what stands behind ``file:``: ``///C:/x``, ``//host/share/x``, ``///x`` or ``/x``."""
+    path = re.sub(r"^//localhost(?=/)", "//", rest, flags=re.IGNORECASE)
+    path = path[2:] if path.startswith("///") else path
+    return path[1:] if re.match(r"/[A-Za-z]:", path) else path
+
+
+def _posix_forms(text: str) -> Iterator[PathReading]:
+    parts = text.split("/")
+    drive = _mounted_drive([part for part in parts if part not in ("", ".")])
+    if drive is not None:
+        yield _drive_reading(f"{drive[0]}:/{'/'.join(drive[1:])}")
+    yield _reading("/", parts, windows=False)
+    if text.startswith("//"):
+        yield _reading("//", _WINDOWS_SEPARATORS.split(text), windows=True)
+    if "\\" in text:
+        yield _reading("/", _WINDOWS_SEPARATORS.split(text), windows=True)
+
+
+def _mounted_drive(parts: Sequence[str]) -> Sequence[str] | None:
+    """``/mnt/c/…`` (WSL) and ``/cygdrive/c/…`` are a Windows drive: the parts from the drive letter on."""
+    if len(parts) > 2 and parts[0] in ("mnt", "cygdrive") and _DRIVE.fullmatch(f"{parts[1]}:"):
+        return parts[1:]
+    return None
+
+
+def _reading(anchor: str, raw: Sequence[str], *, windows: bool) -> PathReading:
+    parts = tuple(part for part in raw if part not in ("", "."))
+    if ".." not in parts:
+        return PathReading(anchor, parts, windows)
+    done: list[str] = []
+    for part in parts:
+        if part != "..":
+            done.append(part)
+        elif done and done[-1] != "..":
+            done.pop()
+        elif not anchor or anchor.endswith("."):
+            done.append(part)
+    return PathReading(
+        anchor, tuple(done), windows, climbs=tuple(itertools.takewhile(lambda part: part != "..", parts))
+    )
+
+
+def _has_device(parts: Sequence[str]) -> bool:
+    return any(re.split("[.:]", part, maxsplit=1)[0].rstrip(" ").lower() in _DEVICES for part in parts)
+
+
+def _repairs(text: str) -> Iterator[str]:
+    """The texts that a careless string literal could have turned into this one, most likely first."""
+    pieces = [[char] if not _CONTROL.match(char) else list(_spellings(char)) for char in text]
+    combined = itertools.islice(itertools.product(*pieces), MAX_REPAIRS)
+    return ("".join(choice) for choice in combined)
+
+
+def _spellings(char: str) -> Iterator[str]:
+    if char in _ESCAPES:
+        yield f"\\{_ESCAPES[char]}"
+    code = ord(char)
+    for octal in dict.fromkeys((f"{code:o}", f"{code:02o}", f"{code:03o}")):
+        yield f"\\{octal}"
+    yield f"\\x{code:02x}"

@@ -1,0 +1,196 @@
+"""Plan: what would be done, in order, with its summary, fingerprint and safety limits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from reconcile.core.changes import Change, Code, CreateRecord, Finding, Replace, Severity, Upload, canonical, kind_of
+from reconcile.core.errors import Refused
+
+FORMAT = "reconcile.plan/1"
+SMALL_SCOPE = 10
+_KIND_ORDER = {
+    kind: rank for rank, kind in enumerate(("upload", "replace", "create_record", "set_field", "rewrite_local_db"))
+}
+_SEVERITY_ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """What a run may look at; an empty tuple is everything."""
+
+    char_ids: tuple[str, ...] = ()
+    asset_types: tuple[str, ...] = ()
+
+    def takes_character(self, char_id: str | None) -> bool:
+        """Whether what belongs to this character (None: nobody's) is in scope."""
+        return not self.char_ids or char_id in self.char_ids
+
+    def takes_type(self, asset_type: str | None) -> bool:
+        """Whether assets of this type (None: of no rule) are in scope."""
+        return not self.asset_types or asset_type in self.asset_types
+
+
+class Stores(msgspec.Struct, frozen=True):
+    """Which three worlds a plan is about."""
+
+    local: str
+    bucket: str
+    records: str
+
+
+class FindingCounts(msgspec.Struct, frozen=True):
+    """Findings by severity."""
+
+    error: int = 0
+    warning: int = 0
+    info: int = 0
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """Counts of changes by kind, of keys in step, and the bytes to upload."""
+
+    upload: int = 0
+    replace: int = 0
+    set_field: int = 0
+    create_record: int = 0
+    rewrite_local_db: int = 0
+    in_step: int = 0
+    bytes: int = 0
+    findings: FindingCounts = FindingCounts()
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What would be done. A value: showing it and applying it are two readers of the same thing.
+
+    ``objects_in_scope`` is what a limit in percent is taken of. ``complete`` is false where a part of a world could
+    not be read.
+    """
+
+    format: str
+    tool: str
+    created: str
+    fingerprint: str
+    complete: bool
+    rules_digest: str
+    scope: Scope
+    stores: Stores
+    summary: Summary
+    actions: tuple[Change, ...]
+    findings: tuple[Finding, ...]
+    objects_in_scope: int = 0
+
+
+def build(
+    changes: Iterable[Change],
+    findings: Iterable[Finding],
+    *,
+    tool: str,
+    created: str,
+    complete: bool,
+    rules_digest: str,
+    scope: Scope,
+    stores: Stores,
+    in_step: int,
+    objects_in_scope: int,
+) -> Plan:
+    """Orders changes and findings, counts them, and takes the fingerprint; the same world gives the same plan."""
+    actions = tuple(sorted(changes, key=_action_order))
+    listed = tuple(sorted(set(findings), key=_finding_order))
+    return Plan(
+        format=FORMAT,
+        tool=tool,
+        created=created,
+        fingerprint=fingerprint(actions, rules_digest, stores),
+        complete=complete,
+        rules_digest=rules_digest,
+        scope=scope,
+        stores=stores,
+        summary=summarise(actions, listed, in_step),
+        actions=actions,
+        findings=listed,
+        objects_in_scope=objects_in_scope,
+    )
+
+
+def summarise(actions: Iterable[Change], findings: Iterable[Finding], in_step: int) -> Summary:
+    """Counts changes by kind and findings by severity."""
+    listed = list(actions)
+    kinds = Counter(kind_of(action) for action in listed)
+    severities = Counter(finding.severity.value for finding in findings)
+    moved = sum(action.size for action in listed if isinstance(action, Upload | Replace))
+    return Summary(**kinds, in_step=in_step, bytes=moved, findings=FindingCounts(**severities))
+
+
+def fingerprint(actions: Iterable[Change], rules_digest: str, stores: Stores) -> str:
+    """The identity of a plan: its changes with their preconditions, its rules and its stores."""
+    return hashlib.sha256(canonical([list(actions), rules_digest, stores])).hexdigest()
+
+
+class ReplaceLimit(msgspec.Struct, frozen=True):
+    """At most so many replacements: a count, or a percentage of the objects in scope."""
+
+    amount: float
+    percent: bool
+
+    @classmethod
+    def parse(cls, text: str) -> ReplaceLimit:
+        """Reads ``"10%"`` or ``"25"``. Raises ValueError."""
+        number = text.strip()
+        percent = number.endswith("%")
+        try:
+            amount = float(number.removesuffix("%")) if percent else float(int(number))
+        except OverflowError as error:
+            raise ValueError(text) from error
+        if not 0 <= amount < float("inf") or (percent and amount > 100):
+            raise ValueError(text)
+        return cls(amount, percent)
+
+    def __str__(self) -> str:
+        return f"{self.amount:g}%" if self.percent else f"{self.amount:g}"
+
+    def allows(self, replaced: int, objects: int) -> bool:
+        """Whether so many of so many objects may be replaced. Below 10 objects in scope there is no limit."""
+        if objects < SMALL_SCOPE:
+            return True
+        return replaced <= (self.amount * objects / 100 if self.percent else self.amount)
+
+
+def check_limits(plan: Plan, max_replace: ReplaceLimit, max_actions: int | None) -> None:
+    """Raises Refused, with the numbers, where the plan goes past a safety limit."""
+    # Counted from the actions, and never of fewer objects than they replace: a plan file may say what it likes.
+    replaced = sum(isinstance(action, Replace) for action in plan.actions)
+    objects = max(plan.objects_in_scope, replaced)
+    if not max_replace.allows(replaced, objects):
+        raise Refused(
+            f"the plan replaces {replaced} of {objects} objects in scope, "
+            f"more than max_replace = {max_replace} allows; nothing was changed",
+            hint="look at them with `reconcile plan`; if they are meant, run apply again with --force",
+        )
+    if max_actions is not None and len(plan.actions) > max_actions:
+        raise Refused(
+            f"the plan has {len(plan.actions)} actions, more than --max-actions {max_actions}; nothing was changed",
+            hint="raise --max-actions, narrow the scope with --char-id or --asset-type, or add --force",
+        )
+
+
+def _action_order(change: Change) -> tuple[Any, ...]:
+    kind = _KIND_ORDER[kind_of(change)]
+    if isinstance(change, Upload | Replace):
+        return (kind, change.key)
+    if isinstance(change, CreateRecord):
+        return (kind, change.document)
+    position = -1 if change.position is None else change.position
+    return (kind, change.document, position, change.entry or "", change.field, change.id)
+
+
+def _finding_order(finding: Finding) -> tuple[Any, ...]:
+    ranks = (_SEVERITY_ORDER[finding.severity], _CODE_ORDER[finding.code])
+    return (*ranks, finding.subject, finding.message, finding.char_id or "", finding.hint)
+
+
+_CODE_ORDER = {code: rank for rank, code in enumerate(Code)}

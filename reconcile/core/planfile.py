@@ -1,0 +1,95 @@
+"""Plan ⇄ JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from reconcile.core.changes import Change, CreateRecord, Need, Replace, RewriteLocalDb, SetField, Upload
+from reconcile.core.errors import UsageError
+from reconcile.core.names import BucketRoot, is_below
+from reconcile.core.plan import FORMAT, Plan, Stores, fingerprint
+
+
+def dumps(plan: Plan) -> bytes:
+    """The plan as one JSON document, ending with a newline."""
+    return msgspec.json.format(msgspec.json.encode(plan, enc_hook=repr), indent=2) + b"\n"
+
+
+def loads(data: bytes, source: str) -> Plan:
+    """Reads a plan file. Raises UsageError, naming ``source``, where it is torn, of another format, or no plan."""
+    try:
+        found = msgspec.json.decode(data, type=_Envelope).format
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UsageError(f"{source} is not a whole plan file: {error}", hint=_AGAIN) from error
+    if found != FORMAT:
+        raise UsageError(
+            f"{source} has the format {found!r}; this version reads {FORMAT!r}",
+            hint="apply it with the version that wrote it, or save the plan again with this one",
+        )
+    try:
+        return msgspec.json.decode(data, type=Plan)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UsageError(f"{source} is not a plan that can be applied: {error}", hint=_AGAIN) from error
+
+
+def check_belongs(plan: Plan, stores: Stores, rules_digest: str, bucket: BucketRoot, collection: str) -> None:
+    """Raises UsageError where a plan is not one that this project, with these rules, could have made: it can then
+    reach nothing outside the root, the prefix and the collection, whoever wrote it."""
+    for name in ("local", "bucket", "records"):
+        theirs, ours = getattr(plan.stores, name), getattr(stores, name)
+        if theirs != ours:
+            raise UsageError(f"the plan was made for {name} {theirs!r}; this project has {ours!r}", hint=_AGAIN)
+    if plan.rules_digest != rules_digest:
+        raise UsageError("the rules have changed since the plan was saved", hint=_AGAIN)
+    if plan.fingerprint != fingerprint(plan.actions, plan.rules_digest, plan.stores):
+        raise UsageError("the plan's fingerprint does not fit its actions: it was edited or torn", hint=_AGAIN)
+    for action in plan.actions:
+        problem = next(_trespasses(action, bucket, collection), None)
+        if problem is not None:
+            raise UsageError(f"action {action.id} of the plan {problem}", hint=_AGAIN)
+
+
+def _trespasses(action: Change, bucket: BucketRoot, collection: str) -> Iterator[str]:
+    match action:
+        case Upload() | Replace():
+            if not is_below(action.key):
+                yield f"has the key {action.key!r}, which leads out of the root"
+            if action.uri != bucket.uri(action.key):
+                yield f"writes {action.uri!r}, which is not its key below {bucket}"
+            if isinstance(action, Upload) is not (action.if_generation_match == 0):
+                yield "creates where it should replace, or replaces where it should create"
+        case SetField():
+            yield from _outside(action.document, collection)
+            yield from _unneeded(action.new, action.old, action.needs, bucket)
+        case RewriteLocalDb():
+            yield from _unneeded(action.new, action.old, action.needs, bucket)
+        case CreateRecord():
+            yield from _outside(action.document, collection)
+
+
+def _outside(document: str, collection: str) -> Iterator[str]:
+    name = document.removeprefix(f"{collection}/")
+    if name == document or not name or "/" in name:
+        yield f"writes {document!r}, which is not in the collection {collection!r}"
+
+
+def _unneeded(new: object, old: object, needs: tuple[Need, ...], bucket: BucketRoot) -> Iterator[str]:
+    """A field may get just the URIs of the objects that it needs; a list keeps what it held, but for what it names."""
+    held = old if isinstance(old, list) else []
+    allowed = [bucket.uri(need.key) for need in needs]
+    values = new if isinstance(new, list) and new else [new]
+    for value in values:
+        if value not in allowed and value not in held:
+            yield f"sets {value!r}, which is not what it needs to be in the bucket"
+    for value in held:
+        if not isinstance(value, str) and value not in values:
+            yield f"drops {value!r} from a list"
+
+
+class _Envelope(msgspec.Struct):
+    format: str
+
+
+_AGAIN = "save it again with `reconcile plan --out FILE`"

@@ -1,0 +1,201 @@
+"""What was observed, as flat frozen rows: files, objects, documents, and what was read whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+
+class FileProblem(Enum):
+    """Why a local file is not taken this time."""
+
+    UNSETTLED = "unsettled_file"
+    UNREADABLE = "unreadable_file"
+    SYMLINK = "symlink_skipped"
+    EMPTY = "empty_file"
+    UNDECODABLE = "undecodable_name"
+
+
+class LocalFile(msgspec.Struct, frozen=True, gc=False):
+    """A file below the local root. ``path`` is relative to the root, with ``/`` on every system.
+
+    ``crc32c`` is None just where ``problem`` says why. ``twin`` is another local path that differs only in
+    case or Unicode form, which Windows or another tool would take for this one.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    crc32c: str | None = None
+    problem: FileProblem | None = None
+    detail: str = ""
+    twin: str | None = None
+
+
+class RemoteObject(msgspec.Struct, frozen=True, gc=False):
+    """A live object. ``key`` is its name below the bucket prefix; one answer gave all fields.
+
+    ``updated`` is RFC 3339, for people and for ``many = "newest"`` only: clocks are never compared across worlds.
+    """
+
+    key: str
+    size: int
+    generation: int
+    crc32c: str | None = None
+    content_type: str | None = None
+    updated: str = ""
+
+
+class Agreed(msgspec.Struct, frozen=True, gc=False):
+    """The last state in which a local file and its object held the same bytes."""
+
+    key: str
+    size: int
+    crc32c: str
+    generation: int
+
+
+class Document(msgspec.Struct, frozen=True):
+    """A record as read. ``fields`` holds at least the field with the entries, where the document has it.
+
+    Values are plain Python (str, int, float, bool, None, list, dict) or opaque values of the store's own client,
+    which go back to it untouched. ``update_time`` is an opaque token that the store's ``update`` compares.
+    """
+
+    id: str
+    fields: Mapping[str, Any]
+    update_time: str
+
+
+class Coverage(msgspec.Struct, frozen=True):
+    """What was read whole, so that "absent" may be concluded: every name below one of ``prefixes``
+    (the empty prefix is everything) but below none of ``unreadable``, and each name in ``names``.
+
+    ``failed`` are those of ``unreadable`` that hide files which are ours; the others are links, which are left alone.
+    """
+
+    prefixes: tuple[str, ...] = ("",)
+    unreadable: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    names: frozenset[str] = frozenset()
+
+    def covers(self, name: str) -> bool:
+        """Whether this name, not seen, is known to be absent."""
+        if name in self.names:
+            return True
+        if self.unreadable and name.startswith(self.unreadable):
+            return False
+        return name.startswith(self.prefixes)
+
+
+class World(Enum):
+    """Where a reference stands: in the record store, or in the pipeline's own JSON database."""
+
+    RECORDS = "records"
+    LOCAL_DB = "local_db"
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """A place in a document: map number ``position`` with key ``entry``, its ``field``, and the item of a list."""
+
+    position: int
+    entry: str | None
+    field: str
+    item: int | None = None
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """One key that one text of one document could mean; rank 0 is the best reading.
+
+    ``exact`` where the text is the very URI of the key; ``windows`` where case may differ; ``sure`` where a known
+    root or a URI says so, so that the key need not be taken by a rule.
+    """
+
+    key: str
+    world: World
+    document: str
+    slot: Slot
+    rank: int
+    exact: bool
+    windows: bool
+    sure: bool
+    damaged: bool = False
+
+
+class Outlook(Enum):
+    """What will be at a key when this plan is done."""
+
+    THERE = "there"
+    ABSENT = "absent"
+    BLOCKED = "blocked"
+    UNKNOWN = "unknown"
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a candidate turned out to be: the key that exists for it, and what will be there after this plan."""
+
+    world: World
+    document: str
+    slot: Slot
+    rank: int
+    key: str
+    spelling: int
+    damaged: bool
+    exact: bool
+    outlook: Outlook
+    crc32c: str | None
+    asset_type: str | None
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """A key that belongs in a field of a character's record.
+
+    ``modified`` orders claims of one kind: nanoseconds of the file's time where there is a local file, the object's
+    RFC 3339 time otherwise. ``rule`` is the number of the rule that says so.
+    """
+
+    document: str
+    entry: str
+    field: str
+    key: str
+    rule: int
+    outlook: Outlook
+    crc32c: str | None
+    local: bool
+    modified: int | str
+
+
+class KeyTally(msgspec.Struct, frozen=True):
+    """One key for the status table. ``right`` where the object needs nothing; ``pending`` where a later stage may
+    still have something to do or to say about it; ``wanted`` is false for an orphan."""
+
+    key: str
+    asset_type: str | None
+    char_id: str | None
+    local: bool
+    bucket: bool
+    named: bool
+    right: bool
+    wanted: bool
+    pending: bool
+
+
+class Unsettled(msgspec.Struct, frozen=True):
+    """A key that is not in step though nothing is planned for it (a person must say, or a later run will)."""
+
+    key: str
+
+
+class KeyFacts(msgspec.Struct, frozen=True):
+    """What is known of one key, for people who ask."""
+
+    key: str
+    path: str | None
+    local: LocalFile | None
+    remote: RemoteObject | None
+    agreed: Agreed | None
+    candidates: tuple[Candidate, ...]
+    outlook: Outlook

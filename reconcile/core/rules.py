@@ -1,0 +1,206 @@
+"""The asset map: which rule takes a file, and whose file it is."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from functools import cached_property
+
+import msgspec
+
+from reconcile.core.names import is_below
+from reconcile.core.pattern import CHAR_ID, Template
+
+
+class Many(Enum):
+    """What to do where several files claim one field and no evidence chooses."""
+
+    NEWEST = "newest"
+    LIST = "list"
+    REPORT = "report"
+
+
+class AssetRule(msgspec.Struct, frozen=True, dict=True):
+    """One ``[[asset]]`` of the rules file. ``object`` is None where the bucket path is the local path."""
+
+    type: str
+    label: str
+    path: Template
+    object: Template | None = None
+    field: str | None = None
+    entry: Template | None = None
+    many: Many = Many.REPORT
+
+    @property
+    def names_character(self) -> bool:
+        """Whether the path holds ``{char_id}``."""
+        return CHAR_ID in self.path.names
+
+    def captures(self, path: str, known: Container[str]) -> tuple[dict[str, str], bool] | None:
+        """The captures of the longest known character id, or of any reading, and whether the id is a known one."""
+        if not self.names_character:
+            found = self.path.match(path)
+            return None if found is None else (found, False)
+        owner = next(self.owners(path, known), None)
+        if owner is not None:
+            return owner, True
+        readings = (self.path.match_span(path, start, end) for _, start, end in self.path.readings(path))
+        guess = next((found for found in readings if found is not None), None)
+        return None if guess is None else (guess, False)
+
+    def owners(self, path: str, known: Container[str]) -> Iterator[dict[str, str]]:
+        """The captures of each known character id that the path names, the longest id first; an id that stands within
+        a longer one is not named."""
+        spans: list[tuple[int, int]] = []
+        for value, start, end in self.path.readings(path):
+            if value not in known or any(first <= start and end <= last for first, last in spans):
+                continue
+            found = self.path.match_span(path, start, end)
+            if found is not None:
+                spans.append((start, end))
+                yield found
+
+
+class Ownership(Enum):
+    """How sure it is whose file it is."""
+
+    KNOWN = "known"
+    UNKNOWN = "unknown"
+    AMBIGUOUS = "ambiguous"
+    NONE = "none"
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """How the map reads a path. ``characters`` are the known ids that it could belong to, the first the chosen one."""
+
+    rule: AssetRule
+    ownership: Ownership
+    captures: Mapping[str, str]
+    characters: tuple[str, ...] = ()
+
+    @property
+    def char_id(self) -> str | None:
+        """The character, where it is sure."""
+        return self.characters[0] if self.ownership is Ownership.KNOWN else None
+
+    def entry_for(self, char_id: str) -> str | None:
+        """The key of the map to write to for this character."""
+        if self.rule.entry is None:
+            return None
+        return self.rule.entry.format({**self.captures, CHAR_ID: char_id})
+
+
+class AssetMap(msgspec.Struct, frozen=True, dict=True):
+    """The rules in order: the first match wins, but a known character beats an earlier rule's unknown one."""
+
+    rules: tuple[AssetRule, ...]
+
+    @cached_property
+    def fields(self) -> frozenset[str]:
+        """The record fields that some rule writes."""
+        return frozenset(rule.field for rule in self.rules if rule.field is not None)
+
+    @cached_property
+    def keys_are_paths(self) -> bool:
+        """Whether every key is the local path, so that both listings come in the same order."""
+        return all(rule.object is None for rule in self.rules)
+
+    def rule(self, asset_type: str) -> AssetRule | None:
+        """The rule of this type."""
+        return next((rule for rule in self.rules if rule.type == asset_type), None)
+
+    def read(self, path: str, known: Container[str]) -> Reading | None:
+        """Which rule takes a local path and which character it belongs to, or None where no rule takes it."""
+        first: Reading | None = None
+        owners: list[Reading] = []
+        for rule in self.rules:
+            named = [Reading(rule, Ownership.KNOWN, each, (each[CHAR_ID],)) for each in rule.owners(path, known)]
+            owners += named
+            found = rule.captures(path, ()) if first is None and not owners else None
+            if found is not None:
+                first = Reading(rule, Ownership.UNKNOWN if rule.names_character else Ownership.NONE, found[0])
+        if not owners or (first is not None and first.ownership is Ownership.NONE):
+            return first
+        chosen = owners[0]
+        characters = tuple(dict.fromkeys(owner.characters[0] for owner in owners))
+        if len(characters) == 1:
+            return chosen
+        return Reading(chosen.rule, Ownership.AMBIGUOUS, chosen.captures, characters)
+
+    def first_match(self, path: str) -> AssetRule | None:
+        """The first rule that takes a path, whoever owns it."""
+        return next((rule for rule in self.rules if rule.captures(path, ()) is not None), None)
+
+    def key_for(self, path: str, known: Container[str]) -> str:
+        """The key (bucket path below the prefix) of a local path."""
+        if self.keys_are_paths:
+            return path
+        reading = self.read(path, known)
+        if reading is None or reading.rule.object is None:
+            return path
+        return reading.rule.object.format(reading.captures)
+
+    def path_for(self, key: str, known: Container[str]) -> str | None:
+        """The local path whose key this is, or None where the map gives no path that leads back to the key."""
+        if self.keys_are_paths:
+            return key if is_below(key) else None
+        for rule in self.rules:
+            path = None if rule.object is None else _path_of(rule, key)
+            if path is not None and self.key_for(path, known) == key:
+                return path
+        return key if is_below(key) and self.key_for(key, known) == key else None
+
+    def path_of(self, key: str, asset_type: str | None) -> str | None:
+        """The local path of a key that a rule of this type gave, or None."""
+        rule = None if asset_type is None else self.rule(asset_type)
+        return None if rule is None else _path_of(rule, key)
+
+    def character_in_name(self, path: str) -> str | None:
+        """The id that a file's whole name says (``characters/{char_id}.png``), if the first rule to match says so."""
+        rule = self.first_match(path)
+        if rule is None or not rule.path.is_whole_name(CHAR_ID):
+            return None
+        found = rule.path.match(path)
+        return None if found is None else found[CHAR_ID]
+
+    def whole_name_prefixes(self, id_prefix: str = "") -> tuple[str, ...]:
+        """Where files that say an id by their whole name can lie, for the ids that start with ``id_prefix``."""
+        rules = [rule for rule in self.rules if rule.path.is_whole_name(CHAR_ID)]
+        return minimal_prefixes(rule.path.literal_prefix + (id_prefix if _id_is_next(rule) else "") for rule in rules)
+
+    def path_prefixes(self, char_ids: Sequence[str], asset_types: Sequence[str] = ()) -> tuple[str, ...]:
+        """What the local paths of these characters (all, if none) and asset types (all, if none) begin with."""
+        rules = self._in(asset_types)
+        return minimal_prefixes(rule.path.prefix(fixed) for rule in rules for fixed in _fixed(char_ids))
+
+    def key_prefixes(self, char_ids: Sequence[str], asset_types: Sequence[str] = ()) -> tuple[str, ...]:
+        """The same for keys."""
+        templates = [rule.object or rule.path for rule in self._in(asset_types)]
+        return minimal_prefixes(template.prefix(fixed) for template in templates for fixed in _fixed(char_ids))
+
+    def _in(self, asset_types: Sequence[str]) -> list[AssetRule]:
+        return [rule for rule in self.rules if not asset_types or rule.type in asset_types]
+
+
+def _path_of(rule: AssetRule, key: str) -> str | None:
+    """The path that the rule's templates make of a key; never one that climbs, whoever named the object."""
+    captures = (rule.object or rule.path).match(key)
+    path = None if captures is None else rule.path.format(captures)
+    return path if path is not None and is_below(path) else None
+
+
+def _id_is_next(rule: AssetRule) -> bool:
+    return rule.path.prefix({CHAR_ID: "x"}).startswith(rule.path.literal_prefix + "x")
+
+
+def _fixed(char_ids: Sequence[str]) -> Iterator[dict[str, str]]:
+    return ({CHAR_ID: char_id} for char_id in char_ids) if char_ids else iter([{}])
+
+
+def minimal_prefixes(prefixes: Iterable[str]) -> tuple[str, ...]:
+    """The same set of names with as few prefixes as can be, sorted; none covers another."""
+    out: list[str] = []
+    for prefix in sorted(set(prefixes)):
+        if not out or not prefix.startswith(out[-1]):
+            out.append(prefix)
+    return tuple(out)

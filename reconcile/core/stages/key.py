@@ -1,0 +1,318 @@
+"""Stage 2: the file, the object and the references of one folded key → object changes, answers, claims, findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from reconcile.core import findings
+from reconcile.core.changes import Code, Finding, Reason, Replace, Upload, change_id
+from reconcile.core.context import Context
+from reconcile.core.decide import ObjectFacts, Verb, decide_object
+from reconcile.core.names import fold, is_below, key_problem, nfc
+from reconcile.core.rows import (
+    Agreed,
+    Answer,
+    Candidate,
+    Claim,
+    FileProblem,
+    KeyFacts,
+    KeyTally,
+    LocalFile,
+    Outlook,
+    RemoteObject,
+    World,
+)
+from reconcile.core.rules import AssetRule, Ownership, Reading
+
+KeyOutput: TypeAlias = Upload | Replace | Finding | Answer | Claim | KeyTally | KeyFacts
+
+
+class KeyRows(msgspec.Struct, frozen=True):
+    """What was observed of one exact key; ``path`` is the local path that has this key."""
+
+    key: str
+    path: str | None
+    local: LocalFile | None = None
+    remote: RemoteObject | None = None
+    agreed: Agreed | None = None
+
+
+def by_key(rows: Sequence[KeyRows], candidates: Sequence[Candidate], context: Context) -> Iterator[KeyOutput]:
+    """Decides every exact key of one folded key, and answers the references that could mean one of them."""
+    decided = {row.key: _Judged(row, context) for row in rows}
+    asked = {key: _candidates_of(key, decided, candidates) for key in decided}
+    for key, judged in decided.items():
+        yield from judged.outputs(asked[key])
+    for candidate in candidates:
+        yield from _answer(candidate, decided, context)
+    for absent in sorted({candidate.key for candidate in candidates} - decided.keys()):
+        if absent in context.trace:
+            yield _absent_facts(absent, candidates, context)
+
+
+def _candidates_of(key: str, decided: dict[str, _Judged], candidates: Sequence[Candidate]) -> list[Candidate]:
+    return [candidate for candidate in candidates if _match(candidate, decided) == key]
+
+
+def _match(candidate: Candidate, decided: dict[str, _Judged]) -> str | None:
+    """The existing key that a candidate means: itself; else the only one in another Unicode form; else, for Windows
+    paths, the only one in another case."""
+    existing = [key for key, judged in decided.items() if judged.exists]
+    if candidate.key in existing:
+        return candidate.key
+    composed = [key for key in existing if nfc(key) == nfc(candidate.key)]
+    if composed or not candidate.windows:
+        return composed[0] if len(composed) == 1 else None
+    folded = [key for key in existing if fold(key) == fold(candidate.key)]
+    return folded[0] if len(folded) == 1 else None
+
+
+def _answer(candidate: Candidate, decided: dict[str, _Judged], context: Context) -> Iterator[Answer]:
+    key = _match(candidate, decided)
+    judged = decided.get(key) if key is not None else None
+    if judged is None:
+        unknown = not _absence_is_known(candidate.key, context)
+        taken = candidate.sure or _reading(candidate.key, context) is not None
+        if not taken or (not candidate.sure and not unknown):
+            return
+        outlook = Outlook.UNKNOWN if unknown else Outlook.ABSENT
+        yield _answer_row(candidate, candidate.key, 0, outlook, None, None)
+        return
+    if not candidate.sure and judged.reading is None:
+        return
+    outlook = judged.decision.outlook
+    if outlook is Outlook.ABSENT and not candidate.sure:
+        return
+    spelling = 0 if judged.row.key == candidate.key else 1
+    yield _answer_row(candidate, judged.row.key, spelling, outlook, judged.decision.crc32c, judged.asset_type)
+
+
+def _answer_row(
+    candidate: Candidate, key: str, spelling: int, outlook: Outlook, crc32c: str | None, asset_type: str | None
+) -> Answer:
+    return Answer(
+        world=candidate.world,
+        document=candidate.document,
+        slot=candidate.slot,
+        rank=candidate.rank,
+        key=key,
+        spelling=spelling,
+        damaged=candidate.damaged,
+        exact=candidate.exact and spelling == 0,
+        outlook=outlook,
+        crc32c=crc32c,
+        asset_type=asset_type,
+    )
+
+
+def _absence_is_known(key: str, context: Context) -> bool:
+    path = context.asset_map.path_for(key, context.known_ids)
+    return context.remote.covers(key) and (path is None or context.local.covers(path))
+
+
+def _reading(key: str, context: Context) -> Reading | None:
+    path = context.asset_map.path_for(key, context.known_ids)
+    return None if path is None else context.asset_map.read(path, context.known_ids)
+
+
+def _absent_facts(key: str, candidates: Sequence[Candidate], context: Context) -> KeyFacts:
+    known = _absence_is_known(key, context)
+    asking = tuple(candidate for candidate in candidates if candidate.key == key)
+    path = context.asset_map.path_for(key, context.known_ids)
+    return KeyFacts(key, path, None, None, None, asking, Outlook.ABSENT if known else Outlook.UNKNOWN)
+
+
+class _Judged:
+    """One exact key with its reading and its decision."""
+
+    def __init__(self, row: KeyRows, context: Context) -> None:
+        self.row = row
+        self.context = context
+        self.reading = None if row.path is None else context.asset_map.read(row.path, context.known_ids)
+        self.decision = decide_object(self._facts(), context.replacing)
+
+    def _facts(self) -> ObjectFacts:
+        row, context = self.row, self.context
+        return ObjectFacts(
+            local=row.local,
+            remote=row.remote,
+            agreed=row.agreed,
+            local_known=row.path is None or context.local.covers(row.path),
+            remote_known=context.remote.covers(row.key),
+            taken=self.reading is not None,
+            bad_name=key_problem(context.bucket.object_name(row.key)) or _not_below(row.key),
+        )
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is something at this key, here or there."""
+        return self.row.local is not None or self.row.remote is not None
+
+    @property
+    def rule(self) -> AssetRule | None:
+        return None if self.reading is None else self.reading.rule
+
+    @property
+    def asset_type(self) -> str | None:
+        return None if self.rule is None else self.rule.type
+
+    def outputs(self, candidates: Sequence[Candidate]) -> Iterator[KeyOutput]:
+        """Everything that follows from this key and the references that mean it."""
+        owner = self._owner(candidates)
+        self._read_as(owner)
+        if self.row.key in self.context.trace:
+            row = self.row
+            yield KeyFacts(
+                row.key, row.path, row.local, row.remote, row.agreed, tuple(candidates), self.decision.outlook
+            )
+        scope = self.context.scope
+        if not scope.takes_character(owner) and not candidates:
+            return
+        claims = list(self._claims(candidates))
+        yield from claims
+        if not scope.takes_type(self.asset_type):
+            return
+        yield from self._change(owner)
+        wanted = bool(claims) or bool(candidates) or self.row.local is not None
+        yield from self._findings(owner, candidates, wanted=wanted)
+        yield self._tally(owner, candidates, wanted=wanted, claimed=bool(claims))
+
+    def _owner(self, candidates: Sequence[Candidate]) -> str | None:
+        """Whose it is: as the path says; else, where the path cannot say, the one record (or character of the local
+        database) that names it."""
+        if self.reading is None or self.reading.char_id is not None:
+            return None if self.reading is None else self.reading.char_id
+        named_by = sorted({candidate.document for candidate in candidates})
+        if self.reading.ownership is Ownership.AMBIGUOUS:
+            named_by = [document for document in named_by if document in self.reading.characters]
+        return named_by[0] if len(named_by) == 1 else None
+
+    def _read_as(self, owner: str | None) -> None:
+        """Where two characters could own the path and a record decided, the owner's own rule takes it."""
+        ambiguous = self.reading is not None and self.reading.ownership is Ownership.AMBIGUOUS
+        if ambiguous and owner is not None and self.row.path is not None:
+            self.reading = self.context.asset_map.read(self.row.path, frozenset({owner}))
+
+    def _change(self, owner: str | None) -> Iterator[Upload | Replace]:
+        local, remote, key = self.row.local, self.row.remote, self.row.key
+        if self.decision.verb is Verb.NOTHING or local is None or local.crc32c is None:
+            return
+        uri = self.context.bucket.uri(key)
+        if self.decision.verb is Verb.CREATE:
+            yield Upload(
+                id=change_id("upload", uri, local.crc32c, local.size),
+                key=key,
+                char_id=owner,
+                asset_type=self.asset_type,
+                reason=Reason.MISSING_IN_BUCKET,
+                uri=uri,
+                size=local.size,
+                crc32c=local.crc32c,
+            )
+        elif remote is not None:
+            yield Replace(
+                id=change_id("replace", uri, local.crc32c, local.size),
+                key=key,
+                char_id=owner,
+                asset_type=self.asset_type,
+                reason=Reason.CONTENT_DIFFERS,
+                uri=uri,
+                size=local.size,
+                crc32c=local.crc32c,
+                if_generation_match=remote.generation,
+                old_size=remote.size,
+                old_crc32c=remote.crc32c,
+            )
+
+    def _claimants(self, reading: Reading, candidates: Sequence[Candidate]) -> list[str]:
+        """Whose field the file may fill: its owner's; where no id is in its path, that of each who names it."""
+        if reading.ownership is Ownership.NONE:
+            return sorted({candidate.document for candidate in candidates})
+        return [] if reading.char_id is None else [reading.char_id]
+
+    def _claims(self, candidates: Sequence[Candidate]) -> Iterator[Claim]:
+        """The file's claim on the field of whoever it belongs to; none where the record already names it there."""
+        rule, reading, scope = self.rule, self.reading, self.context.scope
+        if rule is None or reading is None or rule.field is None or not self._can_be_claimed():
+            return
+        if not any(scope.takes_type(other.type) for other in self.context.asset_map.rules if other.field == rule.field):
+            return
+        for owner in self._claimants(reading, candidates):
+            entry = reading.entry_for(owner)
+            named = any(_names(candidate, owner, rule.field) for candidate in candidates)
+            if entry is not None and not named and scope.takes_character(owner):
+                yield self._claim(owner, entry, rule.field, rule)
+
+    def _claim(self, owner: str, entry: str, field: str, rule: AssetRule) -> Claim:
+        local, remote = self.row.local, self.row.remote
+        modified: int | str = local.mtime_ns if local is not None else remote.updated if remote is not None else ""
+        return Claim(
+            document=owner,
+            entry=entry,
+            field=field,
+            key=self.row.key,
+            rule=self.context.asset_map.rules.index(rule),
+            outlook=self.decision.outlook if self.context.ids_known else Outlook.UNKNOWN,
+            crc32c=self.decision.crc32c,
+            local=local is not None,
+            modified=modified,
+        )
+
+    def _can_be_claimed(self) -> bool:
+        if self.decision.outlook is Outlook.ABSENT:
+            return False
+        never = (FileProblem.EMPTY, FileProblem.UNDECODABLE)
+        if self.row.local is not None and self.row.local.problem in never:
+            return False
+        return self.decision.code not in (Code.NAME_COLLISION, Code.UNDECODABLE_NAME)
+
+    def _findings(self, owner: str | None, candidates: Sequence[Candidate], *, wanted: bool) -> Iterator[Finding]:
+        decision, path, key = self.decision, self.row.path, self.row.key
+        uri = self.context.bucket.uri(key)
+        if decision.code is not None:
+            subject = uri if decision.code is Code.UNVERIFIABLE else path if path is not None else uri
+            yield findings.about_file(decision.code, subject, owner, decision.why)
+        if decision.outlook in (Outlook.ABSENT, Outlook.UNKNOWN):
+            return
+        if not wanted:
+            if not (key.endswith("/") and self.row.remote is not None and self.row.remote.size == 0):
+                yield findings.orphan_object(uri, owner)
+        elif owner is None and self.reading is not None and self.row.local is not None:
+            yield from self._ownership(self.reading, named=bool(candidates))
+
+    def _ownership(self, reading: Reading, *, named: bool) -> Iterator[Finding]:
+        subject = self.row.path or self.row.key
+        if reading.ownership is Ownership.AMBIGUOUS:
+            yield findings.ambiguous_character(subject, reading.characters)
+        elif reading.ownership is Ownership.UNKNOWN:
+            yield findings.unknown_character(subject, reading.captures.get("char_id"))
+        elif reading.rule.field is not None and not named:
+            yield findings.unknown_character(subject, None)
+
+    def _tally(self, owner: str | None, candidates: Sequence[Candidate], *, wanted: bool, claimed: bool) -> KeyTally:
+        in_records = [candidate for candidate in candidates if candidate.world is World.RECORDS]
+        ownerless = owner is None and self.rule is not None and self.rule.field is not None and not in_records
+        return KeyTally(
+            key=self.row.key,
+            asset_type=self.asset_type,
+            char_id=owner,
+            local=self.row.local is not None and self.row.local.problem is not FileProblem.SYMLINK,
+            bucket=self.row.remote is not None,
+            named=any(candidate.exact and candidate.key == self.row.key for candidate in in_records),
+            right=self.decision.in_step and self.decision.code is None and not ownerless,
+            wanted=wanted,
+            pending=claimed or any(not candidate.exact or candidate.key != self.row.key for candidate in candidates),
+        )
+
+
+def _not_below(key: str) -> str | None:
+    return None if is_below(key) else "a part of the name is empty, '.' or '..'"
+
+
+def _names(candidate: Candidate, owner: str, field: str) -> bool:
+    """Whether the owner's record names the key, by its URI, in this field of some map."""
+    in_record = candidate.world is World.RECORDS and candidate.document == owner
+    return in_record and candidate.exact and candidate.slot.field == field

@@ -1,0 +1,59 @@
+"""The status table: one row for each asset type (or character), from set differences and hashes."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import msgspec
+
+FORMAT = "reconcile.status/1"
+
+
+class Sync(Enum):
+    """How a row stands."""
+
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+    MISSING = "missing"
+    EMPTY = "empty"
+
+
+class Tally(msgspec.Struct):
+    """Counts of distinct keys: there locally, in the bucket, named by a record with the right URI, right everywhere,
+    and with something planned."""
+
+    local: int = 0
+    bucket: int = 0
+    records: int = 0
+    in_step: int = 0
+    to_do: int = 0
+    keys: int = 0
+
+    def sync(self) -> Sync:
+        """Complete only where every key is in step, whatever the counts say."""
+        if self.keys == 0:
+            return Sync.EMPTY
+        if self.in_step == self.keys:
+            return Sync.COMPLETE
+        return Sync.MISSING if self.bucket == 0 else Sync.PARTIAL
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A row of the table. ``asset_type`` is None in the row for files that no rule takes, and in rows by character."""
+
+    asset_type: str | None
+    label: str
+    local: int
+    bucket: int
+    records: int
+    in_step: int
+    to_do: int
+    sync: Sync
+    char_id: str | None = None
+
+
+class StatusTable(msgspec.Struct, frozen=True):
+    """``status --json``."""
+
+    format: str
+    rows: tuple[Row, ...]

@@ -1,0 +1,115 @@
+"""The one verb that stages need: group rows by key. Here over listings that come sorted, in memory for the rest."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from reconcile.core.errors import StoreError
+
+T = TypeVar("T")
+
+
+def merge(streams: Sequence[tuple[str, Iterable[tuple[str, Any]]]]) -> Iterator[tuple[str, list[Any]]]:
+    """Joins named streams of (key, row), each sorted by key, into (key, [row or None for each stream]).
+
+    Raises StoreError where a stream is out of order: a join over it would call things absent that are there.
+    """
+    sources = [_Source(name, iter(rows)) for name, rows in streams]
+    while True:
+        waiting = [source.key for source in sources if source.key is not None]
+        if not waiting:
+            return
+        key = min(waiting)
+        yield key, [source.take() if source.key == key else None for source in sources]
+
+
+class _Source:
+    """One sorted stream and the row that is next."""
+
+    def __init__(self, name: str, rows: Iterator[tuple[str, Any]]) -> None:
+        self._name = name
+        self._rows = rows
+        self.key: str | None = None
+        self._row: Any = None
+        self._advance()
+
+    def take(self) -> Any:
+        row = self._row
+        self._advance()
+        return row
+
+    def _advance(self) -> None:
+        before = self.key
+        self.key, self._row = next(self._rows, (None, None))
+        if before is not None and self.key is not None and self.key <= before:
+            raise StoreError(
+                f"the listing of {self._name} is out of order: {self.key!r} came after {before!r}",
+                hint="nothing was changed; this is a fault of the store or of reconcile, please report it",
+            )
+
+
+_DONE = object()
+
+
+class Prefetch(Iterator[T]):
+    """Reads ahead of the reader, in a thread of its own and in bounded memory; an error is raised where it happened."""
+
+    BATCH = 256
+    BATCHES = 16
+
+    def __init__(self, make: Callable[[], Iterable[T]]) -> None:
+        self._make = make
+        self._queue: queue.Queue[Any] = queue.Queue(self.BATCHES)
+        self._stop = threading.Event()
+        self._batch: Iterator[T] = iter(())
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def __next__(self) -> T:
+        while True:
+            for row in self._batch:
+                return row
+            got = self._queue.get()
+            if got is _DONE:
+                self._queue.put(_DONE)
+                raise StopIteration
+            if isinstance(got, BaseException):
+                self._queue.put(_DONE)
+                raise got
+            self._batch = iter(got)
+
+    def close(self) -> None:
+        """Stops reading ahead; what was read is dropped."""
+        self._stop.set()
+        while self._thread.is_alive():
+            try:
+                self._queue.get(timeout=0.05)
+            except queue.Empty:
+                continue
+
+    def _work(self) -> None:
+        try:
+            batch: list[T] = []
+            for row in self._make():
+                batch.append(row)
+                if len(batch) >= self.BATCH:
+                    self._put(batch)
+                    batch = []
+                if self._stop.is_set():
+                    return
+            self._put(batch)
+            self._put(_DONE)
+        except BaseException as error:  # noqa: BLE001 - raised again in the reader's thread
+            self._put(error)
+
+    def _put(self, item: Any) -> None:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=0.05)
+            except queue.Full:
+                continue
+            else:
+                return

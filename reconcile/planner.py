@@ -1,0 +1,272 @@
+"""Observations → Plan: the one road from refresh through the core to a plan, shared by every command.
+
+    read_roster      reads   the documents in scope, and every known character id
+    explode          pure    a document's texts → the keys they could mean
+    Observations     reads   files and objects, joined key by key as both listings stream in order
+    by_key           pure    one key's file, object and references → object changes, answers, claims
+    by_document      pure    one record with its answers and claims → the changes of that record
+    plan.build       pure    order, counts, fingerprint
+
+Only ``refresh`` reads and nothing here writes, but for what this machine remembers to be fast (``.reconcile/``).
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from reconcile.core import plan as plans
+from reconcile.core.changes import (
+    Change,
+    Code,
+    CreateRecord,
+    Finding,
+    Replace,
+    RewriteLocalDb,
+    SetField,
+    Upload,
+)
+from reconcile.core.context import Context
+from reconcile.core.errors import UsageError
+from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted, silent
+from reconcile.core.findings import about_file
+from reconcile.core.names import fold
+from reconcile.core.plan import Plan, Scope
+from reconcile.core.rows import Agreed, Answer, Candidate, Claim, FileProblem, KeyFacts, KeyTally, Unsettled, World
+from reconcile.core.stages import by_document, by_key, explode
+from reconcile.core.stages.key import KeyRows
+from reconcile.core.status import Tally
+from reconcile.project import Project
+from reconcile.refresh import Observations, Roster, Unread, read_roster
+from reconcile.version import VERSION
+
+REMEMBER_AT_ONCE = 5000
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """A plan and what was counted on the way to it. ``tallies`` are by (asset type, character)."""
+
+    plan: Plan
+    tallies: dict[tuple[str | None, str | None], Tally]
+    facts: tuple[KeyFacts, ...]
+    known_ids: frozenset[str]
+
+
+def survey(
+    project: Project, scope: Scope | None = None, *, listener: Listener = silent, trace: Collection[str] = ()
+) -> Survey:
+    """Reads the worlds and decides. Raises StoreError, SourceError and ConfigError where one of them cannot be read,
+    and UsageError where the scope names no known character or asset type."""
+    wanted = scope or Scope()
+    _check_types(project, wanted)
+    listener(PhaseStarted(Phase.RECORDS))
+    roster = read_roster(project, wanted, listener)
+    _check_characters(roster, wanted)
+    listener(PhaseDone(Phase.RECORDS))
+    return _Surveyor(project, wanted, roster, listener, trace).run()
+
+
+def _check_types(project: Project, scope: Scope) -> None:
+    for asset_type in scope.asset_types:
+        if project.asset_map.rule(asset_type) is None:
+            known = ", ".join(rule.type for rule in project.asset_map.rules)
+            raise UsageError(f"no rule has the asset type {asset_type!r}", hint=f"the types are {known}")
+
+
+def _check_characters(roster: Roster, scope: Scope) -> None:
+    for char_id in scope.char_ids:
+        if char_id not in roster.known_ids:
+            near = sorted(known for known in roster.known_ids if fold(known).startswith(fold(char_id)[:3]))[:5]
+            hint = f"did you mean {' or '.join(near)}?" if near else "`reconcile status --by character` lists them"
+            raise UsageError(
+                f"no record, no local database entry and no image names the character {char_id!r}", hint=hint
+            )
+
+
+def context_of(project: Project, scope: Scope, roster: Roster, trace: Collection[str] = ()) -> Context:
+    """The constants of one planning; the coverage of files and objects follows as they are read."""
+    settings = project.settings
+    return Context(
+        asset_map=settings.asset_map,
+        bucket=settings.bucket,
+        collection=settings.records.collection,
+        entries=settings.entries,
+        entry_key=settings.entry_key,
+        roots=project.roots,
+        known_ids=roster.known_ids,
+        records=roster.records,
+        replacing=settings.policy.replace,
+        create_records=settings.policy.create_records,
+        rewrite_local_db=settings.local_db is not None and settings.local_db.rewrite,
+        scope=scope,
+        trace=frozenset(trace),
+    )
+
+
+class _Surveyor:
+    """One planning, from the roster to the plan."""
+
+    def __init__(
+        self, project: Project, scope: Scope, roster: Roster, listener: Listener, trace: Collection[str]
+    ) -> None:
+        self._project = project
+        self._roster = roster
+        self._listener = listener
+        self._context = context_of(project, scope, roster, trace)
+        self._observed = Observations(project, scope, roster.known_ids, listener)
+        self._asked: dict[str, list[Candidate]] = defaultdict(list)
+        self._held: dict[str, list[KeyRows]] = defaultdict(list)
+        self._answers: dict[str, list[Answer]] = defaultdict(list)
+        self._claims: dict[str, list[Claim]] = defaultdict(list)
+        self._changes: list[Change] = []
+        self._findings: list[Finding] = []
+        self._facts: list[KeyFacts] = []
+        self._agreed: list[Agreed] = []
+        self._counts = _Counts()
+        self._objects = 0
+        self._complete = True
+
+    def run(self) -> Survey:
+        self._explode()
+        self._listener(PhaseStarted(Phase.LISTING))
+        self._join()
+        self._listener(PhaseDone(Phase.LISTING))
+        self._decide_documents()
+        self._remember()
+        return self._result()
+
+    def _explode(self) -> None:
+        pairs = [(World.RECORDS, self._roster.documents), (World.LOCAL_DB, self._roster.local_documents)]
+        for world, documents in pairs:
+            for document in documents:
+                for candidate in explode(document, world, self._context):
+                    self._asked[fold(candidate.key)].append(candidate)
+        if self._context.scope.char_ids:
+            self._observed.look_up([each for asked in self._asked.values() for each in asked])
+
+    def _join(self) -> None:
+        self._context = self._covered()
+        for rows in self._observed:
+            if isinstance(rows, Unread):
+                self._note(rows)
+                continue
+            self._objects += rows.remote is not None
+            self._note_agreed(rows)
+            folded = fold(rows.key)
+            asked = self._asked.get(folded, ())
+            if folded not in self._held and all(candidate.key == rows.key for candidate in asked):
+                self._asked.pop(folded, None)
+                self._take(by_key([rows], asked, self._context))
+            else:
+                self._held[folded].append(rows)
+        for folded in dict.fromkeys((*self._asked, *self._held)):
+            self._take(by_key(self._held.get(folded, ()), self._asked.get(folded, ()), self._context))
+
+    def _covered(self) -> Context:
+        return msgspec.structs.replace(self._context, local=self._observed.local, remote=self._observed.remote)
+
+    def _note(self, unread: Unread) -> None:
+        self._context = self._covered()
+        problem = unread.folder.problem or FileProblem.UNREADABLE
+        self._complete = self._complete and problem is not FileProblem.UNREADABLE
+        self._findings.append(about_file(Code(problem.value), unread.folder.path, None, unread.folder.detail))
+
+    def _take(self, outputs: Iterable[object]) -> None:
+        for output in outputs:
+            match output:
+                case Answer():
+                    self._answers[output.document].append(output)
+                case Claim():
+                    self._claims[output.document].append(output)
+                case Finding():
+                    self._findings.append(output)
+                case KeyTally():
+                    self._counts.add(output)
+                case KeyFacts():
+                    self._facts.append(output)
+                case Unsettled():
+                    self._counts.unsettled.add(output.key)
+                case Upload() | Replace():
+                    self._changes.append(output)
+                    self._counts.to_do.add(output.key)
+                case SetField() | CreateRecord() | RewriteLocalDb():
+                    self._changes.append(output)
+                    self._counts.to_do.update(need.key for need in output.needs)
+                case _:
+                    raise AssertionError(f"no stage yields {type(output).__name__}")
+
+    def _decide_documents(self) -> None:
+        records = {document.id: document for document in self._roster.documents}
+        local = {document.id: document for document in self._roster.local_documents}
+        for char_id in sorted(records.keys() | local.keys() | self._claims.keys()):
+            answers, claims = self._answers.get(char_id, ()), self._claims.get(char_id, ())
+            self._take(by_document(char_id, records.get(char_id), local.get(char_id), answers, claims, self._context))
+
+    def _note_agreed(self, rows: KeyRows) -> None:
+        local, remote = rows.local, rows.remote
+        if local is None or remote is None or local.crc32c is None or local.crc32c != remote.crc32c:
+            return
+        now = Agreed(rows.key, local.size, local.crc32c, remote.generation)
+        if local.size == remote.size and now != rows.agreed:
+            self._agreed.append(now)
+
+    def _remember(self) -> None:
+        for at in range(0, len(self._agreed), REMEMBER_AT_ONCE):
+            self._project.agreed.remember(self._agreed[at : at + REMEMBER_AT_ONCE])
+
+    def _result(self) -> Survey:
+        tallies, in_step = self._counts.totals()
+        plan = plans.build(
+            self._changes,
+            self._findings,
+            tool=f"reconcile {VERSION}",
+            created=_now(),
+            complete=self._complete,
+            rules_digest=self._project.settings.rules_digest,
+            scope=self._context.scope,
+            stores=self._project.stores,
+            in_step=in_step,
+            objects_in_scope=self._objects,
+        )
+        return Survey(plan, tallies, tuple(self._facts), self._roster.known_ids)
+
+
+class _Counts:
+    """The status table's counts, kept small: keys that nothing can change any more are only counted."""
+
+    def __init__(self) -> None:
+        self._tallies: dict[tuple[str | None, str | None], Tally] = defaultdict(Tally)
+        self._open: list[KeyTally] = []
+        self.to_do: set[str] = set()
+        self.unsettled: set[str] = set()
+
+    def add(self, row: KeyTally) -> None:
+        if row.pending or not row.right:
+            self._open.append(row)
+        else:
+            self._count(row, to_do=False, in_step=True)
+
+    def totals(self) -> tuple[dict[tuple[str | None, str | None], Tally], int]:
+        """The tallies, and how many keys are in step."""
+        for row in self._open:
+            to_do = row.key in self.to_do
+            self._count(row, to_do=to_do, in_step=row.right and not to_do and row.key not in self.unsettled)
+        self._open.clear()
+        return dict(self._tallies), sum(tally.in_step for tally in self._tallies.values())
+
+    def _count(self, row: KeyTally, *, to_do: bool, in_step: bool) -> None:
+        tally = self._tallies[row.asset_type, row.char_id]
+        tally.local += row.local
+        tally.bucket += row.bucket
+        tally.records += row.named
+        tally.to_do += to_do
+        if row.wanted:
+            tally.keys += 1
+            tally.in_step += in_step
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

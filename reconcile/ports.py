@@ -1,0 +1,136 @@
+"""The doors to the outside: one short Protocol for each world. Adapters implement them; everything above uses them.
+
+All methods raise only errors of ``reconcile.core.errors`` and are safe to call from several threads at once.
+Retries of transient errors (408, 429, 5xx, connection), bounded in time, happen behind the door.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, BinaryIO, Protocol
+
+from reconcile.core.rows import Agreed, Document, LocalFile, RemoteObject
+
+Progress = Callable[[int], None]
+"""Called with the number of bytes that have just been moved; negative where a retry starts over."""
+
+
+class FileSource(Protocol):
+    """The files below the local root; it never follows a symlink out of it and opens regular files only."""
+
+    def walk(self, prefixes: Sequence[str] = ("",)) -> Iterator[LocalFile]:
+        """Every file whose relative path starts with one of the prefixes (plain string prefixes, not folders),
+        once, in code point order of the path, hashed. Ignored names are left out.
+
+        Raises SourceError where the root itself is not there or cannot be read. A folder below it that cannot be
+        read is yielded as a LocalFile with ``problem`` UNREADABLE and a path that ends in ``/``.
+        """
+        ...
+
+    def names(self, prefixes: Sequence[str] = ("",)) -> Iterator[str]:
+        """The paths that ``walk`` would yield, unread and unhashed."""
+        ...
+
+    def lookup(self, paths: Iterable[str]) -> Iterator[LocalFile]:
+        """The same for exact relative paths, in the order given; those that are not there are left out."""
+        ...
+
+    def open(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Opens a file below the root for reading. Raises SourceChanged where it is not there, is not a regular
+        file, or would be reached through a symlink that leads out of the root."""
+        ...
+
+
+class ObjectStore(Protocol):
+    """The objects of one bucket below one prefix; keys are names below that prefix."""
+
+    def list(self, prefix: str = "", splits: Sequence[str] = ()) -> Iterator[RemoteObject]:
+        """Every live object whose key starts with ``prefix``, in code point order of the key, complete or an error.
+
+        ``splits`` are keys at which the range may be cut to be listed at once; they change nothing in the answer.
+        Raises StoreUnavailable, AccessDenied, StoreMissing.
+        """
+        ...
+
+    def get(self, key: str) -> RemoteObject | None:
+        """The live object's metadata, or None. Raises StoreUnavailable, AccessDenied, StoreMissing."""
+        ...
+
+    def put(
+        self,
+        key: str,
+        body: BinaryIO,
+        *,
+        size: int,
+        crc32c: str,
+        content_type: str,
+        if_generation_match: int,
+        progress: Progress | None = None,
+    ) -> RemoteObject:
+        """Creates (``if_generation_match`` 0) or replaces (the generation seen) an object, whole or not at all.
+
+        The planned size and crc32c go with the bytes, and the answer is held against them.
+        Raises SourceChanged where the body is not the planned bytes, PreconditionFailed where another generation is
+        live, Uncertain where no answer told, Rejected, AccessDenied, StoreUnavailable (nothing was written).
+        """
+        ...
+
+    def read(self, key: str, *, generation: int | None = None, offset: int = 0) -> Iterator[bytes]:
+        """The object's bytes from ``offset``, in chunks. Raises NotThere, and as ``get``."""
+        ...
+
+
+class RecordStore(Protocol):
+    """The documents of one collection, with optimistic concurrency by update time."""
+
+    def ids(self, prefix: str = "") -> Iterator[str]:
+        """The ids that start with ``prefix``, in code point order.
+
+        Raises StoreUnavailable, AccessDenied, StoreMissing.
+        """
+        ...
+
+    def read(self, ids: Collection[str] | None = None) -> Iterator[Document]:
+        """All documents, or those with these ids that exist, in code point order of the id, complete or an error.
+        Only the field with the entries need be in ``fields``. Raises as ``ids``."""
+        ...
+
+    def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
+        """Sets these top-level fields, leaves every other as it is, and returns the new update time.
+
+        Raises PreconditionFailed where the update time is another, NotThere where the document is gone, Uncertain
+        where no answer told, Rejected, AccessDenied, StoreUnavailable (nothing was written).
+        """
+        ...
+
+    def create(self, document: str, fields: Mapping[str, Any]) -> str:
+        """Creates a document and returns its update time.
+
+        Raises PreconditionFailed where it exists, and as ``update``.
+        """
+        ...
+
+
+class HashCache(Protocol):
+    """What the local adapter remembers of files already hashed; losing it loses speed only."""
+
+    def get(self, path: str) -> tuple[int, int, int, int, str] | None:
+        """(size, mtime_ns, ctime_ns, inode, crc32c) last stored for the path, or None."""
+        ...
+
+    def put(self, path: str, size: int, mtime_ns: int, ctime_ns: int, inode: int, crc32c: str) -> None:
+        """Remembers a hash; may be written out later, in a batch."""
+        ...
+
+
+class AgreedStates(Protocol):
+    """The last states in which both sides agreed; losing them makes ``replace = "safe"`` ask instead of act."""
+
+    def all(self) -> Iterator[Agreed]:
+        """All, in code point order of the key."""
+        ...
+
+    def remember(self, states: Iterable[Agreed]) -> None:
+        """Remembers these, in one transaction."""
+        ...

@@ -1,0 +1,133 @@
+"""What the rules alone say, without reading a store: the rules as written, and which of them takes a path."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from pathlib import Path
+
+import msgspec
+
+from reconcile.config import Settings
+from reconcile.core.paths import meaning
+from reconcile.core.pattern import CHAR_ID
+from reconcile.core.rules import AssetMap, AssetRule, Reading
+from reconcile.project import Project
+
+RULES_FORMAT = "reconcile.rules/1"
+TRIALS_FORMAT = "reconcile.rules-test/1"
+
+
+class RuleView(msgspec.Struct, frozen=True):
+    """A rule of the asset map, as its templates are written; ``object`` is None where it is the local path."""
+
+    type: str
+    label: str
+    path: str
+    object: str | None
+    field: str | None
+    entry: str | None
+    many: str
+
+    @classmethod
+    def of(cls, rule: AssetRule) -> RuleView:
+        """The view of a rule."""
+        return cls(
+            type=rule.type,
+            label=rule.label,
+            path=rule.path.source,
+            object=None if rule.object is None else rule.object.source,
+            field=rule.field,
+            entry=None if rule.entry is None else rule.entry.source,
+            many=rule.many.value,
+        )
+
+
+class Loser(msgspec.Struct, frozen=True):
+    """Another rule that matches the path too, and why it does not take it."""
+
+    type: str
+    path: str
+    why: str
+
+
+class RulesDocument(msgspec.Struct, frozen=True):
+    """``rules check --json``: the rules file that was read and found sound."""
+
+    format: str
+    path: str
+    digest: str
+    root: str
+    rules: tuple[RuleView, ...]
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """What the rules alone make of one path; ``char_id`` is a guess until the stores say which ids are known."""
+
+    subject: str
+    path: str
+    rule: RuleView | None
+    captures: dict[str, str]
+    char_id: str | None
+    losers: tuple[Loser, ...]
+
+
+class Trials(msgspec.Struct, frozen=True):
+    """``rules test --json``."""
+
+    format: str
+    results: tuple[Trial, ...]
+
+
+def describe_rules(settings: Settings) -> RulesDocument:
+    """What the rules file says."""
+    rules = tuple(RuleView.of(rule) for rule in settings.asset_map.rules)
+    return RulesDocument(RULES_FORMAT, str(settings.rules_path), settings.rules_digest, str(settings.root), rules)
+
+
+def try_paths(project: Project, subjects: Sequence[str]) -> Trials:
+    """Which rule takes each path; no store is read, and the files need not exist."""
+    return Trials(TRIALS_FORMAT, tuple(_trial(project, subject) for subject in subjects))
+
+
+def _trial(project: Project, subject: str) -> Trial:
+    paths = possible_paths(project, subject) or [subject]
+    path = next((each for each in paths if project.asset_map.read(each, ()) is not None), paths[0])
+    reading = project.asset_map.read(path, ())
+    captures = {} if reading is None else dict(reading.captures)
+    rule = None if reading is None else RuleView.of(reading.rule)
+    return Trial(
+        subject, path, rule, captures, captures.get(CHAR_ID), losers(project.asset_map, path, reading, frozenset())
+    )
+
+
+def possible_paths(project: Project, subject: str) -> list[str]:
+    """The paths relative to the root that a text could mean, the best first: below the root as it is typed here,
+    relative to the root, then every way in which a record may write it."""
+    typed = Path(subject)
+    here = _below(project.settings.root, typed if typed.is_absolute() else Path.cwd() / typed)
+    found = [here] if here is not None else []
+    meant = meaning(subject, project.roots)
+    sure = [target.path for target in meant.targets if target.sure]
+    return list(dict.fromkeys([*found, *sure, *(target.path for target in meant.targets)]))
+
+
+def _below(root: Path, path: Path) -> str | None:
+    try:
+        rest = path.resolve().relative_to(root.resolve()).as_posix()
+    except (ValueError, OSError):
+        return None
+    return None if rest == "." else rest
+
+
+def losers(asset_map: AssetMap, path: str, reading: Reading | None, known: Container[str]) -> tuple[Loser, ...]:
+    """The other rules that match, in the map's order."""
+    if reading is None:
+        return ()
+    rules = asset_map.rules
+    chosen = rules.index(reading.rule)
+    matching = [rule for rule in rules if rule is not reading.rule and rule.captures(path, known) is not None]
+    return tuple(Loser(rule.type, rule.path.source, _why(rules.index(rule) > chosen)) for rule in matching)
+
+
+def _why(later: bool) -> str:
+    return "comes later in the rules" if later else "finds no known character in the path, which the chosen rule does"

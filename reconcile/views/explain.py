@@ -1,0 +1,134 @@
+"""Explanations, and what the rules say of themselves, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from reconcile.core.rows import Outlook, World
+from reconcile.core.status import Row
+from reconcile.explain import AssetView, CharacterView, Explanation
+from reconcile.trials import Loser, RulesDocument, RuleView, Trial, Trials
+from reconcile.views import words
+from reconcile.views.plan import Labels, show_change, show_findings
+from reconcile.views.terminal import Piece, Terminal
+
+_NAME = 11
+_GRID = ("local", "bucket", "records", "in step", "to do")
+
+
+def show_explanation(terminal: Terminal, explanation: Explanation, labels: Labels) -> None:
+    """The verdict first, then everything that it rests on."""
+    terminal.prose(f"{explanation.verdict}.", style="bold")
+    terminal.line()
+    if explanation.asset is not None:
+        _show_asset(terminal, explanation.asset)
+    if explanation.character is not None:
+        _show_character(terminal, explanation.character)
+    if explanation.actions:
+        terminal.line()
+        terminal.line(("What apply would do", "bold"))
+    for change in explanation.actions:
+        show_change(terminal, change, labels)
+    show_findings(terminal, explanation.findings, verbose=True)
+
+
+def _show_asset(terminal: Terminal, asset: AssetView) -> None:
+    _fact(terminal, "Key", asset.key)
+    _fact(terminal, "URI", asset.uri)
+    _fact(terminal, "Rule", *_rule(asset.rule))
+    _show_losers(terminal, asset.losers)
+    _fact(terminal, "Character", asset.char_id or "nobody's", (f"  {asset.ownership}", "dim"))
+    _fact(terminal, "Local", *_local(asset))
+    _fact(terminal, "Bucket", *_bucket(asset))
+    if not asset.named_by:
+        _fact(terminal, "Named by", "nobody")
+    for naming in asset.named_by:
+        world = words.WORLDS[World(naming.world)]
+        _fact(terminal, "Named by", f"{world} {naming.document} {words.place(naming.entry, naming.field)}")
+        _fact(terminal, "", _plain(naming.text))
+    _fact(terminal, "Outlook", words.OUTLOOKS[Outlook(asset.outlook)])
+
+
+def _show_losers(terminal: Terminal, losers: Iterable[Loser]) -> None:
+    for loser in losers:
+        _fact(terminal, "", f"not {loser.type}  {loser.path}", (f"  it {loser.why}", "dim"))
+
+
+def _rule(rule: RuleView | None) -> list[Piece]:
+    if rule is None:
+        return [("no rule takes it", "yellow")]
+    goes = "" if rule.field is None else f"  goes to {rule.entry}.{rule.field}"
+    return [(rule.type, "bold"), f"  {rule.label}  {rule.path}", (goes, "dim")]
+
+
+def _local(asset: AssetView) -> list[Piece]:
+    if asset.local is None:
+        return ["not there"]
+    if asset.local.problem is not None:
+        return [asset.local.path, (f"  {asset.local.problem.value} {asset.local.detail}", "yellow")]
+    return [asset.local.path, f"  {words.size(asset.local.size)}  crc32c {asset.local.crc32c}"]
+
+
+def _bucket(asset: AssetView) -> list[Piece]:
+    found = asset.bucket
+    if found is None:
+        return ["not there"]
+    return [f"{words.size(found.size)}  crc32c {found.crc32c or 'unknown'}  generation {found.generation}"]
+
+
+def _show_character(terminal: Terminal, character: CharacterView) -> None:
+    _fact(terminal, "Character", (character.char_id, "bold"))
+    _fact(terminal, "Record", "there" if character.record else ("not there", "yellow"))
+    if character.local_db is not None:
+        _fact(terminal, "Local db", "there" if character.local_db else "not there")
+    for name, value in character.fields.items():
+        _fact(terminal, "", (f"{name}  ", "dim"), _plain(value))
+    terminal.line()
+    numbers = range(1, 1 + len(_GRID))
+    terminal.table(("asset type", *_GRID, "sync"), [_cells(row) for row in character.assets], numbers=numbers)
+
+
+def _cells(row: Row) -> list[Piece]:
+    counts = (row.local, row.bucket, row.records, row.in_step, row.to_do)
+    return [row.label, *(f"{count:,}" for count in counts), row.sync.value]
+
+
+def show_rules(terminal: Terminal, document: RulesDocument) -> None:
+    """The rules in order."""
+    terminal.line((document.path, "bold"), f": {words.many(len(document.rules), 'rule')}, all sound")
+    terminal.line(("Local    ", "dim"), document.root)
+    terminal.line()
+    head = ("type", "field", "several files", "path")
+    terminal.table(head, [(rule.type, _goes(rule), rule.many, rule.path) for rule in document.rules])
+
+
+def _goes(rule: RuleView) -> str:
+    return "-" if rule.field is None else f"{rule.entry}.{rule.field}"
+
+
+def show_trials(terminal: Terminal, trials: Trials) -> None:
+    """Which rule takes each path."""
+    for trial in trials.results:
+        terminal.line((trial.subject, "bold"))
+        if trial.path != trial.subject:
+            _fact(terminal, "Path", trial.path)
+        _fact(terminal, "Rule", *_rule(trial.rule))
+        _show_losers(terminal, trial.losers)
+        _show_captures(terminal, trial)
+
+
+def _show_captures(terminal: Terminal, trial: Trial) -> None:
+    for name, text in trial.captures.items():
+        if not name.startswith("*"):
+            _fact(terminal, "Captures", f"{name} = {text}")
+    if trial.char_id is not None:
+        _fact(terminal, "", ("the character is settled by the known ids: see `reconcile explain`", "dim"))
+
+
+def _fact(terminal: Terminal, name: str, *pieces: Piece) -> None:
+    terminal.line("  ", (name.ljust(_NAME), "dim"), *pieces)
+
+
+def _plain(value: Any) -> str:
+    return "(gone since)" if value is None else value if isinstance(value, str) else repr(value)

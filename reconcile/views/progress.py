@@ -1,0 +1,279 @@
+"""Progress on stderr: a bar on a terminal, sparse lines elsewhere, JSON lines for machines, or nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TextIO, assert_never
+
+import msgspec
+
+from reconcile.core.events import Advanced, ChangeDone, Event, Listener, Phase, PhaseDone, PhaseStarted, Warned
+from reconcile.core.report import Outcome, OutcomeKind
+from reconcile.views import words
+from reconcile.views.streams import flush, write, write_bytes
+from reconcile.views.terminal import Colour, console, visible
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+EVERY = 10.0
+"""Seconds between two lines of one phase."""
+
+
+class Manner(Enum):
+    """How progress is told."""
+
+    BAR = "bar"
+    LINES = "lines"
+    JSON = "json"
+    QUIET = "quiet"
+
+
+class Tally:
+    """How far one phase is."""
+
+    def __init__(self, started: PhaseStarted, now: float) -> None:
+        self.phase = started.phase
+        self.total = started.total
+        self.total_bytes = started.total_bytes
+        self.count = 0
+        self.size = 0
+        self.began = now
+        self.told = now
+
+    def add(self, event: Advanced) -> None:
+        """Counts an event in."""
+        self.count += event.count
+        self.size += event.size
+
+    def fraction(self) -> float | None:
+        """How much is done, by bytes where they are known; None where no total is."""
+        if self.total_bytes:
+            return self.size / self.total_bytes
+        return self.count / self.total if self.total else None
+
+    def sentence(self, now: float) -> str:
+        """``12 of 300 files, 3.4 MB of 120.0 MB, 1.2 MB/s, 95 s left``."""
+        return ", ".join(self._parts(max(now - self.began, 1e-9)))
+
+    def _parts(self, seconds: float) -> Iterator[str]:
+        noun = words.PHASES[self.phase][1]
+        yield (
+            words.many(self.count, noun) if self.total is None else f"{self.count:,} of {words.many(self.total, noun)}"
+        )
+        if self.size or self.total_bytes:
+            moved = words.size(max(self.size, 0))
+            yield moved if self.total_bytes is None else f"{moved} of {words.size(self.total_bytes)}"
+            yield f"{words.size(int(max(self.size, 0) / seconds))}/s"
+        done = self.fraction()
+        if done is not None and 0 < done < 1:
+            yield f"{seconds / done - seconds:.0f} s left"
+
+
+def choose(stream: TextIO, *, quiet: bool, as_json: bool) -> Manner:
+    """The manner for a stream: machines first, then silence, then a bar where someone can see it move."""
+    if as_json:
+        return Manner.JSON
+    if quiet:
+        return Manner.QUIET
+    return Manner.BAR if stream.isatty() else Manner.LINES
+
+
+@contextmanager
+def listening(
+    stream: TextIO,
+    manner: Manner,
+    *,
+    colour: Colour = Colour.AUTO,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Listener]:
+    """A listener for the events of a run, which may come from several threads; warnings are told in any manner."""
+    match manner:
+        case Manner.BAR:
+            with _bar(stream, colour) as listener:
+                yield listener
+        case Manner.LINES:
+            yield _Counting(clock, _Lines(stream)).hear
+        case Manner.JSON:
+            yield _Counting(clock, _Json(stream)).hear
+        case Manner.QUIET:
+            yield _Quiet(stream).hear
+        case _:
+            assert_never(manner)
+
+
+class _Quiet:
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def hear(self, event: Event) -> None:
+        if isinstance(event, Warned):
+            _say(self._stream, f"warning: {event.message}")
+
+
+class _Counting:
+    """Adds up what phases do, and has a teller tell their begin, their end, and now and then how far they are."""
+
+    def __init__(self, clock: Callable[[], float], teller: _Lines | _Json) -> None:
+        self._clock = clock
+        self._teller = teller
+        self._tallies: dict[Phase, Tally] = {}
+        self._lock = threading.Lock()
+
+    def hear(self, event: Event) -> None:
+        with self._lock:
+            self._take(event, self._clock())
+
+    def _take(self, event: Event, now: float) -> None:
+        match event:
+            case PhaseStarted():
+                self._tallies[event.phase] = Tally(event, now)
+                self._teller.started(event)
+            case Advanced():
+                self._advance(event, now)
+            case PhaseDone():
+                done = self._tallies.pop(event.phase, None)
+                if done is not None:
+                    self._teller.done(done, now)
+            case ChangeDone():
+                self._teller.change(event.outcome)
+            case Warned():
+                self._teller.warned(event.message)
+            case _:
+                assert_never(event)
+
+    def _advance(self, event: Advanced, now: float) -> None:
+        tally = self._tallies.get(event.phase)
+        if tally is None:
+            return
+        tally.add(event)
+        if now - tally.told >= EVERY:
+            tally.told = now
+            self._teller.progress(tally, now)
+
+
+class _Lines:
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def started(self, event: PhaseStarted) -> None:
+        _say(self._stream, f"{words.PHASES[event.phase][0]} ...")
+
+    def progress(self, tally: Tally, now: float) -> None:
+        _say(self._stream, f"{words.PHASES[tally.phase][0]}: {tally.sentence(now)}")
+
+    def done(self, tally: Tally, now: float) -> None:
+        _say(self._stream, f"{words.PHASES[tally.phase][0]}: {tally.sentence(now)}, done in {now - tally.began:.1f} s")
+
+    def change(self, outcome: Outcome) -> None:
+        if outcome.outcome is OutcomeKind.FAILED:
+            _say(self._stream, _failure(outcome))
+
+    def warned(self, message: str) -> None:
+        _say(self._stream, f"warning: {message}")
+
+
+class _Json:
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def started(self, event: PhaseStarted) -> None:
+        phase = event.phase.name.lower()
+        log(self._stream, "phase_started", phase=phase, total=event.total, total_bytes=event.total_bytes)
+
+    def progress(self, tally: Tally, now: float) -> None:
+        self._tell("phase_progress", tally, now)
+
+    def done(self, tally: Tally, now: float) -> None:
+        self._tell("phase_done", tally, now)
+
+    def change(self, outcome: Outcome) -> None:
+        log(self._stream, "change_done", **msgspec.to_builtins(outcome))
+
+    def warned(self, message: str) -> None:
+        log(self._stream, "warning", message=message)
+
+    def _tell(self, event: str, tally: Tally, now: float) -> None:
+        seconds = round(now - tally.began, 3)
+        log(self._stream, event, phase=tally.phase.name.lower(), count=tally.count, bytes=tally.size, seconds=seconds)
+
+
+def log(stream: TextIO, event: str, **fields: Any) -> None:
+    """One JSON object on a line of its own, with the time (UTC)."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    write_bytes(stream, msgspec.json.encode({"time": now, "event": event, **fields}) + b"\n")
+    flush(stream)
+
+
+def _say(stream: TextIO, text: str) -> None:
+    write(stream, visible(text) + "\n")
+    flush(stream)
+
+
+def _failure(outcome: Outcome) -> str:
+    return f"failed: {outcome.kind} {outcome.key or outcome.id}: {outcome.error or 'no reason was given'}"
+
+
+@contextmanager
+def _bar(stream: TextIO, colour: Colour) -> Iterator[Listener]:
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+    from rich.table import Column
+
+    columns = (
+        SpinnerColumn("line"),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=12),
+        TextColumn("{task.fields[told]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+    )
+    with Progress(*columns, console=console(stream, colour), transient=True) as progress:
+        yield _Bar(progress).hear
+
+
+class _Bar:
+    """One bar for each phase; it disappears when all is done, and the result stands on stdout."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[Phase, tuple[TaskID, Tally]] = {}
+        self._lock = threading.Lock()
+
+    def hear(self, event: Event) -> None:
+        with self._lock:
+            self._take(event)
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case PhaseStarted():
+                task = self._progress.add_task(words.PHASES[event.phase][0], total=None, told="")
+                self._tasks[event.phase] = (task, Tally(event, time.monotonic()))
+            case Advanced():
+                self._advance(event)
+            case PhaseDone():
+                found = self._tasks.pop(event.phase, None)
+                if found is not None:
+                    self._progress.remove_task(found[0])
+            case ChangeDone():
+                if event.outcome.outcome is OutcomeKind.FAILED:
+                    self._print(_failure(event.outcome))
+            case Warned():
+                self._print(f"warning: {event.message}")
+            case _:
+                assert_never(event)
+
+    def _advance(self, event: Advanced) -> None:
+        found = self._tasks.get(event.phase)
+        if found is None:
+            return
+        task, tally = found
+        tally.add(event)
+        done = tally.fraction()
+        told = tally.sentence(time.monotonic())
+        self._progress.update(task, total=None if done is None else 1.0, completed=done or 0.0, told=told)
+
+    def _print(self, text: str) -> None:
+        self._progress.console.print(visible(text), soft_wrap=True)

@@ -1,0 +1,53 @@
+"""The report of a run: how it ended, what did not go through and why, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from reconcile.core.report import OutcomeKind, Report, Status
+from reconcile.views import words
+from reconcile.views.plan import found
+from reconcile.views.terminal import Terminal
+
+_NEXT = {
+    Status.SUCCESS: "",
+    Status.PARTIAL: "What failed was left as it was; run `reconcile apply` again once the cause is mended.",
+    Status.FAILED: "Nothing that failed was half done; run `reconcile apply` again once the cause is mended.",
+    Status.STALE: "The world moved since the plan was made; `reconcile plan` shows how it stands now.",
+    Status.INTERRUPTED: "Run `reconcile apply` again: it goes on from here.",
+}
+_STYLE = {Status.SUCCESS: "bold green", Status.FAILED: "bold red"}
+_TOLD = {OutcomeKind.FAILED: "red", OutcomeKind.STALE: "yellow", OutcomeKind.BLOCKED: "yellow"}
+
+
+def show_report(terminal: Terminal, report: Report, *, verbose: bool = False) -> None:
+    """Each change that did not go through by name with its sentence, then the totals. The findings are the plan's, and
+    are only counted here."""
+    for outcome in report.outcomes:
+        style = _TOLD.get(outcome.outcome)
+        if style is None and not verbose:
+            continue
+        terminal.line(
+            (f"{words.OUTCOMES[outcome.outcome]}  ", style or "dim"),
+            f"{outcome.kind}  ",
+            (outcome.key or outcome.id, "bold"),
+            f": {outcome.error}" if outcome.error else "",
+        )
+    terminal.prose(totals(report), style=_STYLE.get(report.status, "bold yellow"))
+    if _NEXT[report.status]:
+        terminal.prose(_NEXT[report.status])
+
+
+def totals(report: Report) -> str:
+    """One sentence with every count that is not zero."""
+    parts = list(_parts(report))
+    done = f"{words.STATUSES[report.status]}: {', '.join(parts) or 'nothing to do'}"
+    sent = f"; {words.size(report.bytes)} sent" if report.bytes else ""
+    return f"{done}{sent} in {report.seconds:.1f} s.{found(report.findings)}"
+
+
+def _parts(report: Report) -> Iterable[str]:
+    for kind in OutcomeKind:
+        count: int = getattr(report.counts, kind.value)
+        if count:
+            yield f"{count:,} {words.OUTCOMES[kind]}"

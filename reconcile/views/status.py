@@ -1,0 +1,30 @@
+"""The status table as text."""
+
+from __future__ import annotations
+
+from reconcile.core.plan import Plan
+from reconcile.core.status import Row, StatusTable, Sync
+from reconcile.views.plan import INCOMPLETE, show_stores, totals
+from reconcile.views.terminal import Piece, Terminal
+
+_SYNC = {Sync.COMPLETE: "green", Sync.PARTIAL: "yellow", Sync.MISSING: "bold red", Sync.EMPTY: "dim"}
+_NUMBERS = ("local", "bucket", "records", "in step", "to do")
+
+
+def show_status(terminal: Terminal, table: StatusTable, plan: Plan) -> None:
+    """The stores, the table, and what a plan would come to."""
+    show_stores(terminal, plan)
+    terminal.line()
+    by_character = any(row.char_id is not None for row in table.rows)
+    head = ("character" if by_character else "asset type", *_NUMBERS, "sync")
+    terminal.table(head, [_cells(row) for row in table.rows], numbers=range(1, 1 + len(_NUMBERS)))
+    terminal.line()
+    terminal.prose(totals(plan), style="bold")
+    if not plan.complete:
+        terminal.prose(INCOMPLETE, style="bold red")
+
+
+def _cells(row: Row) -> list[Piece]:
+    counts = (row.local, row.bucket, row.records, row.in_step)
+    to_do: Piece = (f"{row.to_do:,}", "bold yellow" if row.to_do else "")
+    return [row.label, *(f"{count:,}" for count in counts), to_do, (row.sync.value, _SYNC[row.sync])]

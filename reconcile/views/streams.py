@@ -1,0 +1,58 @@
+"""Writing to standard streams, whose readers may leave early."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TextIO
+
+from reconcile.core.errors import ReconcileError
+
+_ELSEWHERE = "write it somewhere else; what was done stays done, and `reconcile status` shows how things stand"
+
+
+class OutputFailed(ReconcileError):
+    """The result was there, but could not be written."""
+
+    code = "output"
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Writes, unless the reader has gone (``| head``): then the rest goes nowhere, quietly.
+
+    Raises OutputFailed where the output cannot be written."""
+    try:
+        stream.write(text)
+    except OSError as error:
+        _forget(stream, error)
+
+
+def write_bytes(stream: TextIO, data: bytes) -> None:
+    """The same for bytes that no encoding may change; a stream without bytes below it gets them as text."""
+    below = getattr(stream, "buffer", None)
+    if below is None:
+        write(stream, data.decode())
+        return
+    try:
+        stream.flush()
+        below.write(data)
+    except OSError as error:
+        _forget(stream, error)
+
+
+def flush(stream: TextIO) -> None:
+    """Flushes, in the same manner."""
+    try:
+        stream.flush()
+    except OSError as error:
+        _forget(stream, error)
+
+
+def _forget(stream: TextIO, error: OSError) -> None:
+    """Lets the rest of the output go nowhere. A reader that has gone (EPIPE, on Windows EINVAL) is no error; anything
+    else, such as a full disk, is."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+    if error.errno not in (errno.EPIPE, errno.EINVAL):
+        raise OutputFailed(f"the output cannot be written: {error.strerror}", hint=_ELSEWHERE) from error

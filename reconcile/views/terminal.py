@@ -1,0 +1,111 @@
+"""Text on a terminal or in a pipe: colours, widths, and names that can do no harm."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from functools import lru_cache
+from typing import TextIO, TypeAlias
+
+from rich.cells import cell_len
+from rich.color import ColorSystem
+from rich.console import Console
+from rich.style import Style
+
+from reconcile.views.streams import write
+
+MAX_PROSE = 100
+
+Piece: TypeAlias = str | tuple[str, str]
+"""Text, or (text, style as rich names it)."""
+
+
+class Colour(Enum):
+    """When to colour: ``auto`` is on a terminal without ``NO_COLOR``."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+def visible(text: str) -> str:
+    """The text with everything that does not print by itself (control and bidi characters, line ends, odd blanks)
+    as an escape such as ``\\x1b``, so that a name can neither colour the terminal nor look like another line."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def console(stream: TextIO, colour: Colour = Colour.AUTO, *, width: int | None = None) -> Console:
+    """A rich console that takes nothing in a text for markup, an emoji or something to highlight."""
+    return Console(
+        file=stream,
+        width=width,
+        force_terminal=True if colour is Colour.ALWAYS else None,
+        color_system=None if colour is Colour.NEVER else "auto",
+        no_color=None if colour is Colour.AUTO else colour is Colour.NEVER,
+        markup=False,
+        highlight=False,
+        emoji=False,
+    )
+
+
+class Terminal:
+    """Writes lines; every piece of text goes through ``visible``, and nothing is ever cropped.
+
+    The lines are the same on a terminal and in a pipe, but for colours and for prose, which only a terminal wraps.
+    """
+
+    def __init__(self, stream: TextIO, colour: Colour = Colour.AUTO, *, width: int | None = None) -> None:
+        """``width`` is the terminal's own where it is None."""
+        found = console(stream, colour, width=width)
+        self._stream = stream
+        self._wraps = found.is_terminal or width is not None
+        self._colours = found.color_system is not None and not found.no_color and not found.legacy_windows
+        self.width = found.width
+
+    def line(self, *pieces: Piece) -> None:
+        """One line."""
+        write(self._stream, "".join(map(self._render, pieces)) + "\n")
+
+    def prose(self, text: str, *, indent: int = 0, style: str = "") -> None:
+        """A sentence, wrapped between words on a terminal."""
+        for part in self._wrapped(text, indent):
+            self.line(" " * indent, (part, style))
+
+    def table(self, head: Sequence[str], rows: Iterable[Sequence[Piece]], numbers: Sequence[int] = ()) -> None:
+        """Columns as wide as their widest cell; those in ``numbers`` are aligned right."""
+        lines: list[Sequence[Piece]] = [[(cell, "bold") for cell in head], *rows]
+        widths = [max(_width(line[column]) for line in lines) for column in range(len(head))]
+        for line in lines:
+            padded: list[Piece] = []
+            for column, cell in enumerate(line):
+                gap = " " * (widths[column] - _width(cell))
+                last = column == len(line) - 1
+                padded += [gap, cell] if column in numbers else [cell, "" if last else gap]
+                padded.append("" if last else "  ")
+            self.line(*padded)
+
+    def _render(self, piece: Piece) -> str:
+        if isinstance(piece, str):
+            return visible(piece)
+        text, style = piece
+        if not self._colours or not style or not text:
+            return visible(text)
+        return _style(style).render(visible(text), color_system=ColorSystem.STANDARD)
+
+    def _wrapped(self, text: str, indent: int) -> list[str]:
+        if not self._wraps:
+            return [text]
+        width = max(20, min(self.width, MAX_PROSE) - indent)
+        return textwrap.wrap(visible(text), width, break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def _width(piece: Piece) -> int:
+    return cell_len(visible(piece if isinstance(piece, str) else piece[0]))
+
+
+@lru_cache
+def _style(name: str) -> Style:
+    return Style.parse(name)

@@ -1,0 +1,100 @@
+"""The words that people read for the values of plans, findings and reports."""
+
+from __future__ import annotations
+
+from rich.filesize import decimal
+
+from reconcile.core.changes import Change, Code, CreateRecord, Reason, Replace, RewriteLocalDb, SetField, Upload
+from reconcile.core.events import Phase
+from reconcile.core.report import OutcomeKind, Status
+from reconcile.core.rows import Outlook, World
+
+REASONS = {
+    Reason.MISSING_IN_BUCKET: "not in the bucket yet",
+    Reason.CONTENT_DIFFERS: "the bucket holds other bytes",
+    Reason.LOCAL_PATH: "holds a local path",
+    Reason.UNTRACKED: "the record does not name this file yet",
+    Reason.DANGLING: "names something that is not there",
+    Reason.DAMAGED_PATH: "holds a local path whose escapes became control characters",
+    Reason.MISSING_RECORD: "in the local database, without a record",
+}
+
+SIGNS = {Upload: "+", Replace: "!", CreateRecord: "+", SetField: "~", RewriteLocalDb: "~"}
+
+CODES = {
+    Code.UNCLAIMED_FILE: "files that no rule takes",
+    Code.UNKNOWN_CHARACTER: "files of an unknown character",
+    Code.AMBIGUOUS_CHARACTER: "files that could belong to several characters",
+    Code.AMBIGUOUS_FIELD: "fields that several files claim",
+    Code.MISSING_RECORD: "characters without a record",
+    Code.MISSING_ASSET: "assets that a record names and that are nowhere",
+    Code.CONTENT_CONFLICT: "files that differ from the bucket",
+    Code.UNVERIFIABLE: "objects that cannot be compared",
+    Code.ORPHAN_OBJECT: "objects that nobody wants",
+    Code.OUTSIDE_ROOT: "paths outside every known root",
+    Code.FOREIGN_URI: "addresses that are not ours",
+    Code.UNSETTLED_FILE: "files that are still changing",
+    Code.UNREADABLE_FILE: "files that cannot be read",
+    Code.SYMLINK_SKIPPED: "symbolic links, which are not followed",
+    Code.EMPTY_FILE: "empty files",
+    Code.UNDECODABLE_NAME: "names that the bucket cannot hold",
+    Code.NAME_COLLISION: "names that Windows would take for one",
+    Code.MALFORMED_RECORD: "records that are not shaped like one",
+}
+
+OUTCOMES = {
+    OutcomeKind.APPLIED: "applied",
+    OutcomeKind.ALREADY: "already done",
+    OutcomeKind.STALE: "stale",
+    OutcomeKind.FAILED: "failed",
+    OutcomeKind.BLOCKED: "blocked",
+    OutcomeKind.NOT_STARTED: "not started",
+}
+
+STATUSES = {
+    Status.SUCCESS: "Done",
+    Status.PARTIAL: "Done in part",
+    Status.FAILED: "Failed",
+    Status.STALE: "Stale in part",
+    Status.INTERRUPTED: "Interrupted",
+}
+
+# What a phase does, and what it counts.
+PHASES = {
+    Phase.RECORDS: ("Reading records", "record"),
+    Phase.LISTING: ("Listing files and objects", "name"),
+    Phase.DECIDING: ("Comparing", "key"),
+    Phase.UPLOADS: ("Uploading", "file"),
+    Phase.WRITING: ("Writing records", "record"),
+}
+
+WORLDS = {World.RECORDS: "record", World.LOCAL_DB: "local database"}
+
+OUTLOOKS = {
+    Outlook.THERE: "after this plan its object is in the bucket",
+    Outlook.ABSENT: "it will not be in the bucket",
+    Outlook.BLOCKED: "something stands in its way, so nothing is pointed at it",
+    Outlook.UNKNOWN: "what is in the bucket could not be read, so nothing is decided",
+}
+
+
+def size(count: int) -> str:
+    """Bytes in decimal units, as disks and networks are sold: ``48.2 kB`` is 48,200 bytes."""
+    return decimal(count)
+
+
+def many(count: int, one: str, several: str = "") -> str:
+    """A count with its noun: ``1 file``, ``2,000 files``."""
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
+def place(entry: str | None, field: str, position: int | None = None) -> str:
+    """Where in a document: ``primary.anime_image``; a map without a key goes by its number."""
+    if entry is None:
+        return f"#{position}.{field}" if position is not None else f"?.{field}"
+    return f"{entry}.{field}"
+
+
+def sign(change: Change) -> str:
+    """``+`` makes something, ``~`` sets a field, ``!`` replaces bytes."""
+    return SIGNS[type(change)]

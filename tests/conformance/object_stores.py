@@ -1,0 +1,81 @@
+"""The object stores that the one suite runs on: how each is made, and what it is known not to do."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+
+from reconcile.adapters.embedded_objects import EmbeddedObjectStore
+from reconcile.adapters.gcs import GcsObjectStore
+from reconcile.ports import ObjectStore
+from tests.servers.fake_gcs import FakeGcsServer
+from tests.servers.gcs import GcsServer
+
+PREFIX = "anime_dance"
+
+
+class Needs(Enum):
+    """What a test needs beyond the common ground, where a store or an emulator is known to lack it."""
+
+    RESUMABLE = "preconditions hold for resumable uploads"
+    GENERATION_READS = "reads are held to a generation"
+    SHARED = "two stores see one bucket"
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes a store of a fresh bucket; the argument is the prefix. ``lacks`` is what its server does not do."""
+
+    open: Callable[[str], ObjectStore]
+    lacks: frozenset[Needs] = frozenset()
+
+
+# fake-gcs-server 1.54.0 drops the preconditions of resumable uploads, and the generation of reads.
+REFEREE_LACKS = frozenset({Needs.RESUMABLE, Needs.GENERATION_READS})
+
+_buckets = itertools.count(1)
+
+
+def make_bucket(url: str) -> str:
+    """A new bucket on a server."""
+    name = f"bucket-{next(_buckets)}"
+    body = json.dumps({"name": name}).encode()
+    request = Request(f"{url}/storage/v1/b?project=p", body, {"Content-Type": "application/json"})
+    with urlopen(request, timeout=10):
+        return name
+
+
+def _in_memory(request: pytest.FixtureRequest) -> Maker:
+    return Maker(lambda prefix: EmbeddedObjectStore.open(None, prefix), frozenset({Needs.SHARED}))
+
+
+def _in_folder(request: pytest.FixtureRequest) -> Maker:
+    folder: Path = request.getfixturevalue("tmp_path") / "bucket"
+    return Maker(lambda prefix: EmbeddedObjectStore.open(folder, prefix))
+
+
+def _on_server(request: pytest.FixtureRequest) -> Maker:
+    server: GcsServer = request.getfixturevalue("gcs_server")
+    bucket = make_bucket(server.url)
+    return Maker(lambda prefix: GcsObjectStore.open(bucket, prefix, server.url, page_size=7))
+
+
+def _on_referee(request: pytest.FixtureRequest) -> Maker:
+    server: FakeGcsServer = request.getfixturevalue("fake_gcs_server")
+    bucket = make_bucket(server.url)
+    return Maker(lambda prefix: GcsObjectStore.open(bucket, prefix, server.url, page_size=7), REFEREE_LACKS)
+
+
+MAKERS = {
+    "memory": _in_memory,
+    "folder": _in_folder,
+    "gcs": _on_server,
+    "gcs-referee": _on_referee,
+}

@@ -1,0 +1,559 @@
+"""A Firestore in this process: a gRPC server on the published messages, which the real client talks to.
+
+It keeps the rules that the code under test lives by (update times, preconditions, atomic batches, limits), answers
+refusals with the codes of the official emulator, and can be told to fail in ways that no emulator offers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import grpc
+from google.cloud.firestore_v1.types import document as document_types
+from google.cloud.firestore_v1.types import firestore as rpc
+from google.cloud.firestore_v1.types import query as query_types
+from google.cloud.firestore_v1.types import write as write_types
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.timestamp_pb2 import Timestamp
+
+Doc = document_types.Document.pb()
+Value = document_types.Value.pb()
+WriteResult = write_types.WriteResult.pb()
+Direction = query_types.StructuredQuery.Direction
+Operator = query_types.StructuredQuery.FieldFilter.Operator
+
+MAX_DOCUMENT = 1_048_576
+MAX_VALUE = 1_048_487
+MAX_PATH = 1_500
+MAX_REQUEST = 10 * 1024 * 1024
+RESERVED = re.compile(r"__.*__", re.DOTALL)
+SERVICE = "google.firestore.v1.Firestore"
+
+
+class Status(Exception):
+    """A refusal, answered as a gRPC status."""
+
+    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+        super().__init__(details)
+        self.code = code
+        self.details = details
+
+
+def invalid(details: str) -> Status:
+    return Status(grpc.StatusCode.INVALID_ARGUMENT, details)
+
+
+@dataclass
+class Fault:
+    """What goes wrong with calls of one method, from the ``nth`` that matches on, ``times`` times.
+
+    ``before`` fails and does nothing; ``after`` does the work and then loses the reply to this status; ``cut`` ends a
+    stream with UNAVAILABLE after so many messages; ``delay`` (seconds) waits before the work. ``edit`` changes the
+    request that is worked on; ``then`` runs between the work and its reply: the place for another writer. Each fault
+    counts every call that matches it; where several hit one call, the first that was armed is the one that happens.
+    """
+
+    method: str
+    nth: int = 1
+    times: int = 1
+    before: grpc.StatusCode | None = None
+    after: grpc.StatusCode | None = None
+    cut: int | None = None
+    delay: float = 0.0
+    details: str = "injected"
+    when: Callable[[Any], bool] = lambda _: True
+    then: Callable[[], None] = lambda: None
+    edit: Callable[[Any], None] = lambda _: None
+    seen: int = 0
+
+    def hits(self, method: str, request: Any) -> bool:
+        if method != self.method or not self.when(request):
+            return False
+        self.seen += 1
+        return self.nth <= self.seen < self.nth + self.times
+
+
+@dataclass
+class Stored:
+    """A document as it stands; times in microseconds."""
+
+    message: Any
+    created: int
+    updated: int
+
+
+@dataclass
+class FirestoreServer:
+    """Any number of projects and databases; ``address`` is host:port. ``log`` holds (method, request) in order."""
+
+    documents: dict[str, Stored] = field(default_factory=dict)
+    log: list[tuple[str, Any]] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    address: str = ""
+    last_time: int = 0
+    transactions: dict[bytes, dict[str, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._lock = threading.RLock()
+        self._stopping = threading.Event()
+        self._numbers = itertools.count(1)
+        self._order: list[str] | None = None
+        self._server = grpc.server(
+            ThreadPoolExecutor(max_workers=24),
+            options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
+        )
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._handlers()),))
+
+    def start(self) -> FirestoreServer:
+        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self._server.start()
+        return self
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._server.stop(1.0).wait()
+
+    def fault(self, method: str, **details: Any) -> Fault:
+        """Arms a fault; see ``Fault`` for what can be asked."""
+        fault = Fault(method, **details)
+        with self._lock:
+            self.faults.append(fault)
+        return fault
+
+    def calls(self, method: str) -> list[Any]:
+        """The requests of one method so far."""
+        with self._lock:
+            return [request for name, request in self.log if name == method]
+
+    # -- the calls ----------------------------------------------------------------------------------------------
+
+    def _handlers(self) -> dict[str, grpc.RpcMethodHandler]:
+        def handler(name: str, work: Callable[[Any], Any], request: Any, *, stream: bool = False) -> Any:
+            make = grpc.unary_stream_rpc_method_handler if stream else grpc.unary_unary_rpc_method_handler
+            run = self._stream(name, work) if stream else self._unary(name, work)
+            return make(run, request.pb().FromString, lambda message: message.SerializeToString())
+
+        return {
+            "Commit": handler("Commit", self._commit, rpc.CommitRequest),
+            "BatchGetDocuments": handler(
+                "BatchGetDocuments", self._batch_get, rpc.BatchGetDocumentsRequest, stream=True
+            ),
+            "RunQuery": handler("RunQuery", self._run_query, rpc.RunQueryRequest, stream=True),
+            "ListDocuments": handler("ListDocuments", self._list, rpc.ListDocumentsRequest),
+            "BeginTransaction": handler("BeginTransaction", self._begin, rpc.BeginTransactionRequest),
+            "Rollback": handler("Rollback", self._rollback, rpc.RollbackRequest),
+        }
+
+    def _arrive(self, name: str, request: Any) -> Fault | None:
+        with self._lock:
+            self.log.append((name, request))
+            hits = [fault for fault in self.faults if fault.hits(name, request)]
+        return hits[0] if hits else None
+
+    def _unary(self, name: str, work: Callable[[Any], Any]) -> Callable[[Any, grpc.ServicerContext], Any]:
+        def call(request: Any, context: grpc.ServicerContext) -> Any:
+            fault = self._arrive(name, request)
+            try:
+                self._before(fault, request)
+                with self._lock:
+                    answer = work(request)
+                self._after(fault)
+            except Status as status:
+                refuse(context, status)
+            return answer
+
+        return call
+
+    def _stream(self, name: str, work: Callable[[Any], list[Any]]) -> Callable[[Any, grpc.ServicerContext], Any]:
+        def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+            fault = self._arrive(name, request)
+            try:
+                self._before(fault, request)
+                with self._lock:
+                    answers = work(request)
+                if fault is None or fault.cut is None:
+                    yield from answers
+                    self._after(fault)
+                else:
+                    yield from answers[: fault.cut]
+                    raise Status(grpc.StatusCode.UNAVAILABLE, "stream cut")
+            except Status as status:
+                refuse(context, status)
+
+        return call
+
+    def _before(self, fault: Fault | None, request: Any) -> None:
+        if fault is None:
+            return
+        fault.edit(request)
+        if fault.delay:
+            self._stopping.wait(fault.delay)
+        if fault.before is not None:
+            raise Status(fault.before, fault.details)
+
+    def _after(self, fault: Fault | None) -> None:
+        if fault is None:
+            return
+        fault.then()
+        if fault.after is not None:
+            raise Status(fault.after, fault.details)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def _batch_get(self, request: Any) -> list[Any]:
+        """Each name found or missing; the order of the answers is not that of the question, as in the real service."""
+        answer = rpc.BatchGetDocumentsResponse.pb()
+        mask = list(request.mask.field_paths) if request.HasField("mask") else None
+        read_time = stamp(self.last_time)
+        answers = []
+        for name in reversed(list(dict.fromkeys(request.documents))):
+            check_name(name)
+            stored = self.documents.get(name)
+            self._remember(request.transaction, name)
+            if stored is None:
+                answers.append(answer(missing=name, read_time=read_time))
+            else:
+                answers.append(answer(found=shown(stored, mask), read_time=read_time))
+        return answers
+
+    def _run_query(self, request: Any) -> list[Any]:
+        answer = rpc.RunQueryResponse.pb()
+        query = request.structured_query
+        read_time = stamp(self.last_time)
+        mask = [each.field_path for each in query.select.fields] if query.HasField("select") else None
+        names = self._matching(request.parent, query)
+        if query.HasField("limit"):
+            names = names[: query.limit.value]
+        for name in names:
+            self._remember(request.transaction, name)
+        found = [answer(document=shown(self.documents[name], mask), read_time=read_time) for name in names]
+        return found or [answer(read_time=read_time)]
+
+    def _matching(self, parent: str, query: Any) -> list[str]:
+        collection = f"{parent}/{query.from_[0].collection_id}/"
+        names = [name for name in self._sorted() if name.startswith(collection) and "/" not in name[len(collection) :]]
+        for test in filters(query.where):
+            names = [name for name in names if test(self.documents[name].message)]
+        descending = False
+        for order in query.order_by:
+            if order.field.field_path != "__name__":
+                raise Status(grpc.StatusCode.UNIMPLEMENTED, "only order by __name__")
+            descending = order.direction == Direction.DESCENDING
+        if descending:
+            names.reverse()
+        return [name for name in names if within(name, query, descending)]
+
+    def _list(self, request: Any) -> Any:
+        query = query_types.StructuredQuery.pb()()
+        query.from_.add(collection_id=request.collection_id)
+        names = [name for name in self._matching(request.parent, query) if name > request.page_token]
+        size = request.page_size or 300
+        mask = list(request.mask.field_paths) if request.HasField("mask") else None
+        page = [shown(self.documents[name], mask) for name in names[:size]]
+        more = names[size - 1] if len(names) > size else ""
+        return rpc.ListDocumentsResponse.pb()(documents=page, next_page_token=more)
+
+    def _sorted(self) -> list[str]:
+        if self._order is None:
+            self._order = sorted(self.documents, key=lambda name: [part.encode() for part in name.split("/")])
+        return self._order
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def _commit(self, request: Any) -> Any:
+        """All writes or none, each held against what the ones before it in the batch leave."""
+        if request.ByteSize() > MAX_REQUEST:
+            raise invalid("Request payload size exceeds the limit")
+        self._check_transaction(request.transaction)
+        now = max(time.time_ns() // 1000, self.last_time + 1)
+        overlay: dict[str, Stored | None] = {}
+        results = []
+        for write in request.writes:
+            name = write.delete or write.update.name
+            check_name(name)
+            old = overlay.get(name, self.documents.get(name)) if name in overlay else self.documents.get(name)
+            check_precondition(write, old, name)
+            new = None if write.delete else written(write, old, now)
+            overlay[name] = new
+            results.append(WriteResult(update_time=stamp(new.updated)) if new else WriteResult())
+        self._land(overlay, now)
+        return rpc.CommitResponse.pb()(write_results=results, commit_time=stamp(now))
+
+    def _land(self, overlay: dict[str, Stored | None], now: int) -> None:
+        self.last_time = now
+        self._order = None
+        for name, stored in overlay.items():
+            if stored is None:
+                self.documents.pop(name, None)
+            else:
+                self.documents[name] = stored
+
+    def _begin(self, request: Any) -> Any:
+        token = f"transaction {next(self._numbers)}".encode()
+        self.transactions[token] = {}
+        return rpc.BeginTransactionResponse.pb()(transaction=token)
+
+    def _rollback(self, request: Any) -> Empty:
+        self.transactions.pop(request.transaction, None)
+        return Empty()
+
+    def _version(self, name: str) -> int:
+        stored = self.documents.get(name)
+        return stored.updated if stored else 0
+
+    def _remember(self, transaction: bytes, name: str) -> None:
+        if not transaction:
+            return
+        if transaction not in self.transactions:
+            raise invalid("Transaction is invalid or closed.")
+        self.transactions[transaction].setdefault(name, self._version(name))
+
+    def _check_transaction(self, transaction: bytes) -> None:
+        if not transaction:
+            return
+        read = self.transactions.pop(transaction, None)
+        if read is None:
+            raise invalid("Transaction is invalid or closed.")
+        if any(self._version(name) != version for name, version in read.items()):
+            raise Status(grpc.StatusCode.ABORTED, "Too much contention on these documents.")
+
+
+def refuse(context: grpc.ServicerContext, status: Status) -> NoReturn:
+    context.abort(status.code, status.details)
+    raise AssertionError("abort returns never")
+
+
+# -- rules ------------------------------------------------------------------------------------------------------
+
+
+def check_name(name: str) -> None:
+    path = name.split("/documents/", 1)[-1].split("/")
+    if len(path) % 2 or not all(path):
+        raise invalid(f"Document name {name!r} has an invalid number of segments.")
+    for part in path:
+        if part in {".", ".."} or RESERVED.fullmatch(part) or len(part.encode()) > 1500:
+            raise invalid(f"Resource id {part[:40]!r} is invalid.")
+
+
+def check_precondition(write: Any, old: Stored | None, name: str) -> None:
+    kind = write.current_document.WhichOneof("condition_type")
+    if kind == "update_time":
+        wanted = write.current_document.update_time
+        if wanted.nanos % 1000:
+            raise invalid("update_time must be microsecond aligned.")
+        if old is None or stamp(old.updated) != wanted:
+            stored = old.updated if old else 0
+            raise Status(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"the stored version ({stored}) does not match the required base version ({wanted.ToMicroseconds()})",
+            )
+    elif kind == "exists" and write.current_document.exists and old is None:
+        raise Status(grpc.StatusCode.NOT_FOUND, f'no entity to update: app: "dev" path {name}')
+    elif kind == "exists" and not write.current_document.exists and old is not None:
+        raise Status(grpc.StatusCode.ALREADY_EXISTS, f"entity already exists: {name}")
+
+
+def written(write: Any, old: Stored | None, now: int) -> Stored:
+    """The document after the write; one that changes nothing keeps its update time."""
+    message = Doc(name=write.update.name)
+    if write.update_transforms:
+        raise Status(grpc.StatusCode.UNIMPLEMENTED, "transforms")
+    if write.HasField("update_mask"):
+        if old is not None:
+            message.CopyFrom(old.message)
+        for path in write.update_mask.field_paths:
+            put_path(message.fields, parts(path), pick(write.update.fields, parts(path)))
+    else:
+        message.CopyFrom(write.update)
+    check_fields(message.fields)
+    check_size(message)
+    for clock in ("create_time", "update_time"):
+        message.ClearField(clock)
+    if old is not None and same(old.message, message):
+        return old
+    return Stored(message, old.created if old else now, now)
+
+
+def same(one: Any, other: Any) -> bool:
+    return bool(one.SerializeToString(deterministic=True) == other.SerializeToString(deterministic=True))
+
+
+def check_fields(fields: Any, above: int = 0) -> None:
+    """``above`` is the length of the path to these fields, which has a limit as a whole."""
+    for name, value in fields.items():
+        length = above + len(name.encode())
+        if not name or length > MAX_PATH:
+            raise invalid(f"field name {name[:40]!r} is empty or too long")
+        if RESERVED.fullmatch(name) and name != "__type__":
+            raise invalid(f"field name {name!r} is reserved")
+        check_value(value, length + 1, in_array=False)
+
+
+def check_value(value: Any, above: int, *, in_array: bool) -> None:
+    kind = value.WhichOneof("value_type")
+    if kind is None:
+        raise invalid("a value has no type")
+    if kind in {"string_value", "bytes_value"} and size_of(value) > MAX_VALUE + (kind == "string_value"):
+        raise invalid(f"The value of a property is longer than {MAX_VALUE} bytes.")
+    if kind == "array_value":
+        if in_array:
+            raise invalid("Cannot convert an array value in an array value.")
+        for each in value.array_value.values:
+            check_value(each, above, in_array=True)
+    elif kind == "map_value":
+        check_fields(value.map_value.fields, above)
+
+
+def check_size(message: Any) -> None:
+    path = message.name.split("/documents/", 1)[1].split("/")
+    total = 48 + sum(len(part.encode()) + 1 for part in path) + size_of_fields(message.fields)
+    if total > MAX_DOCUMENT:
+        raise invalid(f"Document cannot be written because its size ({total:,} bytes) exceeds the maximum allowed size")
+
+
+def size_of_fields(fields: Any) -> int:
+    return sum(len(name.encode()) + 1 + size_of(value) for name, value in fields.items())
+
+
+def size_of(value: Any) -> int:
+    """Bytes that the service's own accounting gives a value."""
+    match value.WhichOneof("value_type"):
+        case "string_value":
+            return len(value.string_value.encode()) + 1
+        case "reference_value":
+            return len(value.reference_value.encode()) + 1
+        case "bytes_value":
+            return len(value.bytes_value)
+        case "array_value":
+            return sum(size_of(each) for each in value.array_value.values)
+        case "map_value":
+            return size_of_fields(value.map_value.fields)
+        case "null_value" | "boolean_value":
+            return 1
+        case "geo_point_value":
+            return 16
+        case _:
+            return 8
+
+
+# -- field paths and masks --------------------------------------------------------------------------------------
+
+PART = re.compile(r"`((?:[^`\\]|\\.)*)`|([^.`]+)", re.DOTALL)
+
+
+def parts(path: str) -> list[str]:
+    """The names in a field path, quoted or not."""
+    found = []
+    position = 0
+    while position <= len(path):
+        match = PART.match(path, position)
+        if match is None:
+            raise invalid(f"Invalid property path {path!r}.")
+        quoted, plain = match.groups()
+        found.append(plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL))
+        position = match.end() + 1
+        if position <= len(path) and path[match.end()] != ".":
+            raise invalid(f"Invalid property path {path!r}.")
+    return found
+
+
+def pick(fields: Any, path: list[str]) -> Any | None:
+    """The value at a path, or None."""
+    for name in path[:-1]:
+        if name not in fields:
+            return None
+        fields = fields[name].map_value.fields
+    return fields.get(path[-1])
+
+
+def put_path(fields: Any, path: list[str], value: Any | None) -> None:
+    """Sets or clears the value at a path; whatever is no map on the way becomes one, an array too."""
+    for name in path[:-1]:
+        if name not in fields or fields[name].WhichOneof("value_type") != "map_value":
+            fields[name].CopyFrom(Value(map_value=document_types.MapValue.pb()()))
+        fields = fields[name].map_value.fields
+    if value is None:
+        fields.pop(path[-1], None)
+    else:
+        fields[path[-1]].CopyFrom(value)
+
+
+def shown(stored: Stored, mask: Iterable[str] | None) -> Any:
+    """The document as answered: all fields, or those of the mask."""
+    answer = Doc(name=stored.message.name, create_time=stamp(stored.created), update_time=stamp(stored.updated))
+    if mask is None:
+        answer.MergeFrom(stored.message)
+        return answer
+    for path in mask:
+        value = None if path == "__name__" else pick(stored.message.fields, parts(path))
+        if value is not None:
+            put_path(answer.fields, parts(path), value)
+    return answer
+
+
+def stamp(micros: int) -> Timestamp:
+    return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
+
+
+# -- queries ----------------------------------------------------------------------------------------------------
+
+
+def order_key(name: str) -> list[bytes]:
+    return [part.encode() for part in name.split("/")]
+
+
+COMPARE: dict[int, Callable[[Any, Any], bool]] = {
+    Operator.EQUAL: lambda a, b: bool(a == b),
+    Operator.GREATER_THAN_OR_EQUAL: lambda a, b: bool(a >= b),
+    Operator.GREATER_THAN: lambda a, b: bool(a > b),
+    Operator.LESS_THAN: lambda a, b: bool(a < b),
+    Operator.LESS_THAN_OR_EQUAL: lambda a, b: bool(a <= b),
+}
+
+
+def filters(where: Any) -> Iterator[Callable[[Any], bool]]:
+    """The tests of a filter tree of ANDs: ranges on the name, equality on fields."""
+    todo = deque([where])
+    while todo:
+        node = todo.popleft()
+        kind = node.WhichOneof("filter_type")
+        if kind == "composite_filter":
+            todo.extend(node.composite_filter.filters)
+        elif kind == "field_filter":
+            yield field_test(node.field_filter)
+        elif kind is not None:
+            raise Status(grpc.StatusCode.UNIMPLEMENTED, kind)
+
+
+def field_test(node: Any) -> Callable[[Any], bool]:
+    path, compare, value = node.field.field_path, COMPARE.get(node.op), node.value
+    if path == "__name__" and compare is not None:
+        wanted = order_key(value.reference_value)
+        return lambda message: compare(order_key(message.name), wanted)
+    if node.op != Operator.EQUAL:
+        raise Status(grpc.StatusCode.UNIMPLEMENTED, "only equality on fields")
+    return lambda message: pick(message.fields, parts(path)) == value
+
+
+def within(name: str, query: Any, descending: bool) -> bool:
+    """Whether a name lies between the cursors; ``before`` says on which side of its own value a cursor stands."""
+    return (not query.HasField("start_at") or not ahead(name, query.start_at, descending)) and (
+        not query.HasField("end_at") or ahead(name, query.end_at, descending)
+    )
+
+
+def ahead(name: str, cursor: Any, descending: bool) -> bool:
+    """Whether a name comes before the point that the cursor marks."""
+    check_name(cursor.values[0].reference_value)
+    mine, its = order_key(name), order_key(cursor.values[0].reference_value)
+    if mine == its:
+        return not cursor.before
+    return mine > its if descending else mine < its

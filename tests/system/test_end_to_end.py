@@ -1,0 +1,134 @@
+"""The main job at the users' counts: the program as a process, a GCS server, the official Firestore emulator."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers.gcs import GcsServer
+from tests.system.studio import Studio, build_studio
+from tests.system.workshop import BUCKET, PREFIX, Workshop, furnish, open_workshop
+
+pytestmark = [pytest.mark.emulator, pytest.mark.xdist_group("users-counts")]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory, gcs_server: GcsServer, firestore_emulator: str) -> Workshop:
+    return open_workshop(tmp_path_factory.mktemp("users") / "project", gcs_server, firestore_emulator)
+
+
+@pytest.fixture(scope="module")
+def studio(shop: Workshop) -> Studio:
+    made = build_studio(shop.folder, bucket_uri=f"gs://{shop.bucket}/{PREFIX}")
+    furnish(shop, made)
+    return made
+
+
+def of_kind(plan: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    return [action for action in plan["actions"] if action["kind"] == kind]
+
+
+def uris_in(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value] if value.startswith("gs://") else []
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [uri for item in value for uri in uris_in(item)] if isinstance(value, list) else []
+
+
+def test_the_users_world_is_brought_in_step_and_stays_so(shop: Workshop, studio: Studio) -> None:
+    before = shop.records()
+
+    planned = shop.run("plan", "--json", "--detailed-exitcode")
+    assert planned.code == 2, planned.err
+    plan = planned.document
+    assert {action["key"] for action in of_kind(plan, "upload")} == studio.expected_uploads
+    fields = {(each["document"], each["entry"], each["field"], each["new"]) for each in of_kind(plan, "set_field")}
+    assert fields == studio.expected_fields
+    created = {each["document"].removeprefix("characters/"): each["fields"] for each in of_kind(plan, "create_record")}
+    assert created == studio.expected_new_records
+    assert not of_kind(plan, "replace")
+    found = {(finding["code"], finding["subject"]) for finding in plan["findings"]}
+    for code, text in studio.expected_findings:
+        assert any(code == each and text in subject for each, subject in found), (code, text)
+    assert shop.records() == before
+    assert shop.objects().keys() == studio.objects.keys()
+
+    applied = shop.run("apply", "--yes", "--json")
+    assert applied.code == 0, applied.out + applied.err
+    report = applied.document
+    assert report["status"] == "success"
+    assert report["counts"]["applied"] == len(plan["actions"])
+
+    digests = shop.digests()
+    for key in studio.expected_uploads:
+        assert shop.objects()[key].data == studio.files[key].read_bytes(), key
+    records = shop.records()
+    ours = [uri for fields, _ in records.values() for uri in uris_in(fields) if uri.startswith(studio.bucket_uri)]
+    lost = [uri for uri in ours if uri.removeprefix(f"{studio.bucket_uri}/") not in digests]
+    assert [uri for uri in lost if not any(uri in str(fields) for fields, _ in before.values())] == []
+    for document, _entry, field, new in studio.expected_fields:
+        entries = records[document.removeprefix("characters/")][0]["assets"]
+        assert new in [entry.get(field) for entry in entries if isinstance(entry, dict)]
+
+    generations = {key: stored.generation for key, stored in shop.objects().items()}
+    second = shop.run("plan", "--json", "--detailed-exitcode")
+    assert (second.code, second.document["actions"]) == (0, [])
+    again = shop.run("apply", "--yes", "--json")
+    assert again.code == 0
+    assert {key: stored.generation for key, stored in shop.objects().items()} == generations
+    assert shop.records() == records
+
+
+def test_what_else_a_record_holds_is_kept(shop: Workshop, studio: Studio) -> None:
+    """After the run above: every field of every map that no change named is as it was written."""
+    changed = {
+        (document.removeprefix("characters/"), entry, field) for document, entry, field, _ in studio.expected_fields
+    }
+    records = shop.records()
+    for char_id, fields in studio.records.items():
+        now = records[char_id][0]
+        assert {name: now[name] for name in fields if name != "assets"} == {
+            name: value for name, value in fields.items() if name != "assets"
+        }
+        for before, after in zip(fields.get("assets") or [], now.get("assets") or [], strict=False):
+            if not isinstance(before, dict):
+                assert after == before
+                continue
+            for field, value in before.items():
+                if (char_id, before.get("title"), field) not in changed:
+                    assert after[field] == value, (char_id, before.get("title"), field)
+
+
+def test_one_character_is_brought_in_step_alone(tmp_path: Path, gcs_server: GcsServer, firestore_emulator: str) -> None:
+    shop = open_workshop(tmp_path / "project", gcs_server, firestore_emulator)
+    studio = build_studio(shop.folder, seed=3, scale=0.1, bucket_uri=f"gs://{shop.bucket}/{PREFIX}")
+    furnish(shop, studio)
+    whole = shop.run("plan", "--json").document
+    for char_id in ("ai_hoshino", "rem", "rem_2"):
+        scoped = shop.run("plan", "--json", "--char-id", char_id).document
+        wanted = {action["id"] for action in whole["actions"] if action["char_id"] == char_id}
+        assert {action["id"] for action in scoped["actions"]} == wanted
+
+    others = {char_id: record for char_id, record in shop.records().items() if char_id != "rem_2"}
+    assert shop.run("apply", "--yes", "--char-id", "rem_2", "--json").code == 0
+    assert {char_id: record for char_id, record in shop.records().items() if char_id != "rem_2"} == others
+    assert shop.run("plan", "--json", "--char-id", "rem_2", "--detailed-exitcode").code == 0
+
+
+def test_status_counts_what_is_there(shop: Workshop, studio: Studio) -> None:
+    rows = {row["asset_type"]: row for row in shop.run("status", "--json").document["rows"]}
+    assert rows["anime_image"]["local"] == 121
+    assert rows["dance_video"]["to_do"] == 0
+    assert all(row["to_do"] == 0 for row in rows.values())
+
+
+def test_a_bucket_that_is_not_there_is_said(shop: Workshop, studio: Studio) -> None:
+    uri = f"gs://{BUCKET}-{uuid.uuid4().hex}/x"
+    run = shop.run("plan", "--bucket-uri", uri)
+    assert run.code == 1
+    assert uri.split("/")[2] in run.err
+    assert "Traceback" not in run.err

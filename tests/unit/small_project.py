@@ -1,0 +1,65 @@
+"""A small project on embedded stores: one character to migrate, one in step, and names that mean harm."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from pathlib import Path
+
+import crc32c
+
+from reconcile import config
+from reconcile.adapters.embedded_objects import EmbeddedObjectStore
+from reconcile.adapters.embedded_records import EmbeddedRecordStore
+from reconcile.core.digest import encode_crc32c
+
+OLD = 1_700_000_000
+LOCAL_PATH = r"C:\oo\bar\output\characters\ai_hoshino.png"
+URI = "gs://my-bucket/anime_dance/characters/ai_hoshino.png"
+KPOP = "remixes/ai_hoshino_x/result/[kpop]_x.mp4"
+
+
+def make_project(folder: Path) -> Path:
+    """ai_hoshino has an image and a soundtrack version to upload and two fields to set; rem is in step."""
+    rules = re.sub(r'(?m)^endpoint = ""', 'endpoint = "file:stores"', config.template())
+    (folder / "rules").mkdir(parents=True)
+    (folder / config.RULES).write_text(rules, encoding="utf-8")
+    write(folder, "characters/ai_hoshino.png", b"a" * 48_211)
+    write(folder, "characters/rem.png", b"r" * 100)
+    write(folder, KPOP, b"k" * 1000)
+    write(folder, "notes/:star: [b]todo.txt", b"n")
+    settings = config.load(folder, environ={})
+    objects = open_objects(folder)
+    put(objects, "characters/rem.png", b"r" * 100)
+    objects.close()
+    records = open_records(folder)
+    records.put("ai_hoshino", {"name": "Ai", "assets": [{"title": "primary", "anime_image": LOCAL_PATH}]})
+    uri = settings.bucket.uri("characters/rem.png")
+    records.put("rem", {"name": "Rem", "assets": [{"title": "primary", "anime_image": uri}]})
+    records.close()
+    return folder
+
+
+def write(folder: Path, path: str, data: bytes) -> None:
+    """A file below the local root that settled long ago."""
+    file = folder / "output" / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(data)
+    os.utime(file, (OLD, OLD))
+
+
+def open_objects(folder: Path) -> EmbeddedObjectStore:
+    """The project's bucket."""
+    return EmbeddedObjectStore.open(folder / "stores" / "my-bucket", "anime_dance")
+
+
+def open_records(folder: Path) -> EmbeddedRecordStore:
+    """The project's database."""
+    return EmbeddedRecordStore.open(folder / "stores" / "my-project" / "(default)", "characters", "assets")
+
+
+def put(objects: EmbeddedObjectStore, key: str, data: bytes) -> None:
+    """Creates an object."""
+    checksum = encode_crc32c(crc32c.crc32c(data))
+    objects.put(key, io.BytesIO(data), size=len(data), crc32c=checksum, content_type="image/png", if_generation_match=0)

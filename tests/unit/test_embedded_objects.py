@@ -1,0 +1,179 @@
+"""The embedded bucket beyond the common suite: processes, crashes, broken folders."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from crc32c import crc32c
+
+from reconcile.adapters.embedded_objects import FILE_NAME, FOLDER_NAME, EmbeddedObjectStore
+from reconcile.core.digest import encode_crc32c
+from reconcile.core.errors import PreconditionFailed, SourceChanged, StoreError, StoreUnavailable
+from reconcile.core.rows import RemoteObject
+
+WRITER = """
+import io, sys
+from pathlib import Path
+from crc32c import crc32c
+from reconcile.adapters.embedded_objects import EmbeddedObjectStore
+from reconcile.core.digest import encode_crc32c
+from reconcile.core.errors import PreconditionFailed
+store = EmbeddedObjectStore.open(Path(sys.argv[1]), "p")
+done = 0
+while done < 10:
+    seen = store.get("log")
+    data = b"".join(store.read("log")) + f"{sys.argv[2]}.{done};".encode()
+    try:
+        store.put("log", io.BytesIO(data), size=len(data), crc32c=encode_crc32c(crc32c(data)),
+                  content_type="text/plain", if_generation_match=seen.generation)
+    except PreconditionFailed:
+        continue
+    done += 1
+"""
+
+DYING = """
+import os, sys
+from pathlib import Path
+from reconcile.adapters import embedded_objects
+store = embedded_objects.EmbeddedObjectStore.open(Path(sys.argv[1]), "p")
+
+class Body:
+    left = 2
+    def read(self, size):
+        self.left -= 1
+        if self.left < 0:
+            os._exit(9)
+        return b"x" * size
+
+store.put("dying", Body(), size=1 << 30, crc32c="AAAAAA==", content_type="text/plain", if_generation_match=0)
+"""
+
+
+def put(store: EmbeddedObjectStore, key: str, data: bytes, generation: int = 0) -> RemoteObject:
+    return store.put(
+        key,
+        io.BytesIO(data),
+        size=len(data),
+        crc32c=encode_crc32c(crc32c(data)),
+        content_type="text/plain",
+        if_generation_match=generation,
+    )
+
+
+def blobs(folder: Path) -> list[str]:
+    return sorted(each.name for each in (folder / FOLDER_NAME).iterdir())
+
+
+def test_reading_makes_no_folder(tmp_path: Path) -> None:
+    store = EmbeddedObjectStore.open(tmp_path / "bucket", "p")
+    assert store.get("a") is None
+    assert list(store.list()) == []
+    assert not (tmp_path / "bucket").exists()
+
+
+def test_a_folder_outlives_the_store(tmp_path: Path) -> None:
+    first = EmbeddedObjectStore.open(tmp_path, "p")
+    made = put(first, "[kpop]_x.mp4", b"data")
+    first.close()
+    second = EmbeddedObjectStore.open(tmp_path, "p")
+    assert list(second.list()) == [made]
+    replaced = put(second, "[kpop]_x.mp4", b"other", made.generation)
+    assert replaced.generation > made.generation
+    assert b"".join(second.read("[kpop]_x.mp4")) == b"other"
+    second.close()
+
+
+def test_names_of_files_are_readable_and_one_for_each_object(tmp_path: Path) -> None:
+    store = EmbeddedObjectStore.open(tmp_path, "p")
+    first = put(store, "characters/ai hoshino.png", b"1")
+    put(store, "characters/ai hoshino.png", b"2", first.generation)
+    put(store, "../../escape", b"3")
+    with pytest.raises(PreconditionFailed):
+        put(store, "characters/ai hoshino.png", b"4")
+    with pytest.raises(SourceChanged):
+        store.put("b", io.BytesIO(b"x"), size=2, crc32c="", content_type="", if_generation_match=0)
+    store.close()
+    assert sorted(name.partition("-")[2] for name in blobs(tmp_path)) == [
+        ".._.._escape",
+        "characters_ai_hoshino.png",
+    ]
+    assert sorted(each.name for each in tmp_path.iterdir()) == [FOLDER_NAME, FILE_NAME]
+
+
+def test_generations_grow_whatever_the_clock_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = EmbeddedObjectStore.open(None, "")
+    first = put(store, "a", b"1")
+    monkeypatch.setattr("time.time_ns", lambda: 0)
+    assert put(store, "b", b"1").generation == first.generation + 1
+    store.close()
+
+
+def test_processes_share_a_folder(tmp_path: Path) -> None:
+    store = EmbeddedObjectStore.open(tmp_path, "p")
+    put(store, "log", b"")
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(number)]) for number in range(3)]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    lines = b"".join(store.read("log")).decode().split(";")
+    assert sorted(lines) == sorted([""] + [f"{writer}.{number}" for writer in range(3) for number in range(10)])
+    store.close()
+
+
+def test_a_writer_that_dies_leaves_no_object(tmp_path: Path) -> None:
+    store = EmbeddedObjectStore.open(tmp_path, "p")
+    put(store, "a", b"1")
+    assert subprocess.run([sys.executable, "-c", DYING, str(tmp_path)], check=False).returncode == 9
+    assert [each.key for each in store.list()] == ["a"]
+    put(store, "dying", b"2")
+    assert b"".join(store.read("dying")) == b"2"
+    store.close()
+
+
+def test_a_reader_keeps_what_it_reads_while_it_is_replaced() -> None:
+    store = EmbeddedObjectStore.open(None, "p")
+    data = bytes(600_000)
+    made = put(store, "a", data)
+    reader = store.read("a")
+    start = next(iter(reader))
+    put(store, "a", b"new", made.generation)
+    assert start + b"".join(reader) == data
+    store.close()
+
+
+def test_a_folder_that_cannot_be_used_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    store = EmbeddedObjectStore.open(tmp_path / "file", "p")
+    with pytest.raises(StoreError, match="file") as caught:
+        put(store, "a", b"1")
+    assert caught.value.hint
+    store.close()
+
+
+def test_a_database_that_is_none_says_so(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"not a database" * 100)
+    store = EmbeddedObjectStore.open(tmp_path, "p")
+    with pytest.raises(StoreUnavailable, match="not a database"):
+        store.get("a")
+    store.close()
+
+
+def test_bytes_that_somebody_deleted_are_missed(tmp_path: Path) -> None:
+    store = EmbeddedObjectStore.open(tmp_path, "p")
+    put(store, "a", b"1")
+    for name in blobs(tmp_path):
+        os.remove(tmp_path / FOLDER_NAME / name)
+    with pytest.raises(StoreUnavailable, match="lost the bytes"):
+        list(store.read("a"))
+    store.close()
+
+
+def test_it_imports_no_client() -> None:
+    code = (
+        "import sys; import reconcile.adapters.embedded_objects;"
+        "sys.exit(any(name.split('.')[0] in ('google', 'requests', 'grpc') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

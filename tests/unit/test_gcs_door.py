@@ -1,0 +1,263 @@
+"""How the bucket is reached: endpoints, credentials, the late import, and foreign exceptions that become ours."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import google.api_core.exceptions
+import google.auth.exceptions
+import pytest
+import requests.exceptions
+import urllib3.exceptions
+
+from reconcile.adapters.gcs import GcsObjectStore
+from reconcile.adapters.gcs_http import Doubt, Patience, Transient, checked_endpoint, foreign, translate
+from reconcile.core.errors import AccessDenied, ConfigError, ReconcileError, StoreUnavailable
+from tests.servers.gcs import GcsServer
+
+LIBRARIES = (requests.exceptions, urllib3.exceptions, google.auth.exceptions, google.api_core.exceptions)
+
+
+def exceptions_of(module: ModuleType) -> list[type[Exception]]:
+    """The exception classes that a module defines; warnings are never raised as errors there."""
+    return [
+        each
+        for _, each in inspect.getmembers(module, inspect.isclass)
+        if issubclass(each, Exception) and not issubclass(each, Warning) and each.__module__ == module.__name__
+    ]
+
+
+PARTICULAR: dict[type[Exception], Exception] = {
+    urllib3.exceptions.IncompleteRead: urllib3.exceptions.IncompleteRead(1, 2),
+    urllib3.exceptions.InvalidChunkLength: urllib3.exceptions.InvalidChunkLength(urllib3.HTTPResponse(b""), b"x"),
+}
+
+
+def made(kind: type[Exception]) -> Exception:
+    """An instance, however many arguments the class asks for."""
+    if kind in PARTICULAR:
+        return PARTICULAR[kind]
+    for count in range(5):
+        try:
+            instance = kind(*["x"] * count)
+            str(instance)
+        except (TypeError, ValueError, AttributeError):
+            continue
+        return instance
+    return kind.__new__(kind)
+
+
+# Of the asynchronous transport alone, which is not used.
+ASYNC_ONLY = {"AsyncRestUnsupportedParameterError"}
+ALL = [each for module in LIBRARIES for each in exceptions_of(module) if each.__name__ not in ASYNC_ONLY]
+
+
+def test_the_libraries_have_exceptions() -> None:
+    assert len(ALL) > 80
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_no_foreign_exception_is_left_unmapped(kind: type[Exception]) -> None:
+    assert issubclass(kind, foreign())
+    ours = translate(made(kind), "gs://b")
+    assert isinstance(ours, ReconcileError)
+    assert "gs://b" in ours.message
+    assert ours.hint
+
+
+@pytest.mark.parametrize(
+    ("foreign_kind", "arguments", "options", "kind"),
+    [
+        (requests.exceptions.ReadTimeout, ("timed out",), {}, Transient),
+        (requests.exceptions.SSLError, ("certificate verify failed",), {}, StoreUnavailable),
+        (requests.exceptions.MissingSchema, ("no scheme",), {}, ConfigError),
+        (google.auth.exceptions.DefaultCredentialsError, ("none found",), {}, AccessDenied),
+        (google.auth.exceptions.RefreshError, ("expired",), {}, AccessDenied),
+        (google.auth.exceptions.RefreshError, ("again",), {"retryable": True}, Transient),
+        (google.auth.exceptions.TransportError, ("no metadata server",), {}, Transient),
+        (OSError, ("no certificate bundle",), {}, StoreUnavailable),
+    ],
+)
+def test_what_foreign_exceptions_mean(
+    foreign_kind: type[Exception], arguments: tuple[str, ...], options: dict[str, bool], kind: type[ReconcileError]
+) -> None:
+    ours = translate(foreign_kind(*arguments, **options), "gs://b")
+    assert type(ours) is kind
+    assert arguments[0] in ours.message
+
+
+def test_a_lost_answer_leaves_a_doubt_and_a_refused_connection_none() -> None:
+    lost = translate(requests.exceptions.ConnectionError("reset"), "gs://b")
+    never = translate(requests.exceptions.ConnectTimeout("timed out"), "gs://b")
+    assert isinstance(lost, Transient)
+    assert isinstance(never, Transient)
+    assert (lost.doubt, lost.reached) == (Doubt.LOST, True)
+    assert (never.doubt, never.reached) == (Doubt.NONE, False)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "",
+        "http://127.0.0.1:4443",
+        "http://127.0.0.2:1",
+        "http://localhost:9023",
+        "http://[::1]:80",
+        "https://gcs.example",
+    ],
+)
+def test_endpoints_that_are_used(endpoint: str) -> None:
+    assert checked_endpoint(endpoint) == endpoint
+    assert checked_endpoint(f"{endpoint}/" if endpoint else "") == endpoint
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "127.0.0.1:4443",
+        "localhost:4443",
+        "http://",
+        "ftp://127.0.0.1",
+        "http://gcs.example:4443",
+        "http://10.0.0.7",
+        "http://localhost.example",
+        "http://127.0.0.1@gcs.example",
+        "http://127.gcs.example",
+    ],
+)
+def test_endpoints_that_are_refused(endpoint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        GcsObjectStore.open("b", "", endpoint)
+    assert endpoint in caught.value.message
+    assert caught.value.hint
+
+
+def test_another_server_gets_no_credentials(
+    gcs_server: GcsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", credentials_file(tmp_path, gcs_server))
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    gcs_server.world.make_bucket("door")
+    with GcsObjectStore.open("door", "", gcs_server.url) as store:
+        assert store.get("anonymous") is None
+    [call] = gcs_server.script.calls(key="anonymous")
+    assert "authorization" not in call.headers
+
+
+def test_the_emulator_variable_of_googles_client_counts(gcs_server: GcsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_server.url)
+    gcs_server.world.make_bucket("door")
+    with GcsObjectStore.open("door", "", "") as store:
+        assert store.get("by-variable") is None
+    assert len(gcs_server.script.calls(key="by-variable")) == 1
+
+
+def test_an_emulator_variable_without_a_scheme_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "127.0.0.1:4443")
+    with GcsObjectStore.open("door", "", "") as store, pytest.raises(ConfigError) as caught:
+        store.get("a")
+    assert caught.value.hint == "Write http://127.0.0.1:4443."
+
+
+def credentials_file(folder: Path, server: GcsServer) -> str:
+    """A machine's credentials, whose tokens would come from the server, which gives none."""
+    (folder / "subject").write_text("subject token")
+    path = folder / "credentials.json"
+    fields = {
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/p",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": f"{server.url}/token",
+        "credential_source": {"file": str(folder / "subject")},
+    }
+    path.write_text(json.dumps(fields))
+    return str(path)
+
+
+def test_credentials_that_give_no_token_say_how_to_log_in(
+    gcs_server: GcsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    monkeypatch.setenv("API_ENDPOINT_OVERRIDE", gcs_server.url)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", credentials_file(tmp_path, gcs_server))
+    with GcsObjectStore.open("door", "", "") as store, pytest.raises(AccessDenied) as caught:
+        store.get("expired")
+    assert "gcloud auth application-default login" in caught.value.hint
+    assert gcs_server.script.calls(key="expired") == []
+    assert gcs_server.script.calls(path="/token")
+
+
+def test_credentials_are_not_sent_in_clear_to_another_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "user.json").write_text(
+        json.dumps({"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r"})
+    )
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    monkeypatch.setenv("API_ENDPOINT_OVERRIDE", "http://gcs.example")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "user.json"))
+    with GcsObjectStore.open("door", "", "") as store, pytest.raises(ConfigError, match=r"http://gcs\.example"):
+        store.get("a")
+
+
+def test_without_credentials_it_says_how_to_log_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "missing.json"))
+    with GcsObjectStore.open("door", "", "") as store, pytest.raises(AccessDenied) as caught:
+        store.get("a")
+    assert "gcloud auth application-default login" in caught.value.hint
+
+
+def test_opening_a_store_imports_no_client() -> None:
+    code = (
+        "import sys; from reconcile.adapters.gcs import GcsObjectStore;"
+        "GcsObjectStore.open('b', 'p', '');"
+        "sys.exit(any(name.split('.')[0] in ('google', 'requests', 'urllib3') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class CountingClock:
+    """Time that passes only while somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_patience_ends() -> None:
+    clock = CountingClock()
+    patience = Patience(20.0, clock)
+    with pytest.raises(Transient, match="down"):
+        wait_forever(patience)
+    assert 10 < clock.now <= 20
+
+
+def wait_forever(patience: Patience) -> None:
+    while True:
+        patience.wait(Transient("down", reached=False))
+
+
+def test_a_body_that_was_long_in_sending_is_sent_once_more() -> None:
+    clock = CountingClock()
+    patience = Patience(20.0, clock)
+    clock.now = 300.0
+    patience.wait(Transient("reset"))
+    assert clock.now >= 300.0
+
+
+def test_an_attempt_that_never_connected_counts_from_its_start() -> None:
+    clock = CountingClock()
+    patience = Patience(20.0, clock)
+    clock.now = 21.0
+    with pytest.raises(Transient):
+        patience.wait(Transient("timed out", reached=False))

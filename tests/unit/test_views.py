@@ -1,0 +1,521 @@
+"""What people read: exact text, names that mean harm, words for every value, progress in every manner."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import threading
+from typing import Any
+
+import msgspec
+import pytest
+
+from reconcile.core import plan as plans
+from reconcile.core import report as reports
+from reconcile.core.changes import (
+    Change,
+    Code,
+    CreateRecord,
+    Finding,
+    Need,
+    Reason,
+    Replace,
+    RewriteLocalDb,
+    SetField,
+    Severity,
+    Upload,
+)
+from reconcile.core.errors import UsageError
+from reconcile.core.events import Advanced, ChangeDone, Event, Phase, PhaseDone, PhaseStarted, Warned
+from reconcile.core.plan import Plan, Scope, Stores
+from reconcile.core.report import Outcome, OutcomeKind, Status
+from reconcile.core.rows import Outlook, World
+from reconcile.core.status import Row, StatusTable, Sync
+from reconcile.views import words
+from reconcile.views.json import ErrorDocument, dumps
+from reconcile.views.plan import show_plan, totals
+from reconcile.views.progress import Manner, Tally, choose, listening
+from reconcile.views.report import show_report
+from reconcile.views.status import show_status
+from reconcile.views.terminal import Colour, Terminal, visible
+
+LABELS = {"anime_image": "Anime Image", "icon": "Icons"}
+BUCKET = "gs://my-bucket/anime_dance"
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+HOSTILE = {
+    "[kpop]_x.mp4": "[kpop]_x.mp4",
+    "[v2]cover.png": "[v2]cover.png",
+    "[bold red]x[/bold red]": "[bold red]x[/bold red]",
+    ":star:.png": ":star:.png",
+    "100%|{x}.png": "100%|{x}.png",
+    "C:\\oo\\bar\\new.png": "C:\\oo\\bar\\new.png",
+    "星野 アイ.png": "星野 アイ.png",
+    "\x1b[31mred.png": "\\x1b[31mred.png",
+    "a\nPlan: 0 to upload.png": "a\\nPlan: 0 to upload.png",
+    "a\rb\tc": "a\\rb\\tc",
+    "gpj.\u202egnp.exe": "gpj.\\u202egnp.exe",
+    "a\u2028b\u200bc\xa0d": "a\\u2028b\\u200bc\\xa0d",
+    "\x9b31mc1": "\\x9b31mc1",
+    "lone\udcff": "lone\\udcff",
+}
+WRITABLE = {name: shown for name, shown in HOSTILE.items() if name != "lone\udcff"}
+"""What a plan can hold: its texts are valid Unicode."""
+
+
+def upload(key: str, char_id: str | None = "ai_hoshino", size: int = 48_211) -> Upload:
+    return Upload(
+        id=key,
+        key=key,
+        char_id=char_id,
+        asset_type="anime_image",
+        reason=Reason.MISSING_IN_BUCKET,
+        uri=f"{BUCKET}/{key}",
+        size=size,
+        crc32c="mnG7TA==",
+    )
+
+
+def finding(code: Code, subject: str, message: str, severity: Severity = Severity.INFO) -> Finding:
+    return Finding(code, severity, subject, None, message, "mend it")
+
+
+def make_plan(actions: list[Change], findings: list[Finding] | None = None, *, complete: bool = True) -> Plan:
+    return plans.build(
+        actions,
+        findings or [],
+        tool="reconcile 0.1.0",
+        created="2026-02-07T03:00:00Z",
+        complete=complete,
+        rules_digest="r",
+        scope=Scope(),
+        stores=Stores("/studio/output", f"{BUCKET} at http://127.0.0.1:4443", "firestore://p/(default)/characters"),
+        in_step=512,
+        objects_in_scope=600,
+    )
+
+
+WHOLE = make_plan(
+    [
+        upload("characters/nobody.png", None, 1),
+        upload("characters/ai_hoshino.png"),
+        Replace(
+            id="r",
+            key="characters/rem.png",
+            char_id="rem",
+            asset_type="anime_image",
+            reason=Reason.CONTENT_DIFFERS,
+            uri=f"{BUCKET}/characters/rem.png",
+            size=2_000_000,
+            crc32c="mnG7TA==",
+            if_generation_match=7,
+            old_size=1_000,
+            old_crc32c=None,
+        ),
+        SetField(
+            id="s",
+            key="characters/ai_hoshino.png",
+            char_id="ai_hoshino",
+            asset_type="anime_image",
+            reason=Reason.LOCAL_PATH,
+            document="characters/ai_hoshino",
+            entry="primary",
+            field="anime_image",
+            old="C:\\oo\\bar\\output\\characters\\ai_hoshino.png",
+            new=f"{BUCKET}/characters/ai_hoshino.png",
+            needs=(Need("characters/ai_hoshino.png", "mnG7TA=="),),
+        ),
+        SetField(
+            id="l",
+            key="remixes/a/icon_1.png",
+            char_id="ai_hoshino",
+            asset_type="icon",
+            reason=Reason.UNTRACKED,
+            document="characters/ai_hoshino",
+            entry=None,
+            position=2,
+            field="icon",
+            old=None,
+            new=[f"{BUCKET}/remixes/a/icon_1.png", f"{BUCKET}/remixes/a/icon_2.png"],
+            needs=(),
+        ),
+        CreateRecord(
+            id="c",
+            char_id="miku",
+            reason=Reason.MISSING_RECORD,
+            document="characters/miku",
+            fields={"name": "初音ミク", "assets": [{"title": "primary"}]},
+            needs=(),
+        ),
+        RewriteLocalDb(
+            id="w",
+            key="characters/rem.png",
+            char_id="rem",
+            asset_type="gone_type",
+            reason=Reason.LOCAL_PATH,
+            document="rem",
+            entry="primary",
+            field="anime_image",
+            old="output/characters/rem.png",
+            new=f"{BUCKET}/characters/rem.png",
+            needs=(),
+        ),
+    ],
+    [
+        *(finding(Code.UNCLAIMED_FILE, f"notes/{number}.txt", "no rule takes it") for number in range(7)),
+        finding(Code.MISSING_ASSET, "characters/rem", "assets[primary].icon names 'x'", Severity.ERROR),
+    ],
+)
+
+GOLDEN = """\
+Local    /studio/output
+Bucket   gs://my-bucket/anime_dance at http://127.0.0.1:4443
+Records  firestore://p/(default)/characters
+
+ai_hoshino  3 changes
+  + Anime Image  characters/ai_hoshino.png  48.2 kB  not in the bucket yet
+  ~ Anime Image  characters/ai_hoshino primary.anime_image  holds a local path
+      was  C:\\oo\\bar\\output\\characters\\ai_hoshino.png
+      now  gs://my-bucket/anime_dance/characters/ai_hoshino.png
+  ~ Icons  characters/ai_hoshino #2.icon  the record does not name this file yet
+      was  (nothing)
+      now  gs://my-bucket/anime_dance/remixes/a/icon_1.png
+      now  gs://my-bucket/anime_dance/remixes/a/icon_2.png
+
+miku  1 change
+  + Record  characters/miku  in the local database, without a record
+      name  初音ミク
+      assets  [{"title":"primary"}]
+
+rem  2 changes
+  ! Anime Image  characters/rem.png  1.0 kB becomes 2.0 MB  the bucket holds other bytes
+  ~ gone_type  local database rem primary.anime_image  holds a local path
+      was  output/characters/rem.png
+      now  gs://my-bucket/anime_dance/characters/rem.png
+
+No character  1 change
+  + Anime Image  characters/nobody.png  1 byte  not in the bucket yet
+
+error  missing_asset (1): assets that a record names and that are nowhere
+  To do: mend it
+    characters/rem: assets[primary].icon names 'x'
+
+note  unclaimed_file (7): files that no rule takes
+  no rule takes it
+  To do: mend it
+    notes/0.txt
+    notes/1.txt
+    notes/2.txt
+    notes/3.txt
+    notes/4.txt
+    and 2 more (--verbose shows all)
+
+"""
+TOTALS = (
+    "Plan: 2 to upload (48.2 kB), 1 to replace (2.0 MB), 1 record to create, 2 fields to set in 1 record, "
+    "1 value to rewrite in the local database, 512 assets in step. Found: 1 error, 7 notes."
+)
+
+
+def text(show: Any, *, colour: Colour = Colour.NEVER, width: int | None = None) -> str:
+    stream = io.StringIO()
+    show(Terminal(stream, colour, width=width))
+    return stream.getvalue()
+
+
+# -- the plan --
+
+
+def test_the_plan_at_80_columns() -> None:
+    found = text(lambda terminal: show_plan(terminal, WHOLE, LABELS), width=80)
+    assert found.startswith(GOLDEN)
+    wrapped = found.removeprefix(GOLDEN).splitlines()
+    assert " ".join(wrapped) == TOTALS
+    assert all(len(line) <= 80 for line in wrapped)
+    assert len(wrapped) == 3
+
+
+def test_a_pipe_gets_the_same_words_and_wraps_nothing() -> None:
+    assert text(lambda terminal: show_plan(terminal, WHOLE, LABELS)) == GOLDEN + TOTALS + "\n"
+
+
+@pytest.mark.parametrize("width", [20, 80, 200])
+def test_no_width_crops_what_tells_two_names_apart(width: int) -> None:
+    keys = [f"remixes/{'long_' * 60}{end}.mp4" for end in ("a", "b")]
+    found = text(lambda terminal: show_plan(terminal, make_plan([upload(key) for key in keys]), {}), width=width)
+    assert all(key in found for key in keys)
+
+
+def test_colours_change_nothing_but_colours() -> None:
+    coloured = text(lambda terminal: show_plan(terminal, WHOLE, LABELS), colour=Colour.ALWAYS, width=80)
+    plain = text(lambda terminal: show_plan(terminal, WHOLE, LABELS), width=80)
+    assert coloured != plain
+    assert ANSI.sub("", coloured) == plain
+
+
+def test_no_color_of_the_environment_holds_for_auto_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    def line(terminal: Terminal) -> None:
+        terminal.line(("x", "red"))
+
+    assert text(line, colour=Colour.AUTO) == "x\n"
+    assert text(line, colour=Colour.ALWAYS) == "\x1b[31mx\x1b[0m\n"
+    monkeypatch.delenv("NO_COLOR")
+    assert "\x1b[" in text(line, colour=Colour.AUTO)
+    assert text(line, colour=Colour.NEVER) == "x\n"
+
+
+def test_verbose_shows_every_subject() -> None:
+    found = text(lambda terminal: show_plan(terminal, WHOLE, LABELS, verbose=True))
+    assert all(f"    notes/{number}.txt\n" in found for number in range(7))
+    assert "more (--verbose" not in found
+
+
+def test_findings_that_differ_are_each_told() -> None:
+    listed = [finding(Code.FOREIGN_URI, "characters/a", f"names 'https://{host}'") for host in ("x", "y")]
+    found = text(lambda terminal: show_plan(terminal, make_plan([], listed), {}))
+    assert "    characters/a: names 'https://x'\n    characters/a: names 'https://y'\n" in found
+    assert found.count("To do: mend it") == 1
+
+
+def test_nothing_to_do_is_one_line() -> None:
+    assert totals(make_plan([])) == "Nothing to do: 512 assets in step."
+
+
+def test_an_incomplete_plan_says_so() -> None:
+    assert "This plan is incomplete" in text(lambda terminal: show_plan(terminal, make_plan([], complete=False), {}))
+
+
+def test_the_scope_is_shown() -> None:
+    scoped = msgspec.structs.replace(WHOLE, scope=Scope(("ai",), ("icon",)))
+    assert "Scope    character ai, type icon\n" in text(lambda terminal: show_plan(terminal, scoped, {}))
+
+
+# -- names that mean harm --
+
+
+@pytest.mark.parametrize(("name", "shown"), WRITABLE.items(), ids=[ascii(name) for name in WRITABLE])
+@pytest.mark.parametrize("colour", [Colour.NEVER, Colour.ALWAYS])
+def test_names_print_exactly_or_escaped(name: str, shown: str, colour: Colour) -> None:
+    plan = make_plan([upload(name, char_id=name)], [finding(Code.UNCLAIMED_FILE, name, f"{name} is not taken")])
+    found = ANSI.sub(
+        "", text(lambda terminal: show_plan(terminal, plan, {"anime_image": name}), colour=colour, width=80)
+    )
+    assert f"\n{shown}  1 change\n" in found
+    assert f"  + {shown}  {shown}  48.2 kB  not in the bucket yet\n" in found
+    assert f"    {shown}: {shown} is not taken\n" in found
+    assert len(found.splitlines()) == 12
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_name_reaches_the_terminal_as_control(name: str) -> None:
+    assert visible(name).isprintable()
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_progress_and_reports_escape_too(name: str) -> None:
+    failed = Outcome("i", "upload", name, OutcomeKind.FAILED, f"{name} is odd")
+    report = reports.build("run", [failed], [], moved=0, seconds=1)
+    lines = text(lambda terminal: show_report(terminal, report)).splitlines()
+    assert lines[0] == f"failed  upload  {HOSTILE[name]}: {HOSTILE[name]} is odd"
+    for manner in (Manner.LINES, Manner.BAR):
+        told = heard([ChangeDone(failed)], manner)
+        assert f"failed: upload {HOSTILE[name]}: {HOSTILE[name]} is odd\n" in told
+
+
+# -- the report and the table --
+
+
+def test_a_report_names_what_did_not_go_through() -> None:
+    outcomes = [
+        Outcome("1", "upload", "a.png", OutcomeKind.APPLIED),
+        Outcome("2", "upload", "b.png", OutcomeKind.FAILED, "the bucket said no"),
+        Outcome("3", "set_field", "b.png", OutcomeKind.BLOCKED, "its object is not there"),
+        Outcome("4", "create_record", None, OutcomeKind.NOT_STARTED),
+    ]
+    report = reports.build("run", outcomes, [finding(Code.ORPHAN_OBJECT, "x", "y")], moved=1500, seconds=61.26)
+    assert text(lambda terminal: show_report(terminal, report)) == (
+        "failed  upload  b.png: the bucket said no\n"
+        "blocked  set_field  b.png: its object is not there\n"
+        "Done in part: 1 applied, 1 failed, 1 blocked, 1 not started; 1.5 kB sent in 61.3 s. Found: 1 note.\n"
+        "What failed was left as it was; run `reconcile apply` again once the cause is mended.\n"
+    )
+    verbose = text(lambda terminal: show_report(terminal, report, verbose=True))
+    assert "not started  create_record  4\n" in verbose
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.SUCCESS])
+def test_every_report_but_a_success_says_what_next(status: Status) -> None:
+    report = reports.Report("f", "run", status, reports.Counts(), 0, 0.0, (), ())
+    assert "`reconcile " in text(lambda terminal: show_report(terminal, report)).splitlines()[-1]
+
+
+def test_the_status_table_aligns_numbers_right_whatever_the_width_of_letters() -> None:
+    rows = (
+        Row("a", "Anime Image", 1234, 121, 118, 118, 3, Sync.PARTIAL),
+        Row("b", "星野", 0, 0, 0, 0, 0, Sync.EMPTY),
+    )
+    found = text(lambda terminal: show_status(terminal, StatusTable("f", rows), WHOLE))
+    assert found.splitlines()[4:7] == [
+        "asset type   local  bucket  records  in step  to do  sync",
+        "Anime Image  1,234     121      118      118      3  partial",
+        "星野             0       0        0        0      0  empty",
+    ]
+
+
+# -- JSON --
+
+
+def test_an_error_document_survives_a_name_that_is_no_unicode() -> None:
+    document = json.loads(dumps(ErrorDocument.of(UsageError("no \udcff here", hint="h"))))
+    assert document == {"format": "reconcile.error/1", "code": "usage", "message": "no \\udcff here", "hint": "h"}
+
+
+# -- words --
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        (Reason, words.REASONS),
+        (Code, words.CODES),
+        (OutcomeKind, words.OUTCOMES),
+        (Status, words.STATUSES),
+        (Phase, words.PHASES),
+        (World, words.WORLDS),
+        (Outlook, words.OUTLOOKS),
+    ],
+)
+def test_every_value_has_its_words(values: Any, named: Any) -> None:
+    assert set(named) == set(values)
+    assert len({str(text) for text in named.values()}) == len(named)
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(0, "0 bytes"), (1, "1 byte"), (999, "999 bytes"), (48_211, "48.2 kB"), (3_400_000, "3.4 MB")]
+)
+def test_sizes_are_decimal(count: int, shown: str) -> None:
+    assert words.size(count) == shown
+
+
+# -- progress --
+
+
+class Clock:
+    """Seconds that pass when told."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Screen(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def heard(events: list[Event | float], manner: Manner) -> str:
+    """What a listener writes of these events; a number lets so many seconds pass."""
+    stream, clock = (Screen() if manner is Manner.BAR else io.StringIO()), Clock()
+    with listening(stream, manner, clock=clock) as listener:
+        for event in events:
+            if isinstance(event, float):
+                clock.now += event
+            else:
+                listener(event)
+    return stream.getvalue()
+
+
+RUN: list[Event | float] = [
+    PhaseStarted(Phase.UPLOADS, 4, 4_000_000),
+    Advanced(Phase.UPLOADS, 1, 1_000_000),
+    9.0,
+    Advanced(Phase.UPLOADS, 0, 500_000),
+    1.0,
+    Advanced(Phase.UPLOADS, 0, -500_000),
+    1.0,
+    Advanced(Phase.UPLOADS, 3, 3_000_000),
+    Warned("the clock is off"),
+    PhaseDone(Phase.UPLOADS),
+]
+
+
+def test_lines_come_at_the_ends_and_every_ten_seconds() -> None:
+    assert heard(RUN, Manner.LINES).splitlines() == [
+        "Uploading ...",
+        "Uploading: 1 of 4 files, 1.0 MB of 4.0 MB, 100.0 kB/s, 30 s left",
+        "warning: the clock is off",
+        "Uploading: 4 of 4 files, 4.0 MB of 4.0 MB, 363.6 kB/s, done in 11.0 s",
+    ]
+
+
+def test_json_lines() -> None:
+    lines = [json.loads(line) for line in heard(RUN, Manner.JSON).splitlines()]
+    assert [line["event"] for line in lines] == ["phase_started", "phase_progress", "warning", "phase_done"]
+    assert lines[-1] | {"time": ""} == {
+        "time": "",
+        "event": "phase_done",
+        "phase": "uploads",
+        "count": 4,
+        "bytes": 4_000_000,
+        "seconds": 11.0,
+    }
+    change = json.loads(heard([ChangeDone(Outcome("i", "upload", "k\n", OutcomeKind.APPLIED))], Manner.JSON))
+    assert (change["event"], change["key"], change["outcome"]) == ("change_done", "k\n", "applied")
+
+
+def test_quiet_says_warnings_only() -> None:
+    assert heard(RUN, Manner.QUIET) == "warning: the clock is off\n"
+
+
+def test_the_bar_shows_counts_bytes_rate_and_time_left() -> None:
+    stream = Screen()
+    with listening(stream, Manner.BAR, colour=Colour.NEVER) as listener:
+        listener(PhaseStarted(Phase.UPLOADS, 300, 120_000_000))
+        listener(Advanced(Phase.UPLOADS, 12, 60_000_000))
+        listener(Warned("[b]odd[/b]"))
+    told = stream.getvalue()
+    assert "warning: [b]odd[/b]\n" in told
+    assert re.search(r"Uploading .* 12 of 300 files", told)
+
+
+def test_a_phase_without_totals_counts_up() -> None:
+    tally = Tally(PhaseStarted(Phase.RECORDS), 0.0)
+    tally.add(Advanced(Phase.RECORDS, 1))
+    assert tally.sentence(1.0) == "1 record"
+    assert tally.fraction() is None
+
+
+@pytest.mark.parametrize("manner", [Manner.LINES, Manner.BAR, Manner.JSON])
+def test_events_of_a_phase_that_never_began_are_no_error(manner: Manner) -> None:
+    assert "3" not in heard([Advanced(Phase.WRITING, 3), PhaseDone(Phase.WRITING)], manner)
+
+
+def test_events_may_come_from_several_threads() -> None:
+    stream = io.StringIO()
+    with listening(stream, Manner.LINES) as listener:
+        listener(PhaseStarted(Phase.UPLOADS, 4000))
+
+        def work() -> None:
+            for _ in range(1000):
+                listener(Advanced(Phase.UPLOADS, 1))
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        listener(PhaseDone(Phase.UPLOADS))
+    assert "4,000 of 4,000 files" in stream.getvalue()
+
+
+def test_the_manner_fits_the_stream() -> None:
+    assert choose(Screen(), quiet=False, as_json=False) is Manner.BAR
+    assert choose(io.StringIO(), quiet=False, as_json=False) is Manner.LINES
+    assert choose(Screen(), quiet=True, as_json=False) is Manner.QUIET
+    assert choose(Screen(), quiet=True, as_json=True) is Manner.JSON

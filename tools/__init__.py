@@ -1,0 +1,1 @@
+"""The developers' own scripts; no part of the package."""

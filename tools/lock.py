@@ -1,0 +1,42 @@
+"""Writes requirements/*.txt from pyproject.toml with uv; further arguments (``--upgrade``) go to uv.
+
+The pins that stand are kept where they still fit. One file holds for every system and Python version, with hashes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# Neither a header nor an index address: the files say what, never where from.
+STYLE = ("--universal", "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--quiet")
+
+
+def compile_lock(name: str, *arguments: str, given: str | None = None) -> None:
+    """One lock file; ``given`` are requirements for uv to read from its standard input."""
+    command = ["uv", "pip", "compile", *STYLE, "--python-version", "3.11", *arguments, "-o", f"requirements/{name}.txt"]
+    subprocess.run(command, cwd=ROOT, input=given, text=True, check=True, stdout=subprocess.DEVNULL)
+
+
+def main(arguments: list[str]) -> int:
+    """The development lock first: the others take their versions from it."""
+    if shutil.which("uv") is None:
+        sys.stderr.write("lock: uv is not on the PATH; install it (pipx install uv) and run make lock again.\n")
+        return 1
+    backend = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["build-system"]["requires"]
+    try:
+        compile_lock("dev", "pyproject.toml", "--group", "dev", *arguments)
+        compile_lock("run", "pyproject.toml", "-c", "requirements/dev.txt", *arguments)
+        compile_lock("build", "-", "-c", "requirements/dev.txt", *arguments, given="\n".join(backend))
+    except subprocess.CalledProcessError as error:
+        sys.stderr.write(f"lock: uv failed with code {error.returncode}, for the reason above.\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

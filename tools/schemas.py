@@ -1,0 +1,57 @@
+"""Writes docs/schemas/*.json, a JSON Schema for each document that the program writes, from its types.
+
+``python -m tools.schemas`` writes them all; a test holds them current and holds the program's output against them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from reconcile import explain, trials
+from reconcile.cli import tour
+from reconcile.core import plan, report, status
+from reconcile.views import json
+
+FOLDER = Path(__file__).resolve().parent.parent / "docs" / "schemas"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+DOCUMENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
+    "plan": (plan.Plan, plan.FORMAT),
+    "result": (report.Report, report.FORMAT),
+    "status": (status.StatusTable, status.FORMAT),
+    "explain": (explain.Explanation, explain.FORMAT),
+    "rules": (trials.RulesDocument, trials.RULES_FORMAT),
+    "rules-test": (trials.Trials, trials.TRIALS_FORMAT),
+    "init": (json.InitDocument, json.INIT_FORMAT),
+    "demo": (tour.DemoDocument, tour.FORMAT),
+    "error": (json.ErrorDocument, json.ERROR_FORMAT),
+}
+
+
+def schema(name: str) -> dict[str, Any]:
+    """The schema of one document; its ``format`` is a constant, and within it fields may be added."""
+    kind, form = DOCUMENTS[name]
+    (reference,), definitions = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    definitions[kind.__name__]["properties"]["format"] = {"const": form}
+    return {"$schema": DIALECT, "title": form, **reference, "$defs": dict(sorted(definitions.items()))}
+
+
+def text(name: str) -> str:
+    """The schema as its file holds it."""
+    encoded = msgspec.json.encode(schema(name))
+    return msgspec.json.format(encoded, indent=2).decode() + "\n"
+
+
+def main() -> int:
+    """Writes every schema."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name in DOCUMENTS:
+        (FOLDER / f"{name}.json").write_text(text(name), encoding="utf-8", newline="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
