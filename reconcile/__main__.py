@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +17,8 @@ class _Bug(ReconcileError):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command line (``sys.argv`` by default) and returns its exit code. Never raises."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    # gRPC writes lines of its own to stderr when a connection ends, unless it is told not to before it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from reconcile.cli.signals import terminable
 
     with terminable():

@@ -405,9 +405,12 @@ def _refuse_unmatchable(table: Table, rule: AssetRule, earlier: list[AssetRule],
 def _takes(other: AssetRule, rule: AssetRule, sample: str) -> bool:
     """Whether the other rule, standing first, would take this path whichever characters are known: where both find an
     id, it must be the same one, or else one that the whole name makes known."""
-    captures = rule.path.match(sample) or {}
-    alike = not (rule.names_character and other.names_character) or other.path.is_whole_name(CHAR_ID)
-    return other.path.match(sample, None if alike else {CHAR_ID: captures[CHAR_ID]}) is not None
+    if other.path.match(sample) is None:
+        return False
+    if not (rule.names_character and other.names_character) or other.path.is_whole_name(CHAR_ID):
+        return True
+    ids = [value for value, start, end in rule.path.readings(sample) if rule.path.match_span(sample, start, end)]
+    return all(other.path.match(sample, {CHAR_ID: value}) is not None for value in ids)
 
 
 def _ignored(path: str, ignore: tuple[str, ...]) -> bool:

@@ -6,7 +6,6 @@ Uploads before records; every write carries a precondition; what is uncertain is
 from __future__ import annotations
 
 import datetime
-import random
 import secrets
 import threading
 import time
@@ -19,7 +18,6 @@ from reconcile.core import report as reports
 from reconcile.core.changes import (
     Change,
     CreateRecord,
-    FieldChange,
     Need,
     ObjectChange,
     Replace,
@@ -29,10 +27,9 @@ from reconcile.core.changes import (
     document_id,
 )
 from reconcile.core.digest import Comparison, compare
-from reconcile.core.edit import Verdict, edit, without
+from reconcile.core.edit import without
 from reconcile.core.errors import (
     AccessDenied,
-    NotThere,
     PreconditionFailed,
     ReconcileError,
     SourceChanged,
@@ -46,11 +43,10 @@ from reconcile.core.plan import Plan, check_limits
 from reconcile.core.planfile import check_belongs
 from reconcile.core.report import Outcome, OutcomeKind, Report
 from reconcile.core.rows import Agreed
-from reconcile.ports import RecordStore
+from reconcile.merge import merge, merge_many
 from reconcile.project import Project
 
 CONCURRENCY = 8
-ATTEMPTS = 8
 REFUSALS = 8
 
 T = TypeVar("T", SetField, RewriteLocalDb)
@@ -102,7 +98,6 @@ class _Run:
         self._arrived: dict[str, Agreed] = {}
         self._moved = 0
         self._refusals = 0
-        self._successes = 0
         self.run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
     def execute(self) -> Report:
@@ -135,6 +130,7 @@ class _Run:
         if not jobs:
             return
         self._listener(PhaseStarted(phase, len(jobs), size))
+        self._refusals = 0
         with ThreadPoolExecutor(self._concurrency) as pool:
             for outcomes in _completed(pool, jobs, self._concurrency * 2, self._halted):
                 for outcome in outcomes:
@@ -143,19 +139,21 @@ class _Run:
         self._listener(PhaseDone(phase))
 
     def _halted(self) -> bool:
-        """Whether nothing more is to be started: somebody said stop, or a store refuses everything."""
-        return self._stop.is_set() or (self._successes == 0 and self._refusals >= REFUSALS)
+        """Whether nothing more is to be started: somebody said stop, or a store has come to refuse everything."""
+        return self._stop.is_set() or self._refusals >= REFUSALS
 
     def _note(self, outcome: Outcome) -> None:
         self._outcomes[outcome.id] = outcome
-        self._successes += outcome.outcome in (OutcomeKind.APPLIED, OutcomeKind.ALREADY)
+        if outcome.outcome in (OutcomeKind.APPLIED, OutcomeKind.ALREADY):
+            with self._lock:
+                self._refusals = 0
         self._listener(ChangeDone(outcome))
 
     def _failure(self, change: Change, error: ReconcileError) -> Outcome:
         with self._lock:
             self._refusals += isinstance(error, AccessDenied | StoreUnavailable | StoreMissing)
         stale = isinstance(error, PreconditionFailed | SourceChanged)
-        return Outcome.of(change, OutcomeKind.STALE if stale else OutcomeKind.FAILED, _sentence(error))
+        return Outcome.of(change, OutcomeKind.STALE if stale else OutcomeKind.FAILED, error.sentence)
 
     # -- objects --
 
@@ -199,7 +197,7 @@ class _Run:
             if same is Comparison.SAME:
                 return self._arrive(change, OutcomeKind.ALREADY, found.generation)
         kind = OutcomeKind.STALE if isinstance(error, PreconditionFailed) else OutcomeKind.FAILED
-        return Outcome.of(change, kind, _sentence(error))
+        return Outcome.of(change, kind, error.sentence)
 
     def _arrive(self, change: ObjectChange, kind: OutcomeKind, generation: int) -> Outcome:
         with self._lock:
@@ -263,7 +261,13 @@ class _Run:
         ready, outcomes = self._ready(changes)
         if not ready:
             return outcomes
-        return outcomes + self._merge(ready, self._project.records, document_id(ready[0].document))
+        settings = self._project.settings
+        char_id = document_id(ready[0].document)
+        try:
+            made = merge(self._project.records, char_id, ready, settings.entries, settings.entry_key)
+        except ReconcileError as error:
+            made = [self._failure(change, error) for change in ready]
+        return outcomes + made
 
     def _ready(self, changes: Sequence[T]) -> tuple[list[T], list[Outcome]]:
         """The changes whose objects are there, and the outcomes of the others."""
@@ -281,55 +285,21 @@ class _Run:
                 outcomes.append(Outcome.of(change, problem[0], problem[2]))
         return ready, outcomes
 
-    def _merge(self, changes: Sequence[FieldChange], store: RecordStore, char_id: str) -> list[Outcome]:
-        """Reads the record as it is now, sets the fields that still hold what the plan saw, and writes under the
-        update time just read; again where somebody else was faster."""
-        entries, entry_key = self._project.settings.entries, self._project.settings.entry_key
-        problem: ReconcileError | None = None
-        for attempt in range(ATTEMPTS):
-            try:
-                document = next(iter(store.read([char_id])), None)
-                if document is None:
-                    return [Outcome.of(change, OutcomeKind.STALE, "the record is gone") for change in changes]
-                edited = edit(document.fields.get(entries), changes, entry_key)
-                if edited.changed:
-                    store.update(char_id, {entries: edited.entries}, if_update_time=document.update_time)
-            except NotThere:
-                return [Outcome.of(change, OutcomeKind.STALE, "the record is gone") for change in changes]
-            except (PreconditionFailed, Uncertain) as error:
-                problem = error
-                time.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))
-                continue
-            except ReconcileError as error:
-                return [self._failure(change, error) for change in changes]
-            return list(_verdicts(changes, edited.verdicts))
-        sentence = "the record was written by somebody else each time" if problem is None else _sentence(problem)
-        return [Outcome.of(change, OutcomeKind.FAILED, sentence) for change in changes]
-
     # -- the pipeline's own database --
 
     def _rewrite(self, changes: Sequence[RewriteLocalDb]) -> list[Outcome]:
-        store = self._project.local_db
-        ready, outcomes = self._ready(changes)
+        store, settings = self._project.local_db, self._project.settings
         if store is None:
             return [Outcome.of(change, OutcomeKind.STALE, "the rules name no local database") for change in changes]
+        ready, outcomes = self._ready(changes)
         documents: dict[str, list[RewriteLocalDb]] = defaultdict(list)
         for change in ready:
             documents[change.document].append(change)
-        for char_id, fields in documents.items():
-            outcomes += self._merge(fields, store, char_id)
-        return outcomes
-
-
-def _verdicts(changes: Sequence[FieldChange], verdicts: Sequence[Verdict]) -> Iterator[Outcome]:
-    for change, verdict in zip(changes, verdicts, strict=True):
-        match verdict:
-            case Verdict.SET:
-                yield Outcome.of(change, OutcomeKind.APPLIED)
-            case Verdict.ALREADY:
-                yield Outcome.of(change, OutcomeKind.ALREADY)
-            case Verdict.STALE:
-                yield Outcome.of(change, OutcomeKind.STALE, "the field no longer holds what the plan saw")
+        try:
+            made = merge_many(store, documents, settings.entries, settings.entry_key)
+        except ReconcileError as error:
+            made = [self._failure(change, error) for change in ready]
+        return outcomes + made
 
 
 def _by_document(actions: Iterable[Change]) -> dict[str, list[CreateRecord | SetField]]:
@@ -355,7 +325,3 @@ def _completed(
     while running:
         done, running = wait(running, return_when=FIRST_COMPLETED)
         yield from (each.result() for each in done)
-
-
-def _sentence(error: ReconcileError) -> str:
-    return f"{error.message} ({error.hint})" if error.hint else error.message

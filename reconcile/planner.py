@@ -97,6 +97,7 @@ def context_of(project: Project, scope: Scope, roster: Roster, trace: Collection
         entry_key=settings.entry_key,
         roots=project.roots,
         known_ids=roster.known_ids,
+        ids_known=roster.ids_known,
         records=roster.records,
         replacing=settings.policy.replace,
         create_records=settings.policy.create_records,
@@ -153,7 +154,6 @@ class _Surveyor:
             if isinstance(rows, Unread):
                 self._note(rows)
                 continue
-            self._objects += rows.remote is not None
             self._note_agreed(rows)
             folded = fold(rows.key)
             asked = self._asked.get(folded, ())
@@ -184,6 +184,7 @@ class _Surveyor:
                 case Finding():
                     self._findings.append(output)
                 case KeyTally():
+                    self._objects += output.bucket
                     self._counts.add(output)
                 case KeyFacts():
                     self._facts.append(output)

@@ -51,6 +51,11 @@ class ReconcileError(Exception):
         self.message = message
         self.hint = hint
 
+    @property
+    def sentence(self) -> str:
+        """The message with the hint, on one line."""
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
 
 class UsageError(ReconcileError):
     """The command line, or a file that it names, is wrong."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from reconcile.core.changes import Code, Finding, Severity
 
-_SEVERITY = {
+SEVERITIES = {
     Code.UNCLAIMED_FILE: Severity.INFO,
     Code.UNKNOWN_CHARACTER: Severity.WARNING,
     Code.AMBIGUOUS_CHARACTER: Severity.WARNING,
@@ -63,7 +63,7 @@ def about_file(code: Code, subject: str, char_id: str | None, why: str = "") -> 
     """A finding about one local file or its object."""
     message, hint = _FILE[code]
     detail = why if code in (Code.CONTENT_CONFLICT, Code.NAME_COLLISION) else f": {why}" if why else ""
-    return Finding(code, _SEVERITY[code], subject, char_id, message.format(why=detail), hint)
+    return Finding(code, SEVERITIES[code], subject, char_id, message.format(why=detail), hint)
 
 
 def unknown_character(subject: str, guess: str | None) -> Finding:
@@ -71,7 +71,7 @@ def unknown_character(subject: str, guess: str | None) -> Finding:
     who = f"{guess!r} is no known character" if guess else "its path names no character, and no record names the file"
     return Finding(
         Code.UNKNOWN_CHARACTER,
-        _SEVERITY[Code.UNKNOWN_CHARACTER],
+        SEVERITIES[Code.UNKNOWN_CHARACTER],
         subject,
         None,
         f"{who}; it is uploaded, but no record is touched",
@@ -83,7 +83,7 @@ def ambiguous_character(subject: str, characters: tuple[str, ...]) -> Finding:
     """Two known characters could own the path."""
     return Finding(
         Code.AMBIGUOUS_CHARACTER,
-        _SEVERITY[Code.AMBIGUOUS_CHARACTER],
+        SEVERITIES[Code.AMBIGUOUS_CHARACTER],
         subject,
         None,
         f"could belong to {' or '.join(characters)}; no record is touched",
@@ -95,7 +95,7 @@ def orphan_object(uri: str, char_id: str | None) -> Finding:
     """In the bucket, without a local file, wanted by no record and no field."""
     return Finding(
         Code.ORPHAN_OBJECT,
-        _SEVERITY[Code.ORPHAN_OBJECT],
+        SEVERITIES[Code.ORPHAN_OBJECT],
         uri,
         char_id,
         "is in the bucket only, and no record names it",
@@ -107,7 +107,7 @@ def ambiguous_field(document: str, char_id: str, place: str, keys: tuple[str, ..
     """Several files could fill one field and nothing chooses."""
     return Finding(
         Code.AMBIGUOUS_FIELD,
-        _SEVERITY[Code.AMBIGUOUS_FIELD],
+        SEVERITIES[Code.AMBIGUOUS_FIELD],
         document,
         char_id,
         f"{place} is empty and {len(keys)} files claim it: {', '.join(keys)}",
@@ -119,7 +119,7 @@ def missing_record(document: str, char_id: str, why: str) -> Finding:
     """A character has assets, but no record."""
     return Finding(
         Code.MISSING_RECORD,
-        _SEVERITY[Code.MISSING_RECORD],
+        SEVERITIES[Code.MISSING_RECORD],
         document,
         char_id,
         f"there is no such record; {why}",
@@ -131,7 +131,7 @@ def missing_asset(document: str, char_id: str, place: str, text: str) -> Finding
     """A record names a file that is nowhere."""
     return Finding(
         Code.MISSING_ASSET,
-        _SEVERITY[Code.MISSING_ASSET],
+        SEVERITIES[Code.MISSING_ASSET],
         document,
         char_id,
         f'{place} names "{text}", which is neither below the local root nor in the bucket',
@@ -143,7 +143,7 @@ def outside_root(document: str, char_id: str, place: str, text: str) -> Finding:
     """A record names a path that no known root holds."""
     return Finding(
         Code.OUTSIDE_ROOT,
-        _SEVERITY[Code.OUTSIDE_ROOT],
+        SEVERITIES[Code.OUTSIDE_ROOT],
         document,
         char_id,
         f'{place} names "{text}", which is below no known root; it is never read and never uploaded',
@@ -155,7 +155,7 @@ def foreign_uri(document: str, char_id: str, place: str, text: str) -> Finding:
     """A record names something in a place that is not ours."""
     return Finding(
         Code.FOREIGN_URI,
-        _SEVERITY[Code.FOREIGN_URI],
+        SEVERITIES[Code.FOREIGN_URI],
         document,
         char_id,
         f'{place} names "{text}", which is not below this bucket and prefix; it is left alone',
@@ -167,7 +167,7 @@ def malformed_record(document: str, char_id: str, why: str) -> Finding:
     """A record is not shaped like one."""
     return Finding(
         Code.MALFORMED_RECORD,
-        _SEVERITY[Code.MALFORMED_RECORD],
+        SEVERITIES[Code.MALFORMED_RECORD],
         document,
         char_id,
         f"{why}; paths in what is sound are still put right, nothing is added",

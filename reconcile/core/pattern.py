@@ -132,7 +132,7 @@ class Template:
     def samples(self) -> list[str]:
         """A few paths that match, with values no literal would have: what the lint tries other rules on."""
         out = []
-        for star, folders in (("", ""), ("qz1", "qz2/"), ("qz3", "qz4/qz5/"), ("", "qz6/")):
+        for star, folders in (("", ""), ("qz1", "qz2/"), ("_qz3", "qz4/qz5/"), ("", "qz6/")):
             captures = {
                 name: folders if name.startswith("**") else star if name.startswith("*") else f"qz{number}n"
                 for number, name in enumerate(self.names)
@@ -183,7 +183,9 @@ class Template:
         last = len(self.segments) - 1
         for position, segment in enumerate(self.segments):
             if segment is None:
-                out.append(rf"(?P<{self._groups[f'**{stars}']}>(?:[^/]+/)*)")
+                name = f"**{stars}"
+                folders = rf"(?P<{self._groups[name]}>(?:[^/]+/)*)"
+                out.append(re.escape(fixed[name]) if name in fixed else folders)
                 stars += 1
                 continue
             out.extend(self._piece(token, fixed, seen) for token in segment)

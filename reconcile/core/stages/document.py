@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any, TypeAlias
 
@@ -18,7 +18,7 @@ from reconcile.core.paths import Kind, looks_like_path, meaning
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, World
 from reconcile.core.rules import Many
-from reconcile.core.stages.explode import entry_key, texts
+from reconcile.core.stages.explode import entry_key
 
 DocumentOutput: TypeAlias = SetField | CreateRecord | RewriteLocalDb | Finding | Unsettled
 
@@ -46,17 +46,26 @@ def by_document(
         yield from _Record(record, in_records, local, in_local, claims, context).outputs()
     elif not context.records.covers(char_id):
         yield from (Unsettled(claim.key) for claim in claims)
-    elif local is not None and context.create_records:
+    elif local is not None and context.create_records and _can_be_id(char_id):
         if context.scope.takes_type(None):
             yield from _create(local, in_local, claims, context)
         else:
             yield from (Unsettled(claim.key) for claim in claims)
     elif local is not None or claims:
-        why = "its files are only in the folder" if local is None else "policy.create_records is off"
+        why = "its files are only in the folder" if local is None else _why_not_created(char_id)
         yield findings.missing_record(context.document(char_id), char_id, why)
         yield from (Unsettled(claim.key) for claim in claims)
     if local is not None and context.rewrite_local_db:
         yield from _rewrites(local, in_local, context)
+
+
+def _can_be_id(char_id: str) -> bool:
+    reserved = char_id in (".", "..") or (char_id.startswith("__") and char_id.endswith("__"))
+    return "/" not in char_id and not reserved
+
+
+def _why_not_created(char_id: str) -> str:
+    return "policy.create_records is off" if _can_be_id(char_id) else "this cannot be a record's id"
 
 
 class _References:
@@ -105,6 +114,14 @@ class _Field(msgspec.Struct):
     needs: tuple[Answer | Claim, ...] = ()
     complaints: tuple[Finding, ...] = ()
     unresolved: tuple[str, ...] = ()
+    held_without: _Held = _Held.EMPTY
+
+    def leave_out(self) -> None:
+        """Makes it the field of a new record, which holds no path or URI that leads to nothing."""
+        if self.unresolved:
+            is_list = isinstance(self.new, list)
+            self.new = [item for item in self.new if item not in self.unresolved] if is_list else None
+            self.old, self.held = self.new, self.held_without
 
 
 class _Record:
@@ -130,17 +147,17 @@ class _Record:
     def outputs(self) -> Iterator[DocumentOutput]:
         malformed = list(_malformed(self.name, self.record.id, self.entries, self.context))
         yield from malformed
-        fields = self._read_fields()
+        fields = self.read_fields()
         if malformed:
             yield from (Unsettled(claim.key) for claim in self.claims)
         else:
-            yield from self._settle_claims(fields)
+            yield from self.settle_claims(fields, self.references.all())
         for field in fields:
             yield from field.complaints
             if field.needs:
                 yield from self._set(field)
 
-    def _read_fields(self) -> list[_Field]:
+    def read_fields(self) -> list[_Field]:
         entries = self.entries if isinstance(self.entries, list) else []
         fields: list[_Field] = []
         for position, entry in enumerate(entries):
@@ -181,6 +198,8 @@ class _Record:
         return field
 
     def _list_field(self, position: int, title: str | None, name: str, value: list[Any]) -> _Field:
+        if not _is_plain(value):  # a plan cannot hold it
+            return _Field(position, title, name, value, value, _Held.ALIEN)
         parts = [
             self._text_field(Slot(position, title, name, item), text) if isinstance(text, str) else None
             for item, text in enumerate(value)
@@ -193,12 +212,8 @@ class _Record:
         if field.needs:
             field.new = [old if part is None else part.new for old, part in zip(value, parts, strict=True)]
             field.reason = next(part.reason for part in known if part.needs)
-        if any(part is None or part.held is _Held.ALIEN for part in parts):
-            field.held = _Held.ALIEN
-        elif any(part.held is _Held.GOOD for part in known):
-            field.held = _Held.GOOD
-        elif known:
-            field.held = _Held.DANGLING
+        field.held = _held_by(parts)
+        field.held_without = _held_by([part for part in parts if part is None or not part.unresolved])
         return field
 
     def _unresolved(self, slot: Slot, text: str) -> tuple[_Held, tuple[Finding, ...]]:
@@ -221,9 +236,10 @@ class _Record:
             return _Held.ALIEN, ()
         return _Held.DANGLING, (findings.missing_asset(self.name, char_id, place, text),)
 
-    def _settle_claims(self, fields: list[_Field]) -> Iterator[DocumentOutput]:
-        """Gives each claimed field that holds nothing good the file that the evidence chooses."""
-        named = {(answer.slot.field, answer.key) for answer in self.references.all()}
+    def settle_claims(self, fields: list[_Field], answers: Iterable[Answer]) -> Iterator[DocumentOutput]:
+        """Gives each claimed field that holds nothing good the file that the evidence chooses; what ``answers`` says
+        that the record names has its place."""
+        named = {(answer.slot.field, answer.key) for answer in answers}
         places: dict[tuple[str, str], list[Claim]] = {}
         for claim in self.claims:
             if (claim.field, claim.key) not in named:
@@ -280,7 +296,7 @@ class _Record:
             keys = tuple(claim.key for claim in claims)
             yield findings.ambiguous_field(self.name, self.record.id, place, keys)
 
-    def _identity(self, field: _Field) -> tuple[str | int | None, int, str]:
+    def identity(self, field: _Field) -> tuple[str | int | None, int, str]:
         """The field's place, whatever the order of maps with other keys."""
         if field.entry is None or field.position is None:
             return (field.position if field.entry is None else field.entry, 0, field.name)
@@ -301,7 +317,7 @@ class _Record:
         if not self.context.scope.takes_type(asset_type):
             return
         yield SetField(
-            id=change_id("set_field", self.name, *self._identity(field), field.old, field.new),
+            id=change_id("set_field", self.name, *self.identity(field), field.old, field.new),
             key=lead.key,
             char_id=self.record.id,
             asset_type=asset_type,
@@ -315,6 +331,23 @@ class _Record:
             position=field.position,
             update_time=self.record.update_time,
         )
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    return value is None or isinstance(value, str | int | float)
+
+
+def _held_by(parts: Sequence[_Field | None]) -> _Held:
+    """What a list holds, by its items."""
+    if any(part is None or part.held is _Held.ALIEN for part in parts):
+        return _Held.ALIEN
+    if any(part is not None and part.held is _Held.GOOD for part in parts):
+        return _Held.GOOD
+    return _Held.DANGLING if parts else _Held.EMPTY
 
 
 def _fill(field: _Field, chosen: Sequence[Claim], many: Many, context: Context) -> None:
@@ -412,19 +445,21 @@ def _create(
     shell = Document(local.id, local.fields, "")
     maker = _Record(shell, references, local, references, claims, context)
     malformed = list(_malformed(maker.name, local.id, maker.entries, context))
-    fields = maker._read_fields()
+    fields = maker.read_fields()
     if malformed:
         yield from malformed
         yield from (Unsettled(claim.key) for claim in claims)
         return
-    yield from maker._settle_claims(fields)
+    for field in fields:
+        field.leave_out()
+    yield from maker.settle_claims(fields, (each for each in references.all() if each.outlook is Outlook.THERE))
     data = copy.deepcopy(dict(local.fields))
     entries = data[context.entries] = data.get(context.entries) or []
     needs: list[Answer | Claim] = []
     for field in fields:
         yield from field.complaints
         needs.extend(field.needs)
-        _put(entries, field, _kept(field), context)
+        _put(entries, field, context)
     listed = _needs(needs)
     document = context.document(local.id)
     yield CreateRecord(
@@ -437,17 +472,7 @@ def _create(
     )
 
 
-_GONE = object()
-
-
-def _kept(field: _Field) -> Any:
-    """What a new record holds in this field: never a path or a URI that leads to nothing."""
-    if isinstance(field.new, list):
-        return [item for item in field.new if item not in field.unresolved]
-    return _GONE if field.new in field.unresolved else field.new
-
-
-def _put(entries: list[Any], field: _Field, value: Any, context: Context) -> None:
+def _put(entries: list[Any], field: _Field, context: Context) -> None:
     if field.position is None:
         entry = next((each for each in entries if each.get(context.entry_key) == field.entry), None)
         if entry is None:
@@ -455,32 +480,29 @@ def _put(entries: list[Any], field: _Field, value: Any, context: Context) -> Non
             entries.append(entry)
     else:
         entry = entries[field.position]
-    if value is _GONE:
+    if field.new is None and field.unresolved:
         entry.pop(field.name, None)
     else:
-        entry[field.name] = value
+        entry[field.name] = field.new
 
 
 def _rewrites(local: Document, references: _References, context: Context) -> Iterator[RewriteLocalDb]:
-    entries = local.fields.get(context.entries)
-    for slot, text in texts(entries, context):
-        answer = references.of(slot)
-        if answer is None or answer.exact or answer.outlook is not Outlook.THERE or slot.item is not None:
+    database = _Record(local, references, None, _References(()), (), context)
+    for field in database.read_fields():
+        asset_type = _asset_type(field.needs[0], context) if field.needs else None
+        if not field.needs or not context.scope.takes_type(asset_type):
             continue
-        if not context.scope.takes_type(answer.asset_type):
-            continue
-        new = context.bucket.uri(answer.key)
         yield RewriteLocalDb(
-            id=change_id("rewrite_local_db", local.id, slot.entry, slot.position, slot.field, text, new),
-            key=answer.key,
+            id=change_id("rewrite_local_db", local.id, *database.identity(field), field.old, field.new),
+            key=field.needs[0].key,
             char_id=local.id,
-            asset_type=answer.asset_type,
-            reason=_reason(answer, text),
+            asset_type=asset_type,
+            reason=field.reason,
             document=local.id,
-            entry=slot.entry,
-            field=slot.field,
-            old=text,
-            new=new,
-            needs=_needs([answer]),
-            position=slot.position,
+            entry=field.entry,
+            field=field.name,
+            old=field.old,
+            new=field.new,
+            needs=_needs(field.needs),
+            position=field.position,
         )

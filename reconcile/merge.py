@@ -1,0 +1,105 @@
+"""Field changes merged into shared records: read, set what still holds what the plan saw, write under the time read."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from reconcile.core.changes import FieldChange, RewriteLocalDb
+from reconcile.core.edit import Edit, Verdict, edit
+from reconcile.core.errors import NotThere, PreconditionFailed, ReconcileError, StoreError, Uncertain
+from reconcile.core.report import Outcome, OutcomeKind
+from reconcile.ports import RecordStore
+
+ATTEMPTS = 8
+_GONE = "the record is gone"
+_BUSY = "the record was written by somebody else each time; run again"
+
+
+class BatchStore(RecordStore, Protocol):
+    """A record store that writes several documents at once."""
+
+    def update_many(self, changes: Mapping[str, tuple[Mapping[str, Any], str]]) -> dict[str, str | StoreError]:
+        """Sets top-level fields of several documents, ``{id: (fields, if_update_time)}``; an error for each that was
+        kept from being written."""
+        ...
+
+
+def merge(store: RecordStore, char_id: str, changes: Sequence[FieldChange], entries: str, key: str) -> list[Outcome]:
+    """Makes the changes of one record in one write; reads again and writes again where somebody else was faster.
+
+    Raises what the store raises, but for failed preconditions and lost replies: those are settled by reading.
+    """
+    for attempt in range(ATTEMPTS):
+        document = next(iter(store.read([char_id])), None)
+        if document is None:
+            return _all(changes, OutcomeKind.STALE, _GONE)
+        edited = edit(document.fields.get(entries), changes, key)
+        try:
+            if edited.changed:
+                store.update(char_id, {entries: edited.entries}, if_update_time=document.update_time)
+        except NotThere:
+            return _all(changes, OutcomeKind.STALE, _GONE)
+        except (PreconditionFailed, Uncertain):
+            _back_off(attempt)
+            continue
+        return list(_verdicts(changes, edited))
+    return _all(changes, OutcomeKind.FAILED, _BUSY)
+
+
+def merge_many(
+    store: BatchStore, documents: Mapping[str, Sequence[RewriteLocalDb]], entries: str, key: str
+) -> list[Outcome]:
+    """The same for many documents that one write takes. Raises what the store raises where nothing was written."""
+    waiting = dict(documents)
+    outcomes: list[Outcome] = []
+    for attempt in range(ATTEMPTS):
+        found = {document.id: document for document in store.read(sorted(waiting))}
+        edits = {each: edit(found[each].fields.get(entries), waiting[each], key) for each in waiting if each in found}
+        batch = {
+            each: ({entries: made.entries}, found[each].update_time) for each, made in edits.items() if made.changed
+        }
+        written = store.update_many(batch) if batch else {}
+        for char_id, changes in list(waiting.items()):
+            settled = _settle(changes, edits.get(char_id), written.get(char_id))
+            if settled is not None:
+                outcomes += settled
+                del waiting[char_id]
+        if not waiting:
+            return outcomes
+        _back_off(attempt)
+    return outcomes + [outcome for changes in waiting.values() for outcome in _all(changes, OutcomeKind.FAILED, _BUSY)]
+
+
+def _settle(
+    changes: Sequence[FieldChange], edited: Edit | None, written: str | StoreError | None
+) -> list[Outcome] | None:
+    """The outcomes of one document's changes, or None where they must be tried again."""
+    if edited is None or isinstance(written, NotThere):
+        return _all(changes, OutcomeKind.STALE, _GONE)
+    if isinstance(written, PreconditionFailed):
+        return None
+    if isinstance(written, ReconcileError):
+        return _all(changes, OutcomeKind.FAILED, written.sentence)
+    return list(_verdicts(changes, edited))
+
+
+def _verdicts(changes: Sequence[FieldChange], edited: Edit) -> Iterator[Outcome]:
+    for change, verdict in zip(changes, edited.verdicts, strict=True):
+        match verdict:
+            case Verdict.SET:
+                yield Outcome.of(change, OutcomeKind.APPLIED)
+            case Verdict.ALREADY:
+                yield Outcome.of(change, OutcomeKind.ALREADY)
+            case Verdict.STALE:
+                yield Outcome.of(change, OutcomeKind.STALE, "the field no longer holds what the plan saw")
+
+
+def _all(changes: Sequence[FieldChange], kind: OutcomeKind, sentence: str) -> list[Outcome]:
+    return [Outcome.of(change, kind, sentence) for change in changes]
+
+
+def _back_off(attempt: int) -> None:
+    time.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))
