@@ -16,7 +16,7 @@ PY := $(BIN)/python
 PARALLEL := -n auto --maxprocesses 4 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check wheel-check format lock clean python run-venv dev-venv
+.PHONY: help demo test bench check wheel-check format lock clean python run-venv dev-venv
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' Makefile | awk -F '|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -26,6 +26,9 @@ demo: run-venv ## the whole scenario on embedded stores: sample media, plan, app
 
 test: dev-venv ## all tests, on several cores
 	@$(PY) -m pytest $(PARALLEL) $(ARGS)
+
+bench: dev-venv ## how long a plan takes where nothing is to be done; ARGS=20000 for so many files
+	@$(PY) -m tests.benchmarks.plan $(ARGS)
 
 check: dev-venv ## format, lint, types, import layers, links, wheel; stops at the first that fails
 	@step() { echo "check: $$1"; shift; "$$@" || { echo "make check: stopped at: $$*" >&2; exit 1; }; }; \

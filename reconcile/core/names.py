@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 
 MAX_KEY_BYTES = 1024
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _ODD_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")
 
 
@@ -33,9 +35,9 @@ def is_below(name: str) -> bool:
 def is_unicode(value: Any) -> bool:
     """Whether every text in a value is valid Unicode: half of a surrogate pair can be neither planned nor stored."""
     if isinstance(value, str):
-        return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
+        return value.isascii() or _SURROGATE.search(value) is None
     if isinstance(value, Mapping):
-        return all(is_unicode(key) and is_unicode(item) for key, item in value.items())
+        return all(map(is_unicode, value)) and all(map(is_unicode, value.values()))
     return not isinstance(value, list) or all(map(is_unicode, value))
 
 
@@ -78,6 +80,6 @@ def key_problem(name: str) -> str | None:
         return "the bucket takes no line breaks in a name"
     if name in ("", ".", "..") or name.startswith(".well-known/acme-challenge/"):
         return "the bucket does not take this name"
-    if any("\ud800" <= char <= "\udfff" for char in name):
+    if not is_unicode(name):
         return "the name is not valid Unicode"
     return None

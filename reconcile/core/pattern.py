@@ -83,6 +83,10 @@ class Template:
         captures = {name: found.group(group) for name, group in self._groups.items() if name not in (fixed or {})}
         return {**(fixed or {}), **captures}
 
+    def takes(self, path: str) -> bool:
+        """Whether the path matches at all, whatever its captures."""
+        return self._regex.fullmatch(path) is not None
+
     def format(self, captures: Mapping[str, str]) -> str:
         """The path with these captures; ``**N`` holds folders with their ``/``. Raises KeyError for a missing one."""
         parts: list[str] = []

@@ -41,6 +41,8 @@ class AssetRule(msgspec.Struct, frozen=True, dict=True):
         if not self.names_character:
             found = self.path.match(path)
             return None if found is None else (found, False)
+        if not self.path.takes(path):
+            return None
         owner = next(self.owners(path, known), None)
         if owner is not None:
             return owner, True
@@ -51,6 +53,8 @@ class AssetRule(msgspec.Struct, frozen=True, dict=True):
     def owners(self, path: str, known: Container[str]) -> Iterator[dict[str, str]]:
         """The captures of each known character id that the path names, the longest id first; an id that stands within
         a longer one is not named."""
+        if not self.path.takes(path):
+            return
         spans: list[tuple[int, int]] = []
         for value, start, end in self.path.readings(path):
             if value not in known or any(first <= start and end <= last for first, last in spans):
