@@ -1,0 +1,614 @@
+"""The rules file and the environment: what is read, and what is refused with file, line and what would be right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconcile import config
+from reconcile.config import Overrides, RecordsUri, Settings, find_project, load
+from reconcile.core.context import Replacing
+from reconcile.core.errors import ConfigError, ExitCode, UsageError
+from reconcile.core.names import BucketRoot
+from reconcile.core.plan import ReplaceLimit
+from reconcile.core.rules import Many
+
+LINES = r"""[local]
+root = "output"
+previous_roots = ['C:\oo\bar\output']
+ignore = ["*.tmp"]
+settle = 2.0
+
+[bucket]
+uri = "gs://my-bucket/anime_dance"
+endpoint = ""
+
+[records]
+uri = "firestore://my-project/(default)/characters"
+endpoint = ""
+entries = "assets"
+entry_key = "title"
+
+[local_db]
+path = "data/characters.json"
+rewrite = false
+
+[policy]
+replace = "safe"
+max_replace = "10%"
+create_records = true
+
+[[asset]]
+type = "cosplay_image"
+label = "Cosplay Image"
+path = "characters/{char_id}_cosplay.png"
+field = "cosplay_image"
+entry = "primary"
+many = "newest"
+
+[[asset]]
+type = "anime_image"
+label = "Anime Image"
+path = "characters/{char_id}.png"
+field = "anime_image"
+entry = "primary"
+many = "report"
+""".splitlines()
+
+
+def rules(**edits: str | None) -> str:
+    """The rules with some lines changed: ``L12="…"`` for line 12, None to leave it out, ``more`` at the end."""
+    lines: list[str | None] = list(LINES)
+    more = edits.pop("more", "") or ""
+    for name, text in edits.items():
+        lines[int(name[1:]) - 1] = text
+    return "\n".join(line for line in lines if line is not None) + "\n" + more
+
+
+def write(project: Path, text: str | bytes) -> Path:
+    path = project / "rules" / "asset_map.toml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def settings(
+    project: Path, *, env: dict[str, str] | None = None, over: Overrides | None = None, **edits: Any
+) -> Settings:
+    write(project, rules(**edits))
+    return load(project, over, env or {})
+
+
+def refusal(project: Path, text: str | bytes, env: dict[str, str] | None = None) -> ConfigError:
+    write(project, text)
+    with pytest.raises(ConfigError) as caught:
+        load(project, None, env or {})
+    assert caught.value.exit_code is ExitCode.CONFIG
+    return caught.value
+
+
+# -- what is read --
+
+
+def test_everything_that_the_rules_say_is_read(tmp_path: Path) -> None:
+    found = settings(tmp_path)
+    assert (found.project, found.rules_path) == (tmp_path, tmp_path / "rules" / "asset_map.toml")
+    assert (found.root, found.root_text) == (tmp_path / "output", "output")
+    assert found.previous_roots == (r"C:\oo\bar\output",)
+    assert (found.ignore, found.settle) == (("*.tmp",), 2.0)
+    assert (found.bucket, found.bucket_endpoint) == (BucketRoot("my-bucket", "anime_dance"), "")
+    assert (found.records, found.records_endpoint) == (RecordsUri("my-project", "(default)", "characters"), "")
+    assert (found.entries, found.entry_key) == ("assets", "title")
+    assert found.local_db == config.LocalDbSettings(tmp_path / "data/characters.json", rewrite=False)
+    assert found.policy == config.Policy(Replacing.SAFE, ReplaceLimit(10, percent=True), create_records=True)
+    cosplay, image = found.asset_map.rules
+    assert (cosplay.type, cosplay.label, cosplay.field, cosplay.many) == (
+        "cosplay_image",
+        "Cosplay Image",
+        "cosplay_image",
+        Many.NEWEST,
+    )
+    assert (image.path.source, image.many) == ("characters/{char_id}.png", Many.REPORT)
+
+
+def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        '[bucket]\nuri = "gs://b"\n[records]\nuri = "firestore://p/d/c"\n[[asset]]\ntype = "x"\npath = "x/*"\n',
+    )
+    found = load(tmp_path, None, {})
+    assert (found.root, found.previous_roots, found.settle) == (tmp_path / "output", (), 2.0)
+    assert found.ignore == ("*.tmp", "*.part", ".DS_Store", "Thumbs.db", "desktop.ini")
+    assert (found.entries, found.entry_key, found.local_db) == ("assets", "title", None)
+    assert found.policy == config.Policy(Replacing.SAFE, ReplaceLimit(10, percent=True), create_records=True)
+    [rule] = found.asset_map.rules
+    assert (rule.label, rule.object, rule.field, rule.entry, rule.many) == ("x", None, None, None, Many.REPORT)
+
+
+def test_a_rule_with_a_field_writes_to_the_primary_map_if_not_told_otherwise(tmp_path: Path) -> None:
+    entry = settings(tmp_path, L31=None).asset_map.rules[0].entry
+    assert entry is not None
+    assert entry.source == "primary"
+
+
+def test_the_rules_that_init_writes_are_read_without_complaint(tmp_path: Path) -> None:
+    write(tmp_path, config.template())
+    assert len(load(tmp_path, None, {}).asset_map.rules) == 10
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> None:
+    write(tmp_path, b"\xef\xbb\xbf" + rules().replace("\n", "\r\n").encode())
+    assert load(tmp_path, None, {}).bucket.bucket == "my-bucket"
+
+
+def test_paths_in_the_rules_are_relative_to_the_project(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    found = settings(tmp_path, L2=f"root = '{elsewhere}'", L9='endpoint = "file:store"', L18="path = '../db.json'")
+    assert found.root == elsewhere
+    assert found.bucket_endpoint == f"file:{tmp_path / 'store'}"
+    assert found.local_db is not None
+    assert found.local_db.path == tmp_path / "../db.json"
+
+
+def test_the_rules_digest_changes_with_any_byte_of_the_file(tmp_path: Path) -> None:
+    assert settings(tmp_path).rules_digest == settings(tmp_path).rules_digest
+    assert settings(tmp_path, more="# a remark\n").rules_digest != settings(tmp_path).rules_digest
+
+
+def test_a_count_may_be_written_as_a_number(tmp_path: Path) -> None:
+    assert settings(tmp_path, L23="max_replace = 25").policy.max_replace == ReplaceLimit(25, percent=False)
+
+
+def test_an_entry_may_name_the_character_of_a_path_that_does_not(tmp_path: Path) -> None:
+    more = '[[asset]]\ntype = "x"\npath = "x/*.png"\nfield = "y"\nentry = "of {char_id}"\n'
+    assert settings(tmp_path, more=more).asset_map.rules[2].entry is not None
+
+
+# -- the environment and the command line --
+
+VARIABLES = {
+    "RECONCILE_BUCKET_URI": "gs://env/e",
+    "RECONCILE_BUCKET_ENDPOINT": "http://127.0.0.1:1",
+    "RECONCILE_RECORDS_URI": "firestore://env/e/e",
+    "RECONCILE_RECORDS_ENDPOINT": "127.0.0.1:1",
+    "RECONCILE_LOCAL_ROOT": "env",
+}
+FLAGS = Overrides(
+    bucket_uri="gs://flag/f",
+    bucket_endpoint="http://127.0.0.1:2",
+    records_uri="firestore://flag/f/f",
+    records_endpoint="127.0.0.1:2",
+    local_root="flag",
+)
+
+
+def places(found: Settings) -> tuple[str, ...]:
+    uris = str(found.bucket), found.bucket_endpoint, str(found.records), found.records_endpoint
+    return (*uris, found.root_text, found.root.name)
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
+    found = places(settings(tmp_path, env=VARIABLES))
+    assert found == ("gs://env/e", "http://127.0.0.1:1", "firestore://env/e/e", "127.0.0.1:1", "env", "env")
+
+
+def test_a_flag_overrides_both(tmp_path: Path) -> None:
+    found = places(settings(tmp_path, env=VARIABLES, over=FLAGS))
+    assert found == ("gs://flag/f", "http://127.0.0.1:2", "firestore://flag/f/f", "127.0.0.1:2", "flag", "flag")
+    assert places(settings(tmp_path, over=FLAGS)) == found
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_an_empty_variable_says_nothing(tmp_path: Path, variable: str) -> None:
+    assert places(settings(tmp_path, env={variable: ""})) == places(settings(tmp_path))
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_each_variable_overrides_its_own_value_alone(tmp_path: Path, variable: str) -> None:
+    plain, found = places(settings(tmp_path)), places(settings(tmp_path, env={variable: VARIABLES[variable]}))
+    changed = [new for old, new in zip(plain, found, strict=True) if old != new]
+    assert set(changed) == {VARIABLES[variable]}
+
+
+BOTH_EMULATORS = {"STORAGE_EMULATOR_HOST": "http://127.0.0.1:9", "FIRESTORE_EMULATOR_HOST": "127.0.0.1:9"}
+BUCKET_HERE: dict[str, Any] = {"L9": 'endpoint = "file:store"'}
+RECORDS_HERE: dict[str, Any] = {"L13": 'endpoint = "file:store"'}
+
+
+def emulators(found: Settings) -> tuple[str, str]:
+    return found.bucket_emulator, found.records_emulator
+
+
+def test_the_emulators_that_googles_clients_honour_are_noted_where_endpoint_is_empty(tmp_path: Path) -> None:
+    found = settings(tmp_path, env=BOTH_EMULATORS)
+    assert emulators(found) == ("http://127.0.0.1:9", "127.0.0.1:9")
+    assert (found.bucket_endpoint, found.records_endpoint) == ("", "")
+    assert emulators(settings(tmp_path, env=dict.fromkeys(BOTH_EMULATORS, ""))) == ("", "")
+
+
+def test_an_endpoint_goes_before_an_emulator(tmp_path: Path) -> None:
+    assert emulators(settings(tmp_path, env=BOTH_EMULATORS, **BUCKET_HERE)) == ("", "127.0.0.1:9")
+    assert emulators(settings(tmp_path, env=BOTH_EMULATORS, **RECORDS_HERE)) == ("http://127.0.0.1:9", "")
+    assert emulators(settings(tmp_path, env=BOTH_EMULATORS, **BUCKET_HERE, **RECORDS_HERE)) == ("", "")
+
+
+@pytest.mark.parametrize("variable", BOTH_EMULATORS)
+def test_one_emulator_beside_one_real_service_is_refused(tmp_path: Path, variable: str) -> None:
+    env = {variable: BOTH_EMULATORS[variable]}
+    with pytest.raises(
+        ConfigError, match=f"{variable} names an emulator, but the (records|bucket) would be the real"
+    ) as caught:
+        settings(tmp_path, env=env)
+    assert f"unset {variable}" in caught.value.hint
+    settings(tmp_path, env=env, **BUCKET_HERE, **RECORDS_HERE)
+
+
+def test_a_flag_says_how_to_replace_in_this_run(tmp_path: Path) -> None:
+    assert settings(tmp_path, over=Overrides(replace="never")).policy.replace is Replacing.NEVER
+    with pytest.raises(UsageError, match="--replace 'always' is not one of safe, local, never"):
+        settings(tmp_path, over=Overrides(replace="always"))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("RECONCILE_BUCKET_URI", "my-bucket", "'my-bucket' is not gs://BUCKET/PREFIX"),
+        ("RECONCILE_BUCKET_ENDPOINT", "127.0.0.1:4443", "the endpoint '127.0.0.1:4443' cannot be one"),
+        ("RECONCILE_RECORDS_URI", "characters", "is not firestore://PROJECT/DATABASE/COLLECTION"),
+        ("RECONCILE_RECORDS_ENDPOINT", "http://127.0.0.1:8080", "cannot be one"),
+        ("RECONCILE_LOCAL_ROOT", " ", "the local root is empty"),
+    ],
+)
+def test_a_wrong_value_is_blamed_on_the_variable_or_the_flag_that_gave_it(
+    tmp_path: Path, variable: str, value: str, words: str
+) -> None:
+    found = refusal(tmp_path, rules(), {variable: value})
+    assert found.message.startswith(f"the environment's {variable}: ")
+    assert words in found.message
+    field = variable.removeprefix("RECONCILE_").lower()
+    flag: dict[str, Any] = {field: value}
+    with pytest.raises(UsageError) as caught:
+        settings(tmp_path, over=Overrides(**flag))
+    assert caught.value.message.startswith(f"--{field.replace('_', '-')}: ")
+    assert caught.value.hint
+
+
+def test_another_rules_file_is_named_by_flag_or_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "this is never read")
+    for name in ("flag", "env"):
+        (tmp_path / f"{name}.toml").write_text(rules(L8=f'uri = "gs://{name}"'), encoding="utf-8")
+    env = {"RECONCILE_RULES": str(tmp_path / "env.toml")}
+    assert load(tmp_path, None, env).bucket.bucket == "env"
+    assert load(tmp_path, Overrides(rules=tmp_path / "flag.toml"), env).bucket.bucket == "flag"
+    monkeypatch.chdir(tmp_path)
+    relative = load(tmp_path / "rules", Overrides(rules=Path("flag.toml")), {})
+    assert (relative.bucket.bucket, relative.root) == ("flag", tmp_path / "rules" / "output")
+
+
+# -- the project folder --
+
+
+def test_the_project_is_the_nearest_folder_at_or_above_with_rules(tmp_path: Path) -> None:
+    write(tmp_path, rules())
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    assert find_project(inner) == find_project(tmp_path) == tmp_path.resolve()
+    write(tmp_path / "a", rules())
+    assert find_project(inner) == (tmp_path / "a").resolve()
+
+
+def test_the_project_is_the_current_folder_where_there_are_no_rules(tmp_path: Path) -> None:
+    assert find_project(tmp_path) == tmp_path.resolve()
+    (tmp_path / "rules" / "asset_map.toml").mkdir(parents=True)
+    assert find_project(tmp_path / "rules") == (tmp_path / "rules").resolve()
+
+
+def test_the_project_given_is_the_project(tmp_path: Path) -> None:
+    write(tmp_path, rules())
+    (tmp_path / "other").mkdir()
+    assert find_project(tmp_path, tmp_path / "other") == (tmp_path / "other").resolve()
+
+
+@pytest.mark.parametrize("name", ["missing", "file"])
+def test_a_project_given_that_is_no_folder_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="is not there") as caught:
+        find_project(tmp_path, tmp_path / name)
+    assert "--project" in caught.value.hint
+
+
+# -- what is refused: every complaint has file, line, what is wrong and what would be right --
+
+ASSET = '[[asset]]\ntype = "x"\n'
+REFUSED: list[Any] = [
+    # unknown keys
+    pytest.param(rules(L2='rot = "output"'), 2, "unknown key 'rot' in [local]", "'root'", id="a key misspelt"),
+    pytest.param(rules(L36='lable = "x"'), 36, "unknown key 'lable' in [asset]", "'label'", id="in the second asset"),
+    pytest.param(
+        rules(L8='zzz = "x"'), 8, "unknown key 'zzz' in [bucket]", "takes endpoint, uri", id="nothing like it"
+    ),
+    pytest.param(
+        rules(L7="[buckets]"), 7, "unknown key 'buckets' in the rules file", "'bucket'", id="an unknown table"
+    ),
+    pytest.param(rules(L1='[ "locale" ]'), 1, "unknown key 'locale'", "'local'", id="an unknown quoted table"),
+    pytest.param("x = 1\n" + rules(), 1, "unknown key 'x' in the rules file", "takes asset", id="a key in no table"),
+    pytest.param(rules(more="[[assets]]\n"), 41, "unknown key 'assets'", "'asset'", id="an unknown array"),
+    # wrong types
+    pytest.param(rules(L2="root = 5"), 2, "root = 5 is no text", 'root = "…"', id="a number for a text"),
+    pytest.param(rules(L3='previous_roots = "x"'), 3, "is no list of texts", '["…", "…"]', id="a text for a list"),
+    pytest.param(rules(L4="ignore = [1]"), 4, "ignore = [1] is no list of texts", "ignore = [", id="a list of numbers"),
+    pytest.param(rules(L5='settle = "2"'), 5, "settle = '2' is no number", "settle = 2", id="a text for a number"),
+    pytest.param(rules(L5="settle = true"), 5, "settle = True is no number", "settle = 2", id="a flag for a number"),
+    pytest.param(rules(L5="settle = -1"), 5, "no sensible wait", "0 to 86400", id="a wait below zero"),
+    pytest.param(rules(L5="settle = 86401"), 5, "no sensible wait", "0 to 86400", id="a wait of more than a day"),
+    pytest.param(rules(L5="settle = nan"), 5, "no sensible wait", "0 to 86400", id="a wait of nan"),
+    pytest.param(rules(L5=f"settle = 1{'0' * 400}"), 5, "settle is too large", "settle = 2", id="a wait of a googol"),
+    pytest.param(
+        rules(L19='rewrite = "no"'), 19, "rewrite = 'no' is neither true nor false", "rewrite = false", id="flag"
+    ),
+    pytest.param(
+        rules(L24="create_records = 1"), 24, "neither true nor false", "create_records = true", id="1 for true"
+    ),
+    pytest.param("local = 5\n", 1, "local is no table", "write [local]", id="a value for a table"),
+    pytest.param("local = {root = 5}\n", 1, "root = 5 is no text", 'root = "…"', id="in an inline table"),
+    pytest.param("\nlocal.root = 5\n", 2, "root = 5 is no text", 'root = "…"', id="in a dotted key"),
+    pytest.param(
+        "\n".join([*LINES[:25], "[asset]", *LINES[26:32]]), 26, "no array of tables", "[[asset]]", id="one asset"
+    ),
+    # values
+    pytest.param(rules(L2='root = " "'), 2, "the local root is empty", "output", id="no root"),
+    pytest.param(
+        rules(L3=r"previous_roots = ['C:\']"), 3, "anything would count as ours", "output", id="a drive as root"
+    ),
+    pytest.param(rules(L3='previous_roots = ["/"]'), 3, "anything would count as ours", "output", id="/ as a root"),
+    pytest.param(rules(L3='previous_roots = ["a", ""]'), 3, "anything would count", "output", id="an empty root"),
+    pytest.param(rules(L3='previous_roots = ["./."]'), 3, "anything would count as ours", "output", id="a dot as root"),
+    pytest.param(
+        rules(L3='previous_roots = ["../.."]'), 3, "anything would count", "output", id="only dotdots as root"
+    ),
+    pytest.param(rules(L8='uri = "my-bucket"'), 8, "'my-bucket' is not gs://", "gs://my-bucket/", id="no gs://"),
+    pytest.param(rules(L8=None), 7, "[bucket] has no uri", "gs://my-bucket/", id="no bucket"),
+    pytest.param(rules(L12='uri = "firestore://p/c"'), 12, "is not firestore://", "my-project", id="no database"),
+    pytest.param(rules(L12='uri = "firestore://p/d/c/x"'), 12, "is not firestore://", "my-project", id="a document"),
+    pytest.param(rules(L12='uri = "firestore://p//c"'), 12, "is not firestore://", "my-project", id="an empty part"),
+    pytest.param(rules(L12='uri = "gs://p/d/c"'), 12, "is not firestore://", "my-project", id="another scheme"),
+    pytest.param(rules(L12=None), 11, "[records] has no uri", "firestore://", id="no records"),
+    pytest.param(rules(L14='entries = ""'), 14, "entries is empty", 'entries = "assets"', id="no entries"),
+    pytest.param(rules(L15='entry_key = ""'), 15, "entry_key is empty", 'entry_key = "title"', id="no entry key"),
+    pytest.param(rules(L18='path = ""'), 18, "[local_db] has no path", "leave it out", id="an empty database path"),
+    pytest.param(rules(L18=None), 17, "[local_db] has no path", "data/characters.json", id="no database path"),
+    pytest.param(rules(L22='replace = "always"'), 22, "not one of", '"safe", "local", "never"', id="replace"),
+    pytest.param(rules(L22="replace = true"), 22, "replace = True is not one of", '"safe"', id="replace = true"),
+    pytest.param(rules(L23='max_replace = "ten"'), 23, "'ten' is no limit", '"10%" or "25"', id="no limit"),
+    pytest.param(rules(L23="max_replace = -1"), 23, "'-1' is no limit", '"10%" or "25"', id="a limit below zero"),
+    pytest.param(rules(L23="max_replace = 0.1"), 23, "max_replace = 0.1 is no text", "max_replace", id="a fraction"),
+    pytest.param(rules(L23=f"max_replace = 1{'0' * 400}"), 23, "is no limit", '"10%"', id="a limit of a googol"),
+    # asset rules
+    pytest.param("\n".join(LINES[:24]), 1, "the rules have no [[asset]]", "reconcile init", id="no rules"),
+    pytest.param(rules(L35=None), 34, "a [[asset]] has no type", 'type = "…"', id="no type"),
+    pytest.param(rules(L37=None), 34, "a [[asset]] has no path", 'path = "…"', id="no path"),
+    pytest.param(rules(L35='type = "an image"'), 35, "'an image' is no asset type", "letters", id="a blank in a type"),
+    pytest.param(rules(L35='type = ""'), 35, "'' is no asset type", "letters", id="an empty type"),
+    pytest.param(rules(L35='type = "cosplay_image"'), 35, "two rules have the type", "its own", id="two of one type"),
+    pytest.param(rules(L40='many = "all"'), 40, "many = 'all' is not one of", '"newest", "list"', id="many"),
+    pytest.param(rules(L37='path = "a\\\\b.png"'), 37, "separated by '/'", "rules file", id="a backslash"),
+    pytest.param(rules(L37='path = "../a.png"'), 37, "no '..'", "rules file", id="a dotdot"),
+    pytest.param(rules(L37='path = "a/**"'), 37, "the last part names the file", "rules file", id="** at the end"),
+    pytest.param(rules(L37='path = "{Char}.png"'), 37, "{Char} in", "rules file", id="a capital in a name"),
+    pytest.param(rules(L39='entry = "a/b"'), 39, "without '/' and '*'", "rules file", id="a slash in an entry"),
+    pytest.param(rules(L39='entry = "{x}"'), 39, "uses {x}, which path does not capture", "must hold {x}", id="entry"),
+    pytest.param(rules(L39='entry = ""'), 39, "the template is empty", "rules file", id="an empty entry"),
+    pytest.param(
+        rules(L38='field = "title"'), 38, "no rule may write it", "holds the asset", id="the entry key as field"
+    ),
+    # rules that can never match
+    pytest.param(
+        rules(L37='path = "{char_id}x.png"'), 37, "can never match: an id ends at", "behind {char_id}", id="bound"
+    ),
+    pytest.param(
+        rules(L37='path = "a/{char_id}.tmp"'), 37, "can never match: `ignore` takes it", "change", id="ignored"
+    ),
+    pytest.param(rules(L37='path = "a.tmp/*.png"'), 37, "can never match: `ignore`", "change", id="an ignored folder"),
+    pytest.param(
+        rules(L29='path = "characters/{char_id}.png"', L37='path = "characters/{char_id}_cosplay.png"'),
+        37,
+        "the rule 'cosplay_image' before it takes all of it",
+        "put this rule before 'cosplay_image'",
+        id="behind a rule that takes all of it",
+    ),
+    pytest.param(
+        rules(L37='path = "characters/x*_cosplay.png"'), 37, "takes all of it", "before", id="the same, unnamed"
+    ),
+    pytest.param(
+        rules(L29='path = "**/*.png"'), 37, "takes all of it", "before", id="behind one that takes everything"
+    ),
+    pytest.param(
+        rules(L29='path = "{a}/{b}.png"', L37='path = "x/{a}.png"'), 37, "takes all", "before", id="wider names"
+    ),
+    # object templates
+    pytest.param(
+        rules(more=ASSET + 'path = "x/{a}_{b}.mp4"\nobject = "x/{a}.mp4"\n'),
+        44,
+        "cannot be turned back",
+        "just the names",
+        id="a name left out",
+    ),
+    pytest.param(
+        rules(more=ASSET + 'path = "x/{a}.mp4"\nobject = "x/{a}{b}.mp4"\n'),
+        44,
+        "cannot be turned back",
+        "just the names",
+        id="a name of its own",
+    ),
+    pytest.param(
+        rules(more=ASSET + 'path = "x/{a}.mp4"\nobject = "x/*.mp4"\n'),
+        44,
+        "cannot be turned back",
+        "just the names",
+        id="a wildcard for a name",
+    ),
+    pytest.param(
+        rules(more=ASSET + 'path = "x/{a}_{b}.mp4"\nobject = "x/{b}_{a}.mp4"\n'),
+        44,
+        "two paths could give one key",
+        "keep the text",
+        id="names turned round in one part",
+    ),
+    pytest.param(
+        rules(more=ASSET + 'path = "x/{a}/{b}.mp4"\nobject = "x/{a}{b}.mp4"\n'),
+        44,
+        "two paths could give one key",
+        "keep the text",
+        id="names run together",
+    ),
+    pytest.param(
+        rules(more=ASSET + 'path = "x/{a}/{b}.mp4"\nobject = "x/{a}-{b}.mp4"\n'),
+        44,
+        "two paths could give one key",
+        "keep the text",
+        id="a folder turned into a dash",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "what", "right"), REFUSED)
+def test_a_wrong_rules_file_is_refused_with_file_line_what_is_wrong_and_what_would_be_right(
+    tmp_path: Path, text: str, line: int, what: str, right: str
+) -> None:
+    found = refusal(tmp_path, text)
+    assert found.message.startswith(f"{tmp_path / 'rules' / 'asset_map.toml'}:{line}: ")
+    assert what in found.message
+    assert right in found.hint
+
+
+def test_a_key_is_found_in_its_own_table_and_not_in_another_of_that_name(tmp_path: Path) -> None:
+    text = rules(L8="uri = 3", L12="uri = 4")
+    assert ":8: " in refusal(tmp_path, text).message
+    assert ":12: " in refusal(tmp_path, rules(L12="uri = 4")).message
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        pytest.param(rules(L5="settle = "), 5, "is not TOML", id="a value missing"),
+        pytest.param(rules(L3='previous_roots = ["C:\\oo"]'), 3, "is not TOML", id="backslashes between double quotes"),
+        pytest.param(rules(L9='uri = "twice"'), 9, "is not TOML", id="a key twice"),
+        pytest.param("[local]\nroot = 'output", 2, "is not TOML", id="torn"),
+        pytest.param("[local]\nignore = [\n  'a',\n", 3, "is not TOML", id="torn in a list"),
+        pytest.param(b"[local]\nroot = '\xff'\n", 2, "is not UTF-8 text", id="not UTF-8"),
+        pytest.param(rules().encode("utf-16"), 1, "is not UTF-8 text", id="UTF-16"),
+        pytest.param("a = " + "[" * 50_000, 1, "is nested too deep", id="nested without end"),
+    ],
+)
+def test_what_is_no_toml_is_refused_with_the_line(tmp_path: Path, text: str | bytes, line: int, what: str) -> None:
+    found = refusal(tmp_path, text)
+    assert f"asset_map.toml:{line}: {what}" in found.message
+    assert found.hint
+
+
+def test_an_empty_file_lacks_everything(tmp_path: Path) -> None:
+    assert "[bucket] has no uri" in refusal(tmp_path, "").message
+
+
+@pytest.mark.parametrize("size", range(0, len("\n".join(LINES[:25])), 23))
+def test_rules_that_are_torn_before_the_first_asset_are_refused(tmp_path: Path, size: int) -> None:
+    assert "asset_map.toml:" in refusal(tmp_path, rules()[:size]).message
+
+
+def test_without_a_rules_file_it_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no rules file") as caught:
+        load(tmp_path, None, {})
+    assert "reconcile init" in caught.value.hint
+
+
+def test_a_rules_file_that_is_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "rules" / "asset_map.toml").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path, None, {})
+
+
+# -- endpoints --
+
+
+@pytest.mark.parametrize("endpoint", ["", "http://127.0.0.1:4443", "https://storage.example.org", "http://[::1]:4443"])
+def test_an_endpoint_of_the_bucket_is_a_url(tmp_path: Path, endpoint: str) -> None:
+    assert settings(tmp_path, L9=f'endpoint = "{endpoint}"').bucket_endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["127.0.0.1:4443", "localhost", "ftp://x", "http://", "http://x:port", "http://x:99999", "http:/x", "file:"],
+)
+def test_what_is_no_url_is_no_endpoint_of_the_bucket(tmp_path: Path, endpoint: str) -> None:
+    found = refusal(tmp_path, rules(L9=f'endpoint = "{endpoint}"'))
+    assert ":9: " in found.message
+    assert "endpoint" in found.hint
+
+
+@pytest.mark.parametrize("endpoint", ["", "127.0.0.1:8080", "localhost:8080", "[::1]:8080"])
+def test_an_endpoint_of_the_records_is_a_host_and_a_port(tmp_path: Path, endpoint: str) -> None:
+    assert settings(tmp_path, L13=f'endpoint = "{endpoint}"').records_endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["localhost", "http://127.0.0.1:8080", "x:port", ":8080", "me@x:1", "x:1/path", "x:1?q", "x:99999", "x:0", "file:"],
+)
+def test_what_is_no_host_and_port_is_no_endpoint_of_the_records(tmp_path: Path, endpoint: str) -> None:
+    found = refusal(tmp_path, rules(L13=f'endpoint = "{endpoint}"'))
+    assert ":13: " in found.message
+    assert "endpoint" in found.hint
+
+
+@pytest.mark.parametrize("line", [9, 13])
+def test_an_embedded_store_is_a_folder_of_the_project(tmp_path: Path, line: int) -> None:
+    here: dict[str, Any] = {f"L{line}": 'endpoint = "file:a store/x"'}
+    there: dict[str, Any] = {f"L{line}": f"endpoint = 'file:{tmp_path}'"}
+    relative, absolute = settings(tmp_path, **here), settings(tmp_path, **there)
+    assert f"file:{tmp_path / 'a store' / 'x'}" in (relative.bucket_endpoint, relative.records_endpoint)
+    assert f"file:{tmp_path}" in (absolute.bucket_endpoint, absolute.records_endpoint)
+
+
+# -- rules that can match are taken --
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(
+            "r/{folder}/{char_id}*.mp4", "r/{char_id}*/{name}.mp4", id="a known id beats an earlier unknown one"
+        ),
+        pytest.param("d/{variant}/{variant}.mp4", "d/{one}/{another}.mp4", id="a name that repeats takes less"),
+        pytest.param("r/*/x.mp4", "r/**/x.mp4", id="** takes more than *"),
+        pytest.param("r/a*.mp4", "r/*a.mp4", id="they overlap"),
+        pytest.param("d/dance_{char_id}.mp4", "d/dance_{char_id}*.mp4", id="the wider one behind"),
+    ],
+)
+def test_a_rule_that_can_match_behind_another_is_taken(tmp_path: Path, first: str, second: str) -> None:
+    found = settings(tmp_path, L29=f'path = "{first}"', L37=f'path = "{second}"', L31=None, L39=None)
+    assert [rule.path.source for rule in found.asset_map.rules] == [first, second]
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        ("x/{a}_{b}.mp4", "y/{a}_{b}.mp4"),
+        ("x/{a}_{b}.mp4", "y/{b}/{a}.mp4"),
+        ("x/{char_id}*/**/*.mp4", "y/{char_id}*/z/**/*.mp4"),
+        ("x/{a}/**/{b}.mp4", "y/**/{b}/{a}.mp4"),
+        ("x/{a}/{a}.mp4", "y/{a}.mp4"),
+    ],
+)
+def test_an_object_template_that_leads_back_is_taken(tmp_path: Path, path: str, key: str) -> None:
+    more = f'[[asset]]\ntype = "x"\npath = "{path}"\nobject = "{key}"\n'
+    assert settings(tmp_path, more=more).asset_map.rules[2].object is not None
+
+
+# -- values --
+
+
+@pytest.mark.parametrize("uri", ["firestore://p/(default)/c", "firestore://p/d/c/doc/sub"])
+def test_a_records_uri_is_written_as_it_is_read(uri: str) -> None:
+    assert str(RecordsUri.parse(uri)) == uri

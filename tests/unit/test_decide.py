@@ -1,0 +1,268 @@
+"""The decision tables, row by row."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconcile.core.changes import Code
+from reconcile.core.context import Replacing
+from reconcile.core.decide import Choice, ObjectDecision, ObjectFacts, Verb, choose, decide_object, newest
+from reconcile.core.findings import about_file
+from reconcile.core.rows import Agreed, Claim, FileProblem, LocalFile, Outlook, RemoteObject
+from reconcile.core.rules import Many
+
+KEY = "characters/rem.png"
+A, B, C = "AAAAAA==", "BBBBBB==", "CCCCCC=="
+
+
+def file(
+    crc32c: str | None = A, *, size: int = 3, problem: FileProblem | None = None, twin: str | None = None
+) -> LocalFile:
+    return LocalFile(KEY, size, 1, None if problem else crc32c, problem, "why" if problem else "", twin)
+
+
+def there(crc32c: str | None = A, *, size: int = 3, generation: int = 7) -> RemoteObject:
+    return RemoteObject(KEY, size, generation, crc32c)
+
+
+def agreed(crc32c: str = A, *, size: int = 3, generation: int = 7) -> Agreed:
+    return Agreed(KEY, size, crc32c, generation)
+
+
+def decide(facts: ObjectFacts, replacing: Replacing = Replacing.SAFE) -> ObjectDecision:
+    return decide_object(facts, replacing)
+
+
+# -- the table of local file against bucket object --
+
+
+@pytest.mark.parametrize("replacing", Replacing)
+def test_local_there_bucket_absent_is_uploaded(replacing: Replacing) -> None:
+    assert decide(ObjectFacts(file(), None), replacing) == ObjectDecision(Outlook.THERE, Verb.CREATE, crc32c=A)
+
+
+@pytest.mark.parametrize("replacing", Replacing)
+def test_local_there_bucket_same_size_and_crc32c_is_in_step(replacing: Replacing) -> None:
+    found = decide(ObjectFacts(file(), there()), replacing)
+    assert found == ObjectDecision(Outlook.THERE, in_step=True, crc32c=A)
+
+
+@pytest.mark.parametrize("replacing", Replacing)
+def test_local_there_bucket_without_crc32c_is_unverifiable_neither_equal_nor_different(replacing: Replacing) -> None:
+    found = decide(ObjectFacts(file(), there(None), agreed()), replacing)
+    assert (found.outlook, found.verb, found.in_step, found.code) == (
+        Outlook.BLOCKED,
+        Verb.NOTHING,
+        False,
+        Code.UNVERIFIABLE,
+    )
+
+
+def test_local_absent_bucket_there_is_in_step_remote_only() -> None:
+    assert decide(ObjectFacts(None, there(B))) == ObjectDecision(Outlook.THERE, in_step=True, crc32c=B)
+
+
+def test_local_absent_bucket_there_without_crc32c_is_in_step_too() -> None:
+    assert decide(ObjectFacts(None, there(None))) == ObjectDecision(Outlook.THERE, in_step=True)
+
+
+def test_local_absent_bucket_absent_is_absent() -> None:
+    assert decide(ObjectFacts(None, None)) == ObjectDecision(Outlook.ABSENT)
+
+
+@pytest.mark.parametrize("local", [None, file()], ids=["local absent", "local there"])
+def test_bucket_unknown_is_never_taken_for_absent(local: LocalFile | None) -> None:
+    assert decide(ObjectFacts(local, None, remote_known=False), Replacing.LOCAL) == ObjectDecision(Outlook.UNKNOWN)
+
+
+@pytest.mark.parametrize("remote", [None, there()], ids=["bucket absent", "bucket there"])
+def test_local_unknown_is_never_taken_for_absent(remote: RemoteObject | None) -> None:
+    assert decide(ObjectFacts(None, remote, local_known=False)) == ObjectDecision(Outlook.UNKNOWN)
+
+
+def test_what_was_seen_is_known_whatever_was_not_read() -> None:
+    found = decide(ObjectFacts(file(), there(), local_known=False, remote_known=False))
+    assert found == ObjectDecision(Outlook.THERE, in_step=True, crc32c=A)
+
+
+@pytest.mark.parametrize("problem", [each for each in FileProblem if each is not FileProblem.SYMLINK])
+@pytest.mark.parametrize("remote", [None, there()], ids=["bucket absent", "bucket there"])
+def test_a_file_with_a_problem_is_neither_uploaded_nor_in_step(
+    problem: FileProblem, remote: RemoteObject | None
+) -> None:
+    found = decide(ObjectFacts(file(problem=problem), remote), Replacing.LOCAL)
+    assert found == ObjectDecision(Outlook.BLOCKED, code=Code(problem.value), why="why")
+
+
+def test_a_symlink_counts_as_no_file_and_is_said() -> None:
+    link = file(problem=FileProblem.SYMLINK)
+    alone = decide(ObjectFacts(link, None))
+    assert (alone.outlook, alone.verb, alone.code) == (Outlook.ABSENT, Verb.NOTHING, Code.SYMLINK_SKIPPED)
+    with_object = decide(ObjectFacts(link, there(B)))
+    assert (with_object.outlook, with_object.in_step, with_object.crc32c) == (Outlook.THERE, True, B)
+
+
+def test_every_problem_of_a_file_has_its_finding() -> None:
+    assert {Code(problem.value) for problem in FileProblem} <= set(Code)
+
+
+def test_a_file_that_no_rule_takes_is_not_uploaded() -> None:
+    found = decide(ObjectFacts(file(), None, taken=False), Replacing.LOCAL)
+    assert (found.outlook, found.verb, found.code) == (Outlook.BLOCKED, Verb.NOTHING, Code.UNCLAIMED_FILE)
+
+
+def test_a_file_that_no_rule_takes_replaces_nothing() -> None:
+    found = decide(ObjectFacts(file(), there(B), taken=False), Replacing.LOCAL)
+    assert (found.verb, found.code) == (Verb.NOTHING, Code.UNCLAIMED_FILE)
+
+
+def test_a_file_that_no_rule_takes_may_be_in_the_bucket_all_the_same() -> None:
+    found = decide(ObjectFacts(file(), there(), taken=False))
+    assert (found.outlook, found.in_step, found.code) == (Outlook.THERE, True, Code.UNCLAIMED_FILE)
+
+
+def test_a_name_that_the_bucket_refuses_is_not_uploaded() -> None:
+    found = decide(ObjectFacts(file(), None, bad_name="too long"))
+    assert (found.outlook, found.code, found.why) == (Outlook.BLOCKED, Code.UNDECODABLE_NAME, "too long")
+
+
+def test_of_two_names_that_windows_would_take_for_one_neither_is_uploaded() -> None:
+    found = decide(ObjectFacts(file(twin="characters/REM.png"), None))
+    assert (found.outlook, found.verb, found.code) == (Outlook.BLOCKED, Verb.NOTHING, Code.NAME_COLLISION)
+    assert found.why == "characters/REM.png"
+
+
+def test_of_two_names_that_windows_would_take_for_one_neither_replaces() -> None:
+    found = decide(ObjectFacts(file(twin="characters/REM.png"), there(B), agreed(B)), Replacing.LOCAL)
+    assert (found.verb, found.code) == (Verb.NOTHING, Code.NAME_COLLISION)
+
+
+def test_of_two_such_names_one_that_is_in_the_bucket_already_is_in_step() -> None:
+    found = decide(ObjectFacts(file(twin="characters/REM.png"), there()))
+    assert (found.outlook, found.in_step, found.code) == (Outlook.THERE, True, Code.NAME_COLLISION)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [Code(problem.value) for problem in FileProblem]
+    + [Code.UNCLAIMED_FILE, Code.UNDECODABLE_NAME, Code.NAME_COLLISION, Code.UNVERIFIABLE, Code.CONTENT_CONFLICT],
+)
+def test_every_finding_of_the_table_says_what_and_what_to_do(code: Code) -> None:
+    found = about_file(code, KEY, "rem", "because")
+    assert (found.code, found.subject, found.char_id) == (code, KEY, "rem")
+    assert found.hint
+    assert "{" not in found.message
+
+
+# -- replacing --
+
+
+@pytest.mark.parametrize(
+    ("remembered", "why"),
+    [
+        pytest.param(None, "nothing is remembered", id="nothing is remembered"),
+        pytest.param(agreed(A), "only the bucket changed", id="only the bucket changed"),
+        pytest.param(agreed(C), "both sides changed", id="both changed"),
+        pytest.param(agreed(A, size=9), "both sides changed", id="both changed, by size"),
+    ],
+)
+def test_safe_other_bytes_is_a_conflict_unless_only_the_local_file_changed(remembered: Agreed | None, why: str) -> None:
+    found = decide(ObjectFacts(file(A), there(B), remembered))
+    assert (found.outlook, found.verb, found.code) == (Outlook.BLOCKED, Verb.NOTHING, Code.CONTENT_CONFLICT)
+    assert why in found.why
+
+
+def test_safe_replaces_where_only_the_local_file_changed() -> None:
+    found = decide(ObjectFacts(file(A), there(B), agreed(B)))
+    assert found == ObjectDecision(Outlook.THERE, Verb.REPLACE, crc32c=A)
+
+
+def test_safe_replaces_an_object_that_was_written_again_with_the_same_bytes() -> None:
+    assert decide(ObjectFacts(file(A), there(B, generation=9), agreed(B, generation=7))).verb is Verb.REPLACE
+
+
+def test_safe_never_takes_an_object_without_crc32c_for_the_one_remembered() -> None:
+    found = decide(ObjectFacts(file(A, size=4), there(None), agreed(B)))
+    assert (found.verb, found.code) == (Verb.NOTHING, Code.CONTENT_CONFLICT)
+
+
+@pytest.mark.parametrize("remembered", [None, agreed(A), agreed(B), agreed(C)])
+def test_local_the_local_file_wins(remembered: Agreed | None) -> None:
+    found = decide(ObjectFacts(file(A), there(B), remembered), Replacing.LOCAL)
+    assert found == ObjectDecision(Outlook.THERE, Verb.REPLACE, crc32c=A)
+
+
+@pytest.mark.parametrize("remembered", [None, agreed(A), agreed(B), agreed(C)])
+def test_never_is_always_a_finding(remembered: Agreed | None) -> None:
+    found = decide(ObjectFacts(file(A), there(B), remembered), Replacing.NEVER)
+    assert (found.outlook, found.verb, found.code) == (Outlook.BLOCKED, Verb.NOTHING, Code.CONTENT_CONFLICT)
+
+
+def test_the_same_crc32c_of_another_size_is_other_bytes() -> None:
+    assert decide(ObjectFacts(file(A, size=3), there(A, size=4)), Replacing.LOCAL).verb is Verb.REPLACE
+
+
+# -- several files for one field --
+
+
+def claim(
+    key: str, *, outlook: Outlook = Outlook.THERE, local: bool = True, modified: int | str = 1, rule: int = 0
+) -> Claim:
+    return Claim("rem", "primary", "dance_video", key, rule, outlook, A, local, modified)
+
+
+OLD, NEW = claim("dances/b.mp4", modified=1), claim("dances/a.mp4", modified=2)
+
+
+@pytest.mark.parametrize("many", Many)
+def test_the_local_database_names_one_that_one(many: Many) -> None:
+    assert choose([OLD, NEW], OLD.key, many) == Choice((OLD,))
+
+
+@pytest.mark.parametrize("many", Many)
+def test_one_file_only_that_one(many: Many) -> None:
+    assert choose([OLD], None, many) == Choice((OLD,))
+
+
+@pytest.mark.parametrize("many", Many)
+def test_the_local_database_naming_something_else_chooses_nothing(many: Many) -> None:
+    assert choose([OLD, NEW], "dances/else.mp4", many) == choose([OLD, NEW], None, many)
+
+
+def test_many_newest_is_by_modification_time() -> None:
+    assert choose([OLD, NEW], None, Many.NEWEST) == Choice((NEW,))
+    assert choose([NEW, OLD], None, Many.NEWEST) == Choice((NEW,))
+
+
+def test_many_newest_is_by_name_where_the_time_is_the_same() -> None:
+    one, other = claim("dances/a.mp4"), claim("dances/b.mp4")
+    assert newest([one, other]) == newest([other, one]) == other
+
+
+def test_many_newest_never_compares_the_times_of_two_worlds() -> None:
+    remote = claim("dances/z.mp4", local=False, modified="2099-01-01T00:00:00Z")
+    assert newest([remote, OLD]) == OLD
+
+
+def test_many_newest_of_objects_alone_is_by_their_time() -> None:
+    early = claim("dances/z.mp4", local=False, modified="2026-01-01T00:00:00Z")
+    late = claim("dances/a.mp4", local=False, modified="2026-01-02T00:00:00Z")
+    assert newest([late, early]) == late
+
+
+def test_many_list_takes_all_sorted() -> None:
+    assert choose([OLD, NEW], None, Many.LIST) == Choice((NEW, OLD))
+
+
+def test_many_report_is_a_finding() -> None:
+    assert choose([OLD, NEW], None, Many.REPORT) == Choice(ambiguous=True)
+
+
+@pytest.mark.parametrize("outlook", [Outlook.BLOCKED, Outlook.UNKNOWN, Outlook.ABSENT])
+@pytest.mark.parametrize("many", Many)
+def test_a_file_that_cannot_be_judged_yet_is_waited_for(outlook: Outlook, many: Many) -> None:
+    waiting = claim("dances/c.mp4", outlook=outlook, modified=3)
+    assert choose([waiting], None, many) == Choice()
+    assert choose([OLD, waiting], None, many) == Choice()
+    assert choose([OLD, waiting], waiting.key, many) == Choice()
+    assert choose([OLD, waiting], OLD.key, many) == Choice((OLD,))
