@@ -17,22 +17,42 @@ class _Bug(ReconcileError):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command line (``sys.argv`` by default) and returns its exit code. Never raises."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _open_streams()
     # gRPC writes lines of its own to stderr when a connection ends, unless it is told not to before it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from reconcile.cli.signals import terminable
+    try:
+        from reconcile.cli.signals import terminable
 
-    with terminable():
-        try:
-            _keep_names_writable()
-            code = _run(given)
-            _flush()
-            return code
-        except ReconcileError as error:
-            return _fail(error, given)
-        except KeyboardInterrupt as error:
-            return _fail(_interrupted(error), given)
-        except Exception as error:  # noqa: BLE001 whatever it is, the user gets a sentence
-            return _fail(_bug(error), given)
+        with terminable():
+            return _told(given)
+    except KeyboardInterrupt as error:  # before the command had begun, or while its end was told
+        return _fail(_interrupted(error), given)
+
+
+def _told(given: list[str]) -> int:
+    """Runs the command; every error is told, none is raised."""
+    try:
+        _keep_names_writable()
+        code = _run(given)
+        _flush()
+        return code
+    except ReconcileError as error:
+        return _fail(error, given)
+    except KeyboardInterrupt as error:
+        return _fail(_interrupted(error), given)
+    except OSError as error:
+        from reconcile.views.streams import refused
+
+        return _fail(refused(error) or _bug(error), given)
+    except Exception as error:  # noqa: BLE001 whatever it is, the user gets a sentence
+        return _fail(_bug(error), given)
+
+
+def _open_streams() -> None:
+    """A process that was started without stdout or stderr writes to nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 it lives as long as the process
 
 
 def _run(given: list[str]) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from reconcile.core.changes import Change, Finding
+from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, silent
 from reconcile.core.plan import Plan, Scope, Summary
 from reconcile.core.report import Report
@@ -45,6 +46,8 @@ def plan(
     listener: Listener = silent,
 ) -> PlannedRun:
     """What is out of step and what ``apply`` would do; changes nothing. Raises ReconcileError."""
+    if isinstance(char_ids, str) or isinstance(asset_types, str):
+        raise UsageError("char_ids and asset_types are lists of texts", hint='write char_ids=["ai_hoshino"]')
     scope = Scope(tuple(char_ids), tuple(asset_types))
     return PlannedRun(project, survey(project, scope, listener=listener).plan)
 

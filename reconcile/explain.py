@@ -81,24 +81,26 @@ class Explanation(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
-def explain(project: Project, subject: str, *, listener: Listener = silent) -> Explanation:
-    """Explains a character id, a path in any spelling that a record may use, or a gs:// URI of ours.
+def explain(project: Project, subject: str, *, scope: Scope | None = None, listener: Listener = silent) -> Explanation:
+    """Explains a character id, a path in any spelling that a record may use, or a gs:// URI of ours. With a scope, only
+    what is in it is read and told of.
 
     Raises UsageError for a URI that is not below this bucket and prefix, and whatever a plan raises.
     """
-    if not subject or "/" in subject or "\\" in subject:
-        return _asset(project, subject, listener)
+    within = scope or Scope()
+    if not subject or "/" in subject or "\\" in subject or not within.takes_character(subject):
+        return _asset(project, subject, within, listener)
     try:
-        return _character(project, subject, listener)
+        return _character(project, subject, within, listener)
     except UsageError:
-        answer = _asset(project, subject, listener)
+        answer = _asset(project, subject, within, listener)
         if answer.asset is not None and not answer.asset.exists and "." not in subject:
             raise  # it looks like an id, and the error says which ids come near
         return answer
 
 
-def _character(project: Project, char_id: str, listener: Listener) -> Explanation:
-    scope = Scope(char_ids=(char_id,))
+def _character(project: Project, char_id: str, within: Scope, listener: Listener) -> Explanation:
+    scope = Scope((char_id,), within.asset_types)
     seen = survey(project, scope, listener=listener)
     rows = table(seen, project.settings.asset_map, "type", scope).rows
     records = list(project.records.read([char_id]))
@@ -124,14 +126,14 @@ def _character_verdict(view: CharacterView, seen: Survey) -> str:
     return f"{view.char_id} {where} and is in step"
 
 
-def _asset(project: Project, subject: str, listener: Listener) -> Explanation:
+def _asset(project: Project, subject: str, within: Scope, listener: Listener) -> Explanation:
     keys = _keys(project, subject)
-    seen = survey(project, Scope(), listener=listener, trace=keys)
+    seen = survey(project, within, listener=listener, trace=keys)
     facts = _best(keys, seen.facts)
     if not _is_there(facts):
         respelt = _respelt(project, keys)
         if respelt is not None:
-            seen = survey(project, Scope(), listener=listener, trace=[respelt])
+            seen = survey(project, within, listener=listener, trace=[respelt])
             facts = _best([respelt], seen.facts)
     view = _view(project, facts, seen)
     actions = tuple(change for change in seen.plan.actions if _concerns(change, facts.key))

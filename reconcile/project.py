@@ -75,8 +75,10 @@ class Project:
         return Stores(
             # A folder's name need not be valid text, but a plan must be.
             local=settings.root.as_posix().encode("utf-8", "backslashreplace").decode("utf-8"),
-            bucket=_named(str(settings.bucket), settings.bucket_endpoint or settings.bucket_emulator),
-            records=_named(str(settings.records), settings.records_endpoint or settings.records_emulator),
+            bucket=str(settings.bucket),
+            records=str(settings.records),
+            bucket_endpoint=settings.bucket_endpoint or settings.bucket_emulator,
+            records_endpoint=settings.records_endpoint or settings.records_emulator,
         )
 
     @cached_property
@@ -157,7 +159,3 @@ class Project:
         if close is not None:
             self._open.callback(close)
         return store
-
-
-def _named(uri: str, endpoint: str) -> str:
-    return f"{uri} at {endpoint}" if endpoint else uri

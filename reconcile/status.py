@@ -21,7 +21,7 @@ def table(survey: Survey, asset_map: AssetMap, by: By, scope: Scope) -> StatusTa
     """A row for each rule in the map's order, empty ones too, then one for what no rule takes; or a row for each
     character, then one for what is nobody's. Only what is in scope has a row."""
     rows = _by_type(survey, asset_map, scope) if by == "type" else _by_character(survey, scope)
-    return StatusTable(FORMAT, tuple(rows))
+    return StatusTable(FORMAT, tuple(rows), complete=survey.plan.complete)
 
 
 def _by_type(survey: Survey, asset_map: AssetMap, scope: Scope) -> Iterator[Row]:

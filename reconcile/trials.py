@@ -8,7 +8,8 @@ from pathlib import Path
 import msgspec
 
 from reconcile.config import Settings
-from reconcile.core.paths import meaning
+from reconcile.core.errors import UsageError
+from reconcile.core.paths import Kind, meaning
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.rules import AssetMap, AssetRule, Reading
 from reconcile.project import Project
@@ -90,7 +91,12 @@ def try_paths(project: Project, subjects: Sequence[str]) -> Trials:
 
 
 def _trial(project: Project, subject: str) -> Trial:
-    paths = possible_paths(project, subject) or [subject]
+    paths = possible_paths(project, subject)
+    if not paths:
+        root = project.settings.root
+        raise UsageError(
+            f"{subject!r} is not below the local root {root}", hint="name a path below it, or relative to it"
+        )
     path = next((each for each in paths if project.asset_map.read(each, ()) is not None), paths[0])
     reading = project.asset_map.read(path, ())
     captures = {} if reading is None else dict(reading.captures)
@@ -108,7 +114,10 @@ def possible_paths(project: Project, subject: str) -> list[str]:
     found = [here] if here is not None else []
     meant = meaning(subject, project.roots)
     sure = [target.path for target in meant.targets if target.sure]
-    return list(dict.fromkeys([*found, *sure, *(target.path for target in meant.targets)]))
+    # A path below no root means something here only as a record's would: by a tail that a rule takes.
+    foreign = meant.kind is Kind.ABSOLUTE and not sure
+    tails = [target.path for target in meant.targets if not foreign or project.asset_map.read(target.path, ())]
+    return list(dict.fromkeys([*found, *sure, *tails]))
 
 
 def _below(root: Path, path: Path) -> str | None:

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from reconcile.cli.options import Common
-from reconcile.cli.session import Session, labels_of
+from reconcile.cli.options import Common, Scoped
+from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.core.errors import ExitCode
 
 
 def explain(
     common: Common,
+    scope: Scoped,
     subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="A path, a gs:// URI or a character id.")],
 ) -> ExitCode:
     """Say which rule and which character it is, what is where, what would be done and why."""
@@ -22,7 +23,7 @@ def explain(
 
     session = Session(common)
     with session.project() as project, session.progress() as listener:
-        answer = ask(project, subject, listener=listener)
+        answer = ask(project, subject, scope=scope_of(scope), listener=listener)
         labels = labels_of(project)
     session.result(answer, lambda terminal: show_explanation(terminal, answer, labels))
     return ExitCode.OK

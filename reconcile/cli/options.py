@@ -91,8 +91,10 @@ class Common:
 
     def over(self, other: Common) -> Common:
         """These options where they were given, the other ones where not."""
-        given = {field.name: getattr(self, field.name) for field in fields(self) if getattr(self, field.name)}
-        return replace(other, **given)
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(
+            other, **{name: value for name, value in given.items() if value is not None and value is not False}
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

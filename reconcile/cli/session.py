@@ -96,9 +96,11 @@ class Session:
 
     def result(self, document: Any, show: Callable[[Terminal], None]) -> None:
         """Writes the result to stdout: the document with ``--json``, else as text."""
+        from reconcile.cli.signals import finish
         from reconcile.views import json
 
         if self.json:
+            finish()
             json.show(sys.stdout, document)
         else:
             show(self.terminal())

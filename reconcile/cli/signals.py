@@ -34,13 +34,20 @@ def stopping() -> Iterator[threading.Event]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM as KeyboardInterrupt, so that locks and half-written files are let go of."""
+    """SIGTERM as KeyboardInterrupt, as SIGINT is, so that locks and half-written files are let go of."""
 
     def terminated(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    with _handling({signal.SIGTERM: terminated}):
+    with _handling({signal.SIGTERM: terminated, signal.SIGINT: terminated}):
         yield
+
+
+def finish() -> None:
+    """Lets no signal stop the command any more: its work is done, and half a document, or two, would help nobody."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @contextmanager

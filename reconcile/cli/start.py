@@ -20,7 +20,7 @@ def init(common: Common) -> ExitCode:
     session = Session(common)
     path = common.rules or session.project_folder() / RULES
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(template())
     except FileExistsError as error:
@@ -33,6 +33,14 @@ def init(common: Common) -> ExitCode:
     session.result(json.InitDocument(json.INIT_FORMAT, str(path)), lambda terminal: terminal.line(f"wrote {path}"))
     session.note("next: put your bucket, your database and your output folder into it, then run `reconcile plan`")
     return ExitCode.OK
+
+
+def _make_folder(folder: Path) -> None:
+    """Raises UsageError where something else has the folder's name."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise UsageError(f"{folder} is not a folder", hint="move it away, or name another project with -C") from error
 
 
 def demo(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -69,8 +71,19 @@ def _steps(session: Session, project: Project, directory: Path) -> DemoDocument:
     again = session.survey(project, Scope()).plan
     told.step("3. `reconcile plan` again", AGAIN)
     told.show(lambda terminal: terminal.prose(totals(again), style="bold"))
-    told.step("Now you", f"Try: reconcile -C {directory} status")
+    told.step("Now you", f"Try: {_program()} -C {shlex.quote(str(directory))} status")
     return DemoDocument(FORMAT, str(directory), plan, report, again)
+
+
+def _program() -> str:
+    """How this program is called from the current folder."""
+    if shutil.which("reconcile"):
+        return "reconcile"
+    installed = Path(sys.executable).with_name("reconcile")
+    if not installed.exists():
+        return f"{shlex.quote(sys.executable)} -m reconcile"
+    here = Path.cwd()
+    return shlex.quote(str(installed.relative_to(here) if installed.is_relative_to(here) else installed))
 
 
 class _Told:

@@ -35,7 +35,7 @@ _FILE = {
         "rename the file",
     ),
     Code.NAME_COLLISION: (
-        "differs only in case or Unicode form from {why}, which Windows would take for the same file",
+        "would be the same file as {why} in the bucket, or on Windows, where case and Unicode form do not count",
         "rename one of the two",
     ),
     Code.UNVERIFIABLE: (
@@ -52,7 +52,7 @@ _FILE = {
     ),
     Code.UNREADABLE_FILE: ("cannot be read{why}", "give the user who runs this permission to read it"),
     Code.SYMLINK_SKIPPED: (
-        "is a symbolic link, and links are not followed{why}",
+        "is not taken{why}",
         "put the file itself below the root, or leave it",
     ),
     Code.EMPTY_FILE: ("has no bytes, and an empty file is never uploaded", "render it again, or remove it"),

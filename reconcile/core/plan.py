@@ -36,11 +36,13 @@ class Scope(msgspec.Struct, frozen=True):
 
 
 class Stores(msgspec.Struct, frozen=True):
-    """Which three worlds a plan is about."""
+    """Which three worlds a plan is about. An empty endpoint is Google's own."""
 
     local: str
     bucket: str
     records: str
+    bucket_endpoint: str = ""
+    records_endpoint: str = ""
 
 
 class FindingCounts(msgspec.Struct, frozen=True):

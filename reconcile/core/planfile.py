@@ -37,7 +37,7 @@ def loads(data: bytes, source: str) -> Plan:
 def check_belongs(plan: Plan, stores: Stores, rules_digest: str, bucket: BucketRoot, collection: str) -> None:
     """Raises UsageError where a plan is not one that this project, with these rules, could have made: it can then
     reach nothing outside the root, the prefix and the collection, whoever wrote it."""
-    for name in ("local", "bucket", "records"):
+    for name in ("local", "bucket", "records", "bucket_endpoint", "records_endpoint"):
         theirs, ours = getattr(plan.stores, name), getattr(stores, name)
         if theirs != ours:
             raise UsageError(f"the plan was made for {name} {theirs!r}; this project has {ours!r}", hint=_AGAIN)

@@ -32,7 +32,7 @@ class Tally(msgspec.Struct):
     def sync(self) -> Sync:
         """Complete only where every key is in step, whatever the counts say."""
         if self.keys == 0:
-            return Sync.EMPTY
+            return Sync.COMPLETE if self.local or self.bucket else Sync.EMPTY
         if self.in_step == self.keys:
             return Sync.COMPLETE
         return Sync.MISSING if self.bucket == 0 else Sync.PARTIAL
@@ -53,7 +53,8 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class StatusTable(msgspec.Struct, frozen=True):
-    """``status --json``."""
+    """``status --json``. ``complete`` is false where a part of a world could not be read: counts may then be short."""
 
     format: str
     rows: tuple[Row, ...]
+    complete: bool = True

@@ -42,6 +42,11 @@ Labels: TypeAlias = Mapping[str, str]
 """How asset types are called."""
 
 
+def at(uri: str, endpoint: str) -> str:
+    """A store, and the server that it is on where that is not Google's."""
+    return f"{uri} at {endpoint}" if endpoint else uri
+
+
 def label(labels: Labels, asset_type: str | None) -> str:
     """The label of an asset type; one that the rules no longer know goes by its type."""
     return "No rule" if asset_type is None else labels.get(asset_type, asset_type)
@@ -67,8 +72,8 @@ INCOMPLETE = (
 def show_stores(terminal: Terminal, plan: Plan) -> None:
     """The three worlds with their endpoints, so that a wrong target is seen before anything else."""
     terminal.line(("Local    ", "dim"), plan.stores.local)
-    terminal.line(("Bucket   ", "dim"), plan.stores.bucket)
-    terminal.line(("Records  ", "dim"), plan.stores.records)
+    terminal.line(("Bucket   ", "dim"), at(plan.stores.bucket, plan.stores.bucket_endpoint))
+    terminal.line(("Records  ", "dim"), at(plan.stores.records, plan.stores.records_endpoint))
     parts = [f"character {char_id}" for char_id in plan.scope.char_ids]
     parts += [f"type {asset_type}" for asset_type in plan.scope.asset_types]
     if parts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from typing import TextIO
 
 from reconcile.core.errors import ReconcileError
@@ -15,6 +16,13 @@ class OutputFailed(ReconcileError):
     """The result was there, but could not be written."""
 
     code = "output"
+
+
+def refused(error: OSError) -> OutputFailed | None:
+    """What to say of an error that a full disk behind stdout gave to code which writes there itself, else None."""
+    if error.errno not in (errno.ENOSPC, errno.EPIPE, errno.EDQUOT):
+        return None
+    return OutputFailed(f"the output cannot be written: {error.strerror}", hint=_ELSEWHERE)
 
 
 def write(stream: TextIO, text: str) -> None:
@@ -54,5 +62,6 @@ def _forget(stream: TextIO, error: OSError) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
-    if error.errno not in (errno.EPIPE, errno.EINVAL):
+    # What goes to stderr is progress and notes: a full log disk must not stop the night's work.
+    if stream is not sys.stderr and error.errno not in (errno.EPIPE, errno.EINVAL):
         raise OutputFailed(f"the output cannot be written: {error.strerror}", hint=_ELSEWHERE) from error

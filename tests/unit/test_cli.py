@@ -245,14 +245,19 @@ def test_demo_ends_with_nothing_to_do(run: Any, tmp_path: Path, monkeypatch: pyt
     document = run("demo", str(tmp_path / "demo"), "--json").document("demo")
     assert document["plan"]["actions"] != []
     assert document["again"]["actions"] == []
-    assert document["plan"]["stores"]["bucket"].startswith("gs://my-bucket/anime_dance at file:")
+    assert document["plan"]["stores"]["bucket"] == "gs://my-bucket/anime_dance"
+    assert document["plan"]["stores"]["bucket_endpoint"].startswith("file:")
     assert run("demo", str(tmp_path / "demo")).code == 64
 
 
 def test_demo_as_text_names_the_next_command(run: Any, tmp_path: Path) -> None:
     answer = run("demo", str(tmp_path / "demo"))
     assert answer.code == 0
-    assert answer.out.splitlines()[-1] == f"Try: reconcile -C {tmp_path / 'demo'} status"
+    command = answer.out.splitlines()[-1].removeprefix("Try: ")
+    assert command.endswith(f"-C {tmp_path / 'demo'} status")
+    tried = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert tried.returncode == 0, tried.stderr
+    assert "complete" in tried.stdout
 
 
 # -- options, errors, streams --
@@ -271,9 +276,42 @@ def test_common_options_go_before_and_after_the_command(project: Path, capfd: py
 def test_store_flags_override_the_environment(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECONCILE_BUCKET_URI", "gs://from-environment")
     stores = run("plan", "--json").document("plan")["stores"]
-    assert stores["bucket"].startswith("gs://from-environment at")
+    assert stores["bucket"] == "gs://from-environment"
     stores = run("plan", "--json", "--bucket-uri", "gs://from-flag/x").document("plan")["stores"]
-    assert stores["bucket"].startswith("gs://from-flag/x at")
+    assert stores["bucket"] == "gs://from-flag/x"
+
+
+def test_an_empty_flag_overrides_too(run: Any) -> None:
+    assert run("plan", "--json", "--local-root", "").code == 64
+
+
+def test_an_explanation_takes_a_scope(run: Any) -> None:
+    document = run("explain", "ai_hoshino", "--char-id", "ai_hoshino", "--json").document("explain")
+    assert document["character"]["char_id"] == "ai_hoshino"
+
+
+def test_a_path_below_no_root_is_not_explained_as_a_key(run: Any) -> None:
+    for command in (("explain", "/etc/passwd"), ("rules", "test", "/etc/passwd")):
+        answer = run(*command)
+        assert answer.code == 64
+        assert "/etc/passwd" in answer.err
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "2>/dev/full"])
+def test_a_stream_that_is_closed_or_full_stops_no_run(closed: str, project: Path) -> None:
+    if closed.endswith("full") and not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    done = subprocess.run(
+        f"{sys.executable} -m reconcile -C {project} apply --yes {closed}", shell=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stdout + done.stderr
+    again = subprocess.run(
+        [sys.executable, "-m", "reconcile", "-C", str(project), "plan", "--detailed-exitcode"],
+        capture_output=True,
+        check=False,
+    )
+    assert again.returncode == 0
 
 
 @pytest.mark.parametrize(
