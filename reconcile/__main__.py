@@ -6,8 +6,9 @@ import itertools
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
-from reconcile.core.errors import Interrupted, ReconcileError, UsageError
+from reconcile.core.errors import ExitCode, Interrupted, ReconcileError, UsageError
 
 
 class _Bug(ReconcileError):
@@ -122,5 +123,16 @@ def _flush() -> None:
     flush(sys.stderr)
 
 
+def run() -> NoReturn:
+    """The program: ``main``, and the end of the process.
+
+    After an interrupt it ends at once: a thread that hangs in a request would keep the process for its time-out.
+    """
+    code = main()
+    if code == ExitCode.INTERRUPTED:
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from reconcile.core.errors import StoreError
 
 T = TypeVar("T")
+
+CLOSING = 1.0
+"""Seconds to wait for a reading thread that is told to stop."""
 
 
 def merge(streams: Sequence[tuple[str, Iterable[tuple[str, Any]]]]) -> Iterator[tuple[str, list[Any]]]:
@@ -82,9 +86,10 @@ class Prefetch(Iterator[T]):
             self._batch = iter(got)
 
     def close(self) -> None:
-        """Stops reading ahead; what was read is dropped."""
+        """Stops reading ahead; what was read is dropped. A request that hangs is left to the daemon thread."""
         self._stop.set()
-        while self._thread.is_alive():
+        patience = time.monotonic() + CLOSING
+        while self._thread.is_alive() and time.monotonic() < patience:
             try:
                 self._queue.get(timeout=0.05)
             except queue.Empty:

@@ -25,6 +25,7 @@ from reconcile.core.changes import (
     SetField,
     Upload,
     document_id,
+    texts_in,
 )
 from reconcile.core.digest import Comparison, compare
 from reconcile.core.edit import without
@@ -131,11 +132,17 @@ class _Run:
             return
         self._listener(PhaseStarted(phase, len(jobs), size))
         self._refusals = 0
-        with ThreadPoolExecutor(self._concurrency) as pool:
-            for outcomes in _completed(pool, jobs, self._concurrency * 2, self._halted):
+        pool = ThreadPoolExecutor(self._concurrency)
+        try:
+            for outcomes in _completed(pool, jobs, self._concurrency, self._halted):
                 for outcome in outcomes:
                     self._note(outcome)
                 self._listener(Advanced(phase, 1))
+        except BaseException:
+            # A second interrupt waits for nobody; what is in flight is settled by the next run's preconditions.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        pool.shutdown()
         self._listener(PhaseDone(phase))
 
     def _halted(self) -> bool:
@@ -151,7 +158,7 @@ class _Run:
 
     def _failure(self, change: Change, error: ReconcileError) -> Outcome:
         with self._lock:
-            self._refusals += isinstance(error, AccessDenied | StoreUnavailable | StoreMissing)
+            self._refusals += isinstance(error, AccessDenied | StoreUnavailable | StoreMissing | Uncertain)
         stale = isinstance(error, PreconditionFailed | SourceChanged)
         return Outcome.of(change, OutcomeKind.STALE if stale else OutcomeKind.FAILED, error.sentence)
 
@@ -241,6 +248,8 @@ class _Run:
     def _create(self, change: CreateRecord) -> Outcome:
         records, char_id = self._project.records, document_id(change.document)
         try:
+            if not self._is_of_local_database(change, char_id):
+                return Outcome.of(change, OutcomeKind.STALE, "the local database no longer holds what the plan saw")
             missing = [need.key for need in change.needs if self._unmet_one(need) is not None]
             uris = frozenset(self._project.settings.bucket.uri(key) for key in missing)
             wanted = without(change, uris, self._project.settings.entries)
@@ -256,6 +265,20 @@ class _Run:
             return self._failure(change, error)
         note = f"left out until they are in the bucket: {', '.join(missing)}" if missing else None
         return Outcome.of(change, OutcomeKind.APPLIED, note)
+
+    def _is_of_local_database(self, change: CreateRecord, char_id: str) -> bool:
+        """Whether every text of the new record is one that the local database holds, or a URI that the plan needs."""
+        store, settings = self._project.local_db, self._project.settings
+        source = None if store is None else next(iter(store.read([char_id])), None)
+        if source is None:
+            return False
+        named = {settings.bucket.uri(need.key) for need in change.needs}
+        titles = {
+            entry.get(settings.entry_key)
+            for entry in change.fields.get(settings.entries, [])
+            if isinstance(entry, dict)
+        }
+        return set(texts_in(change.fields)) <= {*texts_in(source.fields), *named, *titles}
 
     def _set_fields(self, changes: Sequence[SetField]) -> list[Outcome]:
         ready, outcomes = self._ready(changes)
@@ -311,15 +334,15 @@ def _by_document(actions: Iterable[Change]) -> dict[str, list[CreateRecord | Set
 
 
 def _completed(
-    pool: ThreadPoolExecutor, jobs: Iterable[Job], ahead: int, halted: Callable[[], bool]
+    pool: ThreadPoolExecutor, jobs: Iterable[Job], at_once: int, halted: Callable[[], bool]
 ) -> Iterator[list[Outcome]]:
-    """The results as they come, with never more than ``ahead`` jobs handed to the pool."""
+    """The results as they come; no job is handed over before a worker is free, so that a stop starts nothing more."""
     running: set[Future[list[Outcome]]] = set()
     for job in jobs:
         if halted():
             break
         running.add(pool.submit(job))
-        if len(running) >= ahead:
+        if len(running) >= at_once:
             done, running = wait(running, return_when=FIRST_COMPLETED)
             yield from (each.result() for each in done)
     while running:

@@ -42,11 +42,27 @@ def merge(store: RecordStore, char_id: str, changes: Sequence[FieldChange], entr
                 store.update(char_id, {entries: edited.entries}, if_update_time=document.update_time)
         except NotThere:
             return _all(changes, OutcomeKind.STALE, _GONE)
-        except (PreconditionFailed, Uncertain):
+        except PreconditionFailed:
             _back_off(attempt)
             continue
+        except Uncertain as error:
+            return _settled(store, char_id, changes, entries, key, error)
         return list(_verdicts(changes, edited))
     return _all(changes, OutcomeKind.FAILED, _BUSY)
+
+
+def _settled(
+    store: RecordStore, char_id: str, changes: Sequence[FieldChange], entries: str, key: str, error: Uncertain
+) -> list[Outcome]:
+    """The outcomes after a lost reply, as the record tells them. Raises the error where it tells that nothing was
+    written: a store that does not answer is not asked again and again."""
+    document = next(iter(store.read([char_id])), None)
+    if document is None:
+        return _all(changes, OutcomeKind.STALE, _GONE)
+    edited = edit(document.fields.get(entries), changes, key)
+    if edited.changed:
+        raise error
+    return list(_verdicts(changes, edited))
 
 
 def merge_many(

@@ -30,12 +30,24 @@ from reconcile.core.changes import (
     Upload,
 )
 from reconcile.core.context import Context
+from reconcile.core.digest import Comparison, compare
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted, silent
 from reconcile.core.findings import about_file
 from reconcile.core.names import fold
 from reconcile.core.plan import Plan, Scope
-from reconcile.core.rows import Agreed, Answer, Candidate, Claim, FileProblem, KeyFacts, KeyTally, Unsettled, World
+from reconcile.core.rows import (
+    Agreed,
+    Answer,
+    Candidate,
+    Claim,
+    FileProblem,
+    KeyFacts,
+    KeyTally,
+    Unsettled,
+    Unwanted,
+    World,
+)
 from reconcile.core.stages import by_document, by_key, explode
 from reconcile.core.stages.key import KeyRows
 from reconcile.core.status import Tally
@@ -183,6 +195,7 @@ class _Surveyor:
                     self._claims[output.document].append(output)
                 case Finding():
                     self._findings.append(output)
+                    self._complete = self._complete and output.code is not Code.UNREADABLE_FILE
                 case KeyTally():
                     self._objects += output.bucket
                     self._counts.add(output)
@@ -190,6 +203,8 @@ class _Surveyor:
                     self._facts.append(output)
                 case Unsettled():
                     self._counts.unsettled.add(output.key)
+                case Unwanted():
+                    self._counts.unwanted.add(output.key)
                 case Upload() | Replace():
                     self._changes.append(output)
                     self._counts.to_do.add(output.key)
@@ -208,10 +223,11 @@ class _Surveyor:
 
     def _note_agreed(self, rows: KeyRows) -> None:
         local, remote = rows.local, rows.remote
-        if local is None or remote is None or local.crc32c is None or local.crc32c != remote.crc32c:
+        if local is None or remote is None or local.crc32c is None:
             return
+        same = compare(local.size, local.crc32c, remote.size, remote.crc32c) is Comparison.SAME
         now = Agreed(rows.key, local.size, local.crc32c, remote.generation)
-        if local.size == remote.size and now != rows.agreed:
+        if same and now != rows.agreed:
             self._agreed.append(now)
 
     def _remember(self) -> None:
@@ -243,6 +259,7 @@ class _Counts:
         self._open: list[KeyTally] = []
         self.to_do: set[str] = set()
         self.unsettled: set[str] = set()
+        self.unwanted: set[str] = set()
 
     def add(self, row: KeyTally) -> None:
         if row.pending or not row.right:
@@ -264,7 +281,7 @@ class _Counts:
         tally.bucket += row.bucket
         tally.records += row.named
         tally.to_do += to_do
-        if row.wanted:
+        if row.wanted and row.key not in self.unwanted:
             tally.keys += 1
             tally.in_step += in_step
 

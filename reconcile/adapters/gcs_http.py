@@ -70,12 +70,14 @@ class Transient(StoreUnavailable):
 
 
 class Patience:
-    """The retries of one call: exponential with full jitter, for ``deadline`` seconds from the first failure.
+    """The retries of one call: exponential with full jitter, for ``deadline`` seconds from the first attempt.
 
-    A long body is paid for once more that way; a store that cannot be reached is timed from the first attempt.
+    Where a ``body`` is sent they count from the first failure, so that a long one is paid for once more; but a store
+    that cannot be reached is always timed from the first attempt.
     """
 
-    def __init__(self, deadline: float, clock: Clock) -> None:
+    def __init__(self, deadline: float, clock: Clock, *, body: bool = False) -> None:
+        self._body = body
         self._deadline = deadline
         self._clock = clock
         self._started = clock.monotonic()
@@ -86,7 +88,7 @@ class Patience:
         """Waits before the next attempt, or raises the failure where its time is up."""
         now = self._clock.monotonic()
         if self._until is None:
-            self._until = self._deadline + (now if failure.reached else self._started)
+            self._until = self._deadline + (now if failure.reached and self._body else self._started)
         pause = max(random.uniform(0, self._ceiling), failure.pause)
         if now + pause > self._until:
             raise failure
@@ -145,9 +147,9 @@ class Door:
         self._connected()
         return url.startswith(f"{self._base}/")
 
-    def patience(self) -> Patience:
-        """A fresh budget for one call."""
-        return Patience(self.deadline, self.clock)
+    def patience(self, *, body: bool = False) -> Patience:
+        """A fresh budget for one call, which sends a ``body`` or not."""
+        return Patience(self.deadline, self.clock, body=body)
 
     def retrying(self, attempt: Callable[[], T], patience: Patience | None = None) -> T:
         """The answer of the first attempt that is not a transient failure."""

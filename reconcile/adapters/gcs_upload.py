@@ -246,7 +246,7 @@ class Upload:
                 raise
             return self._decoded(answer)
 
-        return self._door.retrying(attempt)
+        return self._door.retrying(attempt, self._door.patience(body=True))
 
     def _resumable(self) -> Resource:
         try:
@@ -261,7 +261,7 @@ class Upload:
         """Chunk by chunk to the end. After a doubt the server is asked how much it has; advance renews the patience."""
         uri = self._remembered()
         offset: int | None = None
-        patience, lost_sessions = self._door.patience(), 0
+        patience, lost_sessions = self._door.patience(body=True), 0
         while True:
             try:
                 if uri is None:
@@ -270,7 +270,9 @@ class Upload:
                 if isinstance(answer, Resource):
                     return answer
                 if offset is not None and answer > offset:
-                    patience = self._door.patience()
+                    patience = self._door.patience(body=True)
+                if answer >= self._body.size:  # nothing is left to send: ask again, in a while
+                    raise Transient(f"{self._door.where} has all of {self._name!r}, but has not made the object yet.")
                 offset = answer
             except Transient as failure:
                 patience.wait(failure)

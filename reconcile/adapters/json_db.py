@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +42,10 @@ _WAITS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.25)
 _TRIES = 8
 
 Changes = Mapping[str, tuple[Mapping[str, Any], str]]
+
+
+MAX_DEPTH = 100
+"""Levels of lists and maps in a document; Firestore takes 20."""
 
 
 class _Table(NamedTuple):
@@ -165,6 +169,10 @@ class JsonDatabase:
     def _documents(self, top: Container, id_key: str) -> dict[str, Member]:
         documents: dict[str, Member] = {}
         for number, member in enumerate(top.members, 1):
+            if _is_deeper(member.value, MAX_DEPTH):
+                raise self._misshapen(
+                    f"nests more than {MAX_DEPTH} levels deep in {member.key or f'element {number}'!r}"
+                )
             one = self._id(member.key, member.value, id_key, number)
             if one in documents:
                 raise LocalDatabaseError(
@@ -282,6 +290,22 @@ def _id_key(top: Container) -> str:
     """The name of the member that holds the id: the first of the usual ones that every element has."""
     maps = [member.value for member in top.members if isinstance(member.value, dict)]
     return next((key for key in _ID_KEYS if maps and all(key in one for one in maps)), "id")
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether lists and maps nest deeper; level by level, because the value may be deeper than Python's own stack."""
+    level = [value]
+    for _ in range(levels):
+        level = [item for each in level for item in _items(each)]
+        if not level:
+            return False
+    return True
+
+
+def _items(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _token(value: dict[str, Any]) -> str:

@@ -59,7 +59,10 @@ class Session:
         from reconcile.planner import survey
 
         with self.progress() as listener:
-            return survey(project, scope, listener=listener, trace=trace)
+            seen = survey(project, scope, listener=listener, trace=trace)
+        for warning in project.state.warnings:
+            self.note(f"warning: {warning}")
+        return seen
 
     def execute(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, TypeAlias
 
@@ -174,9 +174,15 @@ def canonical(value: Any) -> bytes:
     return msgspec.json.encode(value, order="deterministic", enc_hook=repr)
 
 
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in a value, keys aside."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from texts_in(item)
+
+
 def document_id(document: str) -> str:
     """The id at the end of ``collection/id``."""
     return document.rpartition("/")[2]
-
-
-JsonObject: TypeAlias = Mapping[str, Any]

@@ -53,10 +53,21 @@ def decide_object(facts: ObjectFacts, replacing: Replacing) -> ObjectDecision:
     if local is None or local.problem is FileProblem.SYMLINK:
         return _without_file(facts)
     if local.problem is not None:
-        return ObjectDecision(Outlook.BLOCKED, code=Code(local.problem.value), why=local.detail)
+        return _with_problem(local, local.problem, remote)
     if remote is None:
         return _without_object(facts, local)
     return _both(facts, local, remote, replacing)
+
+
+def _with_problem(local: LocalFile, problem: FileProblem, remote: RemoteObject | None) -> ObjectDecision:
+    """A file that is never uploaded leaves the object, if there is one, as what is meant; one that cannot be judged
+    now blocks both."""
+    code = Code(problem.value)
+    if problem not in (FileProblem.EMPTY, FileProblem.UNDECODABLE):
+        return ObjectDecision(Outlook.BLOCKED, code=code, why=local.detail)
+    if remote is None:
+        return ObjectDecision(Outlook.NEVER, code=code, why=local.detail)
+    return ObjectDecision(Outlook.THERE, crc32c=remote.crc32c, code=code, why=local.detail)
 
 
 def _without_file(facts: ObjectFacts) -> ObjectDecision:
@@ -71,11 +82,11 @@ def _without_file(facts: ObjectFacts) -> ObjectDecision:
 
 def _without_object(facts: ObjectFacts, local: LocalFile) -> ObjectDecision:
     if not facts.taken:
-        return ObjectDecision(Outlook.BLOCKED, code=Code.UNCLAIMED_FILE)
+        return ObjectDecision(Outlook.NEVER, code=Code.UNCLAIMED_FILE)
     if facts.bad_name is not None:
-        return ObjectDecision(Outlook.BLOCKED, code=Code.UNDECODABLE_NAME, why=facts.bad_name)
+        return ObjectDecision(Outlook.NEVER, code=Code.UNDECODABLE_NAME, why=facts.bad_name)
     if local.twin is not None:
-        return ObjectDecision(Outlook.BLOCKED, code=Code.NAME_COLLISION, why=local.twin)
+        return ObjectDecision(Outlook.NEVER, code=Code.NAME_COLLISION, why=local.twin)
     return ObjectDecision(Outlook.THERE, Verb.CREATE, crc32c=local.crc32c)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from enum import Enum
 from typing import Any
@@ -37,14 +38,19 @@ def edit(entries: Any, changes: Sequence[FieldChange], entry_key: str) -> Edit:
     if entries is not None and not isinstance(entries, list):
         return Edit([], tuple(Verdict.STALE for _ in changes))
     current = list(entries or [])
-    verdicts = tuple(_edit_one(current, change, entry_key) for change in changes)
-    return Edit(current, verdicts)
+    places: dict[str | None, list[int]] = defaultdict(list)
+    for at, entry in enumerate(current):
+        if isinstance(entry, dict):
+            places[_key(entry, entry_key)].append(at)
+    return Edit(current, tuple(_edit_one(current, places, change, entry_key) for change in changes))
 
 
-def _edit_one(entries: list[Any], change: FieldChange, entry_key: str) -> Verdict:
-    alike = [at for at, each in enumerate(entries) if isinstance(each, dict) and _key(each, entry_key) == change.entry]
-    if not alike and change.old is None and change.entry is not None:
+def _edit_one(entries: list[Any], places: dict[str | None, list[int]], change: FieldChange, entry_key: str) -> Verdict:
+    alike = places[change.entry]
+    if not alike and change.old is None and change.entry is not None and change.position is None:
+        # Only a map that the plan did not see is added: one that somebody removed since stays removed.
         entries.append({entry_key: change.entry, change.field: change.new})
+        places[change.entry].append(len(entries) - 1)
         return Verdict.SET
     holding = [at for at in alike if _same(entries[at].get(change.field), change.old)]
     at = _one_of(holding, change.position)

@@ -139,6 +139,30 @@ def missing_asset(document: str, char_id: str, place: str, text: str) -> Finding
     )
 
 
+def never_uploaded(document: str, char_id: str, place: str, text: str) -> Finding:
+    """A record names a file that is there, but that is not uploaded, and the bucket does not have it."""
+    return Finding(
+        Code.MISSING_ASSET,
+        SEVERITIES[Code.MISSING_ASSET],
+        document,
+        char_id,
+        f'{place} names "{text}", which is not in the bucket, and whose file is not uploaded',
+        "see what is found about the file itself; the field is left as it is",
+    )
+
+
+def left_out(document: str, char_id: str, text: str) -> Finding:
+    """A new record is made without a local path that the local database holds outside the fields of its maps."""
+    return Finding(
+        Code.MISSING_ASSET,
+        SEVERITIES[Code.MISSING_ASSET],
+        document,
+        char_id,
+        f'the local database names "{text}", for which no asset field gives a URI; the new record is made without it',
+        "name the file in an asset's field, or add it to the record by hand",
+    )
+
+
 def outside_root(document: str, char_id: str, place: str, text: str) -> Finding:
     """A record names a path that no known root holds."""
     return Finding(

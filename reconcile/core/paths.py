@@ -22,6 +22,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ESCAPES = {"\a": "a", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v"}
 _BLANKS = " \t\r\n"
 MAX_REPAIRS = 64
+MAX_DAMAGE = 16
+MAX_TARGETS = 64
 MAX_TEXT = 32_767  # characters: the longest path that any system takes
 
 
@@ -79,11 +81,15 @@ def meaning(text: str, roots: Sequence[RootForms]) -> Meaning:
     damaged = text.rstrip(_BLANKS).lstrip(" ")
     if found.kind not in (Kind.ABSOLUTE, Kind.RELATIVE) or len(damaged) > MAX_TEXT or not _CONTROL.search(damaged):
         return found
+    # A text is damaged in a few places; one that is full of control characters is no path at all.
+    if len(_CONTROL.findall(damaged)) > MAX_DAMAGE:
+        return found
     repaired = [_plain(fixed, roots) for fixed in _repairs(damaged)]
     climbs_out = found.climbs_out or any(each.climbs_out for each in repaired)
     targets = [msgspec.structs.replace(target, damaged=True) for each in repaired for target in each.targets]
     possible = [target for target in (*found.targets, *targets) if target.sure or not climbs_out]
-    return Meaning(repaired[0].kind, _unique(sorted(possible, key=lambda target: not target.sure)), climbs_out)
+    ordered = _unique(sorted(possible, key=lambda target: not target.sure))
+    return Meaning(repaired[0].kind, ordered[:MAX_TARGETS], climbs_out)
 
 
 def root_forms(root: str) -> RootForms:

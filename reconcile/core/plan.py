@@ -107,7 +107,7 @@ def build(
         format=FORMAT,
         tool=tool,
         created=created,
-        fingerprint=fingerprint(actions, rules_digest, stores),
+        fingerprint=fingerprint(actions, rules_digest, stores, objects_in_scope),
         complete=complete,
         rules_digest=rules_digest,
         scope=scope,
@@ -128,9 +128,9 @@ def summarise(actions: Iterable[Change], findings: Iterable[Finding], in_step: i
     return Summary(**kinds, in_step=in_step, bytes=moved, findings=FindingCounts(**severities))
 
 
-def fingerprint(actions: Iterable[Change], rules_digest: str, stores: Stores) -> str:
-    """The identity of a plan: its changes with their preconditions, its rules and its stores."""
-    return hashlib.sha256(canonical([list(actions), rules_digest, stores])).hexdigest()
+def fingerprint(actions: Iterable[Change], rules_digest: str, stores: Stores, objects_in_scope: int) -> str:
+    """The identity of a plan: its changes with their preconditions, its rules and stores, and the count of objects."""
+    return hashlib.sha256(canonical([list(actions), rules_digest, stores, objects_in_scope])).hexdigest()
 
 
 class ReplaceLimit(msgspec.Struct, frozen=True):

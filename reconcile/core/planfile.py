@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from reconcile.core.changes import Change, CreateRecord, Need, Replace, RewriteLocalDb, SetField, Upload
+from reconcile.core.changes import Change, CreateRecord, Need, Replace, RewriteLocalDb, SetField, Upload, texts_in
 from reconcile.core.errors import UsageError
 from reconcile.core.names import BucketRoot, is_below
 from reconcile.core.plan import FORMAT, Plan, Stores, fingerprint
@@ -43,7 +43,7 @@ def check_belongs(plan: Plan, stores: Stores, rules_digest: str, bucket: BucketR
             raise UsageError(f"the plan was made for {name} {theirs!r}; this project has {ours!r}", hint=_AGAIN)
     if plan.rules_digest != rules_digest:
         raise UsageError("the rules have changed since the plan was saved", hint=_AGAIN)
-    if plan.fingerprint != fingerprint(plan.actions, plan.rules_digest, plan.stores):
+    if plan.fingerprint != fingerprint(plan.actions, plan.rules_digest, plan.stores, plan.objects_in_scope):
         raise UsageError("the plan's fingerprint does not fit its actions: it was edited or torn", hint=_AGAIN)
     for action in plan.actions:
         problem = next(_trespasses(action, bucket, collection), None)
@@ -67,6 +67,10 @@ def _trespasses(action: Change, bucket: BucketRoot, collection: str) -> Iterator
             yield from _unneeded(action.new, action.old, action.needs, bucket)
         case CreateRecord():
             yield from _outside(action.document, collection)
+            needed = {bucket.uri(need.key) for need in action.needs}
+            for text in texts_in(action.fields):
+                if bucket.key(text) is not None and text not in needed:
+                    yield f"names {text!r}, which it does not need to be in the bucket"
 
 
 def _outside(document: str, collection: str) -> Iterator[str]:

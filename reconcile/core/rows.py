@@ -126,10 +126,15 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Outlook(Enum):
-    """What will be at a key when this plan is done."""
+    """What will be at a key when this plan is done.
+
+    ``NEVER``: a local file is there, but it is not uploaded, and the bucket has nothing. ``BLOCKED``: what is meant
+    cannot be told yet (in conflict, being written, unreadable).
+    """
 
     THERE = "there"
     ABSENT = "absent"
+    NEVER = "never"
     BLOCKED = "blocked"
     UNKNOWN = "unknown"
 
@@ -181,6 +186,12 @@ class KeyTally(msgspec.Struct, frozen=True):
     right: bool
     wanted: bool
     pending: bool
+
+
+class Unwanted(msgspec.Struct, frozen=True):
+    """A key that turned out to be wanted by nobody."""
+
+    key: str
 
 
 class Unsettled(msgspec.Struct, frozen=True):

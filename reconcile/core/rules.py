@@ -8,7 +8,7 @@ from functools import cached_property
 
 import msgspec
 
-from reconcile.core.names import is_below
+from reconcile.core.names import fold, is_below
 from reconcile.core.pattern import CHAR_ID, Template
 
 
@@ -130,6 +130,15 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         if len(characters) == 1:
             return chosen
         return Reading(chosen.rule, Ownership.AMBIGUOUS, chosen.captures, characters)
+
+    @cached_property
+    def _folded(self) -> tuple[Template, ...]:
+        return tuple(Template(fold(rule.path.source)) for rule in self.rules)
+
+    def could_take(self, path: str) -> bool:
+        """Whether some rule takes the path, or one that differs from it only in case or Unicode form."""
+        folded = fold(path)
+        return any(template.takes(folded) for template in self._folded)
 
     def first_match(self, path: str) -> AssetRule | None:
         """The first rule that takes a path, whoever owns it."""

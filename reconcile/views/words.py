@@ -73,6 +73,7 @@ WORLDS = {World.RECORDS: "record", World.LOCAL_DB: "local database"}
 OUTLOOKS = {
     Outlook.THERE: "after this plan its object is in the bucket",
     Outlook.ABSENT: "it will not be in the bucket",
+    Outlook.NEVER: "its file is there, but is not uploaded, and the bucket does not have it",
     Outlook.BLOCKED: "something stands in its way, so nothing is pointed at it",
     Outlook.UNKNOWN: "what is in the bucket could not be read, so nothing is decided",
 }

@@ -85,13 +85,21 @@ def test_what_was_seen_is_known_whatever_was_not_read() -> None:
     assert found == ObjectDecision(Outlook.THERE, in_step=True, crc32c=A)
 
 
-@pytest.mark.parametrize("problem", [each for each in FileProblem if each is not FileProblem.SYMLINK])
+@pytest.mark.parametrize("problem", [FileProblem.UNSETTLED, FileProblem.UNREADABLE])
 @pytest.mark.parametrize("remote", [None, there()], ids=["bucket absent", "bucket there"])
-def test_a_file_with_a_problem_is_neither_uploaded_nor_in_step(
+def test_a_file_that_cannot_be_judged_now_is_neither_uploaded_nor_in_step(
     problem: FileProblem, remote: RemoteObject | None
 ) -> None:
     found = decide(ObjectFacts(file(problem=problem), remote), Replacing.LOCAL)
     assert found == ObjectDecision(Outlook.BLOCKED, code=Code(problem.value), why="why")
+
+
+@pytest.mark.parametrize("problem", [FileProblem.EMPTY, FileProblem.UNDECODABLE])
+def test_a_file_that_is_never_uploaded_leaves_nothing_or_the_object(problem: FileProblem) -> None:
+    alone = decide(ObjectFacts(file(problem=problem), None), Replacing.LOCAL)
+    assert alone == ObjectDecision(Outlook.NEVER, code=Code(problem.value), why="why")
+    beside = decide(ObjectFacts(file(problem=problem), there()), Replacing.LOCAL)
+    assert beside == ObjectDecision(Outlook.THERE, crc32c=A, code=Code(problem.value), why="why")
 
 
 def test_a_symlink_counts_as_no_file_and_is_said() -> None:
@@ -108,7 +116,7 @@ def test_every_problem_of_a_file_has_its_finding() -> None:
 
 def test_a_file_that_no_rule_takes_is_not_uploaded() -> None:
     found = decide(ObjectFacts(file(), None, taken=False), Replacing.LOCAL)
-    assert (found.outlook, found.verb, found.code) == (Outlook.BLOCKED, Verb.NOTHING, Code.UNCLAIMED_FILE)
+    assert (found.outlook, found.verb, found.code) == (Outlook.NEVER, Verb.NOTHING, Code.UNCLAIMED_FILE)
 
 
 def test_a_file_that_no_rule_takes_replaces_nothing() -> None:
@@ -123,12 +131,12 @@ def test_a_file_that_no_rule_takes_may_be_in_the_bucket_all_the_same() -> None:
 
 def test_a_name_that_the_bucket_refuses_is_not_uploaded() -> None:
     found = decide(ObjectFacts(file(), None, bad_name="too long"))
-    assert (found.outlook, found.code, found.why) == (Outlook.BLOCKED, Code.UNDECODABLE_NAME, "too long")
+    assert (found.outlook, found.code, found.why) == (Outlook.NEVER, Code.UNDECODABLE_NAME, "too long")
 
 
 def test_of_two_names_that_windows_would_take_for_one_neither_is_uploaded() -> None:
     found = decide(ObjectFacts(file(twin="characters/REM.png"), None))
-    assert (found.outlook, found.verb, found.code) == (Outlook.BLOCKED, Verb.NOTHING, Code.NAME_COLLISION)
+    assert (found.outlook, found.verb, found.code) == (Outlook.NEVER, Verb.NOTHING, Code.NAME_COLLISION)
     assert found.why == "characters/REM.png"
 
 

@@ -132,7 +132,12 @@ def test_a_missing_entry_is_appended_with_its_key() -> None:
 
 
 def test_a_document_without_entries_gets_them() -> None:
-    assert edited(None, change(old=None)) == ([primary(NEW)], [Verdict.SET])
+    assert edited(None, change(old=None, position=None)) == ([primary(NEW)], [Verdict.SET])
+
+
+def test_a_map_that_somebody_removed_since_stays_removed() -> None:
+    assert edited([], change(old=None, position=0)) == ([], [Verdict.STALE])
+    assert edited(None, change(old=None, position=0)) == ([], [Verdict.STALE])
 
 
 def test_two_fields_of_one_missing_entry_make_one_map() -> None:

@@ -249,10 +249,18 @@ def wait_forever(patience: Patience) -> None:
 
 def test_a_body_that_was_long_in_sending_is_sent_once_more() -> None:
     clock = CountingClock()
-    patience = Patience(20.0, clock)
+    patience = Patience(20.0, clock, body=True)
     clock.now = 300.0
     patience.wait(Transient("reset"))
     assert clock.now >= 300.0
+
+
+def test_a_request_without_a_body_that_hung_is_not_tried_for_twice_the_time() -> None:
+    clock = CountingClock()
+    patience = Patience(20.0, clock)
+    clock.now = 20.5
+    with pytest.raises(Transient):
+        patience.wait(Transient("timed out"))
 
 
 def test_an_attempt_that_never_connected_counts_from_its_start() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import msgspec
@@ -16,11 +19,13 @@ from reconcile.core.decide import Choice, choose
 from reconcile.core.names import is_unicode
 from reconcile.core.paths import Kind, looks_like_path, meaning
 from reconcile.core.pattern import CHAR_ID
-from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, World
+from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, Unwanted, World
 from reconcile.core.rules import Many
 from reconcile.core.stages.explode import entry_key
 
-DocumentOutput: TypeAlias = SetField | CreateRecord | RewriteLocalDb | Finding | Unsettled
+DocumentOutput: TypeAlias = SetField | CreateRecord | RewriteLocalDb | Finding | Unsettled | Unwanted
+
+_FILE_NAME = re.compile(r"\.[A-Za-z0-9]{1,5}$")
 
 
 def by_document(
@@ -189,6 +194,9 @@ class _Record:
             field.unresolved = (text,) if field.held is _Held.DANGLING or outside else ()
             return field
         field.held = _Held.GOOD
+        if answer.outlook is Outlook.NEVER:
+            place = _place(slot, self.context)
+            field.complaints = (findings.never_uploaded(self.name, self.record.id, place, text),)
         if answer.outlook is not Outlook.THERE:
             field.unresolved = (text,)
         elif not answer.exact:
@@ -234,6 +242,9 @@ class _Record:
             return _Held.ALIEN, (findings.outside_root(self.name, char_id, place, text),)
         if not ruled and not ours:
             return _Held.ALIEN, ()
+        if found.kind is Kind.RELATIVE and not ours and not _FILE_NAME.search(text.strip()):
+            # A note such as "ask Ken" names no file: it is somebody's text, and stays.
+            return _Held.ALIEN, (findings.missing_asset(self.name, char_id, place, text),)
         return _Held.DANGLING, (findings.missing_asset(self.name, char_id, place, text),)
 
     def settle_claims(self, fields: list[_Field], answers: Iterable[Answer]) -> Iterator[DocumentOutput]:
@@ -258,7 +269,10 @@ class _Record:
         return next((at for at in found if entry_key(entries[at], self.context) == entry), None)
 
     def _settle(self, field: _Field, claims: list[Claim]) -> Iterator[DocumentOutput]:
-        many = self.context.asset_map.rules[min(claim.rule for claim in claims)].many
+        rules = self.context.asset_map.rules
+        wishes = {rules[claim.rule].many for claim in claims}
+        # Files of several rules for one field: only what all of the rules say is sure.
+        many = wishes.pop() if len(wishes) == 1 else Many.REPORT
         other_shape = bool(field.old) and isinstance(field.old, list) and many is not Many.LIST
         if field.held is _Held.ALIEN or (other_shape and field.held is not _Held.GOOD):
             yield from (Unsettled(claim.key) for claim in claims)
@@ -300,16 +314,26 @@ class _Record:
         """The field's place, whatever the order of maps with other keys."""
         if field.entry is None or field.position is None:
             return (field.position if field.entry is None else field.entry, 0, field.name)
-        entries = self.entries if isinstance(self.entries, list) else []
-        before = [entry for entry in entries[: field.position] if isinstance(entry, dict)]
-        alike = sum(entry_key(entry, self.context) == field.entry for entry in before)
+        alike = self._number_alike[field.position]
         return (field.entry, alike, field.name)
 
-    def _lost(self, claims: Sequence[Claim]) -> Iterator[Finding]:
+    @cached_property
+    def _number_alike(self) -> list[int]:
+        """For each map, how many before it have its key."""
+        seen: Counter[str | None] = Counter()
+        numbers: list[int] = []
+        for entry in self.entries if isinstance(self.entries, list) else []:
+            title = entry_key(entry, self.context) if isinstance(entry, dict) else None
+            numbers.append(seen[title])
+            seen[title] += 1
+        return numbers
+
+    def _lost(self, claims: Sequence[Claim]) -> Iterator[Finding | Unwanted]:
         """An object that only the bucket has and that no field took is wanted by nobody."""
         for claim in claims:
             if not claim.local and claim.outlook is Outlook.THERE:
                 yield findings.orphan_object(self.context.bucket.uri(claim.key), self.record.id)
+                yield Unwanted(claim.key)
 
     def _set(self, field: _Field) -> Iterator[SetField]:
         lead = field.needs[0]
@@ -404,9 +428,9 @@ def _malformed(document: str, char_id: str, entries: Any, context: Context) -> I
     bad = [str(at) for at, entry in enumerate(entries) if not isinstance(entry, dict)]
     if bad:
         yield findings.malformed_record(document, char_id, f"`{context.entries}` item {', '.join(bad)} is no map")
-    titles = [entry_key(entry, context) for entry in entries if isinstance(entry, dict)]
-    for title in sorted({title for title in titles if title is not None and titles.count(title) > 1}):
-        why = f"`{context.entries}` has {titles.count(title)} maps with {context.entry_key} {title!r}"
+    titles = Counter(entry_key(entry, context) for entry in entries if isinstance(entry, dict))
+    for title in sorted(title for title, count in titles.items() if title is not None and count > 1):
+        why = f"`{context.entries}` has {titles[title]} maps with {context.entry_key} {title!r}"
         yield findings.malformed_record(document, char_id, why)
 
 
@@ -455,11 +479,15 @@ def _create(
     yield from maker.settle_claims(fields, (each for each in references.all() if each.outlook is Outlook.THERE))
     data = copy.deepcopy(dict(local.fields))
     entries = data[context.entries] = data.get(context.entries) or []
-    needs: list[Answer | Claim] = []
+    resolved = {each.key: each for each in references.all() if each.outlook is Outlook.THERE}
+    needs: list[Answer | Claim] = [each for each in resolved.values() if each.exact]
     for field in fields:
         yield from field.complaints
         needs.extend(field.needs)
         _put(entries, field, context)
+    flat = {id(entry) for entry in entries if isinstance(entry, dict)}
+    data, dropped = _without_paths(data, resolved, context, flat)
+    yield from (findings.left_out(context.document(local.id), local.id, text) for text in dropped)
     listed = _needs(needs)
     document = context.document(local.id)
     yield CreateRecord(
@@ -470,6 +498,40 @@ def _create(
         fields=data,
         needs=listed,
     )
+
+
+_GONE = object()
+
+
+def _without_paths(
+    value: Any, resolved: Mapping[str, Answer], context: Context, flat: Container[int]
+) -> tuple[Any, list[str]]:
+    """A copy without local paths outside the fields of the maps (those, ``flat``, are settled already), and the paths
+    that were dropped. One that a field resolves too becomes its URI."""
+    if isinstance(value, str):
+        return _path_to_uri(value, resolved, context)
+    if not isinstance(value, dict | list):
+        return value, []
+    dropped: list[str] = []
+    kept: list[tuple[Any, Any]] = []
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        settled = id(value) in flat and not isinstance(item, dict)
+        new, gone = (item, []) if settled else _without_paths(item, resolved, context, flat)
+        dropped += gone
+        if new is not _GONE:
+            kept.append((key, new))
+    return (dict(kept) if isinstance(value, dict) else [item for _, item in kept]), dropped
+
+
+def _path_to_uri(text: str, resolved: Mapping[str, Answer], context: Context) -> tuple[Any, list[str]]:
+    if not looks_like_path(text):
+        return text, []
+    found = meaning(text, context.roots)
+    if found.kind is Kind.GS or found.kind is Kind.URL:
+        return text, []
+    keys = [context.asset_map.key_for(target.path, context.known_ids) for target in found.targets if target.sure]
+    key = next((key for key in keys if key in resolved), None)
+    return (context.bucket.uri(key), []) if key is not None else (_GONE, [text])
 
 
 def _put(entries: list[Any], field: _Field, context: Context) -> None:

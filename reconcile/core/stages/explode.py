@@ -7,7 +7,7 @@ from typing import Any
 
 from reconcile.core.context import Context
 from reconcile.core.names import is_unicode
-from reconcile.core.paths import Kind, Target, is_separated, looks_like_path, meaning
+from reconcile.core.paths import Kind, is_separated, looks_like_path, meaning
 from reconcile.core.rows import Candidate, Document, Slot, World
 
 
@@ -60,7 +60,7 @@ def _candidates(document: str, world: World, slot: Slot, text: str, context: Con
     if found.kind in (Kind.GS, Kind.URL, Kind.DEVICE):
         return
     for rank, target in enumerate(found.targets):
-        if target.sure or target.windows or _taken(target, context):
+        if target.sure or context.asset_map.could_take(target.path):
             yield Candidate(
                 context.asset_map.key_for(target.path, context.known_ids),
                 world,
@@ -72,7 +72,3 @@ def _candidates(document: str, world: World, slot: Slot, text: str, context: Con
                 sure=target.sure and not target.damaged,
                 damaged=target.damaged,
             )
-
-
-def _taken(target: Target, context: Context) -> bool:
-    return context.asset_map.read(target.path, context.known_ids) is not None

@@ -51,6 +51,7 @@ def by_key(rows: Sequence[KeyRows], candidates: Sequence[Candidate], context: Co
     for absent in sorted({candidate.key for candidate in candidates} - decided.keys()):
         if absent in context.trace:
             yield _absent_facts(absent, candidates, context)
+        yield from _absent_tally(absent, [each for each in candidates if each.key == absent], decided, context)
 
 
 def _candidates_of(key: str, decided: dict[str, _Judged], candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -106,6 +107,29 @@ def _answer_row(
         crc32c=crc32c,
         asset_type=asset_type,
     )
+
+
+def _absent_tally(
+    key: str, candidates: Sequence[Candidate], decided: dict[str, _Judged], context: Context
+) -> Iterator[KeyTally]:
+    """What a record surely names and what is nowhere counts as out of step."""
+    naming = [each for each in candidates if each.world is World.RECORDS and each.sure and not each.damaged]
+    lost = [each for each in naming if _match(each, decided) is None]
+    reading = _reading(key, context)
+    asset_type = None if reading is None else reading.rule.type
+    if lost and _absence_is_known(key, context) and context.scope.takes_type(asset_type):
+        owners = sorted({each.document for each in lost})
+        yield KeyTally(
+            key=key,
+            asset_type=asset_type,
+            char_id=owners[0] if len(owners) == 1 else None,
+            local=False,
+            bucket=False,
+            named=any(each.exact for each in lost),
+            right=False,
+            wanted=True,
+            pending=True,
+        )
 
 
 def _absence_is_known(key: str, context: Context) -> bool:
@@ -262,10 +286,7 @@ class _Judged:
         )
 
     def _can_be_claimed(self) -> bool:
-        if self.decision.outlook is Outlook.ABSENT:
-            return False
-        never = (FileProblem.EMPTY, FileProblem.UNDECODABLE)
-        if self.row.local is not None and self.row.local.problem in never:
+        if self.decision.outlook in (Outlook.ABSENT, Outlook.NEVER):
             return False
         return self.decision.code not in (Code.NAME_COLLISION, Code.UNDECODABLE_NAME)
 
@@ -275,7 +296,7 @@ class _Judged:
         if decision.code is not None:
             subject = uri if decision.code is Code.UNVERIFIABLE else path if path is not None else uri
             yield findings.about_file(decision.code, subject, owner, decision.why)
-        if decision.outlook in (Outlook.ABSENT, Outlook.UNKNOWN):
+        if decision.outlook in (Outlook.ABSENT, Outlook.NEVER, Outlook.UNKNOWN):
             return
         if not wanted:
             if not (key.endswith("/") and self.row.remote is not None and self.row.remote.size == 0):
