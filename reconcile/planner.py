@@ -157,8 +157,17 @@ class _Surveyor:
             for document in documents:
                 for candidate in explode(document, world, self._context):
                     self._asked[fold(candidate.key)].append(candidate)
-        if self._context.scope.char_ids:
-            self._observed.look_up([each for asked in self._asked.values() for each in asked])
+        asked = [each for listed in self._asked.values() for each in listed]
+        scope = self._context.scope
+        if scope.char_ids:
+            self._know(self._observed.look_up(asked))
+        elif scope.asset_types:
+            rules = self._context.asset_map.rules
+            fields = {rule.field for rule in rules if rule.type in scope.asset_types}
+            self._know(self._observed.look_up([each for each in asked if each.slot.field in fields]))
+
+    def _know(self, more: frozenset[str]) -> None:
+        self._context = msgspec.structs.replace(self._context, known_ids=self._context.known_ids | more)
 
     def _join(self) -> None:
         self._context = self._covered()

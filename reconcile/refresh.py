@@ -147,9 +147,10 @@ class Observations:
         self._named_objects: list[RemoteObject] = []
         self._unread: list[Unread] = []
 
-    def look_up(self, candidates: Sequence[Candidate]) -> None:
+    def look_up(self, candidates: Sequence[Candidate]) -> frozenset[str]:
         """Reads, one by one, what records name outside what is listed. Where a text leads to nothing that may still be
-        there in another case or Unicode form, everything is listed instead."""
+        there in another case or Unicode form, everything is listed instead. Gives the further characters that the names
+        of these files could be about."""
         paths = {each.key: self._path(each.key) for each in candidates if self._may_answer(each)}
         texts = _respelt(candidates)
         respelt = frozenset(itertools.chain.from_iterable(texts))
@@ -158,13 +159,28 @@ class Observations:
         objects = self._get([key for key in asked if paths[key] not in files or not self.remote.covers(key)])
         if any(not any(paths.get(key) in files or key in objects for key in keys) for keys in texts):
             self.local, self.remote = Coverage(), Coverage()
-            return
+            return self._learn([path for path in paths.values() if path is not None])
         self._named_files = [file for path, file in sorted(files.items()) if not self.local.covers(path)]
         self._named_objects = [found for key, found in sorted(objects.items()) if not self.remote.covers(key)]
         stopped = tuple(folder.folder.path for folder in self._unread)
         names = frozenset(path for key in asked if (path := paths[key]) and not path.startswith(stopped))
         self.local = msgspec.structs.replace(self.local, names=names)
         self.remote = msgspec.structs.replace(self.remote, names=frozenset(asked))
+        return self._learn([path for key in asked if (path := paths[key]) is not None])
+
+    def _learn(self, paths: Iterable[str]) -> frozenset[str]:
+        """Whose these files are is read among more characters than the scope's own."""
+        templates = [rule.path for rule in self._map.rules if rule.names_character]
+        spans = ((each, path, span) for path in paths for each in templates for span in each.readings(path))
+        possible = {span[0] for each, path, span in spans if each.match_span(path, span[1], span[2]) is not None}
+        unknown = sorted(possible - self._known_ids)
+        found = {document.id for document in self._worlds.records.read(unknown)} if unknown else set()
+        prefixes = minimal_prefixes(each for value in unknown for each in self._map.whole_name_prefixes(value))
+        named = (
+            {self._map.character_in_name(name) for name in self._worlds.files.names(prefixes)} if prefixes else set()
+        )
+        self._known_ids |= found | {value for value in named if value in possible}
+        return self._known_ids
 
     def _path(self, key: str) -> str | None:
         return self._map.path_for(key, self._known_ids)

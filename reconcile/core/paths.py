@@ -23,6 +23,7 @@ _ESCAPES = {"\a": "a", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\
 _BLANKS = " \t\r\n"
 MAX_REPAIRS = 64
 MAX_DAMAGE = 16
+MAX_PARTS = 32  # of a tail: no folder of media is deeper, and each tail is a question
 MAX_TARGETS = 64
 MAX_TEXT = 32_767  # characters: the longest path that any system takes
 
@@ -86,10 +87,10 @@ def meaning(text: str, roots: Sequence[RootForms]) -> Meaning:
         return found
     repaired = [_plain(fixed, roots) for fixed in _repairs(damaged)]
     climbs_out = found.climbs_out or any(each.climbs_out for each in repaired)
-    targets = [msgspec.structs.replace(target, damaged=True) for each in repaired for target in each.targets]
+    targets = [msgspec.structs.replace(target, damaged=True) for target in _few(repaired)]
     possible = [target for target in (*found.targets, *targets) if target.sure or not climbs_out]
     ordered = _unique(sorted(possible, key=lambda target: not target.sure))
-    return Meaning(repaired[0].kind, ordered[:MAX_TARGETS], climbs_out)
+    return Meaning(repaired[0].kind, ordered, climbs_out)
 
 
 def root_forms(root: str) -> RootForms:
@@ -148,7 +149,8 @@ def _is_name(part: str) -> bool:
 def _tails(readings: Iterable[PathReading]) -> Iterator[Target]:
     """Every tail of every reading, the longest first."""
     listed = [(reading.windows, list(_tails_of(reading.parts))) for reading in readings]
-    for length in range(max((len(tails) for _, tails in listed), default=0), 0, -1):
+    longest = max((len(tails) for _, tails in listed), default=0)
+    for length in range(min(longest, MAX_PARTS), 0, -1):
         for windows, tails in listed:
             if len(tails) >= length:
                 yield Target(tails[length - 1], sure=False, windows=windows)
@@ -162,6 +164,13 @@ def _tails_of(parts: Sequence[str]) -> Iterator[str]:
         if not _is_name(part) or len(tail) > MAX_KEY_BYTES:
             return
         yield tail
+
+
+def _few(readings: Iterable[Meaning]) -> list[Target]:
+    """The targets of repaired texts: the sure ones; where there is none, those of the likeliest repairs."""
+    listed = [target for each in readings for target in each.targets]
+    sure = [target for target in listed if target.sure]
+    return sure or listed[:MAX_TARGETS]
 
 
 def _unique(targets: Iterable[Target]) -> tuple[Target, ...]:

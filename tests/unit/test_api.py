@@ -1,0 +1,143 @@
+"""The Python entry points on a real project folder, and what importing them costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import reconcile
+from reconcile import Project, apply, config, plan
+from reconcile.core.errors import LockHeld, UsageError
+from reconcile.core.report import Status
+
+WATCHED = ("google", "grpc", "rich", "typer", "sqlite3", "filelock", "msgspec", "crc32c")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    text = config.template()
+    for line, store in (("gs://my-bucket", "bucket"), ("firestore://my-project", "records")):
+        assert line in text
+        head, tail = text.split(line)
+        text = head + line + tail.replace('endpoint = "" ', f'endpoint = "file:store/{store}" ', 1)
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "asset_map.toml").write_text(text.replace("settle = 2.0", "settle = 0.0"), encoding="utf-8")
+    for char_id in ("ai_hoshino", "rem"):
+        image = tmp_path / "output" / "characters" / f"{char_id}.png"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        image.write_bytes(char_id.encode())
+    return tmp_path
+
+
+@pytest.fixture
+def project(folder: Path) -> Iterator[Project]:
+    with Project.open(folder) as opened:
+        for char_id in ("ai_hoshino", "rem"):
+            opened.records.create(char_id, {"assets": []})
+        yield opened
+
+
+def _files(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Every file but for what the tool remembers, with its time."""
+    found = (path for path in folder.rglob("*") if path.is_file() and ".reconcile" not in path.parts)
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
+
+
+def test_apply_of_a_plan_of_one_character(project: Project) -> None:
+    result = apply(plan(project, char_ids=["ai_hoshino"]))
+
+    assert result.status is Status.SUCCESS
+    assert [each.key for each in project.objects.list()] == ["characters/ai_hoshino.png"]
+    assert {each.id: each.fields["assets"] for each in project.records.read()} == {
+        "ai_hoshino": [
+            {"title": "primary", "anime_image": "gs://my-bucket/anime_dance/characters/ai_hoshino.png"},
+        ],
+        "rem": [],
+    }
+
+
+def test_what_is_planned_shows_its_actions_findings_and_summary(project: Project) -> None:
+    planned = plan(project, asset_types=["anime_image"])
+
+    assert planned.actions == planned.plan.actions
+    assert planned.findings == planned.plan.findings == ()
+    assert (planned.summary.upload, planned.summary.set_field) == (2, 2)
+
+
+def test_a_plan_changes_no_file_but_in_the_tools_own_folder(project: Project, folder: Path) -> None:
+    before = _files(folder)
+    plan(project)
+
+    assert _files(folder) == before
+    assert (folder / ".reconcile").is_dir()
+
+
+def test_a_second_run_writes_nothing(project: Project, folder: Path) -> None:
+    apply(plan(project))
+    before = _files(folder)
+    second = apply(plan(project))
+
+    assert (second.outcomes, second.bytes) == ((), 0)
+    assert _files(folder) == before
+
+
+def test_the_state_in_which_both_agreed_outlives_the_process_so_that_an_edit_replaces(folder: Path) -> None:
+    with Project.open(folder) as first:
+        first.records.create("rem", {"assets": []})
+        apply(plan(first))
+    (folder / "output" / "characters" / "rem.png").write_bytes(b"drawn again")
+    with Project.open(folder) as second:
+        assert plan(second).summary.replace == 1
+        apply(plan(second))
+        assert plan(second).actions == ()
+
+
+def test_without_what_is_remembered_an_edit_is_a_conflict_and_nothing_else_is_lost(folder: Path) -> None:
+    import shutil
+
+    with Project.open(folder) as first:
+        first.records.create("rem", {"assets": []})
+        apply(plan(first))
+    shutil.rmtree(folder / ".reconcile")
+    (folder / "output" / "characters" / "rem.png").write_bytes(b"drawn again")
+    with Project.open(folder) as second:
+        planned = plan(second)
+        assert planned.actions == ()
+        assert "content_conflict" in [finding.code.value for finding in planned.findings]
+
+
+def test_two_runs_at_once_are_refused(project: Project, folder: Path) -> None:
+    planned = plan(project)
+    with project.lock().acquire(), Project.open(folder) as other, pytest.raises(LockHeld):
+        apply(plan(other))
+
+    assert apply(planned).status is Status.SUCCESS
+
+
+def test_an_unknown_character_is_a_usage_error(project: Project) -> None:
+    with pytest.raises(UsageError, match="nobody"):
+        plan(project, char_ids=["nobody"])
+
+
+@pytest.mark.parametrize(
+    ("statement", "allowed"),
+    [
+        ("import reconcile", set()),
+        ("from reconcile import Project", {"msgspec"}),
+        ("from reconcile import plan, apply", {"msgspec"}),
+    ],
+)
+def test_importing_costs_nothing_heavy(statement: str, allowed: set[str]) -> None:
+    code = f"import sys; {statement}; print(*(name for name in {WATCHED!r} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert set(done.stdout.split()) <= allowed
+
+
+def test_there_is_nothing_else_to_import_by_accident() -> None:
+    with pytest.raises(AttributeError, match="nothing_such"):
+        reconcile.nothing_such  # noqa: B018

@@ -1,0 +1,74 @@
+"""Grouping by key: sorted streams are joined, disorder is an error, and reading ahead changes nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconcile.core.errors import StoreError, StoreUnavailable
+from reconcile.engine import Prefetch, merge
+
+KEYS = st.lists(st.text("abAé/", max_size=3), unique=True, max_size=8).map(sorted)
+
+
+def _pairs(keys: list[str], name: str) -> list[tuple[str, str]]:
+    return [(key, f"{name}:{key}") for key in keys]
+
+
+@given(KEYS, KEYS, KEYS)
+def test_a_join_gives_every_key_once_with_the_row_of_each_stream_that_has_it(
+    one: list[str], two: list[str], three: list[str]
+) -> None:
+    joined = list(merge([("one", _pairs(one, "1")), ("two", _pairs(two, "2")), ("three", _pairs(three, "3"))]))
+
+    assert [key for key, _ in joined] == sorted({*one, *two, *three})
+    for key, rows in joined:
+        assert rows == [f"{n}:{key}" if key in keys else None for n, keys in enumerate((one, two, three), 1)]
+
+
+@pytest.mark.parametrize("keys", [["b", "a"], ["a", "a"]], ids=["out of order", "twice"])
+def test_a_stream_that_is_not_sorted_is_an_error_and_never_an_absence(keys: list[str]) -> None:
+    with pytest.raises(StoreError, match="the listing of objects is out of order"):
+        list(merge([("files", _pairs(["a", "b"], "f")), ("objects", _pairs(keys, "o"))]))
+
+
+def test_reading_ahead_keeps_the_order() -> None:
+    rows = list(range(3 * Prefetch.BATCH + 7))
+
+    assert list(Prefetch(lambda: iter(rows))) == rows
+
+
+def test_an_error_is_raised_where_it_happened_and_the_stream_is_over() -> None:
+    def rows() -> Iterator[int]:
+        yield from range(2 * Prefetch.BATCH)
+        raise StoreUnavailable("page 3 failed")
+
+    ahead = Prefetch(rows)
+
+    with pytest.raises(StoreUnavailable, match="page 3"):
+        list(ahead)
+    assert list(ahead) == []
+
+
+def test_reading_ahead_is_bounded_and_ends_when_it_is_closed() -> None:
+    given_out = 0
+    full = threading.Event()
+
+    def rows() -> Iterator[int]:
+        nonlocal given_out
+        for number in range(10**9):
+            given_out = number
+            if number >= Prefetch.BATCH * Prefetch.BATCHES:
+                full.set()
+            yield number
+
+    ahead = Prefetch(rows)
+    assert next(ahead) == 0
+    assert full.wait(10)
+    ahead.close()
+
+    assert given_out <= Prefetch.BATCH * (Prefetch.BATCHES + 3)
