@@ -32,7 +32,7 @@ from reconcile.core.changes import (
 from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare
 from reconcile.core.errors import UsageError
-from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted, silent
+from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
 from reconcile.core.findings import about_file
 from reconcile.core.names import fold
 from reconcile.core.plan import Plan, Scope
@@ -56,6 +56,7 @@ from reconcile.refresh import Observations, Roster, Unread, read_roster
 from reconcile.version import VERSION
 
 REMEMBER_AT_ONCE = 5000
+_FILES = "local files in the last whole run"
 
 
 class Survey(msgspec.Struct, frozen=True):
@@ -74,6 +75,7 @@ def survey(
     and UsageError where the scope names no known character or asset type."""
     wanted = scope or Scope()
     _check_types(project, wanted)
+    project.on_hashed = lambda size: listener(Advanced(Phase.LISTING, 0, size))
     listener(PhaseStarted(Phase.RECORDS))
     roster = read_roster(project, wanted, listener)
     _check_characters(roster, wanted)
@@ -140,6 +142,7 @@ class _Surveyor:
         self._agreed: list[Agreed] = []
         self._counts = _Counts()
         self._objects = 0
+        self._files = 0
         self._complete = True
 
     def run(self) -> Survey:
@@ -149,6 +152,7 @@ class _Surveyor:
         self._listener(PhaseDone(Phase.LISTING))
         self._decide_documents()
         self._remember()
+        self._warn()
         return self._result()
 
     def _explode(self) -> None:
@@ -175,6 +179,7 @@ class _Surveyor:
             if isinstance(rows, Unread):
                 self._note(rows)
                 continue
+            self._files += rows.local is not None
             self._note_agreed(rows)
             folded = fold(rows.key)
             asked = self._asked.get(folded, ())
@@ -238,10 +243,26 @@ class _Surveyor:
         now = Agreed(rows.key, local.size, local.crc32c, remote.generation)
         if same and now != rows.agreed:
             self._agreed.append(now)
+        if len(self._agreed) >= REMEMBER_AT_ONCE:
+            self._remember()
 
     def _remember(self) -> None:
-        for at in range(0, len(self._agreed), REMEMBER_AT_ONCE):
-            self._project.agreed.remember(self._agreed[at : at + REMEMBER_AT_ONCE])
+        self._project.agreed.remember(self._agreed)
+        self._agreed = []
+
+    def _warn(self) -> None:
+        """Says what is odd about this machine: its memory is unusable, or the root has lost every file."""
+        scope, state = self._context.scope, self._project.state
+        if not (scope.char_ids or scope.asset_types):
+            before = state.fact(_FILES)
+            if not self._files and isinstance(before, int) and before > 0:
+                root = self._project.settings.root
+                self._listener(
+                    Warned(f"{root} holds no file; at the last run there were {before}: is a drive missing?")
+                )
+            state.remember_fact(_FILES, self._files)
+        for warning in state.warnings:
+            self._listener(Warned(warning))
 
     def _result(self) -> Survey:
         tallies, in_step = self._counts.totals()

@@ -30,6 +30,10 @@ class Project:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.concurrency = 8
+        """How many requests at once a store must bear; read when the store is opened."""
+        self.on_hashed: Callable[[int], None] = lambda _size: None
+        """Told of the bytes that were just hashed, from any thread."""
         self._open = ExitStack()
 
     @classmethod
@@ -99,7 +103,13 @@ class Project:
         from reconcile.adapters.local import LocalFiles
 
         settings = self.settings
-        return LocalFiles(settings.root, ignore=settings.ignore, settle=settings.settle, cache=self.state)
+        return LocalFiles(
+            settings.root,
+            ignore=settings.ignore,
+            settle=settings.settle,
+            cache=self.state,
+            on_progress=lambda size: self.on_hashed(size),
+        )
 
     @cached_property
     def objects(self) -> ObjectStore:
@@ -117,6 +127,7 @@ class Project:
                 settings.bucket.bucket,
                 settings.bucket.prefix,
                 settings.bucket_endpoint,
+                concurrency=self.concurrency,
                 sessions=self.state.sessions,
             )
         )

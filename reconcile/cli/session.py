@@ -31,7 +31,7 @@ class Session:
         self.verbose = common.verbose
         self.json = common.json
 
-    def project(self, replace: ReplacePolicy | None = None) -> Project:
+    def project(self, replace: ReplacePolicy | None = None, concurrency: int = CONCURRENCY) -> Project:
         """Opens the project that the options name. Raises UsageError, ConfigError."""
         from reconcile.config import Overrides
         from reconcile.project import Project
@@ -46,7 +46,9 @@ class Session:
             local_root=given.local_root,
             replace=None if replace is None else replace.value,
         )
-        return Project.open(given.project, overrides=overrides)
+        opened = Project.open(given.project, overrides=overrides)
+        opened.concurrency = max(concurrency, opened.concurrency)
+        return opened
 
     def project_folder(self) -> Path:
         """The folder of the project, which need not have rules yet."""
@@ -59,10 +61,7 @@ class Session:
         from reconcile.planner import survey
 
         with self.progress() as listener:
-            seen = survey(project, scope, listener=listener, trace=trace)
-        for warning in project.state.warnings:
-            self.note(f"warning: {warning}")
-        return seen
+            return survey(project, scope, listener=listener, trace=trace)
 
     def execute(
         self,

@@ -75,7 +75,7 @@ def apply(
             "a saved plan has its own scope and policy, so --char-id, --asset-type and --replace do not go with it",
             hint="give them to `reconcile plan --out FILE`, or leave PLANFILE out",
         )
-    with session.project(replace) as project:
+    with session.project(replace, concurrency) as project:
         if dry_run:
             made = _plan(session, project, scope, planfile)
             _show(session, project, made)

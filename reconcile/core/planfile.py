@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from reconcile.core.changes import Change, CreateRecord, Need, Replace, RewriteLocalDb, SetField, Upload, texts_in
+from reconcile.core.digest import is_crc32c
 from reconcile.core.errors import UsageError
 from reconcile.core.names import BucketRoot, is_below
 from reconcile.core.plan import FORMAT, Plan, Stores, fingerprint
@@ -58,6 +59,8 @@ def _trespasses(action: Change, bucket: BucketRoot, collection: str) -> Iterator
                 yield f"has the key {action.key!r}, which leads out of the root"
             if action.uri != bucket.uri(action.key):
                 yield f"writes {action.uri!r}, which is not its key below {bucket}"
+            if not is_crc32c(action.crc32c):
+                yield f"has {action.crc32c!r} for a crc32c"
             if isinstance(action, Upload) is not (action.if_generation_match == 0):
                 yield "creates where it should replace, or replaces where it should create"
         case SetField():

@@ -6,7 +6,7 @@ import json
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +200,32 @@ def test_records_that_are_not_shaped_like_records(folder: Path) -> None:
     assert reconcile(folder, "apply", "--yes", "--quiet").code == 0
     again = reconcile(folder, "plan", "--json", "--detailed-exitcode")
     assert (again.code, again.document["actions"]) == (0, [])
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as door:
+        yield int(door.getsockname()[1])
+
+
+def test_a_bucket_that_hangs_is_given_up_within_30_seconds(folder: Path, silent_port: int) -> None:
+    run = within(30, lambda: reconcile(folder, "plan", "--bucket-endpoint", f"http://127.0.0.1:{silent_port}"))
+    assert run.code == 1
+    assert str(silent_port) in run.err
+
+
+def test_a_database_that_hangs_is_given_up_within_30_seconds(folder: Path, silent_port: int) -> None:
+    run = within(30, lambda: reconcile(folder, "plan", "--records-endpoint", f"127.0.0.1:{silent_port}"))
+    assert run.code == 1
+    assert str(silent_port) in run.err
+
+
+def test_a_root_that_has_lost_every_file_is_said_loudly(folder: Path) -> None:
+    assert reconcile(folder, "apply", "--yes", "--quiet").code == 0
+    for path in (folder / "output").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    run = reconcile(folder, "plan", "--detailed-exitcode")
+    assert run.code == 0
+    assert re.search(r"output holds no file; at the last run there were \d+", run.err)
