@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.servers.gcs import GcsServer
 from tests.system.studio import Studio, build_studio
-from tests.system.workshop import BUCKET, PREFIX, Workshop, furnish, open_workshop
+from tests.system.workshop import BUCKET, PREFIX, Run, Workshop, furnish, open_workshop
 
 pytestmark = [pytest.mark.emulator, pytest.mark.xdist_group("users-counts")]
 
@@ -39,12 +40,27 @@ def uris_in(value: Any) -> list[str]:
     return [uri for item in value for uri in uris_in(item)] if isinstance(value, list) else []
 
 
-def test_the_users_world_is_brought_in_step_and_stays_so(shop: Workshop, studio: Studio) -> None:
-    before = shop.records()
+@dataclass(frozen=True)
+class Story:
+    """The users' world before a run, the plan that was shown, and what applying gave."""
 
+    before: dict[str, tuple[dict[str, Any], str]]
+    planned: Run
+    between: tuple[dict[str, Any], set[str]]
+    applied: Run
+
+
+@pytest.fixture(scope="module")
+def story(shop: Workshop, studio: Studio) -> Story:
+    before = shop.records()
     planned = shop.run("plan", "--json", "--detailed-exitcode")
-    assert planned.code == 2, planned.err
-    plan = planned.document
+    between = (shop.records(), set(shop.objects()))
+    return Story(before, planned, between, shop.run("apply", "--yes", "--json"))
+
+
+def test_the_plan_is_exactly_the_drift(studio: Studio, story: Story) -> None:
+    assert story.planned.code == 2, story.planned.err
+    plan = story.planned.document
     assert {action["key"] for action in of_kind(plan, "upload")} == studio.expected_uploads
     fields = {(each["document"], each["entry"], each["field"], each["new"]) for each in of_kind(plan, "set_field")}
     assert fields == studio.expected_fields
@@ -54,37 +70,50 @@ def test_the_users_world_is_brought_in_step_and_stays_so(shop: Workshop, studio:
     found = {(finding["code"], finding["subject"]) for finding in plan["findings"]}
     for code, text in studio.expected_findings:
         assert any(code == each and text in subject for each, subject in found), (code, text)
-    assert shop.records() == before
-    assert shop.objects().keys() == studio.objects.keys()
 
-    applied = shop.run("apply", "--yes", "--json")
-    assert applied.code == 0, applied.out + applied.err
-    report = applied.document
+
+def test_a_plan_changes_nothing(studio: Studio, story: Story) -> None:
+    assert story.between == (story.before, set(studio.objects))
+
+
+def test_apply_mends_the_drift(shop: Workshop, studio: Studio, story: Story) -> None:
+    assert story.applied.code == 0, story.applied.out + story.applied.err
+    report = story.applied.document
     assert report["status"] == "success"
-    assert report["counts"]["applied"] == len(plan["actions"])
-
-    digests = shop.digests()
-    for key in studio.expected_uploads:
-        assert shop.objects()[key].data == studio.files[key].read_bytes(), key
+    assert report["counts"]["applied"] == len(story.planned.document["actions"])
     records = shop.records()
-    ours = [uri for fields, _ in records.values() for uri in uris_in(fields) if uri.startswith(studio.bucket_uri)]
-    lost = [uri for uri in ours if uri.removeprefix(f"{studio.bucket_uri}/") not in digests]
-    assert [uri for uri in lost if not any(uri in str(fields) for fields, _ in before.values())] == []
     for document, _entry, field, new in studio.expected_fields:
         entries = records[document.removeprefix("characters/")][0]["assets"]
         assert new in [entry.get(field) for entry in entries if isinstance(entry, dict)]
 
+
+def test_every_reference_resolves_to_the_right_bytes(shop: Workshop, studio: Studio, story: Story) -> None:
+    objects = shop.objects()
+    for key in studio.expected_uploads:
+        assert objects[key].data == studio.files[key].read_bytes(), key
+    named = [uri for fields, _ in shop.records().values() for uri in uris_in(fields)]
+    ours = {uri.removeprefix(f"{studio.bucket_uri}/") for uri in named if uri.startswith(studio.bucket_uri)}
+    lost_before = {
+        uri.removeprefix(f"{studio.bucket_uri}/") for fields, _ in story.before.values() for uri in uris_in(fields)
+    } - set(objects)
+    assert ours - set(objects) <= lost_before
+    conflicts = {text for code, text in studio.expected_findings if code in {"content_conflict", "empty_file"}}
+    for key in ours & set(studio.files) - conflicts:
+        assert objects[key].data == studio.files[key].read_bytes(), key
+
+
+def test_a_second_run_changes_nothing(shop: Workshop, story: Story) -> None:
+    records = shop.records()
     generations = {key: stored.generation for key, stored in shop.objects().items()}
     second = shop.run("plan", "--json", "--detailed-exitcode")
     assert (second.code, second.document["actions"]) == (0, [])
-    again = shop.run("apply", "--yes", "--json")
-    assert again.code == 0
+    assert shop.run("apply", "--yes", "--json").code == 0
     assert {key: stored.generation for key, stored in shop.objects().items()} == generations
     assert shop.records() == records
 
 
-def test_what_else_a_record_holds_is_kept(shop: Workshop, studio: Studio) -> None:
-    """After the run above: every field of every map that no change named is as it was written."""
+def test_what_else_a_record_holds_is_kept(shop: Workshop, studio: Studio, story: Story) -> None:
+    """Every field of every map that no change named is as it was written."""
     changed = {
         (document.removeprefix("characters/"), entry, field) for document, entry, field, _ in studio.expected_fields
     }
@@ -103,6 +132,12 @@ def test_what_else_a_record_holds_is_kept(shop: Workshop, studio: Studio) -> Non
                     assert after[field] == value, (char_id, before.get("title"), field)
 
 
+def test_status_counts_what_is_there(shop: Workshop, story: Story) -> None:
+    rows = {row["asset_type"]: row for row in shop.run("status", "--json").document["rows"]}
+    assert rows["anime_image"]["local"] == 121
+    assert all(row["to_do"] == 0 for row in rows.values())
+
+
 def test_one_character_is_brought_in_step_alone(tmp_path: Path, gcs_server: GcsServer, firestore_emulator: str) -> None:
     shop = open_workshop(tmp_path / "project", gcs_server, firestore_emulator)
     studio = build_studio(shop.folder, seed=3, scale=0.1, bucket_uri=f"gs://{shop.bucket}/{PREFIX}")
@@ -119,14 +154,7 @@ def test_one_character_is_brought_in_step_alone(tmp_path: Path, gcs_server: GcsS
     assert shop.run("plan", "--json", "--char-id", "rem_2", "--detailed-exitcode").code == 0
 
 
-def test_status_counts_what_is_there(shop: Workshop, studio: Studio) -> None:
-    rows = {row["asset_type"]: row for row in shop.run("status", "--json").document["rows"]}
-    assert rows["anime_image"]["local"] == 121
-    assert rows["dance_video"]["to_do"] == 0
-    assert all(row["to_do"] == 0 for row in rows.values())
-
-
-def test_a_bucket_that_is_not_there_is_said(shop: Workshop, studio: Studio) -> None:
+def test_a_bucket_that_is_not_there_is_said(shop: Workshop) -> None:
     uri = f"gs://{BUCKET}-{uuid.uuid4().hex}/x"
     run = shop.run("plan", "--bucket-uri", uri)
     assert run.code == 1

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from reconcile import config
-from reconcile.core.digest import encode_crc32c
 from tests.servers.gcs import GcsServer
 from tests.servers.gcs_world import Stored
 from tests.system.studio import Studio
@@ -70,12 +69,6 @@ class Workshop:
     def uri(self, key: str) -> str:
         """The URI of a key."""
         return f"gs://{self.bucket}/{PREFIX}/{key}"
-
-    def digests(self) -> dict[str, str]:
-        """crc32c of every live object."""
-        import crc32c
-
-        return {key: encode_crc32c(crc32c.crc32c(stored.data)) for key, stored in self.objects().items()}
 
     def collection(self) -> Any:
         """The records, through the real client."""
