@@ -66,12 +66,15 @@ def about_file(code: Code, subject: str, char_id: str | None, why: str = "") -> 
     return Finding(code, SEVERITIES[code], subject, char_id, message.format(why=detail), hint)
 
 
+def _found(code: Code, subject: str, char_id: str | None, message: str, hint: str) -> Finding:
+    return Finding(code, SEVERITIES[code], subject, char_id, message, hint)
+
+
 def unknown_character(subject: str, guess: str | None) -> Finding:
     """No known character's id is in the path, and no record names the file."""
     who = f"{guess!r} is no known character" if guess else "its path names no character, and no record names the file"
-    return Finding(
+    return _found(
         Code.UNKNOWN_CHARACTER,
-        SEVERITIES[Code.UNKNOWN_CHARACTER],
         subject,
         None,
         f"{who}; it is uploaded, but no record is touched",
@@ -81,9 +84,8 @@ def unknown_character(subject: str, guess: str | None) -> Finding:
 
 def ambiguous_character(subject: str, characters: tuple[str, ...]) -> Finding:
     """Two known characters could own the path."""
-    return Finding(
+    return _found(
         Code.AMBIGUOUS_CHARACTER,
-        SEVERITIES[Code.AMBIGUOUS_CHARACTER],
         subject,
         None,
         f"could belong to {' or '.join(characters)}; no record is touched",
@@ -93,9 +95,8 @@ def ambiguous_character(subject: str, characters: tuple[str, ...]) -> Finding:
 
 def orphan_object(uri: str, char_id: str | None) -> Finding:
     """In the bucket, without a local file, wanted by no record and no field."""
-    return Finding(
+    return _found(
         Code.ORPHAN_OBJECT,
-        SEVERITIES[Code.ORPHAN_OBJECT],
         uri,
         char_id,
         "is in the bucket only, and no record names it",
@@ -105,9 +106,8 @@ def orphan_object(uri: str, char_id: str | None) -> Finding:
 
 def ambiguous_field(document: str, char_id: str, place: str, keys: tuple[str, ...]) -> Finding:
     """Several files could fill one field and nothing chooses."""
-    return Finding(
+    return _found(
         Code.AMBIGUOUS_FIELD,
-        SEVERITIES[Code.AMBIGUOUS_FIELD],
         document,
         char_id,
         f"{place} is empty and {len(keys)} files claim it: {', '.join(keys)}",
@@ -117,9 +117,8 @@ def ambiguous_field(document: str, char_id: str, place: str, keys: tuple[str, ..
 
 def missing_record(document: str, char_id: str, why: str) -> Finding:
     """A character has assets, but no record."""
-    return Finding(
+    return _found(
         Code.MISSING_RECORD,
-        SEVERITIES[Code.MISSING_RECORD],
         document,
         char_id,
         f"there is no such record; {why}",
@@ -129,9 +128,8 @@ def missing_record(document: str, char_id: str, why: str) -> Finding:
 
 def missing_asset(document: str, char_id: str, place: str, text: str) -> Finding:
     """A record names a file that is nowhere."""
-    return Finding(
+    return _found(
         Code.MISSING_ASSET,
-        SEVERITIES[Code.MISSING_ASSET],
         document,
         char_id,
         f'{place} names "{text}", which is neither below the local root nor in the bucket',
@@ -141,9 +139,8 @@ def missing_asset(document: str, char_id: str, place: str, text: str) -> Finding
 
 def never_uploaded(document: str, char_id: str, place: str, text: str) -> Finding:
     """A record names a file that is there, but that is not uploaded, and the bucket does not have it."""
-    return Finding(
+    return _found(
         Code.MISSING_ASSET,
-        SEVERITIES[Code.MISSING_ASSET],
         document,
         char_id,
         f'{place} names "{text}", which is not in the bucket, and whose file is not uploaded',
@@ -153,9 +150,8 @@ def never_uploaded(document: str, char_id: str, place: str, text: str) -> Findin
 
 def left_out(document: str, char_id: str, text: str) -> Finding:
     """A new record is made without a local path that the local database holds outside the fields of its maps."""
-    return Finding(
+    return _found(
         Code.MISSING_ASSET,
-        SEVERITIES[Code.MISSING_ASSET],
         document,
         char_id,
         f'the local database names "{text}", for which no asset field gives a URI; the new record is made without it',
@@ -165,9 +161,8 @@ def left_out(document: str, char_id: str, text: str) -> Finding:
 
 def outside_root(document: str, char_id: str, place: str, text: str) -> Finding:
     """A record names a path that no known root holds."""
-    return Finding(
+    return _found(
         Code.OUTSIDE_ROOT,
-        SEVERITIES[Code.OUTSIDE_ROOT],
         document,
         char_id,
         f'{place} names "{text}", which is below no known root; it is never read and never uploaded',
@@ -177,9 +172,8 @@ def outside_root(document: str, char_id: str, place: str, text: str) -> Finding:
 
 def foreign_uri(document: str, char_id: str, place: str, text: str) -> Finding:
     """A record names something in a place that is not ours."""
-    return Finding(
+    return _found(
         Code.FOREIGN_URI,
-        SEVERITIES[Code.FOREIGN_URI],
         document,
         char_id,
         f'{place} names "{text}", which is not below this bucket and prefix; it is left alone',
@@ -189,9 +183,8 @@ def foreign_uri(document: str, char_id: str, place: str, text: str) -> Finding:
 
 def malformed_record(document: str, char_id: str, why: str) -> Finding:
     """A record is not shaped like one."""
-    return Finding(
+    return _found(
         Code.MALFORMED_RECORD,
-        SEVERITIES[Code.MALFORMED_RECORD],
         document,
         char_id,
         f"{why}; paths in what is sound are still put right, nothing is added",

@@ -26,7 +26,7 @@ BUCKET = BucketRoot("my-bucket", "anime_dance")
 COLLECTION = "characters"
 RULES = "d1935f"
 STORES = Stores(
-    local="/work/output",
+    local="/srv/studio/output",
     bucket="gs://my-bucket/anime_dance",
     records="firestore://my-project/(default)/characters",
 )

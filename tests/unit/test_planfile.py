@@ -188,7 +188,10 @@ def test_a_plan_that_this_project_made_belongs_to_it() -> None:
 @pytest.mark.parametrize(
     ("stores", "words"),
     [
-        (Stores("/else", STORES.bucket, STORES.records), "made for local '/work/output'; this project has '/else'"),
+        (
+            Stores("/else", STORES.bucket, STORES.records),
+            "made for local '/srv/studio/output'; this project has '/else'",
+        ),
         (Stores(STORES.local, "gs://else", STORES.records), "made for bucket 'gs://my-bucket/anime_dance'"),
         (Stores(STORES.local, STORES.bucket, "firestore://p/d/c"), "made for records 'firestore://my-project"),
         (
