@@ -50,7 +50,8 @@ class BucketRoot(msgspec.Struct, frozen=True):
     def parse(cls, uri: str) -> BucketRoot:
         """Reads ``gs://bucket/prefix``. Raises ValueError. A gs:// URI is no URL: nothing in it is escaped."""
         bucket, _, prefix = uri.removeprefix("gs://").partition("/")
-        if not uri.startswith("gs://") or not bucket:
+        parts = prefix.strip("/").split("/")
+        if not uri.startswith("gs://") or not bucket or (prefix.strip("/") and {"", ".", ".."} & set(parts)):
             raise ValueError(f"{uri!r} is not gs://BUCKET/PREFIX")
         return cls(bucket, prefix.strip("/"))
 

@@ -1,24 +1,38 @@
-"""The main job at the users' counts: the program as a process, a GCS server, the official Firestore emulator."""
+"""The main job at the users' counts: the program as a process, a GCS server, and Firestore: the official emulator, and
+the tests' own server, which is there on every machine."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer
 from tests.system.studio import Studio, build_studio
 from tests.system.workshop import BUCKET, PREFIX, Run, Workshop, furnish, open_workshop
 
-pytestmark = [pytest.mark.emulator, pytest.mark.xdist_group("users-counts")]
+pytestmark = pytest.mark.xdist_group("users-counts")
+
+
+@pytest.fixture(scope="module", params=["in process", pytest.param("emulator", marks=pytest.mark.emulator)])
+def firestore(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a Firestore."""
+    if request.param == "emulator":
+        yield request.getfixturevalue("firestore_emulator")
+        return
+    server = FirestoreServer().start()
+    yield server.address
+    server.stop()
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, gcs_server: GcsServer, firestore_emulator: str) -> Workshop:
-    return open_workshop(tmp_path_factory.mktemp("users") / "project", gcs_server, firestore_emulator)
+def shop(tmp_path_factory: pytest.TempPathFactory, gcs_server: GcsServer, firestore: str) -> Workshop:
+    return open_workshop(tmp_path_factory.mktemp("users") / "project", gcs_server, firestore)
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +152,8 @@ def test_status_counts_what_is_there(shop: Workshop, story: Story) -> None:
     assert all(row["to_do"] == 0 for row in rows.values())
 
 
-def test_one_character_is_brought_in_step_alone(tmp_path: Path, gcs_server: GcsServer, firestore_emulator: str) -> None:
-    shop = open_workshop(tmp_path / "project", gcs_server, firestore_emulator)
+def test_one_character_is_brought_in_step_alone(tmp_path: Path, gcs_server: GcsServer, firestore: str) -> None:
+    shop = open_workshop(tmp_path / "project", gcs_server, firestore)
     studio = build_studio(shop.folder, seed=3, scale=0.1, bucket_uri=f"gs://{shop.bucket}/{PREFIX}")
     furnish(shop, studio)
     whole = shop.run("plan", "--json").document

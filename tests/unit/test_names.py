@@ -132,3 +132,9 @@ def test_different_names_fold_apart(one: str, other: str) -> None:
 )
 def test_a_name_stays_below_where_it_starts(name: str, expected: bool) -> None:
     assert is_below(name) is expected
+
+
+@pytest.mark.parametrize("uri", ["gs://b/../x", "gs://b/a//b", "gs://b/./a", "gs://", "gs:///a", "s3://b/a"])
+def test_what_is_no_bucket_and_prefix_is_refused(uri: str) -> None:
+    with pytest.raises(ValueError, match="is not gs://BUCKET/PREFIX"):
+        BucketRoot.parse(uri)
