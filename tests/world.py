@@ -233,7 +233,7 @@ class Objects:
     def remove(self, key: str) -> None:
         """Somebody else's deletion."""
         name = f"{self._prefix}/{key}" if self._prefix else key
-        with self._store._transaction() as connection:
+        with self._store._database.transaction() as connection:
             connection.execute("DELETE FROM objects WHERE name = ?", (name,))
 
     def all(self) -> dict[str, RemoteObject]:

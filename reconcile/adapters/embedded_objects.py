@@ -6,18 +6,16 @@ import io
 import os
 import re
 import sqlite3
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from reconcile.adapters.embedded_sqlite import EmbeddedDatabase
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import (
-    AccessDenied,
     NotThere,
     PreconditionFailed,
     ReconcileError,
@@ -34,7 +32,6 @@ FILE_NAME = "objects.sqlite3"
 FOLDER_NAME = "objects"
 PAGE = 1000
 CHUNK = 256 * 1024
-PATIENCE = 20.0
 """Seconds to wait for another process that is writing."""
 
 _SCHEMA = """
@@ -144,8 +141,7 @@ class EmbeddedObjectStore:
         self._path = path
         self._base = f"{prefix}/" if prefix else ""
         self._blobs = blobs
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
+        self._database = EmbeddedDatabase(path, _SCHEMA, self._where, "bucket.endpoint")
 
     @classmethod
     def open(cls, directory: Path | None, prefix: str) -> EmbeddedObjectStore:
@@ -156,10 +152,7 @@ class EmbeddedObjectStore:
 
     def close(self) -> None:
         """Lets go of the file; a store in memory is gone with it."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        self._database.close()
 
     def list(self, prefix: str = "", splits: Sequence[str] = ()) -> Iterator[RemoteObject]:  # noqa: ARG002
         """See ``ObjectStore.list``; page by page, so that a slow reader holds no lock and no more than a page."""
@@ -190,7 +183,7 @@ class EmbeddedObjectStore:
         """See ``ObjectStore.put``."""
         name = self._name(key)
         blob = f"{uuid.uuid4().hex}-{re.sub(r'[^A-Za-z0-9._-]+', '_', key)[-80:]}"
-        with self._errors():
+        with self._database.errors():
             try:
                 self._receive(blob, body, (size, crc32c), name, progress)
                 row, waste = self._commit((name, size, 0, crc32c, content_type, "", blob), if_generation_match)
@@ -204,7 +197,7 @@ class EmbeddedObjectStore:
     def read(self, key: str, *, generation: int | None = None, offset: int = 0) -> Iterator[bytes]:
         """See ``ObjectStore.read``; an old generation is gone once it is replaced."""
         name = self._name(key)
-        with self._open(name, generation) as file, self._errors():
+        with self._open(name, generation) as file, self._database.errors():
             file.seek(offset)
             while chunk := file.read(CHUNK):
                 yield chunk
@@ -236,7 +229,7 @@ class EmbeddedObjectStore:
     def _commit(self, row: Row, expected: int) -> tuple[Row, str]:
         """Checks the precondition and names the bytes, in one transaction. Gives the row and the blob it replaced."""
         name, size, _, crc32c, content_type, _, blob = row
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             live: Row | None = connection.execute(f"SELECT {_COLUMNS} FROM objects WHERE name = ?", [name]).fetchone()
             if (live[2] if live else 0) != expected:
                 raise self._moved(live, name, expected)
@@ -272,47 +265,8 @@ class EmbeddedObjectStore:
         return RemoteObject(row[0][len(self._base) :], *row[1:6])
 
     def _select(self, where: str, value: str) -> Sequence[Row]:
-        with self._lock, self._errors():
-            if self._path is not None and not self._path.exists():
-                return ()
-            query = f"SELECT {_COLUMNS} FROM objects WHERE {where} ORDER BY name LIMIT {PAGE}"
-            return self._connect().execute(query, [value]).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            connection = self._connect()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-
-    def _connect(self) -> sqlite3.Connection:
-        if self._connection is None:
-            if self._path is not None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(
-                self._path or ":memory:", timeout=PATIENCE, isolation_level=None, check_same_thread=False
-            )
-            if self._connection.execute("PRAGMA user_version").fetchone() == (0,):
-                self._connection.executescript(_SCHEMA)
-        return self._connection
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except PermissionError as error:
-            raise AccessDenied(f"{self._where} may not be touched: {error}.", hint=_HINT) from error
-        except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(f"{self._where} cannot be used: {error}.", hint=_HINT) from error
-
-
-_HINT = "Look at the folder's permissions and free space, or name another folder as bucket.endpoint."
+        query = f"SELECT {_COLUMNS} FROM objects WHERE {where} ORDER BY name LIMIT {PAGE}"
+        return self._database.select(query, [value])
 
 
 def _copy(body: BinaryIO, file: BinaryIO, name: str, progress: Progress | None) -> tuple[int, str]:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from reconcile.adapters.document_rules import check_document, check_id, id_problem, may_start_id
-from reconcile.core.errors import AccessDenied, NotThere, PreconditionFailed, StoreUnavailable
+from reconcile.adapters.embedded_sqlite import EmbeddedDatabase
+from reconcile.core.errors import NotThere, PreconditionFailed
 from reconcile.core.rows import Document
 
 FILE_NAME = "records.sqlite3"
 PAGE = 500
-PATIENCE = 20.0
 """Seconds to wait for another process that is writing."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -45,11 +43,10 @@ class EmbeddedRecordStore:
     """
 
     def __init__(self, path: Path | None, collection: str, entries: str) -> None:
-        self._path = path
         self._collection = collection
         self._entries = entries
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
+        where = "in memory" if path is None else f"in {path}"
+        self._database = EmbeddedDatabase(path, _SCHEMA, f"The records {where}", "records.endpoint")
 
     @classmethod
     def open(cls, directory: Path | None, collection: str, entries: str) -> EmbeddedRecordStore:
@@ -58,10 +55,7 @@ class EmbeddedRecordStore:
 
     def close(self) -> None:
         """Lets go of the file; a store in memory is gone with it."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        self._database.close()
 
     def ids(self, prefix: str = "") -> Iterator[str]:
         """As the port says."""
@@ -74,7 +68,7 @@ class EmbeddedRecordStore:
 
     def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
         """As the port says; what changes nothing keeps the update time."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             row = self._row(connection, document)
             if row is None:
                 raise NotThere(f"{self._name(document)} is not there any more.", hint="Plan again.")
@@ -84,19 +78,19 @@ class EmbeddedRecordStore:
 
     def create(self, document: str, fields: Mapping[str, Any]) -> str:
         """As the port says."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             if self._row(connection, document) is not None:
                 raise PreconditionFailed(f"{self._name(document)} is there already.", hint="Plan again.")
             return self._store(connection, document, fields, None)
 
     def put(self, document: str, fields: Mapping[str, Any]) -> str:
         """Writes the whole document whatever stood there, and returns its update time."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             return self._store(connection, document, fields, self._row(connection, document))
 
     def remove(self, document: str) -> None:
         """Takes the document away, as somebody else might."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             connection.execute("DELETE FROM documents WHERE collection = ? AND id = ?", (self._collection, document))
 
     def fields(self, document: str) -> dict[str, Any] | None:
@@ -132,13 +126,8 @@ class EmbeddedRecordStore:
             yield from self._select(f"id IN ({','.join('?' * len(some))})", some)
 
     def _select(self, where: str, values: list[str]) -> list[Row]:
-        with self._lock, self._errors():
-            if self._path is not None and not self._path.exists():
-                return []
-            query = (
-                f"SELECT id, fields, updated FROM documents WHERE collection = ? AND {where} ORDER BY id LIMIT {PAGE}"
-            )
-            return self._connect().execute(query, [self._collection, *values]).fetchall()
+        query = f"SELECT id, fields, updated FROM documents WHERE collection = ? AND {where} ORDER BY id LIMIT {PAGE}"
+        return self._database.select(query, [self._collection, *values])
 
     def _row(self, connection: sqlite3.Connection, document: str) -> Row | None:
         check_id(document)
@@ -159,43 +148,6 @@ class EmbeddedRecordStore:
             (self._collection, document, json.dumps(fields, ensure_ascii=False), now),
         )
         return _token(now)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """One writer at a time, across threads and processes; all of it or nothing lands."""
-        with self._lock, self._errors():
-            connection = self._connect()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-
-    def _connect(self) -> sqlite3.Connection:
-        if self._connection is None:
-            if self._path is not None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(
-                self._path or ":memory:", timeout=PATIENCE, isolation_level=None, check_same_thread=False
-            )
-            if self._connection.execute("PRAGMA user_version").fetchone() == (0,):
-                self._connection.executescript(_SCHEMA)
-        return self._connection
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except PermissionError as error:
-            raise AccessDenied(f"The records in {self._path} may not be touched: {error}.", hint=_HINT) from error
-        except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(f"The records in {self._path} cannot be used: {error}.", hint=_HINT) from error
-
-
-_HINT = "Look at the folder's permissions and free space, or name another folder as records.endpoint."
 
 
 def _canonical(fields: Mapping[str, Any]) -> str:

@@ -1,0 +1,79 @@
+"""The SQLite file of an embedded store: opened late, one writer at a time, errors in the store's words."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from reconcile.core.errors import AccessDenied, StoreUnavailable
+
+PATIENCE = 20.0
+"""Seconds to wait for another process's transaction."""
+
+
+class EmbeddedDatabase:
+    """A database in a file that the first write makes, or in memory (``path`` None). Safe for several threads.
+
+    ``what`` names the store in sentences, ``setting`` the key of the rules that says where it is.
+    """
+
+    def __init__(self, path: Path | None, schema: str, what: str, setting: str) -> None:
+        self._path = path
+        self._schema = schema
+        self._what = what
+        self._hint = f"Look at the folder's permissions and free space, or name another folder as {setting}."
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        """Lets go of the file; what is in memory is gone with it."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def select(self, query: str, values: Sequence[object]) -> list[Any]:
+        """The rows of a query; none where no write has made the file."""
+        with self._lock, self.errors():
+            if self._path is not None and not self._path.exists():
+                return []
+            return self._connect().execute(query, values).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """One writer at a time, across threads and processes; all of it or nothing lands."""
+        with self._lock, self.errors():
+            connection = self._connect()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Foreign errors as ours. Raises AccessDenied and StoreUnavailable."""
+        try:
+            yield
+        except PermissionError as error:
+            raise AccessDenied(f"{self._what} may not be touched: {error}.", hint=self._hint) from error
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(f"{self._what} cannot be used: {error}.", hint=self._hint) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._connection is None:
+            if self._path is not None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(
+                self._path or ":memory:", timeout=PATIENCE, isolation_level=None, check_same_thread=False
+            )
+            if self._connection.execute("PRAGMA user_version").fetchone() == (0,):
+                self._connection.executescript(self._schema)
+        return self._connection
