@@ -104,8 +104,9 @@ class Replace(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
 class SetField(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="set_field"):
     """Sets one field of one map of a record, if it still holds ``old``.
 
-    ``entry`` is the map's key, None for a map without one; where ``old`` is None the map is appended if it is not
-    there. ``position`` is where the map stood, to tell apart maps that are otherwise alike.
+    ``entry`` is the map's key, None for a map without one. ``position`` is where the map stood, to tell apart maps that
+    are otherwise alike; None where the record had no such map, and then it is appended. ``update_time`` is when the
+    record that the plan saw was last written, for people: apply reads it again.
     """
 
     id: str
