@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -65,11 +66,15 @@ def _run(given: list[str]) -> int:
     # Some versions of typer bring a copy of click along and name only the subclass; its base is click's UsageError.
     usage: type[Exception] = typer.BadParameter.__mro__[1]
     try:
-        return int(get_command(app).main(given, prog_name="reconcile", standalone_mode=False) or 0)
+        code = get_command(app).main(given, prog_name="reconcile", standalone_mode=False) or ExitCode.OK
     except usage as error:
         raise _usage(error) from error
     except typer.Abort as error:
         raise _interrupted(error) from error
+    if code == ExitCode.INTERRUPTED and not isinstance(code, ExitCode):
+        # Our commands answer with an ExitCode; a bare 130 is what the library makes of an interrupt of its own code.
+        raise _interrupted(KeyboardInterrupt())
+    return int(code)
 
 
 def _usage(error: BaseException) -> UsageError:
@@ -129,6 +134,7 @@ def run() -> NoReturn:
     After an interrupt it ends at once: a thread that hangs in a request would keep the process for its time-out.
     """
     code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said: an interrupt now would only spoil the exit code
     if code == ExitCode.INTERRUPTED:
         os._exit(code)
     sys.exit(code)

@@ -12,6 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import cached_property
 from typing import TypeAlias, TypeVar
 
 from reconcile.core import report as reports
@@ -43,7 +44,7 @@ from reconcile.core.media import content_type
 from reconcile.core.plan import Plan, check_limits
 from reconcile.core.planfile import check_belongs
 from reconcile.core.report import Outcome, OutcomeKind, Report
-from reconcile.core.rows import Agreed
+from reconcile.core.rows import Agreed, Document
 from reconcile.merge import merge, merge_many
 from reconcile.project import Project
 
@@ -247,16 +248,15 @@ class _Run:
 
     def _create(self, change: CreateRecord) -> Outcome:
         records, char_id = self._project.records, document_id(change.document)
+        entries = self._project.settings.entries
         try:
-            if not self._is_of_local_database(change, char_id):
-                return Outcome.of(change, OutcomeKind.STALE, "the local database no longer holds what the plan saw")
             missing = [need.key for need in change.needs if self._unmet_one(need) is not None]
-            uris = frozenset(self._project.settings.bucket.uri(key) for key in missing)
-            wanted = without(change, uris, self._project.settings.entries)
+            wanted = without(change, frozenset(self._project.settings.bucket.uri(key) for key in missing))
             try:
+                if not self._is_of_local_database(change, char_id):
+                    raise PreconditionFailed("the local database no longer holds what the plan saw", hint="plan again")
                 records.create(char_id, wanted)
             except (PreconditionFailed, Uncertain) as error:
-                entries = self._project.settings.entries
                 found = next(iter(records.read([char_id])), None)
                 if found is not None and found.fields.get(entries) == wanted.get(entries):
                     return Outcome.of(change, OutcomeKind.ALREADY)
@@ -266,18 +266,23 @@ class _Run:
         note = f"left out until they are in the bucket: {', '.join(missing)}" if missing else None
         return Outcome.of(change, OutcomeKind.APPLIED, note)
 
+    @cached_property
+    def _local_documents(self) -> dict[str, Document]:
+        """What the local database holds now of the records to be made; read once, because it is one file."""
+        store = self._project.local_db
+        wanted = [document_id(change.document) for change in self._plan.actions if isinstance(change, CreateRecord)]
+        return {} if store is None else {document.id: document for document in store.read(sorted(wanted))}
+
     def _is_of_local_database(self, change: CreateRecord, char_id: str) -> bool:
         """Whether every text of the new record is one that the local database holds, or a URI that the plan needs."""
-        store, settings = self._project.local_db, self._project.settings
-        source = None if store is None else next(iter(store.read([char_id])), None)
+        settings = self._project.settings
+        with self._lock:
+            source = self._local_documents.get(char_id)
         if source is None:
             return False
         named = {settings.bucket.uri(need.key) for need in change.needs}
-        titles = {
-            entry.get(settings.entry_key)
-            for entry in change.fields.get(settings.entries, [])
-            if isinstance(entry, dict)
-        }
+        maps = (entry for entry in change.fields.get(settings.entries) or [] if isinstance(entry, dict))
+        titles = {title for title in (entry.get(settings.entry_key) for entry in maps) if isinstance(title, str)}
         return set(texts_in(change.fields)) <= {*texts_in(source.fields), *named, *titles}
 
     def _set_fields(self, changes: Sequence[SetField]) -> list[Outcome]:

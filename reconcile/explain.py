@@ -82,18 +82,18 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 def explain(project: Project, subject: str, *, scope: Scope | None = None, listener: Listener = silent) -> Explanation:
-    """Explains a character id, a path in any spelling that a record may use, or a gs:// URI of ours. With a scope, only
-    what is in it is read and told of.
+    """Explains a character id, a path in any spelling that a record may use, or a gs:// URI of ours. A scope
+    narrows what is told of a character; an asset is explained whole.
 
     Raises UsageError for a URI that is not below this bucket and prefix, and whatever a plan raises.
     """
     within = scope or Scope()
     if not subject or "/" in subject or "\\" in subject or not within.takes_character(subject):
-        return _asset(project, subject, within, listener)
+        return _asset(project, subject, listener)
     try:
         return _character(project, subject, within, listener)
     except UsageError:
-        answer = _asset(project, subject, within, listener)
+        answer = _asset(project, subject, listener)
         if answer.asset is not None and not answer.asset.exists and "." not in subject:
             raise  # it looks like an id, and the error says which ids come near
         return answer
@@ -126,14 +126,14 @@ def _character_verdict(view: CharacterView, seen: Survey) -> str:
     return f"{view.char_id} {where} and is in step"
 
 
-def _asset(project: Project, subject: str, within: Scope, listener: Listener) -> Explanation:
+def _asset(project: Project, subject: str, listener: Listener) -> Explanation:
     keys = _keys(project, subject)
-    seen = survey(project, within, listener=listener, trace=keys)
+    seen = survey(project, Scope(), listener=listener, trace=keys)
     facts = _best(keys, seen.facts)
     if not _is_there(facts):
         respelt = _respelt(project, keys)
         if respelt is not None:
-            seen = survey(project, within, listener=listener, trace=[respelt])
+            seen = survey(project, Scope(), listener=listener, trace=[respelt])
             facts = _best([respelt], seen.facts)
     view = _view(project, facts, seen)
     actions = tuple(change for change in seen.plan.actions if _concerns(change, facts.key))

@@ -137,6 +137,7 @@ class Observations:
     def __init__(self, worlds: Worlds, scope: Scope, known_ids: frozenset[str], listener: Listener) -> None:
         self._worlds = worlds
         self._known_ids = known_ids
+        self._of_characters = bool(scope.char_ids)
         self._listener = listener
         self._map = worlds.asset_map
         whole = not scope.char_ids and not scope.asset_types
@@ -173,7 +174,8 @@ class Observations:
         templates = [rule.path for rule in self._map.rules if rule.names_character]
         spans = ((each, path, span) for path in paths for each in templates for span in each.readings(path))
         possible = {span[0] for each, path, span in spans if each.match_span(path, span[1], span[2]) is not None}
-        unknown = sorted(possible - self._known_ids)
+        # Without characters in the scope every record was read, and every id is known.
+        unknown = sorted(possible - self._known_ids) if self._of_characters else []
         found = {document.id for document in self._worlds.records.read(unknown)} if unknown else set()
         prefixes = minimal_prefixes(each for value in unknown for each in self._map.whole_name_prefixes(value))
         named = (

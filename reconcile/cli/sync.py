@@ -38,6 +38,8 @@ def plan(
 ) -> ExitCode:
     """Print what is out of step and what apply would do. Changes nothing anywhere."""
     session = Session(common)
+    if out is not None and (not out.name or out.is_dir()):
+        raise UsageError(f"--out {str(out)!r} names no file", hint="name the file to save the plan in")
     if out is not None and not out.parent.is_dir():
         raise UsageError(f"--out {str(out)!r}: there is no folder {str(out.parent)!r}", hint="make it, or name another")
     with session.project() as project:

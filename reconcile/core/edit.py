@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -84,20 +84,21 @@ def _same(value: Any, other: Any) -> bool:
     return bool(value == other)
 
 
-def without(change: CreateRecord, uris: frozenset[str], entries: str) -> dict[str, Any]:
-    """The fields of a new record but for those that hold one of these URIs: their objects are not there."""
-    listed = change.fields.get(entries)
-    if not uris or not isinstance(listed, list):
-        return change.fields
-    kept = [_entry_without(each, uris) if isinstance(each, dict) else each for each in listed]
-    return {**change.fields, entries: kept}
+_GONE = object()
 
 
-def _entry_without(entry: dict[str, Any], uris: frozenset[str]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for field, value in entry.items():
-        if isinstance(value, list):
-            out[field] = [item for item in value if not (isinstance(item, str) and item in uris)]
-        elif not (isinstance(value, str) and value in uris):
-            out[field] = value
-    return out
+def without(change: CreateRecord, uris: frozenset[str]) -> dict[str, Any]:
+    """The fields of a new record, at every depth, but for what holds one of these URIs: their objects are not there."""
+    kept: dict[str, Any] = _without(change.fields, uris)
+    return kept
+
+
+def _without(value: Any, uris: frozenset[str]) -> Any:
+    if isinstance(value, str):
+        return _GONE if value in uris else value
+    if isinstance(value, Mapping):
+        items = ((key, _without(item, uris)) for key, item in value.items())
+        return {key: item for key, item in items if item is not _GONE}
+    if isinstance(value, list):
+        return [item for item in (_without(each, uris) for each in value) if item is not _GONE]
+    return value

@@ -88,8 +88,8 @@ def ambiguous_character(subject: str, characters: tuple[str, ...]) -> Finding:
         Code.AMBIGUOUS_CHARACTER,
         subject,
         None,
-        f"could belong to {' or '.join(characters)}; no record is touched",
-        "name the file in the right character's record, or rename it",
+        f"could belong to {' or '.join(characters)}; no field is filled with it",
+        "rename it; or name it in the right record yourself, which is then kept right",
     )
 
 

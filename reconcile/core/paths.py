@@ -12,7 +12,7 @@ import msgspec
 
 from reconcile.core.names import MAX_KEY_BYTES, fold, nfc
 
-_DRIVE = re.compile(r"[A-Za-z]:")
+_DRIVE = re.compile(r"[A-Za-z]:(?!\s)")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _WINDOWS_SEPARATORS = re.compile(r"[\\/]+")
 _PORTS = (f"{name}{n}" for name in ("com", "lpt") for n in "123456789¹²³")
@@ -150,7 +150,8 @@ def _tails(readings: Iterable[PathReading]) -> Iterator[Target]:
     """Every tail of every reading, the longest first."""
     listed = [(reading.windows, list(_tails_of(reading.parts))) for reading in readings]
     longest = max((len(tails) for _, tails in listed), default=0)
-    for length in range(min(longest, MAX_PARTS), 0, -1):
+    lengths = range(min(longest, MAX_PARTS), 0, -1)
+    for length in itertools.chain([longest] if longest > MAX_PARTS else [], lengths):
         for windows, tails in listed:
             if len(tails) >= length:
                 yield Target(tails[length - 1], sure=False, windows=windows)

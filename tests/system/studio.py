@@ -232,8 +232,9 @@ class _Builder:
             key = f"characters/{char}.png"
             state = self.drift(("there uri", 70), ("there path", 15), ("new path", 8), ("new uri", 3), ("there not", 4))
             if char == "mei_cosplay":
-                # By its name the file could be the cosplay image of "mei" too; the one record that names it decides.
+                # By its name the file could be the cosplay image of "mei" too: it fills no field.
                 state = "there uri"
+                self.findings.add(("ambiguous_character", key))
             elif number >= total - _ODD:
                 state = "there uri"
             elif char == "ai_hoshino":

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.core.changes import CreateRecord, Reason, RewriteLocalDb, SetField
+from reconcile.core.changes import CreateRecord, Reason, RewriteLocalDb, SetField, texts_in
 from reconcile.core.edit import Verdict, edit, without
 
 OLD, NEW = r"C:\oo\bar\output\characters\rem.png", "gs://my-bucket/anime_dance/characters/rem.png"
@@ -283,12 +283,12 @@ def creation(entries: Any) -> CreateRecord:
 
 
 def test_a_new_record_has_every_value_whose_object_is_there() -> None:
-    assert without(creation([primary(NEW)]), frozenset(), "assets") == creation([primary(NEW)]).fields
+    assert without(creation([primary(NEW)]), frozenset()) == creation([primary(NEW)]).fields
 
 
 def test_a_new_record_is_made_without_what_is_not_there() -> None:
     entries = [primary(NEW, dance="gs://b/x.mp4", many=[NEW, "gs://b/x.mp4", 3]), "text", {"title": NEW[:3]}]
-    found = without(creation(entries), frozenset({NEW}), "assets")
+    found = without(creation(entries), frozenset({NEW}))
     assert found["assets"] == [
         {"title": "primary", "dance": "gs://b/x.mp4", "many": ["gs://b/x.mp4", 3]},
         "text",
@@ -297,6 +297,8 @@ def test_a_new_record_is_made_without_what_is_not_there() -> None:
     assert found["name"] == "Rem"
 
 
-@pytest.mark.parametrize("entries", [None, "text", {"a": NEW}])
-def test_a_new_record_whose_entries_are_no_list_stays_as_it_is(entries: Any) -> None:
-    assert without(creation(entries), frozenset({NEW}), "assets") == creation(entries).fields
+@pytest.mark.parametrize("entries", [None, "text", {"a": NEW}, [{"meta": {"thumb": NEW}}], [[NEW, "kept"]]])
+def test_a_new_record_holds_no_uri_without_its_object_at_any_depth(entries: object) -> None:
+    found = without(creation(entries), frozenset({NEW}))
+    assert NEW not in list(texts_in(found))
+    assert found["name"] == "Rem"

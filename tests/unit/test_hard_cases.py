@@ -11,7 +11,7 @@ import pytest
 from reconcile.adapters.json_db import JsonDatabase
 from reconcile.core import plan as plans
 from reconcile.core.changes import CreateRecord
-from reconcile.core.errors import LocalDatabaseError, Uncertain, UsageError
+from reconcile.core.errors import LocalDatabaseError, Rejected, Uncertain, UsageError
 from reconcile.core.paths import MAX_TARGETS, meaning, root_forms
 from reconcile.core.report import OutcomeKind, Status
 from reconcile.core.rows import FileProblem
@@ -61,7 +61,17 @@ class TestTheStatusTableIsTrue:
 
 
 class TestATextThatIsNoPath:
-    @pytest.mark.parametrize("text", ["TODO: ask Ken, the file is on his laptop", "n/a", "none yet", "CON"])
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "TODO: ask Ken, the file is on his laptop",
+            "n/a",
+            "none yet",
+            "see v1.2",
+            "approved by j.doe",
+            "Q: which take?",
+        ],
+    )
     def test_a_note_in_a_field_is_never_overwritten(self, world: World, text: str) -> None:
         world.file(KEY)
         world.record("rem", titled(anime_image=text))
@@ -276,3 +286,45 @@ class TestOneCharacterAlone:
         assert {each: whole[each] for each in scoped} == scoped
         assert len(scoped) == 4
         assert codes(world.plan("rem")) == []
+
+
+class TestANewRecordAndItsObjects:
+    def test_holds_no_uri_whose_object_was_not_uploaded_at_any_depth(self, world: World) -> None:
+        world.file(KEY)
+        entry = titled(anime_image=windows(KEY), meta={"thumb": windows(KEY)})
+        world.local("rem", entry, avatar=windows(KEY))
+        plan = world.plan()
+        world.objects.refuse = lambda _key: Rejected("no")
+        world.apply(plan)
+        assert world.records.fields("rem") == {"assets": [titled(meta={})], "name": "Rem"}
+
+    @pytest.mark.parametrize("there", [True, False])
+    def test_a_uri_of_ours_that_no_field_holds_does_not_keep_the_plan_from_being_applied(
+        self, world: World, there: bool
+    ) -> None:
+        if there:
+            world.object("characters/gone.png")
+        world.local("rem", titled(), poster=world.uri("characters/gone.png"))
+        assert world.apply().status is Status.SUCCESS
+        assert world.plan().actions == ()
+
+    @pytest.mark.parametrize("title", [["x"], {"a": "b"}, 5, None])
+    def test_a_title_that_is_no_text_stops_nothing(self, world: World, title: object) -> None:
+        world.local("rem", {"title": title, "note": "x"})
+        assert world.apply().status is Status.SUCCESS
+
+    def test_the_local_database_is_read_once_for_all_of_them(self, world: World) -> None:
+        for number in range(30):
+            world.local(f"c{number:02}", titled(note="x"))
+        plan = world.plan()
+        assert world.local_db is not None
+        before = len(world.local_db.reads)
+        assert world.apply(plan).counts.applied == 30
+        assert len(world.local_db.reads) == before + 1
+
+    def test_one_that_is_there_just_so_is_already_done_whatever_the_local_database_says_now(self, world: World) -> None:
+        world.local("rem", titled(note="x"))
+        plan = world.plan()
+        world.apply(plan)
+        world.local("rem", titled(note="y"))
+        assert outcomes(world.apply(plan)) == {None: OutcomeKind.ALREADY}

@@ -80,6 +80,9 @@ def _without_paths(
 def _path_to_uri(text: str, resolved: Mapping[str, Answer], context: Context) -> tuple[Any, list[str]]:
     if not looks_like_path(text):
         return text, []
+    own = context.bucket.key(text.strip())
+    if own is not None:
+        return (context.bucket.uri(own), []) if own in resolved else (_GONE, [text])
     found = meaning(text, context.roots)
     if found.kind is Kind.GS or found.kind is Kind.URL:
         return text, []

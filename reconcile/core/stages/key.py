@@ -186,7 +186,6 @@ class _Judged:
     def outputs(self, candidates: Sequence[Candidate]) -> Iterator[KeyOutput]:
         """Everything that follows from this key and the references that mean it."""
         owner = self._owner(candidates)
-        self._read_as(owner)
         if self.row.key in self.context.trace:
             row = self.row
             yield KeyFacts(
@@ -209,16 +208,10 @@ class _Judged:
         database) that names it."""
         if self.reading is None or self.reading.char_id is not None:
             return None if self.reading is None else self.reading.char_id
-        named_by = sorted({candidate.document for candidate in candidates})
         if self.reading.ownership is Ownership.AMBIGUOUS:
-            named_by = [document for document in named_by if document in self.reading.characters]
+            return None
+        named_by = sorted({candidate.document for candidate in candidates})
         return named_by[0] if len(named_by) == 1 else None
-
-    def _read_as(self, owner: str | None) -> None:
-        """Where two characters could own the path and a record decided, the owner's own rule takes it."""
-        ambiguous = self.reading is not None and self.reading.ownership is Ownership.AMBIGUOUS
-        if ambiguous and owner is not None and self.row.path is not None:
-            self.reading = self.context.asset_map.read(self.row.path, frozenset({owner}))
 
     def _change(self, owner: str | None) -> Iterator[Upload | Replace]:
         local, remote, key = self.row.local, self.row.remote, self.row.key

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
@@ -15,6 +14,7 @@ from reconcile.core import findings
 from reconcile.core.changes import Code, Finding, Need, Reason, SetField, change_id
 from reconcile.core.context import Context
 from reconcile.core.decide import Choice, choose
+from reconcile.core.media import DEFAULT, content_type
 from reconcile.core.paths import Kind, looks_like_path, meaning
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, Unwanted
@@ -23,8 +23,6 @@ from reconcile.core.stages.explode import entry_key
 
 ClaimOutput: TypeAlias = Finding | Unsettled | Unwanted
 RecordOutput: TypeAlias = SetField | ClaimOutput
-
-_FILE_NAME = re.compile(r"\.[A-Za-z0-9]{1,5}$")
 
 
 class References:
@@ -196,7 +194,7 @@ class Record:
             return Held.ALIEN, (findings.outside_root(self.name, char_id, place, text),)
         if not ruled and not ours:
             return Held.ALIEN, ()
-        if found.kind is Kind.RELATIVE and not ours and not _FILE_NAME.search(text.strip()):
+        if found.kind is Kind.RELATIVE and not ours and not _names_a_file(text.strip(), context):
             # A note such as "ask Ken" names no file: it is somebody's text, and stays.
             return Held.ALIEN, (findings.missing_asset(self.name, char_id, place, text),)
         return Held.DANGLING, (findings.missing_asset(self.name, char_id, place, text),)
@@ -309,6 +307,13 @@ class Record:
             position=field.position,
             update_time=self.record.update_time,
         )
+
+
+def _names_a_file(text: str, context: Context) -> bool:
+    """Whether a text ends as media files, or the files of some rule, do."""
+    ending = text.rpartition(".")[2].lower()
+    ours = any(rule.path.source.lower().endswith(f".{ending}") for rule in context.asset_map.rules)
+    return "." in text and (ours or content_type(text) != DEFAULT)
 
 
 def _is_plain(value: Any) -> bool:
