@@ -1,0 +1,31 @@
+"""Lengths of time as people write them: ``90s``, ``15m``, ``26h``, ``7d``, ``1h30m``."""
+
+from __future__ import annotations
+
+import re
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds. Raises ValueError, with a sentence for people, where the text is none or has no unit."""
+    written = text.strip().lower().replace(" ", "")
+    parts = _PART.findall(written)
+    if not parts or "".join(number + unit for number, unit in parts) != written:
+        raise ValueError(f"{text!r} is no length of time; write it as 90s, 15m, 26h or 1h30m")
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def format_duration(seconds: float) -> str:
+    """The two largest units of it: ``1h 30m``, ``26h``, ``45s``; days and weeks are told in hours up to 48."""
+    left = max(0, round(seconds))
+    units = (
+        (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if left >= 48 * 3600 else (("h", 3600), ("m", 60), ("s", 1))
+    )
+    parts: list[str] = []
+    for unit, size in units:
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2]) or "0s"
