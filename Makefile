@@ -12,11 +12,12 @@ BIN := .venv/bin
 endif
 PY := $(BIN)/python
 
-# At most four workers: each starts servers of its own, and the slowest tests wait for those.
-PARALLEL := -n auto --maxprocesses 4 --dist loadgroup
+# At most four workers: each starts servers of its own, and the slowest tests wait for those. A file's tests stay
+# together, because some of them tell one story.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check wheel-check format lock clean python run-venv dev-venv
+.PHONY: help demo test bench soak check wheel-check format lock clean python run-venv dev-venv
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' Makefile | awk -F '|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -29,6 +30,9 @@ test: dev-venv ## all tests, on several cores
 
 bench: dev-venv ## how long a plan takes where nothing is to be done; ARGS=20000 for so many files
 	@$(PY) -m tests.benchmarks.plan $(ARGS)
+
+soak: dev-venv ## long runs of the fault tests, and a table of what they did; ARGS="--minutes 60"
+	@$(PY) -m tests.faults.soak $(ARGS)
 
 check: dev-venv ## format, lint, types, import layers, links, wheel; stops at the first that fails
 	@step() { echo "check: $$1"; shift; "$$@" || { echo "make check: stopped at: $$*" >&2; exit 1; }; }; \

@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from reconcile.version import VERSION
 
+TYPE_CHECKING = False  # the name that type checkers know; typing takes as long to import as all else up to the command
 if TYPE_CHECKING:
+    from typing import Any
+
     from reconcile.api import PlannedRun, apply, plan
     from reconcile.project import Project
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import signal
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
 
-from reconcile.core.errors import ExitCode, Interrupted, ReconcileError, UsageError
+# An interrupt in the middle of an import is a traceback: so no more is imported than is needed to listen to signals.
+try:
+    import os
+    import signal
+except KeyboardInterrupt:
+    sys.exit(130)
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+    from typing import NoReturn
 
-class _Bug(ReconcileError):
-    code = "bug"
+    from reconcile.core.errors import Interrupted, ReconcileError, UsageError
+
+_INTERRUPTED = 130
+_early: list[int] = []
+"""The signal that came before the command could begin."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from reconcile.cli.signals import terminable
 
         with terminable():
+            if _early:
+                raise KeyboardInterrupt
             return _told(given)
     except KeyboardInterrupt as error:  # before the command had begun, or while its end was told
         return _fail(_interrupted(error), given)
@@ -33,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _told(given: list[str]) -> int:
     """Runs the command; every error is told, none is raised."""
+    from reconcile.core.errors import ReconcileError
+
     try:
         _keep_names_writable()
         code = _run(given)
@@ -62,6 +74,7 @@ def _run(given: list[str]) -> int:
     from typer.main import get_command
 
     from reconcile.cli import app
+    from reconcile.core.errors import ExitCode
 
     # Some versions of typer bring a copy of click along and name only the subclass; its base is click's UsageError.
     usage: type[Exception] = typer.BadParameter.__mro__[1]
@@ -78,6 +91,8 @@ def _run(given: list[str]) -> int:
 
 
 def _usage(error: BaseException) -> UsageError:
+    from reconcile.core.errors import UsageError
+
     context = getattr(error, "ctx", None)
     described = getattr(error, "format_message", error.__str__)()
     sentence = " ".join(str(described).replace("Value error, ", "").split()).rstrip(".")
@@ -86,20 +101,29 @@ def _usage(error: BaseException) -> UsageError:
 
 
 def _interrupted(cause: BaseException) -> Interrupted:
+    from reconcile.core.errors import Interrupted
+
     error = Interrupted("interrupted", hint="run it again: it goes on from there")
     error.__cause__ = cause
     return error
 
 
-def _bug(cause: Exception) -> _Bug:
+def _bug(cause: Exception) -> ReconcileError:
+    from reconcile.core.errors import ReconcileError
+
+    class Bug(ReconcileError):
+        code = "bug"
+
     hint = "run it again with --verbose and report what it says"
-    error = _Bug(f"this is a bug in reconcile: {type(cause).__name__}: {cause}", hint=hint)
+    error = Bug(f"this is a bug in reconcile: {type(cause).__name__}: {cause}", hint=hint)
     error.__cause__ = cause
     return error
 
 
 def _fail(error: ReconcileError, given: Sequence[str]) -> int:
     """Tells the error on stderr, and on stdout too where JSON was asked for: there it is the one document."""
+    import itertools
+
     from reconcile.views.errors import show_error
     from reconcile.views.streams import OutputFailed
 
@@ -133,11 +157,20 @@ def run() -> NoReturn:
 
     After an interrupt it ends at once: a thread that hangs in a request would keep the process for its time-out.
     """
+    signal.signal(signal.SIGINT, _before_the_command)
+    signal.signal(signal.SIGTERM, _before_the_command)
     code = main()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said: an interrupt now would only spoil the exit code
-    if code == ExitCode.INTERRUPTED:
+    if code == _INTERRUPTED:
         os._exit(code)
     sys.exit(code)
+
+
+def _before_the_command(number: int, _frame: FrameType | None) -> None:
+    """Notes the first signal, which is told as soon as the imports are done; the second one ends the process."""
+    if _early:
+        os._exit(_INTERRUPTED)
+    _early.append(number)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,9 @@ class RecordsUri(msgspec.Struct, frozen=True):
     def parse(cls, uri: str) -> RecordsUri:
         """Raises ValueError."""
         parts = uri.removeprefix("firestore://").split("/")
-        if not uri.startswith("firestore://") or len(parts) < 3 or not all(parts) or len(parts) % 2 == 0:
+        # A store in a folder has folders of these names.
+        odd = any(part in (".", "..") or "\\" in part for part in parts)
+        if not uri.startswith("firestore://") or len(parts) < 3 or not all(parts) or len(parts) % 2 == 0 or odd:
             raise ValueError(f"{uri!r} is not firestore://PROJECT/DATABASE/COLLECTION")
         return cls(parts[0], parts[1], "/".join(parts[2:]))
 
@@ -102,6 +104,30 @@ class Settings(msgspec.Struct, frozen=True):
 def template() -> str:
     """The commented rules file that ``reconcile init`` writes."""
     return importlib.resources.files("reconcile").joinpath("asset_map.toml").read_text(encoding="utf-8")
+
+
+_SCHEDULED = (
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_CLOUD_PROJECT",
+    "CLOUDSDK_CONFIG",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    STORAGE_EMULATOR,
+    FIRESTORE_EMULATOR,
+)
+
+
+_PATHS = ("GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "RECONCILE_RULES")
+
+
+def scheduled_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What of the environment a job that a scheduler starts must be given to do what the command line would do now."""
+    env = os.environ if environ is None else environ
+    found = {name: value for name, value in env.items() if name.startswith("RECONCILE_") or name in _SCHEDULED}
+    # A proxy's address may hold a password, and a schedule is read by more people than an environment.
+    kept = {name: value for name, value in found.items() if not (name == "HTTPS_PROXY" and "@" in value)}
+    # A scheduler starts the job in another folder.
+    return {name: os.path.abspath(value) if name in _PATHS and value else value for name, value in kept.items()}
 
 
 def find_project(start: Path, explicit: Path | None = None) -> Path:

@@ -12,13 +12,17 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from functools import cached_property
+from functools import partial
 from typing import TypeAlias, TypeVar
 
+import msgspec
+
+from reconcile.breaker import Breaker
 from reconcile.core import report as reports
 from reconcile.core.changes import (
     Change,
     CreateRecord,
+    FieldChange,
     Need,
     ObjectChange,
     Replace,
@@ -26,33 +30,37 @@ from reconcile.core.changes import (
     SetField,
     Upload,
     document_id,
-    texts_in,
 )
+from reconcile.core.context import Replacing
+from reconcile.core.derived import is_derived
 from reconcile.core.digest import Comparison, compare
-from reconcile.core.edit import without
+from reconcile.core.edit import edit, same, without
 from reconcile.core.errors import (
-    AccessDenied,
     PreconditionFailed,
     ReconcileError,
     SourceChanged,
-    StoreMissing,
-    StoreUnavailable,
     Uncertain,
+    UsageError,
 )
-from reconcile.core.events import Advanced, ChangeDone, Listener, Phase, PhaseDone, PhaseStarted, silent
+from reconcile.core.events import Advanced, ChangeDone, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
+from reconcile.core.journal import World
 from reconcile.core.media import content_type
-from reconcile.core.plan import Plan, check_limits
+from reconcile.core.plan import Plan, Scope, check_limits
 from reconcile.core.planfile import check_belongs
-from reconcile.core.report import Outcome, OutcomeKind, Report
+from reconcile.core.report import Outcome, OutcomeKind, Report, Status
 from reconcile.core.rows import Agreed, Document
-from reconcile.merge import merge, merge_many
+from reconcile.merge import Editor, merge, merge_many
 from reconcile.project import Project
+from reconcile.runlog import Account, now
 
+_AGAIN = "save it again with `reconcile plan --out FILE`"
 CONCURRENCY = 8
-REFUSALS = 8
+_GLANCE = 0.2
+"""Seconds: a wait without an end would not hear a second interrupt on every system."""
 
 T = TypeVar("T", SetField, RewriteLocalDb)
-Job: TypeAlias = Callable[[], list[Outcome]]
+EditorOf: TypeAlias = Callable[[Sequence[FieldChange]], Editor]
+"""How the field changes of one record are made."""
 
 
 def execute(
@@ -64,33 +72,75 @@ def execute(
     max_actions: int | None = None,
     listener: Listener = silent,
     stop: threading.Event | None = None,
+    command: str = "",
 ) -> Report:
     """Does what the plan says, as far as the world still is as the plan saw it.
 
-    Raises UsageError for a plan of other stores or rules, and Refused past a safety limit, before anything is changed.
-    A failure of one change is an outcome of the report, never an exception. Setting ``stop`` finishes what is in
-    flight and starts nothing more.
+    Raises UsageError for a plan of other stores or rules, Refused past a safety limit, and JournalError where the run
+    cannot be written down, before anything is changed. A failure of one change is an outcome of the report, never an
+    exception. Setting ``stop`` finishes what is in flight and starts nothing more. ``command`` is who asked, for the
+    journal.
     """
     check(project, plan)
     if not force:
         check_limits(plan, project.settings.policy.max_replace, max_actions)
-    return _Run(project, plan, concurrency, listener, stop or threading.Event()).execute()
+    entry_key = project.settings.entry_key
+    editor_of: EditorOf = lambda changes: partial(edit, changes=changes, entry_key=entry_key)  # noqa: E731
+    report = run(project, plan, editor_of, concurrency=concurrency, listener=listener, stop=stop, command=command)
+    if report.status is Status.SUCCESS and plan.scope == Scope():
+        project.note_good_run(plan.created, now())  # when the worlds were seen: an old plan is no news of today
+    return report
+
+
+def run(
+    project: Project,
+    plan: Plan,
+    editor_of: EditorOf,
+    *,
+    concurrency: int = CONCURRENCY,
+    listener: Listener = silent,
+    stop: threading.Event | None = None,
+    command: str = "",
+    undoes: str | None = None,
+) -> Report:
+    """Does what a plan of this process says, however its field changes are made; no limit is looked at.
+
+    Raises JournalError before anything is changed.
+    """
+    started = _Run(project, plan, editor_of, concurrency, listener, stop or threading.Event())
+    account = Account.begin(project.journal, started.run_id, plan, command=command, undoes=undoes)
+    return started.execute(account)
 
 
 def check(project: Project, plan: Plan) -> None:
     """Raises UsageError for a plan that this project, with its rules, could not have made."""
     settings = project.settings
     check_belongs(plan, project.stores, settings.rules_digest, settings.bucket, settings.records.collection)
+    for change in plan.actions:
+        if isinstance(change, SetField | RewriteLocalDb) and change.field == settings.entry_key:
+            what = f"writes {change.field!r}, which tells maps apart"
+            raise UsageError(f"action {change.id} of the plan {what}", hint=_AGAIN)
+        if isinstance(change, Replace) and settings.policy.replace is Replacing.NEVER:
+            raise UsageError(f"action {change.id} of the plan replaces, and the rules say never", hint=_AGAIN)
 
 
 class _Run:
     """One run: the outcomes so far, and what is known to be in the bucket because this run put it there."""
 
     def __init__(
-        self, project: Project, plan: Plan, concurrency: int, listener: Listener, stop: threading.Event
+        self,
+        project: Project,
+        plan: Plan,
+        editor_of: EditorOf,
+        concurrency: int,
+        listener: Listener,
+        stop: threading.Event,
     ) -> None:
         self._project = project
         self._plan = plan
+        self._editor_of = editor_of
+        self._account = Account(None)
+        self._changes = {change.id: change for change in plan.actions}
         self._concurrency = concurrency
         self._listener = listener
         self._stop = stop
@@ -98,20 +148,36 @@ class _Run:
         self._outcomes: dict[str, Outcome] = {}
         self._uploads = {change.key: change for change in plan.actions if isinstance(change, Upload | Replace)}
         self._arrived: dict[str, Agreed] = {}
+        self._local_documents: dict[str, Document] | None = None
         self._moved = 0
-        self._refusals = 0
-        self.run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        self._breaker = Breaker()
+        # To the microsecond: hooks make several runs a second, and history is in the order of the ids.
+        self.run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"
 
-    def execute(self) -> Report:
+    def execute(self, account: Account) -> Report:
+        self._account = account
+        report: Report | None = None
+        try:
+            report = self._execute()
+        finally:
+            account.close(report)
+        if account.broken is not None:
+            self._listener(Warned(account.broken.sentence))
+        return report
+
+    def _execute(self) -> Report:
         started = time.monotonic()
         moved = sum(change.size for change in self._uploads.values())
-        self._phase(Phase.UPLOADS, [self._upload_job(change) for change in self._uploads.values()], moved)
+        uploads = [_Job((change,), partial(self._upload, change)) for change in self._uploads.values()]
+        self._phase(Phase.UPLOADS, uploads, moved)
         if self._arrived:
             self._project.agreed.remember(list(self._arrived.values()))
         documents = _by_document(self._plan.actions)
-        jobs = [self._record_job(changes) for changes in documents.values()]
+        jobs = [_Job(tuple(changes), partial(self._write_record, changes)) for changes in documents.values()]
         rewrites = [change for change in self._plan.actions if isinstance(change, RewriteLocalDb)]
-        self._phase(Phase.WRITING, [*jobs, *([lambda: self._rewrite(rewrites)] if rewrites else [])])
+        if rewrites:
+            jobs.append(_Job(tuple(rewrites), partial(self._rewrite, rewrites)))
+        self._phase(Phase.WRITING, jobs)
         return reports.build(
             self.run_id,
             [self._outcome(change) for change in self._plan.actions],
@@ -124,15 +190,17 @@ class _Run:
 
     def _outcome(self, change: Change) -> Outcome:
         found = self._outcomes.get(change.id)
-        return found or Outcome.of(change, OutcomeKind.NOT_STARTED, "the run stopped before it")
+        broken = self._account.broken
+        why = "the run stopped before it" if broken is None else f"the run stopped before it: {broken.sentence}"
+        return found or Outcome.of(change, OutcomeKind.NOT_STARTED, why)
 
     # -- running jobs --
 
-    def _phase(self, phase: Phase, jobs: Sequence[Job], size: int | None = None) -> None:
+    def _phase(self, phase: Phase, jobs: Sequence[_Job], size: int | None = None) -> None:
         if not jobs:
             return
         self._listener(PhaseStarted(phase, len(jobs), size))
-        self._refusals = 0
+        self._breaker = Breaker()
         pool = ThreadPoolExecutor(self._concurrency)
         try:
             for outcomes in _completed(pool, jobs, self._concurrency, self._halted):
@@ -145,36 +213,49 @@ class _Run:
             raise
         pool.shutdown()
         self._listener(PhaseDone(phase))
+        self._tell_of_the_breaker([change for job in jobs for change in job.changes])
+
+    def _tell_of_the_breaker(self, changes: Iterable[Change]) -> None:
+        """Says once, and of each change that was therefore not tried, that a store refuses everything."""
+        tripped = self._breaker.tripped
+        if not tripped:
+            return
+        self._listener(Warned(tripped))
+        for change in changes:
+            if change.id not in self._outcomes:
+                self._note(Outcome.of(change, OutcomeKind.NOT_STARTED, tripped))
 
     def _halted(self) -> bool:
-        """Whether nothing more is to be started: somebody said stop, or a store has come to refuse everything."""
-        return self._stop.is_set() or self._refusals >= REFUSALS
+        """Whether nothing more is to be started: somebody said stop, a store has come to refuse everything, or what is
+        done cannot be written down any more."""
+        return self._stop.is_set() or bool(self._breaker.tripped) or self._account.broken is not None
 
     def _note(self, outcome: Outcome) -> None:
         self._outcomes[outcome.id] = outcome
+        change = self._changes[outcome.id]
+        arrived = self._arrived.get(change.key) if isinstance(change, Upload | Replace) else None
+        self._account.ended(change, outcome, None if arrived is None else arrived.generation)
         if outcome.outcome in (OutcomeKind.APPLIED, OutcomeKind.ALREADY):
-            with self._lock:
-                self._refusals = 0
+            self._breaker.succeeded(change)
         self._listener(ChangeDone(outcome))
 
     def _failure(self, change: Change, error: ReconcileError) -> Outcome:
-        with self._lock:
-            self._refusals += isinstance(error, AccessDenied | StoreUnavailable | StoreMissing | Uncertain)
+        self._breaker.failed(change, error)
         stale = isinstance(error, PreconditionFailed | SourceChanged)
         return Outcome.of(change, OutcomeKind.STALE if stale else OutcomeKind.FAILED, error.sentence)
 
     # -- objects --
 
-    def _upload_job(self, change: ObjectChange) -> Job:
-        return lambda: [self._upload(change)]
-
-    def _upload(self, change: ObjectChange) -> Outcome:
+    def _upload(self, change: ObjectChange) -> list[Outcome]:
+        barred = self._breaker.bars(change)
+        if barred:
+            return [Outcome.of(change, OutcomeKind.NOT_STARTED, barred)]
         try:
-            return self._send(change)
-        except (PreconditionFailed, Uncertain) as error:
-            return self._settle(change, error)
+            return [self._send(change)]
+        except (PreconditionFailed, SourceChanged, Uncertain) as error:
+            return [self._settle(change, error)]
         except ReconcileError as error:
-            return self._failure(change, error)
+            return [self._failure(change, error)]
 
     def _send(self, change: ObjectChange) -> Outcome:
         path = self._project.asset_map.path_of(change.key, change.asset_type)
@@ -204,8 +285,7 @@ class _Run:
             same = compare(change.size, change.crc32c, found.size, found.crc32c)
             if same is Comparison.SAME:
                 return self._arrive(change, OutcomeKind.ALREADY, found.generation)
-        kind = OutcomeKind.STALE if isinstance(error, PreconditionFailed) else OutcomeKind.FAILED
-        return Outcome.of(change, kind, error.sentence)
+        return self._failure(change, error)
 
     def _arrive(self, change: ObjectChange, kind: OutcomeKind, generation: int) -> Outcome:
         with self._lock:
@@ -232,14 +312,11 @@ class _Run:
         found = self._project.objects.get(need.key)
         if found is None:
             return OutcomeKind.BLOCKED, f"{need.key} is not in the bucket"
-        if need.crc32c is not None and found.crc32c != need.crc32c:
+        if found.crc32c != need.crc32c:
             return OutcomeKind.STALE, f"{need.key} has other bytes in the bucket than the plan saw"
         return None
 
     # -- records --
-
-    def _record_job(self, changes: Sequence[CreateRecord | SetField]) -> Job:
-        return lambda: self._write_record(changes)
 
     def _write_record(self, changes: Sequence[CreateRecord | SetField]) -> list[Outcome]:
         creations = [change for change in changes if isinstance(change, CreateRecord)]
@@ -255,10 +332,11 @@ class _Run:
             try:
                 if not self._is_of_local_database(change, char_id):
                     raise PreconditionFailed("the local database no longer holds what the plan saw", hint="plan again")
+                self._account.creates(change, wanted)
                 records.create(char_id, wanted)
             except (PreconditionFailed, Uncertain) as error:
                 found = next(iter(records.read([char_id])), None)
-                if found is not None and found.fields.get(entries) == wanted.get(entries):
+                if found is not None and same(found.fields.get(entries), wanted.get(entries)):
                     return Outcome.of(change, OutcomeKind.ALREADY)
                 return self._failure(change, error)
         except ReconcileError as error:
@@ -266,24 +344,32 @@ class _Run:
         note = f"left out until they are in the bucket: {', '.join(missing)}" if missing else None
         return Outcome.of(change, OutcomeKind.APPLIED, note)
 
-    @cached_property
-    def _local_documents(self) -> dict[str, Document]:
+    def _read_local_documents(self) -> dict[str, Document]:
         """What the local database holds now of the records to be made; read once, because it is one file."""
         store = self._project.local_db
         wanted = [document_id(change.document) for change in self._plan.actions if isinstance(change, CreateRecord)]
         return {} if store is None else {document.id: document for document in store.read(sorted(wanted))}
 
     def _is_of_local_database(self, change: CreateRecord, char_id: str) -> bool:
-        """Whether every text of the new record is one that the local database holds, or a URI that the plan needs."""
+        """Whether the new record is what the local database holds, with its paths put right and nothing else."""
         settings = self._project.settings
         with self._lock:
+            # Not a cached_property: before Python 3.12 its lock is one for all runs of the process.
+            if self._local_documents is None:
+                self._local_documents = self._read_local_documents()
             source = self._local_documents.get(char_id)
         if source is None:
             return False
-        named = {settings.bucket.uri(need.key) for need in change.needs}
-        maps = (entry for entry in change.fields.get(settings.entries) or [] if isinstance(entry, dict))
-        titles = {title for title in (entry.get(settings.entry_key) for entry in maps) if isinstance(title, str)}
-        return set(texts_in(change.fields)) <= {*texts_in(source.fields), *named, *titles}
+        return is_derived(
+            change.fields,
+            source.fields,
+            change.needs,
+            char_id=char_id,
+            entries=settings.entries,
+            entry_key=settings.entry_key,
+            bucket=settings.bucket,
+            asset_map=settings.asset_map,
+        )
 
     def _set_fields(self, changes: Sequence[SetField]) -> list[Outcome]:
         ready, outcomes = self._ready(changes)
@@ -292,7 +378,8 @@ class _Run:
         settings = self._project.settings
         char_id = document_id(ready[0].document)
         try:
-            made = merge(self._project.records, char_id, ready, settings.entries, settings.entry_key)
+            editor, noting = self._editor_of(ready), self._account.fields(World.RECORDS)
+            made = merge(self._project.records, char_id, ready, settings.entries, editor, noting, self._project.wait)
         except ReconcileError as error:
             made = [self._failure(change, error) for change in ready]
         return outcomes + made
@@ -324,10 +411,29 @@ class _Run:
         for change in ready:
             documents[change.document].append(change)
         try:
-            made = merge_many(store, documents, settings.entries, settings.entry_key)
+            editors = {document: self._editor_of(each) for document, each in documents.items()}
+            noting = self._account.fields(World.LOCAL_DB)
+            made = merge_many(store, documents, settings.entries, editors, noting, self._project.wait)
         except ReconcileError as error:
             made = [self._failure(change, error) for change in ready]
         return outcomes + made
+
+
+class _Job(msgspec.Struct, frozen=True):
+    """Some changes that one worker makes."""
+
+    changes: tuple[Change, ...]
+    work: Callable[[], list[Outcome]]
+
+    def run(self) -> list[Outcome]:
+        """The outcomes. What nobody foresaw is a failure of these changes, and no reason to lose the others' report."""
+        try:
+            return self.work()
+        except Exception as error:  # noqa: BLE001
+            sentence = (
+                f"an error that nobody foresaw: {type(error).__name__}: {error} (this is a bug; please report it)"
+            )
+            return [Outcome.of(change, OutcomeKind.FAILED, sentence) for change in self.changes]
 
 
 def _by_document(actions: Iterable[Change]) -> dict[str, list[CreateRecord | SetField]]:
@@ -339,17 +445,17 @@ def _by_document(actions: Iterable[Change]) -> dict[str, list[CreateRecord | Set
 
 
 def _completed(
-    pool: ThreadPoolExecutor, jobs: Iterable[Job], at_once: int, halted: Callable[[], bool]
+    pool: ThreadPoolExecutor, jobs: Iterable[_Job], at_once: int, halted: Callable[[], bool]
 ) -> Iterator[list[Outcome]]:
     """The results as they come; no job is handed over before a worker is free, so that a stop starts nothing more."""
     running: set[Future[list[Outcome]]] = set()
     for job in jobs:
         if halted():
             break
-        running.add(pool.submit(job))
-        if len(running) >= at_once:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
+        running.add(pool.submit(job.run))
+        while len(running) >= at_once:
+            done, running = wait(running, _GLANCE, FIRST_COMPLETED)
             yield from (each.result() for each in done)
     while running:
-        done, running = wait(running, return_when=FIRST_COMPLETED)
+        done, running = wait(running, _GLANCE, FIRST_COMPLETED)
         yield from (each.result() for each in done)

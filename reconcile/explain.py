@@ -127,7 +127,7 @@ def _character_verdict(view: CharacterView, seen: Survey) -> str:
 
 
 def _asset(project: Project, subject: str, listener: Listener) -> Explanation:
-    keys = _keys(project, subject)
+    keys = keys_of(project, subject)
     seen = survey(project, Scope(), listener=listener, trace=keys)
     facts = _best(keys, seen.facts)
     if not _is_there(facts):
@@ -141,7 +141,8 @@ def _asset(project: Project, subject: str, listener: Listener) -> Explanation:
     return Explanation(FORMAT, subject, _verdict(view, actions, findings), view, None, actions, findings)
 
 
-def _keys(project: Project, subject: str) -> list[str]:
+def keys_of(project: Project, subject: str) -> list[str]:
+    """The keys that a subject could mean, the likeliest first. Raises UsageError for a URI that is not ours."""
     settings = project.settings
     if subject.startswith("gs://"):
         key = settings.bucket.key(subject)

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
 
-from reconcile.core.changes import FieldChange, RewriteLocalDb
-from reconcile.core.edit import Edit, Verdict, edit
+from reconcile.core.changes import FieldChange
+from reconcile.core.edit import Edit, Verdict
 from reconcile.core.errors import NotThere, PreconditionFailed, ReconcileError, StoreError, Uncertain
+from reconcile.core.journal import Touched
 from reconcile.core.report import Outcome, OutcomeKind
 from reconcile.ports import RecordStore
 
 ATTEMPTS = 8
 _GONE = "the record is gone"
 _BUSY = "the record was written by somebody else each time; run again"
+
+
+Editor: TypeAlias = Callable[[Any], Edit]
+"""Makes the changes of one record on its entries, as they were just read."""
+Noting: TypeAlias = Callable[[str, Sequence[Touched]], None]
+"""Told, before each write, which record is written and what is touched; raises where the write must not be."""
+
+
+Wait: TypeAlias = Callable[[float], None]
+"""Passes so many seconds between two tries."""
 
 
 class BatchStore(RecordStore, Protocol):
@@ -27,56 +38,82 @@ class BatchStore(RecordStore, Protocol):
         ...
 
 
-def merge(store: RecordStore, char_id: str, changes: Sequence[FieldChange], entries: str, key: str) -> list[Outcome]:
+def merge(
+    store: RecordStore,
+    char_id: str,
+    changes: Sequence[FieldChange],
+    entries: str,
+    editor: Editor,
+    noting: Noting,
+    wait: Wait = time.sleep,
+) -> list[Outcome]:
     """Makes the changes of one record in one write; reads again and writes again where somebody else was faster.
 
-    Raises what the store raises, but for failed preconditions and lost replies: those are settled by reading.
+    Raises what the store and ``noting`` raise, but for failed preconditions and lost replies: those are settled by
+    reading.
     """
     for attempt in range(ATTEMPTS):
         document = next(iter(store.read([char_id])), None)
         if document is None:
             return _all(changes, OutcomeKind.STALE, _GONE)
-        edited = edit(document.fields.get(entries), changes, key)
+        edited = editor(document.fields.get(entries))
         try:
             if edited.changed:
+                noting(char_id, edited.touched)
                 store.update(char_id, {entries: edited.entries}, if_update_time=document.update_time)
         except NotThere:
             return _all(changes, OutcomeKind.STALE, _GONE)
         except PreconditionFailed:
-            _back_off(attempt)
+            _back_off(attempt, wait)
             continue
         except Uncertain as error:
-            return _settled(store, char_id, changes, entries, key, error)
+            return _settled(store, char_id, changes, entries, editor, error)
         return list(_verdicts(changes, edited))
     return _all(changes, OutcomeKind.FAILED, _BUSY)
 
 
 def _settled(
-    store: RecordStore, char_id: str, changes: Sequence[FieldChange], entries: str, key: str, error: Uncertain
+    store: RecordStore,
+    char_id: str,
+    changes: Sequence[FieldChange],
+    entries: str,
+    editor: Editor,
+    error: Uncertain,
 ) -> list[Outcome]:
     """The outcomes after a lost reply, as the record tells them. Raises the error where it tells that nothing was
     written: a store that does not answer is not asked again and again."""
-    document = next(iter(store.read([char_id])), None)
+    try:
+        document = next(iter(store.read([char_id])), None)
+    except StoreError as unread:
+        raise error from unread
     if document is None:
         return _all(changes, OutcomeKind.STALE, _GONE)
-    edited = edit(document.fields.get(entries), changes, key)
+    edited = editor(document.fields.get(entries))
     if edited.changed:
         raise error
     return list(_verdicts(changes, edited))
 
 
 def merge_many(
-    store: BatchStore, documents: Mapping[str, Sequence[RewriteLocalDb]], entries: str, key: str
+    store: BatchStore,
+    documents: Mapping[str, Sequence[FieldChange]],
+    entries: str,
+    editors: Mapping[str, Editor],
+    noting: Noting,
+    wait: Wait = time.sleep,
 ) -> list[Outcome]:
-    """The same for many documents that one write takes. Raises what the store raises where nothing was written."""
+    """The same for many documents that one write takes. Raises what the store and ``noting`` raise where nothing was
+    written."""
     waiting = dict(documents)
     outcomes: list[Outcome] = []
     for attempt in range(ATTEMPTS):
         found = {document.id: document for document in store.read(sorted(waiting))}
-        edits = {each: edit(found[each].fields.get(entries), waiting[each], key) for each in waiting if each in found}
+        edits = {each: editors[each](found[each].fields.get(entries)) for each in waiting if each in found}
         batch = {
             each: ({entries: made.entries}, found[each].update_time) for each, made in edits.items() if made.changed
         }
+        for each in batch:
+            noting(each, edits[each].touched)
         written = store.update_many(batch) if batch else {}
         for char_id, changes in list(waiting.items()):
             settled = _settle(changes, edits.get(char_id), written.get(char_id))
@@ -85,7 +122,7 @@ def merge_many(
                 del waiting[char_id]
         if not waiting:
             return outcomes
-        _back_off(attempt)
+        _back_off(attempt, wait)
     return outcomes + [outcome for changes in waiting.values() for outcome in _all(changes, OutcomeKind.FAILED, _BUSY)]
 
 
@@ -117,5 +154,5 @@ def _all(changes: Sequence[FieldChange], kind: OutcomeKind, sentence: str) -> li
     return [Outcome.of(change, kind, sentence) for change in changes]
 
 
-def _back_off(attempt: int) -> None:
-    time.sleep(random.uniform(0, min(2.0, 0.05 * 2**attempt)))
+def _back_off(attempt: int, wait: Wait) -> None:
+    wait(random.uniform(0, min(2.0, 0.05 * 2**attempt)))

@@ -15,6 +15,7 @@ from __future__ import annotations
 import datetime
 from collections import defaultdict
 from collections.abc import Collection, Iterable
+from pathlib import Path
 
 import msgspec
 
@@ -33,8 +34,9 @@ from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
-from reconcile.core.findings import about_file
+from reconcile.core.findings import about_file, unreadable_scope
 from reconcile.core.names import fold
+from reconcile.core.notes import Note
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.rows import (
     Agreed,
@@ -52,7 +54,7 @@ from reconcile.core.stages import by_document, by_key, explode
 from reconcile.core.stages.key import KeyRows
 from reconcile.core.status import Tally
 from reconcile.project import Project
-from reconcile.refresh import Observations, Roster, Unread, read_roster
+from reconcile.refresh import Observations, Refused, Roster, Store, Unread, read_roster
 from reconcile.version import VERSION
 
 REMEMBER_AT_ONCE = 5000
@@ -72,32 +74,43 @@ def survey(
     project: Project, scope: Scope | None = None, *, listener: Listener = silent, trace: Collection[str] = ()
 ) -> Survey:
     """Reads the worlds and decides. Raises StoreError, SourceError and ConfigError where one of them cannot be read,
-    and UsageError where the scope names no known character or asset type."""
+    and UsageError where the scope names no known character or asset type. A part of a store that may not be read is
+    left unknown, unless that is all there is."""
     wanted = scope or Scope()
-    _check_types(project, wanted)
+    check_types(project, wanted)
     project.on_hashed = lambda size: listener(Advanced(Phase.LISTING, 0, size))
     listener(PhaseStarted(Phase.RECORDS))
-    roster = read_roster(project, wanted, listener)
-    _check_characters(roster, wanted)
+    roster = read_roster(project, wanted, listener, partial=True)
+    check_characters(roster, wanted)
     listener(PhaseDone(Phase.RECORDS))
     return _Surveyor(project, wanted, roster, listener, trace).run()
 
 
-def _check_types(project: Project, scope: Scope) -> None:
+def check_types(project: Project, scope: Scope) -> None:
+    """Raises UsageError for an asset type of no rule."""
     for asset_type in scope.asset_types:
         if project.asset_map.rule(asset_type) is None:
             known = ", ".join(rule.type for rule in project.asset_map.rules)
             raise UsageError(f"no rule has the asset type {asset_type!r}", hint=f"the types are {known}")
 
 
-def _check_characters(roster: Roster, scope: Scope) -> None:
+def check_characters(roster: Roster, scope: Scope) -> None:
+    """Raises UsageError for a character that nobody knows."""
     for char_id in scope.char_ids:
-        if char_id not in roster.known_ids:
+        if char_id not in roster.known_ids and roster.records.covers(char_id):
             near = sorted(known for known in roster.known_ids if fold(known).startswith(fold(char_id)[:3]))[:5]
             hint = f"did you mean {' or '.join(near)}?" if near else "`reconcile status --by character` lists them"
             raise UsageError(
                 f"no record, no local database entry and no image names the character {char_id!r}", hint=hint
             )
+
+
+def gone(root: Path) -> str:
+    """What to say of a local root that has disappeared."""
+    return (
+        f"the local root {root} has disappeared: is a drive missing? It is taken for empty; nothing is deleted"
+        " anywhere, and `reconcile restore` brings its files back"
+    )
 
 
 def context_of(project: Project, scope: Scope, roster: Roster, trace: Collection[str] = ()) -> Context:
@@ -131,7 +144,7 @@ class _Surveyor:
         self._roster = roster
         self._listener = listener
         self._context = context_of(project, scope, roster, trace)
-        self._observed = Observations(project, scope, roster.known_ids, listener)
+        self._observed = Observations(project, scope, roster.known_ids, listener, partial=True)
         self._asked: dict[str, list[Candidate]] = defaultdict(list)
         self._held: dict[str, list[KeyRows]] = defaultdict(list)
         self._answers: dict[str, list[Answer]] = defaultdict(list)
@@ -140,18 +153,23 @@ class _Surveyor:
         self._findings: list[Finding] = []
         self._facts: list[KeyFacts] = []
         self._agreed: list[Agreed] = []
+        self._noted: dict[str, str | None] = {note.path: None for note in project.noted}
+        self._there: set[str] = set()
         self._counts = _Counts()
         self._objects = 0
         self._files = 0
         self._complete = True
 
     def run(self) -> Survey:
+        for refused in self._roster.refused:
+            self._leave_unknown(refused)
         self._explode()
         self._listener(PhaseStarted(Phase.LISTING))
         self._join()
         self._listener(PhaseDone(Phase.LISTING))
         self._decide_documents()
         self._remember()
+        self._clear_notes()
         self._warn()
         return self._result()
 
@@ -176,8 +194,9 @@ class _Surveyor:
     def _join(self) -> None:
         self._context = self._covered()
         for rows in self._observed:
-            if isinstance(rows, Unread):
-                self._note(rows)
+            if not isinstance(rows, KeyRows):
+                self._context = self._covered()
+                self._note(rows) if isinstance(rows, Unread) else self._leave_unknown(rows)
                 continue
             self._files += rows.local is not None
             self._note_agreed(rows)
@@ -188,14 +207,33 @@ class _Surveyor:
                 self._take(by_key([rows], asked, self._context))
             else:
                 self._held[folded].append(rows)
+        denied = self._roster.denied
+        if denied is not None and not self._observed.listed:
+            raise denied
         for folded in dict.fromkeys((*self._asked, *self._held)):
             self._take(by_key(self._held.get(folded, ()), self._asked.get(folded, ()), self._context))
 
     def _covered(self) -> Context:
-        return msgspec.structs.replace(self._context, local=self._observed.local, remote=self._observed.remote)
+        observed = self._observed
+        ids_known = self._context.ids_known and observed.ids_known
+        return msgspec.structs.replace(self._context, local=observed.local, remote=observed.remote, ids_known=ids_known)
+
+    def _leave_unknown(self, refused: Refused) -> None:
+        self._complete = False
+        project, name, why = self._project, refused.name, refused.error.sentence
+        if not name:
+            self._listener(
+                Warned(f"nothing of {refused.store.value} may be read, so what depends on it is left: {why}")
+            )
+        if refused.store is Store.BUCKET:
+            self._findings.append(
+                unreadable_scope(project.bucket.uri(name) if name else str(project.bucket), None, why)
+            )
+        else:
+            subject = self._context.document(name) if name else project.stores.records
+            self._findings.append(unreadable_scope(subject, name or None, why))
 
     def _note(self, unread: Unread) -> None:
-        self._context = self._covered()
         problem = unread.folder.problem or FileProblem.UNREADABLE
         self._complete = self._complete and problem is not FileProblem.UNREADABLE
         self._findings.append(about_file(Code(problem.value), unread.folder.path, None, unread.folder.detail))
@@ -237,9 +275,13 @@ class _Surveyor:
 
     def _note_agreed(self, rows: KeyRows) -> None:
         local, remote = rows.local, rows.remote
+        if local is not None and local.path in self._noted:
+            self._there.add(local.path)
         if local is None or remote is None or local.crc32c is None:
             return
         same = compare(local.size, local.crc32c, remote.size, remote.crc32c) is Comparison.SAME
+        if same and local.path in self._noted:
+            self._noted[local.path] = rows.key
         now = Agreed(rows.key, local.size, local.crc32c, remote.generation)
         if same and now != rows.agreed:
             self._agreed.append(now)
@@ -250,17 +292,41 @@ class _Surveyor:
         self._project.agreed.remember(self._agreed)
         self._agreed = []
 
+    def _clear_notes(self) -> None:
+        """Forgets what workflow code noted of files that have no more to gain by it: they are in the bucket and their
+        character's record was read and needs nothing, or they are gone."""
+        project, context = self._project, self._context
+        if not self._noted or context.scope.asset_types or not self._complete or project.root_is_gone:
+            return
+        records = {document.id for document in self._roster.documents}
+        pending = self._counts.to_do | self._counts.unsettled
+
+        def is_done(note: Note) -> bool:
+            key = self._noted[note.path]
+            if key is None:
+                return note.path not in self._there and context.local.covers(note.path)
+            return key not in pending and (note.char_id is None or note.char_id in records)
+
+        done = [note for note in project.noted if is_done(note)]
+        project.outbox.remove(done)
+        project.noted = tuple(note for note in project.noted if note not in done)
+
     def _warn(self) -> None:
-        """Says what is odd about this machine: its memory is unusable, or the root has lost every file."""
-        scope, state = self._context.scope, self._project.state
-        if not (scope.char_ids or scope.asset_types):
+        """Says what is odd about this machine: its memory is unusable, the root is gone, or has lost every file."""
+        scope, project = self._context.scope, self._project
+        state, root = project.state, project.settings.root
+        if project.root_is_gone:
+            self._listener(Warned(gone(root)))
+        elif self._files:
+            project.note_root()
+        if not (scope.char_ids or scope.asset_types or project.root_is_gone):
             before = state.fact(_FILES)
             if not self._files and isinstance(before, int) and before > 0:
-                root = self._project.settings.root
                 self._listener(
                     Warned(f"{root} holds no file; at the last run there were {before}: is a drive missing?")
                 )
-            state.remember_fact(_FILES, self._files)
+            else:
+                state.remember_fact(_FILES, self._files)
         for warning in state.warnings:
             self._listener(Warned(warning))
 

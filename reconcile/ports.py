@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, Protocol
 
-from reconcile.core.rows import Agreed, Document, LocalFile, RemoteObject
+from reconcile.core.journal import Line, Past, RunStarted
+from reconcile.core.rows import Agreed, Document, LocalFile, RemoteObject, Served
 
 Progress = Callable[[int], None]
 """Called with the number of bytes that have just been moved; negative where a retry starts over."""
@@ -133,4 +134,92 @@ class AgreedStates(Protocol):
 
     def remember(self, states: Iterable[Agreed]) -> None:
         """Remembers these, in one transaction."""
+        ...
+
+
+class RunLog(Protocol):
+    """The journal of one run, while it is written."""
+
+    def write(self, line: Line, *, durable: bool = False) -> None:
+        """Appends a line, which outlives the process; a ``durable`` one outlives the machine. Raises JournalError."""
+        ...
+
+    def close(self) -> None:
+        """No more lines."""
+        ...
+
+
+class Journal(Protocol):
+    """What runs wrote down of themselves; a history, never needed to go on."""
+
+    def begin(self, run: RunStarted) -> RunLog:
+        """Starts the journal of a run. Raises JournalError: nothing has been changed yet."""
+        ...
+
+    def read(self, run_id: str) -> Past | None:
+        """One run, or None."""
+        ...
+
+    def runs(self) -> Iterator[Past]:
+        """Every run, newest first."""
+        ...
+
+
+class UrlSigner(Protocol):
+    """Makes URLs with which anyone may read an object for a while. Each is a secret: who has it can read."""
+
+    def sign(self, key: str, *, expires: float) -> str:
+        """A V4 signed URL for reading the object of this key, for ``expires`` seconds, a week at the most.
+
+        Makes no request, but for a keyless account, whose signing service is asked. Raises AccessDenied where these
+        credentials cannot sign, and StoreUnavailable.
+        """
+        ...
+
+
+class UrlReader(Protocol):
+    """Reads a URL as a stranger would: with nothing but the URL."""
+
+    def fetch(self, url: str, *, limit: int | None = None) -> AbstractContextManager[Served]:
+        """What the URL gives, with its bytes as they are stored, all of them or just the first ``limit``.
+
+        Any answer is one, whatever its status. Raises StoreUnavailable where none comes or where it ends early; a
+        message never holds the URL.
+        """
+        ...
+
+
+class FilePlaces(Protocol):
+    """The places of files below the local root. Nothing that is there is ever overwritten, and no link is followed."""
+
+    def refusal(self, path: str) -> str | None:
+        """Why no file of this relative path can be made on this system, or None."""
+        ...
+
+    def ignores(self, path: str) -> bool:
+        """Whether the walk would leave a file of this path out."""
+        ...
+
+    def begun(self, path: str, generation: int) -> int:
+        """How many bytes of this generation an interrupted run left beside the path."""
+        ...
+
+    def place(
+        self,
+        path: str,
+        body: Callable[[int], Iterator[bytes]],
+        *,
+        size: int,
+        crc32c: str,
+        generation: int,
+        modified_ns: int | None = None,
+        progress: Progress | None = None,
+    ) -> bool:
+        """Makes the file, whole and with just these bytes, or not at all; the root and the folders with it.
+
+        ``body`` gives the bytes from an offset on, and what is there of them already is kept. False where a file with
+        these bytes stood there when they were complete. Raises SourceChanged where something else stands there,
+        SourceError where it cannot be written, Rejected where the bytes are not the ones meant, and what ``body``
+        raises: then what has come is kept for the next time.
+        """
         ...

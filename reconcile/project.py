@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
+import msgspec
+
 from reconcile import config
 from reconcile.config import Overrides, Settings
+from reconcile.core.errors import UsageError
 from reconcile.core.names import BucketRoot
+from reconcile.core.notes import Note, NotedMap
 from reconcile.core.paths import RootForms, root_forms
 from reconcile.core.plan import Stores
 from reconcile.core.rules import AssetMap
 
 if TYPE_CHECKING:
     from reconcile.adapters.json_db import JsonDatabase
+    from reconcile.adapters.outbox import Outbox
+    from reconcile.adapters.patience import Budget
     from reconcile.adapters.state import State
+    from reconcile.adapters.state_journal import Journal
     from reconcile.adapters.state_lock import ProjectLock
-    from reconcile.ports import AgreedStates, FileSource, ObjectStore, RecordStore
+    from reconcile.ports import AgreedStates, FilePlaces, FileSource, ObjectStore, RecordStore, UrlReader, UrlSigner
 
 T = TypeVar("T")
+RETRIES_A_WORKER = 16
+"""What it takes each worker to wait until a store that is down for a while answers again."""
+
+_GOOD_RUN = "last good run"
 
 
 class Project:
@@ -34,13 +46,31 @@ class Project:
         """How many requests at once a store must bear; read when the store is opened."""
         self.on_hashed: Callable[[int], None] = lambda _size: None
         """Told of the bytes that were just hashed, from any thread."""
+        self.wait: Callable[[float], None] = time.sleep
+        """Passes so many seconds between two tries of one record."""
+        self.makes_root = False
+        """Whether this run makes the local root where it is missing, so that its absence is no error."""
+        self.root_is_gone = False
+        """Whether the local root, which held files once, was found to be missing."""
+        self.settled: frozenset[str] = frozenset()
+        """Paths below the local root of files that are known to be complete, however new; read when files are."""
+        self.noted: tuple[Note, ...] = ()
+        """What workflow code noted in the outbox and no run has brought in step yet."""
         self._open = ExitStack()
 
     @classmethod
     def open(cls, path: str | Path | None = None, *, overrides: Overrides | None = None) -> Self:
         """The project at ``path``, or at or above the current folder. Raises ConfigError and UsageError."""
         folder = config.find_project(Path.cwd(), Path(path) if path is not None else None)
-        return cls(config.load(folder, overrides))
+        return cls.of(config.load(folder, overrides))
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The project of settings that were read before, with what its outbox holds now."""
+        opened = cls(settings)
+        opened.noted = opened.outbox.notes()
+        opened.note(opened.noted)
+        return opened
 
     def __enter__(self) -> Self:
         return self
@@ -56,8 +86,22 @@ class Project:
 
     @property
     def asset_map(self) -> AssetMap:
-        """The rules."""
+        """The rules, and what is noted of single files."""
         return self.settings.asset_map
+
+    def note(self, notes: Iterable[Note]) -> None:
+        """Takes what a caller knows of files into account from now on; the outbox is left as it is."""
+        listed = tuple(notes)
+        if listed:
+            noted = NotedMap.over(self.settings.asset_map, listed)
+            self.settings = msgspec.structs.replace(self.settings, asset_map=noted)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """Where workflow code notes what it could not hand over."""
+        from reconcile.adapters.outbox import Outbox
+
+        return Outbox(self.settings.project)
 
     @property
     def bucket(self) -> BucketRoot:
@@ -93,6 +137,26 @@ class Project:
         return self._open.enter_context(State.open(self.settings.project))
 
     @property
+    def last_good_run(self) -> str | None:
+        """When a run of everything last left nothing undone (RFC 3339), as far as this folder remembers."""
+        found = self.state.fact(_GOOD_RUN)
+        return found if isinstance(found, str) else None
+
+    def note_good_run(self, when: str, now: str) -> None:
+        """Remembers that a run of everything, which saw the worlds then, left nothing undone."""
+        known = self.last_good_run or ""
+        # An old plan does not take the place of a later run; a time that has not come yet was a wrong clock's.
+        if not when < known <= now:
+            self.state.remember_fact(_GOOD_RUN, when)
+
+    @cached_property
+    def journal(self) -> Journal | None:
+        """What runs wrote down of themselves; None where this project was told to keep none."""
+        from reconcile.adapters.state_journal import Journal
+
+        return Journal(self.settings.project)
+
+    @property
     def agreed(self) -> AgreedStates:
         """The last states in which both sides agreed."""
         return self.state
@@ -109,7 +173,38 @@ class Project:
             settle=settings.settle,
             cache=self.state,
             on_progress=lambda size: self.on_hashed(size),
+            settled=self.settled,
+            may_lack_root=self._may_lack_root,
         )
+
+    @cached_property
+    def places(self) -> FilePlaces:
+        """Where missing files are put back."""
+        from reconcile.adapters.local_write import LocalPlaces
+
+        return LocalPlaces(self.settings.root, ignore=self.settings.ignore)
+
+    def _may_lack_root(self) -> bool:
+        """Whether a root that is not there is a folder that is gone, not a slip in the rules: files were seen in it."""
+        known = self.state.fact(self._root_fact) is not None
+        self.root_is_gone = self.root_is_gone or known
+        return known or self.makes_root
+
+    def note_root(self) -> None:
+        """Remembers that the local root held files, so that its absence is told from a slip in the rules."""
+        if self.state.fact(self._root_fact) is None:
+            self.state.remember_fact(self._root_fact, 1)
+
+    @property
+    def _root_fact(self) -> str:
+        return f"held files: {self.settings.root_text}"
+
+    @cached_property
+    def budget(self) -> Budget:
+        """The retries that this run may make, at both of its stores together."""
+        from reconcile.adapters.patience import RETRIES, Budget
+
+        return Budget(max(RETRIES, RETRIES_A_WORKER * self.concurrency))
 
     @cached_property
     def objects(self) -> ObjectStore:
@@ -129,8 +224,30 @@ class Project:
                 settings.bucket_endpoint,
                 concurrency=self.concurrency,
                 sessions=self.state.sessions,
+                budget=self.budget,
             )
         )
+
+    @cached_property
+    def signer(self) -> UrlSigner:
+        """What makes signed URLs. Raises UsageError for a bucket that has none."""
+        settings = self.settings
+        if settings.bucket_endpoint.startswith("file:"):
+            raise UsageError(
+                f"{settings.bucket} is kept in a folder of this machine ({settings.bucket_endpoint}), so there are no"
+                " URLs of it",
+                hint="URLs are for a bucket at Google, or at an emulator",
+            )
+        from reconcile.adapters.signing import Signer
+
+        return Signer(settings.bucket, settings.bucket_endpoint or settings.bucket_emulator)
+
+    @cached_property
+    def url_reader(self) -> UrlReader:
+        """What reads signed URLs as a stranger would."""
+        from reconcile.adapters.url_reader import HttpReader
+
+        return self._opened(HttpReader(connections=2 * self.concurrency))
 
     @cached_property
     def records(self) -> RecordStore:
@@ -146,7 +263,12 @@ class Project:
 
         return self._opened(
             FirestoreRecordStore.open(
-                where.project, where.database, where.collection, settings.entries, settings.records_endpoint
+                where.project,
+                where.database,
+                where.collection,
+                settings.entries,
+                settings.records_endpoint,
+                budget=self.budget,
             )
         )
 

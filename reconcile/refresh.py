@@ -1,4 +1,7 @@
-"""Ports → observations: reads the three worlds at once, streaming; a failed listing is an error, never "empty"."""
+"""Ports → observations: reads the three worlds at once, streaming; a failed listing is an error, never "empty".
+
+What the credentials may not read can be left unknown instead, for a reader that asks for what is ``partial``.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from enum import Enum
 from typing import Protocol, TypeVar
 
 import msgspec
 
+from reconcile.core.errors import AccessDenied
 from reconcile.core.events import Advanced, Listener, Phase
 from reconcile.core.names import BucketRoot, key_problem
 from reconcile.core.pattern import BOUNDARIES, CHAR_ID
@@ -54,10 +59,30 @@ class Worlds(Protocol):
     def agreed(self) -> AgreedStates: ...
 
 
+class Store(Enum):
+    """One of the two stores that may refuse to be read."""
+
+    BUCKET = "the bucket"
+    RECORDS = "the records"
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A part of a store that these credentials may not read: nothing in it is known to be absent.
+
+    ``name`` is a prefix of keys, one key, or a document; an empty one is all of the store. ``narrower`` are the
+    prefixes within it that are tried one by one instead.
+    """
+
+    store: Store
+    name: str
+    error: AccessDenied
+    narrower: tuple[str, ...] = ()
+
+
 class Roster(msgspec.Struct, frozen=True):
     """Who is there: the documents in scope, of both record worlds, and every known character id that matters.
 
-    ``ids_known`` is false where a folder whose files' names are ids could not be read.
+    ``ids_known`` is false where a folder whose files' names are ids could not be read, or a record could not.
     """
 
     documents: tuple[Document, ...]
@@ -65,6 +90,13 @@ class Roster(msgspec.Struct, frozen=True):
     known_ids: frozenset[str]
     records: Coverage
     ids_known: bool = True
+    refused: tuple[Refused, ...] = ()
+
+    @property
+    def denied(self) -> AccessDenied | None:
+        """Why no record in scope could be read at all; None where one could."""
+        nothing = not self.records.prefixes and not self.records.names
+        return self.refused[0].error if nothing and self.refused else None
 
 
 class Unread(msgspec.Struct, frozen=True):
@@ -73,35 +105,85 @@ class Unread(msgspec.Struct, frozen=True):
     folder: LocalFile
 
 
-def read_roster(worlds: Worlds, scope: Scope, listener: Listener) -> Roster:
-    """Reads the records first: they say which characters exist and which keys they name."""
+def read_roster(worlds: Worlds, scope: Scope, listener: Listener, *, partial: bool = False) -> Roster:
+    """Reads the records first: they say which characters exist and which keys they name.
+
+    Raises AccessDenied where one may not be read, but for a ``partial`` roster, which tells of it.
+    """
     with ThreadPoolExecutor(3) as pool:
         names = pool.submit(_ids_in_files, worlds, scope)
         local = pool.submit(_local_documents, worlds)
-        documents, known = _records(worlds, scope, listener)
+        read = _records(worlds, scope, listener, partial=partial)
         local_documents = local.result()
         local_ids = {document.id for document in local_documents}
         in_files, ids_known = names.result()
     chosen = [document for document in local_documents if scope.takes_character(document.id)]
-    coverage = Coverage(prefixes=(), names=frozenset(scope.char_ids)) if scope.char_ids else Coverage()
-    return Roster(tuple(documents), tuple(chosen), frozenset({*known, *local_ids, *in_files}), coverage, ids_known)
+    known = frozenset({*read.known_ids, *local_ids, *in_files})
+    ids_known = ids_known and not read.refused
+    return Roster(tuple(read.documents), tuple(chosen), known, read.coverage, ids_known, read.refused)
 
 
 def _local_documents(worlds: Worlds) -> list[Document]:
     return [] if worlds.local_db is None else list(worlds.local_db.read())
 
 
-def _records(worlds: Worlds, scope: Scope, listener: Listener) -> tuple[list[Document], set[str]]:
-    """The documents in scope, and the ids among which a name is read."""
-    if not scope.char_ids:
+class _Read(msgspec.Struct, frozen=True):
+    """The documents in scope, the ids among which a name is read, and what of the scope was read."""
+
+    documents: list[Document]
+    known_ids: set[str]
+    coverage: Coverage
+    refused: tuple[Refused, ...] = ()
+
+
+def _records(worlds: Worlds, scope: Scope, listener: Listener, *, partial: bool) -> _Read:
+    if scope.char_ids:
+        return _records_of(worlds, scope, listener, partial=partial)
+    try:
         documents = list(_counted(worlds.records.read(), Phase.RECORDS, listener))
-        return documents, {document.id for document in documents}
+    except AccessDenied as error:
+        if not partial:
+            raise
+        return _Read([], set(), _only_unread(("",)), (Refused(Store.RECORDS, "", error),))
+    return _Read(documents, {document.id for document in documents}, Coverage())
+
+
+def _records_of(worlds: Worlds, scope: Scope, listener: Listener, *, partial: bool) -> _Read:
     shorter = {short for char_id in scope.char_ids for short in _shorter(char_id)}
     starts = scope.char_ids if _ids_stand_first(worlds.asset_map) else ("",)
-    longer = {name for start in starts for name in worlds.records.ids(start)}
-    found = list(worlds.records.read(sorted({*scope.char_ids, *shorter})))
+    longer: set[str] = set()
+    refused: list[Refused] = []
+    try:
+        longer = {name for start in starts for name in worlds.records.ids(start)}
+    except AccessDenied as error:
+        if not partial:
+            raise
+        refused.append(Refused(Store.RECORDS, "", error))
+    found, denied = _read_each(worlds, sorted({*scope.char_ids, *shorter}), partial=partial)
+    unread = tuple(sorted(denied.keys() & set(scope.char_ids)))
+    coverage = msgspec.structs.replace(_only_unread(unread), names=frozenset(scope.char_ids).difference(unread))
     chosen = [document for document in found if document.id in scope.char_ids]
-    return list(_counted(chosen, Phase.RECORDS, listener)), longer | {document.id for document in found}
+    documents = list(_counted(chosen, Phase.RECORDS, listener))
+    refused += [Refused(Store.RECORDS, char_id, error) for char_id, error in sorted(denied.items())]
+    return _Read(documents, longer | {document.id for document in found}, coverage, tuple(refused))
+
+
+def _only_unread(names: tuple[str, ...]) -> Coverage:
+    return Coverage(prefixes=(), unreadable=names, failed=names)
+
+
+def _read_each(worlds: Worlds, ids: Sequence[str], *, partial: bool) -> tuple[list[Document], dict[str, AccessDenied]]:
+    """The documents of these ids that may be read, and why the others may not: at once, else one by one."""
+    try:
+        return list(worlds.records.read(ids)), {}
+    except AccessDenied as error:
+        if not partial:
+            raise
+        if len(ids) == 1:
+            return [], {ids[0]: error}
+    read = [_read_each(worlds, [each], partial=partial) for each in ids]
+    found = [document for documents, _ in read for document in documents]
+    return found, {name: error for _, denied in read for name, error in denied.items()}
 
 
 def _ids_stand_first(asset_map: AssetMap) -> bool:
@@ -132,10 +214,22 @@ def _ids_in_files(worlds: Worlds, scope: Scope) -> tuple[set[str], bool]:
 
 
 class Observations:
-    """Files and objects, key by key, and what was read whole. Iterate once; then the counts are right."""
+    """Files and objects, key by key, and what was read whole. Iterate once; then the counts are right.
 
-    def __init__(self, worlds: Worlds, scope: Scope, known_ids: frozenset[str], listener: Listener) -> None:
+    What may not be read is an error, but for ``partial`` ones, which tell of it before the first key that it concerns.
+    """
+
+    def __init__(
+        self,
+        worlds: Worlds,
+        scope: Scope,
+        known_ids: frozenset[str],
+        listener: Listener,
+        *,
+        partial: bool = False,
+    ) -> None:
         self._worlds = worlds
+        self._partial = partial
         self._known_ids = known_ids
         self._of_characters = bool(scope.char_ids)
         self._listener = listener
@@ -146,7 +240,11 @@ class Observations:
         self.remote = Coverage(("",) if whole else self._map.key_prefixes(scope.char_ids, types))
         self._named_files: list[LocalFile] = []
         self._named_objects: list[RemoteObject] = []
-        self._unread: list[Unread] = []
+        self._unread: list[Unread | Refused] = []
+        self.ids_known = True
+        """Whether no record that could be a further character was refused."""
+        self.listed = False
+        """Whether the bucket could be asked for anything."""
 
     def look_up(self, candidates: Sequence[Candidate]) -> frozenset[str]:
         """Reads, one by one, what records name outside what is listed. Where a text leads to nothing that may still be
@@ -157,16 +255,20 @@ class Observations:
         respelt = frozenset(itertools.chain.from_iterable(texts))
         asked = [key for key in sorted(paths) if key in respelt or not self._covers(key, paths[key])]
         files = self._look_at({path for key in asked if (path := paths[key]) is not None})
-        objects = self._get([key for key in asked if paths[key] not in files or not self.remote.covers(key)])
+        gotten = [key for key in asked if paths[key] not in files or not self.remote.covers(key)]
+        objects, refused = self._get(gotten)
         if any(not any(paths.get(key) in files or key in objects for key in keys) for keys in texts):
             self.local, self.remote = Coverage(), Coverage()
             return self._learn([path for path in paths.values() if path is not None])
         self._named_files = [file for path, file in sorted(files.items()) if not self.local.covers(path)]
         self._named_objects = [found for key, found in sorted(objects.items()) if not self.remote.covers(key)]
-        stopped = tuple(folder.folder.path for folder in self._unread)
+        stopped = tuple(each.folder.path for each in self._unread if isinstance(each, Unread))
         names = frozenset(path for key in asked if (path := paths[key]) and not path.startswith(stopped))
         self.local = msgspec.structs.replace(self.local, names=names)
-        self.remote = msgspec.structs.replace(self.remote, names=frozenset(asked))
+        self._unread += [each for each in refused if not self.remote.covers(each.name)]
+        hidden = {each.name for each in refused}
+        # What is left to the listing is not known by name: the listing may be refused.
+        self.remote = msgspec.structs.replace(self.remote, names=frozenset(gotten).difference(hidden))
         return self._learn([path for key in asked if (path := paths[key]) is not None])
 
     def _learn(self, paths: Iterable[str]) -> frozenset[str]:
@@ -176,13 +278,23 @@ class Observations:
         possible = {span[0] for each, path, span in spans if each.match_span(path, span[1], span[2]) is not None}
         # Without characters in the scope every record was read, and every id is known.
         unknown = sorted(possible - self._known_ids) if self._of_characters else []
-        found = {document.id for document in self._worlds.records.read(unknown)} if unknown else set()
+        found = self._known_among(unknown) if unknown else set()
         prefixes = minimal_prefixes(each for value in unknown for each in self._map.whole_name_prefixes(value))
         named = (
             {self._map.character_in_name(name) for name in self._worlds.files.names(prefixes)} if prefixes else set()
         )
         self._known_ids |= found | {value for value in named if value in possible}
         return self._known_ids
+
+    def _known_among(self, ids: Sequence[str]) -> set[str]:
+        try:
+            return {document.id for document in self._worlds.records.read(ids)}
+        except AccessDenied as error:
+            if not self._partial:
+                raise
+            self.ids_known = False
+            self._unread.append(Refused(Store.RECORDS, "", error))
+            return set()
 
     def _path(self, key: str) -> str | None:
         return self._map.path_for(key, self._known_ids)
@@ -211,32 +323,46 @@ class Observations:
         names = self._worlds.files.names((file.path,))
         return next((name for name in names if name.endswith("/") and file.path.startswith(name)), None)
 
-    def _get(self, keys: Sequence[str]) -> dict[str, RemoteObject]:
+    def _get(self, keys: Sequence[str]) -> tuple[dict[str, RemoteObject], list[Refused]]:
         possible = [key for key in keys if key_problem(self._worlds.bucket.object_name(key)) is None]
         with ThreadPoolExecutor(LOOKUPS_AT_ONCE) as pool:
-            found = list(pool.map(self._worlds.objects.get, possible))
-        return {each.key: each for each in found if each is not None}
+            found = list(pool.map(self._get_one, possible))
+        objects = {each.key: each for each in found if isinstance(each, RemoteObject)}
+        return objects, [each for each in found if isinstance(each, Refused)]
 
-    def __iter__(self) -> Iterator[KeyRows | Unread]:
+    def _get_one(self, key: str) -> RemoteObject | Refused | None:
+        try:
+            found = self._worlds.objects.get(key)
+        except AccessDenied as error:
+            if not self._partial:
+                raise
+            return Refused(Store.BUCKET, key, error)
+        self.listed = True
+        return found
+
+    def __iter__(self) -> Iterator[KeyRows | Unread | Refused]:
         with ExitStack() as stack:
             files = _ahead(stack, self._files)
             objects = _ahead(stack, self._objects)
             unread = self._unread
             local = self._local_by_key(files, unread)
             agreed = ((state.key, state) for state in self._worlds.agreed.all())
-            # An object with the bare prefix as its name is a folder's placeholder: it has no key.
-            remote = ((each.key, each) for each in objects if each.key)
-            streams = [("local files", local), ("objects", remote), ("states", agreed)]
-            for key, (file, found, state) in merge(streams):
+            listed = self._listed_by_key(objects)
+            named = ((each.key, each) for each in self._named_objects)
+            streams = [("local files", local), ("objects", listed), ("named objects", named), ("states", agreed)]
+            for key, (file, in_listing, by_name, state) in merge(streams):
                 while unread:
                     yield self._note(unread.pop(0))
+                found = in_listing or by_name
                 if file is not None or found is not None:
                     self._listener(Advanced(Phase.LISTING, 1))
                     yield self._row(key, file, found, state)
             while unread:
                 yield self._note(unread.pop(0))
 
-    def _note(self, folder: Unread) -> Unread:
+    def _note(self, folder: Unread | Refused) -> Unread | Refused:
+        if isinstance(folder, Refused):
+            return folder
         path = folder.folder.path
         failed = () if folder.folder.problem is FileProblem.SYMLINK else (path,)
         self.local = msgspec.structs.replace(
@@ -251,18 +377,56 @@ class Observations:
     def _files(self) -> Iterator[LocalFile]:
         return _merged(self._worlds.files.walk(self.local.prefixes), self._named_files, lambda file: file.path)
 
-    def _objects(self) -> Iterator[RemoteObject]:
-        splits = [prefix for prefix in self._map.key_prefixes(()) if prefix]
-        listings = (self._worlds.objects.list(prefix, splits) for prefix in self.remote.prefixes)
-        listed = itertools.chain.from_iterable(listings)
-        return _merged(listed, self._named_objects, lambda found: found.key)
+    def _objects(self) -> Iterator[RemoteObject | Refused]:
+        prefixes = self.remote.prefixes
+        return itertools.chain.from_iterable(self._listing(prefix, "") for prefix in prefixes)
 
-    def _local_by_key(self, files: Iterable[LocalFile], unread: list[Unread]) -> Iterator[tuple[str, LocalFile]]:
+    def _listing(self, prefix: str, after: str) -> Iterator[RemoteObject | Refused]:
+        """The objects below a prefix, with a key after this one. A listing that is refused is tried again for each part
+        of it in which the rules have keys: the permission may be for those alone."""
+        at, parts = after, self._map.key_prefixes(())
+        try:
+            for found in self._worlds.objects.list(prefix, [part for part in parts if part]):
+                # An object with the bare prefix as its name is a folder's placeholder: it has no key.
+                if found.key > after:
+                    at = found.key
+                    yield found
+        except AccessDenied as error:
+            if not self._partial:
+                raise
+            narrower = tuple(part for part in parts if part != prefix and part.startswith(prefix))
+            yield Refused(Store.BUCKET, prefix, error, narrower)
+            for part in narrower:
+                yield from self._listing(part, at)
+        else:
+            self.listed = True
+
+    def _listed_by_key(self, rows: Iterable[RemoteObject | Refused]) -> Iterator[tuple[str, RemoteObject]]:
+        for each in rows:
+            if isinstance(each, Refused):
+                self._leave_unknown(each)
+            else:
+                yield each.key, each
+
+    def _leave_unknown(self, refused: Refused) -> None:
+        """From here on nothing below this prefix is called absent, but for its parts as long as they can be listed."""
+        remote, name = self.remote, refused.name
+        if refused.narrower:
+            prefixes = minimal_prefixes((*(each for each in remote.prefixes if each != name), *refused.narrower))
+            self.remote = msgspec.structs.replace(remote, prefixes=prefixes)
+        else:
+            unreadable, failed = (*remote.unreadable, name), (*remote.failed, name)
+            self.remote = msgspec.structs.replace(remote, unreadable=unreadable, failed=failed)
+        self._unread.append(refused)
+
+    def _local_by_key(
+        self, files: Iterable[LocalFile], unread: list[Unread | Refused]
+    ) -> Iterator[tuple[str, LocalFile]]:
         """Files under their keys, in key order; where a rule gives keys of its own, the walk's order is another."""
         rows = self._keyed(files, unread)
         return rows if self._map.keys_are_paths else _one_for_each_key(sorted(rows, key=lambda row: row[0]))
 
-    def _keyed(self, files: Iterable[LocalFile], unread: list[Unread]) -> Iterator[tuple[str, LocalFile]]:
+    def _keyed(self, files: Iterable[LocalFile], unread: list[Unread | Refused]) -> Iterator[tuple[str, LocalFile]]:
         for file in files:
             if file.path.endswith("/"):
                 unread.append(Unread(file))

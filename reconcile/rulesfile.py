@@ -30,7 +30,10 @@ class RulesFile:
         """Raises ConfigError where the bytes are no TOML."""
         try:
             text = data.decode("utf-8-sig")
-            return cls(path, text, tomllib.loads(text))
+            values = tomllib.loads(text)
+            if _holds_endless_number(values):
+                raise ValueError
+            return cls(path, text, values)
         except UnicodeDecodeError as error:
             line = data[: error.start].count(b"\n") + 1
             raise ConfigError(f"{path}:{line}: is not UTF-8 text", hint="save the file as UTF-8") from error
@@ -40,6 +43,9 @@ class RulesFile:
             what = re.sub(r"\s*\(at .*\)", "", str(error))
             hint = "paths with backslashes go between single quotes: 'C:\\oo\\bar'"
             raise ConfigError(f"{path}:{max(line, 1)}: is not TOML: {what}", hint=hint) from error
+        except ValueError as error:
+            # Python itself neither reads nor writes a number of so many digits.
+            raise ConfigError(f"{path}:1: holds a number that no rule can mean", hint="write a smaller one") from error
         except RecursionError as error:
             raise ConfigError(f"{path}:1: is nested too deep", hint="write tables and plain lists") from error
 
@@ -152,6 +158,14 @@ class Table:
         except ValueError as error:
             allowed = ", ".join(f'"{each.value}"' for each in kind)
             raise self.error(key, f"{key} = {value!r} is not one of {allowed}", f"write one of {allowed}") from error
+
+
+def _holds_endless_number(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_endless_number, value.values()))
+    if isinstance(value, list):
+        return any(map(_holds_endless_number, value))
+    return isinstance(value, int) and value.bit_length() > 14_000
 
 
 def _is_key(line: str, key: str) -> bool:

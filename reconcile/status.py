@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Literal
 
+from reconcile.core.duration import format_duration
 from reconcile.core.plan import Scope
 from reconcile.core.rules import AssetMap
 from reconcile.core.status import FORMAT, Row, StatusTable, Tally
@@ -13,15 +15,36 @@ from reconcile.planner import Survey
 By = Literal["type", "character"]
 TallyKey = tuple[str | None, str | None]
 
+_AHEAD = 300.0
+"""Seconds that a time may lie ahead of this machine's clock."""
+
 NO_RULE = "No rule"
 NO_CHARACTER = "No character"
 
 
-def table(survey: Survey, asset_map: AssetMap, by: By, scope: Scope) -> StatusTable:
+def table(
+    survey: Survey, asset_map: AssetMap, by: By, scope: Scope, *, last_good_run: str | None = None
+) -> StatusTable:
     """A row for each rule in the map's order, empty ones too, then one for what no rule takes; or a row for each
     character, then one for what is nobody's. Only what is in scope has a row."""
     rows = _by_type(survey, asset_map, scope) if by == "type" else _by_character(survey, scope)
-    return StatusTable(FORMAT, tuple(rows), complete=survey.plan.complete)
+    return StatusTable(FORMAT, tuple(rows), complete=survey.plan.complete, last_good_run=last_good_run)
+
+
+def overdue(last_good_run: str | None, allowed: float, at: datetime | None = None) -> str:
+    """The sentence that says that the last good run is longer ago than so many seconds; empty where it is not."""
+    if last_good_run is None:
+        return "no run of everything has ended well here yet"
+    try:
+        age = ((at or datetime.now(UTC)) - datetime.fromisoformat(last_good_run)).total_seconds()
+    except (TypeError, ValueError):
+        return f"the time of the last good run, {last_good_run!r}, cannot be read; run apply again"
+    if age < -_AHEAD:
+        return f"the last good run is dated {last_good_run}, in the future: is a clock wrong?"
+    if age <= allowed:
+        return ""
+    told = f"the last good run ended {last_good_run}, {format_duration(age)} ago"
+    return f"{told}; that is more than {format_duration(allowed)}: did the nightly job not run?"
 
 
 def _by_type(survey: Survey, asset_map: AssetMap, scope: Scope) -> Iterator[Row]:

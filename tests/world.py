@@ -23,7 +23,8 @@ from reconcile.adapters.embedded_records import EmbeddedRecordStore
 from reconcile.config import LocalDbSettings, Policy, Settings
 from reconcile.core.changes import Change, SetField
 from reconcile.core.digest import encode_crc32c
-from reconcile.core.errors import SourceChanged, SourceError, StoreError, StoreUnavailable, Uncertain
+from reconcile.core.errors import JournalError, SourceChanged, SourceError, StoreError, StoreUnavailable, Uncertain
+from reconcile.core.journal import Line, Past, RunStarted, encode, past
 from reconcile.core.names import fold
 from reconcile.core.pattern import Template
 from reconcile.core.plan import Plan, Scope
@@ -336,6 +337,44 @@ class Memory:
         self.states.update((state.key, state) for state in states)
 
 
+class Journals:
+    """Journals of runs. ``room`` is how many more lines fit; None: no end of them."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.room: int | None = None
+
+    def begin(self, run: RunStarted) -> _Lines:
+        log = _Lines(self, run.run_id)
+        log.write(run)
+        return log
+
+    def read(self, run_id: str) -> Past | None:
+        return past(self.files.get(run_id, b""))
+
+    def runs(self) -> Iterator[Past]:
+        """Newest first, as they were begun."""
+        found = (self.read(run_id) for run_id in reversed(self.files))
+        return (each for each in found if each is not None)
+
+
+class _Lines:
+    def __init__(self, journals: Journals, run_id: str) -> None:
+        self._journals = journals
+        self._run_id = run_id
+
+    def write(self, line: Line, *, durable: bool = False) -> None:
+        journals = self._journals
+        if journals.room is not None:
+            if journals.room <= 0:
+                raise JournalError("the journal cannot be written: no room", hint="make room")
+            journals.room -= 1
+        journals.files[self._run_id] = journals.files.get(self._run_id, b"") + encode(line)
+
+    def close(self) -> None:
+        pass
+
+
 class World(Project):
     """A project on worlds in memory. ``rules`` None is the users' own map; ``local_db`` gives it a local database."""
 
@@ -361,6 +400,7 @@ class World(Project):
         self.records = Records(self.settings.records.collection, self.settings.entries)
         self.local_db = LocalDb("db", self.settings.entries) if local_db or rewrite else None
         self.memory = Memory()
+        self.journal = Journals()
         for store in (self.objects, self.records, self.local_db):
             if store is not None:
                 self._opened(store)

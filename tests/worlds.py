@@ -1,8 +1,8 @@
-"""Hypothesis strategies for whole worlds: few names, so that everything meets everything."""
+"""Whole worlds, drawn by Hypothesis or by a seed: few names, so that everything meets everything."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from random import Random
 from typing import Any, TypeVar
@@ -154,17 +154,18 @@ RARELY = 19
 _below = lru_cache(lambda count: st.integers(0, count - 1))
 
 
-class _Draw:
-    """Draws by number alone, which is quick, and shrinks to the first of everything."""
+class Pick:
+    """Draws by number alone, which is quick, and shrinks to the first of everything. ``below`` gives a number from 0
+    that is less than the one it is given."""
 
-    def __init__(self, draw: st.DrawFn) -> None:
-        self._draw = draw
+    def __init__(self, below: Callable[[int], int]) -> None:
+        self._number = below
 
     def count(self, most: int) -> int:
-        return int(self._draw(_below(most + 1)))
+        return self._number(most + 1)
 
     def one(self, choices: Sequence[T]) -> T:
-        return choices[self._draw(_below(len(choices)))]
+        return choices[self._number(len(choices))]
 
     def rarely(self) -> bool:
         return self.count(RARELY) == RARELY
@@ -200,8 +201,12 @@ class _Draw:
 
 @st.composite
 def specs(draw: st.DrawFn, *, stops: bool = True) -> Spec:
-    """Worlds with every trap: prefixes of ids, spellings, missing and extra objects, several files for a field."""
-    pick = _Draw(draw)
+    """Worlds as ``spec_of`` makes them."""
+    return spec_of(Pick(lambda most: int(draw(_below(most)))), stops=stops)
+
+
+def spec_of(pick: Pick, *, stops: bool = True) -> Spec:
+    """A world with every trap: prefixes of ids, spellings, missing and extra objects, several files for a field."""
     first = pick.count(len(TRAP_IDS) - 1)
     ids = list(dict.fromkeys(TRAP_IDS[(first + step) % len(TRAP_IDS)] for step in (0, *range(1, 1 + pick.count(2)))))
     pool = list(
@@ -227,4 +232,4 @@ def ids_of(spec: Spec) -> list[str]:
     return sorted({*spec.records, *(spec.local or {})})
 
 
-__all__ = ["FIELDS", "MAPS", "Spec", "Thing", "ids_of", "specs", "users_settings"]
+__all__ = ["FIELDS", "MAPS", "Pick", "Spec", "Thing", "ids_of", "spec_of", "specs", "users_settings"]

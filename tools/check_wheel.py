@@ -13,7 +13,14 @@ from pathlib import Path
 
 from tools.make_venv import ROOT, interpreter
 
-WANTED = ("reconcile/py.typed", "reconcile/__main__.py", "asset_map.toml", "licenses/LICENSE")
+WANTED = (
+    "reconcile/py.typed",
+    "reconcile/__main__.py",
+    "reconcile/views/templates/page.html.j2",
+    "reconcile/views/templates/page.md.j2",
+    "asset_map.toml",
+    "licenses/LICENSE",
+)
 """Each must end some file's name in the wheel; the map is what ``reconcile init`` writes."""
 SMOKE = (
     ("-m", "reconcile", "--help"),

@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from reconcile import explain, trials
+from reconcile import explain, links, overview, schedule, trials
 from reconcile.cli import tour
-from reconcile.core import plan, report, status
-from reconcile.views import json
+from reconcile.core import checkup, history, plan, proof, report, restoration, status, watching
+from reconcile.views import json, run
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -21,10 +21,21 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DOCUMENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "plan": (plan.Plan, plan.FORMAT),
     "result": (report.Report, report.FORMAT),
+    "run": (run.RunDocument, run.FORMAT),
     "status": (status.StatusTable, status.FORMAT),
+    "report": (overview.Overview, overview.FORMAT),
     "explain": (explain.Explanation, explain.FORMAT),
     "rules": (trials.RulesDocument, trials.RULES_FORMAT),
     "rules-test": (trials.Trials, trials.TRIALS_FORMAT),
+    "history": (history.History, history.FORMAT),
+    "verify": (proof.Verification, proof.FORMAT),
+    "certificate": (proof.Certificate, proof.CERTIFICATE_FORMAT),
+    "restore-plan": (restoration.RestorePlan, restoration.FORMAT),
+    "schedule": (schedule.Schedule, schedule.FORMAT),
+    "doctor": (checkup.Checkup, checkup.FORMAT),
+    "url": (links.Link, links.FORMAT),
+    "watch": (watching.WatchEvent, watching.FORMAT),
+    "watch-health": (watching.WatchHealth, watching.HEALTH_FORMAT),
     "init": (json.InitDocument, json.INIT_FORMAT),
     "demo": (tour.DemoDocument, tour.FORMAT),
     "error": (json.ErrorDocument, json.ERROR_FORMAT),

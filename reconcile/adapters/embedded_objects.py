@@ -220,7 +220,7 @@ class EmbeddedObjectStore:
         self, blob: str, body: BinaryIO, planned: tuple[int, str], name: str, progress: Progress | None
     ) -> None:
         with self._blobs.create(blob) as file:
-            found = _copy(body, file, name, progress)
+            found = _copy(body, file, name, progress, planned[0])
             if found != planned:
                 message = f"The file for {name!r} has changed: its bytes are not the planned ones."
                 raise SourceChanged(message, hint="Plan again.")
@@ -269,12 +269,12 @@ class EmbeddedObjectStore:
         return self._database.select(query, [value])
 
 
-def _copy(body: BinaryIO, file: BinaryIO, name: str, progress: Progress | None) -> tuple[int, str]:
-    """Copies to the end; the size and the crc32c of what was read."""
+def _copy(body: BinaryIO, file: BinaryIO, name: str, progress: Progress | None, most: int) -> tuple[int, str]:
+    """Copies to the end, or past ``most`` bytes; the size and the crc32c of what was read."""
     from crc32c import crc32c
 
     size = crc = 0
-    while chunk := _read(body, name):
+    while size <= most and (chunk := _read(body, name)):
         file.write(chunk)
         size += len(chunk)
         crc = crc32c(chunk, crc)

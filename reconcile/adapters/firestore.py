@@ -6,12 +6,13 @@ Google's client is imported when a store is opened, not before.
 from __future__ import annotations
 
 import ipaddress
-import random
 import time
 from collections.abc import Collection, Iterator, Mapping
+from math import ceil
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from reconcile.adapters.document_rules import MAX_DOCUMENT_BYTES, check_id, id_problem, may_start_id, prefix_end
+from reconcile.adapters.patience import SPENT, Budget, Clock, Patience, Traffic
 from reconcile.core.errors import (
     AccessDenied,
     ConfigError,
@@ -52,19 +53,30 @@ _LOGIN = "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION
 class FirestoreRecordStore:
     """The documents of one collection of a Firestore database; safe for several threads."""
 
-    def __init__(self, wire: Wire, place: str, entries: str, deadline: float) -> None:
+    def __init__(self, wire: Wire, place: str, entries: str, traffic: Traffic) -> None:
         self._wire = wire
         self._place = place
         self._entries = entries
-        self._deadline = deadline
+        self._traffic = traffic
+        self._deadline = traffic.deadline
 
     @classmethod
     def open(
-        cls, project: str, database: str, collection: str, entries: str, endpoint: str, *, deadline: float = DEADLINE
+        cls,
+        project: str,
+        database: str,
+        collection: str,
+        entries: str,
+        endpoint: str,
+        *,
+        deadline: float = DEADLINE,
+        clock: Clock = time,
+        budget: Budget | None = None,
     ) -> FirestoreRecordStore:
         """The collection at Google (``endpoint`` empty), or at an emulator on this machine (``host:port``).
 
-        Makes no call yet. ``deadline`` is how many seconds a store may go without an answer.
+        Makes no call yet. ``deadline`` is how many seconds a store may go without an answer; ``budget`` is that of the
+        run, its own without one.
         Raises ConfigError where endpoint or collection cannot be, AccessDenied where there are no credentials.
         """
         _check_endpoint(endpoint)
@@ -80,7 +92,7 @@ class FirestoreRecordStore:
             transport = connect(project, database, endpoint)
         except CredentialsMissing as error:
             raise AccessDenied(f"There are no credentials for {place}: {error}", hint=_LOGIN) from error
-        return cls(Wire(transport, project, database, collection), place, entries, deadline)
+        return cls(Wire(transport, project, database, collection), place, entries, Traffic(deadline, budget, clock))
 
     def close(self) -> None:
         """Closes the connection."""
@@ -115,15 +127,15 @@ class FirestoreRecordStore:
         from there, and only a page that ended cleanly can be the last."""
         size = NAMES_PAGE if fields is None else PAGE
         span = _span(prefix)
-        patience = Patience(self._deadline)
+        patience = Patience(self._traffic)
         while span is not None:
-            page, failure = _collect(self._wire.query(span, size, fields, patience.left()))
+            page, failure = self._ask(self._wire.query(span, size, fields, patience.left()))
             if page and span.after and page[-1].id == span.start:
                 raise self._nonsense("the same page twice")
             yield from (found for found in page if found.id.startswith(prefix))
             if page:
                 span = None if _beyond(page[-1].id, prefix) else span._replace(start=page[-1].id, after=True)
-                patience = Patience(self._deadline)
+                patience = Patience(self._traffic)
             if failure is not None:
                 self._bear(failure, patience)
             elif len(page) < size:
@@ -138,12 +150,12 @@ class FirestoreRecordStore:
     def _get(self, names: Collection[str], fields: Collection[str] | None, within: float) -> dict[str, Found | None]:
         """An answer for each name; what a broken call has answered is not asked again."""
         answers: dict[str, Found | None] = {}
-        patience = Patience(within)
+        patience = Patience(self._traffic, within=within)
         while missing := [name for name in names if name not in answers]:
-            some, failure = _collect(self._wire.get(missing, fields, patience.left()))
+            some, failure = self._ask(self._wire.get(missing, fields, patience.left()))
             answers.update(some)
             if some:
-                patience = Patience(within)
+                patience = Patience(self._traffic, within=within)
             if failure is not None:
                 self._bear(failure, patience)
             elif not some:
@@ -152,8 +164,35 @@ class FirestoreRecordStore:
 
     def _bear(self, failure: CallFailed, patience: Patience) -> None:
         """Waits before the next try, or raises what the failure means."""
-        if failure.code not in TRANSIENT or not patience.wait():
-            raise self._error(failure) from failure
+        if failure.code not in TRANSIENT or not patience.again(failure):
+            raise self._error(failure, spent=patience.spent) from failure
+
+    def _ask(self, answers: Iterator[T]) -> tuple[list[T], CallFailed | None]:
+        """What a call answered until it ended or failed, and how it failed; it is made when its turn has come."""
+        from reconcile.adapters.firestore_wire import CallFailed
+
+        collected: list[T] = []
+        try:
+            self._enter()
+            for answer in answers:
+                collected.append(answer)  # noqa: PERF402  # what came before a failure counts
+        except CallFailed as failure:
+            self._note_answer(failure)
+            return collected, failure
+        self._note_answer(None)
+        return collected, None
+
+    def _enter(self) -> None:
+        """Waits for the turn of an attempt. Raises CallFailed where the server asked for a pause that is too long."""
+        from reconcile.adapters.firestore_wire import CallFailed
+
+        shut = self._traffic.enter()
+        if shut:
+            raise CallFailed("RESOURCE_EXHAUSTED", f"it asked to be left alone for {ceil(shut)} s", shut)
+
+    def _note_answer(self, failure: CallFailed | None) -> None:
+        if failure is None or failure.code not in TRANSIENT:
+            self._traffic.answered()
 
     # -- writing ------------------------------------------------------------------------------------------------
 
@@ -162,22 +201,39 @@ class FirestoreRecordStore:
         from reconcile.adapters.firestore_wire import CallFailed
 
         wanted, request = self._request(document, fields, if_update_time)
-        patience = Patience(self._deadline)
+        patience = Patience(self._traffic)
         doubt = False
         while True:
             try:
-                return self._wire.commit(request, min(self._deadline / 2, patience.left()))
+                return self._commit(document, request, patience)
             except CallFailed as error:
                 failure = error
-            doubt = doubt or (failure.code in MAYBE_APPLIED and not failure.never_sent)
+            doubt = doubt or _maybe_applied(failure)
             if failure.code not in TRANSIENT | ABOUT_THE_DOCUMENT:
                 raise self._error(failure, document) from failure
             if doubt or failure.code in ABOUT_THE_DOCUMENT:
                 settled = self._settle(document, wanted, if_update_time, failure, doubt=doubt)
                 if settled is not None:
                     return settled
-            if not patience.wait():
-                self._give_up(document, failure)
+            if not patience.again(failure):
+                self._give_up(document, failure, spent=patience.spent)
+
+    def _commit(self, document: str, request: Any, patience: Patience) -> str:
+        """One attempt, when the document may be written again; the update time after it. Raises CallFailed."""
+        from reconcile.adapters.firestore_wire import CallFailed
+
+        self._traffic.writes.wait(document)
+        self._enter()
+        try:
+            written = self._wire.commit(request, min(self._deadline / 2, patience.left()))
+        except CallFailed as failure:
+            self._note_answer(failure)
+            if _maybe_applied(failure):
+                self._traffic.writes.wrote(document)
+            raise
+        self._note_answer(None)
+        self._traffic.writes.wrote(document)
+        return written
 
     def _request(
         self, document: str, fields: Mapping[str, Any], if_update_time: str | None
@@ -238,13 +294,13 @@ class FirestoreRecordStore:
                 hint="Plan again when the database answers.",
             ) from error
 
-    def _give_up(self, document: str, failure: CallFailed) -> NoReturn:
+    def _give_up(self, document: str, failure: CallFailed, *, spent: bool) -> NoReturn:
         if failure.code in MAY_STILL_LAND:
             raise Uncertain(
                 f"No answer told whether {self._name(document)} was written ({failure}).",
                 hint="Plan again to see what it holds.",
             ) from failure
-        raise self._error(failure, document) from failure
+        raise self._error(failure, document, spent=spent) from failure
 
     # -- telling ------------------------------------------------------------------------------------------------
 
@@ -257,8 +313,8 @@ class FirestoreRecordStore:
             hint="Use Google's own emulator as records.endpoint.",
         )
 
-    def _error(self, failure: CallFailed, document: str = "") -> StoreError:
-        """The error of ours that a status means, with the server's own words."""
+    def _error(self, failure: CallFailed, document: str = "", *, spent: bool = False) -> StoreError:
+        """The error of ours that a status means, with the server's own words; ``spent``: no retries are left."""
         where = self._name(document) if document else self._place
         if failure.no_credentials:
             return AccessDenied(f"{where} could not be reached with these credentials: {failure.details}", hint=_LOGIN)
@@ -271,46 +327,17 @@ class FirestoreRecordStore:
             case "INVALID_ARGUMENT" | "OUT_OF_RANGE":
                 return Rejected(f"{where} was refused: {failure.details}", hint="Mend the value and try again.")
             case "RESOURCE_EXHAUSTED":
-                hint = "Wait, use a lower --concurrency, or raise the project's quota."
+                hint = SPENT if spent else "Wait, use a lower --concurrency, or raise the project's quota."
                 return StoreUnavailable(f"{where} is over its quota: {failure.details}", hint=hint)
             case _:
-                hint = "Look at records.uri, records.endpoint and the network, then run again."
+                look = "Look at records.uri, records.endpoint and the network, then run again."
+                hint = SPENT if spent else look
                 return StoreUnavailable(f"{where} does not answer as it should: {failure}", hint=hint)
 
 
-class Patience:
-    """How long to go on trying: waits that double from 0.1 to 2 seconds, each with full jitter, until time is up."""
-
-    def __init__(self, seconds: float) -> None:
-        self._least = seconds / 10
-        self._end = time.monotonic() + seconds
-        self._longest = 0.1
-
-    def left(self) -> float:
-        """Seconds that a call may take: what is left, and enough for an answer even at the end."""
-        return max(self._least, self._end - time.monotonic())
-
-    def wait(self) -> bool:
-        """Waits before the next try; False, at once, where there is no time for one."""
-        pause = random.uniform(0, self._longest)
-        if time.monotonic() + pause >= self._end:
-            return False
-        self._longest = min(2.0, self._longest * 2)
-        time.sleep(pause)
-        return True
-
-
-def _collect(answers: Iterator[T]) -> tuple[list[T], CallFailed | None]:
-    """What a call answered until it ended or failed, and how it failed."""
-    from reconcile.adapters.firestore_wire import CallFailed
-
-    collected: list[T] = []
-    try:
-        for answer in answers:
-            collected.append(answer)  # noqa: PERF402  # what came before a failure counts
-    except CallFailed as failure:
-        return collected, failure
-    return collected, None
+def _maybe_applied(failure: CallFailed) -> bool:
+    """Whether a commit that failed so may have been applied all the same."""
+    return failure.code in MAYBE_APPLIED and not failure.never_sent
 
 
 def _span(prefix: str) -> Span | None:

@@ -18,6 +18,9 @@ from google.cloud import firestore
 from google.cloud.firestore_v1.field_path import FieldPath
 from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
 from google.cloud.firestore_v1.types import firestore as rpc
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 
 from reconcile.adapters.firestore_values import timestamp, token
 
@@ -37,12 +40,24 @@ _BatchGetResponse = rpc.BatchGetDocumentsResponse.pb
 
 
 class CallFailed(Exception):
-    """One call was answered by a gRPC status other than OK; ``code`` is its name."""
+    """One call was answered by a gRPC status other than OK; ``code`` is its name, ``pause`` the seconds that the server
+    asked to wait."""
 
-    def __init__(self, code: str, details: str) -> None:
+    def __init__(self, code: str, details: str, pause: float = 0.0) -> None:
         super().__init__(f"{code}: {details}")
         self.code = code
         self.details = details
+        self.pause = pause
+
+    @property
+    def throttled(self) -> bool:
+        """Whether the server said that it is asked too much."""
+        return self.code == "RESOURCE_EXHAUSTED" or self.pause > 0
+
+    @property
+    def reached(self) -> bool:
+        """Whether a connection stood."""
+        return not self.never_sent
 
     @property
     def never_sent(self) -> bool:
@@ -187,4 +202,19 @@ def _failures() -> Iterator[None]:
     try:
         yield
     except grpc.RpcError as error:
-        raise CallFailed(error.code().name, error.details() or "") from error
+        raise CallFailed(error.code().name, error.details() or "", _pause(error)) from error
+
+
+def _pause(error: grpc.RpcError) -> float:
+    """The seconds that a ``google.rpc.RetryInfo`` beside the status asks to wait; 0 where there is none."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            try:
+                details = Status.FromString(value).details
+            except DecodeError:
+                return 0.0
+            for detail in details:
+                info = RetryInfo()
+                if detail.Unpack(info):
+                    return max(0.0, float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9))
+    return 0.0

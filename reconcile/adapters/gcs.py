@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 import msgspec
 
-from reconcile.adapters.gcs_http import Clock, Door, Transient, foreign, translate
+from reconcile.adapters.gcs_http import Door, Transient, foreign, translate
 from reconcile.adapters.gcs_upload import OBJECT_FIELDS, Body, NoSessions, Resource, Sessions, Upload, decode_resource
+from reconcile.adapters.patience import Budget, Clock
 from reconcile.core.errors import NotThere, Rejected, StoreUnavailable
 from reconcile.core.names import BucketRoot, key_problem
 from reconcile.core.rows import RemoteObject
@@ -63,14 +64,16 @@ class GcsObjectStore:
         sessions: Sessions | None = None,
         page_size: int = PAGE_SIZE,
         clock: Clock = time,
+        budget: Budget | None = None,
     ) -> GcsObjectStore:
         """The bucket at Google (``endpoint`` empty; application default credentials), or at another server.
 
         ``deadline`` (seconds) bounds connecting, each wait for an answer and the retries of a call. ``concurrency`` is
         how many threads will use the store, and how many ranges of a listing are read at once. ``sessions`` remembers
-        large uploads over the end of the process. Raises ConfigError for an endpoint that is not to be used.
+        large uploads over the end of the process; ``budget`` is the run's, its own where there is none. Raises
+        ConfigError for an endpoint that is not to be used.
         """
-        door = Door(bucket, endpoint, deadline=deadline, connections=2 * concurrency, clock=clock)
+        door = Door(bucket, endpoint, deadline=deadline, connections=2 * concurrency, clock=clock, budget=budget)
         root = BucketRoot(bucket, prefix.strip("/"))
         return cls(root, door, sessions or NoSessions(), concurrency, page_size)
 

@@ -1,18 +1,21 @@
-"""One request to the GCS JSON API and what came of it: the authorised session, the error mapping, the retries."""
+"""One request to the GCS JSON API and what came of it: the authorised session and the error mapping."""
 
 from __future__ import annotations
 
-import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import IntEnum
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
+from math import ceil
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
+from reconcile.adapters.patience import SPENT, Budget, Clock, Traffic, seconds_asked
+from reconcile.adapters.patience import Patience as CallPatience
 from reconcile.core.errors import (
     AccessDenied,
     ConfigError,
@@ -29,24 +32,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-FIRST_PAUSE = 0.25
-LONGEST_PAUSE = 8.0
+TOO_MANY_REQUESTS = 429
 TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 TRANSIENT_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
 KEPT_REASONS = frozenset({"objectUnderActiveHold", "retentionPolicyNotMet"})
 GOOGLE = "https://storage.googleapis.com"
-
-
-class Clock(Protocol):
-    """Time as retries see it, in seconds."""
-
-    def monotonic(self) -> float:
-        """A reading that never goes back."""
-        ...
-
-    def sleep(self, seconds: float) -> None:
-        """Waits."""
-        ...
 
 
 class Doubt(IntEnum):
@@ -58,42 +48,35 @@ class Doubt(IntEnum):
 
 
 class Transient(StoreUnavailable):
-    """May pass by itself. ``pause`` is what the server asked to wait, in seconds; ``reached``: a connection stood."""
+    """May pass by itself. ``pause`` is what the server asked to wait, in seconds; ``throttled``: it said that it is
+    asked too much; ``reached``: a connection stood."""
 
     def __init__(
-        self, message: str, *, hint: str = "", doubt: Doubt = Doubt.NONE, reached: bool = True, pause: float = 0.0
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        doubt: Doubt = Doubt.NONE,
+        reached: bool = True,
+        pause: float = 0.0,
+        throttled: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.doubt = doubt
         self.reached = reached
         self.pause = pause
+        self.throttled = throttled
 
 
-class Patience:
-    """The retries of one call: exponential with full jitter, for ``deadline`` seconds from the first attempt.
-
-    Where a ``body`` is sent they count from the first failure, so that a long one is paid for once more; but a store
-    that cannot be reached is always timed from the first attempt.
-    """
-
-    def __init__(self, deadline: float, clock: Clock, *, body: bool = False) -> None:
-        self._body = body
-        self._deadline = deadline
-        self._clock = clock
-        self._started = clock.monotonic()
-        self._until: float | None = None
-        self._ceiling = FIRST_PAUSE
+class Patience(CallPatience):
+    """The retries of one call, as errors."""
 
     def wait(self, failure: Transient) -> None:
-        """Waits before the next attempt, or raises the failure where its time is up."""
-        now = self._clock.monotonic()
-        if self._until is None:
-            self._until = self._deadline + (now if failure.reached and self._body else self._started)
-        pause = max(random.uniform(0, self._ceiling), failure.pause)
-        if now + pause > self._until:
+        """Waits before the next attempt, or raises the failure where there is to be none."""
+        if not self.again(failure):
+            if self.spent:
+                failure.hint = SPENT
             raise failure
-        self._ceiling = min(self._ceiling * 2, LONGEST_PAUSE)
-        self._clock.sleep(pause)
 
 
 class _Detail(msgspec.Struct, frozen=True):
@@ -112,10 +95,20 @@ class _ErrorBody(msgspec.Struct, frozen=True):
 class Door:
     """The way to one bucket. Connects at the first request, so that nobody pays for the client's import before."""
 
-    def __init__(self, bucket: str, endpoint: str, *, deadline: float, connections: int, clock: Clock = time) -> None:
+    def __init__(
+        self,
+        bucket: str,
+        endpoint: str,
+        *,
+        deadline: float,
+        connections: int,
+        clock: Clock = time,
+        budget: Budget | None = None,
+    ) -> None:
         self.bucket = bucket
         self.deadline = deadline
         self.clock = clock
+        self.traffic = Traffic(deadline, budget, clock)
         self._endpoint = checked_endpoint(endpoint)
         self._connections = connections
         self._lock = threading.Lock()
@@ -147,9 +140,15 @@ class Door:
         self._connected()
         return url.startswith(f"{self._base}/")
 
-    def patience(self, *, body: bool = False) -> Patience:
-        """A fresh budget for one call, which sends a ``body`` or not."""
-        return Patience(self.deadline, self.clock, body=body)
+    def at_home(self, url: str) -> str:
+        """The same path and query at the server that gets our credentials, whatever host the URL names: a proxy or an
+        emulator may call itself otherwise than the endpoint does, and no other server is to have the bytes."""
+        base = urlsplit(self._base)
+        return urlsplit(url)._replace(scheme=base.scheme, netloc=base.netloc).geturl()
+
+    def patience(self, *, within: float | None = None, body: bool = False) -> Patience:
+        """The retries of one call, ``within`` so many seconds, which sends a ``body`` or not."""
+        return Patience(self.traffic, within=within, body=body)
 
     def retrying(self, attempt: Callable[[], T], patience: Patience | None = None) -> T:
         """The answer of the first attempt that is not a transient failure."""
@@ -159,6 +158,18 @@ class Door:
                 return attempt()
             except Transient as failure:
                 patience.wait(failure)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[None]:
+        """Around an attempt to write an object: waits until the name may be written again."""
+        try:
+            self.traffic.writes.wait(name)
+            yield
+        except Transient as failure:
+            if failure.doubt:
+                self.traffic.writes.wrote(name)
+            raise
+        self.traffic.writes.wrote(name)
 
     def once(
         self,
@@ -180,6 +191,7 @@ class Door:
         slow the line; the second one the wait for an answer, longer where a large object is put together.
         """
         session = self._connected()
+        self._enter()
         secret = "://" in path
         url = (path if secret else f"{self._base}{path}") + (f"?{urlencode(query, quote_via=quote)}" if query else "")
         answer_wait = self.deadline if data is None or isinstance(data, bytes) else 3 * self.deadline
@@ -197,7 +209,15 @@ class Door:
                 self._refuse(response, missing, about)
         except foreign() as error:
             raise translate(error, self.where) from (None if secret else error)
+        self.traffic.answered()
         return response
+
+    def _enter(self) -> None:
+        """Waits for the turn of an attempt."""
+        shut = self.traffic.enter()
+        if shut:
+            hint = "Run again later."
+            raise Transient(f"{self.where} asked to be left alone for {ceil(shut)} s.", hint=hint, pause=shut)
 
     def _connected(self) -> requests.Session:
         with self._lock:
@@ -248,9 +268,11 @@ class Door:
         what = f"{self.where} answered {status} ({said})" + (f" about {about!r}" if about else "")
         if status in TRANSIENT_STATUS or reasons & TRANSIENT_REASONS:
             doubt = Doubt.ANSWERED if status >= 500 else Doubt.NONE
-            pause = _seconds(response.headers.get("Retry-After", ""))
+            pause = seconds_asked(response.headers.get("Retry-After", ""), response.headers.get("Date", ""))
             hint = f"It asks to wait {pause:.0f} s. Run again later." if pause else "Run again later."
-            raise Transient(f"{what}.", hint=hint, doubt=doubt, pause=pause)
+            throttled = status == TOO_MANY_REQUESTS or pause > 0 or bool(reasons & TRANSIENT_REASONS)
+            raise Transient(f"{what}.", hint=hint, doubt=doubt, pause=pause, throttled=throttled)
+        self.traffic.answered()
         if status == 401:
             raise AccessDenied(f"{what}.", hint="Log in: gcloud auth application-default login.")
         if status == 403 and (reasons & KEPT_REASONS or "retention" in said or "under active" in said):
@@ -355,7 +377,3 @@ def _said(response: requests.Response) -> tuple[str, set[str]]:
         error = _Error()
     said = error.message or response.text[:200] or response.reason or "no reason given"
     return " ".join(said.split()).rstrip("."), {detail.reason for detail in error.errors}
-
-
-def _seconds(text: str) -> float:
-    return float(text) if text.isdecimal() else 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import msgspec
@@ -99,6 +100,7 @@ class Body:
 
     def blocks(self, start: int, stop: int) -> Iterator[bytes]:
         """The bytes from ``start`` to ``stop``. Raises SourceChanged, SourceError."""
+        self.check_size()
         self._hash_up_to(start)
         self.tell(start)
         at = start
@@ -117,6 +119,15 @@ class Body:
         if self._progress is not None and position != self._told:
             self._progress(position - self._told)
         self._told = position
+
+    def check_size(self) -> None:
+        """Raises SourceChanged for a file of another length: it need not be sent to its end to be found out."""
+        try:
+            size = self._file.seek(0, os.SEEK_END)
+        except OSError as error:
+            raise self._unreadable(error) from error
+        if size != self.size:
+            raise self._changed(f"it has {size} bytes, not the planned {self.size}")
 
     def _hash_up_to(self, start: int) -> None:
         # What a resumed upload skips is hashed too: the checksum is that of the whole file.
@@ -208,6 +219,7 @@ class Upload:
 
     def run(self) -> Resource:
         """Sends the bytes and returns the object, whichever attempt made it. Raises as ObjectStore.put does."""
+        self._body.check_size()
         try:
             made = self._resumable() if self._body.size > CHUNK else self._multipart()
         except PreconditionFailed as refusal:
@@ -240,7 +252,8 @@ class Upload:
 
         def attempt() -> Resource:
             try:
-                answer = self._door.once("POST", path, query, headers=headers, data=payload, about=self._name)
+                with self._door.writing(self._name):
+                    answer = self._door.once("POST", path, query, headers=headers, data=payload, about=self._name)
             except Transient as failure:
                 self._doubt = max(self._doubt, failure.doubt)
                 raise
@@ -317,6 +330,7 @@ class Upload:
         uri: str | None = answer.headers.get("Location")
         if not uri:
             raise StoreUnavailable(f"{self._door.where} opened no upload session.", hint="Check the endpoint.")
+        uri = self._door.at_home(uri)
         self._sessions.put(*self._session_key(), uri)
         return uri
 
@@ -333,7 +347,8 @@ class Upload:
         stop = min(offset + CHUNK, self._body.size)
         span = f"bytes {offset}-{stop - 1}/{self._body.size}"
         try:
-            kept = self._kept(self._put(uri, span, Payload(self._body, offset, stop)))
+            with self._door.writing(self._name) if stop == self._body.size else nullcontext():
+                kept = self._kept(self._put(uri, span, Payload(self._body, offset, stop)))
         except Transient as failure:
             if stop == self._body.size:
                 self._doubt = max(self._doubt, failure.doubt)
@@ -408,7 +423,7 @@ class Upload:
         if self._doubt is Doubt.NONE:
             raise failure
         try:
-            live = self._live(Patience(self._door.deadline / 4, self._door.clock))
+            live = self._live(self._door.patience(within=self._door.deadline / 4))
         except StoreError as error:
             raise self._uncertain() from error
         if live is not None and self._is_ours(live):

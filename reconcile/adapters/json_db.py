@@ -11,7 +11,20 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from reconcile.adapters.json_file import BOM, bounded, explained, locked, read_whole, sync_folder, write_beside
+from reconcile.adapters.json_file import (
+    BOM,
+    Swap,
+    bounded,
+    check_writable,
+    exchange,
+    explained,
+    locked,
+    put_in_place,
+    read_whole,
+    stamp_of,
+    sync_folder,
+    write_beside,
+)
 from reconcile.adapters.json_text import (
     Container,
     Edit,
@@ -33,13 +46,15 @@ from reconcile.core.errors import (
     StoreError,
     StoreUnavailable,
 )
+from reconcile.core.names import is_unicode
 from reconcile.core.rows import Document
 
 _SHAPES = 'It must be {"id": {…}, …} or [{"id": "…", …}, …], with char_id for id if you like, and nothing round it.'
 _ID_KEYS = ("char_id", "id")
 # Writers take a moment: the whole is about a second.
 _WAITS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.25)
-_TRIES = 8
+# One that is seen to go on writing is waited for half a minute.
+_MOST_READS = 600
 
 Changes = Mapping[str, tuple[Mapping[str, Any], str]]
 
@@ -73,18 +88,27 @@ class _Table(NamedTuple):
 class JsonDatabase:
     """The documents of a JSON file, with a digest of each one's content in place of an update time.
 
-    Reads are complete or an error: a file that is caught half-written is read again for about a second. A write
-    touches the values that change and no other character, and takes place only if the file is still what was read.
+    Reads are complete or an error: a file that is caught half-written is read again until about a second after its last
+    change. A write touches the values that change and no other character, and takes place only if the file is still
+    what was read and nobody is writing it.
     """
 
     def __init__(
-        self, path: Path, entries: str, *, wait: Callable[[float], None] = time.sleep, patience: float = 10.0
+        self,
+        path: Path,
+        entries: str,
+        *,
+        wait: Callable[[float], None] = time.sleep,
+        patience: float = 10.0,
+        swap: Swap = exchange,
     ) -> None:
-        """``wait`` passes the time between two tries; ``patience`` is how long to wait for another run, in seconds."""
+        """``wait`` passes the time between two tries; ``patience`` is how long to wait for another run, in seconds;
+        ``swap`` is this system's way to swap two files."""
         self._path = path
         self._entries = entries
         self._wait = wait
         self._patience = patience
+        self._swap = swap
 
     @classmethod
     def open(cls, path: Path, entries: str) -> JsonDatabase:
@@ -143,15 +167,20 @@ class JsonDatabase:
 
     def _load(self) -> _Table:
         with bounded(self._path):
-            for wait in _WAITS:
+            stamp, still = None, 0
+            for _ in range(_MOST_READS):
                 try:
                     return self._parse(read_whole(self._path))
-                except (OSError, ValueError):
-                    self._wait(wait)
-            try:
-                return self._parse(read_whole(self._path))
-            except (OSError, ValueError) as error:
-                raise explained(self._path, error) from error
+                except (OSError, ValueError) as error:
+                    before, stamp = stamp, stamp_of(self._path)
+                    still = still + 1 if stamp == before else 0
+                    if still == len(_WAITS):
+                        raise explained(self._path, error) from error
+                self._wait(_WAITS[still])
+        raise LocalDatabaseError(
+            f"The local database {self._path} is written all the time, so it could not be read.",
+            hint="Run again when the workflow has ended.",
+        )
 
     def _parse(self, raw: bytes) -> _Table:
         text = raw.decode("utf-8")
@@ -190,6 +219,8 @@ class JsonDatabase:
         one = value.get(id_key) if id_key else key
         if not isinstance(one, str) or not one:
             raise self._misshapen(f"has no text for an id at {place}")
+        if not is_unicode(one):
+            raise self._misshapen(f"has an id that is not valid Unicode at {place}")
         return one
 
     def _is_wrapper(self, value: dict[str, Any], is_alone: bool) -> bool:
@@ -240,13 +271,14 @@ class JsonDatabase:
     ) -> dict[str, str | StoreError]:
         """Reads, derives the edits and replaces the file, again whenever somebody else wrote it in between."""
         with locked(self._real_path(), self._patience), bounded(self._path):
-            for _ in range(_TRIES):
+            for wait in (0.0, *_WAITS, *_WAITS):
+                self._wait(wait)
                 table = self._load()
                 made, outcomes = derive(table)
                 if not made or self._replace(table.raw, splice(table.text, made).encode()):
                     return outcomes
         raise StoreUnavailable(
-            f"The local database {self._path} is written all the time, so it was left alone.",
+            f"The local database {self._path} is written, or held open, all the time, so it was left alone.",
             hint="Run again when the workflow has ended.",
         )
 
@@ -255,35 +287,26 @@ class JsonDatabase:
         real = self._real_path()
         fresh = real.with_name(f".{real.name}.new")
         try:
-            write_beside(fresh, new, real.stat())
-            if real.read_bytes() != old:
-                fresh.unlink()
-                return False
-            self._move(fresh, real)
+            found = real.stat()
+            check_writable(real, found)
+            write_beside(fresh, new, found)
+            done = put_in_place(fresh, real, old, self._swap)
+        except FileNotFoundError:
+            return False  # Some writers remove the old file first.
         except OSError as error:
-            with contextlib.suppress(OSError):
-                fresh.unlink()
             raise LocalDatabaseError(
                 f"The local database {self._path} cannot be written: {error.strerror or error}.",
-                hint="Free space on its disk, or give this user the right to write in its folder.",
+                hint="Free space on its disk, or give this user the right to write in its folder and to its group.",
             ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                fresh.unlink()
         sync_folder(real.parent)
-        return True
+        return done
 
     def _real_path(self) -> Path:
         """Where the file is: a link to it stays a link."""
         return Path(os.path.realpath(self._path))
-
-    def _move(self, fresh: Path, real: Path) -> None:
-        """Windows refuses while another process has the file open, which is never for long."""
-        for wait in _WAITS:
-            try:
-                os.replace(fresh, real)
-            except PermissionError:
-                self._wait(wait)
-            else:
-                return
-        os.replace(fresh, real)
 
 
 def _id_key(top: Container) -> str:

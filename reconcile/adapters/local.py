@@ -7,18 +7,26 @@ import io
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from reconcile.adapters.local_hash import Hasher, Miss, Row, identity
-from reconcile.adapters.local_names import Entry, Folder, Lister, Listing, Prefixes, is_link, link_detail
+from reconcile.adapters.local_names import (
+    ALWAYS_IGNORED,
+    Entry,
+    Folder,
+    Lister,
+    Listing,
+    Prefixes,
+    is_link,
+    link_detail,
+)
 from reconcile.adapters.local_open import WINDOWS, SourceFile, extended, is_text, open_below, reason, split
 from reconcile.core.errors import SourceChanged, SourceError
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.ports import HashCache
 
-_STATE_FOLDER = ".reconcile"
 _SECOND = 1_000_000_000
 # How far the clock of a file server may run ahead of ours; a file "from the future" by less was just written.
 _SKEW = 60 * _SECOND
@@ -37,7 +45,9 @@ class LocalFiles:
 
     ``ignore`` holds globs that are matched against the name of each file and folder. A file modified less than
     ``settle`` seconds ago is UNSETTLED. ``clock`` gives nanoseconds since the epoch. ``on_progress`` is called with
-    the number of bytes just read for hashing, from the ``workers`` threads that hash.
+    the number of bytes just read for hashing, from the ``workers`` threads that hash. ``may_lack_root`` is asked, once
+    it is seen that the root is not there, whether that is to be taken for an empty one. ``settled`` are paths of files
+    that are known to be complete, however new they are.
     """
 
     def __init__(
@@ -50,13 +60,18 @@ class LocalFiles:
         clock: Callable[[], int] = time.time_ns,
         workers: int = 2,
         on_progress: Callable[[int], None] | None = None,
+        may_lack_root: Callable[[], bool] = lambda: False,
+        settled: Collection[str] = (),
     ) -> None:
         self._root = Folder(extended(os.path.abspath(root)), "")
         self._shown = str(root)
-        self._lister = Lister((*ignore, _STATE_FOLDER))
+        self._lister = Lister((*ignore, *ALWAYS_IGNORED))
         self._settle = int(settle * _SECOND)
         self._cache = cache
         self._clock = clock
+        self._may_lack_root = may_lack_root
+        self._settled = frozenset(settled)
+        self._had_root = False
         self._hasher = Hasher(cache, clock, workers, on_progress)
 
     def walk(self, prefixes: Sequence[str] = ("",)) -> Iterator[LocalFile]:
@@ -66,6 +81,8 @@ class LocalFiles:
         Raises SourceError where the root is not there, cannot be read, or goes away meanwhile.
         """
         root = self._root_listing()
+        if root.is_gone:
+            return
         before = self._root_identity()
         yield from self._hasher.hashed(self._observe(root, Prefixes(prefixes)))
         # An unmounted drive makes its folders vanish one by one, which must not be taken for absent files.
@@ -104,7 +121,8 @@ class LocalFiles:
 
     def _open(self, path: str) -> int:
         parts = split(path)
-        if not parts:
+        if not parts or any(map(self._lister.ignores, parts)):
+            # What a walk leaves out is not to be had by asking for it by name either.
             raise SourceChanged(f"The path {path!r} is not one of a local file below the root.", hint="Plan again.")
         try:
             return open_below(self._root.full, parts)
@@ -122,11 +140,16 @@ class LocalFiles:
 
     def _root_listing(self) -> Listing:
         try:
-            return self._lister.listing(self._root)
+            listing = self._lister.listing(self._root)
+            self._had_root = True
+            return listing
         except FileNotFoundError as error:
+            # What was there a moment ago has not been seen to its end, and is not called empty.
+            if not self._had_root and self._may_lack_root():
+                return Listing(self._root, [], {}, is_gone=True)
             raise SourceError(
                 f"The local root {self._shown} is not there.",
-                hint="Mount its drive, or set root under [local] in the rules file.",
+                hint="Mount its drive, or set root under [local] in the rules file; `reconcile restore` makes it anew.",
             ) from error
         except NotADirectoryError as error:
             raise SourceError(
@@ -218,14 +241,14 @@ class LocalFiles:
         except OSError as error:
             return LocalFile(path, 0, 0, problem=FileProblem.UNREADABLE, detail=reason(error))
         twin = listing.twin(path)
-        if trouble := self._trouble(entry, seen):
+        if trouble := self._trouble(path, entry, seen):
             return LocalFile(path, seen.st_size, seen.st_mtime_ns, None, trouble[0], trouble[1], twin)
         cached = self._cache.get(path)
         if cached is not None and cached[:4] == identity(seen):
             return LocalFile(path, seen.st_size, seen.st_mtime_ns, cached[4], twin=twin)
         return Miss(path, entry.path, seen, twin)
 
-    def _trouble(self, entry: Entry, seen: os.stat_result) -> tuple[FileProblem, str] | None:
+    def _trouble(self, path: str, entry: Entry, seen: os.stat_result) -> tuple[FileProblem, str] | None:
         name = entry.name
         if not (name.isascii() or is_text(name)):
             return FileProblem.UNDECODABLE, "the name is not UTF-8; rename the file"
@@ -233,7 +256,7 @@ class LocalFiles:
             return FileProblem.SYMLINK, link_detail(entry)
         if not stat.S_ISREG(seen.st_mode):
             return FileProblem.UNREADABLE, f"it is {_kind(seen.st_mode)}, not a regular file"
-        if self._is_fresh(seen.st_mtime_ns):
+        if path not in self._settled and self._is_fresh(seen.st_mtime_ns):
             return FileProblem.UNSETTLED, f"modified less than {self._settle / _SECOND:g} s ago"
         if seen.st_size == 0:
             return FileProblem.EMPTY, "the file has no bytes"

@@ -16,6 +16,9 @@ from reconcile.core.names import fold
 
 _NAME_SURROGATE = 0x20000000
 
+ALWAYS_IGNORED = (".reconcile", ".*.restore.part")
+"""Our own: the state, and what an interrupted restore left."""
+
 Entry = os.DirEntry[str]
 
 
@@ -28,11 +31,15 @@ class Folder(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """A folder's names in code point order, folders as ``name/``; ``alike`` maps a path to those that fold alike."""
+    """A folder's names in code point order, folders as ``name/``; ``alike`` maps a path to those that fold alike.
+
+    ``is_gone`` where the folder is not there, and was taken for an empty one.
+    """
 
     folder: Folder
     names: list[tuple[str, Entry]]
     alike: dict[str, list[Folder]]
+    is_gone: bool = False
 
     def entry(self, name: str) -> Entry | None:
         """The entry of just this name (a folder's with its slash), or None."""
@@ -56,6 +63,10 @@ class Lister:
         flags = re.IGNORECASE if WINDOWS else 0
         globs = "|".join(f"(?:{fnmatch.translate(glob)})" for glob in ignore)
         self._ignored: Callable[[str], object] = re.compile(globs, flags).match
+
+    def ignores(self, name: str) -> bool:
+        """Whether a file or folder of this name is left out."""
+        return bool(self._ignored(name))
 
     def listing(self, folder: Folder) -> Listing:
         """The folder's listing. Raises OSError."""

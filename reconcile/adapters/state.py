@@ -270,15 +270,27 @@ class _Window:
 def _make_folder(folder: Path) -> None:
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
+    _keep_private(folder)
     note = folder / ".gitignore"
     if not note.exists():
         note.write_text("*\n", encoding="utf-8")
+        _keep_private(note)
+
+
+def _keep_private(path: Path) -> None:
+    """Takes from others what they may do here, whoever made it with which mask: upload sessions are secrets, and values
+    of records stand in the journal. What is not ours to change stays, and the files within have their own modes."""
+    mode = path.stat().st_mode
+    if os.name == "posix" and mode & 0o077:
+        with contextlib.suppress(OSError):
+            path.chmod(mode & 0o700)
 
 
 def _open_database(path: Path) -> sqlite3.Connection:
     # The mode is set when the file is made: SQLite gives its journal the mode of the database.
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    _keep_private(path)
     db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         _prepare(db)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from reconcile import __version__
-from reconcile.cli import look, start, sync
+from reconcile.cli import complete, health, look, nightly, past, proof, report, run, start, sync, watch
 from reconcile.cli.options import Common, command, flatten_callback, keep
 
 app = typer.Typer(
@@ -54,7 +54,19 @@ command(app, "init")(start.init)
 command(app, "plan")(sync.plan)
 command(app, "apply")(sync.apply)
 command(app, "status")(sync.status)
+command(app, "history")(past.history)
+command(app, "undo")(past.undo)
 command(app, "explain")(look.explain)
+command(app, "verify")(proof.verify)
+command(app, "restore")(proof.restore)
+command(app, "report")(report.report)
+command(app, "watch")(watch.watch)
+# Options behind the workflow's name are the workflow's.
+command(app, "run", allow_interspersed_args=False)(run.run)
+command(app, "url")(health.url)
+command(app, "doctor")(health.doctor)
+command(app, "schedule")(nightly.schedule)
 command(app, "demo")(start.demo)
 command(rules, "check")(look.rules_check)
 command(rules, "test")(look.rules_test)
+app.command("completion")(complete.completion)

@@ -12,7 +12,8 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from reconcile.core.errors import ExitCode, Interrupted
+from reconcile.cli.complete import asset_types
+from reconcile.core.errors import ExitCode, Interrupted, UsageError
 
 COMMON = "Options of every command"
 STORES = "Stores (a flag overrides the environment and the rules file)"
@@ -41,6 +42,15 @@ class ReplacePolicy(StrEnum):
     NEVER = "never"
 
 
+class SchedulerKind(StrEnum):
+    """Who starts the nightly job."""
+
+    CRON = "cron"
+    SYSTEMD = "systemd"
+    WINDOWS = "windows"
+    CLOUD_RUN = "cloud-run"
+
+
 # Dataclasses, because --help and completion shall not pay for msgspec; a field's annotation declares the option.
 @dataclass(frozen=True, kw_only=True)
 class Common:
@@ -60,11 +70,20 @@ class Common:
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no notes.", rich_help_panel=COMMON)] = False
     verbose: Annotated[bool, typer.Option("--verbose", help="Say everything.", rich_help_panel=COMMON)] = False
     color: Annotated[
-        Color | None, typer.Option("--color", help="When to colour.", show_default=False, rich_help_panel=COMMON)
+        Color | None,
+        typer.Option(
+            "--color", metavar="auto|always|never", help="When to colour.", show_default=False, rich_help_panel=COMMON
+        ),
     ] = None
     log_format: Annotated[
         LogFormat | None,
-        typer.Option("--log-format", help="How stderr is written.", show_default=False, rich_help_panel=COMMON),
+        typer.Option(
+            "--log-format",
+            metavar="text|json",
+            help="How stderr is written.",
+            show_default=False,
+            rich_help_panel=COMMON,
+        ),
     ] = None
     bucket_uri: Annotated[
         str | None,
@@ -107,8 +126,36 @@ class Scoped:
     ] = None
     asset_type: Annotated[
         list[str] | None,
-        typer.Option("--asset-type", metavar="TYPE", help="Only assets of this type; repeatable.", show_default=False),
+        typer.Option(
+            "--asset-type",
+            metavar="TYPE",
+            help="Only assets of this type; repeatable.",
+            show_default=False,
+            autocompletion=asset_types,
+        ),
     ] = None
+
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+WaitLock = Annotated[
+    str | None,
+    typer.Option(
+        "--wait-lock", metavar="TIME", help="Wait so long for another run to end, as 10m.", show_default=False
+    ),
+]
+NoJournal = Annotated[bool, typer.Option("--no-journal", help="Write no journal: this run cannot be told or undone.")]
+
+
+def seconds(text: str | None, option: str, default: float = 0.0) -> float:
+    """The length of time that an option gives. Raises UsageError."""
+    if text is None:
+        return default
+    from reconcile.core.duration import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}", hint=f"for example {option} 10m") from error
 
 
 _GROUPS: tuple[type[Any], ...] = (Common, Scoped)
@@ -116,11 +163,12 @@ _META = "reconcile.common"
 Command = TypeVar("Command", bound=Callable[..., ExitCode])
 
 
-def command(app: typer.Typer, name: str) -> Callable[[Command], Command]:
-    """Registers a function as a command; a parameter of type ``Common`` or ``Scoped`` becomes that group's options."""
+def command(app: typer.Typer, name: str, **settings: Any) -> Callable[[Command], Command]:
+    """Registers a function as a command; a parameter of type ``Common`` or ``Scoped`` becomes that group's options.
+    ``settings`` are of the command's context, as click names them."""
 
     def register(function: Command) -> Command:
-        app.command(name)(_flattened(function))
+        app.command(name, context_settings=settings)(_flattened(function))
         return function
 
     return register

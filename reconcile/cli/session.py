@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconcile.cli.options import Common, LogFormat, ReplacePolicy, Scoped
+from reconcile.core.duration import format_duration
+from reconcile.core.errors import LockHeld
 
 if TYPE_CHECKING:
     from reconcile.core.events import Listener
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from reconcile.project import Project
     from reconcile.views.plan import Labels
     from reconcile.views.terminal import Terminal
+
+T = TypeVar("T")
 
 CONCURRENCY = 8
 """Uploads at once, unless --concurrency says otherwise."""
@@ -73,11 +78,10 @@ class Session:
         max_actions: int | None = None,
     ) -> Report:
         """Does what the plan says, showing progress; an interrupt finishes what is in flight."""
-        from reconcile.cli.signals import stopping
         from reconcile.executor import execute
 
-        with self.progress() as listener, stopping() as stop:
-            return execute(
+        return self.working(
+            lambda listener, stop: execute(
                 project,
                 plan,
                 concurrency=concurrency,
@@ -85,7 +89,41 @@ class Session:
                 max_actions=max_actions,
                 listener=listener,
                 stop=stop,
+                command="apply",
             )
+        )
+
+    def working(self, work: Callable[[Listener, threading.Event], T]) -> T:
+        """Does a run's work, showing progress; an interrupt sets the event, and finishes what is in flight."""
+        from reconcile.cli.signals import stopping
+        from reconcile.core.events import Warned
+
+        with self.progress() as listener, stopping(lambda sentence: listener(Warned(sentence))) as stop:
+            return work(listener, stop)
+
+    @contextmanager
+    def lock(self, project: Project, patience: float = 0.0, *, give_way: bool = False) -> Iterator[bool]:
+        """Holds the project's lock, for which it waits so many seconds. Raises LockHeld; one that may ``give_way`` to
+        the other run gives False instead, with a note."""
+        lock = project.lock()
+        try:
+            lock.acquire()
+        except LockHeld as held:
+            if not patience and not give_way:
+                raise
+            self.note(f"{held.message} Waiting up to {format_duration(patience)} for it.")
+            try:
+                lock.acquire(patience)
+            except LockHeld:
+                if not give_way:
+                    raise
+                self.note("nothing done: the other run is still at work")
+                yield False
+                return
+        with lock:
+            if lock.warning:
+                self.note(f"warning: {lock.warning}")
+            yield True
 
     @contextmanager
     def progress(self) -> Iterator[Listener]:
@@ -121,6 +159,16 @@ class Session:
             log(sys.stderr, "note", message=text)
         elif not self.common.quiet:
             self.terminal(aside=True).line(text)
+
+    def warn(self, text: str, *, of: str = "error") -> None:
+        """A line on stderr that not even ``--quiet`` leaves out: an error, because of which the command fails, or a
+        ``warning``."""
+        from reconcile.views.progress import log
+
+        if self._logs_json():
+            log(sys.stderr, of, message=text)
+        else:
+            self.terminal(aside=True).line((f"{of}: ", "bold red" if of == "error" else "yellow"), text)
 
     def _logs_json(self) -> bool:
         return self.common.log_format is LogFormat.JSON

@@ -5,31 +5,54 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-ASKED = "finishing what is in flight; press Ctrl-C again to stop at once"
+_TELLING = 1.0  # seconds for the sentence to be written; a terminal that is stopped must not keep the process
+ASKED = "interrupted, finishing what is in flight; press Ctrl-C again to stop at once"
+
+
+def _tell(sentence: str) -> None:
+    with suppress(OSError):
+        os.write(2, f"{sentence}\n".encode())
 
 
 @contextmanager
-def stopping() -> Iterator[threading.Event]:
-    """An event that the first SIGINT, and any SIGTERM, sets; a second SIGINT raises KeyboardInterrupt."""
+def stopping(tell: Callable[[str], None] = _tell) -> Iterator[threading.Event]:
+    """An event that the first SIGINT, and any SIGTERM, sets; a second SIGINT raises KeyboardInterrupt.
+
+    ``tell`` is called with the sentence for people, at once, from a thread of its own: the signal may have come while
+    the main thread writes to the very stream that the sentence goes to.
+    """
     stop = threading.Event()
+    heard: list[int] = []
+    wake = threading.Event()
 
     def interrupted(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            # A scheduler may send SIGTERM to a process and again to its group: only a person's second Ctrl-C aborts.
+        # A scheduler may send SIGTERM to a process and again to its group: only a person's second Ctrl-C aborts.
+        # The list and not the event is asked: an event cannot be set while this thread is already setting it.
+        if heard:
             if number == signal.SIGINT:
                 raise KeyboardInterrupt
             return
+        heard.append(number)
         stop.set()
-        # sys.stderr may be in the middle of a write in this very thread, and refuses to be entered twice.
-        with suppress(OSError):
-            os.write(2, f"\n{ASKED}\n".encode())
+        wake.set()
 
-    with _handling({signal.SIGINT: interrupted, signal.SIGTERM: interrupted}):
-        yield stop
+    def watch() -> None:
+        wake.wait()
+        if heard:
+            tell(ASKED)
+
+    watcher = threading.Thread(target=watch, name="interrupt", daemon=True)
+    watcher.start()
+    try:
+        with _handling({signal.SIGINT: interrupted, signal.SIGTERM: interrupted}):
+            yield stop
+    finally:
+        wake.set()
+        watcher.join(_TELLING)
 
 
 @contextmanager

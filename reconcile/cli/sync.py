@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconcile.cli.options import Common, ReplacePolicy, Scoped
+from reconcile.cli.files import PRIVATE, check_target, write_whole
+from reconcile.cli.notify import Notifier
+from reconcile.cli.options import Common, NoJournal, ReplacePolicy, Scoped, WaitLock, Yes, seconds
 from reconcile.cli.session import CONCURRENCY, Session, labels_of, scope_of
+from reconcile.core.duration import format_duration
 from reconcile.core.errors import Declined, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -37,16 +40,17 @@ def plan(
     detailed_exitcode: Detailed = False,
 ) -> ExitCode:
     """Print what is out of step and what apply would do. Changes nothing anywhere."""
+    from reconcile.core.planfile import dumps
+
     session = Session(common)
-    if out is not None and (not out.name or out.is_dir()):
-        raise UsageError(f"--out {str(out)!r} names no file", hint="name the file to save the plan in")
-    if out is not None and not out.parent.is_dir():
-        raise UsageError(f"--out {str(out)!r}: there is no folder {str(out.parent)!r}", hint="make it, or name another")
+    if out is not None:
+        check_target(out)
     with session.project() as project:
         made = session.survey(project, scope_of(scope)).plan
         if out is not None:
-            _save(made, out)
-        _show(session, project, made)
+            # It holds what records hold: for the eyes of its maker.
+            write_whole(out, dumps(made), PRIVATE)
+        show(session, project, made)
     if out is not None:
         session.note(f"saved to {out}; `reconcile apply {out}` applies it")
     return _code(made, detailed=detailed_exitcode)
@@ -58,7 +62,7 @@ def apply(
     planfile: Annotated[
         Path | None, typer.Argument(metavar="[PLANFILE]", help="A saved plan; without it one is made.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only show the plan.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Go past a safety limit.")] = False,
     concurrency: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Uploads at once.")] = CONCURRENCY,
@@ -67,7 +71,23 @@ def apply(
     ] = None,
     replace: Annotated[
         ReplacePolicy | None,
-        typer.Option(help="For this run: what to do where the bucket has other bytes.", show_default=False),
+        typer.Option(
+            metavar="safe|local|never",
+            help="For this run: what to do where the bucket has other bytes.",
+            show_default=False,
+        ),
+    ] = None,
+    wait_lock: WaitLock = None,
+    no_journal: NoJournal = False,
+    if_older: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Do nothing where the last good run is younger, as 26h.", show_default=False),
+    ] = None,
+    notify: Annotated[
+        str | None,
+        typer.Option(
+            "--notify", metavar="COMMAND", help="Run it with the run's JSON on its stdin.", show_default=False
+        ),
     ] = None,
 ) -> ExitCode:
     """Apply a saved plan, or make one and apply it. On a terminal it shows the plan and asks first."""
@@ -75,39 +95,83 @@ def apply(
     if planfile is not None and (scope.char_id or scope.asset_type or replace):
         raise UsageError(
             "a saved plan has its own scope and policy, so --char-id, --asset-type and --replace do not go with it",
-            hint="give them to `reconcile plan --out FILE`, or leave PLANFILE out",
+            hint="give them to the plan (`reconcile plan --out FILE`, `reconcile apply -n --json --replace … > FILE`)",
         )
-    with session.project(replace, concurrency) as project:
-        if dry_run:
+    patience = seconds(wait_lock, "--wait-lock")
+    age = seconds(if_older, "--if-older") if if_older is not None else None
+    if age is not None and (dry_run or planfile is not None):
+        raise UsageError("--if-older is for a run of its own", hint="leave out --dry-run and PLANFILE, or --if-older")
+    if age is not None and _is_fresh(session, age):
+        return ExitCode.OK
+    if dry_run:
+        with session.project(replace, concurrency) as project:
             made = _plan(session, project, scope, planfile)
-            _show(session, project, made)
+            show(session, project, made)
             return _code(made)
-        with project.lock().acquire() as lock:
-            if lock.warning:
-                session.note(f"warning: {lock.warning}")
-            made = _plan(session, project, scope, planfile)
-            _agree(session, project, made, yes=yes, force=force, max_actions=max_actions)
-            report = session.execute(project, made, concurrency=concurrency, force=force, max_actions=max_actions)
-    _tell(session, made, report)
+    with Notifier(notify, session) as notifier:
+        with session.project(replace, concurrency) as project:
+            if no_journal:
+                project.journal = None
+            with session.lock(project, patience, give_way=age is not None) as held:
+                if not held:
+                    return _nothing_done(session)
+                if age is not None and _is_fresh(session, age):  # another run may have been what was waited for
+                    return ExitCode.OK
+                made = _plan(session, project, scope, planfile)
+                agree(session, project, made, yes=yes, force=force, max_actions=max_actions)
+                report = session.execute(project, made, concurrency=concurrency, force=force, max_actions=max_actions)
+        tell_report(session, made, report)
+        notifier.ended(report, report.exit_code)
     return report.exit_code
 
 
 def status(
     common: Common,
     scope: Scoped,
-    by: Annotated[By, typer.Option("--by", help="What a row is.")] = By.TYPE,
+    by: Annotated[By, typer.Option("--by", metavar="type|character", help="What a row is.")] = By.TYPE,
     detailed_exitcode: Detailed = False,
+    max_age: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Fail where the last good run is older, as 26h.", show_default=False),
+    ] = None,
 ) -> ExitCode:
     """Print a row for each asset type: local, bucket, records, in step, to do, sync."""
-    from reconcile.status import table
+    from reconcile.status import overdue, table
     from reconcile.views.status import show_status
 
     session = Session(common)
+    allowed = seconds(max_age, "--max-age") if max_age is not None else None
     with session.project() as project:
         seen = session.survey(project, scope_of(scope))
-        rows = table(seen, project.settings.asset_map, by.value, scope_of(scope))
+        last = project.last_good_run
+        rows = table(seen, project.settings.asset_map, by.value, scope_of(scope), last_good_run=last)
     session.result(rows, lambda terminal: show_status(terminal, rows, seen.plan))
+    if allowed is not None and (too_old := overdue(last, allowed)):
+        session.warn(too_old)
+        return ExitCode.FAILED
     return _code(seen.plan, detailed=detailed_exitcode)
+
+
+def _is_fresh(session: Session, age: float) -> bool:
+    """Whether the last good run of everything is younger than so many seconds; then it says so."""
+    from reconcile.status import overdue
+
+    with session.project() as project:
+        last = project.last_good_run
+    if overdue(last, age):
+        return False
+    session.note(f"nothing done: the last good run was {last}, less than {format_duration(age)} ago")
+    _nothing_done(session)
+    return True
+
+
+def _nothing_done(session: Session) -> ExitCode:
+    """The result of a run that was not due."""
+    from reconcile.core.report import build
+
+    if session.json:
+        session.result(build("", [], [], moved=0, seconds=0.0), lambda _terminal: None)
+    return ExitCode.OK
 
 
 def _plan(session: Session, project: Project, scope: Scoped, planfile: Path | None) -> Plan:
@@ -127,7 +191,8 @@ def _plan(session: Session, project: Project, scope: Scoped, planfile: Path | No
     return made
 
 
-def _show(session: Session, project: Project, made: Plan) -> None:
+def show(session: Session, project: Project, made: Plan) -> None:
+    """The plan as the command's result."""
     from reconcile.views.plan import show_plan
 
     labels = labels_of(project)
@@ -140,22 +205,16 @@ def _code(made: Plan, *, detailed: bool = False) -> ExitCode:
     return ExitCode.DIFFERENCES if detailed and made.actions else ExitCode.OK
 
 
-def _save(made: Plan, out: Path) -> None:
-    """Whole or not at all: beside its place first, then into it."""
-    from reconcile.core.planfile import dumps
-
-    beside = out.with_name(f".{out.name}.new")
-    try:
-        beside.write_bytes(dumps(made))
-        beside.replace(out)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise UsageError(
-            f"the plan cannot be saved to {str(out)!r}: {error.strerror}", hint="name another file with --out"
-        ) from error
-
-
-def _agree(session: Session, project: Project, made: Plan, *, yes: bool, force: bool, max_actions: int | None) -> None:
+def agree(
+    session: Session,
+    project: Project,
+    made: Plan,
+    *,
+    yes: bool,
+    force: bool,
+    max_actions: int | None,
+    question: str = "Apply this plan?",
+) -> None:
     """Shows what will be done, and asks where there is someone to answer. Raises Refused, Declined."""
     from reconcile.core.plan import check_limits
     from reconcile.views.plan import show_plan
@@ -166,11 +225,11 @@ def _agree(session: Session, project: Project, made: Plan, *, yes: bool, force: 
     if asks or not (session.json or session.common.quiet):
         terminal = session.terminal(aside=session.json)
         show_plan(terminal, made, labels_of(project), verbose=session.verbose)
-    if asks and not confirmed("Apply this plan?"):
+    if asks and not confirmed(question):
         raise Declined("declined; nothing was changed")
 
 
-def _tell(session: Session, made: Plan, report: Report) -> None:
+def tell_report(session: Session, made: Plan, report: Report) -> None:
     """The report; where the plan was shown and had nothing to do, that was said already."""
     from reconcile.views.report import show_report
 

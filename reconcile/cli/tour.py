@@ -51,7 +51,7 @@ def tour(common: Common, directory: Path) -> ExitCode:
     build(directory)
     session = Session(common)
     # Neither flags nor the environment choose the demo's stores: it must never touch real ones.
-    with Project(config.load(directory, environ={})) as project:
+    with Project(config.load(directory.resolve(), environ={})) as project:
         document = _steps(session, project, directory)
     if session.json:
         session.result(document, lambda _terminal: None)

@@ -20,6 +20,7 @@ class Reason(Enum):
     DANGLING = "dangling"
     DAMAGED_PATH = "damaged_path"
     MISSING_RECORD = "missing_record"
+    UNDO = "undo"
 
 
 class Severity(Enum):
@@ -51,6 +52,15 @@ class Code(Enum):
     UNDECODABLE_NAME = "undecodable_name"
     NAME_COLLISION = "name_collision"
     MALFORMED_RECORD = "malformed_record"
+    LOCAL_PATH = "local_path"
+    DAMAGED_OBJECT = "damaged_object"
+    UNREADABLE_OBJECT = "unreadable_object"
+    WRONG_CONTENT_TYPE = "wrong_content_type"
+    URL_REFUSED = "url_refused"
+    CHANGED_SINCE = "changed_since"
+    RECORD_STAYS = "record_stays"
+    UNREADABLE_SCOPE = "unreadable_scope"
+    DATABASE_DIFFERS = "database_differs"
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_LONGEST = 1e9  # about thirty years
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
 
@@ -14,7 +15,10 @@ def parse_duration(text: str) -> float:
     parts = _PART.findall(written)
     if not parts or "".join(number + unit for number, unit in parts) != written:
         raise ValueError(f"{text!r} is no length of time; write it as 90s, 15m, 26h or 1h30m")
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if seconds > _LONGEST:
+        raise ValueError(f"{text!r} is longer than any length of time that makes sense here")
+    return seconds
 
 
 def format_duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from reconcile.core.changes import CreateRecord, FieldChange
+from reconcile.core.journal import Place, Touched
 
 
 class Verdict(Enum):
@@ -21,10 +22,11 @@ class Verdict(Enum):
 
 
 class Edit(msgspec.Struct, frozen=True):
-    """The entries after the changes, and the verdict on each change, in their order."""
+    """The entries after the changes, the verdict on each change, in their order, and what was touched."""
 
     entries: list[Any]
     verdicts: tuple[Verdict, ...]
+    touched: tuple[Touched, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -41,46 +43,73 @@ def edit(entries: Any, changes: Sequence[FieldChange], entry_key: str) -> Edit:
     places: dict[str | None, list[int]] = defaultdict(list)
     for at, entry in enumerate(current):
         if isinstance(entry, dict):
-            places[_key(entry, entry_key)].append(at)
-    return Edit(current, tuple(_edit_one(current, places, change, entry_key) for change in changes))
+            places[title_of(entry, entry_key)].append(at)
+    touched: list[Touched] = []
+    verdicts = tuple(_edit_one(current, places, change, entry_key, touched, len(entries or [])) for change in changes)
+    return Edit(current, verdicts, tuple(touched))
 
 
-def _edit_one(entries: list[Any], places: dict[str | None, list[int]], change: FieldChange, entry_key: str) -> Verdict:
+def _edit_one(
+    entries: list[Any],
+    places: dict[str | None, list[int]],
+    change: FieldChange,
+    entry_key: str,
+    touched: list[Touched],
+    before: int,
+) -> Verdict:
+    """``before`` is how many entries there were: a map beyond them was added just now."""
     alike = places[change.entry]
     if not alike and change.old is None and change.entry is not None and change.position is None:
         # Only a map that the plan did not see is added: one that somebody removed since stays removed.
         entries.append({entry_key: change.entry, change.field: change.new})
         places[change.entry].append(len(entries) - 1)
+        touched.append(_touch(change, len(entries) - 1, {}, Place.ADDED))
         return Verdict.SET
-    holding = [at for at in alike if _same(entries[at].get(change.field), change.old)]
-    at = _one_of(holding, change.position)
+    holding = [at for at in alike if same(entries[at].get(change.field), change.old)]
+    at = one_of(holding, change.position)
     if at is not None:
+        touched.append(_touch(change, at, entries[at], Place.KEPT if at < before else Place.ADDED))
         entries[at] = {**entries[at], change.field: change.new}
         return Verdict.SET
-    already = any(_same(entries[each].get(change.field), change.new) for each in alike)
+    already = any(same(entries[each].get(change.field), change.new) for each in alike)
     return Verdict.ALREADY if already and not holding else Verdict.STALE
 
 
-def _key(entry: dict[str, Any], entry_key: str) -> str | None:
+def _touch(change: FieldChange, position: int, before: dict[str, Any], place: Place) -> Touched:
+    return Touched(
+        id=change.id,
+        entry=change.entry,
+        position=position,
+        field=change.field,
+        before=before.get(change.field),
+        had=change.field in before,
+        after=change.new,
+        has=True,
+        place=place,
+    )
+
+
+def title_of(entry: dict[str, Any], entry_key: str) -> str | None:
+    """The key of a map; None where it has none that is a text."""
     title = entry.get(entry_key)
     return title if isinstance(title, str) else None
 
 
-def _one_of(holding: list[int], position: int | None) -> int | None:
+def one_of(holding: list[int], position: int | None) -> int | None:
     """The only map that holds the old value, or, of several alike, the one at the place where the plan saw it."""
     if len(holding) == 1:
         return holding[0]
     return position if position in holding else None
 
 
-def _same(value: Any, other: Any) -> bool:
+def same(value: Any, other: Any) -> bool:
     """Whether two values are the same, types included at every depth: 1 is neither True nor 1.0."""
     if type(value) is not type(other):
         return False
     if isinstance(value, list):
-        return len(value) == len(other) and all(map(_same, value, other))
+        return len(value) == len(other) and all(map(same, value, other))
     if isinstance(value, dict):
-        return value.keys() == other.keys() and all(_same(each, other[key]) for key, each in value.items())
+        return value.keys() == other.keys() and all(same(each, other[key]) for key, each in value.items())
     return bool(value == other)
 
 

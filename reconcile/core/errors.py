@@ -14,6 +14,7 @@ ReconcileError
 │   ├── PreconditionFailed      the world moved since it was read; nothing was written
 │   │   └── NotThere            what was to be changed does not exist
 │   └── Uncertain               the write may or may not have been applied: settle it by reading
+├── JournalError             1  the journal of a run cannot be written, so nothing (more) is changed
 ├── Refused                  4  a safety limit; --force goes past it
 ├── Declined                 5  answered no at the prompt
 ├── LockHeld                75  another run holds the lock
@@ -135,6 +136,12 @@ class Uncertain(StoreError):
     """The write may or may not have been applied (lost reply, time-out): settle it by reading."""
 
     code = "uncertain"
+
+
+class JournalError(ReconcileError):
+    """The journal of a run cannot be written: what is changed could not be told, or undone."""
+
+    code = "journal"
 
 
 class Refused(ReconcileError):

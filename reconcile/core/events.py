@@ -19,6 +19,8 @@ class Phase(Enum):
     DECIDING = "comparing"
     UPLOADS = "uploading"
     WRITING = "writing records"
+    PROVING = "checking objects"
+    RESTORING = "restoring files"
 
 
 class PhaseStarted(msgspec.Struct, frozen=True):

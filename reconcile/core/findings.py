@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from reconcile.core.changes import Code, Finding, Severity
+from reconcile.core.rows import FileProblem, LocalFile
 
 SEVERITIES = {
     Code.UNCLAIMED_FILE: Severity.INFO,
@@ -23,6 +24,15 @@ SEVERITIES = {
     Code.UNDECODABLE_NAME: Severity.WARNING,
     Code.NAME_COLLISION: Severity.WARNING,
     Code.MALFORMED_RECORD: Severity.ERROR,
+    Code.LOCAL_PATH: Severity.ERROR,
+    Code.DAMAGED_OBJECT: Severity.ERROR,
+    Code.UNREADABLE_OBJECT: Severity.ERROR,
+    Code.WRONG_CONTENT_TYPE: Severity.ERROR,
+    Code.URL_REFUSED: Severity.ERROR,
+    Code.CHANGED_SINCE: Severity.WARNING,
+    Code.RECORD_STAYS: Severity.INFO,
+    Code.DATABASE_DIFFERS: Severity.INFO,
+    Code.UNREADABLE_SCOPE: Severity.ERROR,
 }
 
 _FILE = {
@@ -189,4 +199,190 @@ def malformed_record(document: str, char_id: str, why: str) -> Finding:
         char_id,
         f"{why}; paths in what is sound are still put right, nothing is added",
         "mend the record by hand",
+    )
+
+
+def database_differs(document: str, char_id: str, place: str, key: str, theirs: str) -> Finding:
+    """The local database names another file than the record for the same field."""
+    return _found(
+        Code.DATABASE_DIFFERS,
+        document,
+        char_id,
+        f"{place} names {key}, and the local database names {theirs} for it; the record counts",
+        "nothing to do, if it is meant; else write the right one into the record",
+    )
+
+
+def unreadable_scope(subject: str, char_id: str | None, why: str) -> Finding:
+    """A part of the bucket, or a record, that these credentials may not read."""
+    return _found(
+        Code.UNREADABLE_SCOPE,
+        subject,
+        char_id,
+        f"may not be read, so what it holds is unknown, and nothing that depends on it is planned: {why}",
+        "give the account that runs this permission to read it, then plan again",
+    )
+
+
+def changed_since(document: str, char_id: str, place: str) -> Finding:
+    """Somebody changed a field after the run that is to be undone."""
+    return _found(
+        Code.CHANGED_SINCE,
+        document,
+        char_id,
+        f"{place} was changed since that run; it is left as it is",
+        "put it back by hand, if that is meant; `reconcile history --run ID` has the value before",
+    )
+
+
+def record_stays(document: str) -> Finding:
+    """A record that the run to be undone had made is not deleted."""
+    return _found(
+        Code.RECORD_STAYS,
+        document,
+        document.rpartition("/")[2],
+        "that run made this record; nothing is ever deleted, so it stays",
+        "delete it by hand, if that is meant",
+    )
+
+
+def local_path(document: str, char_id: str, place: str, text: str) -> Finding:
+    """A record still holds what only this machine, or no machine, can read."""
+    return _found(
+        Code.LOCAL_PATH,
+        document,
+        char_id,
+        f'{place} holds "{text}", which is no URI that can be read from the cloud',
+        "`reconcile apply` puts the URI there, if its file is somewhere; `reconcile plan` says what it found",
+    )
+
+
+def lost_object(document: str, char_id: str, place: str, uri: str) -> Finding:
+    """A record names an object that is not in the bucket."""
+    return _found(
+        Code.MISSING_ASSET,
+        document,
+        char_id,
+        f'{place} names "{uri}", which is not in the bucket',
+        "`reconcile apply` uploads it where the file is there; else bring the file back or render it again",
+    )
+
+
+def other_bytes(document: str, char_id: str, place: str, uri: str, why: str, hint: str) -> Finding:
+    """A record names an object whose bytes are not those that are meant."""
+    return _found(
+        Code.CONTENT_CONFLICT, document, char_id, f'{place} names "{uri}", which holds other bytes: {why}', hint
+    )
+
+
+def unverified(document: str, char_id: str, place: str, uri: str) -> Finding:
+    """A record names an object without a checksum to compare."""
+    return _found(
+        Code.UNVERIFIABLE,
+        document,
+        char_id,
+        f'{place} names "{uri}", which has no crc32c, so nothing says which bytes it should hold',
+        "rewrite the object so that it gets a checksum",
+    )
+
+
+def uncompared(document: str, char_id: str, place: str, uri: str, code: Code, detail: str) -> Finding:
+    """A record names an object whose local file cannot be compared with it now."""
+    why = f": {detail}" if detail else ""
+    return _found(
+        code,
+        document,
+        char_id,
+        f'{place} names "{uri}", whose local file was not compared{why}',
+        "prove it again once the file can be read; --cloud-only does without it",
+    )
+
+
+def damaged_object(document: str, char_id: str, place: str, uri: str, why: str) -> Finding:
+    """The bytes that came from the bucket are not those of the object's own checksum."""
+    return _found(
+        Code.DAMAGED_OBJECT,
+        document,
+        char_id,
+        f'{place} names "{uri}", whose bytes as they were read are not those of its checksum: {why}',
+        "run it again; if it stays so, upload the file again with `reconcile apply --replace local`",
+    )
+
+
+def unreadable_object(document: str, char_id: str, place: str, uri: str, why: str) -> Finding:
+    """The store did not give an object, so nothing is known about it."""
+    return _found(
+        Code.UNREADABLE_OBJECT,
+        document,
+        char_id,
+        f'{place} names "{uri}", which could not be read: {why}',
+        "mend the cause and prove it again",
+    )
+
+
+def wrong_content_type(document: str, char_id: str, place: str, uri: str, found: str, right: str) -> Finding:
+    """A signed URL serves an object as something else than it is."""
+    return _found(
+        Code.WRONG_CONTENT_TYPE,
+        document,
+        char_id,
+        f'{place} names "{uri}", which is served as "{found}" and should be "{right}"',
+        f"gcloud storage objects update URI --content-type={right}",
+    )
+
+
+def url_refused(document: str, char_id: str, place: str, uri: str, why: str) -> Finding:
+    """A signed URL of an object does not answer with its bytes."""
+    return _found(
+        Code.URL_REFUSED,
+        document,
+        char_id,
+        f'{place} names "{uri}", whose signed URL does not give it: {why}',
+        "check that the signing account may read the bucket (roles/storage.objectViewer)",
+    )
+
+
+def left_alone(file: LocalFile, char_id: str | None, size: int) -> Finding:
+    """A local file stands where an object of other bytes would be brought back to."""
+    code = Code.CONTENT_CONFLICT if file.problem in (None, FileProblem.EMPTY) else Code(file.problem.value)
+    why = f"it has {file.size} bytes" if code is Code.CONTENT_CONFLICT else file.detail
+    return _found(
+        code,
+        file.path,
+        char_id,
+        f"stands where the bucket has other bytes or may have them ({size} bytes there): {why}; it was left alone",
+        "to have the bucket's copy, move the file away and restore again",
+    )
+
+
+def no_place(uri: str, char_id: str | None, why: str) -> Finding:
+    """An object cannot be a file on this system."""
+    return _found(
+        Code.UNDECODABLE_NAME,
+        uri,
+        char_id,
+        f"cannot be made a file here: {why}",
+        "restore it on another system, or fetch it by hand under another name",
+    )
+
+
+def record_gone(document: str, char_id: str) -> Finding:
+    """Somebody deleted a record after the run that is to be undone."""
+    return _found(
+        Code.CHANGED_SINCE,
+        document,
+        char_id,
+        "the record is gone since that run; it is not made again",
+        "nothing to do, if it was meant",
+    )
+
+
+def lost_since(document: str, char_id: str, place: str, text: str) -> Finding:
+    """What a field held before the run that is to be undone is not in the bucket any more."""
+    return _found(
+        Code.MISSING_ASSET,
+        document,
+        char_id,
+        f'{place} held "{text}", which is not in the bucket any more; the field is left as it is',
+        "put the object back first, or set the field by hand",
     )

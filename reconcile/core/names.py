@@ -51,6 +51,9 @@ class BucketRoot(msgspec.Struct, frozen=True):
         """Reads ``gs://bucket/prefix``. Raises ValueError. A gs:// URI is no URL: nothing in it is escaped."""
         bucket, _, prefix = uri.removeprefix("gs://").partition("/")
         parts = prefix.strip("/").split("/")
+        # A store in a folder has a folder of the bucket's name.
+        if bucket in (".", "..") or "\\" in bucket:
+            raise ValueError(f"{uri!r} is not gs://BUCKET/PREFIX")
         if not uri.startswith("gs://") or not bucket or (prefix.strip("/") and {"", ".", ".."} & set(parts)):
             raise ValueError(f"{uri!r} is not gs://BUCKET/PREFIX")
         return cls(bucket, prefix.strip("/"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any
 
@@ -49,6 +49,14 @@ class RemoteObject(msgspec.Struct, frozen=True, gc=False):
     updated: str = ""
 
 
+class Served(msgspec.Struct, frozen=True):
+    """What a URL gave: the status and the content type of the answer, and its bytes, to be read once."""
+
+    status: int
+    content_type: str
+    body: Iterator[bytes]
+
+
 class Agreed(msgspec.Struct, frozen=True, gc=False):
     """The last state in which a local file and its object held the same bytes."""
 
@@ -89,6 +97,10 @@ class Coverage(msgspec.Struct, frozen=True):
         if self.unreadable and name.startswith(self.unreadable):
             return False
         return name.startswith(self.prefixes)
+
+    def hides(self, name: str) -> bool:
+        """Whether this name lies where something of ours could not be read."""
+        return bool(self.failed) and name not in self.names and name.startswith(self.failed)
 
 
 class World(Enum):

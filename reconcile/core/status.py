@@ -53,8 +53,12 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class StatusTable(msgspec.Struct, frozen=True):
-    """``status --json``. ``complete`` is false where a part of a world could not be read: counts may then be short."""
+    """``status --json``. ``complete`` is false where a part of a world could not be read: counts may then be short.
+
+    ``last_good_run`` is when an apply of everything, on this machine, last left nothing undone (RFC 3339), or null.
+    """
 
     format: str
     rows: tuple[Row, ...]
     complete: bool = True
+    last_good_run: str | None = None

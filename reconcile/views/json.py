@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TextIO
 
 import msgspec
@@ -9,6 +10,8 @@ import msgspec
 from reconcile.core.errors import ReconcileError
 from reconcile.views.streams import write_bytes
 
+# C1 controls and DEL; marks and overrides of direction; line and paragraph separators; what is not seen at all.
+_OBEYED = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 ERROR_FORMAT = "reconcile.error/1"
 INIT_FORMAT = "reconcile.init/1"
 
@@ -35,8 +38,24 @@ class InitDocument(msgspec.Struct, frozen=True):
 
 
 def dumps(document: Any) -> bytes:
-    """One document, indented, ending with a newline."""
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    """One document, indented, ending with a newline.
+
+    What a terminal would obey or an eye would misread (C1 controls, bidi overrides, line separators) is escaped.
+    """
+    return _harmless(msgspec.json.format(msgspec.json.encode(document), indent=2)) + b"\n"
+
+
+def line(fields: dict[str, Any]) -> bytes:
+    """One document on one line, in the same manner; what cannot be written as UTF-8 is escaped."""
+    written = {name: _encodable(value) if isinstance(value, str) else value for name, value in fields.items()}
+    return _harmless(msgspec.json.encode(written)) + b"\n"
+
+
+def _harmless(encoded: bytes) -> bytes:
+    """Only texts in a JSON document hold such characters, so each may be written as an escape."""
+    if encoded.isascii() and b"\x7f" not in encoded:
+        return encoded
+    return _OBEYED.sub(lambda found: f"\\u{ord(found.group()):04x}", encoded.decode()).encode()
 
 
 def show(stream: TextIO, document: Any) -> None:

@@ -24,7 +24,7 @@ from reconcile.views import words
 from reconcile.views.terminal import Piece, Terminal
 
 SHOWN = 5
-_SEVERITY = {
+SEVERITIES = {
     Severity.ERROR: ("error", "bold red"),
     Severity.WARNING: ("warning", "yellow"),
     Severity.INFO: ("note", "cyan"),
@@ -119,7 +119,7 @@ def show_change(terminal: Terminal, change: Change, labels: Labels) -> None:
 
 def _show_values(terminal: Terminal, change: SetField | RewriteLocalDb) -> None:
     for name, value, style in (("was", change.old, "red"), ("now", change.new, "green")):
-        for text in _texts(value):
+        for text in texts(value):
             terminal.line("      ", (f"{name}  ", "dim"), (text, style))
 
 
@@ -129,7 +129,7 @@ def _show_fields(terminal: Terminal, fields: Mapping[str, Any]) -> None:
         terminal.line("      ", (f"{name}  ", "dim"), text)
 
 
-def _texts(value: Any) -> list[str]:
+def texts(value: Any) -> list[str]:
     """One line for each text; an empty field is said to be one."""
     if value is None:
         return ["(nothing)"]
@@ -142,7 +142,7 @@ def show_findings(terminal: Terminal, findings: Iterable[Finding], *, verbose: b
     """Findings by code: what it means and what to do once, then the subjects."""
     for code, group in groupby(findings, key=lambda finding: finding.code):
         listed = list(group)
-        name, style = _SEVERITY[listed[0].severity]
+        name, style = SEVERITIES[listed[0].severity]
         terminal.line()
         terminal.line((name, style), f"  {code.value} ({len(listed):,}): {words.CODES[code]}")
         alike = len(listed) > 1 and len({finding.message for finding in listed}) == 1
@@ -184,5 +184,5 @@ def _planned(plan: Plan) -> Iterable[str]:
 def found(findings: Iterable[Finding]) -> str:
     """`` Found: 1 error, 2 warnings.``, or nothing."""
     counts = Counter(finding.severity for finding in findings)
-    parts = [words.many(counts[severity], name) for severity, (name, _) in _SEVERITY.items() if counts[severity]]
+    parts = [words.many(counts[severity], name) for severity, (name, _) in SEVERITIES.items() if counts[severity]]
     return f" Found: {', '.join(parts)}." if parts else ""

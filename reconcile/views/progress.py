@@ -14,7 +14,7 @@ import msgspec
 
 from reconcile.core.events import Advanced, ChangeDone, Event, Listener, Phase, PhaseDone, PhaseStarted, Warned
 from reconcile.core.report import Outcome, OutcomeKind
-from reconcile.views import words
+from reconcile.views import json, words
 from reconcile.views.streams import flush, write, write_bytes
 from reconcile.views.terminal import Colour, console, visible
 
@@ -206,7 +206,7 @@ class _Json:
 def log(stream: TextIO, event: str, **fields: Any) -> None:
     """One JSON object on a line of its own, with the time (UTC)."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    write_bytes(stream, msgspec.json.encode({"time": now, "event": event, **fields}) + b"\n")
+    write_bytes(stream, json.line({"time": now, "event": event, **fields}))
     flush(stream)
 
 

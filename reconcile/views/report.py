@@ -17,21 +17,33 @@ _NEXT = {
     Status.INTERRUPTED: "Run `reconcile apply` again: it goes on from here.",
 }
 _STYLE = {Status.SUCCESS: "bold green", Status.FAILED: "bold red"}
-_TOLD = {OutcomeKind.FAILED: "red", OutcomeKind.STALE: "yellow", OutcomeKind.BLOCKED: "yellow"}
+_TOLD = {
+    OutcomeKind.FAILED: "red",
+    OutcomeKind.STALE: "yellow",
+    OutcomeKind.BLOCKED: "yellow",
+    OutcomeKind.NOT_STARTED: "dim",
+}
+_WAITING_SHOWN = 20
 
 
 def show_report(terminal: Terminal, report: Report, *, verbose: bool = False) -> None:
     """Each change that did not go through by name with its sentence, then the totals. The findings are the plan's, and
-    are only counted here."""
+    are only counted here. Of what a stop left for the next run the first are named, and all with ``verbose``."""
+    waiting = 0
     for outcome in report.outcomes:
         style = _TOLD.get(outcome.outcome)
-        if style is None and not verbose:
+        waiting += outcome.outcome is OutcomeKind.NOT_STARTED
+        if not verbose and (style is None or (outcome.outcome is OutcomeKind.NOT_STARTED and waiting > _WAITING_SHOWN)):
             continue
         terminal.line(
             (f"{words.OUTCOMES[outcome.outcome]}  ", style or "dim"),
             f"{outcome.kind}  ",
             (outcome.key or outcome.id, "bold"),
-            f": {outcome.error}" if outcome.error else "",
+            f": {outcome.error}" if outcome.error and outcome.outcome is not OutcomeKind.NOT_STARTED else "",
+        )
+    if waiting > _WAITING_SHOWN and not verbose:
+        terminal.line(
+            (f"... and {waiting - _WAITING_SHOWN:,} more not started; `reconcile plan` lists what is left", "dim")
         )
     terminal.prose(totals(report), style=_STYLE.get(report.status, "bold yellow"))
     if _NEXT[report.status]:

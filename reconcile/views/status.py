@@ -20,6 +20,7 @@ def show_status(terminal: Terminal, table: StatusTable, plan: Plan) -> None:
     terminal.table(head, [_cells(row) for row in table.rows], numbers=range(1, 1 + len(_NUMBERS)))
     terminal.line()
     terminal.prose(totals(plan), style="bold")
+    terminal.line(("Last good run of everything here: ", "dim"), table.last_good_run or "none yet")
     if not plan.complete:
         terminal.prose(INCOMPLETE, style="bold red")
 

@@ -17,6 +17,7 @@ REASONS = {
     Reason.DANGLING: "names something that is not there",
     Reason.DAMAGED_PATH: "holds a local path whose escapes became control characters",
     Reason.MISSING_RECORD: "in the local database, without a record",
+    Reason.UNDO: "as it was before the run",
 }
 
 SIGNS = {Upload: "+", Replace: "!", CreateRecord: "+", SetField: "~", RewriteLocalDb: "~"}
@@ -40,6 +41,15 @@ CODES = {
     Code.UNDECODABLE_NAME: "names that the bucket cannot hold",
     Code.NAME_COLLISION: "names that Windows would take for one",
     Code.MALFORMED_RECORD: "records that are not shaped like one",
+    Code.LOCAL_PATH: "references that no service in the cloud can read",
+    Code.DAMAGED_OBJECT: "objects whose bytes are not those of their checksum",
+    Code.UNREADABLE_OBJECT: "objects that could not be read",
+    Code.WRONG_CONTENT_TYPE: "objects that are served as something else",
+    Code.URL_REFUSED: "objects whose signed URL does not answer",
+    Code.CHANGED_SINCE: "fields that were changed since",
+    Code.RECORD_STAYS: "records that stay",
+    Code.DATABASE_DIFFERS: "fields for which the local database names another file",
+    Code.UNREADABLE_SCOPE: "parts of a store that may not be read",
 }
 
 OUTCOMES = {
@@ -66,6 +76,8 @@ PHASES = {
     Phase.DECIDING: ("Comparing", "key"),
     Phase.UPLOADS: ("Uploading", "file"),
     Phase.WRITING: ("Writing records", "record"),
+    Phase.PROVING: ("Checking objects", "object"),
+    Phase.RESTORING: ("Restoring", "file"),
 }
 
 WORLDS = {World.RECORDS: "record", World.LOCAL_DB: "local database"}

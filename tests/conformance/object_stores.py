@@ -15,6 +15,7 @@ import pytest
 from reconcile.adapters.embedded_objects import EmbeddedObjectStore
 from reconcile.adapters.gcs import GcsObjectStore
 from reconcile.ports import ObjectStore
+from tests.servers.clock import SkippingClock
 from tests.servers.fake_gcs import FakeGcsServer
 from tests.servers.gcs import GcsServer
 
@@ -64,13 +65,16 @@ def _in_folder(request: pytest.FixtureRequest) -> Maker:
 def _on_server(request: pytest.FixtureRequest) -> Maker:
     server: GcsServer = request.getfixturevalue("gcs_server")
     bucket = make_bucket(server.url)
-    return Maker(lambda prefix: GcsObjectStore.open(bucket, prefix, server.url, page_size=7))
+    return Maker(lambda prefix: GcsObjectStore.open(bucket, prefix, server.url, page_size=7, clock=SkippingClock()))
 
 
 def _on_referee(request: pytest.FixtureRequest) -> Maker:
     server: FakeGcsServer = request.getfixturevalue("fake_gcs_server")
     bucket = make_bucket(server.url)
-    return Maker(lambda prefix: GcsObjectStore.open(bucket, prefix, server.url, page_size=7), REFEREE_LACKS)
+    return Maker(
+        lambda prefix: GcsObjectStore.open(bucket, prefix, server.url, page_size=7, clock=SkippingClock()),
+        REFEREE_LACKS,
+    )
 
 
 MAKERS = {

@@ -20,6 +20,7 @@ from reconcile.adapters.embedded_records import EmbeddedRecordStore
 from reconcile.adapters.firestore import FirestoreRecordStore
 from reconcile.adapters.json_db import JsonDatabase
 from reconcile.ports import RecordStore
+from tests.servers.clock import SkippingClock
 
 COLLECTION = "characters"
 ENTRIES = "assets"
@@ -142,7 +143,7 @@ def in_json(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Re
 def firestore_at(address: str) -> Iterator[tuple[RecordStore, Hand]]:
     """The real client's wire to a server, in a project of the test's own."""
     project = f"test-{os.getpid()}-{uuid.uuid4().hex[:12]}"
-    store = FirestoreRecordStore.open(project, "(default)", COLLECTION, ENTRIES, address)
+    store = FirestoreRecordStore.open(project, "(default)", COLLECTION, ENTRIES, address, clock=SkippingClock())
     hand = ClientHand(project, address)
     yield store, hand
     store.close()

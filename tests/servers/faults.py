@@ -22,11 +22,12 @@ class Call:
 class Fault:
     """What goes wrong with the calls that match; the ``skip`` first ones are left alone, then ``times`` are hit.
 
-    Before the call takes effect: ``status`` (an error answer), ``reset`` (the connection is cut), ``run`` (the test's
-    own code: another writer, a change of a file). After it took effect: ``lost`` (the connection is cut instead of an
-    answer), ``answer`` (an error status instead of the true one). While bytes move: ``corrupt`` (the first byte of the
-    body is changed), ``persist`` (only so many bytes of a chunk are kept), ``cut`` (the answer ends after so many
-    bytes), ``rewrite`` (the answer's body is another), ``pace`` (seconds before each 64 KiB of the body is read).
+    Before the call takes effect: ``status`` (an error answer, or the one that ``body`` makes), ``reset`` (the
+    connection is cut), ``run`` (the test's own code: another writer, a change of a file). After it took effect:
+    ``lost`` (the connection is cut instead of an answer), ``answer`` (an error status instead of the true one). While
+    bytes move: ``corrupt`` (the first byte of the body is changed), ``persist`` (only so many bytes of a chunk are
+    kept), ``cut`` (the answer ends after so many bytes), ``rewrite`` (the answer's body is another), ``pace`` (seconds
+    before each 64 KiB of the body is read).
     """
 
     method: str = ""
@@ -38,6 +39,7 @@ class Fault:
     status: int | None = None
     reason: str = "backendError"
     message: str = "injected"
+    body: Callable[[], bytes] | None = None
     headers: dict[str, str] = field(default_factory=dict)
     reset: bool = False
     run: Callable[[], None] | None = None

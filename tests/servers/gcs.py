@@ -10,6 +10,8 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +22,7 @@ from tests.servers.gcs_world import QUANTUM, ApiError, Preconditions, Stored, Wo
 
 PIECE = 64 * 1024
 ROUTE = re.compile(r"^(?P<door>/upload|/download|)/storage/v1/b(?:/(?P<bucket>[^/]+)(?P<o>/o(?:/(?P<name>.+))?)?)?$")
+SIGNED = re.compile(r"^/(?P<bucket>[^/]+)/(?P<name>.+)$", re.DOTALL)
 CHUNK_RANGE = re.compile(r"^bytes (?:(?P<first>\d+)-(?P<last>\d+)|\*)/(?P<total>\d+|\*)$")
 
 
@@ -115,9 +118,11 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         query = dict(parse_qsl(url.query, keep_blank_values=True))
         route = ROUTE.match(url.path)
+        signed = SIGNED.match(url.path) if "X-Goog-Algorithm" in query else None
         start = b""
         try:
-            name = unquote(route["name"]) if route and route["name"] else query.get("name", "")
+            named = signed or route
+            name = unquote(named["name"]) if named and named["name"] else query.get("name", "")
             if "upload_id" in query:
                 name = self._session_name(query["upload_id"])
             elif self.command == "POST" and not name:
@@ -127,7 +132,10 @@ class _Handler(BaseHTTPRequestHandler):
             fault = self.server.owner.script.take(call)
             if fault.reset:
                 raise Cut
-            reply = self._faulty(call, route, self._body(start, fault), fault)
+            body = self._body(start, fault)
+            reply = self._faulty(
+                call, fault, lambda: self._signed(call, signed) if signed else self._route(call, route, body, fault)
+            )
         except Cut:
             self._cut()
             return
@@ -158,14 +166,14 @@ class _Handler(BaseHTTPRequestHandler):
             left -= len(part)
         return b"".join(parts)
 
-    def _faulty(self, call: Call, route: re.Match[str] | None, body: bytes, fault: Fault) -> Reply:
+    def _faulty(self, call: Call, fault: Fault, answer: Callable[[], Reply]) -> Reply:
         if fault.run:
             fault.run()
         if fault.status is not None:
             error = ApiError(fault.status, fault.reason, fault.message)
-            return Reply(fault.status, error.body(), **fault.headers)
+            return Reply(fault.status, error.body() if fault.body is None else fault.body(), **fault.headers)
         try:
-            reply = self._route(call, route, body, fault)
+            reply = answer()
         except ApiError as refusal:
             reply = Reply(refusal.status, b"" if refusal.status == 304 else refusal.body())
         if fault.lost:
@@ -186,6 +194,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, reply: Reply, cut: int | None) -> None:
         self.send_response_only(reply.status)
+        if "Date" not in reply.headers:
+            self.send_header("Date", self.date_time_string())
         for name, value in reply.headers.items():
             self.send_header(name, value)
         if reply.status not in (204, 304):
@@ -235,6 +245,20 @@ class _Handler(BaseHTTPRequestHandler):
                 return Reply(499)
             case _:
                 raise ApiError(405, "methodNotAllowed", "Method Not Allowed")
+
+    def _signed(self, call: Call, signed: re.Match[str]) -> Reply:
+        """A GET by a V4 signed URL. The signature itself is not checked: nobody here has the key."""
+        query = call.query
+        if call.method != "GET" or "authorization" in call.headers:
+            raise ApiError(400, "invalid", "A signed URL is read with nothing but itself")
+        if any(
+            not query.get(f"X-Goog-{name}") for name in ("Credential", "Date", "Expires", "SignedHeaders", "Signature")
+        ):
+            raise ApiError(400, "invalid", "Malformed signed URL")
+        began = datetime.strptime(query["X-Goog-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        if datetime.now(UTC) > began + timedelta(seconds=int(query["X-Goog-Expires"])):
+            raise ApiError(400, "expiredToken", "The provided token has expired.")
+        return self._get(unquote(signed["bucket"]), call, media=True)
 
     def _make_bucket(self, body: bytes) -> Reply:
         name = json.loads(body)["name"]

@@ -16,8 +16,6 @@ from tests.servers.gcs import GcsServer
 from tests.system.studio import Studio, build_studio
 from tests.system.workshop import BUCKET, PREFIX, Run, Workshop, furnish, open_workshop
 
-pytestmark = pytest.mark.xdist_group("users-counts")
-
 
 @pytest.fixture(scope="module", params=["in process", pytest.param("emulator", marks=pytest.mark.emulator)])
 def firestore(request: pytest.FixtureRequest) -> Iterator[str]:

@@ -11,47 +11,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from reconcile.__main__ import main
 from reconcile.cli.signals import stopping
 from reconcile.project import Project
-from tests.unit.small_project import LOCAL_PATH, URI, make_project, open_objects, open_records, write
+from tests.unit.small_project import LOCAL_PATH, URI, open_objects, open_records, write
 from tools import schemas
 
-COMMANDS = ("init", "plan", "apply", "status", "explain", "rules", "rules check", "rules test", "demo")
+COMMANDS = (
+    *("init", "plan", "apply", "status", "explain", "verify", "restore", "watch", "run", "history", "undo", "schedule"),
+    *("url", "rules", "rules check", "rules test", "doctor", "report", "demo", "completion"),
+)
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    return make_project(tmp_path / "studio")
-
-
-class Answer:
-    """What a command answered."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code = code
-        self.out = out
-        self.err = err
-
-    def document(self, kind: str) -> Any:
-        """The one JSON document on stdout, held against its schema."""
-        found = json.loads(self.out)
-        jsonschema.validate(found, schemas.schema(kind), cls=jsonschema.Draft202012Validator)
-        return found
-
-
-@pytest.fixture
-def run(project: Path, capfd: pytest.CaptureFixture[str]) -> Any:
-    def command(*arguments: str, folder: Path = project) -> Answer:
-        capfd.readouterr()
-        code = main(["-C", str(folder), *arguments])
-        return Answer(code, *capfd.readouterr())
-
-    return command
 
 
 def process(arguments: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:

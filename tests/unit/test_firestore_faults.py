@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from reconcile.adapters.firestore import MAYBE_APPLIED, PAGE, TRANSIENT, FirestoreRecordStore
+from reconcile.adapters.patience import Clock
 from reconcile.core.errors import (
     AccessDenied,
     NotThere,
@@ -22,6 +23,7 @@ from reconcile.core.errors import (
     Uncertain,
 )
 from tests.conformance.record_stores import ClientHand
+from tests.servers.clock import SkippingClock
 from tests.servers.firestore import FirestoreServer
 
 Code = grpc.StatusCode
@@ -35,7 +37,7 @@ FOREVER = 10_000
 
 @pytest.fixture
 def store(firestore_server: FirestoreServer) -> Iterator[FirestoreRecordStore]:
-    opened = open_at(firestore_server.address, PATIENT)
+    opened = open_at(firestore_server.address, PATIENT, SkippingClock())
     yield opened
     opened.close()
 
@@ -55,8 +57,8 @@ def hand(firestore_server: FirestoreServer) -> Iterator[ClientHand]:
     other.client.close()
 
 
-def open_at(address: str, deadline: float) -> FirestoreRecordStore:
-    return FirestoreRecordStore.open("p", "(default)", "characters", "assets", address, deadline=deadline)
+def open_at(address: str, deadline: float, clock: Clock = time) -> FirestoreRecordStore:
+    return FirestoreRecordStore.open("p", "(default)", "characters", "assets", address, deadline=deadline, clock=clock)
 
 
 def fill(store: FirestoreRecordStore, count: int) -> list[str]:

@@ -16,7 +16,7 @@ import requests.exceptions
 import urllib3.exceptions
 
 from reconcile.adapters.gcs import GcsObjectStore
-from reconcile.adapters.gcs_http import Doubt, Patience, Transient, checked_endpoint, foreign, translate
+from reconcile.adapters.gcs_http import Doubt, Transient, checked_endpoint, foreign, translate
 from reconcile.core.errors import AccessDenied, ConfigError, ReconcileError, StoreUnavailable
 from tests.servers.gcs import GcsServer
 
@@ -219,53 +219,3 @@ def test_opening_a_store_imports_no_client() -> None:
         "sys.exit(any(name.split('.')[0] in ('google', 'requests', 'urllib3') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-class CountingClock:
-    """Time that passes only while somebody waits."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
-def test_patience_ends() -> None:
-    clock = CountingClock()
-    patience = Patience(20.0, clock)
-    with pytest.raises(Transient, match="down"):
-        wait_forever(patience)
-    assert 10 < clock.now <= 20
-
-
-def wait_forever(patience: Patience) -> None:
-    while True:
-        patience.wait(Transient("down", reached=False))
-
-
-def test_a_body_that_was_long_in_sending_is_sent_once_more() -> None:
-    clock = CountingClock()
-    patience = Patience(20.0, clock, body=True)
-    clock.now = 300.0
-    patience.wait(Transient("reset"))
-    assert clock.now >= 300.0
-
-
-def test_a_request_without_a_body_that_hung_is_not_tried_for_twice_the_time() -> None:
-    clock = CountingClock()
-    patience = Patience(20.0, clock)
-    clock.now = 20.5
-    with pytest.raises(Transient):
-        patience.wait(Transient("timed out"))
-
-
-def test_an_attempt_that_never_connected_counts_from_its_start() -> None:
-    clock = CountingClock()
-    patience = Patience(20.0, clock)
-    clock.now = 21.0
-    with pytest.raises(Transient):
-        patience.wait(Transient("timed out", reached=False))

@@ -522,7 +522,7 @@ def test_a_file_that_cannot_be_read_is_the_sources_fault(server: GcsServer, stor
             raise OSError(5, "Input/output error")
 
     with pytest.raises(SourceError, match="Input/output error"):
-        store.put("a.mp4", Broken(), size=5, crc32c="AAAAAA==", content_type="video/mp4", if_generation_match=0)
+        store.put("a.mp4", Broken(b"bytes"), size=5, crc32c="AAAAAA==", content_type="video/mp4", if_generation_match=0)
     assert server.world.objects("b") == {}
 
 

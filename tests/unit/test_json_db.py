@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from reconcile.adapters.json_db import JsonDatabase
+from reconcile.adapters.json_file import exchange
 from reconcile.adapters.json_text import container, edits, insertion, same, splice, style_of
 from reconcile.core.errors import (
     LocalDatabaseError,
@@ -30,7 +32,7 @@ DOCUMENT = {"name": "Rem", "assets": [{"title": "primary", "anime_image": OLD}]}
 
 
 def never(seconds: float) -> None:
-    raise AssertionError("it waited")
+    assert not seconds, "it waited"
 
 
 @pytest.fixture
@@ -180,7 +182,7 @@ def test_a_database_without_documents(path: Path, text: str) -> None:
     ['{"characters": {"rem": {"assets": []}}}', '{"v": {"n": 1}, "characters": {"rem": {"assets": []}}}',
      '{"characters": {"rem": {"name": "Rem"}}}', '{"characters": [{"id": "rem"}]}', '{"rem": {}, "version": 1}',
      '[{"id": "rem"}, {"name": "Ram"}]', '[{"id": 1}]', '[{"id": ""}]', '[["rem", {}]]', '{"": {}}', '"rem"', "1",
-     "null"],
+     "null", '{"\\ud800": {}}', '[{"id": "rem\\udfff"}]', '[{"id": "rem", "char_id": 5}]'],
 )  # fmt: skip
 def test_any_other_shape_is_refused_and_the_right_ones_named(path: Path, text: str) -> None:
     path.write_text(text)
@@ -242,6 +244,32 @@ def test_a_file_that_stays_broken_is_an_error_and_never_empty(path: Path, raw: b
     assert "characters.json" in failure.value.message
     assert failure.value.hint
     assert sum(waits) == pytest.approx(1.0)
+
+
+def test_a_file_that_a_slow_writer_is_still_making_is_waited_for(path: Path) -> None:
+    text = json.dumps({"rem": DOCUMENT, "pad": {"n": "x" * 300}})
+    path.write_text("")
+    grown = iter(range(1, len(text) + 1))
+
+    def write_on(seconds: float) -> None:
+        path.write_text(text[: next(grown, len(text))])
+
+    assert list(database(path, write_on).ids()) == ["pad", "rem"]
+    assert next(grown, None) is None
+
+
+def test_a_file_that_never_stops_growing_is_an_error(path: Path) -> None:
+    path.write_text("[")
+    waits: list[float] = []
+
+    def write_on(seconds: float) -> None:
+        waits.append(seconds)
+        path.write_text("[" + " " * len(waits))
+
+    with pytest.raises(LocalDatabaseError, match="written all the time") as failure:
+        list(database(path, write_on).ids())
+    assert "workflow" in failure.value.hint
+    assert 20 < sum(waits) < 60
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs a file that is never as long as it says")
@@ -444,7 +472,7 @@ class Meddling(dict[str, Any]):
 
 def test_what_somebody_else_writes_in_between_stays(path: Path) -> None:
     path.write_text(json.dumps({"rem": DOCUMENT, "ram": DOCUMENT}))
-    store = database(path)
+    store = patient(path)
     [found] = store.read(["rem"])
     theirs = {"rem": DOCUMENT, "ram": {"name": "theirs"}, "rin": {"assets": []}}
     fields = Meddling({"assets": []}, lambda: path.write_text(json.dumps(theirs)))
@@ -455,7 +483,7 @@ def test_what_somebody_else_writes_in_between_stays(path: Path) -> None:
 
 def test_a_document_that_somebody_else_writes_in_between_is_theirs(path: Path) -> None:
     path.write_text(json.dumps({"rem": DOCUMENT}))
-    store = database(path)
+    store = patient(path)
     [found] = store.read(["rem"])
     fields = Meddling({"assets": []}, lambda: path.write_text('{"rem": {"name": "theirs"}}'))
     with pytest.raises(PreconditionFailed):
@@ -466,13 +494,94 @@ def test_a_document_that_somebody_else_writes_in_between_is_theirs(path: Path) -
 
 def test_a_file_that_is_written_all_the_time_is_left_alone(path: Path) -> None:
     path.write_text(json.dumps({"rem": DOCUMENT}))
-    store = database(path)
+    store = patient(path)
     [found] = store.read(["rem"])
     blanks = iter(range(1, 100))
     meddle = [lambda: path.write_text(json.dumps({"rem": DOCUMENT}) + " " * next(blanks))] * 50
     with pytest.raises(StoreUnavailable, match="all the time"):
         store.update("rem", Meddling({"assets": []}, *meddle), if_update_time=found.update_time)
     assert json.loads(path.read_text()) == {"rem": DOCUMENT}
+
+
+def save_in_place(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def save_by_renaming(path: Path, text: str) -> None:
+    path.with_name("theirs.tmp").write_text(text)
+    path.with_name("theirs.tmp").replace(path)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux swaps two files in one step")
+@pytest.mark.parametrize("save", [save_in_place, save_by_renaming])
+def test_what_somebody_else_writes_at_the_last_moment_stays(path: Path, save: Callable[[Path, str], None]) -> None:
+    path.write_text(json.dumps({"rem": DOCUMENT}))
+    theirs = {"rem": DOCUMENT, "rin": {"assets": []}}
+    swaps: list[Path] = []
+
+    def swap(fresh: Path, real: Path) -> bool:
+        if not swaps:
+            save(path, json.dumps(theirs))
+        swaps.append(fresh)
+        return exchange(fresh, real)
+
+    store = JsonDatabase(path, "assets", wait=lambda _: None, patience=0, swap=swap)
+    [found] = store.read(["rem"])
+    store.update("rem", {"assets": []}, if_update_time=found.update_time)
+    assert json.loads(path.read_text()) == {**theirs, "rem": {"name": "Rem", "assets": []}}
+    assert len(swaps) == 3, "there, back, and there again"
+    assert sorted(one.name for one in path.parent.iterdir()) == [".characters.json.lock", "characters.json"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells who has a file open")
+def test_a_file_that_somebody_has_open_for_writing_is_not_replaced_before_they_are_done(path: Path) -> None:
+    path.write_text(json.dumps({"rem": DOCUMENT}))
+    theirs = {"rem": DOCUMENT, "rin": {"assets": []}}
+    with path.open("r+") as file:
+
+        def write_on(seconds: float) -> None:
+            if seconds > 0.1 and not file.closed:
+                file.write(json.dumps(theirs))
+                file.truncate()
+                file.close()
+
+        store = database(path, write_on)
+        [found] = store.read(["rem"])
+        store.update("rem", {"assets": []}, if_update_time=found.update_time)
+        assert file.closed
+    assert json.loads(path.read_text()) == {**theirs, "rem": {"name": "Rem", "assets": []}}
+
+
+def test_a_writer_who_removes_the_file_first_is_waited_for(path: Path) -> None:
+    path.write_text(json.dumps({"rem": DOCUMENT}))
+    theirs = {"rem": DOCUMENT, "rin": {"assets": []}}
+
+    def write_on(seconds: float) -> None:
+        if not path.exists():
+            path.write_text(json.dumps(theirs))
+
+    store = database(path, write_on)
+    [found] = store.read(["rem"])
+    store.update("rem", Meddling({"assets": []}, path.unlink), if_update_time=found.update_time)
+    assert json.loads(path.read_text()) == {**theirs, "rem": {"name": "Rem", "assets": []}}
+
+
+def test_a_file_that_the_system_does_not_let_go_is_looked_at_again(path: Path) -> None:
+    path.write_text(json.dumps({"rem": DOCUMENT}))
+    theirs = {"rem": DOCUMENT, "rin": {"assets": []}}
+    refusals = iter([PermissionError(13, "another process has it open")])
+
+    def swap(fresh: Path, real: Path) -> bool:
+        for refusal in refusals:
+            save_in_place(path, json.dumps(theirs))
+            raise refusal
+        return False
+
+    store = JsonDatabase(path, "assets", wait=lambda _: None, patience=0, swap=swap)
+    [found] = store.read(["rem"])
+    store.update("rem", {"assets": []}, if_update_time=found.update_time)
+    assert json.loads(path.read_text()) == {**theirs, "rem": {"name": "Rem", "assets": []}}
+    assert sorted(one.name for one in path.parent.iterdir()) == [".characters.json.lock", "characters.json"]
 
 
 def test_another_run_is_waited_for_and_then_named(path: Path) -> None:
@@ -496,6 +605,17 @@ def test_the_mode_and_a_link_to_the_file_stay(path: Path, tmp_path: Path) -> Non
     assert NEW in fix(link)
     assert (link.is_symlink(), stat.S_IMODE(path.stat().st_mode)) == (True, 0o640)
     assert NEW in path.read_text()
+
+
+def test_a_file_that_is_read_only_is_left_alone(path: Path) -> None:
+    path.write_text(json.dumps({"rem": DOCUMENT}))
+    before = path.read_bytes()
+    path.chmod(0o444)
+    with pytest.raises(LocalDatabaseError, match="read-only") as failure:
+        fix(path)
+    assert "rewrite = false" in failure.value.hint
+    assert path.read_bytes() == before
+    assert not path.with_name(".characters.json.new").exists()
 
 
 def test_what_a_killed_run_left_is_no_hindrance(path: Path) -> None:

@@ -109,7 +109,11 @@ def test_the_codes_are_those_of_the_contract() -> None:
         "content_conflict unverifiable orphan_object outside_root foreign_uri unsettled_file unreadable_file "
         "symlink_skipped empty_file undecodable_name name_collision malformed_record"
     )
-    assert " ".join(code.value for code in Code) == codes
+    later = (
+        "local_path damaged_object unreadable_object wrong_content_type url_refused changed_since record_stays "
+        "unreadable_scope database_differs"
+    )
+    assert " ".join(code.value for code in Code) == f"{codes} {later}"
     assert {severity.value for severity in Severity} == {"error", "warning", "info"}
 
 

@@ -339,11 +339,21 @@ def test_a_report_names_what_did_not_go_through() -> None:
     assert text(lambda terminal: show_report(terminal, report)) == (
         "failed  upload  b.png: the bucket said no\n"
         "blocked  set_field  b.png: its object is not there\n"
+        "not started  create_record  4\n"
         "Done in part: 1 applied, 1 failed, 1 blocked, 1 not started; 1.5 kB sent in 61.3 s. Found: 1 note.\n"
         "What failed was left as it was; run `reconcile apply` again once the cause is mended.\n"
     )
+    assert "applied  upload  a.png\n" in text(lambda terminal: show_report(terminal, report, verbose=True))
+
+
+def test_of_much_that_was_not_started_a_report_names_the_first() -> None:
+    outcomes = [Outcome(str(n), "upload", f"{n:02}.png", OutcomeKind.NOT_STARTED, "why") for n in range(25)]
+    report = reports.build("run", outcomes, [], moved=0, seconds=1, interrupted=True)
+    told = text(lambda terminal: show_report(terminal, report)).splitlines()
+    assert told[:20] == [f"not started  upload  {n:02}.png" for n in range(20)]
+    assert told[20].startswith("... and 5 more not started")
     verbose = text(lambda terminal: show_report(terminal, report, verbose=True))
-    assert "not started  create_record  4\n" in verbose
+    assert all(f"{n:02}.png" in verbose for n in range(25))
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.SUCCESS])

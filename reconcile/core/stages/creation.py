@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -11,6 +12,7 @@ from reconcile.core.changes import CreateRecord, Finding, Reason, change_id
 from reconcile.core.context import Context
 from reconcile.core.paths import Kind, looks_like_path, meaning
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Unsettled, Unwanted
+from reconcile.core.stages.explode import entry_key
 from reconcile.core.stages.record import Field, Record, References, malformed, needs_of
 
 CreationOutput: TypeAlias = CreateRecord | Finding | Unsettled | Unwanted
@@ -22,10 +24,18 @@ def create(
     """A record from the local database's fields: local paths that resolve as URIs, the others left out."""
     shell = Document(local.id, local.fields, "")
     maker = Record(shell, references, local, references, claims, context)
-    complaints = list(malformed(maker.name, local.id, maker.entries, context))
+    complaints = [
+        *malformed(maker.name, local.id, maker.entries, context),
+        *_titled_by_uri(maker, context),
+        *_with_odd_number(maker),
+    ]
     fields = maker.read_fields()
     if complaints:
         yield from complaints
+        yield from (Unsettled(claim.key) for claim in claims)
+        return
+    if any(each.outlook is Outlook.UNKNOWN and not context.remote.covers(each.key) for each in references.all()):
+        # What is left out of a new record for want of permission is not put in later.
         yield from (Unsettled(claim.key) for claim in claims)
         return
     for field in fields:
@@ -52,6 +62,35 @@ def create(
         fields=data,
         needs=listed,
     )
+
+
+def _titled_by_uri(maker: Record, context: Context) -> Iterator[Finding]:
+    """A title is copied as it is, so it may not be what a record has to be right about."""
+    entries = maker.entries if isinstance(maker.entries, list) else []
+    titles = (entry_key(entry, context) for entry in entries if isinstance(entry, dict))
+    for title in titles:
+        if title is not None and context.bucket.key(title.strip()) is not None:
+            why = f"a map has the URI {title!r} for its {context.entry_key}"
+            yield findings.malformed_record(maker.name, maker.record.id, why)
+
+
+def _with_odd_number(maker: Record) -> Iterator[Finding]:
+    """NaN and the infinities have no place in a plan, and longer integers none in a record."""
+    for name, value in maker.record.fields.items():
+        odd = next(_odd_numbers(value), None)
+        if odd is not None:
+            why = f"`{name}` in the local database holds {odd}, which no record can"
+            yield findings.malformed_record(maker.name, maker.record.id, why)
+
+
+def _odd_numbers(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _odd_numbers(item)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        yield "an integer of more than 64 bits"
 
 
 _GONE = object()
@@ -92,6 +131,8 @@ def _path_to_uri(text: str, resolved: Mapping[str, Answer], context: Context) ->
 
 
 def _put(entries: list[Any], field: Field, context: Context) -> None:
+    if field.position is None and field.new is None:
+        return  # claimed, but nothing was chosen
     if field.position is None:
         entry = next((each for each in entries if each.get(context.entry_key) == field.entry), None)
         if entry is None:
@@ -99,7 +140,7 @@ def _put(entries: list[Any], field: Field, context: Context) -> None:
             entries.append(entry)
     else:
         entry = entries[field.position]
-    if field.new is None and field.unresolved:
+    if field.new is None and (field.unresolved or field.name not in entry):
         entry.pop(field.name, None)
     else:
         entry[field.name] = field.new

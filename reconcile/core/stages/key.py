@@ -10,7 +10,7 @@ import msgspec
 from reconcile.core import findings
 from reconcile.core.changes import Code, Finding, Reason, Replace, Upload, change_id
 from reconcile.core.context import Context
-from reconcile.core.decide import ObjectFacts, Verb, decide_object
+from reconcile.core.decide import ObjectDecision, ObjectFacts, Verb, decide_object
 from reconcile.core.names import fold, is_below, key_problem, nfc
 from reconcile.core.rows import (
     Agreed,
@@ -156,7 +156,9 @@ class _Judged:
         self.row = row
         self.context = context
         self.reading = None if row.path is None else context.asset_map.read(row.path, context.known_ids)
-        self.decision = decide_object(self._facts(), context.replacing)
+        unsure = row.local is not None and not (context.ids_known or context.asset_map.keys_are_paths)
+        # A character that is not known yet could give the file another key.
+        self.decision = ObjectDecision(Outlook.UNKNOWN) if unsure else decide_object(self._facts(), context.replacing)
 
     def _facts(self) -> ObjectFacts:
         row, context = self.row, self.context
@@ -199,9 +201,13 @@ class _Judged:
         if not scope.takes_type(self.asset_type):
             return
         yield from self._change(owner)
-        wanted = bool(claims) or bool(candidates) or self.row.local is not None
+        wanted = bool(claims) or bool(candidates) or self.row.local is not None or self._may_be_named(owner)
         yield from self._findings(owner, candidates, wanted=wanted)
         yield self._tally(owner, candidates, wanted=wanted, claimed=bool(claims))
+
+    def _may_be_named(self, owner: str | None) -> bool:
+        """Whether a record that could not be read may name it."""
+        return self.context.records.hides(owner or "")
 
     def _owner(self, candidates: Sequence[Candidate]) -> str | None:
         """Whose it is: as the path says; else, where the path cannot say, the one record (or character of the local
@@ -294,7 +300,7 @@ class _Judged:
         if not wanted:
             if not (key.endswith("/") and self.row.remote is not None and self.row.remote.size == 0):
                 yield findings.orphan_object(uri, owner)
-        elif owner is None and self.reading is not None and self.row.local is not None:
+        elif owner is None and self.reading is not None and self.row.local is not None and self.context.ids_known:
             yield from self._ownership(self.reading, named=bool(candidates))
 
     def _ownership(self, reading: Reading, *, named: bool) -> Iterator[Finding]:
@@ -309,6 +315,7 @@ class _Judged:
     def _tally(self, owner: str | None, candidates: Sequence[Candidate], *, wanted: bool, claimed: bool) -> KeyTally:
         in_records = [candidate for candidate in candidates if candidate.world is World.RECORDS]
         ownerless = owner is None and self.rule is not None and self.rule.field is not None and not in_records
+        known = not self._may_be_named(owner)
         return KeyTally(
             key=self.row.key,
             asset_type=self.asset_type,
@@ -316,7 +323,7 @@ class _Judged:
             local=self.row.local is not None and self.row.local.problem is not FileProblem.SYMLINK,
             bucket=self.row.remote is not None,
             named=any(candidate.exact and candidate.key == self.row.key for candidate in in_records),
-            right=self.decision.in_step and self.decision.code is None and not ownerless,
+            right=self.decision.in_step and self.decision.code is None and not ownerless and known,
             wanted=wanted,
             pending=claimed or any(not candidate.exact or candidate.key != self.row.key for candidate in candidates),
         )

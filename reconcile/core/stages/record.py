@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from functools import cached_property
@@ -108,11 +109,23 @@ class Record:
         if complaints:
             yield from (Unsettled(claim.key) for claim in self.claims)
         else:
+            yield from self._differing(fields)
             yield from self.settle_claims(fields, self.references.all())
         for field in fields:
             yield from field.complaints
             if field.needs:
                 yield from self._set(field)
+
+    def _differing(self, fields: Iterable[Field]) -> Iterator[Finding]:
+        """Where the pipeline's own database names another file than the record does."""
+        for field in fields:
+            if field.position is None or field.entry is None:
+                continue
+            slot = Slot(field.position, field.entry, field.name)
+            ours, theirs = self.references.of(slot), self.local_names.get((field.entry, field.name))
+            if ours is not None and theirs is not None and ours.key != theirs.key and _are_there(ours, theirs):
+                place = place_of(slot, self.context)
+                yield findings.database_differs(self.name, self.record.id, place, ours.key, theirs.key)
 
     def read_fields(self) -> list[Field]:
         entries = self.entries if isinstance(self.entries, list) else []
@@ -147,7 +160,7 @@ class Record:
             return field
         field.held = Held.GOOD
         if answer.outlook is Outlook.NEVER:
-            place = _place(slot, self.context)
+            place = place_of(slot, self.context)
             field.complaints = (findings.never_uploaded(self.name, self.record.id, place, text),)
         if answer.outlook is not Outlook.THERE:
             field.unresolved = (text,)
@@ -159,7 +172,7 @@ class Record:
 
     def _list_field(self, position: int, title: str | None, name: str, value: list[Any]) -> Field:
         if not _is_plain(value):  # a plan cannot hold it
-            return Field(position, title, name, value, value, Held.ALIEN)
+            return self._odd_list(position, title, name, value)
         parts = [
             self._text_field(Slot(position, title, name, item), text) if isinstance(text, str) else None
             for item, text in enumerate(value)
@@ -176,10 +189,18 @@ class Record:
         field.held_without = _held_by([part for part in parts if part is None or not part.unresolved])
         return field
 
+    def _odd_list(self, position: int, title: str | None, name: str, value: list[Any]) -> Field:
+        field = Field(position, title, name, value, value, Held.ALIEN)
+        answers = (self.references.of(Slot(position, title, name, item)) for item in range(len(value)))
+        if any(answer is not None and not answer.exact for answer in answers):
+            why = f"{place_of(Slot(position, title, name), self.context)} holds more than texts and plain numbers"
+            field.complaints = (findings.malformed_record(self.name, self.record.id, why),)
+        return field
+
     def _unresolved(self, slot: Slot, text: str) -> tuple[Held, tuple[Finding, ...]]:
         """What to say of a text that leads to nothing."""
         context, char_id = self.context, self.record.id
-        place = _place(slot, context)
+        place = place_of(slot, context)
         ruled = slot.field in context.asset_map.fields
         if context.bucket.key(text.strip()) is not None:
             return Held.DANGLING, (findings.missing_asset(self.name, char_id, place, text),)
@@ -241,7 +262,8 @@ class Record:
                 yield from self._lost([claim for claim in claims if claim not in choice.chosen])
 
     def _choose(self, field: Field, claims: list[Claim], many: Many) -> Choice:
-        evidence = self.local_names.get((field.entry, field.name))
+        named = self.local_names.get((field.entry, field.name))
+        evidence = None if named is None else named.key
         if many is Many.LIST:
             return Choice(tuple(claim for claim in claims if claim.outlook is Outlook.THERE))
         if self._more_may_be_hidden(field.name) and evidence not in {claim.key for claim in claims}:
@@ -249,11 +271,12 @@ class Record:
         return choose(claims, evidence, many)
 
     def _more_may_be_hidden(self, name: str) -> bool:
-        """Whether a folder that could not be read may hold another file for this field."""
-        rules = (rule for rule in self.context.asset_map.rules if rule.field == name)
-        reach = [rule.path.prefix({CHAR_ID: self.record.id}) for rule in rules]
-        failed = self.context.local.failed
-        return any(folder.startswith(prefix) or prefix.startswith(folder) for folder in failed for prefix in reach)
+        """Whether what could not be read, here or in the bucket, may hold another file for this field."""
+        context, owner = self.context, {CHAR_ID: self.record.id}
+        rules = [rule for rule in context.asset_map.rules if rule.field == name]
+        paths = [rule.path.prefix(owner) for rule in rules]
+        keys = [(rule.object or rule.path).prefix(owner) for rule in rules]
+        return _overlap(context.local.failed, paths) or _overlap(context.remote.failed, keys)
 
     def _undecided(self, field: Field, claims: list[Claim], choice: Choice) -> Iterator[ClaimOutput]:
         yield from (Unsettled(claim.key) for claim in claims)
@@ -321,7 +344,9 @@ def _is_plain(value: Any) -> bool:
         return all(map(_is_plain, value))
     if isinstance(value, dict):
         return all(map(_is_plain, value.values()))
-    return value is None or isinstance(value, str | int | float)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, str | int)
 
 
 def _held_by(parts: Sequence[Field | None]) -> Held:
@@ -364,11 +389,17 @@ def needs_of(sources: Sequence[Answer | Claim]) -> tuple[Need, ...]:
     return tuple(sorted({source.key: Need(source.key, source.crc32c) for source in sources}.values(), key=_need_key))
 
 
+def _overlap(some: Iterable[str], others: Sequence[str]) -> bool:
+    """Whether a name may begin with one of these and with one of those prefixes."""
+    return any(one.startswith(other) or other.startswith(one) for one in some for other in others)
+
+
 def _need_key(need: Need) -> str:
     return need.key
 
 
-def _place(slot: Slot, context: Context) -> str:
+def place_of(slot: Slot, context: Context) -> str:
+    """Where in its record a slot is, as findings write it."""
     which = slot.entry if slot.entry is not None else slot.position
     item = "" if slot.item is None else f"[{slot.item}]"
     return f"{context.entries}[{which}].{slot.field}{item}"
@@ -393,9 +424,14 @@ def malformed(document: str, char_id: str, entries: Any, context: Context) -> It
         yield findings.malformed_record(document, char_id, why)
 
 
-def _named_fields(local: Document | None, references: References) -> dict[tuple[str | None, str], str]:
-    """Which key the pipeline's own database names for each (entry, field)."""
-    if local is None:
-        return {}
-    answers = (answer for answer in references.all() if answer.outlook is not Outlook.ABSENT)
-    return {(answer.slot.entry, answer.slot.field): answer.key for answer in answers}
+def _named_fields(local: Document | None, references: References) -> dict[tuple[str | None, str], Answer]:
+    """The one key that the pipeline's own database names for each (entry, field); none where it names several."""
+    named: dict[tuple[str | None, str], dict[str, Answer]] = defaultdict(dict)
+    for answer in references.all() if local is not None else ():
+        if answer.outlook is not Outlook.ABSENT:
+            named[answer.slot.entry, answer.slot.field][answer.key] = answer
+    return {place: next(iter(found.values())) for place, found in named.items() if len(found) == 1}
+
+
+def _are_there(*answers: Answer) -> bool:
+    return all(answer.outlook is Outlook.THERE for answer in answers)

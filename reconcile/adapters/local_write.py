@@ -1,0 +1,337 @@
+"""Making files below the local root: bytes are kept beside their place until they are complete and the right ones, and
+then take it, never in the stead of anything, and never through a link."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from reconcile.adapters.local_names import Lister
+from reconcile.adapters.local_open import BY_COMPONENT, READ_FILE, WINDOWS, extended, reason, split
+from reconcile.core.digest import encode_crc32c
+from reconcile.core.errors import NotThere, Rejected, SourceChanged, SourceError
+from reconcile.ports import Progress
+
+CHUNK = 256 * 1024
+LONGEST_NAME = 255
+_SHOWN = 100
+_COMMON = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_NOFOLLOW", 0)
+_FOLDER = os.O_RDONLY | _COMMON | getattr(os, "O_DIRECTORY", 0)
+_PART = os.O_RDWR | os.O_CREAT | _COMMON | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+_NOT_ON_WINDOWS = frozenset('<>"|?*') | frozenset(map(chr, range(32)))
+
+
+class LocalPlaces:
+    """The places of files below ``root``, as ``FilePlaces``; ``ignore`` is the walk's."""
+
+    def __init__(self, root: Path, *, ignore: Sequence[str] = ()) -> None:
+        self._root = extended(os.path.abspath(root))
+        self._lister = Lister(ignore)
+        self._lock = threading.Lock()
+        self._older: dict[str, dict[str, set[str]]] = {}
+
+    def refusal(self, path: str) -> str | None:
+        """See ``FilePlaces.refusal``."""
+        parts = split(path)
+        if not parts:
+            return "it is no name below a folder of this system"
+        if any(len(os.fsencode(part)) > LONGEST_NAME for part in parts):
+            return f"a name in it is longer than {LONGEST_NAME} bytes"
+        if WINDOWS and any(_NOT_ON_WINDOWS & set(part) for part in parts):
+            return "Windows does not take a character in it"
+        return None
+
+    def ignores(self, path: str) -> bool:
+        """See ``FilePlaces.ignores``."""
+        return any(self._lister.ignores(part) for part in path.split("/"))
+
+    def begun(self, path: str, generation: int) -> int:
+        """See ``FilePlaces.begun``."""
+        parts = split(path)
+        beside = os.path.join(self._root, *parts[:-1], _part_name(path, generation))
+        try:
+            found = os.lstat(beside)
+        except OSError:
+            return 0
+        return found.st_size if stat.S_ISREG(found.st_mode) else 0
+
+    def place(
+        self,
+        path: str,
+        body: Callable[[int], Iterator[bytes]],
+        *,
+        size: int,
+        crc32c: str,
+        generation: int,
+        modified_ns: int | None = None,
+        progress: Progress | None = None,
+    ) -> bool:
+        """See ``FilePlaces.place``."""
+        why = self.refusal(path)
+        if why is not None:
+            raise SourceError(f"The file {path} cannot be made here: {why}.", hint="Restore it on another system.")
+        parts = split(path)
+        meant = (size, crc32c)
+        try:
+            with self._folder(parts[:-1]) as folder:
+                part = _Part(folder, _part_name(path, generation), progress or (lambda _moved: None))
+                try:
+                    part.fill(body, meant, path)
+                except NotThere:
+                    part.drop()  # the generation that it is of is gone for good
+                    raise
+                placed = part.take_place(parts[-1], meant, path, modified_ns)
+                self._drop_older(folder, part.name)
+                return placed
+        except OSError as error:
+            raise SourceError(
+                f"The file {path} cannot be made: {reason(error)}.",
+                hint="Check the disk, the rights on the folder, and that no link stands on the way.",
+            ) from error
+
+    @contextlib.contextmanager
+    def _folder(self, parts: Sequence[str]) -> Iterator[_OpenFolder]:
+        """The folder at these parts below the root, made where it is missing. Raises OSError, also for a link."""
+        os.makedirs(self._root, exist_ok=True)
+        folder = _OpenFolder.at_root(self._root)
+        try:
+            for part in parts:
+                below = folder.enter(part)
+                folder.close()
+                folder = below
+            yield folder
+        finally:
+            folder.close()
+
+    def _drop_older(self, folder: _OpenFolder, own: str) -> None:
+        """Removes what interrupted runs left of other generations of this file; a folder is listed once."""
+        start = own.rsplit(".", 3)[0]
+        with self._lock:
+            if folder.path not in self._older:
+                names = [name for name in folder.names() if name.endswith(".restore.part")]
+                self._older[folder.path] = {}
+                for name in names:
+                    self._older[folder.path].setdefault(name.rsplit(".", 3)[0], set()).add(name)
+            older = self._older[folder.path].pop(start, set()) - {own}
+        for name in older:
+            with contextlib.suppress(OSError):
+                folder.unlink(name)
+
+
+class _OpenFolder:
+    """An open folder. Where the system can, names are used relative to its descriptor, so that no link takes part even
+    if it is put there meanwhile; elsewhere by path, once the path has been seen to lead through no link."""
+
+    def __init__(self, path: str, fd: int | None) -> None:
+        self.path = path
+        self._fd = fd
+
+    @classmethod
+    def at_root(cls, root: str) -> _OpenFolder:
+        if BY_COMPONENT:
+            return cls(root, os.open(root, _FOLDER & ~getattr(os, "O_NOFOLLOW", 0)))
+        return cls(os.path.realpath(root), None)
+
+    def close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def enter(self, name: str) -> _OpenFolder:
+        """The folder of this name in it, made where there is none."""
+        made = True
+        try:
+            os.mkdir(self._at(name), dir_fd=self._fd)
+        except FileExistsError:
+            made = False
+        path = os.path.join(self.path, name)
+        if self._fd is None:
+            if os.path.normcase(os.path.realpath(path)) != os.path.normcase(path):
+                raise OSError("a folder on the way is a link")
+            return _OpenFolder(path, None)
+        below = os.open(name, _FOLDER, dir_fd=self._fd)
+        if made:
+            self.sync()
+        return _OpenFolder(path, below)
+
+    def open(self, name: str, flags: int) -> int:
+        return os.open(self._at(name), flags, 0o666, dir_fd=self._fd)
+
+    def link_count(self, name: str) -> int:
+        """How many names the file has; 0 where there is none. Raises OSError for what is no regular file."""
+        try:
+            found = os.stat(self._at(name), dir_fd=self._fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return 0
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(f"{name} is no regular file")
+        return found.st_nlink
+
+    def unlink(self, name: str) -> None:
+        os.unlink(self._at(name), dir_fd=self._fd)
+
+    def move(self, name: str, to: str) -> None:
+        """Gives the file its new name, if nothing has that name. Raises FileExistsError."""
+        if WINDOWS:
+            os.rename(self._at(name), self._at(to))  # never in the stead of another file, on Windows
+            return
+        follow = {"follow_symlinks": False} if os.link in os.supports_follow_symlinks else {}
+        try:
+            os.link(self._at(name), self._at(to), src_dir_fd=self._fd, dst_dir_fd=self._fd, **follow)
+        except FileExistsError:
+            raise
+        except OSError:
+            # A drive without hard links: looked for first, which leaves an instant to somebody else.
+            if self.is_taken(to):
+                raise FileExistsError(to) from None
+            os.rename(self._at(name), self._at(to), src_dir_fd=self._fd, dst_dir_fd=self._fd)
+        else:
+            self.unlink(name)
+
+    def is_taken(self, name: str) -> bool:
+        try:
+            os.stat(self._at(name), dir_fd=self._fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def is_file(self, name: str) -> bool:
+        try:
+            return stat.S_ISREG(os.stat(self._at(name), dir_fd=self._fd, follow_symlinks=False).st_mode)
+        except FileNotFoundError:
+            return False
+
+    def set_modified(self, name: str, fd: int, modified_ns: int) -> None:
+        times = (modified_ns, modified_ns)
+        if os.utime in os.supports_fd:
+            os.utime(fd, ns=times)
+        else:
+            os.utime(self._at(name), ns=times)
+
+    def names(self) -> list[str]:
+        return os.listdir(self.path if self._fd is None else self._fd)
+
+    def sync(self) -> None:
+        """Makes the names last, where a folder can be told to."""
+        if self._fd is not None:
+            with contextlib.suppress(OSError):  # some network drives know no such thing
+                os.fsync(self._fd)
+
+    def _at(self, name: str) -> str:
+        return name if self._fd is not None else os.path.join(self.path, name)
+
+
+class _Part:
+    """What has come of a file so far, beside its place."""
+
+    def __init__(self, folder: _OpenFolder, name: str, progress: Progress) -> None:
+        self._folder = folder
+        self.name = name
+        self._progress = progress
+
+    def fill(self, body: Callable[[int], Iterator[bytes]], meant: tuple[int, str], path: str) -> None:
+        """Adds what is missing. Raises Rejected where the bytes are not the ones that are meant, and what body raises:
+        what is there then stays there."""
+        if self._folder.link_count(self.name) > 1:
+            # A run that was killed between two steps: the bytes are also some file's now, and not to be written to.
+            self.drop()
+        fd = self._folder.open(self.name, _PART)
+        with io.FileIO(fd, "r+") as file:
+            found = self._add(file, body, meant, from_start=False)
+            if found != meant:
+                found = self._add(file, body, meant, from_start=True)
+            os.fsync(fd)
+        if found != meant:
+            self.drop()
+            raise Rejected(
+                f"The bytes that came for {path} are not those of its checksum.",
+                hint="Run again; `reconcile verify --deep` tells whether the object is damaged.",
+            )
+
+    def _add(
+        self, file: io.FileIO, body: Callable[[int], Iterator[bytes]], meant: tuple[int, str], *, from_start: bool
+    ) -> tuple[int, str]:
+        """The size and the crc32c of all that is there in the end."""
+        from crc32c import crc32c as checksum
+
+        size = file.seek(0, os.SEEK_END)
+        if from_start or size > meant[0]:
+            if from_start:
+                self._progress(-size)
+            file.truncate(0)
+        file.seek(0)
+        size = value = 0
+        while chunk := file.read(CHUNK):
+            value = checksum(chunk, value)
+            size += len(chunk)
+            self._progress(len(chunk))
+        if size < meant[0]:
+            for chunk in body(size):
+                _write(file, chunk)
+                value = checksum(chunk, value)
+                size += len(chunk)
+                self._progress(len(chunk))
+                if size > meant[0]:
+                    break
+        return size, encode_crc32c(value)
+
+    def take_place(self, name: str, meant: tuple[int, str], path: str, modified_ns: int | None) -> bool:
+        """Takes the place of this name. False where the same bytes stand there."""
+        try:
+            if modified_ns is not None:
+                self._set_modified(modified_ns)
+            self._folder.move(self.name, name)
+        except (FileExistsError, FileNotFoundError):  # another run may have moved our bytes, which are also its own
+            same = self._holds(name, meant)
+            self.drop()
+            if same:
+                return False
+            raise SourceChanged(
+                f"Something else stands at {path} by now; it was left alone.", hint="Move it away and restore again."
+            ) from None
+        self._folder.sync()
+        return True
+
+    def _set_modified(self, modified_ns: int) -> None:
+        fd = self._folder.open(self.name, READ_FILE)
+        try:
+            self._folder.set_modified(self.name, fd, modified_ns)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def drop(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._folder.unlink(self.name)
+
+    def _holds(self, name: str, meant: tuple[int, str]) -> bool:
+        from crc32c import crc32c as checksum
+
+        if not self._folder.is_file(name):
+            return False
+        with io.FileIO(self._folder.open(name, READ_FILE)) as file:
+            if os.fstat(file.fileno()).st_size != meant[0]:
+                return False
+            value = 0
+            while chunk := file.read(CHUNK):
+                value = checksum(chunk, value)
+        return encode_crc32c(value) == meant[1]
+
+
+def _write(file: io.FileIO, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        view = view[file.write(view) :]
+
+
+def _part_name(path: str, generation: int) -> str:
+    """Where the bytes of this generation wait: a name of its own for each path, readable, and never too long."""
+    shown = os.fsencode(path.rpartition("/")[2])[:_SHOWN].decode("utf-8", "ignore")
+    digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f".{shown}.{digest}.{generation}.restore.part"

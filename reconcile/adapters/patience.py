@@ -1,0 +1,299 @@
+"""How long, how often and how fast a store is asked: the retries of a call, of a run, and the pace of all calls.
+
+Budget    one a run       every retry is paid for, answers earn some back
+Traffic   one a store     the pace that its calls keep together, and the second between two writes of one name
+Patience  one a call      exponential pauses with full jitter, for so many seconds
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from typing import Protocol
+
+RETRIES = 100.0
+EARNED = 0.5
+"""Retries that an answer earns: a store that fails more than every third request, for long, uses the budget up."""
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 8.0
+LONGEST_ASKED = 3600.0
+"""Seconds that a store may ask to be left alone; more is taken for this."""
+APART = 1.0
+"""Seconds between two writes of one object name or one document, which Google holds to about one a second."""
+SPENT = "This run has used up its retries: the stores fail too often. Run again later."
+
+
+class Clock(Protocol):
+    """Time as retries see it, in seconds."""
+
+    def monotonic(self) -> float:
+        """A reading that never goes back."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Waits."""
+        ...
+
+
+Uniform = Callable[[float, float], float]
+"""A random number between two."""
+
+
+class Failure(Protocol):
+    """What patience needs to know of a failed attempt.
+
+    ``pause`` is how many seconds the store asked to wait, 0 where it did not; ``throttled``: it said that it is asked
+    too much; ``reached``: a connection stood.
+    """
+
+    @property
+    def pause(self) -> float: ...
+    @property
+    def throttled(self) -> bool: ...
+    @property
+    def reached(self) -> bool: ...
+
+
+class Budget:
+    """The retries that one run may make, at all its stores together; safe for several threads.
+
+    Without it every call of a long run would try for its whole deadline, and a store in trouble would be asked many
+    times as much as one that is well. ``retries`` are there to begin with, and are the most that is ever left.
+    """
+
+    def __init__(self, retries: float = RETRIES) -> None:
+        self._most = retries
+        self._left = retries
+        self._lock = threading.Lock()
+
+    def earn(self) -> None:
+        """A store answered."""
+        with self._lock:
+            self._left = min(self._most, self._left + EARNED)
+
+    def spend(self) -> bool:
+        """Whether one more retry may be made; counts it."""
+        with self._lock:
+            if self._left < 1:
+                return False
+            self._left -= 1
+            return True
+
+
+class Gate:
+    """The pace of all calls to one store: full speed, until the store says that it is asked too much.
+
+    Then nobody starts before the pause has passed, and after it the rate of starts is half of what it was in the
+    second before. It grows back by so many a second, until it limits nothing any more.
+    """
+
+    SLOWEST = 10.0
+    FASTEST = 1000.0
+    GROWTH = 20.0
+    LULL = 60.0
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._opens = float("-inf")
+        self._rate: float | None = None
+        self._since = float("-inf")
+        self._halved = float("-inf")
+        self._next = float("-inf")
+        self._starts: deque[float] = deque(maxlen=int(self.FASTEST))
+        self.answered = float("-inf")
+        """When the store last answered anybody."""
+        self._silent: float | None = None
+        self._failed = float("-inf")
+
+    def enter(self, within: float) -> float:
+        """Waits for this call's turn and gives 0. Where that is more than ``within`` seconds off, or is off at all and
+        nobody was answered for as long, it gives the seconds until then instead, at once."""
+        turn: float | None = None
+        while True:
+            with self._lock:
+                now = self._clock.monotonic()
+                pause = self._opens - now
+                silent = self._silent is not None and now >= self._silent + within
+                if pause > within or (pause > 0 and silent):
+                    return pause
+                if pause > 0:
+                    turn = None
+                else:
+                    turn = self._turn(now) if turn is None else turn
+                    pause = turn - now
+                if pause <= 0:
+                    self._starts.append(now)
+                    return 0.0
+            self._clock.sleep(pause)
+
+    def slow(self, pause: float) -> None:
+        """The store said that it is asked too much: nobody starts for so many seconds."""
+        with self._lock:
+            now = self._clock.monotonic()
+            rate = self._rate_at(now)
+            # Calls that had set out before the last halving say nothing about the rate since.
+            if now >= self._halved + 1:
+                while self._starts and self._starts[0] <= now - 1:
+                    self._starts.popleft()
+                lately = float(len(self._starts))
+                rate = max(self.SLOWEST, (lately if rate is None else min(rate, lately)) / 2)
+                self._halved = now
+            self._opens = self._next = max(self._opens, now + pause)
+            self._rate, self._since = rate, self._opens
+
+    def answer(self) -> None:
+        """The store answered somebody."""
+        with self._lock:
+            self._silent = None
+            self.answered = self._clock.monotonic()
+
+    def fail(self) -> float:
+        """An attempt failed; since when none has been answered. A series of failures ends with a pause of ``LULL``."""
+        with self._lock:
+            now = self._clock.monotonic()
+            if self._silent is None or now > self._failed + self.LULL:
+                self._silent = now
+            self._failed = now
+            return self._silent
+
+    def _rate_at(self, now: float) -> float | None:
+        """Starts a second, None for as many as there are."""
+        if self._rate is None:
+            return None
+        rate = self._rate + self.GROWTH * max(0.0, now - self._since)
+        return rate if rate < self.FASTEST else None
+
+    def _turn(self, now: float) -> float:
+        rate = self._rate_at(now)
+        if rate is None:
+            self._rate = None
+            return now
+        turn = max(now, self._next)
+        self._next = turn + 1 / rate
+        return turn
+
+
+class Spacing:
+    """Keeps writes to one name apart; remembers those of the last second only."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._written: dict[str, float] = {}
+
+    def wait(self, name: str) -> None:
+        """Waits until the name may be written again."""
+        with self._lock:
+            pause = self._written.get(name, float("-inf")) + APART - self._clock.monotonic()
+        if pause > 0:
+            self._clock.sleep(pause)
+
+    def wrote(self, name: str) -> None:
+        """The name was written just now, or may have been."""
+        with self._lock:
+            now = self._clock.monotonic()
+            self._written.pop(name, None)
+            self._written[name] = now
+            while self._written[oldest := next(iter(self._written))] <= now - APART:
+                del self._written[oldest]
+
+
+class Traffic:
+    """What all calls to one store share. ``deadline`` is how many seconds a call tries."""
+
+    def __init__(
+        self,
+        deadline: float,
+        budget: Budget | None = None,
+        clock: Clock = time,
+        uniform: Uniform = random.uniform,
+    ) -> None:
+        self.deadline = deadline
+        self.budget = budget or Budget()
+        self.clock = clock
+        self.uniform = uniform
+        self.gate = Gate(clock)
+        self.writes = Spacing(clock)
+
+    def enter(self) -> float:
+        """Waits for the turn of one attempt, or gives the seconds until then where they are more than the deadline."""
+        return self.gate.enter(self.deadline)
+
+    def answered(self) -> None:
+        """The store gave an answer, whatever it was."""
+        self.gate.answer()
+        self.budget.earn()
+
+
+class Patience:
+    """The retries of one call: pauses that double, each with full jitter, until its time or the run's budget is up.
+
+    The time is that of the store, or ``within``, from the first attempt on. Where a ``body`` is sent it counts from
+    the first failure, so that a long one is paid for once more; but a store that cannot be reached is always timed
+    from the first attempt. One that throttles us is timed from its last answer to anybody, because it is alive, though
+    never for more than three times as long. Calls that begin while nobody is answered wait for the end of that silence
+    together, not each for a deadline of its own, so that what is dead is known for dead after the first ones.
+    """
+
+    def __init__(self, traffic: Traffic, *, within: float | None = None, body: bool = False) -> None:
+        self._traffic = traffic
+        self._within = traffic.deadline if within is None else within
+        self._body = body
+        self._started = traffic.clock.monotonic()
+        self._failed: float | None = None
+        self._ceiling = FIRST_PAUSE
+        self.spent = False
+        """Whether it ended because the run's budget is used up."""
+
+    def left(self) -> float:
+        """Seconds that the next attempt may take: what is left, and enough for an answer even at the end."""
+        return max(self._within / 10, self._started + self._within - self._traffic.clock.monotonic())
+
+    def again(self, failure: Failure) -> bool:
+        """Waits before the next attempt; False, at once, where there is to be none."""
+        traffic = self._traffic
+        now = traffic.clock.monotonic()
+        silent = traffic.gate.fail()
+        asked = min(failure.pause, LONGEST_ASKED)
+        pause = max(traffic.uniform(0, self._ceiling), asked)
+        self._ceiling = min(self._ceiling * 2, LONGEST_PAUSE)
+        if failure.throttled:
+            traffic.gate.slow(pause)
+        end = self._end(now, failure)
+        if self._started >= silent:
+            end = min(end, silent + traffic.deadline)
+        if now >= end or now + asked > end:
+            return False
+        self.spent = not traffic.budget.spend()
+        if self.spent:
+            return False
+        traffic.clock.sleep(min(pause, end - now))
+        return True
+
+    def _end(self, now: float, failure: Failure) -> float:
+        if self._failed is None:
+            self._failed = now if self._body and failure.reached else self._started
+        begin = self._failed
+        if failure.throttled:
+            begin = min(max(begin, self._traffic.gate.answered), begin + 2 * self._within)
+        return begin + self._within
+
+
+def seconds_asked(retry_after: str, date: str = "") -> float:
+    """What a ``Retry-After`` header asks to wait, in seconds; 0 where it says nothing that can be read.
+
+    It may be a moment, which is held against the ``Date`` of the same answer: our own clock may be wrong.
+    """
+    text = retry_after.strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text), LONGEST_ASKED)
+    try:
+        asked = (parsedate_to_datetime(text) - parsedate_to_datetime(date)).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
+    return min(max(asked, 0.0), LONGEST_ASKED)

@@ -1,0 +1,66 @@
+"""When to stop trying: a store that refuses everything ends a run early, with one sentence instead of ten thousand."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+from reconcile.core.changes import Change, Replace, Upload
+from reconcile.core.errors import AccessDenied, ReconcileError, StoreMissing, StoreUnavailable, Uncertain
+
+REFUSALS = 8
+"""Failures in a row, with no success between, after which a store counts as refusing everything."""
+
+
+class Breaker:
+    """Counts the refusals of one phase of a run; safe for several threads.
+
+    Permission may be lacking for a part of the bucket alone, and keys come in order: so a folder is not tried on after
+    so many in a row that may not be written, and counts as one refusal among those that end the phase.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._in_a_row = 0
+        self._denied: Counter[str] = Counter()
+        self._last = ""
+
+    @property
+    def tripped(self) -> str:
+        """The sentence that says why nothing more is tried; empty as long as something may work."""
+        if self._in_a_row < REFUSALS:
+            return ""
+        return f"the store refused {REFUSALS} times in a row, so the rest was not tried; the last time: {self._last}"
+
+    def bars(self, change: Change) -> str:
+        """The sentence that says why this change is not tried; empty where it is to be."""
+        folder = _folder(change)
+        if folder is None or self._denied[folder] < REFUSALS:
+            return ""
+        return (
+            f"{REFUSALS} objects of {folder or 'the prefix itself'!r} were denied in a row, so the rest was not tried"
+        )
+
+    def succeeded(self, change: Change) -> None:
+        """A change was made."""
+        with self._lock:
+            self._in_a_row = 0
+            self._denied.pop(_folder(change) or "", None)
+
+    def failed(self, change: Change, error: ReconcileError) -> None:
+        """A change failed; only a refusal counts."""
+        if not isinstance(error, AccessDenied | StoreUnavailable | StoreMissing | Uncertain):
+            return
+        with self._lock:
+            self._last = error.sentence
+            folder = _folder(change)
+            if isinstance(error, AccessDenied) and folder is not None:
+                self._denied[folder] += 1
+                if self._denied[folder] > 1:
+                    return
+            self._in_a_row += 1
+
+
+def _folder(change: Change) -> str | None:
+    """The folder of an object; None for what is no object."""
+    return change.key.rpartition("/")[0] if isinstance(change, Upload | Replace) else None

@@ -1,0 +1,43 @@
+"""doctor and url: whether everything a run needs is there, and a signed URL of one asset."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from reconcile.cli.options import Common, seconds
+from reconcile.cli.session import Session
+from reconcile.core.errors import ConfigError, ExitCode
+
+
+def doctor(common: Common) -> ExitCode:
+    """Try each thing that a run needs, and say how to mend what fails. Writes nothing that stays."""
+    from reconcile.doctor import check_nothing, check_project
+    from reconcile.views.doctor import show_checkup
+
+    session = Session(common)
+    try:
+        with session.project() as project:
+            checkup, code = check_project(project), ExitCode.FAILED
+    except ConfigError as error:
+        checkup, code = check_nothing(error), error.exit_code
+    session.result(checkup, lambda terminal: show_checkup(terminal, checkup))
+    return ExitCode.OK if checkup.healthy else code
+
+
+def url(
+    common: Common,
+    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="A path, a gs:// URI, or a key in the bucket.")],
+    expires: Annotated[str, typer.Option(metavar="TIME", help="How long it holds; 7d at the most.")] = "15m",
+) -> ExitCode:
+    """Print a signed URL for an asset. Anybody who has it can read the asset until it expires."""
+    from reconcile.links import link
+    from reconcile.views.links import show_link
+
+    session = Session(common)
+    lifetime = seconds(expires, "--expires")
+    with session.project() as project:
+        made = link(project, subject, lifetime)
+    session.result(made, lambda terminal: show_link(terminal, made))
+    return ExitCode.OK

@@ -1,0 +1,100 @@
+"""schedule: the nightly job for a scheduler, ready to install."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reconcile.cli.options import Common, SchedulerKind
+from reconcile.cli.session import Session
+from reconcile.core.errors import ExitCode, UsageError
+
+_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+_PASSED_ON = ("rules", "bucket_uri", "bucket_endpoint", "records_uri", "records_endpoint", "local_root")
+
+
+def schedule(
+    common: Common,
+    scheduler: Annotated[SchedulerKind, typer.Argument(metavar="SCHEDULER", help="cron, systemd, windows, cloud-run")],
+    at: Annotated[str, typer.Option("--at", metavar="HH:MM", help="The time of day.")] = "03:00",
+    log: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where its output is appended.", show_default=False)
+    ] = None,
+    notify: Annotated[
+        str | None, typer.Option(metavar="COMMAND", help="As apply --notify.", show_default=False)
+    ] = None,
+    region: Annotated[str, typer.Option(metavar="REGION", help="For cloud-run.")] = "us-central1",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Write the files there, never over another.", show_default=False),
+    ] = None,
+) -> ExitCode:
+    """Print the nightly job for a scheduler, ready to install. Installs nothing."""
+    from reconcile import schedule as schedules
+    from reconcile.config import scheduled_environment
+    from reconcile.views.schedule import show_schedule
+
+    session = Session(common)
+    found = _TIME.fullmatch(at)
+    if found is None:
+        raise UsageError(f"--at {at!r} is no time of day", hint="write it as 03:00")
+    environment = scheduled_environment()
+    for name, value in (*environment.items(), ("--notify", notify or "")):
+        if "\n" in value or "\r" in value or "\0" in value:
+            raise UsageError(f"{name} has a line break in it, which no scheduler can hold", hint="take it out")
+    if scheduler is SchedulerKind.CLOUD_RUN and (common.rules or common.local_root or _in_a_folder(common)):
+        raise UsageError(
+            "--rules, --local-root and endpoints in a folder name places on this machine, and the job runs on another",
+            hint="set them in the rules file of the folder that is mounted there",
+        )
+    with session.project() as project:
+        folder = project.settings.project.resolve()
+        if log is None:
+            project.state  # noqa: B018 its folder is made, for the log to be opened in
+        elif not log.absolute().parent.is_dir():
+            raise UsageError(f"--log {str(log)!r}: there is no folder to write it in", hint="make it, or name another")
+        job = schedules.Nightly(
+            python=sys.executable,
+            project=folder,
+            options=_options(common),
+            hour=int(found[1]),
+            minute=int(found[2]),
+            log=(log or folder / ".reconcile" / "nightly.log").absolute(),
+            environment=environment,
+            notify=notify,
+            bucket=str(project.bucket),
+            region=region,
+        )
+    made = schedules.schedule(scheduler.value, job)
+    if out is not None:
+        try:
+            written = schedules.write(made, out)
+        except OSError as error:
+            where = error.filename or str(out)
+            raise UsageError(
+                f"{str(where)!r} cannot be written: {error.strerror}", hint="name another folder with --out"
+            ) from error
+        session.note(f"written: {', '.join(map(str, written))}")
+    session.result(made, lambda terminal: show_schedule(terminal, made, written=out is not None))
+    return ExitCode.OK
+
+
+def _in_a_folder(common: Common) -> bool:
+    endpoints = (common.bucket_endpoint or "", common.records_endpoint or "")
+    return any(endpoint.startswith("file:") for endpoint in endpoints)
+
+
+def _options(common: Common) -> tuple[str, ...]:
+    """The options of every command that were given here and hold for the job too, paths made absolute."""
+    words: list[str] = []
+    for field in fields(common):
+        value = getattr(common, field.name)
+        if field.name in _PASSED_ON and value is not None:
+            text = str(value.absolute()) if isinstance(value, Path) else value
+            words += [f"--{field.name.replace('_', '-')}", text]
+    return tuple(words)

@@ -1,0 +1,95 @@
+"""--notify: a command of the user's that is given the run's JSON on its standard input, however the run ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+from reconcile.cli.session import Session
+from reconcile.core.errors import Declined, ExitCode, Interrupted, ReconcileError
+
+TIMEOUT = 60.0
+"""Seconds that the command may take: a mail server that hangs must not hold the project's lock, or the next night."""
+
+
+class Notifier:
+    """Tells a run's end to a shell command; used as a context manager round the run. Without a command it is silent.
+
+    What the command prints goes to stderr, where our own notes are; when it fails, a warning says so and the run's
+    exit code stays what it was. ``RECONCILE_EXIT_CODE`` in its environment is that code.
+    """
+
+    def __init__(self, command: str | None, session: Session, timeout: float = TIMEOUT) -> None:
+        self._timeout = timeout
+        self._command = command
+        self._session = session
+        self._ended: tuple[Any, int] | None = None
+
+    def ended(self, document: Any, code: int) -> None:
+        """The run came to its end with this document."""
+        self._ended = (document, code)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._command is None or isinstance(error, Declined):
+            return
+        if error is not None:
+            self._send(*_told(error))
+        elif self._ended is not None:
+            self._send(*self._ended)
+
+    def _send(self, document: Any, code: int) -> None:
+        from reconcile.views import json
+
+        problem = _run(self._command or "", json.dumps(document), code, self._timeout)
+        if problem:
+            self._session.warn(f"the --notify command {problem}", of="warning")
+
+
+def _run(command: str, document: bytes, code: int, timeout: float) -> str:
+    """Runs the user's own command line, as cron would; what went wrong, or nothing."""
+    try:
+        told = subprocess.Popen(
+            command,
+            shell=True,
+            stdin=subprocess.PIPE,
+            stdout=sys.stderr.fileno(),
+            env={**os.environ, "RECONCILE_EXIT_CODE": str(code)},
+            start_new_session=True,  # so that all that it starts can be stopped with it
+        )
+    except OSError as error:
+        return f"could not be run: {error}"
+    try:
+        told.communicate(document, timeout=timeout)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt) as error:
+        _stop(told)
+        timed_out = isinstance(error, subprocess.TimeoutExpired)
+        return f"took longer than {timeout:g} s and was stopped" if timed_out else "was interrupted"
+    return f"exited with {told.returncode}" if told.returncode else ""
+
+
+def _stop(told: subprocess.Popen[bytes]) -> None:
+    if hasattr(os, "killpg"):
+        with suppress(OSError):
+            os.killpg(told.pid, signal.SIGKILL)
+    told.kill()
+    told.wait()
+
+
+def _told(error: BaseException) -> tuple[Any, int]:
+    from reconcile.views.json import ERROR_FORMAT, ErrorDocument
+
+    if isinstance(error, KeyboardInterrupt):
+        error = Interrupted("interrupted", hint="run it again: it goes on from there")
+    if isinstance(error, ReconcileError):
+        return ErrorDocument.of(error), int(error.exit_code)
+    return ErrorDocument(ERROR_FORMAT, "bug", f"{type(error).__name__}: {error}", ""), int(ExitCode.FAILED)

@@ -1,0 +1,79 @@
+"""history and undo: what runs did, and putting back what one of them changed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from reconcile.cli.complete import run_ids
+from reconcile.cli.options import Common, NoJournal, Scoped, WaitLock, Yes, seconds
+from reconcile.cli.session import Session, scope_of
+from reconcile.cli.sync import agree, show, tell_report
+from reconcile.core.errors import ExitCode
+
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="The run's id, its beginning, or `last`.", autocompletion=run_ids)
+]
+
+
+def history(
+    common: Common,
+    scope: Scoped,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run", metavar="ID", help="One run, with each change.", show_default=False, autocompletion=run_ids
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="So many runs, newest first.")] = 20,
+) -> ExitCode:
+    """Tell what runs really did, with the values before and after. Reads no store."""
+    from reconcile.core.history import FORMAT, History, tell, touches
+    from reconcile.undo import find_run
+    from reconcile.views.history import show_history
+
+    session = Session(common)
+    wanted = scope_of(scope)
+    with session.project() as project:
+        if run is not None:
+            document = History(
+                FORMAT, (tell(find_run(project.journal, run, wrote_fields=False), whole=True, scope=wanted),), 1
+            )
+        else:
+            found = project.journal.runs() if project.journal is not None else iter(())
+            listed = [past for past in found if touches(past, wanted)]
+            document = History(FORMAT, tuple(map(tell, listed[:limit])), len(listed))
+    session.result(document, lambda terminal: show_history(terminal, document))
+    return ExitCode.OK
+
+
+def undo(
+    common: Common,
+    scope: Scoped,
+    run: RunName,
+    yes: Yes = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only show what would be put back.")] = False,
+    wait_lock: WaitLock = None,
+    no_journal: NoJournal = False,
+) -> ExitCode:
+    """Put back the record fields that a run changed, where nobody has changed them since. Objects stay."""
+    from reconcile.undo import execute, find_run, survey
+
+    session = Session(common)
+    patience = seconds(wait_lock, "--wait-lock")
+    with session.project() as project:
+        if dry_run:
+            show(session, project, survey(project, find_run(project.journal, run), scope_of(scope)).plan)
+            return ExitCode.OK
+        with session.lock(project, patience):
+            # Not before: the run that is waited for may be the one that is to be undone.
+            undoing = survey(project, find_run(project.journal, run), scope_of(scope))
+            agree(session, project, undoing.plan, yes=yes, force=False, max_actions=None, question="Put these back?")
+            if no_journal:
+                project.journal = None
+            report = session.working(
+                lambda listener, stop: execute(project, undoing, listener=listener, stop=stop, command="undo")
+            )
+    tell_report(session, undoing.plan, report)
+    return report.exit_code

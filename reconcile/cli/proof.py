@@ -1,0 +1,164 @@
+"""verify and restore: the proof that the cloud alone is enough, and the way back from it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconcile.cli.options import Common, Scoped, WaitLock, Yes, seconds
+from reconcile.cli.session import CONCURRENCY, Session, labels_of, scope_of
+from reconcile.core.errors import Declined, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from reconcile.core.proof import Verification
+    from reconcile.core.report import Report
+    from reconcile.core.restoration import RestorePlan
+    from reconcile.project import Project
+    from reconcile.verify import Proof
+
+
+def verify(
+    common: Common,
+    scope: Scoped,
+    cloud_only: Annotated[bool, typer.Option("--cloud-only", help="Prove it without reading one local file.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Download and hash every object.")] = False,
+    urls: Annotated[bool, typer.Option("--urls", help="Fetch each object through a signed URL.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Write a certificate for each character.", show_default=False),
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Objects at once.")] = CONCURRENCY,
+) -> ExitCode:
+    """Prove that what the records name can be read: every reference resolves to an object with the bytes meant."""
+    from reconcile.core.proof import Mode
+    from reconcile.verify import verify as prove
+    from reconcile.views.verify import show_verification
+
+    session = Session(common)
+    if out is not None:
+        _check_out(out, scope)
+    with session.project(concurrency=concurrency) as project, session.progress() as listener:
+        mode = Mode(cloud_only=cloud_only, deep=deep, urls=urls)
+        proof = prove(project, scope_of(scope), mode=mode, concurrency=concurrency, listener=listener)
+    found = proof.verification if out is None else _write(proof, out)
+    session.result(found, lambda terminal: show_verification(terminal, found, verbose=session.verbose))
+    return found.exit_code
+
+
+def restore(
+    common: Common,
+    scope: Scoped,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also objects that no rule takes and no record names.")
+    ] = False,
+    yes: Yes = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only show what would be restored.")] = False,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Files at once.")] = CONCURRENCY,
+    wait_lock: WaitLock = None,
+) -> ExitCode:
+    """Bring back local files that only the bucket has. Never over a file that is there."""
+    from reconcile.restore import execute
+
+    session = Session(common)
+    if everything and (scope.char_id or scope.asset_type):
+        raise UsageError(
+            "--all is about objects of no character and no type, so --char-id and --asset-type do not go with it",
+            hint="leave one of them out",
+        )
+    patience = seconds(wait_lock, "--wait-lock")
+    with session.project(concurrency=concurrency) as project:
+        if dry_run:
+            return _show(session, project, _survey(session, project, scope, everything=everything))
+        with session.lock(project, patience):
+            made = _survey(session, project, scope, everything=everything)
+            _agree(session, project, made, yes=yes)
+            report = session.working(
+                lambda listener, stop: execute(project, made, concurrency=concurrency, listener=listener, stop=stop)
+            )
+    _tell(session, made, report)
+    return report.exit_code
+
+
+def _check_out(out: Path, scope: Scoped) -> None:
+    """Raises UsageError where certificates cannot be written to ``--out``, before anything is read."""
+    from reconcile.cli.files import check_target
+
+    if _is_file(out):
+        if len(set(scope.char_id or ())) != 1:
+            raise UsageError(
+                f"--out {str(out)!r} names one file, and there is a certificate for each character",
+                hint="name a folder, or one character with --char-id",
+            )
+        check_target(out)
+        return
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {str(out)!r} is no folder", hint="name a folder for the certificates")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"--out {str(out)!r}: the folder cannot be made: {error.strerror}", hint="name another"
+        ) from error
+
+
+def _is_file(out: Path) -> bool:
+    return out.suffix == ".json" and not out.is_dir()
+
+
+def _write(proof: Proof, out: Path) -> Verification:
+    """Writes the certificates, each whole; the verification that names them."""
+    from msgspec.structs import replace
+
+    from reconcile.cli.files import write_whole
+    from reconcile.core.proof import certificate_name
+    from reconcile.views.json import dumps
+
+    names: list[str] = []
+    for certificate in proof.certificates:
+        path = out if _is_file(out) else out / certificate_name(certificate.char_id, certificate.created)
+        write_whole(path, dumps(certificate))
+        names.append(str(path).encode("utf-8", "backslashreplace").decode("utf-8"))
+    return replace(proof.verification, certificates=tuple(names))
+
+
+def _survey(session: Session, project: Project, scope: Scoped, *, everything: bool) -> RestorePlan:
+    from reconcile.restore import survey
+
+    with session.progress() as listener:
+        return survey(project, scope_of(scope), everything=everything, listener=listener)
+
+
+def _show(session: Session, project: Project, made: RestorePlan) -> ExitCode:
+    from reconcile.views.restore import show_restore_plan
+
+    labels = labels_of(project)
+    session.result(made, lambda terminal: show_restore_plan(terminal, made, labels, verbose=session.verbose))
+    return ExitCode.OK if made.complete else ExitCode.FAILED
+
+
+def _agree(session: Session, project: Project, made: RestorePlan, *, yes: bool) -> None:
+    """Shows what will be made, and asks where there is someone to answer. Raises Declined."""
+    from reconcile.cli.sync import confirmed
+    from reconcile.views.restore import show_restore_plan
+
+    asks = not yes and bool(made.actions) and sys.stdin.isatty() and sys.stderr.isatty()
+    if asks or not (session.json or session.common.quiet):
+        terminal = session.terminal(aside=session.json)
+        show_restore_plan(terminal, made, labels_of(project), verbose=session.verbose)
+    if asks and not confirmed("Restore these files?"):
+        raise Declined("declined; nothing was changed")
+
+
+def _tell(session: Session, made: RestorePlan, report: Report) -> None:
+    """The report; where the plan was shown and had nothing to do, that was said already."""
+    from reconcile.views.restore import show_restored
+
+    if session.json or session.common.quiet:
+        session.result(report, lambda terminal: show_restored(terminal, report, verbose=session.verbose))
+    elif made.actions:
+        terminal = session.terminal()
+        terminal.line()
+        show_restored(terminal, report, verbose=session.verbose)

@@ -1,0 +1,249 @@
+"""run: a workflow with its own terminal, signals and exit code, and then apply for what it made."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconcile.cli.options import Common, ReplacePolicy, Scoped, WaitLock, seconds
+from reconcile.cli.session import Session, labels_of, scope_of
+from reconcile.core.duration import format_duration
+from reconcile.core.errors import ExitCode, Interrupted, ReconcileError
+
+if TYPE_CHECKING:
+    from reconcile.core.plan import Plan
+    from reconcile.core.report import Report
+    from reconcile.project import Project
+
+PATIENCE = 600.0
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+_SIGNALLED = 128
+_PASSED_ON = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+_OF_THE_KEYBOARD = ("SIGINT", "SIGQUIT")
+_ENDING = ("SIGTERM", "SIGHUP")
+
+
+def run(
+    common: Common,
+    scope: Scoped,
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The workflow and its arguments.")],
+    force: Annotated[bool, typer.Option("--force", help="Go past a safety limit.")] = False,
+    replace: Annotated[
+        ReplacePolicy | None,
+        typer.Option(help="For this run: what to do where the bucket has other bytes.", show_default=False),
+    ] = None,
+    wait_lock: WaitLock = None,
+) -> ExitCode:
+    """Run a workflow, then apply for its character if it succeeded; exits with the workflow's code if that is not 0."""
+    from reconcile.planner import check_types
+
+    session = Session(common)
+    patience = seconds(wait_lock, "--wait-lock", PATIENCE)
+    with session.project(replace) as project:  # what is wrong with the rules is said before hours of work, not after
+        check_types(project, scope_of(scope))
+    started = time.monotonic()
+    workflow = _Workflow(command)
+    try:
+        code = workflow.run()
+    except OSError as error:
+        return _exit(_not_run(session, command[0], error))
+    took = round(time.monotonic() - started, 3)
+    report: Report | None = None
+    problem: ReconcileError | None = None
+    try:
+        if workflow.ended_by is not None:
+            raise Interrupted(f"the workflow was ended by {workflow.ended_by}; nothing was applied")
+        if code:
+            session.note(f"the workflow ended with {code}, so nothing was applied")
+        else:
+            report = _apply(session, scope, replace, patience, force=force)
+    except KeyboardInterrupt:
+        problem = Interrupted("interrupted; the workflow is done, its files are not all in step", hint=_LATER)
+    except ReconcileError as error:
+        problem = error
+    return _exit(_tell(session, code, took, report, problem))
+
+
+_LATER = "`reconcile apply` goes on from here"
+_WORTH_A_WORD = 5.0
+
+
+def _apply(session: Session, scope: Scoped, replace: ReplacePolicy | None, patience: float, *, force: bool) -> Report:
+    from reconcile.executor import execute
+
+    with session.project(replace) as project:
+        # The workflow has ended, so its files are complete; only their age must show it too.
+        settle = project.settings.settle
+        if settle > _WORTH_A_WORD:
+            session.note(f"waiting {format_duration(settle)} for its files to settle")
+        time.sleep(settle)
+        with session.lock(project, patience):
+            made = session.survey(project, scope_of(scope)).plan
+            _show(session, project, made)
+            report = session.working(
+                lambda listener, stop: execute(project, made, force=force, listener=listener, stop=stop, command="run")
+            )
+    _show_report(session, made, report)
+    return report
+
+
+# -- what is ours to say: on stderr, for stdout is the workflow's --
+
+
+def _show(session: Session, project: Project, made: Plan) -> None:
+    from reconcile.views.plan import show_plan
+
+    if not session.common.quiet:
+        show_plan(session.terminal(aside=True), made, labels_of(project), verbose=session.verbose)
+
+
+def _show_report(session: Session, made: Plan, report: Report) -> None:
+    from reconcile.views.report import show_report
+
+    if report.exit_code or (made.actions and not session.common.quiet):
+        terminal = session.terminal(aside=True)
+        terminal.line()
+        show_report(terminal, report, verbose=session.verbose)
+
+
+def _tell(session: Session, code: int, took: float, report: Report | None, problem: ReconcileError | None) -> int:
+    """Tells the error, writes the document, and gives the exit code: the workflow's where it is not 0."""
+    if problem is not None:
+        _tell_error(session, problem)
+    if session.json:
+        _write(code, took, report, problem)
+    if code or problem is not None:
+        return code or int(problem.exit_code if problem is not None else ExitCode.FAILED)
+    return int(report.exit_code if report is not None else ExitCode.OK)
+
+
+def _write(code: int, took: float, report: Report | None, problem: ReconcileError | None) -> None:
+    from reconcile.cli.signals import finish
+    from reconcile.views.json import ErrorDocument
+    from reconcile.views.run import FORMAT, RunDocument, show
+
+    finish()
+    told = None if problem is None else ErrorDocument.of(problem)
+    show(sys.stdout, RunDocument(FORMAT, code, took, report, told))
+
+
+def _tell_error(session: Session, problem: ReconcileError, *, document: bool = False) -> None:
+    from reconcile.views.errors import show_error
+
+    as_log = session.common.log_format is not None and session.common.log_format.value == "json"
+    show_error(problem, document=document, log=as_log, verbose=session.verbose)
+
+
+def _not_run(session: Session, program: str, error: OSError) -> int:
+    """What a shell answers where a command cannot be run."""
+    found = not isinstance(error, FileNotFoundError)
+    if found:
+        sentence, hint = f"{program} cannot be run: {error.strerror}", "is it a program, or a script with a #! line?"
+    else:
+        sentence, hint = f"there is no command {program}", "give its path, or run it with `python`"
+    problem = ReconcileError(sentence, hint=hint)
+    problem.code = "not_run"
+    _tell_error(session, problem, document=session.json)
+    return NOT_EXECUTABLE if found else NOT_FOUND
+
+
+def _exit(code: int) -> ExitCode:
+    """Ends the command with any code, those too that have no name among ours."""
+    if code in ExitCode.__members__.values():
+        return ExitCode(code)
+    raise typer.Exit(code)
+
+
+# -- the workflow --
+
+
+class _Workflow:
+    """A command as a shell runs it in the foreground: with our streams, our terminal, and every signal that we get."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = list(command)
+        self._child: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+        self._over = False
+        self._late = False
+        self.ended_by: str | None = None
+
+    def run(self) -> int:
+        """Its exit code, 128 + n where signal n ended it. Raises OSError where it cannot be run."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        with self._listening():
+            # Without close_fds the workflow gets just what was handed to us: our own files are not inherited.
+            self._child = subprocess.Popen(self._command, close_fds=False, env=_environment())
+            for number in self._early:
+                self._send(number)
+            code = self._child.wait()
+            self._over = True
+        if self._late:
+            raise KeyboardInterrupt
+        return code if code >= 0 else _SIGNALLED - code
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        numbers = [getattr(signal, name) for name in _PASSED_ON if hasattr(signal, name)]
+        # What is ignored stays so, for the workflow too: it was started in the background, or with nohup.
+        heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._on_signal) for number in heard}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        if self._over:
+            self._late = self._late or name in (*_ENDING, *_OF_THE_KEYBOARD)
+            return
+        if name in _OF_THE_KEYBOARD and _is_foreground():
+            return  # the terminal has sent it to the workflow as well, and waits for what that makes of it
+        if name in _ENDING:
+            self.ended_by = name
+        if self._child is None:
+            self._early.append(number)
+        else:
+            self._send(number)
+
+    def _send(self, number: int) -> None:
+        if self._child is not None and self._child.returncode is None:
+            self._child.send_signal(number)
+
+
+def _is_foreground() -> bool:
+    """Whether the terminal's keys reach this process and the workflow alike."""
+    if sys.platform == "win32":
+        return True
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
+
+
+def _environment() -> dict[str, str]:
+    """The environment without what this program sets for itself, which is that gRPC says nothing."""
+    return {name: value for name, value in os.environ.items() if (name, value) != ("GRPC_VERBOSITY", "NONE")}

@@ -1,0 +1,136 @@
+"""watch: stays up and applies as files settle; ``--check`` tells a container or a monitor whether it does."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconcile.cli.options import Common, Scoped, seconds
+from reconcile.cli.session import CONCURRENCY, Session, scope_of
+from reconcile.core.errors import ExitCode, ReconcileError, UsageError
+
+if TYPE_CHECKING:
+    from reconcile.core.watching import WatchEvent
+
+SHORTEST = 1.0
+
+
+class PollPolicy(StrEnum):
+    """When to look at the folder instead of waiting for the system's events."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+def watch(
+    common: Common,
+    scope: Scoped,
+    every: Annotated[
+        str, typer.Option("--every", metavar="TIME", help="How often to look at everything: records change, too.")
+    ] = "1h",
+    poll: Annotated[
+        PollPolicy,
+        typer.Option("--poll", metavar="auto|always|never", help="Look at the folder, where it gives no events."),
+    ] = PollPolicy.AUTO,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Uploads at once.")] = CONCURRENCY,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether the watcher of this project is well: exit 0 or 1.")
+    ] = False,
+    max_age: Annotated[
+        str, typer.Option("--max-age", metavar="TIME", help="With --check: how old the last good pass may be.")
+    ] = "3h",
+) -> ExitCode:
+    """Stay up and apply as files settle. With --json: one JSON document a line. SIGTERM and Ctrl-C end it cleanly."""
+    session = Session(common)
+    oldest, between = seconds(max_age, "--max-age"), seconds(every, "--every")
+    if between < SHORTEST:
+        raise UsageError(f"--every {every} is too often", hint="give it at least 1s")
+    if check:
+        return _check(session, oldest)
+    from reconcile.cli.signals import stopping
+    from reconcile.core.watching import EventKind, Poll
+    from reconcile.views.watch import ReaderLeft, WatchLines
+    from reconcile.watch import watch as stay
+
+    terminal = None if session.json else session.terminal()
+    lines = WatchLines(sys.stdout, terminal, quiet=common.quiet, verbose=session.verbose)
+    busy = left = False
+
+    def tell(event: WatchEvent) -> None:
+        nonlocal busy, left
+        busy = event.event in (EventKind.PASS_STARTED, EventKind.APPLYING)
+        try:
+            lines.tell(event)
+        except ReaderLeft:
+            left = True
+            stop.set()
+
+    def interrupted(sentence: str) -> None:
+        if busy:
+            session.note(sentence)
+
+    with session.project(concurrency=concurrency) as project, stopping(interrupted) as stop, _heard() as heard:
+        stay(
+            project,
+            scope=scope_of(scope),
+            every=between,
+            poll=Poll(poll.value),
+            concurrency=concurrency,
+            listener=tell,
+            stop=stop,
+            reopen=lambda: session.project(concurrency=concurrency),
+        )
+    # A service that is told to end has done well; Ctrl-C is an interrupt, as everywhere.
+    return ExitCode.INTERRUPTED if signal.SIGINT in heard and not left else ExitCode.OK
+
+
+def _check(session: Session, oldest: float) -> ExitCode:
+    from reconcile.views.watch import show_health
+    from reconcile.watch import check
+
+    health, wrong = check(session.project_folder(), oldest)
+    if health is None or (wrong is not None and session.json):
+        raise _Unwell(str(wrong), hint="start it with `reconcile watch`")
+    session.result(health, lambda terminal: show_health(terminal, health))
+    if wrong is not None:
+        raise _Unwell(wrong)
+    return ExitCode.OK
+
+
+class _Unwell(ReconcileError):
+    """A watcher that does not do its work."""
+
+    code = "watch_unwell"
+
+
+@contextmanager
+def _heard() -> Iterator[list[int]]:
+    """Which signals came, besides what is done about them."""
+    numbers: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def noted(number: int, frame: FrameType | None) -> None:
+        numbers.append(number)
+        handler = before[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    if threading.current_thread() is not threading.main_thread():  # Python allows handlers in the main thread only
+        yield numbers
+        return
+    for number in before:
+        signal.signal(number, noted)
+    try:
+        yield numbers
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,129 @@
+"""Whether a new record could be made of what the pipeline's own database holds: nothing added, moved or changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from reconcile.core.changes import Need
+from reconcile.core.names import BucketRoot
+from reconcile.core.pattern import CHAR_ID
+from reconcile.core.rules import AssetMap, AssetRule
+
+_GONE = object()
+
+
+def is_derived(
+    made: Mapping[str, Any],
+    source: Mapping[str, Any],
+    needs: Iterable[Need],
+    *,
+    char_id: str,
+    entries: str,
+    entry_key: str,
+    bucket: BucketRoot,
+    asset_map: AssetMap,
+) -> bool:
+    """Whether the creation of a record from ``source`` could have given ``made``.
+
+    A value stands where the source has it, and is the same; or a text of the source is left out, or became the URI of
+    an object that is needed. In a map of ``entries`` a field that a rule writes may get such URIs, and a map may be
+    added whose key the rule gives to a needed object.
+    """
+    keys = {bucket.uri(need.key): need.key for need in needs}
+    return _Derivation(keys, char_id, entries, entry_key, asset_map).of_record(made, source)
+
+
+class _Derivation:
+    """``keys`` are those of the URIs that may stand in the record."""
+
+    def __init__(
+        self, keys: Mapping[str, str], char_id: str, entries: str, entry_key: str, asset_map: AssetMap
+    ) -> None:
+        self._keys = keys
+        self._char_id = char_id
+        self._entries = entries
+        self._entry_key = entry_key
+        self._map = asset_map
+
+    def of_record(self, made: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
+        if not made.keys() <= source.keys() | {self._entries}:
+            return False
+        rest = [name for name in source if name != self._entries]
+        if not all(self._of_value(made.get(name, _GONE), source[name]) for name in rest):
+            return False
+        maps, theirs = made.get(self._entries), source.get(self._entries) or []
+        if not isinstance(maps, list) or not isinstance(theirs, list) or len(maps) < len(theirs):
+            return False
+        kept = zip(maps, theirs, strict=False)
+        return all(self._of_map(one, other) for one, other in kept) and all(map(self._is_new_map, maps[len(theirs) :]))
+
+    def _of_value(self, made: Any, source: Any) -> bool:
+        """Outside the fields of the maps: only texts change, and only into a URI or nothing."""
+        if isinstance(source, str):
+            return made is _GONE or made in (source, *self._keys) if _is_text(made) else made is _GONE
+        if isinstance(source, Mapping):
+            if not isinstance(made, Mapping) or not made.keys() <= source.keys():
+                return False
+            return all(self._of_value(made.get(name, _GONE), source[name]) for name in source)
+        if isinstance(source, list):
+            return isinstance(made, list) and self._of_list(made, source)
+        return type(made) is type(source) and bool(made == source)
+
+    def _of_list(self, made: Sequence[Any], source: Sequence[Any]) -> bool:
+        """Item for item in the source's order, but for texts that are left out."""
+        at = 0
+        for item in source:
+            if at < len(made) and self._of_value(made[at], item):
+                at += 1
+            elif not isinstance(item, str):
+                return False
+        return at == len(made)
+
+    def _of_map(self, made: Any, source: Any) -> bool:
+        if not isinstance(made, Mapping) or not isinstance(source, Mapping):
+            return False
+        if made.get(self._entry_key, _GONE) != source.get(self._entry_key, _GONE):
+            return False
+        return all(self._of_field(name, made.get(name, _GONE), source.get(name)) for name in {*made, *source})
+
+    def _of_field(self, name: str, made: Any, source: Any) -> bool:
+        if self._of_value(made, source) or (made is _GONE and source is None):
+            return True
+        # What a rule writes is filled where the source has nothing but texts: one URI, or those of a list.
+        plain = source is None or isinstance(source, str) or (isinstance(source, list) and all(map(_is_text, source)))
+        texts = made if isinstance(made, list) else [made]
+        allowed = {*self._keys, *(source if isinstance(source, list) else ())}
+        return name in self._map.fields and plain and all(_is_text(text) and text in allowed for text in texts)
+
+    def _is_new_map(self, made: Any) -> bool:
+        if not isinstance(made, Mapping):
+            return False
+        title = made.get(self._entry_key)
+        fields = {name: value for name, value in made.items() if name != self._entry_key}
+        return bool(fields) and all(self._is_claimed(title, name, value) for name, value in fields.items())
+
+    def _is_claimed(self, title: Any, name: str, value: Any) -> bool:
+        texts = value if isinstance(value, list) else [value]
+        rules = [rule for rule in self._map.rules if rule.field == name]
+        return bool(texts) and all(
+            _is_text(text)
+            and text in self._keys
+            and any(title in self._titles(rule, self._keys[text]) for rule in rules)
+            for text in texts
+        )
+
+    def _titles(self, rule: AssetRule, key: str) -> Collection[str]:
+        """The map's key that the rule gives to this object, as each character's that its name could be about."""
+        path = self._map.path_of(key, rule.type)
+        if path is None or rule.entry is None:
+            return ()
+        spans = rule.path.readings(path) if rule.names_character else ()
+        read = [found for _, start, end in spans if (found := rule.path.match_span(path, start, end)) is not None]
+        whole = rule.path.match(path)
+        captures = [*read, *([whole] if whole is not None else [])]
+        return {rule.entry.format({**each, CHAR_ID: self._char_id}) for each in captures}
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)

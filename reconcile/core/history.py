@@ -1,0 +1,187 @@
+"""The runs of a project, as `history` tells them: what was really done, with the values before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from reconcile.core.journal import ChangeEnded, Past, RecordMade, Touched, World
+from reconcile.core.plan import Scope
+from reconcile.core.report import Counts, OutcomeKind
+
+FORMAT = "reconcile.history/1"
+UNFINISHED = "unfinished"
+
+
+class Told(Enum):
+    """What is known of one change: its outcome, or that the run did not live to write it down."""
+
+    APPLIED = "applied"
+    ALREADY = "already"
+    STALE = "stale"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    NOT_STARTED = "not_started"
+    UNKNOWN = "unknown"
+
+
+class PastChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of a run. An object has ``uri``, ``size``, ``crc32c`` and generations; a field has ``document``,
+    ``world``, ``entry``, ``field``, ``before`` and ``after``, and ``had``: whether the field was there before."""
+
+    id: str
+    kind: str
+    outcome: Told
+    key: str | None = None
+    char_id: str | None = None
+    asset_type: str | None = None
+    error: str | None = None
+    uri: str | None = None
+    size: int | None = None
+    crc32c: str | None = None
+    generation_before: int | None = None
+    generation: int | None = None
+    document: str | None = None
+    world: World | None = None
+    entry: str | None = None
+    position: int | None = None
+    field: str | None = None
+    before: Any = None
+    had: bool | None = None
+    after: Any = None
+    has: bool | None = None
+
+
+class PastRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One run. ``status`` is ``unfinished`` for one that was killed, or is still at work. ``changes`` are told only
+    where one run was asked for."""
+
+    run_id: str
+    started: str
+    ended: str | None
+    status: str
+    command: str
+    scope: Scope
+    bucket: str
+    records: str
+    actions: int
+    counts: Counts
+    bytes: int
+    seconds: float | None
+    undoes: str | None
+    changes: tuple[PastChange, ...] | None = None
+
+
+class History(msgspec.Struct, frozen=True):
+    """``history --json``: runs, newest first. ``total`` is how many the journal has."""
+
+    format: str
+    runs: tuple[PastRun, ...]
+    total: int
+
+
+def tell(past: Past, *, whole: bool = False, scope: Scope | None = None) -> PastRun:
+    """A run as it is told; ``whole`` with its changes, those of the scope where one is given."""
+    end = past.end
+    counted = {kind.value: 0 for kind in OutcomeKind}
+    for each in past.outcomes:
+        counted[each.outcome.outcome.value] += 1
+    changes = tuple(each for each in _changes(past) if scope is None or _is_in(each, scope))
+    return PastRun(
+        run_id=past.run.run_id,
+        started=past.run.started,
+        ended=None if end is None else end.ended,
+        status=UNFINISHED if end is None else end.status.value,
+        command=past.run.command,
+        scope=past.run.scope,
+        bucket=past.run.stores.bucket,
+        records=past.run.stores.records,
+        actions=past.run.actions,
+        counts=Counts(**counted) if end is None else end.counts,
+        bytes=0 if end is None else end.bytes,
+        seconds=None if end is None else end.seconds,
+        undoes=past.run.undoes,
+        changes=changes if whole else None,
+    )
+
+
+def touches(past: Past, scope: Scope) -> bool:
+    """Whether a run did anything for the characters and asset types in scope."""
+    return scope == Scope() or any(_is_in(each, scope) for each in _changes(past))
+
+
+def _is_in(change: PastChange, scope: Scope) -> bool:
+    return scope.takes_character(change.char_id) and scope.takes_type(change.asset_type)
+
+
+def _changes(past: Past) -> Iterator[PastChange]:
+    fields = {touched.id: (world, document, touched) for world, document, touched in _last(past)}
+    made = {each.id: each for each in past.made}
+    for each in past.outcomes:
+        yield _change(each, fields.pop(each.outcome.id, None), made.pop(each.outcome.id, None))
+    for ident, (world, document, touched) in fields.items():
+        kind = "set_field" if world is World.RECORDS else "rewrite_local_db"
+        yield PastChange(id=ident, kind=kind, outcome=Told.UNKNOWN, **_of_field(world, document, touched))
+    for record in made.values():
+        yield PastChange(id=record.id, kind="create_record", outcome=Told.UNKNOWN, **_of_record(record))
+
+
+def _last(past: Past) -> Iterator[tuple[World, str, Touched]]:
+    for line in past.fields:
+        for touched in line.touched:
+            yield line.world, line.document, touched
+
+
+def _change(ended: ChangeEnded, field: tuple[World, str, Touched] | None, made: RecordMade | None) -> PastChange:
+    outcome = ended.outcome
+    more: dict[str, Any] = {}
+    if field is not None:
+        more = _of_field(*field)
+    elif made is not None:
+        more = _of_record(made)
+    return PastChange(
+        **{
+            "id": outcome.id,
+            "kind": outcome.kind,
+            "outcome": Told(outcome.outcome.value),
+            "key": outcome.key,
+            "char_id": ended.char_id,
+            "asset_type": ended.asset_type,
+            "error": outcome.error,
+            "uri": ended.uri,
+            "size": ended.size,
+            "crc32c": ended.crc32c,
+            "generation_before": ended.generation_before,
+            "generation": ended.generation,
+            **more,
+        }
+    )
+
+
+def _of_field(world: World, document: str, touched: Touched) -> dict[str, Any]:
+    return {
+        "char_id": document,
+        "document": document,
+        "world": world,
+        "entry": touched.entry,
+        "position": touched.position,
+        "field": touched.field,
+        "before": touched.before,
+        "had": touched.had,
+        "after": touched.after,
+        "has": touched.has,
+    }
+
+
+def _of_record(made: RecordMade) -> dict[str, Any]:
+    return {
+        "char_id": made.document.rpartition("/")[2],
+        "document": made.document,
+        "world": World.RECORDS,
+        "had": False,
+        "after": made.fields,
+        "has": True,
+    }

@@ -1,0 +1,179 @@
+"""What a run writes down while it works, and what is read back: the values before and after every change.
+
+One file a run, one JSON line an event. The values before a write are on disk before the write is sent, so that a run
+that was killed can be told, and undone, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any, TypeAlias
+
+import msgspec
+
+from reconcile.core.plan import Scope, Stores
+from reconcile.core.report import Counts, Outcome, OutcomeKind, Status
+
+FORMAT = "reconcile.journal/1"
+
+
+class World(Enum):
+    """Which record world a change was made in."""
+
+    RECORDS = "records"
+    LOCAL_DB = "local_db"
+
+
+class Place(Enum):
+    """What became of the map that a field is in."""
+
+    KEPT = "kept"
+    ADDED = "added"
+    REMOVED = "removed"
+
+
+class Touched(msgspec.Struct, frozen=True, kw_only=True):
+    """One field of one map, as it was before a write and as it is after. ``had`` and ``has`` tell a field that is
+    absent from one that holds null."""
+
+    id: str
+    entry: str | None
+    position: int | None
+    field: str
+    before: Any
+    had: bool
+    after: Any
+    has: bool
+    place: Place = Place.KEPT
+
+    def reversed(self) -> Touched:
+        """What takes it back."""
+        other = {Place.ADDED: Place.REMOVED, Place.REMOVED: Place.ADDED, Place.KEPT: Place.KEPT}
+        return msgspec.structs.replace(
+            self, before=self.after, had=self.has, after=self.before, has=self.had, place=other[self.place]
+        )
+
+
+class RunStarted(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="run"):
+    """The first line: which run, of what, over which stores. ``undoes`` is the run that this one takes back."""
+
+    run_id: str
+    started: str
+    tool: str
+    command: str
+    scope: Scope
+    stores: Stores
+    fingerprint: str
+    actions: int
+    undoes: str | None = None
+    format: str = FORMAT
+
+
+class FieldsTouched(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="fields"):
+    """About to write these fields of a document; a later line with the same ids takes the place of this one."""
+
+    world: World
+    document: str
+    touched: tuple[Touched, ...]
+
+
+class RecordMade(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="record"):
+    """About to create a document."""
+
+    id: str
+    document: str
+    fields: dict[str, Any]
+
+
+class ChangeEnded(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="outcome"):
+    """What became of one change. For an object: where it is, its bytes, and the generation before and after."""
+
+    outcome: Outcome
+    char_id: str | None = None
+    asset_type: str | None = None
+    uri: str | None = None
+    size: int | None = None
+    crc32c: str | None = None
+    generation_before: int | None = None
+    generation: int | None = None
+
+
+class RunEnded(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="end"):
+    """The last line; a run without it was killed, or is still at work."""
+
+    ended: str
+    status: Status
+    counts: Counts
+    bytes: int
+    seconds: float
+
+
+Line: TypeAlias = RunStarted | FieldsTouched | RecordMade | ChangeEnded | RunEnded
+
+
+class Past(msgspec.Struct, frozen=True):
+    """One run as its journal tells it. ``end`` is None for a run that did not come to its end."""
+
+    run: RunStarted
+    fields: tuple[FieldsTouched, ...]
+    made: tuple[RecordMade, ...]
+    outcomes: tuple[ChangeEnded, ...]
+    end: RunEnded | None
+
+    def touched(self) -> list[tuple[World, str, Touched]]:
+        """Every field that the run wrote, or may have written, as (world, document, fields), in the order of writing.
+
+        The last attempt counts. A change whose outcome says that it was left alone wrote nothing.
+        """
+        left_alone = {each.outcome.id for each in self.outcomes if each.outcome.outcome in _LEFT_ALONE}
+        found: dict[tuple[World, str, str], Touched] = {}
+        for line in self.fields:
+            for touched in line.touched:
+                if touched.id not in left_alone:
+                    found[line.world, line.document, touched.id] = touched
+        return [(world, document, touched) for (world, document, _), touched in found.items()]
+
+
+_LEFT_ALONE = (OutcomeKind.STALE, OutcomeKind.BLOCKED, OutcomeKind.NOT_STARTED)
+
+
+def encode(line: Line) -> bytes:
+    """The line as it stands in the file."""
+    return msgspec.json.encode(line, enc_hook=repr) + b"\n"
+
+
+def past(data: bytes) -> Past | None:
+    """Reads one run's file. A torn or foreign line is passed over, as a kill or a full disk leaves one; None where the
+    first line is missing."""
+    run: RunStarted | None = None
+    end: RunEnded | None = None
+    fields: list[FieldsTouched] = []
+    made: list[RecordMade] = []
+    outcomes: list[ChangeEnded] = []
+    for line in _lines(data.splitlines()):
+        match line:
+            case RunStarted():
+                run = run or line
+            case FieldsTouched():
+                fields.append(line)
+            case RecordMade():
+                made.append(line)
+            case ChangeEnded():
+                outcomes.append(line)
+            case RunEnded():
+                end = line
+    if run is None or run.format != FORMAT:
+        return None
+    return Past(run, tuple(fields), tuple(made), tuple(outcomes), end)
+
+
+def _lines(raw: Iterable[bytes]) -> Iterable[Line]:
+    for each in raw:
+        try:
+            yield _DECODER.decode(each)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+
+
+_DECODER: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)

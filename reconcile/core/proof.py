@@ -1,0 +1,264 @@
+"""The proof that the cloud alone is enough: what a record names, what was proved of it, and the certificate of it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from enum import Enum
+from typing import TypeAlias
+
+import msgspec
+
+from reconcile.core import findings
+from reconcile.core.changes import Finding, Severity, canonical
+from reconcile.core.context import Context
+from reconcile.core.errors import ExitCode
+from reconcile.core.names import is_unicode, key_problem
+from reconcile.core.paths import Kind, looks_like_path, meaning
+from reconcile.core.plan import Scope
+from reconcile.core.rows import Candidate, Document, RemoteObject, Slot, World
+from reconcile.core.stages.explode import explode, texts
+from reconcile.core.stages.record import malformed, place_of
+
+FORMAT = "reconcile.verify/1"
+CERTIFICATE_FORMAT = "reconcile.certificate/1"
+
+
+class Check(Enum):
+    """How an object was checked: by what the bucket says of it, by reading all its bytes, through a signed URL."""
+
+    METADATA = "metadata"
+    DEEP = "deep"
+    URL = "url"
+
+
+class Against(Enum):
+    """What says which bytes are meant: the local file, the last state in which it agreed with the bucket, or nothing
+    but the object's own checksum."""
+
+    LOCAL = "local"
+    AGREED = "agreed"
+    OBJECT = "object"
+
+
+class Mode(msgspec.Struct, frozen=True):
+    """How a proof was made: without one local file, by reading all bytes, through signed URLs."""
+
+    cloud_only: bool = False
+    deep: bool = False
+    urls: bool = False
+
+
+class Reference(msgspec.Struct, frozen=True):
+    """A URI of ours in a record. ``document`` is the record's name, ``key`` what the URI names."""
+
+    world: World
+    document: str
+    char_id: str
+    slot: Slot
+    uri: str
+    key: str
+
+
+class Suspect(msgspec.Struct, frozen=True):
+    """A text that is a local path if an object stands at one of ``keys``, and somebody's words if not."""
+
+    finding: Finding
+    keys: tuple[str, ...]
+
+
+class Proved(msgspec.Struct, frozen=True):
+    """One reference, and what was found of it: the generation and the bytes that it resolves to."""
+
+    entry: str | None
+    field: str
+    position: int
+    item: int | None
+    world: World
+    uri: str
+    ok: bool
+    size: int | None
+    crc32c: str | None
+    generation: int | None
+    content_type: str | None
+    checked: tuple[Check, ...]
+    against: Against | None
+
+
+class Certificate(msgspec.Struct, frozen=True):
+    """What was proved of one character on one day.
+
+    ``update_time`` is the version of ``document`` that was read. ``digest`` is the SHA-256 of everything else in the
+    certificate, as JSON without blanks and with sorted keys.
+    """
+
+    format: str
+    tool: str
+    char_id: str
+    created: str
+    holds: bool
+    bucket: str
+    records: str
+    mode: Mode
+    document: str
+    update_time: str
+    references: tuple[Proved, ...]
+    problems: tuple[Finding, ...]
+    digest: str = ""
+
+    def sealed(self) -> Certificate:
+        """The same certificate with its digest."""
+        return msgspec.structs.replace(self, digest=self._digest())
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether it is as it was sealed."""
+        return self.digest == self._digest()
+
+    def _digest(self) -> str:
+        told = msgspec.to_builtins(self)
+        del told["digest"]
+        return f"sha256:{hashlib.sha256(canonical(told)).hexdigest()}"
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """What a proof came to. ``checked`` are references, URIs of ours and paths, and ``ok`` of them resolve to the
+    bytes that are meant; ``bytes`` were read and hashed. ``complete`` is false where a store did not answer for some
+    of them."""
+
+    format: str
+    tool: str
+    created: str
+    bucket: str
+    records: str
+    scope: Scope
+    mode: Mode
+    documents: int
+    objects: int
+    checked: int
+    ok: int
+    bytes: int
+    seconds: float
+    complete: bool
+    problems: tuple[Finding, ...]
+    certificates: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 where all of it holds; what is said for information only does no harm."""
+        if not self.complete:
+            return ExitCode.FAILED
+        return ExitCode.OK if holds(self.problems) else ExitCode.DIFFERENCES
+
+
+Named: TypeAlias = Reference | Suspect | Finding
+
+
+def holds(problems: tuple[Finding, ...]) -> bool:
+    """Whether nothing speaks against it."""
+    return all(problem.severity is Severity.INFO for problem in problems)
+
+
+def named_by(document: Document, world: World, context: Context) -> Iterator[Named]:
+    """What a record names, as far as it is in scope: references to prove, and what in it no service in the cloud can
+    read."""
+    name = context.document(document.id) if world is World.RECORDS else f"local database {document.id}"
+    if not is_unicode(document.fields):
+        yield findings.malformed_record(name, document.id, "it holds text that is not valid Unicode")
+        return
+    entries = document.fields.get(context.entries)
+    yield from malformed(name, document.id, entries, context)
+    candidates: dict[Slot, list[Candidate]] = defaultdict(list)
+    for each in explode(document, world, context):
+        candidates[each.slot].append(each)
+    for slot, text in texts(entries, context):
+        key = context.bucket.key(text)
+        if not _in_scope(slot, key, context):
+            continue
+        if key is not None:
+            yield Reference(world, name, document.id, slot, text, key)
+        else:
+            yield from _no_uri_of_ours(name, document.id, slot, text, candidates[slot], context)
+
+
+def _in_scope(slot: Slot, key: str | None, context: Context) -> bool:
+    """Whether a text is of an asset type in scope, by its field or by what it names."""
+    types = context.scope.asset_types
+    if not types or any(rule.field == slot.field for rule in context.asset_map.rules if rule.type in types):
+        return True
+    path = None if key is None else context.asset_map.path_for(key, context.known_ids)
+    reading = None if path is None else context.asset_map.read(path, context.known_ids)
+    return reading is not None and reading.rule.type in types
+
+
+def _no_uri_of_ours(
+    name: str, char_id: str, slot: Slot, text: str, candidates: list[Candidate], context: Context
+) -> Iterator[Suspect | Finding]:
+    where = place_of(slot, context)
+    ruled = slot.field in context.asset_map.fields
+    path = findings.local_path(name, char_id, where, text)
+    if context.bucket.key(text.strip()) is not None:
+        yield path
+        return
+    if not ruled and not looks_like_path(text):
+        if any(each.sure for each in candidates):
+            yield path
+        elif candidates:
+            yield Suspect(path, tuple(each.key for each in candidates))
+        return
+    found = meaning(text, context.roots)
+    if found.kind is Kind.GS or (found.kind is Kind.URL and ruled):
+        yield findings.foreign_uri(name, char_id, where, text)
+    elif found.kind is not Kind.URL:
+        ours = any(target.sure for target in found.targets) or bool(candidates)
+        alien = found.kind is Kind.DEVICE or found.climbs_out or (found.kind is Kind.ABSOLUTE and not ours)
+        yield findings.outside_root(name, char_id, where, text) if alien else path
+
+
+def is_askable(key: str, context: Context) -> bool:
+    """Whether the bucket could hold an object of this key at all."""
+    return key_problem(context.bucket.object_name(key)) is None
+
+
+def proved(
+    reference: Reference,
+    found: RemoteObject | None,
+    checked: tuple[Check, ...],
+    against: Against | None,
+    *,
+    ok: bool,
+) -> Proved:
+    """The certificate's line about one reference."""
+    slot = reference.slot
+    return Proved(
+        entry=slot.entry,
+        field=slot.field,
+        position=slot.position,
+        item=slot.item,
+        world=reference.world,
+        uri=reference.uri,
+        ok=ok,
+        size=None if found is None else found.size,
+        crc32c=None if found is None else found.crc32c,
+        generation=None if found is None else found.generation,
+        content_type=None if found is None else found.content_type,
+        checked=checked,
+        against=against,
+    )
+
+
+_PLAIN = re.compile(r"[a-z0-9_-]+")
+_ODD = re.compile(r"[^A-Za-z0-9_-]")
+_LONGEST = 80
+
+
+def certificate_name(char_id: str, created: str) -> str:
+    """The name of a character's certificate of this day, on every system: an id that is no plain name, or that another
+    differs from only in case, is told by a digest too."""
+    day = created[:10]
+    if _PLAIN.fullmatch(char_id) and len(char_id) <= _LONGEST:
+        return f"{char_id}-{day}.json"
+    digest = hashlib.sha256(char_id.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return f"{_ODD.sub('_', char_id)[:_LONGEST]}~{digest}-{day}.json"

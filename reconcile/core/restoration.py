@@ -1,0 +1,56 @@
+"""What would be brought back from the bucket: the plan of a restore."""
+
+from __future__ import annotations
+
+import msgspec
+
+from reconcile.core.changes import Finding, change_id
+from reconcile.core.plan import Scope, Stores
+from reconcile.core.report import Outcome, OutcomeKind
+from reconcile.core.rows import RemoteObject
+
+FORMAT = "reconcile.restore-plan/1"
+KIND = "restore"
+
+
+class Restore(msgspec.Struct, frozen=True, kw_only=True):
+    """Brings one object back as the file ``path`` below the root, if nothing stands there and its generation is still
+    this one. ``begun`` bytes of it were left by an interrupted run; ``updated`` is the time that the file gets."""
+
+    id: str
+    key: str
+    path: str
+    char_id: str | None
+    asset_type: str | None
+    uri: str
+    size: int
+    crc32c: str
+    generation: int
+    updated: str
+    begun: int = 0
+
+    def outcome(self, kind: OutcomeKind, error: str | None = None) -> Outcome:
+        """What became of it."""
+        return Outcome(self.id, KIND, self.key, kind, error)
+
+
+class RestorePlan(msgspec.Struct, frozen=True):
+    """Which files would be made, in order. ``in_step`` files are there already; ``complete`` is false where a part of
+    the local root could not be read."""
+
+    format: str
+    tool: str
+    created: str
+    scope: Scope
+    everything: bool
+    stores: Stores
+    complete: bool
+    in_step: int
+    bytes: int
+    actions: tuple[Restore, ...]
+    findings: tuple[Finding, ...]
+
+
+def restore_id(found: RemoteObject) -> str:
+    """The same id for the same file from the same bytes in every run."""
+    return change_id(KIND, found.key, found.crc32c, found.generation)

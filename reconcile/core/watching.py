@@ -1,0 +1,403 @@
+"""What a watcher has to do and when: files that change, settle and are taken in batches; retries; the periodic pass.
+
+Pure: it is told the time (seconds of a clock that only goes forward), what was seen to change and how passes ended.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable
+from enum import Enum
+from typing import TypeAlias
+
+import msgspec
+
+from reconcile.core.plan import Scope
+from reconcile.core.report import Counts
+from reconcile.core.rules import AssetMap, Ownership
+
+FORMAT = "reconcile.watch/1"
+HEALTH_FORMAT = "reconcile.watch-health/1"
+
+EVERY = 3600.0
+MAX_WAIT = 30.0
+"""Seconds after which files that are ready are taken, even while others are still changing."""
+FIRST_RETRY = 5.0
+LAST_RETRY = 300.0
+LAST_LOCK_RETRY = 60.0
+MOST_PATHS = 10_000
+"""Files waiting at once; where there are more, the whole project is looked at instead."""
+MOST_CHARACTERS = 20
+"""Characters of one pass; where there are more, the whole project is looked at instead."""
+
+_QUIET = 0.5
+_HELD_FIRST = 5.0
+_HELD_LAST = 60.0
+
+Signature: TypeAlias = tuple[int, int, int]
+"""Size, modification time and change time (ns): what is compared to see that a file has stopped changing."""
+
+
+class Poll(Enum):
+    """When to look at the folder instead of waiting for the system's events."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class Cause(Enum):
+    """Why a pass is made."""
+
+    START = "start"
+    FILES = "files"
+    LOCAL_DATABASE = "local_database"
+    RULES = "rules"
+    FOLDER = "folder"
+    PERIODIC = "periodic"
+    RETRY = "retry"
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What came of waiting for a folder. ``armed`` says how it is watched from now on, with the reason; whatever
+    happened before is not known. ``gone`` is that the folder is not there."""
+
+    paths: tuple[str, ...] = ()
+    armed: str | None = None
+    gone: bool = False
+
+
+class Look(msgspec.Struct, frozen=True):
+    """A file as it stands; ``fresh`` is for how many seconds more it counts as just written."""
+
+    signature: Signature
+    fresh: float = 0.0
+    folder: bool = False
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """What one pass is to take. ``whole`` is everything there is."""
+
+    cause: Cause
+    whole: bool
+    paths: dict[str, Signature]
+    char_ids: frozenset[str]
+
+    def with_(self, other: Batch) -> Batch:
+        """Both."""
+        return Batch(
+            self.cause,
+            self.whole or other.whole,
+            {**self.paths, **other.paths},
+            self.char_ids | other.char_ids,
+        )
+
+
+class _Settling(msgspec.Struct):
+    due: float
+    since: float
+    signature: Signature | None = None
+    reason: str | None = None
+
+
+class _Held(msgspec.Struct):
+    due: float
+    reason: str
+    signature: Signature
+    delay: float
+
+
+class Agenda:
+    """What is pending. Memory is bounded by ``MOST_PATHS``; nothing here reads a clock or a file."""
+
+    def __init__(
+        self,
+        *,
+        settle: float,
+        every: float,
+        now: float,
+        jitter: Callable[[], float],
+        max_wait: float = MAX_WAIT,
+    ) -> None:
+        """``jitter`` gives numbers from 0 to 1."""
+        self._settle = max(settle, _QUIET)
+        self._every = every
+        self._max_wait = max_wait
+        self._jitter = jitter
+        self._settling: dict[str, _Settling] = {}
+        self._held: dict[str, _Held] = {}
+        self._ready: dict[str, Signature] = {}
+        self._char_ids: set[str] = set()
+        self._since: float | None = None
+        self._taken: dict[str, Signature] = {}
+        self._whole: Cause | None = None
+        self._next_whole = now + every
+        self._retry: Batch | None = None
+        self._retry_at = 0.0
+        self._blocked_until = 0.0
+        self._failures = 0
+
+    @property
+    def pending(self) -> int:
+        """Files that were seen and are not taken yet."""
+        again = self._retry.paths if self._retry is not None else {}
+        return len({*self._settling, *self._held, *self._ready, *again})
+
+    @property
+    def held(self) -> int:
+        """Files among them that are not complete."""
+        return len(self._held)
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether something failed that is to be tried again."""
+        return self._retry is not None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits but for the next periodic pass, or for somebody to finish a file."""
+        waits = self._settling or self._ready or self._char_ids
+        return not waits and self._whole is None and self._retry is None
+
+    # -- what happened --
+
+    def touch(self, paths: Iterable[str], now: float) -> int:
+        """These files were seen to change; gives how many of them were not pending."""
+        new = 0
+        for path in paths:
+            self._unready(path)
+            held = self._held.pop(path, None)
+            found = self._settling.get(path)
+            new += found is None and held is None
+            if found is None:
+                self._settling[path] = _Settling(now, now, reason=held.reason if held else None)
+            else:
+                found.due = found.since = now
+        self._bound()
+        return new
+
+    def ask(self, cause: Cause) -> None:
+        """A pass over everything is wanted."""
+        if self._whole is None:
+            self._whole = cause
+
+    def ask_for(self, char_ids: Iterable[str], now: float) -> None:
+        """A pass over these characters is wanted."""
+        self._char_ids.update(char_ids)
+        if self._char_ids:
+            self._note_ready(now)
+
+    # -- looking at files --
+
+    def to_look_at(self, now: float) -> list[str]:
+        """The files that are due to be looked at."""
+        settling = [path for path, found in self._settling.items() if found.due <= now]
+        return settling + [path for path, held in self._held.items() if held.due <= now]
+
+    def looked(self, path: str, look: Look | None, now: float, missing: Callable[[], str | None]) -> str | None:
+        """A file was looked at; None where it has gone. ``missing`` says what it lacks, and is asked where the file has
+        settled. Gives the reason for which it is held back, where it is a new one."""
+        held = self._held.pop(path, None)
+        found = self._settling.pop(path, None)
+        if found is None:
+            found = _Settling(now, -math.inf, held.signature, held.reason) if held else _Settling(now, now)
+        if look is None:
+            return None
+        since = found.since if found.signature == look.signature else now
+        due = max(since + self._settle, now + look.fresh)
+        if due > now:
+            self._settling[path] = _Settling(due, since, look.signature, found.reason)
+            return None
+        if look.folder or self._taken.get(path) == look.signature:
+            return None
+        reason = missing()
+        if reason is None:
+            self._ready[path] = look.signature
+            self._note_ready(now)
+            return None
+        delay = _HELD_FIRST if held is None else min(2 * held.delay, _HELD_LAST)
+        self._held[path] = _Held(now + delay, reason, look.signature, delay)
+        return None if found.reason == reason else reason
+
+    # -- passes --
+
+    def batch(self, now: float) -> Batch | None:
+        """What to take now, or None where it is not time yet."""
+        if now < self._blocked_until:
+            return None
+        if self._retry is not None and now >= self._retry_at:
+            return self._take(Cause.RETRY)
+        if self._whole is None and now >= self._next_whole:
+            self._whole = Cause.PERIODIC
+        if self._whole is not None:
+            return self._take(self._whole)
+        if self._since is None or (self._settling and now < self._since + self._max_wait):
+            return None
+        return self._take(Cause.FILES if self._ready else Cause.LOCAL_DATABASE)
+
+    def done(self, batch: Batch, now: float) -> None:
+        """The pass went well."""
+        if batch.whole:
+            self._next_whole = now + self._every
+        if batch.whole or len(self._taken) + len(batch.paths) > MOST_PATHS:
+            self._taken.clear()
+        self._taken.update(batch.paths)
+        self._blocked_until = 0.0
+        if self._retry is None:
+            self._failures = 0
+
+    def look_again(self, paths: Iterable[str], now: float) -> None:
+        """These files may be there to be taken: a pass left them, or they lie in a new folder."""
+        for path in paths:
+            self._taken.pop(path, None)
+            if not (path in self._settling or path in self._held or path in self._ready):
+                self._settling[path] = _Settling(now, now)
+        self._bound()
+
+    def failed(self, batch: Batch, now: float, *, alone: bool, longest: float = LAST_RETRY) -> float:
+        """The pass did not go well: it is tried again in so many seconds. ``alone`` is where only a part of it failed,
+        so that others need not wait."""
+        self._failures += 1
+        # The exponent is bounded, because a number may be too large for a float.
+        delay = min(FIRST_RETRY * 2.0 ** min(self._failures - 1, 30), longest)
+        delay *= 0.5 + 0.5 * self._jitter()
+        self._retry = batch if self._retry is None else self._retry.with_(batch)
+        self._retry_at = now + delay
+        self._blocked_until = 0.0 if alone else self._retry_at
+        if batch.whole:
+            self._next_whole = max(self._next_whole, self._retry_at)
+        return delay
+
+    def retry_now(self) -> None:
+        """What was in the way is not any more."""
+        self._retry_at = self._blocked_until = 0.0
+
+    def wait(self, now: float) -> float:
+        """Seconds until something is to be done, if nothing happens."""
+        times = [found.due for found in self._settling.values()] + [held.due for held in self._held.values()]
+        passes = [self._next_whole]
+        if self._retry is not None:
+            passes.append(self._retry_at)
+        if self._whole is not None:
+            passes.append(now)
+        if self._since is not None:
+            passes.append(self._since + self._max_wait if self._settling else now)
+        times.append(max(min(passes), self._blocked_until))
+        return max(0.0, min(times) - now)
+
+    def _bound(self) -> None:
+        if len(self._settling) + len(self._held) + len(self._ready) > MOST_PATHS:
+            self._settling.clear()
+            self._held.clear()
+            self._ready.clear()
+            self._since = None
+            self.ask(Cause.FILES)
+
+    def _unready(self, path: str) -> None:
+        if self._ready.pop(path, None) is not None and not (self._ready or self._char_ids):
+            self._since = None
+
+    def _note_ready(self, now: float) -> None:
+        if self._since is None:
+            self._since = now
+
+    def _take(self, cause: Cause) -> Batch:
+        taken = Batch(cause, self._whole is not None, self._ready, frozenset(self._char_ids))
+        if self._retry is not None and (cause is Cause.RETRY or taken.whole):
+            taken = taken.with_(self._retry)
+            self._retry = None
+        self._ready, self._char_ids, self._since, self._whole = {}, set(), None, None
+        return taken
+
+
+def scope_of(batch: Batch, asset_map: AssetMap, known: Collection[str], limit: Scope) -> Scope | None:
+    """What a pass must look at to take the batch, within ``limit``; None where nothing in it is anybody's."""
+    if limit.char_ids or limit.asset_types or batch.whole:
+        return limit
+    char_ids = set(batch.char_ids)
+    for path in batch.paths:
+        owner = owner_of(path, asset_map, known)
+        if owner is None:
+            return limit
+        char_ids |= owner
+    if len(char_ids) > MOST_CHARACTERS:
+        return limit
+    return Scope(tuple(sorted(char_ids))) if char_ids else None
+
+
+def owner_of(path: str, asset_map: AssetMap, known: Collection[str]) -> frozenset[str] | None:
+    """The character whose file it is, as a set; empty for a file that no rule takes, None where it is not sure."""
+    reading = asset_map.read(path, known)
+    if reading is None:
+        return frozenset()
+    if reading.ownership is Ownership.KNOWN and reading.char_id is not None:
+        return frozenset({reading.char_id})
+    named = asset_map.character_in_name(path) if reading.ownership is Ownership.UNKNOWN else None
+    return None if named is None else frozenset({named})
+
+
+class EventKind(Enum):
+    """What a watcher says."""
+
+    STARTED = "started"
+    WATCHING = "watching"
+    CHANGED = "changed"
+    WAITING = "waiting"
+    PASS_STARTED = "pass_started"
+    APPLYING = "applying"
+    APPLIED = "applied"
+    PLANNED = "planned"
+    FAILED = "failed"
+    RECOVERED = "recovered"
+    WARNING = "warning"
+    IDLE = "idle"
+    STOPPED = "stopped"
+
+
+class WatchEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that a watcher says. ``message`` is a sentence for people; the rest is there where it has a meaning.
+
+    ``bytes`` are to be uploaded (``applying``, ``planned``) or were (``applied``); ``retry_in`` is in seconds.
+    """
+
+    format: str
+    event: EventKind
+    time: str
+    message: str
+    code: str | None = None
+    cause: Cause | None = None
+    paths: tuple[str, ...] = ()
+    count: int | None = None
+    char_ids: tuple[str, ...] = ()
+    run_id: str | None = None
+    counts: Counts | None = None
+    bytes: int | None = None
+    seconds: float | None = None
+    retry_in: float | None = None
+
+
+class WatchState(Enum):
+    """What a watcher is about."""
+
+    STARTING = "starting"
+    PASS = "pass"
+    IDLE = "idle"
+    WAITING = "waiting"
+    FAILING = "failing"
+    STOPPED = "stopped"
+
+
+class WatchHealth(msgspec.Struct, frozen=True):
+    """``.reconcile/watch-health.json``: how a watcher is. Times are RFC 3339; ``heard`` is when it last gave a sign of
+    life, ``last_good_pass`` is null before the first one, and ``last_error`` is of the last pass, if it failed."""
+
+    format: str
+    pid: int
+    host: str
+    since: str
+    heard: str
+    state: WatchState
+    last_good_pass: str | None
+    last_error: str | None
+    pending: int
+    incomplete: int

@@ -1,0 +1,83 @@
+"""How a hook behaves where the cloud does not do its part: it raises, warns, or queues. Nothing made is ever lost."""
+
+from __future__ import annotations
+
+import os
+
+from reconcile.core.errors import ReconcileError, UsageError
+from reconcile.hooks.failure import NotUploaded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+QUEUE = "queue"
+ON_ERROR = ("raise", "warn", QUEUE)
+LOGGER = "reconcile.hooks"
+
+
+class Manner:
+    """What a hook was told, and how long it waits, in seconds: ``lock`` for another run to end, ``silence`` for a
+    queued hand-over of which nothing is heard (``doubt`` where the last one failed), and ``rest`` before it tries again
+    a cloud that failed."""
+
+    def __init__(
+        self,
+        on_error: str,
+        project: str | None,
+        *,
+        lock: float = 600.0,
+        silence: float = 10.0,
+        doubt: float = 2.0,
+        rest: float = 30.0,
+    ) -> None:
+        self.on_error = on_error
+        self.project = project
+        self.lock = lock
+        self.silence = silence
+        self.doubt = doubt
+        self.rest = rest
+
+    @classmethod
+    def of(cls, on_error: str, project: str | os.PathLike[str] | None, hook: str) -> Manner:
+        """Raises UsageError for an ``on_error`` that is none."""
+        if on_error not in ON_ERROR:
+            raise UsageError(f"{hook}: on_error is {on_error!r}", hint="give 'raise', 'warn' or 'queue'")
+        folder = None if project is None else os.fspath(project)
+        return cls(on_error, folder, lock=5.0) if on_error == QUEUE else cls(on_error, folder)
+
+    def guarded(self, work: Callable[[], dict[str, str]], result: Any, name: str) -> dict[str, str]:
+        """What the work gives: the URIs by path; where it fails, those of the files that did arrive. ``result`` is what
+        the workflow's function returned, and ``name`` what to call it where no file is to blame. Raises NotUploaded
+        where the hook was told to."""
+        try:
+            return work()
+        except NotUploaded as error:
+            failure = error
+        except ReconcileError as error:
+            failure = NotUploaded(error, name, {})
+        except Exception as error:  # noqa: BLE001 whatever it is, what the workflow made must reach its caller
+            failure = NotUploaded(_unforeseen(error), name, {})
+        failure.result = result
+        if self.on_error == "raise":
+            raise failure from failure.__cause__
+        self._tell(failure)
+        return failure.uris
+
+    def _tell(self, failure: NotUploaded) -> None:
+        import logging
+        import warnings
+
+        logger = logging.getLogger(LOGGER)
+        # Without a handler logging would write to stderr, where the warning is already.
+        if self.on_error == QUEUE or logger.hasHandlers():
+            logger.warning("%s", failure.sentence)
+        if self.on_error == "warn":
+            warnings.warn(failure.sentence, stacklevel=5)
+
+
+def _unforeseen(error: Exception) -> ReconcileError:
+    told = ReconcileError(f"{type(error).__name__}: {error}", hint="see the traceback of the cause")
+    told.__cause__ = error
+    return told

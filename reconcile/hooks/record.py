@@ -1,0 +1,114 @@
+"""One field of one record, set to the URI of an object that is there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from reconcile.core import plan as plans
+from reconcile.core.changes import Need, Reason, SetField, change_id
+from reconcile.core.errors import NotThere, PreconditionFailed, StoreError, UsageError
+from reconcile.core.plan import Scope
+from reconcile.core.report import OutcomeKind
+from reconcile.core.rows import RemoteObject
+from reconcile.executor import execute
+from reconcile.project import Project
+from reconcile.runlog import now
+from reconcile.version import VERSION
+
+ATTEMPTS = 5
+PATIENCE = 600.0
+COMMAND = "update_firestore_gcs_path"
+
+
+def update_field(
+    char_id: str, title: str, field: str, uri: str, *, project: str | os.PathLike[str] | None = None
+) -> bool:
+    """Gives whether something was written. Raises UsageError, NotThere, LockHeld, StoreError."""
+    with Project.open(None if project is None else Path(project)) as opened, opened.lock().acquire(PATIENCE):
+        return set_field(opened, char_id, title, field, uri)
+
+
+def set_field(project: Project, char_id: str, title: str, field: str, uri: str) -> bool:
+    """The same in an open project of which the caller holds the lock."""
+    settings = project.settings
+    _check(char_id=char_id, title=title, field=field)
+    if field == settings.entry_key:
+        raise UsageError(f"{field!r} is what tells the maps apart", hint="name the field that holds the asset")
+    key = settings.bucket.key(uri)
+    if key is None:
+        raise UsageError(f"{uri!r} is not below {settings.bucket}", hint="only objects of this project are named")
+    found = project.objects.get(key)
+    if found is None:
+        raise NotThere(f"{uri} is not in the bucket, and a record never names nothing", hint="upload it first")
+    document = f"{settings.records.collection}/{char_id}"
+    for _ in range(ATTEMPTS):
+        change = _change(project, char_id, title, field, found)
+        if change is None:
+            return False
+        (outcome,) = execute(project, _plan(project, change), command=COMMAND).outcomes
+        if outcome.outcome in (OutcomeKind.APPLIED, OutcomeKind.ALREADY):
+            return outcome.outcome is OutcomeKind.APPLIED
+        if outcome.outcome is not OutcomeKind.STALE:
+            raise StoreError(f"{document} was not written: {outcome.error}", hint="try again")
+    raise PreconditionFailed(f"{document} was written by somebody else each time", hint="try again")
+
+
+def _check(**texts: object) -> None:
+    for name, text in texts.items():
+        if not isinstance(text, str) or not text.strip():
+            raise UsageError(f"{name} is {text!r}", hint=f"give the {name} as text")
+
+
+def _change(project: Project, char_id: str, title: str, field: str, found: RemoteObject) -> SetField | None:
+    """What is to be written, by the record as it is now; None where it names the object already."""
+    settings, uri = project.settings, project.bucket.uri(found.key)
+    name = f"{settings.records.collection}/{char_id}"
+    document = next(iter(project.records.read([char_id])), None)
+    if document is None:
+        raise NotThere(
+            f"there is no record {name}", hint="make it first; `reconcile apply` does, from the local database"
+        )
+    entries = document.fields.get(settings.entries)
+    listed = [] if entries is None else entries
+    if not isinstance(listed, list):
+        raise StoreError(f"{name}: `{settings.entries}` is no list of maps", hint="mend the record by hand")
+    held = [at for at, each in enumerate(listed) if isinstance(each, dict) and each.get(settings.entry_key) == title]
+    if len(held) > 1:
+        raise StoreError(
+            f"{name}: `{settings.entries}` has {len(held)} maps with {settings.entry_key} {title!r}",
+            hint="mend the record by hand",
+        )
+    old = listed[held[0]].get(field) if held else None
+    if old == uri:
+        return None
+    return SetField(
+        id=change_id("set_field", name, title, 0, field, old, uri),
+        key=found.key,
+        char_id=char_id,
+        asset_type=None,
+        reason=Reason.UNTRACKED if old is None else Reason.LOCAL_PATH,
+        document=name,
+        entry=title,
+        field=field,
+        old=old,
+        new=uri,
+        needs=(Need(found.key, found.crc32c),),
+        position=held[0] if held else None,
+        update_time=document.update_time,
+    )
+
+
+def _plan(project: Project, change: SetField) -> plans.Plan:
+    return plans.build(
+        [change],
+        (),
+        tool=f"reconcile {VERSION}",
+        created=now(),
+        complete=True,
+        rules_digest=project.settings.rules_digest,
+        scope=Scope((change.char_id or "",)),
+        stores=project.stores,
+        in_step=0,
+        objects_in_scope=1,
+    )

@@ -1,0 +1,93 @@
+"""``sync_upsert``: the workflow's own upsert runs, then the cloud follows."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+
+from reconcile.core.errors import UsageError
+from reconcile.hooks.calls import CHAR_ID, arguments, check_function, is_async, name_of
+from reconcile.hooks.manner import Manner
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Any
+
+NAME = "sync_upsert"
+
+
+def syncing(
+    *, on_error: str, project: str | os.PathLike[str] | None, manner: Manner | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The wrapper. Raises UsageError for options that cannot be right."""
+    chosen = manner or Manner.of(on_error, project, NAME)
+    return lambda function: _wrapped(function, chosen)
+
+
+def _wrapped(function: Callable[..., Any], manner: Manner) -> Callable[..., Any]:
+    check_function(function, NAME)
+
+    @functools.wraps(function)
+    async def later(*args: Any, **kwargs: Any) -> Any:
+        return await _await(function, args, kwargs, manner, function(*args, **kwargs))
+
+    @functools.wraps(function)
+    def now(*args: Any, **kwargs: Any) -> Any:
+        value = function(*args, **kwargs)
+        if hasattr(value, "__await__"):
+            return _await(function, args, kwargs, manner, value)
+        _follow(function, args, kwargs, manner, value)
+        return value
+
+    return later if is_async(function) else now
+
+
+async def _await(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    manner: Manner,
+    value: Awaitable[Any],
+) -> Any:
+    import asyncio
+
+    done = await value
+    await asyncio.to_thread(_follow, function, args, kwargs, manner, done)
+    return done
+
+
+def _follow(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], manner: Manner, value: Any
+) -> None:
+    """Brings the cloud in step with what was upserted. The upsert is done: from here on nothing may undo that."""
+
+    def followed() -> dict[str, str]:
+        from reconcile.hooks.delivery import Order
+        from reconcile.hooks.handing import hand_over
+
+        char_id, asset = _read(arguments(function, args, kwargs), name_of(function))
+        named = tuple((str(name), os.fspath(held)) for name, held in asset.items() if _is_file(held))
+        return hand_over(Order(tuple(file for _, file in named), char_id, asset=asset, named=named), manner)
+
+    manner.guarded(followed, value, f"what {name_of(function)} was given")
+
+
+def _read(given: Mapping[str, Any], function: str) -> tuple[str, dict[str, Any]]:
+    """The character and the map that were upserted: ``char_id`` by its name, or else the first text; the first mapping.
+    Raises UsageError."""
+    texts = (value for value in given.values() if isinstance(value, str))
+    char_id = given[CHAR_ID] if CHAR_ID in given else next(texts, None)
+    asset = next((value for value in given.values() if isinstance(value, Mapping)), None)
+    if not isinstance(char_id, str) or not char_id.strip() or asset is None:
+        raise UsageError(
+            f"the call of {function} does not name a character and a map",
+            hint='call it as upsert_asset(char_id, {"title": …, field: path})',
+        )
+    return char_id, {str(name): value for name, value in asset.items()}
+
+
+def _is_file(value: Any) -> bool:
+    is_path = isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str)
+    return is_path and "\0" not in os.fspath(value) and os.path.isfile(value)

@@ -1,0 +1,85 @@
+"""``watch_directory``: a watcher in a thread of the workflow's own process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from reconcile.core.errors import UsageError
+from reconcile.hooks.delivery import open_project
+from reconcile.hooks.manner import LOGGER
+from reconcile.project import Project
+
+if TYPE_CHECKING:
+    from reconcile.core.watching import WatchEvent
+
+
+class Watching:
+    """A watcher at work. ``error`` is what ended it, where it was not ``stop``: another watcher of the same folder."""
+
+    def __init__(self, project: Project, *, auto_upload: bool) -> None:
+        self._project = project
+        self._auto_upload = auto_upload
+        self._stop = threading.Event()
+        self.error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="reconcile-watch", daemon=True)
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it is still at work."""
+        return self._thread.is_alive()
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """Lets it finish what is in flight and end, and waits for that, ``timeout`` seconds at the most. Gives whether
+        it has ended."""
+        self._stop.set()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        from reconcile.watch import watch
+
+        folder = self._project.settings.project
+        try:
+            with self._project as project:
+                watch(
+                    project,
+                    apply=self._auto_upload,
+                    listener=_log,
+                    stop=self._stop,
+                    reopen=lambda: Project.open(folder),
+                )
+        except Exception as error:  # noqa: BLE001 a thread has nobody to raise to
+            self.error = error
+            logging.getLogger(LOGGER).error("the watcher of %s ended: %s", self._project.settings.root, error)
+
+
+def watching(path: str | os.PathLike[str], *, auto_upload: bool) -> Watching:
+    """Starts one. Raises UsageError where the folder is no project's local root, ConfigError."""
+    folder = os.fspath(path)
+    # Its own name is asked for as if it were a file, so that the search begins with the folder that holds it.
+    project = open_project(None, [folder])
+    root = project.settings.root
+    if os.path.realpath(folder) != os.path.realpath(root):
+        raise UsageError(
+            f"{folder} is not the local root of the project {project.settings.project}, which is {root}",
+            hint="watch that folder, or set root under [local] in the rules file",
+        )
+    return Watching(project, auto_upload=auto_upload)
+
+
+def _log(event: WatchEvent) -> None:
+    trouble = event.event.value in ("failed", "warning", "waiting")
+    logging.getLogger(LOGGER).log(logging.WARNING if trouble else logging.INFO, "%s", event.message)

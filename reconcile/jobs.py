@@ -1,0 +1,35 @@
+"""Jobs on several threads: no more are handed over than have a worker, so that a stop, or an error, starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def results(
+    jobs: Iterable[Callable[[], T]], at_once: int, *, halted: Callable[[], bool] = lambda: False
+) -> Iterator[T]:
+    """The results of the jobs as they come, in no order; none is begun once ``halted`` says so. Raises what a job
+    raises, without waiting for the others."""
+    pool = ThreadPoolExecutor(at_once, thread_name_prefix="job")
+    running: set[Future[T]] = set()
+    try:
+        for job in jobs:
+            if halted():
+                break
+            running.add(pool.submit(job))
+            if len(running) >= at_once:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for each in done:
+                    yield each.result()
+        while running:
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for each in done:
+                yield each.result()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()

@@ -1,0 +1,310 @@
+"""The way back: local files that only the bucket has are made again, whole, verified, and over nothing that is there.
+
+    survey    the records, the objects and the local files, joined as for a plan → which files are missing
+    execute   each is read into a file beside its place, hashed as it comes, and moved there when it is complete
+
+A run that was stopped or killed goes on where it was, as long as the object is still the one it was reading.
+"""
+
+from __future__ import annotations
+
+import datetime
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from reconcile.core import findings
+from reconcile.core import report as reports
+from reconcile.core.changes import Code, Finding
+from reconcile.core.context import Context
+from reconcile.core.digest import Comparison, compare
+from reconcile.core.errors import NotThere, SourceChanged, SourceError, StoreError
+from reconcile.core.events import Advanced, ChangeDone, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
+from reconcile.core.findings import about_file
+from reconcile.core.plan import Scope
+from reconcile.core.report import Outcome, OutcomeKind, Report
+from reconcile.core.restoration import FORMAT, Restore, RestorePlan, restore_id
+from reconcile.core.rows import Agreed, Candidate, Coverage, FileProblem, RemoteObject, World
+from reconcile.core.rules import Reading
+from reconcile.core.stages import explode
+from reconcile.core.stages.key import KeyRows
+from reconcile.jobs import results
+from reconcile.planner import check_characters, check_types, context_of
+from reconcile.project import Project
+from reconcile.refresh import Observations, Roster, Unread, read_roster
+from reconcile.version import VERSION
+
+CONCURRENCY = 8
+REFUSALS = 8
+
+
+def survey(
+    project: Project, scope: Scope | None = None, *, everything: bool = False, listener: Listener = silent
+) -> RestorePlan:
+    """Which files of the scope only the bucket has: those that a rule takes, those that a record names, and with
+    ``everything`` all others too. Raises as ``planner.survey``; a root that is not there is an empty one."""
+    return _Survey(project, scope or Scope(), everything, listener).run()
+
+
+class _Survey:
+    """One look at what is missing."""
+
+    def __init__(self, project: Project, scope: Scope, everything: bool, listener: Listener) -> None:
+        self._project = project
+        self._scope = scope
+        self._everything = everything
+        self._listener = listener
+        self._findings: list[Finding] = []
+        self._missing: list[tuple[KeyRows, RemoteObject]] = []
+        self._in_step = 0
+        self._complete = True
+
+    def run(self) -> RestorePlan:
+        project, scope, listener = self._project, self._scope, self._listener
+        check_types(project, scope)
+        project.makes_root = True
+        project.on_hashed = lambda size: listener(Advanced(Phase.LISTING, 0, size))
+        listener(PhaseStarted(Phase.RECORDS))
+        roster = read_roster(project, scope, listener)
+        check_characters(roster, scope)
+        listener(PhaseDone(Phase.RECORDS))
+        observed = Observations(project, scope, roster.known_ids, listener)
+        context = context_of(project, scope, roster)
+        named = _Names(roster, context)
+        if scope.char_ids or scope.asset_types:
+            more = observed.look_up(named.candidates)
+            context = msgspec.structs.replace(context, known_ids=context.known_ids | more)
+        wanted = _Wanted(context, named, everything=self._everything)
+        listener(PhaseStarted(Phase.LISTING))
+        for rows in observed:
+            if isinstance(rows, Unread):
+                self._note(rows)
+            elif isinstance(rows, KeyRows) and rows.remote is not None and wanted.takes(rows):
+                self._take(rows, rows.remote, wanted)
+        listener(PhaseDone(Phase.LISTING))
+        actions = tuple(self._actions(observed.local, wanted))
+        for warning in project.state.warnings:
+            listener(Warned(warning))
+        return RestorePlan(
+            format=FORMAT,
+            tool=f"reconcile {VERSION}",
+            created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            scope=scope,
+            everything=self._everything,
+            stores=project.stores,
+            complete=self._complete,
+            in_step=self._in_step,
+            bytes=sum(action.size - action.begun for action in actions),
+            actions=actions,
+            findings=tuple(self._findings),
+        )
+
+    def _note(self, unread: Unread) -> None:
+        problem = unread.folder.problem or FileProblem.UNREADABLE
+        self._complete = self._complete and problem is not FileProblem.UNREADABLE
+        self._findings.append(about_file(Code(problem.value), unread.folder.path, None, unread.folder.detail))
+
+    def _take(self, rows: KeyRows, found: RemoteObject, wanted: _Wanted) -> None:
+        local = rows.local
+        if local is None:
+            self._missing.append((rows, found))
+        elif local.problem is None and (
+            compare(local.size, local.crc32c, found.size, found.crc32c) is not Comparison.DIFFERENT
+        ):
+            self._in_step += 1
+        else:
+            self._findings.append(findings.left_alone(local, wanted.of(rows)[0], found.size))
+
+    def _actions(self, local: Coverage, wanted: _Wanted) -> Iterator[Restore]:
+        for rows, found in self._missing:
+            uri = self._project.bucket.uri(found.key)
+            char_id, asset_type = wanted.of(rows)
+            if rows.path is None:
+                self._findings.append(findings.no_place(uri, char_id, "no local path leads to this name"))
+            elif (why := self._project.places.refusal(rows.path)) is not None:
+                self._findings.append(findings.no_place(uri, char_id, why))
+            elif found.crc32c is None:
+                self._findings.append(about_file(Code.UNVERIFIABLE, uri, char_id))
+            elif local.covers(rows.path) and not self._project.places.ignores(rows.path):
+                yield Restore(
+                    id=restore_id(found),
+                    key=found.key,
+                    path=rows.path,
+                    char_id=char_id,
+                    asset_type=asset_type,
+                    uri=uri,
+                    size=found.size,
+                    crc32c=found.crc32c,
+                    generation=found.generation,
+                    updated=found.updated,
+                    begun=min(self._project.places.begun(rows.path, found.generation), found.size),
+                )
+
+
+class _Names:
+    """Which keys the records in scope name for sure, and for whom."""
+
+    def __init__(self, roster: Roster, context: Context) -> None:
+        self.candidates: list[Candidate] = []
+        self.owners: dict[str, str] = {}
+        types = context.scope.asset_types
+        fields = {rule.field for rule in context.asset_map.rules if rule.type in types}
+        for world, documents in ((World.RECORDS, roster.documents), (World.LOCAL_DB, roster.local_documents)):
+            for document in documents:
+                for each in explode(document, world, context):
+                    if types and each.slot.field not in fields:
+                        continue
+                    self.candidates.append(each)
+                    if each.sure:
+                        self.owners.setdefault(each.key, document.id)
+
+
+class _Wanted:
+    """Which objects the scope takes, and whose they are."""
+
+    def __init__(self, context: Context, named: _Names, *, everything: bool) -> None:
+        self._context = context
+        self._named = named
+        self._everything = everything
+
+    def takes(self, rows: KeyRows) -> bool:
+        """Whether the object is to be brought back: a rule takes it, a record names it, or all are wanted."""
+        scope, reading = self._context.scope, self._reading(rows)
+        named = rows.key in self._named.owners
+        if reading is None and not named:
+            return self._everything and not (scope.char_ids or scope.asset_types)
+        if scope.char_ids and not named and (reading is None or reading.char_id not in scope.char_ids):
+            return False
+        return not scope.asset_types or (reading is not None and reading.rule.type in scope.asset_types)
+
+    def of(self, rows: KeyRows) -> tuple[str | None, str | None]:
+        """The character and the asset type."""
+        reading = self._reading(rows)
+        owner = self._named.owners.get(rows.key)
+        if reading is None:
+            return owner, None
+        return reading.char_id or owner, reading.rule.type
+
+    def _reading(self, rows: KeyRows) -> Reading | None:
+        return None if rows.path is None else self._context.asset_map.read(rows.path, self._context.known_ids)
+
+
+def execute(
+    project: Project,
+    plan: RestorePlan,
+    *,
+    concurrency: int = CONCURRENCY,
+    listener: Listener = silent,
+    stop: threading.Event | None = None,
+) -> Report:
+    """Makes the files. A failure of one is an outcome of the report, never an exception. Setting ``stop`` ends at the
+    next block of bytes; what has come so far is kept for the next run."""
+    return _Run(project, plan, concurrency, listener, stop or threading.Event()).execute()
+
+
+class _Stopped(Exception):
+    """Somebody said stop while bytes were coming."""
+
+
+class _Run:
+    """One run: the outcomes so far."""
+
+    def __init__(
+        self, project: Project, plan: RestorePlan, concurrency: int, listener: Listener, stop: threading.Event
+    ) -> None:
+        self._project = project
+        self._plan = plan
+        self._concurrency = concurrency
+        self._listener = listener
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._failures = 0
+        self._read = 0
+        self._agreed: list[Agreed] = []
+
+    def execute(self) -> Report:
+        started = time.monotonic()
+        actions = self._plan.actions
+        outcomes: dict[str, Outcome] = {}
+        if actions:
+            self._listener(PhaseStarted(Phase.RESTORING, len(actions), sum(action.size for action in actions)))
+            jobs = (lambda action=action: self._restore(action) for action in actions)
+            for outcome in results(jobs, self._concurrency, halted=self._halted):
+                outcomes[outcome.id] = outcome
+                self._listener(ChangeDone(outcome))
+                self._listener(Advanced(Phase.RESTORING, 1))
+            self._listener(PhaseDone(Phase.RESTORING))
+        self._project.agreed.remember(self._agreed)
+        waiting = "the run stopped before it"
+        listed = [outcomes.get(each.id) or each.outcome(OutcomeKind.NOT_STARTED, waiting) for each in actions]
+        return reports.build(
+            f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+            listed,
+            self._plan.findings,
+            moved=self._read,
+            seconds=round(time.monotonic() - started, 3),
+            interrupted=self._stop.is_set() and any(each.outcome is OutcomeKind.NOT_STARTED for each in listed),
+            complete=self._plan.complete,
+        )
+
+    def _halted(self) -> bool:
+        return self._stop.is_set() or self._failures >= REFUSALS
+
+    def _restore(self, action: Restore) -> Outcome:
+        try:
+            made = self._place(action)
+        except _Stopped:
+            return action.outcome(OutcomeKind.NOT_STARTED, "stopped on the way; the next run goes on from there")
+        except (SourceChanged, NotThere) as error:
+            return action.outcome(OutcomeKind.STALE, error.sentence)
+        except (SourceError, StoreError) as error:
+            with self._lock:
+                self._failures += 1
+            return action.outcome(OutcomeKind.FAILED, error.sentence)
+        with self._lock:
+            self._failures = 0
+            self._agreed.append(Agreed(action.key, action.size, action.crc32c, action.generation))
+        return action.outcome(OutcomeKind.APPLIED if made else OutcomeKind.ALREADY)
+
+    def _place(self, action: Restore) -> bool:
+        return self._project.places.place(
+            action.path,
+            lambda offset: self._body(action, offset),
+            size=action.size,
+            crc32c=action.crc32c,
+            generation=action.generation,
+            modified_ns=self._modified(action),
+            progress=lambda moved: self._listener(Advanced(Phase.RESTORING, 0, moved)),
+        )
+
+    def _modified(self, action: Restore) -> int | None:
+        """The object's time, as the file's: with a fresh one it would look as if it were being written, and like the
+        newest of several. No later than what the walk takes for settled."""
+        then = _nanoseconds(action.updated)
+        settled = time.time_ns() - int(self._project.settings.settle * 1_000_000_000)
+        return None if then is None else min(then, settled)
+
+    def _body(self, action: Restore, offset: int) -> Iterator[bytes]:
+        for chunk in self._project.objects.read(action.key, generation=action.generation, offset=offset):
+            if self._stop.is_set():
+                raise _Stopped
+            with self._lock:
+                self._read += len(chunk)
+            yield chunk
+
+
+def _nanoseconds(updated: str) -> int | None:
+    """An RFC 3339 time in nanoseconds since the epoch, or None."""
+    try:
+        then = datetime.datetime.fromisoformat(updated)
+    except ValueError:
+        return None
+    if then.tzinfo is None:
+        return None
+    return int((then - _EPOCH) / datetime.timedelta(microseconds=1)) * 1000
+
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)

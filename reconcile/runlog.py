@@ -1,0 +1,116 @@
+"""A run's own account: what it is about to write, what became of it, and how it ended, in its journal."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from collections.abc import Callable, Sequence
+
+from reconcile.core.changes import Change, CreateRecord, Replace, Upload
+from reconcile.core.errors import JournalError
+from reconcile.core.journal import ChangeEnded, FieldsTouched, Line, RecordMade, RunEnded, RunStarted, Touched, World
+from reconcile.core.plan import Plan
+from reconcile.core.report import Outcome, Report
+from reconcile.ports import Journal, RunLog
+
+
+def now() -> str:
+    """The time, in RFC 3339."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+class Account:
+    """Writes one run's journal. What comes before a write raises JournalError where it cannot be written down, so that
+    the write is not made; what comes after only sets ``broken``, so that nothing more is started."""
+
+    def __init__(self, log: RunLog | None) -> None:
+        self._log = log
+        self._lock = threading.Lock()
+        self.broken: JournalError | None = None
+
+    @classmethod
+    def begin(
+        cls, journal: Journal | None, run_id: str, plan: Plan, *, command: str = "", undoes: str | None = None
+    ) -> Account:
+        """Raises JournalError where the journal cannot be written. A plan of nothing leaves no journal."""
+        if journal is None or not plan.actions:
+            return cls(None)
+        started = RunStarted(
+            run_id=run_id,
+            started=now(),
+            tool=plan.tool,
+            command=command,
+            scope=plan.scope,
+            stores=plan.stores,
+            fingerprint=plan.fingerprint,
+            actions=len(plan.actions),
+            undoes=undoes,
+        )
+        return cls(journal.begin(started))
+
+    def fields(self, world: World) -> Callable[[str, Sequence[Touched]], None]:
+        """To be told what is about to be written in the records of a world. Raises JournalError."""
+
+        def note(document: str, touched: Sequence[Touched]) -> None:
+            self._before(FieldsTouched(world=world, document=document, touched=tuple(touched)))
+
+        return note
+
+    def creates(self, change: CreateRecord, fields: dict[str, object]) -> None:
+        """A document is about to be created with these fields. Raises JournalError."""
+        self._before(RecordMade(id=change.id, document=change.document, fields=fields))
+
+    def ended(self, change: Change, outcome: Outcome, generation: int | None) -> None:
+        """What became of a change."""
+        if isinstance(change, Upload | Replace):
+            self._after(
+                ChangeEnded(
+                    outcome=outcome,
+                    char_id=change.char_id,
+                    asset_type=change.asset_type,
+                    uri=change.uri,
+                    size=change.size,
+                    crc32c=change.crc32c,
+                    generation_before=change.if_generation_match,
+                    generation=generation,
+                )
+            )
+        else:
+            self._after(ChangeEnded(outcome=outcome, char_id=change.char_id, asset_type=change.asset_type))
+
+    def close(self, report: Report | None) -> None:
+        """Ends the account; without a report the run did not come to its end."""
+        if report is not None:
+            self._after(
+                RunEnded(
+                    ended=now(),
+                    status=report.status,
+                    counts=report.counts,
+                    bytes=report.bytes,
+                    seconds=report.seconds,
+                ),
+                durable=True,
+            )
+        if self._log is not None:
+            self._log.close()
+
+    def _before(self, line: Line) -> None:
+        if self._log is None:
+            return
+        try:
+            self._log.write(line, durable=True)
+        except JournalError as error:
+            self._break(error)
+            raise
+
+    def _after(self, line: Line, *, durable: bool = False) -> None:
+        if self._log is None:
+            return
+        try:
+            self._log.write(line, durable=durable)
+        except JournalError as error:
+            self._break(error)
+
+    def _break(self, error: JournalError) -> None:
+        with self._lock:
+            self.broken = self.broken or error

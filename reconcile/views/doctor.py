@@ -1,0 +1,35 @@
+"""A check-up as text: a line for each thing that was tried, and below it what mends it."""
+
+from __future__ import annotations
+
+from reconcile.core.checkup import Check, Checkup, Health
+from reconcile.views.terminal import Terminal
+
+_SIGNS = {
+    Health.OK: ("ok     ", "green"),
+    Health.WARNING: ("warning", "yellow"),
+    Health.FAILED: ("failed ", "bold red"),
+    Health.SKIPPED: ("skipped", "dim"),
+}
+
+
+def show_checkup(terminal: Terminal, checkup: Checkup) -> None:
+    """Every check, then the verdict."""
+    width = max(len(check.name) for check in checkup.checks)
+    for check in checkup.checks:
+        _show(terminal, check, width)
+    terminal.line()
+    failed = sum(check.health is Health.FAILED for check in checkup.checks)
+    if failed:
+        terminal.prose(
+            f"{failed} of {len(checkup.checks)} failed; runs will not work before they are mended.", style="bold red"
+        )
+    else:
+        terminal.prose("Everything that a run needs is there.", style="bold green")
+
+
+def _show(terminal: Terminal, check: Check, width: int) -> None:
+    tried = f"{check.tried}: " if check.tried else ""
+    terminal.line(_SIGNS[check.health], "  ", (check.name.ljust(width), "bold"), "  ", f"{tried}{check.found}")
+    if check.mend:
+        terminal.line(" " * (len(_SIGNS[check.health][0]) + width + 4), ("mend: ", "cyan"), check.mend)

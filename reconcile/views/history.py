@@ -1,0 +1,97 @@
+"""The runs of a project, and one run with what it changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from reconcile.core.history import UNFINISHED, History, PastChange, PastRun, Told
+from reconcile.views import words
+from reconcile.views.terminal import Piece, Terminal
+
+_STYLE = {"success": "green", "partial": "yellow", "stale": "yellow", "failed": "bold red"}
+_SIGNS = {"upload": "+", "replace": "!", "create_record": "+", "set_field": "~", "rewrite_local_db": "~"}
+
+
+def show_history(terminal: Terminal, history: History) -> None:
+    """A line a run, newest first; of a run that was asked for, each change."""
+    if not history.runs:
+        terminal.line("No run of this project has changed anything yet.")
+        return
+    if any(run.changes is not None for run in history.runs):
+        for run in history.runs:
+            _show_run(terminal, run)
+        return
+    terminal.table(
+        ("run", "started", "took", "status", "applied", "not", "sent", "scope"),
+        [_row(run) for run in history.runs],
+        numbers=(2, 4, 5, 6),
+    )
+    terminal.line()
+    if history.total > len(history.runs):
+        terminal.prose(f"{len(history.runs)} of {words.many(history.total, 'run')}; --limit shows more.")
+    terminal.prose("`reconcile history --run ID` tells each change, `reconcile undo ID` puts its fields back.")
+
+
+def _row(run: PastRun) -> list[Piece]:
+    counts = run.counts
+    took = "" if run.seconds is None else f"{run.seconds:.1f} s"
+    other = counts.stale + counts.failed + counts.blocked + counts.not_started
+    return [
+        run.run_id,
+        run.started,
+        took,
+        (run.status, _STYLE.get(run.status, "bold yellow")),
+        f"{counts.applied:,}",
+        f"{other:,}",
+        words.size(run.bytes) if run.bytes else "",
+        _scope(run),
+    ]
+
+
+def _scope(run: PastRun) -> str:
+    if run.undoes:
+        return f"undo of {run.undoes}"
+    return ", ".join((*run.scope.char_ids, *run.scope.asset_types)) or "everything"
+
+
+def _show_run(terminal: Terminal, run: PastRun) -> None:
+    terminal.line(("Run      ", "dim"), (run.run_id, "bold"), f"  {_scope(run)}")
+    ended = f" to {run.ended}" if run.ended else ""
+    terminal.line(("When     ", "dim"), f"{run.started}{ended}")
+    terminal.line(("Status   ", "dim"), (run.status, _STYLE.get(run.status, "bold yellow")))
+    terminal.line(("Bucket   ", "dim"), run.bucket)
+    terminal.line(("Records  ", "dim"), run.records)
+    if run.status == UNFINISHED:
+        terminal.prose("It did not come to its end: it was killed, or it is still at work.", style="yellow")
+    terminal.line()
+    for change in run.changes or ():
+        _show_change(terminal, change)
+
+
+def _show_change(terminal: Terminal, change: PastChange) -> None:
+    style = "" if change.outcome in (Told.APPLIED, Told.ALREADY) else "yellow"
+    head: Sequence[Piece] = (f"  {_SIGNS.get(change.kind, '?')} ", (f"{change.outcome.value}  ", style))
+    if change.field is not None:
+        where = f"{change.document} {words.place(change.entry, change.field, change.position)}"
+        world = "" if change.world is None or change.world.value == "records" else "local database "
+        terminal.line(*head, world, (where, "bold"))
+        terminal.line(("      before  ", "dim"), _value(change.before, there=bool(change.had)))
+        terminal.line(("      after   ", "dim"), _value(change.after, there=bool(change.has)))
+    elif change.uri is not None:
+        terminal.line(*head, (change.uri, "bold"), f"  {words.size(change.size or 0)}  {change.crc32c}")
+        if change.generation is not None:
+            before = change.generation_before or "nothing"
+            terminal.line(("      generation  ", "dim"), f"{before} became {change.generation}")
+    else:
+        terminal.line(*head, f"{change.kind}  ", (change.document or change.key or change.id, "bold"))
+    if change.error:
+        terminal.line("      ", change.error)
+
+
+def _value(value: Any, *, there: bool) -> Piece:
+    if not there:
+        return ("(not there)", "dim")
+    return value if isinstance(value, str) and value else msgspec.json.encode(value).decode()

@@ -1,0 +1,56 @@
+"""A proof as text: how it was made, what does not hold, and the count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reconcile.core.errors import ExitCode
+from reconcile.core.proof import Verification
+from reconcile.views import words
+from reconcile.views.plan import show_findings
+from reconcile.views.terminal import Terminal
+
+_STYLE = {ExitCode.OK: "bold green", ExitCode.DIFFERENCES: "bold red", ExitCode.FAILED: "bold red"}
+_SHOWN = 3
+
+
+def show_verification(terminal: Terminal, found: Verification, *, verbose: bool = False) -> None:
+    """The stores, the manner, each problem with what to do, and the verdict."""
+    terminal.line(("Bucket   ", "dim"), found.bucket)
+    terminal.line(("Records  ", "dim"), found.records)
+    terminal.line(("Proof    ", "dim"), "; ".join(_manner(found)))
+    parts = [f"character {char_id}" for char_id in found.scope.char_ids]
+    parts += [f"type {asset_type}" for asset_type in found.scope.asset_types]
+    if parts:
+        terminal.line(("Scope    ", "dim"), ", ".join(parts))
+    show_findings(terminal, found.problems, verbose=verbose)
+    terminal.line()
+    terminal.prose(verdict(found), style=_STYLE[found.exit_code])
+    for path in found.certificates if verbose else found.certificates[:_SHOWN]:
+        terminal.line(("Certificate  ", "dim"), path)
+    if not verbose and len(found.certificates) > _SHOWN:
+        terminal.line((f"and {len(found.certificates) - _SHOWN:,} more (--verbose shows all)", "dim"))
+
+
+def verdict(found: Verification) -> str:
+    """One sentence with every count."""
+    read = f"; {words.size(found.bytes)} read and hashed" if found.bytes else ""
+    where = f"in {words.many(found.documents, 'record')}, to {words.many(found.objects, 'object')}"
+    counts = f"{found.ok:,} of {words.many(found.checked, 'reference')} {where}{read}, in {found.seconds:.1f} s."
+    match found.exit_code:
+        case ExitCode.OK:
+            return f"It holds: {counts}"
+        case ExitCode.FAILED:
+            return f"Not proved, because the store did not answer for all of it: {counts}"
+        case _:
+            return f"It does not hold: {counts} See the {words.many(len(found.problems), 'problem')} above."
+
+
+def _manner(found: Verification) -> Iterator[str]:
+    yield "no local file read" if found.mode.cloud_only else "held against local files where they are"
+    if found.mode.urls:
+        yield "fetched whole through signed URLs" if found.mode.deep else "fetched through signed URLs"
+    elif found.mode.deep:
+        yield "every byte downloaded and hashed"
+    else:
+        yield "by the checksums that the bucket keeps"

@@ -1,0 +1,91 @@
+"""What a watcher says: a line an event, as text or as JSON, written at once; a reader that has left ends it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TextIO
+
+import msgspec
+
+from reconcile.core.watching import EventKind, WatchEvent, WatchHealth
+from reconcile.views import words
+from reconcile.views.terminal import Terminal
+
+_STYLES = {
+    EventKind.APPLIED: "green",
+    EventKind.FAILED: "bold red",
+    EventKind.RECOVERED: "bold green",
+    EventKind.WAITING: "yellow",
+    EventKind.WARNING: "yellow",
+}
+_DETAILS = frozenset({EventKind.PASS_STARTED, EventKind.CHANGED})
+_TROUBLE = frozenset({EventKind.FAILED, EventKind.WARNING, EventKind.WAITING, EventKind.RECOVERED})
+
+
+class ReaderLeft(Exception):
+    """Nobody reads what is written any more."""
+
+
+class WatchLines:
+    """Writes events to a stream, each flushed. Raises ReaderLeft; a disk that is full loses lines and nothing else."""
+
+    def __init__(
+        self, stream: TextIO, terminal: Terminal | None = None, *, quiet: bool = False, verbose: bool = False
+    ) -> None:
+        """``terminal`` writes text to the stream; without one it gets JSON."""
+        self._stream = stream
+        self._terminal = terminal
+        self._quiet = quiet
+        self._verbose = verbose
+
+    def tell(self, event: WatchEvent) -> None:
+        """Writes one event."""
+        try:
+            if self._terminal is None:
+                self._write_json(event)
+            elif self._is_told(event.event):
+                _write_text(self._terminal, event)
+            self._stream.flush()
+        except OSError as error:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+            if error.errno in (errno.EPIPE, errno.EINVAL):
+                raise ReaderLeft from error
+
+    def _is_told(self, kind: EventKind) -> bool:
+        if self._quiet:
+            return kind in _TROUBLE
+        return self._verbose or kind not in _DETAILS
+
+    def _write_json(self, event: WatchEvent) -> None:
+        line = msgspec.json.encode(event) + b"\n"
+        below = getattr(self._stream, "buffer", None)
+        if below is None:
+            self._stream.write(line.decode())
+        else:
+            below.write(line)
+
+
+def _write_text(terminal: Terminal, event: WatchEvent) -> None:
+    sent = f"; {words.size(event.bytes)}" if event.bytes else ""
+    took = f" in {event.seconds:.1f} s" if event.seconds else ""
+    again = f" (next try in {event.retry_in:.0f} s)" if event.retry_in else ""
+    name = event.event.value.replace("_", " ")
+    terminal.line(
+        (event.time, "dim"), "  ", (name, _STYLES.get(event.event, "")), f": {event.message}{sent}{took}{again}"
+    )
+
+
+def show_health(terminal: Terminal, health: WatchHealth) -> None:
+    """How a watcher is, for people."""
+    terminal.line(
+        (health.state.value, "bold"), f", process {health.pid} on {health.host}, last heard of at {health.heard}"
+    )
+    terminal.line(f"last good pass: {health.last_good_pass or 'none yet'}")
+    if health.last_error:
+        terminal.line(("last error: ", "red"), health.last_error)
+    if health.pending:
+        incomplete = f", {health.incomplete:,} of them not complete" if health.incomplete else ""
+        terminal.line(f"{words.many(health.pending, 'file')} waiting{incomplete}")

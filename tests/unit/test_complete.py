@@ -1,0 +1,122 @@
+"""Whether a media file has its end: whole files pass, and every beginning of one that is sure to lack it does not."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from reconcile.core.media_complete import missing_end
+from reconcile.demo_media import mp3, mp4, png
+
+JPEG = b"\xff\xd8\xff\xe0" + bytes(range(200)) + b"\xff\xd9"
+
+
+def verdict(data: bytes, name: str = "x.bin") -> str | None:
+    return missing_end(name, len(data), lambda offset, count: data[offset : offset + count])
+
+
+def box(kind: bytes, body: bytes = b"", *, length: int | None = None) -> bytes:
+    return struct.pack(">I4s", 8 + len(body) if length is None else length, kind) + body
+
+
+def riff(kind: bytes, body: bytes, *, declared: int | None = None) -> bytes:
+    return b"RIFF" + struct.pack("<I", 4 + len(body) if declared is None else declared) + kind + body
+
+
+FTYP = box(b"ftyp", b"isom\x00\x00\x02\x00isom")
+WHOLE = {
+    "png": png(8, 8, 1),
+    "png with something behind it": png(8, 8, 1) + b"a note",
+    "mp4": mp4(1),
+    "mp4, moov last": FTYP + box(b"free") + box(b"mdat", b"x" * 99) + box(b"moov", b"y" * 9),
+    "mp4, moov first, data to the end": FTYP + box(b"moov", b"y") + box(b"mdat", b"x" * 99, length=0),
+    "mp4, a box of 64 bits": FTYP + box(b"moov") + struct.pack(">I4sQ", 1, b"mdat", 16 + 5) + b"12345",
+    "quicktime": box(b"wide") + box(b"mdat", b"x" * 9) + box(b"moov"),
+    "avif": FTYP + box(b"meta", b"m") + box(b"mdat", b"x"),
+    "a segment": box(b"styp", b"msdh") + box(b"moof") + box(b"mdat"),
+    "jpeg": JPEG,
+    "jpeg with something behind it": JPEG + bytes(999),
+    "webp": riff(b"WEBP", b"VP8 1234"),
+    "wav": riff(b"WAVE", b"fmt " + bytes(40)),
+    "wav of an unknown size": riff(b"WAVE", bytes(99), declared=0xFFFFFFFF),
+    "riff without its last byte of padding": riff(b"WEBP", b"VP8 123", declared=12),
+    "mp3": mp3(0.1, 1),
+    "mp3 with a tag": b"ID3\x03\x00\x00\x00\x00\x01\x00" + bytes(128) + mp3(0.1, 1),
+    "text": b"hello",
+    "one byte": b"x",
+    "what only begins like a box": b"\x00\x00\x00\x08abcd" + bytes(9),
+}
+CUT = {
+    "png without its end": (png(8, 8, 1)[:-12], "has no IEND chunk"),
+    "png within a chunk": (png(8, 8, 1)[:-13], "ends within its IDAT chunk"),
+    "png with a hostile chunk": (b"\x89PNG\r\n\x1a\n" + struct.pack(">I4s", 2**32 - 1, b"\x1b[2J"), "its last chunk"),
+    "mp4 without moov": (FTYP + box(b"free") + box(b"mdat", b"x" * 99), "has no moov box"),
+    "mp4 as a muxer leaves it": (FTYP + box(b"free") + box(b"mdat", b"x" * 99, length=0), "has no moov box"),
+    "mp4 within its data": (FTYP + box(b"moov") + box(b"mdat", b"x" * 99)[:-1], "ends within its mdat box"),
+    "mp4 within a header": (FTYP + b"\x00\x00\x00", "has no moov box"),
+    "jpeg": (JPEG[:-2], "has no end-of-image marker"),
+    "webp": (riff(b"WEBP", b"VP8 1234")[:-2], "has 18 of the 20 bytes"),
+    "wav that does not count yet": (riff(b"WAVE", bytes(99), declared=36), "does not count its data yet"),
+    "mp3 within its tag": (b"ID3\x03\x00\x00\x00\x00\x01\x00" + bytes(99), "ends within its ID3 tag"),
+    "nothing": (b"", "has no bytes"),
+}
+
+
+@pytest.mark.parametrize("data", WHOLE.values(), ids=WHOLE)
+def test_what_is_whole_or_cannot_be_told_is_not_called_unfinished(data: bytes) -> None:
+    assert verdict(data) is None
+
+
+@pytest.mark.parametrize(("data", "reason"), CUT.values(), ids=CUT)
+def test_what_lacks_its_end_is_told(data: bytes, reason: str) -> None:
+    assert reason in str(verdict(data))
+
+
+def test_a_png_is_unfinished_at_every_byte_before_its_end() -> None:
+    whole = WHOLE["png"]
+    assert [cut for cut in range(8, len(whole)) if verdict(whole[:cut]) is None] == []
+
+
+def test_an_mp4_with_its_index_last_is_unfinished_at_every_byte_before_its_end() -> None:
+    whole = WHOLE["mp4, moov last"]
+    assert [cut for cut in range(8, len(whole)) if verdict(whole[:cut]) is None] == []
+
+
+@pytest.mark.parametrize("name", ["a.png", "b.MP4", "c.d.wav"])
+def test_a_file_that_was_only_reserved_is_unfinished(name: str) -> None:
+    assert verdict(bytes(4096), name) == "begins with zeros"
+
+
+def test_zeros_are_data_where_the_name_is_not_that_of_a_known_kind() -> None:
+    assert verdict(bytes(4096), "raw.bin") is None
+
+
+def test_the_content_decides_and_not_the_name() -> None:
+    assert verdict(JPEG, "in_truth_a.png") is None
+    assert verdict(JPEG[:-2], "in_truth_a.png") == "has no end-of-image marker"
+
+
+def test_only_a_little_of_a_large_file_is_read() -> None:
+    size, read = 10 * 2**30, 0
+    header = FTYP + box(b"moov", b"y" * 100) + struct.pack(">I4sQ", 1, b"mdat", size - len(FTYP) - 108)
+
+    def read_at(offset: int, count: int) -> bytes:
+        nonlocal read
+        read += count
+        return header[offset : offset + count].ljust(min(count, size - offset), b"\0")
+
+    assert missing_end("large.mp4", size, read_at) is None
+    assert read < 1000
+
+
+def test_a_file_of_endless_boxes_is_not_followed_for_ever() -> None:
+    reads = 0
+
+    def read_at(_offset: int, count: int) -> bytes:
+        nonlocal reads
+        reads += 1
+        return box(b"free").ljust(count, b"\0")[:count]
+
+    assert missing_end("odd.mp4", 2**60, read_at) is None
+    assert reads <= 100_001

@@ -1,0 +1,816 @@
+"""The hooks that workflow code imports, on a real project folder with embedded stores."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+import os
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconcile import Project, apply, plan
+from reconcile.core.errors import LockHeld, NotThere, ReconcileError, StoreError, UsageError
+from reconcile.core.notes import Note
+from reconcile.hooks import NotUploaded, auto_upload_to_gcs, sync_upsert, update_firestore_gcs_path
+from reconcile.hooks.decorating import uploading
+from reconcile.hooks.manner import Manner
+from reconcile.hooks.upserting import syncing
+from tests.unit.small_project import make_project, open_objects, open_records
+
+BASE = "gs://my-bucket/anime_dance"
+NOT_IMPORTED = ("google", "grpc", "msgspec", "typer", "rich", "sqlite3", "asyncio", "inspect", "logging", "typing")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_project(tmp_path / "project")
+
+
+class Studio:
+    """Workflow functions that write below a project's root, and what is in its stores."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def make(self, path: str, data: bytes | None = None) -> str:
+        file = self.folder / "output" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(path.encode() if data is None else data)
+        return str(file)
+
+    def objects(self) -> set[str]:
+        store = open_objects(self.folder)
+        try:
+            return {found.key for found in store.list()}
+        finally:
+            store.close()
+
+    def entry(self, char_id: str, title: str = "primary") -> dict[str, Any]:
+        store = open_records(self.folder)
+        try:
+            entries = (store.fields(char_id) or {}).get("assets", [])
+        finally:
+            store.close()
+        return next((entry for entry in entries if entry.get("title") == title), {})
+
+    def notes(self) -> tuple[Note, ...]:
+        with Project.open(self.folder) as project:
+            return project.noted
+
+    def cut_off(self) -> None:
+        """The bucket and the database cannot be reached: a file is where their folder was."""
+        (self.folder / "stores").rename(self.folder / "away")
+        (self.folder / "stores").write_text("no folder")
+
+    def mend(self) -> None:
+        (self.folder / "stores").unlink()
+        (self.folder / "away").rename(self.folder / "stores")
+
+
+@pytest.fixture
+def studio(folder: Path) -> Studio:
+    return Studio(folder)
+
+
+def queueing(**more: float) -> Callable[..., Any]:
+    """The decorator with on_error="queue" and waits of a test's length."""
+    times = {"lock": 0.0, "silence": 30.0, "rest": 0.0, **more}
+    return uploading(None, on_error="queue", char_id=None, project=None, manner=Manner("queue", None, **times))
+
+
+def about(work: Callable[[], Any]) -> Callable[..., Any]:
+    """A workflow function for a character, which does the work."""
+
+    def function(char_id: Any, *more: Any) -> Any:
+        return work()
+
+    return function
+
+
+def upsert_nothing(char_id: str, asset: dict[str, Any]) -> None:
+    """A pipeline's upsert that leaves its database alone."""
+
+
+# -- what a function may return --
+
+
+def test_a_path_becomes_the_path_and_its_uri(studio: Studio) -> None:
+    @auto_upload_to_gcs(asset_type="anime_image")
+    def generate_character_image(char_id: str) -> str:
+        return studio.make(f"characters/{char_id}.png", b"drawn just now")
+
+    local_path, gcs_uri = generate_character_image("ai_hoshino")
+
+    assert local_path == str(studio.folder / "output/characters/ai_hoshino.png")
+    assert gcs_uri == f"{BASE}/characters/ai_hoshino.png"
+    assert studio.entry("ai_hoshino")["anime_image"] == gcs_uri
+    assert "characters/ai_hoshino.png" in studio.objects()
+
+
+def test_only_what_the_call_made_is_uploaded(studio: Studio) -> None:
+    before = studio.objects()
+
+    @auto_upload_to_gcs()
+    def dance(char_id: str) -> str:
+        return studio.make(f"dances/dance_{char_id}_1.mp4")
+
+    dance("ai_hoshino")
+    assert studio.objects() - before == {"dances/dance_ai_hoshino_1.mp4"}
+
+
+def test_several_paths_become_pairs(studio: Studio) -> None:
+    made = [studio.make("characters/rem.png", b"again"), studio.make("dances/dance_rem_1.mp4")]
+    pairs = [(made[0], f"{BASE}/characters/rem.png"), (made[1], f"{BASE}/dances/dance_rem_1.mp4")]
+
+    for value in (list(made), tuple(made)):
+        studio.make("characters/rem.png", b"r" * 100)
+        assert auto_upload_to_gcs()(lambda value=value: value)() == pairs
+
+
+@pytest.mark.parametrize("rest", [({"seed": 3},), ("a caption",), (None, 1), (["x"],)])
+def test_a_tuple_that_begins_with_a_path_keeps_the_rest(studio: Studio, rest: tuple[Any, ...]) -> None:
+    made = Path(studio.make("dances/dance_rem_1.mp4"))
+    value = auto_upload_to_gcs()(lambda: (made, *rest))()
+
+    assert value == (made, f"{BASE}/dances/dance_rem_1.mp4", *rest)
+    assert value[0] is made
+
+
+@pytest.mark.parametrize(("value", "expected"), [(None, None), ([], []), ((), [])])
+def test_nothing_made_is_nothing_to_do(studio: Studio, value: Any, expected: Any) -> None:
+    assert auto_upload_to_gcs(project=studio.folder)(lambda: value)() == expected
+    assert not (studio.folder / ".reconcile").exists()
+
+
+@pytest.mark.parametrize("value", [3, {"path": "x"}, b"bytes", [None], ({"seed": 1}, "x"), object()])
+def test_what_names_no_file_is_an_error_that_has_the_value(studio: Studio, value: Any) -> None:
+    with pytest.raises(NotUploaded, match="names no file") as caught:
+        auto_upload_to_gcs(project=studio.folder)(lambda: value)()
+
+    assert caught.value.result is value
+    assert caught.value.code == "usage"
+
+
+def test_a_value_that_names_no_file_is_passed_on_where_the_hook_only_warns(studio: Studio) -> None:
+    with pytest.warns(UserWarning, match="names no file"):
+        assert auto_upload_to_gcs(on_error="warn")(lambda: 3)() == (3, None)
+
+
+# -- kinds of functions --
+
+
+def test_a_coroutine_function_stays_one(studio: Studio) -> None:
+    @auto_upload_to_gcs()
+    async def dance(char_id: str) -> str:
+        """Dances."""
+        await asyncio.sleep(0)
+        return studio.make(f"dances/dance_{char_id}_1.mp4")
+
+    assert inspect.iscoroutinefunction(dance)
+    assert asyncio.run(dance("rem"))[1] == f"{BASE}/dances/dance_rem_1.mp4"
+    assert (dance.__name__, dance.__doc__, list(inspect.signature(dance).parameters)) == (
+        "dance",
+        "Dances.",
+        ["char_id"],
+    )
+
+
+def test_a_function_that_gives_an_awaitable_is_awaited(studio: Studio) -> None:
+    async def dance(char_id: str) -> str:
+        return studio.make(f"dances/dance_{char_id}_1.mp4")
+
+    wrapped = auto_upload_to_gcs()(lambda char_id: dance(char_id))
+    assert not inspect.iscoroutinefunction(wrapped)
+
+    async def main() -> Any:
+        return await wrapped("rem")
+
+    assert asyncio.run(main())[1] == f"{BASE}/dances/dance_rem_1.mp4"
+
+
+def test_partials_methods_and_callable_objects(studio: Studio) -> None:
+    class Workflow:
+        @auto_upload_to_gcs()
+        def dance(self, char_id: str) -> str:
+            return studio.make(f"dances/dance_{char_id}_1.mp4")
+
+        @classmethod
+        @auto_upload_to_gcs()
+        def image(cls, char_id: str) -> str:
+            return studio.make(f"characters/{char_id}_cosplay.png")
+
+        async def __call__(self, char_id: str) -> str:
+            return studio.make(f"dances/dance_{char_id}_2.mp4")
+
+    workflow = Workflow()
+    assert workflow.dance("rem")[1].endswith("dance_rem_1.mp4")
+    assert Workflow.image("rem")[1].endswith("rem_cosplay.png")
+    called = auto_upload_to_gcs()(workflow)
+    assert inspect.iscoroutinefunction(called)
+    assert asyncio.run(called("rem"))[1].endswith("dance_rem_2.mp4")
+    partial = auto_upload_to_gcs()(functools.partial(Workflow.dance.__wrapped__, workflow))
+    assert partial("rem")[1].endswith("dance_rem_1.mp4")
+
+
+def test_a_generator_function_is_refused_when_it_is_decorated() -> None:
+    def frames() -> Iterator[str]:
+        yield "x"
+
+    async def later() -> Any:
+        yield "x"
+
+    for function in (frames, later):
+        with pytest.raises(UsageError, match="generator function"):
+            auto_upload_to_gcs()(function)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize("wrong", [3, "text", classmethod(print)])
+def test_what_is_no_function_is_refused(wrong: Any) -> None:
+    with pytest.raises(UsageError, match="no function"):
+        auto_upload_to_gcs()(wrong)
+
+
+def test_options_that_cannot_be_right_are_refused_when_the_decorator_is_made() -> None:
+    with pytest.raises(UsageError, match="on_error"):
+        auto_upload_to_gcs(on_error="ignore")  # type: ignore[call-overload]
+    with pytest.raises(UsageError, match="was given a function"):
+        auto_upload_to_gcs(lambda: "x")  # type: ignore[call-overload]
+    with pytest.raises(UsageError, match="char_id"):
+        auto_upload_to_gcs(char_id="ai_hoshino")  # type: ignore[call-overload]
+    with pytest.raises(UsageError, match="on_error"):
+        sync_upsert(on_error="ignore")  # type: ignore[call-overload]
+
+
+# -- the functions' own exceptions --
+
+
+class Crash(Exception):
+    pass
+
+
+@pytest.mark.parametrize("on_error", ["raise", "warn", "queue"])
+def test_the_functions_own_exception_passes_and_nothing_is_done(studio: Studio, on_error: Any) -> None:
+    error = Crash("out of memory")
+
+    @auto_upload_to_gcs(on_error=on_error)
+    def now(char_id: str) -> str:
+        raise error
+
+    @auto_upload_to_gcs(on_error=on_error)
+    async def later(char_id: str) -> str:
+        raise error
+
+    upsert = sync_upsert(now.__wrapped__, on_error=on_error)  # type: ignore[attr-defined]
+    for call in (lambda: now("rem"), lambda: asyncio.run(later("rem")), lambda: upsert("rem")):
+        with pytest.raises(Crash) as caught:
+            call()
+        assert caught.value is error
+        assert caught.value.__context__ is None
+    assert not (studio.folder / ".reconcile").exists()
+
+
+def test_a_wrong_call_is_the_functions_own_error() -> None:
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        auto_upload_to_gcs(on_error="queue")(about(lambda: "x"))()
+
+
+# -- whose file it is --
+
+
+def _calls(studio: Studio) -> list[tuple[str, Callable[[], Any]]]:
+    path = "remixes/shared/x/REMIX_1.mp4"  # the path says nothing of rem
+
+    def make(char_id: str = "rem", *_: Any, **__: Any) -> str:
+        return studio.make(path)
+
+    def keywords(**options: Any) -> str:
+        return studio.make(path)
+
+    def job(task: dict[str, Any]) -> str:
+        return studio.make(path)
+
+    wrap = auto_upload_to_gcs("remix_video")
+    chosen = auto_upload_to_gcs("remix_video", char_id=lambda arguments: arguments["task"]["who"])
+    return [
+        ("positional", lambda: wrap(make)("rem")),
+        ("keyword", lambda: wrap(make)(char_id="rem")),
+        ("default", lambda: wrap(make)()),
+        ("among others", lambda: wrap(keywords)(seed=1, char_id="rem")),
+        ("a callable", lambda: chosen(job)({"who": "rem"})),
+    ]
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_the_call_says_whose_it_is_where_the_path_does_not(studio: Studio, number: int) -> None:
+    name, call = _calls(studio)[number]
+    uri = call()[1]
+    assert studio.entry("rem")["deliverable"] == uri == f"{BASE}/remixes/shared/x/REMIX_1.mp4", name
+
+
+def test_the_path_says_whose_it_is_where_the_call_does_not(studio: Studio) -> None:
+    uri = auto_upload_to_gcs()(lambda: studio.make("dances/dance_ai_hoshino_1.mp4"))()[1]
+    assert studio.entry("ai_hoshino")["dance_video"] == uri
+
+
+def test_a_file_that_nobody_owns_is_uploaded_and_no_record_is_touched(studio: Studio) -> None:
+    uri = auto_upload_to_gcs()(lambda: studio.make("remixes/shared/x/REMIX_1.mp4"))()[1]
+    assert "remixes/shared/x/REMIX_1.mp4" in studio.objects()
+    assert uri == f"{BASE}/remixes/shared/x/REMIX_1.mp4"
+    assert "deliverable" not in studio.entry("rem")
+
+
+def test_a_new_character_is_uploaded_before_it_has_a_record(studio: Studio) -> None:
+    @auto_upload_to_gcs()
+    def dance(char_id: str) -> str:
+        return studio.make(f"dances/dance_{char_id}_1.mp4")
+
+    assert dance("brand_new")[1] == f"{BASE}/dances/dance_brand_new_1.mp4"
+
+
+def test_a_path_of_another_known_character_contradicts_the_call(studio: Studio) -> None:
+    @auto_upload_to_gcs()
+    def dance(char_id: str) -> str:
+        return studio.make("dances/dance_ai_hoshino_1.mp4")
+
+    with pytest.raises(NotUploaded, match="is ai_hoshino's, and the call was for rem"):
+        dance("rem")
+    assert "dances/dance_ai_hoshino_1.mp4" not in studio.objects()
+
+
+@pytest.mark.parametrize("wrong", [3, "", "  ", b"rem"])
+def test_a_character_that_is_no_text_is_an_error(studio: Studio, wrong: Any) -> None:
+    with pytest.raises(NotUploaded, match="as the character"):
+        auto_upload_to_gcs()(about(lambda: studio.make("dances/dance_rem_1.mp4")))(wrong)
+
+
+def test_an_error_in_the_callable_loses_nothing(studio: Studio) -> None:
+    made = studio.make("dances/dance_rem_1.mp4")
+    with pytest.raises(NotUploaded, match="KeyError") as caught:
+        auto_upload_to_gcs(char_id=lambda arguments: arguments["nothing"])(lambda: made)()
+    assert caught.value.result == made
+    assert caught.value.path == made
+
+
+# -- of which type --
+
+
+@pytest.mark.parametrize("asset_type", ["dance_video", "Dance Video", None])
+def test_a_type_a_label_or_the_paths_own(studio: Studio, asset_type: str | None) -> None:
+    assert auto_upload_to_gcs(asset_type)(lambda: studio.make("dances/dance_rem_1.mp4"))()[1]
+
+
+@pytest.mark.parametrize(
+    ("asset_type", "path", "says"),
+    [
+        ("anime_image", "dances/dance_rem_1.mp4", "is 'dance_video', and the decorator says 'anime_image'"),
+        ("anime_image", "characters/rem_cosplay.png", "is 'cosplay_image', and the decorator says 'anime_image'"),
+        ("no_such", "dances/dance_rem_1.mp4", "no rule has the asset type or label 'no_such'"),
+        (None, "elsewhere/x.mp4", "no rule takes elsewhere/x.mp4"),
+    ],
+)
+def test_what_the_rules_say_otherwise_is_an_error(studio: Studio, asset_type: str | None, path: str, says: str) -> None:
+    before = studio.objects()
+    with pytest.raises(NotUploaded, match=says):
+        auto_upload_to_gcs(asset_type)(about(lambda: studio.make(path)))("rem")
+    assert studio.objects() == before
+
+
+# -- which files --
+
+
+def test_a_file_outside_the_root_is_an_error(studio: Studio, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.png"
+    outside.write_bytes(b"x")
+    with pytest.raises(NotUploaded, match="not below the local root"):
+        auto_upload_to_gcs(project=studio.folder)(lambda: outside)()
+    with pytest.raises(NotUploaded, match="not below the local root"):
+        auto_upload_to_gcs()(lambda: studio.folder / "output" / ".." / "rules" / "asset_map.toml")()
+
+
+def test_a_folder_and_a_file_that_is_not_there_are_errors(studio: Studio) -> None:
+    with pytest.raises(NotUploaded, match="is a folder"):
+        auto_upload_to_gcs()(lambda: studio.folder / "output" / "characters")()
+    with pytest.raises(NotUploaded, match="is not there"):
+        auto_upload_to_gcs()(lambda: studio.folder / "output" / "characters" / "none.png")()
+
+
+def test_an_empty_file_is_an_error_that_says_so(studio: Studio) -> None:
+    with pytest.raises(NotUploaded, match="no bytes") as caught:
+        auto_upload_to_gcs()(lambda: studio.make("dances/dance_rem_1.mp4", b""))()
+    assert caught.value.uris == {}
+
+
+def test_of_several_files_those_that_arrived_are_told(studio: Studio) -> None:
+    good, bad = studio.make("dances/dance_rem_1.mp4"), studio.make("dances/dance_rem_2.mp4", b"")
+    with pytest.raises(NotUploaded) as caught:
+        auto_upload_to_gcs()(lambda: [good, bad])()
+    assert (caught.value.path, caught.value.uris) == (bad, {good: f"{BASE}/dances/dance_rem_1.mp4"})
+    with pytest.warns(UserWarning, match="dance_rem_2"):
+        pairs = auto_upload_to_gcs(on_error="warn")(lambda: [good, bad])()
+    assert pairs == [(good, f"{BASE}/dances/dance_rem_1.mp4"), (bad, None)]
+
+
+def test_a_relative_path_is_one_from_the_current_folder(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(studio.folder / "output" / "characters")
+    studio.make("characters/rem.png", b"r" * 100)
+    assert auto_upload_to_gcs()(lambda: "rem.png")() == ("rem.png", f"{BASE}/characters/rem.png")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_a_root_that_is_reached_by_a_link_is_the_same_root(studio: Studio, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(studio.folder, target_is_directory=True)
+    studio.make("dances/dance_rem_1.mp4")
+    path = tmp_path / "link" / "output" / "dances" / "dance_rem_1.mp4"
+    assert auto_upload_to_gcs()(lambda: path)()[1] == f"{BASE}/dances/dance_rem_1.mp4"
+    assert auto_upload_to_gcs(project=studio.folder)(lambda: path)()[1]
+
+
+@pytest.mark.parametrize("name", ["[kpop]_x y#%.mp4", "[kpop]_[b]:star:.mp4", "[kpop]_é日本.mp4"])
+def test_odd_names(studio: Studio, name: str) -> None:
+    path = f"remixes/rem_x/result/{name}"
+    assert auto_upload_to_gcs("kpop_version")(lambda: studio.make(path))()[1] == f"{BASE}/{path}"
+
+
+def test_a_new_file_of_somebody_else_is_left_until_it_has_settled(studio: Studio) -> None:
+    studio.make("characters/rem_cosplay.png", b"half of a pict")
+    upsert = sync_upsert(upsert_nothing)
+    upsert("rem", {"title": "primary", "dance_video": studio.make("dances/dance_rem_1.mp4")})
+
+    assert "dances/dance_rem_1.mp4" in studio.objects()
+    assert "characters/rem_cosplay.png" not in studio.objects()
+
+
+def test_more_replacements_than_the_limit_allows_are_meant_where_the_call_made_them_all(studio: Studio) -> None:
+    names = [f"dances/dance_rem_{number}.mp4" for number in range(12)]
+    render = auto_upload_to_gcs()(lambda take: [studio.make(name, take) for name in names])
+    render(b"first")
+    assert len(render(b"second")) == 12
+    with Project.open(studio.folder) as project:
+        assert {found.size for found in project.objects.list("dances/")} == {len(b"second")}
+
+
+# -- what to do where the cloud does not do its part --
+
+
+def test_raise_has_what_the_function_returned(studio: Studio) -> None:
+    studio.cut_off()
+    made = studio.make("dances/dance_rem_1.mp4")
+    with pytest.raises(ReconcileError) as caught:
+        auto_upload_to_gcs()(lambda: (made, {"seed": 1}))()
+
+    error = caught.value
+    assert isinstance(error, NotUploaded)
+    assert isinstance(error.__cause__, ReconcileError)
+    assert (error.path, error.result, error.uris) == (made, (made, {"seed": 1}), {})
+    assert made in str(error)
+    assert studio.notes() == ()
+
+
+def test_warn_warns_logs_and_gives_no_uri(studio: Studio, caplog: pytest.LogCaptureFixture) -> None:
+    studio.cut_off()
+    made = studio.make("dances/dance_rem_1.mp4")
+    with caplog.at_level(logging.WARNING), pytest.warns(UserWarning, match="is on disk") as caught:
+        assert auto_upload_to_gcs(on_error="warn")(lambda: made)() == (made, None)
+
+    assert caught[0].filename == __file__
+    assert [record.name for record in caplog.records] == ["reconcile.hooks"]
+
+
+def test_queue_notes_the_file_and_the_next_run_takes_it(studio: Studio) -> None:
+    studio.cut_off()
+
+    @queueing()
+    def remix(char_id: str) -> tuple[str, int]:
+        return studio.make("remixes/shared/x/REMIX_1.mp4"), 7
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert remix("rem") == (str(studio.folder / "output/remixes/shared/x/REMIX_1.mp4"), None, 7)
+    assert studio.notes() == (Note("remixes/shared/x/REMIX_1.mp4", "rem"),)
+
+    studio.mend()
+    os.utime(studio.folder / "output/remixes/shared/x/REMIX_1.mp4", (1, 1))
+    with Project.open(studio.folder) as project:
+        assert apply(plan(project, char_ids=["rem"])).exit_code == 0
+    assert studio.entry("rem")["deliverable"] == f"{BASE}/remixes/shared/x/REMIX_1.mp4"
+    with Project.open(studio.folder) as project:
+        assert plan(project, char_ids=["rem"]).actions == ()
+    assert studio.notes() == ()
+
+
+def test_the_next_call_for_the_same_character_takes_what_waits(studio: Studio) -> None:
+    @queueing()
+    def remix(char_id: str, number: int) -> str:
+        return studio.make(f"remixes/shared/x/REMIX_{number}.mp4")
+
+    studio.cut_off()
+    remix("rem", 1)
+    studio.mend()
+    os.utime(studio.folder / "output/remixes/shared/x/REMIX_1.mp4", (1, 1))
+    assert remix("rem", 2)[1] == f"{BASE}/remixes/shared/x/REMIX_2.mp4"
+    assert {"remixes/shared/x/REMIX_1.mp4", "remixes/shared/x/REMIX_2.mp4"} <= studio.objects()
+
+
+def test_where_all_went_well_nothing_stays_in_the_outbox(studio: Studio) -> None:
+    dance = auto_upload_to_gcs(on_error="queue")(lambda char_id: studio.make(f"dances/dance_{char_id}_1.mp4"))
+    assert dance("rem")[1] == f"{BASE}/dances/dance_rem_1.mp4"
+    assert studio.notes() == ()
+
+
+def test_a_cloud_that_failed_just_now_is_given_a_rest(studio: Studio, caplog: pytest.LogCaptureFixture) -> None:
+    dance = queueing(rest=3600.0)(lambda number: studio.make(f"dances/dance_rem_{number}.mp4"))
+    studio.cut_off()
+    assert dance(1)[1] is None
+    studio.mend()
+    before = studio.objects()
+    assert dance(2)[1] is None
+    assert studio.objects() == before
+    assert [note.path for note in studio.notes()] == ["dances/dance_rem_1.mp4", "dances/dance_rem_2.mp4"]
+    assert "a moment ago" in caplog.text
+
+    rested = queueing(rest=0.0)(lambda: studio.make("dances/dance_rem_3.mp4"))
+    assert rested()[1] is not None
+    assert dance(4)[1] is not None  # it is known to be back
+
+
+def test_a_call_that_the_rules_contradict_is_not_queued(studio: Studio, caplog: pytest.LogCaptureFixture) -> None:
+    wrong = auto_upload_to_gcs("anime_image", on_error="queue")(lambda: studio.make("dances/dance_rem_1.mp4"))
+    assert wrong() == (str(studio.folder / "output/dances/dance_rem_1.mp4"), None)
+    assert studio.notes() == ()
+    assert "the decorator says" in caplog.text
+
+
+def test_an_outbox_that_cannot_be_written_loses_nothing(studio: Studio, caplog: pytest.LogCaptureFixture) -> None:
+    (studio.folder / ".reconcile").write_text("a file in its place")
+    made = studio.make("dances/dance_rem_1.mp4")
+    assert queueing()(lambda: made)() == (made, None)
+    assert "outbox" in caplog.text
+
+
+def test_a_project_without_rules_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.mp4").write_bytes(b"x")
+    with pytest.raises(NotUploaded, match="no rules file") as caught:
+        auto_upload_to_gcs()(lambda: "x.mp4")()
+    assert caught.value.exit_code == 78
+    assert auto_upload_to_gcs(on_error="queue")(lambda: "x.mp4")() == ("x.mp4", None)
+
+
+# -- another run --
+
+
+def test_another_run_is_waited_for(studio: Studio) -> None:
+    made = studio.make("dances/dance_rem_1.mp4")
+    with Project.open(studio.folder) as project, project.lock().acquire() as lock:
+        timer = threading.Timer(0.3, lock.release)
+        timer.start()
+        assert auto_upload_to_gcs()(lambda: made)()[1] is not None
+        timer.join()
+
+
+def test_another_run_that_does_not_end_is_an_error_that_says_who(studio: Studio) -> None:
+    made = studio.make("dances/dance_rem_1.mp4")
+    manner = Manner("raise", None, lock=0.05)
+    hook = uploading(None, on_error="raise", char_id=None, project=None, manner=manner)
+    with Project.open(studio.folder) as project, project.lock().acquire():
+        with pytest.raises(NotUploaded, match=f"process {os.getpid()}") as caught:
+            hook(lambda: made)()
+        assert isinstance(caught.value.__cause__, LockHeld)
+        assert queueing()(lambda: made)() == (made, None)
+    assert [note.path for note in studio.notes()] == ["dances/dance_rem_1.mp4"]
+    assert queueing(rest=3600.0)(lambda: made)()[1] is not None  # the cloud did not fail, so it needs no rest
+
+
+def test_a_queued_call_waits_for_nothing_that_is_silent(studio: Studio, caplog: pytest.LogCaptureFixture) -> None:
+    made = studio.make("dances/dance_rem_1.mp4")
+    with Project.open(studio.folder) as project, project.lock().acquire():
+        assert queueing(silence=0.1, lock=3600.0)(lambda: made)() == (made, None)
+        assert [note.path for note in studio.notes()] == ["dances/dance_rem_1.mp4"]
+    assert "nothing was heard" in caplog.text
+    for thread in threading.enumerate():
+        if thread.name == "reconcile-hand-over":
+            thread.join(30)
+            assert not thread.is_alive()
+
+
+def test_calls_from_several_threads(studio: Studio) -> None:
+    @auto_upload_to_gcs()
+    def dance(char_id: str, number: int) -> str:
+        return studio.make(f"dances/dance_{char_id}_{number}.mp4")
+
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(dance, ["rem", "ai_hoshino"] * 3, range(6)))
+    assert {uri.removeprefix(f"{BASE}/") for _, uri in made} <= studio.objects()
+
+
+def test_the_event_loop_goes_on_meanwhile(studio: Studio) -> None:
+    @auto_upload_to_gcs()
+    async def dance(char_id: str) -> str:
+        return studio.make(f"dances/dance_{char_id}_1.mp4")
+
+    async def main() -> tuple[str, str]:
+        with Project.open(studio.folder) as project:
+            lock = project.lock().acquire()
+            task = asyncio.create_task(dance("rem"))
+            while not (studio.folder / "output/dances/dance_rem_1.mp4").exists():
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            lock.release()  # reached only where the call does not hold the loop while it waits for the lock
+            return await asyncio.wait_for(task, 30)
+
+    assert asyncio.run(main())[1] == f"{BASE}/dances/dance_rem_1.mp4"
+
+
+# -- update_firestore_gcs_path --
+
+REM = f"{BASE}/characters/rem.png"
+
+
+def test_a_field_is_set_once_and_all_else_stays(studio: Studio) -> None:
+    set_it = functools.partial(update_firestore_gcs_path, "ai_hoshino", "primary", "cosplay_image", REM)
+    assert set_it(project=studio.folder) is True
+    assert set_it(project=studio.folder) is False
+    store = open_records(studio.folder)
+    fields = store.fields("ai_hoshino")
+    store.close()
+    assert fields == {
+        "name": "Ai",
+        "assets": [
+            {"title": "primary", "anime_image": r"C:\oo\bar\output\characters\ai_hoshino.png", "cosplay_image": REM}
+        ],
+    }
+
+
+def test_a_missing_map_is_added(studio: Studio) -> None:
+    assert update_firestore_gcs_path("rem", "variant_1", "dance_video", REM, project=studio.folder)
+    assert studio.entry("rem", "variant_1") == {"title": "variant_1", "dance_video": REM}
+    assert studio.entry("rem") == {"title": "primary", "anime_image": REM}
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (("rem", "primary", "icon", f"{BASE}/characters/none.png"), NotThere, "not in the bucket"),
+        (("nobody", "primary", "icon", REM), NotThere, "no record"),
+        (("rem", "primary", "icon", "gs://other/rem.png"), UsageError, "not below"),
+        (("rem", "primary", "icon", "/local/rem.png"), UsageError, "not below"),
+        (("rem", "primary", "title", REM), UsageError, "tells the maps apart"),
+        (("", "primary", "icon", REM), UsageError, "char_id"),
+        (("rem", None, "icon", REM), UsageError, "title"),
+    ],
+)
+def test_what_would_be_wrong_is_refused(
+    studio: Studio, call: tuple[Any, ...], error: type[Exception], says: str
+) -> None:
+    store = open_records(studio.folder)
+    before = [store.fields(each) for each in ("rem", "ai_hoshino", "nobody")]
+    with pytest.raises(error, match=says):
+        update_firestore_gcs_path(*call, project=studio.folder)
+    assert [store.fields(each) for each in ("rem", "ai_hoshino", "nobody")] == before
+    store.close()
+
+
+def test_two_maps_of_one_title_are_left_alone(studio: Studio) -> None:
+    store = open_records(studio.folder)
+    store.put("rem", {"assets": [{"title": "primary"}, {"title": "primary"}]})
+    with pytest.raises(StoreError, match="2 maps"):
+        update_firestore_gcs_path("rem", "primary", "icon", REM, project=studio.folder)
+    store.close()
+
+
+def test_threads_that_set_fields_of_one_record_lose_nothing(studio: Studio) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        list(
+            pool.map(
+                lambda n: update_firestore_gcs_path("rem", "primary", f"field_{n}", REM, project=studio.folder),
+                range(6),
+            )
+        )
+    assert set(studio.entry("rem")) == {"title", "anime_image", *(f"field_{n}" for n in range(6))}
+
+
+# -- sync_upsert --
+
+
+def test_the_upsert_runs_first_and_the_cloud_follows(studio: Studio) -> None:
+    seen: list[tuple[str, dict[str, Any]]] = []
+
+    @sync_upsert
+    def upsert_asset(char_id: str, asset: dict[str, Any]) -> str:
+        assert "dances/dance_rem_1.mp4" not in studio.objects()
+        seen.append((char_id, asset))
+        return "its own answer"
+
+    asset = {"title": "primary", "dance_video": studio.make("dances/dance_rem_1.mp4"), "style": "idol", "take": 3}
+    assert upsert_asset("rem", asset) == "its own answer"
+    assert seen == [("rem", asset)]
+    assert studio.entry("rem") == {
+        "title": "primary",
+        "anime_image": REM,
+        "dance_video": f"{BASE}/dances/dance_rem_1.mp4",
+    }
+
+
+def test_an_upsert_says_which_file_a_field_is_to_name_also_where_it_names_a_good_one(studio: Studio) -> None:
+    upsert = sync_upsert(upsert_nothing)
+    for number in (1, 2):
+        upsert("rem", {"title": "primary", "dance_video": Path(studio.make(f"dances/dance_rem_{number}.mp4"))})
+    assert studio.entry("rem")["dance_video"] == f"{BASE}/dances/dance_rem_2.mp4"
+
+
+def test_an_upsert_brings_everything_of_the_character_in_step(studio: Studio) -> None:
+    sync_upsert(upsert_nothing, project=studio.folder)("ai_hoshino", {"title": "primary"})
+    assert studio.entry("ai_hoshino")["anime_image"] == f"{BASE}/characters/ai_hoshino.png"
+    assert "remixes/ai_hoshino_x/result/[kpop]_x.mp4" in studio.objects()
+
+
+def test_an_upsert_may_be_a_coroutine_function_and_name_files_elsewhere(studio: Studio, tmp_path: Path) -> None:
+    (tmp_path / "reference.png").write_bytes(b"x")
+
+    @sync_upsert(project=studio.folder)
+    async def upsert_asset(char_id: str, asset: dict[str, Any]) -> int:
+        return 5
+
+    asset = {"title": "v", "dance_video": studio.make("dances/dance_rem_1.mp4"), "ref": str(tmp_path / "reference.png")}
+    assert inspect.iscoroutinefunction(upsert_asset)
+    assert asyncio.run(upsert_asset(asset=asset, char_id="rem")) == 5
+    assert studio.entry("rem", "v")["dance_video"] == f"{BASE}/dances/dance_rem_1.mp4"
+
+
+@pytest.mark.parametrize("call", [("rem",), (3, {"title": "primary"}), ("rem", "no map")])
+def test_an_upsert_of_another_shape_is_an_error_after_it_ran(studio: Studio, call: tuple[Any, ...]) -> None:
+    ran: list[Any] = []
+    upsert = sync_upsert(lambda *arguments: ran.append(arguments) or 9, project=studio.folder)
+    with pytest.raises(NotUploaded) as caught:
+        upsert(*call)
+    assert caught.value.result == 9
+    assert ran == [call]
+
+
+def test_an_upsert_is_queued_where_the_cloud_is_away(studio: Studio) -> None:
+    studio.cut_off()
+    upsert = syncing(on_error="queue", project=None, manner=Manner("queue", None, lock=0.0, rest=0.0))(
+        about(lambda: "done")
+    )
+    assert upsert("rem", {"title": "primary", "dance_video": studio.make("dances/dance_rem_1.mp4")}) == "done"
+    assert studio.notes() == (Note("dances/dance_rem_1.mp4", "rem"),)
+
+
+# -- the import, and the types --
+
+
+def test_importing_the_hooks_imports_nothing_heavy() -> None:
+    code = f"import sys, reconcile.hooks; print(*(name for name in {NOT_IMPORTED!r} if name in sys.modules))"
+    # -S: what site imports for an editable install is not ours.
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.split() == []
+
+
+def test_decorating_imports_nothing_heavy_either() -> None:
+    code = (
+        "import sys; from reconcile.hooks import *\n"
+        "auto_upload_to_gcs(asset_type='anime_image', on_error='queue')(lambda char_id: 'x'); sync_upsert(lambda: 1)\n"
+        f"print(*(name for name in {NOT_IMPORTED!r} if name in sys.modules))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.split() == []
+
+
+def test_type_checkers_see_through_the_decorators() -> None:
+    root = Path(__file__).resolve().parents[2]
+    types = root / "tests" / "typing" / "hooks_types.py"
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", str(types)],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_python_that_the_documentation_shows_is_python() -> None:
+    import ast
+    import re
+
+    text = (Path(__file__).resolve().parents[2] / "docs" / "hooks.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) >= 7
+    for block in blocks:
+        compile(block, "docs/hooks.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)

@@ -1,0 +1,261 @@
+"""verify and restore as a process sees them: exit codes, documents, certificates, prompts, and the page about them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconcile.core.errors import ExitCode
+from reconcile.core.report import OutcomeKind, Report, Status
+from reconcile.core.report import build as report_of
+from reconcile.demo import build
+from reconcile.views.restore import show_restored
+from reconcile.views.terminal import Terminal
+from tests.system.workshop import reconcile
+from tests.unit.conftest import Answer
+from tests.unit.small_project import KPOP, make_project, open_objects, open_records, put, write
+from tests.unit.test_docs import shown
+
+PAGE = "docs/proof.md"
+REM = "characters/rem.png"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A small project in step."""
+    folder = make_project(tmp_path / "studio")
+    assert main(folder, "apply", "--yes", "--quiet") == 0
+    return folder
+
+
+def main(folder: Path, *arguments: str) -> int:
+    from reconcile.__main__ import main as run
+
+    return run(["-C", str(folder), *arguments])
+
+
+@pytest.fixture
+def run(project: Path, capfd: pytest.CaptureFixture[str]) -> Any:
+    def command(*arguments: str) -> Answer:
+        capfd.readouterr()
+        code = main(project, *arguments)
+        return Answer(code, *capfd.readouterr())
+
+    return command
+
+
+# -- verify --
+
+
+def test_a_proof_that_holds_exits_0_and_one_that_does_not_2(run: Any, project: Path) -> None:
+    found = run("verify", "--json")
+    document = found.document("verify")
+    assert found.code == 0, found.err
+    assert (document["checked"], document["ok"], document["problems"]) == (3, 3, [])
+    assert run("verify", "--quiet").out.splitlines()[-1].startswith("It holds: 3 of 3 references in 2 records, ")
+
+    write(project, REM, b"drawn anew")
+    found = run("verify", "--json")
+    assert (found.code, [each["code"] for each in found.document("verify")["problems"]]) == (2, ["content_conflict"])
+    text = run("verify", "--quiet")
+    assert text.code == 2
+    assert "content_conflict" in text.out
+    assert "It does not hold: 2 of 3" in text.out
+
+
+def test_a_bucket_in_a_folder_has_no_urls_to_prove(run: Any) -> None:
+    answer = run("verify", "--urls")
+    assert answer.code == ExitCode.USAGE
+    assert "there are no URLs of it" in answer.err
+    assert len(answer.err.splitlines()) == 2
+
+
+def test_certificates_are_written_whole_one_a_character(run: Any, tmp_path: Path) -> None:
+    out = tmp_path / "some" / "certificates"
+    document = run("verify", "--json", "--out", str(out)).document("verify")
+    day = document["created"][:10]
+    assert sorted(path.name for path in out.iterdir()) == [f"ai_hoshino-{day}.json", f"rem-{day}.json"]
+    assert document["certificates"] == [str(out / f"{name}-{day}.json") for name in ("ai_hoshino", "rem")]
+    again = run("verify", "--quiet", "--out", str(out))
+    assert len(list(out.iterdir())) == 2
+    assert f"{out}/rem-{day}.json" in again.out
+
+
+def test_the_certificate_of_one_character_may_be_one_file(run: Any, tmp_path: Path) -> None:
+    out = tmp_path / "rem.json"
+    assert run("verify", "--char-id", "rem", "--out", str(out)).code == 0
+    assert Answer(0, out.read_text("utf-8"), "").document("certificate")["char_id"] == "rem"
+
+
+@pytest.mark.parametrize("arguments", [["all.json"], ["taken"], ["taken/below"], ["no/rem.json", "--char-id", "rem"]])
+def test_an_out_that_cannot_be_is_refused_before_anything_is_read(
+    run: Any, tmp_path: Path, arguments: list[str]
+) -> None:
+    (tmp_path / "taken").write_bytes(b"a file")
+    answer = run("verify", "--local-root", "gone", "--out", str(tmp_path / arguments[0]), *arguments[1:])
+    assert answer.code == ExitCode.USAGE
+    assert "--out" in answer.err
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="needs jq")
+def test_the_digest_of_a_certificate_can_be_checked_by_hand(run: Any, project: Path, tmp_path: Path) -> None:
+    records = open_records(project)
+    odd = 'gs://my-bucket/anime_dance/a "b" é\\u星\t\x1b[1m/😀.png'
+    records.put("rem", {"assets": [{"title": "prim\nary", "anime_image": odd}]})
+    records.close()
+    out = tmp_path / "rem.json"
+    assert run("verify", "--char-id", "rem", "--out", str(out)).code == 2
+    line = next(line for line in Path(PAGE).read_text("utf-8").splitlines() if line.startswith("jq "))
+    command = line.partition("  #")[0].replace("certificates/ai_hoshino-2026-02-07.json", shlex.quote(str(out)))
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, timeout=60)
+    assert json.loads(out.read_text("utf-8"))["digest"] == f"sha256:{done.stdout.split()[0]}"
+
+
+def test_names_can_do_no_harm(run: Any, project: Path) -> None:
+    records = open_records(project)
+    records.put(
+        "rem", {"assets": [{"title": "[b]:star:", "anime_image": "gs://my-bucket/anime_dance/\x1b[31mx\ny.png"}]}
+    )
+    records.close()
+    answer = run("verify", "--color", "always")
+    assert "\\x1b[31mx\\ny.png" in answer.out
+    assert "[b]:star:" in answer.out
+
+
+def test_cloud_only_needs_no_root(run: Any, project: Path) -> None:
+    assert run("verify", "--cloud-only", "--local-root", "never-there").code == 0
+    answer = run("verify", "--local-root", "never-there")
+    assert answer.code == ExitCode.FAILED
+    shutil.rmtree(project / "output")
+    answer = run("verify")
+    assert answer.code == 0
+    assert "has disappeared" in answer.err
+
+
+# -- restore --
+
+
+def test_a_dry_run_makes_nothing(run: Any, project: Path) -> None:
+    shutil.rmtree(project / "output")
+    answer = run("restore", "-n", "--json")
+    assert answer.code == 0
+    assert [each["path"] for each in answer.document("restore-plan")["actions"]] == [
+        "characters/ai_hoshino.png",
+        REM,
+        KPOP,
+    ]
+    assert "To restore: 3 files (49.3 kB to fetch)" in run("restore", "-n", "--quiet").out
+    assert not (project / "output").exists()
+
+
+def test_files_come_back_with_a_result(run: Any, project: Path) -> None:
+    shutil.rmtree(project / "output")
+    answer = run("restore", "--yes", "--json")
+    document = answer.document("result")
+    assert (answer.code, document["status"], document["bytes"]) == (0, "success", 49_311)
+    assert {each["kind"] for each in document["outcomes"]} == {"restore"}
+    assert "Nothing to restore: 3 files there already." in run("restore", "--yes").out
+
+
+def test_everything_goes_with_no_scope(run: Any) -> None:
+    assert run("restore", "--all", "--char-id", "rem").code == ExitCode.USAGE
+
+
+def test_what_no_rule_takes_comes_with_all(run: Any, project: Path) -> None:
+    objects = open_objects(project)
+    put(objects, "old/sketch.bin", b"old")
+    objects.close()
+    assert run("restore", "--yes").code == 0
+    assert not (project / "output" / "old").exists()
+    assert run("restore", "--yes", "--all").code == 0
+    assert (project / "output" / "old" / "sketch.bin").read_bytes() == b"old"
+
+
+def test_a_restore_waits_for_the_lock(run: Any, project: Path) -> None:
+    from reconcile.adapters.state_lock import ProjectLock
+
+    shutil.rmtree(project / "output")
+    with ProjectLock(project).acquire():
+        assert run("restore", "--yes").code == ExitCode.LOCKED
+        assert run("restore", "-n").code == 0
+    assert not (project / "output").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
+@pytest.mark.parametrize(("typed", "code"), [(b"y\n", 0), (b"\n", 5), (signal.SIGINT, 130)])
+def test_on_a_terminal_it_shows_the_files_and_asks(project: Path, typed: bytes | signal.Signals, code: int) -> None:
+    import pty
+
+    shutil.rmtree(project / "output")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "reconcile", "-C", str(project), "restore"]
+    child = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True)
+    os.close(theirs)
+    seen, asked = b"", False
+    try:
+        while chunk := os.read(ours, 65536):
+            seen += chunk
+            if not asked and seen.endswith(b"Restore these files? [y/N] "):
+                asked = True
+                assert b"characters/rem.png" in seen
+                child.send_signal(typed) if isinstance(typed, signal.Signals) else os.write(ours, typed)
+    except OSError:
+        pass  # Linux says so when the other end is closed
+    os.close(ours)
+    assert child.wait(60) == code
+    assert (project / "output" / REM).exists() is (code == 0)
+
+
+def shown_report(report: Report) -> str:
+    stream = io.StringIO()
+    show_restored(Terminal(stream), report)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_every_end_says_what_to_do_next(status: Status) -> None:
+    from reconcile.core.report import Outcome
+
+    kinds = {
+        Status.SUCCESS: (OutcomeKind.APPLIED,),
+        Status.PARTIAL: (OutcomeKind.APPLIED, OutcomeKind.FAILED),
+        Status.FAILED: (OutcomeKind.FAILED,),
+        Status.STALE: (OutcomeKind.APPLIED, OutcomeKind.STALE),
+        Status.INTERRUPTED: (OutcomeKind.APPLIED, OutcomeKind.NOT_STARTED),
+    }[status]
+    outcomes = [Outcome(str(kind), "restore", f"{kind.value}.png", kind, "why") for kind in kinds]
+    interrupted = status is Status.INTERRUPTED
+    text = shown_report(report_of("r", outcomes, (), moved=5, seconds=1.0, interrupted=interrupted))
+
+    assert (status is Status.SUCCESS) is ("reconcile restore" not in text)
+    assert ("failed.png: why" in text) is (OutcomeKind.FAILED in kinds)
+
+
+# -- the page --
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("docs") / "studio"
+    build(folder)
+    assert main(folder, "apply", "--yes", "--quiet") == 0
+    return folder
+
+
+@pytest.mark.parametrize("command", shown(PAGE))
+def test_a_command_that_the_page_shows_runs(command: str, studio: Path) -> None:
+    done = reconcile(studio, *shlex.split(command)[1:])
+    # One record of the demo names a file that nobody has, which a proof must say.
+    right = ExitCode.DIFFERENCES if " verify" in command and "--char-id" not in command else ExitCode.OK
+    assert done.code == right, done.err
+    assert "Traceback" not in done.err

@@ -1,0 +1,228 @@
+"""The nightly job for each scheduler: what is printed is taken by the scheduler's own tool, whatever the paths."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import pytest
+import yaml
+
+from reconcile.schedule import Nightly, Schedule, schedule
+from tests.unit.small_project import make_project
+
+TASK = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
+HOSTILE = '/srv/a b/100%/$HOME/it\'s "q"/[x]/\\n'
+
+
+def nightly(folder: str = "/srv/studio", **more: Any) -> Nightly:
+    given: dict[str, Any] = {
+        "python": f"{folder}/.venv/bin/python",
+        "project": PurePosixPath(folder),
+        "options": (),
+        "hour": 3,
+        "minute": 45,
+        "log": PurePosixPath(folder) / ".reconcile" / "nightly.log",
+        "environment": {"GOOGLE_APPLICATION_CREDENTIALS": f"{folder}/key.json"},
+        "notify": None,
+        "bucket": "gs://my-bucket/anime_dance",
+        "region": "europe-west1",
+    }
+    return Nightly(**(given | more))
+
+
+def text(made: Schedule, name: str) -> str:
+    return next(file.text for file in made.files if file.name == name)
+
+
+# -- cron --
+
+
+def cron_lines(made: Schedule) -> list[str]:
+    lines = text(made, "reconcile.cron").splitlines()
+    return [line for line in lines if re.match(r"[\d*]", line)]
+
+
+@pytest.mark.parametrize("folder", ["/srv/studio", HOSTILE])
+def test_a_crontab_line_is_five_times_and_a_command_that_a_shell_reads_back(folder: str) -> None:
+    job = nightly(folder, notify="mail -s 'it ran 100%' me")
+    for line, more in zip(cron_lines(schedule("cron", job)), ([], ["--if-older", "26h"]), strict=True):
+        assert not re.search(r"(?<!\\)%", line)
+        *when, command = line.split(None, 5)
+        assert len(when) == 5
+        words = shlex.split(command.replace(r"\%", "%"))
+        assert words == [*job.command(*more), ">>", str(job.log), "2>&1"]
+
+
+def test_a_crontab_runs_every_night_and_asks_every_hour_whether_one_was_missed() -> None:
+    first, second = cron_lines(schedule("cron", nightly()))
+    assert first.startswith("45 3 * * *  ")
+    assert second.startswith("15 * * * *  ")
+
+
+@pytest.mark.skipif(shutil.which("crontab") is None, reason="crontab is not on this machine")
+@pytest.mark.parametrize("folder", ["/srv/studio", HOSTILE])
+def test_crontab_itself_takes_it(folder: str, tmp_path: Path) -> None:
+    file = tmp_path / "reconcile.cron"
+    file.write_text(text(schedule("cron", nightly(folder)), "reconcile.cron"), encoding="utf-8")
+    helped = subprocess.run(["crontab", "-h"], capture_output=True, text=True, check=False)
+    flag = "-T" if "-T" in helped.stdout + helped.stderr else "-n"
+    done = subprocess.run(["crontab", flag, str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+# -- systemd --
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on this machine")
+@pytest.mark.parametrize("name", ["studio", "a b 100% $HOME it's [x]"])
+def test_systemd_itself_takes_it(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    job = nightly(str(folder), python=sys.executable, notify='mail -s "100% $done" me')
+    for file in schedule("systemd", job).files:
+        (tmp_path / file.name).write_text(file.text, encoding="utf-8")
+    done = subprocess.run(
+        ["systemd-analyze", "--user", "--man=no", "verify", "reconcile.service", "reconcile.timer"],
+        cwd=tmp_path,
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    ours = [line for line in done.stderr.splitlines() if "reconcile" in line]
+    assert ours == []
+
+
+def test_a_systemd_timer_catches_up_and_a_service_gives_every_word_as_it_is() -> None:
+    made = schedule("systemd", nightly(HOSTILE))
+    assert "Persistent=true" in text(made, "reconcile.timer")
+    assert "OnCalendar=*-*-* 03:45:00" in text(made, "reconcile.timer")
+    service = text(made, "reconcile.service")
+    (start,) = (line for line in service.splitlines() if line.startswith("ExecStart="))
+    assert '100%%/$$HOME/it\'s \\"q\\"' in start
+    (environment,) = (line for line in service.splitlines() if line.startswith("Environment="))
+    assert "100%%/$HOME/" in environment
+
+
+# -- Windows --
+
+
+def arguments(made: Schedule) -> str:
+    root = ElementTree.fromstring(text(made, "reconcile.xml").encode("utf-16"))
+    found = root.findtext(f"{TASK}Actions/{TASK}Exec/{TASK}Arguments")
+    assert found is not None
+    return found
+
+
+def test_a_windows_task_is_the_xml_that_task_scheduler_reads() -> None:
+    folder = PureWindowsPath(r"C:\oo\bar & <co>")
+    made = schedule(
+        "windows",
+        nightly(
+            project=folder,
+            python=r"C:\Python 3\python.exe",
+            log=folder / "nightly.log",
+            environment={"RECONCILE_BUCKET_URI": "gs://b/p"},
+        ),
+    )
+    (file,) = made.files
+    assert file.encoding == "utf-16"
+    root = ElementTree.fromstring(file.text.encode("utf-16"))
+    assert [child.tag.removeprefix(TASK) for child in root] == [
+        "RegistrationInfo",
+        "Triggers",
+        "Principals",
+        "Settings",
+        "Actions",
+    ]
+    assert root.findtext(f"{TASK}Settings/{TASK}StartWhenAvailable") == "true"
+    assert root.findtext(f"{TASK}Settings/{TASK}MultipleInstancesPolicy") == "IgnoreNew"
+    assert root.findtext(f"{TASK}Triggers/{TASK}CalendarTrigger/{TASK}StartBoundary", "").endswith("T03:45:00")
+    assert root.findtext(f"{TASK}Actions/{TASK}Exec/{TASK}WorkingDirectory") == str(folder)
+    assert arguments(made).startswith('/d /c "set "RECONCILE_BUCKET_URI=gs://b/p" && "C:\\Python 3\\python.exe" -P -m')
+    assert arguments(made).endswith('>> "C:\\oo\\bar & <co>\\nightly.log" 2>&1"')
+
+
+def test_what_cmd_would_take_for_its_own_is_the_program_s() -> None:
+    """As the C runtime reads it once cmd has taken its carets away."""
+    made = schedule("windows", nightly(project=PureWindowsPath("C:\\my dir\\"), notify='curl "https://x/?a=1&b=%2"'))
+    given = re.sub(r"\^(.)", r"\1", arguments(made))
+    assert subprocess.list2cmdline(["--notify", 'curl "https://x/?a=1&b=%2"']) in given
+    assert not re.search(r"(?<!\^)[&|]", arguments(made).replace("2>&1", "").replace(" && ", " "))
+
+
+# -- Cloud Run --
+
+
+def test_a_cloud_run_job_gets_nothing_that_is_of_this_machine(run: Any) -> None:
+    job = nightly(options=("--bucket-uri", "gs://b/p"))
+    found = yaml.safe_load(text(schedule("cloud-run", job), "reconcile-job.yaml"))
+    (container,) = found["spec"]["template"]["spec"]["template"]["spec"]["containers"]
+    assert "env" not in container
+    assert container["args"][:5] == ["apply", "-C", "/project", "--bucket-uri", "gs://b/p"]
+    assert run("schedule", "cloud-run", "--local-root", "elsewhere", "--json").code == 64
+
+
+def test_a_cloud_run_job_is_yaml_with_one_task_and_the_words_as_they_are() -> None:
+    job = nightly(notify='say "100%"', environment={"RECONCILE_BUCKET_URI": "gs://b/p: #x"})
+    found = yaml.safe_load(text(schedule("cloud-run", job), "reconcile-job.yaml"))
+    assert (found["apiVersion"], found["kind"]) == ("run.googleapis.com/v1", "Job")
+    execution = found["spec"]["template"]["spec"]
+    assert (execution["taskCount"], execution["parallelism"]) == (1, 1)
+    task = execution["template"]["spec"]
+    assert task["maxRetries"] == 0
+    (container,) = task["containers"]
+    assert container["args"][-2:] == ["--notify", 'say "100%"']
+    assert container["env"] == [{"name": "RECONCILE_BUCKET_URI", "value": "gs://b/p: #x"}]
+    assert task["volumes"][0]["name"] == container["volumeMounts"][0]["name"]
+
+
+# -- the command --
+
+
+@pytest.mark.parametrize("kind", ["cron", "systemd", "windows", "cloud-run"])
+def test_the_command_prints_and_writes_it(kind: str, run: Any, project: Path, tmp_path: Path) -> None:
+    answer = run("schedule", kind)
+    assert answer.code == 0
+    made = run("schedule", kind, "--at", "23:05", "--json").document("schedule")
+    assert all(line in answer.out for line in ("reconcile", "nstall"))
+    out = tmp_path / "out"
+    assert run("schedule", kind, "--out", str(out)).code == 0
+    assert sorted(path.name for path in out.iterdir()) == sorted(file["name"] for file in made["files"])
+    again = run("schedule", kind, "--out", str(out), "--json")
+    assert again.code == 64
+    assert "already" in again.document("error")["message"]
+
+
+def test_the_printed_crontab_job_does_the_nightly_run(run: Any, tmp_path: Path) -> None:
+    """The line itself, as cron would give it to the shell, with nothing of this environment but what it names."""
+    folder = make_project(tmp_path / "100% it's a studio")
+    made = run("schedule", "cron", "--json", folder=folder).document("schedule")
+    lines = made["files"][0]["text"].splitlines()
+    line = next(line for line in lines if line.startswith("0 3 "))
+    command = line.split(None, 5)[5].replace(r"\%", "%")
+    done = subprocess.run(["/bin/sh", "-c", command], env={"PATH": "/usr/bin:/bin"}, cwd="/", check=False)
+    assert done.returncode == 0
+    assert "applied" in (folder / ".reconcile" / "nightly.log").read_text(encoding="utf-8")
+    assert run("plan", "--detailed-exitcode", folder=folder).code == 0
+
+
+@pytest.mark.parametrize("given", [["--at", "25:00"], ["--at", "3"], ["--notify", "a\nb"], ["--log", "/no/such/dir/x"]])
+def test_what_no_scheduler_can_hold_exits_64(given: list[str], run: Any) -> None:
+    assert run("schedule", "cron", *given, "--json").code == 64
+
+
+def test_the_environment_that_the_job_needs_goes_with_it(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECONCILE_LOCAL_ROOT", "/media/output")
+    monkeypatch.setenv("SECRET_OF_SOMEBODY", "x")
+    out = run("schedule", "cron").out
+    assert "RECONCILE_LOCAL_ROOT=/media/output\n" in out
+    assert "SECRET" not in out

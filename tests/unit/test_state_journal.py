@@ -1,0 +1,122 @@
+"""The journal's files: for their owner alone, whole lines, and a disk that is full is told before anything is done."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reconcile.adapters.state_journal import Journal
+from reconcile.core.errors import JournalError
+from reconcile.core.journal import RecordMade, RunStarted
+from reconcile.core.plan import Scope, Stores
+
+
+def started(run_id: str) -> RunStarted:
+    return RunStarted(
+        run_id=run_id,
+        started="2026-02-07T03:00:00Z",
+        tool="reconcile 0",
+        command="apply",
+        scope=Scope(),
+        stores=Stores("/x/output", "gs://b/p", "firestore://p/d/c"),
+        fingerprint="f",
+        actions=1,
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX")
+def test_nobody_else_can_read_it_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        Journal(tmp_path).begin(started("run-1")).close()
+    finally:
+        os.umask(before)
+    folder = tmp_path / ".reconcile" / "journal"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / "run-1.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_runs_are_read_newest_first_and_foreign_files_are_passed_over(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    assert journal.run_ids() == []
+    for run_id in ("20260102-b", "20260101-a", "20260103-c"):
+        journal.begin(started(run_id)).close()
+    folder = tmp_path / ".reconcile" / "journal"
+    (folder / "notes.txt").write_text("x")
+    (folder / "zzz.jsonl").write_bytes(b"\x00\xffnonsense")
+    (folder / "yyy.jsonl").mkdir()
+    assert [past.run.run_id for past in journal.runs()] == ["20260103-c", "20260102-b", "20260101-a"]
+
+
+@pytest.mark.parametrize("run_id", ["..", "../x", "a/b", "", "x" * 65, "a\n"])
+def test_a_run_id_never_leads_out_of_the_folder(tmp_path: Path, run_id: str) -> None:
+    (tmp_path / "x.jsonl").write_text("secret")
+    assert Journal(tmp_path).read(run_id) is None
+
+
+def test_a_run_never_writes_into_another_run_s_file(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.begin(started("run-1")).close()
+    with pytest.raises(JournalError, match="cannot be written"):
+        journal.begin(started("run-1"))
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / ".reconcile").write_text("in the way")
+    with pytest.raises(JournalError, match="cannot be written") as caught:
+        Journal(tmp_path).begin(started("run-1"))
+    assert "--no-journal" in caught.value.hint
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from reconcile.adapters.state_journal import Journal
+from reconcile.core.errors import JournalError
+from reconcile.core.journal import RecordMade
+from tests.unit.test_state_journal import started
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+folder, limit = Path(sys.argv[1]), int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    log = Journal(folder).begin(started("run-1"))
+except JournalError as error:
+    sys.exit(f"begin: {error.message}")
+try:
+    for number in range(1000):
+        log.write(RecordMade(id=str(number), document="c/x", fields={}), durable=True)
+except JournalError as error:
+    sys.exit(f"write {number}: {error.message}")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file size limits are POSIX")
+@pytest.mark.parametrize(("limit", "when"), [(10, "begin:"), (1000, "write ")])
+def test_a_disk_that_takes_no_more(tmp_path: Path, limit: int, when: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path), str(limit)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(when)
+    assert "cannot be written" in done.stderr
+    past = Journal(tmp_path).read("run-1")
+    # Begun in vain, it leaves nothing; cut short, every whole line is still told.
+    assert (past is None) is (when == "begin:")
+    if past is not None:
+        assert [each.id for each in past.made] == [str(number) for number in range(len(past.made))] != []
+
+
+def test_lines_of_several_threads_stay_whole(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with Journal(tmp_path).begin(started("run-1")) as log, ThreadPoolExecutor(8) as pool:
+        for number in range(400):
+            pool.submit(log.write, RecordMade(id=str(number), document="c/x", fields={"text": "y" * 5000}))
+    past = Journal(tmp_path).read("run-1")
+    assert past is not None
+    assert {each.id for each in past.made} == {str(number) for number in range(400)}

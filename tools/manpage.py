@@ -1,0 +1,127 @@
+"""Writes docs/reconcile.1, the manual page, from the commands themselves.
+
+``python -m tools.manpage`` writes it; a test holds it current. The wheel puts it where ``man`` looks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
+
+from reconcile.cli import app
+from reconcile.cli.options import COMMON, STORES
+from reconcile.core.errors import ExitCode
+
+FILE = Path(__file__).resolve().parent.parent / "docs" / "reconcile.1"
+_CODES = {
+    ExitCode.OK: "done; with --detailed-exitcode: nothing to do",
+    ExitCode.FAILED: "something failed: an action, or a store that could not be read",
+    ExitCode.DIFFERENCES: "with --detailed-exitcode, and from verify: there are differences",
+    ExitCode.STALE: "a saved plan is stale for at least one action, which was left alone",
+    ExitCode.REFUSED: "refused by a safety limit; --force goes past it",
+    ExitCode.DECLINED: "declined at the prompt; nothing was changed",
+    ExitCode.USAGE: "the command line is wrong",
+    ExitCode.LOCKED: "another run holds the lock",
+    ExitCode.CONFIG: "the rules file, or the local database, is wrong",
+    ExitCode.INTERRUPTED: "interrupted; the next run goes on from there",
+}
+_ENVIRONMENT = {
+    "RECONCILE_RULES": "another rules file",
+    "RECONCILE_BUCKET_URI, RECONCILE_BUCKET_ENDPOINT": "in the place of [bucket] uri and endpoint",
+    "RECONCILE_RECORDS_URI, RECONCILE_RECORDS_ENDPOINT": "in the place of [records] uri and endpoint",
+    "RECONCILE_LOCAL_ROOT": "in the place of [local] root",
+    "STORAGE_EMULATOR_HOST, FIRESTORE_EMULATOR_HOST": "emulators, where the endpoints are empty",
+    "GOOGLE_APPLICATION_CREDENTIALS": "a service account's key file",
+    "NO_COLOR": "no colour",
+}
+_FILES = {
+    "rules/asset_map.toml": "the asset map; the folder that holds rules/ is the project folder",
+    ".reconcile/": "hash cache, journal and lock; deleting it loses speed and history, never correctness",
+}
+
+
+def text() -> str:
+    """The page in roff."""
+    root: Any = get_command(app)
+    lines = [
+        '.\\" Written by tools/manpage.py from the commands.',
+        '.TH RECONCILE 1 "" "reconcile" "User Commands"',
+        ".SH NAME",
+        "reconcile \\- keep local media, a Google Cloud Storage bucket and Firestore records in step",
+        ".SH SYNOPSIS",
+        ".B reconcile",
+        "[\\fIOPTIONS\\fR] \\fICOMMAND\\fR [\\fIARGUMENTS\\fR]",
+        ".SH DESCRIPTION",
+        "Lists local files, objects and records, compares them by hash, makes a plan and applies it: uploads what is",
+        "missing and puts gs:// URIs where local paths stood. Run twice, the second run does nothing.",
+        "It deletes nothing.",
+        ".SH COMMANDS",
+    ]
+    for name, command in _commands(root, "reconcile"):
+        lines += [f".SS {_plain(name)} {_plain(_arguments(command))}".rstrip(), _plain(_summary(command))]
+        lines += _options(option for option in command.params if _panel(option) not in (COMMON, STORES))
+    lines.append(".SH OPTIONS OF EVERY COMMAND")
+    lines += _options(option for option in root.params if _panel(option) in (COMMON, STORES))
+    lines += _list("EXIT STATUS", {str(int(code)): said for code, said in _CODES.items()})
+    lines += _list("ENVIRONMENT", _ENVIRONMENT)
+    lines += _list("FILES", _FILES)
+    return "\n".join(lines) + "\n"
+
+
+def _commands(group: Any, path: str) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+def _summary(command: Any) -> str:
+    return " ".join((command.help or "").split())
+
+
+def _arguments(command: Any) -> str:
+    named = (param for param in command.params if param.param_type_name == "argument")
+    return " ".join(param.metavar or param.name.upper() for param in named)
+
+
+def _panel(option: Any) -> str | None:
+    return getattr(option, "rich_help_panel", None)
+
+
+def _options(params: Any) -> list[str]:
+    lines: list[str] = []
+    for option in params:
+        if option.param_type_name != "option" or option.name == "help" or option.hidden:
+            continue
+        flags = ", ".join(f"\\fB{_plain(flag)}\\fR" for flag in option.opts)
+        value = "" if option.is_flag else f" \\fI{_plain(option.metavar or 'VALUE')}\\fR"
+        lines += [".TP", flags + value, _plain(option.help or "")]
+    return lines
+
+
+def _list(title: str, entries: dict[str, str]) -> list[str]:
+    lines = [f".SH {title}"]
+    for name, said in entries.items():
+        lines += [".TP", f"\\fB{_plain(name)}\\fR", _plain(said)]
+    return lines
+
+
+def _plain(words: str) -> str:
+    """Words that roff takes literally."""
+    escaped = words.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq")
+    return re.sub(r"^\.", r"\\&.", escaped)
+
+
+def main() -> int:
+    """Writes the page."""
+    FILE.write_text(text(), encoding="utf-8", newline="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
