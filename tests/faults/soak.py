@@ -1,0 +1,111 @@
+"""The long run of all that the tests run briefly: seeds, a walk of every step, kills. Prints what it did, as a table.
+
+.venv/bin/python -m tests.faults.soak --minutes 10           so long for the seeds and the kills; the walks are whole
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.faults.crashes import InProcess, Servers, walk
+from tests.faults.kills import REPLAY as KILLS_REPLAY
+from tests.faults.kills import database, run_kills
+from tests.faults.simulation import Tally, failed, run_seeds
+from tests.servers.gcs import GcsServer
+
+BATCH = 200
+KILLS = 10
+Row = tuple[str, str]
+
+
+def seeds(start: int, until: float, workers: int) -> Tally:
+    """Simulates seeds from ``start`` on in so many processes, until then (``time.monotonic``)."""
+    total, began = Tally(), time.monotonic()
+    with ProcessPoolExecutor(workers) as pool:
+        batches = iter(range(start, sys.maxsize, BATCH))
+        running = {pool.submit(run_seeds, next(batches), BATCH) for _ in range(workers)}
+        while running:
+            done = next(as_completed(running))
+            running.remove(done)
+            total = total.plus(done.result())
+            if time.monotonic() < until and not total.failures:
+                running.add(pool.submit(run_seeds, next(batches), BATCH))
+    total.seconds = time.monotonic() - began
+    return total
+
+
+def simulation(start: int, until: float, workers: int, problems: list[str]) -> Iterator[Row]:
+    """The seeds' rows of the table."""
+    tally = seeds(start, until, workers)
+    problems += [failed(each) for each in tally.failures]
+    yield "simulation: seeds", f"{tally.seeds} (from {start} on)"
+    yield "simulation: applies, steps", f"{tally.runs}, {tally.steps}"
+    yield "simulation: faults injected", str(tally.faults)
+    yield "simulation: crashes", str(tally.crashes)
+    yield "simulation: writes of others", str(tally.foreign.total())
+    yield "simulation: time", f"{tally.seconds:.0f} s, {60 * tally.seeds / tally.seconds:.0f} seeds a minute"
+
+
+def walks(problems: list[str]) -> Iterator[Row]:
+    """The walks' rows."""
+    servers = Servers()
+    try:
+        made = [walk("at the doors", InProcess), walk("at the wire", servers)]
+    finally:
+        servers.close()
+    for each in made:
+        problems += [f"walk {each.name}: {problem}" for problem in each.problems]
+        yield f"walk {each.name}: steps, crashes, time", f"{each.steps}, {each.deaths}, {each.seconds:.0f} s"
+
+
+def kills(first: int, until: float, problems: list[str]) -> Iterator[Row]:
+    """The kills' rows: a world a seed."""
+    began, worlds, hits, wrote = time.monotonic(), 0, 0, 0
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="reconcile-soak-")))
+        gcs = stack.enter_context(GcsServer())
+        address = database(stack, folder)
+        while not worlds or time.monotonic() < until:
+            seed = first + worlds
+            result = run_kills(folder / str(seed), gcs, address, seed=seed, kills=KILLS)
+            problems += [
+                f"{problem}\nreplay it with: {KILLS_REPLAY.format(seed, KILLS)}" for problem in result.problems
+            ]
+            worlds, hits, wrote = worlds + 1, hits + result.kills, wrote + result.wrote
+    yield "SIGKILL: worlds, processes killed", f"{worlds}, {hits} ({wrote} of the runs had written something)"
+    yield "SIGKILL: time", f"{time.monotonic() - began:.0f} s"
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--minutes", type=float, default=10.0, help="for the seeds and the kills together")
+    parser.add_argument("--start", type=int, default=0, help="the first seed")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes for the seeds")
+    options = parser.parse_args()
+    share = 60 * options.minutes / 2
+    problems: list[str] = []
+    sys.stdout.write("| what | measured |\n|---|---|\n")
+    _tell(simulation(options.start, time.monotonic() + share, options.workers, problems))
+    _tell(walks(problems))
+    _tell(kills(options.start, time.monotonic() + share, problems))
+    sys.stdout.write("".join(f"\n{problem}\n" for problem in problems))
+    return int(bool(problems))
+
+
+def _tell(rows: Iterator[Row]) -> None:
+    for what, measured in rows:
+        sys.stdout.write(f"| {what} | {measured} |\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
