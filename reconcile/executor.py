@@ -10,8 +10,7 @@ import secrets
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeAlias, TypeVar
 
@@ -49,14 +48,17 @@ from reconcile.core.plan import Plan, Scope, check_limits
 from reconcile.core.planfile import check_belongs
 from reconcile.core.report import Outcome, OutcomeKind, Report, Status
 from reconcile.core.rows import Agreed, Document
+from reconcile.jobs import results
 from reconcile.merge import Editor, merge, merge_many
 from reconcile.project import Project
 from reconcile.runlog import Account, now
 
 _AGAIN = "save it again with `reconcile plan --out FILE`"
 CONCURRENCY = 8
-_GLANCE = 0.2
-"""Seconds: a wait without an end would not hear a second interrupt on every system."""
+_REMEMBERED_TOGETHER = 32
+_REMEMBERED_AFTER = 1.0
+"""Uploads, and seconds: what a killed run put there since is not remembered as agreed, so a file that is rendered anew
+before the next run is told as a conflict then, and not replaced."""
 
 T = TypeVar("T", SetField, RewriteLocalDb)
 EditorOf: TypeAlias = Callable[[Sequence[FieldChange]], Editor]
@@ -148,6 +150,8 @@ class _Run:
         self._outcomes: dict[str, Outcome] = {}
         self._uploads = {change.key: change for change in plan.actions if isinstance(change, Upload | Replace)}
         self._arrived: dict[str, Agreed] = {}
+        self._unremembered: list[Agreed] = []
+        self._remembered_at = time.monotonic()
         self._local_documents: dict[str, Document] | None = None
         self._moved = 0
         self._breaker = Breaker()
@@ -170,8 +174,7 @@ class _Run:
         moved = sum(change.size for change in self._uploads.values())
         uploads = [_Job((change,), partial(self._upload, change)) for change in self._uploads.values()]
         self._phase(Phase.UPLOADS, uploads, moved)
-        if self._arrived:
-            self._project.agreed.remember(list(self._arrived.values()))
+        self._remember(self._unremembered)
         documents = _by_document(self._plan.actions)
         jobs = [_Job(tuple(changes), partial(self._write_record, changes)) for changes in documents.values()]
         rewrites = [change for change in self._plan.actions if isinstance(change, RewriteLocalDb)]
@@ -201,17 +204,11 @@ class _Run:
             return
         self._listener(PhaseStarted(phase, len(jobs), size))
         self._breaker = Breaker()
-        pool = ThreadPoolExecutor(self._concurrency)
-        try:
-            for outcomes in _completed(pool, jobs, self._concurrency, self._halted):
-                for outcome in outcomes:
-                    self._note(outcome)
-                self._listener(Advanced(phase, 1))
-        except BaseException:
-            # A second interrupt waits for nobody; what is in flight is settled by the next run's preconditions.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        pool.shutdown()
+        # A second interrupt waits for nobody; what is in flight is settled by the next run's preconditions.
+        for outcomes in results((job.run for job in jobs), self._concurrency, halted=self._halted):
+            for outcome in outcomes:
+                self._note(outcome)
+            self._listener(Advanced(phase, 1))
         self._listener(PhaseDone(phase))
         self._tell_of_the_breaker([change for job in jobs for change in job.changes])
 
@@ -288,9 +285,20 @@ class _Run:
         return self._failure(change, error)
 
     def _arrive(self, change: ObjectChange, kind: OutcomeKind, generation: int) -> Outcome:
+        agreed = Agreed(change.key, change.size, change.crc32c, generation)
+        due: list[Agreed] = []
         with self._lock:
-            self._arrived[change.key] = Agreed(change.key, change.size, change.crc32c, generation)
+            self._arrived[change.key] = agreed
+            self._unremembered.append(agreed)
+            now = time.monotonic()
+            if len(self._unremembered) >= _REMEMBERED_TOGETHER or now - self._remembered_at > _REMEMBERED_AFTER:
+                due, self._unremembered, self._remembered_at = self._unremembered, [], now
+        self._remember(due)
         return Outcome.of(change, kind)
+
+    def _remember(self, agreed: Sequence[Agreed]) -> None:
+        if agreed:
+            self._project.agreed.remember(agreed)
 
     # -- what a field needs --
 
@@ -442,20 +450,3 @@ def _by_document(actions: Iterable[Change]) -> dict[str, list[CreateRecord | Set
         if isinstance(change, CreateRecord | SetField):
             documents[change.document].append(change)
     return documents
-
-
-def _completed(
-    pool: ThreadPoolExecutor, jobs: Iterable[_Job], at_once: int, halted: Callable[[], bool]
-) -> Iterator[list[Outcome]]:
-    """The results as they come; no job is handed over before a worker is free, so that a stop starts nothing more."""
-    running: set[Future[list[Outcome]]] = set()
-    for job in jobs:
-        if halted():
-            break
-        running.add(pool.submit(job.run))
-        while len(running) >= at_once:
-            done, running = wait(running, _GLANCE, FIRST_COMPLETED)
-            yield from (each.result() for each in done)
-    while running:
-        done, running = wait(running, _GLANCE, FIRST_COMPLETED)
-        yield from (each.result() for each in done)

@@ -8,6 +8,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_GLANCE = 0.2
+"""Seconds: a wait without an end would not hear a second interrupt on every system."""
+
 
 def results(
     jobs: Iterable[Callable[[], T]], at_once: int, *, halted: Callable[[], bool] = lambda: False
@@ -21,12 +24,12 @@ def results(
             if halted():
                 break
             running.add(pool.submit(job))
-            if len(running) >= at_once:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
+            while len(running) >= at_once:
+                done, running = wait(running, _GLANCE, FIRST_COMPLETED)
                 for each in done:
                     yield each.result()
         while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
+            done, running = wait(running, _GLANCE, FIRST_COMPLETED)
             for each in done:
                 yield each.result()
     except BaseException:

@@ -449,3 +449,23 @@ def test_a_plan_without_changes_is_a_success_that_writes_nothing(world: World) -
     assert report.status is Status.SUCCESS
     assert report.outcomes == ()
     assert world.writes() == []
+
+
+class TestWhatIsAgreed:
+    def test_a_run_that_dies_forgets_no_more_than_its_last_uploads(self) -> None:
+        """So that a file that is rendered anew before the next run is replaced, and not called a conflict."""
+        world = World()
+        for number in range(100):
+            world.file(f"dances/dance_c{number:03}.mp4")
+
+        def die(event: Event) -> None:
+            if isinstance(event, ChangeDone) and len(world.objects.all()) == 90:
+                raise Died
+
+        with pytest.raises(Died):
+            world.apply(concurrency=1, listener=die)
+        assert len(world.memory.states) >= 64
+
+
+class Died(BaseException):
+    """A kill."""
