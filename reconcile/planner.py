@@ -36,21 +36,24 @@ from reconcile.core.errors import UsageError
 from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
 from reconcile.core.findings import about_file, unreadable_scope
 from reconcile.core.names import fold
-from reconcile.core.notes import Note
+from reconcile.core.notes import Note, Place, placed, wishes
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.rows import (
     Agreed,
     Answer,
     Candidate,
     Claim,
+    Document,
     FileProblem,
     KeyFacts,
     KeyTally,
+    Outlook,
     Unsettled,
     Unwanted,
     World,
 )
 from reconcile.core.stages import by_document, by_key, explode
+from reconcile.core.stages.explode import entry_key
 from reconcile.core.stages.key import KeyRows
 from reconcile.core.status import Tally
 from reconcile.project import Project
@@ -154,6 +157,8 @@ class _Surveyor:
         self._facts: list[KeyFacts] = []
         self._agreed: list[Agreed] = []
         self._noted: dict[str, str | None] = {note.path: None for note in project.noted}
+        self._traced = frozenset(trace)
+        self._placed = placed(project.asset_map)
         self._there: set[str] = set()
         self._counts = _Counts()
         self._objects = 0
@@ -200,6 +205,8 @@ class _Surveyor:
                 continue
             self._files += rows.local is not None
             self._note_agreed(rows)
+            if rows.path in self._placed:
+                self._context = msgspec.structs.replace(self._context, trace=self._context.trace | {rows.key})
             folded = fold(rows.key)
             asked = self._asked.get(folded, ())
             if folded not in self._held and all(candidate.key == rows.key for candidate in asked):
@@ -252,7 +259,9 @@ class _Surveyor:
                     self._objects += output.bucket
                     self._counts.add(output)
                 case KeyFacts():
-                    self._facts.append(output)
+                    self._claim_places(output)
+                    if output.key in self._traced:
+                        self._facts.append(output)
                 case Unsettled():
                     self._counts.unsettled.add(output.key)
                 case Unwanted():
@@ -265,6 +274,33 @@ class _Surveyor:
                     self._counts.to_do.update(need.key for need in output.needs)
                 case _:
                     raise AssertionError(f"no stage yields {type(output).__name__}")
+
+    def _claim_places(self, facts: KeyFacts) -> None:
+        """A file claims the fields that a workflow's call gave it, whatever its rule says."""
+        note, local, context = self._placed.get(facts.path or ""), facts.local, self._context
+        reading = None if note is None else context.asset_map.read(note.path, context.known_ids)
+        if note is None or reading is None or reading.char_id is None or reading.char_id != note.char_id:
+            return
+        scope = context.scope
+        if local is None or local.crc32c is None or facts.outlook is not Outlook.THERE or not context.ids_known:
+            return
+        if not scope.takes_character(reading.char_id) or not scope.takes_type(reading.rule.type):
+            return
+        rule = context.asset_map.rules.index(reading.rule)
+        for entry, field in note.places:
+            self._claims[reading.char_id].append(
+                Claim(
+                    document=reading.char_id,
+                    entry=entry,
+                    field=field,
+                    key=facts.key,
+                    rule=rule,
+                    outlook=facts.outlook,
+                    crc32c=local.crc32c,
+                    local=True,
+                    modified=local.mtime_ns,
+                )
+            )
 
     def _decide_documents(self) -> None:
         records = {document.id: document for document in self._roster.documents}
@@ -294,22 +330,40 @@ class _Surveyor:
 
     def _clear_notes(self) -> None:
         """Forgets what workflow code noted of files that have no more to gain by it: they are in the bucket and their
-        character's record was read and needs nothing, or they are gone."""
+        character's record was read, needs nothing and has them where it was told to, or they are gone."""
         project, context = self._project, self._context
         if not self._noted or context.scope.asset_types or not self._complete or project.root_is_gone:
             return
-        records = {document.id for document in self._roster.documents}
+        records = {document.id: document for document in self._roster.documents}
         pending = self._counts.to_do | self._counts.unsettled
 
         def is_done(note: Note) -> bool:
             key = self._noted[note.path]
             if key is None:
                 return note.path not in self._there and context.local.covers(note.path)
-            return key not in pending and (note.char_id is None or note.char_id in records)
+            if note.char_id is None or key in pending:
+                return key not in pending
+            record = records.get(note.char_id)
+            if record is None or not note.places:
+                return record is not None
+            wished = wishes(context.asset_map, note.char_id, context.known_ids)
+            return self._places_of(record, key) >= {place for place in note.places if wished.get(place) == key}
 
         done = [note for note in project.noted if is_done(note)]
         project.outbox.remove(done)
         project.noted = tuple(note for note in project.noted if note not in done)
+
+    def _places_of(self, record: Document, key: str) -> set[Place]:
+        """Where a record names a key by its URI."""
+        context, uri = self._context, self._project.bucket.uri(key)
+        entries = record.fields.get(context.entries)
+        return {
+            (title, name)
+            for entry in (entries if isinstance(entries, list) else [])
+            if isinstance(entry, dict) and (title := entry_key(entry, context)) is not None
+            for name, value in entry.items()
+            if value == uri or (isinstance(value, list) and uri in value)
+        }
 
     def _warn(self) -> None:
         """Says what is odd about this machine: its memory is unusable, the root is gone, or has lost every file."""

@@ -99,7 +99,7 @@ class _Survey:
             in_step=self._in_step,
             bytes=sum(action.size - action.begun for action in actions),
             actions=actions,
-            findings=tuple(self._findings),
+            findings=tuple(sorted(dict.fromkeys(self._findings), key=findings.worst_first)),
         )
 
     def _note(self, unread: Unread) -> None:
@@ -126,9 +126,14 @@ class _Survey:
                 self._findings.append(findings.no_place(uri, char_id, "no local path leads to this name"))
             elif (why := self._project.places.refusal(rows.path)) is not None:
                 self._findings.append(findings.no_place(uri, char_id, why))
+            elif self._project.places.ignores(rows.path):
+                continue
+            elif not local.covers(rows.path):
+                self._complete = False
+                self._findings.append(findings.hidden_place(uri, char_id, rows.path, _unread_above(rows.path, local)))
             elif found.crc32c is None:
                 self._findings.append(about_file(Code.UNVERIFIABLE, uri, char_id))
-            elif local.covers(rows.path) and not self._project.places.ignores(rows.path):
+            else:
                 yield Restore(
                     id=restore_id(found),
                     key=found.key,
@@ -142,6 +147,11 @@ class _Survey:
                     updated=found.updated,
                     begun=min(self._project.places.begun(rows.path, found.generation), found.size),
                 )
+
+
+def _unread_above(path: str, local: Coverage) -> str:
+    """The folder because of which a file was not seen."""
+    return next((folder for folder in local.unreadable if path.startswith(folder)), "a folder outside the scope")
 
 
 class _Names:

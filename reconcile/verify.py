@@ -20,7 +20,7 @@ from typing import TypeAlias
 import msgspec
 
 from reconcile.core import findings
-from reconcile.core.changes import Code, Finding, Severity
+from reconcile.core.changes import Code, Finding
 from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare, encode_crc32c
 from reconcile.core.errors import NotThere, StoreError, StoreMissing, UsageError
@@ -65,7 +65,7 @@ Complaint: TypeAlias = Callable[[Reference, str], Finding]
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """A verification, and the certificates of what it found, one for each character."""
+    """A verification, and the certificates of what it found, one for each character; none of some asset types only."""
 
     verification: Verification
     certificates: tuple[Certificate, ...]
@@ -315,6 +315,7 @@ class _Proving:
             created=self._now,
             bucket=str(context.bucket),
             records=str(self._project.settings.records),
+            stores=self._project.stores,
             scope=self._scope,
             mode=self._mode,
             documents=len(named.documents),
@@ -324,9 +325,11 @@ class _Proving:
             bytes=self._read,
             seconds=round(time.monotonic() - self._started, 3),
             complete=all(problem.code is not Code.UNREADABLE_OBJECT for problem in everything),
-            problems=tuple(sorted(everything, key=_order)),
+            problems=tuple(sorted(everything, key=findings.worst_first)),
         )
-        certificates = [self._certificate(document, lines, problems, context) for document in named.documents]
+        # What was proved of a part of a record says nothing about the record.
+        certified = () if self._scope.asset_types else named.documents
+        certificates = [self._certificate(document, lines, problems, context) for document in certified]
         return Proof(verification, tuple(certificates))
 
     def _certificate(
@@ -345,6 +348,7 @@ class _Proving:
             holds=holds(said),
             bucket=str(context.bucket),
             records=str(self._project.settings.records),
+            stores=self._project.stores,
             mode=self._mode,
             document=context.document(document.id),
             update_time=document.update_time,
@@ -476,8 +480,3 @@ def _first(served: Served) -> Iterator[bytes]:
         left -= len(chunk)
         if left <= 0:
             return
-
-
-def _order(finding: Finding) -> tuple[int, str, str, str]:
-    ranks = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
-    return (ranks[finding.severity], finding.code.value, finding.subject, finding.message)

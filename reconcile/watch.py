@@ -50,6 +50,7 @@ from reconcile.core.watching import (
     Look,
     Poll,
     Seen,
+    Standing,
     WatchEvent,
     WatchHealth,
     WatchState,
@@ -111,7 +112,8 @@ def watch(
 ) -> None:
     """Watches the project's local root until ``stop`` is set, in any thread; blocks.
 
-    ``apply`` False only plans. ``every`` is how many seconds lie between two passes over everything. ``reopen`` opens
+    ``apply`` False only plans, and such a watcher is not the one of the project: it keeps no other one out, and writes
+    no health file. ``every`` is how many seconds lie between two passes over everything. ``reopen`` opens
     the project for a pass, and is where changed rules come from; without it they stay as they are in ``project``.
     What goes wrong is told to the listener and tried again, never raised, but for LockHeld: another watcher is there.
     """
@@ -163,7 +165,7 @@ class Watcher:
         self._concurrency = concurrency
         self._clock = clock
         self._make_folder = folder or _folder
-        self._health_file = HealthFile(project.settings.project)
+        self._health_file = HealthFile(project.settings.project) if apply else None
         self._settings = project.settings
         self._folder = self._make_folder(project, poll)
         self._agenda = Agenda(settle=project.settings.settle, every=every, now=clock(), jitter=jitter)
@@ -171,6 +173,8 @@ class Watcher:
         self._database: dict[str, int] | None = None
         self._stamps: dict[Path, _Stamp] = {}
         self._warned: frozenset[str] = frozenset()
+        self._standing = Standing()
+        self._unmade = False
         self._failing: object = None
         self._gone = False
         self._idle = False
@@ -182,7 +186,8 @@ class Watcher:
 
     def run(self) -> None:
         """Watches until it is stopped. Raises LockHeld where another watcher is at work."""
-        self._health_file.open()
+        if self._health_file is not None:
+            self._health_file.open()
         try:
             self._tell(EventKind.STARTED, f"watching {self._settings.root}")
             self._agenda.ask(Cause.START)
@@ -194,7 +199,8 @@ class Watcher:
         finally:
             self._folder.close()
             self._beat(WatchState.STOPPED, now=True)
-            self._health_file.close()
+            if self._health_file is not None:
+                self._health_file.close()
             self._tell(EventKind.STOPPED, "stopped")
 
     def _turn(self) -> None:
@@ -341,6 +347,7 @@ class Watcher:
             else:
                 report = None
                 self._told_plan(plan)
+                self._unmade = bool(plan.actions) or (self._unmade and not whole)
         self._conclude(project, batch, scope, seen.plan, held, report)
 
     def _hear(self, warnings: list[str], event: Event) -> None:
@@ -419,6 +426,9 @@ class Watcher:
             self._told_report(report, f"stopped after {_many(report.counts.applied, 'change')}")
         else:
             self._conclude_badly(batch, plan, report)
+        found = self._standing.take(plan.findings, () if scope == self._limit else scope.char_ids)
+        if found is not None:
+            self._tell(EventKind.WARNING, found, code="findings", count=len(self._standing))
         again = [*held, *_unsettled(plan.findings), *self._others(project, batch, scope)]
         self._agenda.look_again(again, self._clock())
 
@@ -495,7 +505,9 @@ class Watcher:
 
     def _rest(self) -> None:
         if self._agenda.is_idle and not self._gone and not self._idle:
-            self._tell(EventKind.IDLE, "in step; waiting for files", count=self._agenda.held)
+            left = self._standing or self._agenda.held or self._unmade
+            message = "nothing left to take; waiting for files" if left else "in step; waiting for files"
+            self._tell(EventKind.IDLE, message, count=self._agenda.held)
             self._idle = True
             self._beat(WatchState.IDLE, now=True)
         self._beat(WatchState.WAITING if self._gone else None)
@@ -514,7 +526,8 @@ class Watcher:
             self._health = msgspec.structs.replace(
                 self._health, heard=_now(), pending=self._agenda.pending, incomplete=self._agenda.held
             )
-            self._health_file.write(self._health)
+            if self._health_file is not None:
+                self._health_file.write(self._health)
 
 
 _BAD = (OutcomeKind.FAILED, OutcomeKind.STALE, OutcomeKind.BLOCKED, OutcomeKind.NOT_STARTED)
@@ -525,7 +538,7 @@ def check(project: Path, max_age: float, now: datetime.datetime | None = None) -
 
     ``max_age`` is how many seconds may lie behind the last good pass.
     """
-    from reconcile.adapters.watch_health import read_health
+    from reconcile.adapters.watch_health import is_place_free, read_health
 
     found = read_health(project)
     if found is None:
@@ -533,6 +546,8 @@ def check(project: Path, max_age: float, now: datetime.datetime | None = None) -
     today = now or datetime.datetime.now(datetime.UTC)
     if found.state is WatchState.STOPPED:
         return found, f"the watcher was stopped at {found.heard}"
+    if found.host == socket.gethostname() and is_place_free(project):
+        return found, f"the watcher (process {found.pid}) has died"
     if _age(found.heard, today) > SILENT_AFTER:
         return found, f"the watcher (process {found.pid} on {found.host}) was last heard of at {found.heard}"
     error = f": {found.last_error}" if found.last_error else ""

@@ -17,7 +17,7 @@ import msgspec
 
 from reconcile.adapters.state import FOLDER
 from reconcile.core.errors import SourceError
-from reconcile.core.notes import Note
+from reconcile.core.notes import Note, joined, overtaken
 
 FORMAT = "reconcile.note/1"
 _ENDING = ".json"
@@ -40,6 +40,19 @@ class Outbox:
 
     def add(self, notes: Iterable[Note]) -> None:
         """Notes these files, on disk when this returns. Raises SourceError."""
+        listed = list(notes)
+        self.overtake(listed)
+        self._put(joined(_read(self._place(note.path)), note) for note in listed)
+
+    def overtake(self, notes: Iterable[Note]) -> None:
+        """Takes the places of these from the notes of other files: they were told something newer. Raises
+        SourceError."""
+        listed = [note for note in notes if note.places]
+        changed = list(overtaken(self.notes(), listed)) if listed else []
+        if changed:
+            self._put(changed)
+
+    def _put(self, notes: Iterable[Note]) -> None:
         try:
             self._make_folder()
             for note in notes:
@@ -74,13 +87,8 @@ class Outbox:
         with contextlib.suppress(OSError):
             (self._folder / _FAILED).unlink(missing_ok=True)
 
-    @property
-    def has_failed(self) -> bool:
-        """Whether it could not be reached when it was last tried."""
-        return (self._folder / _FAILED).exists()
-
     def failed_within(self, seconds: float) -> bool:
-        """Whether that was less than so many seconds ago."""
+        """Whether it could not be reached, less than so many seconds ago."""
         try:
             ago = self._clock() - float((self._folder / _FAILED).read_bytes())
         except (OSError, ValueError):

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 FILE = "watch-health.json"
+_LOCK = "watch.lock"
+_ASKING = 0.5
+"""Seconds for which somebody who only asks whether a watcher runs may hold its lock at the very most."""
 _REPLACE_TRIES = 5
 
 
@@ -27,6 +30,20 @@ def read_health(project: Path) -> WatchHealth | None:
         return msgspec.json.decode((project / FOLDER / FILE).read_bytes(), type=WatchHealth)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
+
+
+def is_place_free(project: Path) -> bool:
+    """Whether no process of this machine is the watcher of the project; False where that cannot be told."""
+    from filelock import FileLock, Timeout
+
+    path = project / FOLDER / _LOCK
+    if not path.exists():  # a watcher whose disk was full, or that cannot lock there, goes without it
+        return False
+    try:
+        with FileLock(path, timeout=0, mode=0o600, thread_local=False):
+            return True
+    except (Timeout, OSError, NotImplementedError):
+        return False
 
 
 class HealthFile:
@@ -41,7 +58,7 @@ class HealthFile:
         """Takes the place of the one watcher of the project. Raises LockHeld where another one has it."""
         from filelock import FileLock, Timeout
 
-        lock = FileLock(self._path.with_name("watch.lock"), timeout=0, mode=0o600, thread_local=False)
+        lock = FileLock(self._path.with_name(_LOCK), timeout=_ASKING, mode=0o600, thread_local=False)
         try:
             self._path.parent.mkdir(mode=0o700, exist_ok=True)
             lock.acquire()

@@ -86,6 +86,11 @@ def _check_out(out: Path, scope: Scoped) -> None:
     """Raises UsageError where certificates cannot be written to ``--out``, before anything is read."""
     from reconcile.cli.files import check_target
 
+    if scope.asset_type:
+        raise UsageError(
+            "a certificate is about everything that a record names, so --asset-type does not go with --out",
+            hint="leave --asset-type out",
+        )
     if _is_file(out):
         if len(set(scope.char_id or ())) != 1:
             raise UsageError(

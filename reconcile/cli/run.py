@@ -62,8 +62,8 @@ def run(
     report: Report | None = None
     problem: ReconcileError | None = None
     try:
-        if workflow.ended_by is not None:
-            raise Interrupted(f"the workflow was ended by {workflow.ended_by}; nothing was applied")
+        if workflow.asked_by is not None:  # it may have taken the signal and ended well
+            raise Interrupted(f"the workflow was asked to end ({workflow.asked_by}); nothing was applied")
         if code:
             session.note(f"the workflow ended with {code}, so nothing was applied")
         else:
@@ -177,7 +177,7 @@ class _Workflow:
         self._early: list[int] = []
         self._over = False
         self._late = False
-        self.ended_by: str | None = None
+        self.asked_by: str | None = None
 
     def run(self) -> int:
         """Its exit code, 128 + n where signal n ended it. Raises OSError where it cannot be run."""
@@ -217,7 +217,7 @@ class _Workflow:
         if name in _OF_THE_KEYBOARD and _is_foreground():
             return  # the terminal has sent it to the workflow as well, and waits for what that makes of it
         if name in _ENDING:
-            self.ended_by = name
+            self.asked_by = name
         if self._child is None:
             self._early.append(number)
         else:

@@ -180,10 +180,10 @@ class Session:
 
 
 def scope_of(scoped: Scoped) -> Scope:
-    """The scope that the options name."""
+    """The scope that the options name, each name once."""
     from reconcile.core.plan import Scope
 
-    return Scope(tuple(scoped.char_id or ()), tuple(scoped.asset_type or ()))
+    return Scope(tuple(dict.fromkeys(scoped.char_id or ())), tuple(dict.fromkeys(scoped.asset_type or ())))
 
 
 def labels_of(project: Project) -> Labels:

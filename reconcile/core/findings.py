@@ -69,6 +69,14 @@ _FILE = {
 }
 
 
+_RANKS = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
+
+
+def worst_first(finding: Finding) -> tuple[int, str, str, str]:
+    """Sorts findings for people: the worst first, those of one code together."""
+    return (_RANKS[finding.severity], finding.code.value, finding.subject, finding.message)
+
+
 def about_file(code: Code, subject: str, char_id: str | None, why: str = "") -> Finding:
     """A finding about one local file or its object."""
     message, hint = _FILE[code]
@@ -305,7 +313,7 @@ def damaged_object(document: str, char_id: str, place: str, uri: str, why: str) 
         document,
         char_id,
         f'{place} names "{uri}", whose bytes as they were read are not those of its checksum: {why}',
-        "run it again; if it stays so, upload the file again with `reconcile apply --replace local`",
+        "run it again; if it stays so, write the object anew with `gcloud storage cp FILE URI`",
     )
 
 
@@ -363,6 +371,17 @@ def no_place(uri: str, char_id: str | None, why: str) -> Finding:
         char_id,
         f"cannot be made a file here: {why}",
         "restore it on another system, or fetch it by hand under another name",
+    )
+
+
+def hidden_place(uri: str, char_id: str | None, path: str, folder: str) -> Finding:
+    """An object's local place is below a folder that was not read, so whether its file is there is unknown."""
+    return _found(
+        Code.UNREADABLE_FILE,
+        uri,
+        char_id,
+        f"its file would be {path}, below {folder}, which was not read; it was not restored",
+        "put a folder that can be read in the place of the link or of the folder that cannot, then restore again",
     )
 
 

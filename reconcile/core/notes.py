@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TypeAlias
 
 import msgspec
 
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.rules import AssetMap, Ownership, Reading, minimal_prefixes
 
+Place: TypeAlias = tuple[str, str]
+"""A field of a character's record: the key of its map, and its name."""
+
 
 class Note(msgspec.Struct, frozen=True):
-    """One file, by its path below the local root; None where the call said nothing."""
+    """One file, by its path below the local root; None where the call said nothing. ``places`` are the fields of the
+    character's record that were told to name it, whatever they name now."""
 
     path: str
     char_id: str | None = None
     asset_type: str | None = None
+    places: tuple[Place, ...] = ()
+
+
+def overtaken(held: Iterable[Note], notes: Sequence[Note]) -> Iterator[Note]:
+    """Those of the held notes that newer ones change, as they are then: a place is given to one file, the last."""
+    taken = {(note.char_id, place): note.path for note in notes for place in note.places}
+    for note in held:
+        kept = tuple(each for each in note.places if taken.get((note.char_id, each), note.path) == note.path)
+        if kept != note.places:
+            yield msgspec.structs.replace(note, places=kept)
+
+
+def joined(held: Note | None, note: Note) -> Note:
+    """A note with the places that an earlier one of the same file and character has."""
+    if held is None or held.char_id != note.char_id:
+        return note
+    return msgspec.structs.replace(note, places=tuple(dict.fromkeys((*held.places, *note.places))))
 
 
 class NotedMap(AssetMap, frozen=True, dict=True):
@@ -30,7 +53,10 @@ class NotedMap(AssetMap, frozen=True, dict=True):
     def over(cls, asset_map: AssetMap, notes: Iterable[Note]) -> NotedMap:
         """The map with these notes, which replace earlier ones of the same files."""
         earlier = asset_map.notes if isinstance(asset_map, NotedMap) else {}
-        return cls(asset_map.rules, {**earlier, **{note.path: note for note in notes}})
+        added = list(notes)
+        changed = {note.path: note for note in overtaken(earlier.values(), added)}
+        both = {**earlier, **changed}
+        return cls(asset_map.rules, {**both, **{note.path: joined(both.get(note.path), note) for note in added}})
 
     def read(self, path: str, known: Container[str]) -> Reading | None:
         """As the map reads it, by the note where there is one."""
@@ -39,6 +65,9 @@ class NotedMap(AssetMap, frozen=True, dict=True):
             return AssetMap.read(self, path, known)
         if note.char_id is None:
             return self._read_by_type(path, known, note.asset_type)
+        plain = AssetMap.read(self, path, known)
+        if plain is not None and plain.characters and note.char_id not in plain.characters:
+            return plain  # the call was wrong about it, and nobody was there yet to say so
         found = AssetMap.read(self, path, (note.char_id,))
         if found is None:
             return None
@@ -73,5 +102,34 @@ class NotedMap(AssetMap, frozen=True, dict=True):
         noted = (self.key_for(note.path, ()) for note in self._of(char_ids))
         return minimal_prefixes((*AssetMap.key_prefixes(self, char_ids, asset_types), *noted))
 
+    def wishes(self, char_id: str, known: Container[str]) -> dict[Place, str]:
+        """Which fields of this character's record were told to name which key."""
+        mine = [note for note in self._placed.get(char_id, ()) if self._is_owner(note, known)]
+        return {place: self.key_for(note.path, known) for note in mine for place in note.places}
+
+    @cached_property
+    def _placed(self) -> dict[str, list[Note]]:
+        """The notes with places, by character."""
+        found: dict[str, list[Note]] = {}
+        for note in self.notes.values():
+            if note.places and note.char_id is not None:
+                found.setdefault(note.char_id, []).append(note)
+        return found
+
+    def _is_owner(self, note: Note, known: Container[str]) -> bool:
+        reading = self.read(note.path, known)
+        return reading is not None and reading.char_id == note.char_id
+
     def _of(self, char_ids: Sequence[str]) -> list[Note]:
         return [note for note in self.notes.values() if note.char_id is not None and note.char_id in char_ids]
+
+
+def wishes(asset_map: AssetMap, char_id: str, known: Container[str]) -> dict[Place, str]:
+    """Which fields of a character's record were told to name which key; none where nothing is noted."""
+    return asset_map.wishes(char_id, known) if isinstance(asset_map, NotedMap) else {}
+
+
+def placed(asset_map: AssetMap) -> dict[str, Note]:
+    """The notes that give their file a place, by path."""
+    notes = asset_map.notes.values() if isinstance(asset_map, NotedMap) else ()
+    return {note.path: note for note in notes if note.places}

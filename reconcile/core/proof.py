@@ -17,7 +17,7 @@ from reconcile.core.context import Context
 from reconcile.core.errors import ExitCode
 from reconcile.core.names import is_unicode, key_problem
 from reconcile.core.paths import Kind, looks_like_path, meaning
-from reconcile.core.plan import Scope
+from reconcile.core.plan import Scope, Stores
 from reconcile.core.rows import Candidate, Document, RemoteObject, Slot, World
 from reconcile.core.stages.explode import explode, texts
 from reconcile.core.stages.record import malformed, place_of
@@ -88,10 +88,11 @@ class Proved(msgspec.Struct, frozen=True):
 
 
 class Certificate(msgspec.Struct, frozen=True):
-    """What was proved of one character on one day.
+    """What was proved of one character on one day: of everything that its record names.
 
-    ``update_time`` is the version of ``document`` that was read. ``digest`` is the SHA-256 of everything else in the
-    certificate, as JSON without blanks and with sorted keys.
+    ``stores`` are the worlds with the servers that they are on. ``update_time`` is the version of ``document`` that was
+    read. ``digest`` is the SHA-256 of everything else in the certificate, as JSON without blanks, with sorted keys, and
+    with U+007F escaped, as jq writes it.
     """
 
     format: str
@@ -101,6 +102,7 @@ class Certificate(msgspec.Struct, frozen=True):
     holds: bool
     bucket: str
     records: str
+    stores: Stores
     mode: Mode
     document: str
     update_time: str
@@ -120,7 +122,8 @@ class Certificate(msgspec.Struct, frozen=True):
     def _digest(self) -> str:
         told = msgspec.to_builtins(self)
         del told["digest"]
-        return f"sha256:{hashlib.sha256(canonical(told)).hexdigest()}"
+        text = canonical(told).replace(b"\x7f", b"\\u007f")
+        return f"sha256:{hashlib.sha256(text).hexdigest()}"
 
 
 class Verification(msgspec.Struct, frozen=True):
@@ -133,6 +136,7 @@ class Verification(msgspec.Struct, frozen=True):
     created: str
     bucket: str
     records: str
+    stores: Stores
     scope: Scope
     mode: Mode
     documents: int

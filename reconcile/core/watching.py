@@ -6,12 +6,15 @@ Pure: it is told the time (seconds of a clock that only goes forward), what was 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from enum import Enum
 from typing import TypeAlias
 
 import msgspec
 
+from reconcile.core.changes import Finding, Severity
+from reconcile.core.findings import worst_first
 from reconcile.core.plan import Scope
 from reconcile.core.report import Counts
 from reconcile.core.rules import AssetMap, Ownership
@@ -261,7 +264,7 @@ class Agenda:
         # The exponent is bounded, because a number may be too large for a float.
         delay = min(FIRST_RETRY * 2.0 ** min(self._failures - 1, 30), longest)
         delay *= 0.5 + 0.5 * self._jitter()
-        self._retry = batch if self._retry is None else self._retry.with_(batch)
+        self._retry = _bounded(batch if self._retry is None else self._retry.with_(batch))
         self._retry_at = now + delay
         self._blocked_until = 0.0 if alone else self._retry_at
         if batch.whole:
@@ -308,6 +311,44 @@ class Agenda:
             self._retry = None
         self._ready, self._char_ids, self._since, self._whole = {}, set(), None, None
         return taken
+
+
+def _bounded(batch: Batch) -> Batch:
+    return batch if len(batch.paths) <= MOST_PATHS else Batch(batch.cause, True, {}, frozenset())
+
+
+class Standing:
+    """The errors and warnings that stand, as far as passes have found them."""
+
+    def __init__(self) -> None:
+        self._findings: tuple[Finding, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self._findings)
+
+    def take(self, findings: Iterable[Finding], char_ids: Collection[str]) -> str | None:
+        """What a pass found; ``char_ids`` are those that it looked at, none where it looked at everything. Gives a
+        sentence where others stand now than before."""
+        found = [finding for finding in findings if finding.severity is not Severity.INFO]
+        again = {finding.subject for finding in found}
+        before = {_mark(finding) for finding in self._findings}
+        if char_ids:
+            found += [each for each in self._findings if each.char_id not in char_ids and each.subject not in again]
+        self._findings = tuple(sorted(found, key=worst_first))
+        if not found or {_mark(finding) for finding in found} == before:
+            return None
+        return self._sentence([finding for finding in self._findings if _mark(finding) not in before])
+
+    def _sentence(self, new: list[Finding]) -> str:
+        counts = Counter(finding.severity.value for finding in self._findings)
+        counted = ", ".join(f"{count:,} {name}{'s' if count > 1 else ''}" for name, count in counts.items())
+        which, shown = ("new", new) if 0 < len(new) < len(self._findings) else ("the first", self._findings)
+        return f"{counted}; {which}: {shown[0].subject}: {shown[0].message}; see `reconcile plan`"
+
+
+def _mark(finding: Finding) -> tuple[str, str, str]:
+    """What makes it the same one: whose it is may be known to one pass and not to another."""
+    return finding.code.value, finding.subject, finding.message
 
 
 def scope_of(batch: Batch, asset_map: AssetMap, known: Collection[str], limit: Scope) -> Scope | None:

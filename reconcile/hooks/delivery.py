@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from reconcile.core.digest import Comparison, compare
 from reconcile.core.errors import PreconditionFailed, ReconcileError, SourceError, StoreError, UsageError
 from reconcile.core.events import Listener
 from reconcile.core.names import is_unicode
-from reconcile.core.notes import Note
+from reconcile.core.notes import Note, Place
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Outcome, OutcomeKind, Report
 from reconcile.core.rows import KeyFacts
@@ -47,47 +47,78 @@ class Order(msgspec.Struct, frozen=True):
 
 class Delivery(msgspec.Struct, frozen=True):
     """What became of it: the URIs of the files that are in the bucket, by the names that the call gave them; the keys
-    of the files; the first problem, with the file that it is about; and what a person should know."""
+    of the files; the first problem, with the file that it is about; what a person should know; and the notes of files
+    that no run could take as the call named them."""
 
     uris: dict[str, str]
     keys: dict[str, str]
     problem: tuple[str, ReconcileError] | None
     findings: tuple[Finding, ...]
     settled: bool
+    refused: tuple[Note, ...] = ()
 
 
 def open_project(chosen: str | None, files: Sequence[str]) -> Project:
-    """The project of a call: the one it names, else the nearest at or above its first file, else at or above the
-    current folder. Raises ConfigError, UsageError."""
-    if chosen is None and files:
-        near = config.find_project(Path(os.path.abspath(files[0])).parent)
-        chosen = str(near) if (near / config.RULES).is_file() else None
+    """The project of a call: the one it names, else the nearest at or above one of its files, the first that has one,
+    else at or above the current folder. Raises ConfigError, UsageError."""
+    if chosen is None:
+        near = (config.find_project(Path(os.path.abspath(file)).parent) for file in files if "\0" not in file)
+        chosen = next((str(folder) for folder in near if (folder / config.RULES).is_file()), None)
     return Project.open(chosen)
 
 
 def notes_of(project: Project, order: Order) -> tuple[Note, ...]:
     """What the call knows of its files, by their paths below the root. Raises UsageError, SourceError."""
+    return tuple(_note_of(project, order, file) for file in order.files)
+
+
+def _note_of(project: Project, order: Order, file: str) -> Note:
     asset_type = None if order.asset_type is None else _rule(project.asset_map, order.asset_type).type
-    return tuple(Note(below_root(project, file), order.char_id, asset_type) for file in order.files)
+    return Note(below_root(project, file), order.char_id, asset_type, _places(project, order, file))
 
 
-def narrowed(project: Project, order: Order) -> Order:
-    """The order, of an upsert without the files that are not below the local root: fields may name others."""
-    if order.asset is None:
-        return order
-    named = tuple((field, file) for field, file in order.named if _is_below_root(project, file))
-    return msgspec.structs.replace(order, files=tuple(file for _, file in named), named=named)
+def _places(project: Project, order: Order, file: str) -> tuple[Place, ...]:
+    """The fields that an upsert gave the file."""
+    title = title_of(project, order)
+    if title is None or not is_unicode(title):
+        return ()
+    fields = (field for field, named in order.named if named == file)
+    return tuple((title, field) for field in fields if _can_be_set(project, field))
 
 
-def _is_below_root(project: Project, file: str) -> bool:
-    try:
-        return bool(below_root(project, file))
-    except ReconcileError:
-        return False
+def _can_be_set(project: Project, field: str) -> bool:
+    return field != project.settings.entry_key and bool(field.strip()) and is_unicode(field)
+
+
+def title_of(project: Project, order: Order) -> str | None:
+    """The key of the map that was upserted, where it gives one."""
+    title = (order.asset or {}).get(project.settings.entry_key)
+    return title if isinstance(title, str) and title.strip() else None
+
+
+def narrowed(project: Project, order: Order) -> tuple[Order, tuple[str, ReconcileError] | None]:
+    """The order of the files that a run could take, and the first of the others with the reason. An upsert may name
+    others as it likes. Raises UsageError, SourceError where there is no file but such."""
+    kept: list[str] = []
+    wrong: list[tuple[str, ReconcileError]] = []
+    for file in order.files:
+        try:
+            _check_taken(project.asset_map, [_note_of(project, order, file)])
+            kept.append(file)
+        except ReconcileError as error:
+            wrong.append((file, error))
+    if order.asset is not None:
+        wrong = []
+    elif wrong and not kept:
+        raise wrong[0][1]
+    named = tuple((field, file) for field, file in order.named if file in kept)
+    return msgspec.structs.replace(order, files=tuple(kept), named=named), wrong[0] if wrong else None
 
 
 def below_root(project: Project, file: str) -> str:
     """The path of a file below the local root, with ``/``. Raises UsageError, SourceError."""
+    if "\0" in file:
+        raise UsageError(f"{file!r} is no path", hint="return the path of a file that was written")
     if os.path.isdir(file):
         raise UsageError(f"{file} is a folder", hint="return the files in it")
     if not os.path.exists(file):
@@ -126,18 +157,55 @@ def deliver(
     _check_taken(project.asset_map, notes)
     # The first question is asked before the lock is taken: a cloud that does not answer must not keep out other runs.
     known = _known_among(project, notes, order.char_id)
-    _check_owner(rules, notes, known)
+    order, notes, refused = _admitted(order, notes, lambda note: _check_owner(rules, note, known))
     scope = _scope(project.asset_map, notes, known, order)
     keys = {note.path: project.asset_map.key_for(note.path, known) for note in notes}
     with project.lock().acquire(patience):
         seen = survey(project, scope, listener=listener, trace=keys.values())
-        _check_type(project.asset_map, notes, seen.known_ids)
+        order, notes, wrong = _admitted(order, notes, lambda note: _check_type(project.asset_map, note, seen.known_ids))
+        keys = {note.path: keys[note.path] for note in notes}
+        refused += wrong
         own = _own_part(seen.plan, _wanted(project, scope, keys, known))
         plan = own if order.asset is None else seen.plan
         force = _replaces_only(plan, keys.values())
         report = execute(project, plan, force=force, listener=listener, stop=stop, command=COMMAND)
         delivery = _told(project, order, notes, keys, seen, plan, report)
-        return delivery if order.asset is None or delivery.problem else _set_fields(project, order, delivery)
+        if order.asset is not None and not delivery.problem:
+            delivery = _set_fields(project, order, delivery)
+    if not refused:
+        return delivery
+    first = refused[0]
+    refusals = tuple(each.note for each in refused)
+    problem = delivery.problem or (first.file, first.error)
+    return msgspec.structs.replace(delivery, problem=problem, refused=refusals)
+
+
+class _Refused(msgspec.Struct, frozen=True):
+    """A file of which the rules say otherwise than the call."""
+
+    file: str
+    note: Note
+    error: UsageError
+
+
+def _admitted(
+    order: Order, notes: Sequence[Note], check: Callable[[Note], None]
+) -> tuple[Order, tuple[Note, ...], list[_Refused]]:
+    """The files that pass, and the others. Raises UsageError where there is none that does."""
+    kept: list[tuple[str, Note]] = []
+    refused: list[_Refused] = []
+    for file, note in zip(order.files, notes, strict=True):
+        try:
+            check(note)
+            kept.append((file, note))
+        except UsageError as error:
+            refused.append(_Refused(file, note, error))
+    if refused and not kept:
+        raise refused[0].error
+    files = tuple(file for file, _ in kept)
+    named = tuple((field, file) for field, file in order.named if file in files)
+    admitted = msgspec.structs.replace(order, files=files, named=named)
+    return admitted, tuple(note for _, note in kept), refused
 
 
 # -- what the rules say --
@@ -164,11 +232,10 @@ def _check_taken(rules: AssetMap, notes: Iterable[Note]) -> None:
             raise _other_type(note, rules)
 
 
-def _check_type(rules: AssetMap, notes: Iterable[Note], known: frozenset[str]) -> None:
-    for note in notes:
-        reading = rules.read(note.path, known)
-        if note.asset_type is not None and reading is not None and reading.rule.type != note.asset_type:
-            raise _other_type(note, rules, reading.rule.type)
+def _check_type(rules: AssetMap, note: Note, known: frozenset[str]) -> None:
+    reading = rules.read(note.path, known)
+    if note.asset_type is not None and reading is not None and reading.rule.type != note.asset_type:
+        raise _other_type(note, rules, reading.rule.type)
 
 
 def _other_type(note: Note, rules: AssetMap, found: str | None = None) -> UsageError:
@@ -196,18 +263,17 @@ def _known_among(project: Project, notes: Iterable[Note], told: str | None) -> f
     return frozenset(found | {value for value in (*named, told) if value in possible})
 
 
-def _check_owner(rules: AssetMap, notes: Iterable[Note], known: frozenset[str]) -> None:
+def _check_owner(rules: AssetMap, note: Note, known: frozenset[str]) -> None:
     """Raises UsageError where a path names a known character, and the call another."""
-    for note in notes:
-        reading = AssetMap(rules.rules).read(note.path, known)
-        if note.char_id is None or reading is None or note.char_id in reading.characters:
-            continue
-        if reading.ownership in (Ownership.KNOWN, Ownership.AMBIGUOUS):
-            owners = " or ".join(reading.characters)
-            raise UsageError(
-                f"by its name {note.path} is {owners}'s, and the call was for {note.char_id}",
-                hint="put the character's own id into the file's name, or say whose it is with char_id=",
-            )
+    reading = AssetMap(rules.rules).read(note.path, known)
+    if note.char_id is None or reading is None or note.char_id in reading.characters:
+        return
+    if reading.ownership in (Ownership.KNOWN, Ownership.AMBIGUOUS):
+        owners = " or ".join(reading.characters)
+        raise UsageError(
+            f"by its name {note.path} is {owners}'s, and the call was for {note.char_id}",
+            hint="put the character's own id into the file's name, or say whose it is with char_id=",
+        )
 
 
 def _scope(rules: AssetMap, notes: Sequence[Note], known: frozenset[str], order: Order) -> Scope:
@@ -269,10 +335,10 @@ def _replaces_only(plan: Plan, keys: Iterable[str]) -> bool:
 def _set_fields(project: Project, order: Order, delivery: Delivery) -> Delivery:
     """Gives the record's fields what the upsert gave the workflow's own: an upsert says which file a field is to name,
     even where the field holds a good URI already."""
-    title = (order.asset or {}).get(project.settings.entry_key)
+    title = title_of(project, order)
     try:
         for field, file in order.named:
-            if isinstance(title, str) and order.char_id is not None:
+            if title is not None and order.char_id is not None:
                 set_field(project, order.char_id, title, field, delivery.uris[file])
     except ReconcileError as error:
         return msgspec.structs.replace(delivery, problem=(order.files[0], error), settled=False)

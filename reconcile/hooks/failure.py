@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+TAKEN_UP = "`reconcile apply` takes it up again"
+
+
 class NotUploaded(ReconcileError):
     """A workflow's work is done and on disk, and not all of it is in the cloud; ``__cause__`` says why.
 
@@ -18,7 +21,7 @@ class NotUploaded(ReconcileError):
 
     def __init__(self, cause: ReconcileError, path: str, uris: dict[str, str]) -> None:
         told = f"{path} is on disk, but the cloud is not in step with it: {cause.message}"
-        super().__init__(told, hint=cause.hint or "`reconcile apply` takes it up again")
+        super().__init__(told, hint=cause.hint or TAKEN_UP)
         self.__cause__ = cause
         self.code = cause.code
         self.exit_code = cause.exit_code

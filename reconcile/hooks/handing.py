@@ -7,15 +7,23 @@ import threading
 import time
 
 from reconcile.adapters.outbox import Outbox
-from reconcile.core.errors import PreconditionFailed, ReconcileError, StoreError, StoreUnavailable, UsageError
+from reconcile.core.errors import (
+    PreconditionFailed,
+    ReconcileError,
+    SourceError,
+    StoreError,
+    StoreUnavailable,
+    UsageError,
+)
 from reconcile.core.events import Event, Warned
 from reconcile.core.notes import Note
-from reconcile.hooks.delivery import Delivery, Order, deliver, narrowed, notes_of, open_project
-from reconcile.hooks.failure import NotUploaded
+from reconcile.hooks.delivery import Delivery, Order, deliver, narrowed, notes_of, open_project, title_of
+from reconcile.hooks.failure import TAKEN_UP, NotUploaded
 from reconcile.hooks.manner import LOGGER, QUEUE, Manner
 from reconcile.project import Project
 
 _WAITS = "it waits in the outbox, and the next run takes it"
+_TAKEN_UP_ALONE = "it could not be noted; `reconcile apply` takes the file, and does not know what the call knew of it"
 
 
 def hand_over(order: Order, manner: Manner) -> dict[str, str]:
@@ -23,20 +31,57 @@ def hand_over(order: Order, manner: Manner) -> dict[str, str]:
     if not order.files and order.asset is None:
         return {}
     with open_project(manner.project, order.files) as project:
-        order = narrowed(project, order)
-        if manner.on_error == QUEUE:
-            return _queued(project, order, manner)
+        named, (order, problem) = order.named, narrowed(project, order)
+        if named and title_of(project, order) is None:
+            _log().warning(
+                "the upsert for %s gives no text for %r, so no field is set", order.char_id, project.settings.entry_key
+            )
+        if problem is None:
+            return _delivered(project, order, manner)
+        file, error = problem
         try:
-            delivery = deliver(project, order, patience=manner.lock, listener=_listen)
-        except ReconcileError as error:
-            raise NotUploaded(error, _first(order), {}) from error
-    return _judged(delivery)
+            uris = _delivered(project, order, manner)
+        except NotUploaded as other:
+            _log().warning("%s", other.sentence)
+            uris = other.uris
+    raise NotUploaded(error, file, uris) from error
+
+
+def _delivered(project: Project, order: Order, manner: Manner) -> dict[str, str]:
+    if manner.on_error == QUEUE:
+        return _queued(project, order, manner)
+    _overtake(project, order)
+    try:
+        return _judged(deliver(project, order, patience=manner.lock, listener=_listen))
+    except NotUploaded as error:
+        raise _again(error, order) from error.__cause__
+    except ReconcileError as error:
+        raise _again(NotUploaded(error, _first(order), {}), order) from error
+
+
+def _overtake(project: Project, order: Order) -> None:
+    """What waits in the outbox for the same fields is older than this call, whatever becomes of it."""
+    try:
+        project.outbox.overtake(notes_of(project, order))
+    except SourceError as error:
+        _log().warning("%s", error.sentence)
+
+
+def _again(error: NotUploaded, order: Order) -> NotUploaded:
+    """The error, of an upsert with what to do besides: no later run knows which file a field was given."""
+    if order.named:
+        mend = "" if error.hint == TAKEN_UP else f"{error.hint}; then "
+        error.hint = f"{mend}call the upsert again: `reconcile apply` leaves a field that names another file as it is"
+    return error
+
+
+def _log() -> logging.Logger:
+    return logging.getLogger(LOGGER)
 
 
 def _judged(delivery: Delivery) -> dict[str, str]:
-    logger = logging.getLogger(LOGGER)
     for finding in delivery.findings:
-        logger.info("%s: %s", finding.subject, finding.message)
+        _log().info("%s: %s", finding.subject, finding.message)
     if delivery.problem is None:
         return delivery.uris
     file, error = delivery.problem
@@ -45,7 +90,7 @@ def _judged(delivery: Delivery) -> dict[str, str]:
 
 def _listen(event: Event) -> None:
     if isinstance(event, Warned):
-        logging.getLogger(LOGGER).warning("%s", event.message)
+        _log().warning("%s", event.message)
 
 
 def _first(order: Order) -> str:
@@ -59,46 +104,54 @@ def _queued(project: Project, order: Order, manner: Manner) -> dict[str, str]:
     """Notes the files first, so that nothing that happens later loses what the call knows of them."""
     notes = notes_of(project, order)
     outbox = project.outbox
-    outbox.add(notes)
-    if outbox.failed_within(manner.rest):
-        raise NotUploaded(StoreUnavailable("the cloud failed a moment ago", hint=_WAITS), _first(order), {})
+    hint = _WAITS
+    try:
+        outbox.add(notes)
+    except SourceError as error:  # all the more reason to try
+        _log().warning("%s", error.sentence)
+        hint = _TAKEN_UP_ALONE
+    if hint == _WAITS and outbox.failed_within(manner.rest):
+        raise NotUploaded(StoreUnavailable("the cloud failed a moment ago", hint=hint), _first(order), {})
     # Whoever waits for a cloud that was away a while ago waits in vain more often than not.
-    patience = min(manner.silence, manner.doubt) if outbox.has_failed else manner.silence
-    attempt = _Attempt(order, notes, outbox, manner)
+    doubted = outbox.failed_within(manner.memory)
+    attempt = _Attempt(order, notes, outbox, manner, hint)
     attempt.start()
-    return attempt.result(patience)
+    return attempt.result(min(manner.silence, manner.doubt) if doubted else manner.silence, doubted=doubted)
 
 
 class _Attempt(threading.Thread):
     """A hand-over that nobody has to wait for to the end; also when it comes late, it clears the outbox behind it."""
 
-    def __init__(self, order: Order, notes: tuple[Note, ...], outbox: Outbox, manner: Manner) -> None:
+    def __init__(self, order: Order, notes: tuple[Note, ...], outbox: Outbox, manner: Manner, hint: str) -> None:
         super().__init__(name="reconcile-hand-over", daemon=True)
         self._order = order
         self._notes = notes
         self._outbox = outbox
         self._manner = manner
+        self._hint = hint
         self._heard = time.monotonic()
         self._over = threading.Event()
         self._halt = threading.Event()
         self._delivery: Delivery | None = None
         self._error: Exception | None = None
 
-    def result(self, patience: float) -> dict[str, str]:
-        """The URIs of the files; waits as long as something is heard every so many seconds. Raises NotUploaded."""
+    def result(self, patience: float, *, doubted: bool) -> dict[str, str]:
+        """The URIs of the files; waits as long as something is heard every so many seconds. A silence is remembered as
+        a failure, but not where the cloud was ``doubted`` and had less time than it may need. Raises NotUploaded."""
         while not self._over.is_set():
             left = self._heard + patience - time.monotonic()
             if left <= 0:
                 self._halt.set()
-                self._outbox.failed()
-                silent = StoreUnavailable(f"nothing was heard for {patience:g} s", hint=_WAITS)
+                if not doubted:
+                    self._outbox.failed()
+                silent = StoreUnavailable(f"nothing was heard for {patience:g} s", hint=self._hint)
                 raise NotUploaded(silent, _first(self._order), {})
             self._over.wait(left)
         if self._delivery is not None:
             return _judged(self._delivery)
         error = self._error
         told = error if isinstance(error, ReconcileError) else ReconcileError(f"{type(error).__name__}: {error}")
-        told = type(told)(told.message, hint=told.hint if _is_permanent(told) else _WAITS)
+        told = type(told)(told.message, hint=told.hint if _is_permanent(told) else self._hint)
         raise NotUploaded(told, _first(self._order), {}) from error
 
     def run(self) -> None:
@@ -119,11 +172,15 @@ class _Attempt(threading.Thread):
         _listen(event)
 
     def _note(self, error: Exception | None) -> None:
-        if _is_permanent(error) or (self._delivery is not None and self._delivery.settled):
-            self._outbox.remove(self._notes)
+        delivery = self._delivery
+        if delivery is None:
+            self._outbox.remove(self._notes if _is_permanent(error) else ())
+        else:
+            self._outbox.remove(self._notes if delivery.settled else delivery.refused)
         if isinstance(error, StoreError) and not isinstance(error, PreconditionFailed):
-            self._outbox.failed()
-        elif error is None:
+            if not self._halt.is_set():  # else it was this side that broke off, and that is remembered already
+                self._outbox.failed()
+        elif delivery is not None:
             self._outbox.mended()
 
 

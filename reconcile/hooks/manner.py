@@ -19,8 +19,8 @@ LOGGER = "reconcile.hooks"
 
 class Manner:
     """What a hook was told, and how long it waits, in seconds: ``lock`` for another run to end, ``silence`` for a
-    queued hand-over of which nothing is heard (``doubt`` where the last one failed), and ``rest`` before it tries again
-    a cloud that failed."""
+    queued hand-over of which nothing is heard (``doubt`` where one failed in the last ``memory``), and ``rest`` before
+    it tries again a cloud that failed."""
 
     def __init__(
         self,
@@ -31,6 +31,7 @@ class Manner:
         silence: float = 10.0,
         doubt: float = 2.0,
         rest: float = 30.0,
+        memory: float = 600.0,
     ) -> None:
         self.on_error = on_error
         self.project = project
@@ -38,6 +39,7 @@ class Manner:
         self.silence = silence
         self.doubt = doubt
         self.rest = rest
+        self.memory = memory
 
     @classmethod
     def of(cls, on_error: str, project: str | os.PathLike[str] | None, hook: str) -> Manner:

@@ -8,6 +8,8 @@ from pathlib import Path
 from reconcile.core import plan as plans
 from reconcile.core.changes import Need, Reason, SetField, change_id
 from reconcile.core.errors import NotThere, PreconditionFailed, StoreError, UsageError
+from reconcile.core.names import is_unicode
+from reconcile.core.notes import Note
 from reconcile.core.plan import Scope
 from reconcile.core.report import OutcomeKind
 from reconcile.core.rows import RemoteObject
@@ -26,13 +28,15 @@ def update_field(
 ) -> bool:
     """Gives whether something was written. Raises UsageError, NotThere, LockHeld, StoreError."""
     with Project.open(None if project is None else Path(project)) as opened, opened.lock().acquire(PATIENCE):
-        return set_field(opened, char_id, title, field, uri)
+        done = set_field(opened, char_id, title, field, uri)
+        opened.outbox.overtake([Note("", char_id, places=((title, field),))])
+        return done
 
 
 def set_field(project: Project, char_id: str, title: str, field: str, uri: str) -> bool:
     """The same in an open project of which the caller holds the lock."""
     settings = project.settings
-    _check(char_id=char_id, title=title, field=field)
+    _check(char_id=char_id, title=title, field=field, uri=uri)
     if field == settings.entry_key:
         raise UsageError(f"{field!r} is what tells the maps apart", hint="name the field that holds the asset")
     key = settings.bucket.key(uri)
@@ -58,6 +62,8 @@ def _check(**texts: object) -> None:
     for name, text in texts.items():
         if not isinstance(text, str) or not text.strip():
             raise UsageError(f"{name} is {text!r}", hint=f"give the {name} as text")
+        if not is_unicode(text):
+            raise UsageError(f"{name} is {text!r}, which is not valid Unicode", hint="no record can hold it")
 
 
 def _change(project: Project, char_id: str, title: str, field: str, found: RemoteObject) -> SetField | None:

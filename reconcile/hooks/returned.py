@@ -41,11 +41,12 @@ class Returned:
 
 def read(value: Any, function: str) -> Returned:
     """Reads what a function returned. A list is several paths. So is a tuple of nothing but paths of files that are
-    there; any other tuple that begins with a path is one file, and what belongs to it. Raises UsageError."""
+    there, or that end alike; any other tuple that begins with a path is one file, and what belongs to it. Raises
+    UsageError."""
     if _is_path(value):
         return Returned(value, Shape.ONE, (value,))
     if isinstance(value, list | tuple):
-        if all(map(_is_path, value)) and (isinstance(value, list) or all(map(os.path.isfile, value))):
+        if all(map(_is_path, value)) and (isinstance(value, list) or _are_files(value)):
             return Returned(value, Shape.SEVERAL, tuple(value))
         if isinstance(value, tuple) and _is_path(value[0]):
             return Returned(value, Shape.FIRST, (value[0],))
@@ -57,6 +58,16 @@ def read(value: Any, function: str) -> Returned:
 
 def _is_path(value: Any) -> bool:
     return isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str)
+
+
+def _are_files(paths: tuple[Any, ...]) -> bool:
+    """Whether they are all there, or would be of one kind: a render that failed changes no shape."""
+    suffixes = {os.path.splitext(os.fspath(path))[1].lower() for path in paths}
+    return all(map(_is_file, paths)) or (len(suffixes) == 1 and suffixes != {""})
+
+
+def _is_file(path: Any) -> bool:
+    return "\0" not in os.fspath(path) and os.path.isfile(path)
 
 
 def _described(value: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from reconcile.core.errors import UsageError
 from reconcile.hooks.calls import CHAR_ID, arguments, check_function, is_async, name_of
-from reconcile.hooks.manner import Manner
+from reconcile.hooks.manner import LOGGER, Manner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def _follow(
         from reconcile.hooks.handing import hand_over
 
         char_id, asset = _read(arguments(function, args, kwargs), name_of(function))
+        _tell_passed_over(asset, name_of(function))
         named = tuple((str(name), os.fspath(held)) for name, held in asset.items() if _is_file(held))
         return hand_over(Order(tuple(file for _, file in named), char_id, asset=asset, named=named), manner)
 
@@ -86,6 +87,19 @@ def _read(given: Mapping[str, Any], function: str) -> tuple[str, dict[str, Any]]
             hint='call it as upsert_asset(char_id, {"title": …, field: path})',
         )
     return char_id, {str(name): value for name, value in asset.items()}
+
+
+def _tell_passed_over(asset: Mapping[str, Any], function: str) -> None:
+    """Says which fields hold lists of files: an upsert sets fields of one file."""
+    lists = [name for name, held in asset.items() if isinstance(held, list | tuple) and any(map(_is_file, held))]
+    if lists:
+        import logging
+
+        logging.getLogger(LOGGER).warning(
+            "%s was given a list of files for %s; a list sets no field, and the files are uploaded as the rules say",
+            function,
+            ", ".join(lists),
+        )
 
 
 def _is_file(value: Any) -> bool:

@@ -42,17 +42,17 @@ def dumps(document: Any) -> bytes:
 
     What a terminal would obey or an eye would misread (C1 controls, bidi overrides, line separators) is escaped.
     """
-    return _harmless(msgspec.json.format(msgspec.json.encode(document), indent=2)) + b"\n"
+    return harmless(msgspec.json.format(msgspec.json.encode(document), indent=2)) + b"\n"
 
 
 def line(fields: dict[str, Any]) -> bytes:
     """One document on one line, in the same manner; what cannot be written as UTF-8 is escaped."""
     written = {name: _encodable(value) if isinstance(value, str) else value for name, value in fields.items()}
-    return _harmless(msgspec.json.encode(written)) + b"\n"
+    return harmless(msgspec.json.encode(written)) + b"\n"
 
 
-def _harmless(encoded: bytes) -> bytes:
-    """Only texts in a JSON document hold such characters, so each may be written as an escape."""
+def harmless(encoded: bytes) -> bytes:
+    """Encoded JSON with nothing in it that a terminal would obey: only its texts hold that, so it may be escaped."""
     if encoded.isascii() and b"\x7f" not in encoded:
         return encoded
     return _OBEYED.sub(lambda found: f"\\u{ord(found.group()):04x}", encoded.decode()).encode()

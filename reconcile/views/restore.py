@@ -53,7 +53,8 @@ def totals(plan: RestorePlan) -> str:
     """One sentence with every count that is not zero."""
     in_step = f"{words.many(plan.in_step, 'file')} there already."
     if not plan.actions:
-        return f"Nothing to restore: {in_step}{found(plan.findings)}"
+        nothing = "Nothing to restore" if plan.complete else "Nothing that can be restored"
+        return f"{nothing}: {in_step}{found(plan.findings)}"
     count = words.many(len(plan.actions), "file")
     return f"To restore: {count} ({words.size(plan.bytes)} to fetch), {in_step}{found(plan.findings)}"
 

@@ -7,7 +7,7 @@ from typing import TextIO
 import msgspec
 
 from reconcile.core.report import Report
-from reconcile.views.json import ErrorDocument
+from reconcile.views.json import ErrorDocument, harmless
 from reconcile.views.streams import write_bytes
 
 FORMAT = "reconcile.run/1"
@@ -25,4 +25,4 @@ class RunDocument(msgspec.Struct, frozen=True):
 
 def show(stream: TextIO, document: RunDocument) -> None:
     """Writes the document as a line of its own, also where the workflow ended in the middle of one."""
-    write_bytes(stream, b"\n" + msgspec.json.encode(document) + b"\n")
+    write_bytes(stream, b"\n" + harmless(msgspec.json.encode(document)) + b"\n")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from reconcile.core.errors import ExitCode
 from reconcile.core.proof import Verification
 from reconcile.views import words
-from reconcile.views.plan import show_findings
+from reconcile.views.plan import at, show_findings
 from reconcile.views.terminal import Terminal
 
 _STYLE = {ExitCode.OK: "bold green", ExitCode.DIFFERENCES: "bold red", ExitCode.FAILED: "bold red"}
@@ -15,9 +15,11 @@ _SHOWN = 3
 
 
 def show_verification(terminal: Terminal, found: Verification, *, verbose: bool = False) -> None:
-    """The stores, the manner, each problem with what to do, and the verdict."""
-    terminal.line(("Bucket   ", "dim"), found.bucket)
-    terminal.line(("Records  ", "dim"), found.records)
+    """The stores with their servers, the manner, each problem with what to do, and the verdict."""
+    stores = found.stores
+    terminal.line(("Local    ", "dim"), "none read" if found.mode.cloud_only else stores.local)
+    terminal.line(("Bucket   ", "dim"), at(stores.bucket, stores.bucket_endpoint))
+    terminal.line(("Records  ", "dim"), at(stores.records, stores.records_endpoint))
     terminal.line(("Proof    ", "dim"), "; ".join(_manner(found)))
     parts = [f"character {char_id}" for char_id in found.scope.char_ids]
     parts += [f"type {asset_type}" for asset_type in found.scope.asset_types]

@@ -10,6 +10,7 @@ import msgspec
 
 from reconcile.core.watching import EventKind, WatchEvent, WatchHealth
 from reconcile.views import words
+from reconcile.views.json import harmless
 from reconcile.views.terminal import Terminal
 
 _STYLES = {
@@ -60,7 +61,7 @@ class WatchLines:
         return self._verbose or kind not in _DETAILS
 
     def _write_json(self, event: WatchEvent) -> None:
-        line = msgspec.json.encode(event) + b"\n"
+        line = harmless(msgspec.json.encode(event)) + b"\n"
         below = getattr(self._stream, "buffer", None)
         if below is None:
             self._stream.write(line.decode())

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from reconcile.demo_media import png
 from tests.security.attack import run
+from tests.system.workshop import environment
 from tests.unit.small_project import make_project, open_records, write
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="such names cannot be there")
@@ -78,6 +81,43 @@ def test_an_apply_says_no_name_as_control(tmp_path: Path) -> None:
     for options in ([], ["--json", "--log-format", "json"]):
         done = run(folder, "apply", "--yes", "--verbose", *options)
         assert OBEYED.findall(done.out + done.err) == []
+
+
+def test_a_run_says_no_name_as_control(tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "studio")
+    for name in NAMES:
+        write(folder, f"characters/{name.replace('/', ':')}.png", b"x")
+    done = run(folder, "run", "--json", "--", sys.executable, "-c", "")
+    assert OBEYED.findall(done.out + done.err) == []
+    [document] = [json.loads(line) for line in done.out.splitlines() if line]
+    assert any("\u202e" in outcome["key"] for outcome in document["result"]["outcomes"])
+
+
+@pytest.mark.parametrize("options", [["--verbose"], ["--json"]])
+def test_a_watcher_says_no_name_as_control(tmp_path: Path, options: list[str]) -> None:
+    folder = make_project(tmp_path / "studio")
+    half = png(8, 8, 1)[:-1]
+    for name in NAMES:
+        write(folder, f"characters/{name.replace('/', ':')}.png", half)
+    command = [sys.executable, "-m", "reconcile", "watch", "--every", "1s", *options]
+    said = b""
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as watching:
+        assert watching.stdout is not None
+        try:
+            # All that is held back has been told before the watcher rests.
+            for line in watching.stdout:
+                said += line
+                if said.count(b"not complete") >= len(NAMES) - 2 and b"idle" in line:
+                    break
+        finally:
+            watching.kill()
+    assert OBEYED.findall(said.decode()) == []
+    assert b"202e" in said
+    if "--json" in options:
+        paths = {path for line in said.splitlines() for path in json.loads(line).get("paths", ())}
+        assert any("\u202e" in path for path in paths)
 
 
 @pytest.mark.parametrize("suffix", ["html", "md"])

@@ -169,6 +169,27 @@ def test_a_cloud_that_is_away_keeps_nobody_waiting_and_loses_nothing(
         assert project.noted == ()
 
 
+def test_an_upsert_while_the_cloud_is_away_sets_its_field_when_it_is_back(shop: Workshop) -> None:
+    rules = shop.folder / "rules" / "asset_map.toml"
+    right = rules.read_text(encoding="utf-8")
+    upsert = sync_upsert(lambda char_id, asset: None, on_error="queue")  # noqa: ARG005
+    upsert("ai_hoshino", {"title": "primary", "dance_video": make(shop, "dances/dance_ai_hoshino_1.mp4")})
+    assert primary(shop)["dance_video"] == shop.uri("dances/dance_ai_hoshino_1.mp4")
+    with socket.socket() as away:
+        away.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{away.getsockname()[1]}"
+        wrong = right.replace(shop.gcs.url, f"http://{address}").replace(shop.firestore, address)
+        rules.write_text(wrong, encoding="utf-8")
+        upsert("ai_hoshino", {"title": "primary", "dance_video": make(shop, "dances/dance_ai_hoshino_2.mp4")})
+    rules.write_text(right, encoding="utf-8")
+    os.utime(shop.folder / "output/dances/dance_ai_hoshino_2.mp4", (1, 1))
+    assert shop.run("apply", "--yes").code == 0
+    assert primary(shop)["dance_video"] == shop.uri("dances/dance_ai_hoshino_2.mp4")
+    assert shop.run("plan", "--detailed-exitcode").code == 0
+    with Project.open(shop.folder) as project:
+        assert project.noted == ()
+
+
 def test_a_watched_directory_is_uploaded_and_the_handle_ends_it(
     shop: Workshop, caplog: pytest.LogCaptureFixture
 ) -> None:

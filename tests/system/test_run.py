@@ -350,7 +350,7 @@ def test_after_a_request_to_end_nothing_is_applied_even_where_the_workflow_ended
     child.send_signal(signal.SIGTERM)
     _, err = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert b"the workflow was ended by SIGTERM; nothing was applied" in err
+    assert b"the workflow was asked to end (SIGTERM); nothing was applied" in err
     assert "characters/ai_hoshino.png" not in keys(folder)
 
 

@@ -184,6 +184,18 @@ def test_a_second_watcher_is_refused_with_75(folder: Path, start: Callable[..., 
     assert "watched already" in second.document["message"]
 
 
+def test_a_watcher_that_was_killed_is_not_well_from_then_on(folder: Path, start: Callable[..., Watching]) -> None:
+    watching = start(folder)
+    watching.next("idle")
+    assert reconcile(folder, "watch", "--check").code == 0
+    watching.end(signal.SIGKILL)
+    gone = reconcile(folder, "watch", "--check", "--json")
+    assert (gone.code, gone.document["code"]) == (1, "watch_unwell")
+    assert gone.document["message"] == f"the watcher (process {watching.process.pid}) has died"
+    start(folder).next("idle")
+    assert reconcile(folder, "watch", "--check").code == 0
+
+
 def test_what_cannot_be_is_refused_at_once(folder: Path) -> None:
     for arguments in (["--every", "soon"], ["--every", "0s"], ["--max-age", "7"], ["--poll", "often"]):
         assert reconcile(folder, "watch", *arguments).code == 64

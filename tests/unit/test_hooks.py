@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from reconcile import Project, apply, plan
+from reconcile.adapters.outbox import Outbox
 from reconcile.core.errors import LockHeld, NotThere, ReconcileError, StoreError, UsageError
 from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs, sync_upsert, update_firestore_gcs_path
@@ -667,6 +669,10 @@ def test_a_missing_map_is_added(studio: Studio) -> None:
         (("rem", "primary", "title", REM), UsageError, "tells the maps apart"),
         (("", "primary", "icon", REM), UsageError, "char_id"),
         (("rem", None, "icon", REM), UsageError, "title"),
+        (("rem", "primary", "icon\udc80", REM), UsageError, "field is .* not valid Unicode"),
+        (("rem", "prim\ud800", "icon", REM), UsageError, "title is"),
+        (("r\ud800", "primary", "icon", REM), UsageError, "char_id is"),
+        (("rem", "primary", "icon", f"{REM}\ud800"), UsageError, "uri is"),
     ],
 )
 def test_what_would_be_wrong_is_refused(
@@ -763,7 +769,231 @@ def test_an_upsert_is_queued_where_the_cloud_is_away(studio: Studio) -> None:
         about(lambda: "done")
     )
     assert upsert("rem", {"title": "primary", "dance_video": studio.make("dances/dance_rem_1.mp4")}) == "done"
-    assert studio.notes() == (Note("dances/dance_rem_1.mp4", "rem"),)
+    assert studio.notes() == (Note("dances/dance_rem_1.mp4", "rem", places=(("primary", "dance_video"),)),)
+
+
+def queued_upsert(**more: float) -> Callable[..., Any]:
+    manner = Manner("queue", None, **{"lock": 0.0, "silence": 30.0, "rest": 0.0, **more})
+    return syncing(on_error="queue", project=None, manner=manner)(upsert_nothing)
+
+
+def apply_until_quiet(studio: Studio, char_id: str) -> None:
+    """As the next runs do, long after the files were made."""
+    for path in (studio.folder / "output").rglob("*"):
+        os.utime(path, (1, 1))
+    for _ in range(2):
+        with Project.open(studio.folder) as project:
+            assert apply(plan(project, char_ids=[char_id])).exit_code == 0
+    with Project.open(studio.folder) as project:
+        assert plan(project, char_ids=[char_id]).actions == ()
+
+
+@pytest.mark.parametrize("field", ["dance_video", "a_field_of_no_rule"])
+@pytest.mark.parametrize("title", ["primary", "variant_1"])
+def test_a_queued_upsert_sets_its_field_at_the_next_run_also_where_it_names_another_file(
+    studio: Studio, title: str, field: str
+) -> None:
+    upsert = queued_upsert()
+    upsert("rem", {"title": title, field: studio.make("dances/dance_rem_1.mp4")})
+    assert studio.entry("rem", title)[field] == f"{BASE}/dances/dance_rem_1.mp4"
+    studio.cut_off()
+    upsert("rem", {"title": title, field: studio.make("dances/dance_rem_2.mp4")})
+    studio.mend()
+    apply_until_quiet(studio, "rem")
+    assert studio.entry("rem", title)[field] == f"{BASE}/dances/dance_rem_2.mp4"
+    assert studio.notes() == ()
+
+
+def test_of_two_queued_upserts_of_one_field_the_last_counts(studio: Studio) -> None:
+    studio.cut_off()
+    for number in (2, 1):
+        queued_upsert()("rem", {"title": "primary", "dance_video": studio.make(f"dances/dance_rem_{number}.mp4")})
+    studio.mend()
+    apply_until_quiet(studio, "rem")
+    assert studio.entry("rem")["dance_video"] == f"{BASE}/dances/dance_rem_1.mp4"
+    assert studio.notes() == ()
+
+
+def test_one_file_for_several_fields_is_queued_for_all_of_them(studio: Studio) -> None:
+    made = studio.make("dances/dance_rem_1.mp4")
+    studio.cut_off()
+    queued_upsert()("rem", {"title": "primary", "dance_video": made, "trailer": made})
+    queued_upsert()("rem", {"title": "variant_1", "dance_video": made})
+    studio.mend()
+    apply_until_quiet(studio, "rem")
+    uri = f"{BASE}/dances/dance_rem_1.mp4"
+    assert studio.entry("rem") == {"title": "primary", "anime_image": REM, "dance_video": uri, "trailer": uri}
+    assert studio.entry("rem", "variant_1") == {"title": "variant_1", "dance_video": uri}
+    assert studio.notes() == ()
+
+
+def test_a_file_for_the_maps_own_title_never_becomes_one(studio: Studio) -> None:
+    made = studio.make("dances/dance_rem_1.mp4")
+    studio.cut_off()
+    queued_upsert()("rem", {"title": made, "dance_video": made})
+    assert studio.notes() == (Note("dances/dance_rem_1.mp4", "rem", places=((made, "dance_video"),)),)
+
+
+@pytest.mark.parametrize("later", ["upsert", "update"])
+def test_what_is_set_later_is_not_undone_by_what_was_queued_before(studio: Studio, later: str) -> None:
+    studio.cut_off()
+    queued_upsert()("rem", {"title": "primary", "dance_video": studio.make("dances/dance_rem_1.mp4")})
+    studio.mend()
+    if later == "upsert":
+        newer = studio.make("dances/dance_rem_2.mp4")
+        sync_upsert(upsert_nothing)("rem", {"title": "primary", "dance_video": newer})
+        wanted = f"{BASE}/dances/dance_rem_2.mp4"
+    else:
+        wanted = REM
+        update_firestore_gcs_path("rem", "primary", "dance_video", wanted, project=studio.folder)
+    apply_until_quiet(studio, "rem")
+    assert studio.entry("rem")["dance_video"] == wanted
+    assert studio.notes() == ()
+
+
+def test_an_upsert_that_is_not_queued_says_to_call_it_again(studio: Studio) -> None:
+    studio.cut_off()
+    asset = {"title": "primary", "dance_video": studio.make("dances/dance_rem_1.mp4")}
+    with pytest.raises(NotUploaded) as caught:
+        sync_upsert(upsert_nothing)("rem", asset)
+    assert "call the upsert again" in str(caught.value.hint)
+    with pytest.warns(UserWarning, match="call the upsert again"):
+        sync_upsert(upsert_nothing, on_error="warn")("rem", asset)
+
+
+def test_an_upsert_that_sets_nothing_says_so(studio: Studio, caplog: pytest.LogCaptureFixture) -> None:
+    made = studio.make("dances/dance_rem_1.mp4")
+    sync_upsert(upsert_nothing)("rem", {"dance_video": made})
+    assert "gives no text for 'title'" in caplog.text
+    caplog.clear()
+    sync_upsert(upsert_nothing, project=studio.folder)("rem", {"title": "primary", "dance_video": [made]})
+    assert "a list of files for dance_video" in caplog.text
+    caplog.clear()
+    sync_upsert(upsert_nothing, project=studio.folder)("rem", {"title": "primary", "tags": ["idol"]})
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("on_error", ["raise", "queue"])
+def test_an_upsert_passes_over_files_that_no_rule_takes(studio: Studio, on_error: Any) -> None:
+    asset = {
+        "title": "primary",
+        "thumb": studio.make("thumbs/x.webp"),
+        "dance_video": studio.make("dances/dance_rem_1.mp4"),
+    }
+    sync_upsert(upsert_nothing, on_error=on_error)("rem", asset)
+    assert studio.entry("rem")["dance_video"] == f"{BASE}/dances/dance_rem_1.mp4"
+    assert "thumb" not in studio.entry("rem")
+
+
+# -- one bad file of several --
+
+
+def _bad(studio: Studio, kind: str) -> str:
+    match kind:
+        case "missing":
+            return str(studio.folder / "output/dances/dance_rem_9.mp4")
+        case "no rule":
+            return studio.make("elsewhere/x.mp4")
+        case "a folder":
+            return str(studio.folder / "output/characters")
+        case "another's":
+            return studio.make("dances/dance_ai_hoshino_9.mp4")
+        case _:
+            return "nul\0.mp4"
+
+
+BAD = ["missing", "no rule", "a folder", "another's", "a NUL"]
+
+
+@pytest.mark.parametrize("kind", BAD)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_bad_path_does_not_keep_the_good_ones_back(
+    studio: Studio, kind: str, first: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, bad = studio.make("dances/dance_rem_1.mp4"), _bad(studio, kind)
+    made = [bad, good] if first else [good, bad]
+    uris = {good: f"{BASE}/dances/dance_rem_1.mp4", bad: None}
+    assert queueing()(about(lambda: made))("rem") == [(each, uris[each]) for each in made]
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
+    assert studio.notes() == ()
+    with pytest.raises(NotUploaded) as caught:
+        auto_upload_to_gcs()(about(lambda: made))("rem")
+    assert (caught.value.path, caught.value.uris) == (bad, {good: uris[good]})
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_path_does_not_keep_the_good_ones_from_being_noted(studio: Studio, kind: str) -> None:
+    made = [_bad(studio, kind), studio.make("dances/dance_rem_1.mp4")]
+    studio.cut_off()
+    assert [uri for _, uri in queueing()(about(lambda: made))("rem")] == [None, None]
+    assert Note("dances/dance_rem_1.mp4", "rem") in studio.notes()
+
+
+def test_a_tuple_of_paths_keeps_its_shape_where_one_is_missing(studio: Studio) -> None:
+    good, bad = studio.make("dances/dance_rem_1.mp4"), str(studio.folder / "output/dances/dance_rem_2.mp4")
+    assert queueing()(lambda: (good, bad))() == [(good, f"{BASE}/dances/dance_rem_1.mp4"), (bad, None)]
+    assert queueing()(lambda: (good, "a caption"))() == (good, f"{BASE}/dances/dance_rem_1.mp4", "a caption")
+
+
+def test_the_project_is_looked_for_at_every_file(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.mp4").write_bytes(b"x")
+    made = [str(tmp_path / "x.mp4"), studio.make("dances/dance_rem_1.mp4")]
+    assert queueing()(lambda: made)()[1] == (made[1], f"{BASE}/dances/dance_rem_1.mp4")
+
+
+# -- the owner, where nobody was there to ask --
+
+
+def test_a_file_queued_for_the_wrong_character_is_not_given_to_it(studio: Studio) -> None:
+    store = open_records(studio.folder)
+    store.put("rem_2", {"assets": [{"title": "primary"}]})
+    store.close()
+    studio.cut_off()
+    queueing()(about(lambda: studio.make("dances/dance_rem_2_wrong.mp4")))("rem")
+    studio.mend()
+    os.utime(studio.folder / "output/dances/dance_rem_2_wrong.mp4", (1, 1))
+    for _ in range(2):
+        with Project.open(studio.folder) as project:
+            assert apply(plan(project)).exit_code == 0
+    assert "dance_video" not in studio.entry("rem")
+    assert studio.entry("rem_2")["dance_video"] == f"{BASE}/dances/dance_rem_2_wrong.mp4"
+
+
+# -- a cloud that failed once --
+
+
+def test_a_failure_of_long_ago_shortens_no_patience(studio: Studio, caplog: pytest.LogCaptureFixture) -> None:
+    Outbox(studio.folder, lambda: time.time() - 86_400).failed()
+    assert queueing(doubt=0.0)(lambda: studio.make("dances/dance_rem_1.mp4"))()[1] is not None
+
+
+def test_a_failure_is_not_renewed_by_a_call_that_had_less_time(studio: Studio) -> None:
+    made = studio.make("dances/dance_rem_1.mp4")
+    marker = studio.folder / ".reconcile" / "outbox" / "failed"
+    with Project.open(studio.folder) as project, project.lock().acquire():
+        project.outbox.failed()
+        before = marker.read_bytes()
+        assert queueing(doubt=0.05, lock=3600.0)(lambda: made)() == (made, None)
+        assert marker.read_bytes() == before
+    for thread in threading.enumerate():
+        if thread.name == "reconcile-hand-over":
+            thread.join(30)
+    assert marker.read_bytes() == before
+    assert queueing()(lambda: made)()[1] is not None
+    assert not marker.exists()
+
+
+def test_where_the_outbox_cannot_be_written_the_file_is_tried_all_the_same(
+    studio: Studio, caplog: pytest.LogCaptureFixture
+) -> None:
+    (studio.folder / ".reconcile").mkdir()
+    (studio.folder / ".reconcile" / "outbox").write_text("a file in its place")
+    made = studio.make("dances/dance_rem_1.mp4")
+    assert queueing()(lambda: made)() == (made, f"{BASE}/dances/dance_rem_1.mp4")
+    assert "outbox" in caplog.text
 
 
 # -- the import, and the types --

@@ -17,7 +17,7 @@ from reconcile.core.notes import Note, NotedMap
 from reconcile.core.plan import Scope
 from reconcile.core.rules import AssetMap, Ownership
 from reconcile.planner import survey
-from tests.world import World, rule, titled
+from tests.world import PRIMARY, World, rule, titled, windows
 
 MUSIC = rule("music", "music/*.mp3", "ai_music")
 IMAGE = rule("image", "characters/{char_id}.png", "anime_image")
@@ -137,7 +137,7 @@ def test_a_failure_is_remembered_for_a_while_by_every_process(tmp_path: Path) ->
     assert Outbox(tmp_path, clock).failed_within(30)
     clock.now += 2
     assert not outbox.failed_within(30)
-    assert outbox.has_failed
+    assert outbox.failed_within(32)
 
 
 def test_a_failure_is_forgotten_when_the_cloud_is_back_or_the_clock_was_set(tmp_path: Path) -> None:
@@ -149,7 +149,41 @@ def test_a_failure_is_forgotten_when_the_cloud_is_back_or_the_clock_was_set(tmp_
     outbox.failed()
     outbox.mended()
     assert not outbox.failed_within(30)
-    assert not outbox.has_failed
+    assert not outbox.failed_within(1e9)
+
+
+def test_a_note_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path)
+    outbox.add([Note("a.png")])
+    written = b'{"format":"reconcile.note/1","note":{"path":"b.png","char_id":"rem","asset_type":null}}'
+    (tmp_path / ".reconcile" / "outbox" / "0123.json").write_bytes(written)
+    assert outbox.notes() == (Note("a.png"), Note("b.png", "rem"))
+
+
+VIDEO, ICON = ("primary", "dance_video"), ("primary", "icon")
+
+
+def test_a_place_is_given_to_one_file_the_last(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path)
+    outbox.add([Note("a.mp4", "rem", places=(VIDEO, ICON)), Note("c.mp4", "ai", places=(VIDEO,))])
+    outbox.add([Note("b.mp4", "rem", places=(VIDEO,))])
+
+    assert outbox.notes() == (
+        Note("a.mp4", "rem", places=(ICON,)),
+        Note("b.mp4", "rem", places=(VIDEO,)),
+        Note("c.mp4", "ai", places=(VIDEO,)),
+    )
+    outbox.overtake([Note("x.mp4", "rem", places=(VIDEO, ICON))])
+    assert outbox.notes()[:2] == (Note("a.mp4", "rem"), Note("b.mp4", "rem"))
+
+
+def test_a_file_keeps_its_places_when_it_is_noted_again(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path)
+    outbox.add([Note("a.mp4", "rem", places=(VIDEO,))])
+    outbox.add([Note("a.mp4", "rem", "dance", places=(ICON,))])
+    assert outbox.notes() == (Note("a.mp4", "rem", "dance", (VIDEO, ICON)),)
+    outbox.add([Note("a.mp4", "ai")])
+    assert outbox.notes() == (Note("a.mp4", "ai"),)
 
 
 # -- what a note adds to the map --
@@ -176,6 +210,15 @@ def test_a_note_settles_which_of_two_characters_it_is() -> None:
         by_type = noted(Note(path, None, asset_type)).read(path, known)
         assert by_type is not None
         assert (by_type.rule.type, by_type.char_id) == (asset_type, char_id)
+
+
+@pytest.mark.parametrize("known", [{"rem_2"}, {"rem", "rem_2"}])
+def test_a_note_never_gives_away_what_the_path_says_is_a_known_characters(known: set[str]) -> None:
+    path = "characters/rem_2.png"
+    assert noted(Note(path, "rem")).read(path, known) == RULES.read(path, known)
+    ambiguous = "characters/mei_cosplay.png"
+    both = {"mei", "mei_cosplay"}
+    assert noted(Note(ambiguous, "rem")).read(ambiguous, both) == RULES.read(ambiguous, both)
 
 
 def test_a_note_gives_no_rule_to_a_file_that_none_takes() -> None:
@@ -251,6 +294,62 @@ def test_without_the_note_nobody_gets_it() -> None:
     assert [action.key for action in world.plan().actions] == ["music/a.mp3"]
     world.apply(world.plan())
     assert world.entries("rem") == [titled()]
+
+
+@pytest.mark.parametrize("scope", [(), ("rem",)])
+@pytest.mark.parametrize("held", ["gs", "windows", "dangling", "foreign", "none"])
+@pytest.mark.parametrize("field", ["anime_image", "poster"])
+def test_a_place_goes_before_what_the_record_holds(scope: tuple[str, ...], held: str, field: str) -> None:
+    note = Note("characters/rem.png", "rem", places=((PRIMARY, field),))
+    world, box = world_with(note)
+    uri = world.file("characters/rem.png", b"new")
+    old = world.file("characters/rem_cosplay.png", b"old")
+    world.object("characters/rem_cosplay.png", b"old")
+    texts = {
+        "gs": old,
+        "windows": windows("characters/rem_cosplay.png"),
+        "dangling": old.replace("rem_cosplay", "lost"),
+        "foreign": "https://example.com/x.png",
+    }
+    world.record("rem", titled(**({field: texts[held]} if held != "none" else {})))
+    world.apply(world.plan(*scope))
+    assert world.entries("rem")[0][field] == uri
+    assert world.plan(*scope).actions == ()
+    assert box.removed == [note]
+
+
+@pytest.mark.parametrize("held", ["nothing", "another", "both"])
+def test_a_place_that_holds_a_list_gets_one_more(held: str) -> None:
+    note = Note("music/b.mp3", "rem", places=((PRIMARY, "ai_music"),))
+    world, box = World([rule("music", "music/*.mp3", "ai_music", many="list")]), Box()
+    world.outbox, world.noted = box, (note,)  # type: ignore[assignment]
+    world.note([note])
+    other, uri = world.file("music/a.mp3"), world.file("music/b.mp3")
+    lists: dict[str, list[str]] = {"nothing": [], "another": [other], "both": [other, uri]}
+    world.record("rem", titled(ai_music=lists[held]))
+    world.apply(world.plan())
+    assert uri in world.entries("rem")[0]["ai_music"]
+    assert set(lists[held]) <= set(world.entries("rem")[0]["ai_music"])
+    assert world.plan().actions == ()
+    assert box.removed == [note]
+
+
+def test_a_note_is_kept_until_its_place_has_it() -> None:
+    note = Note("characters/rem.png", "rem", places=((PRIMARY, "anime_image"),))
+    world, box = world_with(note)
+    world.file("characters/rem.png")
+    world.object("characters/rem.png")
+    world.record("rem", titled(), titled())  # two maps of one title: a person must say
+    world.plan()
+    assert box.removed == []
+
+
+def test_a_place_is_one_of_its_own_character_only() -> None:
+    world, _ = world_with(Note("characters/rem_2.png", "rem", places=((PRIMARY, "anime_image"),)))
+    world.file("characters/rem_2.png")
+    world.record("rem", titled())
+    world.record("rem_2", titled())
+    assert {action.char_id for action in world.plan().actions} == {"rem_2"}
 
 
 def test_a_run_for_another_character_leaves_the_note() -> None:

@@ -107,10 +107,54 @@ def test_an_out_that_cannot_be_is_refused_before_anything_is_read(
     assert "--out" in answer.err
 
 
+def test_a_certificate_is_never_of_a_part_of_a_record(run: Any, project: Path, tmp_path: Path) -> None:
+    records = open_records(project)
+    gone = "gs://my-bucket/anime_dance/gone.mp4"
+    records.put("rem", {"assets": [{"title": "primary", "kpop_video": gone}]})
+    records.close()
+    out = tmp_path / "certificates"
+    assert run("verify", "--cloud-only", "--quiet", "--out", str(out)).code == 2
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    answer = run("verify", "--cloud-only", "--asset-type", "anime_image", "--out", str(out))
+
+    assert answer.code == ExitCode.USAGE
+    assert "a certificate is about everything that a record names" in answer.err
+    assert "leave --asset-type out" in answer.err
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    never = tmp_path / "never"
+    assert run("verify", "--asset-type", "anime_image", "--out", str(never)).code == ExitCode.USAGE
+    assert not never.exists()
+
+
+def test_a_proof_says_on_which_server_it_was_made(run: Any, project: Path, tmp_path: Path) -> None:
+    out = tmp_path / "rem.json"
+    document = run("verify", "--json", "--char-id", "rem", "--out", str(out)).document("verify")
+    certificate = Answer(0, out.read_text("utf-8"), "").document("certificate")
+    stores = run("restore", "-n", "--json").document("restore-plan")["stores"]
+
+    assert stores["bucket_endpoint"].startswith("file:")
+    assert document["stores"] == certificate["stores"] == stores
+    assert (document["bucket"], document["records"]) == (stores["bucket"], stores["records"])
+    text = run("verify").out
+    assert f"Local    {stores['local']}\n" in text
+    assert f"Bucket   {stores['bucket']} at {stores['bucket_endpoint']}\n" in text
+    assert f"Records  {stores['records']} at {stores['records_endpoint']}\n" in text
+    assert "Local    none read\n" in run("verify", "--cloud-only").out
+
+
+def test_a_character_named_twice_is_shown_once(run: Any) -> None:
+    both = ("--char-id", "rem", "--char-id", "ai_hoshino", "--char-id", "rem")
+    types = ("--asset-type", "kpop_version", "--asset-type", "anime_image", "--asset-type", "kpop_version")
+    answer = run("verify", "--json", *both, *types).document("verify")
+
+    assert answer["scope"] == {"char_ids": ["rem", "ai_hoshino"], "asset_types": ["kpop_version", "anime_image"]}
+    assert "Scope    character rem\n" in run("verify", "--char-id", "rem", "--char-id", "rem").out
+
+
 @pytest.mark.skipif(shutil.which("jq") is None, reason="needs jq")
 def test_the_digest_of_a_certificate_can_be_checked_by_hand(run: Any, project: Path, tmp_path: Path) -> None:
     records = open_records(project)
-    odd = 'gs://my-bucket/anime_dance/a "b" é\\u星\t\x1b[1m/😀.png'
+    odd = 'gs://my-bucket/anime_dance/a "b" é\\u星\t\x1b[1m\x7f\x80/😀.png'
     records.put("rem", {"assets": [{"title": "prim\nary", "anime_image": odd}]})
     records.close()
     out = tmp_path / "rem.json"
@@ -165,6 +209,28 @@ def test_files_come_back_with_a_result(run: Any, project: Path) -> None:
     assert (answer.code, document["status"], document["bytes"]) == (0, "success", 49_311)
     assert {each["kind"] for each in document["outcomes"]} == {"restore"}
     assert "Nothing to restore: 3 files there already." in run("restore", "--yes").out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows gives links to administrators only")
+@pytest.mark.parametrize("scope", [(), ("--char-id", "rem")])
+def test_a_restore_that_a_link_hides_files_from_is_no_success(
+    run: Any, project: Path, tmp_path: Path, scope: tuple[str, ...]
+) -> None:
+    shutil.rmtree(project / "output" / "characters")
+    (tmp_path / "elsewhere").mkdir()
+    (project / "output" / "characters").symlink_to(tmp_path / "elsewhere")
+    for dry in ("--dry-run", "--yes"):
+        answer = run("restore", dry, *scope)
+        assert answer.code == ExitCode.FAILED
+        assert f"gs://my-bucket/anime_dance/{REM}" in answer.out
+        assert "Nothing that can be restored" in answer.out
+        assert "nothing is restored there" in answer.out
+    document = run("restore", "--yes", "--json", *scope).document("result")
+    assert (document["status"], document["outcomes"]) == ("partial", [])
+    named = {each["subject"] for each in document["findings"] if each["code"] == "unreadable_file"}
+    assert f"gs://my-bucket/anime_dance/{REM}" in named
+    assert len(named) == (1 if scope else 2)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_everything_goes_with_no_scope(run: Any) -> None:

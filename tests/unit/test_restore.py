@@ -303,6 +303,11 @@ def codes(plan: RestorePlan) -> list[Code]:
     return [finding.code for finding in plan.findings]
 
 
+def hidden(*keys: str) -> list[tuple[str, str | None]]:
+    """The subjects of what is said of these objects, and whose they are."""
+    return [(f"gs://my-bucket/anime_dance/{key}", Path(key).stem) for key in keys]
+
+
 def test_a_lost_folder_comes_back_and_then_there_is_nothing_to_do(studio: Path) -> None:
     before = below(studio / "output")
     shutil.rmtree(studio / "output")
@@ -364,7 +369,42 @@ def test_nothing_is_restored_behind_a_link(studio: Path, tmp_path: Path) -> None
     (tmp_path / "elsewhere" / "rem.png").unlink()
     plan = look(studio)
 
-    assert (paths(plan), codes(plan)) == ([], [Code.SYMLINK_SKIPPED])
+    assert (paths(plan), plan.complete) == ([], False)
+    assert codes(plan) == [Code.UNREADABLE_FILE, Code.UNREADABLE_FILE, Code.SYMLINK_SKIPPED]
+    assert [(each.subject, each.char_id) for each in plan.findings[:2]] == hidden(AI, REM)
+    assert all("characters/" in each.message and "link" in each.hint for each in plan.findings[:2])
+    assert bring_back(studio).exit_code is ExitCode.FAILED
+    assert not (tmp_path / "elsewhere" / "rem.png").exists()
+
+
+@posix_only
+def test_a_link_that_hides_nothing_of_ours_does_no_harm(studio: Path, tmp_path: Path) -> None:
+    (studio / "output" / "inbox").symlink_to(tmp_path)
+    (studio / "output" / REM).unlink()
+    plan = look(studio)
+
+    assert (paths(plan), codes(plan), plan.complete) == ([REM], [Code.SYMLINK_SKIPPED], True)
+    assert bring_back(studio).exit_code is ExitCode.OK
+
+
+@posix_only
+def test_what_a_record_names_behind_a_link_is_named_in_a_scope_too(studio: Path, tmp_path: Path) -> None:
+    objects = open_objects(studio)
+    put(objects, "extra/rem.bin", b"extra")
+    objects.close()
+    records = open_records(studio)
+    uri = "gs://my-bucket/anime_dance/extra/rem.bin"
+    records.put("ram", {"assets": [{"title": "primary", "extra": uri}]})
+    records.close()
+    (studio / "output" / "extra").symlink_to(tmp_path)
+    for ids in ((), ("ram",)):
+        plan = look(studio, *ids)
+        assert [(each.code, each.subject) for each in plan.findings] == [
+            (Code.UNREADABLE_FILE, uri),
+            (Code.SYMLINK_SKIPPED, "extra/"),
+        ]
+        assert not plan.complete
+    assert look(studio, "rem").complete
 
 
 @pytest.mark.skipif(os.name == "nt" or getattr(os, "geteuid", int)() == 0, reason="root may read everything")
@@ -376,7 +416,9 @@ def test_a_folder_that_cannot_be_read_is_told(studio: Path) -> None:
     finally:
         locked.chmod(0o755)
 
-    assert (paths(plan), codes(plan), plan.complete) == ([], [Code.UNREADABLE_FILE], False)
+    assert (paths(plan), plan.complete) == ([], False)
+    assert codes(plan) == [Code.UNREADABLE_FILE] * 3
+    assert {("characters/", None), *hidden(AI, REM)} == {(each.subject, each.char_id) for each in plan.findings}
 
 
 def test_rules_and_records_say_what_is_ours(studio: Path) -> None:

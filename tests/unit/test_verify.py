@@ -358,6 +358,7 @@ def test_deep_finds_bytes_that_are_not_those_of_the_checksum(world: World) -> No
 
     proof = verify(world, mode=DEEP)
     assert codes(proof.verification) == ["damaged_object"]
+    assert "`gcloud storage cp FILE URI`" in proof.verification.problems[0].hint
     assert (proof.verification.ok, only(proof).holds) == (0, False)
     assert codes(prove(world, mode=CLOUD)) == []
 
@@ -547,6 +548,28 @@ def test_a_certificate_says_what_was_proved_of_whom(world: World) -> None:
     assert (second.item, second.ok, second.size, second.generation) == (1, False, None, None)
     assert [each.code for each in rem.problems] == [Code.MISSING_ASSET]
     assert (ram.holds, ram.references) == (True, ())
+
+
+def test_of_some_asset_types_there_is_no_certificate(world: World) -> None:
+    world.record("rem", titled(anime_image=world.object(KEY), kpop_video=world.uri("gone.mp4")))
+    proof = verify(world, Scope(asset_types=("anime_image",)))
+
+    assert (proof.verification.exit_code, proof.certificates) == (ExitCode.OK, ())
+    assert not only(verify(world, Scope(("rem",)))).holds
+
+
+def test_a_proof_names_its_stores_with_their_servers(world: World) -> None:
+    world.record("rem", titled(anime_image=world.object(KEY)))
+    endpoints = {"bucket_emulator": "http://127.0.0.1:4443", "records_emulator": "127.0.0.1:8080"}
+    world.settings = msgspec.structs.replace(world.settings, **endpoints)
+    proof = verify(world, mode=CLOUD)
+
+    assert proof.verification.stores == only(proof).stores == world.stores
+    assert proof.verification.stores.bucket_endpoint == "http://127.0.0.1:4443"
+    assert proof.verification.stores.records_endpoint == "127.0.0.1:8080"
+    assert not msgspec.structs.replace(
+        only(proof), stores=msgspec.structs.replace(world.stores, bucket_endpoint="")
+    ).is_intact
 
 
 def test_a_certificate_that_was_touched_is_told(world: World) -> None:

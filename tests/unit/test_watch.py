@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
+import socket
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +27,7 @@ from reconcile.demo_media import png
 from reconcile.project import Project
 from reconcile.views.json import dumps
 from reconcile.watch import SILENT_AFTER, Watcher, check
-from tests.unit.small_project import OLD, make_project, open_objects, open_records, write
+from tests.unit.small_project import OLD, make_project, open_objects, open_records, put, write
 
 IMAGE = png(8, 8, 1)
 Act = Callable[[], Seen | None]
@@ -278,6 +280,31 @@ def test_a_plan_alone_changes_nothing(day: Day) -> None:
     assert keys(day) == {"characters/rem.png"}
     [planned] = day.of(EventKind.PLANNED)
     assert planned.count == 4
+    [idle] = day.of(EventKind.IDLE)
+    assert idle.message == "nothing left to take; waiting for files"
+
+
+def test_a_watcher_that_only_plans_is_not_the_one_of_the_project(day: Day) -> None:
+    first = HealthFile(day.folder)
+    first.open()
+    try:
+        day.run(5, apply=False)
+    finally:
+        first.close()
+    assert day.of(EventKind.PLANNED)
+    assert read_health(day.folder) is None
+    assert check(day.folder, 3600) == (None, "no watcher has run in this project")
+
+
+def test_a_watcher_that_only_plans_leaves_the_place_free(day: Day) -> None:
+    def another() -> None:
+        place = HealthFile(day.folder)
+        place.open()
+        place.close()
+
+    day.at(3, another)
+    day.run(5, apply=False)
+    assert not day.acts
 
 
 def test_a_watcher_of_one_character_takes_its_files_only(day: Day) -> None:
@@ -292,6 +319,86 @@ def test_files_that_no_rule_takes_are_no_news(day: Day) -> None:
     day.run(300)
     assert len(day.of(EventKind.PASS_STARTED)) == 1
     assert len(day.of(EventKind.IDLE)) == 1
+
+
+# -- what it finds --
+
+
+IN_STEP = "in step; waiting for files"
+NOTHING_LEFT = "nothing left to take; waiting for files"
+
+
+def conflict(day: Day, name: str = "rem") -> str:
+    """Two worlds that disagree: the bucket has other bytes, and nobody knows which are the newer ones."""
+    key = f"characters/{name}.png"
+    write(day.folder, key, png(8, 8, 2))
+    objects = open_objects(day.folder)
+    if objects.get(key) is None:
+        put(objects, key, b"other")
+    objects.close()
+    return key
+
+
+def test_where_nothing_was_found_all_is_in_step(day: Day) -> None:
+    day.run(5)
+    assert [message for _, message in day.told(EventKind.IDLE, EventKind.WARNING)] == [IN_STEP]
+
+
+def test_a_conflict_is_told_once_and_all_is_not_in_step_while_it_stands(day: Day) -> None:
+    key = conflict(day)
+    day.writes(100, "characters/ai_hoshino_cosplay.png")
+    day.run(8000, every=3600)
+    assert len(day.of(EventKind.PASS_STARTED)) == 4
+    [(when, message)] = day.told(EventKind.WARNING)
+    assert when < 5
+    assert re.fullmatch(rf"1 error; the first: .*{re.escape(key)}: .*; see `reconcile plan`", message), message
+    assert {message for _, message in day.told(EventKind.IDLE)} == {NOTHING_LEFT}
+    kinds = [event.event for _, event in day.events]
+    assert kinds.index(EventKind.APPLIED) < kinds.index(EventKind.WARNING) < kinds.index(EventKind.IDLE)
+
+
+def test_what_comes_to_what_was_found_is_told_with_all_that_stands(day: Day) -> None:
+    first = conflict(day)
+
+    def another() -> Seen:
+        return Seen((conflict(day, "ai_hoshino_cosplay"),))
+
+    def mended() -> Seen:
+        write(day.folder, first, b"r" * 100)
+        return Seen((first,))
+
+    day.at(100, another)
+    day.at(200, mended)
+    day.run(300)
+    told = [(when > 100, when > 200, message.split(": ")[0]) for when, message in day.told(EventKind.WARNING)]
+    assert told == [
+        (False, False, "1 error; the first"),
+        (True, False, "2 errors; new"),
+        (True, True, "1 error; the first"),
+    ]
+    assert "ai_hoshino_cosplay" in day.told(EventKind.WARNING)[1][1]
+    assert all(event.code == "findings" for event in day.of(EventKind.WARNING))
+    assert [event.count for event in day.of(EventKind.WARNING)] == [1, 2, 1]
+
+
+def test_when_it_is_mended_all_is_in_step_again(day: Day) -> None:
+    key = conflict(day)
+
+    def mended() -> Seen:
+        write(day.folder, key, b"r" * 100)
+        return Seen((key,))
+
+    day.at(100, mended)
+    day.at(200, lambda: Seen((conflict(day, "rem_cosplay"),)))
+    day.run(300)
+    assert [message for _, message in day.told(EventKind.IDLE)] == [NOTHING_LEFT, IN_STEP, NOTHING_LEFT]
+    assert len(day.of(EventKind.WARNING)) == 2
+
+
+def test_an_unfinished_file_is_not_in_step(day: Day) -> None:
+    write(day.folder, "characters/ai_hoshino_cosplay.png", IMAGE[:50])
+    day.run(60)
+    assert [message for _, message in day.told(EventKind.IDLE)] == [NOTHING_LEFT]
 
 
 # -- trouble --
@@ -509,6 +616,41 @@ def test_a_check_tells_a_dead_watcher_and_one_that_gets_nothing_done(tmp_path: P
     assert "no pass went well" in str(wrong(10, None))
     (tmp_path / ".reconcile" / "watch-health.json").write_bytes(b"{")
     assert check(tmp_path, 60, now)[0] is None
+
+
+def test_a_check_tells_a_watcher_that_was_killed_at_once(day: Day) -> None:
+    """What a kill leaves: the health file as it was a moment ago, and the lock for anybody to take."""
+    held = HealthFile(day.folder)
+    now = datetime.datetime.now(datetime.UTC)
+    place = day.folder / ".reconcile" / "watch-health.json"
+
+    def wrong(host: str) -> str | None:
+        document = {
+            "format": "reconcile.watch-health/1",
+            "pid": 4711,
+            "host": host,
+            "since": _before(now, 60),
+            "heard": _before(now, 1),
+            "state": "idle",
+            "last_good_pass": _before(now, 1),
+            "last_error": None,
+            "pending": 0,
+            "incomplete": 0,
+        }
+        place.write_bytes(dumps(document))
+        return check(day.folder, 3600, now)[1]
+
+    here = socket.gethostname()
+    held.open()
+    assert wrong(here) is None
+    held.close()
+    assert wrong(here) == "the watcher (process 4711) has died"
+    assert wrong(here), "asking changes nothing"
+    assert wrong("elsewhere") is None, "a lock tells nothing of another machine"
+    place.with_name("watch.lock").unlink()
+    assert wrong(here) is None, "a watcher that could take no lock may be there"
+    held.open()
+    held.close()
 
 
 def _before(now: datetime.datetime, seconds: int) -> str:

@@ -218,6 +218,21 @@ def test_retries_grow_to_five_minutes_and_keep_what_is_to_be_taken() -> None:
     assert (when, set(batch.paths)) == (start + SETTLE, {"c.png"})
 
 
+def test_what_failed_too_often_to_be_listed_becomes_one_look_at_everything() -> None:
+    day = Day()
+    for number in range(12):
+        paths = {f"{number}/{each}.png": (1, 1, 1) for each in range(3000)}
+        day.agenda.failed(Batch(Cause.FILES, False, paths, frozenset({f"c{number}"})), day.now, alone=False)
+        assert day.agenda.pending <= MOST_PATHS
+    day.now += 300
+    batch = day.step()
+    assert batch is not None
+    assert (batch.cause, batch.whole) == (Cause.RETRY, True)
+    assert len(batch.paths) <= MOST_PATHS
+    day.agenda.done(batch, day.now)
+    assert day.agenda.is_idle
+
+
 def test_retries_are_spread() -> None:
     def first(jitter: float) -> float:
         day = Day(jitter=lambda: jitter)

@@ -16,6 +16,7 @@ from reconcile.core.changes import Code, Finding, Need, Reason, SetField, change
 from reconcile.core.context import Context
 from reconcile.core.decide import Choice, choose
 from reconcile.core.media import DEFAULT, content_type
+from reconcile.core.notes import wishes
 from reconcile.core.paths import Kind, looks_like_path, meaning
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, Unwanted
@@ -101,6 +102,7 @@ class Record:
         self.name = context.document(record.id)
         self.local_names = _named_fields(local, local_references)
         self.entries = record.fields.get(context.entries)
+        self.wishes = wishes(context.asset_map, record.id, context.known_ids)
 
     def outputs(self) -> Iterator[RecordOutput]:
         complaints = list(malformed(self.name, self.record.id, self.entries, self.context))
@@ -123,7 +125,9 @@ class Record:
                 continue
             slot = Slot(field.position, field.entry, field.name)
             ours, theirs = self.references.of(slot), self.local_names.get((field.entry, field.name))
-            if ours is not None and theirs is not None and ours.key != theirs.key and _are_there(ours, theirs):
+            if ours is None or theirs is None or theirs.key == self.wishes.get((field.entry, field.name)):
+                continue
+            if ours.key != theirs.key and _are_there(ours, theirs):
                 place = place_of(slot, self.context)
                 yield findings.database_differs(self.name, self.record.id, place, ours.key, theirs.key)
 
@@ -224,11 +228,12 @@ class Record:
         """Gives each claimed field that holds nothing good the file that the evidence chooses; what ``answers`` says
         that the record names has its place."""
         named = {(answer.slot.field, answer.key) for answer in answers}
+        by_place = {(field.entry, field.name): field for field in fields}
         places: dict[tuple[str, str], list[Claim]] = {}
         for claim in self.claims:
-            if (claim.field, claim.key) not in named:
-                places.setdefault((claim.entry, claim.field), []).append(claim)
-        by_place = {(field.entry, field.name): field for field in fields}
+            place = (claim.entry, claim.field)
+            if self._is_told(claim, by_place.get(place)) or (claim.field, claim.key) not in named:
+                places.setdefault(place, []).append(claim)
         for (entry, name), claims in sorted(places.items()):
             field = by_place.get((entry, name))
             if field is None:
@@ -243,9 +248,15 @@ class Record:
 
     def _settle(self, field: Field, claims: list[Claim]) -> Iterator[ClaimOutput]:
         rules = self.context.asset_map.rules
-        wishes = {rules[claim.rule].many for claim in claims}
+        says = {rules[claim.rule].many for claim in claims}
         # Files of several rules for one field: only what all of the rules say is sure.
-        many = wishes.pop() if len(wishes) == 1 else Many.REPORT
+        many = says.pop() if len(says) == 1 else Many.REPORT
+        if not (many is Many.LIST and isinstance(field.old, list)):
+            told = [claim for claim in claims if claim.outlook is Outlook.THERE and self._is_told(claim, field)]
+            if told:
+                _fill(field, told[:1], Many.REPORT, self.context)
+                yield from self._lost([claim for claim in claims if claim.key != told[0].key])
+                return
         other_shape = bool(field.old) and isinstance(field.old, list) and many is not Many.LIST
         if field.held is Held.ALIEN or (other_shape and field.held is not Held.GOOD):
             yield from (Unsettled(claim.key) for claim in claims)
@@ -260,6 +271,14 @@ class Record:
             else:
                 _fill(field, choice.chosen, many, self.context)
                 yield from self._lost([claim for claim in claims if claim not in choice.chosen])
+
+    def _is_told(self, claim: Claim, field: Field | None) -> bool:
+        """Whether a workflow's call gave the field this file, and it does not name it yet: that goes before what it
+        holds."""
+        if self.wishes.get((claim.entry, claim.field)) != claim.key:
+            return False
+        held = None if field is None else field.new
+        return self.context.bucket.uri(claim.key) not in (held if isinstance(held, list) else [held])
 
     def _choose(self, field: Field, claims: list[Claim], many: Many) -> Choice:
         named = self.local_names.get((field.entry, field.name))
