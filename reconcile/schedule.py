@@ -222,8 +222,8 @@ def _windows(job: Nightly) -> tuple[tuple[File, ...], tuple[str, ...]]:
   </RegistrationInfo>
   <Triggers>
     <CalendarTrigger>
-      <StartBoundary>2026-01-01T{job.at}:00</StartBoundary>
       <Enabled>true</Enabled>
+      <StartBoundary>2026-01-01T{job.at}:00</StartBoundary>
       <ScheduleByDay>
         <DaysInterval>1</DaysInterval>
       </ScheduleByDay>

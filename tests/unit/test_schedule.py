@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import pytest
+import xmlschema
 import yaml
 
 from reconcile.schedule import Nightly, Schedule, schedule
@@ -149,6 +150,15 @@ def test_a_windows_task_is_the_xml_that_task_scheduler_reads() -> None:
     assert root.findtext(f"{TASK}Actions/{TASK}Exec/{TASK}WorkingDirectory") == str(folder)
     assert arguments(made).startswith('/d /c "set "RECONCILE_BUCKET_URI=gs://b/p" && "C:\\Python 3\\python.exe" -P -m')
     assert arguments(made).endswith('>> "C:\\oo\\bar & <co>\\nightly.log" 2>&1"')
+
+
+def test_a_windows_task_is_valid_by_the_schema_of_task_scheduler() -> None:
+    schema = xmlschema.XMLSchema(str(Path(__file__).with_name("task_scheduler.xsd")))
+    job = nightly(project=PureWindowsPath("C:\\a & <b>"), notify='curl "https://x/?a=1&b=2"')
+    document = text(schedule("windows", job), "reconcile.xml")
+    schema.validate(ElementTree.fromstring(document.encode("utf-16")))
+    wrong = document.replace("<Enabled>true</Enabled>", "<Enabled>perhaps</Enabled>", 1)
+    assert not schema.is_valid(ElementTree.fromstring(wrong.encode("utf-16")))
 
 
 def test_what_cmd_would_take_for_its_own_is_the_program_s() -> None:
