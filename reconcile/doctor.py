@@ -17,7 +17,6 @@ from reconcile.project import Project
 _SKEW_WARNS = 60.0
 _SKEW_FAILS = 600.0
 """Seconds: Google refuses signatures and tokens that are about a quarter of an hour off."""
-_OFF = "this machine's clock is"
 _EMPTY = "AAAAAA=="
 """The crc32c of no bytes at all."""
 
@@ -103,9 +102,15 @@ def _bucket(project: Project, now: Callable[[], float]) -> Iterator[Check]:
     if not settings.bucket_endpoint.startswith("file:"):
         checkup = GcsCheckup(bucket, settings.bucket_endpoint or settings.bucket_emulator, now)
         yield _tried("credentials", "find credentials", lambda: (Health.OK, checkup.who(), ""))
-        clock = _tried("clock", "ask the bucket's server for the time", lambda: _clock(checkup))
-        yield clock
-        reached = clock.health is not Health.FAILED or clock.found.startswith(_OFF)
+        tried = "ask the bucket's server for the time"
+        try:
+            skew = checkup.clock_skew()
+        except ReconcileError as error:
+            reached = False
+            yield Check("clock", Health.FAILED, tried, error.message, error.hint)
+        else:
+            health, found, mend = _clock(skew)
+            yield Check("clock", health, tried, found, mend)
     listed = Check("bucket: list", Health.SKIPPED, "", "its server must be reached first")
     if reached:
         listed = _tried("bucket: list", f"list {bucket}", lambda: _list(project))
@@ -122,11 +127,10 @@ def _bucket(project: Project, now: Callable[[], float]) -> Iterator[Check]:
         checkup.close()
 
 
-def _clock(checkup: GcsCheckup) -> Found:
-    skew = checkup.clock_skew()
+def _clock(skew: float | None) -> Found:
     if skew is None:
         return Health.SKIPPED, "the server does not tell the time", ""
-    off = f"{_OFF} {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the server's"
+    off = f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the server's"
     mend = "set the clock: sudo timedatectl set-ntp true, or w32tm /resync on Windows"
     if abs(skew) > _SKEW_FAILS:
         return Health.FAILED, f"{off}; logins and signed URLs will be refused", mend
