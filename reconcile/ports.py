@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, Protocol
 
+from reconcile.core.errors import JournalError
 from reconcile.core.journal import Line, Past, RunStarted
 from reconcile.core.rows import Agreed, Document, LocalFile, RemoteObject, Served
 
@@ -157,11 +158,11 @@ class Journal(Protocol):
         ...
 
     def read(self, run_id: str) -> Past | None:
-        """One run, or None."""
+        """One run, or None. Raises JournalError where it cannot be read."""
         ...
 
-    def runs(self) -> Iterator[Past]:
-        """Every run, newest first."""
+    def runs(self, missed: list[JournalError] | None = None) -> Iterator[Past]:
+        """Every run, newest first. What cannot be read raises JournalError, or is added to ``missed``."""
         ...
 
 

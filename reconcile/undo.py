@@ -50,17 +50,17 @@ class Undoing(msgspec.Struct, frozen=True):
     wanted: dict[str, Touched]
 
 
-def find_run(journal: Journal | None, name: str, *, wrote_fields: bool = True) -> Past:
-    """The run of this id, of an id that starts so, or the ``last`` one (that changed a field, where it must have).
+def find_run(journal: Journal | None, name: str) -> Past:
+    """The run of this id, of an id that starts so, or the ``last`` one, which is the newest.
 
-    Raises UsageError.
+    Raises UsageError, and JournalError where the journal cannot be read: what is unknown is not taken for absent.
     """
     whole = journal.read(name) if journal is not None else None
     if whole is not None:
         return whole
     runs = journal.runs() if journal is not None else iter(())
     if name == LAST:
-        found = list(itertools.islice((past for past in runs if past.touched() or not wrote_fields), 1))
+        found = list(itertools.islice(runs, 1))
     else:
         found = [past for past in runs if name and past.run.run_id.startswith(name)]
     if len(found) == 1:
@@ -69,6 +69,26 @@ def find_run(journal: Journal | None, name: str, *, wrote_fields: bool = True) -
     if found:
         raise UsageError(f"{len(found)} runs begin with {name!r}", hint=hint)
     raise UsageError(f"the journal of this project has no run {name!r}", hint=hint)
+
+
+def find_undoable(journal: Journal | None, name: str) -> Past:
+    """The same for a run that is to be undone. Raises UsageError where ``last`` is a run that changed no field."""
+    found = find_run(journal, name)
+    if name != LAST or found.touched():
+        return found
+    earlier = next((past for past in journal.runs() if past.touched()), None) if journal is not None else None
+    hint = "no run of this project folder has changed a field"
+    if earlier is not None:
+        hint = f"the newest run that did is {describe(earlier)}: `reconcile undo {earlier.run.run_id}`"
+    raise UsageError(
+        f"the last run, {describe(found)}, changed no record field, so there is nothing to undo", hint=hint
+    )
+
+
+def describe(past: Past) -> str:
+    """Which run: its id, the command, and when it began."""
+    asked = f"`{past.run.command}`, " if past.run.command else ""
+    return f"{past.run.run_id} ({asked}{past.run.started})"
 
 
 def survey(project: Project, past: Past, scope: Scope) -> Undoing:

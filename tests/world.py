@@ -352,7 +352,7 @@ class Journals:
     def read(self, run_id: str) -> Past | None:
         return past(self.files.get(run_id, b""))
 
-    def runs(self) -> Iterator[Past]:
+    def runs(self, missed: list[JournalError] | None = None) -> Iterator[Past]:
         """Newest first, as they were begun."""
         found = (self.read(run_id) for run_id in reversed(self.files))
         return (each for each in found if each is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -10,21 +11,32 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from reconcile.adapters.state import FOLDER
 from reconcile.core.errors import JournalError
 from reconcile.core.journal import Line, Past, RunStarted, encode, past
 
-_RUN_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _SUFFIX = ".jsonl"
+_NAME = re.compile(r"(?P<run_id>[0-9A-Za-z-]{1,64})(?:\.(?P<number>[0-9]{1,18}))?\.jsonl", re.ASCII)
 # On Windows a descriptor would otherwise write each line's end as two bytes.
 _READING = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 
+class _Entry(NamedTuple):
+    """The file of one run. In this order runs began."""
+
+    number: int
+    run_id: str
+    path: Path
+
+
 class Journal:
-    """The runs of one project folder."""
+    """The runs of one project folder, in the order of a number that each takes when it begins: clocks go wrong.
+
+    A file is named RUN_ID.NUMBER.jsonl. Those without a number are older than the numbers, and go by their ids.
+    """
 
     def __init__(self, project: Path) -> None:
         self._folder = project / FOLDER / "journal"
@@ -34,10 +46,11 @@ class Journal:
 
         Raises JournalError where it cannot be written: nothing has been changed yet.
         """
-        path = self._folder / f"{run.run_id}{_SUFFIX}"
+        path = self._folder
         try:
             self._folder.parent.mkdir(mode=0o700, exist_ok=True)
             self._folder.mkdir(mode=0o700, exist_ok=True)
+            path = self._folder / f"{run.run_id}.{self._next_number(run.run_id):06}{_SUFFIX}"
             # Values of records stand in it: for its owner only, even where the folder was made by another hand.
             log = RunLog(os.open(path, _FLAGS, 0o600), path)
         except OSError as error:
@@ -53,31 +66,52 @@ class Journal:
         return log
 
     def run_ids(self) -> list[str]:
-        """The runs, oldest first."""
-        try:
-            names = os.listdir(self._folder)
-        except OSError:
-            return []
-        stems = (name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX))
-        return sorted(stem for stem in stems if _RUN_ID.fullmatch(stem))
+        """The runs, oldest first. Raises JournalError where it cannot be told which there are."""
+        return [entry.run_id for entry in self._entries()]
 
     def read(self, run_id: str) -> Past | None:
-        """One run; None where its file is not there, or is no journal."""
-        if not _RUN_ID.fullmatch(run_id):
-            return None
-        try:
-            fd = os.open(self._folder / f"{run_id}{_SUFFIX}", _READING)
-            with os.fdopen(fd, "rb") as file:
-                return past(file.read()) if _is_ours(os.fstat(fd)) else None
-        except OSError:
-            return None
+        """One run; None where it is not there, or has changed nothing yet. Raises JournalError where it cannot be read,
+        or where somebody else may have written it: what undo puts into records is read from it."""
+        found = next((entry.path for entry in self._entries() if entry.run_id == run_id), None)
+        return None if found is None else _read(found)
 
-    def runs(self) -> Iterator[Past]:
-        """Every run that can be read, newest first."""
-        for run_id in reversed(self.run_ids()):
-            found = self.read(run_id)
+    def runs(self, missed: list[JournalError] | None = None) -> Iterator[Past]:
+        """Every run, newest first. What cannot be read raises JournalError, or is added to ``missed`` and passed over.
+
+        That raises too where it cannot be told which runs there are.
+        """
+        for entry in reversed(self._entries()):
+            try:
+                found = _read(entry.path)
+            except JournalError as error:
+                if missed is None:
+                    raise
+                missed.append(error)
+                continue
             if found is not None:
                 yield found
+
+    def _entries(self) -> list[_Entry]:
+        """Oldest first. Raises JournalError."""
+        try:
+            return self._listed()
+        except OSError as error:
+            raise _unreadable(self._folder, error.strerror or str(error)) from error
+
+    def _listed(self) -> list[_Entry]:
+        try:
+            names = os.listdir(self._folder)
+        except FileNotFoundError:
+            return []
+        matches = (match for match in map(_NAME.fullmatch, names) if match)
+        return sorted(_Entry(int(found["number"] or 0), found["run_id"], self._folder / found[0]) for found in matches)
+
+    def _next_number(self, run_id: str) -> int:
+        """One more than any run has. Raises OSError; FileExistsError where there is a run of that id."""
+        entries = self._listed()
+        if any(entry.run_id == run_id for entry in entries):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        return 1 + max((entry.number for entry in entries), default=0)
 
     def _sync_folder(self) -> None:
         """A file's name is on disk only when its folder is; not every system can say so."""
@@ -131,13 +165,41 @@ class RunLog:
         self.close()
 
 
-def _is_ours(found: os.stat_result) -> bool:
-    """Whether nobody else can have written it: what undo puts into records is read from it."""
+def _read(path: Path) -> Past | None:
+    try:
+        fd = os.open(path, _READING)
+        with os.fdopen(fd, "rb") as file:
+            refused = _refusal(os.fstat(fd))
+            if refused:
+                raise _unreadable(path, refused)
+            data = file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+    found = past(data)
+    # Its first line is on disk before a run changes anything: without one whole line nothing was changed.
+    if found is None and b"\n" in data:
+        raise _unreadable(path, "it is damaged, or was written by another version of reconcile")
+    return found
+
+
+def _refusal(found: os.stat_result) -> str:
+    """Why the file is not believed: somebody else can have written it; empty where nobody can."""
     if not stat.S_ISREG(found.st_mode):
-        return False
+        return "it is not an ordinary file"
     if not hasattr(os, "geteuid"):
-        return True
-    return found.st_uid in (0, os.geteuid()) and not found.st_mode & 0o022
+        return ""
+    if found.st_uid not in (0, os.geteuid()):
+        return "it belongs to another user, so it is not trusted"
+    return "other users may write it, so it is not trusted" if found.st_mode & 0o022 else ""
+
+
+def _unreadable(path: Path, why: str) -> JournalError:
+    return JournalError(
+        f"the journal {str(path)!r} cannot be read: {why}",
+        hint="read it as the user who made it, or give this user the folder .reconcile",
+    )
 
 
 def _unwritable(path: Path, error: OSError) -> JournalError:

@@ -10,7 +10,7 @@ from reconcile.cli.complete import run_ids
 from reconcile.cli.options import Common, NoJournal, Scoped, WaitLock, Yes, seconds
 from reconcile.cli.session import Session, scope_of
 from reconcile.cli.sync import agree, show, tell_report
-from reconcile.core.errors import ExitCode
+from reconcile.core.errors import ExitCode, JournalError
 
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="The run's id, its beginning, or `last`.", autocompletion=run_ids)
@@ -35,17 +35,20 @@ def history(
 
     session = Session(common)
     wanted = scope_of(scope)
+    missed: list[JournalError] = []
     with session.project() as project:
         if run is not None:
-            document = History(
-                FORMAT, (tell(find_run(project.journal, run, wrote_fields=False), whole=True, scope=wanted),), 1
-            )
+            document = History(FORMAT, (tell(find_run(project.journal, run), whole=True, scope=wanted),), 1)
         else:
-            found = project.journal.runs() if project.journal is not None else iter(())
+            found = project.journal.runs(missed) if project.journal is not None else iter(())
             listed = [past for past in found if touches(past, wanted)]
+            if missed and not listed:
+                raise missed[0]
             document = History(FORMAT, tuple(map(tell, listed[:limit])), len(listed))
     session.result(document, lambda terminal: show_history(terminal, document))
-    return ExitCode.OK
+    for error in missed:
+        session.warn(error.sentence)
+    return ExitCode.FAILED if missed else ExitCode.OK
 
 
 def undo(
@@ -58,18 +61,30 @@ def undo(
     no_journal: NoJournal = False,
 ) -> ExitCode:
     """Put back the record fields that a run changed, where nobody has changed them since. Objects stay."""
-    from reconcile.undo import execute, find_run, survey
+    from reconcile.undo import describe, execute, find_undoable, survey
 
     session = Session(common)
     patience = seconds(wait_lock, "--wait-lock")
     with session.project() as project:
         if dry_run:
-            show(session, project, survey(project, find_run(project.journal, run), scope_of(scope)).plan)
+            past = find_undoable(project.journal, run)
+            undoing = survey(project, past, scope_of(scope))
+            show(session, project, undoing.plan, of=f"undo of run {describe(past)}")
             return ExitCode.OK
         with session.lock(project, patience):
             # Not before: the run that is waited for may be the one that is to be undone.
-            undoing = survey(project, find_run(project.journal, run), scope_of(scope))
-            agree(session, project, undoing.plan, yes=yes, force=False, max_actions=None, question="Put these back?")
+            past = find_undoable(project.journal, run)
+            undoing = survey(project, past, scope_of(scope))
+            agree(
+                session,
+                project,
+                undoing.plan,
+                yes=yes,
+                force=False,
+                max_actions=None,
+                of=f"undo of run {describe(past)}",
+                question=f"Put back what run {describe(past)} changed?",
+            )
             if no_journal:
                 project.journal = None
             report = session.working(

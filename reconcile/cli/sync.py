@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from reconcile.core.plan import Plan
     from reconcile.core.report import Report
     from reconcile.project import Project
+    from reconcile.views.terminal import Terminal
 
 Detailed = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 where there are differences.")]
 
@@ -191,12 +192,19 @@ def _plan(session: Session, project: Project, scope: Scoped, planfile: Path | No
     return made
 
 
-def show(session: Session, project: Project, made: Plan) -> None:
-    """The plan as the command's result."""
+def show(session: Session, project: Project, made: Plan, *, of: str = "") -> None:
+    """The plan as the command's result; ``of`` names what it is a plan of, where that is not to bring all in step."""
+    if of and session.json:
+        session.note(of)
+    session.result(made, lambda terminal: _show_plan(terminal, session, project, made, of))
+
+
+def _show_plan(terminal: Terminal, session: Session, project: Project, made: Plan, of: str) -> None:
     from reconcile.views.plan import show_plan
 
-    labels = labels_of(project)
-    session.result(made, lambda terminal: show_plan(terminal, made, labels, verbose=session.verbose))
+    if of:
+        terminal.prose(f"{of[:1].upper()}{of[1:]}", style="bold")
+    show_plan(terminal, made, labels_of(project), verbose=session.verbose)
 
 
 def _code(made: Plan, *, detailed: bool = False) -> ExitCode:
@@ -213,18 +221,18 @@ def agree(
     yes: bool,
     force: bool,
     max_actions: int | None,
+    of: str = "",
     question: str = "Apply this plan?",
 ) -> None:
     """Shows what will be done, and asks where there is someone to answer. Raises Refused, Declined."""
     from reconcile.core.plan import check_limits
-    from reconcile.views.plan import show_plan
 
     asks = not yes and bool(made.actions) and sys.stdin.isatty() and sys.stderr.isatty()
     if asks and not force:
         check_limits(made, project.settings.policy.max_replace, max_actions)
     if asks or not (session.json or session.common.quiet):
         terminal = session.terminal(aside=session.json)
-        show_plan(terminal, made, labels_of(project), verbose=session.verbose)
+        _show_plan(terminal, session, project, made, of)
     if asks and not confirmed(question):
         raise Declined("declined; nothing was changed")
 

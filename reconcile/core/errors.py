@@ -14,7 +14,7 @@ ReconcileError
 │   ├── PreconditionFailed      the world moved since it was read; nothing was written
 │   │   └── NotThere            what was to be changed does not exist
 │   └── Uncertain               the write may or may not have been applied: settle it by reading
-├── JournalError             1  the journal of a run cannot be written, so nothing (more) is changed
+├── JournalError             1  the journal of a run cannot be written, so nothing (more) is changed; or cannot be read
 ├── Refused                  4  a safety limit; --force goes past it
 ├── Declined                 5  answered no at the prompt
 ├── LockHeld                75  another run holds the lock
@@ -139,7 +139,7 @@ class Uncertain(StoreError):
 
 
 class JournalError(ReconcileError):
-    """The journal of a run cannot be written: what is changed could not be told, or undone."""
+    """The journal of a run cannot be written, so what is changed could not be told or undone; or cannot be read."""
 
     code = "journal"
 

@@ -503,8 +503,8 @@ class _Journal:
     def read(self, run_id: str) -> Past | None:
         return self._actor.disk.journals.read(run_id)
 
-    def runs(self) -> Iterator[Past]:
-        return self._actor.disk.journals.runs()
+    def runs(self, missed: list[JournalError] | None = None) -> Iterator[Past]:
+        return self._actor.disk.journals.runs(missed)
 
     def _fill(self, what: str) -> None:
         if self._actor.stage.dice.random() < self._actor.stage.weather.journal:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reconcile.project import Project
-from tests.unit.small_project import LOCAL_PATH, URI, open_records
+from tests.unit.small_project import LOCAL_PATH, URI, open_records, write
 
 
 def image_of(folder: Path) -> Any:
@@ -54,6 +54,91 @@ def test_undo_puts_the_fields_back_and_apply_does_it_again(run: Any, project: Pa
     assert answer.document("result")["status"] == "success"
     assert image_of(project) == LOCAL_PATH
     assert run("apply").code == 0
+    assert image_of(project) == URI
+
+
+def test_last_is_the_newest_run_for_history_and_for_undo(run: Any, project: Path) -> None:
+    first = run("apply", "--json").document("result")["run_id"]
+    write(project, "characters/ai_hoshino_extra.webp", b"x")
+    write(project, "characters/rem.png", b"other")
+    newest = run("apply", "--replace", "local", "--json").document("result")["run_id"]
+    (told,) = run("history", "--run", "last", "--json").document("history")["runs"]
+    assert told["run_id"] == newest
+    for more in ([], ["-n"], ["--yes"]):
+        answer = run("undo", "last", *more)
+        assert answer.code == 64
+        assert newest in answer.err
+        assert "changed no record field" in answer.err
+        assert f"reconcile undo {first}" in answer.err
+    assert image_of(project) == URI
+    assert run("undo", first, "--yes").code == 0
+    assert image_of(project) == LOCAL_PATH
+
+
+def test_undo_says_which_run_it_undoes(run: Any, project: Path) -> None:
+    run_id = run("apply", "--json").document("result")["run_id"]
+    (told,) = run("history", "--json").document("history")["runs"]
+    which = f"run {run_id} (`apply`, {told['started']})"
+    assert f"Undo of {which}" in run("undo", "last", "-n").out
+    assert f"undo of {which}" in run("undo", "last", "-n", "--json").err
+    assert f"Undo of {which}" in run("undo", run_id[:20]).out
+    assert image_of(project) == LOCAL_PATH
+
+
+def test_undo_takes_the_run_that_began_last_whatever_the_clock_said(run: Any, project: Path) -> None:
+    ahead = run("apply", "--json").document("result")["run_id"]
+    folder = project / ".reconcile" / "journal"
+    (file,) = folder.iterdir()
+    later = ahead.replace(ahead[:4], "2099", 1)
+    file.with_name(file.name.replace(ahead, later)).write_bytes(
+        file.read_bytes().replace(ahead.encode(), later.encode())
+    )
+    file.with_name(file.name.replace(ahead, later)).chmod(0o600)
+    file.unlink()
+    write(project, "characters/rem_cosplay.png", b"new")
+    newest = run("apply", "--json").document("result")["run_id"]
+    assert [each["run_id"] for each in run("history", "--json").document("history")["runs"]] == [newest, later]
+    assert f"Undo of run {newest}" in run("undo", "last", "-n").out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX")
+@pytest.mark.parametrize("command", [["history"], ["history", "--run", "last"], ["undo", "last", "--yes"]])
+def test_a_journal_that_cannot_be_read_is_not_an_empty_one(command: list[str], run: Any, project: Path) -> None:
+    run_id = run("apply", "--json").document("result")["run_id"]
+    (file,) = (project / ".reconcile" / "journal").iterdir()
+    file.chmod(0o622)
+    for each in (command, [*command[:-1], run_id] if command[-1] == "last" else command):
+        answer = run(*each, "--json")
+        assert answer.code == 1
+        assert answer.document("error")["code"] == "journal"
+        assert str(file) in answer.err
+    assert image_of(project) == URI
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX")
+def test_of_the_runs_that_can_be_read_history_tells_and_exits_1(run: Any, project: Path) -> None:
+    first = run("apply", "--json").document("result")["run_id"]
+    write(project, "characters/rem_cosplay.png", b"new")
+    run("apply")
+    (unread,) = (path for path in (project / ".reconcile" / "journal").iterdir() if first not in path.name)
+    unread.chmod(0o622)
+    answer = run("history", "--json")
+    assert answer.code == 1
+    assert [each["run_id"] for each in answer.document("history")["runs"]] == [first]
+    assert str(unread) in answer.err
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("command", [["history"], ["undo", "last", "--yes"]])
+def test_a_state_folder_of_another_user_is_not_an_empty_one(command: list[str], run: Any, project: Path) -> None:
+    run("apply")
+    for path in (project / ".reconcile", *(project / ".reconcile").rglob("*")):
+        os.chown(path, 65534, 65534)
+    answer = run(*command)
+    assert answer.code == 1
+    assert "cannot be read" in answer.err
+    assert "belongs to another user" in answer.err
+    assert "No run" not in answer.out
     assert image_of(project) == URI
 
 

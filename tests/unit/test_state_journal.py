@@ -11,7 +11,7 @@ import pytest
 
 from reconcile.adapters.state_journal import Journal
 from reconcile.core.errors import JournalError
-from reconcile.core.journal import RecordMade, RunStarted
+from reconcile.core.journal import RecordMade, RunStarted, encode
 from reconcile.core.plan import Scope, Stores
 
 
@@ -37,19 +37,93 @@ def test_nobody_else_can_read_it_whatever_the_umask(tmp_path: Path) -> None:
         os.umask(before)
     folder = tmp_path / ".reconcile" / "journal"
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert (folder / "run-1.jsonl").stat().st_mode & 0o777 == 0o600
+    (file,) = folder.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_runs_are_read_newest_first_and_foreign_files_are_passed_over(tmp_path: Path) -> None:
+def test_runs_are_read_newest_first_whatever_the_clock_said_and_foreign_files_are_passed_over(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     assert journal.run_ids() == []
-    for run_id in ("20260102-b", "20260101-a", "20260103-c"):
+    for run_id in ("20260102-b", "20991231-a", "20260103-c"):
         journal.begin(started(run_id)).close()
     folder = tmp_path / ".reconcile" / "journal"
     (folder / "notes.txt").write_text("x")
     (folder / "zzz.jsonl").write_bytes(b"\x00\xffnonsense")
-    (folder / "yyy.jsonl").mkdir()
-    assert [past.run.run_id for past in journal.runs()] == ["20260103-c", "20260102-b", "20260101-a"]
+    assert [past.run.run_id for past in journal.runs()] == ["20260103-c", "20991231-a", "20260102-b"]
+    assert journal.run_ids() == ["zzz", "20260102-b", "20991231-a", "20260103-c"]
+
+
+def test_journals_from_before_the_numbers_come_first_in_their_own_order(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    folder = tmp_path / ".reconcile" / "journal"
+    folder.mkdir(parents=True)
+    for run_id in ("20991231-ahead", "20260101-old"):
+        (folder / f"{run_id}.jsonl").write_bytes(encode(started(run_id)))
+        (folder / f"{run_id}.jsonl").chmod(0o600)
+    journal.begin(started("20260205-new")).close()
+    assert [past.run.run_id for past in journal.runs()] == ["20260205-new", "20991231-ahead", "20260101-old"]
+    found = journal.read("20260101-old")
+    assert found is not None
+    assert found.run.run_id == "20260101-old"
+    with pytest.raises(JournalError, match="cannot be written"):
+        journal.begin(started("20260101-old"))
+
+
+def test_numbers_go_on_past_six_digits_and_past_a_run_that_was_removed(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.begin(started("a")).close()
+    folder = tmp_path / ".reconcile" / "journal"
+    (folder / "a.000001.jsonl").rename(folder / "a.999999.jsonl")
+    journal.begin(started("c")).close()
+    journal.begin(started("b")).close()
+    (folder / "c.1000000.jsonl").unlink()
+    assert journal.run_ids() == ["a", "b"]
+    assert [path.name for path in folder.glob("b*")] == ["b.1000001.jsonl"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX")
+@pytest.mark.parametrize("kind", ["writable by others", "a folder", "a link", "damaged"])
+def test_a_run_that_cannot_be_believed_is_an_error_and_not_nothing(kind: str, tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.begin(started("run-1")).close()
+    journal.begin(started("run-2")).close()
+    (file,) = (tmp_path / ".reconcile" / "journal").glob("run-2.*")
+    if kind == "writable by others":
+        file.chmod(0o666)
+    elif kind == "damaged":
+        file.write_bytes(b"?" + file.read_bytes())
+    else:
+        file.unlink()
+        file.mkdir() if kind == "a folder" else file.symlink_to(file.with_name("run-1.000001.jsonl"))
+    with pytest.raises(JournalError, match="cannot be read"):
+        journal.read("run-2")
+    with pytest.raises(JournalError, match="cannot be read"):
+        list(journal.runs())
+    missed: list[JournalError] = []
+    assert [past.run.run_id for past in journal.runs(missed)] == ["run-1"]
+    assert len(missed) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_folder_that_another_user_may_not_enter_is_an_error_and_not_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.begin(started("run-1")).close()
+    os.seteuid(65534)
+    try:
+        for attempt in (journal.run_ids, lambda: list(journal.runs()), lambda: journal.read("run-1")):
+            with pytest.raises(JournalError, match=r"cannot be read: Permission denied"):
+                attempt()
+    finally:
+        os.seteuid(0)
+
+
+def test_a_journal_that_is_no_folder_is_an_error_and_not_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".reconcile").mkdir()
+    (tmp_path / ".reconcile" / "journal").write_text("in the way")
+    with pytest.raises(JournalError, match="cannot be read"):
+        Journal(tmp_path).run_ids()
+    with pytest.raises(JournalError, match="cannot be written"):
+        Journal(tmp_path).begin(started("run-1"))
 
 
 @pytest.mark.parametrize("run_id", ["..", "../x", "a/b", "", "x" * 65, "a\n"])
