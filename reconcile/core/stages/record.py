@@ -15,7 +15,7 @@ from reconcile.core import findings
 from reconcile.core.changes import Code, Finding, Need, Reason, SetField, change_id
 from reconcile.core.context import Context
 from reconcile.core.decide import Choice, choose
-from reconcile.core.media import DEFAULT, content_type
+from reconcile.core.media import names_a_file
 from reconcile.core.notes import wishes
 from reconcile.core.paths import Kind, looks_like_path, meaning
 from reconcile.core.pattern import CHAR_ID
@@ -355,7 +355,7 @@ def _names_a_file(text: str, context: Context) -> bool:
     """Whether a text ends as media files, or the files of some rule, do."""
     ending = text.rpartition(".")[2].lower()
     ours = any(rule.path.source.lower().endswith(f".{ending}") for rule in context.asset_map.rules)
-    return "." in text and (ours or content_type(text) != DEFAULT)
+    return "." in text and (ours or names_a_file(text))
 
 
 def _is_plain(value: Any) -> bool:
