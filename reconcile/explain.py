@@ -164,7 +164,9 @@ def keys_of(project: Project, subject: str) -> list[str]:
 
 def _best(keys: Sequence[str], facts: Iterable[KeyFacts]) -> KeyFacts:
     """The first key of which anything is known; else the first, of which nothing is."""
-    by_key = {each.key: each for each in facts}
+    listed = list(facts)
+    # A file may have its object under another spelling of its name.
+    by_key = {**{each.path: each for each in listed if each.path is not None}, **{each.key: each for each in listed}}
     found = (by_key[key] for key in keys if key in by_key and _is_there(by_key[key]))
     nothing = KeyFacts(keys[0], None, None, None, None, (), Outlook.ABSENT)
     return next(found, by_key.get(keys[0], nothing))

@@ -35,7 +35,7 @@ from reconcile.core.digest import Comparison, compare
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
 from reconcile.core.findings import about_file, unreadable_scope
-from reconcile.core.names import fold
+from reconcile.core.names import fold, spelling
 from reconcile.core.notes import Note, Place, placed, wishes
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.rows import (
@@ -86,7 +86,7 @@ def survey(
     roster = read_roster(project, wanted, listener, partial=True)
     check_characters(roster, wanted)
     listener(PhaseDone(Phase.RECORDS))
-    return _Surveyor(project, wanted, roster, listener, trace).run()
+    return _Surveyor(project, roster.scope, roster, listener, trace).run()
 
 
 def check_types(project: Project, scope: Scope) -> None:
@@ -100,7 +100,7 @@ def check_types(project: Project, scope: Scope) -> None:
 def check_characters(roster: Roster, scope: Scope) -> None:
     """Raises UsageError for a character that nobody knows."""
     for char_id in scope.char_ids:
-        if char_id not in roster.known_ids and roster.records.covers(char_id):
+        if spelling(char_id, roster.known_ids) is None and roster.records.covers(char_id):
             near = sorted(known for known in roster.known_ids if fold(known).startswith(fold(char_id)[:3]))[:5]
             hint = f"did you mean {' or '.join(near)}?" if near else "`reconcile status --by character` lists them"
             raise UsageError(
@@ -260,7 +260,7 @@ class _Surveyor:
                     self._counts.add(output)
                 case KeyFacts():
                     self._claim_places(output)
-                    if output.key in self._traced:
+                    if output.key in self._traced or output.path in self._traced:
                         self._facts.append(output)
                 case Unsettled():
                     self._counts.unsettled.add(output.key)

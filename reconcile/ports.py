@@ -39,8 +39,9 @@ class FileSource(Protocol):
         ...
 
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """Opens a file below the root for reading. Raises SourceChanged where it is not there, is not a regular
-        file, or would be reached through a symlink that leads out of the root."""
+        """Opens a file below the root for reading: the one of this name, or the only one whose name is the same in
+        another Unicode form. Raises SourceChanged if it is not there, is not a regular file, or would be reached
+        through a symlink that leads out of the root."""
         ...
 
 

@@ -17,7 +17,8 @@ import msgspec
 
 from reconcile.core.errors import AccessDenied
 from reconcile.core.events import Advanced, Listener, Phase
-from reconcile.core.names import BucketRoot, key_problem
+from reconcile.core.names import BucketRoot, key_problem, shared_prefix, spelling, spellings
+from reconcile.core.pairing import Pairing
 from reconcile.core.pattern import BOUNDARIES, CHAR_ID
 from reconcile.core.plan import Scope
 from reconcile.core.rows import (
@@ -82,13 +83,15 @@ class Refused(msgspec.Struct, frozen=True):
 class Roster(msgspec.Struct, frozen=True):
     """Who is there: the documents in scope, of both record worlds, and every known character id that matters.
 
-    ``ids_known`` is false where a folder whose files' names are ids could not be read, or a record could not.
+    ``scope`` is what was asked for, each id in the Unicode form in which it is known. ``ids_known`` is false if a
+    folder whose files' names are ids could not be read, or a record could not.
     """
 
     documents: tuple[Document, ...]
     local_documents: tuple[Document, ...]
     known_ids: frozenset[str]
     records: Coverage
+    scope: Scope = Scope()
     ids_known: bool = True
     refused: tuple[Refused, ...] = ()
 
@@ -114,17 +117,31 @@ def read_roster(worlds: Worlds, scope: Scope, listener: Listener, *, partial: bo
         names = pool.submit(_ids_in_files, worlds, scope)
         local = pool.submit(_local_documents, worlds)
         read = _records(worlds, scope, listener, partial=partial)
-        local_documents = local.result()
-        local_ids = {document.id for document in local_documents}
+        local_documents = _as_recorded(local.result(), read.known_ids)
         in_files, ids_known = names.result()
-    chosen = [document for document in local_documents if scope.takes_character(document.id)]
-    known = frozenset({*read.known_ids, *local_ids, *in_files})
+    noted = {*read.known_ids, *(document.id for document in local_documents)}
+    known = frozenset({*noted, *(char_id for char_id in in_files if spelling(char_id, noted) is None)})
+    asked = tuple(spelling(char_id, known) or char_id for char_id in scope.char_ids)
+    scope = msgspec.structs.replace(scope, char_ids=asked)
+    records = [document for document in read.documents if scope.takes_character(document.id)]
+    local_documents = [document for document in local_documents if scope.takes_character(document.id)]
     ids_known = ids_known and not read.refused
-    return Roster(tuple(read.documents), tuple(chosen), known, read.coverage, ids_known, read.refused)
+    return Roster(tuple(records), tuple(local_documents), known, read.coverage, scope, ids_known, read.refused)
 
 
 def _local_documents(worlds: Worlds) -> list[Document]:
     return [] if worlds.local_db is None else list(worlds.local_db.read())
+
+
+def _as_recorded(documents: Sequence[Document], recorded: set[str]) -> list[Document]:
+    """The local database's documents under the ids that the records have for them, whatever the Unicode form."""
+    taken = {document.id for document in documents}
+    found = []
+    for document in documents:
+        char_id = spelling(document.id, recorded)
+        respelt = char_id is not None and char_id not in taken
+        found.append(msgspec.structs.replace(document, id=char_id) if respelt else document)
+    return found
 
 
 class _Read(msgspec.Struct, frozen=True):
@@ -149,8 +166,9 @@ def _records(worlds: Worlds, scope: Scope, listener: Listener, *, partial: bool)
 
 
 def _records_of(worlds: Worlds, scope: Scope, listener: Listener, *, partial: bool) -> _Read:
-    shorter = {short for char_id in scope.char_ids for short in _shorter(char_id)}
-    starts = scope.char_ids if _ids_stand_first(worlds.asset_map) else ("",)
+    wanted = {each for char_id in scope.char_ids for each in spellings(char_id)}
+    shorter = {short for char_id in wanted for short in _shorter(char_id)}
+    starts = [shared_prefix(each) for each in scope.char_ids] if _ids_stand_first(worlds.asset_map) else [""]
     longer: set[str] = set()
     refused: list[Refused] = []
     try:
@@ -159,10 +177,10 @@ def _records_of(worlds: Worlds, scope: Scope, listener: Listener, *, partial: bo
         if not partial:
             raise
         refused.append(Refused(Store.RECORDS, "", error))
-    found, denied = _read_each(worlds, sorted({*scope.char_ids, *shorter}), partial=partial)
-    unread = tuple(sorted(denied.keys() & set(scope.char_ids)))
-    coverage = msgspec.structs.replace(_only_unread(unread), names=frozenset(scope.char_ids).difference(unread))
-    chosen = [document for document in found if document.id in scope.char_ids]
+    found, denied = _read_each(worlds, sorted(wanted | shorter), partial=partial)
+    unread = tuple(sorted(denied.keys() & wanted))
+    coverage = msgspec.structs.replace(_only_unread(unread), names=frozenset(wanted.difference(unread)))
+    chosen = [document for document in found if document.id in wanted]
     documents = list(_counted(chosen, Phase.RECORDS, listener))
     refused += [Refused(Store.RECORDS, char_id, error) for char_id, error in sorted(denied.items())]
     return _Read(documents, longer | {document.id for document in found}, coverage, tuple(refused))
@@ -277,13 +295,14 @@ class Observations:
         spans = ((each, path, span) for path in paths for each in templates for span in each.readings(path))
         possible = {span[0] for each, path, span in spans if each.match_span(path, span[1], span[2]) is not None}
         # Without characters in the scope every record was read, and every id is known.
-        unknown = sorted(possible - self._known_ids) if self._of_characters else []
-        found = self._known_among(unknown) if unknown else set()
+        unknown = sorted(each for each in possible if spelling(each, self._known_ids) is None)
+        unknown = unknown if self._of_characters else []
+        found = self._known_among([each for name in unknown for each in spellings(name)]) if unknown else set()
         prefixes = minimal_prefixes(each for value in unknown for each in self._map.whole_name_prefixes(value))
         named = (
             {self._map.character_in_name(name) for name in self._worlds.files.names(prefixes)} if prefixes else set()
         )
-        self._known_ids |= found | {value for value in named if value in possible}
+        self._known_ids |= found | {value for value in named if value in possible and spelling(value, found) is None}
         return self._known_ids
 
     def _known_among(self, ids: Sequence[str]) -> set[str]:
@@ -350,15 +369,19 @@ class Observations:
             listed = self._listed_by_key(objects)
             named = ((each.key, each) for each in self._named_objects)
             streams = [("local files", local), ("objects", listed), ("named objects", named), ("states", agreed)]
+            pairing = Pairing()
             for key, (file, in_listing, by_name, state) in merge(streams):
                 while unread:
                     yield self._note(unread.pop(0))
                 found = in_listing or by_name
                 if file is not None or found is not None:
                     self._listener(Advanced(Phase.LISTING, 1))
-                    yield self._row(key, file, found, state)
+                    row = self._row(key, file, found, state)
+                    if not pairing.holds(row):
+                        yield row
             while unread:
                 yield self._note(unread.pop(0))
+            yield from pairing.rest()
 
     def _note(self, folder: Unread | Refused) -> Unread | Refused:
         if isinstance(folder, Refused):

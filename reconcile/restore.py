@@ -24,6 +24,7 @@ from reconcile.core.digest import Comparison, compare
 from reconcile.core.errors import NotThere, SourceChanged, SourceError, StoreError
 from reconcile.core.events import Advanced, ChangeDone, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
 from reconcile.core.findings import about_file
+from reconcile.core.names import nfc
 from reconcile.core.plan import Scope
 from reconcile.core.report import Outcome, OutcomeKind, Report
 from reconcile.core.restoration import FORMAT, Restore, RestorePlan, restore_id
@@ -59,6 +60,7 @@ class _Survey:
         self._listener = listener
         self._findings: list[Finding] = []
         self._missing: list[tuple[KeyRows, RemoteObject]] = []
+        self._here: set[str] = set()  # names that another Unicode form could spell, composed
         self._in_step = 0
         self._complete = True
 
@@ -70,6 +72,7 @@ class _Survey:
         listener(PhaseStarted(Phase.RECORDS))
         roster = read_roster(project, scope, listener)
         check_characters(roster, scope)
+        self._scope = scope = roster.scope
         listener(PhaseDone(Phase.RECORDS))
         observed = Observations(project, scope, roster.known_ids, listener)
         context = context_of(project, scope, roster)
@@ -109,6 +112,8 @@ class _Survey:
 
     def _take(self, rows: KeyRows, found: RemoteObject, wanted: _Wanted) -> None:
         local = rows.local
+        if local is not None and not local.path.isascii():
+            self._here.add(nfc(local.path))
         if local is None:
             self._missing.append((rows, found))
         elif local.problem is None and (
@@ -122,7 +127,9 @@ class _Survey:
         for rows, found in self._missing:
             uri = self._project.bucket.uri(found.key)
             char_id, asset_type = wanted.of(rows)
-            if rows.path is None:
+            if rows.path is not None and nfc(rows.path) in self._here:
+                self._in_step += 1  # its file is here, with the spelling of another object
+            elif rows.path is None:
                 self._findings.append(findings.no_place(uri, char_id, "no local path leads to this name"))
             elif (why := self._project.places.refusal(rows.path)) is not None:
                 self._findings.append(findings.no_place(uri, char_id, why))
@@ -186,7 +193,7 @@ class _Wanted:
         named = rows.key in self._named.owners
         if reading is None and not named:
             return self._everything and not (scope.char_ids or scope.asset_types)
-        if scope.char_ids and not named and (reading is None or reading.char_id not in scope.char_ids):
+        if not named and not scope.takes_character(None if reading is None else reading.char_id):
             return False
         return not scope.asset_types or (reading is not None and reading.rule.type in scope.asset_types)
 

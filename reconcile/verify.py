@@ -26,6 +26,7 @@ from reconcile.core.digest import Comparison, compare, encode_crc32c
 from reconcile.core.errors import NotThere, StoreError, StoreMissing, UsageError
 from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
 from reconcile.core.media import DEFAULT, content_type
+from reconcile.core.names import spelling, spellings
 from reconcile.core.plan import Scope
 from reconcile.core.proof import (
     CERTIFICATE_FORMAT,
@@ -133,6 +134,7 @@ class _Proving:
         self._project.on_hashed = lambda size: self._listener(Advanced(Phase.LISTING, 0, size))
         self._listener(PhaseStarted(Phase.RECORDS))
         roster = self._roster()
+        self._scope = roster.scope
         self._listener(PhaseDone(Phase.RECORDS))
         context = context_of(self._project, self._scope, roster)
         named = _Named(roster, context)
@@ -154,12 +156,15 @@ class _Proving:
             check_characters(roster, self._scope)
             return roster
         wanted = self._scope.char_ids
-        documents = tuple(self._counted(self._project.records.read(wanted or None)))
+        asked = [each for char_id in wanted for each in spellings(char_id)]
+        documents = tuple(self._counted(self._project.records.read(asked or None)))
         known = frozenset(document.id for document in documents)
         for char_id in wanted:
-            if char_id not in known:
+            if spelling(char_id, known) is None:
                 raise UsageError(f"no record names the character {char_id!r}", hint="see `reconcile status`")
-        return Roster(documents, (), known, Coverage())
+        scope = msgspec.structs.replace(self._scope, char_ids=tuple(spelling(each, known) or each for each in wanted))
+        chosen = tuple(document for document in documents if scope.takes_character(document.id))
+        return Roster(chosen, (), known, Coverage(), scope)
 
     def _counted(self, documents: Iterable[Document]) -> Iterator[Document]:
         for document in documents:

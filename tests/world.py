@@ -25,7 +25,7 @@ from reconcile.core.changes import Change, SetField
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import JournalError, SourceChanged, SourceError, StoreError, StoreUnavailable, Uncertain
 from reconcile.core.journal import Line, Past, RunStarted, encode, past
-from reconcile.core.names import fold
+from reconcile.core.names import fold, nfc
 from reconcile.core.pattern import Template
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import OutcomeKind, Report
@@ -123,6 +123,8 @@ class Files:
 
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
+        alike = [each for each in self.files if nfc(each) == nfc(path)]
+        path = alike[0] if path not in self.files and len(alike) == 1 else path
         file = self.files.get(path)
         if file is None or self._stop(path) is not None or file.problem is FileProblem.SYMLINK:
             raise SourceChanged(f"{path} is not there")

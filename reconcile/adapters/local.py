@@ -24,6 +24,7 @@ from reconcile.adapters.local_names import (
 )
 from reconcile.adapters.local_open import WINDOWS, SourceFile, extended, is_text, open_below, reason, split
 from reconcile.core.errors import SourceChanged, SourceError
+from reconcile.core.names import nfc
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.ports import HashCache
 
@@ -125,7 +126,7 @@ class LocalFiles:
             # What a walk leaves out is not to be had by asking for it by name either.
             raise SourceChanged(f"The path {path!r} is not one of a local file below the root.", hint="Plan again.")
         try:
-            return open_below(self._root.full, parts)
+            return self._open_below(parts)
         except PermissionError as error:
             raise SourceError(
                 f"The local file {path} cannot be read: {reason(error)}.", hint="Give this user the right to read it."
@@ -135,6 +136,29 @@ class LocalFiles:
                 f"The local file {path} is not there any more, or is reached through a link: {reason(error)}.",
                 hint="Plan again.",
             ) from error
+
+    def _open_below(self, parts: list[str]) -> int:
+        """Opens the file of this name; if there is none, the only one whose name is the same in another Unicode form.
+        Raises OSError."""
+        try:
+            return open_below(self._root.full, parts)
+        except FileNotFoundError:
+            there = self._as_spelled(parts)
+            if there is None or there == parts:
+                raise
+            return open_below(self._root.full, there)
+
+    def _as_spelled(self, parts: list[str]) -> list[str] | None:
+        """The parts of a path as they are spelled on the disk; None if one is not there, or could be two."""
+        folder, found = self._root, ""
+        for part in parts:
+            alike = [name for name, _ in self._lister.listing(folder).names if nfc(name.rstrip("/")) == nfc(part)]
+            name = part if part in alike else alike[0] if len(alike) == 1 else None
+            if name is None:
+                return None
+            found += name
+            folder = Folder(os.path.join(self._root.full, *found.rstrip("/").split("/")), found)
+        return found.split("/")
 
     # -- the root --
 

@@ -16,6 +16,7 @@ from reconcile.adapters.local_names import Lister
 from reconcile.adapters.local_open import BY_COMPONENT, READ_FILE, WINDOWS, extended, reason, split
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import NotThere, Rejected, SourceChanged, SourceError
+from reconcile.core.names import nfc
 from reconcile.ports import Progress
 
 CHUNK = 256 * 1024
@@ -86,7 +87,7 @@ class LocalPlaces:
                 except NotThere:
                     part.drop()  # the generation that it is of is gone for good
                     raise
-                placed = part.take_place(parts[-1], meant, path, modified_ns)
+                placed = part.take_place(folder.spelled(parts[-1]), meant, path, modified_ns)
                 self._drop_older(folder, part.name)
                 return placed
         except OSError as error:
@@ -102,7 +103,7 @@ class LocalPlaces:
         folder = _OpenFolder.at_root(self._root)
         try:
             for part in parts:
-                below = folder.enter(part)
+                below = folder.enter(folder.spelled(part))
                 folder.close()
                 folder = below
             yield folder
@@ -216,6 +217,13 @@ class _OpenFolder:
 
     def names(self) -> list[str]:
         return os.listdir(self.path if self._fd is None else self._fd)
+
+    def spelled(self, name: str) -> str:
+        """The name, in the Unicode form in which the folder has it if it has it in one other form only."""
+        if name.isascii() or self.is_taken(name):
+            return name
+        alike = [each for each in self.names() if nfc(each) == nfc(name)]
+        return alike[0] if len(alike) == 1 else name
 
     def sync(self) -> None:
         """Makes the names last, where a folder can be told to."""

@@ -61,6 +61,7 @@ class Code(Enum):
     RECORD_STAYS = "record_stays"
     UNREADABLE_SCOPE = "unreadable_scope"
     DATABASE_DIFFERS = "database_differs"
+    OTHER_SPELLING = "other_spelling"
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -23,6 +23,7 @@ SEVERITIES = {
     Code.EMPTY_FILE: Severity.WARNING,
     Code.UNDECODABLE_NAME: Severity.WARNING,
     Code.NAME_COLLISION: Severity.WARNING,
+    Code.OTHER_SPELLING: Severity.INFO,
     Code.MALFORMED_RECORD: Severity.ERROR,
     Code.LOCAL_PATH: Severity.ERROR,
     Code.DAMAGED_OBJECT: Severity.ERROR,
@@ -97,6 +98,17 @@ def unknown_character(subject: str, guess: str | None) -> Finding:
         None,
         f"{who}; it is uploaded, but no record is touched",
         "register the character, or name the file in its record",
+    )
+
+
+def other_spelling(path: str, uri: str, char_id: str | None) -> Finding:
+    """A file whose object has the same name in another Unicode form."""
+    return _found(
+        Code.OTHER_SPELLING,
+        path,
+        char_id,
+        f"and {uri} are one asset: their names differ only in how accents are encoded (composed or decomposed)",
+        "nothing to do: the object keeps its name, and records use it",
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import msgspec
 
 MAX_KEY_BYTES = 1024
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_RESPELT = re.compile(r"[^\x00-\x7f]|[K;`]")
 _ODD_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")
 
 
@@ -24,6 +25,35 @@ def fold(text: str) -> str:
 def nfc(text: str) -> str:
     """The composed Unicode form."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def spellings(text: str) -> tuple[str, ...]:
+    """The text, and its composed and decomposed forms: how the systems in use spell one name. Each of them once."""
+    if text.isascii():
+        return (text,)
+    return tuple(dict.fromkeys((text, nfc(text), unicodedata.normalize("NFD", text))))
+
+
+def spelling(text: str, known: Container[str]) -> str | None:
+    """The known name that this one is, in whichever Unicode form it is known; the very text if it is one of several.
+    None if no known name is the same."""
+    return next((each for each in spellings(text) if each in known), None)
+
+
+def may_be_respelt(text: str) -> bool:
+    """Whether another text may be the same name. Three ASCII characters have a twin that composes to them: the Kelvin
+    sign, the Greek question mark and the Greek varia."""
+    return _RESPELT.search(text) is not None
+
+
+def shared_prefix(text: str) -> str:
+    """The longest beginning of a text that all its spellings share."""
+    shared = 0
+    for characters in zip(*spellings(text), strict=False):
+        if len(set(characters)) > 1:
+            break
+        shared += 1
+    return text[:shared]
 
 
 def is_below(name: str) -> bool:

@@ -1,7 +1,8 @@
 """The template language of the asset map: ``match(path)`` gives captures, ``format(captures)`` gives the path back.
 
 A template is literal but for ``{name}`` (part of one folder or file name, at least one character), ``*`` (the same,
-unnamed, possibly empty) and ``**`` (a whole part of the path: any number of folders, none included).
+unnamed, possibly empty) and ``**`` (a whole part of the path: any number of folders, none included). Templates and
+paths are compared in their composed Unicode form, so captures come composed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 import msgspec
+
+from reconcile.core.names import nfc
 
 CHAR_ID = "char_id"
 BOUNDARIES = "_-. "
@@ -38,8 +41,8 @@ class Template:
 
     def __init__(self, source: str) -> None:
         """Raises PatternError."""
-        self.source = source
-        self.segments: tuple[Segment, ...] = _parse(source)
+        self.source = nfc(source)
+        self.segments: tuple[Segment, ...] = _parse(self.source)
 
     def __repr__(self) -> str:
         return f"Template({self.source!r})"
@@ -77,7 +80,7 @@ class Template:
     def match(self, path: str, fixed: Mapping[str, str] | None = None) -> dict[str, str] | None:
         """The captures, earlier ones as long as can be, or None. ``fixed`` captures must have just these values."""
         regex = self._regex if not fixed else self._compile(fixed)
-        found = regex.fullmatch(path)
+        found = regex.fullmatch(nfc(path))
         if found is None:
             return None
         captures = {name: found.group(group) for name, group in self._groups.items() if name not in (fixed or {})}
@@ -85,7 +88,7 @@ class Template:
 
     def takes(self, path: str) -> bool:
         """Whether the path matches at all, whatever its captures."""
-        return self._regex.fullmatch(path) is not None
+        return self._regex.fullmatch(nfc(path)) is not None
 
     def format(self, captures: Mapping[str, str]) -> str:
         """The path with these captures; ``**N`` holds folders with their ``/``. Raises KeyError for a missing one."""
@@ -106,8 +109,9 @@ class Template:
 
         Boundaries are the ends of a folder or file name and the characters ``_``, ``-``, ``.`` and space; a value also
         begins where the template's own text before it ends. The value is only a possibility: ``match_span`` tells
-        whether the rest of the path fits.
+        whether the rest of the path fits. Start and end count in the composed path.
         """
+        path = nfc(path)
         prefix = self.literal_prefix
         if name not in self.names or not path.startswith(prefix):
             return
@@ -122,7 +126,8 @@ class Template:
             yield path[start:end], start, end
 
     def match_span(self, path: str, start: int, end: int, name: str = CHAR_ID) -> dict[str, str] | None:
-        """The captures where ``{name}`` stands at ``path[start:end]``, or None where the rest does not fit."""
+        """The captures with ``{name}`` at ``path[start:end]`` (composed), or None if the rest does not fit."""
+        path = nfc(path)
         value = path[start:end]
         if self._halves is None or name != CHAR_ID:
             return self.match(path, {name: value})

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import msgspec
 
-from reconcile.core.names import fold, is_below
+from reconcile.core.names import fold, is_below, nfc, shared_prefix, spelling
 from reconcile.core.pattern import CHAR_ID, Template
 
 
@@ -51,18 +51,19 @@ class AssetRule(msgspec.Struct, frozen=True, dict=True):
         return None if guess is None else (guess, False)
 
     def owners(self, path: str, known: Container[str]) -> Iterator[dict[str, str]]:
-        """The captures of each known character id that the path names, the longest id first; an id that stands within
-        a longer one is not named."""
+        """The captures of each known character id that the path names, as the id is known, the longest first; an id
+        within a longer one is not named."""
         if not self.path.takes(path):
             return
         spans: list[tuple[int, int]] = []
         for value, start, end in self.path.readings(path):
-            if value not in known or any(first <= start and end <= last for first, last in spans):
+            char_id = spelling(value, known)
+            if char_id is None or any(first <= start and end <= last for first, last in spans):
                 continue
             found = self.path.match_span(path, start, end)
             if found is not None:
                 spans.append((start, end))
-                yield found
+                yield {**found, CHAR_ID: char_id}
 
 
 class Ownership(Enum):
@@ -159,9 +160,9 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
             return key if is_below(key) else None
         for rule in self.rules:
             path = None if rule.object is None else _path_of(rule, key)
-            if path is not None and self.key_for(path, known) == key:
+            if path is not None and nfc(self.key_for(path, known)) == nfc(key):
                 return path
-        return key if is_below(key) and self.key_for(key, known) == key else None
+        return key if is_below(key) and nfc(self.key_for(key, known)) == nfc(key) else None
 
     def path_of(self, key: str, asset_type: str | None) -> str | None:
         """The local path of a key that a rule of this type gave, or None."""
@@ -179,17 +180,18 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
     def whole_name_prefixes(self, id_prefix: str = "") -> tuple[str, ...]:
         """Where files that say an id by their whole name can lie, for the ids that start with ``id_prefix``."""
         rules = [rule for rule in self.rules if rule.path.is_whole_name(CHAR_ID)]
-        return minimal_prefixes(rule.path.literal_prefix + (id_prefix if _id_is_next(rule) else "") for rule in rules)
+        starts = (rule.path.literal_prefix + (id_prefix if _id_is_next(rule) else "") for rule in rules)
+        return minimal_prefixes(map(shared_prefix, starts))
 
     def path_prefixes(self, char_ids: Sequence[str], asset_types: Sequence[str] = ()) -> tuple[str, ...]:
         """What the local paths of these characters (all, if none) and asset types (all, if none) begin with."""
         rules = self._in(asset_types)
-        return minimal_prefixes(rule.path.prefix(fixed) for rule in rules for fixed in _fixed(char_ids))
+        return minimal_prefixes(shared_prefix(rule.path.prefix(fixed)) for rule in rules for fixed in _fixed(char_ids))
 
     def key_prefixes(self, char_ids: Sequence[str], asset_types: Sequence[str] = ()) -> tuple[str, ...]:
         """The same for keys."""
         templates = [rule.object or rule.path for rule in self._in(asset_types)]
-        return minimal_prefixes(template.prefix(fixed) for template in templates for fixed in _fixed(char_ids))
+        return minimal_prefixes(shared_prefix(each.prefix(fixed)) for each in templates for fixed in _fixed(char_ids))
 
     def _in(self, asset_types: Sequence[str]) -> list[AssetRule]:
         return [rule for rule in self.rules if not asset_types or rule.type in asset_types]
@@ -198,7 +200,7 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
 def _path_of(rule: AssetRule, key: str) -> str | None:
     """The path that the rule's templates make of a key; never one that climbs, whoever named the object."""
     captures = (rule.object or rule.path).match(key)
-    path = None if captures is None else rule.path.format(captures)
+    path = None if captures is None else key if rule.object is None else rule.path.format(captures)
     return path if path is not None and is_below(path) else None
 
 

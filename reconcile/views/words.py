@@ -40,6 +40,7 @@ CODES = {
     Code.EMPTY_FILE: "empty files",
     Code.UNDECODABLE_NAME: "names that the bucket cannot hold",
     Code.NAME_COLLISION: "names that Windows would take for one",
+    Code.OTHER_SPELLING: "files whose object spells the same name in another Unicode form",
     Code.MALFORMED_RECORD: "records that are not shaped like one",
     Code.LOCAL_PATH: "references that no service in the cloud can read",
     Code.DAMAGED_OBJECT: "objects whose bytes are not those of their checksum",

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from reconcile.core.names import nfc
 from reconcile.core.pattern import Template
 from reconcile.core.rules import AssetMap, AssetRule, Ownership, minimal_prefixes
 from tests.strategies import asset_paths, char_ids, keys, known_ids, owned_paths
@@ -157,15 +158,15 @@ def test_a_sure_owner_is_a_known_character_that_the_path_names(case: tuple[str, 
     assert reading is not None
     assert reading.char_id is not None
     assert reading.char_id in known
-    assert reading.char_id in path
-    assert reading.rule.path.format(reading.captures) == path
+    assert nfc(reading.char_id) in nfc(path)
+    assert nfc(reading.rule.path.format(reading.captures)) == nfc(path)
 
 
 @given(asset_paths(), char_ids(), known_ids())
 def test_knowing_a_character_whose_name_is_not_in_a_path_changes_nothing(
     path: str, other: str, known: frozenset[str]
 ) -> None:
-    assume(other not in path)
+    assume(nfc(other) not in nfc(path))
     assert MAP.read(path, known) == MAP.read(path, known | {other})
 
 
@@ -217,7 +218,7 @@ def test_an_object_template_gives_the_key_and_leads_back(path: str, key: str) ->
     known = frozenset({"rem", "rem_2"})
     reading = RENAMED.read(path, known)
     assert RENAMED.key_for(path, known) == key
-    assert RENAMED.path_for(key, known) == path
+    assert RENAMED.path_for(key, known) == nfc(path)
     assert RENAMED.path_of(key, reading.rule.type if reading else None) == (path if reading else None)
 
 
@@ -225,8 +226,8 @@ def test_an_object_template_gives_the_key_and_leads_back(path: str, key: str) ->
 def test_key_path_and_key_again(path: str, known: frozenset[str]) -> None:
     reading = RENAMED.read(path, known)
     key = RENAMED.key_for(path, known)
-    assert RENAMED.path_for(key, known) == path
-    assert reading is None or RENAMED.path_of(key, reading.rule.type) == path
+    assert nfc(RENAMED.path_for(key, known) or "") == nfc(path)
+    assert reading is None or nfc(RENAMED.path_of(key, reading.rule.type) or "") == nfc(path)
 
 
 def test_a_key_that_a_rule_would_have_put_elsewhere_has_no_local_path() -> None:

@@ -188,8 +188,8 @@ class _Judged:
     def outputs(self, candidates: Sequence[Candidate]) -> Iterator[KeyOutput]:
         """Everything that follows from this key and the references that mean it."""
         owner = self._owner(candidates)
-        if self.row.key in self.context.trace:
-            row = self.row
+        row = self.row
+        if row.key in self.context.trace or (row.path is not None and row.path in self.context.trace):
             yield KeyFacts(
                 row.key, row.path, row.local, row.remote, row.agreed, tuple(candidates), self.decision.outlook
             )
@@ -295,6 +295,8 @@ class _Judged:
         if decision.code is not None:
             subject = uri if decision.code is Code.UNVERIFIABLE else path if path is not None else uri
             yield findings.about_file(decision.code, subject, owner, decision.why)
+        if self._is_respelt():
+            yield findings.other_spelling(path or key, uri, owner)
         if decision.outlook in (Outlook.ABSENT, Outlook.NEVER, Outlook.UNKNOWN):
             return
         if not wanted:
@@ -302,6 +304,13 @@ class _Judged:
                 yield findings.orphan_object(uri, owner)
         elif owner is None and self.reading is not None and self.row.local is not None and self.context.ids_known:
             yield from self._ownership(self.reading, named=bool(candidates))
+
+    def _is_respelt(self) -> bool:
+        """Whether the file's own name would give a key in another Unicode form."""
+        row, context = self.row, self.context
+        if row.local is None or row.remote is None or (row.key.isascii() and row.local.path.isascii()):
+            return False
+        return context.asset_map.key_for(row.local.path, context.known_ids) != row.key
 
     def _ownership(self, reading: Reading, *, named: bool) -> Iterator[Finding]:
         subject = self.row.path or self.row.key
