@@ -1,10 +1,13 @@
-"""Whether a media file has its end: what its own format says of its length, from a few short reads.
+"""Whether a media file has its end: what its own format says of its length.
 
-Only what is sure is said. A format that is not known here, or a variant that does not tell, is never called unfinished.
+Only what is sure is said. A format that is not known here, or a variant that does not tell, is never called unfinished:
+neither is a file with something behind its end (a phone puts a film behind a picture), nor one whose writer could not
+know its size when it wrote the header (into a pipe).
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from typing import TypeAlias
@@ -13,26 +16,36 @@ ReadAt: TypeAlias = Callable[[int, int], bytes]
 """``(offset, count)`` → the bytes there, fewer at the file's end."""
 
 _HEAD = 16
-_TAIL = 65_536
+_BLOCK = 65_536
 _MOST_PARTS = 100_000
-"""Chunks or boxes that are followed; a file of more is not judged."""
+"""Chunks, boxes or segments that are followed; a file of more is not judged."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _JPEG = b"\xff\xd8\xff"
-_JPEG_END = b"\xff\xd9"
+_JPEG_SOS, _JPEG_EOI = 0xDA, 0xD9
+_JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+"""Markers without a length: TEM, the restarts and the start of an image."""
+_JPEG_NEXT = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
+"""The marker that ends a scan. Smaller ones are data, of JPEG-LS too, and restarts belong to the scan."""
+_GIF = (b"GIF87a", b"GIF89a")
+_EBML = b"\x1aE\xdf\xa3"
+_EBML_SEGMENT = b"\x18S\x80g"
 _BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"})
-_INDEXES = frozenset({b"moov", b"meta", b"styp"})
-_KNOWN = frozenset({"gif", "jpeg", "jpg", "m4a", "m4v", "mov", "mp3", "mp4", "png", "wav", "webp"})
-_NO_DATA_YET = (0, 36)
-"""What a WAV writer puts for the size before it knows it."""
-_UNKNOWN_SIZE = 0xFFFFFFFF
+_INDEXES = frozenset({b"moov", b"meta", b"styp", b"moof", b"sidx"})
+_STRICT = frozenset({"avif", "avi", "gif", "heic", "jpeg", "jpg", "m4a", "m4v", "mkv", "mov", "mp4", "ogg", "opus",
+                     "png", "wav", "webm", "webp"})  # fmt: skip
+"""Endings of formats that never begin with zeros."""
+_LENIENT = frozenset({"aac", "aif", "aiff", "bmp", "flac", "mp3", "tif", "tiff"})
+"""Endings of formats whose readers look for the beginning, or that are too rare to be judged by it."""
+_PLACEHOLDER = 0x7F000000
+"""From here on a size may be what a writer puts that does not know it: 0x7FFFF024, 0x80000024, 0xFFFFFFFF."""
 
 
 def missing_end(name: str, size: int, read_at: ReadAt) -> str | None:
     """What the file surely lacks, in words that follow "it"; None where it is whole, or where nothing tells.
 
-    The content decides which format it is; the name only says whether leading zeros are a file yet to be filled.
+    The content decides which format it is; the name only says whether zeros are a file yet to be filled.
     """
     if size == 0:
         return "has no bytes"
@@ -41,14 +54,29 @@ def missing_end(name: str, size: int, read_at: ReadAt) -> str | None:
         return _png(size, read_at)
     if head.startswith(_JPEG):
         return _jpeg(size, read_at)
+    if head.startswith(_GIF):
+        return _gif(size, read_at)
     if head[:4] == b"RIFF":
-        return _riff(head, size)
+        return _sized(struct.unpack_from("<I", head, 4)[0] if len(head) >= 8 else 0, size)
+    if head[:4] == b"FORM" and head[8:11] == b"AIF":
+        return _sized(struct.unpack_from(">I", head, 4)[0], size)
+    if head.startswith(_EBML):
+        return _ebml(size, read_at)
     if head[4:8] in _BOXES:
         return _boxes(size, read_at)
     if head[:3] == b"ID3" and len(head) >= 10:
         return _tagged(head, size)
+    return None if any(head) else _zeros(name, size, read_at)
+
+
+def _zeros(name: str, size: int, read_at: ReadAt) -> str | None:
     ending = name.rpartition(".")[2].lower()
-    return "begins with zeros" if ending in _KNOWN and not any(head) else None
+    if ending in _STRICT:
+        return "begins with zeros"
+    if ending not in _LENIENT:
+        return None
+    zeros = all(not any(read_at(at, _BLOCK)) for at in range(0, size, _BLOCK))
+    return "holds nothing but zeros" if zeros else None
 
 
 def _png(size: int, read_at: ReadAt) -> str | None:
@@ -57,7 +85,7 @@ def _png(size: int, read_at: ReadAt) -> str | None:
     at = len(_PNG)
     for _ in range(_MOST_PARTS):
         chunk = read_at(at, 8)
-        if len(chunk) < 8:
+        if len(chunk) < 8 or not any(chunk):
             return "has no IEND chunk"
         length, kind = struct.unpack(">I4s", chunk)
         at += 12 + length
@@ -69,20 +97,138 @@ def _png(size: int, read_at: ReadAt) -> str | None:
 
 
 def _jpeg(size: int, read_at: ReadAt) -> str | None:
-    tail = read_at(max(0, size - _TAIL), _TAIL)
-    # A preview within the picture has an end of its own, so one that is not the last thing proves nothing.
-    return None if _JPEG_END in tail else "has no end-of-image marker"
+    """Follows the segments and scans to the end of the picture. A preview within it has an end of its own, which lies
+    in a segment; whatever comes behind the picture's end is not its own."""
+    at = 2
+    for _ in range(_MOST_PARTS):
+        marker = read_at(at, 4)
+        if len(marker) < 2 or not any(marker):
+            return "has no end-of-image marker"
+        if marker[0] != 0xFF:
+            return None
+        kind = marker[1]
+        if kind == _JPEG_EOI:
+            return None
+        if kind == 0xFF or kind in _JPEG_ALONE:  # any number of 0xFF may fill the space before a marker
+            at += 1 if kind == 0xFF else 2
+            continue
+        if kind < 0xC0:
+            return None
+        if len(marker) < 4:
+            return "has no end-of-image marker"
+        length = int.from_bytes(marker[2:4], "big")
+        if length < 2:
+            return None
+        at += 2 + length
+        if at > size:
+            return "has no end-of-image marker"
+        if kind == _JPEG_SOS:
+            found = _after_scan(at, size, read_at)
+            if found is None:
+                return "has no end-of-image marker"
+            at = found
+    return None
 
 
-def _riff(head: bytes, size: int) -> str | None:
-    (declared,) = struct.unpack_from("<I", head, 4)
-    if declared == _UNKNOWN_SIZE:
-        return None
-    if head[8:12] == b"WAVE" and declared in _NO_DATA_YET and size > 44:
-        return "does not count its data yet"
-    # Some writers count a last byte of padding that they do not write.
+def _after_scan(at: int, size: int, read_at: ReadAt) -> int | None:
+    """Where the marker stands that ends a scan; None where there is none."""
+    while at < size:
+        block = read_at(at, _BLOCK)
+        found = _JPEG_NEXT.search(block)
+        if found is not None:
+            return at + found.start()
+        if len(block) < _BLOCK:
+            return None
+        at += len(block) - 1  # a marker may lie across two blocks
+    return None
+
+
+def _gif(size: int, read_at: ReadAt) -> str | None:
+    """Some writers leave the last byte out, and every reader bears it; so only a picture that breaks off is told."""
+    file = _Bytes(size, read_at)
+    if size < 13:
+        return "ends within its header"
+    at = 13 + _colours(file.byte(10))
+    pictures = 0
+    while at < size:
+        kind = file.byte(at)
+        if kind == 0x21:
+            at = _after_blocks(file, at + 2)
+        elif kind == 0x2C:
+            if at + 10 > size:
+                return "ends within a picture"
+            at = _after_blocks(file, at + 11 + _colours(file.byte(at + 9)))
+            pictures += 1
+        else:  # its end, or what nobody knows
+            return None
+    return None if at == size and pictures else "ends within a picture"
+
+
+def _colours(packed: int) -> int:
+    """The length of a colour table."""
+    return 3 << ((packed & 7) + 1) if packed & 0x80 else 0
+
+
+def _after_blocks(file: _Bytes, at: int) -> int:
+    """Where a chain of blocks ends; past the file's end where it breaks off."""
+    while at < file.size:
+        length = file.byte(at)
+        at += 1 + length
+        if length == 0:
+            return at
+    return file.size + 1
+
+
+class _Bytes:
+    """Single bytes of a file, read in blocks."""
+
+    def __init__(self, size: int, read_at: ReadAt) -> None:
+        self.size = size
+        self._read_at = read_at
+        self._block = b""
+        self._at = 0
+
+    def byte(self, at: int) -> int:
+        """The byte at an offset; 0 past the end."""
+        if not self._at <= at < self._at + len(self._block):
+            self._block, self._at = self._read_at(at, _BLOCK), at
+        return self._block[at - self._at] if self._block else 0
+
+
+def _sized(declared: int, size: int) -> str | None:
+    """A file of chunks that begins with the size of what follows, which is 0 or very large where it was not known."""
     whole = 8 + declared
-    return f"has {size:,} of the {whole:,} bytes that it declares" if size + 1 < whole else None
+    # Some writers count a last byte of padding that they do not write.
+    if declared == 0 or declared >= _PLACEHOLDER or size + 1 >= whole:
+        return None
+    return f"has {size:,} of the {whole:,} bytes that it declares"
+
+
+def _ebml(size: int, read_at: ReadAt) -> str | None:
+    """Matroska and WebM: a header, then one segment, of a size that need not be known."""
+    length, width = _vint(read_at(4, 8))
+    if length is None:
+        return None
+    at = 4 + width + length
+    if at > size:
+        return "ends within its header"
+    segment = read_at(at, 12)
+    if segment[:4] != _EBML_SEGMENT:
+        return None
+    length, width = _vint(segment[4:])
+    if length is None:
+        return None
+    whole = at + 4 + width + length
+    return f"has {size:,} of the {whole:,} bytes that it declares" if size < whole else None
+
+
+def _vint(data: bytes) -> tuple[int | None, int]:
+    """A number of EBML, and its width in bytes; None for one that says "unknown", or that is cut off."""
+    if not data or not data[0]:
+        return None, 0
+    width = 9 - data[0].bit_length()
+    value = int.from_bytes(data[:width], "big") & ((1 << 7 * width) - 1)
+    return (None if len(data) < width or value == (1 << 7 * width) - 1 else value), width
 
 
 def _boxes(size: int, read_at: ReadAt) -> str | None:
@@ -95,13 +241,15 @@ def _boxes(size: int, read_at: ReadAt) -> str | None:
         length, kind = struct.unpack_from(">I4s", head) if len(head) >= 8 else (0, b"")
         if length == 1 and len(head) == 16:
             (length,) = struct.unpack_from(">Q", head, 8)
-        indexed = indexed or kind in _INDEXES
         if length < 8:
             # 0 is "to the end of the file", and also what a writer puts that does not know the length yet.
-            return None if indexed else "has no moov box"
+            return None if indexed or kind in _INDEXES else "has no moov box"
         at += length
         if at > size:
-            return f"ends within its {_printable(kind)} box"
+            # Behind its last box a file may have what somebody else put there, which is no box.
+            ours = kind in _BOXES or kind in _INDEXES
+            return f"ends within its {_printable(kind)} box" if ours or not indexed else None
+        indexed = indexed or kind in _INDEXES
     return None
 
 

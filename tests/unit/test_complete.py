@@ -9,7 +9,28 @@ import pytest
 from reconcile.core.media_complete import missing_end
 from reconcile.demo_media import mp3, mp4, png
 
-JPEG = b"\xff\xd8\xff\xe0" + bytes(range(200)) + b"\xff\xd9"
+EOI = b"\xff\xd9"
+
+
+def segment(kind: int, body: bytes) -> bytes:
+    return bytes([0xFF, kind]) + struct.pack(">H", 2 + len(body)) + body
+
+
+def jpeg(scan: bytes = b"\x12\xff\x00\x34\xff\xd0\x56", preview: bytes = b"") -> bytes:
+    """As a camera writes it: a preview with an end of its own in a segment, two scans, the end."""
+    head = (
+        b"\xff\xd8" + segment(0xE0, b"JFIF\x00") + segment(0xE1, b"Exif\x00\x00" + preview) + segment(0xDB, bytes(65))
+    )
+    return head + segment(0xC2, bytes(9)) + segment(0xDA, bytes(4)) + scan + segment(0xDA, bytes(4)) + scan + EOI
+
+
+JPEG = jpeg(preview=b"\xff\xd8" + bytes(9) + EOI)
+GIF = b"GIF89a" + struct.pack("<HHBBB", 2, 2, 0x80, 0, 0) + bytes(6)
+PICTURE = b"\x2c" + bytes(9) + b"\x02" + b"\x03abc" + b"\x00"
+
+
+def ebml(body: bytes, size: bytes) -> bytes:
+    return b"\x1aE\xdf\xa3\x84webm\x18S\x80g" + size + body
 
 
 def verdict(data: bytes, name: str = "x.bin") -> str | None:
@@ -32,14 +53,45 @@ WHOLE = {
     "mp4, moov last": FTYP + box(b"free") + box(b"mdat", b"x" * 99) + box(b"moov", b"y" * 9),
     "mp4, moov first, data to the end": FTYP + box(b"moov", b"y") + box(b"mdat", b"x" * 99, length=0),
     "mp4, a box of 64 bits": FTYP + box(b"moov") + struct.pack(">I4sQ", 1, b"mdat", 16 + 5) + b"12345",
+    **{
+        f"mp4 with {name} behind it": mp4(1) + tail
+        for name, tail in {
+            "zeros": bytes(999),
+            "a byte": b"x",
+            "text": b"whatever it says",
+            "a tag": b"TAG" + bytes(125),
+        }.items()
+    },
+    "mp4 whose fragments come without a segment's type": FTYP + box(b"sidx") + box(b"moof") + box(b"mdat", b"x"),
     "quicktime": box(b"wide") + box(b"mdat", b"x" * 9) + box(b"moov"),
     "avif": FTYP + box(b"meta", b"m") + box(b"mdat", b"x"),
     "a segment": box(b"styp", b"msdh") + box(b"moof") + box(b"mdat"),
     "jpeg": JPEG,
-    "jpeg with something behind it": JPEG + bytes(999),
+    "jpeg with zeros behind it": JPEG + bytes(200_000),
+    "jpeg with a film behind it": JPEG + FTYP + box(b"moov", bytes(200_000)) + box(b"mdat", b"x" * 99),
+    "jpeg of a long scan": jpeg(b"\x12\xff\x00" * 60_000),
+    "jpeg whose markers lie across blocks": jpeg(b"x" * (65_536 - 1)),
+    "jpeg with bytes that fill the space before a marker": JPEG[:-2] + b"\xff\xff" + EOI,
+    "jpeg-ls, whose scan holds small markers": jpeg(b"\x12\xff\x7f\xff\x01\x34"),
+    "jpeg that cannot be followed": b"\xff\xd8\xff\xe0\x00\x00" + bytes(99),
+    "gif": GIF + PICTURE + b";",
+    "gif with an extension, two pictures and something behind it": GIF
+    + b"\x21\xf9\x04abcd\x00"
+    + 2 * PICTURE
+    + b";odd",
+    "gif without its last byte": GIF + PICTURE,
     "webp": riff(b"WEBP", b"VP8 1234"),
     "wav": riff(b"WAVE", b"fmt " + bytes(40)),
-    "wav of an unknown size": riff(b"WAVE", bytes(99), declared=0xFFFFFFFF),
+    **{
+        f"wav of size {size:#x}": riff(b"WAVE", bytes(99), declared=size)
+        for size in (0, 36, 0x7FFFF024, 0x80000024, 0xFFFFFFFF)
+    },
+    "avi out of a pipe": riff(b"AVI ", bytes(99), declared=0),
+    "aiff": b"FORM" + struct.pack(">I", 4 + 9) + b"AIFF" + bytes(9),
+    "aiff out of a pipe": b"FORM" + bytes(4) + b"AIFC" + bytes(99),
+    "webm": ebml(b"12345", b"\x85"),
+    "webm of an unknown size": ebml(bytes(99), b"\x01" + 7 * b"\xff"),
+    "webm with something behind it": ebml(b"12345", b"\x85") + bytes(99),
     "riff without its last byte of padding": riff(b"WEBP", b"VP8 123", declared=12),
     "mp3": mp3(0.1, 1),
     "mp3 with a tag": b"ID3\x03\x00\x00\x00\x00\x01\x00" + bytes(128) + mp3(0.1, 1),
@@ -57,7 +109,19 @@ CUT = {
     "mp4 within a header": (FTYP + b"\x00\x00\x00", "has no moov box"),
     "jpeg": (JPEG[:-2], "has no end-of-image marker"),
     "webp": (riff(b"WEBP", b"VP8 1234")[:-2], "has 18 of the 20 bytes"),
-    "wav that does not count yet": (riff(b"WAVE", bytes(99), declared=36), "does not count its data yet"),
+    "webp as it arrives": (riff(b"WEBP", bytes(99))[:50], "has 50 of the 111 bytes"),
+    "wav": (riff(b"WAVE", bytes(99))[:50], "has 50 of the 111 bytes"),
+    "aiff": (b"FORM" + struct.pack(">I", 99) + b"AIFF" + bytes(9), "has 21 of the 107 bytes"),
+    "webm": (ebml(b"1234", b"\x85"), "has 18 of the 19 bytes"),
+    "jpeg whose preview alone has its end": (JPEG[:-2] + bytes(9), "has no end-of-image marker"),
+    "jpeg within a segment": (JPEG[:30], "has no end-of-image marker"),
+    "jpeg filled up with zeros": (JPEG[:60] + bytes(200_000), "has no end-of-image marker"),
+    "png filled up with zeros": (png(8, 8, 1)[:-12] + bytes(4096), "has no IEND chunk"),
+    "mp4 without moov, filled up with zeros": (FTYP + box(b"mdat", b"x" * 99) + bytes(4096), "has no moov box"),
+    "mp4 within its moov": (FTYP + box(b"mdat", b"x") + box(b"moov", b"y" * 9)[:-1], "ends within its moov box"),
+    "gif within a picture": (GIF + PICTURE[:-3], "ends within a picture"),
+    "gif within its colours": (GIF[:-1], "ends within a picture"),
+    "gif without a picture": (GIF, "ends within a picture"),
     "mp3 within its tag": (b"ID3\x03\x00\x00\x00\x00\x01\x00" + bytes(99), "ends within its ID3 tag"),
     "nothing": (b"", "has no bytes"),
 }
@@ -86,6 +150,20 @@ def test_an_mp4_with_its_index_last_is_unfinished_at_every_byte_before_its_end()
 @pytest.mark.parametrize("name", ["a.png", "b.MP4", "c.d.wav"])
 def test_a_file_that_was_only_reserved_is_unfinished(name: str) -> None:
     assert verdict(bytes(4096), name) == "begins with zeros"
+
+
+def test_a_kind_that_may_begin_with_zeros_is_unfinished_if_it_is_nothing_else() -> None:
+    assert verdict(bytes(200_000), "a.mp3") == "holds nothing but zeros"
+    assert verdict(bytes(200_000) + b"\xff", "a.mp3") is None
+
+
+def test_a_gif_is_unfinished_at_every_byte_before_its_last() -> None:
+    whole = WHOLE["gif"]
+    assert [cut for cut in range(8, len(whole)) if verdict(whole[:cut]) is None] == [len(whole) - 1]
+
+
+def test_a_jpeg_is_unfinished_at_every_byte_before_its_end() -> None:
+    assert [cut for cut in range(8, len(JPEG)) if verdict(JPEG[:cut]) is None] == []
 
 
 def test_zeros_are_data_where_the_name_is_not_that_of_a_known_kind() -> None:
