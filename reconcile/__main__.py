@@ -111,11 +111,9 @@ def _interrupted(cause: BaseException) -> Interrupted:
 def _bug(cause: Exception) -> ReconcileError:
     from reconcile.core.errors import ReconcileError
 
-    class Bug(ReconcileError):
-        code = "bug"
-
     hint = "run it again with --verbose and report what it says"
-    error = Bug(f"this is a bug in reconcile: {type(cause).__name__}: {cause}", hint=hint)
+    error = ReconcileError(f"this is a bug in reconcile: {type(cause).__name__}: {cause}", hint=hint)
+    error.code = "bug"
     error.__cause__ = cause
     return error
 

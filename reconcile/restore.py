@@ -26,6 +26,7 @@ from reconcile.core.events import Advanced, ChangeDone, Listener, Phase, PhaseDo
 from reconcile.core.findings import about_file
 from reconcile.core.names import nfc
 from reconcile.core.plan import Scope
+from reconcile.core.portable import Portable
 from reconcile.core.report import Outcome, OutcomeKind, Report
 from reconcile.core.restoration import FORMAT, Restore, RestorePlan, restore_id
 from reconcile.core.rows import Agreed, Candidate, Coverage, FileProblem, RemoteObject, World
@@ -222,7 +223,7 @@ def execute(
     return _Run(project, plan, concurrency, listener, stop or threading.Event()).execute()
 
 
-class _Stopped(Exception):
+class _Stopped(Portable, Exception):
     """Somebody said stop while bytes were coming."""
 
 

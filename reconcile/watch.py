@@ -36,6 +36,7 @@ from reconcile.core.changes import (
 from reconcile.core.errors import LockHeld, ReconcileError, StoreUnavailable, UsageError
 from reconcile.core.events import Advanced, Event, Warned
 from reconcile.core.plan import Plan, Scope
+from reconcile.core.portable import Portable
 from reconcile.core.report import OutcomeKind, Report, Status
 from reconcile.core.watching import (
     EVERY,
@@ -130,7 +131,7 @@ def watch(
     ).run()
 
 
-class _Stopped(Exception):
+class _Stopped(Portable, Exception):
     """Asked to stop while only reading."""
 
 

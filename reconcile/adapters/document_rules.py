@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconcile.core.errors import Rejected
+from reconcile.core.portable import Portable
 
 MAX_NAME_BYTES = 1_500
 MAX_DOCUMENT_BYTES = 1_048_576
@@ -69,7 +70,7 @@ def check_document(path: str, fields: Mapping[str, Any]) -> None:
         )
 
 
-class _Unfit(ValueError):
+class _Unfit(Portable, ValueError):
     """A value that no document can hold."""
 
     def __init__(self, field: str, why: str) -> None:

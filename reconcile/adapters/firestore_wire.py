@@ -23,6 +23,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
 from reconcile.adapters.firestore_values import timestamp, token
+from reconcile.core.portable import Portable
 
 _OPTIONS = [
     ("grpc.keepalive_time_ms", 30_000),
@@ -39,7 +40,7 @@ _BatchGetRequest = rpc.BatchGetDocumentsRequest.pb()
 _BatchGetResponse = rpc.BatchGetDocumentsResponse.pb
 
 
-class CallFailed(Exception):
+class CallFailed(Portable, Exception):
     """One call was answered by a gRPC status other than OK; ``code`` is its name, ``pause`` the seconds that the server
     asked to wait."""
 
@@ -70,7 +71,7 @@ class CallFailed(Exception):
         return self.code == "UNAUTHENTICATED" or self.details.startswith("Getting metadata from plugin failed")
 
 
-class CredentialsMissing(Exception):
+class CredentialsMissing(Portable, Exception):
     """Google's client found no credentials to start with."""
 
 

@@ -21,6 +21,7 @@ from reconcile.core.errors import (
     StoreUnavailable,
     Uncertain,
 )
+from reconcile.core.portable import Portable
 from reconcile.ports import Progress
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ class Payload:
             yield self._tail
 
 
-class _SessionGone(Exception):
+class _SessionGone(Portable, Exception):
     """The upload session is not known (any more)."""
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from reconcile.core.errors import LocalDatabaseError, StoreUnavailable
+from reconcile.core.portable import Portable
 
 BOM = "\ufeff"
 _NO_SUCH_STEP = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
@@ -22,7 +23,7 @@ Swap: TypeAlias = Callable[[Path, Path], bool]
 """Gives two files each other's names in one step; False, with nothing changed, where there is no such step."""
 
 
-class Torn(ValueError):
+class Torn(Portable, ValueError):
     """The file was written while it was read."""
 
 

@@ -25,6 +25,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from reconcile.core.portable import Portable
+
 
 class ExitCode(IntEnum):
     """What a scheduler can rely on."""
@@ -41,8 +43,8 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
-class ReconcileError(Exception):
-    """One sentence that says what and where; ``hint`` says what to do next."""
+class ReconcileError(Portable, Exception):
+    """One sentence that says what and where; ``hint`` says what to do next. Goes through pickle whole."""
 
     code = "error"
     exit_code = ExitCode.FAILED

@@ -14,6 +14,7 @@ from functools import cached_property
 import msgspec
 
 from reconcile.core.names import nfc
+from reconcile.core.portable import Portable
 
 CHAR_ID = "char_id"
 BOUNDARIES = "_-. "
@@ -21,7 +22,7 @@ _TOKEN = re.compile(r"\{([^{}/]*)\}|\*|[{}]")
 _NAME = re.compile(r"[a-z_][a-z0-9_]*\Z")
 
 
-class PatternError(ValueError):
+class PatternError(Portable, ValueError):
     """The template cannot be one; the text says why and what would be right."""
 
 

@@ -8,6 +8,7 @@ from typing import TextIO
 
 import msgspec
 
+from reconcile.core.portable import Portable
 from reconcile.core.watching import EventKind, WatchEvent, WatchHealth
 from reconcile.views import words
 from reconcile.views.json import harmless
@@ -24,7 +25,7 @@ _DETAILS = frozenset({EventKind.PASS_STARTED, EventKind.CHANGED})
 _TROUBLE = frozenset({EventKind.FAILED, EventKind.WARNING, EventKind.WAITING, EventKind.RECOVERED})
 
 
-class ReaderLeft(Exception):
+class ReaderLeft(Portable, Exception):
     """Nobody reads what is written any more."""
 
 

@@ -1,0 +1,122 @@
+"""Exceptions that go through pickle whole: as a process pool sends them, and as ``copy`` makes another one."""
+
+from __future__ import annotations
+
+# A workflow pays for what is imported here when it decorates a function.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+NOTES = "__notes__"
+
+
+class Portable:
+    """The base of every exception of ours. It is rebuilt without its ``__init__``, so that takes what it likes.
+
+    What goes along: the type, ``args``, the attributes, the notes, and the exceptions that it came from. An attribute
+    that cannot be pickled is None afterwards, and a note says what it was; an exception of somebody else that cannot be
+    pickled becomes a ``Foreign`` one. A traceback stays where it is.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state: dict[str, bytes] = {}
+        lost: list[str] = []
+        for name, value in vars(self).items():
+            packed = _packed(value)
+            if packed is None:
+                lost.append(f"`{name}` could not be sent to another process: {_shown(value)}")
+                packed = _packed(None)
+            state[name] = packed or b""
+        if lost:
+            state[NOTES] = _packed([*getattr(self, NOTES, ()), *lost]) or b""
+        return _rebuilt, (type(self), _portable_args(self), state, *_origin(self))
+
+    def __copy__(self) -> Self:
+        made = type(self).__new__(type(self), *self.args)  # type: ignore[attr-defined]
+        vars(made).update(vars(self))
+        for name in ("__cause__", "__context__", "__suppress_context__", "__traceback__"):
+            setattr(made, name, getattr(self, name))
+        return made
+
+
+class Foreign(Portable, Exception):
+    """Stands for an exception that cannot be pickled: the text is its type and what it said."""
+
+
+def _rebuilt(
+    kind: type[BaseException],
+    args: tuple[Any, ...],
+    state: dict[str, bytes],
+    cause: BaseException | None,
+    context: BaseException | None,
+    suppressed: bool,
+) -> BaseException:
+    import pickle
+
+    made = kind.__new__(kind, *args)
+    made.args = args
+    vars(made).update({name: pickle.loads(packed) for name, packed in state.items()})
+    return _came_from(made, cause, context, suppressed)
+
+
+def _came_from(
+    made: BaseException, cause: BaseException | None, context: BaseException | None, suppressed: bool
+) -> BaseException:
+    made.__cause__ = cause
+    made.__context__ = context
+    made.__suppress_context__ = suppressed
+    return made
+
+
+def _origin(error: Any) -> tuple[BaseException | None, BaseException | None, bool]:
+    return _sendable(error.__cause__), _sendable(error.__context__), error.__suppress_context__
+
+
+class _Sent:
+    """A foreign exception on its way, with what it came from: by itself it would leave that behind."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        packed = _packed(self._error) or _packed(Foreign(f"{_name_of(self._error)}: {_shown(self._error)}"))
+        return _arrived, (packed, *_origin(self._error))
+
+
+def _arrived(
+    packed: bytes, cause: BaseException | None, context: BaseException | None, suppressed: bool
+) -> BaseException:
+    import pickle
+
+    return _came_from(pickle.loads(packed), cause, context, suppressed)
+
+
+def _sendable(error: BaseException | None) -> Any:
+    return error if error is None or isinstance(error, Portable) else _Sent(error)
+
+
+def _portable_args(error: Any) -> tuple[Any, ...]:
+    return tuple(each if _packed(each) is not None else _shown(each) for each in error.args)
+
+
+def _packed(value: Any) -> bytes | None:
+    """The pickled value, or None where it cannot be pickled, or not be read again."""
+    import pickle
+
+    try:
+        packed = pickle.dumps(value)
+        pickle.loads(packed)
+    except Exception:  # noqa: BLE001 whatever a foreign object does, the error that holds it must arrive
+        return None
+    return packed
+
+
+def _name_of(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
+def _shown(value: Any) -> str:
+    try:
+        return str(value) if isinstance(value, BaseException) else repr(value)
+    except Exception:  # noqa: BLE001 its text may fail too
+        return f"a value of type {type(value).__name__}"
