@@ -63,10 +63,15 @@ def _told(given: list[str]) -> int:
 
 
 def _open_streams() -> None:
-    """A process that was started without stdout or stderr writes to nowhere."""
-    for name in ("stdout", "stderr"):
+    """A process that was started without one of its standard streams reads from and writes to nowhere.
+
+    Their numbers are taken, too: a database that got one of them would be a workflow's stdin, or be printed into.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 it lives as long as the process
+            number = os.open(os.devnull, os.O_RDWR)  # the lowest that is free, and so the stream's own
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 it stays open
 
 
 def _run(given: list[str]) -> int:

@@ -127,20 +127,40 @@ def scheduled_environment(environ: Mapping[str, str] | None = None) -> dict[str,
     # A proxy's address may hold a password, and a schedule is read by more people than an environment.
     kept = {name: value for name, value in found.items() if not (name == "HTTPS_PROXY" and "@" in value)}
     # A scheduler starts the job in another folder.
-    return {name: os.path.abspath(value) if name in _PATHS and value else value for name, value in kept.items()}
+    return {name: str(absolute(Path(value))) if name in _PATHS and value else value for name, value in kept.items()}
 
 
-def find_project(start: Path, explicit: Path | None = None) -> Path:
-    """The project folder: the one given, else the nearest at or above ``start`` with a rules file, else ``start``.
+def absolute(path: Path) -> Path:
+    """The path, below the current folder where it is relative. Raises UsageError where that folder cannot be told."""
+    if path.is_absolute():
+        return path
+    try:
+        return Path.cwd() / path
+    except OSError as error:
+        raise UsageError(
+            f"the current folder cannot be used: {error.strerror}",
+            hint="go to one that is there, or name the project and other files by their whole paths, as with -C",
+        ) from error
 
-    Raises UsageError where the one given is no folder.
+
+def find_project(start: Path | None = None, explicit: Path | None = None) -> Path:
+    """The project folder: the one given, else the nearest at or above ``start`` (by default the current folder) with a
+    rules file, else ``start``.
+
+    Raises UsageError where the one given is no folder, and where the current one cannot be used.
     """
-    if explicit is not None:
+    try:
+        if explicit is None:
+            start = absolute(start or Path()).resolve()
+            return next((folder for folder in (start, *start.parents) if (folder / RULES).is_file()), start)
         if not explicit.is_dir():
             raise UsageError(f"the project folder {str(explicit)!r} is not there", hint="check -C/--project")
-        return explicit.resolve()
-    start = start.resolve()
-    return next((folder for folder in (start, *start.parents) if (folder / RULES).is_file()), start)
+        return absolute(explicit).resolve()
+    except OSError as error:
+        named = explicit or start or Path()
+        raise UsageError(
+            f"the project cannot be looked for in {str(named)!r}: {error.strerror}", hint="name it with -C/--project"
+        ) from error
 
 
 def load(project: Path, overrides: Overrides | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -165,7 +185,7 @@ def _rules_path(project: Path, given: Overrides, env: Mapping[str, str]) -> Path
     named = given.rules or (Path(env["RECONCILE_RULES"]) if env.get("RECONCILE_RULES") else None)
     if named is None:
         return project / RULES
-    return named if named.is_absolute() else Path.cwd() / named
+    return absolute(named)
 
 
 class _Given(msgspec.Struct, frozen=True):

@@ -61,7 +61,7 @@ class Project:
     @classmethod
     def open(cls, path: str | Path | None = None, *, overrides: Overrides | None = None) -> Self:
         """The project at ``path``, or at or above the current folder. Raises ConfigError and UsageError."""
-        folder = config.find_project(Path.cwd(), Path(path) if path is not None else None)
+        folder = config.find_project(explicit=Path(path) if path is not None else None)
         return cls.of(config.load(folder, overrides))
 
     @classmethod

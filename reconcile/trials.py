@@ -109,8 +109,7 @@ def _trial(project: Project, subject: str) -> Trial:
 def possible_paths(project: Project, subject: str) -> list[str]:
     """The paths relative to the root that a text could mean, the best first: below the root as it is typed here,
     relative to the root, then every way in which a record may write it."""
-    typed = Path(subject)
-    here = _below(project.settings.root, typed if typed.is_absolute() else Path.cwd() / typed)
+    here = _below(project.settings.root, Path(subject))
     found = [here] if here is not None else []
     meant = meaning(subject, project.roots)
     sure = [target.path for target in meant.targets if target.sure]

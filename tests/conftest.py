@@ -1,9 +1,35 @@
 """Fixtures of the whole suite: the servers that the real clients talk to. And how Hypothesis searches: the same
 examples on every machine and in every run, without a clock."""
 
+import os
+import signal
+import sys
+
 from hypothesis import settings
 
 pytest_plugins = ["tests.servers.fixtures_gcs", "tests.servers.fixtures_firestore"]
 
 settings.register_profile("default", deadline=None, max_examples=100, derandomize=True, print_blob=True, database=None)
 settings.load_profile("default")
+
+
+def _leave_the_terminal() -> None:
+    """Commands ask the person at their terminal: a test's must not ask the one who runs the tests."""
+    if sys.platform == "win32":
+        return
+    import fcntl
+    import termios
+
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+    except OSError:
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which the leader of a session gets for it
+    try:
+        fcntl.ioctl(terminal, termios.TIOCNOTTY)
+    finally:
+        os.close(terminal)
+        signal.signal(signal.SIGHUP, before)
+
+
+_leave_the_terminal()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -52,6 +51,6 @@ def _journals() -> Iterable[str]:
         from reconcile.adapters.state_journal import Journal
         from reconcile.config import find_project
 
-        return reversed(Journal(find_project(Path.cwd())).run_ids())
+        return reversed(Journal(find_project()).run_ids())
     except (ReconcileError, OSError):
         return ()

@@ -36,7 +36,7 @@ def schedule(
 ) -> ExitCode:
     """Print the nightly job for a scheduler, ready to install. Installs nothing."""
     from reconcile import schedule as schedules
-    from reconcile.config import scheduled_environment
+    from reconcile.config import absolute, scheduled_environment
     from reconcile.views.schedule import show_schedule
 
     session = Session(common)
@@ -56,7 +56,7 @@ def schedule(
         folder = project.settings.project.resolve()
         if log is None:
             project.state  # noqa: B018 its folder is made, for the log to be opened in
-        elif not log.absolute().parent.is_dir():
+        elif not absolute(log).parent.is_dir():
             raise UsageError(f"--log {str(log)!r}: there is no folder to write it in", hint="make it, or name another")
         job = schedules.Nightly(
             python=sys.executable,
@@ -64,7 +64,7 @@ def schedule(
             options=_options(common),
             hour=int(found[1]),
             minute=int(found[2]),
-            log=(log or folder / ".reconcile" / "nightly.log").absolute(),
+            log=absolute(log or folder / ".reconcile" / "nightly.log"),
             environment=environment,
             notify=notify,
             bucket=str(project.bucket),
@@ -91,10 +91,12 @@ def _in_a_folder(common: Common) -> bool:
 
 def _options(common: Common) -> tuple[str, ...]:
     """The options of every command that were given here and hold for the job too, paths made absolute."""
+    from reconcile.config import absolute
+
     words: list[str] = []
     for field in fields(common):
         value = getattr(common, field.name)
         if field.name in _PASSED_ON and value is not None:
-            text = str(value.absolute()) if isinstance(value, Path) else value
+            text = str(absolute(value)) if isinstance(value, Path) else value
             words += [f"--{field.name.replace('_', '-')}", text]
     return tuple(words)

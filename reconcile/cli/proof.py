@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconcile.cli.asking import person
 from reconcile.cli.options import Common, Scoped, WaitLock, Yes, seconds
 from reconcile.cli.session import CONCURRENCY, Session, labels_of, scope_of
 from reconcile.core.errors import Declined, ExitCode, UsageError
@@ -146,15 +147,15 @@ def _show(session: Session, project: Project, made: RestorePlan) -> ExitCode:
 
 def _agree(session: Session, project: Project, made: RestorePlan, *, yes: bool) -> None:
     """Shows what will be made, and asks where there is someone to answer. Raises Declined."""
-    from reconcile.cli.sync import confirmed
-    from reconcile.views.restore import show_restore_plan
+    from reconcile.views.restore import show_restore_plan, totals
 
-    asks = not yes and bool(made.actions) and sys.stdin.isatty() and sys.stderr.isatty()
-    if asks or not (session.json or session.common.quiet):
-        terminal = session.terminal(aside=session.json)
-        show_restore_plan(terminal, made, labels_of(project), verbose=session.verbose)
-    if asks and not confirmed("Restore these files?"):
-        raise Declined("declined; nothing was changed")
+    with nullcontext() if yes or not made.actions else person() as asked:
+        if asked is not None or not (session.json or session.common.quiet):
+            terminal = session.terminal(aside=session.json)
+            show_restore_plan(terminal, made, labels_of(project), verbose=session.verbose)
+        about = "" if session.is_seen(aside=session.json) else totals(made)
+        if asked is not None and not asked.confirms("Restore these files?", about=about):
+            raise Declined("declined; nothing was changed")
 
 
 def _tell(session: Session, made: RestorePlan, report: Report) -> None:

@@ -59,7 +59,7 @@ class Session:
         """The folder of the project, which need not have rules yet."""
         from reconcile.config import find_project
 
-        return find_project(Path.cwd(), self.common.project)
+        return find_project(explicit=self.common.project)
 
     def survey(self, project: Project, scope: Scope, trace: tuple[str, ...] = ()) -> Survey:
         """Reads the three worlds and plans, showing progress."""
@@ -150,6 +150,10 @@ class Session:
         from reconcile.views.terminal import Terminal
 
         return Terminal(sys.stderr if aside else sys.stdout, self._colour())
+
+    def is_seen(self, *, aside: bool = False) -> bool:
+        """Whether what is written there is seen on a terminal at once."""
+        return (sys.stderr if aside else sys.stdout).isatty()
 
     def note(self, text: str) -> None:
         """A line on stderr for people; left out with ``--quiet``."""

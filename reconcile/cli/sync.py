@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconcile.cli.asking import person
 from reconcile.cli.files import PRIVATE, check_target, write_whole
 from reconcile.cli.notify import Notifier
 from reconcile.cli.options import Common, NoJournal, ReplacePolicy, Scoped, WaitLock, Yes, seconds
@@ -226,15 +227,18 @@ def agree(
 ) -> None:
     """Shows what will be done, and asks where there is someone to answer. Raises Refused, Declined."""
     from reconcile.core.plan import check_limits
+    from reconcile.views.plan import totals
 
-    asks = not yes and bool(made.actions) and sys.stdin.isatty() and sys.stderr.isatty()
-    if asks and not force:
-        check_limits(made, project.settings.policy.max_replace, max_actions)
-    if asks or not (session.json or session.common.quiet):
-        terminal = session.terminal(aside=session.json)
-        _show_plan(terminal, session, project, made, of)
-    if asks and not confirmed(question):
-        raise Declined("declined; nothing was changed")
+    with nullcontext() if yes or not made.actions else person() as asked:
+        if asked is not None and not force:
+            check_limits(made, project.settings.policy.max_replace, max_actions)
+        if asked is not None or not (session.json or session.common.quiet):
+            terminal = session.terminal(aside=session.json)
+            _show_plan(terminal, session, project, made, of)
+        # A plan that went into a file was not seen: what it comes to is said where the question is.
+        about = "" if session.is_seen(aside=session.json) else totals(made)
+        if asked is not None and not asked.confirms(question, about=about):
+            raise Declined("declined; nothing was changed")
 
 
 def tell_report(session: Session, made: Plan, report: Report) -> None:
@@ -247,11 +251,3 @@ def tell_report(session: Session, made: Plan, report: Report) -> None:
         terminal = session.terminal()
         terminal.line()
         show_report(terminal, report, verbose=session.verbose)
-
-
-def confirmed(question: str) -> bool:
-    """Asks on stderr; only ``y`` and ``yes`` are a yes, and the end of the input is a no."""
-    sys.stdout.flush()
-    sys.stderr.write(f"\n{question} [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -82,7 +82,10 @@ def _program() -> str:
     installed = Path(sys.executable).with_name("reconcile")
     if not installed.exists():
         return f"{shlex.quote(sys.executable)} -m reconcile"
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except OSError:
+        return shlex.quote(str(installed))
     return shlex.quote(str(installed.relative_to(here) if installed.is_relative_to(here) else installed))
 
 
