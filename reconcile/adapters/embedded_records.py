@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from reconcile.adapters.document_rules import check_document, check_id, id_problem, may_start_id
 from reconcile.adapters.embedded_sqlite import EmbeddedDatabase
+from reconcile.core.document_rules import check_document, check_id, id_problem, may_start_id
 from reconcile.core.errors import NotThere, PreconditionFailed
 from reconcile.core.rows import Document
 

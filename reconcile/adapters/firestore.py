@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator, Mapping
 from math import ceil
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from reconcile.adapters.document_rules import MAX_DOCUMENT_BYTES, check_id, id_problem, may_start_id, prefix_end
 from reconcile.adapters.patience import SPENT, Budget, Clock, Patience, Traffic
+from reconcile.core.document_rules import MAX_DOCUMENT_BYTES, check_id, id_problem, may_start_id, prefix_end
 from reconcile.core.errors import (
     AccessDenied,
     ConfigError,

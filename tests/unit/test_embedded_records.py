@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from reconcile.adapters.document_rules import MAX_DEPTH, id_problem, may_start_id, prefix_end
 from reconcile.adapters.embedded_records import FILE_NAME, EmbeddedRecordStore
+from reconcile.core.document_rules import MAX_DEPTH, id_problem, may_start_id, prefix_end
 from reconcile.core.errors import Rejected, StoreUnavailable
 
 ADD = """

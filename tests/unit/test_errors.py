@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 import reconcile
-from reconcile.adapters.document_rules import _Unfit
 from reconcile.adapters.firestore_wire import CallFailed
+from reconcile.core.document_rules import _Unfit
 from reconcile.core.errors import ReconcileError, StoreUnavailable
 from reconcile.core.portable import Foreign, Portable
 from reconcile.hooks import NotUploaded
