@@ -54,20 +54,45 @@ def prefix_end(prefix: str) -> str | None:
 
 
 def check_document(path: str, fields: Mapping[str, Any]) -> None:
-    """Raises Rejected where a document of plain values at ``collection/id`` breaks a limit; it names the field."""
+    """Raises Rejected if a document of plain values at ``collection/id`` breaks a limit; it names the field."""
+    problem = document_problem(path, fields)
+    if problem is not None:
+        raise Rejected(f"The document {path} cannot be written: {problem}.", hint="Change the value and try again.")
+
+
+def document_problem(path: str, fields: Mapping[str, Any]) -> str | None:
+    """Why no document of plain values at ``collection/id`` can have these fields, as the end of a sentence, or None."""
     try:
         values = _size_of_map(fields, "", depth=0)
     except _Unfit as unfit:
-        raise Rejected(
-            f"The document {path} cannot be written: {unfit}.", hint="Mend the value and try again."
-        ) from unfit
+        return str(unfit)
+    return size_problem(path, values)
+
+
+def size_problem(path: str, values: int) -> str | None:
+    """Why a document whose fields have this size in bytes is too large, or None."""
     names = sum(len(part.encode()) + 1 for part in path.split("/"))
     size = _NAME_OVERHEAD + names + _DOCUMENT_OVERHEAD + values
-    if size > MAX_DOCUMENT_BYTES:
-        raise Rejected(
-            f"The document {path} would have {size:,} bytes, and {MAX_DOCUMENT_BYTES:,} is the most.",
-            hint="Move some of its fields to another document.",
-        )
+    if size <= MAX_DOCUMENT_BYTES:
+        return None
+    return f"it would have {size:,} bytes, and {MAX_DOCUMENT_BYTES:,} is the most"
+
+
+def size_of(value: Any) -> int:
+    """The bytes that a value takes in a document. A store's own values, which only it can tell, count for nothing."""
+    match value:
+        case str():
+            return len(value.encode("utf-8", "surrogatepass")) + 1
+        case Mapping():
+            return sum(size_of(name) + size_of(each) for name, each in value.items())
+        case list():
+            return sum(map(size_of, value))
+        case None | bool():
+            return 1
+        case int() | float():
+            return 8
+        case _:
+            return 0
 
 
 class _Unfit(Portable, ValueError):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reconcile.adapters.json_db import JsonDatabase
 from reconcile.core import plan as plans
-from reconcile.core.changes import CreateRecord
+from reconcile.core.changes import Code, CreateRecord
 from reconcile.core.errors import LocalDatabaseError, Rejected, Uncertain, UsageError
 from reconcile.core.paths import MAX_TARGETS, meaning, root_forms
 from reconcile.core.report import OutcomeKind, Status
@@ -328,3 +329,34 @@ class TestANewRecordAndItsObjects:
         world.apply(plan)
         world.local("rem", titled(note="y"))
         assert outcomes(world.apply(plan)) == {None: OutcomeKind.ALREADY}
+
+
+class TestARecordThatTheStoreWouldRefuse:
+    @pytest.mark.parametrize("char_id", ["x" * 1_600, "ü" * 751, "__rem__", ".", "..", "a/b"])
+    def test_is_a_finding_if_its_id_is_impossible(self, world: World, char_id: str) -> None:
+        world.file(KEY)
+        world.local_db.unbound = {char_id: {"assets": [titled(anime_image=windows(KEY))]}}
+        plan = world.plan()
+        assert (kinds(plan), "missing_record" in codes(plan)) == (["upload"], True)
+        assert char_id in {finding.char_id for finding in plan.findings if finding.code is Code.MISSING_RECORD}
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"": "x"},
+            {"__name__": "x"},
+            {"x" * 1_501: "x"},
+            {"grid": [[1, 2], [3]]},
+            {"story": "x" * 1_048_500},
+            {"parts": ["x" * 600_000, "y" * 600_000]},
+            {"deep": json.loads('{"a":' * 25 + "1" + "}" * 25)},
+        ],
+        ids=["empty name", "reserved name", "long name", "array in array", "long text", "large", "deep"],
+    )
+    def test_is_a_finding_if_its_fields_are_impossible(self, world: World, fields: dict[str, Any]) -> None:
+        world.file(KEY)
+        world.local_db.unbound = {"rem": {"assets": [titled(anime_image=windows(KEY))], **fields}}
+        plan = world.plan()
+        assert (kinds(plan), codes(plan)) == (["upload"], ["missing_record"])
+        world.apply(plan)
+        assert (world.records.all(), kinds(world.plan())) == ({}, [])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from reconcile.core import findings
 from reconcile.core.changes import CreateRecord, Finding, RewriteLocalDb, SetField, change_id
 from reconcile.core.context import Context
+from reconcile.core.document_rules import document_problem, id_problem, size_of, size_problem
 from reconcile.core.names import is_unicode
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Unsettled, Unwanted, World
-from reconcile.core.stages.creation import create
-from reconcile.core.stages.record import Record, References, asset_type_of, needs_of
+from reconcile.core.stages.creation import CreationOutput, create
+from reconcile.core.stages.record import Record, RecordOutput, References, asset_type_of, needs_of
 
 DocumentOutput: TypeAlias = SetField | CreateRecord | RewriteLocalDb | Finding | Unsettled | Unwanted
 
@@ -36,12 +37,13 @@ def by_document(
     in_local = References([answer for answer in answers if answer.world is World.LOCAL_DB])
     claims = _with_local_claims(char_id, local, in_local, claims, context)
     if record is not None:
-        yield from Record(record, in_records, local, in_local, claims, context).outputs()
+        outputs = Record(record, in_records, local, in_local, claims, context).outputs()
+        yield from _that_fit(record, outputs, context)
     elif not context.records.covers(char_id):
         yield from (Unsettled(claim.key) for claim in claims)
-    elif local is not None and context.create_records and _can_be_id(char_id):
+    elif local is not None and context.create_records and id_problem(char_id) is None:
         if context.scope.takes_type(None):
-            yield from create(local, in_local, claims, context)
+            yield from _that_may_be(create(local, in_local, claims, context), claims)
         else:
             yield from (Unsettled(claim.key) for claim in claims)
     elif local is not None or claims:
@@ -52,13 +54,35 @@ def by_document(
         yield from _rewrites(local, in_local, context)
 
 
-def _can_be_id(char_id: str) -> bool:
-    reserved = char_id in (".", "..") or (char_id.startswith("__") and char_id.endswith("__"))
-    return "/" not in char_id and not reserved
-
-
 def _why_not_created(char_id: str) -> str:
-    return "policy.create_records is off" if _can_be_id(char_id) else "this cannot be a record's id"
+    problem = id_problem(char_id)
+    return "policy.create_records is off" if problem is None else f"this cannot be a record's id: {problem}"
+
+
+def _that_fit(record: Document, outputs: Iterable[RecordOutput], context: Context) -> Iterator[RecordOutput]:
+    """The outputs, without changes that would make the record larger than the store takes: those are a finding."""
+    listed = list(outputs)
+    changes = [each for each in listed if isinstance(each, SetField)]
+    if changes:
+        grown = sum(size_of(change.new) - size_of(change.old) for change in changes)
+        name = context.document(record.id)
+        why = size_problem(name, size_of(record.fields) + grown)
+        if why is not None:
+            yield findings.malformed_record(name, record.id, why)
+            yield from (Unsettled(need.key) for change in changes for need in change.needs)
+            listed = [each for each in listed if not isinstance(each, SetField)]
+    yield from listed
+
+
+def _that_may_be(outputs: Iterable[CreationOutput], claims: Sequence[Claim]) -> Iterator[CreationOutput]:
+    """The outputs, without a new record that the store would refuse: that one is a finding."""
+    for output in outputs:
+        why = document_problem(output.document, output.fields) if isinstance(output, CreateRecord) else None
+        if why is not None and isinstance(output, CreateRecord):
+            yield findings.missing_record(output.document, output.char_id or "", f"it cannot be made: {why}")
+            yield from (Unsettled(claim.key) for claim in claims)
+        else:
+            yield output
 
 
 def _with_local_claims(
