@@ -1,23 +1,28 @@
 """The long run of all that the tests run briefly: seeds, a walk of every step, kills. Prints what it did, as a table.
 
-.venv/bin/python -m tests.faults.soak --minutes 10           so long for the seeds and the kills; the walks are whole
+.venv/bin/python -m tests.faults.soak --minutes 10                   for the seeds and the kills; the walks are whole
+.venv/bin/python -m tests.faults.soak --seeds 100000 --kills 1000    until this much was done, however long it takes
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
+from itertools import count
+from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.faults.crashes import InProcess, Servers, walk
 from tests.faults.kills import REPLAY as KILLS_REPLAY
-from tests.faults.kills import database, run_kills
+from tests.faults.kills import Killed, database, run_kills
 from tests.faults.simulation import Tally, failed, run_seeds
 from tests.servers.gcs import GcsServer
 
@@ -26,8 +31,18 @@ KILLS = 10
 Row = tuple[str, str]
 
 
-def seeds(start: int, until: float, workers: int) -> Tally:
-    """Simulates seeds from ``start`` on in so many processes, until then (``time.monotonic``)."""
+class Until(NamedTuple):
+    """When enough was done: at a moment of ``time.monotonic``, or after a count."""
+
+    moment: float
+    count: int | None
+
+    def reached(self, done: int) -> bool:
+        return time.monotonic() >= self.moment if self.count is None else done >= self.count
+
+
+def seeds(start: int, until: Until, workers: int) -> Tally:
+    """Simulates seeds from ``start`` on, in ``workers`` processes, until it is enough or one fails."""
     total, began = Tally(), time.monotonic()
     with ProcessPoolExecutor(workers) as pool:
         batches = iter(range(start, sys.maxsize, BATCH))
@@ -36,13 +51,13 @@ def seeds(start: int, until: float, workers: int) -> Tally:
             done = next(as_completed(running))
             running.remove(done)
             total = total.plus(done.result())
-            if time.monotonic() < until and not total.failures:
+            if not until.reached(total.seeds + BATCH * len(running)) and not total.failures:
                 running.add(pool.submit(run_seeds, next(batches), BATCH))
     total.seconds = time.monotonic() - began
     return total
 
 
-def simulation(start: int, until: float, workers: int, problems: list[str]) -> Iterator[Row]:
+def simulation(start: int, until: Until, workers: int, problems: list[str]) -> Iterator[Row]:
     """The seeds' rows of the table."""
     tally = seeds(start, until, workers)
     problems += [failed(each) for each in tally.failures]
@@ -66,21 +81,40 @@ def walks(problems: list[str]) -> Iterator[Row]:
         yield f"walk {each.name}: steps, crashes, time", f"{each.steps}, {each.deaths}, {each.seconds:.0f} s"
 
 
-def kills(first: int, until: float, problems: list[str]) -> Iterator[Row]:
+def kill_one(folder: Path, address: str, seed: int) -> Killed:
+    """One world, on a bucket of its own."""
+    with GcsServer() as gcs:
+        return run_kills(folder, gcs, address, seed=seed, kills=KILLS)
+
+
+def kills(first: int, until: Until, workers: int, problems: list[str]) -> Iterator[Row]:
     """The kills' rows: a world a seed."""
-    began, worlds, hits, wrote = time.monotonic(), 0, 0, 0
+    began, hits, wrote = time.monotonic(), 0, 0
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="reconcile-soak-")))
-        gcs = stack.enter_context(GcsServer())
         address = database(stack, folder)
-        while not worlds or time.monotonic() < until:
-            seed = first + worlds
-            result = run_kills(folder / str(seed), gcs, address, seed=seed, kills=KILLS)
+        pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=get_context("spawn")))
+        worlds = count(first)
+        running: dict[Future[Killed], Path] = {}
+
+        def start() -> None:
+            seed = next(worlds)
+            running[pool.submit(kill_one, folder / str(seed), address, seed)] = folder / str(seed)
+
+        for _ in range(workers):
+            start()
+        done = 0
+        while running:
+            future = next(as_completed(running))
+            shutil.rmtree(running.pop(future), ignore_errors=True)
+            result = future.result()
             problems += [
-                f"{problem}\nreplay it with: {KILLS_REPLAY.format(seed, KILLS)}" for problem in result.problems
+                f"{problem}\nreplay it with: {KILLS_REPLAY.format(result.seed, KILLS)}" for problem in result.problems
             ]
-            worlds, hits, wrote = worlds + 1, hits + result.kills, wrote + result.wrote
-    yield "SIGKILL: worlds, processes killed", f"{worlds}, {hits} ({wrote} of the runs had written something)"
+            done, hits, wrote = done + 1, hits + result.kills, wrote + result.wrote
+            if not until.reached(hits):
+                start()
+    yield "SIGKILL: worlds, processes killed", f"{done}, {hits} ({wrote} of the runs had written something)"
     yield "SIGKILL: time", f"{time.monotonic() - began:.0f} s"
 
 
@@ -88,15 +122,19 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--minutes", type=float, default=10.0, help="for the seeds and the kills together")
+    parser.add_argument("--seeds", type=int, help="this many seeds, instead of half of the minutes")
+    parser.add_argument("--kills", type=int, help="this many kills, instead of half of the minutes")
     parser.add_argument("--start", type=int, default=0, help="the first seed")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes for the seeds")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes at once")
     options = parser.parse_args()
     share = 60 * options.minutes / 2
     problems: list[str] = []
     sys.stdout.write("| what | measured |\n|---|---|\n")
-    _tell(simulation(options.start, time.monotonic() + share, options.workers, problems))
+    until = Until(time.monotonic() + share, options.seeds)
+    _tell(simulation(options.start, until, options.workers, problems))
     _tell(walks(problems))
-    _tell(kills(options.start, time.monotonic() + share, problems))
+    until = Until(time.monotonic() + share, options.kills)
+    _tell(kills(options.start, until, options.workers, problems))
     sys.stdout.write("".join(f"\n{problem}\n" for problem in problems))
     return int(bool(problems))
 
