@@ -123,8 +123,7 @@ class Files:
 
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
-        alike = [each for each in self.files if nfc(each) == nfc(path)]
-        path = alike[0] if path not in self.files and len(alike) == 1 else path
+        path = self.spelled(path)
         file = self.files.get(path)
         if file is None or self._stop(path) is not None or file.problem is FileProblem.SYMLINK:
             raise SourceChanged(f"{path} is not there")
@@ -132,6 +131,11 @@ class Files:
             raise SourceError(f"{path} cannot be read")
         self.opened.append(path)
         yield io.BytesIO(file.data)
+
+    def spelled(self, path: str) -> str:
+        """The path, in the Unicode form of the only file of this name if it is there in another one."""
+        alike = [each for each in self.files if nfc(each) == nfc(path)]
+        return alike[0] if path not in self.files and len(alike) == 1 else path
 
     def _check(self) -> None:
         if self.gone:

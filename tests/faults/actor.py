@@ -284,8 +284,9 @@ class _Files:
     def open(self, path: str) -> Iterator[BinaryIO]:
         self._actor.point(f"open {path}")
         self._actor.refuse(f"open {path}", kinds=(SourceError,))
-        with self._actor.stage.world.files.open(path):
-            yield io.BufferedReader(_Body(self._actor, path), 1)
+        files = self._actor.stage.world.files
+        with files.open(path):
+            yield io.BufferedReader(_Body(self._actor, files.spelled(path)), 1)
 
     def _sight(self) -> Sight:
         assert self._actor.sight is not None
