@@ -422,7 +422,7 @@ def _check_names(table: Table, rule: AssetRule) -> None:
 
 def _is_invertible(path: Template, key: Template) -> bool:
     """Tried on names that hold what the templates themselves have between theirs, as people's names do."""
-    texts = {token.text for template in (path, key) for segment in template.segments for token in segment or ()}
+    texts = {text for template in (path, key) for text in template.literals}
     for text in sorted({*BOUNDARIES, *texts}):
         captures = {
             name: f"q{at}/" if name.startswith("**") else f"q{at}{text}z{at}" for at, name in enumerate(path.names)

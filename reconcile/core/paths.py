@@ -19,9 +19,11 @@ _PORTS = (f"{name}{n}" for name in ("com", "lpt") for n in "123456789¹²³")
 _DEVICES = frozenset({"con", "prn", "aux", "nul", "conin$", "conout$", *_PORTS})
 _NO_NAME = re.compile(r"(?s)\A.:|[\x00\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_PIECES = re.compile(f"({_CONTROL.pattern})")
 _ESCAPES = {"\a": "a", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v"}
 _BLANKS = " \t\r\n"
-MAX_REPAIRS = 64
+MAX_REPAIRS = 64  # of one text
+MAX_REPAIRED = 512 * 1024  # characters of repaired text a document, so that its size bounds the work that it makes
 MAX_DAMAGE = 16
 MAX_PARTS = 32  # of a tail: no folder of media is deeper, and each tail is a question
 MAX_TARGETS = 64
@@ -75,22 +77,27 @@ class Meaning(msgspec.Struct, frozen=True):
     climbs_out: bool = False
 
 
-def meaning(text: str, roots: Sequence[RootForms]) -> Meaning:
-    """Reads a text from a record. Pure: whether a target exists is asked later."""
+def meaning(text: str, roots: Sequence[RootForms], repairs: int = MAX_REPAIRS) -> Meaning:
+    """Reads a text from a record. Pure: whether a target exists is asked later.
+
+    ``repairs`` is how many ways to read a damaged text back are tried at most, the likeliest first.
+    """
     found = _plain(text.strip(_BLANKS), roots)
-    # A line break or a tab in front may be the first letter of a folder's name; behind, it ends nobody's path.
-    damaged = text.rstrip(_BLANKS).lstrip(" ")
-    if found.kind not in (Kind.ABSOLUTE, Kind.RELATIVE) or len(damaged) > MAX_TEXT or not _CONTROL.search(damaged):
+    damaged = _body(text)
+    if found.kind not in (Kind.ABSOLUTE, Kind.RELATIVE) or not _is_damaged(damaged):
         return found
-    # A text is damaged in a few places; one that is full of control characters is no path at all.
-    if len(_CONTROL.findall(damaged)) > MAX_DAMAGE:
-        return found
-    repaired = [_plain(fixed, roots) for fixed in _repairs(damaged)]
+    repaired = [_plain(fixed, roots) for fixed in _repairs(damaged, repairs)]
     climbs_out = found.climbs_out or any(each.climbs_out for each in repaired)
     targets = [msgspec.structs.replace(target, damaged=True) for target in _few(repaired)]
     possible = [target for target in (*found.targets, *targets) if target.sure or not climbs_out]
     ordered = _unique(sorted(possible, key=lambda target: not target.sure))
     return Meaning(repaired[0].kind, ordered, climbs_out)
+
+
+def repairs_each(texts: Iterable[str]) -> int:
+    """How many repairs of each damaged text of a document may be tried, so that all of them stay within bounds."""
+    damaged = sum(len(text) for text in texts if _is_damaged(_body(text)))
+    return max(1, min(MAX_REPAIRS, MAX_REPAIRED // max(1, damaged)))
 
 
 def root_forms(root: str) -> RootForms:
@@ -293,10 +300,20 @@ def _has_device(parts: Sequence[str]) -> bool:
     return any(re.split("[.:]", part, maxsplit=1)[0].rstrip(" ").lower() in _DEVICES for part in parts)
 
 
-def _repairs(text: str) -> Iterator[str]:
+def _body(text: str) -> str:
+    # A line break or a tab in front may be the first letter of a folder's name; behind, it ends nobody's path.
+    return text.rstrip(_BLANKS).lstrip(" ")
+
+
+def _is_damaged(text: str) -> bool:
+    """Whether a text could be a path with a few characters in it that no path has: more of them, and it is none."""
+    return len(text) <= MAX_TEXT and 0 < len(_CONTROL.findall(text)) <= MAX_DAMAGE
+
+
+def _repairs(text: str, most: int) -> Iterator[str]:
     """The texts that a careless string literal could have turned into this one, most likely first."""
-    pieces = [[char] if not _CONTROL.match(char) else list(_spellings(char)) for char in text]
-    combined = itertools.islice(itertools.product(*pieces), MAX_REPAIRS)
+    pieces = [list(_spellings(piece)) if _CONTROL.match(piece) else [piece] for piece in _PIECES.split(text)]
+    combined = itertools.islice(itertools.product(*pieces), most)
     return ("".join(choice) for choice in combined)
 
 

@@ -7,12 +7,12 @@ paths are compared in their composed Unicode form, so captures come composed.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
-import msgspec
-
+from reconcile.core.matching import Folders, Matcher, Part, Token
 from reconcile.core.names import nfc
 from reconcile.core.portable import Portable
 
@@ -26,24 +26,13 @@ class PatternError(Portable, ValueError):
     """The template cannot be one; the text says why and what would be right."""
 
 
-class Token(msgspec.Struct, frozen=True):
-    """One piece of a folder or file name: literal text, or a capture (``name``; unnamed ones are ``*0``, ``*1``, …)."""
-
-    text: str = ""
-    name: str | None = None
-
-
-Segment = tuple[Token, ...] | None
-"""The tokens of one folder or file name, or None for ``**``."""
-
-
 class Template:
     """A parsed template. Equal templates have equal ``source``."""
 
     def __init__(self, source: str) -> None:
         """Raises PatternError."""
         self.source = nfc(source)
-        self.segments: tuple[Segment, ...] = _parse(self.source)
+        self.parts: tuple[Part, ...] = _parse(self.source)
 
     def __repr__(self) -> str:
         return f"Template({self.source!r})"
@@ -59,6 +48,11 @@ class Template:
         """Every capture in order of first appearance; unnamed ones as ``*N`` and ``**N``."""
         return tuple(dict.fromkeys(self._captures()))
 
+    @property
+    def literals(self) -> set[str]:
+        """The texts between the captures."""
+        return {token.text for part in self.parts for token in self._tokens(part)}
+
     @cached_property
     def literal_prefix(self) -> str:
         """The text that every match begins with."""
@@ -67,43 +61,39 @@ class Template:
     def prefix(self, captures: Mapping[str, str]) -> str:
         """The text that every match with these captures begins with."""
         done = ""
-        for position, segment in enumerate(self.segments):
-            if segment is None:
+        for position, part in enumerate(self.parts):
+            if isinstance(part, Folders):
                 return done
-            for token in segment:
+            for token in part:
                 if token.name is not None and token.name not in captures:
                     return done
                 done += token.text if token.name is None else captures[token.name]
-            if position < len(self.segments) - 1:
+            if position < len(self.parts) - 1:
                 done += "/"
         return done
 
     def match(self, path: str, fixed: Mapping[str, str] | None = None) -> dict[str, str] | None:
         """The captures, earlier ones as long as can be, or None. ``fixed`` captures must have just these values."""
-        regex = self._regex if not fixed else self._compile(fixed)
-        found = regex.fullmatch(nfc(path))
-        if found is None:
-            return None
-        captures = {name: found.group(group) for name, group in self._groups.items() if name not in (fixed or {})}
-        return {**(fixed or {}), **captures}
+        matcher = Matcher(self.parts, fixed) if fixed else self._matcher
+        found = matcher.match(nfc(path))
+        return None if found is None else {**(fixed or {}), **found}
 
     def takes(self, path: str) -> bool:
         """Whether the path matches at all, whatever its captures."""
-        return self._regex.fullmatch(nfc(path)) is not None
+        composed = nfc(path)
+        return composed.startswith(self.literal_prefix) and self._matcher.takes(composed)
 
     def format(self, captures: Mapping[str, str]) -> str:
         """The path with these captures; ``**N`` holds folders with their ``/``. Raises KeyError for a missing one."""
-        parts: list[str] = []
-        stars = 0
-        last = len(self.segments) - 1
-        for position, segment in enumerate(self.segments):
-            if segment is None:
-                parts.append(captures[f"**{stars}"])
-                stars += 1
+        texts: list[str] = []
+        last = len(self.parts) - 1
+        for position, part in enumerate(self.parts):
+            if isinstance(part, Folders):
+                texts.append(captures[part.name])
             else:
-                text = "".join(token.text if token.name is None else captures[token.name] for token in segment)
-                parts.append(text if position == last else f"{text}/")
-        return "".join(parts)
+                text = "".join(token.text if token.name is None else captures[token.name] for token in part)
+                texts.append(text if position == last else f"{text}/")
+        return "".join(texts)
 
     def readings(self, path: str, name: str = CHAR_ID) -> Iterator[tuple[str, int, int]]:
         """Every (value, start, end) that ``name`` could have in this path, longest first, between two boundaries.
@@ -132,12 +122,12 @@ class Template:
         value = path[start:end]
         if self._halves is None or name != CHAR_ID:
             return self.match(path, {name: value})
-        left = self._halves[0].fullmatch(path, 0, start)
-        right = left and self._halves[1].fullmatch(path, end)
-        if not left or not right:
+        left = self._halves[0].match(path[:start])
+        right = None if left is None else self._halves[1].match(path[end:])
+        if left is None or right is None:
             return None
-        found = {**left.groupdict(), name: value, **right.groupdict()}
-        return {known: found[self._groups[known]] if known != name else value for known in self.names}
+        found = {**left, name: value, **right}
+        return {known: found[known] for known in self.names}
 
     def samples(self) -> list[str]:
         """A few paths that match, with values no literal would have: what the lint tries other rules on."""
@@ -152,76 +142,53 @@ class Template:
 
     def follows_without_boundary(self, name: str) -> bool:
         """Whether literal text that is no boundary stands right behind ``{name}``, so that no id could end there."""
-        for segment in self.segments:
-            for token, after in zip(segment or (), (segment or ())[1:], strict=False):
-                if token.name == name and after.name is None and after.text[0] not in BOUNDARIES:
-                    return True
-        return False
+        pairs = self._neighbours()
+        return any(
+            token.name == name and after.name is None and after.text[0] not in BOUNDARIES for token, after in pairs
+        )
 
     def is_whole_name(self, name: str) -> bool:
         """Whether ``{name}`` is a whole folder name, or a whole file name but for its ending: the name says the id."""
-        last = self.segments[-1] or ()
+        last = self._tokens(self.parts[-1])
         ending = len(last) == 2 and last[0].name == name and last[1].name is None and last[1].text.startswith(".")
-        return ending or any(segment == (Token(name=name),) for segment in self.segments)
+        return ending or any(part == (Token(name=name),) for part in self.parts)
+
+    @staticmethod
+    def _tokens(part: Part) -> tuple[Token, ...]:
+        return () if isinstance(part, Folders) else part
 
     def _captures(self) -> Iterator[str]:
-        stars = 0
-        for segment in self.segments:
-            if segment is None:
-                yield f"**{stars}"
-                stars += 1
+        for part in self.parts:
+            if isinstance(part, Folders):
+                yield part.name
             else:
-                yield from (token.name for token in segment if token.name is not None)
+                yield from (token.name for token in part if token.name is not None)
+
+    def _neighbours(self) -> Iterator[tuple[Token, Token]]:
+        """The tokens that stand side by side in a folder or file name."""
+        for part in map(self._tokens, self.parts):
+            yield from itertools.pairwise(part)
 
     def _texts_before(self, name: str) -> set[str]:
         """The literal texts that stand right before ``{name}`` in a folder or file name."""
-        pairs = (pair for segment in self.segments for pair in zip(segment or (), (segment or ())[1:], strict=False))
-        return {before.text for before, token in pairs if token.name == name and before.name is None}
+        return {before.text for before, token in self._neighbours() if token.name == name and before.name is None}
 
     @cached_property
-    def _groups(self) -> dict[str, str]:
-        return {name: f"g{number}" for number, name in enumerate(self.names)}
+    def _matcher(self) -> Matcher:
+        return Matcher(self.parts)
 
     @cached_property
-    def _regex(self) -> re.Pattern[str]:
-        return self._compile({})
-
-    def _compile(self, fixed: Mapping[str, str]) -> re.Pattern[str]:
-        out: list[str] = []
-        seen: set[str] = set()
-        stars = 0
-        last = len(self.segments) - 1
-        for position, segment in enumerate(self.segments):
-            if segment is None:
-                name = f"**{stars}"
-                folders = rf"(?P<{self._groups[name]}>(?:[^/]+/)*)"
-                out.append(re.escape(fixed[name]) if name in fixed else folders)
-                stars += 1
-                continue
-            out.extend(self._piece(token, fixed, seen) for token in segment)
-            if position < last:
-                out.append("/")
-        return re.compile("".join(out), re.DOTALL)
-
-    def _piece(self, token: Token, fixed: Mapping[str, str], seen: set[str]) -> str:
-        if token.name is None:
-            return re.escape(token.text)
-        if token.name in fixed:
-            return re.escape(fixed[token.name])
-        group = self._groups[token.name]
-        if token.name in seen:
-            return f"(?P={group})"
-        seen.add(token.name)
-        return f"(?P<{group}>[^/]*)" if token.name.startswith("*") else f"(?P<{group}>[^/]+)"
-
-    @cached_property
-    def _halves(self) -> tuple[re.Pattern[str], re.Pattern[str]] | None:
+    def _halves(self) -> tuple[Matcher, Matcher] | None:
         """What stands before and behind ``{char_id}``, or None where a capture stands twice and ties them together."""
         named = list(self._captures())
         if CHAR_ID not in named or len(set(named)) != len(named):
             return None
-        left, right = self._regex.pattern.split(f"(?P<{self._groups[CHAR_ID]}>[^/]+)")
-        return re.compile(left, re.DOTALL), re.compile(right, re.DOTALL)
+        own = Token(name=CHAR_ID)
+        at = next(number for number, part in enumerate(self.parts) if own in self._tokens(part))
+        tokens = self._tokens(self.parts[at])
+        place = tokens.index(own)
+        before, behind = (*self.parts[:at], tokens[:place]), (tokens[place + 1 :], *self.parts[at + 1 :])
+        return Matcher(before), Matcher(behind)
 
 
 def _starts(path: str, first: int, before: set[str]) -> Iterator[int]:
@@ -241,7 +208,7 @@ def _ends(path: str, start: int) -> Iterator[int]:
     yield len(path)
 
 
-def _parse(source: str) -> tuple[Segment, ...]:
+def _parse(source: str) -> tuple[Part, ...]:
     if not source:
         raise PatternError("the template is empty")
     if "\\" in source:
@@ -249,19 +216,20 @@ def _parse(source: str) -> tuple[Segment, ...]:
     parts = source.split("/")
     if any(part in ("", ".", "..") for part in parts):
         raise PatternError("a path below the root has no empty part, no '.', no '..' and no '/' at either end")
-    segments: list[Segment] = []
-    stars = 0
+    parsed: list[Part] = []
+    folders = stars = 0
     for part in parts:
         if part == "**":
-            segments.append(None)
+            parsed.append(Folders(f"**{folders}"))
+            folders += 1
             continue
         if "**" in part:
             raise PatternError(f"'**' stands for whole folders; in {part!r} write '*' or give '**' a part of its own")
         tokens, stars = _tokens(part, stars)
-        segments.append(tokens)
-    if segments[-1] is None:
+        parsed.append(tokens)
+    if isinstance(parsed[-1], Folders):
         raise PatternError("the last part names the file; write '**/*' for every file in every folder")
-    return tuple(segments)
+    return tuple(parsed)
 
 
 def _tokens(part: str, stars: int) -> tuple[tuple[Token, ...], int]:

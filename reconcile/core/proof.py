@@ -19,7 +19,7 @@ from reconcile.core.names import is_unicode, key_problem
 from reconcile.core.paths import Kind, looks_like_path, meaning
 from reconcile.core.plan import Scope, Stores
 from reconcile.core.rows import Candidate, Document, RemoteObject, Slot, World
-from reconcile.core.stages.explode import explode, texts
+from reconcile.core.stages.explode import explode, repairs_in, texts
 from reconcile.core.stages.record import malformed, place_of
 
 FORMAT = "reconcile.verify/1"
@@ -177,6 +177,7 @@ def named_by(document: Document, world: World, context: Context) -> Iterator[Nam
     candidates: dict[Slot, list[Candidate]] = defaultdict(list)
     for each in explode(document, world, context):
         candidates[each.slot].append(each)
+    repairs = repairs_in(entries, context)
     for slot, text in texts(entries, context):
         key = context.bucket.key(text)
         if not _in_scope(slot, key, context):
@@ -184,7 +185,7 @@ def named_by(document: Document, world: World, context: Context) -> Iterator[Nam
         if key is not None:
             yield Reference(world, name, document.id, slot, text, key)
         else:
-            yield from _no_uri_of_ours(name, document.id, slot, text, candidates[slot], context)
+            yield from _no_uri_of_ours(name, document.id, slot, text, candidates[slot], context, repairs)
 
 
 def _in_scope(slot: Slot, key: str | None, context: Context) -> bool:
@@ -198,7 +199,7 @@ def _in_scope(slot: Slot, key: str | None, context: Context) -> bool:
 
 
 def _no_uri_of_ours(
-    name: str, char_id: str, slot: Slot, text: str, candidates: list[Candidate], context: Context
+    name: str, char_id: str, slot: Slot, text: str, candidates: list[Candidate], context: Context, repairs: int
 ) -> Iterator[Suspect | Finding]:
     where = place_of(slot, context)
     ruled = slot.field in context.asset_map.fields
@@ -212,7 +213,7 @@ def _no_uri_of_ours(
         elif candidates:
             yield Suspect(path, tuple(each.key for each in candidates))
         return
-    found = meaning(text, context.roots)
+    found = meaning(text, context.roots, repairs)
     if found.kind is Kind.GS or (found.kind is Kind.URL and ruled):
         yield findings.foreign_uri(name, char_id, where, text)
     elif found.kind is not Kind.URL:

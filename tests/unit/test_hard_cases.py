@@ -12,10 +12,13 @@ import pytest
 from reconcile.adapters.json_db import JsonDatabase
 from reconcile.core import plan as plans
 from reconcile.core.changes import Code, CreateRecord
+from reconcile.core.context import Context
 from reconcile.core.errors import LocalDatabaseError, Rejected, Uncertain, UsageError
-from reconcile.core.paths import MAX_TARGETS, meaning, root_forms
+from reconcile.core.paths import MAX_REPAIRS, MAX_TARGETS, meaning, repairs_each, root_forms
 from reconcile.core.report import OutcomeKind, Status
 from reconcile.core.rows import FileProblem
+from reconcile.core.rows import World as RecordWorld
+from reconcile.core.stages.explode import explode
 from reconcile.core.status import Sync
 from reconcile.planner import Survey
 from reconcile.status import table
@@ -200,6 +203,31 @@ class TestARecordThatIsAnAttack:
         world.record("rem", titled(**{f"f{number}": "x\\" + "\x01/" * 300 for number in range(50)}))
         world.record("mei", titled(**{f"f{number}": "D:\\" + "deep\\" * 300 + "a.png" for number in range(200)}))
         assert world.plan().actions == ()
+
+    @pytest.mark.parametrize("length", [12, 60, 400, 30_000])
+    def test_the_size_of_a_record_bounds_the_ways_to_read_it(self, world: World, length: int) -> None:
+        """However its damage is spread over texts, and wherever a path of ours could begin."""
+        text = "D:\\" + "\b\x01\x02\x07ar\\" * 4 + "a/" * (length // 2) + ".png"
+        count = 600_000 // len(text)
+        world.record("rem", titled(anime_image=[text.replace("ar", f"{number:x}") for number in range(count)]))
+        [record] = world.records.read()
+        settings = world.settings
+        context = Context(
+            asset_map=settings.asset_map,
+            bucket=settings.bucket,
+            collection="characters",
+            entries=settings.entries,
+            entry_key=settings.entry_key,
+            roots=world.roots,
+        )
+        found = list(explode(record, RecordWorld.RECORDS, context))
+        assert len(found) <= 40 * count + 20_000
+
+    def test_a_record_of_a_few_damaged_paths_is_read_in_every_way(self) -> None:
+        texts = [windows(KEY).replace("\\c", "\x0c")] * 100
+        assert repairs_each(texts) == MAX_REPAIRS
+        assert repairs_each([*texts, "not\x01damaged" * 40_000]) == MAX_REPAIRS
+        assert repairs_each(texts * 1000) == 1
 
     def test_a_record_of_many_maps_is_read_once(self, world: World) -> None:
         world.both(KEY)

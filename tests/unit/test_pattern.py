@@ -235,3 +235,35 @@ def test_text_right_behind_an_id_must_be_a_boundary(source: str, expected: bool)
 def test_a_template_shows_its_source(source: str) -> None:
     shown: Any = repr(Template(source))
     assert source in shown
+
+
+@pytest.mark.parametrize(
+    ("source", "path"),
+    [
+        pytest.param("*a" * 10 + "b.png", "a" * 250 + ".png", id="many stars in one name"),
+        pytest.param("{a}_{b}_{c}_{d}_{e}_{f}.png", "_" * 240 + ".mp4", id="many captures in one name"),
+        pytest.param("**/x/" * 12 + "y", "x/" * 500 + "z", id="many stars for folders"),
+        pytest.param("{a}_{b}-{a}*{b}*{a}.png", "ab_" * 80 + ".png", id="captures that stand twice"),
+        pytest.param(
+            "{char_id}/{char_id}" + "*_" * 8 + ".png", "_" * 200 + "/" + "_" * 200, id="an id that stands twice"
+        ),
+    ],
+)
+def test_no_name_makes_a_template_try_for_ever(source: str, path: str) -> None:
+    """A matcher that goes back on its choices would not end on these."""
+    template = Template(source)
+    assert template.match(path) is None
+    assert not template.takes(path)
+    assert all(template.match_span(path, start, end) is None for _, start, end in list(template.readings(path))[:100])
+
+
+def test_many_captures_that_match_are_told_apart_at_once() -> None:
+    found = Template("{a}" + "*_" * 10 + "{b}.png").match("x" * 100 + "_" * 100 + "y.png")
+    assert found is not None
+    assert (found["a"], found["b"]) == ("x" * 100 + "_" * 90, "y")
+
+
+def test_captures_that_stand_twice_are_the_longest_first_ones() -> None:
+    assert Template("{a}_{b}-{a}_{b}.png").match("x_y_z-x_y_z.png") == {"a": "x_y", "b": "z"}
+    assert Template("{a}/{b}/{a}_{b}.png").match("rem/night 2/rem_night 2.png") == {"a": "rem", "b": "night 2"}
+    assert Template("{a}/{b}/{a}_{b}.png").match("rem/night 2/rem_night 3.png") is None

@@ -7,7 +7,7 @@ from typing import Any
 
 from reconcile.core.context import Context
 from reconcile.core.names import is_unicode
-from reconcile.core.paths import Kind, is_separated, looks_like_path, meaning
+from reconcile.core.paths import Kind, is_separated, looks_like_path, meaning, repairs_each
 from reconcile.core.rows import Candidate, Document, Slot, World
 
 
@@ -15,8 +15,10 @@ def explode(document: Document, world: World, context: Context) -> Iterator[Cand
     """The keys that the document's texts could mean."""
     if not is_unicode(document.fields):
         return
-    for slot, text in texts(document.fields.get(context.entries), context):
-        yield from _candidates(document.id, world, slot, text, context)
+    entries = document.fields.get(context.entries)
+    repairs = repairs_in(entries, context)
+    for slot, text in texts(entries, context):
+        yield from _candidates(document.id, world, slot, text, context, repairs)
 
 
 def texts(entries: Any, context: Context) -> Iterator[tuple[Slot, str]]:
@@ -39,13 +41,20 @@ def texts(entries: Any, context: Context) -> Iterator[tuple[Slot, str]]:
                         yield Slot(position, title, field, item), text
 
 
+def repairs_in(entries: Any, context: Context) -> int:
+    """How many ways to read a damaged text of these maps back may be tried."""
+    return repairs_each(text for _, text in texts(entries, context))
+
+
 def entry_key(entry: dict[str, Any], context: Context) -> str | None:
     """What tells this map apart, or None."""
     title = entry.get(context.entry_key)
     return title if isinstance(title, str) else None
 
 
-def _candidates(document: str, world: World, slot: Slot, text: str, context: Context) -> Iterator[Candidate]:
+def _candidates(
+    document: str, world: World, slot: Slot, text: str, context: Context, repairs: int
+) -> Iterator[Candidate]:
     named = [context.bucket.key(each) for each in dict.fromkeys((text, text.strip()))]
     keys = [key for key in named if key is not None]
     for rank, key in enumerate(keys):
@@ -56,7 +65,7 @@ def _candidates(document: str, world: World, slot: Slot, text: str, context: Con
     ruled = slot.field in context.asset_map.fields
     if not ruled and not looks_like_path(text) and not is_separated(text):
         return
-    found = meaning(text, context.roots)
+    found = meaning(text, context.roots, repairs)
     if found.kind in (Kind.GS, Kind.URL, Kind.DEVICE):
         return
     for rank, target in enumerate(found.targets):

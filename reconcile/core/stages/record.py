@@ -21,7 +21,7 @@ from reconcile.core.paths import Kind, looks_like_path, meaning
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, Unwanted
 from reconcile.core.rules import Many
-from reconcile.core.stages.explode import entry_key
+from reconcile.core.stages.explode import entry_key, repairs_in
 
 ClaimOutput: TypeAlias = Finding | Unsettled | Unwanted
 RecordOutput: TypeAlias = SetField | ClaimOutput
@@ -102,6 +102,7 @@ class Record:
         self.name = context.document(record.id)
         self.local_names = _named_fields(local, local_references)
         self.entries = record.fields.get(context.entries)
+        self.repairs = repairs_in(self.entries, context)
         self.wishes = wishes(context.asset_map, record.id, context.known_ids)
 
     def outputs(self) -> Iterator[RecordOutput]:
@@ -210,7 +211,7 @@ class Record:
             return Held.DANGLING, (findings.missing_asset(self.name, char_id, place, text),)
         if not ruled and not looks_like_path(text):
             return Held.ALIEN, ()
-        found = meaning(text, context.roots)
+        found = meaning(text, context.roots, self.repairs)
         if found.kind is Kind.GS or found.kind is Kind.URL:
             noted = ruled or found.kind is Kind.GS
             return Held.ALIEN, (findings.foreign_uri(self.name, char_id, place, text),) if noted else ()

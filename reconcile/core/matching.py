@@ -1,0 +1,136 @@
+"""Matching a path against a template's pieces in time that grows with the path, however many captures there are.
+
+A path is read from its end. There each capture, as short as can be, leaves the most to those before it, so the first
+place where the text that follows fits is the right one for good: nothing is ever tried again. A capture that stands
+twice ties two places together; its values are tried one by one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+import msgspec
+
+MAX_VALUES = 4096
+"""Values of captures that stand twice which are tried for one path: no name that people give has as many."""
+
+_END = r"(?=/|\Z)"
+"""The end, read backwards, of a folder or file name."""
+
+
+class Token(msgspec.Struct, frozen=True):
+    """One piece of a folder or file name: literal text, or a capture (``name``; unnamed ones are ``*0``, ``*1``, …)."""
+
+    text: str = ""
+    name: str | None = None
+
+
+class Folders(msgspec.Struct, frozen=True):
+    """``**``, by its name: ``**0``, ``**1``, …"""
+
+    name: str
+
+
+Part: TypeAlias = tuple[Token, ...] | Folders
+"""One folder or file name of a template, or any number of folders."""
+
+
+class Matcher:
+    """Whether a path is these parts with ``/`` between them, and what its captures are. ``fixed`` ones have just that
+    value."""
+
+    def __init__(self, parts: Sequence[Part], fixed: Mapping[str, str] | None = None) -> None:
+        self._parts = parts
+        self._fixed = dict(fixed or {})
+        named = [name for name in _names(parts) if name not in self._fixed]
+        self._names = list(dict.fromkeys(named))
+        self._groups = {name: f"g{number}" for number, name in enumerate(self._names)}
+        self._twice = [name for name in self._names if named.count(name) > 1]
+        levels = range(1, len(self._twice) + 1) if self._twice else [0]
+        self._regexes = [re.compile(self._expression(self._twice[:level]), re.DOTALL) for level in levels]
+
+    def takes(self, path: str) -> bool:
+        """Whether the path matches at all."""
+        return self._regexes[0].fullmatch(path[::-1]) is not None if not self._twice else self.match(path) is not None
+
+    def match(self, path: str) -> dict[str, str] | None:
+        """The captures, earlier ones as long as can be, or None."""
+        found = self._search(path, (), iter(range(MAX_VALUES)))
+        return max(found, key=lambda each: [len(each[name]) for name in self._names], default=None)
+
+    def _search(self, path: str, given: tuple[str, ...], budget: Iterator[int]) -> Iterator[dict[str, str]]:
+        """Every way to match with these values of the first captures that stand twice."""
+        if not self._twice or given:
+            subject = "".join(f"{value[::-1]}/" for value in given) + path[::-1]
+            found = self._regexes[max(0, len(given) - 1)].fullmatch(subject)
+            if found is None:
+                return
+            if len(given) == len(self._twice):
+                yield {name: found.group(group)[::-1] for name, group in self._groups.items()}
+                return
+        for value in self._values_of(self._twice[len(given)], path.split("/")):
+            if next(budget, None) is None:
+                return
+            yield from self._search(path, (*given, value), budget)
+
+    def _values_of(self, name: str, names: Sequence[str]) -> list[str]:
+        """The one folder or file name that it must be, or every text that the path holds as often as the template."""
+        whole = (Token(name=name),)
+        for parts, known in ((self._parts, names), (self._parts[::-1], names[::-1])):
+            for part, text in zip(parts, known, strict=False):
+                if isinstance(part, Folders):
+                    break
+                if part == whole:
+                    return [text]
+        path, often = "/".join(names), list(_names(self._parts)).count(name)
+        texts = (each[start:end] for each in names for start in range(len(each)) for end in _ends(each, start))
+        return [text for text in dict.fromkeys(texts) if path.count(text) >= often]
+
+    def _expression(self, given: Sequence[str]) -> str:
+        """The regular expression of the path read backwards, with the values of the given captures in front of it.
+
+        ``**`` stands in an atomic group with all names up to the next one, so that one place of it is open at a time.
+        """
+        out = "".join(f"(?P<{self._groups[name]}>[^/]+)/" for name in given)
+        slash = close = ""
+        for part in reversed(self._parts):
+            if not isinstance(part, Folders):
+                out += slash + self._name(part, given)
+                slash = "/"
+            elif part.name in self._fixed:
+                out += re.escape(self._fixed[part.name][::-1])
+            else:
+                out += f"{close}(?>(?P<{self._groups[part.name]}>(?:/[^/]+)*?)"
+                close = ")"
+        return out + r"\Z" + close
+
+    def _name(self, part: tuple[Token, ...], given: Sequence[str]) -> str:
+        """One folder or file name, read backwards: each capture in an atomic group with the text up to the next."""
+        pieces = [""]
+        for token in reversed(part):
+            name = token.name
+            if name is None:
+                pieces[-1] += re.escape(token.text[::-1])
+            elif name in self._fixed:
+                pieces[-1] += re.escape(self._fixed[name][::-1])
+            elif name in given:
+                pieces[-1] += f"(?P={self._groups[name]})"
+            else:
+                group = "?:" if name in self._twice else f"?P<{self._groups[name]}>"
+                pieces.append(f"({group}[^/]{'*' if name.startswith('*') else '+'}?)")
+        pieces[-1] += _END
+        return pieces[0] + "".join(f"(?>{piece})" for piece in pieces[1:])
+
+
+def _names(parts: Sequence[Part]) -> Iterator[str]:
+    for part in parts:
+        if isinstance(part, Folders):
+            yield part.name
+        else:
+            yield from (token.name for token in part if token.name is not None)
+
+
+def _ends(name: str, start: int) -> range:
+    return range(start + 1, len(name) + 1)
