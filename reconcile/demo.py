@@ -161,8 +161,8 @@ def _write(path: Path, data: bytes, modified: float) -> None:
 
 def _media(path: str) -> bytes:
     if path.endswith(".png"):
-        return png(96, 96, path)
-    return mp3(1, path) if path.endswith(".mp3") else mp4(path)
+        return png(path)
+    return mp3(path) if path.endswith(".mp3") else mp4(path)
 
 
 def _fill_stores(settings: Settings) -> None:

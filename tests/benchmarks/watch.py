@@ -30,7 +30,7 @@ from reconcile.demo_media import png
 from reconcile.watch import Watcher
 
 CHARACTERS = 50
-IMAGES = [png(16, 16, seed) for seed in range(7)]
+IMAGES = [png(seed) for seed in range(7)]
 
 
 class Run:

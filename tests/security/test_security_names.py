@@ -96,7 +96,7 @@ def test_a_run_says_no_name_as_control(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [["--verbose"], ["--json"]])
 def test_a_watcher_says_no_name_as_control(tmp_path: Path, options: list[str]) -> None:
     folder = make_project(tmp_path / "studio")
-    half = png(8, 8, 1)[:-1]
+    half = png(1)[:-1]
     for name in NAMES:
         write(folder, f"characters/{name.replace('/', ':')}.png", half)
     command = [sys.executable, "-m", "reconcile", "watch", "--every", "1s", *options]

@@ -165,7 +165,7 @@ class _Builder:
     def media(self, key: str, size: int = 4096) -> bytes:
         kind = key.rpartition(".")[2]
         name = f"{self.seed}:{key}"
-        return png(64, 96, name) if kind == "png" else mp3(1.0, name) if kind == "mp3" else mp4(name, size)
+        return png(name) if kind == "png" else mp3(name) if kind == "mp3" else mp4(name, size)
 
     def entry(self, record: dict[str, Any], title: str) -> dict[str, Any]:
         """The entry of this title, appended where it is not there."""

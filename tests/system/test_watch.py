@@ -24,7 +24,7 @@ from tests.unit.small_project import make_project, open_objects
 from tools import schemas
 
 PATIENCE = 60.0
-IMAGE = png(8, 8, 1)
+IMAGE = png(1)
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows ends processes in another way")
 

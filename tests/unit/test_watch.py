@@ -29,7 +29,7 @@ from reconcile.views.json import dumps
 from reconcile.watch import SILENT_AFTER, Watcher, check
 from tests.unit.small_project import OLD, make_project, open_objects, open_records, put, write
 
-IMAGE = png(8, 8, 1)
+IMAGE = png(1)
 Act = Callable[[], Seen | None]
 """What happens, and what the watcher sees of it."""
 
@@ -331,7 +331,7 @@ NOTHING_LEFT = "nothing left to take; waiting for files"
 def conflict(day: Day, name: str = "rem") -> str:
     """Two worlds that disagree: the bucket has other bytes, and nobody knows which are the newer ones."""
     key = f"characters/{name}.png"
-    write(day.folder, key, png(8, 8, 2))
+    write(day.folder, key, png(2))
     objects = open_objects(day.folder)
     if objects.get(key) is None:
         put(objects, key, b"other")
@@ -563,7 +563,7 @@ def test_stopping_while_a_plan_is_made_leaves_it(day: Day) -> None:
 
 def test_after_days_nothing_has_piled_up(day: Day) -> None:
     for number in range(50):
-        day.writes(1000 + 900 * number, "characters/rem_cosplay.png", data=png(8, 8, number))
+        day.writes(1000 + 900 * number, "characters/rem_cosplay.png", data=png(number))
     day.run(50_000, every=6 * 3600)
     # The embedded stores' own files are opened and closed by each pass.
     assert day.opened >= 50
