@@ -69,10 +69,16 @@ class Prefetch(Iterator[T]):
         self._queue: queue.Queue[Any] = queue.Queue(self.BATCHES)
         self._stop = threading.Event()
         self._batch: Iterator[T] = iter(())
+        self._alone: Iterator[T] | None = None
         self._thread = threading.Thread(target=self._work, daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # the system gives no further thread: nothing is read ahead
+            self._alone = iter(make())
 
     def __next__(self) -> T:
+        if self._alone is not None:
+            return next(self._alone)
         while True:
             for row in self._batch:
                 return row

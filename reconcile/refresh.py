@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from enum import Enum
 from typing import Protocol, TypeVar
@@ -35,6 +34,7 @@ from reconcile.core.rows import (
 from reconcile.core.rules import AssetMap, minimal_prefixes
 from reconcile.core.stages.key import KeyRows
 from reconcile.engine import Prefetch, merge
+from reconcile.jobs import Workers
 from reconcile.ports import AgreedStates, FileSource, ObjectStore, RecordStore
 
 T = TypeVar("T")
@@ -113,7 +113,7 @@ def read_roster(worlds: Worlds, scope: Scope, listener: Listener, *, partial: bo
 
     Raises AccessDenied where one may not be read, but for a ``partial`` roster, which tells of it.
     """
-    with ThreadPoolExecutor(3) as pool:
+    with Workers(2, "roster") as pool:
         names = pool.submit(_ids_in_files, worlds, scope)
         local = pool.submit(_local_documents, worlds)
         read = _records(worlds, scope, listener, partial=partial)
@@ -344,8 +344,8 @@ class Observations:
 
     def _get(self, keys: Sequence[str]) -> tuple[dict[str, RemoteObject], list[Refused]]:
         possible = [key for key in keys if key_problem(self._worlds.bucket.object_name(key)) is None]
-        with ThreadPoolExecutor(LOOKUPS_AT_ONCE) as pool:
-            found = list(pool.map(self._get_one, possible))
+        with Workers(LOOKUPS_AT_ONCE, "lookup") as pool:
+            found = [each.result() for each in [pool.submit(self._get_one, key) for key in possible]]
         objects = {each.key: each for each in found if isinstance(each, RemoteObject)}
         return objects, [each for each in found if isinstance(each, Refused)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 import msgspec
@@ -16,6 +16,7 @@ from reconcile.adapters.patience import Budget, Clock
 from reconcile.core.errors import NotThere, Rejected, StoreUnavailable
 from reconcile.core.names import BucketRoot, key_problem
 from reconcile.core.rows import RemoteObject
+from reconcile.jobs import Workers
 from reconcile.ports import Progress
 
 if TYPE_CHECKING:
@@ -93,21 +94,21 @@ class GcsObjectStore:
         starts, ends = ["", *cuts], [*cuts, ""]
         ranges = deque(zip(starts, ends, strict=True))
         threads = min(self._concurrency, len(ranges))
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="list")
+        workers = Workers(threads, "list")
         running: deque[tuple[tuple[str, str], Future[_Batch]]] = deque()
         try:
             while ranges or running:
                 while ranges and len(running) < threads:
                     span = ranges.popleft()
-                    running.append((span, pool.submit(self._pages, prefix, span, None)))
+                    running.append((span, workers.submit(self._pages, prefix, span, None)))
                 span, future = running.popleft()
                 pages, token = future.result()
                 if token:
-                    running.appendleft((span, pool.submit(self._pages, prefix, span, token)))
+                    running.appendleft((span, workers.submit(self._pages, prefix, span, token)))
                 for page in pages:
                     yield from map(self._row, page.items)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            workers.close(wait=False, cancel=True)
 
     def get(self, key: str) -> RemoteObject | None:
         """See ``ObjectStore.get``; one request."""

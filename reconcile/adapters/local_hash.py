@@ -16,7 +16,9 @@ from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.ports import HashCache
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import Future
+
+    from reconcile.jobs import Workers
 
 _BUFFER_BYTES = 256 * 1024
 _CHUNK_ROWS = 64
@@ -64,7 +66,7 @@ class Hasher:
         They are never more than a few chunks ahead.
         """
         stop = threading.Event()
-        pool: ThreadPoolExecutor | None = None
+        pool: Workers | None = None
         ahead: deque[Future[list[LocalFile]] | list[LocalFile]] = deque()
         waits = False
         try:
@@ -83,7 +85,7 @@ class Hasher:
         finally:
             stop.set()
             if pool:
-                pool.shutdown(cancel_futures=True)
+                pool.close(cancel=True)
 
     def _hash_chunk(self, chunk: list[Row], stop: threading.Event) -> list[LocalFile]:
         files = (row if isinstance(row, LocalFile) else self._hash(row, stop) for row in chunk)
@@ -185,7 +187,7 @@ def _files(files: Future[list[LocalFile]] | list[LocalFile]) -> list[LocalFile]:
     return files if isinstance(files, list) else files.result()
 
 
-def _pool(workers: int) -> ThreadPoolExecutor:
-    from concurrent.futures import ThreadPoolExecutor
+def _pool(workers: int) -> Workers:
+    from reconcile.jobs import Workers
 
-    return ThreadPoolExecutor(workers, thread_name_prefix="hash")
+    return Workers(workers, "hash")
