@@ -64,9 +64,11 @@ class _Hook:
     async def _await(
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], value: Awaitable[Any]
     ) -> Any:
-        import asyncio
+        made = await value
 
-        return await asyncio.to_thread(self._after, function, args, kwargs, await value)
+        from reconcile.hooks.aside import aside
+
+        return await aside(lambda: self._after(function, args, kwargs, made))
 
     def _after(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], value: Any) -> Any:
         """What the caller gets. The function has returned: from here on nothing may lose what it made."""

@@ -51,10 +51,11 @@ async def _await(
     manner: Manner,
     value: Awaitable[Any],
 ) -> Any:
-    import asyncio
-
     done = await value
-    await asyncio.to_thread(_follow, function, args, kwargs, manner, done)
+
+    from reconcile.hooks.aside import aside
+
+    await aside(lambda: _follow(function, args, kwargs, manner, done))
     return done
 
 

@@ -1,0 +1,66 @@
+"""What a coroutine waits for, in threads of the hooks' own: those of the event loop are the program's, and few."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from reconcile.core.errors import ReconcileError
+from reconcile.hooks.manner import LOGGER
+from reconcile.jobs import Workers
+
+T = TypeVar("T")
+
+MOST = 32
+"""Threads; one more call waits for one of them."""
+_hired: dict[int, Workers] = {}
+"""By process: a fork has none of its parent's threads."""
+
+
+async def aside(work: Callable[[], T]) -> T:
+    """What the work gives, or raises; the event loop goes on meanwhile. A coroutine that is cancelled stops waiting at
+    once, and the work goes on to its end: what a workflow made is handed over all the same."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # it is not asyncio that drives this coroutine
+        return work()
+    waiting: asyncio.Future[T] = loop.create_future()
+
+    def told(done: Future[T]) -> None:
+        try:
+            loop.call_soon_threadsafe(_settle, waiting, done)
+        except RuntimeError:  # the loop is closed by now
+            _tell(done)
+
+    future = _hired.setdefault(os.getpid(), Workers(MOST, "reconcile-aside")).submit(_within_context(work))
+    future.add_done_callback(told)
+    return await waiting
+
+
+def _within_context(work: Callable[[], T]) -> Callable[[], T]:
+    context = contextvars.copy_context()
+    return lambda: context.run(work)
+
+
+def _settle(waiting: asyncio.Future[Any], done: Future[Any]) -> None:
+    if waiting.done():
+        _tell(done)
+        return
+    error = done.exception()
+    if error is not None:
+        waiting.set_exception(error)
+    else:
+        waiting.set_result(done.result())
+
+
+def _tell(done: Future[Any]) -> None:
+    """Says what went wrong where nobody waits for it any more."""
+    error = done.exception()
+    if error is not None:
+        sentence = error.sentence if isinstance(error, ReconcileError) else f"{type(error).__name__}: {error}"
+        logging.getLogger(LOGGER).warning("%s", sentence)
