@@ -6,6 +6,8 @@ import logging
 import threading
 import time
 
+import msgspec
+
 from reconcile.adapters.outbox import Outbox
 from reconcile.core.errors import (
     PreconditionFailed,
@@ -17,6 +19,7 @@ from reconcile.core.errors import (
 )
 from reconcile.core.events import Event, Warned
 from reconcile.core.notes import Note
+from reconcile.hooks import apart
 from reconcile.hooks.delivery import Delivery, Order, deliver, narrowed, notes_of, open_project, title_of
 from reconcile.hooks.failure import TAKEN_UP, NotUploaded
 from reconcile.hooks.manner import LOGGER, QUEUE, Manner
@@ -52,6 +55,8 @@ def _delivered(project: Project, order: Order, manner: Manner) -> dict[str, str]
         return _queued(project, order, manner)
     _overtake(project, order)
     try:
+        if apart.is_ending():
+            return _apart(project, order, manner)
         return _judged(deliver(project, order, patience=manner.lock, listener=_listen))
     except NotUploaded as error:
         raise _again(error, order) from error.__cause__
@@ -110,13 +115,31 @@ def _queued(project: Project, order: Order, manner: Manner) -> dict[str, str]:
     except SourceError as error:  # all the more reason to try
         _log().warning("%s", error.sentence)
         hint = _TAKEN_UP_ALONE
+    if apart.is_ending():
+        return _apart(project, order, manner)
     if hint == _WAITS and outbox.failed_within(manner.rest):
         raise NotUploaded(StoreUnavailable("the cloud failed a moment ago", hint=hint), _first(order), {})
     # Whoever waits for a cloud that was away a while ago waits in vain more often than not.
     doubted = outbox.failed_within(manner.memory)
     attempt = _Attempt(order, notes, outbox, manner, hint)
-    attempt.start()
+    try:
+        attempt.start()
+    except RuntimeError as error:
+        raise NotUploaded(StoreUnavailable(f"no thread can be had: {error}", hint=hint), _first(order), {}) from error
     return attempt.result(min(manner.silence, manner.doubt) if doubted else manner.silence, doubted=doubted)
+
+
+def _apart(project: Project, order: Order, manner: Manner) -> dict[str, str]:
+    """The hand-over by another process. Where there is none the files are noted, whatever the call would do otherwise:
+    nobody is left who could call again. Raises NotUploaded, and StoreUnavailable."""
+    # Of the map that was upserted a hand-over reads its title alone, and the rest need not go through pickle.
+    asset = None if order.asset is None else {name: held for name, held in order.asset.items() if type(held) is str}
+    try:
+        return apart.call(hand_over, msgspec.structs.replace(order, asset=asset), manner)
+    except OSError as error:
+        project.outbox.add(notes_of(project, order))
+        told = f"the interpreter is ending, and no process could be started: {error}"
+        raise StoreUnavailable(told, hint=_WAITS) from error
 
 
 class _Attempt(threading.Thread):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from reconcile.core import plan as plans
 from reconcile.core.changes import Need, Reason, SetField, change_id
@@ -14,6 +13,7 @@ from reconcile.core.plan import Scope
 from reconcile.core.report import OutcomeKind
 from reconcile.core.rows import RemoteObject
 from reconcile.executor import execute
+from reconcile.hooks import apart
 from reconcile.project import Project
 from reconcile.runlog import now
 from reconcile.version import VERSION
@@ -27,7 +27,14 @@ def update_field(
     char_id: str, title: str, field: str, uri: str, *, project: str | os.PathLike[str] | None = None
 ) -> bool:
     """Gives whether something was written. Raises UsageError, NotThere, LockHeld, StoreError."""
-    with Project.open(None if project is None else Path(project)) as opened, opened.lock().acquire(PATIENCE):
+    folder = None if project is None else os.fspath(project)
+    if apart.is_ending():
+        return apart.call(_update, char_id, title, field, uri, folder)
+    return _update(char_id, title, field, uri, folder)
+
+
+def _update(char_id: str, title: str, field: str, uri: str, folder: str | None) -> bool:
+    with Project.open(folder) as opened, opened.lock().acquire(PATIENCE):
         done = set_field(opened, char_id, title, field, uri)
         opened.outbox.overtake([Note("", char_id, places=((title, field),))])
         return done
