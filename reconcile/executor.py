@@ -27,6 +27,7 @@ from reconcile.core.changes import (
     Replace,
     RewriteLocalDb,
     SetField,
+    Severity,
     Upload,
     document_id,
 )
@@ -75,13 +76,14 @@ def execute(
     listener: Listener = silent,
     stop: threading.Event | None = None,
     command: str = "",
+    fail_on: Severity | None = None,
 ) -> Report:
     """Does what the plan says, as far as the world still is as the plan saw it.
 
     Raises UsageError for a plan of other stores or rules, Refused past a safety limit, and JournalError where the run
     cannot be written down, before anything is changed. A failure of one change is an outcome of the report, never an
     exception. Setting ``stop`` finishes what is in flight and starts nothing more. ``command`` is who asked, for the
-    journal.
+    journal. Where findings of the severity ``fail_on`` remain, it is not remembered as a good run of everything.
     """
     check(project, plan)
     if not force:
@@ -89,7 +91,8 @@ def execute(
     entry_key = project.settings.entry_key
     editor_of: EditorOf = lambda changes: partial(edit, changes=changes, entry_key=entry_key)  # noqa: E731
     report = run(project, plan, editor_of, concurrency=concurrency, listener=listener, stop=stop, command=command)
-    if report.status is Status.SUCCESS and plan.scope == Scope():
+    is_good = report.status is Status.SUCCESS and not reports.remaining(plan.findings, fail_on)
+    if is_good and plan.scope == Scope():
         project.note_good_run(plan.created, now())  # when the worlds were seen: an old plan is no news of today
     return report
 

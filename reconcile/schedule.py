@@ -25,6 +25,8 @@ _OF_THIS_MACHINE = frozenset(
     }
 )
 """What of the environment means nothing, or something else, on another machine."""
+FAILS = ("--fail-on", "error")
+"""A night after which an error stands that a person must look at is not a good one."""
 DUE = "26h"
 """A last good run older than this is a missed night."""
 
@@ -67,7 +69,20 @@ class Nightly(msgspec.Struct, frozen=True):
         notify = ["--notify", self.notify] if self.notify else []
         common = ["-C", str(self.project), *self.options]
         # -P: a file of the project's own that is called like a module must not be taken for it.
-        return [self.python, "-P", "-m", "reconcile", "apply", *common, "--yes", "--wait-lock", WAIT, *notify, *more]
+        return [
+            self.python,
+            "-P",
+            "-m",
+            "reconcile",
+            "apply",
+            *common,
+            "--yes",
+            *FAILS,
+            "--wait-lock",
+            WAIT,
+            *notify,
+            *more,
+        ]
 
     @property
     def at(self) -> str:
@@ -110,7 +125,7 @@ def _cron(job: Nightly) -> tuple[tuple[File, ...], tuple[str, ...]]:
             "",
             "# Cron does not catch up when a machine was off at that hour, so every hour it is asked whether a night",
             f"# was missed. Where the last good run is younger than {DUE}, nothing is read and nothing is done.",
-            "# As long as something keeps failing, it is therefore tried every hour.",
+            "# As long as something keeps failing, or an error needs you (exit code 6), it is tried every hour.",
             line(again, "--if-older", DUE),
             "",
         ]
@@ -145,8 +160,8 @@ def _systemd(job: Nightly) -> tuple[tuple[File, ...], tuple[str, ...]]:
             f"ExecStart={' '.join(_unit_quoted(word) for word in job.command())}",
             "Restart=on-failure",
             "RestartSec=10min",
-            "# Not where a person must look first: stale plan, limit, command line, lock, rules, an interrupt.",
-            "RestartPreventExitStatus=3 4 5 64 75 78 130",
+            "# Not where a person must look first: stale plan, limit, finding, command line, lock, rules, interrupt.",
+            "RestartPreventExitStatus=3 4 5 6 64 75 78 130",
             "# An interrupt finishes what is in flight; a large upload may take a while.",
             "KillSignal=SIGINT",
             "TimeoutStopSec=10min",
@@ -289,7 +304,7 @@ def _cloud_run(job: Nightly) -> tuple[tuple[File, ...], tuple[str, ...]]:
         if name not in _OF_THIS_MACHINE
     )
     with_environment = f"\n              env:{environment}" if environment else ""
-    words = ["apply", "-C", "/project", *job.options, "--yes", "--wait-lock", WAIT, "--log-format", "json"]
+    words = ["apply", "-C", "/project", *job.options, "--yes", *FAILS, "--wait-lock", WAIT, "--log-format", "json"]
     arguments = ", ".join(_yaml_quoted(word) for word in (*words, *(["--notify", job.notify] if job.notify else [])))
     text = f"""# reconcile as a Cloud Run job, started every night by Cloud Scheduler (see the commands below).
 # The workflows' folder is mounted at /project: a network share (nfs, below), or a bucket that it is copied to (csi).

@@ -9,7 +9,7 @@ from typing import Literal
 from reconcile.core.duration import format_duration
 from reconcile.core.plan import Scope
 from reconcile.core.rules import AssetMap
-from reconcile.core.status import FORMAT, Row, StatusTable, Tally
+from reconcile.core.status import FORMAT, Row, StatusTable, Sync, Tally
 from reconcile.planner import Survey
 
 By = Literal["type", "character"]
@@ -31,6 +31,13 @@ def table(
     return StatusTable(FORMAT, tuple(rows), complete=survey.plan.complete, last_good_run=last_good_run)
 
 
+def is_in_step(survey: Survey) -> bool:
+    """Whether no row of an asset type has anything that is not in step. Files that no rule takes are meant for neither
+    bucket nor records."""
+    typed = (tally for (asset_type, _), tally in survey.tallies.items() if asset_type is not None)
+    return all(tally.sync() in (Sync.COMPLETE, Sync.EMPTY) for tally in typed)
+
+
 def overdue(last_good_run: str | None, allowed: float, at: datetime | None = None) -> str:
     """The sentence that says that the last good run is longer ago than so many seconds; empty where it is not."""
     if last_good_run is None:
@@ -44,7 +51,7 @@ def overdue(last_good_run: str | None, allowed: float, at: datetime | None = Non
     if age <= allowed:
         return ""
     told = f"the last good run ended {last_good_run}, {format_duration(age)} ago"
-    return f"{told}; that is more than {format_duration(allowed)}: did the nightly job not run?"
+    return f"{told}; that is more than {format_duration(allowed)}: did the nightly job not run, or not end well?"
 
 
 def _by_type(survey: Survey, asset_map: AssetMap, scope: Scope) -> Iterator[Row]:

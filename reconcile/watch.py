@@ -30,6 +30,7 @@ from reconcile.core.changes import (
     Replace,
     RewriteLocalDb,
     SetField,
+    Severity,
     Upload,
     canonical,
 )
@@ -37,7 +38,7 @@ from reconcile.core.errors import LockHeld, ReconcileError, StoreUnavailable, Us
 from reconcile.core.events import Advanced, Event, Warned
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.portable import Portable
-from reconcile.core.report import OutcomeKind, Report, Status
+from reconcile.core.report import OutcomeKind, Report, Status, remaining
 from reconcile.core.watching import (
     EVERY,
     FORMAT,
@@ -110,15 +111,17 @@ def watch(
     listener: WatchListener = lambda _event: None,
     stop: threading.Event | None = None,
     reopen: Opener | None = None,
-) -> None:
+    fail_on: Severity | None = None,
+) -> tuple[Finding, ...]:
     """Watches the project's local root until ``stop`` is set, in any thread; blocks.
 
     ``apply`` False only plans, and such a watcher is not the one of the project: it keeps no other one out, and writes
     no health file. ``every`` is how many seconds lie between two passes over everything. ``reopen`` opens
     the project for a pass, and is where changed rules come from; without it they stay as they are in ``project``.
+    While findings of the severity ``fail_on`` remain no pass is a good one; given back are those that do at the end.
     What goes wrong is told to the listener and tried again, never raised, but for LockHeld: another watcher is there.
     """
-    Watcher(
+    return Watcher(
         project,
         scope=scope or Scope(),
         reopen=reopen or (lambda: Project.of(project.settings)),
@@ -128,6 +131,7 @@ def watch(
         every=every,
         poll=poll,
         concurrency=concurrency,
+        fail_on=fail_on,
     ).run()
 
 
@@ -150,6 +154,7 @@ class Watcher:
         every: float = EVERY,
         poll: Poll = Poll.AUTO,
         concurrency: int = CONCURRENCY,
+        fail_on: Severity | None = None,
         clock: Callable[[], float] = time.monotonic,
         folder: Callable[[Project, Poll], Folder] | None = None,
         jitter: Callable[[], float] = random.random,
@@ -164,6 +169,7 @@ class Watcher:
         self._every = every
         self._poll = poll
         self._concurrency = concurrency
+        self._fail_on = fail_on
         self._clock = clock
         self._make_folder = folder or _folder
         self._health_file = HealthFile(project.settings.project) if apply else None
@@ -185,8 +191,9 @@ class Watcher:
             HEALTH_FORMAT, os.getpid(), socket.gethostname(), _now(), _now(), WatchState.STARTING, None, None, 0, 0
         )
 
-    def run(self) -> None:
-        """Watches until it is stopped. Raises LockHeld where another watcher is at work."""
+    def run(self) -> tuple[Finding, ...]:
+        """Watches until it is stopped; the findings that it was to fail on and that remain. Raises LockHeld where
+        another watcher is at work."""
         if self._health_file is not None:
             self._health_file.open()
         try:
@@ -203,6 +210,7 @@ class Watcher:
             if self._health_file is not None:
                 self._health_file.close()
             self._tell(EventKind.STOPPED, "stopped")
+        return self._remaining
 
     def _turn(self) -> None:
         """Waits, looks at what is due, and makes a pass if it is time for one."""
@@ -404,6 +412,7 @@ class Watcher:
             listener=lambda _event: self._beat(),
             stop=self._stop,
             command="reconcile watch",
+            fail_on=self._fail_on,
         )
 
     def _told_plan(self, plan: Plan) -> None:
@@ -420,6 +429,7 @@ class Watcher:
         report: Report | None,
     ) -> None:
         """Says how the pass ended, and what of the batch is still to be taken."""
+        found = self._standing.take(plan.findings, () if scope == self._limit else scope.char_ids)
         if report is None or _is_good(report, plan):
             self._agenda.done(batch, self._clock())
             self._good(report)
@@ -427,7 +437,6 @@ class Watcher:
             self._told_report(report, f"stopped after {_many(report.counts.applied, 'change')}")
         else:
             self._conclude_badly(batch, plan, report)
-        found = self._standing.take(plan.findings, () if scope == self._limit else scope.char_ids)
         if found is not None:
             self._tell(EventKind.WARNING, found, code="findings", count=len(self._standing))
         again = [*held, *_unsettled(plan.findings), *self._others(project, batch, scope)]
@@ -475,9 +484,16 @@ class Watcher:
         if self._failing is not None:
             self._failing = None
             self._tell(EventKind.RECOVERED, "it works again")
+        left = self._remaining
+        last = self._health.last_good_pass if left else _now()
+        error = f"{left[0].subject}: {left[0].message}" if left else None
         with self._health_lock:
-            self._health = msgspec.structs.replace(self._health, last_good_pass=_now(), last_error=None)
+            self._health = msgspec.structs.replace(self._health, last_good_pass=last, last_error=error)
         self._beat(now=True)
+
+    @property
+    def _remaining(self) -> tuple[Finding, ...]:
+        return remaining(self._standing.findings, self._fail_on)
 
     def _fail(
         self,

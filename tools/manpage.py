@@ -24,6 +24,7 @@ _CODES = {
     ExitCode.STALE: "a saved plan is stale for at least one action, which was left alone",
     ExitCode.REFUSED: "refused by a safety limit; --force goes past it",
     ExitCode.DECLINED: "declined at the prompt; nothing was changed",
+    ExitCode.FINDINGS: "only with --fail-on: done, but findings of that severity remain",
     ExitCode.USAGE: "the command line is wrong",
     ExitCode.LOCKED: "another run holds the lock",
     ExitCode.CONFIG: "the rules file, or the local database, is wrong",

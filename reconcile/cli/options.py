@@ -42,6 +42,13 @@ class ReplacePolicy(StrEnum):
     NEVER = "never"
 
 
+class FailOn(StrEnum):
+    """Which findings are a failure, though everything that could be done was done."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
 class SchedulerKind(StrEnum):
     """Who starts the nightly job."""
 
@@ -136,6 +143,15 @@ class Scoped:
     ] = None
 
 
+FailOnFindings = Annotated[
+    FailOn | None,
+    typer.Option(
+        "--fail-on",
+        metavar="error|warning",
+        help="Exit with 6 where findings of this severity, or worse, remain.",
+        show_default=False,
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 WaitLock = Annotated[
     str | None,

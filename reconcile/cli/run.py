@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconcile.cli.options import Common, ReplacePolicy, Scoped, WaitLock, seconds
-from reconcile.cli.session import Session, labels_of, scope_of
+from reconcile.cli.options import Common, FailOn, FailOnFindings, ReplacePolicy, Scoped, WaitLock, seconds
+from reconcile.cli.session import Session, labels_of, scope_of, severity
 from reconcile.core.duration import format_duration
 from reconcile.core.errors import ExitCode, Interrupted, ReconcileError
 
@@ -43,6 +43,7 @@ def run(
         ReplacePolicy | None,
         typer.Option(help="For this run: what to do where the bucket has other bytes.", show_default=False),
     ] = None,
+    fail_on: FailOnFindings = None,
     wait_lock: WaitLock = None,
 ) -> ExitCode:
     """Run a workflow, then apply for its character if it succeeded; exits with the workflow's code if that is not 0."""
@@ -67,19 +68,30 @@ def run(
         if code:
             session.note(f"the workflow ended with {code}, so nothing was applied")
         else:
-            report = _apply(session, scope, replace, patience, force=force)
+            report = _apply(session, scope, replace, patience, force=force, fail_on=fail_on)
     except KeyboardInterrupt:
         problem = Interrupted("interrupted; the workflow is done, its files are not all in step", hint=_LATER)
     except ReconcileError as error:
         problem = error
-    return _exit(_tell(session, code, took, report, problem))
+    ended = _tell(session, code, took, report, problem)
+    if report is not None and ended == ExitCode.OK:
+        return session.verdict(ExitCode.OK, report.findings, fail_on)
+    return _exit(ended)
 
 
 _LATER = "`reconcile apply` goes on from here"
 _WORTH_A_WORD = 5.0
 
 
-def _apply(session: Session, scope: Scoped, replace: ReplacePolicy | None, patience: float, *, force: bool) -> Report:
+def _apply(
+    session: Session,
+    scope: Scoped,
+    replace: ReplacePolicy | None,
+    patience: float,
+    *,
+    force: bool,
+    fail_on: FailOn | None,
+) -> Report:
     from reconcile.executor import execute
 
     with session.project(replace) as project:
@@ -92,7 +104,15 @@ def _apply(session: Session, scope: Scoped, replace: ReplacePolicy | None, patie
             made = session.survey(project, scope_of(scope)).plan
             _show(session, project, made)
             report = session.working(
-                lambda listener, stop: execute(project, made, force=force, listener=listener, stop=stop, command="run")
+                lambda listener, stop: execute(
+                    project,
+                    made,
+                    force=force,
+                    listener=listener,
+                    stop=stop,
+                    command="run",
+                    fail_on=severity(fail_on),
+                )
             )
     _show_report(session, made, report)
     return report

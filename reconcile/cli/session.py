@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from reconcile.cli.options import Common, LogFormat, ReplacePolicy, Scoped
+from reconcile.cli.options import Common, FailOn, LogFormat, ReplacePolicy, Scoped
 from reconcile.core.duration import format_duration
-from reconcile.core.errors import LockHeld
+from reconcile.core.errors import ExitCode, LockHeld
 
 if TYPE_CHECKING:
+    from reconcile.core.changes import Finding, Severity
     from reconcile.core.events import Listener
     from reconcile.core.plan import Plan, Scope
     from reconcile.core.report import Report
@@ -76,6 +77,7 @@ class Session:
         concurrency: int = CONCURRENCY,
         force: bool = False,
         max_actions: int | None = None,
+        fail_on: FailOn | None = None,
     ) -> Report:
         """Does what the plan says, showing progress; an interrupt finishes what is in flight."""
         from reconcile.executor import execute
@@ -90,6 +92,7 @@ class Session:
                 listener=listener,
                 stop=stop,
                 command="apply",
+                fail_on=severity(fail_on),
             )
         )
 
@@ -174,6 +177,23 @@ class Session:
         else:
             self.terminal(aside=True).line((f"{of}: ", "bold red" if of == "error" else "yellow"), text)
 
+    def verdict(self, code: ExitCode, findings: Iterable[Finding], fail_on: FailOn | None) -> ExitCode:
+        """The exit code of a command that was told to fail on findings: where nothing else failed and some remain it is
+        6, and a line on stderr says so."""
+        if fail_on is None or code not in (ExitCode.OK, ExitCode.DIFFERENCES):
+            return code
+        from reconcile.core.report import remaining
+        from reconcile.views.words import needed
+
+        left = remaining(findings, severity(fail_on))
+        if not left:
+            return code
+        self.warn(
+            f"{needed(left)}, which is a failure by --fail-on {fail_on.value}; the first: {left[0].subject}:"
+            f" {left[0].message}"
+        )
+        return ExitCode.FINDINGS
+
     def _logs_json(self) -> bool:
         return self.common.log_format is LogFormat.JSON
 
@@ -181,6 +201,13 @@ class Session:
         from reconcile.views.terminal import Colour
 
         return Colour.AUTO if self.common.color is None else Colour(self.common.color.value)
+
+
+def severity(fail_on: FailOn | None) -> Severity | None:
+    """The severity that --fail-on names."""
+    from reconcile.core.changes import Severity
+
+    return None if fail_on is None else Severity(fail_on.value)
 
 
 def scope_of(scoped: Scoped) -> Scope:

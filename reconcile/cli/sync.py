@@ -12,7 +12,7 @@ import typer
 from reconcile.cli.asking import person
 from reconcile.cli.files import PRIVATE, check_target, write_whole
 from reconcile.cli.notify import Notifier
-from reconcile.cli.options import Common, NoJournal, ReplacePolicy, Scoped, WaitLock, Yes, seconds
+from reconcile.cli.options import Common, FailOnFindings, NoJournal, ReplacePolicy, Scoped, WaitLock, Yes, seconds
 from reconcile.cli.session import CONCURRENCY, Session, labels_of, scope_of
 from reconcile.core.duration import format_duration
 from reconcile.core.errors import Declined, ExitCode, UsageError
@@ -40,6 +40,7 @@ def plan(
         Path | None, typer.Option("--out", metavar="FILE", help="Save the plan for apply.", show_default=False)
     ] = None,
     detailed_exitcode: Detailed = False,
+    fail_on: FailOnFindings = None,
 ) -> ExitCode:
     """Print what is out of step and what apply would do. Changes nothing anywhere."""
     from reconcile.core.planfile import dumps
@@ -55,7 +56,7 @@ def plan(
         show(session, project, made)
     if out is not None:
         session.note(f"saved to {out}; `reconcile apply {out}` applies it")
-    return _code(made, detailed=detailed_exitcode)
+    return session.verdict(_code(made, detailed=detailed_exitcode), made.findings, fail_on)
 
 
 def apply(
@@ -79,6 +80,7 @@ def apply(
             show_default=False,
         ),
     ] = None,
+    fail_on: FailOnFindings = None,
     wait_lock: WaitLock = None,
     no_journal: NoJournal = False,
     if_older: Annotated[
@@ -109,7 +111,7 @@ def apply(
         with session.project(replace, concurrency) as project:
             made = _plan(session, project, scope, planfile)
             show(session, project, made)
-            return _code(made)
+            return session.verdict(_code(made), made.findings, fail_on)
     with Notifier(notify, session) as notifier:
         with session.project(replace, concurrency) as project:
             if no_journal:
@@ -121,10 +123,13 @@ def apply(
                     return ExitCode.OK
                 made = _plan(session, project, scope, planfile)
                 agree(session, project, made, yes=yes, force=force, max_actions=max_actions)
-                report = session.execute(project, made, concurrency=concurrency, force=force, max_actions=max_actions)
+                report = session.execute(
+                    project, made, concurrency=concurrency, force=force, max_actions=max_actions, fail_on=fail_on
+                )
         tell_report(session, made, report)
-        notifier.ended(report, report.exit_code)
-    return report.exit_code
+        code = session.verdict(report.exit_code, report.findings, fail_on)
+        notifier.ended(report, code)
+    return code
 
 
 def status(
@@ -132,13 +137,14 @@ def status(
     scope: Scoped,
     by: Annotated[By, typer.Option("--by", metavar="type|character", help="What a row is.")] = By.TYPE,
     detailed_exitcode: Detailed = False,
+    fail_on: FailOnFindings = None,
     max_age: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="Fail where the last good run is older, as 26h.", show_default=False),
     ] = None,
 ) -> ExitCode:
     """Print a row for each asset type: local, bucket, records, in step, to do, sync."""
-    from reconcile.status import overdue, table
+    from reconcile.status import is_in_step, overdue, table
     from reconcile.views.status import show_status
 
     session = Session(common)
@@ -151,7 +157,10 @@ def status(
     if allowed is not None and (too_old := overdue(last, allowed)):
         session.warn(too_old)
         return ExitCode.FAILED
-    return _code(seen.plan, detailed=detailed_exitcode)
+    code = _code(seen.plan, detailed=detailed_exitcode)
+    if detailed_exitcode and code is ExitCode.OK and not is_in_step(seen):
+        code = ExitCode.DIFFERENCES
+    return session.verdict(code, seen.plan.findings, fail_on)
 
 
 def _is_fresh(session: Session, age: float) -> bool:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconcile.cli.options import Common, Scoped, seconds
-from reconcile.cli.session import CONCURRENCY, Session, scope_of
+from reconcile.cli.options import Common, FailOnFindings, Scoped, seconds
+from reconcile.cli.session import CONCURRENCY, Session, scope_of, severity
 from reconcile.core.errors import ExitCode, ReconcileError, UsageError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def watch(
         typer.Option("--poll", metavar="auto|always|never", help="Look at the folder, where it gives no events."),
     ] = PollPolicy.AUTO,
     concurrency: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Uploads at once.")] = CONCURRENCY,
+    fail_on: FailOnFindings = None,
     check: Annotated[
         bool, typer.Option("--check", help="Only say whether the watcher of this project is well: exit 0 or 1.")
     ] = False,
@@ -63,15 +64,15 @@ def watch(
 
     terminal = None if session.json else session.terminal()
     lines = WatchLines(sys.stdout, terminal, quiet=common.quiet, verbose=session.verbose)
-    busy = left = False
+    busy = gone = False
 
     def tell(event: WatchEvent) -> None:
-        nonlocal busy, left
+        nonlocal busy, gone
         busy = event.event in (EventKind.PASS_STARTED, EventKind.APPLYING)
         try:
             lines.tell(event)
         except ReaderLeft:
-            left = True
+            gone = True
             stop.set()
 
     def interrupted(sentence: str) -> None:
@@ -79,7 +80,7 @@ def watch(
             session.note(sentence)
 
     with session.project(concurrency=concurrency) as project, stopping(interrupted) as stop, _heard() as heard:
-        stay(
+        left = stay(
             project,
             scope=scope_of(scope),
             every=between,
@@ -88,9 +89,12 @@ def watch(
             listener=tell,
             stop=stop,
             reopen=lambda: session.project(concurrency=concurrency),
+            fail_on=severity(fail_on),
         )
     # A service that is told to end has done well; Ctrl-C is an interrupt, as everywhere.
-    return ExitCode.INTERRUPTED if signal.SIGINT in heard and not left else ExitCode.OK
+    if signal.SIGINT in heard and not gone:
+        return ExitCode.INTERRUPTED
+    return session.verdict(ExitCode.OK, left, fail_on)
 
 
 def _check(session: Session, oldest: float) -> ExitCode:

@@ -37,6 +37,7 @@ class ExitCode(IntEnum):
     STALE = 3
     REFUSED = 4
     DECLINED = 5
+    FINDINGS = 6
     USAGE = 64
     LOCKED = 75
     CONFIG = 78

@@ -8,7 +8,7 @@ from enum import Enum
 
 import msgspec
 
-from reconcile.core.changes import Change, Finding, kind_of
+from reconcile.core.changes import Change, Finding, Severity, kind_of
 from reconcile.core.errors import ExitCode
 
 FORMAT = "reconcile.result/1"
@@ -77,6 +77,15 @@ class Report(msgspec.Struct, frozen=True):
     def exit_code(self) -> ExitCode:
         """What the process answers."""
         return _EXIT[self.status]
+
+
+def remaining(findings: Iterable[Finding], at_least: Severity | None) -> tuple[Finding, ...]:
+    """The findings of this severity, or a worse one: what a run that was told to fail on them fails on. None of them
+    where it was not told so."""
+    if at_least is None:
+        return ()
+    order = list(Severity)
+    return tuple(each for each in findings if order.index(each.severity) <= order.index(at_least))
 
 
 _EXIT = {

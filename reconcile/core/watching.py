@@ -326,6 +326,11 @@ class Standing:
     def __len__(self) -> int:
         return len(self._findings)
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All of them, the worst first."""
+        return self._findings
+
     def take(self, findings: Iterable[Finding], char_ids: Collection[str]) -> str | None:
         """What a pass found; ``char_ids`` are those that it looked at, none where it looked at everything. Gives a
         sentence where others stand now than before."""

@@ -160,7 +160,7 @@ def totals(plan: Plan) -> str:
     """One sentence with every count that is not zero."""
     in_step = f"{words.many(plan.summary.in_step, 'asset')} in step"
     if not plan.actions:
-        return f"Nothing to do: {in_step}.{found(plan.findings)}"
+        return f"Nothing to do{but(plan.findings)}: {in_step}.{found(plan.findings)}"
     return f"Plan: {', '.join([*_planned(plan), in_step])}.{found(plan.findings)}"
 
 
@@ -179,6 +179,12 @@ def _planned(plan: Plan) -> Iterable[str]:
         yield f"{words.many(summary.set_field, 'field')} to set in {words.many(documents, 'record')}"
     if summary.rewrite_local_db:
         yield f"{words.many(summary.rewrite_local_db, 'value')} to rewrite in the local database"
+
+
+def but(findings: Iterable[Finding]) -> str:
+    """``, but 1 error needs you``, where there is one."""
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    return f", but {words.needed(errors)}" if errors else ""
 
 
 def found(findings: Iterable[Finding]) -> str:

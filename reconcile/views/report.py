@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from reconcile.core.report import OutcomeKind, Report, Status
 from reconcile.views import words
-from reconcile.views.plan import found
+from reconcile.views.plan import but, found
 from reconcile.views.terminal import Terminal
 
 _NEXT = {
@@ -45,7 +45,8 @@ def show_report(terminal: Terminal, report: Report, *, verbose: bool = False) ->
         terminal.line(
             (f"... and {waiting - _WAITING_SHOWN:,} more not started; `reconcile plan` lists what is left", "dim")
         )
-    terminal.prose(totals(report), style=_STYLE.get(report.status, "bold yellow"))
+    calm = report.status is not Status.SUCCESS or not but(report.findings)
+    terminal.prose(totals(report), style=_STYLE.get(report.status, "bold yellow") if calm else "bold yellow")
     if _NEXT[report.status]:
         terminal.prose(_NEXT[report.status])
 
@@ -53,7 +54,8 @@ def show_report(terminal: Terminal, report: Report, *, verbose: bool = False) ->
 def totals(report: Report) -> str:
     """One sentence with every count that is not zero."""
     parts = list(_parts(report))
-    done = f"{words.STATUSES[report.status]}: {', '.join(parts) or 'nothing to do'}"
+    needs = but(report.findings) if report.status is Status.SUCCESS else ""
+    done = f"{words.STATUSES[report.status]}{needs}: {', '.join(parts) or 'nothing to do'}"
     sent = f"; {words.size(report.bytes)} sent" if report.bytes else ""
     return f"{done}{sent} in {report.seconds:.1f} s.{found(report.findings)}"
 

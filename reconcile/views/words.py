@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from rich.filesize import decimal
 
-from reconcile.core.changes import Change, Code, CreateRecord, Reason, Replace, RewriteLocalDb, SetField, Upload
+from reconcile.core.changes import (
+    Change,
+    Code,
+    CreateRecord,
+    Finding,
+    Reason,
+    Replace,
+    RewriteLocalDb,
+    SetField,
+    Severity,
+    Upload,
+)
 from reconcile.core.events import Phase
 from reconcile.core.report import OutcomeKind, Status
 from reconcile.core.rows import Outlook, World
@@ -100,6 +114,13 @@ def size(count: int) -> str:
 def many(count: int, one: str, several: str = "") -> str:
     """A count with its noun: ``1 file``, ``2,000 files``."""
     return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
+def needed(findings: Sequence[Finding]) -> str:
+    """``1 error needs you``, ``2 errors and 1 warning need you``; the notes need nobody."""
+    counts = Counter(finding.severity for finding in findings)
+    parts = [many(counts[each], each.value) for each in (Severity.ERROR, Severity.WARNING) if counts[each]]
+    return f"{' and '.join(parts)} {'needs' if sum(counts.values()) == 1 else 'need'} you"
 
 
 def place(entry: str | None, field: str, position: int | None = None) -> str:

@@ -20,6 +20,7 @@ import pytest
 from reconcile import config
 from reconcile.adapters.watch_health import HealthFile, read_health
 from reconcile.adapters.watching import FolderWatch
+from reconcile.core.changes import Finding, Severity
 from reconcile.core.errors import LockHeld, StoreUnavailable
 from reconcile.core.plan import Scope
 from reconcile.core.watching import EventKind, Look, Poll, Seen, WatchEvent, WatchState
@@ -62,8 +63,8 @@ class Day:
 
         self.at(when, act)
 
-    def run(self, until: float, *, scope: Scope | None = None, **options: Any) -> None:
-        """The watcher, from 0 to then."""
+    def run(self, until: float, *, scope: Scope | None = None, **options: Any) -> tuple[Finding, ...]:
+        """The watcher, from 0 to then; what it was to fail on and remains."""
 
         def end() -> None:
             self.stop.set()
@@ -71,7 +72,7 @@ class Day:
         self.at(until, end)
         self.acts.sort(key=lambda pair: pair[0])
         with Project.open(self.folder) as project:
-            Watcher(
+            return Watcher(
                 project,
                 scope=scope or Scope(),
                 reopen=self.reopen,
@@ -355,6 +356,39 @@ def test_a_conflict_is_told_once_and_all_is_not_in_step_while_it_stands(day: Day
     assert {message for _, message in day.told(EventKind.IDLE)} == {NOTHING_LEFT}
     kinds = [event.event for _, event in day.events]
     assert kinds.index(EventKind.APPLIED) < kinds.index(EventKind.WARNING) < kinds.index(EventKind.IDLE)
+
+
+@pytest.mark.parametrize(("fail_on", "good"), [(None, True), (Severity.ERROR, False), (Severity.WARNING, False)])
+def test_while_an_error_stands_no_pass_is_good_for_a_watcher_that_fails_on_it(
+    fail_on: Severity | None, good: bool, day: Day
+) -> None:
+    key = conflict(day)
+    seen: list[Any] = []
+    day.at(90, lambda: seen.append(read_health(day.folder)))
+    day.writes(100, "characters/ai_hoshino_cosplay.png")
+    day.at(190, lambda: seen.append(read_health(day.folder)))
+    left = day.run(200, fail_on=fail_on)
+    for health in seen:
+        assert (health.last_good_pass is not None) is good
+        assert (health.last_error is None) is good or key in health.last_error
+    assert [each.subject.endswith(key) for each in left] == ([] if good else [True])
+    with Project.open(day.folder) as project:
+        assert (project.last_good_run is not None) is good
+
+
+def test_when_the_error_is_settled_a_pass_is_good_again(day: Day) -> None:
+    key = conflict(day)
+
+    def settled() -> Seen:
+        write(day.folder, key, b"r" * 100)
+        return Seen((key,))
+
+    seen: list[Any] = []
+    day.at(100, settled)
+    day.at(190, lambda: seen.append(read_health(day.folder)))
+    assert day.run(200, fail_on=Severity.ERROR) == ()
+    assert seen[0].last_good_pass is not None
+    assert seen[0].last_error is None
 
 
 def test_what_comes_to_what_was_found_is_told_with_all_that_stands(day: Day) -> None:
