@@ -6,7 +6,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable, Mapping
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from xml.sax.saxutils import escape as xml
 
 import msgspec
@@ -391,15 +391,3 @@ _WRITERS: Mapping[str, Callable[[Nightly], tuple[tuple[File, ...], tuple[str, ..
     "windows": _windows,
     "cloud-run": _cloud_run,
 }
-
-
-def write(made: Schedule, folder: Path) -> list[Path]:
-    """Writes the definitions into a folder, beside nothing of the same name. Raises OSError; FileExistsError first."""
-    paths = [folder / file.name for file in made.files]
-    for path in paths:
-        if path.exists():
-            raise FileExistsError(17, "there is a file of that name already", str(path))
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, file in zip(paths, made.files, strict=True):
-        path.write_bytes(file.text.encode(file.encoding))
-    return paths

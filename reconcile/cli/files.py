@@ -3,47 +3,190 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import secrets
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from reconcile.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from reconcile.config import Settings
 
 PRIVATE = 0o600
 SHARED = 0o666
 """Less what the umask takes away, as for any file that a program makes."""
+STDOUT = Path("-")
+_HEAD = 4096
+_ELSEWHERE = "name a place somewhere else"
+_ANOTHER = "name another file with --out"
 
 
-def check_target(out: Path) -> None:
-    """Raises UsageError where ``--out`` cannot be written, before anything is read."""
-    if not out.name or out.is_dir():
-        raise UsageError(f"--out {str(out)!r} names no file", hint="name the file to write")
-    if not out.parent.is_dir():
-        raise UsageError(f"--out {str(out)!r}: there is no folder {str(out.parent)!r}", hint="make it, or name another")
-    if out.exists() and not out.is_file():
-        # A new file would take the place of a device or a pipe.
-        raise UsageError(f"--out {str(out)!r} is no ordinary file", hint="name another file")
+class Kind(NamedTuple):
+    """What a command writes, and how such a file begins: it may take the place of an older one, and of nothing else."""
+
+    name: str
+    begins: re.Pattern[bytes]
 
 
-def write_whole(out: Path, data: bytes, mode: int = SHARED) -> None:
+PLAN = Kind("a saved plan", re.compile(rb'\s*\{\s*"format"\s*:\s*"reconcile\.plan/'))
+CERTIFICATE = Kind("a certificate", re.compile(rb'\s*\{\s*"format"\s*:\s*"reconcile\.certificate/'))
+PAGE = Kind("a page of reconcile", re.compile(rb"<!doctype html>.{0,2000}?<title>reconcile: ", re.DOTALL))
+MARKDOWN = Kind("a report of reconcile in Markdown", re.compile(rb"## reconcile: "))
+
+
+def check_target(out: Path, kind: Kind, settings: Settings) -> None:
+    """Raises UsageError where ``--out`` cannot be written or must not be, before anything is read."""
+    check_place(out, settings)
+    try:
+        if not out.name or out.is_dir():
+            raise UsageError(f"--out {str(out)!r} names no file", hint="name the file to write")
+        if not out.parent.is_dir():
+            raise UsageError(
+                f"--out {str(out)!r}: there is no folder {str(out.parent)!r}", hint="make it, or name another"
+            )
+    except OSError as error:
+        raise _unwritable(out, error) from error
+    _check_is_ours(out, kind)
+
+
+def check_place(out: Path, settings: Settings, option: str = "--out") -> None:
+    """Raises UsageError where a file to write is, or lies in, what belongs to the project's work: no result is written
+    there, whatever is there now."""
+    from reconcile.config import absolute
+
+    path = absolute(out)
+    try:
+        # Where the name stands, and where it leads, should it be a link.
+        ways = {Path(os.path.realpath(path)), Path(os.path.realpath(path.parent)) / path.name}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{option} {str(out)!r} cannot be looked at: {error}", hint=_ELSEWHERE) from error
+    for place, what in _kept(settings):
+        if any(_is_in(way, place) for way in ways):
+            raise UsageError(f"{option} {str(out)!r} is refused: {what}", hint=_ELSEWHERE)
+
+
+def write_whole(out: Path, data: bytes, kind: Kind, mode: int = SHARED) -> None:
     """Writes a new file beside its place and moves it there, so that a reader sees the old one or the new one.
 
     Raises UsageError where it cannot be written; what was there is then still there.
     """
+    try:
+        with _beside(out, data, mode) as new:
+            if os.path.lexists(out):
+                _check_is_ours(out, kind)  # again: the work between may have taken an hour
+                new.replace(out)
+            else:
+                _place(new, out)
+    except OSError as error:
+        raise _unwritable(out, error) from error
+
+
+def write_new(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Writes files that are not there yet into a folder, which it makes: all of them whole, or none of them.
+
+    Raises UsageError.
+    """
+    paths = [folder / name for name in files]
+    made: list[Path] = []
+    folders: list[Path] = []
+    try:
+        with contextlib.ExitStack() as stack:
+            for path in paths:
+                if os.path.lexists(path):
+                    raise FileExistsError(errno.EEXIST, "there is a file of that name already", str(path))
+            folders = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
+            folder.mkdir(parents=True, exist_ok=True)
+            news = [stack.enter_context(_beside(path, files[path.name], SHARED)) for path in paths]
+            for new, path in zip(news, paths, strict=True):
+                _place(new, path)
+                made.append(path)
+    except BaseException as error:
+        for path in made:
+            path.unlink(missing_ok=True)
+        for each in folders:
+            with contextlib.suppress(OSError):
+                each.rmdir()
+        if isinstance(error, OSError):
+            raise _unwritable(Path(error.filename or folder), error, "name another folder with --out") from error
+        raise
+    return paths
+
+
+# -- what may be written over --
+
+
+def _check_is_ours(out: Path, kind: Kind) -> None:
+    """Raises UsageError where something is there that is not an older file of this kind."""
+    if not os.path.lexists(out):
+        return
+    try:
+        if not out.is_file():
+            # A new file would take the place of a device, a pipe, or a link that leads nowhere.
+            raise UsageError(f"--out {str(out)!r} is no ordinary file", hint=f"{_ANOTHER}; `--out -` is stdout")
+        with out.open("rb") as file:
+            is_ours = kind.begins.match(file.read(_HEAD)) is not None
+    except OSError as error:
+        raise _unwritable(out, error) from error
+    if not is_ours:
+        raise UsageError(
+            f"--out {str(out)!r}: there is a file of that name, and it is not {kind.name}; it was left as it is",
+            hint=_ANOTHER,
+        )
+
+
+def _kept(settings: Settings) -> Iterator[tuple[Path, str]]:
+    """What no command writes its result to, and why."""
+    from reconcile.adapters.state import FOLDER
+    from reconcile.config import RULES
+
+    yield settings.project / FOLDER, "the folder .reconcile holds the tool's own memory"
+    yield settings.rules_path, "that is the rules file"
+    yield settings.project / RULES, "that is the rules file"
+    if settings.local_db is not None:
+        yield settings.local_db.path, "that is the pipeline's own database"
+    yield settings.root, f"it lies in the local root {str(settings.root)!r}, where the workflows' files are"
+    for endpoint in (settings.bucket_endpoint, settings.records_endpoint):
+        if endpoint.startswith("file:"):
+            yield Path(endpoint.removeprefix("file:")), "a store is kept in that folder"
+
+
+def _is_in(path: Path, place: Path) -> bool:
+    """Whether a path is a file or folder, or lies in it, by whatever name: a link, another case, another mount."""
+    there = Path(os.path.realpath(place))
+    return any(_folded(each) == _folded(there) or _is_same(each, there) for each in (path, *path.parents))
+
+
+def _folded(path: Path) -> str:
+    text = os.path.normcase(path)
+    return text.casefold() if sys.platform in ("win32", "darwin") else text
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+# -- writing --
+
+
+@contextlib.contextmanager
+def _beside(out: Path, data: bytes, mode: int) -> Iterator[Path]:
+    """A new file beside the place, with the data on disk; gone in the end, unless it was moved. Raises OSError."""
     # The name is new and cannot be guessed: in a folder that others write to, nobody can put a link in its place.
     beside = out.with_name(f".{secrets.token_hex(8)}.new")
     try:
-        try:
-            _write(beside, data, mode)
-            beside.replace(out)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UsageError(
-            f"{str(out)!r} cannot be written: {error.strerror}", hint="name another file with --out"
-        ) from error
+        _write(beside, data, mode)
+        yield beside
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
@@ -52,3 +195,22 @@ def _write(path: Path, data: bytes, mode: int) -> None:
         file.write(data)
         file.flush()
         os.fsync(fd)
+
+
+def _place(new: Path, out: Path) -> None:
+    """Gives a file its name, where nothing has it. Raises OSError."""
+    if sys.platform == "win32":
+        new.rename(out)  # which never takes the place of another there
+        return
+    try:
+        os.link(new, out)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if os.path.lexists(out):
+            raise
+        new.rename(out)
+
+
+def _unwritable(out: Path, error: OSError, hint: str = _ANOTHER) -> UsageError:
+    return UsageError(f"{str(out)!r} cannot be written: {error.strerror or error}", hint=hint)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from reconcile.cli.files import STDOUT, check_place, write_new
 from reconcile.cli.options import Common, SchedulerKind
 from reconcile.cli.session import Session
 from reconcile.core.errors import ExitCode, UsageError
@@ -31,11 +32,14 @@ def schedule(
     region: Annotated[str, typer.Option(metavar="REGION", help="For cloud-run.")] = "us-central1",
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Write the files there, never over another.", show_default=False),
+        typer.Option(
+            "--out", metavar="DIR", help="Write the files there, never over another; - is stdout.", show_default=False
+        ),
     ] = None,
 ) -> ExitCode:
     """Print the nightly job for a scheduler, ready to install. Installs nothing."""
     from reconcile import schedule as schedules
+    from reconcile.adapters.state import FOLDER
     from reconcile.config import absolute, scheduled_environment
     from reconcile.views.schedule import show_schedule
 
@@ -52,19 +56,24 @@ def schedule(
             "--rules, --local-root and endpoints in a folder name places on this machine, and the job runs on another",
             hint="set them in the rules file of the folder that is mounted there",
         )
+    out = None if out == STDOUT else out
     with session.project() as project:
+        if out is not None:
+            check_place(out, project.settings)
         folder = project.settings.project.resolve()
         if log is None:
             project.state  # noqa: B018 its folder is made, for the log to be opened in
         elif not absolute(log).parent.is_dir():
             raise UsageError(f"--log {str(log)!r}: there is no folder to write it in", hint="make it, or name another")
+        elif absolute(log).parent != folder / FOLDER or log.suffix != ".log":
+            check_place(log, project.settings, "--log")
         job = schedules.Nightly(
             python=sys.executable,
             project=folder,
             options=_options(common),
             hour=int(found[1]),
             minute=int(found[2]),
-            log=absolute(log or folder / ".reconcile" / "nightly.log"),
+            log=absolute(log or folder / FOLDER / "nightly.log"),
             environment=environment,
             notify=notify,
             bucket=str(project.bucket),
@@ -72,13 +81,7 @@ def schedule(
         )
     made = schedules.schedule(scheduler.value, job)
     if out is not None:
-        try:
-            written = schedules.write(made, out)
-        except OSError as error:
-            where = error.filename or str(out)
-            raise UsageError(
-                f"{str(where)!r} cannot be written: {error.strerror}", hint="name another folder with --out"
-            ) from error
+        written = write_new(out, {file.name: file.text.encode(file.encoding) for file in made.files})
         session.note(f"written: {', '.join(map(str, written))}")
     session.result(made, lambda terminal: show_schedule(terminal, made, written=out is not None))
     return ExitCode.OK

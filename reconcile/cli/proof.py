@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconcile.cli.asking import person
+from reconcile.cli.files import CERTIFICATE, STDOUT, check_place, check_target, write_whole
 from reconcile.cli.options import Common, Scoped, WaitLock, Yes, seconds
 from reconcile.cli.session import CONCURRENCY, Session, labels_of, scope_of
 from reconcile.core.errors import Declined, ExitCode, UsageError
@@ -29,7 +32,9 @@ def verify(
     urls: Annotated[bool, typer.Option("--urls", help="Fetch each object through a signed URL.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Write a certificate for each character.", show_default=False),
+        typer.Option(
+            "--out", metavar="DIR", help="Write a certificate for each character; - is stdout.", show_default=False
+        ),
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Objects at once.")] = CONCURRENCY,
 ) -> ExitCode:
@@ -40,10 +45,15 @@ def verify(
 
     session = Session(common)
     if out is not None:
-        _check_out(out, scope)
+        _check_scope(session, out, scope)
     with session.project(concurrency=concurrency) as project, session.progress() as listener:
+        if out is not None and out != STDOUT:
+            _check_out(out, project)
         mode = Mode(cloud_only=cloud_only, deep=deep, urls=urls)
         proof = prove(project, scope_of(scope), mode=mode, concurrency=concurrency, listener=listener)
+    if out == STDOUT:
+        _print(session, proof)
+        return proof.verification.exit_code
     found = proof.verification if out is None else _write(proof, out)
     session.result(found, lambda terminal: show_verification(terminal, found, verbose=session.verbose))
     return found.exit_code
@@ -83,26 +93,33 @@ def restore(
     return report.exit_code
 
 
-def _check_out(out: Path, scope: Scoped) -> None:
-    """Raises UsageError where certificates cannot be written to ``--out``, before anything is read."""
-    from reconcile.cli.files import check_target
-
+def _check_scope(session: Session, out: Path, scope: Scoped) -> None:
+    """Raises UsageError where certificates of this scope cannot be written to ``--out``."""
     if scope.asset_type:
         raise UsageError(
             "a certificate is about everything that a record names, so --asset-type does not go with --out",
             hint="leave --asset-type out",
         )
+    if out == STDOUT and session.json:
+        raise UsageError(
+            "stdout can hold the certificate (--out -) or the document (--json)", hint="leave one of them out"
+        )
+    if (out == STDOUT or _is_file(out)) and len(set(scope.char_id or ())) != 1:
+        raise UsageError(
+            f"--out {str(out)!r} names one file, and there is a certificate for each character",
+            hint="name a folder, or one character with --char-id",
+        )
+
+
+def _check_out(out: Path, project: Project) -> None:
+    """Raises UsageError where certificates cannot be written to ``--out``, before anything is read."""
     if _is_file(out):
-        if len(set(scope.char_id or ())) != 1:
-            raise UsageError(
-                f"--out {str(out)!r} names one file, and there is a certificate for each character",
-                hint="name a folder, or one character with --char-id",
-            )
-        check_target(out)
+        check_target(out, CERTIFICATE, project.settings)
         return
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"--out {str(out)!r} is no folder", hint="name a folder for the certificates")
+    check_place(out, project.settings)
     try:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"--out {str(out)!r} is no folder", hint="name a folder for the certificates")
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(
@@ -110,22 +127,34 @@ def _check_out(out: Path, scope: Scoped) -> None:
         ) from error
 
 
+def _print(session: Session, proof: Proof) -> None:
+    """The certificate to stdout, and what the proof came to aside."""
+    from reconcile.cli.signals import finish
+    from reconcile.views import json
+    from reconcile.views.verify import show_verification
+
+    if not session.common.quiet:
+        show_verification(session.terminal(aside=True), proof.verification, verbose=session.verbose)
+    finish()
+    for certificate in proof.certificates:
+        json.show(sys.stdout, certificate)
+
+
 def _is_file(out: Path) -> bool:
-    return out.suffix == ".json" and not out.is_dir()
+    return out.suffix == ".json" and not os.path.isdir(out)
 
 
 def _write(proof: Proof, out: Path) -> Verification:
     """Writes the certificates, each whole; the verification that names them."""
     from msgspec.structs import replace
 
-    from reconcile.cli.files import write_whole
     from reconcile.core.proof import certificate_name
     from reconcile.views.json import dumps
 
     names: list[str] = []
     for certificate in proof.certificates:
         path = out if _is_file(out) else out / certificate_name(certificate.char_id, certificate.created)
-        write_whole(path, dumps(certificate))
+        write_whole(path, dumps(certificate), CERTIFICATE)
         names.append(str(path).encode("utf-8", "backslashreplace").decode("utf-8"))
     return replace(proof.verification, certificates=tuple(names))
 

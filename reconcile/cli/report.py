@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconcile.cli.files import check_target, write_whole
+from reconcile.cli.files import MARKDOWN, PAGE, STDOUT, check_target, write_whole
 from reconcile.cli.options import Common, Scoped
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.core.errors import ExitCode, UsageError
@@ -16,33 +17,49 @@ if TYPE_CHECKING:
     from reconcile.views.terminal import Terminal
 
 HTML = (".html", ".htm")
-MARKDOWN = (".md", ".markdown")
+MD = (".md", ".markdown")
 
 
 def report(
     common: Common,
     scope: Scoped,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page: FILE.html, or FILE.md as Markdown.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="FILE", help="The page: FILE.html, or FILE.md as Markdown; - is stdout, as HTML."
+        ),
+    ],
 ) -> ExitCode:
     """Write one self-contained page: status, characters by asset type, plan, findings. Changes nothing else."""
+    from reconcile.cli.signals import finish
     from reconcile.overview import overview
     from reconcile.views import page
     from reconcile.views.plan import totals
+    from reconcile.views.streams import write_bytes
 
     session = Session(common)
-    if out.suffix.lower() not in (*HTML, *MARKDOWN):
+    if out == STDOUT and session.json:
+        raise UsageError("stdout can hold the page (--out -) or the document (--json)", hint="leave one of them out")
+    suffix = ".html" if out == STDOUT else out.suffix.lower()
+    if suffix not in (*HTML, *MD):
         raise UsageError(f"--out {str(out)!r} is neither a page nor Markdown", hint="name it FILE.html or FILE.md")
-    check_target(out)
+    kind, write = (PAGE, page.html) if suffix in HTML else (MARKDOWN, page.markdown)
     with session.project() as project:
+        if out != STDOUT:
+            check_target(out, kind, project.settings)
         survey = session.survey(project, scope_of(scope))
         seen = overview(survey, project.settings.asset_map, str(out).encode("utf-8", "backslashreplace").decode())
         labels = labels_of(project)
-    write = page.html if out.suffix.lower() in HTML else page.markdown
-    write_whole(out, write(seen, survey.plan, labels).encode())
+    data = write(seen, survey.plan, labels).encode()
 
     def show(terminal: Terminal) -> None:
         terminal.line(f"wrote {out}")
         terminal.prose(totals(survey.plan))
 
-    session.result(seen, show)
+    if out == STDOUT:
+        finish()
+        write_bytes(sys.stdout, data)
+    else:
+        write_whole(out, data, kind)
+        session.result(seen, show)
     return ExitCode.OK if survey.plan.complete else ExitCode.FAILED

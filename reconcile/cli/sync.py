@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconcile.cli.asking import person
-from reconcile.cli.files import PRIVATE, check_target, write_whole
+from reconcile.cli.files import PLAN, PRIVATE, STDOUT, check_target, write_whole
 from reconcile.cli.notify import Notifier
 from reconcile.cli.options import Common, FailOnFindings, NoJournal, ReplacePolicy, Scoped, WaitLock, Yes, seconds
 from reconcile.cli.session import CONCURRENCY, Session, labels_of, scope_of
@@ -37,7 +37,8 @@ def plan(
     common: Common,
     scope: Scoped,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Save the plan for apply.", show_default=False)
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Save the plan for apply; - is stdout.", show_default=False),
     ] = None,
     detailed_exitcode: Detailed = False,
     fail_on: FailOnFindings = None,
@@ -46,13 +47,15 @@ def plan(
     from reconcile.core.planfile import dumps
 
     session = Session(common)
-    if out is not None:
-        check_target(out)
+    if out == STDOUT:
+        session.json, out = True, None
     with session.project() as project:
+        if out is not None:
+            check_target(out, PLAN, project.settings)
         made = session.survey(project, scope_of(scope)).plan
         if out is not None:
             # It holds what records hold: for the eyes of its maker.
-            write_whole(out, dumps(made), PRIVATE)
+            write_whole(out, dumps(made), PLAN, PRIVATE)
         show(session, project, made)
     if out is not None:
         session.note(f"saved to {out}; `reconcile apply {out}` applies it")

@@ -286,12 +286,13 @@ def limited(folder: Path, size: int, *arguments: str) -> subprocess.CompletedPro
 def test_a_plan_that_does_not_fit_on_the_disk_leaves_the_old_one_whole(tmp_path: Path) -> None:
     project = make_project(tmp_path / "studio")
     saved = project / "plan.json"
-    saved.write_bytes(b"the old plan")
+    old = b'{"format": "reconcile.plan/1", "of": "yesterday"}'
+    saved.write_bytes(old)
     done = limited(project, 1000, "plan", "--quiet", "--out", "plan.json")
     assert (done.returncode, done.stdout) == (64, "")
     assert re.search(r"error: .*'plan\.json'.*: File too large", done.stderr)
     assert "Traceback" not in done.stderr
-    assert saved.read_bytes() == b"the old plan"
+    assert saved.read_bytes() == old
     assert [each.name for each in project.iterdir() if each.name.endswith(".new")] == []
 
 

@@ -67,7 +67,8 @@ def test_a_folder_of_another_user_is_no_reason_to_stop(project: Path) -> None:
 
 def test_a_saved_plan_is_for_its_maker(project: Path, open_mask: None) -> None:
     out = project / "plan.json"
-    out.write_text("old")
+    assert main(["-C", str(project), "plan", "--out", str(out), "--quiet"]) == 0
+    out.chmod(0o666)
     assert main(["-C", str(project), "plan", "--out", str(out), "--quiet"]) == 0
     assert is_private(out)
 
@@ -78,5 +79,5 @@ def test_a_link_planted_beside_the_file_is_not_written_through(project: Path, tm
     for name in (".plan.json.new", "page.html"):
         (tmp_path / name).symlink_to(victim)
     assert main(["-C", str(project), "plan", "--out", str(tmp_path / "plan.json"), "--quiet"]) == 0
-    assert main(["-C", str(project), "report", "--out", str(tmp_path / "page.html"), "--quiet"]) == 0
+    assert main(["-C", str(project), "report", "--out", str(tmp_path / "page.html"), "--quiet"]) == 64
     assert victim.read_text() == "precious"
