@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -22,41 +24,79 @@ from reconcile.core.notes import Note, joined, overtaken
 FORMAT = "reconcile.note/1"
 _ENDING = ".json"
 _FAILED = "failed"
+_LOCK = "outbox.lock"
+PATIENCE = 2.0
+"""Seconds to wait for others that change notes. It takes each some milliseconds, but a process may be stopped in it."""
 
 
 class _Written(msgspec.Struct, frozen=True):
     format: str
     note: Note
+    id: str = ""
+    """Tells two notes apart that say the same: a file that was made anew is noted anew."""
 
 
 class Outbox:
-    """The outbox of a project folder. Safe for several threads and processes: a note is there whole or not at all, and
-    one of the same file replaces the other. ``clock`` gives seconds since the epoch."""
+    """The outbox of a project folder. Safe for several threads and processes: a note is there whole or not at all, one
+    of the same file takes in the places of the other, and who changes or removes notes does so alone. ``clock`` gives
+    seconds since the epoch, ``patience`` is how many of them others are waited for."""
 
-    def __init__(self, project: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, project: Path, clock: Callable[[], float] = time.time, *, patience: float = PATIENCE) -> None:
         self._state = project / FOLDER
         self._folder = self._state / "outbox"
         self._clock = clock
+        self._patience = patience
+        self._seen: dict[str, str] = {}
 
     def add(self, notes: Iterable[Note]) -> None:
         """Notes these files, on disk when this returns. Raises SourceError."""
         listed = list(notes)
-        self.overtake(listed)
-        self._put(joined(_read(self._place(note.path)), note) for note in listed)
+        with self._alone():
+            self._overtake(listed)
+            self._put(joined(self._held(note.path), note) for note in listed)
 
     def overtake(self, notes: Iterable[Note]) -> None:
         """Takes the places of these from the notes of other files: they were told something newer. Raises
         SourceError."""
         listed = [note for note in notes if note.places]
-        changed = list(overtaken(self.notes(), listed)) if listed else []
+        # Most calls find an empty outbox, and one that is not is looked at again by who may change it.
+        if listed and self._files():
+            with self._alone():
+                self._overtake(listed)
+
+    def _overtake(self, notes: Iterable[Note]) -> None:
+        listed = [note for note in notes if note.places]
+        held = (found.note for found in self._all()) if listed else ()
+        changed = list(overtaken(held, listed))
         if changed:
             self._put(changed)
+
+    @contextmanager
+    def _alone(self, *, at_any_rate: bool = True) -> Iterator[bool]:
+        """While nobody else changes notes: no change may be made from what was read before another one. Gives whether
+        that is so. What others keep to themselves for too long is changed ``at_any_rate``: a call must not be lost."""
+        from filelock import FileLock, Timeout  # slow to import, and most runs find no note
+
+        lock = FileLock(self._state / _LOCK, timeout=self._patience, mode=0o600, thread_local=False)
+        held = True
+        with contextlib.suppress(OSError, NotImplementedError):  # no lock can be had there, or nothing can be written
+            try:
+                self._make_folder()
+                lock.acquire(poll_interval=0.01)
+            except Timeout:
+                held = at_any_rate
+        try:
+            yield held
+        finally:
+            lock.release()
 
     def _put(self, notes: Iterable[Note]) -> None:
         try:
             self._make_folder()
             for note in notes:
-                self._write(self._place(note.path), msgspec.json.encode(_Written(FORMAT, note)))
+                written = _Written(FORMAT, note, secrets.token_hex(8))
+                self._write(self._place(note.path), msgspec.json.encode(written))
+                self._seen[note.path] = written.id
         except OSError as error:
             raise SourceError(
                 f"the outbox {self._folder} cannot be written: {error.strerror}",
@@ -65,16 +105,30 @@ class Outbox:
 
     def notes(self) -> tuple[Note, ...]:
         """What is noted, in order of the path. A note that cannot be read is passed over: it is one for nobody."""
-        found = (_read(path) for path in self._files())
-        return tuple(sorted((note for note in found if note is not None), key=lambda note: note.path))
+        found = self._all()
+        self._seen.update((each.note.path, each.id) for each in found)
+        return tuple(sorted((each.note for each in found), key=lambda note: note.path))
 
     def remove(self, notes: Iterable[Note]) -> None:
-        """Forgets these, but for one that was noted otherwise since."""
-        for note in notes:
-            place = self._place(note.path)
-            if _read(place) == note:
-                with contextlib.suppress(OSError):
-                    place.unlink(missing_ok=True)
+        """Forgets these, each only if it still is the very note that was read or added here."""
+        listed = list(notes)
+        if not listed or not self._files():
+            return
+        with self._alone(at_any_rate=False) as alone:
+            for note in listed if alone else ():  # a note too many is cleared by the next run
+                place = self._place(note.path)
+                found = _read(place)
+                if found is not None and found.note == note and found.id == self._seen.get(note.path, found.id):
+                    with contextlib.suppress(OSError):
+                        place.unlink(missing_ok=True)
+
+    def _all(self) -> list[_Written]:
+        found = (_read(path) for path in self._files())
+        return [each for each in found if each is not None]
+
+    def _held(self, path: str) -> Note | None:
+        found = _read(self._place(path))
+        return None if found is None else found.note
 
     def failed(self) -> None:
         """Remembers that the cloud could not be reached just now."""
@@ -129,9 +183,9 @@ class Outbox:
             raise
 
 
-def _read(place: Path) -> Note | None:
+def _read(place: Path) -> _Written | None:
     try:
         found = msgspec.json.decode(place.read_bytes(), type=_Written)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return found.note if found.format == FORMAT else None
+    return found if found.format == FORMAT else None

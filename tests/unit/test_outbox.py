@@ -6,10 +6,12 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from reconcile.adapters.outbox import Outbox
 from reconcile.core.errors import SourceError
@@ -184,6 +186,87 @@ def test_a_file_keeps_its_places_when_it_is_noted_again(tmp_path: Path) -> None:
     assert outbox.notes() == (Note("a.mp4", "rem", "dance", (VIDEO, ICON)),)
     outbox.add([Note("a.mp4", "ai")])
     assert outbox.notes() == (Note("a.mp4", "ai"),)
+
+
+NOTING = """
+import sys
+from pathlib import Path
+from reconcile.adapters.outbox import Outbox
+from reconcile.core.notes import Note
+box, who = Outbox(Path(sys.argv[1])), sys.argv[2]
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(int(sys.argv[3])):
+    box.add([Note("a.mp4", "rem", places=(("primary", f"{who}_{number}"),))])
+"""
+
+
+def noting(folder: Path, who: str, times: int) -> subprocess.Popen[str]:
+    """A process that notes one file for one field after the other, once it is told to begin."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", NOTING, str(folder), who, str(times)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    return child
+
+
+def begin(child: subprocess.Popen[str]) -> None:
+    assert child.stdin is not None
+    child.stdin.write("go\n")
+    child.stdin.flush()
+
+
+def fields(notes: Iterable[Note]) -> set[str]:
+    return {field for note in notes for _, field in note.places}
+
+
+def test_processes_that_note_fields_of_one_file_lose_none(tmp_path: Path) -> None:
+    children = [noting(tmp_path, who, 60) for who in ("x", "y", "z")]
+    for child in children:
+        begin(child)
+    for child in children:
+        child.communicate(timeout=120)
+        assert child.returncode == 0
+    assert fields(Outbox(tmp_path).notes()) == {f"{who}_{number}" for who in "xyz" for number in range(60)}
+
+
+def test_a_run_that_clears_what_it_read_loses_no_field_that_is_noted_meanwhile(tmp_path: Path) -> None:
+    outbox, cleared = Outbox(tmp_path), set[str]()
+    children = [noting(tmp_path, who, 150) for who in ("x", "y")]
+    for child in children:
+        begin(child)
+    while any(child.poll() is None for child in children):
+        read = outbox.notes()
+        cleared |= fields(read)
+        outbox.remove(read)
+    for child in children:
+        child.communicate()
+        assert child.returncode == 0
+    assert cleared | fields(outbox.notes()) == {f"{who}_{number}" for who in "xy" for number in range(150)}
+
+
+def test_only_the_very_note_that_was_read_is_removed(tmp_path: Path) -> None:
+    run, workflow = Outbox(tmp_path), Outbox(tmp_path)
+    workflow.add([Note("a.mp4", "rem", places=(VIDEO,))])
+    read = run.notes()
+    workflow.add([Note("a.mp4", "rem", places=(VIDEO,))])  # the file was made anew
+    run.remove(read)
+    assert workflow.notes() == read
+    run.remove(run.notes())
+    assert workflow.notes() == ()
+
+
+def test_a_note_is_made_although_another_process_stays_in_the_outbox_and_none_is_removed(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, patience=0.0)
+    outbox.add([Note("a.mp4", "rem")])
+    with FileLock(tmp_path / ".reconcile" / "outbox.lock"):
+        outbox.remove(outbox.notes())
+        outbox.add([Note("b.mp4", "rem")])
+    assert [note.path for note in outbox.notes()] == ["a.mp4", "b.mp4"]
 
 
 # -- what a note adds to the map --
