@@ -307,7 +307,7 @@ class _Part:
         return True
 
     def _set_modified(self, modified_ns: int) -> None:
-        fd = self._folder.open(self.name, READ_FILE)
+        fd = self._folder.open(self.name, _PART & ~os.O_CREAT)  # Windows flushes only what is open for writing
         try:
             self._folder.set_modified(self.name, fd, modified_ns)
             os.fsync(fd)

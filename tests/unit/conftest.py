@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,25 @@ import pytest
 from reconcile.__main__ import main
 from tests.unit.small_project import make_project
 from tools import schemas
+
+
+@pytest.fixture(autouse=True)
+def _flushing_as_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that is open for reading only cannot be flushed, as on Windows: each test holds that too."""
+    if sys.platform == "win32":
+        return
+    import fcntl
+
+    flush = os.fsync
+
+    def fsync(file: Any) -> None:
+        fd = file if isinstance(file, int) else file.fileno()
+        read_only = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+        if read_only and stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        flush(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
 
 
 @pytest.fixture

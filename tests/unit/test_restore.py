@@ -36,6 +36,12 @@ GENERATION = 7
 # -- the places of files --
 
 
+def test_what_is_open_for_reading_only_cannot_be_flushed_in_these_tests(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a")
+    with (tmp_path / "a").open("rb") as file, pytest.raises(OSError, match="Bad file descriptor"):
+        os.fsync(file.fileno())
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "a" / "output"
