@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -205,7 +206,8 @@ class _Workflow:
         sys.stderr.flush()
         with self._listening():
             # Without close_fds the workflow gets just what was handed to us: our own files are not inherited.
-            self._child = subprocess.Popen(self._command, close_fds=False, env=_environment())
+            command = [program(self._command[0]), *self._command[1:]]
+            self._child = subprocess.Popen(command, close_fds=False, env=_environment())
             for number in self._early:
                 self._send(number)
             code = self._child.wait()
@@ -246,6 +248,12 @@ class _Workflow:
     def _send(self, number: int) -> None:
         if self._child is not None and self._child.returncode is None:
             self._child.send_signal(number)
+
+
+def program(name: str, system: str = sys.platform, which: Callable[[str], str | None] = shutil.which) -> str:
+    """The program that a shell of this system would run. Windows itself looks in the folder of the running program
+    first, where a virtual environment has another Python, and knows no ending but ``.exe``."""
+    return (which(name) or name) if system == "win32" else name
 
 
 def _is_foreground() -> bool:
