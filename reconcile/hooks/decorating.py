@@ -83,8 +83,11 @@ class _Hook:
 
             nonlocal returned
             returned = read(value, name_of(function))
-            owner = character(arguments(function, args, kwargs), self._char_id, name_of(function))
-            return hand_over(Order(returned.paths, owner, self._asset_type), self._manner)
+            order = Order(())
+            if returned.paths:
+                owner = character(arguments(function, args, kwargs), self._char_id, name_of(function))
+                order = Order(returned.paths, owner, self._asset_type)
+            return hand_over(order, self._manner, returned.wrong)
 
         name = os.fspath(value) if isinstance(value, str | os.PathLike) else f"what {name_of(function)} made"
         uris = self._manner.guarded(handed_over, value, name)

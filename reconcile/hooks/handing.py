@@ -29,8 +29,11 @@ _WAITS = "it waits in the outbox, and the next run takes it"
 _TAKEN_UP_ALONE = "it could not be noted; `reconcile apply` takes the file, and does not know what the call knew of it"
 
 
-def hand_over(order: Order, manner: Manner) -> dict[str, str]:
-    """The URIs of the files by name. Raises NotUploaded, and any other ReconcileError where nothing was tried."""
+def hand_over(order: Order, manner: Manner, wrong: UsageError | None = None) -> dict[str, str]:
+    """The URIs of the files by name. ``wrong`` is what is wrong with the call apart from them, and told when they were
+    handed over. Raises NotUploaded, and any other ReconcileError where nothing was tried."""
+    if wrong is not None:
+        return _handed_over_beside(order, manner, wrong)
     if not order.files and order.asset is None:
         return {}
     with open_project(manner.project, order.files) as project:
@@ -48,6 +51,16 @@ def hand_over(order: Order, manner: Manner) -> dict[str, str]:
             _log().warning("%s", other.sentence)
             uris = other.uris
     raise NotUploaded(error, file, uris) from error
+
+
+def _handed_over_beside(order: Order, manner: Manner, wrong: UsageError) -> dict[str, str]:
+    uris: dict[str, str] = {}
+    try:
+        uris = hand_over(order, manner)
+    except ReconcileError as error:
+        _log().warning("%s", error.sentence)
+        uris = error.uris if isinstance(error, NotUploaded) else {}
+    raise NotUploaded(wrong, "what was made", uris) from wrong
 
 
 def _delivered(project: Project, order: Order, manner: Manner) -> dict[str, str]:

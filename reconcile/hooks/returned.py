@@ -19,17 +19,20 @@ class Shape(Enum):
 
 
 class Returned:
-    """A value that a function returned, and the paths in it as texts."""
+    """A value that a function returned, and the paths in it as texts. ``wrong`` is what is wrong with what stands
+    among them and is neither a path nor a gap."""
 
-    def __init__(self, value: Any, shape: Shape, given: tuple[Any, ...]) -> None:
+    def __init__(self, value: Any, shape: Shape, given: tuple[Any, ...], function: str) -> None:
         self._value = value
         self._shape = shape
         self._given = given
-        self.paths = tuple(os.fspath(each) for each in given)
+        self.paths = tuple(os.fspath(each) for each in given if _is_path(each))
+        strange = [each for each in given if not _is_path(each) and not _is_gap(each)]
+        self.wrong = _error(function, strange[0], " among its paths") if strange else None
 
     def with_uris(self, uris: Mapping[str, str]) -> Any:
-        """The value with the URI beside each path; None where a path has none."""
-        pairs = [(each, uris.get(path)) for each, path in zip(self._given, self.paths, strict=True)]
+        """The value with the URI beside each path; None where a path has none, and beside a gap."""
+        pairs = [(each, uris.get(os.fspath(each)) if _is_path(each) else None) for each in self._given]
         match self._shape:
             case Shape.ONE:
                 return pairs[0]
@@ -40,24 +43,43 @@ class Returned:
 
 
 def read(value: Any, function: str) -> Returned:
-    """Reads what a function returned. A list is several paths. So is a tuple of nothing but paths of files that are
-    there, or that end alike; any other tuple that begins with a path is one file, and what belongs to it. Raises
-    UsageError."""
-    if _is_path(value):
-        return Returned(value, Shape.ONE, (value,))
-    if isinstance(value, list | tuple):
-        if all(map(_is_path, value)) and (isinstance(value, list) or _are_files(value)):
-            return Returned(value, Shape.SEVERAL, tuple(value))
-        if isinstance(value, tuple) and _is_path(value[0]):
-            return Returned(value, Shape.FIRST, (value[0],))
-    raise UsageError(
-        f"{function} returned {_described(value)}, which names no file",
+    """Reads what a function returned. A list is several paths, and so is a tuple of nothing but paths of files that are
+    there, or that end alike; any other tuple that begins with a path is one file, and what belongs to it.
+
+    A gap, which is None or an empty text, stands for a file that was not made, and changes no shape: in a tuple of at
+    least two paths, or before one, it is one of several. Raises UsageError.
+    """
+    if _is_path(value) or _is_gap(value):
+        return Returned(value, Shape.ONE, (value,), function)
+    if isinstance(value, list) or (isinstance(value, tuple) and _are_several(value)):
+        return Returned(value, Shape.SEVERAL, tuple(value), function)
+    if isinstance(value, tuple) and (_is_path(value[0]) or _is_gap(value[0])):
+        return Returned(value, Shape.FIRST, (value[0],), function)
+    raise _error(function, value)
+
+
+def _error(function: str, value: Any, where: str = "") -> UsageError:
+    return UsageError(
+        f"{function} returned {_described(value)}{where}, which names no file",
         hint="return a path, a list of paths, a tuple that begins with a path, or None",
     )
 
 
 def _is_path(value: Any) -> bool:
-    return isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str)
+    return isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str) and os.fspath(value) != ""
+
+
+def _is_gap(value: Any) -> bool:
+    return value is None or (isinstance(value, str | os.PathLike) and os.fspath(value) == "")
+
+
+def _are_several(values: tuple[Any, ...]) -> bool:
+    paths = tuple(each for each in values if _is_path(each))
+    gaps = sum(map(_is_gap, values))
+    if len(paths) + gaps < len(values) or not _are_files(paths):
+        return False
+    # A path and then nothing is one file, of which something is not known.
+    return not gaps or len(paths) > 1 or len(values) == 1 or (bool(paths) and not _is_path(values[0]))
 
 
 def _are_files(paths: tuple[Any, ...]) -> bool:

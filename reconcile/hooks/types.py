@@ -38,6 +38,10 @@ class Uploading(Protocol[UriT]):
         self, function: Callable[P, list[PathT] | None], /
     ) -> Callable[P, list[tuple[PathT, UriT]] | None]: ...
     @overload
+    def __call__(
+        self, function: Callable[P, list[PathT | None]], /
+    ) -> Callable[P, list[tuple[PathT | None, UriT | None]]]: ...
+    @overload
     def __call__(self, function: Callable[P, tuple[PathT, ...]], /) -> Callable[P, list[tuple[PathT, UriT]]]: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, function: Callable[P, tuple[PathT, *Rest]], /) -> Callable[P, tuple[PathT, UriT, *Rest]]: ...
@@ -59,6 +63,10 @@ class Uploading(Protocol[UriT]):
     def __call__(
         self, function: Callable[P, Later[list[PathT] | None]], /
     ) -> Callable[P, Later[list[tuple[PathT, UriT]] | None]]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, Later[list[PathT | None]]], /
+    ) -> Callable[P, Later[list[tuple[PathT | None, UriT | None]]]]: ...
     @overload
     def __call__(
         self, function: Callable[P, Later[tuple[PathT, ...]]], /

@@ -35,6 +35,16 @@ def several(char_id: str) -> list[Path]:
 
 
 @auto_upload_to_gcs()
+def takes(char_id: str) -> list[Path | None]:
+    raise NotImplementedError
+
+
+@auto_upload_to_gcs(on_error="queue")
+async def later_takes(char_id: str) -> list[str | None]:
+    raise NotImplementedError
+
+
+@auto_upload_to_gcs()
 def pair() -> tuple[Path, Path]:
     raise NotImplementedError
 
@@ -70,6 +80,7 @@ assert_type(image_path("rem"), tuple[Path, str])
 assert_type(image_or_warning("rem"), tuple[Path, str | None])
 assert_type(perhaps("rem"), tuple[str, str | None] | None)
 assert_type(several("rem"), list[tuple[Path, str]])
+assert_type(takes("rem"), list[tuple[Path | None, str | None]])
 assert_type(pair(), list[tuple[Path, str]])
 assert_type(with_metadata("rem"), tuple[Path, str | None, dict[str, int]])
 assert_type(Workflow().render("rem"), tuple[str, str])
@@ -106,6 +117,7 @@ async def main() -> None:
     assert_type(await later("rem"), tuple[str, str])
     assert_type(await later_with_metadata("rem"), tuple[str, str, int, bytes])
     assert_type(await later_several("rem"), list[tuple[str, str]])
+    assert_type(await later_takes("rem"), list[tuple[str | None, str | None]])
     task: Coroutine[Any, Any, tuple[str, str]] = later("rem")
     await task
     assert_type(await upsert_later("rem", {}), int)

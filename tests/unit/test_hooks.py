@@ -93,7 +93,7 @@ def test_nothing_made_is_nothing_to_do(studio: Studio, value: Any, expected: Any
     assert not (studio.folder / ".reconcile").exists()
 
 
-@pytest.mark.parametrize("value", [3, {"path": "x"}, b"bytes", [None], ({"seed": 1}, "x"), object()])
+@pytest.mark.parametrize("value", [3, {"path": "x"}, b"bytes", [3], ({"seed": 1}, "x"), object()])
 def test_what_names_no_file_is_an_error_that_has_the_value(studio: Studio, value: Any) -> None:
     with pytest.raises(NotUploaded, match="names no file") as caught:
         auto_upload_to_gcs(project=studio.folder)(lambda: value)()
@@ -105,6 +105,76 @@ def test_what_names_no_file_is_an_error_that_has_the_value(studio: Studio, value
 def test_a_value_that_names_no_file_is_passed_on_where_the_hook_only_warns(studio: Studio) -> None:
     with pytest.warns(UserWarning, match="names no file"):
         assert auto_upload_to_gcs(on_error="warn")(lambda: 3)() == (3, None)
+
+
+def _takes(studio: Studio) -> tuple[str, str]:
+    return studio.make("dances/dance_rem_1.mp4"), studio.make("dances/dance_rem_2.mp4")
+
+
+def _with_gaps(studio: Studio) -> list[tuple[Any, Any]]:
+    """What functions return whose second take, or first, or all failed, and what their callers get."""
+    first, second = _takes(studio)
+    uri, other = f"{BASE}/dances/dance_rem_1.mp4", f"{BASE}/dances/dance_rem_2.mp4"
+    return [
+        ([first, None], [(first, uri), (None, None)]),
+        ([None, first], [(None, None), (first, uri)]),
+        ([first, ""], [(first, uri), ("", None)]),
+        ([first, None, second], [(first, uri), (None, None), (second, other)]),
+        ((first, None, second), [(first, uri), (None, None), (second, other)]),
+        ((None, first), [(None, None), (first, uri)]),
+        ((Path(first), "", second), [(Path(first), uri), ("", None), (second, other)]),
+        ([None, None], [(None, None), (None, None)]),
+        ([""], [("", None)]),
+        ((None,), [(None, None)]),
+        ((first, None), (first, uri, None)),
+        ((None, {"seconds": 12.5}), (None, None, {"seconds": 12.5})),
+        ((None, "a caption"), (None, None, "a caption")),
+        ((None, None), (None, None, None)),
+        ("", ("", None)),
+    ]
+
+
+@pytest.mark.parametrize("on_error", ["raise", "warn", "queue"])
+@pytest.mark.parametrize("number", range(15))
+def test_a_gap_stays_a_gap(studio: Studio, number: int, on_error: Any, caplog: pytest.LogCaptureFixture) -> None:
+    value, expected = _with_gaps(studio)[number]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert auto_upload_to_gcs(on_error=on_error, project=studio.folder)(lambda: value)() == expected
+    assert caplog.text == ""
+    assert studio.notes() == ()
+
+
+def test_a_gap_keeps_nothing_from_being_noted(studio: Studio) -> None:
+    first, second = _takes(studio)
+    studio.cut_off()
+    assert queueing()(about(lambda: [first, None, second]))("rem") == [(first, None), (None, None), (second, None)]
+    assert [note.path for note in studio.notes()] == ["dances/dance_rem_1.mp4", "dances/dance_rem_2.mp4"]
+
+
+def test_a_coroutine_functions_gap_stays_one_too(studio: Studio) -> None:
+    @auto_upload_to_gcs(on_error="queue")
+    async def remix(char_id: str) -> list[str | None]:
+        return [studio.make("dances/dance_rem_1.mp4"), None]
+
+    assert [uri for _, uri in asyncio.run(remix("rem"))] == [f"{BASE}/dances/dance_rem_1.mp4", None]
+
+
+@pytest.mark.parametrize("strange", [3, {"seed": 1}, ["x.mp4"], b"x.mp4"])
+def test_what_is_no_path_among_paths_is_told_when_the_others_were_handed_over(studio: Studio, strange: Any) -> None:
+    first, second = _takes(studio)
+    expected = [(first, f"{BASE}/dances/dance_rem_1.mp4"), (strange, None), (second, f"{BASE}/dances/dance_rem_2.mp4")]
+
+    with pytest.warns(UserWarning, match="among its paths, which names no file"):
+        assert auto_upload_to_gcs(on_error="warn")(about(lambda: [first, strange, second]))("rem") == expected
+    with pytest.raises(NotUploaded, match="names no file") as caught:
+        auto_upload_to_gcs()(about(lambda: [first, strange, second]))("rem")
+    assert caught.value.uris == {path: uri for path, uri in expected if uri}
+    assert caught.value.result == [first, strange, second]
+
+    studio.cut_off()
+    assert queueing()(about(lambda: [first, strange]))("rem") == [(first, None), (strange, None)]
+    assert [note.path for note in studio.notes()] == ["dances/dance_rem_1.mp4"]
 
 
 # -- kinds of functions --
