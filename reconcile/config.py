@@ -106,30 +106,6 @@ def template() -> str:
     return importlib.resources.files("reconcile").joinpath("asset_map.toml").read_text(encoding="utf-8")
 
 
-_SCHEDULED = (
-    "GOOGLE_APPLICATION_CREDENTIALS",
-    "GOOGLE_CLOUD_PROJECT",
-    "CLOUDSDK_CONFIG",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    STORAGE_EMULATOR,
-    FIRESTORE_EMULATOR,
-)
-
-
-_PATHS = ("GOOGLE_APPLICATION_CREDENTIALS", "CLOUDSDK_CONFIG", "RECONCILE_RULES")
-
-
-def scheduled_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What of the environment a job that a scheduler starts must be given to do what the command line would do now."""
-    env = os.environ if environ is None else environ
-    found = {name: value for name, value in env.items() if name.startswith("RECONCILE_") or name in _SCHEDULED}
-    # A proxy's address may hold a password, and a schedule is read by more people than an environment.
-    kept = {name: value for name, value in found.items() if not (name == "HTTPS_PROXY" and "@" in value)}
-    # A scheduler starts the job in another folder.
-    return {name: str(absolute(Path(value))) if name in _PATHS and value else value for name, value in kept.items()}
-
-
 def absolute(path: Path) -> Path:
     """The path, below the current folder where it is relative. Raises UsageError where that folder cannot be told."""
     if path.is_absolute():

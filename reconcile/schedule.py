@@ -11,24 +11,10 @@ from xml.sax.saxutils import escape as xml
 
 import msgspec
 
+from reconcile.jobenv import OF_THIS_MACHINE
+from reconcile.nightly import DUE, FAILS, WAIT, Nightly, check
+
 FORMAT = "reconcile.schedule/1"
-WAIT = "2h"
-"""How long the job waits for another run to end before it gives up with 75."""
-_OF_THIS_MACHINE = frozenset(
-    {
-        "GOOGLE_APPLICATION_CREDENTIALS",
-        "CLOUDSDK_CONFIG",
-        "STORAGE_EMULATOR_HOST",
-        "FIRESTORE_EMULATOR_HOST",
-        "RECONCILE_RULES",
-        "RECONCILE_LOCAL_ROOT",
-    }
-)
-"""What of the environment means nothing, or something else, on another machine."""
-FAILS = ("--fail-on", "error")
-"""A night after which an error stands that a person must look at is not a good one."""
-DUE = "26h"
-"""A last good run older than this is a missed night."""
 
 
 class File(msgspec.Struct, frozen=True):
@@ -49,49 +35,13 @@ class Schedule(msgspec.Struct, frozen=True):
     install: tuple[str, ...]
 
 
-class Nightly(msgspec.Struct, frozen=True):
-    """What is to be run every night. All paths are absolute."""
-
-    python: str
-    project: PurePath
-    options: tuple[str, ...]
-    """Options of every command, such as another rules file."""
-    hour: int
-    minute: int
-    log: PurePath
-    environment: Mapping[str, str]
-    notify: str | None
-    bucket: str
-    region: str
-
-    def command(self, *more: str) -> list[str]:
-        """The job's command line."""
-        notify = ["--notify", self.notify] if self.notify else []
-        common = ["-C", str(self.project), *self.options]
-        # -P: a file of the project's own that is called like a module must not be taken for it.
-        return [
-            self.python,
-            "-P",
-            "-m",
-            "reconcile",
-            "apply",
-            *common,
-            "--yes",
-            *FAILS,
-            "--wait-lock",
-            WAIT,
-            *notify,
-            *more,
-        ]
-
-    @property
-    def at(self) -> str:
-        """The time of day, ``03:00``."""
-        return f"{self.hour:02}:{self.minute:02}"
-
-
 def schedule(kind: str, job: Nightly) -> Schedule:
-    """The definitions for one scheduler: ``cron``, ``systemd``, ``windows`` or ``cloud-run``."""
+    """The definitions for one scheduler: ``cron``, ``systemd``, ``windows`` or ``cloud-run``.
+
+    Raises UsageError for a job that cannot be written down as one: what holds a line break would be a line, and so a
+    job, of its own.
+    """
+    check(job, quotes=kind != "windows")
     files, install = _WRITERS[kind](job)
     return Schedule(FORMAT, kind, files, (f"reconcile schedule {kind} --out .", *install))
 
@@ -105,18 +55,19 @@ def _cron(job: Nightly) -> tuple[tuple[File, ...], tuple[str, ...]]:
         # A percent sign ends a crontab's command, unless a backslash stands before it.
         return f"{when}  {command} >> {shlex.quote(str(job.log))} 2>&1".replace("%", r"\%")
 
-    # A value is taken to the end of the line as it is; quotes round it are needed only where it has blanks at an end.
+    # A value is taken to the end of the line as it is, but for blanks at its ends and one pair of quotes round it.
     settings = [
-        f'{name}="{value}"' if value != value.strip() else f"{name}={value}"
+        f'{name}="{value}"' if value != value.strip() or value[:1] in ("'", '"') else f"{name}={value}"
         for name, value in sorted(job.environment.items())
     ]
     again = f"{(job.minute + 30) % 60} * * * *"
     text = "\n".join(
         [
             "# reconcile: brings the bucket and the records in step every night.",
-            f"# What it says is appended to {_one_line(job.log)}.",
+            f"# What it says is appended to {job.log}.",
             "# Two runs never overlap: the second waits for the first one's lock, and gives up with exit code 75.",
             f"# Is it still running every night?  reconcile status --max-age {DUE}",
+            *(f"# {left}" for left in (job.said_of_secrets(),) if left),
             "SHELL=/bin/sh",
             *settings,
             "",
@@ -154,7 +105,8 @@ def _systemd(job: Nightly) -> tuple[tuple[File, ...], tuple[str, ...]]:
             "",
             "[Service]",
             "Type=oneshot",
-            f"WorkingDirectory={_unit_path(job.project)}",
+            *_unit_folder(job.project),
+            *(f"# {left}" for left in (job.said_of_secrets(),) if left),
             *environment,
             "# Another run's lock is waited for, and then it gives up with 75; systemd never starts it twice.",
             f"ExecStart={' '.join(_unit_quoted(word) for word in job.command())}",
@@ -207,13 +159,15 @@ def _systemd(job: Nightly) -> tuple[tuple[File, ...], tuple[str, ...]]:
 
 def _unit_quoted(word: str, *, variables: bool = True) -> str:
     """A word of a unit file as it is: specifiers, and where there are ``variables`` those too, are taken literally."""
-    plain = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("%", "%%")
+    plain = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{plain.replace("$", "$$") if variables else plain}"'
 
 
-def _unit_path(path: PurePath) -> str:
-    """WorkingDirectory is no command line: only specifiers are replaced in it."""
-    return str(path).replace("%", "%%")
+def _unit_folder(path: PurePath) -> list[str]:
+    """WorkingDirectory is no command line: only specifiers are replaced in it. A backslash at its end would take the
+    next line along, and a blank there is lost, so there it is left out: all paths of the job are whole anyway."""
+    text = str(path).replace("%", "%%")
+    return [] if text.endswith(("\\", " ")) else [f"WorkingDirectory={text}"]
 
 
 # -- Windows --
@@ -226,10 +180,11 @@ def _windows(job: Nightly) -> tuple[tuple[File, ...], tuple[str, ...]]:
     command = " ".join([f'"{program}"', *(_windows_quoted(word) for word in words)])
     # cmd strips the outermost quotes of what follows /c, and takes the rest as it is.
     arguments = f'/d /c "{settings}{command} >> "{job.log}" 2>&1"'
+    left = f"\n     {job.said_of_secrets()}" if job.left_out else ""
     text = f"""<?xml version="1.0" encoding="UTF-16"?>
 <!-- reconcile: brings the bucket and the records in step every night.
      What it says is appended to the log that the command names.
-     Is it still running every night?  reconcile status {_xml_comment("--max-age")} {DUE} -->
+     Is it still running every night?  reconcile status {_xml_comment("--max-age")} {DUE}{left} -->
 <Task version="1.2" xmlns="http://schemas.microsoft.com/windows/2004/02/mit/task">
   <RegistrationInfo>
     <Description>reconcile: media, bucket and records in step</Description>
@@ -301,16 +256,20 @@ def _cloud_run(job: Nightly) -> tuple[tuple[File, ...], tuple[str, ...]]:
     environment = "".join(
         f"\n                - name: {name}\n                  value: {_yaml_quoted(value)}"
         for name, value in sorted(job.environment.items())
-        if name not in _OF_THIS_MACHINE
+        if name not in OF_THIS_MACHINE
     )
     with_environment = f"\n              env:{environment}" if environment else ""
     words = ["apply", "-C", "/project", *job.options, "--yes", *FAILS, "--wait-lock", WAIT, "--log-format", "json"]
     arguments = ", ".join(_yaml_quoted(word) for word in (*words, *(["--notify", job.notify] if job.notify else [])))
+    elsewhere = sorted(OF_THIS_MACHINE.intersection(job.environment))
+    notes = [f"Left out, because it is of this machine: {', '.join(elsewhere)}."] if elsewhere else []
+    notes += [job.said_of_secrets()] if job.left_out else []
+    noted = "".join(f"# {note}\n" for note in notes)
     text = f"""# reconcile as a Cloud Run job, started every night by Cloud Scheduler (see the commands below).
 # The workflows' folder is mounted at /project: a network share (nfs, below), or a bucket that it is copied to (csi).
 # Its .reconcile/ keeps the journal between nights. No lock holds there between machines: every write carries its own
 # precondition, so a run beside another is safe. What it says is in Cloud Logging.
-apiVersion: run.googleapis.com/v1
+{noted}apiVersion: run.googleapis.com/v1
 kind: Job
 metadata:
   name: reconcile
@@ -356,8 +315,8 @@ ENTRYPOINT ["python", "-P", "-m", "reconcile"]
     account = "reconcile@PROJECT_ID.iam.gserviceaccount.com"
     install = (
         f"gcloud builds submit --tag {image}",
-        f"gcloud storage buckets add-iam-policy-binding gs://{bucket} --member serviceAccount:{account}"
-        " --role roles/storage.objectUser",
+        f"gcloud storage buckets add-iam-policy-binding {shlex.quote(f'gs://{bucket}')}"
+        f" --member serviceAccount:{account} --role roles/storage.objectUser",
         f"gcloud projects add-iam-policy-binding PROJECT_ID --member serviceAccount:{account}"
         " --role roles/datastore.user",
         f"gcloud run jobs replace reconcile-job.yaml --region {job.region}",
@@ -379,10 +338,6 @@ ENTRYPOINT ["python", "-P", "-m", "reconcile"]
 def _yaml_quoted(text: str) -> str:
     """A JSON string is a YAML string."""
     return msgspec.json.encode(text).decode()
-
-
-def _one_line(path: PurePath) -> str:
-    return str(path).replace("\n", "?")
 
 
 _WRITERS: Mapping[str, Callable[[Nightly], tuple[tuple[File, ...], tuple[str, ...]]]] = {

@@ -36,9 +36,16 @@ def asset_types(incomplete: str) -> list[tuple[str, str]]:
         from reconcile.project import Project
 
         with Project.open() as project:
-            return [(rule.type, rule.label) for rule in project.asset_map.rules if rule.type.startswith(incomplete)]
+            rules = project.asset_map.rules
+            return [(rule.type, _harmless(rule.label)) for rule in rules if rule.type.startswith(incomplete)]
     except (ReconcileError, OSError):
         return []
+
+
+def _harmless(label: str) -> str:
+    """A label as a hint on a command line that is being typed: letters, digits and a few signs, on one line. A shell
+    reads the answer as a script, or as a table, and the terminal obeys an escape in it."""
+    return " ".join("".join(sign if sign.isalnum() or sign in "-_.,+/" else " " for sign in label).split())
 
 
 def run_ids(incomplete: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from dataclasses import fields
@@ -16,6 +17,7 @@ from reconcile.cli.session import Session
 from reconcile.core.errors import ExitCode, UsageError
 
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+_REGION = re.compile(r"[a-z]+(-[a-z0-9]+)*", re.ASCII)
 _PASSED_ON = ("rules", "bucket_uri", "bucket_endpoint", "records_uri", "records_endpoint", "local_root")
 
 
@@ -40,17 +42,18 @@ def schedule(
     """Print the nightly job for a scheduler, ready to install. Installs nothing."""
     from reconcile import schedule as schedules
     from reconcile.adapters.state import FOLDER
-    from reconcile.config import absolute, scheduled_environment
+    from reconcile.config import absolute
+    from reconcile.jobenv import carried
+    from reconcile.nightly import Nightly
     from reconcile.views.schedule import show_schedule
 
     session = Session(common)
     found = _TIME.fullmatch(at)
     if found is None:
         raise UsageError(f"--at {at!r} is no time of day", hint="write it as 03:00")
-    environment = scheduled_environment()
-    for name, value in (*environment.items(), ("--notify", notify or "")):
-        if "\n" in value or "\r" in value or "\0" in value:
-            raise UsageError(f"{name} has a line break in it, which no scheduler can hold", hint="take it out")
+    if _REGION.fullmatch(region) is None:
+        raise UsageError(f"--region {region!r} is no region", hint="write it as us-central1")
+    found_there = carried(os.environ)
     if scheduler is SchedulerKind.CLOUD_RUN and (common.rules or common.local_root or _in_a_folder(common)):
         raise UsageError(
             "--rules, --local-root and endpoints in a folder name places on this machine, and the job runs on another",
@@ -67,19 +70,22 @@ def schedule(
             raise UsageError(f"--log {str(log)!r}: there is no folder to write it in", hint="make it, or name another")
         elif absolute(log).parent != folder / FOLDER or log.suffix != ".log":
             check_place(log, project.settings, "--log")
-        job = schedules.Nightly(
+        job = Nightly(
             python=sys.executable,
             project=folder,
             options=_options(common),
             hour=int(found[1]),
             minute=int(found[2]),
             log=absolute(log or folder / FOLDER / "nightly.log"),
-            environment=environment,
+            environment=found_there.variables,
+            left_out=found_there.secret,
             notify=notify,
             bucket=str(project.bucket),
             region=region,
         )
     made = schedules.schedule(scheduler.value, job)
+    for name in job.left_out:
+        session.warn(f"{name} holds a secret, so it is left out of the job: give it to the job yourself", of="warning")
     if out is not None:
         written = write_new(out, {file.name: file.text.encode(file.encoding) for file in made.files})
         session.note(f"written: {', '.join(map(str, written))}")

@@ -12,8 +12,7 @@ def show_schedule(terminal: Terminal, made: Schedule, *, written: bool = False) 
     for file in () if written else made.files:
         if len(made.files) > 1:
             terminal.line(f"{opening}---- {file.name} (to {file.place}) ----{closing}")
-        for line in file.text.splitlines():
-            terminal.line(line)
+        terminal.verbatim(file.text)
     terminal.line(f"{opening}Install:{closing}")
     for command in made.install:
         terminal.line(f"{opening}  {command.replace('--', '- -') if closing else command}{closing}")

@@ -69,6 +69,10 @@ class Terminal:
         """One line."""
         write(self._stream, "".join(map(self._render, pieces)) + "\n")
 
+    def verbatim(self, text: str) -> None:
+        """Text that is meant for a program, as it is: whoever made it has seen to it that it can do no harm."""
+        write(self._stream, text)
+
     def prose(self, text: str, *, indent: int = 0, style: str = "") -> None:
         """A sentence, wrapped between words on a terminal."""
         for part in self._wrapped(text, indent):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -56,6 +57,46 @@ def test_asset_types_and_runs_are_completed_from_the_project(run: Any, project: 
     assert types.split() == ["kpop_version"]
     runs = ask(project, _RECONCILE_COMPLETE="complete_bash", COMP_WORDS="reconcile undo 2", COMP_CWORD="2")
     assert runs.split() == [run_id]
+
+
+HARM = [
+    "\x1b[31mred\x1b]0;title\x07",
+    "one\ntwo\tthree",
+    "$(touch planted)`touch planted`",
+    "a:::b))' \";",
+    "\u202eevil",
+]
+
+
+@pytest.mark.parametrize("label", HARM, ids=ascii)
+@pytest.mark.parametrize(
+    ("shell", "asked"),
+    [
+        ("zsh", {"_TYPER_COMPLETE_ARGS": "reconcile plan --asset-type k"}),
+        ("fish", {"_TYPER_COMPLETE_ARGS": "reconcile plan --asset-type k", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}),
+        (
+            "powershell",
+            {"_TYPER_COMPLETE_ARGS": "reconcile plan --asset-type k", "_TYPER_COMPLETE_WORD_TO_COMPLETE": "k"},
+        ),
+    ],
+)
+def test_a_label_does_no_harm_in_a_completion(shell: str, asked: dict[str, str], label: str, project: Path) -> None:
+    rules = project / "rules" / "asset_map.toml"
+    text = rules.read_text(encoding="utf-8")
+    assert '"K-Pop Version"' in text
+    hostile = json.dumps(f"K-Pop アニメ {label}", ensure_ascii=True)
+    rules.write_text(text.replace('"K-Pop Version"', hostile), encoding="utf-8")
+    answer = ask(project, _RECONCILE_COMPLETE=f"complete_{shell}", **asked)
+    plain = {
+        "zsh": '"kpop_version":"K-Pop アニメ ',
+        "fish": "kpop_version\tK-Pop アニメ ",
+        "powershell": "kpop_version:::K-Pop アニメ ",
+    }
+    assert plain[shell] in answer
+    said = answer.split("K-Pop アニメ ", 1)[1].strip().removesuffix("\"))'")  # which ends zsh's own list
+    for sign in ("\x1b", "\x07", "$", "`", "\u202e", ";", "))", '"'):
+        assert sign not in said
+    assert len(answer.strip().splitlines()) == 1
 
 
 def test_where_there_is_no_project_nothing_is_completed_and_nothing_is_said(tmp_path: Path) -> None:

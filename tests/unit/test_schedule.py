@@ -16,7 +16,10 @@ import pytest
 import xmlschema
 import yaml
 
-from reconcile.schedule import Nightly, Schedule, schedule
+from reconcile.core.errors import UsageError
+from reconcile.jobenv import carried
+from reconcile.nightly import Nightly
+from reconcile.schedule import Schedule, schedule
 from tests.unit.small_project import make_project
 
 TASK = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
@@ -32,6 +35,7 @@ def nightly(folder: str = "/srv/studio", **more: Any) -> Nightly:
         "minute": 45,
         "log": PurePosixPath(folder) / ".reconcile" / "nightly.log",
         "environment": {"GOOGLE_APPLICATION_CREDENTIALS": f"{folder}/key.json"},
+        "left_out": (),
         "notify": None,
         "bucket": "gs://my-bucket/anime_dance",
         "region": "europe-west1",
@@ -223,6 +227,168 @@ def test_the_printed_crontab_job_does_the_nightly_run(run: Any, tmp_path: Path) 
     assert done.returncode == 0
     assert "applied" in (folder / ".reconcile" / "nightly.log").read_text(encoding="utf-8")
     assert run("plan", "--detailed-exitcode", folder=folder).code == 0
+
+
+KINDS = ["cron", "systemd", "windows", "cloud-run"]
+PROXIED = {
+    "https_proxy": "http://proxy.example:3128",
+    "http_proxy": "http://proxy.example:3128",
+    "HTTPS_PROXY": "http://proxy.example:3129",
+    "no_proxy": "127.0.0.1,*.example",
+    "NO_PROXY": "localhost",
+    "ALL_PROXY": "socks5://proxy.example:1080",
+    "all_proxy": "socks5://proxy.example:1080",
+    "grpc_proxy": "http://proxy.example:3128",
+    "GOOGLE_CLOUD_PROJECT": "my-project",
+    "GOOGLE_CLOUD_QUOTA_PROJECT": "payer",
+    "GOOGLE_API_USE_CLIENT_CERTIFICATE": "true",
+}
+OF_FILES = {
+    "REQUESTS_CA_BUNDLE": "/etc/ssl/corporate.pem",
+    "CURL_CA_BUNDLE": "/etc/ssl/corporate.pem",
+    "SSL_CERT_FILE": "/etc/ssl/corporate.pem",
+    "SSL_CERT_DIR": "/etc/ssl/certs:/etc/ssl/more",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": "/etc/ssl/corporate.pem",
+    "GOOGLE_APPLICATION_CREDENTIALS": "/etc/keys/key.json",
+    "CLOUDSDK_CONFIG": "/etc/gcloud",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_run_honours_of_its_environment_goes_into_the_job(kind: str) -> None:
+    found = carried({**PROXIED, **OF_FILES, "PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "x"})
+    assert found.variables == {**PROXIED, **OF_FILES}
+    assert found.secret == ()
+    made = schedule(kind, nightly(environment=found.variables))
+    whole = made.files[0].text
+    if kind == "cloud-run":
+        job = yaml.safe_load(whole)["spec"]["template"]["spec"]["template"]["spec"]
+        assert {each["name"]: each["value"] for each in job["containers"][0]["env"]} == PROXIED
+        (line,) = (line for line in whole.splitlines() if "it is of this machine" in line)
+        assert all(name in line for name in OF_FILES)
+        return
+    for name, value in (PROXIED | OF_FILES).items():
+        lines = {"cron": f"\n{name}={value}\n", "systemd": f'\nEnvironment="{name}={value}"\n'}
+        assert lines.get(kind, f'set "{name}={value}" &amp;&amp; ') in whole
+
+
+def test_names_of_files_are_whole_in_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = carried({"SSL_CERT_DIR": f"a{os.pathsep}/b", "REQUESTS_CA_BUNDLE": "ca.pem", "SSL_CERT_FILE": ""}).variables
+    assert found["SSL_CERT_DIR"] == f"{tmp_path}/a{os.pathsep}/b"
+    assert found["REQUESTS_CA_BUNDLE"] == f"{tmp_path}/ca.pem"
+    assert found["SSL_CERT_FILE"] == ""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("https_proxy", "http://me:hunter2@proxy.example:3128"),
+        ("HTTPS_PROXY", "http://hunter2@proxy.example"),
+        ("ALL_PROXY", "socks5h://me:hunter2@proxy.example"),
+        ("http_proxy", "me:hunter2@proxy.example:3128"),
+        ("RECONCILE_HOOK_TOKEN", "hunter2"),
+    ],
+)
+def test_what_holds_a_secret_is_left_out_and_that_is_said(
+    kind: str, name: str, value: str, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    answer = run("schedule", kind)
+    assert answer.code == 0
+    assert "hunter2" not in answer.out + answer.err
+    assert f"warning: {name} holds a secret" in answer.err
+    (line,) = (line for line in answer.out.splitlines() if "a secret is in it" in line)
+    assert name in line
+    if kind == "windows":
+        ElementTree.fromstring(answer.out[: answer.out.index("<!-- Install")].encode("utf-16"))
+
+
+def test_an_endpoint_with_a_login_is_refused_and_not_left_out_for_google_s(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RECONCILE_BUCKET_ENDPOINT", "http://me:hunter2@gateway.example")
+    answer = run("schedule", "cron")
+    assert answer.code == 64
+    assert "hunter2" not in answer.out + answer.err
+
+
+# -- what would be a line of its own --
+
+HARM = ["\n", "\r", "\0", "\t", "\x1b", "\x7f", "\x85", "\u2028", "\u202e", "\ufffe", "\udcff"]
+LINE = "x{}* * * * * touch /tmp/planted"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("harm", HARM, ids=ascii)
+def test_nothing_with_a_control_character_is_written_down(kind: str, harm: str) -> None:
+    text = LINE.format(harm)
+    path = PurePosixPath("/srv") / text
+    for more, what in (
+        ({"project": path}, "the project folder"),
+        ({"log": path}, "--log"),
+        ({"python": str(path)}, "this Python"),
+        ({"options": ("--rules", str(path))}, "--rules"),
+        ({"options": ("--local-root", text)}, "--local-root"),
+        ({"notify": text}, "--notify"),
+        ({"environment": {"no_proxy": text}}, "no_proxy"),
+        ({"bucket": f"gs://{text}"}, "bucket"),
+        ({"region": text}, "--region"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            schedule(kind, nightly(**more))
+        assert what in caught.value.message
+        assert text not in caught.value.sentence
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_project_folder_that_would_be_a_line_of_its_own_is_refused(kind: str, run: Any, tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "x\n* * * * * touch planted")
+    for more in ([], ["--json"], ["--out", str(tmp_path / "jobs")]):
+        answer = run("schedule", kind, *more, folder=folder)
+        assert answer.code == 64
+        assert "\n* * *" not in answer.out
+    assert not (tmp_path / "jobs").exists()
+
+
+def test_a_variable_whose_name_would_be_a_line_of_its_own_is_not_carried() -> None:
+    assert carried({"RECONCILE_X\n* * * * * touch planted": "1", "RECONCILE_": "1"}).variables == {"RECONCILE_": "1"}
+
+
+@pytest.mark.parametrize("region", ["x\ny", "us central1", "us-central1; touch planted", "", "$(id)"])
+def test_a_region_is_a_name(region: str, run: Any) -> None:
+    assert run("schedule", "cloud-run", "--region", region).code == 64
+
+
+def test_a_value_in_quotes_keeps_them_in_a_crontab() -> None:
+    made = schedule("cron", nightly(environment={"no_proxy": '"a"', "NO_PROXY": "'b'"}))
+    assert """\nNO_PROXY="'b'"\nno_proxy=""a""\n""" in text(made, "reconcile.cron")
+
+
+@pytest.mark.parametrize("end", ["\\", " "])
+def test_a_folder_whose_end_systemd_would_misread_takes_no_line_along(end: str) -> None:
+    service = text(schedule("systemd", nightly(f"/srv/studio{end}")), "reconcile.service")
+    assert "WorkingDirectory" not in service
+    assert "\nEnvironment=" in service
+
+
+def test_a_quote_that_cmd_would_end_a_name_at_is_refused() -> None:
+    for more in ({"environment": {"no_proxy": 'x" & calc & "'}}, {"log": PurePosixPath('/x" & calc & "')}):
+        with pytest.raises(UsageError, match="quote"):
+            schedule("windows", nightly(**more))
+
+
+def test_a_name_in_any_script_is_printed_as_it_is(run: Any, tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "スタジオ\u3000👩\u200d🎨")
+    assert f"-C '{folder}'" in run("schedule", "cron", folder=folder).out
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_job_fails_while_an_error_stands(kind: str) -> None:
+    whole = "".join(file.text for file in schedule(kind, nightly()).files)
+    assert re.search(r"--fail-on\W+error", whole)
 
 
 @pytest.mark.parametrize("given", [["--at", "25:00"], ["--at", "3"], ["--notify", "a\nb"], ["--log", "/no/such/dir/x"]])

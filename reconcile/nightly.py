@@ -1,0 +1,103 @@
+"""The nightly job: what is run every night, and whether it can be written down for a scheduler."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
+
+import msgspec
+
+from reconcile.core.errors import UsageError
+
+WAIT = "2h"
+"""How long the job waits for another run to end before it gives up with 75."""
+FAILS = ("--fail-on", "error")
+"""A night after which an error stands that a person must look at is not a good one."""
+DUE = "26h"
+"""A last good run older than this is a missed night."""
+
+
+class Nightly(msgspec.Struct, frozen=True):
+    """What is to be run every night. All paths are absolute."""
+
+    python: str
+    project: PurePath
+    options: tuple[str, ...]
+    """Options of every command, such as another rules file."""
+    hour: int
+    minute: int
+    log: PurePath
+    environment: Mapping[str, str]
+    left_out: tuple[str, ...]
+    """Variables of the environment that a job is not given, because they hold a secret."""
+    notify: str | None
+    bucket: str
+    region: str
+
+    def command(self, *more: str) -> list[str]:
+        """The job's command line."""
+        notify = ["--notify", self.notify] if self.notify else []
+        what = ["apply", "-C", str(self.project), *self.options, "--yes", *FAILS, "--wait-lock", WAIT, *notify, *more]
+        # -P: a file of the project's own that is called like a module must not be taken for it.
+        return [self.python, "-P", "-m", "reconcile", *what]
+
+    @property
+    def at(self) -> str:
+        """The time of day, ``03:00``."""
+        return f"{self.hour:02}:{self.minute:02}"
+
+    def said_of_secrets(self) -> str:
+        """What is said of the variables that are left out; nothing where there are none."""
+        if not self.left_out:
+            return ""
+        return f"Left out, because a secret is in it: {', '.join(self.left_out)}. Give it to the job in a safer way."
+
+
+_HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
+"""Control characters, other ends of lines, what makes an eye read another order, and what XML cannot hold."""
+_UNDECODED = re.compile("[\ud800-\udfff]")
+
+
+def check(job: Nightly, *, quotes: bool = True) -> None:
+    """Raises UsageError for a job with something in it that no schedule can hold, or, without ``quotes``, that a task
+    of Windows cannot."""
+    for what, text in _texts(job):
+        _check_harmless(what, text)
+    if not quotes:
+        _check_unquoted(job)
+
+
+def _texts(job: Nightly) -> Iterable[tuple[str, str]]:
+    """Everything of a job that is written down, and what it is called."""
+    yield "the project folder", str(job.project)
+    yield "the path of this Python", job.python
+    yield "--log", str(job.log)
+    yield "--region", job.region
+    yield "the bucket's name", job.bucket
+    yield "--notify", job.notify or ""
+    for option, value in zip(job.options[::2], job.options[1::2], strict=True):
+        yield option, value
+    for name, value in job.environment.items():
+        yield f"the environment's {name}", value
+
+
+def _check_harmless(what: str, text: str) -> None:
+    found = _HARMFUL.search(text)
+    if found is not None:
+        shown = found[0].encode("unicode_escape").decode("ascii")
+        raise UsageError(
+            f"{what} has a control character in it ({shown}), which no schedule can hold",
+            hint="rename it, or take it out",
+        )
+    if _UNDECODED.search(text):
+        raise UsageError(f"{what} has bytes in it that are not UTF-8", hint="rename it, or take them out")
+
+
+def _check_unquoted(job: Nightly) -> None:
+    """cmd has no sign that takes a quote inside quotes as it is, and no file name there has one."""
+    named = [("the path of this Python", job.python), ("--log", str(job.log))]
+    named += [(f"the environment's {name}", value) for name, value in job.environment.items()]
+    for what, text in named:
+        if '"' in text:
+            raise UsageError(f"{what} has a quote in it, which a task of Windows cannot hold", hint="take it out")
