@@ -74,13 +74,18 @@ class ObjectStore(Protocol):
         """Creates (``if_generation_match`` 0) or replaces (the generation seen) an object, whole or not at all.
 
         The planned size and crc32c go with the bytes, and the answer is held against them.
+        A replacement keeps what people have said of the object (cache control, disposition, language, custom time and
+        metadata), except its content encoding: these bytes are plain.
         Raises SourceChanged where the body is not the planned bytes, PreconditionFailed where another generation is
         live, Uncertain where no answer told, Rejected, AccessDenied, StoreUnavailable (nothing was written).
         """
         ...
 
-    def read(self, key: str, *, generation: int | None = None, offset: int = 0) -> Iterator[bytes]:
-        """The object's bytes from ``offset``, in chunks. Raises NotThere, and as ``get``."""
+    def read(
+        self, key: str, *, generation: int | None = None, offset: int = 0, encoded: bool = False
+    ) -> Iterator[bytes]:
+        """The object's bytes as they are stored, from ``offset``, in chunks; ``encoded`` where ``get`` told of an
+        encoding. Raises NotThere, and as ``get``."""
         ...
 
 
@@ -182,8 +187,9 @@ class UrlSigner(Protocol):
 class UrlReader(Protocol):
     """Reads a URL as a stranger would: with nothing but the URL."""
 
-    def fetch(self, url: str, *, limit: int | None = None) -> AbstractContextManager[Served]:
-        """What the URL gives, with its bytes as they are stored, all of them or just the first ``limit``.
+    def fetch(self, url: str, *, limit: int | None = None, encoded: bool = False) -> AbstractContextManager[Served]:
+        """What the URL gives, all of its bytes or just the first ``limit``; an ``encoded`` object is asked for as it is
+        stored.
 
         Any answer is one, whatever its status. Raises StoreUnavailable where none comes or where it ends early; a
         message never holds the URL.

@@ -219,8 +219,10 @@ class Objects:
             raise Uncertain("no answer came")
         return arrived
 
-    def read(self, key: str, *, generation: int | None = None, offset: int = 0) -> Iterator[bytes]:
-        return self._store.read(key, generation=generation, offset=offset)
+    def read(
+        self, key: str, *, generation: int | None = None, offset: int = 0, encoded: bool = False
+    ) -> Iterator[bytes]:
+        return self._store.read(key, generation=generation, offset=offset, encoded=encoded)
 
     def set(self, key: str, data: bytes) -> RemoteObject:
         """Somebody else's write, whatever is there."""
@@ -233,6 +235,14 @@ class Objects:
             content_type="image/png",
             if_generation_match=found.generation if found else 0,
         )
+
+    def say(self, key: str, **said: Any) -> None:
+        """Somebody else's metadata, by the names of the JSON API."""
+        self._store.say(key, **said)
+
+    def said(self, key: str) -> dict[str, Any]:
+        """What is said of an object now."""
+        return self._store.said(key)
 
     def close(self) -> None:
         self._store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import sqlite3
@@ -11,10 +12,11 @@ import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from reconcile.adapters.embedded_sqlite import EmbeddedDatabase
 from reconcile.core.digest import encode_crc32c
+from reconcile.core.encoding import encoding_of
 from reconcile.core.errors import (
     NotThere,
     PreconditionFailed,
@@ -35,19 +37,17 @@ CHUNK = 256 * 1024
 """Seconds to wait for another process that is writing."""
 
 _SCHEMA = """
-BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS objects (
   name TEXT PRIMARY KEY, size INTEGER NOT NULL, generation INTEGER NOT NULL, crc32c TEXT NOT NULL,
   content_type TEXT NOT NULL, updated TEXT NOT NULL, blob TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL);
 INSERT OR IGNORE INTO clock VALUES (1, 0);
-PRAGMA user_version = 1;
-COMMIT;
 """
-_COLUMNS = "name, size, generation, crc32c, content_type, updated, blob"
+_SAID = "ALTER TABLE objects ADD COLUMN said TEXT NOT NULL DEFAULT '{}';"
+_COLUMNS = "name, size, generation, crc32c, content_type, updated, blob, said"
 
-Row = tuple[str, int, int, str, str, str, str]
+Row = tuple[str, int, int, str, str, str, str, str]
 
 
 class Blobs(Protocol):
@@ -134,14 +134,15 @@ class MemoryBlobs:
 class EmbeddedObjectStore:
     """The objects of one bucket below a prefix; several processes may use one folder at once.
 
-    The bytes come first, whole and on disk; one transaction then checks the precondition and names them.
+    The bytes come first, whole and on disk; one transaction then checks the precondition and names them. Beyond the
+    port it has ``say`` and ``said``: the hand of somebody else, for demonstrations and tests.
     """
 
     def __init__(self, path: Path | None, prefix: str, blobs: Blobs) -> None:
         self._path = path
         self._base = f"{prefix}/" if prefix else ""
         self._blobs = blobs
-        self._database = EmbeddedDatabase(path, _SCHEMA, self._where, "bucket.endpoint")
+        self._database = EmbeddedDatabase(path, (_SCHEMA, _SAID), self._where, "bucket.endpoint")
 
     @classmethod
     def open(cls, directory: Path | None, prefix: str) -> EmbeddedObjectStore:
@@ -186,7 +187,7 @@ class EmbeddedObjectStore:
         with self._database.errors():
             try:
                 self._receive(blob, body, (size, crc32c), name, progress)
-                row, waste = self._commit((name, size, 0, crc32c, content_type, "", blob), if_generation_match)
+                row, waste = self._commit((name, size, 0, crc32c, content_type, "", blob, "{}"), if_generation_match)
             except (ReconcileError, OSError):
                 self._blobs.remove(blob)
                 raise
@@ -194,7 +195,34 @@ class EmbeddedObjectStore:
                 self._blobs.remove(waste)
         return self._object(row)
 
-    def read(self, key: str, *, generation: int | None = None, offset: int = 0) -> Iterator[bytes]:
+    def say(self, key: str, **said: Any) -> RemoteObject:
+        """Sets metadata of an object by the names of the JSON API (``contentEncoding="gzip"``, ``cacheControl=…``), as
+        ``gcloud storage objects update`` does for one in GCS. Raises NotThere."""
+        name = self._name(key)
+        with self._database.errors(), self._database.transaction() as connection:
+            live: Row | None = connection.execute(f"SELECT {_COLUMNS} FROM objects WHERE name = ?", [name]).fetchone()
+            if live is None:
+                raise NotThere(f"{self._where} does not hold {name!r}.")
+            text = json.dumps({each: value for each, value in {**json.loads(live[7]), **said}.items() if value})
+            connection.execute("UPDATE objects SET said = ? WHERE name = ?", [text, name])
+        return self._object((*live[:7], text))
+
+    def said(self, key: str) -> dict[str, Any]:
+        """What ``say`` has set and later writes have kept. Raises NotThere."""
+        page = self._select("name = ?", self._name(key))
+        if not page:
+            raise NotThere(f"{self._where} does not hold {key!r}.")
+        said: dict[str, Any] = json.loads(page[0][7])
+        return said
+
+    def read(
+        self,
+        key: str,
+        *,
+        generation: int | None = None,
+        offset: int = 0,
+        encoded: bool = False,  # noqa: ARG002
+    ) -> Iterator[bytes]:
         """See ``ObjectStore.read``; an old generation is gone once it is replaced."""
         name = self._name(key)
         with self._open(name, generation) as file, self._database.errors():
@@ -228,15 +256,18 @@ class EmbeddedObjectStore:
 
     def _commit(self, row: Row, expected: int) -> tuple[Row, str]:
         """Checks the precondition and names the bytes, in one transaction. Gives the row and the blob it replaced."""
-        name, size, _, crc32c, content_type, _, blob = row
+        name, size, _, crc32c, content_type, _, blob, _ = row
         with self._database.transaction() as connection:
             live: Row | None = connection.execute(f"SELECT {_COLUMNS} FROM objects WHERE name = ?", [name]).fetchone()
             if (live[2] if live else 0) != expected:
                 raise self._moved(live, name, expected)
             generation = self._next_generation(connection)
             updated = datetime.fromtimestamp(generation / 1e6, UTC).isoformat(timespec="milliseconds")
-            stored = (name, size, generation, crc32c, content_type, updated.replace("+00:00", "Z"), blob)
-            connection.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?)", stored)
+            kept = json.loads(live[7]) if live else {}
+            kept.pop("contentEncoding", None)  # the new bytes are plain
+            time_of_it = updated.replace("+00:00", "Z")
+            stored = (name, size, generation, crc32c, content_type, time_of_it, blob, json.dumps(kept))
+            connection.execute(f"INSERT OR REPLACE INTO objects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", stored)
             return stored, live[6] if live else ""
 
     def _next_generation(self, connection: sqlite3.Connection) -> int:
@@ -262,7 +293,8 @@ class EmbeddedObjectStore:
         return name
 
     def _object(self, row: Row) -> RemoteObject:
-        return RemoteObject(row[0][len(self._base) :], *row[1:6])
+        encoding = encoding_of(json.loads(row[7]).get("contentEncoding")) if row[7] != "{}" else ""
+        return RemoteObject(row[0][len(self._base) :], *row[1:6], encoding)
 
     def _select(self, where: str, value: str) -> Sequence[Row]:
         query = f"SELECT {_COLUMNS} FROM objects WHERE {where} ORDER BY name LIMIT {PAGE}"

@@ -21,15 +21,12 @@ PAGE = 500
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SCHEMA = """
-BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS documents (
   collection TEXT NOT NULL, id TEXT NOT NULL, fields TEXT NOT NULL, updated INTEGER NOT NULL,
   PRIMARY KEY (collection, id)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL);
 INSERT OR IGNORE INTO clock VALUES (1, 0);
-PRAGMA user_version = 1;
-COMMIT;
 """
 
 Row = tuple[str, str, int]
@@ -46,7 +43,7 @@ class EmbeddedRecordStore:
         self._collection = collection
         self._entries = entries
         where = "in memory" if path is None else f"in {path}"
-        self._database = EmbeddedDatabase(path, _SCHEMA, f"The records {where}", "records.endpoint")
+        self._database = EmbeddedDatabase(path, (_SCHEMA,), f"The records {where}", "records.endpoint")
 
     @classmethod
     def open(cls, directory: Path | None, collection: str, entries: str) -> EmbeddedRecordStore:

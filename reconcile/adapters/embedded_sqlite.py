@@ -18,12 +18,13 @@ PATIENCE = 20.0
 class EmbeddedDatabase:
     """A database in a file that the first write makes, or in memory (``path`` None). Safe for several threads.
 
-    ``what`` names the store in sentences, ``setting`` the key of the rules that says where it is.
+    ``what`` names the store in sentences, ``setting`` the key of the rules that says where it is. Each of the ``steps``
+    (statements) makes the schema's next version out of the one before.
     """
 
-    def __init__(self, path: Path | None, schema: str, what: str, setting: str) -> None:
+    def __init__(self, path: Path | None, steps: Sequence[str], what: str, setting: str) -> None:
         self._path = path
-        self._schema = schema
+        self._steps = steps
         self._what = what
         self._hint = f"Look at the folder's permissions and free space, or name another folder as {setting}."
         self._lock = threading.RLock()
@@ -71,9 +72,30 @@ class EmbeddedDatabase:
         if self._connection is None:
             if self._path is not None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(
+            connection = sqlite3.connect(
                 self._path or ":memory:", timeout=PATIENCE, isolation_level=None, check_same_thread=False
             )
-            if self._connection.execute("PRAGMA user_version").fetchone() == (0,):
-                self._connection.executescript(self._schema)
+            self._bring_up(connection)
+            self._connection = connection
         return self._connection
+
+    def _bring_up(self, connection: sqlite3.Connection) -> None:
+        """Makes the schema the newest; another process may be doing the same."""
+        if self._version(connection) >= len(self._steps):
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for version, step in enumerate(self._steps[self._version(connection) :], self._version(connection) + 1):
+                for statement in filter(str.strip, step.split(";")):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {version}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    @staticmethod
+    def _version(connection: sqlite3.Connection) -> int:
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        return version

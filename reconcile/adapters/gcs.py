@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 import msgspec
 
 from reconcile.adapters.gcs_http import Door, Transient, foreign, translate
+from reconcile.adapters.gcs_packing import accepting, stored
 from reconcile.adapters.gcs_upload import OBJECT_FIELDS, Body, NoSessions, Resource, Sessions, Upload, decode_resource
 from reconcile.adapters.patience import Budget, Clock
+from reconcile.core.encoding import encoding_of
 from reconcile.core.errors import NotThere, Rejected, StoreUnavailable
 from reconcile.core.names import BucketRoot, key_problem
 from reconcile.core.rows import RemoteObject
@@ -26,7 +28,6 @@ DEADLINE = 20.0
 CONCURRENCY = 8
 PAGE_SIZE = 1000
 PAGES_AHEAD = 4
-READ_CHUNK = 256 * 1024
 
 # nextPageToken is a field like any other: a mask without it makes every listing end, silently, with its first page.
 LIST_FIELDS = f"nextPageToken,items({OBJECT_FIELDS})"
@@ -138,17 +139,19 @@ class GcsObjectStore:
         upload = Upload(self._door, name, planned, content_type, if_generation_match, self._sessions)
         return self._row(upload.run())
 
-    def read(self, key: str, *, generation: int | None = None, offset: int = 0) -> Iterator[bytes]:
+    def read(
+        self, key: str, *, generation: int | None = None, offset: int = 0, encoded: bool = False
+    ) -> Iterator[bytes]:
         """See ``ObjectStore.read``. A broken download goes on where it broke, in the same generation."""
         name = self._name(key)
         patience, at = self._door.patience(), offset
         while True:
             try:
-                answer = self._open(name, generation, at)
+                answer = self._open(name, generation, at, encoded=encoded)
                 if answer is None:
                     return
                 generation = generation or _generation_of(answer)
-                for chunk in self._chunks(answer):
+                for chunk in self._chunks(answer, encoded=encoded):
                     at += len(chunk)
                     patience = self._door.patience()
                     yield chunk
@@ -175,6 +178,7 @@ class GcsObjectStore:
             resource.crc32c,
             resource.contentType,
             resource.updated,
+            encoding_of(resource.contentEncoding),
         )
 
     def _pages(self, prefix: str, span: tuple[str, str], token: str | None) -> _Batch:
@@ -203,10 +207,10 @@ class GcsObjectStore:
             message = f"{self._door.where} did not answer with a listing: {error}."
             raise StoreUnavailable(message, hint="Check the endpoint.") from error
 
-    def _open(self, name: str, generation: int | None, at: int) -> requests.Response | None:
+    def _open(self, name: str, generation: int | None, at: int, *, encoded: bool) -> requests.Response | None:
         """The answer whose body is the bytes from ``at``; None where there are none."""
         query: dict[str, str | int] = {"alt": "media"} | ({"generation": generation} if generation else {})
-        headers = {"Range": f"bytes={at}-"} if at else {}
+        headers = accepting(encoded=encoded) | ({"Range": f"bytes={at}-"} if at else {})
         accept = (206, 416) if at else (200,)
         path = self._door.object(name, media=True)
         answer = self._door.once(
@@ -217,11 +221,10 @@ class GcsObjectStore:
             return None
         return answer
 
-    def _chunks(self, answer: requests.Response) -> Iterator[bytes]:
-        """The body as it is stored (never unpacked), held against its announced length."""
+    def _chunks(self, answer: requests.Response, *, encoded: bool) -> Iterator[bytes]:
+        """The body as it is stored, held against its announced length."""
         try:
-            while chunk := answer.raw.read(READ_CHUNK, decode_content=False):
-                yield chunk
+            yield from stored(answer, self._door.where, encoded=encoded)
         except foreign() as error:
             raise translate(error, self._door.where) from error
         finally:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import msgspec
 
 from reconcile.adapters.gcs_http import Door, Doubt, Patience, Transient
 from reconcile.core.digest import Comparison, compare, encode_crc32c
+from reconcile.core.encoding import encoding_of
 from reconcile.core.errors import (
     NotThere,
     PreconditionFailed,
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 BLOCK = 64 * 1024
 CHUNK = 8 * 1024 * 1024
 MAX_RESTARTS = 3
-OBJECT_FIELDS = "name,size,generation,crc32c,contentType,updated"
+OBJECT_FIELDS = "name,size,generation,crc32c,contentType,contentEncoding,updated"
+KEPT = ("cacheControl", "contentDisposition", "contentLanguage", "customTime", "metadata")
 
 
 class Resource(msgspec.Struct, gc=False):
@@ -42,6 +44,7 @@ class Resource(msgspec.Struct, gc=False):
     crc32c: str | None = None
     contentType: str | None = None  # noqa: N815 - the API's own spelling
     updated: str = ""
+    contentEncoding: str | None = None  # noqa: N815
 
 
 _RESOURCE = msgspec.json.Decoder(Resource, strict=False)
@@ -203,7 +206,8 @@ class Upload:
     """Creates or replaces one object.
 
     Up to one chunk goes as a single multipart request; more in chunks through a resumable session. Both carry the
-    planned crc32c, so that the server refuses other bytes, and the generation precondition.
+    planned crc32c, so that the server refuses other bytes, and the generation precondition. What people have said of
+    an object is kept when it is replaced, except that it is encoded: the new bytes are plain.
     """
 
     def __init__(
@@ -217,11 +221,14 @@ class Upload:
         self._sessions = sessions
         self._doubt = Doubt.NONE
         self._resumed = False
+        self._said: dict[str, Any] = {}
 
     def run(self) -> Resource:
         """Sends the bytes and returns the object, whichever attempt made it. Raises as ObjectStore.put does."""
         self._body.check_size()
         try:
+            if self._expected:
+                self._said = self._said_of_it()
             made = self._resumable() if self._body.size > CHUNK else self._multipart()
         except PreconditionFailed as refusal:
             return self._settle_refusal(refusal)
@@ -234,7 +241,22 @@ class Upload:
 
     def _metadata(self) -> bytes:
         fields = {"name": self._name, "contentType": self._content_type, "crc32c": self._body.crc32c}
-        return msgspec.json.encode(fields)
+        return msgspec.json.encode(self._said | fields)
+
+    def _said_of_it(self) -> dict[str, Any]:
+        """What people have said of the generation that is to be replaced. Nothing where another is live by now: the
+        write is then refused."""
+        path = self._door.object(self._name)
+        query: dict[str, str | int] = {"fields": ",".join(KEPT), "ifGenerationMatch": self._expected}
+        ask = lambda: self._door.once("GET", path, query, missing=NotThere, about=self._name)  # noqa: E731
+        try:
+            said = msgspec.json.decode(self._door.retrying(ask).content, type=dict[str, Any])
+        except PreconditionFailed:
+            return {}
+        except msgspec.MsgspecError as error:
+            message = f"{self._door.where} did not answer as GCS does: {error}."
+            raise StoreUnavailable(message, hint="Check the endpoint.") from error
+        return {name: said[name] for name in KEPT if said.get(name) is not None}
 
     def _multipart(self) -> Resource:
         edge = os.urandom(16).hex().encode()
@@ -392,7 +414,9 @@ class Upload:
 
     def _is_ours(self, live: Resource | None) -> bool:
         body = self._body
-        return live is not None and compare(body.size, body.crc32c, live.size, live.crc32c) is Comparison.SAME
+        if live is None or encoding_of(live.contentEncoding):
+            return False
+        return compare(body.size, body.crc32c, live.size, live.crc32c) is Comparison.SAME
 
     def _moved(self, live: Resource | None) -> PreconditionFailed:
         found = f"generation {live.generation}" if live else "nothing"

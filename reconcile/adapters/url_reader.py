@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from reconcile.adapters.gcs_http import TOO_MANY_REQUESTS, TRANSIENT_STATUS, Patience, Transient, foreign, translate
+from reconcile.adapters.gcs_packing import accepting, packing, raw, unpacking
 from reconcile.adapters.patience import Clock, Traffic, seconds_asked
 from reconcile.core.rows import Served
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     import requests
 
 DEADLINE = 20.0
-READ_CHUNK = 256 * 1024
 
 
 class HttpReader:
@@ -38,11 +38,19 @@ class HttpReader:
                 self._session = None
 
     @contextmanager
-    def fetch(self, url: str, *, limit: int | None = None) -> Iterator[Served]:
+    def fetch(self, url: str, *, limit: int | None = None, encoded: bool = False) -> Iterator[Served]:
         """See ``UrlReader.fetch``. Transient answers are asked for again; a body that breaks is not."""
-        answer = self._answer(url, {} if limit is None else {"Range": f"bytes=0-{limit - 1}"})
+        reach = {} if limit is None else {"Range": f"bytes=0-{limit - 1}"}
+        answer = self._answer(url, accepting(encoded=encoded) | reach)
+        packed = packing(answer)
+        unpacks = bool(packed) and not encoded and answer.status_code == 200  # of a part nothing can be unpacked
         try:
-            yield Served(answer.status_code, answer.headers.get("Content-Type", ""), self._body(answer))
+            yield Served(
+                answer.status_code,
+                answer.headers.get("Content-Type", ""),
+                self._body(answer, unpacks=unpacks),
+                "" if unpacks else packed,
+            )
         finally:
             answer.close()
 
@@ -62,7 +70,7 @@ class HttpReader:
         try:
             answer = self._connected().get(
                 url,
-                headers={"Accept-Encoding": "gzip", **headers},  # so that nothing is unpacked on the way
+                headers=headers,
                 timeout=(self._deadline, self._deadline),
                 allow_redirects=False,
                 stream=True,
@@ -78,10 +86,9 @@ class HttpReader:
             raise Transient(message, hint="Run again later.", pause=pause, throttled=throttled)
         return answer
 
-    def _body(self, answer: requests.Response) -> Iterator[bytes]:
+    def _body(self, answer: requests.Response, *, unpacks: bool) -> Iterator[bytes]:
         try:
-            while chunk := answer.raw.read(READ_CHUNK, decode_content=False):
-                yield chunk
+            yield from unpacking(answer, _host(answer.url)) if unpacks else raw(answer)
         except foreign() as error:
             raise translate(error, _host(answer.url)) from None
 

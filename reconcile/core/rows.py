@@ -39,6 +39,7 @@ class RemoteObject(msgspec.Struct, frozen=True, gc=False):
     """A live object. ``key`` is its name below the bucket prefix; one answer gave all fields.
 
     ``updated`` is RFC 3339, for people and for ``many = "newest"`` only: clocks are never compared across worlds.
+    With an ``encoding`` (as ``encoding_of`` spells it) ``size`` and ``crc32c`` are those of the packed bytes.
     """
 
     key: str
@@ -47,18 +48,22 @@ class RemoteObject(msgspec.Struct, frozen=True, gc=False):
     crc32c: str | None = None
     content_type: str | None = None
     updated: str = ""
+    encoding: str = ""
 
 
 class Served(msgspec.Struct, frozen=True):
-    """What a URL gave: the status and the content type of the answer, and its bytes, to be read once."""
+    """What a URL gave: the status, the content type and the content encoding of the answer, and its bytes, to be read
+    once; in an ``encoding`` they are packed."""
 
     status: int
     content_type: str
     body: Iterator[bytes]
+    encoding: str = ""
 
 
 class Agreed(msgspec.Struct, frozen=True, gc=False):
-    """The last state in which a local file and its object held the same bytes."""
+    """The last state in which a local file and its object held the same content. ``size`` and ``crc32c`` are those of
+    the content, also where the object is encoded."""
 
     key: str
     size: int

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import pytest
@@ -20,6 +22,8 @@ from tests.servers.fake_gcs import FakeGcsServer
 from tests.servers.gcs import GcsServer
 
 PREFIX = "anime_dance"
+SAID = ("cacheControl", "contentDisposition", "contentEncoding", "contentLanguage", "customTime", "metadata")
+"""What people say of an object, by the names of the JSON API."""
 
 
 class Needs(Enum):
@@ -27,19 +31,22 @@ class Needs(Enum):
 
     RESUMABLE = "preconditions hold for resumable uploads"
     GENERATION_READS = "reads are held to a generation"
+    METADATA = "metadata can be set, and stays"
     SHARED = "two stores see one bucket"
 
 
 @dataclass(frozen=True)
 class Maker:
-    """Makes a store of a fresh bucket; the argument is the prefix. ``lacks`` is what its server does not do."""
+    """Makes a store of a fresh bucket; the argument is the prefix. ``say`` is somebody else's hand, which sets metadata
+    of an object of such a store, and gives all that is set then. ``lacks`` is what its server does not do."""
 
     open: Callable[[str], ObjectStore]
+    say: Callable[[Any, str, dict[str, Any]], dict[str, Any]]
     lacks: frozenset[Needs] = frozenset()
 
 
 # fake-gcs-server 1.54.0 drops the preconditions of resumable uploads, and the generation of reads.
-REFEREE_LACKS = frozenset({Needs.RESUMABLE, Needs.GENERATION_READS})
+REFEREE_LACKS = frozenset({Needs.RESUMABLE, Needs.GENERATION_READS, Needs.METADATA})
 
 _buckets = itertools.count(1)
 
@@ -53,19 +60,40 @@ def make_bucket(url: str) -> str:
         return name
 
 
+def _say(store: EmbeddedObjectStore, key: str, said: dict[str, Any]) -> dict[str, Any]:
+    store.say(key, **said)
+    return store.said(key)
+
+
+def _patch(url: str, bucket: str) -> Callable[[Any, str, dict[str, Any]], dict[str, Any]]:
+    """As ``gcloud storage objects update`` does it."""
+
+    def patch(_store: ObjectStore, key: str, said: dict[str, Any]) -> dict[str, Any]:
+        path = f"{url}/storage/v1/b/{bucket}/o/{quote(f'{PREFIX}/{key}', safe='')}"
+        request = Request(path, json.dumps(said).encode(), {"Content-Type": "application/json"}, method="PATCH")
+        with urlopen(request, timeout=10) as answer:
+            found: dict[str, Any] = json.loads(answer.read())
+        return {name: found[name] for name in SAID if name in found}
+
+    return patch
+
+
 def _in_memory(request: pytest.FixtureRequest) -> Maker:
-    return Maker(lambda prefix: EmbeddedObjectStore.open(None, prefix), frozenset({Needs.SHARED}))
+    return Maker(lambda prefix: EmbeddedObjectStore.open(None, prefix), _say, frozenset({Needs.SHARED}))
 
 
 def _in_folder(request: pytest.FixtureRequest) -> Maker:
     folder: Path = request.getfixturevalue("tmp_path") / "bucket"
-    return Maker(lambda prefix: EmbeddedObjectStore.open(folder, prefix))
+    return Maker(lambda prefix: EmbeddedObjectStore.open(folder, prefix), _say)
 
 
 def _on_server(request: pytest.FixtureRequest) -> Maker:
     server: GcsServer = request.getfixturevalue("gcs_server")
     bucket = make_bucket(server.url)
-    return Maker(lambda prefix: GcsObjectStore.open(bucket, prefix, server.url, page_size=7, clock=SkippingClock()))
+    return Maker(
+        lambda prefix: GcsObjectStore.open(bucket, prefix, server.url, page_size=7, clock=SkippingClock()),
+        _patch(server.url, bucket),
+    )
 
 
 def _on_referee(request: pytest.FixtureRequest) -> Maker:
@@ -73,6 +101,7 @@ def _on_referee(request: pytest.FixtureRequest) -> Maker:
     bucket = make_bucket(server.url)
     return Maker(
         lambda prefix: GcsObjectStore.open(bucket, prefix, server.url, page_size=7, clock=SkippingClock()),
+        _patch(server.url, bucket),
         REFEREE_LACKS,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import threading
 from collections.abc import Callable, Iterator
@@ -355,6 +356,64 @@ def test_reading_from_an_offset(store: ObjectStore) -> None:
     for offset in (1, 255, 300_000, len(data) - 1, len(data)):
         assert everything(store, "a", offset) == data[offset:]
     assert b"".join(store.read("a")) == data
+
+
+PEOPLE_SAY = {
+    "cacheControl": "public, max-age=60",
+    "contentDisposition": 'attachment; filename="take one.mp4"',
+    "contentLanguage": "ja",
+    "customTime": "2026-02-07T03:00:00Z",
+    "metadata": {"reviewed-by": "星野", "firebaseStorageDownloadTokens": "t"},
+}
+
+
+@pytest.mark.needs(Needs.METADATA)
+@pytest.mark.parametrize("data", [b"new", LARGE], ids=["one request", "resumable"])
+def test_what_people_said_of_an_object_survives_its_replacement(store: ObjectStore, maker: Maker, data: bytes) -> None:
+    first = put(store, "a.mp4", gzip.compress(b"old"))
+    maker.say(store, "a.mp4", {**PEOPLE_SAY, "contentEncoding": "gzip"})
+    second = put(store, "a.mp4", data, generation=first.generation)
+
+    assert (second.encoding, store.get("a.mp4")) == ("", second)
+    assert everything(store, "a.mp4") == data
+    assert maker.say(store, "a.mp4", {}) == PEOPLE_SAY
+    third = put(store, "a.mp4", b"third", generation=second.generation)
+    assert (third.encoding, maker.say(store, "a.mp4", {})) == ("", PEOPLE_SAY)
+
+
+def test_a_new_object_and_a_replaced_one_of_which_nothing_is_said(store: ObjectStore) -> None:
+    first = put(store, "a.mp4", b"old")
+    second = put(store, "a.mp4", b"new", generation=first.generation)
+    assert (first.encoding, second.encoding, everything(store, "a.mp4")) == ("", "", b"new")
+
+
+@pytest.mark.needs(Needs.METADATA)
+@pytest.mark.parametrize(
+    ("said", "encoding"),
+    [
+        ("gzip", "gzip"),
+        ("GZIP", "gzip"),
+        ("x-gzip", "gzip"),
+        ("gzip,identity", "gzip"),
+        ("br", "br"),
+        ("gzip, gzip", "gzip, gzip"),
+        ("identity", ""),
+    ],
+)
+def test_an_encoding_is_read_and_the_bytes_come_as_they_are_stored(
+    store: ObjectStore, maker: Maker, said: str, encoding: str
+) -> None:
+    packed = gzip.compress(bytes(range(256)) * 3000)
+    put(store, "a.json", packed)
+    put(store, "b.json", b"plain")
+    maker.say(store, "a.json", {"contentEncoding": said})
+
+    found = store.get("a.json")
+    assert found is not None
+    assert (found.encoding, found.size, found.crc32c) == (encoding, len(packed), digest(packed))
+    assert [(each.key, each.encoding) for each in store.list()] == [("a.json", encoding), ("b.json", "")]
+    for offset in (0, 1, 500, len(packed) - 1) if encoding else ():
+        assert b"".join(store.read("a.json", offset=offset, encoded=True)) == packed[offset:]
 
 
 @pytest.mark.needs(Needs.GENERATION_READS)

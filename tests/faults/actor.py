@@ -371,8 +371,10 @@ class _Objects:
         actor.run.sees(arrived)
         return arrived
 
-    def read(self, key: str, *, generation: int | None = None, offset: int = 0) -> Iterator[bytes]:
-        return self._actor.stage.world.objects.read(key, generation=generation, offset=offset)
+    def read(
+        self, key: str, *, generation: int | None = None, offset: int = 0, encoded: bool = False
+    ) -> Iterator[bytes]:
+        return self._actor.stage.world.objects.read(key, generation=generation, offset=offset, encoded=encoded)
 
 
 class _Records:

@@ -26,8 +26,8 @@ class Fault:
     connection is cut), ``run`` (the test's own code: another writer, a change of a file). After it took effect:
     ``lost`` (the connection is cut instead of an answer), ``answer`` (an error status instead of the true one). While
     bytes move: ``corrupt`` (the first byte of the body is changed), ``persist`` (only so many bytes of a chunk are
-    kept), ``cut`` (the answer ends after so many bytes), ``rewrite`` (the answer's body is another), ``pace`` (seconds
-    before each 64 KiB of the body is read).
+    kept), ``cut`` (the answer ends after so many bytes), ``rewrite`` (the answer's body is another), ``packs`` (a
+    gateway packs it with gzip), ``pace`` (seconds before each 64 KiB of the body is read).
     """
 
     method: str = ""
@@ -49,6 +49,7 @@ class Fault:
     persist: int | None = None
     cut: int | None = None
     rewrite: Callable[[bytes], bytes] | None = None
+    packs: bool = False
     pace: float = 0.0
     hits: int = 0
 

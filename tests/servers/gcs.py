@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -178,6 +179,9 @@ class _Handler(BaseHTTPRequestHandler):
             reply = Reply(refusal.status, b"" if refusal.status == 304 else refusal.body())
         if fault.lost:
             raise Cut
+        if fault.packs and "Content-Encoding" not in reply.headers:
+            reply.body = gzip.compress(reply.body)
+            reply.headers["Content-Encoding"] = "gzip"
         if fault.rewrite is not None:
             reply.body = fault.rewrite(reply.body)
         if fault.answer is not None:
@@ -198,12 +202,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Date", self.date_time_string())
         for name, value in reply.headers.items():
             self.send_header(name, value)
-        if reply.status not in (204, 304):
+        chunked = "Transfer-Encoding" in reply.headers
+        if reply.status not in (204, 304) and not chunked:
             self.send_header("Content-Length", str(len(reply.body)))
         if reply.body and "Content-Type" not in reply.headers:
             self.send_header("Content-Type", "application/json; charset=UTF-8")
         self.end_headers()
-        self.wfile.write(reply.body[:cut])
+        self.wfile.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(reply.body), reply.body) if chunked else reply.body[:cut])
         if cut is not None:
             self.close_connection = True
 
@@ -283,16 +288,23 @@ class _Handler(BaseHTTPRequestHandler):
         stored = self._world.get(bucket, call.key, _generation(call.query), Preconditions.of(call.query))
         if not media:
             return self._resource(bucket, stored, call.query)
-        first, stop, status = _byte_range(call.headers.get("range"), len(stored.data))
         resource = stored.resource(bucket, "")
-        return Reply(
-            status,
-            stored.data[first:stop],
-            Content_Type=resource.get("contentType") or "application/octet-stream",
-            x_goog_generation=resource["generation"],
-            x_goog_hash=f"crc32c={resource['crc32c']},md5={resource['md5Hash']}",
-            **({"Content_Range": f"bytes {first}-{stop - 1}/{len(stored.data)}"} if status == 206 else {}),
-        )
+        encoding = resource.get("contentEncoding", "")
+        headers = {
+            "Content_Type": resource.get("contentType") or "application/octet-stream",
+            "x_goog_generation": resource["generation"],
+            "x_goog_hash": f"crc32c={resource['crc32c']},md5={resource['md5Hash']}",
+            "x_goog_stored_content_encoding": encoding or "identity",
+        }
+        if _is_transcoded(resource, call):
+            # Decompressive transcoding: the length is not known, and a range is not heeded.
+            return Reply(200, gzip.decompress(stored.data), **headers, Transfer_Encoding="chunked")
+        if encoding:
+            headers["Content_Encoding"] = encoding
+        first, stop, status = _byte_range(call.headers.get("range"), len(stored.data))
+        if status == 206:
+            headers["Content_Range"] = f"bytes {first}-{stop - 1}/{len(stored.data)}"
+        return Reply(status, stored.data[first:stop], **headers)
 
     def _upload(self, bucket: str, call: Call, body: bytes, fault: Fault) -> Reply:
         pre, kind = Preconditions.of(call.query), call.query.get("uploadType")
@@ -335,6 +347,13 @@ class _Handler(BaseHTTPRequestHandler):
             if session.received:
                 return Reply(308, Range=f"bytes=0-{len(session.received) - 1}")
             return Reply(308)
+
+
+def _is_transcoded(resource: dict[str, Any], call: Call) -> bool:
+    """Whether GCS unpacks this object for this reader."""
+    takes_gzip = "gzip" in call.headers.get("accept-encoding", "")
+    stays = "no-transform" in resource.get("cacheControl", "")
+    return resource.get("contentEncoding") == "gzip" and not takes_gzip and not stays
 
 
 def _name_in(start: bytes) -> str:

@@ -126,7 +126,17 @@ class Session:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-WRITABLE = ("contentType", "metadata", "cacheControl", "contentEncoding", "temporaryHold", "eventBasedHold")
+WRITABLE = (
+    "contentType",
+    "metadata",
+    "cacheControl",
+    "contentDisposition",
+    "contentEncoding",
+    "contentLanguage",
+    "customTime",
+    "temporaryHold",
+    "eventBasedHold",
+)
 
 
 def check_name(name: str) -> None:

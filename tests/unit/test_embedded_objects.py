@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from crc32c import crc32c
 
 from reconcile.adapters.embedded_objects import FILE_NAME, FOLDER_NAME, EmbeddedObjectStore
 from reconcile.core.digest import encode_crc32c
-from reconcile.core.errors import PreconditionFailed, SourceChanged, StoreError, StoreUnavailable
+from reconcile.core.errors import NotThere, PreconditionFailed, SourceChanged, StoreError, StoreUnavailable
 from reconcile.core.rows import RemoteObject
 
 WRITER = """
@@ -177,3 +180,37 @@ def test_it_imports_no_client() -> None:
         "sys.exit(any(name.split('.')[0] in ('google', 'requests', 'grpc') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+OLD_SCHEMA = """
+CREATE TABLE objects (
+  name TEXT PRIMARY KEY, size INTEGER NOT NULL, generation INTEGER NOT NULL, crc32c TEXT NOT NULL,
+  content_type TEXT NOT NULL, updated TEXT NOT NULL, blob TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE clock (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL);
+INSERT INTO clock VALUES (1, 7);
+INSERT INTO objects VALUES ('p/a', 3, 7, 'AAAAAA==', 'image/png', '2026-02-07T03:00:00.000Z', 'blob');
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_bucket_of_an_older_version_is_brought_up_once(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as old:
+        old.executescript(OLD_SCHEMA)
+    stores = [EmbeddedObjectStore.open(tmp_path, "p") for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda store: store.get("a"), stores))
+    assert found == [RemoteObject("a", 3, 7, "AAAAAA==", "image/png", "2026-02-07T03:00:00.000Z")] * 8
+    stores[0].say("a", contentEncoding="gzip")
+    assert [store.get("a").encoding for store in stores] == ["gzip"] * 8  # type: ignore[union-attr]
+    for store in stores:
+        store.close()
+
+
+def test_nothing_can_be_said_of_what_is_not_there(tmp_path: Path) -> None:
+    store = EmbeddedObjectStore.open(tmp_path, "p")
+    with pytest.raises(NotThere):
+        store.say("a", contentEncoding="gzip")
+    with pytest.raises(NotThere):
+        store.said("a")
+    store.close()

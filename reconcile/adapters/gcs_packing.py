@@ -1,0 +1,58 @@
+"""The body of an answer: the stored bytes, whatever a server or a gateway on the way has packed or unpacked."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from reconcile.core.encoding import BadEncoding, can_unpack, encoding_of, unpacked
+from reconcile.core.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    import requests
+
+READ_CHUNK = 256 * 1024
+_HINT = "Look for a proxy or gateway on the way that packs or unpacks answers."
+
+
+def accepting(*, encoded: bool) -> dict[str, str]:
+    """The request header with which an object comes as it is stored: who does not take gzip gets an encoded object
+    unpacked, and who takes it may get any other packed on the way."""
+    return {"Accept-Encoding": "gzip" if encoded else "identity"}
+
+
+def raw(answer: requests.Response) -> Iterator[bytes]:
+    """The body as it came."""
+    while chunk := answer.raw.read(READ_CHUNK, decode_content=False):
+        yield chunk
+
+
+def packing(answer: requests.Response) -> str:
+    """The content encoding of an answer."""
+    return encoding_of(answer.headers.get("Content-Encoding"))
+
+
+def stored(answer: requests.Response, where: str, *, encoded: bool) -> Iterator[bytes]:
+    """The stored bytes of an object. Raises StoreUnavailable where the answer does not hold them."""
+    packed = packing(answer)
+    if encoded and not packed:
+        message = f"{where} gives an encoded object unpacked, so its stored bytes cannot be checked."
+        raise StoreUnavailable(message, hint=_HINT)
+    if encoded or not packed:
+        yield from raw(answer)
+    elif answer.status_code == 206:
+        raise StoreUnavailable(f"{where} gives a part of an object packed, which cannot be unpacked.", hint=_HINT)
+    else:
+        yield from unpacking(answer, where)
+
+
+def unpacking(answer: requests.Response, where: str) -> Iterator[bytes]:
+    """What was packed on the way, in pieces of bounded size. Raises StoreUnavailable where it cannot be unpacked."""
+    if not can_unpack(packing(answer)):
+        message = f'{where} gives an object packed as "{packing(answer)}", which was not asked for.'
+        raise StoreUnavailable(message, hint=_HINT)
+    try:
+        yield from unpacked(raw(answer), sys.maxsize)
+    except BadEncoding as error:
+        raise StoreUnavailable(f"What {where} answered {error}.", hint=_HINT) from error

@@ -1,0 +1,62 @@
+"""Content encodings: an encoded object is stored packed, and a reader of its URL gets what was packed."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+
+GZIP = "gzip"
+PIECE = 256 * 1024
+SMALL = 64 * 1024 * 1024
+RATIO = 100
+_SYNONYMS = {"x-gzip": GZIP, "identity": ""}
+
+
+class BadEncoding(Exception):
+    """Packed bytes that cannot be unpacked, or not within bounds. Its text says why, after "it"."""
+
+
+def encoding_of(header: str | None) -> str:
+    """A ``Content-Encoding`` in one spelling; empty where the bytes are stored as they are."""
+    names = (part.strip().lower() for part in (header or "").split(","))
+    return ", ".join(name for each in names if (name := _SYNONYMS.get(each, each)))
+
+
+def can_unpack(encoding: str) -> bool:
+    """Whether ``unpacked`` knows this encoding."""
+    return encoding == GZIP
+
+
+def most_unpacked(size: int) -> int:
+    """How many bytes so many packed ones may come to before they are taken for a trap that fills a disk."""
+    return max(SMALL, RATIO * size)
+
+
+def unpacked(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """What was packed with gzip, in pieces of bounded size. Raises BadEncoding for what is not whole gzip data, and
+    past ``most`` bytes."""
+    members, size = 0, 0
+    stream = None
+    for chunk in chunks:
+        data = chunk
+        while data:
+            if stream is None:
+                data = data.lstrip(b"\0") if members else data  # padding behind the end, which gzip allows
+                if not data:
+                    break
+                stream = zlib.decompressobj(wbits=31)
+            try:
+                piece = stream.decompress(data, PIECE)
+            except zlib.error as error:
+                raise BadEncoding(f"is not sound gzip data ({error})") from error
+            size += len(piece)
+            if size > most:
+                raise BadEncoding(f"unpacks to more than {most:,} bytes")
+            if piece:
+                yield piece
+            if stream.eof:
+                data, stream, members = stream.unused_data, None, members + 1
+            else:
+                data = stream.unconsumed_tail
+    if stream is not None or not members:
+        raise BadEncoding("is gzip data without its end")
