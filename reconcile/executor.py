@@ -33,7 +33,7 @@ from reconcile.core.changes import (
 )
 from reconcile.core.context import Replacing
 from reconcile.core.derived import is_derived
-from reconcile.core.digest import Comparison, compare
+from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.edit import edit, same, without
 from reconcile.core.errors import (
     PreconditionFailed,
@@ -281,10 +281,8 @@ class _Run:
             found = self._project.objects.get(change.key)
         except ReconcileError as second:
             return self._failure(change, second)
-        if found is not None:
-            same = compare(change.size, change.crc32c, found.size, found.crc32c)
-            if same is Comparison.SAME:
-                return self._arrive(change, OutcomeKind.ALREADY, found.generation)
+        if found is not None and compare_object(change.size, change.crc32c, found) is Comparison.SAME:
+            return self._arrive(change, OutcomeKind.ALREADY, found.generation)
         return self._failure(change, error)
 
     def _arrive(self, change: ObjectChange, kind: OutcomeKind, generation: int) -> Outcome:

@@ -31,7 +31,7 @@ from reconcile.core.changes import (
     Upload,
 )
 from reconcile.core.context import Context
-from reconcile.core.digest import Comparison, compare
+from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
 from reconcile.core.findings import about_file, unreadable_scope
@@ -315,7 +315,7 @@ class _Surveyor:
             self._there.add(local.path)
         if local is None or remote is None or local.crc32c is None:
             return
-        same = compare(local.size, local.crc32c, remote.size, remote.crc32c) is Comparison.SAME
+        same = compare_object(local.size, local.crc32c, remote) is Comparison.SAME
         if same and local.path in self._noted:
             self._noted[local.path] = rows.key
         now = Agreed(rows.key, local.size, local.crc32c, remote.generation)

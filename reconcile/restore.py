@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import datetime
 import secrets
+import shlex
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -20,8 +21,9 @@ from reconcile.core import findings
 from reconcile.core import report as reports
 from reconcile.core.changes import Code, Finding
 from reconcile.core.context import Context
-from reconcile.core.digest import Comparison, compare
-from reconcile.core.errors import NotThere, SourceChanged, SourceError, StoreError
+from reconcile.core.digest import Comparison, compare_object
+from reconcile.core.encoding import BadEncoding, can_unpack
+from reconcile.core.errors import NotThere, Rejected, SourceChanged, SourceError, StoreError
 from reconcile.core.events import Advanced, ChangeDone, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
 from reconcile.core.findings import about_file
 from reconcile.core.names import nfc
@@ -29,11 +31,12 @@ from reconcile.core.plan import Scope
 from reconcile.core.portable import Portable
 from reconcile.core.report import Outcome, OutcomeKind, Report
 from reconcile.core.restoration import FORMAT, Restore, RestorePlan, restore_id
-from reconcile.core.rows import Agreed, Candidate, Coverage, FileProblem, RemoteObject, World
+from reconcile.core.rows import Agreed, Candidate, Coverage, FileProblem, LocalFile, RemoteObject, World
 from reconcile.core.rules import Reading
 from reconcile.core.stages import explode
 from reconcile.core.stages.key import KeyRows
 from reconcile.jobs import results
+from reconcile.measuring import Sum, content_from, measure
 from reconcile.planner import check_characters, check_types, context_of
 from reconcile.project import Project
 from reconcile.refresh import Observations, Roster, Unread, read_roster
@@ -112,17 +115,21 @@ class _Survey:
         self._findings.append(about_file(Code(problem.value), unread.folder.path, None, unread.folder.detail))
 
     def _take(self, rows: KeyRows, found: RemoteObject, wanted: _Wanted) -> None:
-        local = rows.local
+        local, uri, char_id = rows.local, self._project.bucket.uri(found.key), wanted.of(rows)[0]
         if local is not None and not local.path.isascii():
             self._here.add(nfc(local.path))
-        if local is None:
+        if not found.size:
+            if not found.key.endswith("/"):  # the placeholder of a folder
+                self._findings.append(about_file(Code.EMPTY_OBJECT, uri, char_id))
+        elif local is None:
             self._missing.append((rows, found))
-        elif local.problem is None and (
-            compare(local.size, local.crc32c, found.size, found.crc32c) is not Comparison.DIFFERENT
-        ):
-            self._in_step += 1
+        elif (same := _same(local, found, rows.agreed)) is Comparison.DIFFERENT:
+            self._findings.append(findings.left_alone(local, char_id, found.size))
+        elif same is Comparison.UNKNOWN and found.encoding:
+            why = f'"{found.encoding}", so whether the local file has its content is not known; it was left alone'
+            self._findings.append(about_file(Code.ENCODED_OBJECT, uri, char_id, why))
         else:
-            self._findings.append(findings.left_alone(local, wanted.of(rows)[0], found.size))
+            self._in_step += 1
 
     def _actions(self, local: Coverage, wanted: _Wanted) -> Iterator[Restore]:
         for rows, found in self._missing:
@@ -141,7 +148,11 @@ class _Survey:
                 self._findings.append(findings.hidden_place(uri, char_id, rows.path, _unread_above(rows.path, local)))
             elif found.crc32c is None:
                 self._findings.append(about_file(Code.UNVERIFIABLE, uri, char_id))
+            elif found.encoding and not can_unpack(found.encoding):
+                why = f'"{found.encoding}", which cannot be unpacked here; it was not restored'
+                self._findings.append(about_file(Code.ENCODED_OBJECT, uri, char_id, why))
             else:
+                begun = 0 if found.encoding else self._project.places.begun(rows.path, found.generation)
                 yield Restore(
                     id=restore_id(found),
                     key=found.key,
@@ -153,8 +164,15 @@ class _Survey:
                     crc32c=found.crc32c,
                     generation=found.generation,
                     updated=found.updated,
-                    begun=min(self._project.places.begun(rows.path, found.generation), found.size),
+                    begun=min(begun, found.size),
+                    encoding=found.encoding,
                 )
+
+
+def _same(local: LocalFile, found: RemoteObject, agreed: Agreed | None) -> Comparison:
+    if local.problem is not None:
+        return Comparison.DIFFERENT
+    return compare_object(local.size, local.crc32c, found, agreed)
 
 
 def _unread_above(path: str, local: Coverage) -> str:
@@ -227,6 +245,10 @@ class _Stopped(Portable, Exception):
     """Somebody said stop while bytes were coming."""
 
 
+class _Unfit(Portable, Exception):
+    """An object that was read, and whose content is no file."""
+
+
 class _Run:
     """One run: the outcomes so far."""
 
@@ -273,7 +295,10 @@ class _Run:
 
     def _restore(self, action: Restore) -> Outcome:
         try:
-            made = self._place(action)
+            content = self._content(action) if action.encoding else Sum(action.size, action.crc32c)
+            made = self._place(action, content)
+        except _Unfit as unfit:
+            return action.outcome(OutcomeKind.FAILED, str(unfit))
         except _Stopped:
             return action.outcome(OutcomeKind.NOT_STARTED, "stopped on the way; the next run goes on from there")
         except (SourceChanged, NotThere) as error:
@@ -284,18 +309,48 @@ class _Run:
             return action.outcome(OutcomeKind.FAILED, error.sentence)
         with self._lock:
             self._failures = 0
-            self._agreed.append(Agreed(action.key, action.size, action.crc32c, action.generation))
+            self._agreed.append(Agreed(action.key, content.size, content.crc32c, action.generation))
         return action.outcome(OutcomeKind.APPLIED if made else OutcomeKind.ALREADY)
 
-    def _place(self, action: Restore) -> bool:
+    def _content(self, action: Restore) -> Sum:
+        """What is packed in an encoded object, once its stored bytes have proved to be the ones meant.
+
+        It is read through first and kept nowhere: nothing is written before it is known how much there is.
+        """
+        found = measure(self._told(self._body(action, 0)), action.size, action.encoding)
+        by_hand = f"fetch it by hand: gcloud storage cp {shlex.quote(action.uri)} FILE"
+        if found.stored != Sum(action.size, action.crc32c):
+            raise Rejected(f"The bytes that came for {action.path} are not those of its checksum.", hint="Run again.")
+        if found.content is None:
+            raise _Unfit(f"the object {found.why}, so no file is made of it; {by_hand}")
+        if not found.content.size:
+            raise _Unfit("the object holds nothing once it is unpacked, so no file is made of it")
+        return found.content
+
+    def _told(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self._listener(Advanced(Phase.RESTORING, 0, len(chunk)))
+            yield chunk
+
+    def _place(self, action: Restore, content: Sum) -> bool:
+        def unpacked(offset: int) -> Iterator[bytes]:
+            try:
+                yield from content_from(self._body(action, 0), action.size, offset)
+            except BadEncoding as error:
+                message = f"What came for {action.path} the second time {error}."
+                raise Rejected(message, hint="Run again.") from error
+
+        def told(moved: int) -> None:
+            self._listener(Advanced(Phase.RESTORING, 0, moved))
+
         return self._project.places.place(
             action.path,
-            lambda offset: self._body(action, offset),
-            size=action.size,
-            crc32c=action.crc32c,
+            unpacked if action.encoding else lambda offset: self._body(action, offset),
+            size=content.size,
+            crc32c=content.crc32c,
             generation=action.generation,
             modified_ns=self._modified(action),
-            progress=lambda moved: self._listener(Advanced(Phase.RESTORING, 0, moved)),
+            progress=None if action.encoding else told,  # its stored bytes were counted as they were proved
         )
 
     def _modified(self, action: Restore) -> int | None:
@@ -306,7 +361,9 @@ class _Run:
         return None if then is None else min(then, settled)
 
     def _body(self, action: Restore, offset: int) -> Iterator[bytes]:
-        for chunk in self._project.objects.read(action.key, generation=action.generation, offset=offset):
+        encoded = bool(action.encoding)
+        reading = self._project.objects.read(action.key, generation=action.generation, offset=offset, encoded=encoded)
+        for chunk in reading:
             if self._stop.is_set():
                 raise _Stopped
             with self._lock:

@@ -145,7 +145,7 @@ class _Survey:
             if key is None:
                 continue
             found = self._object(key)
-            if found is None:
+            if found is None or not found.size:
                 self._findings.append(findings.lost_since(change.document, document, self._place(touched), text))
                 return
             needs.append(Need(key, found.crc32c))

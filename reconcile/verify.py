@@ -5,7 +5,8 @@
     compare     each with its local file, else with the last agreed state, else with nothing but its own checksum
     fetch       ``deep`` all bytes, ``urls`` through a signed URL
 
-Nothing is changed anywhere. Bytes are hashed as they come and never kept.
+Nothing is changed anywhere. Bytes are hashed as they come and never kept. That an encoded object holds the content of
+its local file is remembered on this machine: a listing does not tell.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import msgspec
 from reconcile.core import findings
 from reconcile.core.changes import Code, Finding
 from reconcile.core.context import Context
-from reconcile.core.digest import Comparison, compare, encode_crc32c
+from reconcile.core.digest import Comparison, compare, compare_object
+from reconcile.core.encoding import can_unpack
 from reconcile.core.errors import NotThere, StoreError, StoreMissing, UsageError
 from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
 from reconcile.core.media import DEFAULT, content_type
@@ -47,6 +49,7 @@ from reconcile.core.proof import (
 from reconcile.core.rows import Agreed, Coverage, Document, FileProblem, LocalFile, RemoteObject, Served, World
 from reconcile.core.stages.record import place_of
 from reconcile.jobs import results
+from reconcile.measuring import measure
 from reconcile.planner import check_characters, check_types, context_of, gone
 from reconcile.project import Project
 from reconcile.refresh import Roster, read_roster
@@ -82,11 +85,13 @@ class _Verdict(msgspec.Struct, frozen=True):
 
 
 class _Look:
-    """One object while it is looked at."""
+    """One object while it is looked at: ``size`` and ``crc32c`` of what a reader of its URL gets, as far as known."""
 
     def __init__(self, found: RemoteObject) -> None:
         self.found = found
-        self.crc32c = found.crc32c
+        self.size = None if found.encoding else found.size
+        self.crc32c = None if found.encoding else found.crc32c
+        self.unpacked_on_the_way = False
         self.checked = [Check.METADATA]
         self.complaints: list[Complaint] = []
 
@@ -123,6 +128,7 @@ class _Proving:
         self._started = time.monotonic()
         self._lock = threading.Lock()
         self._read = 0
+        self._unpacked: list[Agreed] = []
         self._failures = 0
         self._unread: dict[str, str] = {}
         self._now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -143,6 +149,7 @@ class _Proving:
         meant = self._meant(named.references, context)
         self._listener(PhaseDone(Phase.LISTING))
         verdicts = self._verdicts(sorted({each.key for each in named.references}), objects, meant)
+        self._project.agreed.remember(self._unpacked)
         for warning in self._project.state.warnings:
             self._listener(Warned(warning))
         return self._result(named, objects, verdicts, context)
@@ -249,39 +256,54 @@ class _Proving:
             self._failures = 0
 
     def _judge_once(self, found: RemoteObject, meant: _Meant) -> _Verdict:
+        if not found.size:
+            return _Verdict(found, (Check.METADATA,), None, (_empty,))
         look = _Look(found)
         if self._mode.urls:
             self._look_through_url(look)
         elif self._mode.deep:
-            self._hash(look, self._project.objects.read(found.key, generation=found.generation))
+            encoded = bool(found.encoding)
+            body = self._project.objects.read(found.key, generation=found.generation, encoded=encoded)
+            self._hash(look, body, found.encoding)
         if len(look.checked) > 1:
             self._answered()
-        against, wrong = _held_against(found, look.crc32c, meant)
+        against, wrong = _held_against(look, meant)
+        if found.encoding and against is Against.LOCAL and look.size is not None and look.crc32c and not wrong:
+            with self._lock:
+                self._unpacked.append(Agreed(found.key, look.size, look.crc32c, found.generation))
         return _Verdict(found, tuple(look.checked), against, (*look.complaints, *wrong))
 
-    def _hash(self, look: _Look, body: Iterable[bytes]) -> None:
-        """Holds the bytes as they come against the object's own checksum; without one they have theirs."""
-        from crc32c import crc32c as checksum
-
-        size = value = 0
-        for chunk in body:
-            size += len(chunk)
-            value = checksum(chunk, value)
-            self._listener(Advanced(Phase.PROVING, 0, len(chunk)))
+    def _hash(self, look: _Look, body: Iterable[bytes], encoding: str) -> None:
+        """Holds the bytes as they come against the object's own checksum, unless they came unpacked; without a checksum
+        they have theirs."""
+        found = look.found
+        measured = measure(self._told(body), found.size, encoding)
+        stored, content = measured.stored, measured.content
         with self._lock:
-            self._read += size
+            self._read += stored.size
         look.checked.append(Check.DEEP)
-        found, crc32c = look.found, encode_crc32c(value)
-        if compare(size, crc32c, found.size, found.crc32c) is Comparison.DIFFERENT:
-            look.complaints.append(_damaged(f"{size} bytes of {found.size}, crc32c {crc32c}, not {found.crc32c}"))
+        as_stored = encoding == found.encoding
+        look.unpacked_on_the_way = not as_stored
+        if as_stored and compare(stored.size, stored.crc32c, found.size, found.crc32c) is Comparison.DIFFERENT:
+            why = f"{stored.size} bytes of {found.size}, crc32c {stored.crc32c}, not {found.crc32c}"
+            look.complaints.append(_damaged(why))
+        elif content is None:
+            look.complaints.append(_packed(f"it {measured.why}"))
+        elif not content.size:
+            look.complaints.append(_empty)
         else:
-            look.crc32c = crc32c
+            look.size, look.crc32c = content.size, content.crc32c
+
+    def _told(self, body: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in body:
+            self._listener(Advanced(Phase.PROVING, 0, len(chunk)))
+            yield chunk
 
     def _look_through_url(self, look: _Look) -> None:
         found = look.found
         url = self._project.signer.sign(found.key, expires=URL_LIVES)
         limit = None if self._mode.deep or not found.size else FIRST_BYTES
-        with self._project.url_reader.fetch(url, limit=limit) as served:
+        with self._project.url_reader.fetch(url, limit=limit, encoded=bool(found.encoding)) as served:
             look.checked.append(Check.URL)
             if served.status not in (200, 206):
                 look.complaints.append(_refused(served.status))
@@ -290,8 +312,10 @@ class _Proving:
             if right != DEFAULT and _essence(served.content_type) != _essence(right):
                 look.complaints.append(_mistyped(served.content_type, right))
             if self._mode.deep:
-                self._hash(look, served.body)
-            elif (count := sum(map(len, _first(served)))) != min(found.size, FIRST_BYTES):
+                self._hash(look, served.body, served.encoding)
+                return
+            count, as_stored = sum(map(len, _first(served))), served.encoding == found.encoding
+            if count != min(found.size, FIRST_BYTES) if as_stored else not count:
                 look.complaints.append(_damaged(f"the first {FIRST_BYTES} bytes of {found.size} came as {count}"))
 
     # -- telling --
@@ -399,41 +423,64 @@ class _Named:
                 yield msgspec.structs.replace(each.finding, code=Code.UNREADABLE_OBJECT, message=message)
 
 
-def _held_against(
-    found: RemoteObject, crc32c: str | None, meant: _Meant
-) -> tuple[Against | None, tuple[Complaint, ...]]:
+def _held_against(look: _Look, meant: _Meant) -> tuple[Against | None, tuple[Complaint, ...]]:
     """What says which bytes are meant, and what is wrong with those that are there."""
-    file, agreed = meant.file, meant.agreed
+    file, agreed, found = meant.file, meant.agreed, look.found
+    if found.encoding and look.size is None and look.complaints:
+        return None, ()  # it was read, and could not be unpacked
+    unknown = _unverified if not found.encoding else _packed("its content is not known until it is unpacked")
+    has = f"{found.size if look.size is None else look.size}, {look.crc32c}"
     if file is not None and file.problem is None:
-        same = compare(file.size, file.crc32c, found.size, crc32c)
-        why = f"the local file has {file.size} bytes, crc32c {file.crc32c}, the object {found.size}, {crc32c}"
+        same = _compared(file.size, file.crc32c, look, agreed)
+        why = f"the local file has {file.size} bytes, crc32c {file.crc32c}, the object {has}"
         hint = "`reconcile plan` says what is done about it"
-        return _said(Against.LOCAL, same, why, hint)
+        return _said(Against.LOCAL, same, unknown, why, hint)
     aside: tuple[Complaint, ...] = ()
     if file is not None and file.problem in (FileProblem.UNREADABLE, FileProblem.UNSETTLED):
         aside = (_uncompared(Code(file.problem.value), file.detail),)
     if agreed is not None:
-        same = compare(agreed.size, agreed.crc32c, found.size, crc32c)
+        same = _compared(agreed.size, agreed.crc32c, look, agreed)
         why = (
             f"when file and object last agreed it had {agreed.size} bytes, crc32c {agreed.crc32c} (generation"
-            f" {agreed.generation}), now {found.size}, {crc32c} (generation {found.generation})"
+            f" {agreed.generation}), now {has} (generation {found.generation})"
         )
         hint = "somebody else wrote it; if that is meant, `reconcile restore` fetches it, and it is what is meant then"
-        against, complaints = _said(Against.AGREED, same, why, hint)
+        against, complaints = _said(Against.AGREED, same, unknown, why, hint)
         return against, (*aside, *complaints)
     if found.crc32c is None:
         return None, (*aside, _unverified)
+    if found.encoding and not can_unpack(found.encoding):
+        return None, (*aside, _packed(f'"{found.encoding}", which cannot be unpacked here'))
+    if look.unpacked_on_the_way:
+        return None, (*aside, _packed("it came unpacked, so its checksum does not say whether it is sound"))
     return Against.OBJECT, aside
 
 
-def _said(against: Against, same: Comparison, why: str, hint: str) -> tuple[Against | None, tuple[Complaint, ...]]:
+def _compared(size: int, crc32c: str | None, look: _Look, agreed: Agreed | None) -> Comparison:
+    """A content against what a reader gets; against what is remembered of an encoded object that was not unpacked."""
+    if look.size is None:
+        return compare_object(size, crc32c, look.found, agreed)
+    return compare(size, crc32c, look.size, look.crc32c)
+
+
+def _said(
+    against: Against, same: Comparison, unknown: Complaint, why: str, hint: str
+) -> tuple[Against | None, tuple[Complaint, ...]]:
     match same:
         case Comparison.SAME:
             return against, ()
         case Comparison.DIFFERENT:
             return against, (_other(why, hint),)
         case Comparison.UNKNOWN:
-            return None, (_unverified,)
+            return None, (unknown,)
+
+
+def _empty(reference: Reference, where: str) -> Finding:
+    return findings.empty_object(reference.document, reference.char_id, where, reference.uri)
+
+
+def _packed(why: str) -> Complaint:
+    return lambda each, where: findings.encoded_object(each.document, each.char_id, where, each.uri, why)
 
 
 def _lost(reference: Reference, where: str) -> Finding:

@@ -62,6 +62,8 @@ class Code(Enum):
     UNREADABLE_SCOPE = "unreadable_scope"
     DATABASE_DIFFERS = "database_differs"
     OTHER_SPELLING = "other_spelling"
+    ENCODED_OBJECT = "encoded_object"
+    EMPTY_OBJECT = "empty_object"
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -9,7 +9,8 @@ import msgspec
 
 from reconcile.core.changes import Code
 from reconcile.core.context import Replacing
-from reconcile.core.digest import Comparison, compare
+from reconcile.core.digest import Comparison, compare, compare_object
+from reconcile.core.encoding import can_unpack
 from reconcile.core.rows import Agreed, Claim, FileProblem, LocalFile, Outlook, RemoteObject
 from reconcile.core.rules import Many
 
@@ -52,6 +53,8 @@ def decide_object(facts: ObjectFacts, replacing: Replacing) -> ObjectDecision:
         return ObjectDecision(Outlook.UNKNOWN)
     if local is None or local.problem is FileProblem.SYMLINK:
         return _without_file(facts)
+    if remote is not None and not remote.size and local.problem in _NEVER_UPLOADED:
+        return ObjectDecision(Outlook.BLOCKED, code=Code.EMPTY_OBJECT)
     if local.problem is not None:
         return _with_problem(local, local.problem, remote)
     if remote is None:
@@ -59,11 +62,14 @@ def decide_object(facts: ObjectFacts, replacing: Replacing) -> ObjectDecision:
     return _both(facts, local, remote, replacing)
 
 
+_NEVER_UPLOADED = (FileProblem.EMPTY, FileProblem.UNDECODABLE)
+
+
 def _with_problem(local: LocalFile, problem: FileProblem, remote: RemoteObject | None) -> ObjectDecision:
     """A file that is never uploaded leaves the object, if there is one, as what is meant; one that cannot be judged
     now blocks both."""
     code = Code(problem.value)
-    if problem not in (FileProblem.EMPTY, FileProblem.UNDECODABLE):
+    if problem not in _NEVER_UPLOADED:
         return ObjectDecision(Outlook.BLOCKED, code=code, why=local.detail)
     if remote is None:
         return ObjectDecision(Outlook.NEVER, code=code, why=local.detail)
@@ -77,7 +83,23 @@ def _without_file(facts: ObjectFacts) -> ObjectDecision:
     why = facts.local.detail if facts.local is not None else ""
     if facts.remote is None:
         return ObjectDecision(Outlook.ABSENT, code=code, why=why)
+    if not facts.remote.size:
+        return ObjectDecision(Outlook.BLOCKED, code=Code.EMPTY_OBJECT)
+    if facts.remote.encoding:
+        return _packed(facts.remote)
     return ObjectDecision(Outlook.THERE, in_step=True, crc32c=facts.remote.crc32c, code=code, why=why)
+
+
+def _packed(remote: RemoteObject) -> ObjectDecision:
+    """An encoded object whose content nothing contradicts: a reader of its URL gets it, where we can unpack it too."""
+    if not can_unpack(remote.encoding):
+        return _unread(remote, "which cannot be unpacked here, so what a reader gets is not known")
+    why = f'"{remote.encoding}", its size and checksum are those of the packed bytes, and readers get it unpacked'
+    return ObjectDecision(Outlook.THERE, in_step=True, crc32c=remote.crc32c, code=Code.ENCODED_OBJECT, why=why)
+
+
+def _unread(remote: RemoteObject, why: str) -> ObjectDecision:
+    return ObjectDecision(Outlook.BLOCKED, code=Code.ENCODED_OBJECT, why=f'"{remote.encoding}", {why}')
 
 
 def _without_object(facts: ObjectFacts, local: LocalFile) -> ObjectDecision:
@@ -91,6 +113,8 @@ def _without_object(facts: ObjectFacts, local: LocalFile) -> ObjectDecision:
 
 
 def _both(facts: ObjectFacts, local: LocalFile, remote: RemoteObject, replacing: Replacing) -> ObjectDecision:
+    if remote.encoding:
+        return _both_packed(facts, local, remote, replacing)
     same = compare(local.size, local.crc32c, remote.size, remote.crc32c)
     if same is Comparison.SAME:
         code = Code.UNCLAIMED_FILE if not facts.taken else Code.NAME_COLLISION if local.twin is not None else None
@@ -104,18 +128,40 @@ def _both(facts: ObjectFacts, local: LocalFile, remote: RemoteObject, replacing:
     return _replace(local, remote, facts.agreed, replacing)
 
 
+def _both_packed(facts: ObjectFacts, local: LocalFile, remote: RemoteObject, replacing: Replacing) -> ObjectDecision:
+    """A file beside an encoded object: only what was unpacked once tells whether they are the same."""
+    if not facts.taken:
+        return ObjectDecision(Outlook.BLOCKED, code=Code.UNCLAIMED_FILE)
+    if local.twin is not None:
+        return ObjectDecision(Outlook.BLOCKED, code=Code.NAME_COLLISION, why=local.twin)
+    if replacing is Replacing.LOCAL:
+        return ObjectDecision(Outlook.THERE, Verb.REPLACE, crc32c=local.crc32c)
+    same = compare_object(local.size, local.crc32c, remote, facts.agreed)
+    if same is Comparison.SAME:
+        return _packed(remote)
+    if same is Comparison.UNKNOWN:
+        how = "`reconcile verify --deep` compares them" if can_unpack(remote.encoding) else "it cannot be unpacked here"
+        return _unread(remote, f"so it can be called neither equal to the local file nor different; {how}")
+    if replacing is Replacing.NEVER:
+        return _unread(remote, "and the local file has changed since both agreed; replacing is off")
+    return ObjectDecision(Outlook.THERE, Verb.REPLACE, crc32c=local.crc32c)
+
+
 def _replace(local: LocalFile, remote: RemoteObject, agreed: Agreed | None, replacing: Replacing) -> ObjectDecision:
     if replacing is Replacing.LOCAL:
         return ObjectDecision(Outlook.THERE, Verb.REPLACE, crc32c=local.crc32c)
+    empty = "" if remote.size else "it is an object without a byte, and "
     if replacing is Replacing.NEVER:
-        return _conflict("replacing is off")
+        return _conflict(f"{empty}replacing is off")
     if agreed is None:
-        return _conflict("nothing is remembered of a time when both sides agreed")
+        return _conflict(f"{empty}nothing is remembered of a time when both sides agreed")
     bucket_kept = compare(agreed.size, agreed.crc32c, remote.size, remote.crc32c) is Comparison.SAME
     if bucket_kept:
         return ObjectDecision(Outlook.THERE, Verb.REPLACE, crc32c=local.crc32c)
     local_kept = compare(agreed.size, agreed.crc32c, local.size, local.crc32c) is Comparison.SAME
-    return _conflict("only the bucket changed since both agreed" if local_kept else "both sides changed")
+    return _conflict(
+        f"{empty}only the bucket changed since both agreed" if local_kept else f"{empty}both sides changed"
+    )
 
 
 def _conflict(why: str) -> ObjectDecision:

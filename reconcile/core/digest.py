@@ -6,6 +6,8 @@ import base64
 import binascii
 from enum import Enum
 
+from reconcile.core.rows import Agreed, RemoteObject
+
 
 class Comparison(Enum):
     """Two contents are the same, differ, or cannot be told apart; unknown is never taken for equal."""
@@ -35,3 +37,19 @@ def compare(size: int, crc32c: str | None, other_size: int, other_crc32c: str | 
     if crc32c is None or other_crc32c is None:
         return Comparison.UNKNOWN
     return Comparison.SAME if crc32c == other_crc32c else Comparison.DIFFERENT
+
+
+def compare_object(size: int, crc32c: str | None, found: RemoteObject, agreed: Agreed | None = None) -> Comparison:
+    """Compares a content with an object's, as far as a listing tells it.
+
+    The size and crc32c of an encoded object are those of its packed bytes and say nothing of its content. What does is
+    a remembered state of the same generation, if it is of what was unpacked: an object may have been called encoded
+    after it agreed with a file as it is stored.
+    """
+    if not found.encoding:
+        return compare(size, crc32c, found.size, found.crc32c)
+    if agreed is None or agreed.generation != found.generation:
+        return Comparison.UNKNOWN
+    if compare(agreed.size, agreed.crc32c, found.size, found.crc32c) is not Comparison.DIFFERENT:
+        return Comparison.UNKNOWN
+    return compare(size, crc32c, agreed.size, agreed.crc32c)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator
 
+from reconcile.core.portable import Portable
+
 GZIP = "gzip"
 PIECE = 256 * 1024
 SMALL = 64 * 1024 * 1024
@@ -12,7 +14,7 @@ RATIO = 100
 _SYNONYMS = {"x-gzip": GZIP, "identity": ""}
 
 
-class BadEncoding(Exception):
+class BadEncoding(Portable, Exception):
     """Packed bytes that cannot be unpacked, or not within bounds. Its text says why, after "it"."""
 
 

@@ -34,6 +34,8 @@ SEVERITIES = {
     Code.RECORD_STAYS: Severity.INFO,
     Code.DATABASE_DIFFERS: Severity.INFO,
     Code.UNREADABLE_SCOPE: Severity.ERROR,
+    Code.ENCODED_OBJECT: Severity.WARNING,
+    Code.EMPTY_OBJECT: Severity.ERROR,
 }
 
 _FILE = {
@@ -67,9 +69,18 @@ _FILE = {
         "put the file itself below the root, or leave it",
     ),
     Code.EMPTY_FILE: ("has no bytes, and an empty file is never uploaded", "render it again, or remove it"),
+    Code.ENCODED_OBJECT: (
+        "is stored compressed: {why}",
+        "nothing to do, if it is meant; to store a local file as it is: `reconcile apply --replace local`",
+    ),
+    Code.EMPTY_OBJECT: (
+        "is an object without a byte, so there is no asset, and no record is pointed at it",
+        "bring the file back or render it again, then run `reconcile apply --replace local`",
+    ),
 }
 
 
+_WHOLE_WHY = (Code.CONTENT_CONFLICT, Code.NAME_COLLISION, Code.ENCODED_OBJECT)
 _RANKS = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
@@ -81,7 +92,7 @@ def worst_first(finding: Finding) -> tuple[int, str, str, str]:
 def about_file(code: Code, subject: str, char_id: str | None, why: str = "") -> Finding:
     """A finding about one local file or its object."""
     message, hint = _FILE[code]
-    detail = why if code in (Code.CONTENT_CONFLICT, Code.NAME_COLLISION) else f": {why}" if why else ""
+    detail = why if code in _WHOLE_WHY else f": {why}" if why else ""
     return Finding(code, SEVERITIES[code], subject, char_id, message.format(why=detail), hint)
 
 
@@ -340,6 +351,28 @@ def unreadable_object(document: str, char_id: str, place: str, uri: str, why: st
     )
 
 
+def encoded_object(document: str, char_id: str, place: str, uri: str, why: str) -> Finding:
+    """A record names an object that is stored compressed, and its content is not proved."""
+    return _found(
+        Code.ENCODED_OBJECT,
+        document,
+        char_id,
+        f'{place} names "{uri}", which is stored compressed: {why}',
+        "prove it again with --deep, which unpacks it; `reconcile apply --replace local` stores the file as it is",
+    )
+
+
+def empty_object(document: str, char_id: str, place: str, uri: str) -> Finding:
+    """A record names an object that holds nothing."""
+    return _found(
+        Code.EMPTY_OBJECT,
+        document,
+        char_id,
+        f'{place} names "{uri}", which holds nothing',
+        "bring the file back or render it again, then run `reconcile apply --replace local`",
+    )
+
+
 def wrong_content_type(document: str, char_id: str, place: str, uri: str, found: str, right: str) -> Finding:
     """A signed URL serves an object as something else than it is."""
     return _found(
@@ -414,6 +447,6 @@ def lost_since(document: str, char_id: str, place: str, text: str) -> Finding:
         Code.MISSING_ASSET,
         document,
         char_id,
-        f'{place} held "{text}", which is not in the bucket any more; the field is left as it is',
+        f'{place} held "{text}", which is not in the bucket any more, or is empty there; the field is left as it is',
         "put the object back first, or set the field by hand",
     )

@@ -15,7 +15,9 @@ KIND = "restore"
 
 class Restore(msgspec.Struct, frozen=True, kw_only=True):
     """Brings one object back as the file ``path`` below the root, if nothing stands there and its generation is still
-    this one. ``begun`` bytes of it were left by an interrupted run; ``updated`` is the time that the file gets."""
+    this one. ``begun`` bytes of it were left by an interrupted run; ``updated`` is the time that the file gets. With an
+    ``encoding`` ``size`` and ``crc32c`` are those of the packed bytes, and the file is what a reader of the URL gets.
+    """
 
     id: str
     key: str
@@ -28,6 +30,7 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
     updated: str
     begun: int = 0
+    encoding: str = ""
 
     def outcome(self, kind: OutcomeKind, error: str | None = None) -> Outcome:
         """What became of it."""

@@ -13,7 +13,7 @@ import msgspec
 from reconcile import config
 from reconcile.core import plan as plans
 from reconcile.core.changes import Change, Finding, Replace, SetField, Upload
-from reconcile.core.digest import Comparison, compare
+from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.errors import PreconditionFailed, ReconcileError, SourceError, StoreError, UsageError
 from reconcile.core.events import Listener
 from reconcile.core.names import is_unicode
@@ -397,7 +397,7 @@ def _is_same(facts: KeyFacts) -> bool:
     local, remote = facts.local, facts.remote
     if local is None or remote is None or local.crc32c is None:
         return False
-    return compare(local.size, local.crc32c, remote.size, remote.crc32c) is Comparison.SAME
+    return compare_object(local.size, local.crc32c, remote, facts.agreed) is Comparison.SAME
 
 
 def _error(outcome: Outcome) -> ReconcileError:

@@ -6,7 +6,7 @@ import os
 
 from reconcile.core import plan as plans
 from reconcile.core.changes import Need, Reason, SetField, change_id
-from reconcile.core.errors import NotThere, PreconditionFailed, StoreError, UsageError
+from reconcile.core.errors import NotThere, PreconditionFailed, Rejected, StoreError, UsageError
 from reconcile.core.names import is_unicode
 from reconcile.core.notes import Note
 from reconcile.core.plan import Scope
@@ -52,6 +52,8 @@ def set_field(project: Project, char_id: str, title: str, field: str, uri: str) 
     found = project.objects.get(key)
     if found is None:
         raise NotThere(f"{uri} is not in the bucket, and a record never names nothing", hint="upload it first")
+    if not found.size:
+        raise Rejected(f"{uri} holds nothing, and a record never names nothing", hint="upload its file first")
     document = f"{settings.records.collection}/{char_id}"
     for _ in range(ATTEMPTS):
         change = _change(project, char_id, title, field, found)

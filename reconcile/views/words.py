@@ -42,6 +42,8 @@ CODES = {
     Code.AMBIGUOUS_CHARACTER: "files that could belong to several characters",
     Code.AMBIGUOUS_FIELD: "fields that several files claim",
     Code.MISSING_RECORD: "characters without a record",
+    Code.ENCODED_OBJECT: "objects that are stored compressed",
+    Code.EMPTY_OBJECT: "objects that are empty",
     Code.MISSING_ASSET: "assets that a record names and that are nowhere",
     Code.CONTENT_CONFLICT: "files that differ from the bucket",
     Code.UNVERIFIABLE: "objects that cannot be compared",

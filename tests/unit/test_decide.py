@@ -85,6 +85,82 @@ def test_what_was_seen_is_known_whatever_was_not_read() -> None:
     assert found == ObjectDecision(Outlook.THERE, in_step=True, crc32c=A)
 
 
+# -- an object that is more than its bytes --
+
+
+def packed(encoding: str = "gzip", *, size: int = 2, generation: int = 7) -> RemoteObject:
+    return RemoteObject(KEY, size, generation, B, encoding=encoding)
+
+
+def test_an_encoded_object_alone_is_in_step_and_said() -> None:
+    found = decide(ObjectFacts(None, packed()))
+    assert (found.outlook, found.verb, found.in_step) == (Outlook.THERE, Verb.NOTHING, True)
+    assert (found.code, found.crc32c) == (Code.ENCODED_OBJECT, B)
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "deflate", "gzip, gzip"])
+@pytest.mark.parametrize("local", [None, file()], ids=["local absent", "local there"])
+def test_an_encoding_that_cannot_be_unpacked_is_never_in_step(encoding: str, local: LocalFile | None) -> None:
+    found = decide(ObjectFacts(local, packed(encoding), agreed()))
+    assert (found.outlook, found.in_step, found.code) == (Outlook.BLOCKED, False, Code.ENCODED_OBJECT)
+    assert encoding in found.why
+
+
+@pytest.mark.parametrize("replacing", [Replacing.SAFE, Replacing.NEVER])
+@pytest.mark.parametrize(
+    "memory",
+    [None, agreed(generation=6), agreed(B, size=2)],
+    ids=["nothing remembered", "of an older generation", "of the stored bytes, before they were called encoded"],
+)
+@pytest.mark.parametrize("local", [file(), file(B, size=2)], ids=["plain twin", "twin of the stored bytes"])
+def test_an_encoded_object_beside_a_file_is_neither_equal_nor_different(
+    replacing: Replacing, memory: Agreed | None, local: LocalFile
+) -> None:
+    found = decide(ObjectFacts(local, packed(), memory), replacing)
+    assert (found.outlook, found.verb, found.in_step, found.code) == (
+        Outlook.BLOCKED,
+        Verb.NOTHING,
+        False,
+        Code.ENCODED_OBJECT,
+    )
+
+
+def test_an_encoded_object_whose_content_is_remembered_is_compared_by_it() -> None:
+    facts = ObjectFacts(file(), packed(), agreed())
+    for replacing in (Replacing.SAFE, Replacing.NEVER):
+        found = decide(facts, replacing)
+        assert (found.outlook, found.in_step, found.code) == (Outlook.THERE, True, Code.ENCODED_OBJECT)
+    changed = ObjectFacts(file(C), packed(), agreed())
+    assert decide(changed) == ObjectDecision(Outlook.THERE, Verb.REPLACE, crc32c=C)
+    assert decide(changed, Replacing.NEVER).code is Code.ENCODED_OBJECT
+
+
+@pytest.mark.parametrize("memory", [None, agreed()], ids=["nothing remembered", "the same content"])
+@pytest.mark.parametrize("encoding", ["gzip", "br"])
+def test_told_so_the_local_file_takes_the_place_of_an_encoded_object(memory: Agreed | None, encoding: str) -> None:
+    found = decide(ObjectFacts(file(), packed(encoding), memory), Replacing.LOCAL)
+    assert found == ObjectDecision(Outlook.THERE, Verb.REPLACE, crc32c=A)
+
+
+@pytest.mark.parametrize(
+    "local",
+    [None, *(file(problem=each) for each in (FileProblem.SYMLINK, FileProblem.EMPTY, FileProblem.UNDECODABLE))],
+    ids=str,
+)
+@pytest.mark.parametrize("encoding", ["", "gzip"])
+def test_an_object_without_a_byte_is_no_asset(local: LocalFile | None, encoding: str) -> None:
+    empty = RemoteObject(KEY, 0, 7, "AAAAAA==", encoding=encoding)
+    assert decide(ObjectFacts(local, empty)) == ObjectDecision(Outlook.BLOCKED, code=Code.EMPTY_OBJECT)
+
+
+def test_an_object_without_a_byte_beside_a_good_file_is_a_conflict_that_says_so() -> None:
+    empty = there("AAAAAA==", size=0)
+    found = decide(ObjectFacts(file(B), empty))
+    assert (found.outlook, found.code) == (Outlook.BLOCKED, Code.CONTENT_CONFLICT)
+    assert "without a byte" in found.why
+    assert decide(ObjectFacts(file(B), empty), Replacing.LOCAL).verb is Verb.REPLACE
+
+
 @pytest.mark.parametrize("problem", [FileProblem.UNSETTLED, FileProblem.UNREADABLE])
 @pytest.mark.parametrize("remote", [None, there()], ids=["bucket absent", "bucket there"])
 def test_a_file_that_cannot_be_judged_now_is_neither_uploaded_nor_in_step(

@@ -504,8 +504,10 @@ class Bucket:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._objects, name)
 
-    def read(self, key: str, *, generation: int | None = None, offset: int = 0) -> Iterator[bytes]:
-        for chunk in self._objects.read(key, generation=generation, offset=offset):
+    def read(
+        self, key: str, *, generation: int | None = None, offset: int = 0, encoded: bool = False
+    ) -> Iterator[bytes]:
+        for chunk in self._objects.read(key, generation=generation, offset=offset, encoded=encoded):
             half = len(chunk) // 2
             yield chunk[:half]
             self._read(key, offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -53,6 +54,7 @@ class Web:
         self.status: dict[str, int] = {}
         self.types: dict[str, str] = {}
         self.broken: dict[str, bytes] = {}
+        self.unpacks = False
         self.refusal: Exception | None = None
 
     def sign(self, key: str, *, expires: float) -> str:
@@ -62,15 +64,17 @@ class Web:
         return f"https://signed/{key}"
 
     @contextmanager
-    def fetch(self, url: str, *, limit: int | None = None) -> Iterator[Served]:
+    def fetch(self, url: str, *, limit: int | None = None, encoded: bool = False) -> Iterator[Served]:
         key = url.removeprefix("https://signed/")
         self.limits.append(limit)
         data = self.broken.get(key, b"".join(self._world.objects.read(key)))
         if key in self.status:
             yield Served(self.status[key], "application/xml", iter([b"<Error/>"]))
         else:
-            body = io.BytesIO(data[:limit])
-            yield Served(200, self.types.get(key, content_type(key)), iter(lambda: body.read(100), b""))
+            unpacked = encoded and self.unpacks
+            body = io.BytesIO(gzip.decompress(data) if unpacked else data[:limit])
+            encoding = "gzip" if encoded and not unpacked else ""
+            yield Served(200, self.types.get(key, content_type(key)), iter(lambda: body.read(100), b""), encoding)
 
 
 @pytest.fixture
@@ -348,7 +352,9 @@ class Damaged:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._objects, name)
 
-    def read(self, key: str, *, generation: int | None = None, offset: int = 0) -> Iterator[bytes]:
+    def read(
+        self, key: str, *, generation: int | None = None, offset: int = 0, encoded: bool = False
+    ) -> Iterator[bytes]:
         return iter(self._read(key, generation))
 
 
@@ -473,7 +479,7 @@ def test_a_store_that_gives_nothing_ends_the_proof(world: World) -> None:
 
 
 def test_urls_are_signed_and_fetched(world: World, web: Web) -> None:
-    world.record("rem", titled(anime_image=world.object(KEY, b"x" * 5000), cosplay_image=world.object("e.png", b"")))
+    world.record("rem", titled(anime_image=world.object(KEY, b"x" * 5000), cosplay_image=world.object("e.png", b"e")))
     proof = verify(world, mode=URLS)
 
     assert proof.verification.problems == ()
@@ -491,6 +497,22 @@ def test_deep_urls_hash_what_the_url_gives(world: World, web: Web) -> None:
     web.broken[KEY] = b"wrong"
 
     assert codes(prove(world, mode=mode)) == ["damaged_object"]
+
+
+@pytest.mark.parametrize("unpacks", [False, True])
+@pytest.mark.parametrize("deep", [False, True])
+def test_the_url_of_an_encoded_object_gives_its_content(world: World, web: Web, *, deep: bool, unpacks: bool) -> None:
+    text = b"hello " * 3000
+    world.record("rem", titled(anime_image=world.object(KEY, gzip.compress(text))))
+    world.objects.say(KEY, contentEncoding="gzip")
+    web.unpacks = unpacks
+    mode = Mode(deep=deep, urls=True)
+    assert codes(prove(world, mode=mode)) == (["encoded_object"] if deep and unpacks else [])
+    world.file(KEY, text)
+    assert codes(prove(world, mode=mode)) == ([] if deep else ["encoded_object"])
+    web.broken[KEY] = gzip.compress(b"another")
+    found = codes(prove(world, mode=Mode(deep=True, urls=True)))
+    assert found == (["content_conflict"] if unpacks else ["damaged_object"])
 
 
 def test_a_url_that_serves_too_little_is_found(world: World, web: Web) -> None:

@@ -287,21 +287,24 @@ class _Judged:
     def _can_be_claimed(self) -> bool:
         if self.decision.outlook in (Outlook.ABSENT, Outlook.NEVER):
             return False
-        return self.decision.code not in (Code.NAME_COLLISION, Code.UNDECODABLE_NAME)
+        return self.decision.code not in (Code.NAME_COLLISION, Code.UNDECODABLE_NAME, Code.EMPTY_OBJECT)
 
     def _findings(self, owner: str | None, candidates: Sequence[Candidate], *, wanted: bool) -> Iterator[Finding]:
         decision, path, key = self.decision, self.row.path, self.row.key
         uri = self.context.bucket.uri(key)
-        if decision.code is not None:
-            subject = uri if decision.code is Code.UNVERIFIABLE else path if path is not None else uri
+        if decision.code is Code.EMPTY_OBJECT and key.endswith("/") and not candidates:
+            return  # the placeholder of a folder
+        is_asset = bool(candidates) or self.reading is not None
+        if decision.code is not None and (is_asset or decision.code not in _OF_ASSETS):
+            wanted = wanted or decision.code is Code.EMPTY_OBJECT
+            subject = uri if decision.code in _OF_OBJECTS or path is None else path
             yield findings.about_file(decision.code, subject, owner, decision.why)
         if self._is_respelt():
             yield findings.other_spelling(path or key, uri, owner)
         if decision.outlook in (Outlook.ABSENT, Outlook.NEVER, Outlook.UNKNOWN):
             return
         if not wanted:
-            if not (key.endswith("/") and self.row.remote is not None and self.row.remote.size == 0):
-                yield findings.orphan_object(uri, owner)
+            yield findings.orphan_object(uri, owner)
         elif owner is None and self.reading is not None and self.row.local is not None and self.context.ids_known:
             yield from self._ownership(self.reading, named=bool(candidates))
 
@@ -332,10 +335,15 @@ class _Judged:
             local=self.row.local is not None and self.row.local.problem is not FileProblem.SYMLINK,
             bucket=self.row.remote is not None,
             named=any(candidate.exact and candidate.key == self.row.key for candidate in in_records),
-            right=self.decision.in_step and self.decision.code is None and not ownerless and known,
+            right=self.decision.in_step and self.decision.code in _HARMLESS and not ownerless and known,
             wanted=wanted,
             pending=claimed or any(not candidate.exact or candidate.key != self.row.key for candidate in candidates),
         )
+
+
+_OF_ASSETS = (Code.ENCODED_OBJECT, Code.EMPTY_OBJECT)
+_OF_OBJECTS = (Code.UNVERIFIABLE, *_OF_ASSETS)
+_HARMLESS = (None, Code.ENCODED_OBJECT)
 
 
 def _not_below(key: str) -> str | None:

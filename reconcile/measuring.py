@@ -1,0 +1,73 @@
+"""An object read to its end: what its stored bytes are, and what a reader of its URL gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from reconcile.core.digest import encode_crc32c
+from reconcile.core.encoding import BadEncoding, can_unpack, most_unpacked, unpacked
+
+
+class Sum(msgspec.Struct, frozen=True):
+    """How many bytes there were, and their crc32c."""
+
+    size: int
+    crc32c: str
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """What was ``stored``, and the ``content`` that a reader gets: the same, except for an encoded object.
+
+    Without a content ``why`` says what is wrong with the object, after "it".
+    """
+
+    stored: Sum
+    content: Sum | None
+    why: str = ""
+
+
+def measure(chunks: Iterable[bytes], size: int, encoding: str = "") -> Measured:
+    """Reads an object of ``size`` stored bytes to its end, in bounded memory, and keeps none of them."""
+    stored = _Summing(chunks)
+    if not encoding:
+        return Measured(stored.rest(), stored.rest())
+    if not can_unpack(encoding):
+        return Measured(stored.rest(), None, f'is encoded as "{encoding}", which cannot be unpacked here')
+    content, why = None, ""
+    try:
+        content = _Summing(unpacked(stored, most_unpacked(size))).rest()
+    except BadEncoding as error:
+        why = str(error)
+    return Measured(stored.rest(), content, why)
+
+
+def content_from(chunks: Iterable[bytes], size: int, offset: int) -> Iterator[bytes]:
+    """What a gzip object of ``size`` stored bytes holds, from an offset on. Raises BadEncoding."""
+    for piece in unpacked(chunks, most_unpacked(size)):
+        if offset < len(piece):
+            yield piece[offset:]
+        offset = max(0, offset - len(piece))
+
+
+class _Summing:
+    """Chunks that pass, and their sum so far."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._size = self._crc = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        from crc32c import crc32c
+
+        for chunk in self._chunks:
+            self._size += len(chunk)
+            self._crc = crc32c(chunk, self._crc)
+            yield chunk
+
+    def rest(self) -> Sum:
+        """The sum of all, once what is left has passed too."""
+        for _ in self:
+            pass
+        return Sum(self._size, encode_crc32c(self._crc))
