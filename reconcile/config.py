@@ -21,6 +21,7 @@ from reconcile.core.paths import root_forms
 from reconcile.core.pattern import BOUNDARIES, CHAR_ID, PatternError, Template
 from reconcile.core.plan import ReplaceLimit
 from reconcile.core.rules import AssetMap, AssetRule, Many
+from reconcile.core.way import Entries
 from reconcile.rulesfile import RulesFile, Table
 
 RULES = Path("rules") / "asset_map.toml"
@@ -92,7 +93,7 @@ class Settings(msgspec.Struct, frozen=True):
     bucket_endpoint: str
     records: RecordsUri
     records_endpoint: str
-    entries: str
+    entries: Entries
     entry_key: str
     local_db: LocalDbSettings | None
     policy: Policy
@@ -215,7 +216,7 @@ def _settings(project: Path, rules: RulesFile, data: bytes, given: Overrides, en
         bucket_endpoint=_endpoint(project, pick(bucket, "endpoint"), http=True),
         records=_parsed(pick(records, "uri"), RecordsUri.parse, "firestore://my-project/(default)/characters"),
         records_endpoint=_endpoint(project, pick(records, "endpoint"), http=False),
-        entries=_name(records, "entries", "assets"),
+        entries=_entries(records),
         entry_key=_name(records, "entry_key", "title"),
         local_db=_local_db(project, top),
         policy=_policy(top, given),
@@ -246,6 +247,15 @@ def _name(table: Table, key: str, default: str) -> str:
     if not text:
         raise table.error(key, f"{key} is empty", f'write {key} = "{default}"')
     return text
+
+
+def _entries(table: Table) -> Entries:
+    """A literal name, or the names that lead to the array."""
+    path = table.text_or_texts("entries", "assets")
+    if not path or not all(path):
+        what = "entries is empty" if not any(path) else f"entries = {list(path)!r} holds an empty name"
+        raise table.error("entries", what, 'write entries = "assets", or entries = ["media", "assets"]')
+    return Entries(path)
 
 
 def _absolute(project: Path, root: _Given) -> Path:

@@ -173,7 +173,7 @@ def _fill_stores(settings: Settings) -> None:
     objects.close()
     where = settings.records
     folder = Path(settings.records_endpoint.removeprefix("file:")) / where.project / where.database
-    records = EmbeddedRecordStore.open(folder, where.collection, settings.entries)
+    records = EmbeddedRecordStore.open(folder, where.collection)
     _put_all(records, _records())
     records.close()
 

@@ -88,8 +88,8 @@ def execute(
     check(project, plan)
     if not force:
         check_limits(plan, project.settings.policy.max_replace, max_actions)
-    entry_key = project.settings.entry_key
-    editor_of: EditorOf = lambda changes: partial(edit, changes=changes, entry_key=entry_key)  # noqa: E731
+    entries, entry_key = project.settings.entries, project.settings.entry_key
+    editor_of: EditorOf = lambda changes: partial(edit, changes=changes, entries=entries, entry_key=entry_key)  # noqa: E731
     report = run(project, plan, editor_of, concurrency=concurrency, listener=listener, stop=stop, command=command)
     is_good = report.status is Status.SUCCESS and not reports.remaining(plan.findings, fail_on)
     if is_good and plan.scope == Scope():
@@ -345,7 +345,7 @@ class _Run:
                 records.create(char_id, wanted)
             except (PreconditionFailed, Uncertain) as error:
                 found = next(iter(records.read([char_id])), None)
-                if found is not None and same(found.fields.get(entries), wanted.get(entries)):
+                if found is not None and same(entries.of(found.fields), entries.of(wanted)):
                     return Outcome.of(change, OutcomeKind.ALREADY)
                 return self._failure(change, error)
         except ReconcileError as error:
@@ -384,11 +384,10 @@ class _Run:
         ready, outcomes = self._ready(changes)
         if not ready:
             return outcomes
-        settings = self._project.settings
         char_id = document_id(ready[0].document)
         try:
             editor, noting = self._editor_of(ready), self._account.fields(World.RECORDS)
-            made = merge(self._project.records, char_id, ready, settings.entries, editor, noting, self._project.wait)
+            made = merge(self._project.records, char_id, ready, editor, noting, self._project.wait)
         except ReconcileError as error:
             made = [self._failure(change, error) for change in ready]
         return outcomes + made
@@ -412,7 +411,7 @@ class _Run:
     # -- the pipeline's own database --
 
     def _rewrite(self, changes: Sequence[RewriteLocalDb]) -> list[Outcome]:
-        store, settings = self._project.local_db, self._project.settings
+        store = self._project.local_db
         if store is None:
             return [Outcome.of(change, OutcomeKind.STALE, "the rules name no local database") for change in changes]
         ready, outcomes = self._ready(changes)
@@ -422,7 +421,7 @@ class _Run:
         try:
             editors = {document: self._editor_of(each) for document, each in documents.items()}
             noting = self._account.fields(World.LOCAL_DB)
-            made = merge_many(store, documents, settings.entries, editors, noting, self._project.wait)
+            made = merge_many(store, documents, editors, noting, self._project.wait)
         except ReconcileError as error:
             made = [self._failure(change, error) for change in ready]
         return outcomes + made

@@ -106,7 +106,7 @@ def _character(project: Project, char_id: str, within: Scope, listener: Listener
     records = list(project.records.read([char_id]))
     local_db = None if project.local_db is None else bool(list(project.local_db.read([char_id])))
     entries = project.settings.entries
-    fields = {name: _plain(value) for each in records for name, value in each.fields.items() if name != entries}
+    fields = {name: _plain(value) for each in records for name, value in each.fields.items() if name != entries.top}
     view = CharacterView(char_id, bool(records), local_db, fields, tuple(row for row in rows if _is_used(row)))
     verdict = _character_verdict(view, seen)
     return Explanation(FORMAT, char_id, verdict, None, view, seen.plan.actions, seen.plan.findings)
@@ -241,7 +241,7 @@ def _namings(project: Project, candidates: Sequence[Candidate]) -> Iterator[Nami
     collection = project.settings.records.collection
     for each in candidates:
         fields = documents.get((each.world, each.document), {})
-        text = _text_at(fields.get(project.settings.entries), each)
+        text = _text_at(project.settings.entries.of(fields), each)
         document = f"{collection}/{each.document}" if each.world is World.RECORDS else each.document
         yield Naming(each.world.value, document, each.slot.entry, each.slot.field, text, each.exact)
 

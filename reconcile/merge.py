@@ -19,8 +19,8 @@ _GONE = "the record is gone"
 _BUSY = "the record was written by somebody else each time; run again"
 
 
-Editor: TypeAlias = Callable[[Any], Edit]
-"""Makes the changes of one record on its entries, as they were just read."""
+Editor: TypeAlias = Callable[[Mapping[str, Any]], Edit]
+"""Makes the changes of one record on its fields, as they were just read."""
 Noting: TypeAlias = Callable[[str, Sequence[Touched]], None]
 """Told, before each write, which record is written and what is touched; raises where the write must not be."""
 
@@ -42,7 +42,6 @@ def merge(
     store: RecordStore,
     char_id: str,
     changes: Sequence[FieldChange],
-    entries: str,
     editor: Editor,
     noting: Noting,
     wait: Wait = time.sleep,
@@ -56,18 +55,18 @@ def merge(
         document = next(iter(store.read([char_id])), None)
         if document is None:
             return _all(changes, OutcomeKind.STALE, _GONE)
-        edited = editor(document.fields.get(entries))
+        edited = editor(document.fields)
         try:
             if edited.changed:
                 noting(char_id, edited.touched)
-                store.update(char_id, {entries: edited.entries}, if_update_time=document.update_time)
+                store.update(char_id, edited.fields, if_update_time=document.update_time)
         except NotThere:
             return _all(changes, OutcomeKind.STALE, _GONE)
         except PreconditionFailed:
             _back_off(attempt, wait)
             continue
         except Uncertain as error:
-            return _settled(store, char_id, changes, entries, editor, error)
+            return _settled(store, char_id, changes, editor, error)
         return list(_verdicts(changes, edited))
     return _all(changes, OutcomeKind.FAILED, _BUSY)
 
@@ -76,7 +75,6 @@ def _settled(
     store: RecordStore,
     char_id: str,
     changes: Sequence[FieldChange],
-    entries: str,
     editor: Editor,
     error: Uncertain,
 ) -> list[Outcome]:
@@ -88,7 +86,7 @@ def _settled(
         raise error from unread
     if document is None:
         return _all(changes, OutcomeKind.STALE, _GONE)
-    edited = editor(document.fields.get(entries))
+    edited = editor(document.fields)
     if edited.changed:
         raise error
     return list(_verdicts(changes, edited))
@@ -97,7 +95,6 @@ def _settled(
 def merge_many(
     store: BatchStore,
     documents: Mapping[str, Sequence[FieldChange]],
-    entries: str,
     editors: Mapping[str, Editor],
     noting: Noting,
     wait: Wait = time.sleep,
@@ -108,10 +105,8 @@ def merge_many(
     outcomes: list[Outcome] = []
     for attempt in range(ATTEMPTS):
         found = {document.id: document for document in store.read(sorted(waiting))}
-        edits = {each: editors[each](found[each].fields.get(entries)) for each in waiting if each in found}
-        batch = {
-            each: ({entries: made.entries}, found[each].update_time) for each, made in edits.items() if made.changed
-        }
+        edits = {each: editors[each](found[each].fields) for each in waiting if each in found}
+        batch = {each: (made.fields, found[each].update_time) for each, made in edits.items() if made.changed}
         for each in batch:
             noting(each, edits[each].touched)
         written = store.update_many(batch) if batch else {}

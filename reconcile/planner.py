@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from reconcile.config import Settings
 from reconcile.core import plan as plans
 from reconcile.core.changes import (
     Change,
@@ -32,7 +33,7 @@ from reconcile.core.changes import (
 )
 from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare_object
-from reconcile.core.errors import UsageError
+from reconcile.core.errors import ConfigError, UsageError
 from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
 from reconcile.core.findings import about_file, unreadable_scope
 from reconcile.core.names import fold, spelling
@@ -108,6 +109,18 @@ def check_characters(roster: Roster, scope: Scope) -> None:
             )
 
 
+def check_entries(settings: Settings, documents: Iterable[Document]) -> None:
+    """Raises ConfigError if ``records.entries`` is a name that no document has, and a path that documents have."""
+    meant = settings.entries.meant(document.fields for document in documents)
+    if meant is not None:
+        path = ", ".join(f'"{name}"' for name in meant.path)
+        raise ConfigError(
+            f'{settings.rules_path}: records.entries = "{settings.entries.top}" names one field, which no record has;'
+            f" there are records with the array below {path}",
+            hint=f"did you mean entries = [{path}]?",
+        )
+
+
 def gone(root: Path) -> str:
     """What to say of a local root that has disappeared."""
     return (
@@ -117,8 +130,10 @@ def gone(root: Path) -> str:
 
 
 def context_of(project: Project, scope: Scope, roster: Roster, trace: Collection[str] = ()) -> Context:
-    """The constants of one planning; the coverage of files and objects follows as they are read."""
+    """The constants of one planning; the coverage of files and objects follows as they are read. Raises ConfigError as
+    ``check_entries`` does."""
     settings = project.settings
+    check_entries(settings, (*roster.documents, *roster.local_documents))
     return Context(
         asset_map=settings.asset_map,
         bucket=settings.bucket,
@@ -356,7 +371,7 @@ class _Surveyor:
     def _places_of(self, record: Document, key: str) -> set[Place]:
         """Where a record names a key by its URI."""
         context, uri = self._context, self._project.bucket.uri(key)
-        entries = record.fields.get(context.entries)
+        entries = context.entries.of(record.fields)
         return {
             (title, name)
             for entry in (entries if isinstance(entries, list) else [])

@@ -100,8 +100,8 @@ class RecordStore(Protocol):
         ...
 
     def read(self, ids: Collection[str] | None = None) -> Iterator[Document]:
-        """All documents, or those with these ids that exist, in code point order of the id, complete or an error.
-        Only the field with the entries need be in ``fields``. Raises as ``ids``."""
+        """All documents whole, or those with these ids that exist, in code point order of the id, complete or an error.
+        Raises as ``ids``."""
         ...
 
     def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:

@@ -258,7 +258,7 @@ class Project:
             from reconcile.adapters.embedded_records import EmbeddedRecordStore
 
             folder = Path(settings.records_endpoint.removeprefix("file:")) / where.project / where.database
-            return self._opened(EmbeddedRecordStore.open(folder, where.collection, settings.entries))
+            return self._opened(EmbeddedRecordStore.open(folder, where.collection))
         from reconcile.adapters.firestore import FirestoreRecordStore
 
         return self._opened(
@@ -266,7 +266,6 @@ class Project:
                 where.project,
                 where.database,
                 where.collection,
-                settings.entries,
                 settings.records_endpoint,
                 budget=self.budget,
             )
@@ -279,7 +278,7 @@ class Project:
             return None
         from reconcile.adapters.json_db import JsonDatabase
 
-        return JsonDatabase.open(self.settings.local_db.path, self.settings.entries)
+        return JsonDatabase.open(self.settings.local_db.path, self.settings.entries.top)
 
     def lock(self) -> ProjectLock:
         """The lock that one run at a time holds."""

@@ -131,6 +131,15 @@ class Table:
             raise self.error(key, f"{key} = {value!r} is no list of texts", f'write {key} = ["…", "…"]')
         return tuple(value)
 
+    def text_or_texts(self, key: str, default: str) -> tuple[str, ...]:
+        """A string, as the only one of a list, or a list of strings."""
+        value = self._values.get(key, default)
+        listed = value if isinstance(value, list) else [value]
+        if not all(isinstance(item, str) for item in listed):
+            what = f"{key} = {value!r} is neither a text nor a list of texts"
+            raise self.error(key, what, f'write {key} = "…", or {key} = ["…", "…"]')
+        return tuple(listed)
+
     def number(self, key: str, default: float) -> float:
         """A number."""
         value = self._values.get(key, default)

@@ -32,6 +32,7 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Report
 from reconcile.core.revert import revert
 from reconcile.core.rows import RemoteObject
+from reconcile.core.way import shown
 from reconcile.executor import CONCURRENCY, run
 from reconcile.merge import Editor
 from reconcile.ports import Journal, RecordStore
@@ -118,21 +119,21 @@ class _Survey:
             if fields is None:
                 self._findings.append(findings.record_gone(self._named(world, document), document))
             else:
-                self._take(world, document, fields.get(self._project.settings.entries), touched)
+                self._take(world, document, fields, touched)
         self._findings += [findings.record_stays(made.document) for made in _made(self._past, self._scope)]
         plan = _plan(self._project, self._actions, self._findings, self._scope, self._in_step)
         return Undoing(self._past.run.run_id, plan, self._wanted)
 
-    def _take(self, world: World, document: str, entries: Any, touched: Sequence[Touched]) -> None:
-        key = self._project.settings.entry_key
-        verdicts = revert(entries, [each.reversed() for each in touched], key).verdicts
+    def _take(self, world: World, document: str, fields: Mapping[str, Any], touched: Sequence[Touched]) -> None:
+        entries, key = self._project.settings.entries, self._project.settings.entry_key
+        verdicts = revert(fields, [each.reversed() for each in touched], entries, key).verdicts
         for each, verdict in zip(touched, verdicts, strict=True):
             change = self._change(world, document, each)
             if not self._scope.takes_type(change.asset_type):
                 continue
             if verdict is Verdict.ALREADY:
                 self._in_step += 1
-            elif verdict is Verdict.STALE or each.field == key or not _is_plain(each.before):
+            elif verdict is Verdict.STALE or (each.field == key and not each.way) or not _is_plain(each.before):
                 self._findings.append(findings.changed_since(change.document, document, self._place(each)))
             else:
                 self._put_back(change, document, each)
@@ -176,6 +177,7 @@ class _Survey:
             "new": touched.before,
             "needs": (),
             "position": touched.position,
+            "at": touched.at,
         }
         return RewriteLocalDb(**shared) if world is World.LOCAL_DB else SetField(**shared)
 
@@ -183,7 +185,7 @@ class _Survey:
         return document if world is World.LOCAL_DB else f"{self._project.settings.records.collection}/{document}"
 
     def _place(self, touched: Touched) -> str:
-        return f"{self._project.settings.entries}[{touched.entry}].{touched.field}"
+        return shown(touched.way) or f"{self._project.settings.entries}[{touched.entry}].{touched.field}"
 
 
 def _is_plain(value: Any) -> bool:
@@ -201,10 +203,11 @@ def execute(
     command: str = "",
 ) -> Report:
     """Puts the fields back, under the same preconditions as any run; it is a run of the journal itself."""
-    entry_key = project.settings.entry_key
+    entries, entry_key = project.settings.entries, project.settings.entry_key
 
     def editor_of(changes: Sequence[FieldChange]) -> Editor:
-        return partial(revert, wanted=[undoing.wanted[change.id] for change in changes], entry_key=entry_key)
+        wanted = [undoing.wanted[change.id] for change in changes]
+        return partial(revert, wanted=wanted, entries=entries, entry_key=entry_key)
 
     return run(
         project,

@@ -31,6 +31,7 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import OutcomeKind, Report
 from reconcile.core.rows import Agreed, Document, FileProblem, LocalFile, RemoteObject
 from reconcile.core.rules import AssetMap, AssetRule, Many
+from reconcile.core.way import Entries
 from reconcile.executor import execute
 from reconcile.planner import Survey, survey
 from reconcile.ports import Progress
@@ -268,8 +269,8 @@ class Objects:
 class Records:
     """The embedded record store in memory, with a log of writes, faults, and the hand of somebody else."""
 
-    def __init__(self, collection: str, entries: str) -> None:
-        self._store = EmbeddedRecordStore.open(None, collection, entries)
+    def __init__(self, collection: str) -> None:
+        self._store = EmbeddedRecordStore.open(None, collection)
         self.writes: list[str] = []
         self.reads: list[Collection[str] | None] = []
         self.order: Callable[[list[Document]], list[Document]] = lambda documents: documents
@@ -324,14 +325,13 @@ class Records:
 
 
 class LocalDb(Records):
-    """The pipeline's own database: it shows whole documents, and writes several at once. ``unbound`` are further ones,
+    """The pipeline's own database: it writes several documents at once. ``unbound`` are further ones,
     which break the limits of a record."""
 
     unbound: Mapping[str, Mapping[str, Any]] = {}
 
     def read(self, ids: Collection[str] | None = None) -> Iterator[Document]:
-        for each in super().read(ids):
-            yield msgspec.structs.replace(each, fields=self.fields(each.id) or {})
+        yield from super().read(ids)
         for char_id, fields in self.unbound.items():
             if ids is None or char_id in ids:
                 yield Document(char_id, fields, "1")
@@ -407,6 +407,7 @@ class World(Project):
         local_db: bool = False,
         rewrite: bool = False,
         policy: Policy | None = None,
+        entries: tuple[str, ...] = ("assets",),
     ) -> None:
         base = users_settings()
         super().__init__(
@@ -415,12 +416,13 @@ class World(Project):
                 asset_map=base.asset_map if rules is None else AssetMap(tuple(rules)),
                 local_db=LocalDbSettings(Path("characters.json"), rewrite) if local_db or rewrite else None,
                 policy=policy or base.policy,
+                entries=Entries(entries),
             )
         )
         self.files = Files()
         self.objects = Objects(self.settings.bucket.prefix)
-        self.records = Records(self.settings.records.collection, self.settings.entries)
-        self.local_db = LocalDb("db", self.settings.entries) if local_db or rewrite else None
+        self.records = Records(self.settings.records.collection)
+        self.local_db = LocalDb("db") if local_db or rewrite else None
         self.memory = Memory()
         self.journal = Journals()
         for store in (self.objects, self.records, self.local_db):

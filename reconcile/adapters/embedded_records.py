@@ -39,16 +39,15 @@ class EmbeddedRecordStore:
     Beyond the port it has ``put``, ``remove`` and ``fields``: the hand of somebody else, for demonstrations and tests.
     """
 
-    def __init__(self, path: Path | None, collection: str, entries: str) -> None:
+    def __init__(self, path: Path | None, collection: str) -> None:
         self._collection = collection
-        self._entries = entries
         where = "in memory" if path is None else f"in {path}"
         self._database = EmbeddedDatabase(path, (_SCHEMA,), f"The records {where}", "records.endpoint")
 
     @classmethod
-    def open(cls, directory: Path | None, collection: str, entries: str) -> EmbeddedRecordStore:
+    def open(cls, directory: Path | None, collection: str) -> EmbeddedRecordStore:
         """The collection in this folder, or in memory where it is None; the first write makes the folder."""
-        return cls(None if directory is None else directory / FILE_NAME, collection, entries)
+        return cls(None if directory is None else directory / FILE_NAME, collection)
 
     def close(self) -> None:
         """Lets go of the file; a store in memory is gone with it."""
@@ -59,7 +58,7 @@ class EmbeddedRecordStore:
         return (name for name, _, _ in self._rows(prefix))
 
     def read(self, ids: Collection[str] | None = None) -> Iterator[Document]:
-        """As the port says; ``fields`` holds the entries alone."""
+        """As the port says."""
         rows = self._rows("") if ids is None else self._named(ids)
         return (self._document(row) for row in rows)
 
@@ -100,9 +99,7 @@ class EmbeddedRecordStore:
 
     def _document(self, row: Row) -> Document:
         name, text, updated = row
-        fields = json.loads(text)
-        shown = {self._entries: fields[self._entries]} if self._entries in fields else {}
-        return Document(id=name, fields=shown, update_time=_token(updated))
+        return Document(id=name, fields=json.loads(text), update_time=_token(updated))
 
     def _rows(self, prefix: str) -> Iterator[Row]:
         """Rows page by page, so that a slow reader holds no lock and no more than a page."""

@@ -53,10 +53,9 @@ _LOGIN = "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION
 class FirestoreRecordStore:
     """The documents of one collection of a Firestore database; safe for several threads."""
 
-    def __init__(self, wire: Wire, place: str, entries: str, traffic: Traffic) -> None:
+    def __init__(self, wire: Wire, place: str, traffic: Traffic) -> None:
         self._wire = wire
         self._place = place
-        self._entries = entries
         self._traffic = traffic
         self._deadline = traffic.deadline
 
@@ -66,7 +65,6 @@ class FirestoreRecordStore:
         project: str,
         database: str,
         collection: str,
-        entries: str,
         endpoint: str,
         *,
         deadline: float = DEADLINE,
@@ -92,7 +90,7 @@ class FirestoreRecordStore:
             transport = connect(project, database, endpoint)
         except CredentialsMissing as error:
             raise AccessDenied(f"There are no credentials for {place}: {error}", hint=_LOGIN) from error
-        return cls(Wire(transport, project, database, collection), place, entries, Traffic(deadline, budget, clock))
+        return cls(Wire(transport, project, database, collection), place, Traffic(deadline, budget, clock))
 
     def close(self) -> None:
         """Closes the connection."""
@@ -100,11 +98,11 @@ class FirestoreRecordStore:
 
     def ids(self, prefix: str = "") -> Iterator[str]:
         """As the port says; asks for names alone."""
-        return (found.id for found in self._pages(prefix, None))
+        return (found.id for found in self._pages(prefix, whole=False))
 
     def read(self, ids: Collection[str] | None = None) -> Iterator[Document]:
-        """As the port says; ``fields`` holds the entries alone."""
-        found = self._pages("", [self._entries]) if ids is None else self._named(ids)
+        """As the port says."""
+        found = self._pages("", whole=True) if ids is None else self._named(ids)
         return map(self._document, found)
 
     def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
@@ -122,14 +120,14 @@ class FirestoreRecordStore:
 
         return Document(id=found.id, fields=decode_fields(found.fields), update_time=found.update_time)
 
-    def _pages(self, prefix: str, fields: list[str] | None) -> Iterator[Found]:
+    def _pages(self, prefix: str, *, whole: bool) -> Iterator[Found]:
         """Every document below the prefix. A page that breaks off counts for what it brought; the next one goes on
         from there, and only a page that ended cleanly can be the last."""
-        size = NAMES_PAGE if fields is None else PAGE
+        size = PAGE if whole else NAMES_PAGE
         span = _span(prefix)
         patience = Patience(self._traffic)
         while span is not None:
-            page, failure = self._ask(self._wire.query(span, size, fields, patience.left()))
+            page, failure = self._ask(self._wire.query(span, size, patience.left(), whole=whole))
             if page and span.after and page[-1].id == span.start:
                 raise self._nonsense("the same page twice")
             yield from (found for found in page if found.id.startswith(prefix))
@@ -144,7 +142,7 @@ class FirestoreRecordStore:
     def _named(self, ids: Collection[str]) -> Iterator[Found]:
         names = sorted({name for name in ids if id_problem(name) is None})
         for at in range(0, len(names), PAGE):
-            found = self._get(names[at : at + PAGE], [self._entries], self._deadline)
+            found = self._get(names[at : at + PAGE], None, self._deadline)
             yield from (each for _, each in sorted(found.items()) if each is not None)
 
     def _get(self, names: Collection[str], fields: Collection[str] | None, within: float) -> dict[str, Found | None]:

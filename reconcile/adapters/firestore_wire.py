@@ -7,7 +7,7 @@ cut, and outlast the time-out they are given.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -121,18 +121,18 @@ class Wire:
         """Closes the channel."""
         self._transport.close()
 
-    def query(self, span: Span, limit: int, fields: Sequence[str] | None, timeout: float) -> Iterator[Found]:
-        """The documents of the span, in order, at most ``limit``.
+    def query(self, span: Span, limit: int, timeout: float, *, whole: bool) -> Iterator[Found]:
+        """The documents of the span, in order, at most ``limit``: whole, or their names and update times alone.
 
-        ``fields`` None asks for names and update times alone. Raises CallFailed, perhaps after some documents.
+        Raises CallFailed, perhaps after some documents.
         """
-        asked = ["__name__"] if fields is None else [_path(name) for name in fields]
         query: dict[str, Any] = {
             "from_": [{"collection_id": self._collection}],
-            "select": {"fields": [{"field_path": path} for path in asked]},
             "order_by": [{"field": {"field_path": "__name__"}, "direction": 1}],
             "limit": {"value": limit},
         }
+        if not whole:
+            query["select"] = {"fields": [{"field_path": "__name__"}]}
         if span.start is not None:
             query["start_at"] = self._cursor(span.start, before=not span.after)
         if span.end is not None:

@@ -112,7 +112,7 @@ class JsonDatabase:
 
     @classmethod
     def open(cls, path: Path, entries: str) -> JsonDatabase:
-        """The database in the file ``path``; ``entries`` is the field with the array of maps. Reads nothing yet."""
+        """The database in the file ``path``; ``entries`` is the field that leads to the maps. Reads nothing yet."""
         return cls(path, entries)
 
     def ids(self, prefix: str = "") -> Iterator[str]:

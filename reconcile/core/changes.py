@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from reconcile.core.way import Way
+
 
 class Reason(Enum):
     """Why a change is planned; for people, never for logic."""
@@ -114,12 +116,25 @@ class Replace(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     old_crc32c: str | None
 
 
-class SetField(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="set_field"):
-    """Sets one field of one map of a record, if it still holds ``old``.
+class _Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of one value in a record. ``at`` is the way to it from the record's top, for a place that is not a plain
+    field of a map of the entries; there, one text takes the place of another."""
+
+    at: Way | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def way(self) -> Way:
+        """The same; empty for a plain field of a map."""
+        return () if self.at is msgspec.UNSET else self.at
+
+
+class SetField(_Placed, frozen=True, kw_only=True, tag_field="kind", tag="set_field"):
+    """Sets one field of one map of a record, if it still holds ``old``; or the text at the end of ``at``.
 
     ``entry`` is the map's key, None for a map without one. ``position`` is where the map stood, to tell apart maps that
-    are otherwise alike; None where the record had no such map, and then it is appended. ``update_time`` is when the
-    record that the plan saw was last written, for people: apply reads it again.
+    are otherwise alike; None where the record had no such map, and then it is appended. With ``at``, ``field`` is the
+    field of the map or of the record that the way leads through. ``update_time`` is when the record that the plan saw
+    was last written, for people: apply reads it again.
     """
 
     id: str
@@ -150,7 +165,7 @@ class CreateRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
     needs: tuple[Need, ...]
 
 
-class RewriteLocalDb(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="rewrite_local_db"):
+class RewriteLocalDb(_Placed, frozen=True, kw_only=True, tag_field="kind", tag="rewrite_local_db"):
     """Puts a gs:// URI where a local path stands in the pipeline's own JSON database."""
 
     id: str

@@ -11,6 +11,7 @@ from reconcile.core.paths import RootForms
 from reconcile.core.plan import Scope
 from reconcile.core.rows import Coverage
 from reconcile.core.rules import AssetMap
+from reconcile.core.way import Entries
 
 
 class Replacing(Enum):
@@ -30,7 +31,7 @@ class Context(msgspec.Struct, frozen=True):
     asset_map: AssetMap
     bucket: BucketRoot
     collection: str
-    entries: str
+    entries: Entries
     entry_key: str
     roots: tuple[RootForms, ...] = ()
     known_ids: frozenset[str] = frozenset()

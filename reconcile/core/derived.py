@@ -7,8 +7,10 @@ from typing import Any
 
 from reconcile.core.changes import Need
 from reconcile.core.names import BucketRoot
+from reconcile.core.paths import is_separated
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.rules import AssetMap, AssetRule
+from reconcile.core.way import Entries
 
 _GONE = object()
 
@@ -19,7 +21,7 @@ def is_derived(
     needs: Iterable[Need],
     *,
     char_id: str,
-    entries: str,
+    entries: Entries,
     entry_key: str,
     bucket: BucketRoot,
     asset_map: AssetMap,
@@ -38,7 +40,7 @@ class _Derivation:
     """``keys`` are those of the URIs that may stand in the record."""
 
     def __init__(
-        self, keys: Mapping[str, str], char_id: str, entries: str, entry_key: str, asset_map: AssetMap
+        self, keys: Mapping[str, str], char_id: str, entries: Entries, entry_key: str, asset_map: AssetMap
     ) -> None:
         self._keys = keys
         self._char_id = char_id
@@ -47,16 +49,28 @@ class _Derivation:
         self._map = asset_map
 
     def of_record(self, made: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
-        if not made.keys() <= source.keys() | {self._entries}:
+        return self._of_level(made, source, self._entries.path)
+
+    def _of_level(self, made: Any, source: Any, path: Sequence[str]) -> bool:
+        """One of the maps that lead to the entries, or the entries themselves."""
+        if not path:
+            return self._of_entries(made, source or [])
+        source = {} if source is None else source
+        if not isinstance(made, Mapping) or not isinstance(source, Mapping) or not made.keys() <= {*source, path[0]}:
             return False
-        rest = [name for name in source if name != self._entries]
-        if not all(self._of_value(made.get(name, _GONE), source[name]) for name in rest):
+        rest = (name for name in source if name != path[0])
+        others = all(self._of_member(name, made.get(name, _GONE), source[name]) for name in rest)
+        return others and self._of_level(made.get(path[0]), source.get(path[0]), path[1:])
+
+    def _of_entries(self, made: Any, source: Any) -> bool:
+        if not isinstance(made, list) or not isinstance(source, list) or len(made) < len(source):
             return False
-        maps, theirs = made.get(self._entries), source.get(self._entries) or []
-        if not isinstance(maps, list) or not isinstance(theirs, list) or len(maps) < len(theirs):
-            return False
-        kept = zip(maps, theirs, strict=False)
-        return all(self._of_map(one, other) for one, other in kept) and all(map(self._is_new_map, maps[len(theirs) :]))
+        kept = zip(made, source, strict=False)
+        return all(self._of_map(one, other) for one, other in kept) and all(map(self._is_new_map, made[len(source) :]))
+
+    def _of_member(self, name: str, made: Any, source: Any) -> bool:
+        """A member of a map: one whose very name is a path may be left out whole."""
+        return (made is _GONE and is_separated(name)) or self._of_value(made, source)
 
     def _of_value(self, made: Any, source: Any) -> bool:
         """Outside the fields of the maps: only texts change, and only into a URI or nothing."""
@@ -65,7 +79,7 @@ class _Derivation:
         if isinstance(source, Mapping):
             if not isinstance(made, Mapping) or not made.keys() <= source.keys():
                 return False
-            return all(self._of_value(made.get(name, _GONE), source[name]) for name in source)
+            return all(self._of_member(name, made.get(name, _GONE), source[name]) for name in source)
         if isinstance(source, list):
             return isinstance(made, list) and self._of_list(made, source)
         return type(made) is type(source) and bool(made == source)
@@ -88,7 +102,7 @@ class _Derivation:
         return all(self._of_field(name, made.get(name, _GONE), source.get(name)) for name in {*made, *source})
 
     def _of_field(self, name: str, made: Any, source: Any) -> bool:
-        if self._of_value(made, source) or (made is _GONE and source is None):
+        if self._of_member(name, made, source) or (made is _GONE and source is None):
             return True
         # What a rule writes is filled where the source has nothing but texts: one URI, or those of a list.
         plain = source is None or isinstance(source, str) or (isinstance(source, list) and all(map(_is_text, source)))

@@ -1,4 +1,4 @@
-"""Field changes on a record's entries as they are now: each is made only where its field still holds what was seen."""
+"""Field changes on a record as it is now: each is made only where its place still holds what was seen."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import msgspec
 
 from reconcile.core.changes import CreateRecord, FieldChange
 from reconcile.core.journal import Place, Touched
+from reconcile.core.way import Entries, Finder, Way, as_found, copied, put_at, title_of
 
 
 class Verdict(Enum):
@@ -22,9 +23,10 @@ class Verdict(Enum):
 
 
 class Edit(msgspec.Struct, frozen=True):
-    """The entries after the changes, the verdict on each change, in their order, and what was touched."""
+    """The top-level fields that the changes make other than they were, whole, the verdict on each change, in their
+    order, and what was touched."""
 
-    entries: list[Any]
+    fields: dict[str, Any]
     verdicts: tuple[Verdict, ...]
     touched: tuple[Touched, ...] = ()
 
@@ -34,45 +36,71 @@ class Edit(msgspec.Struct, frozen=True):
         return Verdict.SET in self.verdicts
 
 
-def edit(entries: Any, changes: Sequence[FieldChange], entry_key: str) -> Edit:
-    """Makes the changes on a copy of the entries. Maps are found by key and old value, never by position alone, so
-    that a list that somebody reordered or added to is still edited in the right place; all else stays as it is."""
-    if entries is not None and not isinstance(entries, list):
-        return Edit([], tuple(Verdict.STALE for _ in changes))
-    current = list(entries or [])
-    places: dict[str | None, list[int]] = defaultdict(list)
-    for at, entry in enumerate(current):
-        if isinstance(entry, dict):
-            places[title_of(entry, entry_key)].append(at)
-    touched: list[Touched] = []
-    verdicts = tuple(_edit_one(current, places, change, entry_key, touched, len(entries or [])) for change in changes)
-    return Edit(current, verdicts, tuple(touched))
+def edit(fields: Mapping[str, Any], changes: Sequence[FieldChange], entries: Entries, entry_key: str) -> Edit:
+    """Makes the changes on a copy of a record's fields. Places are found by names, by the keys of maps and by the old
+    value, never by position alone, so that a list that somebody reordered or added to is still edited in the right
+    place; all else stays as it is."""
+    draft = _Draft(fields, entries, entry_key)
+    verdicts = tuple(draft.make(change) for change in changes)
+    return Edit({name: draft.fields[name] for name in sorted(draft.changed)}, verdicts, tuple(draft.touched))
 
 
-def _edit_one(
-    entries: list[Any],
-    places: dict[str | None, list[int]],
-    change: FieldChange,
-    entry_key: str,
-    touched: list[Touched],
-    before: int,
-) -> Verdict:
-    """``before`` is how many entries there were: a map beyond them was added just now."""
-    alike = places[change.entry]
-    if not alike and change.old is None and change.entry is not None and change.position is None:
-        # Only a map that the plan did not see is added: one that somebody removed since stays removed.
-        entries.append({entry_key: change.entry, change.field: change.new})
-        places[change.entry].append(len(entries) - 1)
-        touched.append(_touch(change, len(entries) - 1, {}, Place.ADDED))
+class _Draft:
+    """The copy while it is edited. ``changed`` are its top-level fields that are not as they were."""
+
+    def __init__(self, fields: Mapping[str, Any], entries: Entries, entry_key: str) -> None:
+        self.fields: dict[str, Any] = copied(fields)
+        self.changed: set[str] = set()
+        self.touched: list[Touched] = []
+        self._entries = entries
+        self._entry_key = entry_key
+        self._finder = Finder(self.fields, entry_key)
+        found = entries.of(self.fields)
+        self._listed: list[Any] | None = [] if found is None else found if isinstance(found, list) else None
+        self._before = len(self._listed or ())
+        self._places: dict[str | None, list[int]] = defaultdict(list)
+        for at, entry in enumerate(self._listed or ()):
+            if isinstance(entry, dict):
+                self._places[title_of(entry, entry_key)].append(at)
+
+    def make(self, change: FieldChange) -> Verdict:
+        if change.way:
+            return self._put(change, change.way)
+        return Verdict.STALE if self._listed is None else self._set(change, self._listed)
+
+    def _put(self, change: FieldChange, way: Way) -> Verdict:
+        """A change of one text in its own place, which must be there."""
+        trail = self._finder.find(way, change.old)
+        if trail is None:
+            return Verdict.ALREADY if self._finder.has_become(way, change.old, change.new) else Verdict.STALE
+        put_at(self.fields, trail, change.new)
+        self._finder.moved(way, trail, change.new)
+        self.changed.add(str(trail[0]))
+        self.touched.append(_touch_at(change, as_found(way, trail)))
         return Verdict.SET
-    holding = [at for at in alike if same(entries[at].get(change.field), change.old)]
-    at = one_of(holding, change.position)
-    if at is not None:
-        touched.append(_touch(change, at, entries[at], Place.KEPT if at < before else Place.ADDED))
-        entries[at] = {**entries[at], change.field: change.new}
-        return Verdict.SET
-    already = any(same(entries[each].get(change.field), change.new) for each in alike)
-    return Verdict.ALREADY if already and not holding else Verdict.STALE
+
+    def _set(self, change: FieldChange, listed: list[Any]) -> Verdict:
+        """A change of one field of a map of the entries."""
+        alike = self._places[change.entry]
+        if not alike and change.old is None and change.entry is not None and change.position is None:
+            # Only a map that the plan did not see is added: one that somebody removed since stays removed.
+            listed.append({self._entry_key: change.entry, change.field: change.new})
+            alike.append(len(listed) - 1)
+            self._note(_touch(change, len(listed) - 1, {}, Place.ADDED), listed)
+            return Verdict.SET
+        holding = [at for at in alike if same(listed[at].get(change.field), change.old)]
+        at = one_of(holding, change.position)
+        if at is not None:
+            self._note(_touch(change, at, listed[at], Place.KEPT if at < self._before else Place.ADDED), listed)
+            listed[at][change.field] = change.new
+            return Verdict.SET
+        already = any(same(listed[each].get(change.field), change.new) for each in alike)
+        return Verdict.ALREADY if already and not holding else Verdict.STALE
+
+    def _note(self, touched: Touched, listed: list[Any]) -> None:
+        self.touched.append(touched)
+        self._entries.put(self.fields, listed)
+        self.changed.add(self._entries.top)
 
 
 def _touch(change: FieldChange, position: int, before: dict[str, Any], place: Place) -> Touched:
@@ -89,10 +117,18 @@ def _touch(change: FieldChange, position: int, before: dict[str, Any], place: Pl
     )
 
 
-def title_of(entry: dict[str, Any], entry_key: str) -> str | None:
-    """The key of a map; None where it has none that is a text."""
-    title = entry.get(entry_key)
-    return title if isinstance(title, str) else None
+def _touch_at(change: FieldChange, way: Way) -> Touched:
+    return Touched(
+        id=change.id,
+        entry=change.entry,
+        position=change.position,
+        field=change.field,
+        before=change.old,
+        had=True,
+        after=change.new,
+        has=True,
+        at=way,
+    )
 
 
 def one_of(holding: list[int], position: int | None) -> int | None:

@@ -11,6 +11,7 @@ import msgspec
 from reconcile.core.journal import ChangeEnded, Past, RecordMade, Touched, World
 from reconcile.core.plan import Scope
 from reconcile.core.report import Counts, OutcomeKind
+from reconcile.core.way import Way
 
 FORMAT = "reconcile.history/1"
 UNFINISHED = "unfinished"
@@ -30,7 +31,8 @@ class Told(Enum):
 
 class PastChange(msgspec.Struct, frozen=True, kw_only=True):
     """One change of a run. An object has ``uri``, ``size``, ``crc32c`` and generations; a field has ``document``,
-    ``world``, ``entry``, ``field``, ``before`` and ``after``, and ``had``: whether the field was there before."""
+    ``world``, ``entry``, ``field`` (and ``at`` in another place than a map's field), ``before`` and ``after``, and
+    ``had``: whether the field was there before."""
 
     id: str
     kind: str
@@ -49,6 +51,7 @@ class PastChange(msgspec.Struct, frozen=True, kw_only=True):
     entry: str | None = None
     position: int | None = None
     field: str | None = None
+    at: Way | msgspec.UnsetType = msgspec.UNSET
     before: Any = None
     had: bool | None = None
     after: Any = None
@@ -169,6 +172,7 @@ def _of_field(world: World, document: str, touched: Touched) -> dict[str, Any]:
         "entry": touched.entry,
         "position": touched.position,
         "field": touched.field,
+        "at": touched.at,
         "before": touched.before,
         "had": touched.had,
         "after": touched.after,

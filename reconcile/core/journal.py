@@ -14,6 +14,7 @@ import msgspec
 
 from reconcile.core.plan import Scope, Stores
 from reconcile.core.report import Counts, Outcome, OutcomeKind, Status
+from reconcile.core.way import Way
 
 FORMAT = "reconcile.journal/1"
 
@@ -35,7 +36,7 @@ class Place(Enum):
 
 class Touched(msgspec.Struct, frozen=True, kw_only=True):
     """One field of one map, as it was before a write and as it is after. ``had`` and ``has`` tell a field that is
-    absent from one that holds null."""
+    absent from one that holds null. ``at`` is the way to a text in another place."""
 
     id: str
     entry: str | None
@@ -46,6 +47,12 @@ class Touched(msgspec.Struct, frozen=True, kw_only=True):
     after: Any
     has: bool
     place: Place = Place.KEPT
+    at: Way | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def way(self) -> Way:
+        """The way to the text; empty for a field of a map."""
+        return () if self.at is msgspec.UNSET else self.at
 
     def reversed(self) -> Touched:
         """What takes it back."""

@@ -172,7 +172,7 @@ def named_by(document: Document, world: World, context: Context) -> Iterator[Nam
     if not is_unicode(document.fields):
         yield findings.malformed_record(name, document.id, "it holds text that is not valid Unicode")
         return
-    entries = document.fields.get(context.entries)
+    entries = context.entries.of(document.fields)
     yield from malformed(name, document.id, entries, context)
     candidates: dict[Slot, list[Candidate]] = defaultdict(list)
     for each in explode(document, world, context):

@@ -1,57 +1,120 @@
-"""Field changes taken back on a record's entries as they are now: each only where nobody has changed it since."""
+"""Changes of a record taken back on the record as it is now: each only where nobody has changed it since."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reconcile.core.edit import Edit, Verdict, one_of, same, title_of
+from reconcile.core.edit import Edit, Verdict, one_of, same
 from reconcile.core.journal import Place, Touched
+from reconcile.core.way import Entries, Finder, Trail, Way, copied, numberless, put_at, title_of
 
 
-def revert(entries: Any, wanted: Sequence[Touched], entry_key: str) -> Edit:
-    """Brings each field from what ``before`` says to what ``after`` says, on a copy of the entries.
+def revert(fields: Mapping[str, Any], wanted: Sequence[Touched], entries: Entries, entry_key: str) -> Edit:
+    """Brings each place from what ``before`` says to what ``after`` says, on a copy of the record's fields.
 
     A field that was absent is taken out again, and so is a map that was added and holds nothing but its key then.
-    Fields are found by the map's key and what they hold, as ``edit`` finds them.
+    Places are found by names, by the map's key and by what they hold, as ``edit`` finds them.
     """
-    if entries is not None and not isinstance(entries, list):
-        return Edit([], tuple(Verdict.STALE for _ in wanted))
-    current = list(entries or [])
-    touched: list[Touched] = []
-    alike = Counter((each.entry, each.field) for each in wanted)
-    verdicts = tuple(
-        _revert_one(current, each, entry_key, touched, of_several=alike[each.entry, each.field]) for each in wanted
-    )
-    for each in touched:
-        _drop_bare(current, each, entry_key)
-    return Edit(current, verdicts, tuple(touched))
+    draft = _Draft(fields, wanted, entries, entry_key)
+    verdicts = tuple(map(draft.take_back, wanted))
+    draft.drop_bare()
+    return Edit({name: draft.fields[name] for name in sorted(draft.changed)}, verdicts, tuple(draft.touched))
 
 
-def _revert_one(
-    entries: list[Any], wanted: Touched, entry_key: str, touched: list[Touched], *, of_several: int
-) -> Verdict:
-    alike = [
-        at for at, entry in enumerate(entries) if isinstance(entry, dict) and title_of(entry, entry_key) == wanted.entry
-    ]
-    if not alike and wanted.place is Place.ADDED and wanted.entry is not None:
-        entries.append({entry_key: wanted.entry, wanted.field: wanted.after})
-        touched.append(wanted)
+class _Draft:
+    """The copy while changes are taken back. ``changed`` are its top-level fields that are not as they were."""
+
+    def __init__(self, fields: Mapping[str, Any], wanted: Sequence[Touched], entries: Entries, entry_key: str) -> None:
+        self.fields: dict[str, Any] = copied(fields)
+        self.changed: set[str] = set()
+        self.touched: list[Touched] = []
+        self._entries = entries
+        self._entry_key = entry_key
+        found = entries.of(self.fields)
+        self._listed: list[Any] | None = [] if found is None else found if isinstance(found, list) else None
+        self._alike = Counter((each.entry, each.field) for each in wanted if not each.way)
+        self._trails = _trails(self.fields, [each for each in wanted if each.way], entry_key)
+
+    def take_back(self, wanted: Touched) -> Verdict:
+        if wanted.way:
+            return self._put(wanted, wanted.way)
+        return Verdict.STALE if self._listed is None else self._revert(wanted, self._listed)
+
+    def _put(self, wanted: Touched, way: Way) -> Verdict:
+        trail = self._trails.get(wanted.id)
+        if trail is not None:
+            put_at(self.fields, trail, wanted.after)
+            self.changed.add(str(trail[0]))
+            self.touched.append(wanted)
+            return Verdict.SET
+        finder = Finder(self.fields, self._entry_key)
+        return Verdict.ALREADY if finder.has_become(way, wanted.before, wanted.after) else Verdict.STALE
+
+    def _revert(self, wanted: Touched, listed: list[Any]) -> Verdict:
+        alike = [
+            at
+            for at, entry in enumerate(listed)
+            if isinstance(entry, dict) and title_of(entry, self._entry_key) == wanted.entry
+        ]
+        if not alike and wanted.place is Place.ADDED and wanted.entry is not None:
+            listed.append({self._entry_key: wanted.entry, wanted.field: wanted.after})
+            return self._noted(wanted, listed)
+        holding = [each for each in alike if _holds(listed[each], wanted.field, wanted.before, wanted.had)]
+        of_several = self._alike[wanted.entry, wanted.field]
+        if of_several > 1:
+            # Of maps with one key, place alone tells which is which, and only as long as none is gone.
+            at = wanted.position if wanted.position in holding and len(alike) >= of_several else None
+        else:
+            at = one_of(holding, wanted.position)
+        if at is not None:
+            listed[at] = _with(listed[at], wanted)
+            return self._noted(wanted, listed)
+        if any(_holds(listed[each], wanted.field, wanted.after, wanted.has) for each in alike):
+            return Verdict.ALREADY
+        return Verdict.ALREADY if not alike and wanted.place is Place.REMOVED else Verdict.STALE
+
+    def _noted(self, wanted: Touched, listed: list[Any]) -> Verdict:
+        self._entries.put(self.fields, listed)
+        self.changed.add(self._entries.top)
+        self.touched.append(wanted)
         return Verdict.SET
-    holding = [each for each in alike if _holds(entries[each], wanted.field, wanted.before, wanted.had)]
-    if of_several > 1:
-        # Of maps with one key, place alone tells which is which, and only as long as none is gone.
-        at = wanted.position if wanted.position in holding and len(alike) >= of_several else None
-    else:
-        at = one_of(holding, wanted.position)
-    if at is not None:
-        entries[at] = _with(entries[at], wanted)
-        touched.append(wanted)
-        return Verdict.SET
-    if any(_holds(entries[each], wanted.field, wanted.after, wanted.has) for each in alike):
-        return Verdict.ALREADY
-    return Verdict.ALREADY if not alike and wanted.place is Place.REMOVED else Verdict.STALE
+
+    def drop_bare(self) -> None:
+        """Takes out the maps that the run had added, once nothing is left in them."""
+        for wanted in self.touched:
+            bare = {self._entry_key: wanted.entry}
+            if wanted.place is Place.REMOVED and self._listed is not None and bare in self._listed:
+                self._listed.remove(bare)
+
+
+def _trails(fields: Mapping[str, Any], wanted: Sequence[Touched], entry_key: str) -> dict[str, Trail]:
+    """Where each text is to be put back, by the id of its change.
+
+    Of several that hold one text now and did not before, place alone tells which is which, and only as long as each is
+    in its very place.
+    """
+    finder = Finder(fields, entry_key)
+    groups: dict[tuple[Way, str], list[Touched]] = defaultdict(list)
+    # A journal is a file: what this version did not write is passed over.
+    for each in (each for each in wanted if isinstance(each.before, str) and isinstance(each.after, str)):
+        groups[numberless(each.way), each.before].append(each)
+    found: dict[str, Trail] = {}
+    for (_, text), group in groups.items():
+        is_one = len({each.after for each in group}) == 1
+        exact = {each.id: finder.exact(each.way, text) for each in group}
+        if all(exact.values()):
+            found.update((name, trail) for name, trail in exact.items() if trail is not None)
+        elif is_one:
+            found.update(_spread(finder, group, text))
+    return found
+
+
+def _spread(finder: Finder, group: Sequence[Touched], text: str) -> dict[str, Trail]:
+    """Places for texts that all become the same: as many as there are, if there are no more than were written."""
+    held = finder.all(group[0].way, text)
+    return dict(zip((each.id for each in group), held, strict=False)) if len(held) <= len(group) else {}
 
 
 def _holds(entry: dict[str, Any], field: str, value: Any, there: bool) -> bool:
@@ -62,9 +125,3 @@ def _with(entry: dict[str, Any], wanted: Touched) -> dict[str, Any]:
     if wanted.has:
         return {**entry, wanted.field: wanted.after}
     return {name: value for name, value in entry.items() if name != wanted.field}
-
-
-def _drop_bare(entries: list[Any], wanted: Touched, entry_key: str) -> None:
-    """Takes out a map that the run had added, once nothing is left in it."""
-    if wanted.place is Place.REMOVED and {entry_key: wanted.entry} in entries:
-        entries.remove({entry_key: wanted.entry})

@@ -72,7 +72,7 @@ class Agreed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """A record as read. ``fields`` holds at least the field with the entries, where the document has it.
+    """A record as read.
 
     Values are plain Python (str, int, float, bool, None, list, dict) or opaque values of the store's own client,
     which go back to it untouched. ``update_time`` is an opaque token that the store's ``update`` compares.

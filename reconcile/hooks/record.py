@@ -14,6 +14,7 @@ from reconcile.core.report import OutcomeKind
 from reconcile.core.rows import RemoteObject
 from reconcile.executor import execute
 from reconcile.hooks import apart
+from reconcile.planner import check_entries
 from reconcile.project import Project
 from reconcile.runlog import now
 from reconcile.version import VERSION
@@ -84,7 +85,8 @@ def _change(project: Project, char_id: str, title: str, field: str, found: Remot
         raise NotThere(
             f"there is no record {name}", hint="make it first; `reconcile apply` does, from the local database"
         )
-    entries = document.fields.get(settings.entries)
+    check_entries(settings, [document])
+    entries = settings.entries.of(document.fields)
     listed = [] if entries is None else entries
     if not isinstance(listed, list):
         raise StoreError(f"{name}: `{settings.entries}` is no list of maps", hint="mend the record by hand")

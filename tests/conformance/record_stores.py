@@ -89,15 +89,15 @@ class ClientHand:
 
 @contextmanager
 def in_memory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[RecordStore, Hand]]:
-    store = EmbeddedRecordStore.open(None, COLLECTION, ENTRIES)
+    store = EmbeddedRecordStore.open(None, COLLECTION)
     yield store, store
     store.close()
 
 
 @contextmanager
 def in_folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[RecordStore, Hand]]:
-    store = EmbeddedRecordStore.open(tmp_path / "cloud", COLLECTION, ENTRIES)
-    hand = EmbeddedRecordStore.open(tmp_path / "cloud", COLLECTION, ENTRIES)
+    store = EmbeddedRecordStore.open(tmp_path / "cloud", COLLECTION)
+    hand = EmbeddedRecordStore.open(tmp_path / "cloud", COLLECTION)
     yield store, hand
     store.close()
     hand.close()
@@ -143,7 +143,7 @@ def in_json(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Re
 def firestore_at(address: str) -> Iterator[tuple[RecordStore, Hand]]:
     """The real client's wire to a server, in a project of the test's own."""
     project = f"test-{os.getpid()}-{uuid.uuid4().hex[:12]}"
-    store = FirestoreRecordStore.open(project, "(default)", COLLECTION, ENTRIES, address, clock=SkippingClock())
+    store = FirestoreRecordStore.open(project, "(default)", COLLECTION, address, clock=SkippingClock())
     hand = ClientHand(project, address)
     yield store, hand
     store.close()

@@ -128,7 +128,7 @@ class Bench:
         return EmbeddedObjectStore.open(self.folder / "stores" / BUCKET, PREFIX)
 
     def _records(self) -> EmbeddedRecordStore:
-        return EmbeddedRecordStore.open(self.folder / "stores" / "my-project" / "(default)", "characters", "assets")
+        return EmbeddedRecordStore.open(self.folder / "stores" / "my-project" / "(default)", "characters")
 
     # -- running --
 

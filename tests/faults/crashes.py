@@ -301,7 +301,7 @@ class InProcess(Scene):
         settings = config.load(folder, environ={})
         self.uri = settings.bucket.uri("")
         self._bucket = EmbeddedObjectStore.open(None, settings.bucket.prefix)
-        self._database = EmbeddedRecordStore.open(None, settings.records.collection, settings.entries)
+        self._database = EmbeddedRecordStore.open(None, settings.records.collection)
         for key, data in OBJECTS.items():
             _put(self._bucket, key, data)
         for name, fields in records_before(self.uri).items():

@@ -120,7 +120,6 @@ class Rig:
             records.project,
             records.database,
             records.collection,
-            project.settings.entries,
             project.settings.records_endpoint,
             deadline=self.deadline,
             clock=clock,

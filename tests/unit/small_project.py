@@ -56,7 +56,7 @@ def open_objects(folder: Path) -> EmbeddedObjectStore:
 
 def open_records(folder: Path) -> EmbeddedRecordStore:
     """The project's database."""
-    return EmbeddedRecordStore.open(folder / "stores" / "my-project" / "(default)", "characters", "assets")
+    return EmbeddedRecordStore.open(folder / "stores" / "my-project" / "(default)", "characters")
 
 
 def put(objects: EmbeddedObjectStore, key: str, data: bytes) -> None:

@@ -12,6 +12,7 @@ import pytest
 from reconcile.core.changes import CreateRecord, Need
 from reconcile.core.derived import is_derived
 from reconcile.core.rows import Document
+from reconcile.core.way import Entries
 from tests.world import World, rule, titled, users_settings, windows
 from tests.worlds import Pick, spec_of
 
@@ -41,7 +42,14 @@ MADE: dict[str, Any] = {
 def derived(made: dict[str, Any], source: dict[str, Any] = SOURCE, keys: Iterable[str] = (KEY, KPOP)) -> bool:
     needs = [Need(key, None) for key in keys]
     return is_derived(
-        made, source, needs, char_id="rem", entries="assets", entry_key="title", bucket=BUCKET, asset_map=MAP
+        made,
+        source,
+        needs,
+        char_id="rem",
+        entries=Entries(("assets",)),
+        entry_key="title",
+        bucket=BUCKET,
+        asset_map=MAP,
     )
 
 
@@ -147,7 +155,14 @@ def test_a_title_comes_from_the_rules_template() -> None:
         needs = [Need(key, None)]
         assert (
             is_derived(
-                made, {}, needs, char_id="rem", entries="assets", entry_key="title", bucket=BUCKET, asset_map=asset_map
+                made,
+                {},
+                needs,
+                char_id="rem",
+                entries=Entries(("assets",)),
+                entry_key="title",
+                bucket=BUCKET,
+                asset_map=asset_map,
             )
             is right
         )

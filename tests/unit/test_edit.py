@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from reconcile.core.changes import CreateRecord, Reason, RewriteLocalDb, SetField, texts_in
 from reconcile.core.edit import Verdict, edit, without
+from reconcile.core.way import Entries
 
+ENTRIES = Entries(("assets",))
 OLD, NEW = r"C:\oo\bar\output\characters\rem.png", "gs://my-bucket/anime_dance/characters/rem.png"
 
 
@@ -46,10 +48,12 @@ def primary(value: Any = OLD, **more: Any) -> dict[str, Any]:
 
 def edited(entries: Any, *changes: SetField) -> tuple[list[Any], list[Verdict]]:
     before = copy.deepcopy(entries)
-    found = edit(entries, changes or (change(),), "title")
+    fields = {"name": "Rem", "assets": entries}
+    found = edit(fields, changes or (change(),), ENTRIES, "title")
     assert entries == before, "what was read is not changed"
     assert found.changed is (Verdict.SET in found.verdicts)
-    return found.entries, list(found.verdicts)
+    assert found.fields.keys() == ({"assets"} if found.changed else set()), "only what changes is written"
+    return found.fields.get("assets", entries or []), list(found.verdicts)
 
 
 def test_a_field_that_still_holds_what_was_seen_is_set() -> None:
@@ -166,7 +170,7 @@ def test_a_field_filled_meanwhile_is_stale_and_one_filled_with_the_same_is_alrea
 
 @pytest.mark.parametrize("entries", [{"0": {"title": "primary"}}, "text", 5, True])
 def test_entries_that_are_no_list_are_never_written(entries: Any) -> None:
-    found = edit(entries, [change(), change(old=None)], "title")
+    found = edit({"assets": entries}, [change(), change(old=None)], ENTRIES, "title")
     assert found.verdicts == (Verdict.STALE, Verdict.STALE)
     assert not found.changed
 
@@ -201,7 +205,7 @@ def test_the_pipelines_own_database_is_edited_alike() -> None:
         new=NEW,
         needs=(),
     )
-    assert edit([primary()], [rewrite], "title").entries == [primary(NEW)]
+    assert edit({"assets": [primary()]}, [rewrite], ENTRIES, "title").fields == {"assets": [primary(NEW)]}
 
 
 # -- any entries, any changes --
@@ -241,7 +245,7 @@ def test_nothing_but_the_named_fields_changes(entries: list[Any], changes: list[
 
 @given(_ENTRIES, st.lists(_CHANGES, max_size=5))
 def test_no_value_but_the_old_one_is_ever_overwritten(entries: list[Any], changes: list[SetField]) -> None:
-    found = edit(entries, changes, "title").entries
+    found = edit({"assets": entries}, changes, ENTRIES, "title").fields.get("assets", entries)
     olds = [repr(each.old) for each in changes] + [repr(each.new) for each in changes]
     for before, after in zip(entries, found, strict=False):
         if isinstance(before, dict):

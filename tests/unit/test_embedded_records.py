@@ -22,7 +22,7 @@ from pathlib import Path
 from reconcile.adapters.embedded_records import EmbeddedRecordStore
 from reconcile.core.errors import PreconditionFailed
 
-store = EmbeddedRecordStore.open(Path(sys.argv[1]), "characters", "assets")
+store = EmbeddedRecordStore.open(Path(sys.argv[1]), "characters")
 for number in range(25):
     while True:
         [seen] = store.read(["rem"])
@@ -35,7 +35,7 @@ for number in range(25):
 
 
 def open_in(directory: Path | None, collection: str = "characters") -> EmbeddedRecordStore:
-    return EmbeddedRecordStore.open(directory, collection, "assets")
+    return EmbeddedRecordStore.open(directory, collection)
 
 
 def test_documents_outlive_the_store(tmp_path: Path) -> None:
@@ -75,10 +75,10 @@ def test_collections_share_a_folder_and_nothing_else(tmp_path: Path) -> None:
     shows.close()
 
 
-def test_only_the_entries_are_shown() -> None:
+def test_documents_are_shown_whole() -> None:
     store = open_in(None)
     store.put("rem", {"name": "Rem", "assets": [1]})
-    assert [dict(each.fields) for each in store.read()] == [{"assets": [1]}]
+    assert [dict(each.fields) for each in store.read()] == [{"name": "Rem", "assets": [1]}]
     assert store.fields("rem") == {"name": "Rem", "assets": [1]}
     store.close()
 

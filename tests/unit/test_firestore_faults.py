@@ -58,7 +58,7 @@ def hand(firestore_server: FirestoreServer) -> Iterator[ClientHand]:
 
 
 def open_at(address: str, deadline: float, clock: Clock = time) -> FirestoreRecordStore:
-    return FirestoreRecordStore.open("p", "(default)", "characters", "assets", address, deadline=deadline, clock=clock)
+    return FirestoreRecordStore.open("p", "(default)", "characters", address, deadline=deadline, clock=clock)
 
 
 def fill(store: FirestoreRecordStore, count: int) -> list[str]:
@@ -223,16 +223,19 @@ def test_a_server_that_leaves_a_document_out_is_not_believed(
         list(store.read(ids))
 
 
-def test_reads_ask_for_no_more_than_they_use(store: FirestoreRecordStore, firestore_server: FirestoreServer) -> None:
+def test_documents_are_asked_for_whole_and_ids_alone_without_their_fields(
+    store: FirestoreRecordStore, firestore_server: FirestoreServer
+) -> None:
     ids = fill(store, PAGE + 1)
-    assert [document.fields for document in store.read()] == [{"assets": [document]} for document in ids]
+    assert [document.fields["assets"] for document in store.read()] == [[document] for document in ids]
+    assert all(document.fields["other"] == "x" for document in store.read(ids[:1]))
     assert len(list(store.read(ids))) == len(ids)
     list(store.ids("c00"))
     *pages, last = firestore_server.calls("RunQuery")
-    assert [field_paths(page) for page in pages] == [["assets"]] * 2
+    assert [field_paths(page) for page in pages] == [[]] * 2
     assert (field_paths(last), len(firestore_server.calls("RunQuery"))) == (["__name__"], 3)
     gets = firestore_server.calls("BatchGetDocuments")
-    assert [(len(get.documents), list(get.mask.field_paths)) for get in gets] == [(PAGE, ["assets"]), (1, ["assets"])]
+    assert [(len(get.documents), list(get.mask.field_paths)) for get in gets] == [(1, []), (PAGE, []), (1, [])]
 
 
 def field_paths(request: Any) -> list[str]:

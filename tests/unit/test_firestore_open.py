@@ -15,7 +15,7 @@ from tests.servers.firestore import FirestoreServer
 
 
 def open_at(endpoint: str, collection: str = "characters") -> FirestoreRecordStore:
-    return FirestoreRecordStore.open("p", "(default)", collection, "assets", endpoint, deadline=5)
+    return FirestoreRecordStore.open("p", "(default)", collection, endpoint, deadline=5)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_databases_and_collections_are_kept_apart(firestore_server: FirestoreSer
         ("p", "other", "characters"),
         ("p", "(default)", "shows/re_zero/characters"),
     ]
-    stores = [FirestoreRecordStore.open(*place, "assets", address) for place in places]
+    stores = [FirestoreRecordStore.open(*place, address) for place in places]
     for number, store in enumerate(stores):
         store.create(f"c{number}", {"assets": []})
     assert [list(store.ids()) for store in stores] == [["c0"], ["c1"], ["c2"]]

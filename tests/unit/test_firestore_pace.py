@@ -23,9 +23,7 @@ def clock() -> SkippingClock:
 
 
 def open_at(server: FirestoreServer, clock: SkippingClock, budget: Budget | None = None) -> FirestoreRecordStore:
-    return FirestoreRecordStore.open(
-        "p", "(default)", "characters", "assets", server.address, clock=clock, budget=budget
-    )
+    return FirestoreRecordStore.open("p", "(default)", "characters", server.address, clock=clock, budget=budget)
 
 
 @pytest.fixture

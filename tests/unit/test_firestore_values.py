@@ -48,7 +48,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     server = request.getfixturevalue(request.param)
     address = server.address if isinstance(server, FirestoreServer) else server
     project = "values"
-    store = FirestoreRecordStore.open(project, "(default)", "characters", "assets", address)
+    store = FirestoreRecordStore.open(project, "(default)", "characters", address)
     wire = Wire(connect(project, "(default)", address), project, "(default)", "characters")
     client, stranger = ClientHand(project, address).client, ClientHand("stranger", address).client
     yield Place(store, client, stranger, wire)

@@ -422,7 +422,7 @@ def wired(world: World, firestore_server: FirestoreServer) -> Iterator[GcsServer
     settings, where = world.settings, world.settings.records
     documents = world.records.all()
     world.records = FirestoreRecordStore.open(  # type: ignore[assignment]
-        where.project, where.database, where.collection, settings.entries, firestore_server.address
+        where.project, where.database, where.collection, firestore_server.address
     )
     for char_id, (fields, _) in documents.items():
         world.records.create(char_id, fields)

@@ -42,7 +42,8 @@ def create(
         field.leave_out()
     yield from maker.settle_claims(fields, (each for each in references.all() if each.outlook is Outlook.THERE))
     data = copy.deepcopy(dict(local.fields))
-    entries = data[context.entries] = data.get(context.entries) or []
+    entries = context.entries.of(data) or []
+    context.entries.put(data, entries)
     resolved = {each.key: each for each in references.all() if each.outlook is Outlook.THERE}
     needs: list[Answer | Claim] = [each for each in resolved.values() if each.exact]
     for field in fields:

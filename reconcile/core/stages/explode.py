@@ -15,7 +15,7 @@ def explode(document: Document, world: World, context: Context) -> Iterator[Cand
     """The keys that the document's texts could mean."""
     if not is_unicode(document.fields):
         return
-    entries = document.fields.get(context.entries)
+    entries = context.entries.of(document.fields)
     repairs = repairs_in(entries, context)
     for slot, text in texts(entries, context):
         yield from _candidates(document.id, world, slot, text, context, repairs)

@@ -101,7 +101,7 @@ class Record:
         self.context = context
         self.name = context.document(record.id)
         self.local_names = _named_fields(local, local_references)
-        self.entries = record.fields.get(context.entries)
+        self.entries = context.entries.of(record.fields)
         self.repairs = repairs_in(self.entries, context)
         self.wishes = wishes(context.asset_map, record.id, context.known_ids)
 

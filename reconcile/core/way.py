@@ -1,0 +1,206 @@
+"""Places in a record at any depth: the field with the entries, and the way from the record's top to one value."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+_SEPARATORS = re.compile(r"[./]")
+_PLAIN_NAME = re.compile(r"[^\W\d][\w-]*")
+
+
+class Titled(msgspec.Struct, frozen=True):
+    """The map of the entries with this key, wherever in their list it is."""
+
+    title: str
+
+
+Step: TypeAlias = str | int | Titled
+"""The name of a field, the number of a list's item, or a map of the entries by its key."""
+Way: TypeAlias = tuple[Step, ...]
+"""The steps from a record's top to one value."""
+Trail: TypeAlias = tuple[str | int, ...]
+"""The same in one version of a record, where every map of the entries has its number."""
+
+
+class Entries(msgspec.Struct, frozen=True):
+    """Where the array of maps is in a record: the names of the fields that lead to it."""
+
+    path: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return shown(self.path)
+
+    @property
+    def top(self) -> str:
+        """The field of the record that holds it, or is it."""
+        return self.path[0]
+
+    def of(self, fields: Mapping[str, Any]) -> Any:
+        """What is there: None if nothing is, and text that says what is in the way if the array cannot be there."""
+        value: Any = fields
+        for depth, name in enumerate(self.path):
+            if value is None:
+                return None
+            if not isinstance(value, Mapping):
+                return f"{shown(self.path[:depth])} is no map"
+            value = value.get(name)
+        return value
+
+    def meant(self, documents: Iterable[Mapping[str, Any]]) -> Entries | None:
+        """What a name with dots or slashes rather means, if documents have the array at the end of that path and none
+        has a field of this very name; else None."""
+        nested = Entries(tuple(_SEPARATORS.split(self.top)))
+        if len(self.path) > 1 or len(nested.path) < 2 or not all(nested.path):
+            return None
+        found = False
+        for fields in documents:
+            if self.top in fields:
+                return None
+            found = found or isinstance(nested.of(fields), list)
+        return nested if found else None
+
+    def put(self, fields: dict[str, Any], entries: list[Any]) -> None:
+        """Puts the array in its place, in maps that are added if there are none. Raises TypeError if another value is
+        in the way."""
+        inner = fields
+        for name in self.path[:-1]:
+            if inner.get(name) is None:
+                inner[name] = {}
+            inner = inner[name]
+            if not isinstance(inner, dict):
+                raise TypeError(name)
+        inner[self.path[-1]] = entries
+
+
+def shown(way: Way) -> str:
+    """The way as people read it: ``assets[primary].frames[0].path``."""
+    text = ""
+    for step in way:
+        match step:
+            case int():
+                text += f"[{step}]"
+            case Titled():
+                text += f"[{step.title}]"
+            case _ if _PLAIN_NAME.fullmatch(step):
+                text += f".{step}" if text else step
+            case _:
+                text += f'["{step}"]'
+    return text
+
+
+def title_of(entry: Mapping[str, Any], entry_key: str) -> str | None:
+    """The key of a map of the entries; None if it has none that is a text."""
+    title = entry.get(entry_key)
+    return title if isinstance(title, str) else None
+
+
+def as_found(way: Way, trail: Trail) -> Way:
+    """The way to a place that was found at the end of this trail."""
+    return tuple(step if isinstance(step, Titled) else at for step, at in zip(way, trail, strict=True))
+
+
+def copied(value: Any) -> Any:
+    """A copy that can be changed in place: maps and lists are new at every depth, what they hold is the same."""
+    if isinstance(value, Mapping):
+        return {name: copied(each) for name, each in value.items()}
+    return [copied(each) for each in value] if isinstance(value, list) else value
+
+
+def value_at(fields: Mapping[str, Any], trail: Trail) -> Any:
+    """The value at the end of a trail. Raises LookupError if there is none."""
+    value: Any = fields
+    for step in trail:
+        if not (isinstance(value, Mapping) if isinstance(step, str) else isinstance(value, list)):
+            raise LookupError(step)
+        value = value[step]
+    return value
+
+
+def put_at(fields: dict[str, Any], trail: Trail, new: Any) -> None:
+    """Puts a value at the end of a trail that is there."""
+    value_at(fields, trail[:-1])[trail[-1]] = new
+
+
+class Finder:
+    """Finds the text that a way meant in a record as it is now, where lists may have been reordered since.
+
+    The very place is right if it still holds the text. If it does not, the only other place is that holds it and is
+    reached by the same names. Of several such places none is: which one was meant cannot be told.
+    """
+
+    def __init__(self, fields: Mapping[str, Any], entry_key: str) -> None:
+        self._fields = fields
+        self._entry_key = entry_key
+        self._indexes: dict[Way, dict[str, list[Trail]]] = {}
+
+    def exact(self, way: Way, text: str) -> Trail | None:
+        """The very place, if it holds the text and no other map of the same key does."""
+        found = [trail for trail, value in self._trails(way, anywhere=False) if _is(value, text)]
+        return found[0] if len(found) == 1 else None
+
+    def find(self, way: Way, text: str) -> Trail | None:
+        """The place that was meant, or None."""
+        exact = self.exact(way, text)
+        if exact is not None:
+            return exact
+        held = self.all(way, text)
+        return held[0] if len(held) == 1 else None
+
+    def all(self, way: Way, text: str) -> list[Trail]:
+        """Every place that holds the text and is reached by the same names."""
+        return [trail for trail in self._index(way).get(text, ()) if _is(value_at(self._fields, trail), text)]
+
+    def has_become(self, way: Way, text: str, new: str) -> bool:
+        """Whether no place holds the text any more, and some place holds the new one."""
+        return not self.all(way, text) and bool(self.all(way, new))
+
+    def moved(self, way: Way, trail: Trail, text: str) -> None:
+        """To be told that the place holds this text now."""
+        index = self._indexes.get(numberless(way))
+        if index is not None:
+            index[text].append(trail)
+
+    def _index(self, way: Way) -> dict[str, list[Trail]]:
+        """Texts and their places, found once for all ways with the same names: a hostile record has many."""
+        names = numberless(way)
+        if names not in self._indexes:
+            index: dict[str, list[Trail]] = defaultdict(list)
+            for trail, value in self._trails(way, anywhere=True):
+                if isinstance(value, str):
+                    index[value].append(trail)
+            self._indexes[names] = index
+        return self._indexes[names]
+
+    def _trails(self, way: Way, *, anywhere: bool) -> Iterator[tuple[Trail, Any]]:
+        level: list[tuple[Trail, Any]] = [((), self._fields)]
+        for step in way:
+            level = [((*trail, at), inner) for trail, value in level for at, inner in self._next(value, step, anywhere)]
+        return iter(level)
+
+    def _next(self, value: Any, step: Step, anywhere: bool) -> Iterator[tuple[str | int, Any]]:
+        if isinstance(step, str):
+            if isinstance(value, Mapping) and step in value:
+                yield step, value[step]
+        elif isinstance(value, list):
+            if isinstance(step, Titled):
+                for at, each in enumerate(value):
+                    if isinstance(each, Mapping) and title_of(each, self._entry_key) == step.title:
+                        yield at, each
+            elif anywhere:
+                yield from enumerate(value)
+            elif 0 <= step < len(value):
+                yield step, value[step]
+
+
+def numberless(way: Way) -> Way:
+    """The way with one number for all: what is reached by the same names, wherever in its lists it is."""
+    return tuple(0 if isinstance(step, int) else step for step in way)
+
+
+def _is(value: Any, text: str) -> bool:
+    return isinstance(value, str) and value == text
