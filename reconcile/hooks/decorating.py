@@ -6,12 +6,13 @@ import functools
 import os
 
 from reconcile.core.errors import UsageError
-from reconcile.hooks.calls import arguments, character, check_function, is_async, name_of
+from reconcile.hooks.calls import arguments, character, check_function, name_of
 from reconcile.hooks.manner import Manner
+from reconcile.hooks.wrapper import Wrapper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from typing import Any
 
     from reconcile.hooks.calls import CharacterOf
@@ -36,7 +37,12 @@ def uploading(
             f"@{NAME}: char_id is {char_id!r}", hint="give a function of the call's arguments, or leave it out"
         )
     hook = _Hook(asset_type, char_id, manner or Manner.of(on_error, project, NAME))
-    return hook.wrap
+    return functools.partial(_wrapped, hook=hook)
+
+
+def _wrapped(function: Callable[..., Any], hook: _Hook) -> Callable[..., Any]:
+    check_function(function, NAME)
+    return Wrapper(function, hook)
 
 
 class _Hook:
@@ -45,32 +51,7 @@ class _Hook:
         self._char_id = char_id
         self._manner = manner
 
-    def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        check_function(function, NAME)
-
-        @functools.wraps(function)
-        async def later(*args: Any, **kwargs: Any) -> Any:
-            return await self._await(function, args, kwargs, function(*args, **kwargs))
-
-        @functools.wraps(function)
-        def now(*args: Any, **kwargs: Any) -> Any:
-            value = function(*args, **kwargs)
-            if hasattr(value, "__await__"):
-                return self._await(function, args, kwargs, value)
-            return self._after(function, args, kwargs, value)
-
-        return later if is_async(function) else now
-
-    async def _await(
-        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], value: Awaitable[Any]
-    ) -> Any:
-        made = await value
-
-        from reconcile.hooks.aside import aside
-
-        return await aside(lambda: self._after(function, args, kwargs, made))
-
-    def _after(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], value: Any) -> Any:
+    def after(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], value: Any) -> Any:
         """What the caller gets. The function has returned: from here on nothing may lose what it made."""
         if value is None:
             return None

@@ -7,12 +7,13 @@ import os
 from collections.abc import Mapping
 
 from reconcile.core.errors import UsageError
-from reconcile.hooks.calls import CHAR_ID, arguments, check_function, is_async, name_of
+from reconcile.hooks.calls import CHAR_ID, arguments, check_function, name_of
 from reconcile.hooks.manner import LOGGER, Manner
+from reconcile.hooks.wrapper import Wrapper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from typing import Any
 
 NAME = "sync_upsert"
@@ -23,57 +24,34 @@ def syncing(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The wrapper. Raises UsageError for options that cannot be right."""
     chosen = manner or Manner.of(on_error, project, NAME)
-    return lambda function: _wrapped(function, chosen)
+    return functools.partial(_wrapped, hook=_Hook(chosen))
 
 
-def _wrapped(function: Callable[..., Any], manner: Manner) -> Callable[..., Any]:
+def _wrapped(function: Callable[..., Any], hook: _Hook) -> Callable[..., Any]:
     check_function(function, NAME)
+    return Wrapper(function, hook)
 
-    @functools.wraps(function)
-    async def later(*args: Any, **kwargs: Any) -> Any:
-        return await _await(function, args, kwargs, manner, function(*args, **kwargs))
 
-    @functools.wraps(function)
-    def now(*args: Any, **kwargs: Any) -> Any:
-        value = function(*args, **kwargs)
-        if hasattr(value, "__await__"):
-            return _await(function, args, kwargs, manner, value)
-        _follow(function, args, kwargs, manner, value)
+class _Hook:
+    def __init__(self, manner: Manner) -> None:
+        self._manner = manner
+
+    def after(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], value: Any) -> Any:
+        """Brings the cloud in step with what was upserted, and gives what the upsert returned. The upsert is done: from
+        here on nothing may undo that."""
+
+        def followed() -> dict[str, str]:
+            from reconcile.hooks.delivery import Order
+            from reconcile.hooks.handing import hand_over
+
+            char_id, asset = _read(arguments(function, args, kwargs), name_of(function))
+            _tell_passed_over(asset, name_of(function))
+            named = tuple((str(name), os.fspath(held)) for name, held in asset.items() if _is_file(held))
+            order = Order(tuple(file for _, file in named), char_id, asset=asset, named=named)
+            return hand_over(order, self._manner)
+
+        self._manner.guarded(followed, value, f"what {name_of(function)} was given")
         return value
-
-    return later if is_async(function) else now
-
-
-async def _await(
-    function: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    manner: Manner,
-    value: Awaitable[Any],
-) -> Any:
-    done = await value
-
-    from reconcile.hooks.aside import aside
-
-    await aside(lambda: _follow(function, args, kwargs, manner, done))
-    return done
-
-
-def _follow(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], manner: Manner, value: Any
-) -> None:
-    """Brings the cloud in step with what was upserted. The upsert is done: from here on nothing may undo that."""
-
-    def followed() -> dict[str, str]:
-        from reconcile.hooks.delivery import Order
-        from reconcile.hooks.handing import hand_over
-
-        char_id, asset = _read(arguments(function, args, kwargs), name_of(function))
-        _tell_passed_over(asset, name_of(function))
-        named = tuple((str(name), os.fspath(held)) for name, held in asset.items() if _is_file(held))
-        return hand_over(Order(tuple(file for _, file in named), char_id, asset=asset, named=named), manner)
-
-    manner.guarded(followed, value, f"what {name_of(function)} was given")
 
 
 def _read(given: Mapping[str, Any], function: str) -> tuple[str, dict[str, Any]]:
