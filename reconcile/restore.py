@@ -20,13 +20,14 @@ import msgspec
 from reconcile.core import findings
 from reconcile.core import report as reports
 from reconcile.core.changes import Code, Finding
+from reconcile.core.clashes import Places, in_turn
 from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.encoding import BadEncoding, can_unpack
 from reconcile.core.errors import NotThere, Rejected, SourceChanged, SourceError, StoreError
 from reconcile.core.events import Advanced, ChangeDone, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
 from reconcile.core.findings import about_file
-from reconcile.core.names import nfc
+from reconcile.core.names import fold, nfc
 from reconcile.core.plan import Scope
 from reconcile.core.portable import Portable
 from reconcile.core.report import Outcome, OutcomeKind, Report
@@ -92,7 +93,7 @@ class _Survey:
             elif isinstance(rows, KeyRows) and rows.remote is not None and wanted.takes(rows):
                 self._take(rows, rows.remote, wanted)
         listener(PhaseDone(Phase.LISTING))
-        actions = tuple(self._actions(observed.local, wanted))
+        actions = self._without_clashes(list(self._actions(observed.local, wanted)), wanted)
         for warning in project.state.warnings:
             listener(Warned(warning))
         return RestorePlan(
@@ -168,6 +169,27 @@ class _Survey:
                     encoding=found.encoding,
                 )
 
+    def _without_clashes(self, actions: list[Restore], wanted: _Wanted) -> tuple[Restore, ...]:
+        """Those of which each can be a file beside the others, in their order; what is wanted most has its place first.
+
+        Names that only some folders take for one come last: where the folder does, the first one has the place.
+        """
+        ranked = sorted(actions, key=lambda action: (wanted.rank(action.key, action.asset_type), action.key))
+        sure, maybe, late = Places(nfc), Places(fold), set()
+        kept: set[str] = set()
+        uris = {action.path: action.uri for action in reversed(ranked)}
+        for action in ranked:
+            rival = sure.take(action.path)
+            if rival is not None:
+                clash = findings.place_taken(action.uri, action.char_id, action.path, uris[rival])
+                self._findings.append(clash)
+                continue
+            kept.add(action.id)
+            if maybe.take(action.path) is not None:
+                late.add(action.id)
+        listed = [action for action in actions if action.id in kept]
+        return tuple(sorted(listed, key=lambda action: action.id in late))
+
 
 def _same(local: LocalFile, found: RemoteObject, agreed: Agreed | None) -> Comparison:
     if local.problem is not None:
@@ -224,6 +246,10 @@ class _Wanted:
             return owner, None
         return reading.char_id or owner, reading.rule.type
 
+    def rank(self, key: str, asset_type: str | None) -> int:
+        """How much an object is wanted: a record names it, a rule takes it, or neither; less is more."""
+        return 0 if key in self._named.owners else 1 if asset_type is not None else 2
+
     def _reading(self, rows: KeyRows) -> Reading | None:
         return None if rows.path is None else self._context.asset_map.read(rows.path, self._context.known_ids)
 
@@ -271,11 +297,16 @@ class _Run:
         outcomes: dict[str, Outcome] = {}
         if actions:
             self._listener(PhaseStarted(Phase.RESTORING, len(actions), sum(action.size for action in actions)))
-            jobs = (lambda action=action: self._restore(action) for action in actions)
-            for outcome in results(jobs, self._concurrency, halted=self._halted):
-                outcomes[outcome.id] = outcome
-                self._listener(ChangeDone(outcome))
-                self._listener(Advanced(Phase.RESTORING, 1))
+            free = dict(zip(actions, in_turn((action.path for action in actions), fold), strict=True))
+            for group, at_once in (
+                ([action for action in actions if free[action]], self._concurrency),
+                ([action for action in actions if not free[action]], 1),
+            ):
+                jobs = (lambda action=action: self._restore(action) for action in group)
+                for outcome in results(jobs, at_once, halted=self._halted):
+                    outcomes[outcome.id] = outcome
+                    self._listener(ChangeDone(outcome))
+                    self._listener(Advanced(Phase.RESTORING, 1))
             self._listener(PhaseDone(Phase.RESTORING))
         self._project.agreed.remember(self._agreed)
         waiting = "the run stopped before it"

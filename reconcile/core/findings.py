@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from reconcile.core.changes import Code, Finding, Severity
 from reconcile.core.rows import FileProblem, LocalFile
 
@@ -416,6 +418,17 @@ def no_place(uri: str, char_id: str | None, why: str) -> Finding:
         char_id,
         f"cannot be made a file here: {why}",
         "restore it on another system, or fetch it by hand under another name",
+    )
+
+
+def place_taken(uri: str, char_id: str | None, path: str, other: str) -> Finding:
+    """Two objects cannot both be files here, and the other one is wanted more."""
+    return _found(
+        Code.NAME_COLLISION,
+        uri,
+        char_id,
+        f"its file would be {path}, which cannot stand beside that of {other}; it was not restored",
+        f"fetch it by hand under another name: gcloud storage cp {shlex.quote(uri)} FILE",
     )
 
 
