@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from reconcile.adapters.state import FOLDER
+from reconcile.adapters.state_folder import StateFolder
 from reconcile.core.errors import SourceError
 from reconcile.core.notes import Note, joined, overtaken
 
@@ -27,6 +25,8 @@ _FAILED = "failed"
 _LOCK = "outbox.lock"
 PATIENCE = 2.0
 """Seconds to wait for others that change notes. It takes each some milliseconds, but a process may be stopped in it."""
+_MOST = 1 << 20
+"""Bytes of a note: a path, a few names and places."""
 
 
 class _Written(msgspec.Struct, frozen=True):
@@ -42,8 +42,8 @@ class Outbox:
     seconds since the epoch, ``patience`` is how many of them others are waited for."""
 
     def __init__(self, project: Path, clock: Callable[[], float] = time.time, *, patience: float = PATIENCE) -> None:
-        self._state = project / FOLDER
-        self._folder = self._state / "outbox"
+        self._state = StateFolder(project)
+        self._folder = StateFolder(project, "outbox")
         self._clock = clock
         self._patience = patience
         self._seen: dict[str, str] = {}
@@ -60,7 +60,7 @@ class Outbox:
         SourceError."""
         listed = [note for note in notes if note.places]
         # Most calls find an empty outbox, and one that is not is looked at again by who may change it.
-        if listed and self._files():
+        if listed and self._names():
             with self._alone():
                 self._overtake(listed)
 
@@ -77,11 +77,12 @@ class Outbox:
         that is so. What others keep to themselves for too long is changed ``at_any_rate``: a call must not be lost."""
         from filelock import FileLock, Timeout  # slow to import, and most runs find no note
 
-        lock = FileLock(self._state / _LOCK, timeout=self._patience, mode=0o600, thread_local=False)
+        lock = FileLock(self._state.path / _LOCK, timeout=self._patience, mode=0o600, thread_local=False)
         held = True
         with contextlib.suppress(OSError, NotImplementedError):  # no lock can be had there, or nothing can be written
             try:
-                self._make_folder()
+                self._folder.make()
+                self._state.plain(_LOCK)
                 lock.acquire(poll_interval=0.01)
             except Timeout:
                 held = at_any_rate
@@ -92,14 +93,14 @@ class Outbox:
 
     def _put(self, notes: Iterable[Note]) -> None:
         try:
-            self._make_folder()
+            self._folder.make()
             for note in notes:
                 written = _Written(FORMAT, note, secrets.token_hex(8))
-                self._write(self._place(note.path), msgspec.json.encode(written))
+                self._folder.write(_name(note.path), msgspec.json.encode(written))
                 self._seen[note.path] = written.id
         except OSError as error:
             raise SourceError(
-                f"the outbox {self._folder} cannot be written: {error.strerror}",
+                f"the outbox {self._folder.path} cannot be written: {error.strerror}",
                 hint="free some space, or give this user the right to write there",
             ) from error
 
@@ -112,80 +113,57 @@ class Outbox:
     def remove(self, notes: Iterable[Note]) -> None:
         """Forgets these, each only if it still is the very note that was read or added here."""
         listed = list(notes)
-        if not listed or not self._files():
+        if not listed or not self._names():
             return
         with self._alone(at_any_rate=False) as alone:
             for note in listed if alone else ():  # a note too many is cleared by the next run
-                place = self._place(note.path)
-                found = _read(place)
+                name = _name(note.path)
+                found = self._read(name)
                 if found is not None and found.note == note and found.id == self._seen.get(note.path, found.id):
                     with contextlib.suppress(OSError):
-                        place.unlink(missing_ok=True)
+                        self._folder.remove(name)
 
     def _all(self) -> list[_Written]:
-        found = (_read(path) for path in self._files())
+        found = (self._read(name) for name in self._names())
         return [each for each in found if each is not None]
 
     def _held(self, path: str) -> Note | None:
-        found = _read(self._place(path))
+        found = self._read(_name(path))
         return None if found is None else found.note
 
     def failed(self) -> None:
         """Remembers that the cloud could not be reached just now."""
         with contextlib.suppress(OSError):
-            self._make_folder()
-            self._write(self._folder / _FAILED, repr(self._clock()).encode())
+            self._folder.make()
+            self._folder.write(_FAILED, repr(self._clock()).encode())
 
     def mended(self) -> None:
         """Forgets it."""
         with contextlib.suppress(OSError):
-            (self._folder / _FAILED).unlink(missing_ok=True)
+            self._folder.remove(_FAILED)
 
     def failed_within(self, seconds: float) -> bool:
         """Whether it could not be reached, less than so many seconds ago."""
         try:
-            ago = self._clock() - float((self._folder / _FAILED).read_bytes())
+            ago = self._clock() - float(self._folder.read(_FAILED, _MOST) or b"nan")
         except (OSError, ValueError):
             return False
         return 0 <= ago < seconds
 
-    def _files(self) -> list[Path]:
+    def _names(self) -> list[str]:
         try:
-            return [self._folder / name for name in os.listdir(self._folder) if name.endswith(_ENDING)]
+            return [name for name in self._folder.names() if name.endswith(_ENDING)]
         except OSError:
             return []
 
-    def _place(self, path: str) -> Path:
-        # A digest, because a path may be longer than a name can be, and hold what a name cannot.
-        name = hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-        return self._folder / f"{name}{_ENDING}"
-
-    def _make_folder(self) -> None:
-        for folder in (self._state, self._folder):
-            with contextlib.suppress(FileExistsError):
-                folder.mkdir(mode=0o700)
-        ignored = self._state / ".gitignore"
-        if not ignored.exists():
-            ignored.write_text("*\n", encoding="utf-8")
-
-    def _write(self, place: Path, data: bytes) -> None:
-        beside = self._folder / f".{place.name}.{os.getpid()}.{threading.get_ident()}"
+    def _read(self, name: str) -> _Written | None:
         try:
-            fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(fd, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, place)
-        except OSError:
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
-            raise
+            found = msgspec.json.decode(self._folder.read(name, _MOST) or b"", type=_Written)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        return found if found.format == FORMAT else None
 
 
-def _read(place: Path) -> _Written | None:
-    try:
-        found = msgspec.json.decode(place.read_bytes(), type=_Written)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return found if found.format == FORMAT else None
+def _name(path: str) -> str:
+    # A digest, because a path may be longer than a name can be, and hold what a name cannot.
+    return hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:32] + _ENDING

@@ -12,11 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from reconcile.adapters.state_folder import StateFolder
 from reconcile.core.rows import Agreed
 
-FOLDER = ".reconcile"
-
 _DATABASE = "state.db"
+_BESIDE = ("-journal", "-wal", "-shm")
 _APPLICATION_ID = 0x5265636F  # "Reco", which tells our file from any other SQLite database
 _VERSION = 1
 _LARGEST = 2**63 - 1
@@ -45,14 +45,15 @@ _Hash = tuple[int, int, int, int, str]
 class State:
     """What the tool remembers of a project between runs; a ``HashCache`` and an ``AgreedStates``.
 
-    Nothing here raises because of the disk: a file that is damaged or not ours is set aside, and where the folder
-    cannot be written the state lives as long as the process. ``warnings`` says so, one sentence each.
+    Opening it raises StateError for what is there and not ours. Nothing else here raises because of the disk: a file
+    that is damaged or of another program is set aside, and where the folder cannot be written the state lives as long
+    as the process. ``warnings`` says so, one sentence each.
     Safe to use from several threads; a context manager that writes what is pending when it ends.
     """
 
     def __init__(self, project: Path) -> None:
-        self._folder = project / FOLDER
-        self._path = self._folder / _DATABASE
+        self._folder = StateFolder(project)
+        self._path = self._folder.path / _DATABASE
         self._lock = threading.RLock()
         self._warnings: list[str] = []
         self._writable = True
@@ -156,25 +157,27 @@ class State:
 
     def _connect(self) -> sqlite3.Connection:
         try:
-            _make_folder(self._folder)
+            self._folder.make()
             try:
-                return _open_database(self._path)
+                return _open_database(self._folder)
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError) and not _is_damage(error):
                     raise
                 return self._replace_database(error)
         except (OSError, sqlite3.Error) as error:
-            self._warn(f"The state in {self._folder} cannot be used, so nothing is remembered after this run", error)
+            self._warn(
+                f"The state in {self._folder.path} cannot be used, so nothing is remembered after this run", error
+            )
             return _in_memory()
 
     def _replace_database(self, error: sqlite3.Error) -> sqlite3.Connection:
         aside = self._path.with_name(f"{_DATABASE}.damaged")
         os.replace(self._path, aside)
-        for suffix in ("-journal", "-wal", "-shm"):
+        for suffix in _BESIDE:
             # A journal left behind would be played into the new file.
             self._path.with_name(_DATABASE + suffix).unlink(missing_ok=True)
         self._warn(f"The state file {self._path} was set aside as {aside.name} and is started afresh", error)
-        return _open_database(self._path)
+        return _open_database(self._folder)
 
     def _read(self, sql: str, values: Sequence[object]) -> list[Any]:
         with self._lock:
@@ -207,7 +210,7 @@ class State:
                 self._warn(f"The state file {self._path} is damaged, so this run is not remembered", again)
         elif not _is_busy(error):
             self._writable = False
-            self._warn(f"The state in {self._folder} cannot be written, so this run is not remembered", error)
+            self._warn(f"The state in {self._folder.path} cannot be written, so this run is not remembered", error)
 
     def _warn(self, sentence: str, error: Exception) -> None:
         self._warnings.append(f"{sentence}: {error}.")
@@ -267,30 +270,12 @@ class _Window:
         self._high = rows[-1][0] if len(rows) == limit else None
 
 
-def _make_folder(folder: Path) -> None:
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    _keep_private(folder)
-    note = folder / ".gitignore"
-    if not note.exists():
-        note.write_text("*\n", encoding="utf-8")
-        _keep_private(note)
-
-
-def _keep_private(path: Path) -> None:
-    """Takes from others what they may do here, whoever made it with which mask: upload sessions are secrets, and values
-    of records stand in the journal. What is not ours to change stays, and the files within have their own modes."""
-    mode = path.stat().st_mode
-    if os.name == "posix" and mode & 0o077:
-        with contextlib.suppress(OSError):
-            path.chmod(mode & 0o700)
-
-
-def _open_database(path: Path) -> sqlite3.Connection:
+def _open_database(folder: StateFolder) -> sqlite3.Connection:
+    # SQLite opens files by their names, so what has them is looked at before: a journal left behind is played back.
+    path, *_ = [folder.plain(_DATABASE + suffix) for suffix in ("", *_BESIDE)]
     # The mode is set when the file is made: SQLite gives its journal the mode of the database.
     with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    _keep_private(path)
+        os.close(folder.create(_DATABASE))
     db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         _prepare(db)

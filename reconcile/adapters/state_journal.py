@@ -13,15 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from reconcile.adapters.state import FOLDER
+from reconcile.adapters.local_open import READ_FILE
+from reconcile.adapters.state_folder import StateFolder
 from reconcile.core.errors import JournalError
 from reconcile.core.journal import Line, Past, RunStarted, encode, past
 
 _SUFFIX = ".jsonl"
 _NAME = re.compile(r"(?P<run_id>[0-9A-Za-z-]{1,64})(?:\.(?P<number>[0-9]{1,18}))?\.jsonl", re.ASCII)
-# On Windows a descriptor would otherwise write each line's end as two bytes.
-_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
 
 
 class _Entry(NamedTuple):
@@ -39,29 +37,26 @@ class Journal:
     """
 
     def __init__(self, project: Path) -> None:
-        self._folder = project / FOLDER / "journal"
+        self._folder = StateFolder(project, "journal")
 
     def begin(self, run: RunStarted) -> RunLog:
         """Starts the file of a run; its first line is on disk when this returns.
 
         Raises JournalError where it cannot be written: nothing has been changed yet.
         """
-        path = self._folder
+        path = self._folder.path
         try:
-            self._folder.parent.mkdir(mode=0o700, exist_ok=True)
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            path = self._folder / f"{run.run_id}.{self._next_number(run.run_id):06}{_SUFFIX}"
-            # Values of records stand in it: for its owner only, even where the folder was made by another hand.
-            log = RunLog(os.open(path, _FLAGS, 0o600), path)
+            self._folder.make()
+            path = path / f"{run.run_id}.{self._next_number(run.run_id):06}{_SUFFIX}"
+            log = RunLog(self._folder.create(path.name), path)
         except OSError as error:
             raise _unwritable(path, error) from error
         try:
             log.write(run, durable=True)
-            self._sync_folder()
         except JournalError:
             log.close()
             with contextlib.suppress(OSError):
-                path.unlink()
+                self._folder.remove(path.name)
             raise
         return log
 
@@ -96,15 +91,12 @@ class Journal:
         try:
             return self._listed()
         except OSError as error:
-            raise _unreadable(self._folder, error.strerror or str(error)) from error
+            raise _unreadable(self._folder.path, error.strerror or str(error)) from error
 
     def _listed(self) -> list[_Entry]:
-        try:
-            names = os.listdir(self._folder)
-        except FileNotFoundError:
-            return []
-        matches = (match for match in map(_NAME.fullmatch, names) if match)
-        return sorted(_Entry(int(found["number"] or 0), found["run_id"], self._folder / found[0]) for found in matches)
+        matches = (match for match in map(_NAME.fullmatch, self._folder.names()) if match)
+        folder = self._folder.path
+        return sorted(_Entry(int(found["number"] or 0), found["run_id"], folder / found[0]) for found in matches)
 
     def _next_number(self, run_id: str) -> int:
         """One more than any run has. Raises OSError; FileExistsError where there is a run of that id."""
@@ -112,15 +104,6 @@ class Journal:
         if any(entry.run_id == run_id for entry in entries):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         return 1 + max((entry.number for entry in entries), default=0)
-
-    def _sync_folder(self) -> None:
-        """A file's name is on disk only when its folder is; not every system can say so."""
-        with contextlib.suppress(OSError, AttributeError):
-            fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
 
 
 class RunLog:
@@ -167,7 +150,7 @@ class RunLog:
 
 def _read(path: Path) -> Past | None:
     try:
-        fd = os.open(path, _READING)
+        fd = os.open(path, READ_FILE)
         with os.fdopen(fd, "rb") as file:
             refused = _refusal(os.fstat(fd))
             if refused:

@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from reconcile.adapters.state import FOLDER
-from reconcile.core.errors import LockHeld
+from reconcile.adapters.state_folder import StateFolder
+from reconcile.core.errors import LockHeld, StateError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
+
+
+_NOTE = "lock.json"
+_MOST = 64 * 1024
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -38,21 +42,21 @@ class ProjectLock:
 
     def __init__(self, project: Path) -> None:
         self._project = project
-        self._folder = project / FOLDER
-        self._note = self._folder / "lock.json"
+        self._folder = StateFolder(project)
         self._lock: BaseFileLock | None = None
         self.warning = ""
 
     def acquire(self, wait: float = 0) -> Self:
         """Takes the lock, waiting up to ``wait`` seconds for another run to end.
 
-        Raises LockHeld, which names the holder. May be used as a context manager that releases it.
+        Raises LockHeld, which names the holder, and StateError for what is there and not ours. May be used as a context
+        manager that releases it.
         """
         from filelock import FileLock, Timeout  # slow to import, and a plan takes no lock
 
-        lock = FileLock(self._folder / "lock", timeout=wait, mode=0o600, thread_local=False)
         try:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
+            self._folder.make()
+            lock = FileLock(self._folder.plain("lock"), timeout=wait, mode=0o600, thread_local=False)
             lock.acquire(poll_interval=0.1)
         except Timeout as error:
             raise LockHeld(self._sentence(), hint="Wait until it ends, or stop it.") from error
@@ -68,7 +72,7 @@ class ProjectLock:
         if self._lock is None:
             return
         with contextlib.suppress(OSError):
-            self._note.unlink(missing_ok=True)
+            self._folder.remove(_NOTE)
         self._lock.release()
         self._lock = None
 
@@ -83,8 +87,8 @@ class ProjectLock:
     def holder(self) -> Holder | None:
         """Who says that it holds the lock, or None where the note is missing or half-written."""
         try:
-            return msgspec.json.decode(self._note.read_bytes(), type=Holder)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return msgspec.json.decode(self._folder.read(_NOTE, _MOST) or b"", type=Holder)
+        except (StateError, OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     def _write_note(self) -> None:
@@ -92,9 +96,7 @@ class ProjectLock:
         note = msgspec.json.encode(Holder(os.getpid(), socket.gethostname(), _command(sys.argv), now))
         # Nobody relies on the note, so a disk that is full costs no more than the name in a sentence.
         with contextlib.suppress(OSError):
-            fd = os.open(self._note, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(fd, "wb") as file:
-                file.write(note)
+            self._folder.write(_NOTE, note)
 
     def _sentence(self) -> str:
         holder = self.holder()

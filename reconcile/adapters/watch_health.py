@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from reconcile.adapters.state import FOLDER
+from reconcile.adapters.state_folder import StateFolder
 from reconcile.core.errors import LockHeld
 from reconcile.core.watching import WatchHealth
 
@@ -22,24 +20,29 @@ _LOCK = "watch.lock"
 _ASKING = 0.5
 """Seconds for which somebody who only asks whether a watcher runs may hold its lock at the very most."""
 _REPLACE_TRIES = 5
+_MOST = 1 << 20
 
 
 def read_health(project: Path) -> WatchHealth | None:
-    """What the watcher of a project last wrote; None where there is nothing that can be read as that."""
+    """What the watcher of a project last wrote; None where there is nothing that can be read as that.
+
+    Raises StateError where what is there is not ours.
+    """
     try:
-        return msgspec.json.decode((project / FOLDER / FILE).read_bytes(), type=WatchHealth)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.decode(StateFolder(project).read(FILE, _MOST) or b"", type=WatchHealth)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
 def is_place_free(project: Path) -> bool:
-    """Whether no process of this machine is the watcher of the project; False where that cannot be told."""
+    """Whether no process of this machine is the watcher of the project; False where that cannot be told. Raises
+    StateError where what is there is not ours."""
     from filelock import FileLock, Timeout
 
-    path = project / FOLDER / _LOCK
-    if not path.exists():  # a watcher whose disk was full, or that cannot lock there, goes without it
-        return False
     try:
+        path = StateFolder(project).plain(_LOCK)
+        if not path.exists():  # a watcher whose disk was full, or that cannot lock there, goes without it
+            return False
         with FileLock(path, timeout=0, mode=0o600, thread_local=False):
             return True
     except (Timeout, OSError, NotImplementedError):
@@ -51,16 +54,17 @@ class HealthFile:
 
     def __init__(self, project: Path) -> None:
         self._project = project
-        self._path = project / FOLDER / FILE
+        self._folder = StateFolder(project)
         self._lock: BaseFileLock | None = None
 
     def open(self) -> None:
-        """Takes the place of the one watcher of the project. Raises LockHeld where another one has it."""
+        """Takes the place of the one watcher of the project. Raises LockHeld where another one has it, and StateError
+        where what is there is not ours."""
         from filelock import FileLock, Timeout
 
-        lock = FileLock(self._path.with_name(_LOCK), timeout=_ASKING, mode=0o600, thread_local=False)
         try:
-            self._path.parent.mkdir(mode=0o700, exist_ok=True)
+            self._folder.make()
+            lock = FileLock(self._folder.plain(_LOCK), timeout=_ASKING, mode=0o600, thread_local=False)
             lock.acquire()
         except Timeout as error:
             found = read_health(self._project)
@@ -74,25 +78,19 @@ class HealthFile:
 
     def write(self, health: WatchHealth) -> None:
         """Replaces the file as a whole."""
-        beside = self._path.with_name(f"{FILE}.new")
-        with contextlib.suppress(OSError):
-            fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(fd, "wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(health), indent=2) + b"\n")
-            self._replace(beside)
+        data = msgspec.json.format(msgspec.json.encode(health), indent=2) + b"\n"
+        for left in reversed(range(_REPLACE_TRIES)):
+            try:
+                return self._folder.write(FILE, data)
+            except PermissionError:  # on Windows, while somebody reads it
+                if left:
+                    time.sleep(0.02)
+            except OSError:
+                break
+        return None
 
     def close(self) -> None:
         """Leaves the place to another one."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
-
-    def _replace(self, beside: Path) -> None:
-        for left in reversed(range(_REPLACE_TRIES)):
-            try:
-                return os.replace(beside, self._path)
-            except PermissionError:  # on Windows, while somebody reads it
-                if not left:
-                    raise
-                time.sleep(0.02)
-        return None

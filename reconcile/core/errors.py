@@ -15,6 +15,7 @@ ReconcileError
 │   │   └── NotThere            what was to be changed does not exist
 │   └── Uncertain               the write may or may not have been applied: settle it by reading
 ├── JournalError             1  the journal of a run cannot be written, so nothing (more) is changed; or cannot be read
+├── StateError               1  what is in .reconcile/ is not ours: a link, a pipe, another user's
 ├── Refused                  4  a safety limit; --force goes past it
 ├── Declined                 5  answered no at the prompt
 ├── LockHeld                75  another run holds the lock
@@ -145,6 +146,12 @@ class JournalError(ReconcileError):
     """The journal of a run cannot be written, so what is changed could not be told or undone; or cannot be read."""
 
     code = "journal"
+
+
+class StateError(ReconcileError):
+    """Something in ``.reconcile`` is a link, no ordinary file, or another user's: it is neither read nor written."""
+
+    code = "state"
 
 
 class Refused(ReconcileError):
