@@ -41,7 +41,7 @@ def schedule(
 ) -> ExitCode:
     """Print the nightly job for a scheduler, ready to install. Installs nothing."""
     from reconcile import schedule as schedules
-    from reconcile.adapters.state import FOLDER
+    from reconcile.adapters.state_folder import FOLDER
     from reconcile.config import absolute
     from reconcile.jobenv import carried
     from reconcile.nightly import Nightly
