@@ -17,8 +17,8 @@ _HINT = "Look for a proxy or gateway on the way that packs or unpacks answers."
 
 
 def accepting(*, encoded: bool) -> dict[str, str]:
-    """The request header with which an object comes as it is stored: who does not take gzip gets an encoded object
-    unpacked, and who takes it may get any other packed on the way."""
+    """The request header with which an object comes as it is stored: GCS unpacks an encoded object for a client that
+    does not accept gzip, and a gateway may pack any other for one that does."""
     return {"Accept-Encoding": "gzip" if encoded else "identity"}
 
 

@@ -150,7 +150,7 @@ def _both_packed(facts: ObjectFacts, local: LocalFile, remote: RemoteObject, rep
 def _replace(local: LocalFile, remote: RemoteObject, agreed: Agreed | None, replacing: Replacing) -> ObjectDecision:
     if replacing is Replacing.LOCAL:
         return ObjectDecision(Outlook.THERE, Verb.REPLACE, crc32c=local.crc32c)
-    empty = "" if remote.size else "it is an object without a byte, and "
+    empty = "" if remote.size else "the object is empty (0 bytes), and "
     if replacing is Replacing.NEVER:
         return _conflict(f"{empty}replacing is off")
     if agreed is None:

@@ -76,7 +76,7 @@ _FILE = {
         "nothing to do, if it is meant; to store a local file as it is: `reconcile apply --replace local`",
     ),
     Code.EMPTY_OBJECT: (
-        "is an object without a byte, so there is no asset, and no record is pointed at it",
+        "is an empty object (0 bytes), which is no asset: no record is pointed at it",
         "bring the file back or render it again, then run `reconcile apply --replace local`",
     ),
 }

@@ -157,7 +157,7 @@ def test_an_object_without_a_byte_beside_a_good_file_is_a_conflict_that_says_so(
     empty = there("AAAAAA==", size=0)
     found = decide(ObjectFacts(file(B), empty))
     assert (found.outlook, found.code) == (Outlook.BLOCKED, Code.CONTENT_CONFLICT)
-    assert "without a byte" in found.why
+    assert "the object is empty" in found.why
     assert decide(ObjectFacts(file(B), empty), Replacing.LOCAL).verb is Verb.REPLACE
 
 

@@ -208,7 +208,7 @@ class TestAnEmptyObject:
         world.file(KEY, b"drawn")
         [found] = world.plan().findings
         assert found.code is Code.CONTENT_CONFLICT
-        assert "an object without a byte" in found.message
+        assert "the object is empty" in found.message
         world.settings = settings_with(world, LOCAL)
         world.apply()
         assert (world.plan().findings, problems(world)) == ((), [])
