@@ -184,10 +184,11 @@ class _Run:
         if rewrites:
             jobs.append(_Job(tuple(rewrites), partial(self._rewrite, rewrites)))
         self._phase(Phase.WRITING, jobs)
+        kept = self._project.kept_versions() if rewrites else ()
         return reports.build(
             self.run_id,
             [self._outcome(change) for change in self._plan.actions],
-            self._plan.findings,
+            dict.fromkeys((*self._plan.findings, *kept)),
             moved=self._moved,
             seconds=round(time.monotonic() - started, 3),
             interrupted=self._stop.is_set() and any(change.id not in self._outcomes for change in self._plan.actions),

@@ -401,6 +401,7 @@ class _Surveyor:
 
     def _result(self) -> Survey:
         tallies, in_step = self._counts.totals()
+        self._findings.extend(self._project.kept_versions())
         plan = plans.build(
             self._changes,
             self._findings,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from reconcile.adapters.state import State
     from reconcile.adapters.state_journal import Journal
     from reconcile.adapters.state_lock import ProjectLock
+    from reconcile.core.changes import Finding
     from reconcile.ports import AgreedStates, FilePlaces, FileSource, ObjectStore, RecordStore, UrlReader, UrlSigner
 
 T = TypeVar("T")
@@ -279,6 +280,16 @@ class Project:
         from reconcile.adapters.json_db import JsonDatabase
 
         return JsonDatabase.open(self.settings.local_db.path, self.settings.entries.top)
+
+    def kept_versions(self) -> tuple[Finding, ...]:
+        """What is to be said of versions of the local database that rewriting it left beside it."""
+        found = self.settings.local_db
+        if found is None or not found.rewrite:
+            return ()
+        from reconcile.adapters.json_swap import left_beside
+        from reconcile.core.findings import database_kept
+
+        return tuple(database_kept(str(path), found.path.name) for path in left_beside(found.path))
 
     def lock(self) -> ProjectLock:
         """The lock that one run at a time holds."""

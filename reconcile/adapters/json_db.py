@@ -13,18 +13,16 @@ from typing import Any, NamedTuple
 
 from reconcile.adapters.json_file import (
     BOM,
-    Swap,
     bounded,
     check_writable,
-    exchange,
     explained,
     locked,
-    put_in_place,
     read_whole,
     stamp_of,
     sync_folder,
     write_beside,
 )
+from reconcile.adapters.json_swap import Exchange, Swap, exchange
 from reconcile.adapters.json_text import (
     Container,
     Edit,
@@ -271,6 +269,8 @@ class JsonDatabase:
     ) -> dict[str, str | StoreError]:
         """Reads, derives the edits and replaces the file, again whenever somebody else wrote it in between."""
         with locked(self._real_path(), self._patience), bounded(self._path):
+            with contextlib.suppress(OSError):
+                Exchange(self._real_path(), self._swap).settle()
             for wait in (0.0, *_WAITS, *_WAITS):
                 self._wait(wait)
                 table = self._load()
@@ -285,12 +285,11 @@ class JsonDatabase:
     def _replace(self, old: bytes, new: bytes) -> bool:
         """Puts the new bytes in the file's place if it still holds the old ones; whether it did."""
         real = self._real_path()
-        fresh = real.with_name(f".{real.name}.new")
+        trade = Exchange(real, self._swap)
         try:
-            found = real.stat()
-            check_writable(real, found)
-            write_beside(fresh, new, found)
-            done = put_in_place(fresh, real, old, self._swap)
+            check_writable(real, real.stat())
+            write_beside(trade.part, new, real)
+            done = trade.put(new, old)
         except FileNotFoundError:
             return False  # Some writers remove the old file first.
         except OSError as error:
@@ -300,7 +299,7 @@ class JsonDatabase:
             ) from error
         finally:
             with contextlib.suppress(OSError):
-                fresh.unlink()
+                trade.settle()
         sync_folder(real.parent)
         return done
 

@@ -6,21 +6,16 @@ import contextlib
 import errno
 import json
 import os
-import signal
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
 
+from reconcile.adapters.files import NEW, PRIVATE
 from reconcile.core.errors import LocalDatabaseError, StoreUnavailable
 from reconcile.core.portable import Portable
 
 BOM = "\ufeff"
-_NO_SUCH_STEP = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
-
-Swap: TypeAlias = Callable[[Path, Path], bool]
-"""Gives two files each other's names in one step; False, with nothing changed, where there is no such step."""
 
 
 class Torn(Portable, ValueError):
@@ -115,7 +110,14 @@ def bounded(path: Path) -> Iterator[None]:
 
 
 def check_writable(path: Path, found: os.stat_result) -> None:
-    """Raises LocalDatabaseError for a file that this user may not write: its folder alone would let it be replaced."""
+    """Raises LocalDatabaseError for a file that this user may not write, for its folder alone would let it be replaced;
+    and for one with a second name, which would go on naming the old content."""
+    if found.st_nlink > 1:
+        raise LocalDatabaseError(
+            f"The local database {path} has {found.st_nlink} names (hard links), so it was left alone.",
+            hint="Give it one name, with a copy or a symbolic link for the others, or set rewrite = false"
+            " under [local_db].",
+        )
     if not found.st_mode & 0o222 or not os.access(path, os.W_OK):
         raise LocalDatabaseError(
             f"The local database {path} is read-only, so it was left alone.",
@@ -123,88 +125,46 @@ def check_writable(path: Path, found: os.stat_result) -> None:
         )
 
 
-def write_beside(fresh: Path, new: bytes, like: os.stat_result) -> None:
-    """Writes the bytes to a file of their own, on disk when this returns, with the mode and owner of the old file.
+def write_beside(part: Path, new: bytes, like: Path) -> None:
+    """Writes the bytes to a file of their own, on disk when this returns, with what the old file has besides its bytes:
+    mode, owner, access list and other extended attributes.
 
-    Raises OSError, also where it could not even have the old one's group: others would lose their right to write it.
+    Raises OSError where it cannot have them: others could lose their right to write it.
     """
+    found = like.stat()
     with contextlib.suppress(FileNotFoundError):
-        fresh.unlink()
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        part.unlink()
+    fd = os.open(part, NEW, PRIVATE)
     with os.fdopen(fd, "wb") as file:
         file.write(new)
         file.flush()
         os.fsync(fd)
     if hasattr(os, "chown"):
         try:
-            os.chown(fresh, like.st_uid, like.st_gid)
+            os.chown(part, found.st_uid, found.st_gid)
         except PermissionError:
-            os.chown(fresh, -1, like.st_gid)
-    os.chmod(fresh, stat.S_IMODE(like.st_mode))
+            os.chown(part, -1, found.st_gid)
+    os.chmod(part, stat.S_IMODE(found.st_mode))
+    if sys.platform == "linux":
+        _copy_attributes(like, part)
 
 
-def put_in_place(fresh: Path, real: Path, old: bytes, swap: Swap) -> bool:
-    """Puts the fresh file in the other's place if that still holds the old bytes and nobody is writing it; whether it
-    did. What is left under the name ``fresh`` is nobody's. Raises OSError."""
-    try:
-        if real.read_bytes() != old:
-            return False
-        if not swap(fresh, real):
-            os.replace(fresh, real)
-            return True
-        if _is_left(fresh, old):
-            return True
-        # Somebody was faster, or is about to write: their very file comes back, for they may have it open still.
-        swap(fresh, real)
-    except PermissionError:
-        pass  # Windows refuses while another process has the file open.
-    return False
-
-
-def _is_left(path: Path, old: bytes) -> bool:
-    """Whether nobody writes this file any more, and nobody did."""
-    with path.open("rb", buffering=0) as file:
-        # In this order: a writer who is gone by the first look has left what the second one sees.
-        return not _has_writer(file.fileno()) and file.readall() == old
-
-
-def _has_writer(fd: int) -> bool:
-    """Whether a process has this file open for writing, as far as the system tells: Linux gives no lease on it then.
-
-    Network file systems refuse a lease for other reasons too, but those cannot swap files, and so are not asked.
-    """
+def _copy_attributes(old: Path, new: Path) -> None:
+    """Raises OSError for one that a user, or the access list, has set and that cannot be kept."""
     if sys.platform != "linux":
-        return False
-    import fcntl
-
+        return
     try:
-        # Whoever opens it meanwhile waits for the lease's end; this signal is ignored, the usual one would kill.
-        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        names = os.listxattr(old)
     except OSError as error:
-        return error.errno == errno.EAGAIN
-    return False
-
-
-def exchange(one: Path, other: Path) -> bool:
-    """A ``Swap`` for Linux, where the file system has that step. Raises OSError."""
-    if sys.platform != "linux":
-        return False
-    import ctypes
-
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if rename is None:
-        return False
-    here, exchanging = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    # Python itself tells of every rename; whoever listens hears of this one too.
-    sys.audit("os.rename", os.fspath(one), os.fspath(other), -1, -1)
-    if rename(here, os.fsencode(one), here, os.fsencode(other), exchanging) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in _NO_SUCH_STEP:
-        return False
-    raise OSError(number, os.strerror(number), os.fspath(other))
+        if error.errno == errno.ENOTSUP:
+            return
+        raise
+    for name in names:
+        try:
+            os.setxattr(new, name, os.getxattr(old, name))
+        except OSError:
+            if not name.startswith(("security.", "trusted.")):  # these the system gives to a new file itself
+                raise
 
 
 def sync_folder(folder: Path) -> None:

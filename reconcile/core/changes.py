@@ -63,6 +63,7 @@ class Code(Enum):
     RECORD_STAYS = "record_stays"
     UNREADABLE_SCOPE = "unreadable_scope"
     DATABASE_DIFFERS = "database_differs"
+    DATABASE_KEPT = "database_kept"
     OTHER_SPELLING = "other_spelling"
     ENCODED_OBJECT = "encoded_object"
     EMPTY_OBJECT = "empty_object"

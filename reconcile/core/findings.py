@@ -35,6 +35,7 @@ SEVERITIES = {
     Code.CHANGED_SINCE: Severity.WARNING,
     Code.RECORD_STAYS: Severity.INFO,
     Code.DATABASE_DIFFERS: Severity.INFO,
+    Code.DATABASE_KEPT: Severity.WARNING,
     Code.UNREADABLE_SCOPE: Severity.ERROR,
     Code.ENCODED_OBJECT: Severity.WARNING,
     Code.EMPTY_OBJECT: Severity.ERROR,
@@ -243,6 +244,17 @@ def database_differs(document: str, char_id: str, place: str, key: str, theirs: 
         char_id,
         f"{place} names {key}, and the local database names {theirs} for it; the record counts",
         "nothing to do, if it is meant; else write the right one into the record",
+    )
+
+
+def database_kept(path: str, database: str) -> Finding:
+    """A version of the local database that somebody wrote while it was being rewritten."""
+    return _found(
+        Code.DATABASE_KEPT,
+        path,
+        None,
+        f"somebody wrote this version of {database} while a run rewrote that file, and wrote another one after it",
+        "compare the two, carry over what is missing, and remove this one",
     )
 
 

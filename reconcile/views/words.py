@@ -66,6 +66,7 @@ CODES = {
     Code.CHANGED_SINCE: "fields that were changed since",
     Code.RECORD_STAYS: "records that stay",
     Code.DATABASE_DIFFERS: "fields for which the local database names another file",
+    Code.DATABASE_KEPT: "versions of the local database that were kept beside it",
     Code.UNREADABLE_SCOPE: "parts of a store that may not be read",
 }
 

@@ -195,11 +195,3 @@ def test_a_file_of_absurd_size_is_not_read(project: Path, state: Path) -> None:
     assert ProjectLock(project).holder() is None
     with pytest.raises(OSError, match="too large"):
         StateFolder(project).read("lock.json", 1000)
-
-
-def test_what_is_written_leaves_nothing_beside_it(project: Path, state: Path) -> None:
-    folder = StateFolder(project)
-    for number in range(3):
-        folder.write("note", str(number).encode())
-    assert {path.name for path in state.iterdir()} == {"note"}
-    assert folder.read("note", 10) == b"2"

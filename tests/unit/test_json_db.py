@@ -16,7 +16,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from reconcile.adapters.json_db import JsonDatabase
-from reconcile.adapters.json_file import exchange
+from reconcile.adapters.json_swap import exchange
 from reconcile.adapters.json_text import container, edits, insertion, same, splice, style_of
 from reconcile.core.errors import (
     LocalDatabaseError,
@@ -620,9 +620,9 @@ def test_a_file_that_is_read_only_is_left_alone(path: Path) -> None:
 
 def test_what_a_killed_run_left_is_no_hindrance(path: Path) -> None:
     path.write_text(json.dumps({"rem": DOCUMENT}))
-    path.with_name(".characters.json.new").write_text('{"half')
+    path.with_name(".characters.json.part").write_text('{"half')
     assert NEW in fix(path)
-    assert not path.with_name(".characters.json.new").exists()
+    assert not path.with_name(".characters.json.part").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no limit on a file's size there")
