@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
+import msgspec
+
 from reconcile.core.changes import Change, Replace, Upload
 from reconcile.core.errors import AccessDenied, ReconcileError, StoreMissing, StoreUnavailable, Uncertain
+from reconcile.core.report import Problem
 
 REFUSALS = 8
 """Failures in a row, with no success between, after which a store counts as refusing everything."""
@@ -23,22 +26,25 @@ class Breaker:
         self._lock = threading.Lock()
         self._in_a_row = 0
         self._denied: Counter[str] = Counter()
-        self._last = ""
+        self._last: Problem | None = None
 
     @property
-    def tripped(self) -> str:
-        """The sentence that says why nothing more is tried; empty as long as something may work."""
-        if self._in_a_row < REFUSALS:
-            return ""
-        return f"the store refused {REFUSALS} times in a row, so the rest was not tried; the last time: {self._last}"
+    def tripped(self) -> Problem | None:
+        """Why nothing more is tried; None as long as something may work."""
+        last = self._last
+        if last is None or self._in_a_row < REFUSALS:
+            return None
+        why = f"the store refused {REFUSALS} times in a row, so the rest was not tried; the last time: {last.message}"
+        return msgspec.structs.replace(last, message=why)
 
-    def bars(self, change: Change) -> str:
-        """The sentence that says why this change is not tried; empty where it is to be."""
+    def bars(self, change: Change) -> Problem | None:
+        """Why this change is not tried; None if it is to be."""
         folder = _folder(change)
         if folder is None or self._denied[folder] < REFUSALS:
-            return ""
-        return (
-            f"{REFUSALS} objects of {folder or 'the prefix itself'!r} were denied in a row, so the rest was not tried"
+            return None
+        where = repr(folder) if folder else "the prefix itself"
+        return Problem(
+            AccessDenied.code, f"{REFUSALS} objects of {where} were denied in a row, so the rest was not tried"
         )
 
     def succeeded(self, change: Change) -> None:
@@ -52,7 +58,7 @@ class Breaker:
         if not isinstance(error, AccessDenied | StoreUnavailable | StoreMissing | Uncertain):
             return
         with self._lock:
-            self._last = error.sentence
+            self._last = Problem.of(error)
             folder = _folder(change)
             if isinstance(error, AccessDenied) and folder is not None:
                 self._denied[folder] += 1

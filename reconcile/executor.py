@@ -36,6 +36,7 @@ from reconcile.core.derived import is_derived
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.edit import edit, same, without
 from reconcile.core.errors import (
+    NotThere,
     PreconditionFailed,
     ReconcileError,
     SourceChanged,
@@ -47,7 +48,7 @@ from reconcile.core.journal import World
 from reconcile.core.media import content_type
 from reconcile.core.plan import Plan, Scope, check_limits
 from reconcile.core.planfile import check_belongs
-from reconcile.core.report import Outcome, OutcomeKind, Report, Status
+from reconcile.core.report import Outcome, OutcomeKind, Problem, Report, Status
 from reconcile.core.rows import Agreed, Document
 from reconcile.jobs import results
 from reconcile.merge import Editor, merge, merge_many
@@ -55,6 +56,7 @@ from reconcile.project import Project
 from reconcile.runlog import Account, now
 
 _AGAIN = "save it again with `reconcile plan --out FILE`"
+_STOPPED = Problem("interrupted", "the run stopped before it", transient=True)
 CONCURRENCY = 8
 _REMEMBERED_TOGETHER = 32
 _REMEMBERED_AFTER = 1.0
@@ -198,7 +200,9 @@ class _Run:
     def _outcome(self, change: Change) -> Outcome:
         found = self._outcomes.get(change.id)
         broken = self._account.broken
-        why = "the run stopped before it" if broken is None else f"the run stopped before it: {broken.sentence}"
+        why = _STOPPED
+        if broken is not None:
+            why = msgspec.structs.replace(Problem.of(broken), message=f"{_STOPPED.message}: {broken.message}")
         return found or Outcome.of(change, OutcomeKind.NOT_STARTED, why)
 
     # -- running jobs --
@@ -219,9 +223,9 @@ class _Run:
     def _tell_of_the_breaker(self, changes: Iterable[Change]) -> None:
         """Says once, and of each change that was therefore not tried, that a store refuses everything."""
         tripped = self._breaker.tripped
-        if not tripped:
+        if tripped is None:
             return
-        self._listener(Warned(tripped))
+        self._listener(Warned(tripped.sentence))
         for change in changes:
             if change.id not in self._outcomes:
                 self._note(Outcome.of(change, OutcomeKind.NOT_STARTED, tripped))
@@ -229,7 +233,7 @@ class _Run:
     def _halted(self) -> bool:
         """Whether nothing more is to be started: somebody said stop, a store has come to refuse everything, or what is
         done cannot be written down any more."""
-        return self._stop.is_set() or bool(self._breaker.tripped) or self._account.broken is not None
+        return self._stop.is_set() or self._breaker.tripped is not None or self._account.broken is not None
 
     def _note(self, outcome: Outcome) -> None:
         self._outcomes[outcome.id] = outcome
@@ -243,13 +247,13 @@ class _Run:
     def _failure(self, change: Change, error: ReconcileError) -> Outcome:
         self._breaker.failed(change, error)
         stale = isinstance(error, PreconditionFailed | SourceChanged)
-        return Outcome.of(change, OutcomeKind.STALE if stale else OutcomeKind.FAILED, error.sentence)
+        return Outcome.of(change, OutcomeKind.STALE if stale else OutcomeKind.FAILED, Problem.of(error))
 
     # -- objects --
 
     def _upload(self, change: ObjectChange) -> list[Outcome]:
         barred = self._breaker.bars(change)
-        if barred:
+        if barred is not None:
             return [Outcome.of(change, OutcomeKind.NOT_STARTED, barred)]
         try:
             return [self._send(change)]
@@ -304,26 +308,23 @@ class _Run:
 
     # -- what a field needs --
 
-    def _unmet(self, needs: Iterable[Need]) -> tuple[OutcomeKind, str, str] | None:
-        """The first need that is not met, as (outcome, key, sentence); None where all objects are there with the bytes
-        that are meant."""
-        for need in needs:
-            problem = self._unmet_one(need)
-            if problem is not None:
-                return problem[0], need.key, problem[1]
-        return None
+    def _unmet(self, needs: Iterable[Need]) -> tuple[OutcomeKind, Problem] | None:
+        """What becomes of a change because of the first need that is not met; None if all objects are there with the
+        bytes that are meant."""
+        return next((unmet for need in needs if (unmet := self._unmet_one(need)) is not None), None)
 
-    def _unmet_one(self, need: Need) -> tuple[OutcomeKind, str] | None:
+    def _unmet_one(self, need: Need) -> tuple[OutcomeKind, Problem] | None:
         arrived = self._arrived.get(need.key)
         if arrived is not None and need.crc32c in (None, arrived.crc32c):
             return None
         if arrived is None and need.key in self._uploads:
-            return OutcomeKind.BLOCKED, f"{need.key} was not uploaded"
+            return OutcomeKind.BLOCKED, Problem(NotThere.code, f"{need.key} was not uploaded")
         found = self._project.objects.get(need.key)
         if found is None:
-            return OutcomeKind.BLOCKED, f"{need.key} is not in the bucket"
+            return OutcomeKind.BLOCKED, Problem(NotThere.code, f"{need.key} is not in the bucket")
         if found.crc32c != need.crc32c:
-            return OutcomeKind.STALE, f"{need.key} has other bytes in the bucket than the plan saw"
+            why = f"{need.key} has different content in the bucket than the plan saw"
+            return OutcomeKind.STALE, Problem(PreconditionFailed.code, why, "plan again")
         return None
 
     # -- records --
@@ -351,8 +352,8 @@ class _Run:
                 return self._failure(change, error)
         except ReconcileError as error:
             return self._failure(change, error)
-        note = f"left out until they are in the bucket: {', '.join(missing)}" if missing else None
-        return Outcome.of(change, OutcomeKind.APPLIED, note)
+        remark = f"left out until they are in the bucket: {', '.join(missing)}" if missing else None
+        return Outcome.of(change, OutcomeKind.APPLIED, remark=remark)
 
     def _read_local_documents(self) -> dict[str, Document]:
         """What the local database holds now of the records to be made; read once, because it is one file."""
@@ -406,7 +407,7 @@ class _Run:
             if problem is None:
                 ready.append(change)
             else:
-                outcomes.append(Outcome.of(change, problem[0], problem[2]))
+                outcomes.append(Outcome.of(change, *problem))
         return ready, outcomes
 
     # -- the pipeline's own database --
@@ -414,7 +415,8 @@ class _Run:
     def _rewrite(self, changes: Sequence[RewriteLocalDb]) -> list[Outcome]:
         store = self._project.local_db
         if store is None:
-            return [Outcome.of(change, OutcomeKind.STALE, "the rules name no local database") for change in changes]
+            none = Problem(NotThere.code, "the rules name no local database")
+            return [Outcome.of(change, OutcomeKind.STALE, none) for change in changes]
         ready, outcomes = self._ready(changes)
         documents: dict[str, list[RewriteLocalDb]] = defaultdict(list)
         for change in ready:
@@ -439,10 +441,9 @@ class _Job(msgspec.Struct, frozen=True):
         try:
             return self.work()
         except Exception as error:  # noqa: BLE001
-            sentence = (
-                f"an error that nobody foresaw: {type(error).__name__}: {error} (this is a bug; please report it)"
-            )
-            return [Outcome.of(change, OutcomeKind.FAILED, sentence) for change in self.changes]
+            why = f"an error that nobody foresaw: {type(error).__name__}: {error}"
+            bug = Problem("bug", why, "this is a bug; please report it")
+            return [Outcome.of(change, OutcomeKind.FAILED, bug) for change in self.changes]
 
 
 def _by_document(actions: Iterable[Change]) -> dict[str, list[CreateRecord | SetField]]:

@@ -11,12 +11,15 @@ from reconcile.core.changes import FieldChange
 from reconcile.core.edit import Edit, Verdict
 from reconcile.core.errors import NotThere, PreconditionFailed, ReconcileError, StoreError, Uncertain
 from reconcile.core.journal import Touched
-from reconcile.core.report import Outcome, OutcomeKind
+from reconcile.core.report import Outcome, OutcomeKind, Problem
 from reconcile.ports import RecordStore
 
 ATTEMPTS = 8
-_GONE = "the record is gone"
-_BUSY = "the record was written by somebody else each time; run again"
+_GONE = Problem(NotThere.code, "the record is gone")
+_BUSY = Problem(
+    PreconditionFailed.code, "the record was written by somebody else each time", "run again", transient=True
+)
+_MOVED = Problem(PreconditionFailed.code, "the field no longer holds what the plan saw", "plan again")
 
 
 Editor: TypeAlias = Callable[[Mapping[str, Any]], Edit]
@@ -130,7 +133,7 @@ def _settle(
     if isinstance(written, PreconditionFailed):
         return None
     if isinstance(written, ReconcileError):
-        return _all(changes, OutcomeKind.FAILED, written.sentence)
+        return _all(changes, OutcomeKind.FAILED, Problem.of(written))
     return list(_verdicts(changes, edited))
 
 
@@ -142,11 +145,11 @@ def _verdicts(changes: Sequence[FieldChange], edited: Edit) -> Iterator[Outcome]
             case Verdict.ALREADY:
                 yield Outcome.of(change, OutcomeKind.ALREADY)
             case Verdict.STALE:
-                yield Outcome.of(change, OutcomeKind.STALE, "the field no longer holds what the plan saw")
+                yield Outcome.of(change, OutcomeKind.STALE, _MOVED)
 
 
-def _all(changes: Sequence[FieldChange], kind: OutcomeKind, sentence: str) -> list[Outcome]:
-    return [Outcome.of(change, kind, sentence) for change in changes]
+def _all(changes: Sequence[FieldChange], kind: OutcomeKind, problem: Problem) -> list[Outcome]:
+    return [Outcome.of(change, kind, problem) for change in changes]
 
 
 def _back_off(attempt: int, wait: Wait) -> None:

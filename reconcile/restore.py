@@ -30,7 +30,7 @@ from reconcile.core.findings import about_file
 from reconcile.core.names import fold, nfc
 from reconcile.core.plan import Scope
 from reconcile.core.portable import Portable
-from reconcile.core.report import Outcome, OutcomeKind, Report
+from reconcile.core.report import Outcome, OutcomeKind, Problem, Report
 from reconcile.core.restoration import FORMAT, Restore, RestorePlan, restore_id
 from reconcile.core.rows import Agreed, Candidate, Coverage, FileProblem, LocalFile, RemoteObject, World
 from reconcile.core.rules import Reading
@@ -45,6 +45,7 @@ from reconcile.version import VERSION
 
 CONCURRENCY = 8
 REFUSALS = 8
+_ON_THE_WAY = Problem("interrupted", "stopped on the way", "the next run goes on from there", transient=True)
 
 
 def survey(
@@ -309,7 +310,7 @@ class _Run:
                     self._listener(Advanced(Phase.RESTORING, 1))
             self._listener(PhaseDone(Phase.RESTORING))
         self._project.agreed.remember(self._agreed)
-        waiting = "the run stopped before it"
+        waiting = Problem("interrupted", "the run stopped before it", transient=True)
         listed = [outcomes.get(each.id) or each.outcome(OutcomeKind.NOT_STARTED, waiting) for each in actions]
         return reports.build(
             f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
@@ -331,13 +332,13 @@ class _Run:
         except _Unfit as unfit:
             return action.outcome(OutcomeKind.FAILED, str(unfit))
         except _Stopped:
-            return action.outcome(OutcomeKind.NOT_STARTED, "stopped on the way; the next run goes on from there")
+            return action.outcome(OutcomeKind.NOT_STARTED, _ON_THE_WAY)
         except (SourceChanged, NotThere) as error:
-            return action.outcome(OutcomeKind.STALE, error.sentence)
+            return action.outcome(OutcomeKind.STALE, Problem.of(error))
         except (SourceError, StoreError) as error:
             with self._lock:
                 self._failures += 1
-            return action.outcome(OutcomeKind.FAILED, error.sentence)
+            return action.outcome(OutcomeKind.FAILED, Problem.of(error))
         with self._lock:
             self._failures = 0
             self._agreed.append(Agreed(action.key, content.size, content.crc32c, action.generation))

@@ -24,6 +24,7 @@ ReconcileError
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 
 from reconcile.core.portable import Portable
@@ -50,6 +51,8 @@ class ReconcileError(Portable, Exception):
 
     code = "error"
     exit_code = ExitCode.FAILED
+    transient = False
+    """Whether the same may succeed a little later, with nothing changed."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -104,6 +107,7 @@ class StoreUnavailable(StoreError):
     """The store is down, or still failed when the retries ran out."""
 
     code = "unavailable"
+    transient = True
 
 
 class AccessDenied(StoreError):
@@ -140,6 +144,7 @@ class Uncertain(StoreError):
     """The write may or may not have been applied (lost reply, time-out): settle it by reading."""
 
     code = "uncertain"
+    transient = True
 
 
 class JournalError(ReconcileError):
@@ -180,3 +185,15 @@ class Interrupted(ReconcileError):
 
     code = "interrupted"
     exit_code = ExitCode.INTERRUPTED
+
+
+def kind_of(code: str) -> type[ReconcileError]:
+    """The class of an error by its code; ReconcileError itself for a code of none."""
+    return next((kind for kind in _family(ReconcileError) if kind.code == code), ReconcileError)
+
+
+def _family(kind: type[ReconcileError]) -> Iterator[type[ReconcileError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        if below.__module__ == __name__:
+            yield from _family(below)

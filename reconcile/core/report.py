@@ -8,8 +8,9 @@ from enum import Enum
 
 import msgspec
 
-from reconcile.core.changes import Change, Finding, Severity, kind_of
-from reconcile.core.errors import ExitCode
+from reconcile.core.changes import Change, Finding, Replace, Severity, Upload, kind_of
+from reconcile.core.errors import ExitCode, ReconcileError
+from reconcile.core.errors import kind_of as error_kind
 
 FORMAT = "reconcile.result/1"
 
@@ -25,19 +26,62 @@ class OutcomeKind(Enum):
     NOT_STARTED = "not_started"
 
 
-class Outcome(msgspec.Struct, frozen=True):
-    """What happened to one change, and the sentence that says why where it was not applied."""
+class Problem(msgspec.Struct, frozen=True):
+    """Why a change did not go through: what an error says, as data. ``transient`` if trying again may help."""
+
+    code: str
+    message: str
+    hint: str = ""
+    transient: bool = False
+
+    @classmethod
+    def of(cls, error: ReconcileError) -> Problem:
+        """What this error says."""
+        return cls(error.code, error.message, error.hint, error.transient)
+
+    @property
+    def sentence(self) -> str:
+        """The message with the hint, on one line."""
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+    def error(self, about: str) -> ReconcileError:
+        """An error of the class that it came from; the message says what it is ``about``."""
+        error = error_kind(self.code)(f"{about}: {self.message}", hint=self.hint)
+        error.transient = self.transient
+        return error
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to one change, and why, if it was not applied.
+
+    ``document`` is the record, for a change of one. ``error`` is a sentence for people: the problem's, or a remark on
+    what was applied.
+    """
 
     id: str
     kind: str
     key: str | None
+    document: str | None = None
     outcome: OutcomeKind
     error: str | None = None
+    problem: Problem | None = None
 
     @classmethod
-    def of(cls, change: Change, outcome: OutcomeKind, error: str | None = None) -> Outcome:
+    def of(
+        cls, change: Change, outcome: OutcomeKind, problem: Problem | None = None, *, remark: str | None = None
+    ) -> Outcome:
         """The outcome of this change."""
-        return cls(change.id, kind_of(change), change.key, outcome, error)
+        sentence = remark if problem is None else problem.sentence
+        document = None if isinstance(change, Upload | Replace) else change.document
+        return cls(
+            id=change.id,
+            kind=kind_of(change),
+            key=change.key,
+            document=document,
+            outcome=outcome,
+            error=sentence,
+            problem=problem,
+        )
 
 
 class Status(Enum):

@@ -6,7 +6,7 @@ import msgspec
 
 from reconcile.core.changes import Finding, change_id
 from reconcile.core.plan import Scope, Stores
-from reconcile.core.report import Outcome, OutcomeKind
+from reconcile.core.report import Outcome, OutcomeKind, Problem
 from reconcile.core.rows import RemoteObject
 
 FORMAT = "reconcile.restore-plan/1"
@@ -32,9 +32,10 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
     begun: int = 0
     encoding: str = ""
 
-    def outcome(self, kind: OutcomeKind, error: str | None = None) -> Outcome:
+    def outcome(self, kind: OutcomeKind, problem: Problem | None = None) -> Outcome:
         """What became of it."""
-        return Outcome(self.id, KIND, self.key, kind, error)
+        error = None if problem is None else problem.sentence
+        return Outcome(id=self.id, kind=KIND, key=self.key, outcome=kind, error=error, problem=problem)
 
 
 class RestorePlan(msgspec.Struct, frozen=True):

@@ -14,12 +14,12 @@ from reconcile import config
 from reconcile.core import plan as plans
 from reconcile.core.changes import Change, Finding, Replace, SetField, Upload
 from reconcile.core.digest import Comparison, compare_object
-from reconcile.core.errors import PreconditionFailed, ReconcileError, SourceError, StoreError, UsageError
+from reconcile.core.errors import ReconcileError, SourceError, StoreError, UsageError
 from reconcile.core.events import Listener
 from reconcile.core.names import is_unicode
 from reconcile.core.notes import Note, Place
 from reconcile.core.plan import Plan, Scope
-from reconcile.core.report import Outcome, OutcomeKind, Report
+from reconcile.core.report import Outcome, OutcomeKind, Problem, Report
 from reconcile.core.rows import KeyFacts
 from reconcile.core.rules import AssetMap, AssetRule, Ownership, minimal_prefixes
 from reconcile.executor import execute
@@ -401,8 +401,10 @@ def _is_same(facts: KeyFacts) -> bool:
 
 
 def _error(outcome: Outcome) -> ReconcileError:
-    kind = PreconditionFailed if outcome.outcome is OutcomeKind.STALE else StoreError
-    return kind(f"{outcome.kind} of {outcome.key}: {outcome.error or outcome.outcome.value}")
+    """The error that kept a change from being made, of its own class."""
+    problem = outcome.problem or Problem(StoreError.code, outcome.outcome.value)
+    where = f" in {outcome.document}" if outcome.document else ""
+    return problem.error(f"{outcome.kind} of {outcome.key}{where}")
 
 
 def _about(

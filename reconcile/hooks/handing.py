@@ -10,10 +10,8 @@ import msgspec
 
 from reconcile.adapters.outbox import Outbox
 from reconcile.core.errors import (
-    PreconditionFailed,
     ReconcileError,
     SourceError,
-    StoreError,
     StoreUnavailable,
     UsageError,
 )
@@ -213,7 +211,7 @@ class _Attempt(threading.Thread):
             self._outbox.remove(self._notes if _is_permanent(error) else ())
         else:
             self._outbox.remove(self._notes if delivery.settled else delivery.refused)
-        if isinstance(error, StoreError) and not isinstance(error, PreconditionFailed):
+        if isinstance(error, ReconcileError) and error.transient:
             if not self._halt.is_set():  # else it was this side that broke off, and that is remembered already
                 self._outbox.failed()
         elif delivery is not None:

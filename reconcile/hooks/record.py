@@ -10,7 +10,7 @@ from reconcile.core.errors import NotThere, PreconditionFailed, Rejected, StoreE
 from reconcile.core.names import is_unicode
 from reconcile.core.notes import Note
 from reconcile.core.plan import Scope
-from reconcile.core.report import OutcomeKind
+from reconcile.core.report import OutcomeKind, Problem
 from reconcile.core.rows import RemoteObject
 from reconcile.executor import execute
 from reconcile.hooks import apart
@@ -64,7 +64,8 @@ def set_field(project: Project, char_id: str, title: str, field: str, uri: str) 
         if outcome.outcome in (OutcomeKind.APPLIED, OutcomeKind.ALREADY):
             return outcome.outcome is OutcomeKind.APPLIED
         if outcome.outcome is not OutcomeKind.STALE:
-            raise StoreError(f"{document} was not written: {outcome.error}", hint="try again")
+            problem = outcome.problem or Problem(StoreError.code, outcome.outcome.value, "try again")
+            raise problem.error(f"{document} was not written")
     raise PreconditionFailed(f"{document} was written by somebody else each time", hint="try again")
 
 

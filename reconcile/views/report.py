@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
-from reconcile.core.report import OutcomeKind, Report, Status
+from reconcile.core.report import Outcome, OutcomeKind, Report, Status
 from reconcile.views import words
 from reconcile.views.plan import but, found
 from reconcile.views.terminal import Terminal
@@ -30,6 +31,7 @@ def show_report(terminal: Terminal, report: Report, *, verbose: bool = False) ->
     """Each change that did not go through by name with its sentence, then the totals. The findings are the plan's, and
     are only counted here. Of what a stop left for the next run the first are named, and all with ``verbose``."""
     waiting = 0
+    hints: Counter[str] = Counter()
     for outcome in report.outcomes:
         style = _TOLD.get(outcome.outcome)
         waiting += outcome.outcome is OutcomeKind.NOT_STARTED
@@ -39,8 +41,12 @@ def show_report(terminal: Terminal, report: Report, *, verbose: bool = False) ->
             (f"{words.OUTCOMES[outcome.outcome]}  ", style or "dim"),
             f"{outcome.kind}  ",
             (outcome.key or outcome.id, "bold"),
-            f": {outcome.error}" if outcome.error and outcome.outcome is not OutcomeKind.NOT_STARTED else "",
+            *_why(outcome),
         )
+        if outcome.problem is not None and outcome.problem.hint and outcome.outcome is not OutcomeKind.NOT_STARTED:
+            hints[outcome.problem.hint] += 1
+    for hint, count in hints.items():
+        terminal.line(("hint  ", "dim"), f"{hint}{f' ({count:,} changes)' if count > 1 else ''}")
     if waiting > _WAITING_SHOWN and not verbose:
         terminal.line(
             (f"... and {waiting - _WAITING_SHOWN:,} more not started; `reconcile plan` lists what is left", "dim")
@@ -49,6 +55,15 @@ def show_report(terminal: Terminal, report: Report, *, verbose: bool = False) ->
     terminal.prose(totals(report), style=_STYLE.get(report.status, "bold yellow") if calm else "bold yellow")
     if _NEXT[report.status]:
         terminal.prose(_NEXT[report.status])
+
+
+def _why(outcome: Outcome) -> Iterator[str]:
+    """The record, and what went wrong with it. The hint stands below, once for all that share it."""
+    if outcome.document:
+        yield f" in {outcome.document}"
+    said = outcome.error if outcome.problem is None else outcome.problem.message
+    if said and outcome.outcome is not OutcomeKind.NOT_STARTED:
+        yield f": {said}"
 
 
 def totals(report: Report) -> str:

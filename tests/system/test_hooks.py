@@ -15,6 +15,7 @@ import grpc
 import pytest
 
 from reconcile import config
+from reconcile.core.errors import AccessDenied, ReconcileError, Rejected
 from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs, sync_upsert, update_firestore_gcs_path, watch_directory
 from reconcile.project import Project
@@ -119,6 +120,25 @@ def test_a_bucket_that_refuses_is_an_error_with_the_render_in_it(shop: Workshop,
 
     assert caught.value.result == str(shop.folder / "output/dances/dance_ai_hoshino_1.mp4")
     assert "dance_video" not in primary(shop)
+
+
+@pytest.mark.parametrize(("status", "reason", "kind"), [(403, "forbidden", AccessDenied), (400, "invalid", Rejected)])
+def test_a_refusal_is_raised_as_itself_and_keeps_no_other_file_waiting(
+    shop: Workshop, bucket: GcsServer, status: int, reason: str, kind: type[ReconcileError]
+) -> None:
+    bucket.script.add(Fault(method="POST", status=status, reason=reason, times=FOREVER))
+    raising = auto_upload_to_gcs()(lambda: make(shop, "dances/dance_ai_hoshino_held.mp4"))
+    with pytest.raises(NotUploaded) as caught:
+        raising()
+    assert isinstance(caught.value.__cause__, kind)
+    assert caught.value.code == kind.code
+
+    queued = auto_upload_to_gcs(on_error="queue")
+    assert queued(lambda: make(shop, "dances/dance_ai_hoshino_held.mp4"))()[1] is None
+    bucket.script.clear()
+    assert queued(lambda: make(shop, "dances/dance_ai_hoshino_well.mp4"))()[1] == shop.uri(
+        "dances/dance_ai_hoshino_well.mp4"
+    )
 
 
 def test_an_upload_whose_record_could_not_be_written_has_its_uri(

@@ -16,7 +16,7 @@ from reconcile.core.context import Replacing
 from reconcile.core.errors import AccessDenied, Refused, Rejected, StoreUnavailable, Uncertain, UsageError
 from reconcile.core.events import Advanced, ChangeDone, Event, Phase, PhaseDone, PhaseStarted
 from reconcile.core.plan import Plan, ReplaceLimit
-from reconcile.core.report import OutcomeKind, Status
+from reconcile.core.report import OutcomeKind, Problem, Status
 from tests.world import World, digest, kinds, outcomes, titled, windows
 
 KEY = "characters/rem.png"
@@ -69,6 +69,38 @@ class TestOrder:
 
         assert [outcome.id for outcome in report.outcomes] == [action.id for action in plan.actions]
         assert report.findings == plan.findings
+
+
+class TestAnOutcome:
+    @pytest.mark.parametrize(
+        ("error", "code", "transient"),
+        [
+            (AccessDenied("you may not", hint="ask for the role"), "denied", False),
+            (Rejected("a hold is on it", hint="ask for the role"), "rejected", False),
+            (StoreUnavailable("it is down", hint="ask for the role"), "unavailable", True),
+        ],
+    )
+    def test_keeps_the_error_with_its_code_and_hint(
+        self, world: World, error: Exception, code: str, transient: bool
+    ) -> None:
+        plan = _ready(world)
+        world.objects.refuse = lambda _key: error
+        upload, field = world.apply(plan).outcomes
+
+        assert upload.problem == Problem(code, str(error), "ask for the role", transient)
+        assert (upload.error, upload.document) == (f"{error} (ask for the role)", None)
+        assert (field.outcome, field.document) == (OutcomeKind.BLOCKED, "characters/rem")
+        assert field.problem == Problem("not_there", f"{KEY} was not uploaded")
+
+    def test_of_what_was_not_tried_has_the_code_of_the_refusal(self, world: World) -> None:
+        for number in range(3 * REFUSALS):
+            world.file(f"{number}/characters.png")
+            world.file(f"remixes/rem_{number}/REMIX_{number}.mp4")
+        world.objects.refuse = lambda _key: AccessDenied("you may not", hint="ask")
+        waiting = [each for each in world.apply(concurrency=1).outcomes if each.outcome is OutcomeKind.NOT_STARTED]
+
+        assert waiting
+        assert {each.problem.code for each in waiting if each.problem is not None} == {"denied"}
 
 
 class TestAFailedUpload:

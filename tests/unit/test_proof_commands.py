@@ -299,7 +299,9 @@ def test_every_end_says_what_to_do_next(status: Status) -> None:
         Status.STALE: (OutcomeKind.APPLIED, OutcomeKind.STALE),
         Status.INTERRUPTED: (OutcomeKind.APPLIED, OutcomeKind.NOT_STARTED),
     }[status]
-    outcomes = [Outcome(str(kind), "restore", f"{kind.value}.png", kind, "why") for kind in kinds]
+    outcomes = [
+        Outcome(id=str(kind), kind="restore", key=f"{kind.value}.png", outcome=kind, error="why") for kind in kinds
+    ]
     interrupted = status is Status.INTERRUPTED
     text = shown_report(report_of("r", outcomes, (), moved=5, seconds=1.0, interrupted=interrupted))
 

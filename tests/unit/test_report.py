@@ -7,8 +7,17 @@ import json
 import msgspec
 import pytest
 
-from reconcile.core.errors import ExitCode
-from reconcile.core.report import Counts, Outcome, OutcomeKind, Report, Status, build
+from reconcile.core.errors import (
+    AccessDenied,
+    ExitCode,
+    NotThere,
+    ReconcileError,
+    Rejected,
+    SourceChanged,
+    StoreUnavailable,
+    Uncertain,
+)
+from reconcile.core.report import Counts, Outcome, OutcomeKind, Problem, Report, Status, build
 from tests.unit.plans import creation, finding, upload
 
 APPLIED, ALREADY, STALE, FAILED, BLOCKED, NOT_STARTED = OutcomeKind
@@ -63,8 +72,26 @@ def test_outcomes_are_counted_by_kind() -> None:
 
 
 def test_an_outcome_names_its_change() -> None:
-    assert Outcome.of(upload(), FAILED, "no room") == Outcome(upload().id, "upload", upload().key, FAILED, "no room")
-    assert Outcome.of(creation(), APPLIED) == Outcome("create", "create_record", None, APPLIED, None)
+    full = Problem("rejected", "no room", "make room")
+    made = Outcome.of(upload(), FAILED, full)
+    assert (made.id, made.kind, made.key, made.document) == (upload().id, "upload", upload().key, None)
+    assert (made.outcome, made.error, made.problem) == (FAILED, "no room (make room)", full)
+    created = Outcome.of(creation(), APPLIED, remark="one was left out")
+    assert (created.key, created.document, created.error, created.problem) == (
+        None,
+        creation().document,
+        "one was left out",
+        None,
+    )
+
+
+@pytest.mark.parametrize("kind", [AccessDenied, StoreUnavailable, Uncertain, Rejected, SourceChanged, NotThere])
+def test_a_problem_gives_back_the_error_that_it_came_from(kind: type[ReconcileError]) -> None:
+    problem = Problem.of(kind("it says no", hint="ask again"))
+    error = problem.error("upload of a.png")
+    assert type(error) is kind
+    assert (error.sentence, error.code) == ("upload of a.png: it says no (ask again)", kind.code)
+    assert error.transient is problem.transient is (kind in (StoreUnavailable, Uncertain))
 
 
 def test_a_report_is_written_as_the_contract_says() -> None:
@@ -80,7 +107,15 @@ def test_a_report_is_written_as_the_contract_says() -> None:
         "not_started": 0,
     }
     assert written["outcomes"] == [
-        {"id": "upload 0.png", "kind": "upload", "key": "0.png", "outcome": "applied", "error": None}
+        {
+            "id": "upload 0.png",
+            "kind": "upload",
+            "key": "0.png",
+            "document": None,
+            "outcome": "applied",
+            "error": None,
+            "problem": None,
+        }
     ]
     assert len(written["findings"]) == 1
 

@@ -29,7 +29,7 @@ from reconcile.core.changes import (
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Advanced, ChangeDone, Event, Phase, PhaseDone, PhaseStarted, Warned
 from reconcile.core.plan import Plan, Scope, Stores
-from reconcile.core.report import Outcome, OutcomeKind, Status
+from reconcile.core.report import Outcome, OutcomeKind, Problem, Status
 from reconcile.core.rows import Outlook, World
 from reconcile.core.status import Row, StatusTable, Sync
 from reconcile.views import words
@@ -61,6 +61,15 @@ HOSTILE = {
 }
 WRITABLE = {name: shown for name, shown in HOSTILE.items() if name != "lone\udcff"}
 """What a plan can hold: its texts are valid Unicode."""
+
+
+STOPPED = Problem("interrupted", "the run stopped before it")
+
+
+def outcome(id_: str, kind: str, key: str | None, result: OutcomeKind, problem: Problem | None = None) -> Outcome:
+    error = None if problem is None else problem.sentence
+    document = None if kind == "upload" else "characters/rem"
+    return Outcome(id=id_, kind=kind, key=key, document=document, outcome=result, error=error, problem=problem)
 
 
 def upload(key: str, char_id: str | None = "ai_hoshino", size: int = 48_211) -> Upload:
@@ -316,7 +325,7 @@ def test_no_name_reaches_the_terminal_as_control(name: str) -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_progress_and_reports_escape_too(name: str) -> None:
-    failed = Outcome("i", "upload", name, OutcomeKind.FAILED, f"{name} is odd")
+    failed = outcome("i", "upload", name, OutcomeKind.FAILED, Problem("rejected", f"{name} is odd"))
     report = reports.build("run", [failed], [], moved=0, seconds=1)
     lines = text(lambda terminal: show_report(terminal, report)).splitlines()
     assert lines[0] == f"failed  upload  {HOSTILE[name]}: {HOSTILE[name]} is odd"
@@ -330,24 +339,31 @@ def test_progress_and_reports_escape_too(name: str) -> None:
 
 def test_a_report_names_what_did_not_go_through() -> None:
     outcomes = [
-        Outcome("1", "upload", "a.png", OutcomeKind.APPLIED),
-        Outcome("2", "upload", "b.png", OutcomeKind.FAILED, "the bucket said no"),
-        Outcome("3", "set_field", "b.png", OutcomeKind.BLOCKED, "its object is not there"),
-        Outcome("4", "create_record", None, OutcomeKind.NOT_STARTED),
+        outcome("1", "upload", "a.png", OutcomeKind.APPLIED),
+        outcome(
+            "2", "upload", "b.png", OutcomeKind.FAILED, Problem("denied", "the bucket said no", "ask for the role")
+        ),
+        outcome(
+            "3", "upload", "c.png", OutcomeKind.FAILED, Problem("denied", "the bucket said no", "ask for the role")
+        ),
+        outcome("4", "set_field", "b.png", OutcomeKind.BLOCKED, Problem("not_there", "its object is not there")),
+        outcome("5", "create_record", None, OutcomeKind.NOT_STARTED),
     ]
     report = reports.build("run", outcomes, [finding(Code.ORPHAN_OBJECT, "x", "y")], moved=1500, seconds=61.26)
     assert text(lambda terminal: show_report(terminal, report)) == (
         "failed  upload  b.png: the bucket said no\n"
-        "blocked  set_field  b.png: its object is not there\n"
-        "not started  create_record  4\n"
-        "Done in part: 1 applied, 1 failed, 1 blocked, 1 not started; 1.5 kB sent in 61.3 s. Found: 1 note.\n"
+        "failed  upload  c.png: the bucket said no\n"
+        "blocked  set_field  b.png in characters/rem: its object is not there\n"
+        "not started  create_record  5 in characters/rem\n"
+        "hint  ask for the role (2 changes)\n"
+        "Done in part: 1 applied, 2 failed, 1 blocked, 1 not started; 1.5 kB sent in 61.3 s. Found: 1 note.\n"
         "What failed was left as it was; run `reconcile apply` again once the cause is mended.\n"
     )
     assert "applied  upload  a.png\n" in text(lambda terminal: show_report(terminal, report, verbose=True))
 
 
 def test_of_much_that_was_not_started_a_report_names_the_first() -> None:
-    outcomes = [Outcome(str(n), "upload", f"{n:02}.png", OutcomeKind.NOT_STARTED, "why") for n in range(25)]
+    outcomes = [outcome(str(n), "upload", f"{n:02}.png", OutcomeKind.NOT_STARTED, STOPPED) for n in range(25)]
     report = reports.build("run", outcomes, [], moved=0, seconds=1, interrupted=True)
     told = text(lambda terminal: show_report(terminal, report)).splitlines()
     assert told[:20] == [f"not started  upload  {n:02}.png" for n in range(20)]
@@ -475,7 +491,7 @@ def test_json_lines() -> None:
         "bytes": 4_000_000,
         "seconds": 11.0,
     }
-    change = json.loads(heard([ChangeDone(Outcome("i", "upload", "k\n", OutcomeKind.APPLIED))], Manner.JSON))
+    change = json.loads(heard([ChangeDone(outcome("i", "upload", "k\n", OutcomeKind.APPLIED))], Manner.JSON))
     assert (change["event"], change["key"], change["outcome"]) == ("change_done", "k\n", "applied")
 
 
