@@ -330,7 +330,7 @@ class _Run:
             content = self._content(action) if action.encoding else Sum(action.size, action.crc32c)
             made = self._place(action, content)
         except _Unfit as unfit:
-            return action.outcome(OutcomeKind.FAILED, str(unfit))
+            return action.outcome(OutcomeKind.FAILED, Problem(Rejected.code, str(unfit)))
         except _Stopped:
             return action.outcome(OutcomeKind.NOT_STARTED, _ON_THE_WAY)
         except (SourceChanged, NotThere) as error:

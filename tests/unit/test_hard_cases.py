@@ -13,6 +13,7 @@ from reconcile.adapters.json_db import JsonDatabase
 from reconcile.core import plan as plans
 from reconcile.core.changes import Code, CreateRecord
 from reconcile.core.context import Context
+from reconcile.core.document_rules import MAX_DOCUMENT_BYTES, size_of
 from reconcile.core.errors import LocalDatabaseError, Rejected, Uncertain, UsageError
 from reconcile.core.paths import MAX_REPAIRS, MAX_TARGETS, meaning, repairs_each, root_forms
 from reconcile.core.report import OutcomeKind, Status
@@ -388,3 +389,16 @@ class TestARecordThatTheStoreWouldRefuse:
         assert (kinds(plan), codes(plan)) == (["upload"], ["missing_record"])
         world.apply(plan)
         assert (world.records.all(), kinds(world.plan())) == ({}, [])
+
+    def test_is_a_finding_if_it_would_grow_beyond_the_limit(self, world: World) -> None:
+        world.file(KEY)
+        old = windows(KEY)
+        grown = len(world.uri(KEY)) - len(old)
+        assert grown > 1
+        for slack, planned in ((grown, ["upload", "set_field"]), (grown - 1, [])):
+            world.record("rem", titled(anime_image=old), story="")
+            room = MAX_DOCUMENT_BYTES - 16 - len("characters/rem/") - 32 - size_of(world.records.fields("rem"))
+            world.record("rem", titled(anime_image=old), story="x" * (room - slack))
+            plan = world.plan()
+            assert [kind for kind in kinds(plan) if kind == "set_field"] == planned[1:]
+            assert ("malformed_record" in codes(plan)) is (not planned)
