@@ -8,6 +8,7 @@ again, so that what changed meanwhile (rules, credentials, a network) is taken a
 from __future__ import annotations
 
 import datetime
+import math
 import os
 import random
 import socket
@@ -582,7 +583,10 @@ def _is_good(report: Report, plan: Plan) -> bool:
 
 
 def _age(text: str, now: datetime.datetime) -> float:
-    return (now - datetime.datetime.fromisoformat(text)).total_seconds()
+    try:
+        return (now - datetime.datetime.fromisoformat(text)).total_seconds()
+    except (ValueError, TypeError):  # no time, or none that says of which zone: nothing that a watcher writes
+        return math.inf
 
 
 def _folder(project: Project, poll: Poll) -> Folder:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from reconcile.adapters.state_folder import StateFolder
+from reconcile.core.digest import is_crc32c
 from reconcile.core.rows import Agreed
 
 _DATABASE = "state.db"
@@ -39,7 +40,13 @@ PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_VERSION};
 """
 
+_LONGEST_VALUE = 1 << 20  # bytes: what is longer is not of ours, and would be read into memory
+
 _Hash = tuple[int, int, int, int, str]
+
+
+class _Foreign(sqlite3.DatabaseError):
+    """The file holds what this program never writes."""
 
 
 class State:
@@ -100,6 +107,7 @@ class State:
                     "SELECT path, size, mtime_ns, ctime_ns, inode, crc32c FROM hashes WHERE path >= ? ORDER BY path"
                     " LIMIT ?",
                     (path, limit),
+                    _HASH_ROW,
                 )
                 self._window.fill(path, rows, limit)
             return self._window.rows.get(path)
@@ -130,7 +138,9 @@ class State:
         after = ""
         while True:
             page = self._read(
-                "SELECT key, size, crc32c, generation FROM agreed WHERE key > ? ORDER BY key LIMIT ?", (after, _PAGE)
+                "SELECT key, size, crc32c, generation FROM agreed WHERE key > ? ORDER BY key LIMIT ?",
+                (after, _PAGE),
+                _AGREED_ROW,
             )
             yield from (Agreed(*row) for row in page)
             if len(page) < _PAGE:
@@ -150,7 +160,7 @@ class State:
 
     def fact(self, name: str) -> int | str | None:
         """What was last remembered under the name, or None."""
-        found: list[tuple[int | str]] = self._read("SELECT value FROM facts WHERE name = ?", (name,))
+        found: list[tuple[int | str]] = self._read("SELECT value FROM facts WHERE name = ?", (name,), (_is_fact,))
         return found[0][0] if found else None
 
     # -- the file --
@@ -179,10 +189,14 @@ class State:
         self._warn(f"The state file {self._path} was set aside as {aside.name} and is started afresh", error)
         return _open_database(self._folder)
 
-    def _read(self, sql: str, values: Sequence[object]) -> list[Any]:
+    def _read(self, sql: str, values: Sequence[object], columns: Sequence[Callable[[object], bool]]) -> list[Any]:
+        """The rows, whose values all are as ``columns`` says; else the file is damaged."""
         with self._lock:
             try:
-                return self._db.execute(sql, values).fetchall()
+                rows = self._db.execute(sql, values).fetchall()
+                if not all(is_right(value) for row in rows for is_right, value in zip(columns, row, strict=True)):
+                    raise _Foreign("it holds a value that reconcile never writes")
+                return rows
             except sqlite3.Error as error:
                 self._recover(error)
                 return []
@@ -229,6 +243,7 @@ class UploadSessions:
         found: list[tuple[str]] = self._state._read(
             "SELECT uri FROM sessions WHERE key = ? AND crc32c = ? AND size = ? AND created >= ?",
             (key, crc32c, size, oldest),
+            (_is_text,),
         )
         return found[0][0] if found else None
 
@@ -287,6 +302,8 @@ def _open_database(folder: StateFolder) -> sqlite3.Connection:
 
 def _prepare(db: sqlite3.Connection) -> None:
     """Makes the tables in an empty file, and refuses one that is not ours."""
+    db.text_factory = _decoded
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
     # A rollback journal, not WAL: WAL needs memory shared between processes, which a network drive does not give.
     db.execute("PRAGMA journal_mode = TRUNCATE")
     db.execute("PRAGMA synchronous = NORMAL")
@@ -308,8 +325,45 @@ def _in_memory() -> sqlite3.Connection:
     return db
 
 
+def _decoded(data: bytes) -> str | None:
+    """A text of the database; None, which no column may have, where it is not UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and is_crc32c(value)
+
+
+def _is_fact(value: object) -> bool:
+    return isinstance(value, str | int)
+
+
+_HASH_ROW = (_is_text, _is_count, _is_number, _is_number, _is_number, _is_digest)
+_AGREED_ROW = (_is_text, _is_count, _is_digest, _is_count)
+
+
 def _is_damage(error: sqlite3.Error) -> bool:
-    return _primary(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+    return isinstance(error, _Foreign) or _primary(error) in (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_TOOBIG,
+    )
 
 
 def _is_busy(error: sqlite3.Error) -> bool:
