@@ -7,7 +7,7 @@ from collections import Counter
 
 import msgspec
 
-from reconcile.core.changes import Change, Replace, Upload
+from reconcile.core.changes import Change, is_object
 from reconcile.core.errors import AccessDenied, ReconcileError, StoreMissing, StoreUnavailable, Uncertain
 from reconcile.core.report import Problem
 
@@ -69,4 +69,4 @@ class Breaker:
 
 def _folder(change: Change) -> str | None:
     """The folder of an object; None for what is no object."""
-    return change.key.rpartition("/")[0] if isinstance(change, Upload | Replace) else None
+    return change.key.rpartition("/")[0] if is_object(change) else None

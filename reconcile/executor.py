@@ -28,8 +28,8 @@ from reconcile.core.changes import (
     RewriteLocalDb,
     SetField,
     Severity,
-    Upload,
     document_id,
+    is_object,
 )
 from reconcile.core.context import Replacing
 from reconcile.core.derived import is_derived
@@ -153,7 +153,7 @@ class _Run:
         self._stop = stop
         self._lock = threading.Lock()
         self._outcomes: dict[str, Outcome] = {}
-        self._uploads = {change.key: change for change in plan.actions if isinstance(change, Upload | Replace)}
+        self._uploads = {change.key: change for change in plan.actions if is_object(change)}
         self._arrived: dict[str, Agreed] = {}
         self._unremembered: list[Agreed] = []
         self._remembered_at = time.monotonic()
@@ -238,7 +238,7 @@ class _Run:
     def _note(self, outcome: Outcome) -> None:
         self._outcomes[outcome.id] = outcome
         change = self._changes[outcome.id]
-        arrived = self._arrived.get(change.key) if isinstance(change, Upload | Replace) else None
+        arrived = self._arrived.get(change.key) if is_object(change) else None
         self._account.ended(change, outcome, None if arrived is None else arrived.generation)
         if outcome.outcome in (OutcomeKind.APPLIED, OutcomeKind.ALREADY):
             self._breaker.succeeded(change)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from reconcile.core.changes import Change, CreateRecord, Finding, Replace, Severity, Upload
+from reconcile.core.changes import Change, CreateRecord, Finding, Replace, Severity, Upload, keys_about
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, silent
 from reconcile.core.names import fold
@@ -136,7 +136,7 @@ def _asset(project: Project, subject: str, listener: Listener) -> Explanation:
             seen = survey(project, Scope(), listener=listener, trace=[respelt])
             facts = _best([respelt], seen.facts)
     view = _view(project, facts, seen)
-    actions = tuple(change for change in seen.plan.actions if _concerns(change, facts.key))
+    actions = tuple(change for change in seen.plan.actions if facts.key in keys_about(change))
     findings = tuple(finding for finding in seen.plan.findings if _speaks_of(finding, view))
     return Explanation(FORMAT, subject, _verdict(view, actions, findings), view, None, actions, findings)
 
@@ -259,12 +259,6 @@ def _text_at(entries: Any, candidate: Candidate) -> Any:
 def _plain(value: Any) -> Any:
     """A value that JSON can hold; a store's own kinds become their text."""
     return msgspec.to_builtins(value, builtin_types=(), enc_hook=str)
-
-
-def _concerns(change: Change, key: str) -> bool:
-    if isinstance(change, Upload | Replace):
-        return change.key == key
-    return change.key == key or any(need.key == key for need in change.needs)
 
 
 def _speaks_of(finding: Finding, view: AssetView) -> bool:

@@ -59,7 +59,6 @@ from reconcile.core.stages.key import KeyRows
 from reconcile.core.status import Tally
 from reconcile.project import Project
 from reconcile.refresh import Observations, Refused, Roster, Store, Unread, read_roster
-from reconcile.version import VERSION
 
 REMEMBER_AT_ONCE = 5000
 _FILES = "local files in the last whole run"
@@ -405,12 +404,10 @@ class _Surveyor:
         plan = plans.build(
             self._changes,
             self._findings,
-            tool=f"reconcile {VERSION}",
+            self._project.origin,
             created=_now(),
             complete=self._complete,
-            rules_digest=self._project.settings.rules_digest,
             scope=self._context.scope,
-            stores=self._project.stores,
             in_step=in_step,
             objects_in_scope=self._objects,
         )

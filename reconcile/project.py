@@ -18,8 +18,9 @@ from reconcile.core.errors import UsageError
 from reconcile.core.names import BucketRoot
 from reconcile.core.notes import Note, NotedMap
 from reconcile.core.paths import RootForms, root_forms
-from reconcile.core.plan import Stores
+from reconcile.core.plan import Origin, Stores
 from reconcile.core.rules import AssetMap
+from reconcile.version import VERSION
 
 if TYPE_CHECKING:
     from reconcile.adapters.json_db import JsonDatabase
@@ -116,6 +117,11 @@ class Project:
         resolved = str(settings.root.resolve())
         texts = dict.fromkeys((settings.root_text, str(settings.root), resolved, *settings.previous_roots))
         return tuple(root_forms(text) for text in texts)
+
+    @property
+    def origin(self) -> Origin:
+        """By what the plans of this project are made."""
+        return Origin(f"reconcile {VERSION}", self.settings.rules_digest, self.stores)
 
     @property
     def stores(self) -> Stores:

@@ -6,7 +6,7 @@ import datetime
 import threading
 from collections.abc import Callable, Sequence
 
-from reconcile.core.changes import Change, CreateRecord, Replace, Upload
+from reconcile.core.changes import Change, CreateRecord, is_object
 from reconcile.core.errors import JournalError
 from reconcile.core.journal import ChangeEnded, FieldsTouched, Line, RecordMade, RunEnded, RunStarted, Touched, World
 from reconcile.core.plan import Plan
@@ -62,7 +62,7 @@ class Account:
 
     def ended(self, change: Change, outcome: Outcome, generation: int | None) -> None:
         """What became of a change."""
-        if isinstance(change, Upload | Replace):
+        if is_object(change):
             self._after(
                 ChangeEnded(
                     outcome=outcome,

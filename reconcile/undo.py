@@ -38,7 +38,6 @@ from reconcile.merge import Editor
 from reconcile.ports import Journal, RecordStore
 from reconcile.project import Project
 from reconcile.runlog import now
-from reconcile.version import VERSION
 
 LAST = "last"
 
@@ -262,12 +261,8 @@ def _plan(project: Project, actions: Sequence[Change], found: Sequence[Finding],
     return plans.build(
         actions,
         found,
-        tool=f"reconcile {VERSION}",
+        project.origin,
         created=now(),
-        complete=True,
-        rules_digest=project.settings.rules_digest,
         scope=scope,
-        stores=project.stores,
         in_step=in_step,
-        objects_in_scope=0,
     )

@@ -22,18 +22,13 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from reconcile.core import plan as plans
 from reconcile.core.changes import (
-    Change,
     Code,
-    CreateRecord,
     Finding,
-    Replace,
-    RewriteLocalDb,
-    SetField,
     Severity,
-    Upload,
     canonical,
+    is_object,
+    keys_about,
 )
 from reconcile.core.errors import LockHeld, ReconcileError, StoreUnavailable, UsageError
 from reconcile.core.events import Advanced, Event, Warned
@@ -380,26 +375,14 @@ class Watcher:
         and so no good run of everything."""
         paths: dict[str, str] = {}
         for change in plan.actions:
-            if isinstance(change, Upload | Replace):
+            if is_object(change):
                 path = project.asset_map.path_of(change.key, change.asset_type) or change.key
                 if self._folder.missing_end(path) is not None:
                     paths[change.key] = path
         if not paths:
             return plan, ()
-        kept = [change for change in plan.actions if not _depends(change, paths)]
-        made = plans.build(
-            kept,
-            plan.findings,
-            tool=plan.tool,
-            created=plan.created,
-            complete=False,
-            rules_digest=plan.rules_digest,
-            scope=plan.scope,
-            stores=plan.stores,
-            in_step=plan.summary.in_step,
-            objects_in_scope=plan.objects_in_scope,
-        )
-        return made, tuple(sorted(paths.values()))
+        kept = plan.keeping([change for change in plan.actions if keys_about(change).isdisjoint(paths)])
+        return msgspec.structs.replace(kept, complete=False), tuple(sorted(paths.values()))
 
     def _execute(self, project: Project, plan: Plan) -> Report:
         if plan.actions:
@@ -594,14 +577,6 @@ def _folder(project: Project, poll: Poll) -> Folder:
 
     settings = project.settings
     return FolderWatch(settings.root, ignore=settings.ignore, settle=settings.settle, poll=poll)
-
-
-def _depends(change: Change, keys: Collection[str]) -> bool:
-    match change:
-        case Upload() | Replace():
-            return change.key in keys
-        case SetField() | CreateRecord() | RewriteLocalDb():
-            return any(need.key in keys for need in change.needs)
 
 
 def _unsettled(findings: Iterable[Finding]) -> list[str]:

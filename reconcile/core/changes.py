@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 from reconcile.core.way import Way
 
@@ -186,6 +189,17 @@ class RewriteLocalDb(_Placed, frozen=True, kw_only=True, tag_field="kind", tag="
 ObjectChange: TypeAlias = Upload | Replace
 FieldChange: TypeAlias = SetField | RewriteLocalDb
 Change: TypeAlias = Upload | Replace | CreateRecord | SetField | RewriteLocalDb
+
+
+def is_object(change: Change) -> TypeIs[ObjectChange]:
+    """Whether the change is one of an object in the bucket; the others are of a record."""
+    return isinstance(change, Upload | Replace)
+
+
+def keys_about(change: Change) -> frozenset[str]:
+    """The keys that the change is about: its own, and those of the objects that it needs."""
+    own = () if change.key is None else (change.key,)
+    return frozenset(own) if is_object(change) else frozenset((*own, *(need.key for need in change.needs)))
 
 
 def kind_of(change: Change) -> str:

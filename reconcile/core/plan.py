@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from reconcile.core.changes import Change, Code, CreateRecord, Finding, Replace, Severity, Upload, canonical, kind_of
+from reconcile.core.changes import Change, Code, CreateRecord, Finding, Replace, Severity, canonical, is_object, kind_of
 from reconcile.core.errors import Refused
 
 FORMAT = "reconcile.plan/1"
@@ -43,6 +43,14 @@ class Stores(msgspec.Struct, frozen=True):
     records: str
     bucket_endpoint: str = ""
     records_endpoint: str = ""
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """By what a plan was made, over which stores and from which rules: the same for all plans of one project."""
+
+    tool: str
+    rules_digest: str
+    stores: Stores
 
 
 class FindingCounts(msgspec.Struct, frozen=True):
@@ -86,32 +94,41 @@ class Plan(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
     objects_in_scope: int = 0
 
+    def keeping(self, changes: Iterable[Change]) -> Plan:
+        """The plan with these of its changes alone, counted and fingerprinted anew; all else is as it was."""
+        kept = {change.id for change in changes}
+        actions = tuple(change for change in self.actions if change.id in kept)
+        return msgspec.structs.replace(
+            self,
+            actions=actions,
+            summary=summarise(actions, self.findings, self.summary.in_step),
+            fingerprint=fingerprint(actions, self.rules_digest, self.stores, self.objects_in_scope),
+        )
+
 
 def build(
     changes: Iterable[Change],
     findings: Iterable[Finding],
+    origin: Origin,
     *,
-    tool: str,
     created: str,
-    complete: bool,
-    rules_digest: str,
     scope: Scope,
-    stores: Stores,
-    in_step: int,
-    objects_in_scope: int,
+    complete: bool = True,
+    in_step: int = 0,
+    objects_in_scope: int = 0,
 ) -> Plan:
     """Orders changes and findings, counts them, and takes the fingerprint; the same world gives the same plan."""
     actions = tuple(sorted(changes, key=_action_order))
     listed = tuple(sorted(set(findings), key=_finding_order))
     return Plan(
         format=FORMAT,
-        tool=tool,
+        tool=origin.tool,
         created=created,
-        fingerprint=fingerprint(actions, rules_digest, stores, objects_in_scope),
+        fingerprint=fingerprint(actions, origin.rules_digest, origin.stores, objects_in_scope),
         complete=complete,
-        rules_digest=rules_digest,
+        rules_digest=origin.rules_digest,
         scope=scope,
-        stores=stores,
+        stores=origin.stores,
         summary=summarise(actions, listed, in_step),
         actions=actions,
         findings=listed,
@@ -124,7 +141,7 @@ def summarise(actions: Iterable[Change], findings: Iterable[Finding], in_step: i
     listed = list(actions)
     kinds = Counter(kind_of(action) for action in listed)
     severities = Counter(finding.severity.value for finding in findings)
-    moved = sum(action.size for action in listed if isinstance(action, Upload | Replace))
+    moved = sum(action.size for action in listed if is_object(action))
     return Summary(**kinds, in_step=in_step, bytes=moved, findings=FindingCounts(**severities))
 
 
@@ -182,7 +199,7 @@ def check_limits(plan: Plan, max_replace: ReplaceLimit, max_actions: int | None)
 
 def _action_order(change: Change) -> tuple[Any, ...]:
     kind = _KIND_ORDER[kind_of(change)]
-    if isinstance(change, Upload | Replace):
+    if is_object(change):
         return (kind, change.key)
     if isinstance(change, CreateRecord):
         return (kind, change.document)

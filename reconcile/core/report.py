@@ -8,7 +8,7 @@ from enum import Enum
 
 import msgspec
 
-from reconcile.core.changes import Change, Finding, Replace, Severity, Upload, kind_of
+from reconcile.core.changes import Change, Finding, Severity, is_object, kind_of
 from reconcile.core.errors import ExitCode, ReconcileError
 from reconcile.core.errors import kind_of as error_kind
 
@@ -72,7 +72,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ) -> Outcome:
         """The outcome of this change."""
         sentence = remark if problem is None else problem.sentence
-        document = None if isinstance(change, Upload | Replace) else change.document
+        document = None if is_object(change) else change.document
         return cls(
             id=change.id,
             kind=kind_of(change),

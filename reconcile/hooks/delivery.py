@@ -11,8 +11,7 @@ from typing import Any
 import msgspec
 
 from reconcile import config
-from reconcile.core import plan as plans
-from reconcile.core.changes import Change, Finding, Replace, SetField, Upload
+from reconcile.core.changes import Finding, Replace, SetField, is_object, keys_about
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.errors import ReconcileError, SourceError, StoreError, UsageError
 from reconcile.core.events import Listener
@@ -299,31 +298,10 @@ def _wanted(project: Project, scope: Scope, keys: dict[str, str], known: frozens
 def _own_part(plan: Plan, keys: set[str]) -> Plan:
     """The plan's changes for these keys: a call pays for what it made, and leaves to other runs what they are behind
     with."""
-    kept = [change for change in plan.actions if _concerns(change, keys)]
+    kept = [change for change in plan.actions if not keys.isdisjoint(keys_about(change))]
     needed = {need.key for change in kept if isinstance(change, SetField) for need in change.needs}
-    actions = [change for change in plan.actions if change in kept or _uploads(change, needed)]
-    return plans.build(
-        actions,
-        plan.findings,
-        tool=plan.tool,
-        created=plan.created,
-        complete=plan.complete,
-        rules_digest=plan.rules_digest,
-        scope=plan.scope,
-        stores=plan.stores,
-        in_step=plan.summary.in_step,
-        objects_in_scope=plan.objects_in_scope,
-    )
-
-
-def _concerns(change: Change, keys: set[str]) -> bool:
-    return change.key in keys or (
-        not isinstance(change, Upload | Replace) and any(need.key in keys for need in change.needs)
-    )
-
-
-def _uploads(change: Change, keys: set[str]) -> bool:
-    return isinstance(change, Upload | Replace) and change.key in keys
+    uploads = [change for change in plan.actions if is_object(change) and change.key in needed]
+    return plan.keeping([*kept, *uploads])
 
 
 def _replaces_only(plan: Plan, keys: Iterable[str]) -> bool:
@@ -369,7 +347,7 @@ def _told(
     lead = order.files[0] if order.files else str(order.char_id)
     by_id = {change.id: change for change in plan.actions}
     for outcome in report.outcomes:
-        concerned = order.asset is not None or _concerns(by_id[outcome.id], own)
+        concerned = order.asset is not None or not own.isdisjoint(keys_about(by_id[outcome.id]))
         if outcome.outcome not in DONE and concerned:
             problems.append((lead, _error(outcome)))
     findings = tuple(_about(seen.plan.findings, project, own, {note.path for note in notes}, order))

@@ -17,7 +17,6 @@ from reconcile.hooks import apart
 from reconcile.planner import check_entries
 from reconcile.project import Project
 from reconcile.runlog import now
-from reconcile.version import VERSION
 
 ATTEMPTS = 5
 PATIENCE = 600.0
@@ -121,12 +120,8 @@ def _plan(project: Project, change: SetField) -> plans.Plan:
     return plans.build(
         [change],
         (),
-        tool=f"reconcile {VERSION}",
+        project.origin,
         created=now(),
-        complete=True,
-        rules_digest=project.settings.rules_digest,
         scope=Scope((change.char_id or "",)),
-        stores=project.stores,
-        in_step=0,
         objects_in_scope=1,
     )

@@ -20,7 +20,7 @@ from reconcile.core.changes import (
     Upload,
 )
 from reconcile.core.names import BucketRoot
-from reconcile.core.plan import Plan, Scope, Stores
+from reconcile.core.plan import Origin, Plan, Scope, Stores
 
 BUCKET = BucketRoot("my-bucket", "anime_dance")
 COLLECTION = "characters"
@@ -120,12 +120,9 @@ EVERY_KIND: tuple[Change, ...] = (upload(), replacement("dances/a.mp4"), creatio
 
 def plan(actions: Iterable[Change] = EVERY_KIND, findings: Iterable[Finding] = (finding(),), **changed: Any) -> Plan:
     values: dict[str, Any] = {
-        "tool": "reconcile 0.1.0",
+        "origin": Origin("reconcile 0.1.0", RULES, STORES),
         "created": "2026-02-07T03:00:00Z",
-        "complete": True,
-        "rules_digest": RULES,
         "scope": Scope(),
-        "stores": STORES,
         "in_step": 512,
         "objects_in_scope": 600,
     }

@@ -172,14 +172,9 @@ def _rebuilt(world: World, actions: list[CreateRecord]) -> plans.Plan:
     return plans.build(
         actions,
         (),
-        tool=plan.tool,
+        world.origin,
         created=plan.created,
-        complete=True,
-        rules_digest=plan.rules_digest,
         scope=plan.scope,
-        stores=plan.stores,
-        in_step=0,
-        objects_in_scope=0,
     )
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from reconcile.core.changes import Change, Code, Need, Severity, change_id, document_id, kind_of
 from reconcile.core.errors import ExitCode, Refused
-from reconcile.core.plan import FindingCounts, ReplaceLimit, Scope, Stores, Summary, check_limits
-from tests.unit.plans import EVERY_KIND, STORES, creation, finding, plan, replacement, rewrite, set_field, upload
+from reconcile.core.plan import FindingCounts, Origin, ReplaceLimit, Scope, Stores, Summary, check_limits
+from tests.unit.plans import EVERY_KIND, RULES, STORES, creation, finding, plan, replacement, rewrite, set_field, upload
 
 
 def test_the_kinds_are_those_of_the_contract() -> None:
@@ -193,15 +193,25 @@ def test_the_fingerprint_changes_with_any_precondition_of_a_field(other: Change)
 
 def test_the_fingerprint_changes_with_the_rules_and_the_stores() -> None:
     same = plan().fingerprint
-    assert plan(rules_digest="other").fingerprint != same
-    assert plan(stores=Stores("/other", STORES.bucket, STORES.records)).fingerprint != same
+    elsewhere = Stores("/other", STORES.bucket, STORES.records)
+    assert plan(origin=Origin("reconcile 0.1.0", "other", STORES)).fingerprint != same
+    assert plan(origin=Origin("reconcile 0.1.0", RULES, elsewhere)).fingerprint != same
     assert plan([replacement(if_generation_match=4)]).fingerprint != plan([replacement()]).fingerprint
     assert plan([creation(fields={})]).fingerprint != plan([creation()]).fingerprint
 
 
 def test_the_fingerprint_does_not_change_with_when_and_by_whom_the_plan_was_made() -> None:
-    other = plan(created="2027-01-01T00:00:00Z", tool="reconcile 9", findings=(), in_step=0, scope=Scope(("rem",)))
+    origin = Origin("reconcile 9", RULES, STORES)
+    other = plan(created="2027-01-01T00:00:00Z", origin=origin, findings=(), in_step=0, scope=Scope(("rem",)))
     assert other.fingerprint == plan().fingerprint
+
+
+def test_a_plan_that_keeps_some_changes_is_the_one_that_would_have_been_made_of_them() -> None:
+    whole = plan(complete=False)
+    assert whole.keeping(whole.actions) == whole
+    for change in EVERY_KIND:
+        assert whole.keeping([change]) == plan([change], complete=False)
+    assert whole.keeping([]).summary.in_step == whole.summary.in_step
 
 
 # -- scope --

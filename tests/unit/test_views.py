@@ -28,7 +28,7 @@ from reconcile.core.changes import (
 )
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Advanced, ChangeDone, Event, Phase, PhaseDone, PhaseStarted, Warned
-from reconcile.core.plan import Plan, Scope, Stores
+from reconcile.core.plan import Origin, Plan, Scope, Stores
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Status
 from reconcile.core.rows import Outlook, World
 from reconcile.core.status import Row, StatusTable, Sync
@@ -93,12 +93,14 @@ def make_plan(actions: list[Change], findings: list[Finding] | None = None, *, c
     return plans.build(
         actions,
         findings or [],
-        tool="reconcile 0.1.0",
+        Origin(
+            "reconcile 0.1.0",
+            "r",
+            Stores("/studio/output", f"{BUCKET} at http://127.0.0.1:4443", "firestore://p/(default)/characters"),
+        ),
         created="2026-02-07T03:00:00Z",
         complete=complete,
-        rules_digest="r",
         scope=Scope(),
-        stores=Stores("/studio/output", f"{BUCKET} at http://127.0.0.1:4443", "firestore://p/(default)/characters"),
         in_step=512,
         objects_in_scope=600,
     )
