@@ -19,6 +19,8 @@ from reconcile.core.errors import JournalError
 from reconcile.core.journal import Line, Past, RunStarted, encode, past
 
 _SUFFIX = ".jsonl"
+MAX_BYTES = 1 << 30
+"""A run of a million changes leaves about a third of this."""
 _NAME = re.compile(r"(?P<run_id>[0-9A-Za-z-]{1,64})(?:\.(?P<number>[0-9]{1,18}))?\.jsonl", re.ASCII)
 
 
@@ -155,7 +157,9 @@ def _read(path: Path) -> Past | None:
             refused = _refusal(os.fstat(fd))
             if refused:
                 raise _unreadable(path, refused)
-            data = file.read()
+            data = file.read(MAX_BYTES + 1)
+            if len(data) > MAX_BYTES:
+                raise _unreadable(path, f"it is larger than {MAX_BYTES // 2**20} MiB, which no run writes")
     except FileNotFoundError:
         return None
     except OSError as error:

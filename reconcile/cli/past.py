@@ -12,6 +12,11 @@ from reconcile.cli.session import Session, scope_of
 from reconcile.cli.sync import agree, show, tell_report
 from reconcile.core.errors import ExitCode, JournalError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from reconcile.core.journal import Past
+    from reconcile.project import Project
+
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="The run's id, its beginning, or `last`.", autocompletion=run_ids)
 ]
@@ -46,6 +51,9 @@ def history(
                 raise missed[0]
             document = History(FORMAT, tuple(map(tell, listed[:limit])), len(listed))
     session.result(document, lambda terminal: show_history(terminal, document))
+    for told in document.runs:
+        if told.unread:
+            session.warn(_unread(told.run_id, told.unread))
     for error in missed:
         session.warn(error.sentence)
     return ExitCode.FAILED if missed else ExitCode.OK
@@ -61,19 +69,19 @@ def undo(
     no_journal: NoJournal = False,
 ) -> ExitCode:
     """Put back the record fields that a run changed, where nobody has changed them since. Objects stay."""
-    from reconcile.undo import describe, execute, find_undoable, survey
+    from reconcile.undo import describe, execute, survey
 
     session = Session(common)
     patience = seconds(wait_lock, "--wait-lock")
     with session.project() as project:
         if dry_run:
-            past = find_undoable(project.journal, run)
+            past = _found(session, project, run)
             undoing = survey(project, past, scope_of(scope))
             show(session, project, undoing.plan, of=f"undo of run {describe(past)}")
             return ExitCode.OK
         with session.lock(project, patience):
             # Not before: the run that is waited for may be the one that is to be undone.
-            past = find_undoable(project.journal, run)
+            past = _found(session, project, run)
             undoing = survey(project, past, scope_of(scope))
             agree(
                 session,
@@ -92,3 +100,18 @@ def undo(
             )
     tell_report(session, undoing.plan, report)
     return report.exit_code
+
+
+def _found(session: Session, project: Project, run: str) -> Past:
+    """The run that is to be undone; says if its journal is damaged."""
+    from reconcile.undo import find_undoable
+
+    past = find_undoable(project.journal, run)
+    if past.unread:
+        session.warn(_unread(past.run.run_id, past.unread))
+    return past
+
+
+def _unread(run_id: str, count: int) -> str:
+    lines = "1 line" if count == 1 else f"{count:,} lines"
+    return f"{lines} of the journal of run {run_id} cannot be read; what they told is missing here"

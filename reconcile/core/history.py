@@ -59,8 +59,8 @@ class PastChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PastRun(msgspec.Struct, frozen=True, kw_only=True):
-    """One run. ``status`` is ``unfinished`` for one that was killed, or is still at work. ``changes`` are told only
-    where one run was asked for."""
+    """One run. ``status`` is ``unfinished`` for one that was killed, or is still at work. ``unread`` lines of its
+    journal are damaged. ``changes`` are told only if one run was asked for."""
 
     run_id: str
     started: str
@@ -75,6 +75,7 @@ class PastRun(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     seconds: float | None
     undoes: str | None
+    unread: int = 0
     changes: tuple[PastChange, ...] | None = None
 
 
@@ -103,6 +104,7 @@ def tell(past: Past, *, whole: bool = False, scope: Scope | None = None) -> Past
         bucket=past.run.stores.bucket,
         records=past.run.stores.records,
         actions=past.run.actions,
+        unread=past.unread,
         counts=Counts(**counted) if end is None else end.counts,
         bytes=0 if end is None else end.bytes,
         seconds=None if end is None else end.seconds,

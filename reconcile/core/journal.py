@@ -6,7 +6,6 @@ that was killed can be told, and undone, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import Enum
 from typing import Any, TypeAlias
 
@@ -120,13 +119,15 @@ Line: TypeAlias = RunStarted | FieldsTouched | RecordMade | ChangeEnded | RunEnd
 
 
 class Past(msgspec.Struct, frozen=True):
-    """One run as its journal tells it. ``end`` is None for a run that did not come to its end."""
+    """One run as its journal tells it. ``end`` is None for a run that did not come to its end. ``unread`` is how many
+    lines are not as a run writes them, and are passed over; a torn last one, as a kill leaves it, does not count."""
 
     run: RunStarted
     fields: tuple[FieldsTouched, ...]
     made: tuple[RecordMade, ...]
     outcomes: tuple[ChangeEnded, ...]
     end: RunEnded | None
+    unread: int = 0
 
     def touched(self) -> list[tuple[World, str, Touched]]:
         """Every field that the run wrote, or may have written, as (world, document, fields), in the order of writing.
@@ -151,15 +152,18 @@ def encode(line: Line) -> bytes:
 
 
 def past(data: bytes) -> Past | None:
-    """Reads one run's file. A torn or foreign line is passed over, as a kill or a full disk leaves one; None where the
-    first line is missing."""
+    """Reads one run's file, or None if the first line is missing."""
     run: RunStarted | None = None
     end: RunEnded | None = None
     fields: list[FieldsTouched] = []
     made: list[RecordMade] = []
     outcomes: list[ChangeEnded] = []
-    for line in _lines(data.splitlines()):
+    unread = 0
+    *whole, torn = data.split(b"\n")
+    for line in map(_line, (*whole, torn)):
         match line:
+            case None:
+                unread += 1
             case RunStarted():
                 run = run or line
             case FieldsTouched():
@@ -172,15 +176,14 @@ def past(data: bytes) -> Past | None:
                 end = line
     if run is None or run.format != FORMAT:
         return None
-    return Past(run, tuple(fields), tuple(made), tuple(outcomes), end)
+    return Past(run, tuple(fields), tuple(made), tuple(outcomes), end, unread - (_line(torn) is None))
 
 
-def _lines(raw: Iterable[bytes]) -> Iterable[Line]:
-    for each in raw:
-        try:
-            yield _DECODER.decode(each)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            continue
+def _line(raw: bytes) -> Line | None:
+    try:
+        return _DECODER.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 _DECODER: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)

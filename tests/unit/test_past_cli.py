@@ -192,3 +192,25 @@ def test_a_lock_is_waited_for_and_it_says_whose(run: Any, project: Path) -> None
 def test_a_wait_that_is_over_exits_75(run: Any, project: Path) -> None:
     with Project.open(project) as opened, opened.lock().acquire():
         assert run("apply", "--wait-lock", "0.2s").code == 75
+
+
+def test_damaged_lines_of_a_journal_are_passed_over_and_said(run: Any, project: Path) -> None:
+    run("apply")
+    (journal,) = (project / ".reconcile" / "journal").iterdir()
+    first, *rest = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([first, b"\xff\xfe{\n", b"[" * 5_000 + b"\n", *rest, b'{"line": "en']))
+    told = run("history", "--json")
+    assert [each["unread"] for each in told.document("history")["runs"]] == [2]
+    assert "2 lines of the journal of run" in told.err
+    undone = run("undo", "last", "--yes")
+    assert "2 lines of the journal of run" in undone.err
+    assert image_of(project) == LOCAL_PATH
+
+
+def test_a_torn_last_line_is_what_a_kill_leaves_and_is_not_said(run: Any, project: Path) -> None:
+    run("apply")
+    (journal,) = (project / ".reconcile" / "journal").iterdir()
+    journal.write_bytes(journal.read_bytes()[:-10])
+    told = run("history", "--json")
+    assert [each["unread"] for each in told.document("history")["runs"]] == [0]
+    assert "cannot be read" not in told.err
