@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import importlib.resources
 import os
@@ -20,6 +19,7 @@ from reconcile.core.names import BucketRoot
 from reconcile.core.paths import root_forms
 from reconcile.core.pattern import BOUNDARIES, CHAR_ID, PatternError, Template
 from reconcile.core.plan import ReplaceLimit
+from reconcile.core.reach import Selection
 from reconcile.core.rules import AssetMap, AssetRule, Many
 from reconcile.core.way import Entries
 from reconcile.rulesfile import RulesFile, Table
@@ -199,7 +199,7 @@ def _settings(project: Path, rules: RulesFile, data: bytes, given: Overrides, en
     bucket = top.table("bucket", {"uri", "endpoint"})
     records = top.table("records", {"uri", "endpoint", "entries", "entry_key"})
     root = pick(local, "root", "output")
-    ignore = local.texts("ignore", DEFAULT_IGNORE)
+    ignore = _ignore(local)
     settle = local.number("settle", 2.0)
     if not 0 <= settle <= 86_400:
         raise local.error("settle", f"settle = {settle:g} is no sensible wait", "give seconds from 0 to 86400")
@@ -263,6 +263,17 @@ def _absolute(project: Path, root: _Given) -> Path:
         raise root.error("the local root is empty", '"output", or the folder that the workflows write')
     path = Path(root.text)
     return path if path.is_absolute() else project / path
+
+
+def _ignore(local: Table) -> tuple[str, ...]:
+    patterns = local.texts("ignore", DEFAULT_IGNORE)
+    for pattern in patterns:
+        try:
+            Selection([pattern])
+        except PatternError as error:
+            right = 'a name at any depth as "*.tmp", a path as "characters/wip_*.png", a folder as "drafts/" or "**/x/"'
+            raise local.error("ignore", f"ignore holds {pattern!r}, which can never match: {error}", right) from error
+    return patterns
 
 
 def _previous_roots(local: Table) -> tuple[str, ...]:
@@ -424,7 +435,7 @@ def _refuse_unmatchable(table: Table, rule: AssetRule, earlier: list[AssetRule],
         message = f"path = {rule.path.source!r} can never match: an id ends at '_', '-', '.', a space or the name's end"
         raise table.error("path", message, "put one of these behind {char_id}")
     samples = rule.path.samples()
-    if all(_ignored(sample, ignore) for sample in samples):
+    if all(map(Selection(ignore).ignores, samples)):
         raise table.error(
             "path", f"path = {rule.path.source!r} can never match: `ignore` takes it", "change one of them"
         )
@@ -443,7 +454,3 @@ def _takes(other: AssetRule, rule: AssetRule, sample: str) -> bool:
         return True
     ids = [value for value, start, end in rule.path.readings(sample) if rule.path.match_span(sample, start, end)]
     return all(other.path.match(sample, {CHAR_ID: value}) is not None for value in ids)
-
-
-def _ignored(path: str, ignore: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatchcase(part, glob) for part in path.split("/") for glob in ignore)

@@ -21,7 +21,7 @@ from reconcile.planner import Survey, survey
 from reconcile.project import Project
 from reconcile.refresh import read_roster
 from reconcile.status import table
-from reconcile.trials import Loser, RuleView, losers, possible_paths
+from reconcile.trials import Loser, RuleView, losers, possible_paths, why_left_out
 
 FORMAT = "reconcile.explain/1"
 
@@ -38,7 +38,8 @@ class Naming(msgspec.Struct, frozen=True):
 
 
 class AssetView(msgspec.Struct, frozen=True):
-    """One asset: who takes it and whose it is, what is where, and who names it."""
+    """One asset: who takes it and whose it is, what is where, and who names it; ``left_out`` says why its local file is
+    never looked at."""
 
     key: str
     path: str | None
@@ -51,6 +52,7 @@ class AssetView(msgspec.Struct, frozen=True):
     bucket: RemoteObject | None
     named_by: tuple[Naming, ...]
     outlook: str
+    left_out: str | None = None
 
     @property
     def exists(self) -> bool:
@@ -206,6 +208,7 @@ def _view(project: Project, facts: KeyFacts, seen: Survey) -> AssetView:
         bucket=facts.remote,
         named_by=named_by,
         outlook=facts.outlook.value,
+        left_out=None if path is None else why_left_out(project, path),
     )
 
 
@@ -275,6 +278,8 @@ def _verdict(view: AssetView, actions: Sequence[Change], findings: Sequence[Find
     if findings:
         worst = min(findings, key=lambda finding: list(Severity).index(finding.severity))
         return f"Nothing would be done: {worst.message}"
+    if view.left_out is not None and view.bucket is None:
+        return f"Nothing would be done: a file of this name is never looked at: {view.left_out}"
     if not view.exists:
         return "Nothing is known of it: there is no such local file, no such object, and no record names it"
     if view.local is not None and view.bucket is not None:

@@ -35,7 +35,7 @@ from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.errors import ConfigError, UsageError
 from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
-from reconcile.core.findings import about_file, unreadable_scope
+from reconcile.core.findings import about_unread, unreadable_scope
 from reconcile.core.names import fold, spelling
 from reconcile.core.notes import Note, Place, placed, wishes
 from reconcile.core.plan import Plan, Scope
@@ -257,7 +257,7 @@ class _Surveyor:
     def _note(self, unread: Unread) -> None:
         problem = unread.folder.problem or FileProblem.UNREADABLE
         self._complete = self._complete and problem is not FileProblem.UNREADABLE
-        self._findings.append(about_file(Code(problem.value), unread.folder.path, None, unread.folder.detail))
+        self._findings.append(about_unread(unread.folder))
 
     def _take(self, outputs: Iterable[object]) -> None:
         for output in outputs:

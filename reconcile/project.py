@@ -177,6 +177,7 @@ class Project:
         return LocalFiles(
             settings.root,
             ignore=settings.ignore,
+            rules=settings.asset_map.templates,
             settle=settings.settle,
             cache=self.state,
             on_progress=lambda size: self.on_hashed(size),
@@ -189,7 +190,7 @@ class Project:
         """Where missing files are put back."""
         from reconcile.adapters.local_write import LocalPlaces
 
-        return LocalPlaces(self.settings.root, ignore=self.settings.ignore)
+        return LocalPlaces(self.settings.root, ignore=self.settings.ignore, rules=self.settings.asset_map.templates)
 
     def _may_lack_root(self) -> bool:
         """Whether a root that is not there is a folder that is gone, not a slip in the rules: files were seen in it."""

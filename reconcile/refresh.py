@@ -228,7 +228,7 @@ def _ids_in_files(worlds: Worlds, scope: Scope) -> tuple[set[str], bool]:
     names = list(worlds.files.names(prefixes)) if prefixes else []
     found = {worlds.asset_map.character_in_name(name) for name in names}
     stops = [row for name in names if name.endswith("/") for row in worlds.files.walk((name,))]
-    return {char_id for char_id in found if char_id}, all(row.problem is FileProblem.SYMLINK for row in stops)
+    return {char_id for char_id in found if char_id}, all(row.problem is not FileProblem.UNREADABLE for row in stops)
 
 
 class Observations:
@@ -337,7 +337,7 @@ class Observations:
         return files
 
     def _stop(self, file: LocalFile) -> str | None:
-        if file.problem not in (FileProblem.UNREADABLE, FileProblem.SYMLINK):
+        if file.problem not in (FileProblem.UNREADABLE, FileProblem.SYMLINK, FileProblem.UNCLAIMED):
             return None
         names = self._worlds.files.names((file.path,))
         return next((name for name in names if name.endswith("/") and file.path.startswith(name)), None)
@@ -387,7 +387,7 @@ class Observations:
         if isinstance(folder, Refused):
             return folder
         path = folder.folder.path
-        failed = () if folder.folder.problem is FileProblem.SYMLINK else (path,)
+        failed = (path,) if folder.folder.problem is FileProblem.UNREADABLE else ()
         self.local = msgspec.structs.replace(
             self.local, unreadable=(*self.local.unreadable, path), failed=(*self.local.failed, *failed)
         )

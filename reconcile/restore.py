@@ -114,7 +114,7 @@ class _Survey:
     def _note(self, unread: Unread) -> None:
         problem = unread.folder.problem or FileProblem.UNREADABLE
         self._complete = self._complete and problem is not FileProblem.UNREADABLE
-        self._findings.append(about_file(Code(problem.value), unread.folder.path, None, unread.folder.detail))
+        self._findings.append(findings.about_unread(unread.folder))
 
     def _take(self, rows: KeyRows, found: RemoteObject, wanted: _Wanted) -> None:
         local, uri, char_id = rows.local, self._project.bucket.uri(found.key), wanted.of(rows)[0]

@@ -11,6 +11,7 @@ from reconcile.config import Settings
 from reconcile.core.errors import UsageError
 from reconcile.core.paths import Kind, meaning
 from reconcile.core.pattern import CHAR_ID
+from reconcile.core.reach import Selection, is_ours
 from reconcile.core.rules import AssetMap, AssetRule, Reading
 from reconcile.project import Project
 
@@ -62,7 +63,10 @@ class RulesDocument(msgspec.Struct, frozen=True):
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """What the rules alone make of one path; ``char_id`` is a guess until the stores say which ids are known."""
+    """What the rules alone make of one path; ``char_id`` is a guess until the stores say which ids are known.
+
+    ``left_out`` says why a file at this path is never looked at, whatever the rules take.
+    """
 
     subject: str
     path: str
@@ -70,6 +74,7 @@ class Trial(msgspec.Struct, frozen=True):
     captures: dict[str, str]
     char_id: str | None
     losers: tuple[Loser, ...]
+    left_out: str | None = None
 
 
 class Trials(msgspec.Struct, frozen=True):
@@ -98,12 +103,28 @@ def _trial(project: Project, subject: str) -> Trial:
             f"{subject!r} is not below the local root {root}", hint="name a path below it, or relative to it"
         )
     path = next((each for each in paths if project.asset_map.read(each, ()) is not None), paths[0])
-    reading = project.asset_map.read(path, ())
+    left_out = why_left_out(project, path)
+    reading = None if left_out else project.asset_map.read(path, ())
     captures = {} if reading is None else dict(reading.captures)
     rule = None if reading is None else RuleView.of(reading.rule)
     return Trial(
-        subject, path, rule, captures, captures.get(CHAR_ID), losers(project.asset_map, path, reading, frozenset())
+        subject,
+        path,
+        rule,
+        captures,
+        captures.get(CHAR_ID),
+        losers(project.asset_map, path, reading, frozenset()),
+        left_out,
     )
+
+
+def why_left_out(project: Project, path: str) -> str | None:
+    """Why a file at this path below the root is never looked at, or None where it is."""
+    if Selection(project.settings.ignore).ignores(path):
+        return "an `ignore` pattern takes it"
+    if any(map(is_ours, path.split("/"))):
+        return "it is reconcile's own"
+    return project.asset_map.left_out(path)
 
 
 def possible_paths(project: Project, subject: str) -> list[str]:

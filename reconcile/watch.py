@@ -322,10 +322,8 @@ class Watcher:
         """Goes over to changed rules."""
         project.concurrency = max(project.concurrency, self._concurrency)
         before, self._settings = self._settings, project.settings
-        if (before.root, before.ignore, before.settle) != (
-            self._settings.root,
-            self._settings.ignore,
-            self._settings.settle,
+        if any(getattr(before, name) != getattr(self._settings, name) for name in ("root", "ignore", "settle")) or (
+            before.asset_map.templates != self._settings.asset_map.templates
         ):
             self._folder.close()
             self._folder = self._make_folder(project, self._poll)
@@ -576,7 +574,9 @@ def _folder(project: Project, poll: Poll) -> Folder:
     from reconcile.adapters.watching import FolderWatch
 
     settings = project.settings
-    return FolderWatch(settings.root, ignore=settings.ignore, settle=settings.settle, poll=poll)
+    return FolderWatch(
+        settings.root, ignore=settings.ignore, rules=settings.asset_map.templates, settle=settings.settle, poll=poll
+    )
 
 
 def _unsettled(findings: Iterable[Finding]) -> list[str]:

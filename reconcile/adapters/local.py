@@ -11,20 +11,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from reconcile.adapters.disk_names import as_text
+from reconcile.adapters.local_folder import OpenFolder, OpenFolders
 from reconcile.adapters.local_hash import Hasher, Miss, Row, identity
-from reconcile.adapters.local_names import (
-    ALWAYS_IGNORED,
-    Entry,
-    Folder,
-    Lister,
-    Listing,
-    Prefixes,
-    is_link,
-    link_detail,
-)
+from reconcile.adapters.local_names import Entry, Folder, Lister, Listing, Prefixes, link_detail
 from reconcile.adapters.local_open import WINDOWS, SourceFile, extended, is_text, open_below, reason, split
 from reconcile.core.errors import SourceChanged, SourceError
-from reconcile.core.names import nfc
+from reconcile.core.names import MAX_OBJECT_BYTES, nfc
+from reconcile.core.pattern import Template
+from reconcile.core.reach import Selection
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.ports import HashCache
 
@@ -44,7 +39,8 @@ _KINDS = (
 class LocalFiles:
     """The files below ``root``, as a ``FileSource``.
 
-    ``ignore`` holds globs that are matched against the name of each file and folder. A file modified less than
+    ``ignore`` holds patterns of what is left out, and ``rules`` the templates of what can be taken; see ``Selection``,
+    which may raise PatternError. A file modified less than
     ``settle`` seconds ago is UNSETTLED. ``clock`` gives nanoseconds since the epoch. ``on_progress`` is called with
     the number of bytes just read for hashing, from the ``workers`` threads that hash. ``may_lack_root`` is asked, once
     it is seen that the root is not there, whether that is to be taken for an empty one. ``settled`` are paths of files
@@ -58,22 +54,24 @@ class LocalFiles:
         ignore: Sequence[str],
         settle: float,
         cache: HashCache,
+        rules: Sequence[Template] | None = None,
         clock: Callable[[], int] = time.time_ns,
         workers: int = 2,
         on_progress: Callable[[int], None] | None = None,
         may_lack_root: Callable[[], bool] = lambda: False,
         settled: Collection[str] = (),
     ) -> None:
-        self._root = Folder(extended(os.path.abspath(root)), "")
-        self._shown = str(root)
-        self._lister = Lister((*ignore, *ALWAYS_IGNORED))
+        self._root = extended(os.path.abspath(root))
+        self._shown = as_text(str(root))
+        self._selection = Selection(ignore, rules, ignore_case=WINDOWS)
+        self._lister = Lister(self._selection)
         self._settle = int(settle * _SECOND)
         self._cache = cache
         self._clock = clock
         self._may_lack_root = may_lack_root
         self._settled = frozenset(settled)
         self._had_root = False
-        self._hasher = Hasher(cache, clock, workers, on_progress)
+        self._hasher = Hasher(self._root, cache, clock, workers, on_progress)
 
     def walk(self, prefixes: Sequence[str] = ("",)) -> Iterator[LocalFile]:
         """Every file below one of the prefixes, in code point order of the path, hashed.
@@ -122,7 +120,7 @@ class LocalFiles:
 
     def _open(self, path: str) -> int:
         parts = split(path)
-        if not parts or any(map(self._lister.ignores, parts)):
+        if not parts or self._selection.excludes(path):
             # What a walk leaves out is not to be had by asking for it by name either.
             raise SourceChanged(f"The path {path!r} is not one of a local file below the root.", hint="Plan again.")
         try:
@@ -141,36 +139,38 @@ class LocalFiles:
         """Opens the file of this name; if there is none, the only one whose name is the same in another Unicode form.
         Raises OSError."""
         try:
-            return open_below(self._root.full, parts)
+            return open_below(self._root, parts)
         except FileNotFoundError:
             there = self._as_spelled(parts)
             if there is None or there == parts:
                 raise
-            return open_below(self._root.full, there)
+            return open_below(self._root, there)
 
     def _as_spelled(self, parts: list[str]) -> list[str] | None:
         """The parts of a path as they are spelled on the disk; None if one is not there, or could be two."""
-        folder, found = self._root, ""
-        for part in parts:
-            alike = [name for name, _ in self._lister.listing(folder).names if nfc(name.rstrip("/")) == nfc(part)]
-            name = part if part in alike else alike[0] if len(alike) == 1 else None
-            if name is None:
-                return None
-            found += name
-            folder = Folder(os.path.join(self._root.full, *found.rstrip("/").split("/")), found)
+        found = ""
+        with OpenFolders(self._root) as folders:
+            for part in parts:
+                names = self._lister.listing(folders, Folder(found)).names
+                alike = [name for name, _ in names if nfc(name.rstrip("/")) == nfc(part)]
+                name = part if part in alike else alike[0] if len(alike) == 1 else None
+                if name is None:
+                    return None
+                found += name
         return found.split("/")
 
     # -- the root --
 
     def _root_listing(self) -> Listing:
         try:
-            listing = self._lister.listing(self._root)
+            with OpenFolders(self._root) as folders:
+                listing = self._lister.listing(folders, Folder(""))
             self._had_root = True
             return listing
         except FileNotFoundError as error:
             # What was there a moment ago has not been seen to its end, and is not called empty.
             if not self._had_root and self._may_lack_root():
-                return Listing(self._root, [], {}, is_gone=True)
+                return Listing(Folder(""), [], {}, is_gone=True)
             raise SourceError(
                 f"The local root {self._shown} is not there.",
                 hint="Mount its drive, or set root under [local] in the rules file; `reconcile restore` makes it anew.",
@@ -187,7 +187,7 @@ class LocalFiles:
 
     def _root_identity(self) -> tuple[int, int]:
         try:
-            found = os.stat(self._root.full)
+            found = os.stat(self._root)
         except OSError as error:
             raise SourceError(
                 f"The local root {self._shown} went away while it was read: {reason(error)}.",
@@ -200,34 +200,36 @@ class LocalFiles:
     def _observe(self, root: Listing, prefixes: Prefixes) -> Iterator[Row]:
         """Depth first with a stack of its own: the tree may be deeper than Python's."""
         stack = [(root, iter(root.names))]
-        while stack:
-            listing, names = stack[-1]
-            for name, entry in names:
-                path = listing.folder.rel + name
-                if not name.endswith("/"):
-                    if prefixes.takes(path) and (row := self._file(listing, path, entry)):
-                        yield row
-                elif prefixes.reaches(path):
-                    below = self._enter(listing, path, entry)
-                    if isinstance(below, Listing):
-                        stack.append((below, iter(below.names)))
-                        break
-                    if below:
-                        yield below
-            else:
-                stack.pop()
+        with OpenFolders(self._root) as folders:
+            while stack:
+                listing, names = stack[-1]
+                for name, entry in names:
+                    path = listing.folder.rel + name
+                    if not name.endswith("/"):
+                        if prefixes.takes(path) and (row := self._file(folders, listing, path, entry)):
+                            yield row
+                    elif prefixes.reaches(path):
+                        below = self._enter(folders, listing, path, entry)
+                        if isinstance(below, Listing):
+                            stack.append((below, iter(below.names)))
+                            break
+                        if below:
+                            yield below
+                else:
+                    stack.pop()
 
     def _look(self, root: Listing, paths: Iterable[str]) -> Iterator[Row]:
         chain = [root]
-        for path in paths:
-            if not split(path):
-                continue
-            while not path.startswith(chain[-1].folder.rel):
-                chain.pop()
-            if row := self._descend(chain, path):
-                yield row
+        with OpenFolders(self._root) as folders:
+            for path in paths:
+                if not split(path):
+                    continue
+                while not path.startswith(chain[-1].folder.rel):
+                    chain.pop()
+                if row := self._descend(folders, chain, path):
+                    yield row
 
-    def _descend(self, chain: list[Listing], path: str) -> Row | None:
+    def _descend(self, folders: OpenFolders, chain: list[Listing], path: str) -> Row | None:
         """Finds one path by name in the listings, which tells case on every system; leaves the folders in chain."""
         while True:
             listing = chain[-1]
@@ -236,58 +238,76 @@ class LocalFiles:
             if entry is None:
                 return None
             if not slash:
-                return self._file(listing, path, entry)
-            below = self._enter(listing, listing.folder.rel + head + slash, entry)
+                return self._file(folders, listing, path, entry)
+            below = self._enter(folders, listing, listing.folder.rel + head + slash, entry)
             if not isinstance(below, Listing):
                 return LocalFile(path, 0, 0, problem=below.problem, detail=below.detail) if below else None
             chain.append(below)
 
-    def _enter(self, listing: Listing, path: str, entry: Entry) -> Listing | LocalFile | None:
+    def _enter(self, folders: OpenFolders, listing: Listing, path: str, entry: Entry) -> Listing | LocalFile | None:
         """The folder's own listing, or the row that says why there is none; None where it has vanished."""
         if not is_text(entry.name):
             return LocalFile(path, 0, 0, problem=FileProblem.UNDECODABLE, detail=_UNDECODABLE_FOLDER)
-        if is_link(entry):
-            return LocalFile(path, 0, 0, problem=FileProblem.SYMLINK, detail=link_detail(entry))
         try:
-            return self._lister.listing(listing.below(path, entry))
+            if entry.is_link:
+                return self._link(folders, listing, path, entry)
+            return self._lister.listing(folders, listing.below(path))
         except FileNotFoundError:
             return None
         except OSError as error:
-            detail = f"the folder cannot be listed: {reason(error)}"
-            return LocalFile(path, 0, 0, problem=FileProblem.UNREADABLE, detail=detail)
+            if _is_link_now(folders, listing, entry):
+                return self._link(folders, listing, path, entry)
+            problem = FileProblem.UNREADABLE if self._selection.reaches(path) else FileProblem.UNCLAIMED
+            return LocalFile(path, 0, 0, problem=problem, detail=f"the folder cannot be listed: {reason(error)}")
 
-    def _file(self, listing: Listing, path: str, entry: Entry) -> Row | None:
+    def _link(self, folders: OpenFolders, listing: Listing, path: str, entry: Entry) -> LocalFile:
+        detail = link_detail(folders.at(listing.folder.rel), entry.name)
+        return LocalFile(path, 0, 0, problem=FileProblem.SYMLINK, detail=detail)
+
+    def _file(self, folders: OpenFolders, listing: Listing, path: str, entry: Entry) -> Row | None:
         try:
-            # What a Windows folder says of its files lags behind while they are written, and has no file id.
-            seen = os.lstat(entry.path) if WINDOWS else entry.stat(follow_symlinks=False)
+            folder = folders.at(listing.folder.rel)
+            seen = folder.stat(entry.name)
         except FileNotFoundError:
             return None
         except OSError as error:
             return LocalFile(path, 0, 0, problem=FileProblem.UNREADABLE, detail=reason(error))
         twin = listing.twin(path)
-        if trouble := self._trouble(path, entry, seen):
+        if trouble := self._trouble(path, folder, entry, seen):
             return LocalFile(path, seen.st_size, seen.st_mtime_ns, None, trouble[0], trouble[1], twin)
         cached = self._cache.get(path)
         if cached is not None and cached[:4] == identity(seen):
             return LocalFile(path, seen.st_size, seen.st_mtime_ns, cached[4], twin=twin)
-        return Miss(path, entry.path, seen, twin)
+        return Miss(path, seen, twin)
 
-    def _trouble(self, path: str, entry: Entry, seen: os.stat_result) -> tuple[FileProblem, str] | None:
+    def _trouble(
+        self, path: str, folder: OpenFolder, entry: Entry, seen: os.stat_result
+    ) -> tuple[FileProblem, str] | None:
         name = entry.name
         if not (name.isascii() or is_text(name)):
             return FileProblem.UNDECODABLE, "the name is not UTF-8; rename the file"
-        if stat.S_ISLNK(seen.st_mode) or is_link(entry):
-            return FileProblem.SYMLINK, link_detail(entry)
+        if stat.S_ISLNK(seen.st_mode) or entry.is_link:
+            return FileProblem.SYMLINK, link_detail(folder, entry.name)
         if not stat.S_ISREG(seen.st_mode):
             return FileProblem.UNREADABLE, f"it is {_kind(seen.st_mode)}, not a regular file"
         if path not in self._settled and self._is_fresh(seen.st_mtime_ns):
             return FileProblem.UNSETTLED, f"modified less than {self._settle / _SECOND:g} s ago"
         if seen.st_size == 0:
             return FileProblem.EMPTY, "the file has no bytes"
+        if seen.st_size > MAX_OBJECT_BYTES:
+            return FileProblem.TOO_LARGE, f"it has {seen.st_size:,} bytes"
         return None
 
     def _is_fresh(self, mtime_ns: int) -> bool:
         return self._settle > 0 and -_SKEW <= self._clock() - mtime_ns < self._settle
+
+
+def _is_link_now(folders: OpenFolders, listing: Listing, entry: Entry) -> bool:
+    """Whether a link has taken the place of what was a folder when it was listed."""
+    try:
+        return stat.S_ISLNK(folders.at(listing.folder.rel).stat(entry.name).st_mode)
+    except OSError:
+        return False
 
 
 def _kind(mode: int) -> str:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from reconcile.adapters.local_folder import OpenFolders
 from reconcile.adapters.local_open import READ_FILE, WINDOWS, reason
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.rows import FileProblem, LocalFile
@@ -34,7 +35,6 @@ class Miss(NamedTuple):
     """A settled file that the cache does not know."""
 
     path: str
-    full: str
     seen: os.stat_result
     twin: str | None
 
@@ -47,11 +47,18 @@ Row = LocalFile | Miss
 
 
 class Hasher:
-    """Turns misses into files. ``on_progress`` is called with the bytes just read, from any of the threads."""
+    """Turns misses below ``root`` into files. ``on_progress`` is called with the bytes just read, from any of the
+    threads."""
 
     def __init__(
-        self, cache: HashCache, clock: Callable[[], int], workers: int, on_progress: Callable[[int], None] | None
+        self,
+        root: str,
+        cache: HashCache,
+        clock: Callable[[], int],
+        workers: int,
+        on_progress: Callable[[int], None] | None,
     ) -> None:
+        self._root = root
         self._cache = cache
         self._clock = clock
         self._workers = workers
@@ -88,12 +95,14 @@ class Hasher:
                 pool.close(cancel=True)
 
     def _hash_chunk(self, chunk: list[Row], stop: threading.Event) -> list[LocalFile]:
-        files = (row if isinstance(row, LocalFile) else self._hash(row, stop) for row in chunk)
-        return [file for file in files if file]
+        with OpenFolders(self._root) as folders:
+            files = (row if isinstance(row, LocalFile) else self._hash(folders, row, stop) for row in chunk)
+            return [file for file in files if file]
 
-    def _hash(self, miss: Miss, stop: threading.Event) -> LocalFile | None:
+    def _hash(self, folders: OpenFolders, miss: Miss, stop: threading.Event) -> LocalFile | None:
+        above, slash, name = miss.path.rpartition("/")
         try:
-            fd = os.open(miss.full, READ_FILE)
+            fd = folders.at(above + slash).open(name, READ_FILE)
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
-import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from operator import itemgetter
 from typing import NamedTuple
 
+from reconcile.adapters.disk_names import as_text
+from reconcile.adapters.local_folder import OpenFolder, OpenFolders
 from reconcile.adapters.local_open import WINDOWS, is_text
 from reconcile.core.names import fold
+from reconcile.core.reach import Selection
 
 _NAME_SURROGATE = 0x20000000
 
-ALWAYS_IGNORED = (".reconcile", ".*.restore.part")
-"""Our own: the state, and what an interrupted restore left."""
 
-Entry = os.DirEntry[str]
+class Entry(NamedTuple):
+    """One name in a folder; bytes that are not UTF-8 are lone surrogates. A link to a folder is both."""
+
+    name: str
+    is_folder: bool
+    is_link: bool
 
 
 class Folder(NamedTuple):
     """A folder to list. ``rel`` is "" or ends in ``/``; ``rivals`` are the folders whose path folds to the same."""
 
-    full: str
     rel: str
     rivals: tuple[Folder, ...] = ()
 
@@ -51,60 +54,63 @@ class Listing(NamedTuple):
         others = self.alike.get(path) if self.alike else None
         return min(other.rel for other in others) if others else None
 
-    def below(self, path: str, entry: Entry) -> Folder:
+    def below(self, path: str) -> Folder:
         """The folder of this listing at ``path``."""
-        return Folder(entry.path, path, tuple(self.alike.get(path, ())))
+        return Folder(path, tuple(self.alike.get(path, ())))
 
 
 class Lister:
-    """Lists folders; ``ignore`` holds globs for the names, of files and folders, that are left out."""
+    """Lists folders, without the names that a selection leaves out."""
 
-    def __init__(self, ignore: Sequence[str]) -> None:
-        flags = re.IGNORECASE if WINDOWS else 0
-        globs = "|".join(f"(?:{fnmatch.translate(glob)})" for glob in ignore)
-        self._ignored: Callable[[str], object] = re.compile(globs, flags).match
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
 
-    def ignores(self, name: str) -> bool:
-        """Whether a file or folder of this name is left out."""
-        return bool(self._ignored(name))
+    def listing(self, folders: OpenFolders, folder: Folder) -> Listing:
+        """The folder's listing. Raises OSError, also for a link on the way."""
+        names = self._names(folders, folder)
+        return Listing(folder, names, self._alike(folders, folder, names))
 
-    def listing(self, folder: Folder) -> Listing:
-        """The folder's listing. Raises OSError."""
-        names = self._names(folder)
-        return Listing(folder, names, self._alike(folder, names))
+    def entries(self, folder: OpenFolder, rel: str) -> list[Entry]:
+        """What is in an open folder, in no order. Raises OSError."""
+        leaves_out = self._selection.leaves_out
+        found = []
+        with folder.entries() as entries:
+            for each in entries:
+                name = as_text(each.name)
+                link = is_link(each)
+                is_folder = _leads_to_folder(each) if link else each.is_dir(follow_symlinks=False)
+                if not leaves_out(rel, name, is_folder=is_folder):
+                    found.append(Entry(name, is_folder, link))
+        return found
 
-    def _names(self, folder: Folder) -> list[tuple[str, Entry]]:
+    def _names(self, folders: OpenFolders, folder: Folder) -> list[tuple[str, Entry]]:
         names = []
         odd = []
-        with os.scandir(folder.full) as entries:
-            for entry in entries:
-                name = entry.name
-                if self._ignored(name):
-                    continue
-                slash = "/" if _is_folder(entry) else ""
-                if name.isascii() or is_text(name):
-                    names.append((name + slash, entry))
-                else:
-                    odd.append((escaped(name), slash, entry))
+        for entry in self.entries(folders.at(folder.rel), folder.rel):
+            slash = "/" if entry.is_folder else ""
+            if entry.name.isascii() or is_text(entry.name):
+                names.append((entry.name + slash, entry))
+            else:
+                odd.append((escaped(entry.name), slash, entry))
         if odd:
             _add_escaped(names, odd)
         names.sort(key=itemgetter(0))
         return names
 
-    def _alike(self, folder: Folder, names: list[tuple[str, Entry]]) -> dict[str, list[Folder]]:
+    def _alike(self, folders: OpenFolders, folder: Folder, names: list[tuple[str, Entry]]) -> dict[str, list[Folder]]:
         """Two paths fold alike where all their parts do: so names are compared in a folder and its rivals."""
         if not folder.rivals and len({fold(name) for name, _ in names}) == len(names):
             return {}
         groups: dict[str, list[Folder]] = defaultdict(list)
         for place in (folder, *folder.rivals):
-            for name, entry in names if place is folder else self._names_if_readable(place):
-                if not (name.endswith("/") and is_link(entry)):
-                    groups[fold(name)].append(Folder(entry.path, place.rel + name))
+            for name, entry in names if place is folder else self._names_if_readable(folders, place):
+                if not (entry.is_folder and entry.is_link):
+                    groups[fold(name)].append(Folder(place.rel + name))
         return {own.rel: [one for one in group if one is not own] for group in groups.values() for own in group}
 
-    def _names_if_readable(self, folder: Folder) -> list[tuple[str, Entry]]:
+    def _names_if_readable(self, folders: OpenFolders, folder: Folder) -> list[tuple[str, Entry]]:
         try:
-            return self._names(folder)
+            return self._names(folders, folder)
         except OSError:
             return []
 
@@ -134,10 +140,10 @@ class Prefixes:
 
 def escaped(name: str) -> str:
     """The name with a backslash escape for each byte that is not UTF-8."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def is_link(entry: Entry) -> bool:
+def is_link(entry: os.DirEntry[str]) -> bool:
     """Whether the entry stands for a place elsewhere: a symlink, or a Windows junction or mount point."""
     if entry.is_symlink():
         return True
@@ -146,21 +152,18 @@ def is_link(entry: Entry) -> bool:
     return bool(getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0) & _NAME_SURROGATE)
 
 
-def link_detail(entry: Entry) -> str:
+def link_detail(folder: OpenFolder, name: str) -> str:
     """Why a link is not taken, for people."""
     try:
-        target = escaped(os.readlink(entry.path))
+        target = escaped(folder.target(name))
     except OSError:
         return "it is a link, and links are not followed"
     return f"it is a link to {target}, and links are not followed"
 
 
-def _is_folder(entry: Entry) -> bool:
-    """Whether the entry is a folder, or a link to one."""
-    if not entry.is_symlink():
-        return entry.is_dir(follow_symlinks=False)
+def _leads_to_folder(link: os.DirEntry[str]) -> bool:
     try:
-        return entry.is_dir()
+        return link.is_dir()
     except OSError:  # a link to itself, or to where this user may not look
         return False
 

@@ -6,6 +6,7 @@ import io
 import os
 import re
 
+from reconcile.adapters.disk_names import native
 from reconcile.core.errors import SourceError
 
 WINDOWS = os.name == "nt"
@@ -56,10 +57,10 @@ def _open_by_component(root: str, parts: list[str]) -> int:
     folder = os.open(root, _READ_FOLDER)
     try:
         for part in parts[:-1]:
-            below = os.open(part, _READ_FOLDER | _NO_FOLLOW, dir_fd=folder)
+            below = os.open(native(part), _READ_FOLDER | _NO_FOLLOW, dir_fd=folder)
             os.close(folder)
             folder = below
-        return os.open(parts[-1], READ_FILE, dir_fd=folder)
+        return os.open(native(parts[-1]), READ_FILE, dir_fd=folder)
     finally:
         os.close(folder)
 

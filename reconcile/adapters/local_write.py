@@ -12,28 +12,28 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from reconcile.adapters.local_names import Lister
-from reconcile.adapters.local_open import BY_COMPONENT, READ_FILE, WINDOWS, extended, reason, split
+from reconcile.adapters.local_folder import OpenFolder
+from reconcile.adapters.local_open import READ_FILE, WINDOWS, extended, reason, split
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import NotThere, Rejected, SourceChanged, SourceError
-from reconcile.core.names import nfc
+from reconcile.core.pattern import Template
+from reconcile.core.reach import Selection
 from reconcile.ports import Progress
 
 CHUNK = 256 * 1024
 LONGEST_NAME = 255
 _SHOWN = 100
 _COMMON = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_NOFOLLOW", 0)
-_FOLDER = os.O_RDONLY | _COMMON | getattr(os, "O_DIRECTORY", 0)
 _PART = os.O_RDWR | os.O_CREAT | _COMMON | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 _NOT_ON_WINDOWS = frozenset('<>"|?*') | frozenset(map(chr, range(32)))
 
 
 class LocalPlaces:
-    """The places of files below ``root``, as ``FilePlaces``; ``ignore`` is the walk's."""
+    """The places of files below ``root``, as ``FilePlaces``; ``ignore`` and ``rules`` are the walk's."""
 
-    def __init__(self, root: Path, *, ignore: Sequence[str] = ()) -> None:
+    def __init__(self, root: Path, *, ignore: Sequence[str] = (), rules: Sequence[Template] | None = None) -> None:
         self._root = extended(os.path.abspath(root))
-        self._lister = Lister(ignore)
+        self._selection = Selection(ignore, rules, ignore_case=WINDOWS)
         self._lock = threading.Lock()
         self._older: dict[str, dict[str, set[str]]] = {}
 
@@ -50,7 +50,7 @@ class LocalPlaces:
 
     def ignores(self, path: str) -> bool:
         """See ``FilePlaces.ignores``."""
-        return any(self._lister.ignores(part) for part in path.split("/"))
+        return self._selection.excludes(path)
 
     def begun(self, path: str, generation: int) -> int:
         """See ``FilePlaces.begun``."""
@@ -97,20 +97,20 @@ class LocalPlaces:
             ) from error
 
     @contextlib.contextmanager
-    def _folder(self, parts: Sequence[str]) -> Iterator[_OpenFolder]:
+    def _folder(self, parts: Sequence[str]) -> Iterator[OpenFolder]:
         """The folder at these parts below the root, made where it is missing. Raises OSError, also for a link."""
         os.makedirs(self._root, exist_ok=True)
-        folder = _OpenFolder.at_root(self._root)
+        folder = OpenFolder.at_root(self._root)
         try:
             for part in parts:
-                below = folder.enter(folder.spelled(part))
+                below = folder.make(folder.spelled(part))
                 folder.close()
                 folder = below
             yield folder
         finally:
             folder.close()
 
-    def _drop_older(self, folder: _OpenFolder, own: str) -> None:
+    def _drop_older(self, folder: OpenFolder, own: str) -> None:
         """Removes what interrupted runs left of other generations of this file; a folder is listed once."""
         start = own.rsplit(".", 3)[0]
         with self._lock:
@@ -125,120 +125,10 @@ class LocalPlaces:
                 folder.unlink(name)
 
 
-class _OpenFolder:
-    """An open folder. Where the system can, names are used relative to its descriptor, so that no link takes part even
-    if it is put there meanwhile; elsewhere by path, once the path has been seen to lead through no link."""
-
-    def __init__(self, path: str, fd: int | None) -> None:
-        self.path = path
-        self._fd = fd
-
-    @classmethod
-    def at_root(cls, root: str) -> _OpenFolder:
-        if BY_COMPONENT:
-            return cls(root, os.open(root, _FOLDER & ~getattr(os, "O_NOFOLLOW", 0)))
-        return cls(os.path.realpath(root), None)
-
-    def close(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-
-    def enter(self, name: str) -> _OpenFolder:
-        """The folder of this name in it, made where there is none."""
-        made = True
-        try:
-            os.mkdir(self._at(name), dir_fd=self._fd)
-        except FileExistsError:
-            made = False
-        path = os.path.join(self.path, name)
-        if self._fd is None:
-            if os.path.normcase(os.path.realpath(path)) != os.path.normcase(path):
-                raise OSError("a folder on the way is a link")
-            return _OpenFolder(path, None)
-        below = os.open(name, _FOLDER, dir_fd=self._fd)
-        if made:
-            self.sync()
-        return _OpenFolder(path, below)
-
-    def open(self, name: str, flags: int) -> int:
-        return os.open(self._at(name), flags, 0o666, dir_fd=self._fd)
-
-    def link_count(self, name: str) -> int:
-        """How many names the file has; 0 where there is none. Raises OSError for what is no regular file."""
-        try:
-            found = os.stat(self._at(name), dir_fd=self._fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return 0
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(f"{name} is no regular file")
-        return found.st_nlink
-
-    def unlink(self, name: str) -> None:
-        os.unlink(self._at(name), dir_fd=self._fd)
-
-    def move(self, name: str, to: str) -> None:
-        """Gives the file its new name, if nothing has that name. Raises FileExistsError."""
-        if WINDOWS:
-            os.rename(self._at(name), self._at(to))  # never in the stead of another file, on Windows
-            return
-        follow = {"follow_symlinks": False} if os.link in os.supports_follow_symlinks else {}
-        try:
-            os.link(self._at(name), self._at(to), src_dir_fd=self._fd, dst_dir_fd=self._fd, **follow)
-        except FileExistsError:
-            raise
-        except OSError:
-            # A drive without hard links: looked for first, which leaves an instant to somebody else.
-            if self.is_taken(to):
-                raise FileExistsError(to) from None
-            os.rename(self._at(name), self._at(to), src_dir_fd=self._fd, dst_dir_fd=self._fd)
-        else:
-            self.unlink(name)
-
-    def is_taken(self, name: str) -> bool:
-        try:
-            os.stat(self._at(name), dir_fd=self._fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def is_file(self, name: str) -> bool:
-        try:
-            return stat.S_ISREG(os.stat(self._at(name), dir_fd=self._fd, follow_symlinks=False).st_mode)
-        except FileNotFoundError:
-            return False
-
-    def set_modified(self, name: str, fd: int, modified_ns: int) -> None:
-        times = (modified_ns, modified_ns)
-        if os.utime in os.supports_fd:
-            os.utime(fd, ns=times)
-        else:
-            os.utime(self._at(name), ns=times)
-
-    def names(self) -> list[str]:
-        return os.listdir(self.path if self._fd is None else self._fd)
-
-    def spelled(self, name: str) -> str:
-        """The name, in the Unicode form in which the folder has it if it has it in one other form only."""
-        if name.isascii() or self.is_taken(name):
-            return name
-        alike = [each for each in self.names() if nfc(each) == nfc(name)]
-        return alike[0] if len(alike) == 1 else name
-
-    def sync(self) -> None:
-        """Makes the names last, where a folder can be told to."""
-        if self._fd is not None:
-            with contextlib.suppress(OSError):  # some network drives know no such thing
-                os.fsync(self._fd)
-
-    def _at(self, name: str) -> str:
-        return name if self._fd is not None else os.path.join(self.path, name)
-
-
 class _Part:
     """What has come of a file so far, beside its place."""
 
-    def __init__(self, folder: _OpenFolder, name: str, progress: Progress) -> None:
+    def __init__(self, folder: OpenFolder, name: str, progress: Progress) -> None:
         self._folder = folder
         self.name = name
         self._progress = progress

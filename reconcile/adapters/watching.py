@@ -8,7 +8,6 @@ folder is also looked at now and then while they are heard.
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import os
 import re
 import stat
@@ -18,9 +17,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconcile.adapters.local_names import is_link
+from reconcile.adapters.disk_names import as_text, native
+from reconcile.adapters.local_folder import OpenFolder, OpenFolders
+from reconcile.adapters.local_names import Entry, Lister
 from reconcile.adapters.local_open import WINDOWS, extended, is_text, open_below, split
 from reconcile.core.media_complete import missing_end
+from reconcile.core.pattern import Template
+from reconcile.core.reach import Selection
 from reconcile.core.watching import Look, Poll, Seen, Signature
 
 if TYPE_CHECKING:
@@ -31,7 +34,6 @@ POLL_EVERY = 5.0
 RECHECK_EVERY = 300.0
 """The same where it does."""
 
-_STATE_FOLDER = ".reconcile"
 _GROUPED_MS = 500
 _STEP_MS = 100
 _ERRORS = 3
@@ -48,7 +50,7 @@ _WITHOUT_EVENTS = re.compile(
 
 
 class FolderWatch:
-    """The files below ``root``. ``ignore`` are globs for the names of files and folders that do not count."""
+    """The files below ``root``; ``ignore`` and ``rules`` say which do not count, as for the walk."""
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class FolderWatch:
         *,
         ignore: Sequence[str],
         settle: float,
+        rules: Sequence[Template] | None = None,
         poll: Poll = Poll.AUTO,
         clock: Callable[[], float] = time.monotonic,
         mounts: Path = Path("/proc/mounts"),
@@ -65,8 +68,8 @@ class FolderWatch:
         self._poll = poll
         self._clock = clock
         self._mounts = mounts
-        globs = "|".join(f"(?:{fnmatch.translate(glob)})" for glob in (*ignore, _STATE_FOLDER))
-        self._ignored = re.compile(globs, re.IGNORECASE if WINDOWS else 0).match
+        self._selection = Selection(ignore, rules, ignore_case=WINDOWS)
+        self._lister = Lister(self._selection)
         self._identity: tuple[int, int] | None = None
         self._real = ""
         self._notify: RustNotify | None = None
@@ -170,13 +173,13 @@ class FolderWatch:
         kind = filesystem(self._real, self._mounts)
         if self._poll is Poll.AUTO and kind is not None and _WITHOUT_EVENTS.fullmatch(kind):
             return f"{kind} gives no events for what other machines do"
-        if self._poll is Poll.AUTO and _has_linked_folder(self._real, self._ignored):
+        if self._poll is Poll.AUTO and self._has_linked_folder():
             return "it holds links to folders, which the system's events would follow"
         from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
         try:
             # Told to ignore what it may not read, it would ignore a limit that was reached, too.
-            self._notify = RustNotify([self._real], False, False, 0, True, False)
+            self._notify = RustNotify([as_text(self._real)], False, False, 0, True, False)
         except WatchfilesRustInternalError as error:
             return f"{error} (raise fs.inotify.max_user_instances)" if "os error 24" in str(error) else str(error)
         except PermissionError:
@@ -197,7 +200,7 @@ class FolderWatch:
             return self._listen_again()
         if isinstance(heard, str):
             return Seen()
-        if (_DELETED, self._real) in heard:
+        if (_DELETED, as_text(self._real)) in heard:
             self._identity = None  # even if one is there again: it may have got the same number
         paths = {self._heard(change, path) for change, path in heard if change != _DELETED}
         return Seen(tuple(sorted(path for path in paths if path is not None)))
@@ -213,11 +216,11 @@ class FolderWatch:
 
     def _heard(self, change: int, full: str) -> str | None:
         """The path below the root; None for what does not count."""
-        path = os.path.relpath(full, self._real).replace(os.sep, "/")
-        if path == "." or path.startswith("../") or any(map(self._ignored, path.split("/"))):
+        path = os.path.relpath(full, as_text(self._real)).replace(os.sep, "/")
+        if path == "." or path.startswith("../") or self._selection.excludes(path):
             return None
         # What happens in a folder is told of its files; only a new folder's files may have been missed.
-        return path if change == _ADDED or not os.path.isdir(full) else None
+        return path if change == _ADDED or not os.path.isdir(native(full)) else None
 
     # -- looking --
 
@@ -240,19 +243,39 @@ class FolderWatch:
     def _scan(self, start: str) -> tuple[dict[str, Signature], bool]:
         found: dict[str, Signature] = {}
         links = False
-        for path, entry in _walk(self._full(start), f"{start}/" if start else "", self._ignored):
-            if entry is None:
+        for rel, folder, entry in self._walk(f"{start}/" if start else ""):
+            if entry.is_folder:
                 links = True
                 continue
             with contextlib.suppress(OSError):
-                seen = entry.stat(follow_symlinks=False)
+                seen = folder.stat(entry.name)
                 if stat.S_ISREG(seen.st_mode):
-                    found[path] = _signature(seen)
+                    found[rel + entry.name] = _signature(seen)
         return found, links
+
+    def _has_linked_folder(self) -> bool:
+        return any(entry.is_folder for _, _, entry in self._walk(""))
+
+    def _walk(self, rel: str) -> Iterator[tuple[str, OpenFolder, Entry]]:
+        """What is in a folder and below it, folders aside except links to one, which are not entered; each with the
+        path of its folder, and that folder while it is open."""
+        with OpenFolders(self._full("")) as folders:
+            stack = [rel]
+            while stack:
+                rel = stack.pop()
+                with contextlib.suppress(OSError):
+                    folder = folders.at(rel)
+                    for entry in self._lister.entries(folder, rel):
+                        if not is_text(entry.name):
+                            continue
+                        if entry.is_folder and not entry.is_link:
+                            stack.append(f"{rel}{entry.name}/")
+                        elif entry.is_folder or not entry.is_link:
+                            yield rel, folder, entry
 
     def _full(self, path: str) -> str:
         root = extended(self._real or os.path.abspath(self._root))
-        return os.path.join(root, *path.split("/")) if path else root
+        return os.path.join(root, *native(path).split("/")) if path else root
 
 
 def _pause(seconds: float, stop: threading.Event) -> None:
@@ -265,29 +288,6 @@ def _pause(seconds: float, stop: threading.Event) -> None:
 def _signature(found: os.stat_result) -> Signature:
     # Windows gives no time of the last change, only that of the file's making.
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
-
-def _walk(full: str, rel: str, ignored: Callable[[str], object]) -> Iterator[tuple[str, os.DirEntry[str] | None]]:
-    """The files below a folder; None in the place of a link to a folder, which is not entered."""
-    stack = [(full, rel)]
-    while stack:
-        full, rel = stack.pop()
-        with contextlib.suppress(OSError), os.scandir(full) as entries:
-            for entry in entries:
-                name = entry.name
-                if ignored(name) or not (name.isascii() or is_text(name)):
-                    continue
-                if is_link(entry):
-                    if entry.is_dir():
-                        yield rel + name, None
-                elif entry.is_dir(follow_symlinks=False):
-                    stack.append((entry.path, f"{rel}{name}/"))
-                else:
-                    yield rel + name, entry
-
-
-def _has_linked_folder(real: str, ignored: Callable[[str], object]) -> bool:
-    return any(entry is None for _, entry in _walk(real, "", ignored))
 
 
 def filesystem(real: str, mounts: Path) -> str | None:

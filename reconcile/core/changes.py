@@ -55,6 +55,7 @@ class Code(Enum):
     SYMLINK_SKIPPED = "symlink_skipped"
     EMPTY_FILE = "empty_file"
     UNDECODABLE_NAME = "undecodable_name"
+    TOO_LARGE = "too_large"
     NAME_COLLISION = "name_collision"
     MALFORMED_RECORD = "malformed_record"
     LOCAL_PATH = "local_path"

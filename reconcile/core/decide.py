@@ -53,6 +53,10 @@ def decide_object(facts: ObjectFacts, replacing: Replacing) -> ObjectDecision:
         return ObjectDecision(Outlook.UNKNOWN)
     if local is None or local.problem is FileProblem.SYMLINK:
         return _without_file(facts)
+    if local.problem is not None and not facts.taken:
+        # What no rule can take is a note, whatever is wrong with it.
+        outlook = Outlook.NEVER if remote is None else Outlook.BLOCKED
+        return ObjectDecision(outlook, code=Code.UNCLAIMED_FILE, why=local.detail)
     if remote is not None and not remote.size and local.problem in _NEVER_UPLOADED:
         return ObjectDecision(Outlook.BLOCKED, code=Code.EMPTY_OBJECT)
     if local.problem is not None:
@@ -62,7 +66,7 @@ def decide_object(facts: ObjectFacts, replacing: Replacing) -> ObjectDecision:
     return _both(facts, local, remote, replacing)
 
 
-_NEVER_UPLOADED = (FileProblem.EMPTY, FileProblem.UNDECODABLE)
+_NEVER_UPLOADED = (FileProblem.EMPTY, FileProblem.UNDECODABLE, FileProblem.TOO_LARGE)
 
 
 def _with_problem(local: LocalFile, problem: FileProblem, remote: RemoteObject | None) -> ObjectDecision:
@@ -118,7 +122,8 @@ def _both(facts: ObjectFacts, local: LocalFile, remote: RemoteObject, replacing:
     same = compare(local.size, local.crc32c, remote.size, remote.crc32c)
     if same is Comparison.SAME:
         code = Code.UNCLAIMED_FILE if not facts.taken else Code.NAME_COLLISION if local.twin is not None else None
-        return ObjectDecision(Outlook.THERE, in_step=True, crc32c=remote.crc32c, code=code, why=local.twin or "")
+        why = (local.twin or "") if facts.taken else ""
+        return ObjectDecision(Outlook.THERE, in_step=True, crc32c=remote.crc32c, code=code, why=why)
     if not facts.taken:
         return ObjectDecision(Outlook.BLOCKED, code=Code.UNCLAIMED_FILE)
     if same is Comparison.UNKNOWN:

@@ -24,6 +24,7 @@ SEVERITIES = {
     Code.SYMLINK_SKIPPED: Severity.INFO,
     Code.EMPTY_FILE: Severity.WARNING,
     Code.UNDECODABLE_NAME: Severity.WARNING,
+    Code.TOO_LARGE: Severity.ERROR,
     Code.NAME_COLLISION: Severity.WARNING,
     Code.OTHER_SPELLING: Severity.INFO,
     Code.MALFORMED_RECORD: Severity.ERROR,
@@ -43,12 +44,16 @@ SEVERITIES = {
 
 _FILE = {
     Code.UNCLAIMED_FILE: (
-        "no rule takes this file, so it is not uploaded",
+        "no rule takes this file, so it is not uploaded{why}",
         "add an [[asset]] rule for it, or an `ignore` pattern; `reconcile rules test PATH` tries them",
     ),
     Code.UNDECODABLE_NAME: (
         "the bucket cannot hold an object of this name{why}",
         "rename the file",
+    ),
+    Code.TOO_LARGE: (
+        "is larger than an object can be{why}; the bucket takes at most 5 TiB",
+        "make smaller files of it, or keep it elsewhere and name it in an `ignore` pattern",
     ),
     Code.NAME_COLLISION: (
         "would be the same file as {why} in the bucket, or on Windows, where case and Unicode form do not count",
@@ -97,6 +102,21 @@ def about_file(code: Code, subject: str, char_id: str | None, why: str = "") -> 
     message, hint = _FILE[code]
     detail = why if code in _WHOLE_WHY else f": {why}" if why else ""
     return Finding(code, SEVERITIES[code], subject, char_id, message.format(why=detail), hint)
+
+
+def unclaimed_folder(subject: str, why: str) -> Finding:
+    """A folder that cannot be read, and in which no rule could take anything."""
+    _, hint = _FILE[Code.UNCLAIMED_FILE]
+    message = f"no rule takes anything in this folder, so nothing depends on it: {why}"
+    return _found(Code.UNCLAIMED_FILE, subject, None, message, hint)
+
+
+def about_unread(folder: LocalFile) -> Finding:
+    """A folder that was not read."""
+    problem = folder.problem or FileProblem.UNREADABLE
+    if problem is FileProblem.UNCLAIMED:
+        return unclaimed_folder(folder.path, folder.detail)
+    return about_file(Code(problem.value), folder.path, None, folder.detail)
 
 
 def _found(code: Code, subject: str, char_id: str | None, message: str, hint: str) -> Finding:
@@ -178,6 +198,17 @@ def missing_asset(document: str, char_id: str, place: str, text: str) -> Finding
         char_id,
         f'{place} names "{text}", which is neither below the local root nor in the bucket',
         "bring the file back or render it again; the field is left as it is",
+    )
+
+
+def never_looked_at(document: str, char_id: str, place: str, text: str, origin: str) -> Finding:
+    """A record names what a system or a program leaves beside files."""
+    return _found(
+        Code.MISSING_ASSET,
+        document,
+        char_id,
+        f'{place} names "{text}", which is no media and never looked at: {origin}',
+        "name the media file itself, or take the field out of the record; it is left as it is",
     )
 
 

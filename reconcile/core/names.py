@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 
 MAX_KEY_BYTES = 1024
+MAX_OBJECT_BYTES = 5 * 2**40
+"""What Cloud Storage takes: 5 TiB (https://cloud.google.com/storage/quotas)."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _RESPELT = re.compile(r"[^\x00-\x7f]|[K;`]")
 _ODD_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")

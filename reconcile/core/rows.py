@@ -10,13 +10,15 @@ import msgspec
 
 
 class FileProblem(Enum):
-    """Why a local file is not taken this time."""
+    """Why a local file is not taken this time; UNCLAIMED is an unreadable folder in which no rule can take anything."""
 
     UNSETTLED = "unsettled_file"
     UNREADABLE = "unreadable_file"
     SYMLINK = "symlink_skipped"
     EMPTY = "empty_file"
     UNDECODABLE = "undecodable_name"
+    TOO_LARGE = "too_large"
+    UNCLAIMED = "unclaimed_file"
 
 
 class LocalFile(msgspec.Struct, frozen=True, gc=False):

@@ -10,6 +10,7 @@ import msgspec
 
 from reconcile.core.names import fold, is_below, nfc, shared_prefix, spelling
 from reconcile.core.pattern import CHAR_ID, Template
+from reconcile.core.reach import Reach
 
 
 class Many(Enum):
@@ -110,6 +111,19 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         """Whether every key is the local path, so that both listings come in the same order."""
         return all(rule.object is None for rule in self.rules)
 
+    @cached_property
+    def templates(self) -> tuple[Template, ...]:
+        """The local paths of the rules."""
+        return tuple(rule.path for rule in self.rules)
+
+    def left_out(self, path: str) -> str | None:
+        """Who leaves such a file beside others, where that is why no rule takes it; see ``Reach.left_out``."""
+        return self._reach.left_out(path)
+
+    @cached_property
+    def _reach(self) -> Reach:
+        return Reach(self.templates)
+
     def rule(self, asset_type: str) -> AssetRule | None:
         """The rule of this type."""
         return next((rule for rule in self.rules if rule.type == asset_type), None)
@@ -118,6 +132,8 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         """Which rule takes a local path and which character it belongs to, or None where no rule takes it."""
         first: Reading | None = None
         owners: list[Reading] = []
+        if self.left_out(path) is not None:
+            return None
         for rule in self.rules:
             named = [Reading(rule, Ownership.KNOWN, each, (each[CHAR_ID],)) for each in rule.owners(path, known)]
             owners += named
@@ -139,10 +155,12 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
     def could_take(self, path: str) -> bool:
         """Whether some rule takes the path, or one that differs from it only in case or Unicode form."""
         folded = fold(path)
-        return any(template.takes(folded) for template in self._folded)
+        return self.left_out(path) is None and any(template.takes(folded) for template in self._folded)
 
     def first_match(self, path: str) -> AssetRule | None:
         """The first rule that takes a path, whoever owns it."""
+        if self.left_out(path) is not None:
+            return None
         return next((rule for rule in self.rules if rule.captures(path, ()) is not None), None)
 
     def key_for(self, path: str, known: Container[str]) -> str:

@@ -37,6 +37,8 @@ def _show_asset(terminal: Terminal, asset: AssetView) -> None:
     _fact(terminal, "Key", asset.key)
     _fact(terminal, "URI", asset.uri)
     _fact(terminal, "Rule", *_rule(asset.rule))
+    if asset.left_out is not None:
+        _fact(terminal, "Left out", (asset.left_out, "yellow"))
     _show_losers(terminal, asset.losers)
     _fact(terminal, "Character", asset.char_id or "nobody's", (f"  {asset.ownership}", "dim"))
     _fact(terminal, "Local", *_local(asset))
@@ -113,7 +115,10 @@ def show_trials(terminal: Terminal, trials: Trials) -> None:
         terminal.line((trial.subject, "bold"))
         if trial.path != trial.subject:
             _fact(terminal, "Path", trial.path)
-        _fact(terminal, "Rule", *_rule(trial.rule))
+        if trial.left_out is None:
+            _fact(terminal, "Rule", *_rule(trial.rule))
+        else:
+            _fact(terminal, "Left out", (trial.left_out, "yellow"))
         _show_losers(terminal, trial.losers)
         _show_captures(terminal, trial)
 

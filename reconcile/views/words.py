@@ -50,6 +50,7 @@ CODES = {
     Code.ORPHAN_OBJECT: "objects that nobody wants",
     Code.OUTSIDE_ROOT: "paths outside every known root",
     Code.FOREIGN_URI: "addresses that are not ours",
+    Code.TOO_LARGE: "files that are too large for the bucket",
     Code.UNSETTLED_FILE: "files that are still changing",
     Code.UNREADABLE_FILE: "files that cannot be read",
     Code.SYMLINK_SKIPPED: "symbolic links, which are not followed",

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+from crc32c import crc32c
 
+from reconcile.adapters.local import LocalFiles
+from reconcile.core.digest import encode_crc32c
 from tests.security.attack import bucket, forge, records, run, saved_plan, snapshot
 from tests.unit.small_project import make_project, open_records, write
 
@@ -152,3 +156,44 @@ def test_nothing_that_is_local_changes(project: Path, outside: Path) -> None:
     before = snapshot(project / "output")
     run(project, "apply", "--yes", "--quiet")
     assert snapshot(project / "output") == before
+
+
+def test_a_folder_and_a_link_that_take_turns_never_let_an_outside_file_be_hashed(project: Path, outside: Path) -> None:
+    """The walk may see the folder and hash a moment later, when the link stands in its place."""
+    folder, aside = project / "output" / "characters", project / "output" / "aside"
+    link = project / "output" / "link"
+    own = {path.name for path in (project / "output").rglob("*") if path.is_file() and path.stat().st_size}
+    os.symlink(outside, link)
+    stop = threading.Event()
+
+    def swap() -> None:
+        while not stop.is_set():
+            folder.rename(aside)
+            link.rename(folder)
+            folder.rename(link)
+            aside.rename(folder)
+
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    try:
+        rows = []
+        for _ in range(300):
+            source = LocalFiles(project / "output", ignore=(), settle=0, cache=_NothingKnown())
+            rows += list(source.walk())
+            rows += list(source.lookup(["characters/evil.png", "characters/ai_hoshino.png"]))
+    finally:
+        stop.set()
+        swapping.join()
+    hashed = {row.path.rpartition("/")[2]: row.crc32c for row in rows if row.crc32c is not None}
+    assert hashed.keys() == own
+    assert encode_crc32c(crc32c(SECRET)) not in hashed.values()
+
+
+class _NothingKnown:
+    """A hash cache that keeps nothing."""
+
+    def get(self, _path: str) -> None:
+        return None
+
+    def put(self, *_: object) -> None:
+        return None

@@ -223,6 +223,9 @@ class Record:
         if found.kind is Kind.RELATIVE and not ours and not _names_a_file(text.strip(), context):
             # A note such as "ask Ken" names no file: it is somebody's text, and stays.
             return Held.ALIEN, (findings.missing_asset(self.name, char_id, place, text),)
+        left_out = next(filter(None, (context.asset_map.left_out(target.path) for target in found.targets)), None)
+        if left_out is not None:
+            return Held.DANGLING, (findings.never_looked_at(self.name, char_id, place, text, left_out),)
         return Held.DANGLING, (findings.missing_asset(self.name, char_id, place, text),)
 
     def settle_claims(self, fields: list[Field], answers: Iterable[Answer]) -> Iterator[ClaimOutput]:

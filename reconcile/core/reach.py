@@ -1,0 +1,186 @@
+"""Which paths below the root the rules can reach, and which names are looked at at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+
+from reconcile.core.leftovers import leftover
+from reconcile.core.matching import Folders, Matcher, Part, Token
+from reconcile.core.names import nfc
+from reconcile.core.pattern import PatternError, Template
+
+_OURS = re.compile(r"\.reconcile|\.r-[0-9a-z]{2,8}|\..*\.restore\.part", re.DOTALL | re.IGNORECASE)
+_DRIVE = re.compile(r"[A-Za-z]:(/|\Z)")
+
+
+def is_ours(name: str) -> bool:
+    """Whether it is our own: the state, or what an interrupted restore left."""
+    return name.startswith(".") and _OURS.fullmatch(name) is not None
+
+
+class Reach:
+    """What these templates can take. A leftover (``core.leftovers``) is reached only where a template's own text is
+    what makes the name one: ``.thumbs/{char_id}.png`` reaches ``.thumbs``, and ``*``, ``{name}`` and ``**`` do not."""
+
+    def __init__(self, templates: Sequence[Template]) -> None:
+        self._templates = templates
+
+    def left_out(self, path: str) -> str | None:
+        """Who leaves such a file, or one of its folders, beside others; None for a path that is looked at."""
+        origin = next(filter(None, map(leftover, path.split("/"))), None)
+        return None if origin is None or self.takes(path) else origin
+
+    def takes(self, path: str) -> bool:
+        """Whether a template takes the file at this path."""
+        parts = nfc(path).split("/")
+        return any(len(template.parts) in _after(template, parts) for template in self._templates)
+
+    def enters(self, folder: str) -> bool:
+        """Whether a template can take anything below the folder, given with its slash."""
+        parts = nfc(folder).removesuffix("/").split("/")
+        return any(at < len(each.parts) for each in self._templates for at in _after(each, parts))
+
+
+class Selection:
+    """Which names below the root are looked at: not our own, none that ``ignore`` takes, and no leftover unless a rule
+    names it. ``rules`` is None where no rules are known: then no leftover is named, and anything could be taken.
+
+    Raises PatternError for a pattern of ``ignore`` that can never match.
+    """
+
+    def __init__(
+        self, ignore: Iterable[str], rules: Sequence[Template] | None = None, *, ignore_case: bool = False
+    ) -> None:
+        self._ignored = _Ignored(ignore, str.lower if ignore_case else str)
+        self._reach = None if rules is None else Reach(rules)
+
+    def leaves_out(self, folder: str, name: str, *, is_folder: bool) -> bool:
+        """Whether the entry of this name is left out, in a folder (its path with the slash) that is looked at."""
+        if self._ignored.takes(folder, name, is_folder=is_folder):
+            return True
+        if leftover(name) is None:
+            return False
+        if self._reach is None or is_ours(name):
+            return True
+        return not (self._reach.enters(f"{folder}{name}/") if is_folder else self._reach.takes(folder + name))
+
+    def excludes(self, path: str) -> bool:
+        """Whether the file at this path is left out, or one of its folders is."""
+        return any(self.leaves_out(folder, name, is_folder=more) for folder, name, more in _steps(path))
+
+    def ignores(self, path: str) -> bool:
+        """Whether ``ignore`` takes the file at this path, or one of its folders."""
+        return any(self._ignored.takes(folder, name, is_folder=more) for folder, name, more in _steps(path))
+
+    def reaches(self, path: str) -> bool:
+        """Whether a rule can take the file at this path, or anything below the folder where it ends in ``/``."""
+        if self._reach is None:
+            return True
+        return self._reach.enters(path) if path.endswith("/") else self._reach.takes(path)
+
+
+class _Ignored:
+    """The patterns of ``ignore``: names at any depth, or paths from the root, of files and folders or of folders only.
+
+    Every name that is walked is held against them, so names that are literal but for a ``*`` in front, as most are,
+    need no template.
+    """
+
+    def __init__(self, patterns: Iterable[str], form: Callable[[str], str]) -> None:
+        self._form = form
+        self._names: set[str] = set()
+        ends: list[str] = []
+        self._templates: list[Template] = []
+        self._paths: list[Template] = []
+        self._folders: list[Template] = []
+        for text in patterns:
+            template, is_name, only_folder = _ignoring(form(text))
+            tokens = template.parts[0]
+            if not is_name:
+                (self._folders if only_folder else self._paths).append(template)
+            elif isinstance(tokens, Folders) or len(tokens) > 2 or any(token.name for token in tokens[1:]):
+                self._templates.append(template)
+            elif tokens[0].name is None:
+                self._names.add(tokens[0].text)
+            elif tokens[0].name.startswith("*"):
+                ends.append("".join(token.text for token in tokens[1:]))
+            else:
+                self._templates.append(template)
+        self._ends = tuple(ends)
+        self._has_paths = bool(self._paths or self._folders)
+
+    def takes(self, folder: str, name: str, *, is_folder: bool) -> bool:
+        """Whether the entry of this name in this folder is left out."""
+        name = self._form(name if name.isascii() else nfc(name))
+        if name in self._names or name.endswith(self._ends) or any(each.takes(name) for each in self._templates):
+            return True
+        if not self._has_paths:
+            return False
+        path = self._form(folder) + name
+        return any(each.takes(path) for each in self._paths) or (
+            is_folder and any(each.takes(path) for each in self._folders)
+        )
+
+
+def _ignoring(text: str) -> tuple[Template, bool, bool]:
+    """The template of a pattern, whether it is for names at any depth, and whether for folders only."""
+    if "\\" in text:
+        raise PatternError("folders are separated by '/', also on Windows; write it without '\\'")
+    if text.startswith("/"):
+        raise PatternError(f"paths are relative to the root; write {text.lstrip('/') or '**'!r}")
+    if _DRIVE.match(text):
+        raise PatternError("a drive is never below the root; write the path relative to the root")
+    body = text.removesuffix("/")
+    while body.endswith("/**"):
+        body = body.removesuffix("/**")
+    template = Template("*" if body == "**" else body)
+    return template, body == text and len(template.parts) == 1, body != text
+
+
+def _steps(path: str) -> Iterator[tuple[str, str, bool]]:
+    """Each folder on the way to a file, and the file: the path of its folder, its name, and whether it is a folder."""
+    folder = ""
+    *folders, name = path.split("/")
+    for part in folders:
+        yield folder, part, True
+        folder += f"{part}/"
+    yield folder, name, False
+
+
+def _after(template: Template, names: Sequence[str]) -> set[int]:
+    """How many of its parts the template can have used up at the end of these folder and file names."""
+    parts = template.parts
+    at = _skipped(parts, {0})
+    for name in names:
+        origin = leftover(name)
+        taken: set[int] = set()
+        for position in at:
+            part = parts[position] if position < len(parts) else ()
+            if isinstance(part, Folders):
+                taken |= {position} if origin is None else set()
+            elif part and _matcher(part).takes(name) and origin in (None, _own(part)):
+                taken.add(position + 1)
+        at = _skipped(parts, taken)
+    return at
+
+
+def _skipped(parts: Sequence[Part], positions: set[int]) -> set[int]:
+    """These positions, and those behind a ``**``, which may stand for no folder."""
+    found = set(positions)
+    for position, part in enumerate(parts):
+        if position in found and isinstance(part, Folders):
+            found.add(position + 1)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _matcher(part: Part) -> Matcher:
+    return Matcher([part])
+
+
+@lru_cache(maxsize=1024)
+def _own(part: tuple[Token, ...]) -> str | None:
+    """Who leaves a name of the part's own text beside files, whatever its captures hold."""
+    return leftover("".join(token.text if token.name is None else "x" for token in part))
