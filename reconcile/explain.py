@@ -17,6 +17,7 @@ from reconcile.core.plan import Scope
 from reconcile.core.rows import Candidate, KeyFacts, LocalFile, Outlook, RemoteObject, World
 from reconcile.core.rules import Ownership, Reading
 from reconcile.core.status import Row
+from reconcile.core.way import Entries, Way, value_at
 from reconcile.planner import Survey, survey
 from reconcile.project import Project
 from reconcile.refresh import read_roster
@@ -35,6 +36,7 @@ class Naming(msgspec.Struct, frozen=True):
     field: str
     text: Any
     exact: bool
+    at: Way | msgspec.UnsetType = msgspec.UNSET
 
 
 class AssetView(msgspec.Struct, frozen=True):
@@ -244,16 +246,19 @@ def _namings(project: Project, candidates: Sequence[Candidate]) -> Iterator[Nami
     collection = project.settings.records.collection
     for each in candidates:
         fields = documents.get((each.world, each.document), {})
-        text = _text_at(project.settings.entries.of(fields), each)
+        text = _text_at(fields, project.settings.entries, each)
         document = f"{collection}/{each.document}" if each.world is World.RECORDS else each.document
-        yield Naming(each.world.value, document, each.slot.entry, each.slot.field, text, each.exact)
+        at = each.slot.at or msgspec.UNSET
+        yield Naming(each.world.value, document, each.slot.entry, each.slot.field, text, each.exact, at)
 
 
-def _text_at(entries: Any, candidate: Candidate) -> Any:
+def _text_at(fields: Mapping[str, Any], entries: Entries, candidate: Candidate) -> Any:
     """The text in the candidate's slot, or None where the record has changed since."""
     slot = candidate.slot
     try:
-        value = entries[slot.position][slot.field]
+        if slot.at:
+            return slot.at[-1] if slot.is_name else _plain(value_at(fields, slot.trail))
+        value = entries.of(fields)[slot.position][slot.field]
         return _plain(value if slot.item is None else value[slot.item])
     except (LookupError, TypeError):
         return None

@@ -205,7 +205,9 @@ class _Surveyor:
         elif scope.asset_types:
             rules = self._context.asset_map.rules
             fields = {rule.field for rule in rules if rule.type in scope.asset_types}
-            self._know(self._observed.look_up([each for each in asked if each.slot.field in fields]))
+            self._know(
+                self._observed.look_up([each for each in asked if not each.slot.at and each.slot.field in fields])
+            )
 
     def _know(self, more: frozenset[str]) -> None:
         self._context = msgspec.structs.replace(self._context, known_ids=self._context.known_ids | more)

@@ -214,7 +214,7 @@ class _Names:
         for world, documents in ((World.RECORDS, roster.documents), (World.LOCAL_DB, roster.local_documents)):
             for document in documents:
                 for each in explode(document, world, context):
-                    if types and each.slot.field not in fields:
+                    if types and (each.slot.at or each.slot.field not in fields):
                         continue
                     self.candidates.append(each)
                     if each.sure:

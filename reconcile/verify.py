@@ -58,6 +58,7 @@ from reconcile.version import VERSION
 CONCURRENCY = 8
 GETS = 1000
 """Objects that are asked for one by one; more are listed with all others."""
+_PATHS = (Code.LOCAL_PATH, Code.LOCAL_PATH_ELSEWHERE, Code.OUTSIDE_ROOT)
 REFUSALS = 8
 """Objects in a row that a store may fail to give before it is believed to be down."""
 URL_LIVES = 600.0
@@ -337,7 +338,7 @@ class _Proving:
             )
         everything = [problem for char_id in sorted(problems) for problem in problems[char_id]]
         refs = [line for listed in lines.values() for line in listed]
-        paths = sum(problem.code in (Code.LOCAL_PATH, Code.OUTSIDE_ROOT) for problem in everything)
+        paths = sum(problem.code in _PATHS for problem in everything)
         verification = Verification(
             format=FORMAT,
             tool=f"reconcile {VERSION}",

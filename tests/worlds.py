@@ -48,6 +48,7 @@ MAPS: dict[str, tuple[AssetRule, ...] | None] = {
     ),
 }
 FIELDS = ("anime_image", "dance_video", "deliverable", "ai_music", "icons", "watermarked", "notes")
+NAMES = ("thumbs", "frames", "path", "a.b", "cover art")
 ALIENS = (
     "https://example.com/a.png",
     "gs://other/a.png",
@@ -83,6 +84,7 @@ class Spec(msgspec.Struct, frozen=True):
     rewrite: bool
     replacing: Replacing
     stops: tuple[tuple[str, FileProblem], ...]
+    elsewhere: dict[str, dict[str, Any]]
 
     def build(self, shuffle: Random | None = None) -> World:
         """The world; shuffled, everything is put and given in another order."""
@@ -98,14 +100,18 @@ class Spec(msgspec.Struct, frozen=True):
                 if thing.unhashed:
                     world.objects.unhashed.add(key)
         for char_id, entries in _shuffled(list(self.records.items()), shuffle):
-            world.records.put(char_id, {"name": char_id, "assets": _reordered(entries, shuffle)})
+            world.records.put(char_id, self._document(char_id, entries, shuffle))
         if world.local_db is not None:
             for char_id, entries in _shuffled(list((self.local or {}).items()), shuffle):
-                world.local_db.put(char_id, {"name": char_id, "assets": _reordered(entries, shuffle)})
+                world.local_db.put(char_id, self._document(char_id, entries, shuffle))
         world.files.stops.update(self.stops)
         if shuffle is not None:
             world.records.order = lambda documents: shuffle.sample(documents, len(documents))
         return world
+
+    def _document(self, char_id: str, entries: Any, shuffle: Random | None) -> dict[str, Any]:
+        fields = {"name": char_id, "assets": _reordered(entries, shuffle), **self.elsewhere.get(char_id, {})}
+        return dict(_shuffled(list(fields.items()), shuffle))
 
 
 def _shuffled(items: Sequence[Any], shuffle: Random | None) -> list[Any]:
@@ -188,12 +194,30 @@ class Pick:
 
     def entry(self, title: str | None, keys: Sequence[str]) -> dict[str, Any]:
         fields = {self.one(FIELDS): self.value(keys) for _ in range(self.count(2))}
+        if not self.count(3):
+            fields[self.one((*NAMES, *FIELDS))] = self.elsewhere(keys)
         return fields if title is None else {"title": title, **fields}
 
     def thing(self, key: str) -> Thing:
         local, remote = self.one(SIDES)
         problem = self.one(PROBLEMS) if self.rarely() else None
         return Thing(key, local, remote, 1 + self.count(2), problem, self.rarely())
+
+    def elsewhere(self, keys: Sequence[str], depth: int = 3, *, listed: bool = False) -> Any:
+        """A value outside the plain fields: maps and lists in one another, with texts at their ends. No list is in
+        another, which no record can hold."""
+        shape = self.count(3) if depth else 0
+        if shape == 1 and not listed:
+            return [self.elsewhere(keys, depth - 1, listed=True) for _ in range(self.count(2))]
+        if shape == 2:
+            return {self.one(NAMES): self.elsewhere(keys, depth - 1) for _ in range(self.count(2))}
+        if shape == 3 and self.rarely():
+            return {str(self.text(keys)).strip() or "x": "named"}
+        return self.text(keys)
+
+    def fields(self, keys: Sequence[str]) -> dict[str, Any]:
+        """Fields of a document beside its entries."""
+        return {self.one(NAMES): self.elsewhere(keys) for _ in range(self.count(2))}
 
     def documents(self, ids: Sequence[str], keys: Sequence[str]) -> dict[str, Any]:
         return {char_id: self.entries(keys) for char_id in ids if self.count(3)}
@@ -224,6 +248,7 @@ def spec_of(pick: Pick, *, stops: bool = True) -> Spec:
         rewrite=bool(pick.count(2)),
         replacing=pick.one((Replacing.SAFE, Replacing.LOCAL, Replacing.NEVER)),
         stops=((pick.one(folders), pick.one(PROBLEMS[1:])),) if stops and pick.count(9) == 9 else (),
+        elsewhere={char_id: pick.fields(keys) for char_id in ids},
     )
 
 

@@ -68,6 +68,7 @@ class Code(Enum):
     UNREADABLE_SCOPE = "unreadable_scope"
     DATABASE_DIFFERS = "database_differs"
     DATABASE_KEPT = "database_kept"
+    LOCAL_PATH_ELSEWHERE = "local_path_elsewhere"
     OTHER_SPELLING = "other_spelling"
     ENCODED_OBJECT = "encoded_object"
     EMPTY_OBJECT = "empty_object"

@@ -70,6 +70,8 @@ class _Draft:
 
     def _put(self, change: FieldChange, way: Way) -> Verdict:
         """A change of one text in its own place, which must be there."""
+        if not isinstance(change.old, str) or not isinstance(change.new, str):
+            return Verdict.STALE
         trail = self._finder.find(way, change.old)
         if trail is None:
             return Verdict.ALREADY if self._finder.has_become(way, change.old, change.new) else Verdict.STALE

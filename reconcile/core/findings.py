@@ -37,6 +37,7 @@ SEVERITIES = {
     Code.RECORD_STAYS: Severity.INFO,
     Code.DATABASE_DIFFERS: Severity.INFO,
     Code.DATABASE_KEPT: Severity.WARNING,
+    Code.LOCAL_PATH_ELSEWHERE: Severity.ERROR,
     Code.UNREADABLE_SCOPE: Severity.ERROR,
     Code.ENCODED_OBJECT: Severity.WARNING,
     Code.EMPTY_OBJECT: Severity.ERROR,
@@ -330,6 +331,17 @@ def local_path(document: str, char_id: str, place: str, text: str) -> Finding:
         char_id,
         f'{place} holds "{text}", which is no URI that can be read from the cloud',
         "`reconcile apply` puts the URI there, if its file is somewhere; `reconcile plan` says what it found",
+    )
+
+
+def local_path_elsewhere(document: str, char_id: str, place: str, text: str) -> Finding:
+    """A record holds a local path of ours as a name: of a field, or of one of its maps."""
+    return _found(
+        Code.LOCAL_PATH_ELSEWHERE,
+        document,
+        char_id,
+        f'{place} has the local path "{text}" for its name, which cannot be put right here',
+        "rename it by hand, or have the workflow that writes it use another name",
     )
 
 

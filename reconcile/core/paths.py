@@ -22,6 +22,15 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PIECES = re.compile(f"({_CONTROL.pattern})")
 _ESCAPES = {"\a": "a", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v"}
 _BLANKS = " \t\r\n"
+# Windows puts a direction mark in front of a path that is copied from a file's properties.
+_UNSEEN = _BLANKS + "\xa0\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+_QUOTED = (
+    "\"\" '' `` <> \u201c\u201d \u201e\u201c \u201d\u201d \u2018\u2019 \u201a\u2018 \u2019\u2019"
+    " \xab\xbb \xbb\xab \u2039\u203a \u203a\u2039 \u300c\u300d \u300e\u300f \uff02\uff02"
+)
+_QUOTES = {pair[0]: pair[1] for pair in _QUOTED.split()}
+_LEAD = re.compile(r"""(?:&\s*)?(?:[rRuUbBfF]{1,2}(?=["']))?""")
+_WRAPPERS = 3
 MAX_REPAIRS = 64  # of one text
 MAX_REPAIRED = 512 * 1024  # characters of repaired text a document, so that its size bounds the work that it makes
 MAX_DAMAGE = 16
@@ -80,8 +89,37 @@ class Meaning(msgspec.Struct, frozen=True):
 def meaning(text: str, roots: Sequence[RootForms], repairs: int = MAX_REPAIRS) -> Meaning:
     """Reads a text from a record. Pure: whether a target exists is asked later.
 
-    ``repairs`` is how many ways to read a damaged text back are tried at most, the likeliest first.
+    What people paste around a path is no part of it, unless a file really is called so. ``repairs`` is how many ways to
+    read a damaged text back are tried at most, the likeliest first.
     """
+    found, inner = _meaning(text, roots, repairs), bare(text)
+    if inner == text.strip(_BLANKS):
+        return found
+    meant = _meaning(inner, roots, repairs)
+    if meant.kind not in (Kind.ABSOLUTE, Kind.RELATIVE) or meant.climbs_out:
+        return meant
+    paths = {target.path for target in meant.targets}
+    named = [target for target in found.targets if target.path not in paths]
+    return Meaning(meant.kind, (*named, *meant.targets))
+
+
+def bare(text: str) -> str:
+    """A text without what people paste around a path: blanks, marks that cannot be seen, quotes, angle brackets, the
+    prefix of a string literal, PowerShell's ``&``, and a comma or semicolon behind."""
+    inner = text.strip(_BLANKS)
+    for _ in range(_WRAPPERS):
+        inner = _unwrapped(inner.strip(_UNSEEN))
+    return inner or text.strip(_BLANKS)
+
+
+def _unwrapped(text: str) -> str:
+    listed = text[:-1] if text.endswith((",", ";")) else text
+    quoted = _LEAD.sub("", listed, count=1)
+    is_quoted = len(quoted) > 2 and _QUOTES.get(quoted[0]) == quoted[-1]
+    return quoted[1:-1] if is_quoted else listed
+
+
+def _meaning(text: str, roots: Sequence[RootForms], repairs: int) -> Meaning:
     found = _plain(text.strip(_BLANKS), roots)
     damaged = _body(text)
     if found.kind not in (Kind.ABSOLUTE, Kind.RELATIVE) or not _is_damaged(damaged):
@@ -107,10 +145,16 @@ def root_forms(root: str) -> RootForms:
 
 def looks_like_path(text: str) -> bool:
     """Whether a text in a field that no rule names is a path by its form alone (drive, UNC, file:, POSIX absolute)."""
-    stripped = text.strip(_BLANKS)
-    if stripped.startswith(("\\\\", "file:", "gs://")) or re.match(r"[A-Za-z]:[\\/]", stripped):
+    stripped = bare(text)
+    if is_windows(stripped) or stripped.startswith("gs://"):
         return True
     return stripped.startswith("/") and stripped.count("/") >= 2 and " " not in stripped.split("/", 2)[1]
+
+
+def is_windows(text: str) -> bool:
+    """Whether a text is a path of some machine's own by its form alone: with a drive, UNC, or a ``file:`` URL."""
+    stripped = bare(text)
+    return stripped.startswith(("\\\\", "file:")) or re.match(r"[A-Za-z]:[\\/]", stripped) is not None
 
 
 def is_separated(text: str) -> bool:

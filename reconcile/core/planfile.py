@@ -65,8 +65,10 @@ def _trespasses(action: Change, bucket: BucketRoot, collection: str) -> Iterator
                 yield "creates where it should replace, or replaces where it should create"
         case SetField():
             yield from _outside(action.document, collection)
+            yield from _misplaced(action)
             yield from _unneeded(action.new, action.old, action.needs, bucket)
         case RewriteLocalDb():
+            yield from _misplaced(action)
             yield from _unneeded(action.new, action.old, action.needs, bucket)
         case CreateRecord():
             yield from _outside(action.document, collection)
@@ -80,6 +82,14 @@ def _outside(document: str, collection: str) -> Iterator[str]:
     name = document.removeprefix(f"{collection}/")
     if name == document or not name or "/" in name:
         yield f"writes {document!r}, which is not in the collection {collection!r}"
+
+
+def _misplaced(action: SetField | RewriteLocalDb) -> Iterator[str]:
+    """A place with a way of its own holds a text, which another text replaces."""
+    if action.at == ():
+        yield "has a way that leads nowhere"
+    if action.way and not (isinstance(action.old, str) and isinstance(action.new, str)):
+        yield f"replaces {action.old!r} by {action.new!r} where a text can only give way to a text"
 
 
 def _unneeded(new: object, old: object, needs: tuple[Need, ...], bucket: BucketRoot) -> Iterator[str]:

@@ -16,11 +16,13 @@ from reconcile.core.changes import Finding, Severity, canonical
 from reconcile.core.context import Context
 from reconcile.core.errors import ExitCode
 from reconcile.core.names import is_unicode, key_problem
-from reconcile.core.paths import Kind, looks_like_path, meaning
+from reconcile.core.paths import Kind, bare, looks_like_path, meaning
 from reconcile.core.plan import Scope, Stores
 from reconcile.core.rows import Candidate, Document, RemoteObject, Slot, World
-from reconcile.core.stages.explode import explode, repairs_in, texts
+from reconcile.core.stages.elsewhere import is_alien, is_ours
+from reconcile.core.stages.explode import all_texts, explode, repairs_in
 from reconcile.core.stages.record import malformed, place_of
+from reconcile.core.way import Way
 
 FORMAT = "reconcile.verify/1"
 CERTIFICATE_FORMAT = "reconcile.certificate/1"
@@ -70,11 +72,12 @@ class Suspect(msgspec.Struct, frozen=True):
 
 
 class Proved(msgspec.Struct, frozen=True):
-    """One reference, and what was found of it: the generation and the bytes that it resolves to."""
+    """One reference, and what was found of it: the generation and the bytes that it resolves to. ``at`` is the way
+    to one that is in another place than a plain field of a map."""
 
     entry: str | None
     field: str
-    position: int
+    position: int | None
     item: int | None
     world: World
     uri: str
@@ -85,6 +88,7 @@ class Proved(msgspec.Struct, frozen=True):
     content_type: str | None
     checked: tuple[Check, ...]
     against: Against | None
+    at: Way | msgspec.UnsetType = msgspec.UNSET
 
 
 class Certificate(msgspec.Struct, frozen=True):
@@ -177,13 +181,16 @@ def named_by(document: Document, world: World, context: Context) -> Iterator[Nam
     candidates: dict[Slot, list[Candidate]] = defaultdict(list)
     for each in explode(document, world, context):
         candidates[each.slot].append(each)
-    repairs = repairs_in(entries, context)
-    for slot, text in texts(entries, context):
+    repairs = repairs_in(document.fields, context)
+    for slot, text in all_texts(document.fields, context):
         key = context.bucket.key(text)
-        if not _in_scope(slot, key, context):
+        keys = [each.key for each in candidates[slot]] if slot.at and key is None else [key]
+        if not any(_in_scope(slot, each, context) for each in keys or [None]):
             continue
         if key is not None:
             yield Reference(world, name, document.id, slot, text, key)
+        elif slot.at:
+            yield from _path_elsewhere(name, document.id, slot, text, candidates[slot], context, repairs)
         else:
             yield from _no_uri_of_ours(name, document.id, slot, text, candidates[slot], context, repairs)
 
@@ -191,11 +198,27 @@ def named_by(document: Document, world: World, context: Context) -> Iterator[Nam
 def _in_scope(slot: Slot, key: str | None, context: Context) -> bool:
     """Whether a text is of an asset type in scope, by its field or by what it names."""
     types = context.scope.asset_types
-    if not types or any(rule.field == slot.field for rule in context.asset_map.rules if rule.type in types):
+    ruled = (rule.field for rule in context.asset_map.rules if rule.type in types and not slot.at)
+    if not types or slot.field in ruled:
         return True
     path = None if key is None else context.asset_map.path_for(key, context.known_ids)
     reading = None if path is None else context.asset_map.read(path, context.known_ids)
     return reading is not None and reading.rule.type in types
+
+
+def _path_elsewhere(
+    name: str, char_id: str, slot: Slot, text: str, candidates: list[Candidate], context: Context, repairs: int
+) -> Iterator[Suspect | Finding]:
+    """What a text in another place than a plain field says against the proof, if it is a path."""
+    where = place_of(slot, context)
+    path = (findings.local_path_elsewhere if slot.is_name else findings.local_path)(name, char_id, where, text)
+    found = meaning(text, context.roots, repairs)
+    if any(each.sure for each in candidates) or is_ours(text, found, context):
+        yield path
+    elif not slot.is_name and is_alien(text, found, context):
+        yield findings.outside_root(name, char_id, where, text) if found.climbs_out or not candidates else path
+    elif candidates:
+        yield Suspect(path, tuple(each.key for each in candidates))
 
 
 def _no_uri_of_ours(
@@ -204,7 +227,7 @@ def _no_uri_of_ours(
     where = place_of(slot, context)
     ruled = slot.field in context.asset_map.fields
     path = findings.local_path(name, char_id, where, text)
-    if context.bucket.key(text.strip()) is not None:
+    if context.bucket.key(bare(text)) is not None:
         yield path
         return
     if not ruled and not looks_like_path(text):
@@ -251,6 +274,7 @@ def proved(
         content_type=None if found is None else found.content_type,
         checked=checked,
         against=against,
+        at=slot.at or msgspec.UNSET,
     )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from reconcile.core.way import Titled, Trail, Way
+
 
 class FileProblem(Enum):
     """Why a local file is not taken this time; UNCLAIMED is an unreadable folder in which no rule can take anything."""
@@ -118,12 +120,23 @@ class World(Enum):
 
 
 class Slot(msgspec.Struct, frozen=True):
-    """A place in a document: map number ``position`` with key ``entry``, its ``field``, and the item of a list."""
+    """A place in a document: map number ``position`` with key ``entry``, its ``field``, and the item of a list.
 
-    position: int
+    ``at`` is the way to a text in any other place; ``position`` is None if that is outside the maps of the entries, and
+    ``field`` is then the document's own. ``is_name`` if the text is the name at the end of the way, or a map's key.
+    """
+
+    position: int | None
     entry: str | None
     field: str
     item: int | None = None
+    at: Way = ()
+    is_name: bool = False
+
+    @property
+    def trail(self) -> Trail:
+        """The way with the map's number in place of its key."""
+        return tuple(self.position or 0 if isinstance(step, Titled) else step for step in self.at)
 
 
 class Candidate(msgspec.Struct, frozen=True):

@@ -47,7 +47,11 @@ def _show_asset(terminal: Terminal, asset: AssetView) -> None:
         _fact(terminal, "Named by", "nobody")
     for naming in asset.named_by:
         world = words.WORLDS[World(naming.world)]
-        _fact(terminal, "Named by", f"{world} {naming.document} {words.place(naming.entry, naming.field)}")
+        _fact(
+            terminal,
+            "Named by",
+            f"{world} {naming.document} {words.place(naming.entry, naming.field, way=naming.at or ())}",
+        )
         _fact(terminal, "", _plain(naming.text))
     _fact(terminal, "Outlook", words.OUTLOOKS[Outlook(asset.outlook)])
 

@@ -75,7 +75,7 @@ def _show_change(terminal: Terminal, change: PastChange) -> None:
     style = "" if change.outcome in (Told.APPLIED, Told.ALREADY) else "yellow"
     head: Sequence[Piece] = (f"  {_SIGNS.get(change.kind, '?')} ", (f"{change.outcome.value}  ", style))
     if change.field is not None:
-        where = f"{change.document} {words.place(change.entry, change.field, change.position)}"
+        where = f"{change.document} {words.place(change.entry, change.field, change.position, change.at or ())}"
         world = "" if change.world is None or change.world.value == "records" else "local database "
         terminal.line(*head, world, (where, "bold"))
         terminal.line(("      before  ", "dim"), _value(change.before, there=bool(change.had)))

@@ -245,7 +245,7 @@ def _told(change: Change) -> tuple[str, str, str, Pairs]:
             made = tuple((name, _text(value)) for name, value in change.fields.items())
             return "Create record", change.document, "", made
         case SetField() | RewriteLocalDb():
-            where = f"{change.document} {words.place(change.entry, change.field, change.position)}"
+            where = f"{change.document} {words.place(change.entry, change.field, change.position, change.way)}"
             kind = "Set field" if isinstance(change, SetField) else "Rewrite in the local database"
             pairs = (("was", change.old), ("now", change.new))
             return kind, where, "", tuple((name, text) for name, value in pairs for text in texts(value))

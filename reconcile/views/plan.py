@@ -106,11 +106,11 @@ def show_change(terminal: Terminal, change: Change, labels: Labels) -> None:
             terminal.line(*head, "Record  ", (change.document, "bold"), reason)
             _show_fields(terminal, change.fields)
         case SetField():
-            where = f"{change.document} {words.place(change.entry, change.field, change.position)}"
+            where = f"{change.document} {words.place(change.entry, change.field, change.position, change.way)}"
             terminal.line(*head, label(labels, change.asset_type), "  ", (where, "bold"), reason)
             _show_values(terminal, change)
         case RewriteLocalDb():
-            where = f"{change.document} {words.place(change.entry, change.field, change.position)}"
+            where = f"{change.document} {words.place(change.entry, change.field, change.position, change.way)}"
             terminal.line(*head, label(labels, change.asset_type), "  local database ", (where, "bold"), reason)
             _show_values(terminal, change)
         case _:

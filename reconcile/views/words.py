@@ -22,6 +22,7 @@ from reconcile.core.changes import (
 from reconcile.core.events import Phase
 from reconcile.core.report import OutcomeKind, Status
 from reconcile.core.rows import Outlook, World
+from reconcile.core.way import Way, shown
 
 REASONS = {
     Reason.MISSING_IN_BUCKET: "not in the bucket yet",
@@ -66,6 +67,7 @@ CODES = {
     Code.URL_REFUSED: "objects whose signed URL does not answer",
     Code.CHANGED_SINCE: "fields that were changed since",
     Code.RECORD_STAYS: "records that stay",
+    Code.LOCAL_PATH_ELSEWHERE: "local paths where they cannot be put right",
     Code.DATABASE_DIFFERS: "fields for which the local database names another file",
     Code.DATABASE_KEPT: "versions of the local database that were kept beside it",
     Code.UNREADABLE_SCOPE: "parts of a store that may not be read",
@@ -127,8 +129,11 @@ def needed(findings: Sequence[Finding]) -> str:
     return f"{' and '.join(parts)} {'needs' if sum(counts.values()) == 1 else 'need'} you"
 
 
-def place(entry: str | None, field: str, position: int | None = None) -> str:
-    """Where in a document: ``primary.anime_image``; a map without a key goes by its number."""
+def place(entry: str | None, field: str, position: int | None = None, way: Way = ()) -> str:
+    """Where in a document: ``primary.anime_image``; a map without a key goes by its number, another place by the way
+    to it."""
+    if way:
+        return shown(way)
     if entry is None:
         return f"#{position}.{field}" if position is not None else f"?.{field}"
     return f"{entry}.{field}"

@@ -414,3 +414,37 @@ def test_a_relative_path_has_a_separator() -> None:
 def test_another_unicode_form_or_case_of_a_windows_path_is_the_same_key_folded(key: str) -> None:
     text = unicodedata.normalize("NFD", rf"C:\oo\bar\output\{key}".swapcase())
     assert {fold(path) for path in sure(text)} == {fold(key)} or nfc(key.swapcase().swapcase()) != nfc(key)
+
+
+# -- what people paste around a path --
+
+PASTED = (
+    *('"{}"', "'{}'", "`{}`", "<{}>", "\u201c{}\u201d", "\u201e{}\u201c", "\u2018{}\u2019", "\xab{}\xbb"),
+    *("\u300c{}\u300d", "\u300e{}\u300f", "\uff02{}\uff02", '"{}",', "'{}';", "{},", '& "{}"', "&'{}'", 'r"{}"'),
+    *("'\"{}\"'", ' "{}"\n', "\u202a{}", "\ufeff{}", "\xa0{}\xa0", '" {} "'),
+)
+
+
+@pytest.mark.parametrize("pasted", PASTED)
+@pytest.mark.parametrize("path", [r"C:\oo\bar\output\characters\m.png", "file:///C:/oo/bar/output/characters/m.png"])
+def test_what_is_pasted_around_a_path_is_no_part_of_it(pasted: str, path: str) -> None:
+    text = pasted.format(path)
+    assert "characters/m.png" in sure(text)
+    assert looks_like_path(text)
+    assert read(text).kind is Kind.ABSOLUTE
+
+
+def test_a_name_that_really_has_quotes_comes_first() -> None:
+    paths = [each.path for each in read('"characters/m.png"').targets]
+    assert paths[0] == '"characters/m.png"'
+    assert "characters/m.png" in paths
+
+
+@pytest.mark.parametrize("text", ['"', '""', "''", "<>", "& ", '"C:\\oo', "'x\"", ","])
+def test_quotes_that_hold_nothing_or_do_not_match_are_read_as_they_are(text: str) -> None:
+    assert not sure(text)
+
+
+@pytest.mark.parametrize("text", ['"gs://other/x.png"', "<https://example.com/a.png>", '"..\\..\\x.png"', '"C:\\CON"'])
+def test_what_is_no_path_is_none_in_quotes_either(text: str) -> None:
+    assert not read(text).targets

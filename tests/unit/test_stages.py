@@ -15,6 +15,7 @@ from reconcile.core.events import silent
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.rows import Claim, Coverage, FileProblem, Outlook, Unsettled
 from reconcile.core.stages import by_document
+from reconcile.core.way import Titled
 from reconcile.planner import context_of
 from reconcile.refresh import read_roster
 from tests.world import World, codes, keys, kinds, rule, sets, titled, windows
@@ -504,7 +505,7 @@ class TestWhatAPathInARecordMeans:
         assert plan.actions[-1].reason is Reason.DAMAGED_PATH
         _converged(world)
 
-    def test_every_text_in_the_entries_is_put_right_whether_or_not_a_rule_names_the_field(self, world: World) -> None:
+    def test_every_text_is_put_right_whether_or_not_a_rule_names_the_field(self, world: World) -> None:
         world.file(KEY)
         world.record(
             "rem", titled("other", thumbnail=windows(KEY)), titled(None, cover=windows(KEY)), name=windows(KEY)
@@ -519,11 +520,11 @@ class TestWhatAPathInARecordMeans:
             }.items()
         )
         _converged(world)
-        assert world.records.fields("rem")["name"] == windows(KEY), "a field outside the entries is not ours"
+        assert world.records.fields("rem")["name"] == world.uri(KEY)
 
     def test_what_is_no_path_is_left_alone_in_silence(self, world: World) -> None:
         world.record(
-            "rem", titled(mood="happy", note="a / b", size=5, done=True, tags=["x", 1], more={"a": windows(KEY)})
+            "rem", titled(mood="happy", note="a / b", size=5, done=True, tags=["x", 1], more={"a": "and/or", "b": [{}]})
         )
 
         assert world.plan().actions == world.plan().findings == ()
@@ -682,7 +683,7 @@ class TestMissingDocumentsAndEntries:
         expected = [each if at != sound else {**each, "cover": world.uri(KEY)} for at, each in enumerate(assets)]
         assert world.entries("rem") == expected
 
-    @pytest.mark.parametrize("assets", ["text", {"primary": titled(anime_image=windows(KEY))}, 7])
+    @pytest.mark.parametrize("assets", ["text", {"primary": titled(anime_image="later")}, 7])
     def test_assets_that_are_no_list_are_malformed_and_left_alone(self, world: World, assets: Any) -> None:
         world.file(KEY)
         world.records.put("rem", {"assets": assets})
@@ -804,7 +805,7 @@ class TestWhatCouldNotBeRead:
         assert change.needs == (Need(KEY, None),)
         _converged(world)
 
-    def test_a_value_that_a_plan_cannot_hold_is_left_alone_with_the_list_it_is_in(self, world: World) -> None:
+    def test_a_path_beside_a_value_that_a_plan_cannot_hold_is_put_right_by_itself(self, world: World) -> None:
         world.file(KEY)
         world.record("rem")
         odd = [object(), windows(KEY)]
@@ -812,7 +813,10 @@ class TestWhatCouldNotBeRead:
             type(each)(each.id, {"assets": [titled(extra=odd)]}, "1") for each in found
         ]
 
-        assert sets(world.plan()) == {FIELD: world.uri(KEY)}
+        assert sets(world.plan()) == {FIELD: world.uri(KEY), ("rem", "primary", "extra"): world.uri(KEY)}
+        assert [each.way for each in world.plan().actions if isinstance(each, SetField) and each.way] == [
+            ("assets", Titled("primary"), "extra", 1)
+        ]
 
 
 def test_a_record_that_was_not_read_is_never_called_missing(world: World) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
+
+import msgspec
 
 from reconcile.core import findings
 from reconcile.core.changes import CreateRecord, Finding, Reason, change_id
 from reconcile.core.context import Context
-from reconcile.core.paths import Kind, looks_like_path, meaning
-from reconcile.core.rows import Answer, Claim, Document, Outlook, Unsettled, Unwanted
+from reconcile.core.paths import Kind, bare, looks_like_path, meaning
+from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, Unwanted
+from reconcile.core.stages.elsewhere import is_ours, texts_elsewhere
 from reconcile.core.stages.explode import entry_key
-from reconcile.core.stages.record import Field, Record, References, malformed, needs_of
+from reconcile.core.stages.record import Field, Held, Record, References, malformed, needs_of
+from reconcile.core.way import Trail, shown
 
 CreationOutput: TypeAlias = CreateRecord | Finding | Unsettled | Unwanted
 
@@ -24,9 +27,10 @@ def create(
     """A record from the local database's fields: local paths that resolve as URIs, the others left out."""
     shell = Document(local.id, local.fields, "")
     maker = Record(shell, references, local, references, claims, context)
+    settled = {(each.slot.trail, each.slot.is_name): each for each in _settled(maker, references)}
     complaints = [
         *malformed(maker.name, local.id, maker.entries, context),
-        *_titled_by_uri(maker, context),
+        *_badly_titled(maker, settled.values()),
         *_with_odd_number(maker),
     ]
     fields = maker.read_fields()
@@ -41,18 +45,16 @@ def create(
     for field in fields:
         field.leave_out()
     yield from maker.settle_claims(fields, (each for each in references.all() if each.outlook is Outlook.THERE))
-    data = copy.deepcopy(dict(local.fields))
+    needs: list[Answer | Claim] = [each for each in references.all() if each.exact and each.outlook is Outlook.THERE]
+    yield from (findings.left_out(maker.name, local.id, each.text) for each in settled.values() if each.answer is None)
+    needs += [each.answer for each in settled.values() if each.answer is not None]
+    data = _rebuilt(local.fields, (), settled, context)
     entries = context.entries.of(data) or []
     context.entries.put(data, entries)
-    resolved = {each.key: each for each in references.all() if each.outlook is Outlook.THERE}
-    needs: list[Answer | Claim] = [each for each in resolved.values() if each.exact]
     for field in fields:
         yield from field.complaints
         needs.extend(field.needs)
         _put(entries, field, context)
-    flat = {id(entry) for entry in entries if isinstance(entry, dict)}
-    data, dropped = _without_paths(data, resolved, context, flat)
-    yield from (findings.left_out(context.document(local.id), local.id, text) for text in dropped)
     listed = needs_of(needs)
     document = context.document(local.id)
     yield CreateRecord(
@@ -65,14 +67,19 @@ def create(
     )
 
 
-def _titled_by_uri(maker: Record, context: Context) -> Iterator[Finding]:
-    """A title is copied as it is, so it may not be what a record has to be right about."""
+def _badly_titled(maker: Record, settled: Iterable[_Settled]) -> Iterator[Finding]:
+    """A title is copied as it is, so it may be neither a path nor what a record has to be right about."""
+    context = maker.context
     entries = maker.entries if isinstance(maker.entries, list) else []
     titles = (entry_key(entry, context) for entry in entries if isinstance(entry, dict))
     for title in titles:
-        if title is not None and context.bucket.key(title.strip()) is not None:
+        if title is not None and context.bucket.key(bare(title)) is not None:
             why = f"a map has the URI {title!r} for its {context.entry_key}"
             yield findings.malformed_record(maker.name, maker.record.id, why)
+    for each in settled:
+        if each.slot.is_name and each.slot.at[-1] != each.text:
+            place = shown(each.slot.at)
+            yield findings.local_path_elsewhere(maker.name, maker.record.id, place, each.text)
 
 
 def _with_odd_number(maker: Record) -> Iterator[Finding]:
@@ -97,43 +104,58 @@ def _odd_numbers(value: Any) -> Iterator[str]:
 _GONE = object()
 
 
-def _without_paths(
-    value: Any, resolved: Mapping[str, Answer], context: Context, flat: Container[int]
-) -> tuple[Any, list[str]]:
-    """A copy without local paths outside the fields of the maps (those, ``flat``, are settled already), and the paths
-    that were dropped. One that a field resolves too becomes its URI."""
-    if isinstance(value, str):
-        return _path_to_uri(value, resolved, context)
-    if not isinstance(value, dict | list):
-        return value, []
-    dropped: list[str] = []
-    kept: list[tuple[Any, Any]] = []
-    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-        settled = id(value) in flat and not isinstance(item, dict)
-        new, gone = (item, []) if settled else _without_paths(item, resolved, context, flat)
-        dropped += gone
-        if new is not _GONE:
-            kept.append((key, new))
-    return (dict(kept) if isinstance(value, dict) else [item for _, item in kept]), dropped
+class _Settled(msgspec.Struct, frozen=True):
+    """A text, and the answer that gives its URI; None if it is left out."""
+
+    slot: Slot
+    text: str
+    answer: Answer | None
 
 
-def _path_to_uri(text: str, resolved: Mapping[str, Answer], context: Context) -> tuple[Any, list[str]]:
-    if not looks_like_path(text):
-        return text, []
-    own = context.bucket.key(text.strip())
-    if own is not None:
-        return (context.bucket.uri(own), []) if own in resolved else (_GONE, [text])
-    found = meaning(text, context.roots)
+def _settled(maker: Record, references: References) -> Iterator[_Settled]:
+    """What becomes of each text outside the plain fields that is a path or a URI of ours: a path that leads to nothing
+    is left out, and so is what it is the name of."""
+    for slot, text in texts_elsewhere(maker.record.fields, maker.context):
+        answer = references.of(slot)
+        if answer is None or answer.outlook is not Outlook.THERE:
+            if answer is not None or _is_path(slot, text, maker):
+                yield _Settled(slot, text, None)
+        elif not answer.exact:
+            yield _Settled(slot, text, None if slot.is_name else answer)
+
+
+def _is_path(slot: Slot, text: str, maker: Record) -> bool:
+    context = maker.context
+    if context.bucket.key(bare(text)) is not None:
+        return True
+    found = meaning(text, context.roots, maker.repairs)
     if found.kind is Kind.GS or found.kind is Kind.URL:
-        return text, []
-    keys = [context.asset_map.key_for(target.path, context.known_ids) for target in found.targets if target.sure]
-    key = next((key for key in keys if key in resolved), None)
-    return (context.bucket.uri(key), []) if key is not None else (_GONE, [text])
+        return False
+    return is_ours(text, found, context) or (looks_like_path(text) and not slot.is_name)
+
+
+def _rebuilt(value: Any, trail: Trail, settled: Mapping[tuple[Trail, bool], _Settled], context: Context) -> Any:
+    """A copy with each text as it was settled."""
+    if isinstance(value, str):
+        found = settled.get((trail, False))
+        if found is None:
+            return value
+        return _GONE if found.answer is None else context.bucket.uri(found.answer.key)
+    if isinstance(value, Mapping):
+        kept = ((name, each) for name, each in value.items() if ((*trail, name), True) not in settled)
+        made = ((name, _rebuilt(each, (*trail, name), settled, context)) for name, each in kept)
+        return {name: each for name, each in made if each is not _GONE}
+    if isinstance(value, list):
+        items = (_rebuilt(each, (*trail, at), settled, context) for at, each in enumerate(value))
+        return [each for each in items if each is not _GONE]
+    return value
 
 
 def _put(entries: list[Any], field: Field, context: Context) -> None:
     if field.position is None and field.new is None:
         return  # claimed, but nothing was chosen
+    if field.held is Held.ALIEN and not field.needs and not field.unresolved:
+        return  # what is in it was settled text by text
     if field.position is None:
         entry = next((each for each in entries if each.get(context.entry_key) == field.entry), None)
         if entry is None:

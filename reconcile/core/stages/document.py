@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
+import msgspec
+
 from reconcile.core import findings
 from reconcile.core.changes import CreateRecord, Finding, RewriteLocalDb, SetField, change_id
 from reconcile.core.context import Context
@@ -12,7 +14,8 @@ from reconcile.core.document_rules import document_problem, id_problem, size_of,
 from reconcile.core.names import is_unicode
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Unsettled, Unwanted, World
 from reconcile.core.stages.creation import CreationOutput, create
-from reconcile.core.stages.record import Record, RecordOutput, References, asset_type_of, needs_of
+from reconcile.core.stages.elsewhere import Fix
+from reconcile.core.stages.record import Record, RecordOutput, References, asset_type_of, needs_of, values_of
 
 DocumentOutput: TypeAlias = SetField | CreateRecord | RewriteLocalDb | Finding | Unsettled | Unwanted
 
@@ -98,7 +101,9 @@ def _with_local_claims(
         place = (slot.entry, slot.field, answer.key)
         ruled = next((at for at, rule in enumerate(context.asset_map.rules) if rule.type == answer.asset_type), None)
         known = ruled is not None and context.asset_map.rules[ruled].field == slot.field
-        if ruled is None or not known or slot.entry is None or place in have or answer.outlook is Outlook.ABSENT:
+        if slot.at or slot.entry is None or ruled is None or not known:
+            continue
+        if place in have or answer.outlook is Outlook.ABSENT:
             continue
         own = [claim for claim in own if claim.key != answer.key or claim.field != slot.field]
         own.append(Claim(char_id, slot.entry, slot.field, answer.key, ruled, answer.outlook, answer.crc32c, True, 0))
@@ -125,3 +130,12 @@ def _rewrites(local: Document, references: References, context: Context) -> Iter
             needs=needs_of(field.needs),
             position=field.position,
         )
+    for fix in database.elsewhere():
+        if isinstance(fix, Fix) and context.scope.takes_type(fix.answer.asset_type):
+            yield RewriteLocalDb(
+                id=change_id(
+                    "rewrite_local_db", local.id, *map(msgspec.to_builtins, fix.slot.at), fix.text, fix.answer.key
+                ),
+                document=local.id,
+                **values_of(fix, local.id, context),
+            )

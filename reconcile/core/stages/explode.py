@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconcile.core.context import Context
 from reconcile.core.names import is_unicode
-from reconcile.core.paths import Kind, is_separated, looks_like_path, meaning, repairs_each
+from reconcile.core.paths import Kind, Meaning, Target, bare, is_separated, looks_like_path, meaning, repairs_each
 from reconcile.core.rows import Candidate, Document, Slot, World
+from reconcile.core.stages.elsewhere import is_flat, is_ours, texts_elsewhere
+from reconcile.core.way import title_of
 
 
 def explode(document: Document, world: World, context: Context) -> Iterator[Candidate]:
     """The keys that the document's texts could mean."""
     if not is_unicode(document.fields):
         return
-    entries = context.entries.of(document.fields)
-    repairs = repairs_in(entries, context)
-    for slot, text in texts(entries, context):
+    repairs = repairs_in(document.fields, context)
+    for slot, text in all_texts(document.fields, context):
         yield from _candidates(document.id, world, slot, text, context, repairs)
 
 
+def all_texts(fields: Mapping[str, Any], context: Context) -> Iterator[tuple[Slot, str]]:
+    """Every text of a document that could name an asset: those of plain fields first."""
+    yield from texts(context.entries.of(fields), context)
+    yield from texts_elsewhere(fields, context)
+
+
 def texts(entries: Any, context: Context) -> Iterator[tuple[Slot, str]]:
-    """Every text in the maps of ``entries`` that could name an asset: each string field, and each string in a list."""
+    """Every text in the plain fields of these maps: each string, and each string in a list of single values."""
     if not isinstance(entries, list):
         return
     for position, entry in enumerate(entries):
@@ -35,41 +42,42 @@ def texts(entries: Any, context: Context) -> Iterator[tuple[Slot, str]]:
             if isinstance(value, str):
                 if value.strip():
                     yield Slot(position, title, field), value
-            elif isinstance(value, list):
+            elif is_flat(value):
                 for item, text in enumerate(value):
                     if isinstance(text, str) and text.strip():
                         yield Slot(position, title, field, item), text
 
 
-def repairs_in(entries: Any, context: Context) -> int:
-    """How many ways to read a damaged text of these maps back may be tried."""
-    return repairs_each(text for _, text in texts(entries, context))
+def repairs_in(fields: Mapping[str, Any], context: Context) -> int:
+    """How many ways to read a damaged text of this document back may be tried."""
+    return repairs_each(text for _, text in all_texts(fields, context))
 
 
 def entry_key(entry: dict[str, Any], context: Context) -> str | None:
     """What tells this map apart, or None."""
-    title = entry.get(context.entry_key)
-    return title if isinstance(title, str) else None
+    return title_of(entry, context.entry_key)
 
 
 def _candidates(
     document: str, world: World, slot: Slot, text: str, context: Context, repairs: int
 ) -> Iterator[Candidate]:
-    named = [context.bucket.key(each) for each in dict.fromkeys((text, text.strip()))]
+    named = [context.bucket.key(each) for each in dict.fromkeys((text, text.strip(), bare(text)))]
     keys = [key for key in named if key is not None]
     for rank, key in enumerate(keys):
         exact = context.bucket.uri(key) == text
         yield Candidate(key, world, document, slot, rank, exact=exact, windows=False, sure=True)
     if keys:
         return
-    ruled = slot.field in context.asset_map.fields
+    ruled = not slot.at and slot.field in context.asset_map.fields
     if not ruled and not looks_like_path(text) and not is_separated(text):
         return
     found = meaning(text, context.roots, repairs)
     if found.kind in (Kind.GS, Kind.URL, Kind.DEVICE):
         return
+    ours = not slot.at or is_ours(text, found, context)
     for rank, target in enumerate(found.targets):
-        if target.sure or context.asset_map.could_take(target.path):
+        sure = target.sure and ours
+        if sure or (context.asset_map.could_take(target.path) and (ruled or _may_be(target, text, found, slot))):
             yield Candidate(
                 context.asset_map.key_for(target.path, context.known_ids),
                 world,
@@ -78,6 +86,15 @@ def _candidates(
                 rank,
                 exact=False,
                 windows=target.windows,
-                sure=target.sure and not target.damaged,
+                sure=sure and not target.damaged,
                 damaged=target.damaged,
             )
+
+
+def _may_be(target: Target, text: str, found: Meaning, slot: Slot) -> bool:
+    """Whether a text that no rule writes can be the path of what its tail names: in a sentence, or a list of words
+    between slashes, the tail may just be named. A name of a map is a path only if the text has a path's form."""
+    if found.kind is Kind.ABSOLUTE or target.sure:
+        return True
+    inner = bare(text)
+    return not slot.is_name and not any(map(str.isspace, inner[: max(0, len(inner) - len(target.path))]))

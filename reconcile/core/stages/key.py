@@ -351,6 +351,6 @@ def _not_below(key: str) -> str | None:
 
 
 def _names(candidate: Candidate, owner: str, field: str) -> bool:
-    """Whether the owner's record names the key, by its URI, in this field of some map."""
+    """Whether the owner's record names the key, by its URI, in this field of some map or anywhere below it."""
     in_record = candidate.world is World.RECORDS and candidate.document == owner
-    return in_record and candidate.exact and candidate.slot.field == field
+    return in_record and candidate.exact and candidate.slot.field == field and candidate.slot.position is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
@@ -15,13 +14,14 @@ from reconcile.core import findings
 from reconcile.core.changes import Code, Finding, Need, Reason, SetField, change_id
 from reconcile.core.context import Context
 from reconcile.core.decide import Choice, choose
-from reconcile.core.media import names_a_file
 from reconcile.core.notes import wishes
-from reconcile.core.paths import Kind, looks_like_path, meaning
+from reconcile.core.paths import Kind, bare, is_separated, looks_like_path, meaning
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, Unwanted
 from reconcile.core.rules import Many
+from reconcile.core.stages.elsewhere import Fix, is_file_name, is_flat, is_ours, judge, reason_of, texts_elsewhere
 from reconcile.core.stages.explode import entry_key, repairs_in
+from reconcile.core.way import shown
 
 ClaimOutput: TypeAlias = Finding | Unsettled | Unwanted
 RecordOutput: TypeAlias = SetField | ClaimOutput
@@ -43,12 +43,13 @@ class References:
         yield from self._best.values()
 
 
-def _preference(answer: Answer) -> tuple[bool, int, int, str, int, str, int]:
+def _preference(answer: Answer) -> tuple[bool, int, int, str, int, str, int, str]:
     """What exists goes before what does not; exact spelling before another; the longest tail first."""
     slot = answer.slot
     absent = answer.outlook is Outlook.ABSENT
     item = -1 if slot.item is None else slot.item
-    return (absent, answer.spelling, answer.rank, answer.key, slot.position, slot.field, item)
+    position = -1 if slot.position is None else slot.position
+    return (absent, answer.spelling, answer.rank, answer.key, position, slot.field, item, shown(slot.at))
 
 
 class Held(Enum):
@@ -102,7 +103,7 @@ class Record:
         self.name = context.document(record.id)
         self.local_names = _named_fields(local, local_references)
         self.entries = context.entries.of(record.fields)
-        self.repairs = repairs_in(self.entries, context)
+        self.repairs = repairs_in(record.fields, context)
         self.wishes = wishes(context.asset_map, record.id, context.known_ids)
 
     def outputs(self) -> Iterator[RecordOutput]:
@@ -118,6 +119,25 @@ class Record:
             yield from field.complaints
             if field.needs:
                 yield from self._set(field)
+        for found in self.elsewhere():
+            yield from self._put_right(found) if isinstance(found, Fix) else [found]
+
+    def elsewhere(self) -> Iterator[Fix | Finding]:
+        """What follows from the texts in other places than plain fields."""
+        for slot, text in texts_elsewhere(self.record.fields, self.context):
+            answer = self.references.of(slot)
+            found = judge(self.name, self.record.id, slot, text, answer, self.context, self.repairs)
+            if found is not None:
+                yield found
+
+    def _put_right(self, fix: Fix) -> Iterator[SetField]:
+        if self.context.scope.takes_type(fix.answer.asset_type):
+            yield SetField(
+                id=change_id("set_field", self.name, *map(msgspec.to_builtins, fix.slot.at), fix.text, fix.answer.key),
+                document=self.name,
+                update_time=self.record.update_time,
+                **values_of(fix, self.record.id, self.context),
+            )
 
     def _differing(self, fields: Iterable[Field]) -> Iterator[Finding]:
         """Where the pipeline's own database names another file than the record does."""
@@ -172,12 +192,12 @@ class Record:
         elif not answer.exact:
             field.new = self.context.bucket.uri(answer.key)
             field.needs = (answer,)
-            field.reason = _reason(answer, text)
+            field.reason = reason_of(answer, text)
         return field
 
     def _list_field(self, position: int, title: str | None, name: str, value: list[Any]) -> Field:
-        if not _is_plain(value):  # a plan cannot hold it
-            return self._odd_list(position, title, name, value)
+        if not is_flat(value):  # each of its texts is put right by itself
+            return Field(position, title, name, value, value, Held.ALIEN)
         parts = [
             self._text_field(Slot(position, title, name, item), text) if isinstance(text, str) else None
             for item, text in enumerate(value)
@@ -194,24 +214,18 @@ class Record:
         field.held_without = _held_by([part for part in parts if part is None or not part.unresolved])
         return field
 
-    def _odd_list(self, position: int, title: str | None, name: str, value: list[Any]) -> Field:
-        field = Field(position, title, name, value, value, Held.ALIEN)
-        answers = (self.references.of(Slot(position, title, name, item)) for item in range(len(value)))
-        if any(answer is not None and not answer.exact for answer in answers):
-            why = f"{place_of(Slot(position, title, name), self.context)} holds more than texts and plain numbers"
-            field.complaints = (findings.malformed_record(self.name, self.record.id, why),)
-        return field
-
     def _unresolved(self, slot: Slot, text: str) -> tuple[Held, tuple[Finding, ...]]:
         """What to say of a text that leads to nothing."""
         context, char_id = self.context, self.record.id
         place = place_of(slot, context)
         ruled = slot.field in context.asset_map.fields
-        if context.bucket.key(text.strip()) is not None:
+        if context.bucket.key(bare(text)) is not None:
             return Held.DANGLING, (findings.missing_asset(self.name, char_id, place, text),)
-        if not ruled and not looks_like_path(text):
+        if not ruled and not looks_like_path(text) and not is_separated(text):
             return Held.ALIEN, ()
         found = meaning(text, context.roots, self.repairs)
+        if not ruled and not looks_like_path(text) and not is_ours(text, found, context):
+            return Held.ALIEN, ()
         if found.kind is Kind.GS or found.kind is Kind.URL:
             noted = ruled or found.kind is Kind.GS
             return Held.ALIEN, (findings.foreign_uri(self.name, char_id, place, text),) if noted else ()
@@ -220,7 +234,7 @@ class Record:
             return Held.ALIEN, (findings.outside_root(self.name, char_id, place, text),)
         if not ruled and not ours:
             return Held.ALIEN, ()
-        if found.kind is Kind.RELATIVE and not ours and not _names_a_file(text.strip(), context):
+        if found.kind is Kind.RELATIVE and not ours and not is_file_name(bare(text), context):
             # A note such as "ask Ken" names no file: it is somebody's text, and stays.
             return Held.ALIEN, (findings.missing_asset(self.name, char_id, place, text),)
         left_out = next(filter(None, (context.asset_map.left_out(target.path) for target in found.targets)), None)
@@ -231,7 +245,7 @@ class Record:
     def settle_claims(self, fields: list[Field], answers: Iterable[Answer]) -> Iterator[ClaimOutput]:
         """Gives each claimed field that holds nothing good the file that the evidence chooses; what ``answers`` says
         that the record names has its place."""
-        named = {(answer.slot.field, answer.key) for answer in answers}
+        named = {(answer.slot.field, answer.key) for answer in answers if answer.slot.position is not None}
         by_place = {(field.entry, field.name): field for field in fields}
         places: dict[tuple[str, str], list[Claim]] = {}
         for claim in self.claims:
@@ -355,23 +369,6 @@ class Record:
         )
 
 
-def _names_a_file(text: str, context: Context) -> bool:
-    """Whether a text ends as media files, or the files of some rule, do."""
-    ending = text.rpartition(".")[2].lower()
-    ours = any(rule.path.source.lower().endswith(f".{ending}") for rule in context.asset_map.rules)
-    return "." in text and (ours or names_a_file(text))
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(map(_is_plain, value))
-    if isinstance(value, dict):
-        return all(map(_is_plain, value.values()))
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return value is None or isinstance(value, str | int)
-
-
 def _held_by(parts: Sequence[Field | None]) -> Held:
     """What a list holds, by its items."""
     if any(part is None or part.held is Held.ALIEN for part in parts):
@@ -398,10 +395,22 @@ def _extend_list(field: Field, claims: Sequence[Claim], context: Context) -> Non
     field.needs = (*field.needs, *claims)
 
 
-def _reason(answer: Answer, text: str) -> Reason:
-    if answer.damaged:
-        return Reason.DAMAGED_PATH
-    return Reason.DANGLING if text.strip().startswith("gs://") else Reason.LOCAL_PATH
+def values_of(fix: Fix, char_id: str, context: Context) -> dict[str, Any]:
+    """What a change of a text in another place than a plain field has in both record worlds."""
+    answer, slot = fix.answer, fix.slot
+    return {
+        "key": answer.key,
+        "char_id": char_id,
+        "asset_type": answer.asset_type,
+        "reason": reason_of(answer, fix.text),
+        "entry": slot.entry,
+        "field": slot.field,
+        "old": fix.text,
+        "new": context.bucket.uri(answer.key),
+        "needs": needs_of((answer,)),
+        "position": slot.position,
+        "at": slot.at,
+    }
 
 
 def asset_type_of(source: Answer | Claim, context: Context) -> str | None:
@@ -423,6 +432,8 @@ def _need_key(need: Need) -> str:
 
 def place_of(slot: Slot, context: Context) -> str:
     """Where in its record a slot is, as findings write it."""
+    if slot.at:
+        return shown(slot.at)
     which = slot.entry if slot.entry is not None else slot.position
     item = "" if slot.item is None else f"[{slot.item}]"
     return f"{context.entries}[{which}].{slot.field}{item}"
@@ -451,7 +462,7 @@ def _named_fields(local: Document | None, references: References) -> dict[tuple[
     """The one key that the pipeline's own database names for each (entry, field); none where it names several."""
     named: dict[tuple[str | None, str], dict[str, Answer]] = defaultdict(dict)
     for answer in references.all() if local is not None else ():
-        if answer.outlook is not Outlook.ABSENT:
+        if answer.outlook is not Outlook.ABSENT and answer.slot.position is not None:
             named[answer.slot.entry, answer.slot.field][answer.key] = answer
     return {place: next(iter(found.values())) for place, found in named.items() if len(found) == 1}
 

@@ -1,0 +1,143 @@
+"""The texts of a record outside the plain fields of its entries' maps, at every depth, and what follows from each.
+
+A plain field is a text, or a list of nothing but single values, right in a map of the entries; rules write those. All
+else a record may hold as it likes: there a text is taken for a path only if it surely is one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from reconcile.core import findings
+from reconcile.core.changes import Finding, Reason
+from reconcile.core.context import Context
+from reconcile.core.media import names_a_file
+from reconcile.core.paths import Kind, Meaning, bare, is_separated, is_windows, meaning
+from reconcile.core.rows import Answer, Outlook, Slot
+from reconcile.core.way import Step, Titled, Way, shown, title_of
+
+
+class Fix(msgspec.Struct, frozen=True):
+    """A text that is to become the URI of what it means."""
+
+    slot: Slot
+    text: str
+    answer: Answer
+
+
+def texts_elsewhere(fields: Mapping[str, Any], context: Context) -> Iterator[tuple[Slot, str]]:
+    """Every text with a separator, and every name of a map and key of an entry with one, outside the plain fields."""
+    stack: list[tuple[Any, Way, Slot | None]] = [(fields, (), None)]
+    while stack:
+        value, way, home = stack.pop()
+        if isinstance(value, str):
+            if is_separated(value):
+                yield _slot(way, home), value
+        elif isinstance(value, Mapping):
+            stack += reversed([(each, (*way, name), home) for name, each in value.items()])
+            yield from ((_slot((*way, name), home, is_name=True), name) for name in value if is_separated(name))
+        elif isinstance(value, list) and way == context.entries.path:
+            below = list(_entries(value, way, context))
+            stack += reversed([(each, at, home) for at, each, home in below if home is None or not home.is_name])
+            yield from ((home, each) for _, each, home in below if home is not None and home.is_name)
+        elif isinstance(value, list):
+            stack += reversed([(each, (*way, at), home) for at, each in enumerate(value)])
+
+
+def _entries(listed: list[Any], way: Way, context: Context) -> Iterator[tuple[Way, Any, Slot | None]]:
+    """What is in the maps of the entries outside their plain fields, and what is no map."""
+    maps = [each for each in listed if isinstance(each, dict)]
+    titles = Counter(title_of(each, context.entry_key) for each in maps)
+    for position, entry in enumerate(listed):
+        if not isinstance(entry, dict):
+            yield (*way, position), entry, None
+            continue
+        title = title_of(entry, context.entry_key)
+        step: Step = position if title is None or titles[title] > 1 else Titled(title)
+        for name, value in entry.items():
+            at = (*way, step, name)
+            if is_separated(name):
+                yield at, name, Slot(position, title, name, at=at, is_name=True)
+            if name == context.entry_key and isinstance(value, str):
+                if is_separated(value):
+                    yield at, value, Slot(position, title, name, at=at, is_name=True)
+            elif not isinstance(value, str) and not is_flat(value):
+                yield at, value, Slot(position, title, name)
+
+
+def is_flat(value: Any) -> bool:
+    """Whether a value is a list of nothing but texts and other single values that a plan can hold."""
+    return isinstance(value, list) and all(
+        math.isfinite(each) if isinstance(each, float) else each is None or isinstance(each, str | int)
+        for each in value
+    )
+
+
+def _slot(way: Way, home: Slot | None, *, is_name: bool = False) -> Slot:
+    if home is None:
+        return Slot(None, None, str(way[0]), at=way, is_name=is_name)
+    return Slot(home.position, home.entry, home.field, at=way, is_name=is_name)
+
+
+def judge(
+    document: str, char_id: str, slot: Slot, text: str, answer: Answer | None, context: Context, repairs: int
+) -> Fix | Finding | None:
+    """What follows from one such text: it is put right, it is a finding, or it is nothing of ours."""
+    place = shown(slot.at)
+    if answer is None or answer.outlook is Outlook.ABSENT:
+        return _unresolved(document, char_id, slot, text, context, repairs)
+    if answer.exact:
+        lost = answer.outlook is Outlook.NEVER
+        return findings.never_uploaded(document, char_id, place, text) if lost else None
+    if slot.is_name:
+        return findings.local_path_elsewhere(document, char_id, place, text)
+    if answer.outlook is Outlook.NEVER:
+        return findings.never_uploaded(document, char_id, place, text)
+    return Fix(slot, text, answer) if answer.outlook is Outlook.THERE else None
+
+
+def _unresolved(document: str, char_id: str, slot: Slot, text: str, context: Context, repairs: int) -> Finding | None:
+    place = shown(slot.at)
+    if context.bucket.key(bare(text)) is not None:
+        return findings.missing_asset(document, char_id, place, text)
+    found = meaning(text, context.roots, repairs)
+    if is_ours(text, found, context):
+        missing = findings.local_path_elsewhere if slot.is_name else findings.missing_asset
+        return missing(document, char_id, place, text)
+    if slot.is_name or not is_alien(text, found, context):
+        return None
+    taken = any(context.asset_map.read(target.path, context.known_ids) is not None for target in found.targets)
+    alien = found.climbs_out or not taken
+    return (findings.outside_root if alien else findings.missing_asset)(document, char_id, place, text)
+
+
+def is_ours(text: str, found: Meaning, context: Context) -> bool:
+    """Whether a text is below a known root whatever exists there: a relative one must name a file, because "output/x"
+    may be anything."""
+    sure = any(target.sure for target in found.targets)
+    return sure and (found.kind is Kind.ABSOLUTE or is_file_name(bare(text), context))
+
+
+def is_alien(text: str, found: Meaning, context: Context) -> bool:
+    """Whether a text that is below no known root surely is a local path of a file. One that begins with a single slash
+    may just as well be the path of a web page."""
+    return found.kind is Kind.ABSOLUTE and is_windows(text) and is_file_name(bare(text), context)
+
+
+def is_file_name(text: str, context: Context) -> bool:
+    """Whether a text ends as media files, or the files of some rule, do."""
+    ending = text.rpartition(".")[2].lower()
+    ours = any(rule.path.source.lower().endswith(f".{ending}") for rule in context.asset_map.rules)
+    return "." in text and (ours or names_a_file(text))
+
+
+def reason_of(answer: Answer, text: str) -> Reason:
+    """Why the URI takes the text's place."""
+    if answer.damaged:
+        return Reason.DAMAGED_PATH
+    return Reason.DANGLING if bare(text).startswith("gs://") else Reason.LOCAL_PATH
