@@ -648,3 +648,17 @@ def test_a_folder_without_a_place_for_the_lock_is_an_error(path: Path) -> None:
     path.with_name(".characters.json.lock").mkdir()
     with pytest.raises(LocalDatabaseError, match="cannot be written"):
         fix(path)
+
+
+def test_a_text_at_any_depth_is_written_and_no_other_character_changes(path: Path) -> None:
+    text = (
+        '{\n  "rem": {"name": "Rem", "lists": [[{"p": "OLD"}, 1.50], []],\n'
+        '    "media": {"assets": [ {"title":"primary","frames":[{"path":"OLD"}]} ], "é": 1e3}\n  }\n}\n'
+    )
+    path.write_bytes(text.encode())
+    store = database(path)
+    [found] = store.read(["rem"])
+    fields = json.loads(text.replace("OLD", NEW))["rem"]
+    changed = {name: fields[name] for name in ("lists", "media")}
+    store.update("rem", changed, if_update_time=found.update_time)
+    assert path.read_bytes() == text.replace("OLD", NEW).encode()
