@@ -16,6 +16,7 @@ from reconcile.core.changes import Change, CreateRecord, FieldChange, Need, Repl
 from reconcile.core.plan import Plan
 from reconcile.core.report import OutcomeKind, Report
 from reconcile.core.rows import RemoteObject
+from reconcile.core.way import Titled, Trail, Way
 from tests.world import LocalDb, Records, World, digest
 
 
@@ -81,7 +82,7 @@ class Ledger:
     def __init__(self, world: World) -> None:
         self._world = world
         self._bucket = world.settings.bucket
-        self._entries = world.settings.entries
+        self._entries = world.settings.entries.top
         self._key = world.settings.entry_key
         self._moment = 0
         self.objects: dict[str, Held] = {}
@@ -150,10 +151,16 @@ class Ledger:
         _hold(before is not None and now is not None, f"a document that is not there was updated: {where}")
         assert before is not None
         assert now is not None
+        planned = run.fields(document, local=local)
+        placed = [each for each in planned if each.way]
+        made = []
+        for trail in list(_elsewhere(before, now, self._entries)):
+            made.append(_taken_at(placed, before, now, trail, self._key, where))
+            _at(now, trail[:-1])[trail[-1]] = _at(before, trail)
         was, became = before.pop(self._entries, None), now.pop(self._entries, None)
         _hold(_same(before, now), f"a field beside the entries was changed: {where}: {before} → {now}")
-        planned = run.fields(document, local=local)
-        made = list(_made(was, became, planned, self._key, where))
+        if not _same(was, became):
+            made += _made(was, became, [each for each in planned if not each.way], self._key, where)
         run.made.update(change.id for change in made)
         for change in made:
             told = change.id in run.noted or not run.noted.isdisjoint(run.alike(change))
@@ -217,6 +224,8 @@ class Ledger:
         """Whether the field held the new value at some time since the run began."""
         place = (isinstance(change, RewriteLocalDb), _id(change.document))
         for version in self.versions[place][max(0, run.since.get(place, 0)) :]:
+            if change.way and change.new in _texts(version or {}):
+                return True
             entries = (version or {}).get(self._entries)
             for entry in entries if isinstance(entries, list) else []:
                 alike = isinstance(entry, dict) and _title(entry, self._key) == change.entry
@@ -316,6 +325,52 @@ def _made(was: Any, became: Any, planned: list[FieldChange], entry_key: str, whe
                 change = _taken(left, None, title, field, None, now[field], where)
                 _hold(change.position is None, f"an entry that somebody removed was made again: {where}: {now}")
                 yield change
+
+
+def _elsewhere(before: Any, now: Any, entries: str, trail: Trail = ()) -> Iterator[Trail]:
+    """Where a text outside the plain fields of the entries' maps became another."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in before.keys() & now.keys():
+            is_field = len(trail) == 2 and trail[0] == entries and isinstance(trail[1], int)
+            if not (is_field and (isinstance(before[name], str) or _is_flat(before[name]))):
+                yield from _elsewhere(before[name], now[name], entries, (*trail, name))
+    elif isinstance(before, list) and isinstance(now, list):
+        for at, (one, other) in enumerate(zip(before, now, strict=False)):
+            yield from _elsewhere(one, other, entries, (*trail, at))
+    elif isinstance(before, str) and isinstance(now, str) and before != now:
+        yield trail
+
+
+def _is_flat(value: Any) -> bool:
+    return isinstance(value, list) and not any(isinstance(each, dict | list) for each in value)
+
+
+def _at(value: Any, trail: Trail) -> Any:
+    for step in trail:
+        value = value[step]
+    return value
+
+
+def _taken_at(left: list[FieldChange], before: Any, now: Any, trail: Trail, entry_key: str, where: str) -> FieldChange:
+    """The planned change that was made at the end of this trail, taken from those that are left: the one for this very
+    place, or one that is reached by the same names."""
+    old, new = _at(before, trail), _at(now, trail)
+
+    def is_exact(way: Way) -> bool:
+        return all(step == at for step, at in zip(way, trail, strict=True) if not isinstance(step, Titled))
+
+    for change in sorted(left, key=lambda each: len(each.way) != len(trail) or not is_exact(each.way)):
+        steps = list(zip(change.way, trail, strict=False))
+        reached = len(change.way) == len(trail) and all(
+            step.title == _title(_at(before, trail[: depth + 1]), entry_key)
+            if isinstance(step, Titled)
+            else isinstance(step, int) == isinstance(at, int) and (isinstance(step, int) or step == at)
+            for depth, (step, at) in enumerate(steps)
+        )
+        if reached and (change.old, change.new) == (old, new):
+            left.remove(change)
+            return change
+    raise Broken(f"somebody's update was lost: {where}: {trail}: {old!r} → {new!r} is not planned")
 
 
 def _is_meant(entry: Any, change: FieldChange, entry_key: str) -> bool:

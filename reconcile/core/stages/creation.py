@@ -77,7 +77,8 @@ def _badly_titled(maker: Record, settled: Iterable[_Settled]) -> Iterator[Findin
             why = f"a map has the URI {title!r} for its {context.entry_key}"
             yield findings.malformed_record(maker.name, maker.record.id, why)
     for each in settled:
-        if each.slot.is_name and each.slot.at[-1] != each.text:
+        is_title = each.slot.is_name and each.slot.at[-1] != each.text
+        if is_title and context.bucket.key(bare(each.text)) is None:
             place = shown(each.slot.at)
             yield findings.local_path_elsewhere(maker.name, maker.record.id, place, each.text)
 
