@@ -249,7 +249,8 @@ def test_a_record_is_not_made_of_half_of_what_it_names() -> None:
     with World(RULES, local_db=True) as world:
         world.both("characters/zoe.png")
         world.both("remixes/zoe/a.mp4")
-        world.local("zoe", titled(anime_image="characters/zoe.png"), cover="output/remixes/zoe/a.mp4")
+        world.local("zoe", titled(anime_image="characters/zoe.png"), cover="see output/remixes/zoe/a.mp4")
+        world.local("mei", titled(anime_image="characters/zoe.png"), cover="output/remixes/zoe/a.mp4")
         world.local("ai", titled(anime_image="characters/zoe.png", deliverable="output/remixes/zoe/a.mp4"))
         guard(world, "remixes/")
 

@@ -337,7 +337,10 @@ class _Judged:
             named=any(candidate.exact and candidate.key == self.row.key for candidate in in_records),
             right=self.decision.in_step and self.decision.code in _HARMLESS and not ownerless and known,
             wanted=wanted,
-            pending=claimed or any(not candidate.exact or candidate.key != self.row.key for candidate in candidates),
+            # What the local database names, a new record may need.
+            pending=claimed
+            or len(in_records) < len(candidates)
+            or any(not candidate.exact or candidate.key != self.row.key for candidate in in_records),
         )
 
 
