@@ -36,7 +36,7 @@ from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.errors import ConfigError, UsageError
 from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
 from reconcile.core.findings import about_unread, unreadable_scope
-from reconcile.core.names import fold, spelling
+from reconcile.core.names import fold, nfc, spelling
 from reconcile.core.notes import Note, Place, placed, wishes
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.rows import (
@@ -363,18 +363,20 @@ class _Surveyor:
             if record is None or not note.places:
                 return record is not None
             wished = wishes(context.asset_map, note.char_id, context.known_ids)
-            return self._places_of(record, key) >= {place for place in note.places if wished.get(place) == key}
+            return self._places_of(record, key) >= {
+                (nfc(title), name) for title, name in note.places if wished.get((title, name)) == key
+            }
 
         done = [note for note in project.noted if is_done(note)]
         project.outbox.remove(done)
         project.noted = tuple(note for note in project.noted if note not in done)
 
     def _places_of(self, record: Document, key: str) -> set[Place]:
-        """Where a record names a key by its URI."""
+        """Where a record names a key by its URI; the keys of maps composed."""
         context, uri = self._context, self._project.bucket.uri(key)
         entries = context.entries.of(record.fields)
         return {
-            (title, name)
+            (nfc(title), name)
             for entry in (entries if isinstance(entries, list) else [])
             if isinstance(entry, dict) and (title := entry_key(entry, context)) is not None
             for name, value in entry.items()

@@ -11,6 +11,7 @@ import msgspec
 
 from reconcile.core.changes import CreateRecord, FieldChange
 from reconcile.core.journal import Place, Touched
+from reconcile.core.names import spellings
 from reconcile.core.way import Entries, Finder, Way, as_found, copied, put_at, title_of
 
 
@@ -83,7 +84,7 @@ class _Draft:
 
     def _set(self, change: FieldChange, listed: list[Any]) -> Verdict:
         """A change of one field of a map of the entries."""
-        alike = self._places[change.entry]
+        alike = self._alike(change.entry)
         if not alike and change.old is None and change.entry is not None and change.position is None:
             # Only a map that the plan did not see is added: one that somebody removed since stays removed.
             listed.append({self._entry_key: change.entry, change.field: change.new})
@@ -98,6 +99,14 @@ class _Draft:
             return Verdict.SET
         already = any(same(listed[each].get(change.field), change.new) for each in alike)
         return Verdict.ALREADY if already and not holding else Verdict.STALE
+
+    def _alike(self, title: str | None) -> list[int]:
+        """Where the maps with this key stand; if there is none, those with the same key in another Unicode form."""
+        exact = self._places[title]
+        if exact or title is None or title.isascii():
+            return exact
+        respelt = next((each for each in spellings(title) if self._places.get(each)), title)
+        return self._places[respelt]
 
     def _note(self, touched: Touched, listed: list[Any]) -> None:
         self.touched.append(touched)

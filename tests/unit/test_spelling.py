@@ -195,6 +195,48 @@ class TestACharacter:
         assert {finding.code.value for finding in world.plan().findings} == {"name_collision"}
 
 
+class TestTheKeyOfAMap:
+    @both_ways()
+    def test_is_the_one_that_is_there(self, world: World, disk, cloud) -> None:
+        path = f"remixes/rem_x/variants/{disk('café')}.mp4"
+        world.file(path)
+        world.record("rem", titled(), titled(cloud("café"), mood="calm"))
+        world.apply()
+        assert world.entries("rem") == [
+            titled(),
+            titled(cloud("café"), mood="calm", dance_video=world.uri(path)),
+        ]
+        assert (kinds(world.plan()), codes(world.plan())) == ([], [])
+
+    @both_ways()
+    def test_is_the_same_in_the_local_database(self, world: World, disk, cloud) -> None:
+        path = "remixes/rem_x/REMIX_one.mp4"
+        world.file(path)
+        world.local("rem", titled(disk("café"), deliverable=windows(path)))
+        world.record("rem", titled(cloud("café")))
+        world.apply()
+        assert world.entries("rem") == [titled(cloud("café"), deliverable=world.uri(path))]
+        assert kinds(world.plan()) == []
+
+    @both_ways()
+    def test_that_somebody_adds_meanwhile_is_not_added_again(self, world: World, disk, cloud) -> None:
+        path = f"remixes/rem_x/variants/{disk('café')}.mp4"
+        world.file(path)
+        world.record("rem")
+        plan_ = world.plan()
+        world.record("rem", titled(decomposed("café"), mood="calm"))
+        world.apply(plan_)
+        assert world.entries("rem") == [titled(decomposed("café"), mood="calm", dance_video=world.uri(path))]
+
+    def test_in_two_spellings_stays_two(self, world: World) -> None:
+        path = "remixes/rem_x/variants/café.mp4"
+        world.file(decomposed(path))
+        world.record("rem", *(titled(form("café")) for form, _ in FORMS))
+        world.apply()
+        assert sum("dance_video" in entry for entry in world.entries("rem")) == 1
+        assert kinds(world.plan()) == []
+
+
 class TestTheUsersOwnFolder:
     def test_a_conflict_is_settled_from_a_file_that_is_spelled_otherwise(self, tmp_path: Path) -> None:
         folder = make_project(tmp_path)

@@ -14,6 +14,7 @@ from reconcile.core import findings
 from reconcile.core.changes import Code, Finding, Need, Reason, SetField, change_id
 from reconcile.core.context import Context
 from reconcile.core.decide import Choice, choose
+from reconcile.core.names import nfc, spelling
 from reconcile.core.notes import wishes
 from reconcile.core.paths import Kind, bare, is_separated, looks_like_path, meaning
 from reconcile.core.pattern import CHAR_ID
@@ -98,13 +99,30 @@ class Record:
     ) -> None:
         self.record = record
         self.references = references
-        self.claims = claims
         self.context = context
         self.name = context.document(record.id)
-        self.local_names = _named_fields(local, local_references)
         self.entries = context.entries.of(record.fields)
         self.repairs = repairs_in(record.fields, context)
-        self.wishes = wishes(context.asset_map, record.id, context.known_ids)
+        told = wishes(context.asset_map, record.id, context.known_ids)
+        named = _named_fields(local, local_references)
+        # Whoever names a map may spell its key in another Unicode form than the record does.
+        self.claims = [msgspec.structs.replace(claim, entry=self._spelled(claim.entry)) for claim in claims]
+        self.wishes = {(self._spelled(entry), name): key for (entry, name), key in told.items()}
+        self.local_names = {
+            (None if entry is None else self._spelled(entry), name): answer for (entry, name), answer in named.items()
+        }
+
+    def _spelled(self, title: str) -> str:
+        """The key of a map as the record has it; composed if it has none of this name."""
+        if title.isascii():
+            return title
+        return spelling(title, self._titles) or nfc(title)
+
+    @cached_property
+    def _titles(self) -> frozenset[str]:
+        listed = self.entries if isinstance(self.entries, list) else []
+        titles = (entry_key(entry, self.context) for entry in listed if isinstance(entry, dict))
+        return frozenset(title for title in titles if title is not None)
 
     def outputs(self) -> Iterator[RecordOutput]:
         complaints = list(malformed(self.name, self.record.id, self.entries, self.context))
