@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from reconcile.adapters.disk_names import as_text, native
 from reconcile.core.context import Replacing
 from reconcile.core.errors import ConfigError, ReconcileError, UsageError
 from reconcile.core.names import BucketRoot
@@ -108,7 +109,14 @@ def template() -> str:
 
 
 def absolute(path: Path) -> Path:
-    """The path, below the current folder where it is relative. Raises UsageError where that folder cannot be told."""
+    """The path, below the home folder for ``~`` and below the current one where it is relative. Raises UsageError where
+    that folder cannot be told."""
+    try:
+        path = path.expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"there is no home folder for {str(path)!r}", hint="name the folder by its whole path"
+        ) from error
     if path.is_absolute():
         return path
     try:
@@ -130,9 +138,10 @@ def find_project(start: Path | None = None, explicit: Path | None = None) -> Pat
         if explicit is None:
             start = absolute(start or Path()).resolve()
             return next((folder for folder in (start, *start.parents) if (folder / RULES).is_file()), start)
-        if not explicit.is_dir():
+        folder = absolute(explicit)
+        if not folder.is_dir():
             raise UsageError(f"the project folder {str(explicit)!r} is not there", hint="check -C/--project")
-        return absolute(explicit).resolve()
+        return folder.resolve()
     except OSError as error:
         named = explicit or start or Path()
         raise UsageError(
@@ -189,9 +198,9 @@ def _settings(project: Path, rules: RulesFile, data: bytes, given: Overrides, en
         written = table.text(key, default)
         flag: str | None = getattr(given, name)
         if flag is not None:
-            return _Given(flag, table, key, flag=f"--{name.replace('_', '-')}")
+            return _Given(as_text(flag), table, key, flag=f"--{name.replace('_', '-')}")
         if env.get(variable):
-            return _Given(env[variable], table, key, variable=variable)
+            return _Given(as_text(env[variable]), table, key, variable=variable)
         return _Given(written, table, key)
 
     top = rules.top({"local", "bucket", "records", "local_db", "policy", "asset"})
@@ -261,8 +270,15 @@ def _entries(table: Table) -> Entries:
 def _absolute(project: Path, root: _Given) -> Path:
     if not root.text.strip():
         raise root.error("the local root is empty", '"output", or the folder that the workflows write')
-    path = Path(root.text)
-    return path if path.is_absolute() else project / path
+    return project / _path(root.text, root.error)
+
+
+def _path(text: str, error: Callable[[str, str], ReconcileError]) -> Path:
+    """The path of a text: with the user's home folder for ``~``, and named on disk by its UTF-8 bytes."""
+    try:
+        return Path(native(text)).expanduser()
+    except RuntimeError as failure:
+        raise error(f"there is no home folder for {text!r}", "the folder's whole path") from failure
 
 
 def _ignore(local: Table) -> tuple[str, ...]:
@@ -300,7 +316,7 @@ def _endpoint(project: Path, given: _Given, *, http: bool) -> str:
         folder = text.removeprefix("file:")
         if not folder:
             raise given.error("the endpoint 'file:' names no folder", '"file:store"')
-        return f"file:{project / folder}"
+        return f"file:{project / _path(folder, given.error)}"
     if text and not (_is_http(text) if http else _is_host_and_port(text)):
         right = '"http://127.0.0.1:4443"' if http else '"127.0.0.1:8080"'
         raise given.error(f"the endpoint {text!r} cannot be one", f'{right}, "file:DIR", or ""')
@@ -330,7 +346,8 @@ def _local_db(project: Path, top: Table) -> LocalDbSettings | None:
     path = table.text("path", "")
     if not path:
         raise table.error("path", "[local_db] has no path", 'write path = "data/characters.json", or leave it out')
-    return LocalDbSettings(project / path, table.flag("rewrite", default=False))
+    at = _path(path, lambda what, right: table.error("path", what, f"write {right}"))
+    return LocalDbSettings(project / at, table.flag("rewrite", default=False))
 
 
 def _policy(top: Table, given: Overrides) -> Policy:

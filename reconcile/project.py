@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import msgspec
 
 from reconcile import config
+from reconcile.adapters.disk_names import as_text
 from reconcile.config import Overrides, Settings
 from reconcile.core.errors import UsageError
 from reconcile.core.names import BucketRoot
@@ -114,8 +115,8 @@ class Project:
     def roots(self) -> tuple[RootForms, ...]:
         """Every root below which a record's path is a key: today's, by its own name too, and the previous ones."""
         settings = self.settings
-        resolved = str(settings.root.resolve())
-        texts = dict.fromkeys((settings.root_text, str(settings.root), resolved, *settings.previous_roots))
+        resolved = as_text(str(settings.root.resolve()))
+        texts = dict.fromkeys((settings.root_text, as_text(str(settings.root)), resolved, *settings.previous_roots))
         return tuple(root_forms(text) for text in texts)
 
     @property
@@ -129,11 +130,11 @@ class Project:
         settings = self.settings
         return Stores(
             # A folder's name need not be valid text, but a plan must be.
-            local=settings.root.as_posix().encode("utf-8", "backslashreplace").decode("utf-8"),
+            local=as_text(settings.root.as_posix()).encode("utf-8", "backslashreplace").decode("utf-8"),
             bucket=str(settings.bucket),
             records=str(settings.records),
-            bucket_endpoint=settings.bucket_endpoint or settings.bucket_emulator,
-            records_endpoint=settings.records_endpoint or settings.records_emulator,
+            bucket_endpoint=as_text(settings.bucket_endpoint) or settings.bucket_emulator,
+            records_endpoint=as_text(settings.records_endpoint) or settings.records_emulator,
         )
 
     @cached_property

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from reconcile.adapters.disk_names import as_text
 from reconcile.config import Settings
 from reconcile.core.errors import UsageError
 from reconcile.core.paths import Kind, meaning
@@ -53,13 +54,14 @@ class Loser(msgspec.Struct, frozen=True):
 
 
 class RulesDocument(msgspec.Struct, frozen=True):
-    """``rules check --json``: the rules file that was read and found sound."""
+    """``rules check --json``: the rules file that was read and found sound, and whether its local root is there."""
 
     format: str
     path: str
     digest: str
     root: str
     rules: tuple[RuleView, ...]
+    root_is_there: bool = True
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -87,7 +89,10 @@ class Trials(msgspec.Struct, frozen=True):
 def describe_rules(settings: Settings) -> RulesDocument:
     """What the rules file says."""
     rules = tuple(RuleView.of(rule) for rule in settings.asset_map.rules)
-    return RulesDocument(RULES_FORMAT, str(settings.rules_path), settings.rules_digest, str(settings.root), rules)
+    root, there = as_text(str(settings.root)), settings.root.is_dir()
+    return RulesDocument(
+        RULES_FORMAT, as_text(str(settings.rules_path)), settings.rules_digest, root, rules, root_is_there=there
+    )
 
 
 def try_paths(project: Project, subjects: Sequence[str]) -> Trials:
@@ -145,7 +150,7 @@ def _below(root: Path, path: Path) -> str | None:
         rest = path.resolve().relative_to(root.resolve()).as_posix()
     except (ValueError, OSError):
         return None
-    return None if rest == "." else rest
+    return None if rest == "." else as_text(rest)
 
 
 def losers(asset_map: AssetMap, path: str, reading: Reading | None, known: Container[str]) -> tuple[Loser, ...]:

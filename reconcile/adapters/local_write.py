@@ -12,17 +12,20 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from reconcile.adapters.disk_names import native
 from reconcile.adapters.local_folder import OpenFolder
 from reconcile.adapters.local_open import READ_FILE, WINDOWS, extended, reason, split
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import NotThere, Rejected, SourceChanged, SourceError
 from reconcile.core.pattern import Template
-from reconcile.core.reach import Selection
+from reconcile.core.reach import Selection, is_ours
 from reconcile.ports import Progress
 
 CHUNK = 256 * 1024
 LONGEST_NAME = 255
-_SHOWN = 100
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+_WHICH = {5: 1, 6: 1, 7: 1, 8: 1, 9: 2, 10: 2, 11: 2}
+"""How many letters at the end of a part's name of this length tell its generation."""
 _COMMON = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_NOFOLLOW", 0)
 _PART = os.O_RDWR | os.O_CREAT | _COMMON | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 _NOT_ON_WINDOWS = frozenset('<>"|?*') | frozenset(map(chr, range(32)))
@@ -34,15 +37,16 @@ class LocalPlaces:
     def __init__(self, root: Path, *, ignore: Sequence[str] = (), rules: Sequence[Template] | None = None) -> None:
         self._root = extended(os.path.abspath(root))
         self._selection = Selection(ignore, rules, ignore_case=WINDOWS)
-        self._lock = threading.Lock()
-        self._older: dict[str, dict[str, set[str]]] = {}
+        self._freed = threading.Condition()
+        self._busy: set[tuple[str, str]] = set()
+        self._parts: dict[str, set[str]] = {}
 
     def refusal(self, path: str) -> str | None:
         """See ``FilePlaces.refusal``."""
         parts = split(path)
         if not parts:
             return "it is no name below a folder of this system"
-        if any(len(os.fsencode(part)) > LONGEST_NAME for part in parts):
+        if any(len(part.encode()) > LONGEST_NAME for part in parts):
             return f"a name in it is longer than {LONGEST_NAME} bytes"
         if WINDOWS and any(_NOT_ON_WINDOWS & set(part) for part in parts):
             return "Windows does not take a character in it"
@@ -55,7 +59,7 @@ class LocalPlaces:
     def begun(self, path: str, generation: int) -> int:
         """See ``FilePlaces.begun``."""
         parts = split(path)
-        beside = os.path.join(self._root, *parts[:-1], _part_name(path, generation))
+        beside = os.path.join(self._root, *map(native, parts[:-1]), _part_name(path, generation))
         try:
             found = os.lstat(beside)
         except OSError:
@@ -80,15 +84,16 @@ class LocalPlaces:
         parts = split(path)
         meant = (size, crc32c)
         try:
-            with self._folder(parts[:-1]) as folder:
-                part = _Part(folder, _part_name(path, generation), progress or (lambda _moved: None))
+            name = _part_name(path, generation)
+            with self._folder(parts[:-1]) as folder, self._alone(folder, name):
+                part = _Part(folder, name, progress or (lambda _moved: None))
                 try:
                     part.fill(body, meant, path)
                 except NotThere:
                     part.drop()  # the generation that it is of is gone for good
                     raise
                 placed = part.take_place(folder.spelled(parts[-1]), meant, path, modified_ns)
-                self._drop_older(folder, part.name)
+                self._drop_older(folder, path, name)
                 return placed
         except OSError as error:
             raise SourceError(
@@ -110,16 +115,32 @@ class LocalPlaces:
         finally:
             folder.close()
 
-    def _drop_older(self, folder: OpenFolder, own: str) -> None:
+    @contextlib.contextmanager
+    def _alone(self, folder: OpenFolder, name: str) -> Iterator[None]:
+        """Keeps two files of one folder whose parts have one name, as very short ones may, from being made at once."""
+        place = (folder.path, name)
+        with self._freed:
+            while place in self._busy:
+                self._freed.wait()
+            self._busy.add(place)
+        try:
+            yield
+        finally:
+            with self._freed:
+                self._busy.discard(place)
+                self._freed.notify_all()
+
+    def _drop_older(self, folder: OpenFolder, path: str, own: str) -> None:
         """Removes what interrupted runs left of other generations of this file; a folder is listed once."""
-        start = own.rsplit(".", 3)[0]
-        with self._lock:
-            if folder.path not in self._older:
-                names = [name for name in folder.names() if name.endswith(".restore.part")]
-                self._older[folder.path] = {}
-                for name in names:
-                    self._older[folder.path].setdefault(name.rsplit(".", 3)[0], set()).add(name)
-            older = self._older[folder.path].pop(start, set()) - {own}
+        start, former = own[: -_WHICH[len(own)]], _former_start(path)
+        with self._freed:
+            if folder.path not in self._parts:
+                self._parts[folder.path] = {name for name in folder.names() if is_ours(name)}
+            parts = self._parts[folder.path]
+            same = {name for name in parts if len(name) == len(own) and name.startswith(start)}
+            older = {*same, *(name for name in parts if name.startswith(former))} - {own}
+            older -= {name for where, name in self._busy if where == folder.path}
+            parts -= older
         for name in older:
             with contextlib.suppress(OSError):
                 folder.unlink(name)
@@ -229,7 +250,20 @@ def _write(file: io.FileIO, chunk: bytes) -> None:
 
 
 def _part_name(path: str, generation: int) -> str:
-    """Where the bytes of this generation wait: a name of its own for each path, readable, and never too long."""
-    shown = os.fsencode(path.rpartition("/")[2])[:_SHOWN].decode("utf-8", "ignore")
-    digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return f".{shown}.{digest}.{generation}.restore.part"
+    """Where the bytes of this generation wait: a name of its own for each path, and never longer than the file's, as
+    some drives take short names only; the shortest has five letters."""
+    length = len(path.rpartition("/")[2].encode("utf-8", "surrogateescape"))
+    length = min(max(length, min(_WHICH)), max(_WHICH))
+    which = _WHICH[length]
+    return ".r-" + _digits(path, length - 3 - which) + _digits(str(generation), which)
+
+
+def _digits(text: str, count: int) -> str:
+    value = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+    return "".join(_ALPHABET[value // len(_ALPHABET) ** place % len(_ALPHABET)] for place in range(count))
+
+
+def _former_start(path: str) -> str:
+    """How the names of this file's parts began when they were longer."""
+    shown = path.rpartition("/")[2].encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")
+    return f".{shown}.{hashlib.sha256(path.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}."

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from reconcile.adapters.disk_names import as_text
 from reconcile.cli.options import Common, Scoped
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.core.errors import ExitCode
@@ -51,6 +52,6 @@ def rules_test(
 
     session = Session(common)
     with session.project() as project:
-        trials = try_paths(project, [str(path) for path in paths])
+        trials = try_paths(project, [as_text(str(path)) for path in paths])
     session.result(trials, lambda terminal: show_trials(terminal, trials))
     return ExitCode.OK

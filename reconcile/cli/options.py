@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from reconcile.adapters.disk_names import as_text
 from reconcile.cli.complete import asset_types
 from reconcile.core.errors import ExitCode, Interrupted, UsageError
 
@@ -221,6 +222,7 @@ def _rewired(function: Callable[..., Any], run: Callable[[typer.Context, dict[st
     @functools.wraps(function)
     def wrapper(**given: Any) -> Any:
         context = given.pop("context")
+        given = {name: _read(value) for name, value in given.items()}
         arguments: dict[str, Any] = {}
         for name, group in groups.items():
             arguments[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
@@ -235,6 +237,13 @@ def _rewired(function: Callable[..., Any], run: Callable[[typer.Context, dict[st
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return wrapper
+
+
+def _read(value: Any) -> Any:
+    """Texts as they were typed; paths stay as the system gave them."""
+    if type(value) is str:
+        return as_text(value)
+    return [_read(each) for each in value] if isinstance(value, list) else value
 
 
 def _parameters(group: type[Any]) -> list[inspect.Parameter]:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from reconcile import config
+from reconcile.adapters.disk_names import as_text
 from reconcile.core.changes import Finding, Replace, SetField, is_object, keys_about
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.errors import ReconcileError, SourceError, StoreError, UsageError
@@ -131,7 +132,7 @@ def below_root(project: Project, file: str) -> str:
         except ValueError:  # on another drive
             continue
         if parts and parts[0] != os.pardir:
-            path = "/".join(parts)
+            path = as_text("/".join(parts))
             if is_unicode(path):
                 return path
             raise UsageError(f"the name of {path!r} is not UTF-8", hint="rename the file")

@@ -103,7 +103,8 @@ def _cells(row: Row) -> list[Piece]:
 def show_rules(terminal: Terminal, document: RulesDocument) -> None:
     """The rules in order."""
     terminal.line((document.path, "bold"), f": {words.many(len(document.rules), 'rule')}, all sound")
-    terminal.line(("Local    ", "dim"), document.root)
+    missing: Piece = ("" if document.root_is_there else "  (not there: mount its drive, or set root)", "yellow")
+    terminal.line(("Local    ", "dim"), document.root, missing)
     terminal.line()
     head = ("type", "field", "several files", "path")
     terminal.table(head, [(rule.type, _goes(rule), rule.many, rule.path) for rule in document.rules])

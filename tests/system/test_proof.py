@@ -207,7 +207,7 @@ def killed_restore(shop: Workshop, fault: Fault) -> None:
 def check_none_is_half(shop: Workshop, studio: Studio) -> int:
     """Every file that is there is whole; gives how many are there."""
     found = files_below(studio.output) if studio.output.exists() else {}
-    whole = {path: data for path, data in found.items() if not path.endswith(".restore.part")}
+    whole = {path: data for path, data in found.items() if "/.r-" not in path}
     objects = shop.objects()
     assert all(objects[path].data == data for path, data in whole.items())
     return len(whole)
@@ -221,7 +221,7 @@ def test_a_restore_that_is_killed_goes_on(shop: Workshop, studio: Studio, copy: 
     killed_restore(shop, Fault(path="/download/", key=f"{PREFIX}/{key}"))
     place = studio.output / key
     assert not place.exists()
-    (part,) = place.parent.glob(".*.restore.part")
+    (part,) = place.parent.glob(".r-*")
     assert part.stat().st_size == CUT
     before = check_none_is_half(shop, studio)
     assert shop.run("plan", "--json").document["actions"] == []

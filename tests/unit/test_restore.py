@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import threading
@@ -620,3 +621,35 @@ def test_a_full_disk_is_told_by_its_reason(root: Path) -> None:
 
     with pytest.raises(SourceError, match="No space left"):
         place(root, "x.mp4", b"0123", full)
+
+
+def half(_start: int) -> Iterator[bytes]:
+    """The body of an object whose download breaks."""
+    yield b"half"
+    raise StoreUnavailable("gone")
+
+
+@pytest.mark.parametrize("name", ["m.png", "mika.png", "mika_dance_01.png", 120 * "m" + ".png", 60 * "\u00e9" + ".png"])
+def test_the_name_of_a_part_is_never_longer_than_the_files(root: Path, name: str) -> None:
+    places = LocalPlaces(root)
+    with pytest.raises(StoreUnavailable):
+        places.place(f"d/{name}", half, size=8, crc32c=digest(b"halfhalf"), generation=7)
+    (part,) = (root / "d").iterdir()
+    assert len(os.fsencode(part.name)) <= len(os.fsencode(name))
+    assert places.begun(f"d/{name}", 7) == 4
+    assert places.place(f"d/{name}", lambda _: iter([b"half"]), size=8, crc32c=digest(b"halfhalf"), generation=7)
+    assert [each.name for each in (root / "d").iterdir()] == [name]
+
+
+def test_parts_of_older_generations_and_of_older_versions_are_removed(root: Path) -> None:
+    (root / "d").mkdir(parents=True)
+    named = hashlib.sha256(b"d/mika_dance.mp4").hexdigest()[:12]
+    former = root / "d" / f".mika_dance.mp4.{named}.5.restore.part"
+    others = root / "d" / ".other.mp4.0123456789ab.5.restore.part"
+    for left in (former, others):
+        left.write_bytes(b"left")
+    with pytest.raises(StoreUnavailable):
+        LocalPlaces(root).place("d/mika_dance.mp4", half, size=8, crc32c=digest(b"halfhalf"), generation=6)
+    assert len(list((root / "d").iterdir())) == 3
+    LocalPlaces(root).place("d/mika_dance.mp4", lambda _: iter([b"w"]), size=1, crc32c=digest(b"w"), generation=7)
+    assert sorted(each.name for each in (root / "d").iterdir()) == [others.name, "mika_dance.mp4"]
