@@ -8,6 +8,7 @@ import os
 import re
 import urllib.parse
 from collections.abc import Callable, Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,13 @@ class LocalDbSettings(msgspec.Struct, frozen=True):
     rewrite: bool = False
 
 
+class Incomplete(Enum):
+    """What to do with media that surely is incomplete."""
+
+    HOLD = "hold"
+    TAKE = "take"
+
+
 class Policy(msgspec.Struct, frozen=True):
     """What a run may do by itself."""
 
@@ -90,6 +98,7 @@ class Settings(msgspec.Struct, frozen=True):
     previous_roots: tuple[str, ...]
     ignore: tuple[str, ...]
     settle: float
+    incomplete: Incomplete
     bucket: BucketRoot
     bucket_endpoint: str
     records: RecordsUri
@@ -204,7 +213,7 @@ def _settings(project: Path, rules: RulesFile, data: bytes, given: Overrides, en
         return _Given(written, table, key)
 
     top = rules.top({"local", "bucket", "records", "local_db", "policy", "asset"})
-    local = top.table("local", {"root", "previous_roots", "ignore", "settle"})
+    local = top.table("local", {"root", "previous_roots", "ignore", "settle", "incomplete"})
     bucket = top.table("bucket", {"uri", "endpoint"})
     records = top.table("records", {"uri", "endpoint", "entries", "entry_key"})
     root = pick(local, "root", "output")
@@ -221,6 +230,7 @@ def _settings(project: Path, rules: RulesFile, data: bytes, given: Overrides, en
         previous_roots=_previous_roots(local),
         ignore=ignore,
         settle=settle,
+        incomplete=local.choice("incomplete", Incomplete, Incomplete.HOLD),
         bucket=_parsed(pick(bucket, "uri"), BucketRoot.parse, "gs://my-bucket/anime_dance"),
         bucket_endpoint=_endpoint(project, pick(bucket, "endpoint"), http=True),
         records=_parsed(pick(records, "uri"), RecordsUri.parse, "firestore://my-project/(default)/characters"),

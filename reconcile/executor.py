@@ -20,6 +20,7 @@ from reconcile.breaker import Breaker
 from reconcile.core import report as reports
 from reconcile.core.changes import (
     Change,
+    Code,
     CreateRecord,
     FieldChange,
     Need,
@@ -94,7 +95,7 @@ def execute(
     editor_of: EditorOf = lambda changes: partial(edit, changes=changes, entries=entries, entry_key=entry_key)  # noqa: E731
     report = run(project, plan, editor_of, concurrency=concurrency, listener=listener, stop=stop, command=command)
     is_good = report.status is Status.SUCCESS and not reports.remaining(plan.findings, fail_on)
-    if is_good and plan.scope == Scope():
+    if is_good and plan.scope == Scope() and not _holds_back(project, plan):
         project.note_good_run(plan.created, now())  # when the worlds were seen: an old plan is no news of today
     return report
 
@@ -117,6 +118,12 @@ def run(
     started = _Run(project, plan, editor_of, concurrency, listener, stop or threading.Event())
     account = Account.begin(project.journal, started.run_id, plan, command=command, undoes=undoes)
     return started.execute(account)
+
+
+def _holds_back(project: Project, plan: Plan) -> bool:
+    """Whether a file that a rule takes was left because it is still being written, or is not whole."""
+    left = (Code.UNSETTLED_FILE, Code.INCOMPLETE_FILE)
+    return any(each.code in left and project.asset_map.read(each.subject, ()) is not None for each in plan.findings)
 
 
 def check(project: Project, plan: Plan) -> None:
@@ -258,6 +265,8 @@ class _Run:
         try:
             return [self._send(change)]
         except (PreconditionFailed, SourceChanged, Uncertain) as error:
+            if isinstance(error, SourceChanged):
+                self._forget(change)
             return [self._settle(change, error)]
         except ReconcileError as error:
             return [self._failure(change, error)]
@@ -279,6 +288,12 @@ class _Run:
         with self._lock:
             self._moved += change.size
         return self._arrive(change, OutcomeKind.APPLIED, arrived.generation)
+
+    def _forget(self, change: ObjectChange) -> None:
+        """What is remembered of the file is not what it holds, so the next plan reads it, whatever its look says."""
+        path = self._project.asset_map.path_of(change.key, change.asset_type)
+        if path is not None:
+            self._project.files.forget(path)
 
     def _settle(self, change: ObjectChange, error: ReconcileError) -> Outcome:
         """The world moved, or no answer told: if it holds the planned bytes, whoever put them there, all is well."""

@@ -34,7 +34,7 @@ from reconcile.core.changes import (
 from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.errors import ConfigError, UsageError
-from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
+from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
 from reconcile.core.findings import about_unread, unreadable_scope
 from reconcile.core.names import fold, nfc, spelling
 from reconcile.core.notes import Note, Place, placed, wishes
@@ -81,7 +81,7 @@ def survey(
     left unknown, unless that is all there is."""
     wanted = scope or Scope()
     check_types(project, wanted)
-    project.on_hashed = lambda size: listener(Advanced(Phase.LISTING, 0, size))
+    project.heard_by(listener)
     listener(PhaseStarted(Phase.RECORDS))
     roster = read_roster(project, wanted, listener, partial=True)
     check_characters(roster, wanted)

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Protocol
 
 from reconcile.core.errors import JournalError
 from reconcile.core.journal import Line, Past, RunStarted
-from reconcile.core.rows import Agreed, Document, LocalFile, RemoteObject, Served
+from reconcile.core.rows import Agreed, Document, Hashed, LocalFile, RemoteObject, Served
 
 Progress = Callable[[int], None]
 """Called with the number of bytes that have just been moved; negative where a retry starts over."""
@@ -34,8 +34,16 @@ class FileSource(Protocol):
         """The paths that ``walk`` would yield, unread and unhashed."""
         ...
 
-    def lookup(self, paths: Iterable[str]) -> Iterator[LocalFile]:
-        """The same for exact relative paths, in the order given; those that are not there are left out."""
+    def lookup(self, paths: Iterable[str], *, before: Sequence[str] = (), anew: bool = False) -> Iterator[LocalFile]:
+        """The same for exact relative paths, in the order given; those that are not there are left out.
+
+        ``before`` are the prefixes of a walk that follows, so that what is new is waited for once. ``anew`` reads every
+        file, whatever is remembered of it.
+        """
+        ...
+
+    def forget(self, path: str) -> None:
+        """Forgets what is remembered of a file's content, because other content was found there."""
         ...
 
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
@@ -123,12 +131,16 @@ class RecordStore(Protocol):
 class HashCache(Protocol):
     """What the local adapter remembers of files already hashed; losing it loses speed only."""
 
-    def get(self, path: str) -> tuple[int, int, int, int, str] | None:
-        """(size, mtime_ns, ctime_ns, inode, crc32c) last stored for the path, or None."""
+    def get(self, path: str) -> Hashed | None:
+        """What was last stored for the path, or None."""
         ...
 
-    def put(self, path: str, size: int, mtime_ns: int, ctime_ns: int, inode: int, crc32c: str) -> None:
+    def put(self, path: str, found: Hashed) -> None:
         """Remembers a hash; may be written out later, in a batch."""
+        ...
+
+    def drop(self, path: str) -> None:
+        """Forgets the path's hash."""
         ...
 
 

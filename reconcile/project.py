@@ -14,8 +14,9 @@ import msgspec
 
 from reconcile import config
 from reconcile.adapters.disk_names import as_text
-from reconcile.config import Overrides, Settings
+from reconcile.config import Incomplete, Overrides, Settings
 from reconcile.core.errors import UsageError
+from reconcile.core.events import Advanced, Listener, Phase, Waiting
 from reconcile.core.names import BucketRoot
 from reconcile.core.notes import Note, NotedMap
 from reconcile.core.paths import RootForms, root_forms
@@ -25,6 +26,7 @@ from reconcile.version import VERSION
 
 if TYPE_CHECKING:
     from reconcile.adapters.json_db import JsonDatabase
+    from reconcile.adapters.local_settle import Looks
     from reconcile.adapters.outbox import Outbox
     from reconcile.adapters.patience import Budget
     from reconcile.adapters.state import State
@@ -49,6 +51,8 @@ class Project:
         """How many requests at once a store must bear; read when the store is opened."""
         self.on_hashed: Callable[[int], None] = lambda _size: None
         """Told of the bytes that were just hashed, from any thread."""
+        self.on_wait: Callable[[int, float], None] = lambda _count, _seconds: None
+        """Told how many new files this run waits for, and for how many seconds, before it does; from any thread."""
         self.wait: Callable[[float], None] = time.sleep
         """Passes so many seconds between two tries of one record."""
         self.makes_root = False
@@ -86,6 +90,11 @@ class Project:
     def close(self) -> None:
         """Closes what was opened."""
         self._open.close()
+
+    def heard_by(self, listener: Listener) -> None:
+        """Has the listener told what happens while local files are read."""
+        self.on_hashed = lambda size: listener(Advanced(Phase.LISTING, 0, size))
+        self.on_wait = lambda count, seconds: listener(Waiting(count, seconds))
 
     @property
     def asset_map(self) -> AssetMap:
@@ -170,6 +179,14 @@ class Project:
         return self.state
 
     @cached_property
+    def looks(self) -> Looks:
+        """What tells whether a new file has settled; a caller that has a better one puts it here before files are
+        read."""
+        from reconcile.adapters.local_settle import Looks
+
+        return Looks(self.settings.settle, on_wait=lambda count, seconds: self.on_wait(count, seconds))
+
+    @cached_property
     def files(self) -> FileSource:
         """The files below the local root."""
         from reconcile.adapters.local import LocalFiles
@@ -179,10 +196,11 @@ class Project:
             settings.root,
             ignore=settings.ignore,
             rules=settings.asset_map.templates,
-            settle=settings.settle,
+            looks=self.looks,
             cache=self.state,
             on_progress=lambda size: self.on_hashed(size),
             settled=self.settled,
+            holds_incomplete=settings.incomplete is Incomplete.HOLD,
             may_lack_root=self._may_lack_root,
         )
 

@@ -328,7 +328,7 @@ class Observations:
     def _look_at(self, paths: Iterable[str]) -> dict[str, LocalFile]:
         """The files at these paths; one below a folder that is not read is unknown, and the folder is noted."""
         files: dict[str, LocalFile] = {}
-        for file in self._worlds.files.lookup(sorted(paths)):
+        for file in self._worlds.files.lookup(sorted(paths), before=self.local.prefixes):
             stop = self._stop(file)
             if stop is None:
                 files[file.path] = file

@@ -74,7 +74,7 @@ class _Survey:
         project, scope, listener = self._project, self._scope, self._listener
         check_types(project, scope)
         project.makes_root = True
-        project.on_hashed = lambda size: listener(Advanced(Phase.LISTING, 0, size))
+        project.heard_by(listener)
         listener(PhaseStarted(Phase.RECORDS))
         roster = read_roster(project, scope, listener)
         check_characters(roster, scope)
@@ -381,16 +381,9 @@ class _Run:
             size=content.size,
             crc32c=content.crc32c,
             generation=action.generation,
-            modified_ns=self._modified(action),
+            modified_ns=_nanoseconds(action.updated),
             progress=None if action.encoding else told,  # its stored bytes were counted as they were proved
         )
-
-    def _modified(self, action: Restore) -> int | None:
-        """The object's time, as the file's: with a fresh one it would look as if it were being written, and like the
-        newest of several. No later than what the walk takes for settled."""
-        then = _nanoseconds(action.updated)
-        settled = time.time_ns() - int(self._project.settings.settle * 1_000_000_000)
-        return None if then is None else min(then, settled)
 
     def _body(self, action: Restore, offset: int) -> Iterator[bytes]:
         encoded = bool(action.encoding)
@@ -404,7 +397,8 @@ class _Run:
 
 
 def _nanoseconds(updated: str) -> int | None:
-    """An RFC 3339 time in nanoseconds since the epoch, or None."""
+    """An RFC 3339 time in nanoseconds since the epoch, or None. It becomes the file's: with a fresh one it would look
+    like the newest of several."""
     try:
         then = datetime.datetime.fromisoformat(updated)
     except ValueError:

@@ -138,7 +138,7 @@ class _Proving:
         check_types(self._project, self._scope)
         if self._mode.urls:
             self._project.signer.sign("-", expires=URL_LIVES)  # who cannot sign shall know before anything is read
-        self._project.on_hashed = lambda size: self._listener(Advanced(Phase.LISTING, 0, size))
+        self._project.heard_by(self._listener)
         self._listener(PhaseStarted(Phase.RECORDS))
         roster = self._roster()
         self._scope = roster.scope
@@ -206,7 +206,7 @@ class _Proving:
         if not self._mode.cloud_only:
             paths = {key: context.asset_map.path_for(key, context.known_ids) for key in keys}
             wanted = {path: key for key, path in paths.items() if path is not None}
-            for file in self._project.files.lookup(sorted(wanted)):
+            for file in self._project.files.lookup(sorted(wanted), anew=self._mode.deep):
                 files[wanted[file.path]] = file
                 self._listener(Advanced(Phase.LISTING, 1))
             if self._project.root_is_gone:
@@ -437,7 +437,11 @@ def _held_against(look: _Look, meant: _Meant) -> tuple[Against | None, tuple[Com
         hint = "`reconcile plan` says what is done about it"
         return _said(Against.LOCAL, same, unknown, why, hint)
     aside: tuple[Complaint, ...] = ()
-    if file is not None and file.problem in (FileProblem.UNREADABLE, FileProblem.UNSETTLED):
+    if file is not None and file.problem in (
+        FileProblem.UNREADABLE,
+        FileProblem.UNSETTLED,
+        FileProblem.INCOMPLETE,
+    ):
         aside = (_uncompared(Code(file.problem.value), file.detail),)
     if agreed is not None:
         same = _compared(agreed.size, agreed.crc32c, look, agreed)

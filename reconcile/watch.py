@@ -18,18 +18,12 @@ from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 
-from reconcile.core.changes import (
-    Code,
-    Finding,
-    Severity,
-    canonical,
-    is_object,
-    keys_about,
-)
+from reconcile.config import Incomplete
+from reconcile.core.changes import Code, Finding, Severity, canonical
 from reconcile.core.errors import LockHeld, ReconcileError, StoreUnavailable, UsageError
 from reconcile.core.events import Advanced, Event, Warned
 from reconcile.core.plan import Plan, Scope
@@ -56,8 +50,11 @@ from reconcile.core.watching import (
     scope_of,
 )
 from reconcile.executor import CONCURRENCY, execute
-from reconcile.planner import survey
+from reconcile.planner import Survey, survey
 from reconcile.project import Project
+
+if TYPE_CHECKING:
+    from reconcile.adapters.local_settle import Looks
 
 TICK = 1.0
 """Seconds after which the rules, the local database and the folder itself are looked at again."""
@@ -171,6 +168,7 @@ class Watcher:
         self._health_file = HealthFile(project.settings.project) if apply else None
         self._settings = project.settings
         self._folder = self._make_folder(project, poll)
+        self._looks = _looks(project, clock)
         self._agenda = Agenda(settle=project.settings.settle, every=every, now=clock(), jitter=jitter)
         self._known: frozenset[str] = frozenset()
         self._database: dict[str, int] | None = None
@@ -322,7 +320,9 @@ class Watcher:
         """Goes over to changed rules."""
         project.concurrency = max(project.concurrency, self._concurrency)
         before, self._settings = self._settings, project.settings
-        if any(getattr(before, name) != getattr(self._settings, name) for name in ("root", "ignore", "settle")) or (
+        if before.settle != self._settings.settle:
+            self._looks = _looks(project, self._clock)
+        if any(getattr(before, name) != getattr(self._settings, name) for name in ("root", "ignore", "incomplete")) or (
             before.asset_map.templates != self._settings.asset_map.templates
         ):
             self._folder.close()
@@ -341,17 +341,26 @@ class Watcher:
             warnings = [lock.warning] if lock.warning else []
             if whole:
                 self._database = _digests(project)
-            seen = survey(project, scope, listener=partial(self._hear, warnings))
+            seen = self._survey(project, batch, scope, warnings)
             self._warn(warnings)
             self._known = seen.known_ids if whole else self._known | seen.known_ids
-            plan, held = self._without_incomplete(project, seen.plan)
             if self._apply:
-                report = self._execute(project, plan)
+                report = self._execute(project, seen.plan)
             else:
                 report = None
-                self._told_plan(plan)
-                self._unmade = bool(plan.actions) or (self._unmade and not whole)
-        self._conclude(project, batch, scope, seen.plan, held, report)
+                self._told_plan(seen.plan)
+                self._unmade = bool(seen.plan.actions) or (self._unmade and not whole)
+        self._conclude(project, batch, scope, seen.plan, report)
+
+    def _survey(self, project: Project, batch: Batch, scope: Scope, warnings: list[str]) -> Survey:
+        """A plan that waits for no file: what is new to it is looked at by the agenda, or by a later pass."""
+        started = self._clock()
+        for path, signature in batch.paths.items():
+            self._looks.knows(path, signature)
+        project.looks = self._looks
+        seen = survey(project, scope, listener=partial(self._hear, warnings))
+        self._looks.prune(started)
+        return seen
 
     def _hear(self, warnings: list[str], event: Event) -> None:
         """Listens to a plan being made, which may take long, and changes nothing: so it may be left at any point."""
@@ -367,20 +376,6 @@ class Watcher:
             if message not in self._warned:
                 self._tell(EventKind.WARNING, message)
         self._warned = frozenset(warnings)
-
-    def _without_incomplete(self, project: Project, plan: Plan) -> tuple[Plan, tuple[str, ...]]:
-        """The plan without what depends on files that have not got their end yet; if there are any, it is not complete,
-        and so no good run of everything."""
-        paths: dict[str, str] = {}
-        for change in plan.actions:
-            if is_object(change):
-                path = project.asset_map.path_of(change.key, change.asset_type) or change.key
-                if self._folder.missing_end(path) is not None:
-                    paths[change.key] = path
-        if not paths:
-            return plan, ()
-        kept = plan.keeping([change for change in plan.actions if keys_about(change).isdisjoint(paths)])
-        return msgspec.structs.replace(kept, complete=False), tuple(sorted(paths.values()))
 
     def _execute(self, project: Project, plan: Plan) -> Report:
         if plan.actions:
@@ -407,7 +402,6 @@ class Watcher:
         batch: Batch,
         scope: Scope,
         plan: Plan,
-        held: Collection[str],
         report: Report | None,
     ) -> None:
         """Says how the pass ended, and what of the batch is still to be taken."""
@@ -421,7 +415,7 @@ class Watcher:
             self._conclude_badly(batch, plan, report)
         if found is not None:
             self._tell(EventKind.WARNING, found, code="findings", count=len(self._standing))
-        again = [*held, *_unsettled(plan.findings), *self._others(project, batch, scope)]
+        again = [*_to_look_at(plan.findings), *self._others(project, batch, scope)]
         self._agenda.look_again(again, self._clock())
 
     def _others(self, project: Project, batch: Batch, scope: Scope) -> list[str]:
@@ -574,13 +568,23 @@ def _folder(project: Project, poll: Poll) -> Folder:
     from reconcile.adapters.watching import FolderWatch
 
     settings = project.settings
+    holds = settings.incomplete is Incomplete.HOLD
     return FolderWatch(
-        settings.root, ignore=settings.ignore, rules=settings.asset_map.templates, settle=settings.settle, poll=poll
+        settings.root, ignore=settings.ignore, rules=settings.asset_map.templates, holds_incomplete=holds, poll=poll
     )
 
 
-def _unsettled(findings: Iterable[Finding]) -> list[str]:
-    return [finding.subject for finding in findings if finding.code is Code.UNSETTLED_FILE]
+def _looks(project: Project, clock: Callable[[], float]) -> Looks:
+    """What passes remember of new files; no pass waits, because the agenda does."""
+    from reconcile.adapters.local_settle import Looks
+
+    return Looks(project.settings.settle, clock=clock, sleep=None)
+
+
+def _to_look_at(findings: Iterable[Finding]) -> list[str]:
+    """The files that the agenda takes up: it waits until they have settled, and until they are whole."""
+    wanted = (Code.UNSETTLED_FILE, Code.INCOMPLETE_FILE)
+    return [finding.subject for finding in findings if finding.code in wanted]
 
 
 def _digests(project: Project) -> dict[str, int]:

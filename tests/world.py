@@ -101,6 +101,7 @@ class Files:
         self.files: dict[str, _File] = {}
         self.stops: dict[str, FileProblem] = {}
         self.opened: list[str] = []
+        self.forgotten: list[str] = []
         self.gone = False
         self.unreadable: set[str] = set()
 
@@ -113,7 +114,8 @@ class Files:
         self._check()
         yield from self._paths(prefixes)
 
-    def lookup(self, paths: Iterable[str]) -> Iterator[LocalFile]:
+    def lookup(self, paths: Iterable[str], *, before: Sequence[str] = (), anew: bool = False) -> Iterator[LocalFile]:
+        del before, anew  # nothing is new here, and nothing is remembered
         self._check()
         for path in paths:
             stop = self._stop(path)
@@ -121,6 +123,9 @@ class Files:
                 yield LocalFile(path, 0, 0, problem=self.stops[stop])
             elif path in self.files:
                 yield self._row(path)
+
+    def forget(self, path: str) -> None:
+        self.forgotten.append(path)
 
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import stat
 import time
@@ -16,6 +17,7 @@ from reconcile.adapters.local_folder import OpenFolder, OpenFolders
 from reconcile.adapters.local_hash import Hasher, Miss, Row, identity
 from reconcile.adapters.local_names import Entry, Folder, Lister, Listing, Prefixes, link_detail
 from reconcile.adapters.local_open import WINDOWS, SourceFile, extended, is_text, open_below, reason, split
+from reconcile.adapters.local_settle import Looks
 from reconcile.core.errors import SourceChanged, SourceError
 from reconcile.core.names import MAX_OBJECT_BYTES, nfc
 from reconcile.core.pattern import Template
@@ -23,9 +25,6 @@ from reconcile.core.reach import Selection
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.ports import HashCache
 
-_SECOND = 1_000_000_000
-# How far the clock of a file server may run ahead of ours; a file "from the future" by less was just written.
-_SKEW = 60 * _SECOND
 _UNDECODABLE_FOLDER = "the folder's name is not UTF-8, so nothing in it has a key; rename it"
 
 _KINDS = (
@@ -40,11 +39,12 @@ class LocalFiles:
     """The files below ``root``, as a ``FileSource``.
 
     ``ignore`` holds patterns of what is left out, and ``rules`` the templates of what can be taken; see ``Selection``,
-    which may raise PatternError. A file modified less than
-    ``settle`` seconds ago is UNSETTLED. ``clock`` gives nanoseconds since the epoch. ``on_progress`` is called with
-    the number of bytes just read for hashing, from the ``workers`` threads that hash. ``may_lack_root`` is asked, once
-    it is seen that the root is not there, whether that is to be taken for an empty one. ``settled`` are paths of files
-    that are known to be complete, however new they are.
+    which may raise PatternError. ``looks`` says which files have settled; those that the cache knows as they look now
+    have, and the others are UNSETTLED. ``clock`` gives nanoseconds since the epoch, and says only which hashes are
+    taken once more. ``on_progress`` is called with the number of bytes just read for hashing, from the ``workers``
+    threads that hash. ``may_lack_root`` is asked, once it is seen that the root is not there, whether that is to be
+    taken for an empty one. ``settled`` are paths of files that are known to be whole, however new they are. With
+    ``holds_incomplete`` media that surely is incomplete is a problem.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class LocalFiles:
         root: Path,
         *,
         ignore: Sequence[str],
-        settle: float,
+        looks: Looks,
         cache: HashCache,
         rules: Sequence[Template] | None = None,
         clock: Callable[[], int] = time.time_ns,
@@ -60,18 +60,18 @@ class LocalFiles:
         on_progress: Callable[[int], None] | None = None,
         may_lack_root: Callable[[], bool] = lambda: False,
         settled: Collection[str] = (),
+        holds_incomplete: bool = True,
     ) -> None:
         self._root = extended(os.path.abspath(root))
         self._shown = as_text(str(root))
         self._selection = Selection(ignore, rules, ignore_case=WINDOWS)
         self._lister = Lister(self._selection)
-        self._settle = int(settle * _SECOND)
+        self._looks = looks
         self._cache = cache
-        self._clock = clock
         self._may_lack_root = may_lack_root
         self._settled = frozenset(settled)
         self._had_root = False
-        self._hasher = Hasher(self._root, cache, clock, workers, on_progress)
+        self._hasher = Hasher(self._root, cache, clock, workers, on_progress, holds_incomplete=holds_incomplete)
 
     def walk(self, prefixes: Sequence[str] = ("",)) -> Iterator[LocalFile]:
         """Every file below one of the prefixes, in code point order of the path, hashed.
@@ -83,7 +83,9 @@ class LocalFiles:
         if root.is_gone:
             return
         before = self._root_identity()
-        yield from self._hasher.hashed(self._observe(root, Prefixes(prefixes)))
+        within = Prefixes(prefixes)
+        rows = self._settled_rows(self._observe(root, within), lambda path: self._observe_from(path, within))
+        yield from self._hasher.hashed(rows)
         # An unmounted drive makes its folders vanish one by one, which must not be taken for absent files.
         if self._root_identity() != before:
             raise SourceError(
@@ -94,13 +96,27 @@ class LocalFiles:
         """The paths that ``walk`` would yield, unread and unhashed. Raises SourceError as ``walk``."""
         return (row.path for row in self._observe(self._root_listing(), Prefixes(prefixes)))
 
-    def lookup(self, paths: Iterable[str]) -> Iterator[LocalFile]:
+    def lookup(self, paths: Iterable[str], *, before: Sequence[str] = (), anew: bool = False) -> Iterator[LocalFile]:
         """The rows of these exact paths, in the order given. A path that is not there, or that no walk could give,
         is left out; one below a folder that is not read is a row with that folder's problem.
 
-        Raises SourceError as ``walk``.
+        ``before`` are the prefixes of a walk that follows: what is new there is waited for at the same time. ``anew``
+        hashes every file, whatever the cache holds. Raises SourceError as ``walk``.
         """
-        return self._hasher.hashed(self._look(self._root_listing(), paths))
+        asked = list(paths)
+        later = Prefixes(before)
+
+        def from_path(path: str) -> Iterator[Row]:
+            return self._look(self._root_listing(), asked[asked.index(path) :], anew=anew)
+
+        rows = self._look(self._root_listing(), asked, anew=anew)
+        return self._hasher.hashed(self._settled_rows(rows, from_path, lambda: self._observe_from("", later)))
+
+    def forget(self, path: str) -> None:
+        """Forgets what is remembered of the file's content: somebody found other content there."""
+        self._cache.drop(path)
+        with contextlib.suppress(OSError):
+            self._cache.drop("/".join(self._as_spelled(split(path)) or ()))
 
     @contextlib.contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
@@ -197,14 +213,53 @@ class LocalFiles:
 
     # -- observing --
 
-    def _observe(self, root: Listing, prefixes: Prefixes) -> Iterator[Row]:
-        """Depth first with a stack of its own: the tree may be deeper than Python's."""
+    def _settled_rows(
+        self,
+        rows: Iterator[Row],
+        from_path: Callable[[str], Iterator[Row]],
+        besides: Callable[[], Iterator[Row]] = lambda: iter(()),
+    ) -> Iterator[Row]:
+        """The rows, with a problem where a file has not settled. At the first of them the rest is looked at, nothing of
+        it is kept but what is new; after one wait all that is new is looked at again, ``from_path`` on."""
+        for row in rows:
+            if not self._is_new(row):
+                yield row
+            elif not self._looks.can_wait:
+                yield self._unsettled(row)
+            else:
+                break
+        else:
+            return
+        for other in itertools.chain(rows, besides()):
+            self._is_new(other)
+        self._looks.wait()
+        for again in from_path(row.path):
+            yield self._unsettled(again) if self._is_new(again) else again
+
+    def _is_new(self, row: Row) -> bool:
+        """Whether the row is of a file that has not settled; its look is noted."""
+        if isinstance(row, LocalFile) or row.known is not None or row.path in self._settled:
+            return False
+        return not self._looks.is_settled(row.path, identity(row.seen))
+
+    def _unsettled(self, row: Row) -> LocalFile:
+        assert isinstance(row, Miss)
+        return row.problem(FileProblem.UNSETTLED, f"it has not looked the same for {self._looks.settle:g} s yet")
+
+    def _observe_from(self, path: str, prefixes: Prefixes) -> Iterator[Row]:
+        return self._observe(self._root_listing(), prefixes, path)
+
+    def _observe(self, root: Listing, prefixes: Prefixes, start: str = "") -> Iterator[Row]:
+        """Depth first with a stack of its own: the tree may be deeper than Python's. What comes before ``start`` is
+        left out, unread."""
         stack = [(root, iter(root.names))]
         with OpenFolders(self._root) as folders:
             while stack:
                 listing, names = stack[-1]
                 for name, entry in names:
                     path = listing.folder.rel + name
+                    if path < start and not (name.endswith("/") and start.startswith(path)):
+                        continue
                     if not name.endswith("/"):
                         if prefixes.takes(path) and (row := self._file(folders, listing, path, entry)):
                             yield row
@@ -218,7 +273,7 @@ class LocalFiles:
                 else:
                     stack.pop()
 
-    def _look(self, root: Listing, paths: Iterable[str]) -> Iterator[Row]:
+    def _look(self, root: Listing, paths: Iterable[str], *, anew: bool = False) -> Iterator[Row]:
         chain = [root]
         with OpenFolders(self._root) as folders:
             for path in paths:
@@ -226,10 +281,10 @@ class LocalFiles:
                     continue
                 while not path.startswith(chain[-1].folder.rel):
                     chain.pop()
-                if row := self._descend(folders, chain, path):
+                if row := self._descend(folders, chain, path, anew=anew):
                     yield row
 
-    def _descend(self, folders: OpenFolders, chain: list[Listing], path: str) -> Row | None:
+    def _descend(self, folders: OpenFolders, chain: list[Listing], path: str, *, anew: bool) -> Row | None:
         """Finds one path by name in the listings, which tells case on every system; leaves the folders in chain."""
         while True:
             listing = chain[-1]
@@ -238,7 +293,7 @@ class LocalFiles:
             if entry is None:
                 return None
             if not slash:
-                return self._file(folders, listing, path, entry)
+                return self._file(folders, listing, path, entry, anew=anew)
             below = self._enter(folders, listing, listing.folder.rel + head + slash, entry)
             if not isinstance(below, Listing):
                 return LocalFile(path, 0, 0, problem=below.problem, detail=below.detail) if below else None
@@ -264,7 +319,9 @@ class LocalFiles:
         detail = link_detail(folders.at(listing.folder.rel), entry.name)
         return LocalFile(path, 0, 0, problem=FileProblem.SYMLINK, detail=detail)
 
-    def _file(self, folders: OpenFolders, listing: Listing, path: str, entry: Entry) -> Row | None:
+    def _file(
+        self, folders: OpenFolders, listing: Listing, path: str, entry: Entry, *, anew: bool = False
+    ) -> Row | None:
         try:
             folder = folders.at(listing.folder.rel)
             seen = folder.stat(entry.name)
@@ -273,16 +330,16 @@ class LocalFiles:
         except OSError as error:
             return LocalFile(path, 0, 0, problem=FileProblem.UNREADABLE, detail=reason(error))
         twin = listing.twin(path)
-        if trouble := self._trouble(path, folder, entry, seen):
+        if trouble := self._trouble(folder, entry, seen):
             return LocalFile(path, seen.st_size, seen.st_mtime_ns, None, trouble[0], trouble[1], twin)
         cached = self._cache.get(path)
-        if cached is not None and cached[:4] == identity(seen):
-            return LocalFile(path, seen.st_size, seen.st_mtime_ns, cached[4], twin=twin)
-        return Miss(path, seen, twin)
+        if cached is None or cached.look != identity(seen):
+            return Miss(path, seen, twin)
+        if cached.doubted_since or anew:
+            return Miss(path, seen, twin, cached)
+        return self._hasher.file(path, cached, twin)
 
-    def _trouble(
-        self, path: str, folder: OpenFolder, entry: Entry, seen: os.stat_result
-    ) -> tuple[FileProblem, str] | None:
+    def _trouble(self, folder: OpenFolder, entry: Entry, seen: os.stat_result) -> tuple[FileProblem, str] | None:
         name = entry.name
         if not (name.isascii() or is_text(name)):
             return FileProblem.UNDECODABLE, "the name is not UTF-8; rename the file"
@@ -290,16 +347,9 @@ class LocalFiles:
             return FileProblem.SYMLINK, link_detail(folder, entry.name)
         if not stat.S_ISREG(seen.st_mode):
             return FileProblem.UNREADABLE, f"it is {_kind(seen.st_mode)}, not a regular file"
-        if path not in self._settled and self._is_fresh(seen.st_mtime_ns):
-            return FileProblem.UNSETTLED, f"modified less than {self._settle / _SECOND:g} s ago"
-        if seen.st_size == 0:
-            return FileProblem.EMPTY, "the file has no bytes"
         if seen.st_size > MAX_OBJECT_BYTES:
             return FileProblem.TOO_LARGE, f"it has {seen.st_size:,} bytes"
         return None
-
-    def _is_fresh(self, mtime_ns: int) -> bool:
-        return self._settle > 0 and -_SKEW <= self._clock() - mtime_ns < self._settle
 
 
 def _is_link_now(folders: OpenFolders, listing: Listing, entry: Entry) -> bool:

@@ -1,4 +1,9 @@
-"""Hashing files: each is read once, in one small buffer, and is only believed if it did not change meanwhile."""
+"""Hashing files: each is read once, in one small buffer, and is only believed if it did not change meanwhile.
+
+A change of content that moves no time of the file is possible for a while: within the grain of its clock, and as long
+as a program writes through a mapping whose pages the system has not cleaned (half a minute on Linux). So a hash that
+was taken soon after the file's last change is doubted: it is taken once more by a later run.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from reconcile.adapters.local_folder import OpenFolders
 from reconcile.adapters.local_open import READ_FILE, WINDOWS, reason
 from reconcile.core.digest import encode_crc32c
-from reconcile.core.rows import FileProblem, LocalFile
+from reconcile.core.media_complete import missing_end
+from reconcile.core.rows import FileProblem, Hashed, LocalFile
 from reconcile.ports import HashCache
 
 if TYPE_CHECKING:
@@ -26,17 +32,17 @@ _CHUNK_ROWS = 64
 _CHUNK_BYTES = 4 * 1024 * 1024
 _THREAD_BYTES = 1024 * 1024
 _PATIENCE = 0.05  # seconds for a chunk of small files; a tenth of it is usual
-# FAT keeps times to two seconds, which is the coarsest grain in use: within it a second change leaves no trace.
-_GRAIN_NS = 2_000_000_000
+_DOUBTED_NS = 60_000_000_000
 _INODE_MASK = 2**63 - 1
 
 
 class Miss(NamedTuple):
-    """A settled file that the cache does not know."""
+    """A file to hash. ``known`` is what the cache holds of it as it looks now, where that is doubted."""
 
     path: str
     seen: os.stat_result
     twin: str | None
+    known: Hashed | None = None
 
     def problem(self, problem: FileProblem, detail: str) -> LocalFile:
         """The row of a file that could not be hashed."""
@@ -48,7 +54,7 @@ Row = LocalFile | Miss
 
 class Hasher:
     """Turns misses below ``root`` into files. ``on_progress`` is called with the bytes just read, from any of the
-    threads."""
+    threads. ``holds_incomplete`` where media that surely is incomplete is a problem."""
 
     def __init__(
         self,
@@ -57,10 +63,13 @@ class Hasher:
         clock: Callable[[], int],
         workers: int,
         on_progress: Callable[[int], None] | None,
+        *,
+        holds_incomplete: bool,
     ) -> None:
         self._root = root
         self._cache = cache
         self._clock = clock
+        self._holds_incomplete = holds_incomplete
         self._workers = workers
         self._on_progress = on_progress
         self._buffers = threading.local()
@@ -94,6 +103,15 @@ class Hasher:
             if pool:
                 pool.close(cancel=True)
 
+    def file(self, path: str, found: Hashed, twin: str | None) -> LocalFile:
+        """The row of a file with this content."""
+        problem, detail = None, ""
+        if found.size == 0:
+            problem, detail = FileProblem.EMPTY, "the file has no bytes"
+        elif found.lacks and self._holds_incomplete:
+            problem, detail = FileProblem.INCOMPLETE, f"it {found.lacks}"
+        return LocalFile(path, found.size, found.mtime_ns, None if problem else found.crc32c, problem, detail, twin)
+
     def _hash_chunk(self, chunk: list[Row], stop: threading.Event) -> list[LocalFile]:
         with OpenFolders(self._root) as folders:
             files = (row if isinstance(row, LocalFile) else self._hash(folders, row, stop) for row in chunk)
@@ -122,13 +140,14 @@ class Hasher:
         count, value = self._checksum(fd, before.st_size, stop)
         if count is None:
             return None
+        lacks = missing_end(miss.path, count, lambda offset, size: _read_at(fd, offset, size)) if count else None
         after = os.fstat(fd)
         if count != before.st_size or _times(before) != _times(after):
             return miss.problem(FileProblem.UNSETTLED, "it changed while it was hashed")
         crc32c = encode_crc32c(value)
-        if _is_trusted(started, before):
-            self._cache.put(miss.path, *identity(miss.seen), crc32c)
-        return LocalFile(miss.path, before.st_size, before.st_mtime_ns, crc32c, twin=miss.twin)
+        found = Hashed(*identity(miss.seen), crc32c, lacks or "", _doubted_since(started, miss, crc32c))
+        self._cache.put(miss.path, found)
+        return self.file(miss.path, found, miss.twin)
 
     def _checksum(self, fd: int, size: int, stop: threading.Event) -> tuple[int | None, int]:
         """(bytes read, crc32c) of an open file; None for the bytes where nobody waits for the answer any more."""
@@ -166,11 +185,22 @@ def _is_same(seen: os.stat_result, opened: os.stat_result) -> bool:
     return seen.st_dev == opened.st_dev and identity(seen) == identity(opened)
 
 
-def _is_trusted(started: int, found: os.stat_result) -> bool:
-    """Whether a later change is sure to show: not within the clock's grain of the last one. The time of change
-    cannot be set by hand, but Windows has the time of creation in its place."""
-    stamp = found.st_mtime_ns if WINDOWS else found.st_ctime_ns
-    return started - stamp > _GRAIN_NS
+def _doubted_since(started: int, miss: Miss, crc32c: str) -> int:
+    """Since when this hash is doubted; 0 where a later change would be sure to show. That is so long after the file's
+    last change by its own times; where they are not in our past (another machine wrote them), long after the first hash
+    that gave the same."""
+    if started - max(miss.seen.st_mtime_ns, miss.seen.st_ctime_ns) > _DOUBTED_NS:
+        return 0
+    known = miss.known
+    if known is None or known.crc32c != crc32c or known.doubted_since > started:
+        return started
+    return 0 if started - known.doubted_since > _DOUBTED_NS else known.doubted_since
+
+
+def _read_at(fd: int, offset: int, count: int) -> bytes:
+    """Up to so many bytes of an open file from an offset on."""
+    os.lseek(fd, offset, os.SEEK_SET)
+    return os.read(fd, count)
 
 
 def _chunks(rows: Iterator[Row]) -> Iterator[tuple[list[Row], int]]:

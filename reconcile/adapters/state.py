@@ -14,12 +14,13 @@ from typing import Any, Self
 
 from reconcile.adapters.state_folder import StateFolder
 from reconcile.core.digest import is_crc32c
-from reconcile.core.rows import Agreed
+from reconcile.core.rows import Agreed, Hashed
 
 _DATABASE = "state.db"
 _BESIDE = ("-journal", "-wal", "-shm")
 _APPLICATION_ID = 0x5265636F  # "Reco", which tells our file from any other SQLite database
-_VERSION = 1
+_VERSION = 2
+_FIRST_VERSION = 1
 _LARGEST = 2**63 - 1
 _FIRST_WINDOW = 16
 _LAST_WINDOW = 4096
@@ -29,9 +30,12 @@ _PAGE = 1000
 _BUSY_SECONDS = 2.0
 _SESSION_SECONDS = 6 * 86400  # a session lives for a week at the most; the last day is not worth a try
 
-_SCHEMA = f"""
+_HASHES = """
 CREATE TABLE IF NOT EXISTS hashes (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER,
-                                   inode INTEGER, crc32c TEXT) WITHOUT ROWID;
+                                   inode INTEGER, crc32c TEXT, lacks TEXT, doubted_since INTEGER) WITHOUT ROWID;
+"""
+_SCHEMA = f"""
+{_HASHES}
 CREATE TABLE IF NOT EXISTS agreed (key TEXT PRIMARY KEY, size INTEGER, crc32c TEXT, generation INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sessions (key TEXT, crc32c TEXT, size INTEGER, uri TEXT, created INTEGER,
                                      PRIMARY KEY (key, crc32c, size)) WITHOUT ROWID;
@@ -40,9 +44,10 @@ PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_VERSION};
 """
 
-_LONGEST_VALUE = 1 << 20  # bytes: what is longer is not of ours, and would be read into memory
+# The first version's hashes do not say what they need to; what else it remembers holds.
+_FROM_FIRST_VERSION = f"DROP TABLE IF EXISTS hashes; {_HASHES} PRAGMA user_version = {_VERSION};"
 
-_Hash = tuple[int, int, int, int, str]
+_LONGEST_VALUE = 1 << 20  # bytes: what is longer is not of ours, and would be read into memory
 
 
 class _Foreign(sqlite3.DatabaseError):
@@ -64,7 +69,7 @@ class State:
         self._lock = threading.RLock()
         self._warnings: list[str] = []
         self._writable = True
-        self._pending: dict[str, _Hash] = {}
+        self._pending: dict[str, Hashed] = {}
         self._flushed = time.monotonic()
         self._window = _Window()
         self._db = self._connect()
@@ -96,37 +101,44 @@ class State:
 
     # -- the hash cache --
 
-    def get(self, path: str) -> tuple[int, int, int, int, str] | None:
-        """(size, mtime_ns, ctime_ns, inode, crc32c) last stored for the path, or None. Cheapest in path order."""
+    def get(self, path: str) -> Hashed | None:
+        """What was last stored for the path, or None. Cheapest in path order."""
         with self._lock:
             if path in self._pending:
                 return self._pending[path]
             if not self._window.covers(path):
                 limit = self._window.next_size(path)
                 rows = self._read(
-                    "SELECT path, size, mtime_ns, ctime_ns, inode, crc32c FROM hashes WHERE path >= ? ORDER BY path"
-                    " LIMIT ?",
+                    "SELECT path, size, mtime_ns, ctime_ns, inode, crc32c, lacks, doubted_since FROM hashes"
+                    " WHERE path >= ? ORDER BY path LIMIT ?",
                     (path, limit),
                     _HASH_ROW,
                 )
                 self._window.fill(path, rows, limit)
             return self._window.rows.get(path)
 
-    def put(self, path: str, size: int, mtime_ns: int, ctime_ns: int, inode: int, crc32c: str) -> None:
+    def put(self, path: str, found: Hashed) -> None:
         """Remembers a hash; written in batches and at the close."""
-        if max(size, mtime_ns, ctime_ns, inode) > _LARGEST:
+        if max(found.look) > _LARGEST:
             return  # a time past the year 2262, which the database has no number for
         with self._lock:
-            self._pending[path] = (size, mtime_ns, ctime_ns, inode, crc32c)
+            self._pending[path] = found
             if len(self._pending) >= _BATCH or time.monotonic() - self._flushed > _BATCH_SECONDS:
                 self.flush()
+
+    def drop(self, path: str) -> None:
+        """Forgets a hash, on disk when this returns."""
+        with self._lock:
+            self._pending.pop(path, None)
+            self._window.rows.pop(path, None)
+            self._write("DELETE FROM hashes WHERE path = ?", [(path,)])
 
     def flush(self) -> None:
         """Writes the pending hashes in one transaction."""
         with self._lock:
             rows = [(path, *entry) for path, entry in self._pending.items()]
             if rows:
-                self._write("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?, ?)", rows)
+                self._write("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
                 self._window.rows.update(self._pending)
             self._pending.clear()
             self._flushed = time.monotonic()
@@ -263,7 +275,7 @@ class _Window:
     starts small again after a jump, so that neither a walk nor a single look-up reads much more than it needs."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, _Hash] = {}
+        self.rows: dict[str, Hashed] = {}
         self._low = ""
         self._high: str | None = ""
         self._size = _FIRST_WINDOW
@@ -278,9 +290,9 @@ class _Window:
         self._size = min(2 * self._size, _LAST_WINDOW) if in_order else _FIRST_WINDOW
         return self._size
 
-    def fill(self, path: str, rows: list[tuple[str, int, int, int, int, str]], limit: int) -> None:
+    def fill(self, path: str, rows: list[tuple[Any, ...]], limit: int) -> None:
         """Takes the rows from the path on; fewer than ``limit`` are all there are."""
-        self.rows = {row[0]: row[1:] for row in rows}
+        self.rows = {row[0]: Hashed._make(row[1:]) for row in rows}
         self._low = path
         self._high = rows[-1][0] if len(rows) == limit else None
 
@@ -309,6 +321,8 @@ def _prepare(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA synchronous = NORMAL")
     if _marks(db) == (0, 0) and not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
         db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
+    if _marks(db) == (_APPLICATION_ID, _FIRST_VERSION):
+        db.executescript(f"BEGIN IMMEDIATE;{_FROM_FIRST_VERSION}COMMIT;")
     if _marks(db) != (_APPLICATION_ID, _VERSION):
         raise sqlite3.DatabaseError("it was not written by this version of reconcile")
     for table in ("hashes", "agreed", "sessions", "facts"):
@@ -353,7 +367,7 @@ def _is_fact(value: object) -> bool:
     return isinstance(value, str | int)
 
 
-_HASH_ROW = (_is_text, _is_count, _is_number, _is_number, _is_number, _is_digest)
+_HASH_ROW = (_is_text, _is_count, _is_number, _is_number, _is_number, _is_digest, _is_text, _is_count)
 _AGREED_ROW = (_is_text, _is_count, _is_digest, _is_count)
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from reconcile.adapters.disk_names import as_text, native
 from reconcile.adapters.local_folder import OpenFolder, OpenFolders
+from reconcile.adapters.local_hash import identity
 from reconcile.adapters.local_names import Entry, Lister
 from reconcile.adapters.local_open import WINDOWS, extended, is_text, open_below, split
 from reconcile.core.media_complete import missing_end
@@ -39,8 +40,6 @@ _STEP_MS = 100
 _ERRORS = 3
 _ERRORS_WITHIN = 600.0
 _SHARE = 20  # looking at a large folder takes at most a twentieth of the time
-_SECOND = 1_000_000_000
-_SKEW = 60 * _SECOND
 _DELETED = 3
 _ADDED = 1
 
@@ -50,21 +49,22 @@ _WITHOUT_EVENTS = re.compile(
 
 
 class FolderWatch:
-    """The files below ``root``; ``ignore`` and ``rules`` say which do not count, as for the walk."""
+    """The files below ``root``; ``ignore`` and ``rules`` say which do not count, as for the walk. Without
+    ``holds_incomplete`` every file is whole."""
 
     def __init__(
         self,
         root: Path,
         *,
         ignore: Sequence[str],
-        settle: float,
         rules: Sequence[Template] | None = None,
+        holds_incomplete: bool = True,
         poll: Poll = Poll.AUTO,
         clock: Callable[[], float] = time.monotonic,
         mounts: Path = Path("/proc/mounts"),
     ) -> None:
         self._root = root
-        self._settle = int(settle * _SECOND)
+        self._holds_incomplete = holds_incomplete
         self._poll = poll
         self._clock = clock
         self._mounts = mounts
@@ -111,13 +111,10 @@ class FolderWatch:
         except (OSError, ValueError):
             return None
         if stat.S_ISDIR(found.st_mode):
-            return Look(_signature(found), folder=True)
+            return Look(identity(found), folder=True)
         if not stat.S_ISREG(found.st_mode):
             return None
-        # The same reading of "just written" that a plan has; a file server's clock may run a little ahead.
-        age = time.time_ns() - found.st_mtime_ns
-        left = self._settle - age if -_SKEW <= age < self._settle else 0
-        return Look(_signature(found), left / _SECOND)
+        return Look(identity(found))
 
     def below(self, path: str) -> list[str]:
         """The files below a folder."""
@@ -127,7 +124,7 @@ class FolderWatch:
     def missing_end(self, path: str) -> str | None:
         """What the file surely lacks, in words that follow "it"; None where it is whole or where nothing tells."""
         parts = split(path)
-        if not parts:
+        if not parts or not self._holds_incomplete:
             return None
         try:
             fd = open_below(extended(os.path.abspath(self._root)), parts)
@@ -250,7 +247,7 @@ class FolderWatch:
             with contextlib.suppress(OSError):
                 seen = folder.stat(entry.name)
                 if stat.S_ISREG(seen.st_mode):
-                    found[rel + entry.name] = _signature(seen)
+                    found[rel + entry.name] = identity(seen)
         return found, links
 
     def _has_linked_folder(self) -> bool:
@@ -283,11 +280,6 @@ def _pause(seconds: float, stop: threading.Event) -> None:
     end = time.monotonic() + seconds
     while not stop.is_set() and (left := end - time.monotonic()) > 0:
         time.sleep(min(left, _STEP_MS / 1000))
-
-
-def _signature(found: os.stat_result) -> Signature:
-    # Windows gives no time of the last change, only that of the file's making.
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def filesystem(real: str, mounts: Path) -> str | None:

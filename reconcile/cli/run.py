@@ -18,7 +18,6 @@ import typer
 
 from reconcile.cli.options import Common, FailOn, FailOnFindings, ReplacePolicy, Scoped, WaitLock, seconds
 from reconcile.cli.session import Session, labels_of, scope_of, severity
-from reconcile.core.duration import format_duration
 from reconcile.core.errors import ExitCode, Interrupted, ReconcileError
 
 if TYPE_CHECKING:
@@ -81,7 +80,6 @@ def run(
 
 
 _LATER = "`reconcile apply` goes on from here"
-_WORTH_A_WORD = 5.0
 
 
 def _apply(
@@ -95,26 +93,20 @@ def _apply(
 ) -> Report:
     from reconcile.executor import execute
 
-    with session.project(replace) as project:
-        # The workflow has ended, so its files are complete; only their age must show it too.
-        settle = project.settings.settle
-        if settle > _WORTH_A_WORD:
-            session.note(f"waiting {format_duration(settle)} for its files to settle")
-        time.sleep(settle)
-        with session.lock(project, patience):
-            made = session.survey(project, scope_of(scope)).plan
-            _show(session, project, made)
-            report = session.working(
-                lambda listener, stop: execute(
-                    project,
-                    made,
-                    force=force,
-                    listener=listener,
-                    stop=stop,
-                    command="run",
-                    fail_on=severity(fail_on),
-                )
+    with session.project(replace) as project, session.lock(project, patience):
+        made = session.survey(project, scope_of(scope)).plan
+        _show(session, project, made)
+        report = session.working(
+            lambda listener, stop: execute(
+                project,
+                made,
+                force=force,
+                listener=listener,
+                stop=stop,
+                command="run",
+                fail_on=severity(fail_on),
             )
+        )
     _show_report(session, made, report)
     return report
 

@@ -51,6 +51,7 @@ class Code(Enum):
     OUTSIDE_ROOT = "outside_root"
     FOREIGN_URI = "foreign_uri"
     UNSETTLED_FILE = "unsettled_file"
+    INCOMPLETE_FILE = "incomplete_file"
     UNREADABLE_FILE = "unreadable_file"
     SYMLINK_SKIPPED = "symlink_skipped"
     EMPTY_FILE = "empty_file"

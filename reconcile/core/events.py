@@ -45,6 +45,13 @@ class PhaseDone(msgspec.Struct, frozen=True):
     phase: Phase
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """So many files are new, and are looked at again in so many seconds: they may still be being written."""
+
+    count: int
+    seconds: float
+
+
 class ChangeDone(msgspec.Struct, frozen=True):
     """One change has its outcome."""
 
@@ -57,7 +64,7 @@ class Warned(msgspec.Struct, frozen=True):
     message: str
 
 
-Event: TypeAlias = PhaseStarted | Advanced | PhaseDone | ChangeDone | Warned
+Event: TypeAlias = PhaseStarted | Advanced | PhaseDone | Waiting | ChangeDone | Warned
 Listener: TypeAlias = Callable[[Event], None]
 
 

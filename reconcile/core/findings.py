@@ -20,6 +20,7 @@ SEVERITIES = {
     Code.OUTSIDE_ROOT: Severity.WARNING,
     Code.FOREIGN_URI: Severity.INFO,
     Code.UNSETTLED_FILE: Severity.INFO,
+    Code.INCOMPLETE_FILE: Severity.WARNING,
     Code.UNREADABLE_FILE: Severity.ERROR,
     Code.SYMLINK_SKIPPED: Severity.INFO,
     Code.EMPTY_FILE: Severity.WARNING,
@@ -71,6 +72,10 @@ _FILE = {
     Code.UNSETTLED_FILE: (
         "changed too recently, or while it was read; it may still be being written",
         "nothing to do: the next run takes it",
+    ),
+    Code.INCOMPLETE_FILE: (
+        "surely is not whole{why}; it is not uploaded, and no record is pointed at it",
+        'render it again; `incomplete = "take"` under [local] in the rules file takes such files as they are',
     ),
     Code.UNREADABLE_FILE: ("cannot be read{why}", "give the user who runs this permission to read it"),
     Code.SYMLINK_SKIPPED: (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,6 +21,7 @@ class FileProblem(Enum):
     UNDECODABLE = "undecodable_name"
     TOO_LARGE = "too_large"
     UNCLAIMED = "unclaimed_file"
+    INCOMPLETE = "incomplete_file"
 
 
 class LocalFile(msgspec.Struct, frozen=True, gc=False):
@@ -37,6 +38,25 @@ class LocalFile(msgspec.Struct, frozen=True, gc=False):
     problem: FileProblem | None = None
     detail: str = ""
     twin: str | None = None
+
+
+class Hashed(NamedTuple):
+    """What is remembered of a file's content: how the file looked, the crc32c, and what it surely lacks ("" where that
+    is nothing). ``doubted_since`` is when (ns since the epoch) this content was first hashed, where that was so soon
+    after the file's last change that a later one may have left no trace; 0 where no doubt is left."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    crc32c: str
+    lacks: str = ""
+    doubted_since: int = 0
+
+    @property
+    def look(self) -> tuple[int, int, int, int]:
+        """What is compared to see that a file is the same: size, times (ns) and file id."""
+        return self[:4]
 
 
 class RemoteObject(msgspec.Struct, frozen=True, gc=False):

@@ -37,8 +37,8 @@ _QUIET = 0.5
 _HELD_FIRST = 5.0
 _HELD_LAST = 60.0
 
-Signature: TypeAlias = tuple[int, int, int]
-"""Size, modification time and change time (ns): what is compared to see that a file has stopped changing."""
+Signature: TypeAlias = tuple[int, int, int, int]
+"""Size, modification time, change time (ns) and file id: what is compared to see that a file has stopped changing."""
 
 
 class Poll(Enum):
@@ -71,10 +71,9 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Look(msgspec.Struct, frozen=True):
-    """A file as it stands; ``fresh`` is for how many seconds more it counts as just written."""
+    """A file as it stands."""
 
     signature: Signature
-    fresh: float = 0.0
     folder: bool = False
 
 
@@ -176,7 +175,9 @@ class Agenda:
                 self._settling[path] = _Settling(now, now, reason=held.reason if held else None)
             else:
                 found.due = found.since = now
-        self._bound()
+        if self._is_full():
+            self._drop()
+            self.ask(Cause.FILES)
         return new
 
     def ask(self, cause: Cause) -> None:
@@ -207,7 +208,7 @@ class Agenda:
         if look is None:
             return None
         since = found.since if found.signature == look.signature else now
-        due = max(since + self._settle, now + look.fresh)
+        due = since + self._settle
         if due > now:
             self._settling[path] = _Settling(due, since, look.signature, found.reason)
             return None
@@ -255,7 +256,10 @@ class Agenda:
             self._taken.pop(path, None)
             if not (path in self._settling or path in self._held or path in self._ready):
                 self._settling[path] = _Settling(now, now)
-        self._bound()
+        if self._is_full():
+            # A pass over everything takes them instead, once they can have settled.
+            self._drop()
+            self._next_whole = min(self._next_whole, now + self._settle)
 
     def failed(self, batch: Batch, now: float, *, alone: bool, longest: float = LAST_RETRY) -> float:
         """The pass did not go well: it is tried again in so many seconds. ``alone`` is where only a part of it failed,
@@ -288,13 +292,14 @@ class Agenda:
         times.append(max(min(passes), self._blocked_until))
         return max(0.0, min(times) - now)
 
-    def _bound(self) -> None:
-        if len(self._settling) + len(self._held) + len(self._ready) > MOST_PATHS:
-            self._settling.clear()
-            self._held.clear()
-            self._ready.clear()
-            self._since = None
-            self.ask(Cause.FILES)
+    def _is_full(self) -> bool:
+        return len(self._settling) + len(self._held) + len(self._ready) > MOST_PATHS
+
+    def _drop(self) -> None:
+        self._settling.clear()
+        self._held.clear()
+        self._ready.clear()
+        self._since = None
 
     def _unready(self, path: str) -> None:
         if self._ready.pop(path, None) is not None and not (self._ready or self._char_ids):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import msgspec
 
 from reconcile import config
 from reconcile.adapters.disk_names import as_text
+from reconcile.adapters.local_settle import Looks
 from reconcile.core.changes import Finding, Replace, SetField, is_object, keys_about
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.errors import ReconcileError, SourceError, StoreError, UsageError
@@ -29,6 +31,9 @@ from reconcile.project import Project
 
 DONE = (OutcomeKind.APPLIED, OutcomeKind.ALREADY)
 COMMAND = "workflow"
+_SEEN: dict[tuple[Path, float], Looks] = {}
+_REMEMBERED = 3600.0
+"""Seconds for which a file's look is kept after it has settled."""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -153,6 +158,7 @@ def deliver(
     rules = project.asset_map
     notes = notes_of(project, order)
     project.settled = frozenset(note.path for note in notes)
+    project.looks = _looks(project)
     project.note(notes)
     _check_taken(project.asset_map, notes)
     # The first question is asked before the lock is taken: a cloud that does not answer must not keep out other runs.
@@ -178,6 +184,15 @@ def deliver(
     refusals = tuple(each.note for each in refused)
     problem = delivery.problem or (first.file, first.error)
     return msgspec.structs.replace(delivery, problem=problem, refused=refusals)
+
+
+def _looks(project: Project) -> Looks:
+    """What calls of this process saw of files that are not their own. A call knows that its own are whole, and does not
+    keep its workflow waiting for others: a later call takes those, if they look the same then."""
+    settings = project.settings
+    found = _SEEN.setdefault((settings.root, settings.settle), Looks(settings.settle, sleep=None))
+    found.prune(time.monotonic() - _REMEMBERED)
+    return found
 
 
 class _Refused(msgspec.Struct, frozen=True):

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TextIO, assert_never
 
 import msgspec
 
-from reconcile.core.events import Advanced, ChangeDone, Event, Listener, Phase, PhaseDone, PhaseStarted, Warned
+from reconcile.core.duration import format_duration
+from reconcile.core.events import Advanced, ChangeDone, Event, Listener, Phase, PhaseDone, PhaseStarted, Waiting, Warned
 from reconcile.core.report import Outcome, OutcomeKind
 from reconcile.views import json, words
 from reconcile.views.streams import flush, write, write_bytes
@@ -140,6 +141,8 @@ class _Counting:
                 done = self._tallies.pop(event.phase, None)
                 if done is not None:
                     self._teller.done(done, now)
+            case Waiting():
+                self._teller.waiting(event)
             case ChangeDone():
                 self._teller.change(event.outcome)
             case Warned():
@@ -170,6 +173,9 @@ class _Lines:
     def done(self, tally: Tally, now: float) -> None:
         _say(self._stream, f"{words.PHASES[tally.phase][0]}: {tally.sentence(now)}, done in {now - tally.began:.1f} s")
 
+    def waiting(self, event: Waiting) -> None:
+        _say(self._stream, _waiting(event))
+
     def change(self, outcome: Outcome) -> None:
         if outcome.outcome is OutcomeKind.FAILED:
             _say(self._stream, _failure(outcome))
@@ -192,6 +198,9 @@ class _Json:
     def done(self, tally: Tally, now: float) -> None:
         self._tell("phase_done", tally, now)
 
+    def waiting(self, event: Waiting) -> None:
+        log(self._stream, "waiting", count=event.count, seconds=round(event.seconds, 3))
+
     def change(self, outcome: Outcome) -> None:
         log(self._stream, "change_done", **msgspec.to_builtins(outcome))
 
@@ -213,6 +222,12 @@ def log(stream: TextIO, event: str, **fields: Any) -> None:
 def _say(stream: TextIO, text: str) -> None:
     write(stream, visible(text) + "\n")
     flush(stream)
+
+
+def _waiting(event: Waiting) -> str:
+    seconds = f"{event.seconds:.1f} s" if event.seconds < 60 else format_duration(event.seconds)
+    files = "1 file is" if event.count == 1 else f"{event.count:,} files are"
+    return f"{files} new: looking again in {seconds}, to see whether they are still being written"
 
 
 def _failure(outcome: Outcome) -> str:
@@ -257,6 +272,8 @@ class _Bar:
                 found = self._tasks.pop(event.phase, None)
                 if found is not None:
                     self._progress.remove_task(found[0])
+            case Waiting():
+                self._print(_waiting(event))
             case ChangeDone():
                 if event.outcome.outcome is OutcomeKind.FAILED:
                     self._print(_failure(event.outcome))

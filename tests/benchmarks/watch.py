@@ -82,7 +82,7 @@ class Folder:
     def __init__(self, run: Run, project: Project) -> None:
         settings = project.settings
         self._run = run
-        self._real = FolderWatch(settings.root, ignore=settings.ignore, settle=settings.settle, clock=lambda: run.now)
+        self._real = FolderWatch(settings.root, ignore=settings.ignore, clock=lambda: run.now)
         self._due = 0.0
         self.look: Callable[..., Any] = self._real.look
         self.below: Callable[..., Any] = self._real.below

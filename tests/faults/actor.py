@@ -277,8 +277,11 @@ class _Files:
         sight.check("names")
         return sight.names.names(prefixes)
 
-    def lookup(self, paths: Iterable[str]) -> Iterator[LocalFile]:
-        return self._actor.stage.world.files.lookup(paths)
+    def lookup(self, paths: Iterable[str], *, before: Sequence[str] = (), anew: bool = False) -> Iterator[LocalFile]:
+        return self._actor.stage.world.files.lookup(paths, before=before, anew=anew)
+
+    def forget(self, path: str) -> None:
+        self._actor.stage.world.files.forget(path)
 
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:

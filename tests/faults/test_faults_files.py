@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from reconcile.adapters.local_settle import Looks
 from reconcile.core.report import OutcomeKind, Status
+from reconcile.planner import survey
 from tests.faults.rig import COSPLAY, KEY, LARGE, OLD, OTHER, SIZES, VIDEO, Rig, as_furnished, by_kind, furnish, results
 from tests.world import titled, windows
 
@@ -156,10 +157,18 @@ def test_a_file_that_cannot_be_read_any_more_fails_alone(ordinary_rig: Rig) -> N
 
 
 def test_a_file_that_is_still_being_written_is_left_for_the_next_run(rig: Rig) -> None:
-    file = rig.file(KEY, b"half", at=int(time.time()))
+    file = rig.file(KEY, b"half")
     rig.file("dances/dance_rem.mp4.part", b"half")
     rig.record("rem", titled(anime_image=windows(KEY)))
-    plan = rig.plan()
+    now = [0.0]
+
+    def write_on(seconds: float) -> None:
+        now[0] += seconds
+        file.write_bytes(b"more of it")
+
+    with rig.open() as project:
+        project.looks = Looks(2.0, clock=lambda: now[0], sleep=write_on)
+        plan = survey(project).plan
     assert plan.actions == ()
     assert "unsettled_file" in [finding.code.value for finding in plan.findings]
     rig.file(KEY, b"whole")

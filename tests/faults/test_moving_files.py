@@ -14,6 +14,7 @@ import pytest
 
 from reconcile.__main__ import main
 from reconcile.adapters.gcs_upload import CHUNK
+from reconcile.adapters.local_settle import Looks
 from reconcile.core.changes import Code
 from reconcile.core.errors import ExitCode
 from reconcile.core.events import Advanced, Event, Phase
@@ -330,9 +331,17 @@ def test_being_written_all_the_time(place: Place, edit: Edit) -> None:
     the_next_run_takes_it(place)
 
 
-def test_what_was_modified_just_now_waits_for_the_next_run(place: Place) -> None:
-    place.file.write_bytes(place.data)
-    plan = place.plan()
+def test_what_is_new_and_still_being_written_waits_for_the_next_run(place: Place) -> None:
+    place.file.write_bytes(place.data[:1])
+    now = [0.0]
+
+    def write_on(seconds: float) -> None:
+        now[0] += seconds
+        place.file.write_bytes(place.data)
+
+    with place.bench.open() as project:
+        project.looks = Looks(2.0, clock=lambda: now[0], sleep=write_on)
+        plan = survey(project).plan
     assert place.path not in {action.key for action in plan.actions}
     assert [each.subject for each in plan.findings if each.code is Code.UNSETTLED_FILE] == [place.path]
     assert place.apply(plan).exit_code == ExitCode.OK

@@ -12,6 +12,7 @@ import pytest
 from crc32c import crc32c
 
 from reconcile.adapters.local import LocalFiles
+from reconcile.adapters.local_settle import Looks
 from reconcile.core.digest import encode_crc32c
 from tests.security.attack import bucket, forge, records, run, saved_plan, snapshot
 from tests.unit.small_project import make_project, open_records, write
@@ -178,7 +179,7 @@ def test_a_folder_and_a_link_that_take_turns_never_let_an_outside_file_be_hashed
     try:
         rows = []
         for _ in range(300):
-            source = LocalFiles(project / "output", ignore=(), settle=0, cache=_NothingKnown())
+            source = LocalFiles(project / "output", ignore=(), looks=Looks(0), cache=_NothingKnown())
             rows += list(source.walk())
             rows += list(source.lookup(["characters/evil.png", "characters/ai_hoshino.png"]))
     finally:
@@ -196,4 +197,7 @@ class _NothingKnown:
         return None
 
     def put(self, *_: object) -> None:
+        return None
+
+    def drop(self, _path: str) -> None:
         return None

@@ -62,7 +62,9 @@ VIDEOS = ("dances/dance_rem_a.mp4", "dances/dance_rem_b.mp4")
 
 def project(folder: Path, database: bytes | str | None, *files: str, record: dict[str, Any] | None = None) -> Path:
     """A project on embedded stores with this local database, which is to be rewritten, and rules without ``many``."""
-    rules = re.sub(r'(?m)^endpoint = ""', 'endpoint = "file:stores"', config.template())
+    rules = re.sub(
+        r'(?m)^endpoint = ""', 'endpoint = "file:stores"', config.template().replace("settle = 2.0", "settle = 0")
+    )
     rules = re.sub(r"(?m)^# (?=\[local_db\]|path = |rewrite = )", "", rules)
     rules = rules.replace("rewrite = false", "rewrite = true").replace('many = "newest"\n', "")
     (folder / "rules").mkdir(parents=True)

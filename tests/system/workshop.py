@@ -90,7 +90,7 @@ def open_workshop(folder: Path, gcs: GcsServer, firestore: str, *, local_db: boo
     """An empty project with the rules that ``init`` writes, pointed at the servers."""
     shop = Workshop(folder, gcs, firestore, f"p{uuid.uuid4().hex[:12]}")
     gcs.world.make_bucket(shop.bucket)
-    text = config.template()
+    text = config.template().replace("settle = 2.0", "settle = 0")
     text = text.replace("gs://my-bucket/", f"gs://{shop.bucket}/").replace("my-project", shop.project)
     text = text.replace('endpoint = "" ', f'endpoint = "{gcs.url}" ', 1)
     text = text.replace('endpoint = "" ', f'endpoint = "{firestore}" ', 1)

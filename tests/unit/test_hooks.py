@@ -453,6 +453,8 @@ def test_odd_names(studio: Studio, name: str) -> None:
 
 
 def test_a_new_file_of_somebody_else_is_left_until_it_has_settled(studio: Studio) -> None:
+    rules = studio.folder / "rules" / "asset_map.toml"
+    rules.write_text(rules.read_text(encoding="utf-8").replace("settle = 0", "settle = 2"), encoding="utf-8")
     studio.make("characters/rem_cosplay.png", b"half of a pict")
     upsert = sync_upsert(upsert_nothing)
     upsert("rem", {"title": "primary", "dance_video": studio.make("dances/dance_rem_1.mp4")})

@@ -106,8 +106,8 @@ def test_a_plan_is_written_as_the_contract_says() -> None:
 def test_the_codes_are_those_of_the_contract() -> None:
     codes = (
         "unclaimed_file unknown_character ambiguous_character ambiguous_field missing_record missing_asset "
-        "content_conflict unverifiable orphan_object outside_root foreign_uri unsettled_file unreadable_file "
-        "symlink_skipped empty_file undecodable_name too_large name_collision malformed_record"
+        "content_conflict unverifiable orphan_object outside_root foreign_uri unsettled_file incomplete_file "
+        "unreadable_file symlink_skipped empty_file undecodable_name too_large name_collision malformed_record"
     )
     later = (
         "local_path damaged_object unreadable_object wrong_content_type url_refused changed_since record_stays "

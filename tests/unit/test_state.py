@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,10 @@ import pytest
 from reconcile.adapters.state import State, UploadSessions
 from reconcile.adapters.state_lock import ProjectLock
 from reconcile.core.errors import ExitCode, LockHeld
-from reconcile.core.rows import Agreed
+from reconcile.core.rows import Agreed, Hashed
 from reconcile.ports import AgreedStates, HashCache
 
-HASH = (10, 2, 3, 4, "AAAAAA==")
+HASH = Hashed(10, 2, 3, 4, "AAAAAA==")
 ODD = ("[kpop]_x.mp4", ":star:", "new\nline", "\u202ertl", "é", "e\u0301", "レム/😀.png", "a" * 3000, "\x00", " ")
 
 
@@ -32,7 +33,7 @@ def database(project: Path) -> Path:
 def filled(project: Path, paths: Iterator[str] | list[str]) -> None:
     with State.open(project) as state:
         for path in paths:
-            state.put(path, *HASH)
+            state.put(path, HASH)
         assert state.warnings == ()
 
 
@@ -62,7 +63,7 @@ def test_it_is_the_ports_that_it_says(tmp_path: Path) -> None:
 
 def test_a_hash_is_remembered_at_once_and_by_the_next_run(tmp_path: Path) -> None:
     with State.open(tmp_path) as state:
-        state.put("a", *HASH)
+        state.put("a", HASH)
         assert state.get("a") == HASH
     with State.open(tmp_path) as state:
         assert (state.get("a"), state.get("A"), state.get("")) == (HASH, None, None)
@@ -89,21 +90,21 @@ def test_a_walk_reads_the_cache_in_few_queries(tmp_path: Path) -> None:
 
 def test_what_a_window_shows_is_what_was_last_stored(tmp_path: Path) -> None:
     filled(tmp_path, ["a", "b", "c"])
-    newer = (11, 2, 3, 4, "BBBBBB==")
+    newer = Hashed(11, 2, 3, 4, "BBBBBB==", "has no IEND chunk", 7)
     with State.open(tmp_path) as state:
         assert state.get("a") == HASH
-        state.put("b", *newer)
-        state.put("bb", *newer)
+        state.put("b", newer)
+        state.put("bb", newer)
         state.flush()
         assert [state.get(path) for path in ("a", "b", "bb", "c")] == [HASH, newer, newer, HASH]
 
 
 def test_a_number_that_the_database_cannot_hold_is_not_remembered(tmp_path: Path) -> None:
     with State.open(tmp_path) as state:
-        state.put("a", 1, 2**63, 3, 4, "AAAAAA==")
-        state.put("b", 1, 2**63 - 1, -5, 2**63 - 1, "AAAAAA==")
+        state.put("a", Hashed(1, 2**63, 3, 4, "AAAAAA=="))
+        state.put("b", Hashed(1, 2**63 - 1, -5, 2**63 - 1, "AAAAAA=="))
     with State.open(tmp_path) as state:
-        assert (state.get("a"), state.get("b")) == (None, (1, 2**63 - 1, -5, 2**63 - 1, "AAAAAA=="))
+        assert (state.get("a"), state.get("b")) == (None, Hashed(1, 2**63 - 1, -5, 2**63 - 1, "AAAAAA=="))
 
 
 def test_threads_do_not_disturb_each_other(tmp_path: Path) -> None:
@@ -111,8 +112,8 @@ def test_threads_do_not_disturb_each_other(tmp_path: Path) -> None:
 
     def work(name: str, state: State) -> None:
         for number in range(500):
-            state.put(f"{name}/{number}", number, 2, 3, 4, name)
-            if state.get(f"{name}/{number}") != (number, 2, 3, 4, name):
+            state.put(f"{name}/{number}", Hashed(number, 2, 3, 4, name))
+            if state.get(f"{name}/{number}") != Hashed(number, 2, 3, 4, name):
                 wrong.append(name)
         state.remember([Agreed(name, 1, "AAAAAA==", 1)])
 
@@ -230,7 +231,7 @@ def test_a_damaged_or_alien_file_is_set_aside_with_a_warning(tmp_path: Path, dam
     damage(database(tmp_path))
     with State.open(tmp_path) as state:
         assert state.get("00001") is None
-        state.put("a", *HASH)
+        state.put("a", HASH)
         state.flush()
         state.remember([Agreed("k", 1, "AAAAAA==", 1)])
         assert [one.key for one in state.all()] == ["k"]
@@ -270,7 +271,7 @@ def test_a_place_that_cannot_be_written_costs_the_memory_and_nothing_else(tmp_pa
     elif obstacle == "folder":
         database(project).mkdir(parents=True)
     with State.open(project) as state:
-        state.put("a", *HASH)
+        state.put("a", HASH)
         state.remember([Agreed("k", 1, "AAAAAA==", 1)])
         state.sessions.put("k", "AAAAAA==", 1, "https://one")
         assert (state.get("a"), [one.key for one in state.all()]) == (HASH, ["k"])
@@ -286,7 +287,7 @@ def test_a_disk_that_is_full_costs_the_memory_and_nothing_else(tmp_path: Path) -
         state._db.execute(f"PRAGMA max_page_count = {pages}")
         state.remember(Agreed(f"{number:09}", 1, "AAAAAA==", 1) for number in range(10_000))
         state.remember(Agreed(f"{number:09}", 1, "AAAAAA==", 1) for number in range(10_000))
-        state.put("b", *HASH)
+        state.put("b", HASH)
         assert state.get("a") == HASH
         assert len(state.warnings) == 1
         assert "full" in state.warnings[0]
@@ -296,7 +297,7 @@ def test_a_file_that_cannot_be_written_is_still_read(tmp_path: Path) -> None:
     filled(tmp_path, ["a"])
     with State.open(tmp_path) as state:
         state._db.execute("PRAGMA query_only = 1")
-        state.put("b", *HASH)
+        state.put("b", HASH)
         state.flush()
         assert state.get("a") == HASH
         assert len(state.warnings) == 1
@@ -420,3 +421,33 @@ def test_a_folder_that_cannot_be_locked_is_a_warning(tmp_path: Path) -> None:
     with ProjectLock(tmp_path).acquire() as lock:
         assert "cannot be locked" in lock.warning
     lock.release()
+
+
+def test_what_is_dropped_is_forgotten_wherever_it_was_kept(tmp_path: Path) -> None:
+    filled(tmp_path, ["a", "b"])
+    with State.open(tmp_path) as state:
+        assert state.get("a") == HASH  # from now on in the window
+        state.put("c", HASH)
+        for path in ("a", "c", "none"):
+            state.drop(path)
+        assert [state.get(path) for path in ("a", "b", "c")] == [None, HASH, None]
+    with State.open(tmp_path) as state:
+        assert [state.get(path) for path in ("a", "b", "c")] == [None, HASH, None]
+
+
+def test_the_first_versions_state_goes_over_and_only_its_hashes_are_taken_anew(tmp_path: Path) -> None:
+    with State.open(tmp_path) as state:
+        state.remember([Agreed("k", 1, "AAAAAA==", 1)])
+        state.remember_fact("files", 3)
+    with closing(sqlite3.connect(database(tmp_path))) as db:
+        db.executescript(
+            "DROP TABLE hashes; PRAGMA user_version = 1;"
+            "CREATE TABLE hashes (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER,"
+            " inode INTEGER, crc32c TEXT) WITHOUT ROWID; INSERT INTO hashes VALUES ('a', 10, 2, 3, 4, 'AAAAAA==');"
+        )
+    with State.open(tmp_path) as state:
+        assert (state.get("a"), state.fact("files"), [one.key for one in state.all()]) == (None, 3, ["k"])
+        state.put("a", HASH)
+        assert state.warnings == ()
+    with State.open(tmp_path) as state:
+        assert state.get("a") == HASH

@@ -37,8 +37,11 @@ class NoFiles:
     def names(self, prefixes: Sequence[str] = ("",)) -> Iterator[str]:
         raise AssertionError("local names were read")
 
-    def lookup(self, paths: Iterable[str]) -> Iterator[LocalFile]:
+    def lookup(self, paths: Iterable[str], *, before: Sequence[str] = (), anew: bool = False) -> Iterator[LocalFile]:
         raise AssertionError("a local file was looked up")
+
+    def forget(self, path: str) -> None:
+        raise AssertionError("a local file was forgotten")
 
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
         raise AssertionError("a local file was opened")

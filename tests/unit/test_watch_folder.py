@@ -45,11 +45,15 @@ def root(tmp_path: Path) -> Path:
 def open_watch(root: Path, clock: Clock) -> Iterator[Callable[..., FolderWatch]]:
     opened: list[FolderWatch] = []
 
-    def make(poll: Poll = Poll.AUTO, ignore: tuple[str, ...] = ("*.tmp",)) -> FolderWatch:
-        opened.append(
-            FolderWatch(root, ignore=ignore, settle=2.0, poll=poll, clock=clock, mounts=root.parent / "mounts")
+    def make(
+        poll: Poll = Poll.AUTO, ignore: tuple[str, ...] = ("*.tmp",), *, holds_incomplete: bool = True
+    ) -> FolderWatch:
+        mounts = root.parent / "mounts"
+        watch = FolderWatch(
+            root, ignore=ignore, holds_incomplete=holds_incomplete, poll=poll, clock=clock, mounts=mounts
         )
-        return opened[-1]
+        opened.append(watch)
+        return watch
 
     yield make
     for each in opened:
@@ -258,7 +262,7 @@ def test_a_folder_that_takes_long_is_looked_at_less_often(
             return self.now
 
     slow = Slow()
-    watch = FolderWatch(root, ignore=(), settle=2.0, poll=Poll.ALWAYS, clock=slow)
+    watch = FolderWatch(root, ignore=(), poll=Poll.ALWAYS, clock=slow)
     watch.wait(0, NEVER)
     (root / "a.png").write_bytes(b"x")
     slow.now += POLL_EVERY + 1
@@ -304,7 +308,7 @@ def test_where_the_system_gives_no_events_the_folder_is_looked_at(
 
     # The library is somebody else's, and its limits are the whole machine's.
     monkeypatch.setattr("watchfiles._rust_notify.RustNotify", refuse)
-    watch = FolderWatch(root, ignore=(), settle=2.0, clock=clock)
+    watch = FolderWatch(root, ignore=(), clock=clock)
     assert told in str(watch.wait(0, NEVER).armed)
     (root / "a.png").write_bytes(b"x")
     clock.now += POLL_EVERY + 1
@@ -314,17 +318,24 @@ def test_where_the_system_gives_no_events_the_folder_is_looked_at(
 # -- files --
 
 
-def test_a_file_that_was_just_written_is_fresh(root: Path, open_watch: Callable[..., FolderWatch]) -> None:
+@pytest.mark.parametrize("change", ["size", "time", "file"])
+def test_a_file_that_changed_looks_another(root: Path, open_watch: Callable[..., FolderWatch], change: str) -> None:
     watch = open_watch()
     file = root / "a.png"
     file.write_bytes(b"x")
-    found = watch.look("a.png")
-    assert found is not None
-    assert 0 < found.fresh <= 2.0
-    os.utime(file, (1e9, 1e9))
-    found = watch.look("a.png")
-    assert found is not None
-    assert found.fresh == 0
+    before, times = watch.look("a.png"), file.stat()
+    assert watch.look("a.png") == before
+    if change == "file":
+        (root / "b.png").write_bytes(b"x")
+        os.replace(root / "b.png", file)
+    elif change == "size":
+        file.write_bytes(b"xx")
+    os.utime(file, ns=(0, times.st_mtime_ns + (change == "time")))
+    assert watch.look("a.png") not in (None, before)
+
+
+def test_what_is_no_file_has_no_look(open_watch: Callable[..., FolderWatch]) -> None:
+    watch = open_watch()
     assert watch.look("nothing.png") is None
     assert watch.look("a\0b") is None
 
@@ -337,6 +348,7 @@ def test_what_a_file_lacks_is_read_from_the_file(root: Path, open_watch: Callabl
     assert watch.missing_end("empty.txt") == "has no bytes"
     assert watch.missing_end("gone.png") is None
     assert watch.missing_end("../mounts") is None
+    assert open_watch(holds_incomplete=False).missing_end("a.png") is None
 
 
 @pytest.mark.skipif(not POSIX, reason="a named pipe is made otherwise")
@@ -351,7 +363,7 @@ def test_opening_and_closing_again_and_again_holds_nothing(root: Path, clock: Cl
     def count() -> int:
         return len(os.listdir("/proc/self/fd"))
 
-    watch = FolderWatch(root, ignore=(), settle=2.0, clock=clock)
+    watch = FolderWatch(root, ignore=(), clock=clock)
     before = count()
     for _ in range(50):
         watch.wait(0, NEVER)
