@@ -33,8 +33,9 @@ from reconcile.ports import Progress
 FILE_NAME = "objects.sqlite3"
 FOLDER_NAME = "objects"
 PAGE = 1000
+"""Rows that one query fetches."""
 CHUNK = 256 * 1024
-"""Seconds to wait for another process that is writing."""
+"""Bytes that are read from a file at a time."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS objects (

@@ -17,7 +17,7 @@ from reconcile.core.rows import Document
 
 FILE_NAME = "records.sqlite3"
 PAGE = 500
-"""Seconds to wait for another process that is writing."""
+"""Rows that one query fetches, and documents that one query names."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SCHEMA = """
