@@ -16,7 +16,6 @@ class Phase(Enum):
 
     RECORDS = "reading records"
     LISTING = "listing files and objects"
-    DECIDING = "comparing"
     UPLOADS = "uploading"
     WRITING = "writing records"
     PROVING = "checking objects"

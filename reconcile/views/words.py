@@ -95,7 +95,6 @@ STATUSES = {
 PHASES = {
     Phase.RECORDS: ("Reading records", "record"),
     Phase.LISTING: ("Listing files and objects", "name"),
-    Phase.DECIDING: ("Comparing", "key"),
     Phase.UPLOADS: ("Uploading", "file"),
     Phase.WRITING: ("Writing records", "record"),
     Phase.PROVING: ("Checking objects", "object"),
