@@ -108,6 +108,7 @@ class Settings(msgspec.Struct, frozen=True):
     local_db: LocalDbSettings | None
     policy: Policy
     asset_map: AssetMap
+    user_project: str = ""
     bucket_emulator: str = ""
     records_emulator: str = ""
 
@@ -214,7 +215,7 @@ def _settings(project: Path, rules: RulesFile, data: bytes, given: Overrides, en
 
     top = rules.top({"local", "bucket", "records", "local_db", "policy", "asset"})
     local = top.table("local", {"root", "previous_roots", "ignore", "settle", "incomplete"})
-    bucket = top.table("bucket", {"uri", "endpoint"})
+    bucket = top.table("bucket", {"uri", "endpoint", "user_project"})
     records = top.table("records", {"uri", "endpoint", "entries", "entry_key"})
     root = pick(local, "root", "output")
     ignore = _ignore(local)
@@ -240,6 +241,7 @@ def _settings(project: Path, rules: RulesFile, data: bytes, given: Overrides, en
         local_db=_local_db(project, top),
         policy=_policy(top, given),
         asset_map=_asset_map(top, ignore, _name(records, "entry_key", "title")),
+        user_project=_user_project(bucket),
     )
 
 
@@ -330,6 +332,14 @@ def _endpoint(project: Path, given: _Given, *, http: bool) -> str:
     if text and not (_is_http(text) if http else _is_host_and_port(text)):
         right = '"http://127.0.0.1:4443"' if http else '"127.0.0.1:8080"'
         raise given.error(f"the endpoint {text!r} cannot be one", f'{right}, "file:DIR", or ""')
+    return text
+
+
+def _user_project(bucket: Table) -> str:
+    """The id, or the number, of the project that is charged; empty for the bucket's own."""
+    text = bucket.text("user_project", "", numbers=True)
+    if text and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.:-]*", text):
+        raise bucket.error("user_project", f"user_project = {text!r} is no project", 'write its id: "my-project"')
     return text
 
 

@@ -100,7 +100,8 @@ def _bucket(project: Project, now: Callable[[], float]) -> Iterator[Check]:
     bucket = settings.bucket
     checkup, reached = None, True
     if not settings.bucket_endpoint.startswith("file:"):
-        checkup = GcsCheckup(bucket, settings.bucket_endpoint or settings.bucket_emulator, now)
+        server = settings.bucket_endpoint or settings.bucket_emulator
+        checkup = GcsCheckup(bucket, server, now, settings.user_project)
         yield _tried("credentials", "find credentials", lambda: (Health.OK, checkup.who(), ""))
         tried = "ask the bucket's server for the time"
         try:
@@ -179,8 +180,9 @@ def _safety(project: Project, checkup: GcsCheckup) -> Found:
             f"grant roles/storage.legacyBucketReader on {bucket}, or look yourself: gcloud storage buckets describe"
             f" {bucket}",
         )
-    if facts.requester_pays:
-        return Health.FAILED, "the bucket is requester pays, which reconcile does not do", "use another bucket"
+    if facts.requester_pays and not project.settings.user_project:
+        mend = "name the project that is charged as user_project under [bucket] in the rules"
+        return Health.FAILED, "the bucket is requester pays, and no project is named that is charged", mend
     granted = checkup.granted(("storage.objects.delete",))
     may_replace = granted is None or "storage.objects.delete" in granted
     also = "" if may_replace else "; objects cannot be replaced without storage.objects.delete"

@@ -252,6 +252,7 @@ class Project:
                 concurrency=self.concurrency,
                 sessions=self.state.sessions,
                 budget=self.budget,
+                user_project=settings.user_project,
             )
         )
 
@@ -267,7 +268,8 @@ class Project:
             )
         from reconcile.adapters.signing import Signer
 
-        return Signer(settings.bucket, settings.bucket_endpoint or settings.bucket_emulator)
+        emulator = settings.bucket_endpoint or settings.bucket_emulator
+        return Signer(settings.bucket, emulator, user_project=settings.user_project)
 
     @cached_property
     def url_reader(self) -> UrlReader:

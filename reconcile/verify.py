@@ -24,7 +24,7 @@ from reconcile.core import findings
 from reconcile.core.changes import Code, Finding
 from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare, compare_object
-from reconcile.core.encoding import can_unpack
+from reconcile.core.encoding import can_unpack, most_unpacked
 from reconcile.core.errors import NotThere, StoreError, StoreMissing, UsageError
 from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
 from reconcile.core.media import DEFAULT, content_type
@@ -278,7 +278,8 @@ class _Proving:
         """Holds the bytes as they come against the object's own checksum, unless they came unpacked; without a checksum
         they have theirs."""
         found = look.found
-        measured = measure(self._told(body), found.size, encoding)
+        most = found.size if encoding == found.encoding else most_unpacked(found.size)
+        measured = measure(self._told(body, most), found.size, encoding)
         stored, content = measured.stored, measured.content
         with self._lock:
             self._read += stored.size
@@ -295,10 +296,14 @@ class _Proving:
         else:
             look.size, look.crc32c = content.size, content.crc32c
 
-    def _told(self, body: Iterable[bytes]) -> Iterator[bytes]:
+    def _told(self, body: Iterable[bytes], most: int) -> Iterator[bytes]:
+        """The body as it comes, until there is more of it than there may be: it need not have an end."""
         for chunk in body:
             self._listener(Advanced(Phase.PROVING, 0, len(chunk)))
             yield chunk
+            most -= len(chunk)
+            if most < 0:
+                return
 
     def _look_through_url(self, look: _Look) -> None:
         found = look.found

@@ -8,14 +8,22 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-import msgspec
-
+from reconcile.adapters.gcs_answers import (
+    LIST_FIELDS,
+    OBJECT_FIELDS,
+    Page,
+    Resource,
+    decode_page,
+    decode_resource,
+    nonsense,
+    number,
+)
 from reconcile.adapters.gcs_http import Door, Transient, foreign, translate
 from reconcile.adapters.gcs_packing import accepting, stored
-from reconcile.adapters.gcs_upload import OBJECT_FIELDS, Body, NoSessions, Resource, Sessions, Upload, decode_resource
+from reconcile.adapters.gcs_upload import Body, NoSessions, Sessions, Upload
 from reconcile.adapters.patience import Budget, Clock
 from reconcile.core.encoding import encoding_of
-from reconcile.core.errors import NotThere, Rejected, StoreUnavailable
+from reconcile.core.errors import NotThere, Rejected
 from reconcile.core.names import BucketRoot, key_problem
 from reconcile.core.rows import RemoteObject
 from reconcile.jobs import Workers
@@ -29,18 +37,52 @@ CONCURRENCY = 8
 PAGE_SIZE = 1000
 PAGES_AHEAD = 4
 
-# nextPageToken is a field like any other: a mask without it makes every listing end, silently, with its first page.
-LIST_FIELDS = f"nextPageToken,items({OBJECT_FIELDS})"
+_Pages = list[Page]
+
+EMPTY_PAGES = 100
+"""Pages without an object, one after the other, that lead on: GCS gives some where much was deleted."""
 
 
-class _Page(msgspec.Struct, gc=False):
-    items: list[Resource] = []
-    nextPageToken: str | None = None  # noqa: N815 - the API's own spelling
+class _Range:
+    """One range of a listing, the names from ``first`` up to but without ``stop``, and how far it has been read.
 
+    It has an end: each page leads on to names that come behind all before, or is one of a few without any.
+    """
 
-_PAGE = msgspec.json.Decoder(_Page, strict=False)
+    def __init__(self, prefix: str, first: str, stop: str, door: Door) -> None:
+        self.prefix = prefix
+        self.first = first
+        self.stop = stop
+        self.token: str | None = None
+        self._door = door
+        self._last = ""
+        self._tokens: set[str] = set()
+        self._since = 0.0
 
-_Batch = tuple[list[_Page], str | None]
+    def add(self, page: Page) -> None:
+        """Raises StoreUnavailable for a page that cannot be the next one."""
+        for each in page.items:
+            self._check(each.name)
+            self._last = each.name
+        token = page.nextPageToken or None
+        if page.items or token is None:
+            self._tokens = set()
+        elif not self._tokens:
+            self._since = self._door.clock.monotonic()
+        if token is not None and (token == self.token or token in self._tokens):
+            raise nonsense(self._door.where, "with the same page token again and again")
+        if token is not None and not page.items:
+            self._tokens.add(token)
+            waited = self._door.clock.monotonic() - self._since
+            if len(self._tokens) >= EMPTY_PAGES or waited > 3 * self._door.deadline:
+                raise nonsense(self._door.where, f"with {len(self._tokens)} pages of a listing that have no objects")
+        self.token = token
+
+    def _check(self, name: str) -> None:
+        if not name.startswith(self.prefix) or name < self.first or (self.stop and name >= self.stop):
+            raise nonsense(self._door.where, f"with {name!r} in a listing, which was not asked for")
+        if name <= self._last:
+            raise nonsense(self._door.where, f"with {name!r} after {self._last!r} in a listing, which has an order")
 
 
 class GcsObjectStore:
@@ -67,15 +109,25 @@ class GcsObjectStore:
         page_size: int = PAGE_SIZE,
         clock: Clock = time,
         budget: Budget | None = None,
+        user_project: str = "",
     ) -> GcsObjectStore:
         """The bucket at Google (``endpoint`` empty; application default credentials), or at another server.
 
         ``deadline`` (seconds) bounds connecting, each wait for an answer and the retries of a call. ``concurrency`` is
         how many threads will use the store, and how many ranges of a listing are read at once. ``sessions`` remembers
-        large uploads over the end of the process; ``budget`` is the run's, its own where there is none. Raises
-        ConfigError for an endpoint that is not to be used.
+        large uploads over the end of the process; ``budget`` is the run's, its own where there is none. Requests are
+        charged to ``user_project``, to the bucket's own without one. Raises ConfigError for an endpoint that is not to
+        be used.
         """
-        door = Door(bucket, endpoint, deadline=deadline, connections=2 * concurrency, clock=clock, budget=budget)
+        door = Door(
+            bucket,
+            endpoint,
+            deadline=deadline,
+            connections=2 * concurrency,
+            clock=clock,
+            budget=budget,
+            user_project=user_project,
+        )
         root = BucketRoot(bucket, prefix.strip("/"))
         return cls(root, door, sessions or NoSessions(), concurrency, page_size)
 
@@ -93,19 +145,23 @@ class GcsObjectStore:
         """See ``ObjectStore.list``; the ranges between ``splits`` are read at once, each a few pages ahead."""
         cuts = sorted({split for split in splits if split.startswith(prefix) and split != prefix})
         starts, ends = ["", *cuts], [*cuts, ""]
-        ranges = deque(zip(starts, ends, strict=True))
+        full = self._base + prefix
+        ranges = deque(
+            _Range(full, start and self._base + start, end and self._base + end, self._door)
+            for start, end in zip(starts, ends, strict=True)
+        )
         threads = min(self._concurrency, len(ranges))
         workers = Workers(threads, "list")
-        running: deque[tuple[tuple[str, str], Future[_Batch]]] = deque()
+        running: deque[tuple[_Range, Future[_Pages]]] = deque()
         try:
             while ranges or running:
                 while ranges and len(running) < threads:
                     span = ranges.popleft()
-                    running.append((span, workers.submit(self._pages, prefix, span, None)))
+                    running.append((span, workers.submit(self._pages, span)))
                 span, future = running.popleft()
-                pages, token = future.result()
-                if token:
-                    running.appendleft((span, workers.submit(self._pages, prefix, span, token)))
+                pages = future.result()
+                if span.token:
+                    running.appendleft((span, workers.submit(self._pages, span)))
                 for page in pages:
                     yield from map(self._row, page.items)
         finally:
@@ -120,7 +176,7 @@ class GcsObjectStore:
             )
         except NotThere:
             return None
-        return self._row(decode_resource(answer.content, self._door.where))
+        return self._row(decode_resource(answer.content, self._door.where, self._name(key)))
 
     def put(
         self,
@@ -168,9 +224,6 @@ class GcsObjectStore:
         return name
 
     def _row(self, resource: Resource) -> RemoteObject:
-        if not resource.name.startswith(self._base):
-            message = f"{self._door.where} answered with {resource.name!r}, which was not asked for."
-            raise StoreUnavailable(message, hint="Check the endpoint.")
         return RemoteObject(
             resource.name[len(self._base) :],
             resource.size,
@@ -181,31 +234,27 @@ class GcsObjectStore:
             encoding_of(resource.contentEncoding),
         )
 
-    def _pages(self, prefix: str, span: tuple[str, str], token: str | None) -> _Batch:
-        """The next few pages of a range, and the token of the one after them."""
-        pages: list[_Page] = []
+    def _pages(self, span: _Range) -> _Pages:
+        """The next few pages of a range."""
+        pages: _Pages = []
         while True:
-            pages.append(self._page(prefix, span, token))
-            token = pages[-1].nextPageToken
-            if not token or len(pages) == PAGES_AHEAD:
-                return pages, token
+            pages.append(self._page(span))
+            span.add(pages[-1])
+            if not span.token or len(pages) == PAGES_AHEAD:
+                return pages
 
-    def _page(self, prefix: str, span: tuple[str, str], token: str | None) -> _Page:
+    def _page(self, span: _Range) -> Page:
         asked: dict[str, str | int | None] = {
             "fields": LIST_FIELDS,
             "maxResults": self._page_size,
-            "prefix": (self._base + prefix) or None,
-            "startOffset": span[0] and self._base + span[0],
-            "endOffset": span[1] and self._base + span[1],
-            "pageToken": token,
+            "prefix": span.prefix or None,
+            "startOffset": span.first,
+            "endOffset": span.stop,
+            "pageToken": span.token,
         }
         query = {name: value for name, value in asked.items() if value}
         answer = self._door.retrying(lambda: self._door.once("GET", self._door.objects(), query))
-        try:
-            return _PAGE.decode(answer.content)
-        except msgspec.MsgspecError as error:
-            message = f"{self._door.where} did not answer with a listing: {error}."
-            raise StoreUnavailable(message, hint="Check the endpoint.") from error
+        return decode_page(answer.content, self._door.where)
 
     def _open(self, name: str, generation: int | None, at: int, *, encoded: bool) -> requests.Response | None:
         """The answer whose body is the bytes from ``at``; None where there are none."""
@@ -232,5 +281,4 @@ class GcsObjectStore:
 
 
 def _generation_of(answer: requests.Response) -> int | None:
-    text = answer.headers.get("x-goog-generation", "")
-    return int(text) if text.isdecimal() else None
+    return number(answer.headers.get("x-goog-generation", ""))

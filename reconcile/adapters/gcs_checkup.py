@@ -8,9 +8,10 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
+from reconcile.adapters.gcs_answers import decode
 from reconcile.adapters.gcs_http import Door, foreign, translate
 from reconcile.core.checkup import BucketFacts
-from reconcile.core.errors import StoreError, StoreUnavailable
+from reconcile.core.errors import StoreError
 from reconcile.core.names import BucketRoot
 
 DEADLINE = 10.0
@@ -42,14 +43,20 @@ class _Granted(msgspec.Struct):
     permissions: list[str] = []
 
 
+_BUCKET = msgspec.json.Decoder(_Bucket, strict=False)
+_GRANTED = msgspec.json.Decoder(_Granted, strict=False)
+
+
 class GcsCheckup:
     """Asks about one bucket at Google (``endpoint`` empty) or another server."""
 
-    def __init__(self, root: BucketRoot, endpoint: str, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, root: BucketRoot, endpoint: str, now: Callable[[], float] = time.time, user_project: str = ""
+    ) -> None:
         self._now = now
         self._root = root
         self._endpoint = endpoint
-        self._door = Door(root.bucket, endpoint, deadline=DEADLINE, connections=1)
+        self._door = Door(root.bucket, endpoint, deadline=DEADLINE, connections=1, user_project=user_project)
 
     def close(self) -> None:
         """Closes the connection."""
@@ -80,10 +87,7 @@ class GcsCheckup:
         """What the bucket says of itself. Raises as an ObjectStore does."""
         path = self._door.objects().removesuffix("/o")
         answer = self._door.retrying(lambda: self._door.once("GET", path, {"fields": _FIELDS}))
-        try:
-            bucket = msgspec.json.decode(answer.content, type=_Bucket, strict=False)
-        except msgspec.MsgspecError as error:
-            raise StoreUnavailable(f"{self._door.where} did not answer with a bucket: {error}.") from error
+        bucket = decode(_BUCKET, answer.content, self._door.where, "a bucket")
         return BucketFacts(
             versioning=bucket.versioning.enabled,
             soft_delete=bucket.softDeletePolicy.retentionDurationSeconds,
@@ -103,7 +107,7 @@ class GcsCheckup:
         )
         try:
             theirs = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError, IndexError):
             return None
         # It tells whole seconds, rounded down.
         return (before + self._now()) / 2 - (theirs + 0.5)
@@ -114,6 +118,6 @@ class GcsCheckup:
         query = "&".join(f"permissions={each}" for each in permissions)
         try:
             answer = self._door.once("GET", f"{path}?{query}")
-            return frozenset(msgspec.json.decode(answer.content, type=_Granted, strict=False).permissions)
-        except (StoreError, msgspec.MsgspecError):
+            return frozenset(decode(_GRANTED, answer.content, self._door.where, "permissions").permissions)
+        except StoreError:
             return None

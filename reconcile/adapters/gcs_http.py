@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,8 +13,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
-import msgspec
-
+from reconcile.adapters import network, refusals
 from reconcile.adapters.patience import SPENT, Budget, Clock, Traffic, seconds_asked
 from reconcile.adapters.patience import Patience as CallPatience
 from reconcile.core.errors import (
@@ -34,8 +34,7 @@ T = TypeVar("T")
 
 TOO_MANY_REQUESTS = 429
 TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
-TRANSIENT_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded"})
-KEPT_REASONS = frozenset({"objectUnderActiveHold", "retentionPolicyNotMet"})
+TRANSIENT_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"})
 GOOGLE = "https://storage.googleapis.com"
 
 
@@ -79,19 +78,6 @@ class Patience(CallPatience):
             raise failure
 
 
-class _Detail(msgspec.Struct, frozen=True):
-    reason: str = ""
-
-
-class _Error(msgspec.Struct, frozen=True):
-    message: str = ""
-    errors: tuple[_Detail, ...] = ()
-
-
-class _ErrorBody(msgspec.Struct, frozen=True):
-    error: _Error = _Error()
-
-
 class Door:
     """The way to one bucket. Connects at the first request, so that nobody pays for the client's import before."""
 
@@ -104,8 +90,10 @@ class Door:
         connections: int,
         clock: Clock = time,
         budget: Budget | None = None,
+        user_project: str = "",
     ) -> None:
         self.bucket = bucket
+        self._charged = {"userProject": user_project} if user_project else {}
         self.deadline = deadline
         self.clock = clock
         self.traffic = Traffic(deadline, budget, clock)
@@ -187,13 +175,17 @@ class Door:
         """One attempt. ``path`` may be the absolute URL of an upload session, which is a secret and is never shown.
 
         Returns an answer whose status is in ``accept`` and raises the error that any other is, ``missing`` for a 404.
-        The first time-out bounds the connect and the sending of each block of a body, never a whole body, however
-        slow the line; the second one the wait for an answer, longer where a large object is put together.
+        One that is no ``stream`` has come whole. The first time-out bounds the connect and the sending of each block of
+        a body, never a whole body, however slow the line; the second one the wait for an answer, longer where a large
+        object is put together.
         """
         session = self._connected()
         self._enter()
         secret = "://" in path
-        url = (path if secret else f"{self._base}{path}") + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+        url = path if secret else f"{self._base}{path}"
+        asked = {**(query or {}), **({} if "userProject=" in url else self._charged)}
+        if asked:
+            url += f"{'&' if '?' in url else '?'}{urlencode(asked, quote_via=quote)}"
         answer_wait = self.deadline if data is None or isinstance(data, bytes) else 3 * self.deadline
         try:
             response = session.request(
@@ -208,7 +200,13 @@ class Door:
             if response.status_code not in accept:
                 self._refuse(response, missing, about)
         except foreign() as error:
-            raise translate(error, self.where) from (None if secret else error)
+            raise translate(error, self.where, self._base) from (None if secret else error)
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+            # Google's client and requests read the answers of token servers, and headers, with less care.
+            why = f"an answer cannot be read ({type(error).__name__})"
+            raise StoreUnavailable(f"{self.where} could not be asked: {why}.", hint=network.AGAIN) from (
+                None if secret else error
+            )
         self.traffic.answered()
         return response
 
@@ -227,7 +225,8 @@ class Door:
 
     def _connect(self) -> tuple[requests.Session, str]:
         from google.auth.credentials import AnonymousCredentials
-        from requests.adapters import HTTPAdapter
+
+        from reconcile.adapters.http_line import fit_out, fit_out_tokens
 
         try:
             client = self._client()
@@ -243,13 +242,10 @@ class Door:
             # Google's client takes an endpoint from the environment too, and would send the token there.
             checked_endpoint(base)
         session: requests.Session = client._http
-        for scheme in ("https://", "http://"):
-            session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=self._connections))
-        # Proxies and certificates from the environment, once and not for each request; but no .netrc, whose
-        # entry for the host would stand in the place of the token.
-        surroundings = session.merge_environment_settings(base, {}, None, None, None)
-        session.proxies, session.verify = dict(surroundings["proxies"]), surroundings["verify"]
-        session.trust_env = False
+        fit_out(session, base, connections=self._connections, deadline=self.deadline)
+        tokens: requests.Session | None = getattr(session, "_auth_request_session", None)
+        if tokens is not None:
+            fit_out_tokens(tokens, deadline=self.deadline)
         return session, base
 
     def _client(self) -> Any:
@@ -263,8 +259,12 @@ class Door:
         return Client(project=None, credentials=anonymous, client_options={"api_endpoint": self._endpoint})
 
     def _refuse(self, response: requests.Response, missing: type[StoreError], about: str) -> NoReturn:
+        from reconcile.adapters.http_line import whole
+
         status = response.status_code
-        said, reasons = _said(response)
+        whole(response, within=self.deadline)
+        said, reasons = refusals.told(response.content)
+        said = said or refusals.one_line(response.reason or "") or "no reason given"
         what = f"{self.where} answered {status} ({said})" + (f" about {about!r}" if about else "")
         if status in TRANSIENT_STATUS or reasons & TRANSIENT_REASONS:
             doubt = Doubt.ANSWERED if status >= 500 else Doubt.NONE
@@ -273,18 +273,20 @@ class Door:
             throttled = status == TOO_MANY_REQUESTS or pause > 0 or bool(reasons & TRANSIENT_REASONS)
             raise Transient(f"{what}.", hint=hint, doubt=doubt, pause=pause, throttled=throttled)
         self.traffic.answered()
+        meaning = refusals.of_bucket(reasons, said)
+        if meaning is not None and (status in (400, 403) or (status == 412 and meaning.kind is Rejected)):
+            raise meaning.kind(f"{what}.", hint=meaning.hint)
         if status == 401:
-            raise AccessDenied(f"{what}.", hint="Log in: gcloud auth application-default login.")
-        if status == 403 and (reasons & KEPT_REASONS or "retention" in said or "under active" in said):
-            raise Rejected(
-                f"{what}.", hint="The object is under a hold or a retention policy. Release it, or leave it."
-            )
+            raise AccessDenied(f"{what}.", hint=refusals.LOGIN)
         if status == 403:
             raise AccessDenied(f"{what}.", hint=f"Grant roles/storage.objectUser on gs://{self.bucket}.")
         if status == 404:
             if missing is StoreMissing or "bucket does not exist" in said:
                 raise StoreMissing(f"{what}.", hint=f"Create gs://{self.bucket}, or correct [bucket] uri in the rules.")
             raise missing(f"{what}.", hint="Plan again.")
+        if status == 407:
+            proxy = network.proxy_of(self._base) or "a proxy"
+            raise StoreUnavailable(f"{what}.", hint=f"{proxy} asks for a login. {network.PROXY_LOGIN}")
         if status == 412:
             raise PreconditionFailed(f"{what}.", hint="Plan again.")
         raise Rejected(f"{what}.", hint="Repeating does not help.")
@@ -326,32 +328,77 @@ def foreign() -> tuple[type[Exception], ...]:
     return (OSError, HTTPError, ProxySchemeUnsupported, GoogleAuthError, GoogleAPIError)
 
 
-def translate(error: Exception, where: str) -> StoreError | ConfigError:
-    """The error of ours that an exception of ``foreign()`` means."""
+def translate(error: Exception, where: str, url: str = GOOGLE) -> StoreError | ConfigError:
+    """The error of ours that an exception of ``foreign()`` means; ``url`` is the server that was asked."""
     from google.auth.exceptions import GoogleAuthError, TransportError
-    from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, RequestException, SSLError
-    from urllib3.exceptions import HTTPError, LocationValueError
+    from requests.exceptions import (
+        InvalidProxyURL,
+        InvalidSchema,
+        InvalidURL,
+        MissingSchema,
+        ProxyError,
+        RequestException,
+        SSLError,
+    )
+    from urllib3.exceptions import HTTPError, LocationValueError, ProxySchemeUnknown, ProxySchemeUnsupported
 
-    again = "Check the network and the endpoint, then run again."
-    why = _why(error)
+    from reconcile.adapters.http_line import TooLong
+
+    why, again = _why(error), network.AGAIN
+    proxy = network.proxy_of(url)
+    if network.is_shortage(error):
+        return Transient(f"{where} could not be reached: {why}.", hint=network.DESCRIPTORS, reached=False)
     match error:
+        case _ if "dependencies for SOCKS" in why:
+            message = f"{where} is to be reached by {proxy or 'a SOCKS proxy'}, and PySocks is not installed."
+            return ConfigError(message, hint=f"Install PySocks beside reconcile (pip install pysocks). {_UNSET}")
+        case InvalidProxyURL() | ProxySchemeUnknown() | ProxySchemeUnsupported() if proxy:
+            return ConfigError(f"{where} is to be reached by {proxy}, which is no URL of a proxy.", hint=_PROXY_URL)
         case InvalidSchema() | InvalidURL() | MissingSchema() | LocationValueError():
+            if proxy:  # the reason may repeat it, with its password
+                message = f"The endpoint of {where}, or {proxy}, is not a URL that can be asked."
+                return ConfigError(message, hint=_PROXY_URL)
             return ConfigError(f"The endpoint of {where} is not a URL that can be asked: {why}.", hint="Correct it.")
+        case ProxyError():
+            return _by_proxy(where, proxy or "a proxy", why)
+        case _ if (untrusted := network.untrusted(why)) is not None:
+            return StoreUnavailable(f"{where} cannot be trusted: its certificate {untrusted[0]}.", hint=untrusted[1])
+        case _ if (bundle := network.bad_bundle(why)) is not None:
+            return StoreUnavailable(f"The certificates to trust cannot be read: {why} (for {where}).", hint=bundle)
         case SSLError():
-            return StoreUnavailable(f"{where} could not be reached over TLS: {why}.", hint=again)
+            return Transient(f"{where} could not be reached over TLS: {why}.", hint=again, doubt=Doubt.LOST)
+        case TooLong():
+            return StoreUnavailable(f"{where} does not answer as GCS does: {why}.", hint="Check the endpoint.")
         case TransportError():
-            return Transient(f"No credentials could be fetched for {where}: {why}.", hint=again, reached=False)
+            hint = f"{again} It goes by {proxy}." if proxy else again
+            return Transient(f"No credentials could be fetched for {where}: {why}.", hint=hint, reached=False)
         case GoogleAuthError() if error.retryable:
             return Transient(f"No credentials could be fetched for {where}: {why}.", hint=again, reached=False)
         case GoogleAuthError():
-            hint = "Log in: gcloud auth application-default login."
-            return AccessDenied(f"There are no valid credentials for {where}: {why}.", hint=hint)
+            return AccessDenied(f"There are no valid credentials for {where}: {why}.", hint=refusals.LOGIN)
         case RequestException() | HTTPError():
             reached = not _never_connected(error)
             doubt = Doubt.LOST if reached else Doubt.NONE
-            return Transient(f"{where} does not answer: {why}.", hint=again, doubt=doubt, reached=reached)
+            hint = f"{again} It goes by {proxy}." if proxy else again
+            return Transient(f"{where} does not answer: {why}.", hint=hint, doubt=doubt, reached=reached)
         case _:
             return StoreUnavailable(f"{where} could not be used: {why}.", hint=again)
+
+
+_UNSET = "Or unset that variable, if the network can be reached without."
+_PROXY_URL = "Write the proxy as http://HOST:PORT. " + _UNSET
+
+
+def _by_proxy(where: str, proxy: str, why: str) -> StoreError:
+    """What a proxy that fails means; it has passed nothing on."""
+    refused = re.search(r"Tunnel connection failed: (\d{3})", why)
+    if refused is None:
+        message = f"{where} could not be reached: {proxy} does not answer: {why}."
+        return Transient(message, hint=f"Start that proxy, or correct the variable. {_UNSET}", reached=False)
+    if int(refused[1]) in TRANSIENT_STATUS:
+        return Transient(f"{where} could not be reached by {proxy}: {why}.", hint=network.AGAIN, reached=False)
+    login = f"It asks for a login. {network.PROXY_LOGIN}" if refused[1] == "407" else "Have the proxy let it through."
+    return StoreUnavailable(f"{where} could not be reached: {proxy} refused: {why}.", hint=login)
 
 
 def _never_connected(error: Exception) -> bool:
@@ -367,13 +414,4 @@ def _why(error: BaseException) -> str:
     while (inner := error.__cause__ or error.__context__) is not None and not isinstance(inner, ReconcileError):
         error = inner
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(said).split("\n", 1)[0].rstrip(".")
-
-
-def _said(response: requests.Response) -> tuple[str, set[str]]:
-    try:
-        error = msgspec.json.decode(response.content, type=_ErrorBody).error
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        error = _Error()
-    said = error.message or response.text[:200] or response.reason or "no reason given"
-    return " ".join(said.split()).rstrip("."), {detail.reason for detail in error.errors}
+    return refusals.one_line(str(said).split("\n", 1)[0])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import msgspec
 
+from reconcile.adapters.gcs_answers import OBJECT_FIELDS, Resource, decode, decode_resource, nonsense, number
 from reconcile.adapters.gcs_http import Door, Doubt, Patience, Transient
 from reconcile.core.digest import Comparison, compare, encode_crc32c
 from reconcile.core.encoding import encoding_of
@@ -30,32 +31,11 @@ if TYPE_CHECKING:
 
 BLOCK = 64 * 1024
 CHUNK = 8 * 1024 * 1024
+QUANTUM = 256 * 1024
+"""Bytes: what GCS keeps of a chunk is a multiple of it, unless it is the last."""
 MAX_RESTARTS = 3
-OBJECT_FIELDS = "name,size,generation,crc32c,contentType,contentEncoding,updated"
 KEPT = ("cacheControl", "contentDisposition", "contentLanguage", "customTime", "metadata")
-
-
-class Resource(msgspec.Struct, gc=False):
-    """What is read of an object resource; the API writes 64-bit numbers as strings."""
-
-    name: str
-    size: int
-    generation: int
-    crc32c: str | None = None
-    contentType: str | None = None  # noqa: N815 - the API's own spelling
-    updated: str = ""
-    contentEncoding: str | None = None  # noqa: N815
-
-
-_RESOURCE = msgspec.json.Decoder(Resource, strict=False)
-
-
-def decode_resource(answer: bytes, where: str) -> Resource:
-    """Reads an object resource. Raises StoreUnavailable for what is none."""
-    try:
-        return _RESOURCE.decode(answer)
-    except msgspec.MsgspecError as error:
-        raise StoreUnavailable(f"{where} did not answer as GCS does: {error}.", hint="Check the endpoint.") from error
+_MAP = msgspec.json.Decoder(dict[str, Any])
 
 
 class Sessions(Protocol):
@@ -250,12 +230,9 @@ class Upload:
         query: dict[str, str | int] = {"fields": ",".join(KEPT), "ifGenerationMatch": self._expected}
         ask = lambda: self._door.once("GET", path, query, missing=NotThere, about=self._name)  # noqa: E731
         try:
-            said = msgspec.json.decode(self._door.retrying(ask).content, type=dict[str, Any])
+            said = decode(_MAP, self._door.retrying(ask).content, self._door.where, "an object")
         except PreconditionFailed:
             return {}
-        except msgspec.MsgspecError as error:
-            message = f"{self._door.where} did not answer as GCS does: {error}."
-            raise StoreUnavailable(message, hint="Check the endpoint.") from error
         return {name: said[name] for name in KEPT if said.get(name) is not None}
 
     def _multipart(self) -> Resource:
@@ -294,10 +271,11 @@ class Upload:
         return made
 
     def _drive(self) -> Resource:
-        """Chunk by chunk to the end. After a doubt the server is asked how much it has; advance renews the patience."""
+        """Chunk by chunk to the end. After a doubt the server is asked how much it has; to have come further than
+        ever in this session renews the patience."""
         uri = self._remembered()
         offset: int | None = None
-        patience, lost_sessions = self._door.patience(body=True), 0
+        patience, lost_sessions, furthest = self._door.patience(body=True), 0, 0
         while True:
             try:
                 if uri is None:
@@ -305,8 +283,8 @@ class Upload:
                 answer = self._ask(uri) if offset is None else self._send(uri, offset)
                 if isinstance(answer, Resource):
                     return answer
-                if offset is not None and answer > offset:
-                    patience = self._door.patience(body=True)
+                if offset is not None and answer >= min(furthest + QUANTUM, self._body.size):
+                    patience, furthest = self._door.patience(body=True), answer
                 if answer >= self._body.size:  # nothing is left to send: ask again, in a while
                     raise Transient(f"{self._door.where} has all of {self._name!r}, but has not made the object yet.")
                 offset = answer
@@ -316,6 +294,7 @@ class Upload:
             except _SessionGone:
                 uri, lost_sessions = None, lost_sessions + 1
                 self._forget(lost_sessions)
+                patience, furthest = self._door.patience(body=True), 0
 
     def _forget(self, lost_sessions: int) -> None:
         self._sessions.drop(*self._session_key())
@@ -352,8 +331,11 @@ class Upload:
         )
         uri: str | None = answer.headers.get("Location")
         if not uri:
-            raise StoreUnavailable(f"{self._door.where} opened no upload session.", hint="Check the endpoint.")
-        uri = self._door.at_home(uri)
+            raise nonsense(self._door.where, "without an upload session")
+        try:
+            uri = self._door.at_home(uri)
+        except ValueError:  # not repeated: it is a secret, whatever else it is
+            raise nonsense(self._door.where, "with an upload session that is no URL") from None
         self._sessions.put(*self._session_key(), uri)
         return uri
 
@@ -381,7 +363,9 @@ class Upload:
                 # What an earlier run sent may have been other bytes than today's.
                 raise _SessionGone from None
             raise
-        if isinstance(kept, int) and kept <= offset:
+        if isinstance(kept, int) and kept > stop:
+            raise nonsense(self._door.where, f"that it has {kept} bytes of {self._name!r}, when {stop} were sent")
+        if isinstance(kept, int) and kept < min(offset + QUANTUM, stop):
             raise Transient(f"{self._door.where} kept nothing of a chunk of {self._name!r}.")
         return kept
 
@@ -397,11 +381,24 @@ class Upload:
     def _kept(self, answer: requests.Response) -> Resource | int:
         if answer.status_code != 308:
             return self._decoded(answer)
-        last = answer.headers.get("Range", "").rpartition("-")[2]
-        return int(last) + 1 if last.isdecimal() else 0
+        reach = answer.headers.get("Range")
+        if reach is None:
+            return 0
+        start, _, end = reach.removeprefix("bytes=").partition("-")
+        last = number(end) if start == "0" else None
+        if last is None or last >= self._body.size:
+            raise nonsense(
+                self._door.where, f"that it has {reach[:40]!r} of the {self._body.size} bytes of {self._name!r}"
+            )
+        return last + 1
 
     def _decoded(self, answer: requests.Response) -> Resource:
-        return decode_resource(answer.content, self._door.where)
+        """What the upload made. An answer that cannot be read is a lost one: the bytes may have been taken."""
+        try:
+            return decode_resource(answer.content, self._door.where)
+        except StoreUnavailable as error:
+            self._doubt = Doubt.LOST
+            raise Transient(error.message, hint=error.hint, doubt=Doubt.LOST) from error
 
     def _live(self, patience: Patience) -> Resource | None:
         query = {"fields": OBJECT_FIELDS}
@@ -410,7 +407,7 @@ class Upload:
             answer = self._door.retrying(lambda: self._door.once("GET", path, query, missing=NotThere), patience)
         except NotThere:
             return None
-        return self._decoded(answer)
+        return decode_resource(answer.content, self._door.where, self._name)
 
     def _is_ours(self, live: Resource | None) -> bool:
         body = self._body

@@ -294,6 +294,6 @@ def seconds_asked(retry_after: str, date: str = "") -> float:
         return min(float(text), LONGEST_ASKED)
     try:
         asked = (parsedate_to_datetime(text) - parsedate_to_datetime(date)).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, IndexError):
         return 0.0
     return min(max(asked, 0.0), LONGEST_ASKED)

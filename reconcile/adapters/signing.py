@@ -9,6 +9,7 @@ import secrets
 import threading
 from typing import TYPE_CHECKING, Any
 
+from reconcile.adapters import refusals
 from reconcile.adapters.gcs_http import checked_endpoint, foreign, translate
 from reconcile.core.errors import AccessDenied, ConfigError, Rejected, StoreError, StoreUnavailable
 from reconcile.core.names import BucketRoot, key_problem
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from google.auth.transport import Request
     from google.cloud.storage import Client
 
+DEADLINE = 20.0
 LONGEST = 7 * 86_400
 """Seconds: what V4 allows."""
 
@@ -42,11 +44,13 @@ class Signer:
         *,
         credentials: Credentials | None = None,
         transport: Request | None = None,
+        user_project: str = "",
     ) -> None:
         self._root = root
         self._emulator = emulator.rstrip("/")
         self._credentials = credentials
         self._transport = transport
+        self._query = {"userProject": user_project} if user_project else None
         self._lock = threading.Lock()
         self._ready: tuple[Client, Signing] | None = None
 
@@ -66,6 +70,7 @@ class Signer:
                     version="v4",  # the client's own default is the old v2
                     expiration=datetime.timedelta(seconds=int(expires)),
                     method="GET",
+                    query_parameters=self._query,
                     credentials=signing,
                 )
             )
@@ -106,9 +111,8 @@ class Signer:
         """Credentials without a key of their own, whose account's signing service signs for them."""
         from google.auth import iam
         from google.auth.credentials import Signing
-        from google.auth.transport.requests import Request
 
-        transport = self._transport or Request()
+        transport = self._transport or _transport()
         if not credentials.valid:
             credentials.refresh(transport)
         account = getattr(credentials, "service_account_email", None)
@@ -122,7 +126,13 @@ class Signer:
 
         class Keyless(Signing):
             def sign_bytes(self, message: bytes) -> bytes:
-                return bytes(remote.sign(message))
+                try:
+                    signature = bytes(remote.sign(message))
+                except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+                    raise _unsigned(f"its answer cannot be read ({type(error).__name__})") from error
+                if not signature:
+                    raise _unsigned("its answer holds no signature")
+                return signature
 
             @property
             def signer_email(self) -> str:
@@ -141,13 +151,34 @@ class Signer:
         if not isinstance(error, TransportError) or not any(word in said for word in ("signBlob", "sign_bytes")):
             return translate(error, str(self._root))
         if any(word in said for word in _REFUSALS):
+            meaning = None if "has not been used in project" in said else refusals.of_signing(said)
             return AccessDenied(
                 f"URLs of {self._root} cannot be signed: the signing service of the account refused it.",
-                hint=f"Grant the account {_ROLE} on itself, and enable iamcredentials.googleapis.com.",
+                hint=f"Grant the account {_ROLE} on itself, and enable iamcredentials.googleapis.com."
+                if meaning is None
+                else meaning.hint,
             )
         return StoreUnavailable(
             f"URLs of {self._root} could not be signed: the signing service of the account failed.", hint="Run again."
         )
+
+
+def _transport() -> Request:
+    """What asks for tokens and signatures."""
+    import requests
+    from google.auth.transport.requests import Request
+
+    from reconcile.adapters.http_line import fit_out_tokens
+
+    session = requests.Session()
+    fit_out_tokens(session, deadline=DEADLINE)
+    return Request(session)
+
+
+def _unsigned(why: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"The signing service of the account does not answer as IAM does: {why}.", hint="Run again."
+    )
 
 
 def _throwaway() -> Signing:

@@ -9,7 +9,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from reconcile.adapters.gcs_http import TOO_MANY_REQUESTS, TRANSIENT_STATUS, Patience, Transient, foreign, translate
+from reconcile.adapters.gcs_http import (
+    GOOGLE,
+    TOO_MANY_REQUESTS,
+    TRANSIENT_STATUS,
+    Patience,
+    Transient,
+    foreign,
+    translate,
+)
 from reconcile.adapters.gcs_packing import accepting, packing, raw, unpacking
 from reconcile.adapters.patience import Clock, Traffic, seconds_asked
 from reconcile.core.rows import Served
@@ -94,19 +102,14 @@ class HttpReader:
 
     def _connected(self) -> requests.Session:
         from requests import Session
-        from requests.adapters import HTTPAdapter
         from requests.cookies import RequestsCookieJar
+
+        from reconcile.adapters.http_line import fit_out
 
         with self._lock:
             if self._session is None:
                 session = Session()
-                for scheme in ("https://", "http://"):
-                    session.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=self._connections))
-                surroundings = session.merge_environment_settings(
-                    "https://storage.googleapis.com", {}, None, None, None
-                )
-                session.proxies, session.verify = dict(surroundings["proxies"]), surroundings["verify"]
-                session.trust_env = False  # no .netrc: a stranger has no password
+                fit_out(session, GOOGLE, connections=self._connections, deadline=self._deadline)
                 session.cookies = RequestsCookieJar()
                 self._session = session
             return self._session

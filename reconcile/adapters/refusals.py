@@ -1,0 +1,213 @@
+"""What Google's refusals mean: which of them says something other than "grant a role", and what to do about it.
+
+Google gives one status for many causes. The reasons in the answer's body are looked for first, then its words; the
+first row that fits counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from reconcile.core.errors import AccessDenied, Rejected, StoreError, StoreMissing, StoreUnavailable
+
+LOGIN = "Log in: gcloud auth application-default login."
+_SHOWN = 400
+
+
+class Meaning(NamedTuple):
+    """The kind of error that a refusal is, and what to do about it."""
+
+    kind: type[StoreError]
+    hint: str
+
+
+class _Row(NamedTuple):
+    kind: type[StoreError]
+    hint: str
+    reasons: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    """Each a part of what the answer says, in lower case; ``a & b`` needs both."""
+
+
+_ANYWHERE = (
+    _Row(
+        AccessDenied,
+        "A VPC Service Controls perimeter keeps this account or this machine out. Give the identifier to whoever"
+        " administers the organization, or run inside the perimeter.",
+        ("vpcServiceControls", "SECURITY_POLICY_VIOLATED"),
+        ("vpcservicecontrolsuniqueidentifier", "vpc service controls", "prohibited by organization's policy"),
+    ),
+    _Row(
+        AccessDenied,
+        "Enable the API in that project: gcloud services enable {api}. It takes some minutes to be known.",
+        ("SERVICE_DISABLED", "accessNotConfigured"),
+        ("has not been used in project", "it is disabled. enable it by visiting"),
+    ),
+    _Row(
+        AccessDenied,
+        "The credentials lack a scope: give the machine's service account the scope cloud-platform, or log in:"
+        " gcloud auth application-default login.",
+        ("ACCESS_TOKEN_SCOPE_INSUFFICIENT", "insufficientScopes"),
+        ("insufficient authentication scopes",),
+    ),
+    _Row(
+        AccessDenied,
+        "Grant the account roles/serviceusage.serviceUsageConsumer on the project that is charged, or name another.",
+        ("USER_PROJECT_DENIED", "userProjectAccessDenied"),
+        ("permission to use project", "serviceusage.services.use"),
+    ),
+    _Row(
+        AccessDenied,
+        "The project's billing is closed or off. Link an open billing account to it in the console, under Billing.",
+        ("accountDisabled", "BILLING_DISABLED", "billingNotEnabled", "billingDisabled", "UserProjectAccountProblem"),
+        ("billing account & disabled", "billing account & closed", "requires billing", "billing to be enabled"),
+    ),
+    _Row(
+        AccessDenied,
+        "The project is suspended or deleted. Look at it in the console, or name another one in the rules.",
+        ("CONSUMER_SUSPENDED", "CONSUMER_INVALID", "projectSuspended"),
+        ("has been suspended", "project & has been deleted", "is pending deletion"),
+    ),
+    _Row(
+        AccessDenied,
+        "The API key or the token is not one that Google takes. " + LOGIN,
+        ("API_KEY_INVALID", "ACCESS_TOKEN_EXPIRED", "ACCOUNT_STATE_INVALID"),
+    ),
+    _Row(
+        StoreUnavailable,
+        "The quota is used up. Wait until it is renewed, or raise it in the console, under IAM & Admin, Quotas.",
+        ("quotaExceeded", "dailyLimitExceeded", "dailyLimitExceededUnreg"),
+        ("quota exceeded", "exceeded your quota", "free daily"),
+    ),
+)
+
+_BUCKET = (
+    _Row(
+        AccessDenied,
+        "The bucket's requesters pay: name the project that is charged as user_project under [bucket] in the rules.",
+        ("userProjectMissing", "UserProjectMissing"),
+        ("requester pays bucket", "no user project provided"),
+    ),
+    _Row(
+        AccessDenied,
+        "Correct user_project under [bucket] in the rules: the id of a project that exists.",
+        ("userProjectInvalid", "UserProjectInvalid", "userProjectInconsistent"),
+        ("user project specified in the request is invalid", "user project & invalid"),
+    ),
+    _Row(
+        AccessDenied,
+        "The key with which the bucket encrypts cannot be used: enable it, and grant the bucket's service agent"
+        " roles/cloudkms.cryptoKeyEncrypterDecrypter on it.",
+        ("cloudKmsKeyDisabled", "kmsKeyDisabled", "KEY_DISABLED", "CMEK_KEY_NOT_AVAILABLE"),
+        ("kms key", "cloudkms", "cloud kms", "cryptokeys/"),
+    ),
+    _Row(
+        Rejected,
+        "The object is under a hold or a retention policy. Release it, or leave it.",
+        ("objectUnderActiveHold", "retentionPolicyNotMet", "objectUnderRetention"),
+        ("retention", "under active"),
+    ),
+    _Row(
+        Rejected,
+        "A policy of the organization forbids it. Ask whoever administers the organization.",
+        ("orgPolicyViolated", "ORG_POLICY_VIOLATION", "ORGANIZATION_POLICY_VIOLATED", "constraintViolation"),
+        ("violates constraint", "constraints/", "organization policy", "org policy"),
+    ),
+    _Row(
+        AccessDenied,
+        "The bucket takes requests from some networks only (IP filter). Run on one of them, or have this one added.",
+        ("ipFilterDenied",),
+        ("ip filter",),
+    ),
+    _Row(
+        AccessDenied,
+        "The bucket prevents public access, and there are no credentials. " + LOGIN,
+        (),
+        ("public access prevention", "publicaccessprevention"),
+    ),
+)
+
+_RECORDS = (
+    _Row(
+        StoreMissing,
+        "The database is in Datastore mode, which has no documents. Create one in Native mode, or correct records.uri.",
+        ("DATASTORE_MODE",),
+        ("datastore mode", "datastore-mode", "cloud datastore mode", "not available for firestore in datastore"),
+    ),
+    _Row(
+        Rejected,
+        "Create the index: the answer names the page of the console that does it. While it is built, wait.",
+        ("MISSING_INDEX",),
+        ("requires an index", "index is not ready", "index & currently building", "requires a composite index"),
+    ),
+    _Row(
+        StoreMissing,
+        "Create the database in Native mode (gcloud firestore databases create), or correct records.uri.",
+        ("DATABASE_NOT_FOUND",),
+        ("database & does not exist", "database & not found", "database & not exist"),
+    ),
+    _Row(
+        StoreMissing,
+        "Correct the project in records.uri, or choose one that these credentials may see.",
+        ("PROJECT_NOT_FOUND",),
+        ("project & does not exist", "project & not found"),
+    ),
+)
+
+
+def of_bucket(reasons: Collection[str], said: str) -> Meaning | None:
+    """What a refusal by the bucket means; None for one that says no more than its status."""
+    return _meaning((*_BUCKET, *_ANYWHERE), reasons, said, "storage.googleapis.com")
+
+
+def of_records(reasons: Collection[str], said: str) -> Meaning | None:
+    """What a refusal by the database means; None for one that says no more than its status."""
+    return _meaning((*_ANYWHERE, *_RECORDS), reasons, said, "firestore.googleapis.com")
+
+
+def of_signing(said: str) -> Meaning | None:
+    """What a refusal by the service that signs URLs means; None for one that says no more than its status."""
+    return _meaning(_ANYWHERE, (), said, "iamcredentials.googleapis.com")
+
+
+def _meaning(rows: Iterable[_Row], reasons: Collection[str], said: str, api: str) -> Meaning | None:
+    listed, lower = list(rows), said.lower()
+    if "does not have storage." in lower:  # a role is lacking; what follows is the name of an object, which may be any
+        lower = ""
+    by_reason = (row for row in listed if any(reason in reasons for reason in row.reasons))
+    by_words = (row for row in listed if any(_says(lower, words) for words in row.words))
+    row = next(by_reason, None) or next(by_words, None)
+    return None if row is None else Meaning(row.kind, row.hint.format(api=api))
+
+
+def _says(said: str, words: str) -> bool:
+    return all(part in said for part in words.split(" & "))
+
+
+def told(body: bytes) -> tuple[str, frozenset[str]]:
+    """What the body of an error answer says, and its reasons. Of any other body the beginning, as one line."""
+    try:
+        found = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return one_line(body[: 4 * _SHOWN].decode("utf-8", "replace")), frozenset()
+    error = found.get("error") if isinstance(found, dict) else None
+    if not isinstance(error, dict):
+        text = error if isinstance(error, str) else body[: 4 * _SHOWN].decode("utf-8", "replace")
+        return one_line(text), frozenset()
+    listed = [*_maps(error.get("errors")), *_maps(error.get("details"))]
+    reasons = {reason for each in listed if isinstance(reason := each.get("reason"), str)}
+    message = error.get("message")
+    return one_line(message) if isinstance(message, str) else "", frozenset(reasons)
+
+
+def _maps(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def one_line(text: str) -> str:
+    """Foreign words as one line of bounded length, without a full stop at its end."""
+    line = " ".join(text.split()).rstrip(".")
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
