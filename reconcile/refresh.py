@@ -136,12 +136,13 @@ def _local_documents(worlds: Worlds) -> list[Document]:
 def _as_recorded(documents: Sequence[Document], recorded: set[str]) -> list[Document]:
     """The local database's documents under the ids that the records have for them, whatever the Unicode form."""
     taken = {document.id for document in documents}
-    found = []
-    for document in documents:
-        char_id = spelling(document.id, recorded)
-        respelt = char_id is not None and char_id not in taken
-        found.append(msgspec.structs.replace(document, id=char_id) if respelt else document)
-    return found
+    return [_renamed(document, spelling(document.id, recorded), taken) for document in documents]
+
+
+def _renamed(document: Document, char_id: str | None, taken: set[str]) -> Document:
+    if char_id is None or char_id in taken:
+        return document
+    return msgspec.structs.replace(document, id=char_id, stored_as=document.id)
 
 
 class _Read(msgspec.Struct, frozen=True):

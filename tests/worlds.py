@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from random import Random
@@ -64,7 +65,7 @@ ALIENS = (
 
 
 class Thing(msgspec.Struct, frozen=True):
-    """One key: what is in the folder and in the bucket."""
+    """One key: what is in the folder and in the bucket; ``respelt`` if the bucket has it in another Unicode form."""
 
     key: str
     local: bytes | None
@@ -72,6 +73,7 @@ class Thing(msgspec.Struct, frozen=True):
     at: int
     problem: FileProblem | None
     unhashed: bool
+    respelt: bool = False
 
 
 class Spec(msgspec.Struct, frozen=True):
@@ -95,6 +97,7 @@ class Spec(msgspec.Struct, frozen=True):
                 world.file(thing.key, thing.local, at=thing.at, problem=thing.problem)
             key = world.asset_map.key_for(thing.key, frozenset(self.records))
             if thing.remote is not None:
+                key = _respelt(key) if thing.respelt else key
                 world.object(key, thing.remote)
                 world.objects.updated[key] = f"2026-01-0{thing.at}T00:00:00Z"
                 if thing.unhashed:
@@ -112,6 +115,12 @@ class Spec(msgspec.Struct, frozen=True):
     def _document(self, char_id: str, entries: Any, shuffle: Random | None) -> dict[str, Any]:
         fields = {"name": char_id, "assets": _reordered(entries, shuffle), **self.elsewhere.get(char_id, {})}
         return dict(_shuffled(list(fields.items()), shuffle))
+
+
+def _respelt(name: str) -> str:
+    """The name in its other Unicode form, if it has one."""
+    forms = (unicodedata.normalize(each, name) for each in ("NFC", "NFD"))
+    return next((form for form in forms if form != name), name)
 
 
 def _shuffled(items: Sequence[Any], shuffle: Random | None) -> list[Any]:
@@ -201,7 +210,8 @@ class Pick:
     def thing(self, key: str) -> Thing:
         local, remote = self.one(SIDES)
         problem = self.one(PROBLEMS) if self.rarely() else None
-        return Thing(key, local, remote, 1 + self.count(2), problem, self.rarely())
+        respelt = not key.isascii() and not self.count(2)
+        return Thing(key, local, remote, 1 + self.count(2), problem, self.rarely(), respelt)
 
     def elsewhere(self, keys: Sequence[str], depth: int = 3, *, listed: bool = False) -> Any:
         """A value outside the plain fields: maps and lists in one another, with texts at their ends. No list is in

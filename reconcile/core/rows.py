@@ -105,6 +105,12 @@ class Document(msgspec.Struct, frozen=True):
     id: str
     fields: Mapping[str, Any]
     update_time: str
+    stored_as: str | None = None
+
+    @property
+    def own_id(self) -> str:
+        """The id under which its own store has it: ``id`` may be another document's spelling of the same name."""
+        return self.id if self.stored_as is None else self.stored_as
 
 
 class Coverage(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from reconcile.core.errors import StoreUnavailable
 from reconcile.core.events import silent
 from reconcile.core.findings import about_file
 from reconcile.core.names import fold
+from reconcile.core.pairing import Pairing
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.rows import Answer, Candidate, Claim, Coverage, FileProblem, KeyTally, Unsettled, Unwanted
 from reconcile.core.rows import World as RecordWorld
@@ -263,7 +264,7 @@ def _plain_engine(
                 asked[fold(candidate.key)].append(candidate)
     outputs: list[Any] = []
     for folded in random.sample(sorted(rows.keys() | asked.keys()), len(rows.keys() | asked.keys())):
-        mine, theirs = rows.get(folded, []), asked.get(folded, [])
+        mine, theirs = _paired(rows.get(folded, [])), asked.get(folded, [])
         outputs.extend(by_key(random.sample(mine, len(mine)), random.sample(theirs, len(theirs)), context))
     random.shuffle(outputs)
     for char_id in {*documents, *local, *(row.document for row in outputs if isinstance(row, Claim))}:
@@ -273,6 +274,12 @@ def _plain_engine(
     outputs.extend(about_file(Code(problem.value), stop, None) for stop, problem in stops)
     changes = [row for row in outputs if isinstance(row, Upload | Replace | SetField | CreateRecord | RewriteLocalDb)]
     return changes, {row for row in outputs if isinstance(row, Finding)}, _tallies(outputs, changes)
+
+
+def _paired(rows: list[KeyRows]) -> list[KeyRows]:
+    pairing = Pairing()
+    whole = [row for row in rows if not pairing.holds(row)]
+    return [*whole, *pairing.rest()]
 
 
 def _rows(world: World, known: frozenset[str]) -> tuple[dict[str, list[KeyRows]], list[tuple[str, FileProblem]]]:

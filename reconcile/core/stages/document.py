@@ -117,12 +117,12 @@ def _rewrites(local: Document, references: References, context: Context) -> Iter
         if not field.needs or not context.scope.takes_type(asset_type):
             continue
         yield RewriteLocalDb(
-            id=change_id("rewrite_local_db", local.id, *database.identity(field), field.old, field.new),
+            id=change_id("rewrite_local_db", local.own_id, *database.identity(field), field.old, field.new),
             key=field.needs[0].key,
             char_id=local.id,
             asset_type=asset_type,
             reason=field.reason,
-            document=local.id,
+            document=local.own_id,
             entry=field.entry,
             field=field.name,
             old=field.old,
@@ -134,8 +134,8 @@ def _rewrites(local: Document, references: References, context: Context) -> Iter
         if isinstance(fix, Fix) and context.scope.takes_type(fix.answer.asset_type):
             yield RewriteLocalDb(
                 id=change_id(
-                    "rewrite_local_db", local.id, *map(msgspec.to_builtins, fix.slot.at), fix.text, fix.answer.key
+                    "rewrite_local_db", local.own_id, *map(msgspec.to_builtins, fix.slot.at), fix.text, fix.answer.key
                 ),
-                document=local.id,
+                document=local.own_id,
                 **values_of(fix, local.id, context),
             )
