@@ -331,7 +331,7 @@ def test_version(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().out.startswith("reconcile 0.")
 
 
-HEAVY = {"google", "grpc", "msgspec", "sqlite3", "rich.progress", "rich.live", "filelock", "crc32c"}
+HEAVY = {"google", "grpc", "jinja2", "msgspec", "sqlite3", "rich.progress", "rich.live", "filelock", "crc32c"}
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -346,7 +346,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_a_plan_on_embedded_stores_imports_no_client(project: Path) -> None:
     code = (
         f"import sys; from reconcile.__main__ import main; main(['-C', {str(project)!r}, 'plan', '--quiet']);"
-        "print(sorted(set(sys.modules) & {'google.cloud', 'grpc', 'rich.progress'}), file=sys.stderr)"
+        "print(sorted(set(sys.modules) & {'google.cloud', 'grpc', 'jinja2', 'rich.progress'}), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr.strip() == "[]"
