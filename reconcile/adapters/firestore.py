@@ -128,8 +128,6 @@ class FirestoreRecordStore:
         patience = Patience(self._traffic)
         while span is not None:
             page, failure = self._ask(self._wire.query(span, size, patience.left(), whole=whole))
-            if page and span.after and page[-1].id == span.start:
-                raise self._nonsense("the same page twice")
             yield from (found for found in page if found.id.startswith(prefix))
             if page:
                 span = None if _beyond(page[-1].id, prefix) else span._replace(start=page[-1].id, after=True)
@@ -157,7 +155,7 @@ class FirestoreRecordStore:
             if failure is not None:
                 self._bear(failure, patience)
             elif not some:
-                raise self._nonsense("neither a document nor its absence")
+                raise self._nonsense("with neither a document nor its absence")
         return answers
 
     def _bear(self, failure: CallFailed, patience: Patience) -> None:
@@ -166,8 +164,10 @@ class FirestoreRecordStore:
             raise self._error(failure, spent=patience.spent) from failure
 
     def _ask(self, answers: Iterator[T]) -> tuple[list[T], CallFailed | None]:
-        """What a call answered until it ended or failed, and how it failed; it is made when its turn has come."""
-        from reconcile.adapters.firestore_wire import CallFailed
+        """What a call answered until it ended or failed, and how it failed; it is made when its turn has come.
+
+        Raises StoreUnavailable for answers that no Firestore gives."""
+        from reconcile.adapters.firestore_wire import CallFailed, Nonsense
 
         collected: list[T] = []
         try:
@@ -177,6 +177,8 @@ class FirestoreRecordStore:
         except CallFailed as failure:
             self._note_answer(failure)
             return collected, failure
+        except Nonsense as error:
+            raise self._nonsense(str(error)) from error
         self._note_answer(None)
         return collected, None
 
@@ -307,7 +309,7 @@ class FirestoreRecordStore:
 
     def _nonsense(self, answer: str) -> StoreError:
         return StoreUnavailable(
-            f"{self._place} answers {answer}, as no Firestore does.",
+            f"{self._place} does not answer as Firestore does: it answers {answer}.",
             hint="Use Google's own emulator as records.endpoint.",
         )
 

@@ -8,7 +8,7 @@ Imports Google's client: import this module only where it is used.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.cloud.firestore_v1.types.document import Value as _Value
@@ -18,6 +18,7 @@ Value = _Value.pb()
 """The raw message: many times cheaper to read than its wrapper."""
 
 _PLAIN = frozenset({"boolean_value", "integer_value", "double_value", "string_value"})
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TYPED_MAP = "__type__"
 """The key by which a map stands for something else, such as a vector."""
 
@@ -73,11 +74,20 @@ def same_fields(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def token(timestamp: Any) -> str:
-    """A time as RFC 3339 with microseconds, or nanoseconds where it has them; it sorts as the time does."""
+    """A time as RFC 3339 with microseconds, or nanoseconds where it has them; it sorts as the time does.
+
+    Raises ValueError for a message that is no time from the year 1 to 9999.
+    """
     fraction = f"{timestamp.nanos:09d}"
     if fraction.endswith("000"):
         fraction = fraction[:6]
-    return f"{datetime.fromtimestamp(timestamp.seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction}Z"
+    try:
+        moment = _EPOCH + timedelta(seconds=timestamp.seconds)
+    except OverflowError:
+        moment = None
+    if moment is None or not 0 <= timestamp.nanos < 1_000_000_000:
+        raise ValueError(f"{timestamp.seconds} s and {timestamp.nanos} ns is no time")
+    return f"{moment.isoformat(timespec='seconds').removesuffix('+00:00')}.{fraction}Z"
 
 
 def timestamp(text: str) -> Any:

@@ -7,6 +7,7 @@ cut, and outlast the time-out they are given.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -28,10 +29,13 @@ from reconcile.core.portable import Portable
 _OPTIONS = [
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),  # a document has 1 MiB, and its message a few times that
 ]
 _NEVER_SENT = ("failed to connect to all addresses", "DNS resolution failed", "Getting metadata from plugin failed")
 """How gRPC begins when it gave up before the request left this machine."""
+
+_NUMBERED = re.compile(r"__id(-?[0-9]{1,19})__")
+_LONGEST = 2_000
 
 _CommitRequest = rpc.CommitRequest.pb()
 _RunQueryRequest = rpc.RunQueryRequest.pb()
@@ -73,6 +77,10 @@ class CallFailed(Portable, Exception):
 
 class CredentialsMissing(Portable, Exception):
     """Google's client found no credentials to start with."""
+
+
+class Nonsense(Portable, Exception):
+    """An answer that no Firestore gives. Its text says which, after "it answers"."""
 
 
 class Span(NamedTuple):
@@ -124,7 +132,7 @@ class Wire:
     def query(self, span: Span, limit: int, timeout: float, *, whole: bool) -> Iterator[Found]:
         """The documents of the span, in order, at most ``limit``: whole, or their names and update times alone.
 
-        Raises CallFailed, perhaps after some documents.
+        Raises CallFailed, perhaps after some documents, and Nonsense for what was not asked for.
         """
         query: dict[str, Any] = {
             "from_": [{"collection_id": self._collection}],
@@ -138,30 +146,48 @@ class Wire:
         if span.end is not None:
             query["end_at"] = self._cursor(span.end, before=True)
         request = _RunQueryRequest(parent=self._parent, structured_query=query)
+        place = None if span.start is None else _place(span.start)
+        follows = span.after
         with _failures():
             for answer in self._transport.run_query(request, timeout=timeout, metadata=self._by_parent):
                 message = _RunQueryResponse(answer)
-                if message.HasField("document"):
-                    yield self._found(message.document)
+                if not message.HasField("document"):
+                    continue
+                found = self._found(message.document)
+                here = _place(found.id)
+                if place is not None and (here <= place if follows else here < place):
+                    raise Nonsense(
+                        f"with {found.id!r} where the documents behind {span.start!r} were asked for, in order"
+                    )
+                if span.end is not None and here >= _place(span.end):
+                    raise Nonsense(f"with {found.id!r} where the documents before {span.end!r} were asked for")
+                if limit <= 0:
+                    raise Nonsense("with more documents than were asked for")
+                place, follows, limit = here, True, limit - 1
+                yield found
 
     def get(
         self, ids: Collection[str], fields: Iterable[str] | None, timeout: float
     ) -> Iterator[tuple[str, Found | None]]:
         """Each id once, in any order, with its document or None; ``fields`` None asks for all.
 
-        Raises CallFailed, perhaps after some answers.
+        Raises CallFailed, perhaps after some answers, and Nonsense for what was not asked for.
         """
+        waiting = set(ids)
         request = _BatchGetRequest(database=self._database, documents=[self._prefix + name for name in ids])
         if fields is not None:
             request.mask.field_paths.extend(_path(name) for name in fields)
         with _failures():
             for answer in self._transport.batch_get_documents(request, timeout=timeout, metadata=self._by_database):
                 message = _BatchGetResponse(answer)
-                if message.HasField("found"):
-                    found = self._found(message.found)
-                    yield found.id, found
-                elif message.missing:
-                    yield message.missing.removeprefix(self._prefix), None
+                found = self._found(message.found) if message.HasField("found") else None
+                if found is None and not message.missing:
+                    continue
+                name = message.missing.removeprefix(self._prefix) if found is None else found.id
+                if name not in waiting:
+                    raise Nonsense(f"about {name!r}, which was not asked for or is answered already")
+                waiting.remove(name)
+                yield name, found
 
     def write(self, document: str, fields: Mapping[str, Any], if_update_time: str | None) -> Any:
         """The commit that sets these top-level fields of a document last written then, or creates it (None).
@@ -178,10 +204,17 @@ class Wire:
         return _CommitRequest(database=self._database, writes=[write])
 
     def commit(self, request: Any, timeout: float) -> str:
-        """Sends such a commit once; the document's update time after it. Raises CallFailed."""
+        """Sends such a commit once; the document's update time after it. Raises CallFailed, also where the answer does
+        not tell: then it may have been applied, as after an answer that was lost."""
         with _failures():
             answer = self._transport.commit(request, timeout=timeout, metadata=self._by_database)
-        return token(rpc.CommitResponse.pb(answer).write_results[0].update_time)
+        results = rpc.CommitResponse.pb(answer).write_results
+        if len(results) != 1 or not results[0].HasField("update_time"):
+            raise CallFailed("UNKNOWN", "the answer to a commit does not tell what was written")
+        try:
+            return token(results[0].update_time)
+        except ValueError as error:
+            raise CallFailed("UNKNOWN", f"the answer to a commit holds an update time that is none: {error}") from error
 
     def _cursor(self, document: str, *, before: bool) -> dict[str, Any]:
         return {"values": [{"reference_value": self._prefix + document}], "before": before}
@@ -190,7 +223,19 @@ class Wire:
         return ("google-cloud-resource-prefix", self._database), routing_header.to_grpc_metadata([(name, value)])  # type: ignore[no-untyped-call]
 
     def _found(self, message: Any) -> Found:
-        return Found(message.name.removeprefix(self._prefix), message.fields, token(message.update_time))
+        document = message.name.removeprefix(self._prefix)
+        if document == message.name or not document or "/" in document:
+            raise Nonsense(f"with the document {message.name[:200]!r}, which is not of the collection")
+        try:
+            return Found(document, message.fields, token(message.update_time))
+        except ValueError as error:
+            raise Nonsense(f"with an update time of {document!r} that is none: {error}") from error
+
+
+def _place(document: str) -> tuple[bool, int, str]:
+    """Where an id stands in the order of names: those that are numbers, as Datastore gave them, come first."""
+    numbered = _NUMBERED.fullmatch(document)
+    return (True, 0, document) if numbered is None else (False, int(numbered[1]), "")
 
 
 def _path(name: str) -> str:
@@ -203,7 +248,9 @@ def _failures() -> Iterator[None]:
     try:
         yield
     except grpc.RpcError as error:
-        raise CallFailed(error.code().name, error.details() or "", _pause(error)) from error
+        code = error.code()
+        name = "UNKNOWN" if code is None else code.name
+        raise CallFailed(name, (error.details() or "")[:_LONGEST], _pause(error)) from error
 
 
 def _pause(error: grpc.RpcError) -> float:
@@ -211,11 +258,10 @@ def _pause(error: grpc.RpcError) -> float:
     for key, value in error.trailing_metadata() or ():
         if key == "grpc-status-details-bin":
             try:
-                details = Status.FromString(value).details
-            except DecodeError:
+                for detail in Status.FromString(value).details:
+                    info = RetryInfo()
+                    if detail.Unpack(info):
+                        return max(0.0, float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9))
+            except (DecodeError, TypeError):
                 return 0.0
-            for detail in details:
-                info = RetryInfo()
-                if detail.Unpack(info):
-                    return max(0.0, float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9))
     return 0.0
