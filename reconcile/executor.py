@@ -94,6 +94,8 @@ def execute(
     entries, entry_key = project.settings.entries, project.settings.entry_key
     editor_of: EditorOf = lambda changes: partial(edit, changes=changes, entries=entries, entry_key=entry_key)  # noqa: E731
     report = run(project, plan, editor_of, concurrency=concurrency, listener=listener, stop=stop, command=command)
+    if project.allows_empty and project.lost_files():
+        project.note_files(0)
     is_good = report.status is Status.SUCCESS and not reports.remaining(plan.findings, fail_on)
     if is_good and plan.scope == Scope() and not _holds_back(project, plan):
         project.note_good_run(plan.created, now())  # when the worlds were seen: an old plan is no news of today
@@ -121,9 +123,13 @@ def run(
 
 
 def _holds_back(project: Project, plan: Plan) -> bool:
-    """Whether a file that a rule takes was left because it is still being written, or is not whole."""
+    """Whether a file that a rule takes was left because it is still being written, or is not whole; or all files are
+    gone, and nobody says that it is meant."""
     left = (Code.UNSETTLED_FILE, Code.INCOMPLETE_FILE)
-    return any(each.code in left and project.asset_map.read(each.subject, ()) is not None for each in plan.findings)
+    return any(
+        each.code is Code.ROOT_EMPTIED or (each.code in left and project.asset_map.read(each.subject, ()) is not None)
+        for each in plan.findings
+    )
 
 
 def check(project: Project, plan: Plan) -> None:

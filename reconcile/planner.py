@@ -35,7 +35,7 @@ from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.errors import ConfigError, UsageError
 from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
-from reconcile.core.findings import about_unread, unreadable_scope
+from reconcile.core.findings import about_unread, root_emptied, unreadable_scope
 from reconcile.core.names import fold, nfc, spelling
 from reconcile.core.notes import Note, Place, placed, wishes
 from reconcile.core.plan import Plan, Scope
@@ -61,7 +61,6 @@ from reconcile.project import Project
 from reconcile.refresh import Observations, Refused, Roster, Store, Unread, read_roster
 
 REMEMBER_AT_ONCE = 5000
-_FILES = "local files in the last whole run"
 
 
 class Survey(msgspec.Struct, frozen=True):
@@ -177,6 +176,7 @@ class _Surveyor:
         self._counts = _Counts()
         self._objects = 0
         self._files = 0
+        self._lost_root = False
         self._complete = True
 
     def run(self) -> Survey:
@@ -188,6 +188,7 @@ class _Surveyor:
         self._listener(PhaseDone(Phase.LISTING))
         self._decide_documents()
         self._remember()
+        self._judge_root()
         self._clear_notes()
         self._warn()
         return self._result()
@@ -348,7 +349,7 @@ class _Surveyor:
         """Forgets what workflow code noted of files that have no more to gain by it: they are in the bucket and their
         character's record was read, needs nothing and has them where it was told to, or they are gone."""
         project, context = self._project, self._context
-        if not self._noted or context.scope.asset_types or not self._complete or project.root_is_gone:
+        if not self._noted or context.scope.asset_types or not self._complete or self._lost_root:
             return
         records = {document.id: document for document in self._roster.documents}
         pending = self._counts.to_do | self._counts.unsettled
@@ -383,23 +384,24 @@ class _Surveyor:
             if value == uri or (isinstance(value, list) and uri in value)
         }
 
-    def _warn(self) -> None:
-        """Says what is odd about this machine: its memory is unusable, the root is gone, or has lost every file."""
+    def _judge_root(self) -> None:
+        """Tells of a root that is gone, or has lost every file; else remembers what it holds."""
         scope, project = self._context.scope, self._project
-        state, root = project.state, project.settings.root
+        root = project.settings.root
+        if self._files:
+            whole = not (scope.char_ids or scope.asset_types)
+            project.note_files(self._files if whole else max(project.files_held, 1))
+        elif self._complete and (held := project.lost_files()) and not project.allows_empty:
+            self._lost_root = True
+            self._findings.append(root_emptied(str(root), held, is_gone=project.root_is_gone))
+            if not project.root_is_gone:
+                self._listener(Warned(f"{root} holds no file; at the last run there were {held}: is a drive missing?"))
         if project.root_is_gone:
             self._listener(Warned(gone(root)))
-        elif self._files:
-            project.note_root()
-        if not (scope.char_ids or scope.asset_types or project.root_is_gone):
-            before = state.fact(_FILES)
-            if not self._files and isinstance(before, int) and before > 0:
-                self._listener(
-                    Warned(f"{root} holds no file; at the last run there were {before}: is a drive missing?")
-                )
-            else:
-                state.remember_fact(_FILES, self._files)
-        for warning in state.warnings:
+
+    def _warn(self) -> None:
+        """Says where the memory of this machine is unusable."""
+        for warning in self._project.state.warnings:
             self._listener(Warned(warning))
 
     def _result(self) -> Survey:

@@ -57,6 +57,8 @@ class Project:
         """Passes so many seconds between two tries of one record."""
         self.makes_root = False
         """Whether this run makes the local root where it is missing, so that its absence is no error."""
+        self.allows_empty = False
+        """Whether it is meant that the local root, which held files, holds none."""
         self.root_is_gone = False
         """Whether the local root, which held files once, was found to be missing."""
         self.settled: frozenset[str] = frozenset()
@@ -217,10 +219,27 @@ class Project:
         self.root_is_gone = self.root_is_gone or known
         return known or self.makes_root
 
-    def note_root(self) -> None:
-        """Remembers that the local root held files, so that its absence is told from a slip in the rules."""
-        if self.state.fact(self._root_fact) is None:
-            self.state.remember_fact(self._root_fact, 1)
+    def note_files(self, count: int) -> None:
+        """Remembers how many files the local root holds, so that its absence is told from a slip in the rules, and a
+        root that lost them all from one that never had any; 0 where that is meant."""
+        if self._files_held != count:
+            self.state.remember_fact(self._root_fact, count)
+
+    @property
+    def files_held(self) -> int:
+        """How many files the local root held when it was last seen; 0 where nothing is known."""
+        return self._files_held or 0
+
+    def lost_files(self) -> int:
+        """How many files the local root held, if there is none left in it, or it is gone; else 0. Raises SourceError
+        where it cannot be read."""
+        held = self.files_held
+        return held if held and all(name.endswith("/") for name in self.files.names()) else 0
+
+    @property
+    def _files_held(self) -> int | None:
+        found = self.state.fact(self._root_fact)
+        return found if isinstance(found, int) else None
 
     @property
     def _root_fact(self) -> str:

@@ -24,7 +24,7 @@ from reconcile.core.clashes import Places, in_turn
 from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.encoding import BadEncoding, can_unpack
-from reconcile.core.errors import NotThere, Rejected, SourceChanged, SourceError, StoreError
+from reconcile.core.errors import NotThere, Refused, Rejected, SourceChanged, SourceError, StoreError
 from reconcile.core.events import Advanced, ChangeDone, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
 from reconcile.core.findings import about_file
 from reconcile.core.names import fold, nfc
@@ -95,6 +95,9 @@ class _Survey:
                 self._take(rows, rows.remote, wanted)
         listener(PhaseDone(Phase.LISTING))
         actions = self._without_clashes(list(self._actions(observed.local, wanted)), wanted)
+        # What an interrupted restore left is ours, and says that this is the place.
+        if self._complete and not project.allows_empty and not any(action.begun for action in actions):
+            self._judge_root()
         for warning in project.state.warnings:
             listener(Warned(warning))
         return RestorePlan(
@@ -110,6 +113,13 @@ class _Survey:
             actions=actions,
             findings=tuple(sorted(dict.fromkeys(self._findings), key=findings.worst_first)),
         )
+
+    def _judge_root(self) -> None:
+        """A root that is there and lost its files may be the empty place where a drive is mounted, and to restore there
+        would fill another disk; one that is gone is made anew."""
+        held = self._project.lost_files()
+        if held and not self._project.root_is_gone:
+            self._findings.append(findings.root_emptied(str(self._project.settings.root), held, is_gone=False))
 
     def _note(self, unread: Unread) -> None:
         problem = unread.folder.problem or FileProblem.UNREADABLE
@@ -264,8 +274,21 @@ def execute(
     stop: threading.Event | None = None,
 ) -> Report:
     """Makes the files. A failure of one is an outcome of the report, never an exception. Setting ``stop`` ends at the
-    next block of bytes; what has come so far is kept for the next run."""
+    next block of bytes; what has come so far is kept for the next run.
+
+    Raises Refused where the root lost its files and nobody says that it is the place all the same.
+    """
+    check(project, plan)
     return _Run(project, plan, concurrency, listener, stop or threading.Event()).execute()
+
+
+def check(project: Project, plan: RestorePlan) -> None:
+    """Raises Refused where files would be made in a root that lost all that it held."""
+    if plan.actions and not project.allows_empty and any(each.code is Code.ROOT_EMPTIED for each in plan.findings):
+        raise Refused(
+            f"the local root {project.settings.root} held files and is empty: is its drive not mounted?",
+            hint="mount it; where the files are to be made there all the same, add --allow-empty",
+        )
 
 
 class _Stopped(Portable, Exception):

@@ -460,7 +460,8 @@ class Watcher:
         if self._failing is not None:
             self._failing = None
             self._tell(EventKind.RECOVERED, "it works again")
-        left = self._remaining
+        emptied = tuple(each for each in self._standing.findings if each.code is Code.ROOT_EMPTIED)
+        left = emptied or self._remaining
         last = self._health.last_good_pass if left else _now()
         error = f"{left[0].subject}: {left[0].message}" if left else None
         with self._health_lock:

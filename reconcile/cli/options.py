@@ -153,6 +153,9 @@ FailOnFindings = Annotated[
         show_default=False,
     ),
 ]
+AllowEmpty = Annotated[
+    bool, typer.Option("--allow-empty", help="It is meant that the local root, which held files, holds none.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 WaitLock = Annotated[
     str | None,

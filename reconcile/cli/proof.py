@@ -12,7 +12,7 @@ import typer
 
 from reconcile.cli.asking import person
 from reconcile.cli.files import CERTIFICATE, STDOUT, check_place, check_target, write_whole
-from reconcile.cli.options import Common, Scoped, WaitLock, Yes, seconds
+from reconcile.cli.options import AllowEmpty, Common, Scoped, WaitLock, Yes, seconds
 from reconcile.cli.session import CONCURRENCY, Session, labels_of, scope_of
 from reconcile.core.errors import Declined, ExitCode, UsageError
 
@@ -68,10 +68,11 @@ def restore(
     yes: Yes = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only show what would be restored.")] = False,
     concurrency: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Files at once.")] = CONCURRENCY,
+    allow_empty: AllowEmpty = False,
     wait_lock: WaitLock = None,
 ) -> ExitCode:
     """Bring back local files that only the bucket has. Never over a file that is there."""
-    from reconcile.restore import execute
+    from reconcile.restore import check, execute
 
     session = Session(common)
     if everything and (scope.char_id or scope.asset_type):
@@ -80,11 +81,12 @@ def restore(
             hint="leave one of them out",
         )
     patience = seconds(wait_lock, "--wait-lock")
-    with session.project(concurrency=concurrency) as project:
+    with session.project(concurrency=concurrency, allow_empty=allow_empty) as project:
         if dry_run:
             return _show(session, project, _survey(session, project, scope, everything=everything))
         with session.lock(project, patience):
             made = _survey(session, project, scope, everything=everything)
+            check(project, made)
             _agree(session, project, made, yes=yes)
             report = session.working(
                 lambda listener, stop: execute(project, made, concurrency=concurrency, listener=listener, stop=stop)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconcile.cli.options import Common, FailOn, FailOnFindings, ReplacePolicy, Scoped, WaitLock, seconds
+from reconcile.cli.options import AllowEmpty, Common, FailOn, FailOnFindings, ReplacePolicy, Scoped, WaitLock, seconds
 from reconcile.cli.session import Session, labels_of, scope_of, severity
 from reconcile.core.errors import ExitCode, Interrupted, ReconcileError
 
@@ -44,6 +44,7 @@ def run(
         typer.Option(help="For this run: what to do where the bucket has other bytes.", show_default=False),
     ] = None,
     fail_on: FailOnFindings = None,
+    allow_empty: AllowEmpty = False,
     wait_lock: WaitLock = None,
 ) -> ExitCode:
     """Run a workflow, then apply for its character if it succeeded; exits with the workflow's code if that is not 0."""
@@ -68,7 +69,7 @@ def run(
         if code:
             session.note(f"the workflow ended with {code}, so nothing was applied")
         else:
-            report = _apply(session, scope, replace, patience, force=force, fail_on=fail_on)
+            report = _apply(session, scope, replace, patience, force=force, fail_on=fail_on, allow_empty=allow_empty)
     except KeyboardInterrupt:
         problem = Interrupted("interrupted; the workflow is done, its files are not all in step", hint=_LATER)
     except ReconcileError as error:
@@ -90,10 +91,11 @@ def _apply(
     *,
     force: bool,
     fail_on: FailOn | None,
+    allow_empty: bool,
 ) -> Report:
     from reconcile.executor import execute
 
-    with session.project(replace) as project, session.lock(project, patience):
+    with session.project(replace, allow_empty=allow_empty) as project, session.lock(project, patience):
         made = session.survey(project, scope_of(scope)).plan
         _show(session, project, made)
         report = session.working(

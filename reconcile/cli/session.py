@@ -37,7 +37,9 @@ class Session:
         self.verbose = common.verbose
         self.json = common.json
 
-    def project(self, replace: ReplacePolicy | None = None, concurrency: int = CONCURRENCY) -> Project:
+    def project(
+        self, replace: ReplacePolicy | None = None, concurrency: int = CONCURRENCY, *, allow_empty: bool = False
+    ) -> Project:
         """Opens the project that the options name. Raises UsageError, ConfigError."""
         from reconcile.config import Overrides
         from reconcile.project import Project
@@ -54,6 +56,7 @@ class Session:
         )
         opened = Project.open(given.project, overrides=overrides)
         opened.concurrency = max(concurrency, opened.concurrency)
+        opened.allows_empty = allow_empty
         return opened
 
     def project_folder(self) -> Path:

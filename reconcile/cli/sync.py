@@ -12,7 +12,17 @@ import typer
 from reconcile.cli.asking import person
 from reconcile.cli.files import PLAN, PRIVATE, STDOUT, check_target, write_whole
 from reconcile.cli.notify import Notifier
-from reconcile.cli.options import Common, FailOnFindings, NoJournal, ReplacePolicy, Scoped, WaitLock, Yes, seconds
+from reconcile.cli.options import (
+    AllowEmpty,
+    Common,
+    FailOnFindings,
+    NoJournal,
+    ReplacePolicy,
+    Scoped,
+    WaitLock,
+    Yes,
+    seconds,
+)
 from reconcile.cli.session import CONCURRENCY, Session, labels_of, scope_of
 from reconcile.core.duration import format_duration
 from reconcile.core.errors import Declined, ExitCode, UsageError
@@ -42,6 +52,7 @@ def plan(
     ] = None,
     detailed_exitcode: Detailed = False,
     fail_on: FailOnFindings = None,
+    allow_empty: AllowEmpty = False,
 ) -> ExitCode:
     """Print what is out of step and what apply would do. Changes nothing anywhere."""
     from reconcile.core.planfile import dumps
@@ -49,7 +60,7 @@ def plan(
     session = Session(common)
     if out == STDOUT:
         session.json, out = True, None
-    with session.project() as project:
+    with session.project(allow_empty=allow_empty) as project:
         if out is not None:
             check_target(out, PLAN, project.settings)
         made = session.survey(project, scope_of(scope)).plan
@@ -84,6 +95,7 @@ def apply(
         ),
     ] = None,
     fail_on: FailOnFindings = None,
+    allow_empty: AllowEmpty = False,
     wait_lock: WaitLock = None,
     no_journal: NoJournal = False,
     if_older: Annotated[
@@ -111,12 +123,12 @@ def apply(
     if age is not None and _is_fresh(session, age):
         return ExitCode.OK
     if dry_run:
-        with session.project(replace, concurrency) as project:
+        with session.project(replace, concurrency, allow_empty=allow_empty) as project:
             made = _plan(session, project, scope, planfile)
             show(session, project, made)
             return session.verdict(_code(made), made.findings, fail_on)
     with Notifier(notify, session) as notifier:
-        with session.project(replace, concurrency) as project:
+        with session.project(replace, concurrency, allow_empty=allow_empty) as project:
             if no_journal:
                 project.journal = None
             with session.lock(project, patience, give_way=age is not None) as held:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconcile.cli.options import Common, FailOnFindings, Scoped, seconds
+from reconcile.cli.options import AllowEmpty, Common, FailOnFindings, Scoped, seconds
 from reconcile.cli.session import CONCURRENCY, Session, scope_of, severity
 from reconcile.core.errors import ExitCode, ReconcileError, UsageError
 
@@ -43,6 +43,7 @@ def watch(
     ] = PollPolicy.AUTO,
     concurrency: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Uploads at once.")] = CONCURRENCY,
     fail_on: FailOnFindings = None,
+    allow_empty: AllowEmpty = False,
     check: Annotated[
         bool, typer.Option("--check", help="Only say whether the watcher of this project is well: exit 0 or 1.")
     ] = False,
@@ -88,7 +89,7 @@ def watch(
             concurrency=concurrency,
             listener=tell,
             stop=stop,
-            reopen=lambda: session.project(concurrency=concurrency),
+            reopen=lambda: session.project(concurrency=concurrency, allow_empty=allow_empty),
             fail_on=severity(fail_on),
         )
     # A service that is told to end has done well; Ctrl-C is an interrupt, as everywhere.

@@ -52,6 +52,7 @@ class Code(Enum):
     FOREIGN_URI = "foreign_uri"
     UNSETTLED_FILE = "unsettled_file"
     INCOMPLETE_FILE = "incomplete_file"
+    ROOT_EMPTIED = "root_emptied"
     UNREADABLE_FILE = "unreadable_file"
     SYMLINK_SKIPPED = "symlink_skipped"
     EMPTY_FILE = "empty_file"

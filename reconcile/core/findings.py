@@ -21,6 +21,7 @@ SEVERITIES = {
     Code.FOREIGN_URI: Severity.INFO,
     Code.UNSETTLED_FILE: Severity.INFO,
     Code.INCOMPLETE_FILE: Severity.WARNING,
+    Code.ROOT_EMPTIED: Severity.ERROR,
     Code.UNREADABLE_FILE: Severity.ERROR,
     Code.SYMLINK_SKIPPED: Severity.INFO,
     Code.EMPTY_FILE: Severity.WARNING,
@@ -127,6 +128,19 @@ def about_unread(folder: LocalFile) -> Finding:
 
 def _found(code: Code, subject: str, char_id: str | None, message: str, hint: str) -> Finding:
     return Finding(code, SEVERITIES[code], subject, char_id, message, hint)
+
+
+def root_emptied(root: str, held: int, *, is_gone: bool) -> Finding:
+    """The local root held files, and holds none."""
+    found = "is gone" if is_gone else "is there and holds no file"
+    files = "1 file" if held == 1 else f"{held:,} files"
+    return _found(
+        Code.ROOT_EMPTIED,
+        root,
+        None,
+        f"{found}; when it was last seen it held {files}, so such a run is not a good one",
+        "mount its drive, or bring its files back with `reconcile restore`; --allow-empty says that it is meant",
+    )
 
 
 def unknown_character(subject: str, guess: str | None) -> Finding:

@@ -54,6 +54,7 @@ CODES = {
     Code.TOO_LARGE: "files that are too large for the bucket",
     Code.UNSETTLED_FILE: "files that are still changing",
     Code.INCOMPLETE_FILE: "media that is not whole",
+    Code.ROOT_EMPTIED: "a local root that lost its files",
     Code.UNREADABLE_FILE: "files that cannot be read",
     Code.SYMLINK_SKIPPED: "symbolic links, which are not followed",
     Code.EMPTY_FILE: "empty files",

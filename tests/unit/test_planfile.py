@@ -107,6 +107,7 @@ def test_the_codes_are_those_of_the_contract() -> None:
     codes = (
         "unclaimed_file unknown_character ambiguous_character ambiguous_field missing_record missing_asset "
         "content_conflict unverifiable orphan_object outside_root foreign_uri unsettled_file incomplete_file "
+        "root_emptied "
         "unreadable_file symlink_skipped empty_file undecodable_name too_large name_collision malformed_record"
     )
     later = (
