@@ -150,10 +150,6 @@ def _create(project: Project) -> Found:
         project.objects.put(key, io.BytesIO(), size=0, crc32c=_EMPTY, content_type="text/plain", if_generation_match=1)
     except PreconditionFailed:
         return Health.OK, "objects can be created (nothing was written)", ""
-    except AccessDenied as error:
-        bucket = project.settings.bucket.bucket
-        grant = f"gcloud storage buckets add-iam-policy-binding gs://{bucket} --member=ACCOUNT"
-        return Health.FAILED, error.message, f"{grant} --role=roles/storage.objectUser"
     return (
         Health.FAILED,
         f"the server ignored a precondition, and made {key!r}",
@@ -219,9 +215,6 @@ def _write_record(project: Project) -> Found:
         project.records.update(document, {"checked": True}, if_update_time="1970-01-01T00:00:01.000000Z")
     except PreconditionFailed:
         return Health.OK, "documents can be written (nothing was)", ""
-    except AccessDenied as error:
-        grant = f"gcloud projects add-iam-policy-binding {project.settings.records.project} --member=ACCOUNT"
-        return Health.FAILED, error.message, f"{grant} --role=roles/datastore.user"
     return Health.FAILED, f"the server ignored a precondition, and made {document!r}", "use Google's own emulator"
 
 

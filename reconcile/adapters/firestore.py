@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterator, Mapping
 from math import ceil
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from reconcile.adapters import refusals
+from reconcile.adapters.network import Fault, WayFault, grpc_fault_of
 from reconcile.adapters.patience import SPENT, Budget, Clock, Patience, Traffic
 from reconcile.core.document_rules import MAX_DOCUMENT_BYTES, check_id, id_problem, may_start_id, prefix_end
 from reconcile.core.errors import (
@@ -46,7 +48,10 @@ MAY_STILL_LAND = frozenset({"DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"})
 ABOUT_THE_DOCUMENT = frozenset({"FAILED_PRECONDITION", "NOT_FOUND", "ALREADY_EXISTS"})
 
 _MESSAGE_LIMIT = 4 * MAX_DOCUMENT_BYTES
-_ROLE = "Grant the account roles/datastore.user on the project; `gcloud auth application-default login` chooses it."
+_QUOTA = (
+    "Wait (the free quota begins again at midnight in California), use a lower --concurrency, enable billing, or raise"
+    " the quota of the project."
+)
 _LOGIN = "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS."
 
 
@@ -273,6 +278,8 @@ class FirestoreRecordStore:
         untouched = found is None if seen is None else found is not None and found.update_time == seen
         if untouched and failure.code in TRANSIENT:
             return None
+        if untouched and failure.code == "FAILED_PRECONDITION" and not doubt:
+            raise self._error(failure, document) from failure  # not for the precondition, which holds
         if found is None:
             raise NotThere(f"{self._name(document)} is not there any more.", hint="Plan again.") from failure
         if doubt:
@@ -316,23 +323,42 @@ class FirestoreRecordStore:
     def _error(self, failure: CallFailed, document: str = "", *, spent: bool = False) -> StoreError:
         """The error of ours that a status means, with the server's own words; ``spent``: no retries are left."""
         where = self._name(document) if document else self._place
+        if failure.never_sent and (fault := grpc_fault_of(failure.details, self._wire.host)) is not None:
+            return _of_the_way(fault, where)
         if failure.no_credentials:
             return AccessDenied(f"{where} could not be reached with these credentials: {failure.details}", hint=_LOGIN)
+        meaning = refusals.of_records(failure.reasons, failure.details)
         match failure.code:
+            case "PERMISSION_DENIED" | "FAILED_PRECONDITION" | "NOT_FOUND" if meaning is not None:
+                return meaning.kind(f"{where} cannot be used: {failure.details}", hint=meaning.hint)
             case "PERMISSION_DENIED":
-                return AccessDenied(f"{where} may not be used: {failure.details}", hint=_ROLE)
-            case "NOT_FOUND" | "FAILED_PRECONDITION":
+                return AccessDenied(f"{where} may not be used: {failure.details}", hint=_role(self._place))
+            case "NOT_FOUND":
                 hint = "Create a Firestore database in Native mode, or correct records.uri."
                 return StoreMissing(f"There is no such database for {where}: {failure.details}", hint=hint)
+            case "FAILED_PRECONDITION":
+                hint = "Do what the answer says, then run again."
+                return Rejected(f"{where} is not ready for this: {failure.details}", hint=hint)
             case "INVALID_ARGUMENT" | "OUT_OF_RANGE":
                 return Rejected(f"{where} was refused: {failure.details}", hint="Mend the value and try again.")
             case "RESOURCE_EXHAUSTED":
-                hint = SPENT if spent else "Wait, use a lower --concurrency, or raise the project's quota."
+                hint = SPENT if spent else _QUOTA
                 return StoreUnavailable(f"{where} is over its quota: {failure.details}", hint=hint)
             case _:
                 look = "Look at records.uri, records.endpoint and the network, then run again."
                 hint = SPENT if spent else look
                 return StoreUnavailable(f"{where} does not answer as it should: {failure}", hint=hint)
+
+
+def _role(place: str) -> str:
+    project = place.removeprefix("firestore://").partition("/")[0]
+    grant = f"gcloud projects add-iam-policy-binding {project} --member=ACCOUNT --role=roles/datastore.user"
+    return f"Grant the account roles/datastore.user on the project: {grant}."
+
+
+def _of_the_way(fault: WayFault, where: str) -> StoreError:
+    kind = AccessDenied if fault.kind in (Fault.REFUSED, Fault.SETTING) else StoreUnavailable
+    return kind(f"{where} could not be reached: {fault.message}", hint=fault.hint)
 
 
 def _maybe_applied(failure: CallFailed) -> bool:

@@ -20,7 +20,7 @@ from google.cloud.firestore_v1.field_path import FieldPath
 from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
 from google.cloud.firestore_v1.types import firestore as rpc
 from google.protobuf.message import DecodeError
-from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.error_details_pb2 import ErrorInfo, PreconditionFailure, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from reconcile.adapters.firestore_values import timestamp, token
@@ -46,13 +46,14 @@ _BatchGetResponse = rpc.BatchGetDocumentsResponse.pb
 
 class CallFailed(Portable, Exception):
     """One call was answered by a gRPC status other than OK; ``code`` is its name, ``pause`` the seconds that the server
-    asked to wait."""
+    asked to wait, ``reasons`` are what it gave beside its words, such as ``SERVICE_DISABLED``."""
 
-    def __init__(self, code: str, details: str, pause: float = 0.0) -> None:
+    def __init__(self, code: str, details: str, pause: float = 0.0, reasons: frozenset[str] = frozenset()) -> None:
         super().__init__(f"{code}: {details}")
         self.code = code
         self.details = details
         self.pause = pause
+        self.reasons = reasons
 
     @property
     def throttled(self) -> bool:
@@ -124,6 +125,11 @@ class Wire:
         self._prefix = f"{self._parent}/{self._collection}/"
         self._by_parent = self._routed("parent", self._parent)
         self._by_database = self._routed("database", self._database)
+
+    @property
+    def host(self) -> str:
+        """The server, without its port."""
+        return str(getattr(self._transport, "_host", "firestore.googleapis.com")).rpartition(":")[0].strip("[]")
 
     def close(self) -> None:
         """Closes the channel."""
@@ -250,18 +256,25 @@ def _failures() -> Iterator[None]:
     except grpc.RpcError as error:
         code = error.code()
         name = "UNKNOWN" if code is None else code.name
-        raise CallFailed(name, (error.details() or "")[:_LONGEST], _pause(error)) from error
+        raise CallFailed(name, (error.details() or "")[:_LONGEST], *_beside(error)) from error
 
 
-def _pause(error: grpc.RpcError) -> float:
-    """The seconds that a ``google.rpc.RetryInfo`` beside the status asks to wait; 0 where there is none."""
+def _beside(error: grpc.RpcError) -> tuple[float, frozenset[str]]:
+    """The seconds that a ``google.rpc.RetryInfo`` beside the status asks to wait, 0 if there is none, and the reasons
+    that others beside it give."""
+    pause, reasons = 0.0, set()
     for key, value in error.trailing_metadata() or ():
-        if key == "grpc-status-details-bin":
-            try:
-                for detail in Status.FromString(value).details:
-                    info = RetryInfo()
-                    if detail.Unpack(info):
-                        return max(0.0, float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9))
-            except (DecodeError, TypeError):
-                return 0.0
-    return 0.0
+        if key != "grpc-status-details-bin":
+            continue
+        try:
+            for detail in Status.FromString(value).details:
+                retry, info, violated = RetryInfo(), ErrorInfo(), PreconditionFailure()
+                if detail.Unpack(retry):
+                    pause = pause or max(0.0, float(retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9))
+                elif detail.Unpack(info):
+                    reasons.add(info.reason)
+                elif detail.Unpack(violated):
+                    reasons.update(each.type for each in violated.violations)
+        except (DecodeError, TypeError):
+            continue
+    return pause, frozenset(reasons)

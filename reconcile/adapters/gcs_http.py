@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -274,22 +273,26 @@ class Door:
             raise Transient(f"{what}.", hint=hint, doubt=doubt, pause=pause, throttled=throttled)
         self.traffic.answered()
         meaning = refusals.of_bucket(reasons, said)
-        if meaning is not None and (status in (400, 403) or (status == 412 and meaning.kind is Rejected)):
+        if meaning is not None and (status in (400, 401, 403) or (status == 412 and meaning.kind is Rejected)):
             raise meaning.kind(f"{what}.", hint=meaning.hint)
         if status == 401:
             raise AccessDenied(f"{what}.", hint=refusals.LOGIN)
         if status == 403:
-            raise AccessDenied(f"{what}.", hint=f"Grant roles/storage.objectUser on gs://{self.bucket}.")
+            raise AccessDenied(f"{what}.", hint=self._role())
         if status == 404:
             if missing is StoreMissing or "bucket does not exist" in said:
                 raise StoreMissing(f"{what}.", hint=f"Create gs://{self.bucket}, or correct [bucket] uri in the rules.")
             raise missing(f"{what}.", hint="Plan again.")
-        if status == 407:
-            proxy = network.proxy_of(self._base) or "a proxy"
-            raise StoreUnavailable(f"{what}.", hint=f"{proxy} asks for a login. {network.PROXY_LOGIN}")
+        if status == 407 and (proxy := network.proxy_for(self._base)) is not None:
+            raise of_the_way(proxy.answered(status, urlsplit(self._base).hostname or ""), self.where)
         if status == 412:
             raise PreconditionFailed(f"{what}.", hint="Plan again.")
         raise Rejected(f"{what}.", hint="Repeating does not help.")
+
+    def _role(self) -> str:
+        bucket = f"gs://{self.bucket}"
+        grant = f"gcloud storage buckets add-iam-policy-binding {bucket} --member=ACCOUNT"
+        return f"Grant roles/storage.objectUser on {bucket}: {grant} --role=roles/storage.objectUser."
 
 
 def checked_endpoint(endpoint: str) -> str:
@@ -328,50 +331,42 @@ def foreign() -> tuple[type[Exception], ...]:
     return (OSError, HTTPError, ProxySchemeUnsupported, GoogleAuthError, GoogleAPIError)
 
 
+def of_the_way(fault: network.WayFault, where: str) -> StoreError | ConfigError:
+    """The error of ours that a fault of the way to a server means."""
+    message = f"{where} could not be reached: {fault.message}."
+    match fault.kind:
+        case network.Fault.SETTING:
+            return ConfigError(message, hint=fault.hint)
+        case network.Fault.REFUSED:
+            return AccessDenied(message, hint=fault.hint)
+        case network.Fault.LASTING:
+            return StoreUnavailable(message, hint=fault.hint)
+        case network.Fault.PASSING:
+            return Transient(message, hint=fault.hint, reached=False)
+
+
 def translate(error: Exception, where: str, url: str = GOOGLE) -> StoreError | ConfigError:
     """The error of ours that an exception of ``foreign()`` means; ``url`` is the server that was asked."""
     from google.auth.exceptions import GoogleAuthError, TransportError
-    from requests.exceptions import (
-        InvalidProxyURL,
-        InvalidSchema,
-        InvalidURL,
-        MissingSchema,
-        ProxyError,
-        RequestException,
-        SSLError,
-    )
-    from urllib3.exceptions import HTTPError, LocationValueError, ProxySchemeUnknown, ProxySchemeUnsupported
+    from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, RequestException, SSLError
+    from urllib3.exceptions import HTTPError, LocationValueError
 
     from reconcile.adapters.http_line import TooLong
 
-    why, again = _why(error), network.AGAIN
-    proxy = network.proxy_of(url)
-    if network.is_shortage(error):
-        return Transient(f"{where} could not be reached: {why}.", hint=network.DESCRIPTORS, reached=False)
+    fault = network.fault_of(error, url)
+    if fault is not None:
+        return of_the_way(fault, where)
+    proxy = network.proxy_for(url)
+    why, again = _why(error), network.AGAIN + (f" It goes by {proxy}." if proxy else "")
     match error:
-        case _ if "dependencies for SOCKS" in why:
-            message = f"{where} is to be reached by {proxy or 'a SOCKS proxy'}, and PySocks is not installed."
-            return ConfigError(message, hint=f"Install PySocks beside reconcile (pip install pysocks). {_UNSET}")
-        case InvalidProxyURL() | ProxySchemeUnknown() | ProxySchemeUnsupported() if proxy:
-            return ConfigError(f"{where} is to be reached by {proxy}, which is no URL of a proxy.", hint=_PROXY_URL)
         case InvalidSchema() | InvalidURL() | MissingSchema() | LocationValueError():
-            if proxy:  # the reason may repeat it, with its password
-                message = f"The endpoint of {where}, or {proxy}, is not a URL that can be asked."
-                return ConfigError(message, hint=_PROXY_URL)
             return ConfigError(f"The endpoint of {where} is not a URL that can be asked: {why}.", hint="Correct it.")
-        case ProxyError():
-            return _by_proxy(where, proxy or "a proxy", why)
-        case _ if (untrusted := network.untrusted(why)) is not None:
-            return StoreUnavailable(f"{where} cannot be trusted: its certificate {untrusted[0]}.", hint=untrusted[1])
-        case _ if (bundle := network.bad_bundle(why)) is not None:
-            return StoreUnavailable(f"The certificates to trust cannot be read: {why} (for {where}).", hint=bundle)
         case SSLError():
             return Transient(f"{where} could not be reached over TLS: {why}.", hint=again, doubt=Doubt.LOST)
         case TooLong():
             return StoreUnavailable(f"{where} does not answer as GCS does: {why}.", hint="Check the endpoint.")
         case TransportError():
-            hint = f"{again} It goes by {proxy}." if proxy else again
-            return Transient(f"No credentials could be fetched for {where}: {why}.", hint=hint, reached=False)
+            return Transient(f"No credentials could be fetched for {where}: {why}.", hint=again, reached=False)
         case GoogleAuthError() if error.retryable:
             return Transient(f"No credentials could be fetched for {where}: {why}.", hint=again, reached=False)
         case GoogleAuthError():
@@ -379,26 +374,9 @@ def translate(error: Exception, where: str, url: str = GOOGLE) -> StoreError | C
         case RequestException() | HTTPError():
             reached = not _never_connected(error)
             doubt = Doubt.LOST if reached else Doubt.NONE
-            hint = f"{again} It goes by {proxy}." if proxy else again
-            return Transient(f"{where} does not answer: {why}.", hint=hint, doubt=doubt, reached=reached)
+            return Transient(f"{where} does not answer: {why}.", hint=again, doubt=doubt, reached=reached)
         case _:
             return StoreUnavailable(f"{where} could not be used: {why}.", hint=again)
-
-
-_UNSET = "Or unset that variable, if the network can be reached without."
-_PROXY_URL = "Write the proxy as http://HOST:PORT. " + _UNSET
-
-
-def _by_proxy(where: str, proxy: str, why: str) -> StoreError:
-    """What a proxy that fails means; it has passed nothing on."""
-    refused = re.search(r"Tunnel connection failed: (\d{3})", why)
-    if refused is None:
-        message = f"{where} could not be reached: {proxy} does not answer: {why}."
-        return Transient(message, hint=f"Start that proxy, or correct the variable. {_UNSET}", reached=False)
-    if int(refused[1]) in TRANSIENT_STATUS:
-        return Transient(f"{where} could not be reached by {proxy}: {why}.", hint=network.AGAIN, reached=False)
-    login = f"It asks for a login. {network.PROXY_LOGIN}" if refused[1] == "407" else "Have the proxy let it through."
-    return StoreUnavailable(f"{where} could not be reached: {proxy} refused: {why}.", hint=login)
 
 
 def _never_connected(error: Exception) -> bool:

@@ -17,7 +17,8 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
-from reconcile.adapters.network import certificates
+from reconcile.adapters.network import certificates, proxy_for
+from reconcile.core.errors import ConfigError
 
 FLOOR = 16 * 1024
 """Bytes of a body that must come within the time-out of one wait, unless it ends before."""
@@ -180,7 +181,11 @@ def _read(response: requests.Response, within: float, most: int) -> bytes:
 
 def fit_out(session: requests.Session, base: str, *, connections: int, deadline: float) -> None:
     """Makes a session ready to ask ``base``: by lines as above, with the proxies and certificates of the environment,
-    read once and not for each request; but no .netrc, whose entry for the host would stand in the place of a token."""
+    read once and not for each request; but no .netrc, whose entry for the host would stand in the place of a token.
+    Raises ConfigError for a proxy that cannot be used."""
+    proxy = proxy_for(base)
+    if proxy is not None and (problem := proxy.problem()) is not None:
+        raise ConfigError(f"{base} cannot be asked: {problem.message}.", hint=problem.hint)
     for scheme in ("https://", "http://"):
         session.mount(scheme, Line(connections=connections, deadline=deadline))
     surroundings = session.merge_environment_settings(base, {}, None, None, None)

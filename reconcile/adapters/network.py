@@ -1,100 +1,259 @@
-"""The way to the network in words: the proxies and the certificate authorities that the environment names."""
+"""The way from this machine to a server: the proxies and certificates that the environment names, and their faults."""
 
 from __future__ import annotations
 
-import errno
 import os
+import re
+import ssl
+from collections.abc import Mapping
+from enum import Enum
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from reconcile.adapters import descriptors
+from reconcile.core.exceptions import chain
+
+GOOGLE = "https://storage.googleapis.com"
 AGAIN = "Check the network and the endpoint, then run again."
-PROXY_LOGIN = "Write it into the variable of the proxy: http://USER:PASSWORD@HOST:PORT."
-DESCRIPTORS = "Raise the limit (ulimit -n), or use a lower --concurrency."
-_AUTHORITY = (
-    "If a proxy or gateway of yours reads TLS, name the file that holds its authority in REQUESTS_CA_BUNDLE or"
-    " SSL_CERT_FILE (for the bucket), and in GRPC_DEFAULT_SSL_ROOTS_FILE_PATH (for the records)."
-)
-_FILES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-_GRPC = ("grpc_proxy", "https_proxy", "http_proxy")
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+GRPC_ROOTS = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
+
+_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
+_LOGIN = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?([^:@/]*)(:.*)?@", re.DOTALL)
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
+_GRPC_PROXY_ANSWER = re.compile(r"HTTP proxy returned response code (\d{3})")
+_ERRNO = re.compile(r"\[Errno -?\d+\] ([^\"')]+)")
+_UNTRUSTED = frozenset({2, 18, 19, 20, 21})
+"""OpenSSL's numbers for a certificate whose signer is not known."""
+_UNTIMELY = frozenset({9, 10})
+"""And for one that is not valid yet, or any more."""
+
+
+class Fault(Enum):
+    """What kind of fault of the way it is."""
+
+    SETTING = "setting"
+    """A variable is wrong: nothing can go that way."""
+    REFUSED = "refused"
+    """Something on the way answered that we may not pass."""
+    LASTING = "lasting"
+    """It does not pass by itself."""
+    PASSING = "passing"
+    """It may pass by itself, and nothing was sent."""
+
+
+class WayFault(NamedTuple):
+    """What is wrong with the way, as a sentence without its end, and what to do."""
+
+    kind: Fault
+    message: str
+    hint: str
+
+
+class Proxy(NamedTuple):
+    """A proxy with its login, and the variable of the environment that names it, empty if the system's settings do."""
+
+    url: str
+    variable: str
+
+    def __str__(self) -> str:
+        return f"the proxy {masked(self.url)} of {self.variable or 'the system settings'}"
+
+    @property
+    def setting(self) -> str:
+        """Where it is to be corrected."""
+        return self.variable or "the proxy in the system settings"
+
+    def problem(self) -> WayFault | None:
+        """Why it can never be used, or None."""
+        url = self.url if "://" in self.url else f"http://{self.url}"
+        write = f"Write {self.setting} as http://HOST:PORT, or unset it."
+        try:
+            parts = urlsplit(url)
+            host, _port = parts.hostname, parts.port
+        except ValueError:
+            return WayFault(Fault.SETTING, f"{self} is not a URL", write)
+        if "://" not in self.url and "@" in self.url:
+            return WayFault(Fault.SETTING, f"{self} has no scheme", write)
+        if parts.scheme not in _SCHEMES:
+            return WayFault(Fault.SETTING, f"{self} has a scheme that is not known, {parts.scheme!r}", write)
+        if not host:
+            return WayFault(Fault.SETTING, f"{self} names no host", write)
+        return self.lacks_socks() if parts.scheme.startswith("socks") else None
+
+    def lacks_socks(self) -> WayFault | None:
+        """The fault that a SOCKS proxy cannot be spoken to here, or None."""
+        from importlib.util import find_spec
+
+        if find_spec("socks") is not None:
+            return None
+        return WayFault(
+            Fault.SETTING,
+            f"{self} is a SOCKS proxy, for which the Python package PySocks is missing",
+            f"Install PySocks beside reconcile (pip install PySocks), or set {self.setting} to an HTTP proxy.",
+        )
+
+    def fault(self, why: str, host: str) -> WayFault:
+        """What it means that nothing comes through to ``host``, for this reason."""
+        without = f"name {_domain(host)} in no_proxy to go without it"
+        if (answer := _TUNNEL.search(why) or _GRPC_PROXY_ANSWER.search(why)) is not None:
+            return self.answered(int(answer[1]), host)
+        correct = f"Start it, correct {self.setting}, or {without}."
+        return WayFault(Fault.PASSING, f"{self} cannot be reached: {self.scrubbed(why)}", correct)
+
+    def answered(self, status: int, host: str) -> WayFault:
+        """What its own answer means, which let nothing through to ``host``."""
+        without = f"name {_domain(host)} in no_proxy to go without it"
+        if status == 407:
+            hint = f"Put the login into {self.setting}, as http://USER:PASSWORD@HOST:PORT, or {without}."
+            return WayFault(Fault.REFUSED, f"{self} asks for a login (407)", hint)
+        kind = Fault.PASSING if status >= 500 or status in (408, 429) else Fault.REFUSED
+        hint = f"Have the proxy let {host} through, correct {self.setting}, or {without}."
+        return WayFault(kind, f"{self} does not let {host} through ({status})", hint)
+
+    def scrubbed(self, text: str) -> str:
+        """A text of a library, without the login."""
+        password = re.match(r"^[^/]*//[^:]*:(.*)@", self.url)
+        text = text.replace(self.url, masked(self.url))
+        return text.replace(password[1], "***") if password and password[1] else text
+
+
+def masked(url: str) -> str:
+    """A proxy's URL without its password; however odd it is, nothing before the last ``@`` but the user is shown."""
+    return _LOGIN.sub(lambda found: f"{found[1] or ''}{found[2] + ':' if found[3] else ''}***@", url)
+
+
+def proxy_for(url: str) -> Proxy | None:
+    """The proxy that requests to this URL go through."""
+    from requests.utils import get_environ_proxies, select_proxy
+
+    try:
+        found = select_proxy(url, get_environ_proxies(url))
+    except ValueError:  # no URL
+        return None
+    if not found:
+        return None
+    names = (f"{urlsplit(url).scheme}_proxy", "all_proxy")
+    spelled = [each for name in names for each in (name, name.upper())]
+    return Proxy(found, next((each for each in spelled if os.environ.get(each) == found), ""))
 
 
 def certificates(verify: bool | str | None) -> bool | str:
     """What a session trusts: what requests found in the environment, else the file of SSL_CERT_FILE, as OpenSSL's own
     users do."""
-    return (os.environ.get("SSL_CERT_FILE") or True) if verify in (True, None) else verify
+    named = os.environ.get("SSL_CERT_FILE", "")
+    if verify in (True, None):
+        return named if os.path.isfile(named) else True
+    return verify or False
 
 
-def proxy_of(url: str) -> str:
-    """The proxy that leads to a URL, with the variable that names it, in words; empty where there is none."""
-    found = proxy_url(url)
-    if not found:
-        return ""
-    scheme = urlsplit(url).scheme or "https"
-    names = [name for each in (scheme, "all") for name in (f"{each}_proxy", f"{each}_PROXY".upper())]
-    named = next((name for name in names if os.environ.get(name) == found), None)
-    return f"the proxy {masked(found)} ({named or 'from the settings of this system'})"
+def fault_of(error: BaseException, url: str) -> WayFault | None:
+    """What is wrong with the way to a URL, if that is what an error of ``requests`` or below it tells; else None."""
+    from requests.exceptions import InvalidProxyURL, InvalidSchema, InvalidURL
+    from requests.exceptions import ProxyError as RequestsProxyError
+    from urllib3.exceptions import NewConnectionError, ProxyError, ProxySchemeUnknown, ProxySchemeUnsupported
 
-
-def proxy_url(url: str) -> str:
-    """The same as it is written in the environment, which may hold a password."""
-    from requests.utils import get_environ_proxies, select_proxy
-
-    return select_proxy(url, get_environ_proxies(url)) or ""
-
-
-def grpc_proxy() -> str:
-    """The proxy that gRPC goes by, in words; empty where there is none. It reads the lower-case variables alone."""
-    named = next((name for name in _GRPC if os.environ.get(name)), None)
-    return f"the proxy {masked(os.environ[named])} ({named})" if named else ""
-
-
-def masked(url: str) -> str:
-    """A URL without its password."""
-    scheme, mark, rest = url.rpartition("://")
-    secret, at, place = rest.rpartition("@")
-    user, colon, _ = secret.partition(":")
-    return f"{scheme}{mark}{user}{':***' if colon else ''}{at}{place}"
-
-
-def untrusted(why: str) -> tuple[str, str] | None:
-    """What is wrong with a certificate, after "its certificate", and a hint; None where it is something else."""
-    said = why.lower().replace("_", " ")
-    if "certificate verify failed" not in said and "certificate has expired" not in said and "mismatch" not in said:
+    causes = list(chain(error))
+    if descriptors.is_shortage(error):
+        return WayFault(Fault.PASSING, descriptors.shortage(error), descriptors.HINT)
+    if (trust := _trust(causes)) is not None:
+        return trust
+    proxy = proxy_for(url)
+    if proxy is None:
         return None
-    if "expired" in said or "not yet valid" in said:
-        return (
-            f"is not valid now ({why})",
-            "Check this machine's clock; if it is right, the server's owner must renew it.",
+    settings = (InvalidSchema, InvalidURL, InvalidProxyURL, ProxySchemeUnknown, ProxySchemeUnsupported)
+    if any(isinstance(each, settings) for each in causes) and (problem := proxy.problem()) is not None:
+        return problem
+    proxies = (ProxyError, RequestsProxyError)
+    is_socks = proxy.url.startswith("socks") and any(isinstance(each, NewConnectionError) for each in causes)
+    if is_socks or any(isinstance(each, proxies) for each in causes):
+        tunnel = next((str(each) for each in causes if _TUNNEL.search(str(each))), "")
+        return proxy.fault(tunnel or _words(_innermost(causes)), _host(url))
+    return None
+
+
+def grpc_fault_of(details: str, host: str, environ: Mapping[str, str] | None = None) -> WayFault | None:
+    """The same for the words of a gRPC call to ``host`` that never reached it, or whose token could not be fetched."""
+    env = os.environ if environ is None else environ
+    if "Too many open files" in details:
+        return WayFault(Fault.PASSING, descriptors.shortage(OSError()), descriptors.HINT)
+    fetching = "Getting metadata from plugin failed" in details
+    if "CERTIFICATE_VERIFY_FAILED" in details or "certificate verify failed" in details:
+        variable = "REQUESTS_CA_BUNDLE" if fetching else GRPC_ROOTS
+        return _unknown_ca(
+            "the certificate is not trusted",
+            f"{variable} (it is {env[variable]!r} now)" if env.get(variable) else variable,
         )
-    if "mismatch" in said or "doesn't match" in said:
-        return f"is for another name ({why})", "Check the endpoint, and that no proxy answers in its place."
-    held = next((f"{name}={os.environ[name]}" for name in _FILES if os.environ.get(name)), None)
-    where = f" {held} is used now, and does not hold it." if held else ""
-    return f"is signed by an authority that is not known here ({why})", _AUTHORITY + where
-
-
-def bad_bundle(why: str) -> str | None:
-    """A hint where the file with the authorities cannot be read; None where it is something else."""
-    said = why.lower()
-    if not any(word in said for word in ("tls ca certificate bundle", "no certificate or crl found", "ca cert file")):
+    if fetching:
+        proxy = proxy_for(GOOGLE)
+        if proxy is None or not ("Proxy" in details or "SOCKS" in details or "Tunnel" in details):
+            return None
+        number = _ERRNO.search(details)
+        return proxy.problem() or proxy.fault(number[1] if number else _tail(details), "oauth2.googleapis.com")
+    named = next(((name, env[name]) for name in ("grpc_proxy", "https_proxy", "http_proxy") if env.get(name)), None)
+    if named is None or _goes_without(host, env):
         return None
-    named = [f"{name}={os.environ[name]}" for name in _FILES if os.environ.get(name)]
-    return (
-        f"Correct {', '.join(named)}: a file of certificates (PEM)." if named else "Install the package certifi again."
+    proxy = Proxy(named[1], named[0])
+    return proxy.fault(_tail(details), host) if urlsplit(named[1]).scheme in ("http", "") else None
+
+
+def _goes_without(host: str, env: Mapping[str, str]) -> bool:
+    """Whether gRPC, which has rules of its own, takes no proxy to the host."""
+    listed = env.get("no_grpc_proxy") or env.get("no_proxy") or ""
+    return any(entry and host.lower().endswith(entry) for entry in map(str.strip, listed.lower().split(",")))
+
+
+def _trust(causes: list[BaseException]) -> WayFault | None:
+    """The fault of a certificate, theirs or the file that ours are in."""
+    variable = next((name for name in CA_VARIABLES if os.environ.get(name)), "")
+    now = f"{variable} (it is {os.environ[variable]!r} now)" if variable else ""
+    either = now or "REQUESTS_CA_BUNDLE, or SSL_CERT_FILE,"
+    for each in causes:
+        text = str(each)
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return _distrust(each, either)
+        if "TLS CA certificate bundle" in text or (isinstance(each, ssl.SSLError) and "CERTIFICATE_OR_CRL" in text):
+            message = f"the CA certificates cannot be read: {text.partition(', invalid path')[0].rstrip('.')}"
+            return WayFault(Fault.SETTING, message, f"Correct {now or 'REQUESTS_CA_BUNDLE'}, or unset it.")
+    said = next((each for each in causes if "certificate verify failed" in str(each).lower()), None)
+    return None if said is None else _unknown_ca(f"its certificate is not trusted: {_words(said)}", either)
+
+
+def _distrust(error: ssl.SSLCertVerificationError, variable: str) -> WayFault:
+    code, why = getattr(error, "verify_code", 0), getattr(error, "verify_message", "") or _words(error)
+    if code in _UNTRUSTED:
+        return _unknown_ca(f"the CA of its certificate is not known here: {why}", variable)
+    hint = "Check the name in the endpoint, and that no proxy answers in its place."
+    if code in _UNTIMELY:
+        hint = "Check this machine's clock; if it is right, the server must renew its certificate."
+    return WayFault(Fault.LASTING, f"its certificate does not hold: {why}", hint)
+
+
+def _unknown_ca(why: str, variable: str) -> WayFault:
+    hint = (
+        f"Set {variable} to a PEM file that has the certificate of the CA as well: that of your company's proxy, if one"
+        " looks into TLS."
     )
+    return WayFault(Fault.LASTING, why, hint)
 
 
-def is_shortage(error: BaseException) -> bool:
-    """Whether the system had no descriptor left, for the process or for all."""
-    seen: set[int] = set()
-    each: BaseException | None = error
-    while each is not None and id(each) not in seen:
-        seen.add(id(each))
-        if isinstance(each, OSError) and each.errno in (errno.EMFILE, errno.ENFILE):
-            return True
-        inner = each.args[0] if each.args and isinstance(each.args[0], BaseException) else None
-        each = (
-            getattr(each, "reason", None)
-            if isinstance(getattr(each, "reason", None), BaseException)
-            else inner or (each.__cause__ or each.__context__)
-        )
-    return False
+def _innermost(causes: list[BaseException]) -> BaseException:
+    system = [each for each in causes if isinstance(each, OSError) and each.strerror]
+    return system[-1] if system else causes[-1]
+
+
+def _words(error: BaseException) -> str:
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(said).split("\n", 1)[0].rstrip(".")
+
+
+def _tail(details: str) -> str:
+    return details.rpartition("last error: ")[2].split("\n", 1)[0][:200].rstrip(".")
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or url
+
+
+def _domain(host: str) -> str:
+    return "googleapis.com" if host.endswith(".googleapis.com") else host

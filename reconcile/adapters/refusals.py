@@ -37,7 +37,7 @@ _ANYWHERE = (
         AccessDenied,
         "A VPC Service Controls perimeter keeps this account or this machine out. Give the identifier to whoever"
         " administers the organization, or run inside the perimeter.",
-        ("vpcServiceControls", "SECURITY_POLICY_VIOLATED"),
+        ("vpcServiceControls", "SECURITY_POLICY_VIOLATED", "VPC_SERVICE_CONTROLS"),
         ("vpcservicecontrolsuniqueidentifier", "vpc service controls", "prohibited by organization's policy"),
     ),
     _Row(
@@ -51,7 +51,7 @@ _ANYWHERE = (
         "The credentials lack a scope: give the machine's service account the scope cloud-platform, or log in:"
         " gcloud auth application-default login.",
         ("ACCESS_TOKEN_SCOPE_INSUFFICIENT", "insufficientScopes"),
-        ("insufficient authentication scopes",),
+        ("insufficient authentication scopes", "scope(s)"),
     ),
     _Row(
         AccessDenied,
@@ -63,7 +63,13 @@ _ANYWHERE = (
         AccessDenied,
         "The project's billing is closed or off. Link an open billing account to it in the console, under Billing.",
         ("accountDisabled", "BILLING_DISABLED", "billingNotEnabled", "billingDisabled", "UserProjectAccountProblem"),
-        ("billing account & disabled", "billing account & closed", "requires billing", "billing to be enabled"),
+        (
+            "billing account & disabled",
+            "billing account & closed",
+            "requires billing",
+            "billing to be enabled",
+            "owning project is disabled",
+        ),
     ),
     _Row(
         AccessDenied,
@@ -79,7 +85,7 @@ _ANYWHERE = (
     _Row(
         StoreUnavailable,
         "The quota is used up. Wait until it is renewed, or raise it in the console, under IAM & Admin, Quotas.",
-        ("quotaExceeded", "dailyLimitExceeded", "dailyLimitExceededUnreg"),
+        ("quotaExceeded", "dailyLimitExceeded", "dailyLimitExceededUnreg", "RESOURCE_QUOTA_EXCEEDED"),
         ("quota exceeded", "exceeded your quota", "free daily"),
     ),
 )
@@ -88,20 +94,30 @@ _BUCKET = (
     _Row(
         AccessDenied,
         "The bucket's requesters pay: name the project that is charged as user_project under [bucket] in the rules.",
-        ("userProjectMissing", "UserProjectMissing"),
+        ("userProjectMissing", "authenticationRequiredRequesterPays"),
         ("requester pays bucket", "no user project provided"),
     ),
     _Row(
         AccessDenied,
         "Correct user_project under [bucket] in the rules: the id of a project that exists.",
-        ("userProjectInvalid", "UserProjectInvalid", "userProjectInconsistent"),
+        ("userProjectInvalid", "userProjectInconsistent"),
         ("user project specified in the request is invalid", "user project & invalid"),
     ),
     _Row(
         AccessDenied,
         "The key with which the bucket encrypts cannot be used: enable it, and grant the bucket's service agent"
         " roles/cloudkms.cryptoKeyEncrypterDecrypter on it.",
-        ("cloudKmsKeyDisabled", "kmsKeyDisabled", "KEY_DISABLED", "CMEK_KEY_NOT_AVAILABLE"),
+        (
+            "cloudKmsBadKey",
+            "cloudKmsDisabledKey",
+            "cloudKmsDecryptionKeyNotFound",
+            "cloudKmsEncryptionKeyNotFound",
+            "cloudKmsKeyLocationNotAllowed",
+            "cloudKmsKeyDisabled",
+            "kmsKeyDisabled",
+            "KEY_DISABLED",
+            "CMEK_KEY_NOT_AVAILABLE",
+        ),
         ("kms key", "cloudkms", "cloud kms", "cryptokeys/"),
     ),
     _Row(
@@ -113,7 +129,15 @@ _BUCKET = (
     _Row(
         Rejected,
         "A policy of the organization forbids it. Ask whoever administers the organization.",
-        ("orgPolicyViolated", "ORG_POLICY_VIOLATION", "ORGANIZATION_POLICY_VIOLATED", "constraintViolation"),
+        (
+            "orgPolicyConstraintFailed",
+            "ORG_RESTRICTION_VIOLATION",
+            "LOCATION_ORG_POLICY_VIOLATED",
+            "orgPolicyViolated",
+            "ORG_POLICY_VIOLATION",
+            "ORGANIZATION_POLICY_VIOLATED",
+            "constraintViolation",
+        ),
         ("violates constraint", "constraints/", "organization policy", "org policy"),
     ),
     _Row(
@@ -122,6 +146,14 @@ _BUCKET = (
         ("ipFilterDenied",),
         ("ip filter",),
     ),
+    _Row(
+        Rejected,
+        "The object is encrypted with a key that its owner keeps, which reconcile does not have: upload it again"
+        " without one.",
+        ("resourceIsEncryptedWithCustomerEncryptionKey", "customerEncryptionKeyIsIncorrect"),
+        ("customer-supplied encryption key", "customer supplied encryption key"),
+    ),
+    _Row(AccessDenied, "Google does not serve this country. Run from another one.", ("countryBlocked",)),
     _Row(
         AccessDenied,
         "The bucket prevents public access, and there are no credentials. " + LOGIN,
@@ -177,10 +209,16 @@ def _meaning(rows: Iterable[_Row], reasons: Collection[str], said: str, api: str
     listed, lower = list(rows), said.lower()
     if "does not have storage." in lower:  # a role is lacking; what follows is the name of an object, which may be any
         lower = ""
-    by_reason = (row for row in listed if any(reason in reasons for reason in row.reasons))
+    known = {_spelled(reason) for reason in reasons}
+    by_reason = (row for row in listed if any(_spelled(reason) in known for reason in row.reasons))
     by_words = (row for row in listed if any(_says(lower, words) for words in row.words))
     row = next(by_reason, None) or next(by_words, None)
     return None if row is None else Meaning(row.kind, row.hint.format(api=api))
+
+
+def _spelled(reason: str) -> str:
+    """One spelling for ``userProjectMissing``, ``UserProjectMissing`` and ``USER_PROJECT_MISSING``: the APIs differ."""
+    return reason.replace("_", "").lower()
 
 
 def _says(said: str, words: str) -> bool:
@@ -199,7 +237,12 @@ def told(body: bytes) -> tuple[str, frozenset[str]]:
         return one_line(text), frozenset()
     listed = [*_maps(error.get("errors")), *_maps(error.get("details"))]
     reasons = {reason for each in listed if isinstance(reason := each.get("reason"), str)}
+    for each in _maps(error.get("details")):
+        violated = (violation.get("type") for violation in _maps(each.get("violations")))
+        reasons |= {kind for kind in violated if isinstance(kind, str)}
     message = error.get("message")
+    if "insufficientPermissions" in reasons and str(message).strip(" .").lower() == "insufficient permission":
+        reasons.add("ACCESS_TOKEN_SCOPE_INSUFFICIENT")  # who lacks a role is told which permission it is
     return one_line(message) if isinstance(message, str) else "", frozenset(reasons)
 
 

@@ -84,7 +84,7 @@ class HttpReader:
                 stream=True,
             )
         except foreign() as error:
-            raise translate(error, where) from None
+            raise translate(error, where, url) from None
         if answer.status_code in TRANSIENT_STATUS:
             status = answer.status_code
             pause = seconds_asked(answer.headers.get("Retry-After", ""), answer.headers.get("Date", ""))
@@ -98,7 +98,7 @@ class HttpReader:
         try:
             yield from unpacking(answer, _host(answer.url)) if unpacks else raw(answer)
         except foreign() as error:
-            raise translate(error, _host(answer.url)) from None
+            raise translate(error, _host(answer.url), answer.url) from None
 
     def _connected(self) -> requests.Session:
         from requests import Session

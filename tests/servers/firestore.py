@@ -21,11 +21,10 @@ from google.cloud.firestore_v1.types import document as document_types
 from google.cloud.firestore_v1.types import firestore as rpc
 from google.cloud.firestore_v1.types import query as query_types
 from google.cloud.firestore_v1.types import write as write_types
-from google.protobuf.any_pb2 import Any as Any_
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.timestamp_pb2 import Timestamp
-from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status as RpcStatus
 
 Doc = document_types.Document.pb()
@@ -43,13 +42,15 @@ SERVICE = "google.firestore.v1.Firestore"
 
 
 class Status(Exception):
-    """A refusal, answered as a gRPC status; ``retry`` is the ``google.rpc.RetryInfo`` beside it, in seconds."""
+    """A refusal, answered as a gRPC status; ``retry`` is the ``google.rpc.RetryInfo`` beside it, in seconds, ``reason``
+    that of the ``google.rpc.ErrorInfo``."""
 
-    def __init__(self, code: grpc.StatusCode, details: str, retry: float | None = None) -> None:
+    def __init__(self, code: grpc.StatusCode, details: str, retry: float | None = None, reason: str = "") -> None:
         super().__init__(details)
         self.code = code
         self.details = details
         self.retry = retry
+        self.reason = reason
 
 
 def invalid(details: str) -> Status:
@@ -62,9 +63,9 @@ class Fault:
 
     ``before`` fails and does nothing; ``after`` does the work and then loses the reply to this status; ``cut`` ends a
     stream with UNAVAILABLE after so many messages; ``delay`` (seconds) waits before the work. ``edit`` changes the
-    request that is worked on; ``retry`` (seconds) asks to wait, beside a ``before``; ``then`` runs between the work and
-    its reply: the place for another writer. Each fault counts every call that matches it; where several hit one call,
-    the first that was armed is the one that happens.
+    request that is worked on; ``retry`` (seconds) asks to wait and ``reason`` says why, both beside a ``before``;
+    ``then`` runs between the work and its reply: the place for another writer. Each fault counts every call that
+    matches it; where several hit one call, the first that was armed is the one that happens.
     """
 
     method: str
@@ -75,6 +76,7 @@ class Fault:
     cut: int | None = None
     delay: float = 0.0
     retry: float | None = None
+    reason: str = ""
     details: str = "injected"
     when: Callable[[Any], bool] = lambda _: True
     then: Callable[[], None] = lambda: None
@@ -204,7 +206,7 @@ class FirestoreServer:
         if fault.delay:
             self._stopping.wait(fault.delay)
         if fault.before is not None:
-            raise Status(fault.before, fault.details, fault.retry)
+            raise Status(fault.before, fault.details, fault.retry, fault.reason)
 
     def _after(self, fault: Fault | None) -> None:
         if fault is None:
@@ -334,10 +336,15 @@ class FirestoreServer:
 
 
 def refuse(context: grpc.ServicerContext, status: Status) -> NoReturn:
+    beside = []
     if status.retry is not None:
-        info = Any_()
-        info.Pack(RetryInfo(retry_delay=Duration(nanos=round(status.retry % 1 * 1e9), seconds=int(status.retry))))
-        details = RpcStatus(code=status.code.value[0], message=status.details, details=[info])
+        beside.append(RetryInfo(retry_delay=Duration(nanos=round(status.retry % 1 * 1e9), seconds=int(status.retry))))
+    if status.reason:
+        beside.append(ErrorInfo(reason=status.reason, domain="googleapis.com"))
+    if beside:
+        details = RpcStatus(code=status.code.value[0], message=status.details)
+        for each in beside:
+            details.details.add().Pack(each)
         context.set_trailing_metadata((("grpc-status-details-bin", details.SerializeToString()),))
     context.abort(status.code, status.details)
     raise AssertionError("abort returns never")

@@ -224,6 +224,7 @@ class _Handler(BaseHTTPRequestHandler):
         if route["bucket"] is None:
             return self._make_bucket(body)
         bucket = unquote(route["bucket"])
+        self._who_pays(call.query)
         match call.method, route["door"], route["o"] is not None, route["name"] is not None:
             case "GET", "", False, False:
                 self._world.objects(bucket)
@@ -251,9 +252,19 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 raise ApiError(405, "methodNotAllowed", "Method Not Allowed")
 
+    def _who_pays(self, query: dict[str, str]) -> None:
+        """A session was paid for when it was opened."""
+        payer = self._world.requester_pays
+        if payer is None or "upload_id" in query or query.get("userProject") == payer:
+            return
+        if "userProject" in query:
+            raise ApiError(403, "forbidden", "Caller does not have serviceusage.services.use access to the project.")
+        raise ApiError(400, "required", "Bucket is a requester pays bucket but no user project provided.")
+
     def _signed(self, call: Call, signed: re.Match[str]) -> Reply:
         """A GET by a V4 signed URL. The signature itself is not checked: nobody here has the key."""
         query = call.query
+        self._who_pays(query)
         if call.method != "GET" or "authorization" in call.headers:
             raise ApiError(400, "invalid", "A signed URL is read with nothing but itself")
         if any(

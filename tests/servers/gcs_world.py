@@ -167,6 +167,7 @@ class World:
         self._generation = 0
         self.commits: list[tuple[str, int]] = []
         self.page_limit = 1000
+        self.requester_pays: str | None = None
 
     def make_bucket(self, bucket: str) -> None:
         """Makes an empty bucket, where there is none of the name."""

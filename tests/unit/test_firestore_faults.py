@@ -151,7 +151,7 @@ def test_a_cut_after_the_last_document_is_not_taken_for_the_end(
         (Code.PERMISSION_DENIED, AccessDenied, "injected"),
         (Code.UNAUTHENTICATED, AccessDenied, "credentials"),
         (Code.NOT_FOUND, StoreMissing, "database"),
-        (Code.FAILED_PRECONDITION, StoreMissing, "database"),
+        (Code.FAILED_PRECONDITION, Rejected, "not ready"),
         (Code.INVALID_ARGUMENT, Rejected, "refused"),
     ],
 )
