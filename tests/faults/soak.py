@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 import sys
@@ -32,13 +33,21 @@ Row = tuple[str, str]
 
 
 class Until(NamedTuple):
-    """When enough was done: at a moment of ``time.monotonic``, or after a count."""
+    """When enough was done: at a moment of ``time.monotonic``, or after a count; the first that comes."""
 
     moment: float
-    count: int | None
+    count: float
 
     def reached(self, done: int) -> bool:
-        return time.monotonic() >= self.moment if self.count is None else done >= self.count
+        return time.monotonic() >= self.moment or done >= self.count
+
+    @classmethod
+    def of(cls, minutes: float | None, count: int | None) -> Until:
+        """Half of the minutes (ten, if neither is given), or the count."""
+        if minutes is None and count is not None:
+            return cls(math.inf, count)
+        share = 60 * (10.0 if minutes is None else minutes) / 2
+        return cls(time.monotonic() + share, math.inf if count is None else count)
 
 
 def seeds(start: int, until: Until, workers: int) -> Tally:
@@ -121,20 +130,17 @@ def kills(first: int, until: Until, workers: int, problems: list[str]) -> Iterat
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--minutes", type=float, default=10.0, help="for the seeds and the kills together")
-    parser.add_argument("--seeds", type=int, help="this many seeds, instead of half of the minutes")
-    parser.add_argument("--kills", type=int, help="this many kills, instead of half of the minutes")
+    parser.add_argument("--minutes", type=float, help="for the seeds and the kills together; 10 if nothing is given")
+    parser.add_argument("--seeds", type=int, help="no more than this many seeds")
+    parser.add_argument("--kills", type=int, help="no more than this many kills, and a few to end a world")
     parser.add_argument("--start", type=int, default=0, help="the first seed")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes at once")
     options = parser.parse_args()
-    share = 60 * options.minutes / 2
     problems: list[str] = []
     sys.stdout.write("| what | measured |\n|---|---|\n")
-    until = Until(time.monotonic() + share, options.seeds)
-    _tell(simulation(options.start, until, options.workers, problems))
+    _tell(simulation(options.start, Until.of(options.minutes, options.seeds), options.workers, problems))
     _tell(walks(problems))
-    until = Until(time.monotonic() + share, options.kills)
-    _tell(kills(options.start, until, options.workers, problems))
+    _tell(kills(options.start, Until.of(options.minutes, options.kills), options.workers, problems))
     sys.stdout.write("".join(f"\n{problem}\n" for problem in problems))
     return int(bool(problems))
 
