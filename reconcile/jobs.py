@@ -9,6 +9,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from typing import Any, Self, TypeVar
 
+from reconcile.adapters.descriptors import fitting
+
 T = TypeVar("T")
 
 _GLANCE = 0.2
@@ -20,11 +22,12 @@ class Workers:
 
     Those of the standard library keep the interpreter from ending while one of them waits for a dead server, and cannot
     be had once the main thread has ended, when a workflow's other threads may still be at work. These do neither. If
-    the system gives no further thread there are fewer, and if it gives none the caller does the work.
+    the system gives no further thread there are fewer, and if it gives none the caller does the work. There are no more
+    than may have their files and connections open (``descriptors.fitting``).
     """
 
     def __init__(self, at_once: int, name: str = "job") -> None:
-        self._most = at_once
+        self.most = fitting(at_once)
         self._name = name
         self._change = threading.Condition()
         self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
@@ -39,7 +42,7 @@ class Workers:
             if self._closed:
                 raise RuntimeError("the workers were sent home")
             self._waiting.append((future, partial(function, *arguments)))
-            if self._idle < len(self._waiting) and len(self._threads) < self._most:
+            if self._idle < len(self._waiting) and len(self._threads) < self.most:
                 self._hire()
             alone = not self._threads
             self._change.notify()
@@ -114,7 +117,7 @@ def results(
             if halted():
                 break
             running.add(workers.submit(job))
-            while len(running) >= at_once:
+            while len(running) >= workers.most:
                 done, running = wait(running, _GLANCE, FIRST_COMPLETED)
                 for each in done:
                     yield each.result()

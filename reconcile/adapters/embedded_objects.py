@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from reconcile.adapters.descriptors import HINT, is_shortage, shortage
 from reconcile.adapters.embedded_sqlite import EmbeddedDatabase
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.encoding import encoding_of
@@ -240,6 +241,9 @@ class EmbeddedObjectStore:
             try:
                 return self._blobs.open(page[0][6])
             except OSError as error:
+                if is_shortage(error):
+                    message = f"{name!r} of {self._where} cannot be read: {shortage(error)}."
+                    raise StoreUnavailable(message, hint=HINT) from error
                 if page[0][2] == seen:
                     message = f"{self._where} has lost the bytes of {name!r}: {error}."
                     raise StoreUnavailable(message, hint="Restore the folder, or upload to another.") from error

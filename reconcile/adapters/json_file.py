@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reconcile.adapters.files import NEW, PRIVATE
+from reconcile.adapters.local_open import hint, reason
 from reconcile.core.errors import LocalDatabaseError, StoreUnavailable
 from reconcile.core.portable import Portable
 
@@ -52,8 +53,8 @@ def explained(path: Path, error: Exception) -> LocalDatabaseError:
             )
         case OSError():
             return LocalDatabaseError(
-                f"The local database {path} cannot be read: {error.strerror or error}.",
-                hint="Give this user the right to read it.",
+                f"The local database {path} cannot be read: {reason(error)}.",
+                hint=hint(error, "Give this user the right to read it."),
             )
         case json.JSONDecodeError():
             what = "the file is empty" if not error.doc.strip(BOM + " \t\r\n") else f"{error.msg}, column {error.colno}"

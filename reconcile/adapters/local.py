@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import itertools
 import os
@@ -12,11 +13,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from reconcile.adapters.descriptors import is_shortage
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.local_folder import OpenFolder, OpenFolders
 from reconcile.adapters.local_hash import Hasher, Miss, Row, identity
 from reconcile.adapters.local_names import Entry, Folder, Lister, Listing, Prefixes, link_detail
-from reconcile.adapters.local_open import WINDOWS, SourceFile, extended, is_text, open_below, reason, split
+from reconcile.adapters.local_open import WINDOWS, SourceFile, extended, hint, is_text, open_below, reason, split
 from reconcile.adapters.local_settle import Looks
 from reconcile.core.errors import SourceChanged, SourceError
 from reconcile.core.names import MAX_OBJECT_BYTES, nfc
@@ -25,6 +27,8 @@ from reconcile.core.reach import Selection
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.ports import HashCache
 
+_OF_THE_SYSTEM = (errno.EIO, errno.ENOMEM)
+"""What tells nothing of whether a file is still the one that was planned."""
 _UNDECODABLE_FOLDER = "the folder's name is not UTF-8, so nothing in it has a key; rename it"
 
 _KINDS = (
@@ -141,11 +145,12 @@ class LocalFiles:
             raise SourceChanged(f"The path {path!r} is not one of a local file below the root.", hint="Plan again.")
         try:
             return self._open_below(parts)
-        except PermissionError as error:
-            raise SourceError(
-                f"The local file {path} cannot be read: {reason(error)}.", hint="Give this user the right to read it."
-            ) from error
         except OSError as error:
+            if isinstance(error, PermissionError) or is_shortage(error) or error.errno in _OF_THE_SYSTEM:
+                raise SourceError(
+                    f"The local file {path} cannot be read: {reason(error)}.",
+                    hint=hint(error, "Check the disk, and that this user has the right to read it."),
+                ) from error
             raise SourceChanged(
                 f"The local file {path} is not there any more, or is reached through a link: {reason(error)}.",
                 hint="Plan again.",
@@ -198,7 +203,7 @@ class LocalFiles:
         except OSError as error:
             raise SourceError(
                 f"The local root {self._shown} cannot be read: {reason(error)}.",
-                hint="Give this user the right to read it.",
+                hint=hint(error, "Give this user the right to read it."),
             ) from error
 
     def _root_identity(self) -> tuple[int, int]:
@@ -207,7 +212,7 @@ class LocalFiles:
         except OSError as error:
             raise SourceError(
                 f"The local root {self._shown} went away while it was read: {reason(error)}.",
-                hint="Mount its drive and run again.",
+                hint=hint(error, "Mount its drive and run again."),
             ) from error
         return found.st_dev, found.st_ino
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from operator import itemgetter
 from typing import NamedTuple
 
+from reconcile.adapters.descriptors import is_shortage
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.local_folder import OpenFolder, OpenFolders
 from reconcile.adapters.local_open import WINDOWS, is_text
@@ -111,7 +112,9 @@ class Lister:
     def _names_if_readable(self, folders: OpenFolders, folder: Folder) -> list[tuple[str, Entry]]:
         try:
             return self._names(folders, folder)
-        except OSError:
+        except OSError as error:
+            if is_shortage(error):
+                raise
             return []
 
 

@@ -6,6 +6,7 @@ import io
 import os
 import re
 
+from reconcile.adapters import descriptors
 from reconcile.adapters.disk_names import native
 from reconcile.core.errors import SourceError
 
@@ -43,7 +44,8 @@ class SourceFile(io.FileIO):
 
     def _unreadable(self, error: OSError) -> SourceError:
         return SourceError(
-            f"The local file {self._path} could not be read to its end: {reason(error)}.", hint="Check the disk."
+            f"The local file {self._path} could not be read to its end: {reason(error)}.",
+            hint=hint(error, "Check the disk."),
         )
 
 
@@ -109,6 +111,13 @@ def extended(path: str) -> str:
 
 def reason(error: Exception) -> str:
     """Why the system refused, without the path and the number."""
+    if descriptors.is_shortage(error):
+        return descriptors.shortage(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error)
+
+
+def hint(error: Exception, otherwise: str) -> str:
+    """What to do about it, which is another thing where it was a want of descriptors."""
+    return descriptors.HINT if descriptors.is_shortage(error) else otherwise

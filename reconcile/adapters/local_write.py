@@ -14,7 +14,7 @@ from pathlib import Path
 
 from reconcile.adapters.disk_names import native
 from reconcile.adapters.local_folder import OpenFolder
-from reconcile.adapters.local_open import READ_FILE, WINDOWS, extended, reason, split
+from reconcile.adapters.local_open import READ_FILE, WINDOWS, extended, hint, reason, split
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import NotThere, Rejected, SourceChanged, SourceError
 from reconcile.core.pattern import Template
@@ -98,7 +98,7 @@ class LocalPlaces:
         except OSError as error:
             raise SourceError(
                 f"The file {path} cannot be made: {reason(error)}.",
-                hint="Check the disk, the rights on the folder, and that no link stands on the way.",
+                hint=hint(error, "Check the disk, the rights on the folder, and that no link stands on the way."),
             ) from error
 
     @contextlib.contextmanager
