@@ -52,7 +52,7 @@ def large_file(path: Path, size: int) -> None:
         file.truncate(size)
         for number in range(0, size, MIB):
             file.seek(number)
-            file.write(number.to_bytes(8, "big")[: size - number])
+            file.write((number + 1).to_bytes(8, "little")[: size - number])
     os.utime(path, (OLD, OLD))
 
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo 
 FINISHING = b"finishing what is in flight; press Ctrl-C again to stop at once"
 AT_ONCE = 5.0
 """Seconds that are at once, on a machine that has other things to do; a hundredth of it is usual."""
-FILES = {f"characters/c{number:02}.png": bytes([number]) * 100 for number in range(12)}
+FILES = {f"characters/c{number:02}.png": bytes([number + 1]) * 100 for number in range(12)}
 LARGE = bytes(range(256)) * 4096 * 17
 
 

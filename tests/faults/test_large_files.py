@@ -22,7 +22,7 @@ from tests.servers.gcs_discard import DiscardingWorld
 from tests.servers.gcs_world import Preconditions
 
 VIDEO = "dances/dance_rem_01.mp4"
-DATA = b"".join(bytes([number]) * MIB for number in range(17)) + b"end"
+DATA = b"".join(bytes([number + 1]) * MIB for number in range(17)) + b"end"
 OTHER = b"".join(bytes([255 - number]) * MIB for number in range(17)) + b"END"
 
 
