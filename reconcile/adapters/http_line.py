@@ -19,6 +19,7 @@ from requests.adapters import HTTPAdapter
 
 from reconcile.adapters.network import certificates, proxy_for
 from reconcile.core.errors import ConfigError
+from reconcile.core.portable import Portable
 
 FLOOR = 16 * 1024
 """Bytes of a body that must come within the time-out of one wait, unless it ends before."""
@@ -29,11 +30,11 @@ _LINES = 1024 * 1024
 _PIECE = 16 * 1024
 
 
-class TooLong(requests.exceptions.RequestException):
+class TooLong(Portable, requests.exceptions.RequestException):
     """An answer that is longer than any that was asked for could be."""
 
 
-class TooSlow(requests.exceptions.RequestException):
+class TooSlow(Portable, requests.exceptions.RequestException):
     """An answer that comes, but not within a time that is worth waiting."""
 
 

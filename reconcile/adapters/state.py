@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from reconcile.adapters.state_folder import StateFolder
 from reconcile.core.digest import is_crc32c
+from reconcile.core.portable import Portable
 from reconcile.core.rows import Agreed, Hashed
 
 _DATABASE = "state.db"
@@ -50,7 +51,7 @@ _FROM_FIRST_VERSION = f"DROP TABLE IF EXISTS hashes; {_HASHES} PRAGMA user_versi
 _LONGEST_VALUE = 1 << 20  # bytes: what is longer is not of ours, and would be read into memory
 
 
-class _Foreign(sqlite3.DatabaseError):
+class _Foreign(Portable, sqlite3.DatabaseError):
     """The file holds what this program never writes."""
 
 

@@ -33,6 +33,7 @@ class Portable:
 
     def __copy__(self) -> Self:
         made = type(self).__new__(type(self), *self.args)  # type: ignore[attr-defined]
+        made.args = self.args  # type: ignore[attr-defined]
         vars(made).update(vars(self))
         for name in ("__cause__", "__context__", "__suppress_context__", "__traceback__"):
             setattr(made, name, getattr(self, name))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -388,6 +389,7 @@ class _Door:
 _ASKS_MEMORY = {("state", "get"), ("state", "fact"), ("state", "all")}
 """What only looks at what this machine remembers."""
 
+_NEW_NAME = re.compile(r"\.[0-9a-f]{16}\.new")
 _WRITES = {"os.rename", "os.remove", "os.mkdir", "os.truncate", "os.link", "os.symlink"}
 
 
@@ -409,12 +411,26 @@ class _Watch:
     def _hear(cls, event: str, arguments: tuple[Any, ...]) -> None:
         if cls.folder is None or not (event == "open" or event in _WRITES):
             return
-        path = arguments[0]
-        if not isinstance(path, str | os.PathLike) or not os.fspath(path).startswith(cls.folder):
+        path = cls._path(event, arguments)
+        if path is None:
             return
         writes = isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR) if event == "open" else True
         if writes:
-            cls.steps.at(f"{event} {os.path.relpath(path, cls.folder)}")
+            cls.steps.at(f"{event} {_NEW_NAME.sub('.*.new', path)}")
+
+    @classmethod
+    def _path(cls, event: str, arguments: tuple[Any, ...]) -> str | None:
+        """Which file it is about, below the folder; None for one elsewhere. Of a file that is opened by its name in an
+        open folder, only the name is known."""
+        if cls.folder is None or not isinstance(arguments[0], str | os.PathLike):
+            return None
+        path = os.fspath(arguments[0])
+        if not os.path.isabs(path):
+            if event == "open":
+                return path
+            place = f"/proc/self/fd/{arguments[2 if event == 'os.rename' else -1]}"
+            path = os.path.join(os.readlink(place) if os.path.exists(place) else cls.folder, path)
+        return os.path.relpath(path, cls.folder) if path.startswith(cls.folder) else None
 
 
 @contextmanager

@@ -58,7 +58,8 @@ def test_the_world_has_every_kind_of_change_and_the_walk_every_kind_of_step(tmp_
         "records.update",
         "records.update, done",
         "local_db.update_many",
-        "open data/.characters.json.new",
+        "open data/.characters.json.part",
+        "os.rename data/.characters.json.part",
         "os.rename data/.characters.json.new",
         "state.remember",
         "state.remember, done",
@@ -67,7 +68,8 @@ def test_the_world_has_every_kind_of_change_and_the_walk_every_kind_of_step(tmp_
         "journal of a run.write",
         "journal of a run.write, done",
         "open .reconcile/lock",
-        "open .reconcile/lock.json",
+        "open .*.new",
+        "os.rename .reconcile/.*.new",
         "os.remove .reconcile/lock.json",
     } <= names
 

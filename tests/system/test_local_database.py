@@ -151,12 +151,14 @@ def test_a_number_that_no_record_can_hold_is_found_and_the_file_keeps_it(tmp_pat
     assert record_of_rem(folder) is None
 
 
-def test_a_list_that_a_plan_cannot_hold_is_found_and_left(tmp_path: Path) -> None:
+def test_a_text_in_a_list_that_a_plan_cannot_hold_is_put_right_by_itself(tmp_path: Path) -> None:
     before = f'{{"rem": {{"assets": [{{"title": "primary", "anime_image": ["{PATH}", NaN]}}]}}}}'
     folder = project(tmp_path / "p", before, record=json.loads(before)["rem"])
     run = reconcile(folder, "apply", "--yes", "--json")
-    assert (run.code, outcomes(run), codes(run)) == (0, {}, ["malformed_record"]), run.out
-    assert (folder / "data" / "characters.json").read_text() == before
+    made = {"set_field": ["applied"], "rewrite_local_db": ["applied"]}
+    assert (run.code, outcomes(run), codes(run)) == (0, made, []), run.out
+    uri = "gs://my-bucket/anime_dance/characters/rem.png"
+    assert (folder / "data" / "characters.json").read_text() == before.replace(PATH, uri)
 
 
 @pytest.mark.parametrize(
