@@ -32,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         from reconcile.cli.signals import terminable
+        from reconcile.room import need_less
+
+        need_less()
 
         with terminable():
             if _early:
@@ -115,7 +118,14 @@ def _interrupted(cause: BaseException) -> Interrupted:
 
 def _bug(cause: Exception) -> ReconcileError:
     from reconcile.core.errors import ReconcileError
+    from reconcile.room import HINT, shortage
 
+    lacking = shortage(cause)
+    if lacking:
+        error = ReconcileError(f"the system has no {lacking} left for this process", hint=HINT)
+        error.code = "no_room"
+        error.__cause__ = cause
+        return error
     hint = "run it again with --verbose and report what it says"
     error = ReconcileError(f"this is a bug in reconcile: {type(cause).__name__}: {cause}", hint=hint)
     error.code = "bug"

@@ -54,6 +54,7 @@ from reconcile.core.rows import Agreed, Document
 from reconcile.jobs import results
 from reconcile.merge import Editor, merge, merge_many
 from reconcile.project import Project
+from reconcile.room import HINT, shortage
 from reconcile.runlog import Account, now
 
 _AGAIN = "save it again with `reconcile plan --out FILE`"
@@ -462,6 +463,10 @@ class _Job(msgspec.Struct, frozen=True):
         try:
             return self.work()
         except Exception as error:  # noqa: BLE001
+            lacking = shortage(error)
+            if lacking:
+                problem = Problem("no_room", f"the system has no {lacking} left for this process", HINT)
+                return [Outcome.of(change, OutcomeKind.FAILED, problem) for change in self.changes]
             why = f"an error that nobody foresaw: {type(error).__name__}: {error}"
             bug = Problem("bug", why, "this is a bug; please report it")
             return [Outcome.of(change, OutcomeKind.FAILED, bug) for change in self.changes]

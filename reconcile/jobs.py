@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Self, TypeVar
 
 from reconcile.adapters.descriptors import fitting
+from reconcile.room import has_thread
 
 T = TypeVar("T")
 
@@ -71,6 +72,8 @@ class Workers:
         self.close()
 
     def _hire(self) -> None:
+        if self._threads and not has_thread():
+            return
         thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
         try:
             thread.start()

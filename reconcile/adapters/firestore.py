@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from math import ceil
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from reconcile import room
 from reconcile.adapters import refusals
 from reconcile.adapters.network import Fault, WayFault, grpc_fault_of
 from reconcile.adapters.patience import SPENT, Budget, Clock, Patience, Traffic
@@ -80,7 +81,8 @@ class FirestoreRecordStore:
 
         Makes no call yet. ``deadline`` is how many seconds a store may go without an answer; ``budget`` is that of the
         run, its own without one.
-        Raises ConfigError where endpoint or collection cannot be, AccessDenied where there are no credentials.
+        Raises ConfigError where endpoint or collection cannot be, AccessDenied where there are no credentials, and
+        StoreUnavailable where the system leaves no room for the client.
         """
         _check_endpoint(endpoint)
         if collection.count("/") % 2 or not all(collection.split("/")):
@@ -88,9 +90,12 @@ class FirestoreRecordStore:
                 f"{collection!r} is no path of a Firestore collection.",
                 hint="Write records.uri as firestore://PROJECT/DATABASE/COLLECTION.",
             )
+        place = f"firestore://{project}/{database}/{collection}" + (f" at {endpoint}" if endpoint else "")
+        lacking = room.lacks()
+        if lacking:
+            raise StoreUnavailable(f"{place} cannot be asked: {lacking}.", hint=room.HINT)
         from reconcile.adapters.firestore_wire import CredentialsMissing, Wire, connect
 
-        place = f"firestore://{project}/{database}/{collection}" + (f" at {endpoint}" if endpoint else "")
         try:
             transport = connect(project, database, endpoint)
         except CredentialsMissing as error:

@@ -46,13 +46,20 @@ def stopping(tell: Callable[[str], None] = _tell) -> Iterator[threading.Event]:
             tell(ASKED)
 
     watcher = threading.Thread(target=watch, name="interrupt", daemon=True)
-    watcher.start()
+    try:
+        watcher.start()
+        watched = True
+    except RuntimeError:  # the system gives no further thread: an interrupt is heard all the same, and told at the end
+        watched = False
     try:
         with _handling({signal.SIGINT: interrupted, signal.SIGTERM: interrupted}):
             yield stop
     finally:
         wake.set()
-        watcher.join(_TELLING)
+        if watched:
+            watcher.join(_TELLING)
+        else:
+            watch()
 
 
 @contextmanager

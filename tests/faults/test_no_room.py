@@ -1,0 +1,120 @@
+"""A process that the system gives little memory, or no further thread: it works with less, or says so; never a bug."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconcile.room import lacks, shortage
+from tests.servers.firestore import FirestoreServer
+from tests.servers.gcs import GcsServer
+from tests.unit.small_project import make_project
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the limits are those of Linux")
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]) << 20,) * 2)
+from reconcile.__main__ import main
+sys.exit(main(sys.argv[2:]))
+"""
+THREADS = """
+import sys, threading
+left, start = int(sys.argv[1]), threading.Thread.start
+
+def begin(thread):
+    global left
+    left -= 1
+    if left < 0:
+        raise RuntimeError("can't start new thread")
+    start(thread)
+
+threading.Thread.start = begin
+from reconcile.__main__ import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.fixture
+def away(tmp_path: Path, firestore_server: FirestoreServer) -> Iterator[Path]:
+    """A project whose stores are servers, spoken to by Google's clients, with many files to upload."""
+    folder = make_project(tmp_path / "studio")
+    for number in range(100):
+        path = folder / "output" / "characters" / f"c{number:03}.png"
+        path.write_bytes(b"\x89PNG\r\n\x1a\n%d\x00\x00\x00\x00IEND\xaeB`\x82" % number)
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    with GcsServer() as server:
+        server.world.make_bucket("my-bucket")
+        rules = folder / "rules" / "asset_map.toml"
+        lines = [line for line in rules.read_text(encoding="utf-8").splitlines() if not line.startswith("endpoint")]
+        text = "\n".join(lines).replace("[bucket]", f'[bucket]\nendpoint = "{server.url}"', 1)
+        rules.write_text(text.replace("[records]", f'[records]\nendpoint = "{firestore_server.address}"', 1), "utf-8")
+        yield folder
+
+
+def run(code: str, limit: int, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, str(limit), "-C", str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+@linux
+@pytest.mark.parametrize("arguments", [("plan",), ("apply", "--yes", "--concurrency", "64")], ids=lambda each: each[0])
+def test_three_hundred_mebibytes_are_enough(away: Path, arguments: tuple[str, ...]) -> None:
+    done = run(LIMITED, 300, away, *arguments)
+    assert done.returncode == 0, done.stderr
+
+
+@linux
+@pytest.mark.parametrize("limit", [90, 120, 160])
+def test_too_little_memory_for_googles_client_is_said_before_it_ends_the_process(away: Path, limit: int) -> None:
+    done = run(LIMITED, limit, away, "plan")
+    assert done.returncode == 1
+    assert "leaves this process less than" in done.stderr or "no memory left" in done.stderr
+    assert "ulimit -v" in done.stderr
+    assert "bug" not in done.stderr
+
+
+@pytest.mark.parametrize("threads", [0, 1, 5])
+def test_without_threads_for_googles_client_it_says_so(away: Path, threads: int) -> None:
+    done = run(THREADS, threads, away, "plan")
+    assert done.returncode == 1
+    assert "more threads, of 8" in done.stderr
+    assert "bug" not in done.stderr
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+@pytest.mark.parametrize("arguments", [("plan",), ("apply", "--yes"), ("status",)], ids=lambda each: each[0])
+def test_where_nothing_else_needs_a_thread_the_work_is_done_without(
+    tmp_path: Path, threads: int, arguments: tuple[str, ...]
+) -> None:
+    done = run(THREADS, threads, make_project(tmp_path / "studio"), *arguments)
+    assert done.returncode == 0, done.stderr
+
+
+def test_there_is_room_here() -> None:
+    assert lacks() == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        (MemoryError(), "memory"),
+        (RuntimeError("can't start new thread"), "thread"),
+        (ImportError("x.so: failed to map segment from shared object"), "memory"),
+        (OSError(12, "Cannot allocate memory"), "memory"),
+        (RuntimeError("generator raised StopIteration"), ""),
+        (OSError(2, "No such file or directory"), ""),
+        (ValueError("memory"), ""),
+    ],
+    ids=repr,
+)
+def test_a_shortage_is_told_from_a_bug(error: Exception, what: str) -> None:
+    assert shortage(error) == what
+    outer = ValueError("outer")
+    outer.__cause__ = error
+    assert shortage(outer) == what
