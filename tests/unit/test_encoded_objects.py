@@ -395,10 +395,10 @@ def test_an_interrupted_restore_of_an_encoded_object_goes_on_with_its_content(st
         Bucket(project, interrupt)
         report = execute(project, survey(project), concurrency=1, stop=stop)
     assert outcome(report, SONG)[0] is OutcomeKind.NOT_STARTED
-    [part] = [path for path in (studio / "output/characters").iterdir() if "emilia" in path.name]
+    [part] = [path for path in (studio / "output/characters").iterdir() if path.name.startswith(".r")]
     assert film.startswith(part.read_bytes())
     assert 0 < part.stat().st_size < len(film)
 
     assert outcome(bring_back(studio), SONG) == (OutcomeKind.APPLIED, "")
-    assert [path.name for path in (studio / "output/characters").iterdir() if "emilia" in path.name] == ["emilia.png"]
+    assert not part.exists()
     assert (studio / "output" / SONG).read_bytes() == film
