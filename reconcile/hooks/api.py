@@ -1,0 +1,111 @@
+"""What workflow code calls: a decorator, a wrapper, a helper and a watcher. Nothing heavy before one is called."""
+
+from __future__ import annotations
+
+# typing, inspect and logging take longer to import than a workflow should pay for a decorator it may never call.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+    from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, overload
+
+    from reconcile.hooks.types import Same, Uploading
+    from reconcile.hooks.watching import Watching
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
+    Folder: TypeAlias = str | os.PathLike[str] | None
+    CharacterOf: TypeAlias = Callable[[Mapping[str, Any]], str | None] | None
+    OnError: TypeAlias = Literal["raise", "warn", "queue"]
+else:
+
+    def overload(function):
+        return function
+
+
+@overload
+def auto_upload_to_gcs(
+    asset_type: str | None = None,
+    *,
+    on_error: Literal["raise"] = "raise",
+    char_id: CharacterOf = None,
+    project: Folder = None,
+) -> Uploading[str]: ...
+@overload
+def auto_upload_to_gcs(  # noqa: F811 overloads
+    asset_type: str | None = None,
+    *,
+    on_error: Literal["warn", "queue"],
+    char_id: CharacterOf = None,
+    project: Folder = None,
+) -> Uploading[str | None]: ...
+def auto_upload_to_gcs(  # noqa: F811
+    asset_type: str | None = None,
+    *,
+    on_error: OnError = "raise",
+    char_id: CharacterOf = None,
+    project: Folder = None,
+) -> Any:
+    """Uploads the files whose paths the decorated function returns, and updates their character's record.
+
+    A path becomes ``(path, uri)``, several become a list of such pairs, a tuple that begins with a path becomes
+    ``(path, uri, …)``, and None stays None, also as a gap among paths; coroutine functions stay such. ``asset_type`` is
+    a type or a label of the rules, and must be the one that they give the path; left out, the path's own rule says it.
+    The character is the argument named ``char_id``, or what ``char_id=`` makes of the call's arguments, or what the
+    path says. ``project`` is the project folder; left out, it is looked for from the file's folder upward, then from
+    the current one.
+
+    What to do where a file does not arrive: ``raise`` NotUploaded, which has what the function returned; ``warn``; or
+    ``queue``, which notes the file for the next run and never waits long. The URI is None then.
+
+    Raises UsageError at decoration for a generator function, or options that cannot be right.
+    """
+    from reconcile.hooks.decorating import uploading
+
+    return uploading(asset_type, on_error=on_error, char_id=char_id, project=project)
+
+
+@overload
+def sync_upsert(
+    upsert_asset: Callable[P, R], *, on_error: OnError = "raise", project: Folder = None
+) -> Callable[P, R]: ...
+
+
+@overload
+def sync_upsert(*, on_error: OnError = "raise", project: Folder = None) -> Same: ...  # noqa: F811
+
+
+def sync_upsert(  # noqa: F811
+    upsert_asset: Any = None, *, on_error: OnError = "raise", project: Folder = None
+) -> Any:
+    """Wraps a workflow's own ``upsert_asset(char_id, {"title": …, field: path})``, also a coroutine function: it runs
+    first, and what it returns or raises is passed on; then the character is brought in step, and the record's fields
+    are given the URIs of the files that were upserted. ``on_error`` and ``project`` as in ``auto_upload_to_gcs``.
+    """
+    from reconcile.hooks.upserting import syncing
+
+    wrap = syncing(on_error=on_error, project=project)
+    return wrap if upsert_asset is None else wrap(upsert_asset)
+
+
+def update_firestore_gcs_path(char_id: str, title: str, field: str, uri: str, *, project: Folder = None) -> bool:
+    """Sets one field of the map with this title in a character's record to the URI of an object that is there, and
+    leaves everything else as it is. Gives whether something was written: a second call writes nothing.
+
+    Raises UsageError for a URI that is not below the project's bucket and prefix, NotThere where the object or the
+    record is not there, LockHeld, and StoreError.
+    """
+    from reconcile.hooks.record import update_field
+
+    return update_field(char_id, title, field, uri, project=project)
+
+
+def watch_directory(path: str | os.PathLike[str], *, auto_upload: bool = True) -> Watching:
+    """Watches a project's local root from a thread of this process, and uploads what settles there; with
+    ``auto_upload=False`` it only logs what would be done. Stop it with ``stop()``, or use it as a context manager.
+
+    Raises UsageError where the folder is no project's local root, and ConfigError.
+    """
+    from reconcile.hooks.watching import watching
+
+    return watching(path, auto_upload=auto_upload)
