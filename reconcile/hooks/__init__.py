@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from reconcile.hooks.api import auto_upload_to_gcs, sync_upsert, update_firestore_gcs_path, watch_directory
-    from reconcile.hooks.failure import NotUploaded
+    from reconcile.hooks.errors import NotUploaded
 
 __all__ = ["NotUploaded", "auto_upload_to_gcs", "sync_upsert", "update_firestore_gcs_path", "watch_directory"]
 
@@ -23,7 +23,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name == "NotUploaded":
-        from reconcile.hooks import failure as room
+        from reconcile.hooks import errors as room
     else:
         from reconcile.hooks import api as room  # type: ignore[no-redef]
     return getattr(room, name)

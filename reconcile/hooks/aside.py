@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from reconcile.core.errors import ReconcileError
-from reconcile.hooks.manner import LOGGER
+from reconcile.hooks.errors import LOGGER
 from reconcile.jobs import Workers
 
 T = TypeVar("T")

@@ -1,63 +1,22 @@
-"""A decorated function and its calls: of which kind it is, and what its arguments say of the character."""
+"""A call that has ended: what its arguments say of the character, which files it returned, and where their URIs go."""
 
 from __future__ import annotations
 
-import functools
+import inspect
+import os
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import Any, TypeAlias
 
 from reconcile.core.errors import UsageError
 
-# A workflow pays for what is imported here each time it starts, whether or not it calls a decorated function.
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from typing import Any, TypeAlias
-
-    CharacterOf: TypeAlias = Callable[[Mapping[str, Any]], str | None]
+CharacterOf: TypeAlias = Callable[[Mapping[str, Any]], str | None]
 
 CHAR_ID = "char_id"
-# As in inspect, where they are CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR.
-_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
-
-
-def name_of(function: Callable[..., Any]) -> str:
-    """How to call the function in a sentence."""
-    return str(getattr(function, "__qualname__", None) or type(function).__name__)
-
-
-def is_async(function: Callable[..., Any]) -> bool:
-    """Whether a call gives a coroutine: also of a partial, and of an object with a coroutine function to be called."""
-    return bool(_flags(function) & _COROUTINE)
-
-
-def _flags(function: Any) -> int:
-    while isinstance(function, functools.partial):
-        function = function.func
-    if not hasattr(function, "__code__") and not hasattr(function, "__func__"):
-        function = getattr(type(function), "__call__", None)  # noqa: B004 not whether it is callable, but what its call is
-    code = getattr(getattr(function, "__func__", function), "__code__", None)
-    return getattr(code, "co_flags", 0)
-
-
-def check_function(function: Any, decorator: str) -> None:
-    """Raises UsageError for what cannot be decorated."""
-    if not callable(function):
-        below = " below @classmethod" if isinstance(function, classmethod) else ""
-        raise UsageError(
-            f"@{decorator} was given {type(function).__name__}, which is no function",
-            hint=f"write @{decorator}(…){below} right above the function",
-        )
-    if _flags(function) & (_GENERATOR | _ASYNC_GENERATOR):
-        raise UsageError(
-            f"@{decorator}: {name_of(function)} is a generator function, so there is no one moment at which its files"
-            " are done",
-            hint="decorate a function that returns the list of paths",
-        )
 
 
 def arguments(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The call's arguments by name, defaults too, with those of ``*args`` and ``**kwargs`` among them."""
-    import inspect
-
     try:
         signature = inspect.signature(function)
         bound = signature.bind(*args, **kwargs)
@@ -85,3 +44,90 @@ def character(given: Mapping[str, Any], chosen: CharacterOf | None, function: st
         f"the call of {function} gives {found!r} as the character",
         hint="pass the id as text, or name it with @auto_upload_to_gcs(char_id=lambda arguments: …)",
     )
+
+
+class Shape(Enum):
+    """One path; several; or a tuple of which only the first is a path."""
+
+    ONE = "one"
+    SEVERAL = "several"
+    FIRST = "first"
+
+
+class Returned:
+    """A value that a function returned, and the paths in it as texts. ``wrong`` is what is wrong with what stands
+    among them and is neither a path nor a gap."""
+
+    def __init__(self, value: Any, shape: Shape, given: tuple[Any, ...], function: str) -> None:
+        self._value = value
+        self._shape = shape
+        self._given = given
+        self.paths = tuple(os.fspath(each) for each in given if _is_path(each))
+        strange = [each for each in given if not _is_path(each) and not _is_gap(each)]
+        self.wrong = _error(function, strange[0], " among its paths") if strange else None
+
+    def with_uris(self, uris: Mapping[str, str]) -> Any:
+        """The value with the URI beside each path; None where a path has none, and beside a gap."""
+        pairs = [(each, uris.get(os.fspath(each)) if _is_path(each) else None) for each in self._given]
+        match self._shape:
+            case Shape.ONE:
+                return pairs[0]
+            case Shape.SEVERAL:
+                return pairs
+            case Shape.FIRST:
+                return (*pairs[0], *self._value[1:])
+
+
+def read(value: Any, function: str) -> Returned:
+    """Reads what a function returned. A list is several paths, and so is a tuple of nothing but paths of files that are
+    there, or that end alike; any other tuple that begins with a path is one file, and what belongs to it.
+
+    A gap, which is None or an empty text, stands for a file that was not made, and changes no shape: in a tuple of at
+    least two paths, or before one, it is one of several. Raises UsageError.
+    """
+    if _is_path(value) or _is_gap(value):
+        return Returned(value, Shape.ONE, (value,), function)
+    if isinstance(value, list) or (isinstance(value, tuple) and _are_several(value)):
+        return Returned(value, Shape.SEVERAL, tuple(value), function)
+    if isinstance(value, tuple) and (_is_path(value[0]) or _is_gap(value[0])):
+        return Returned(value, Shape.FIRST, (value[0],), function)
+    raise _error(function, value)
+
+
+def _error(function: str, value: Any, where: str = "") -> UsageError:
+    return UsageError(
+        f"{function} returned {_described(value)}{where}, which names no file",
+        hint="return a path, a list of paths, a tuple that begins with a path, or None",
+    )
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str) and os.fspath(value) != ""
+
+
+def _is_gap(value: Any) -> bool:
+    return value is None or (isinstance(value, str | os.PathLike) and os.fspath(value) == "")
+
+
+def _are_several(values: tuple[Any, ...]) -> bool:
+    paths = tuple(each for each in values if _is_path(each))
+    gaps = sum(map(_is_gap, values))
+    if len(paths) + gaps < len(values) or not _are_files(paths):
+        return False
+    # A path and then nothing is one file, of which something is not known.
+    return not gaps or len(paths) > 1 or len(values) == 1 or (bool(paths) and not _is_path(values[0]))
+
+
+def _are_files(paths: tuple[Any, ...]) -> bool:
+    """Whether they are all there, or would be of one kind: a render that failed changes no shape."""
+    suffixes = {os.path.splitext(os.fspath(path))[1].lower() for path in paths}
+    return all(map(_is_file, paths)) or (len(suffixes) == 1 and suffixes != {""})
+
+
+def _is_file(path: Any) -> bool:
+    return "\0" not in os.fspath(path) and os.path.isfile(path)
+
+
+def _described(value: Any) -> str:
+    held = f" with {type(value[0]).__name__} first" if isinstance(value, list | tuple) and value else ""
+    return f"a value of type {type(value).__name__}{held}"

@@ -6,17 +6,15 @@ import functools
 import os
 
 from reconcile.core.errors import UsageError
-from reconcile.hooks.calls import arguments, character, check_function, name_of
-from reconcile.hooks.manner import Manner
-from reconcile.hooks.wrapper import Wrapper
+from reconcile.hooks.errors import Manner
+from reconcile.hooks.wrapping import Wrapper, check_function, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from reconcile.hooks.calls import CharacterOf
-    from reconcile.hooks.returned import Returned
+    from reconcile.hooks.calls import CharacterOf, Returned
 
 NAME = "auto_upload_to_gcs"
 
@@ -58,9 +56,9 @@ class _Hook:
         returned: Returned | None = None
 
         def handed_over() -> dict[str, str]:
-            from reconcile.hooks.delivery import Order
-            from reconcile.hooks.handing import hand_over
-            from reconcile.hooks.returned import read
+            from reconcile.hooks.calls import arguments, character, read
+            from reconcile.hooks.handover import Order
+            from reconcile.hooks.waiting import hand_over
 
             nonlocal returned
             returned = read(value, name_of(function))

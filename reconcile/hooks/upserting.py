@@ -7,9 +7,8 @@ import os
 from collections.abc import Mapping
 
 from reconcile.core.errors import UsageError
-from reconcile.hooks.calls import CHAR_ID, arguments, check_function, name_of
-from reconcile.hooks.manner import LOGGER, Manner
-from reconcile.hooks.wrapper import Wrapper
+from reconcile.hooks.errors import LOGGER, Manner
+from reconcile.hooks.wrapping import Wrapper, check_function, name_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,8 +40,9 @@ class _Hook:
         here on nothing may undo that."""
 
         def followed() -> dict[str, str]:
-            from reconcile.hooks.delivery import Order
-            from reconcile.hooks.handing import hand_over
+            from reconcile.hooks.calls import arguments
+            from reconcile.hooks.handover import Order
+            from reconcile.hooks.waiting import hand_over
 
             char_id, asset = _read(arguments(function, args, kwargs), name_of(function))
             _tell_passed_over(asset, name_of(function))
@@ -57,6 +57,8 @@ class _Hook:
 def _read(given: Mapping[str, Any], function: str) -> tuple[str, dict[str, Any]]:
     """The character and the map that were upserted: ``char_id`` by its name, or else the first text; the first mapping.
     Raises UsageError."""
+    from reconcile.hooks.calls import CHAR_ID
+
     texts = (value for value in given.values() if isinstance(value, str))
     char_id = given[CHAR_ID] if CHAR_ID in given else next(texts, None)
     asset = next((value for value in given.values() if isinstance(value, Mapping)), None)

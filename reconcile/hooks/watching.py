@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from reconcile.core.errors import UsageError
-from reconcile.hooks.delivery import open_project
-from reconcile.hooks.manner import LOGGER
+from reconcile.hooks.errors import LOGGER
+from reconcile.hooks.handover import open_project
 from reconcile.project import Project
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from reconcile.core.errors import LockHeld, ReconcileError, UsageError
 from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs, sync_upsert
 from reconcile.hooks.decorating import uploading
-from reconcile.hooks.manner import Manner
+from reconcile.hooks.errors import Manner
 from tests.unit.small_project import make_project, open_records
 from tests.unit.workflows import BASE, Studio, about, queueing, upsert_nothing
 

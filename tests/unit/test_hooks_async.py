@@ -21,7 +21,7 @@ from reconcile.core.notes import Note
 from reconcile.hooks import auto_upload_to_gcs, sync_upsert
 from reconcile.hooks.aside import MOST
 from reconcile.hooks.decorating import uploading
-from reconcile.hooks.manner import Manner
+from reconcile.hooks.errors import Manner
 from tests.unit.small_project import make_project
 from tests.unit.workflows import BASE, Studio
 

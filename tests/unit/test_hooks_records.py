@@ -17,7 +17,7 @@ from reconcile import Project, apply, plan
 from reconcile.core.errors import NotThere, StoreError, UsageError
 from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, sync_upsert, update_firestore_gcs_path
-from reconcile.hooks.manner import Manner
+from reconcile.hooks.errors import Manner
 from reconcile.hooks.upserting import syncing
 from tests.unit.small_project import make_project, open_records
 from tests.unit.workflows import BASE, Studio, about, upsert_nothing

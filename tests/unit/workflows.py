@@ -9,7 +9,7 @@ from typing import Any
 from reconcile import Project
 from reconcile.core.notes import Note
 from reconcile.hooks.decorating import uploading
-from reconcile.hooks.manner import Manner
+from reconcile.hooks.errors import Manner
 from tests.unit.small_project import open_objects, open_records
 
 BASE = "gs://my-bucket/anime_dance"

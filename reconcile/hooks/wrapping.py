@@ -6,7 +6,7 @@ import functools
 import sys
 from types import MethodType
 
-from reconcile.hooks.calls import is_async, name_of
+from reconcile.core.errors import UsageError
 
 # A workflow pays for what is imported here each time it starts, whether or not it calls a decorated function.
 TYPE_CHECKING = False
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
         def after(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], value: Any) -> Any:
             """What the caller gets."""
             ...
+
+
+# As in inspect, where they are CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR.
+_GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
 
 
 class Wrapper:
@@ -122,3 +126,38 @@ def _packed(value: Any) -> bytes | None:
         return pickle.dumps(value)
     except Exception:  # noqa: BLE001 whatever an object of the program does when it is pickled
         return None
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """How to call the function in a sentence."""
+    return str(getattr(function, "__qualname__", None) or type(function).__name__)
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether a call gives a coroutine: also of a partial, and of an object with a coroutine function to be called."""
+    return bool(_flags(function) & _COROUTINE)
+
+
+def _flags(function: Any) -> int:
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not hasattr(function, "__code__") and not hasattr(function, "__func__"):
+        function = getattr(type(function), "__call__", None)  # noqa: B004 not whether it is callable, but what its call is
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return getattr(code, "co_flags", 0)
+
+
+def check_function(function: Any, decorator: str) -> None:
+    """Raises UsageError for what cannot be decorated."""
+    if not callable(function):
+        below = " below @classmethod" if isinstance(function, classmethod) else ""
+        raise UsageError(
+            f"@{decorator} was given {type(function).__name__}, which is no function",
+            hint=f"write @{decorator}(…){below} right above the function",
+        )
+    if _flags(function) & (_GENERATOR | _ASYNC_GENERATOR):
+        raise UsageError(
+            f"@{decorator}: {name_of(function)} is a generator function, so there is no one moment at which its files"
+            " are done",
+            hint="decorate a function that returns the list of paths",
+        )

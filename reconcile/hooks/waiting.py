@@ -18,9 +18,8 @@ from reconcile.core.errors import (
 from reconcile.core.events import Event, Warned
 from reconcile.core.notes import Note
 from reconcile.hooks import apart
-from reconcile.hooks.delivery import Delivery, Order, deliver, narrowed, notes_of, open_project, title_of
-from reconcile.hooks.failure import TAKEN_UP, NotUploaded
-from reconcile.hooks.manner import LOGGER, QUEUE, Manner
+from reconcile.hooks.errors import LOGGER, QUEUE, TAKEN_UP, Manner, NotUploaded
+from reconcile.hooks.handover import Delivery, Order, deliver, narrowed, notes_of, open_project, title_of
 from reconcile.project import Project
 
 _WAITS = "it waits in the outbox, and the next run takes it"

@@ -1,11 +1,10 @@
-"""How a hook behaves where the cloud does not do its part: it raises, warns, or queues. Nothing made is ever lost."""
+"""What a workflow is told of a file that did not arrive in the cloud: an error, a warning, or a line in the log."""
 
 from __future__ import annotations
 
 import os
 
 from reconcile.core.errors import ReconcileError, UsageError
-from reconcile.hooks.failure import NotUploaded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +14,25 @@ if TYPE_CHECKING:
 QUEUE = "queue"
 ON_ERROR = ("raise", "warn", QUEUE)
 LOGGER = "reconcile.hooks"
+TAKEN_UP = "`reconcile apply` takes it up again"
+
+
+class NotUploaded(ReconcileError):
+    """A workflow's work is done and on disk, and not all of it is in the cloud; ``__cause__`` says why.
+
+    ``result`` is what the workflow's function returned, ``path`` the first file that did not arrive, and ``uris`` has
+    the URI of each file that did.
+    """
+
+    def __init__(self, cause: ReconcileError, path: str, uris: dict[str, str]) -> None:
+        told = f"{path} is on disk, but the cloud is not in step with it: {cause.message}"
+        super().__init__(told, hint=cause.hint or TAKEN_UP)
+        self.__cause__ = cause
+        self.code = cause.code
+        self.exit_code = cause.exit_code
+        self.path = path
+        self.uris = uris
+        self.result: Any = None
 
 
 class Manner:
