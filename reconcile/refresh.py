@@ -232,6 +232,35 @@ def _ids_in_files(worlds: Worlds, scope: Scope) -> tuple[set[str], bool]:
     return {char_id for char_id in found if char_id}, all(row.problem is not FileProblem.UNREADABLE for row in stops)
 
 
+def known_owners(worlds: Worlds, paths: Iterable[str], told: str | None = None) -> frozenset[str]:
+    """The known characters that the names of these files could be about, and the one that was ``told``, which counts
+    as known: each in the Unicode form of the records, if they have it. Raises StoreError and SourceError if a world
+    cannot be read."""
+    possible = _possible_owners(worlds.asset_map, paths) | ({told} if told is not None else set())
+    asked = sorted({each for value in possible for each in spellings(value)})
+    stores = [store for store in (worlds.records, worlds.local_db) if store is not None and asked]
+    stored = [{document.id for document in store.read(asked)} for store in stores]
+    named = _named_by_files(worlds, sorted(possible)) & possible
+    known: set[str] = set()
+    for ids in (*stored, named, {told} if told is not None else set()):
+        known |= {char_id for char_id in ids if spelling(char_id, known) is None}
+    return frozenset(known)
+
+
+def _possible_owners(asset_map: AssetMap, paths: Iterable[str]) -> set[str]:
+    """Every character, known or not, that the names of these files could be about."""
+    templates = [rule.path for rule in asset_map.rules if rule.names_character]
+    spans = ((each, path, span) for path in paths for each in templates for span in each.readings(path))
+    return {span[0] for each, path, span in spans if each.match_span(path, span[1], span[2]) is not None}
+
+
+def _named_by_files(worlds: Worlds, ids: Sequence[str]) -> set[str]:
+    """The characters that files say by their whole name, in the places of the files of these."""
+    prefixes = minimal_prefixes(each for value in ids for each in worlds.asset_map.whole_name_prefixes(value))
+    found = (worlds.asset_map.character_in_name(name) for name in (worlds.files.names(prefixes) if prefixes else ()))
+    return {char_id for char_id in found if char_id is not None}
+
+
 class Observations:
     """Files and objects, key by key, and what was read whole. Iterate once; then the counts are right.
 
@@ -292,18 +321,13 @@ class Observations:
 
     def _learn(self, paths: Iterable[str]) -> frozenset[str]:
         """Whose these files are is read among more characters than the scope's own."""
-        templates = [rule.path for rule in self._map.rules if rule.names_character]
-        spans = ((each, path, span) for path in paths for each in templates for span in each.readings(path))
-        possible = {span[0] for each, path, span in spans if each.match_span(path, span[1], span[2]) is not None}
+        possible = _possible_owners(self._map, paths)
         # Without characters in the scope every record was read, and every id is known.
         unknown = sorted(each for each in possible if spelling(each, self._known_ids) is None)
         unknown = unknown if self._of_characters else []
         found = self._known_among([each for name in unknown for each in spellings(name)]) if unknown else set()
-        prefixes = minimal_prefixes(each for value in unknown for each in self._map.whole_name_prefixes(value))
-        named = (
-            {self._map.character_in_name(name) for name in self._worlds.files.names(prefixes)} if prefixes else set()
-        )
-        self._known_ids |= found | {value for value in named if value in possible and spelling(value, found) is None}
+        named = _named_by_files(self._worlds, unknown) & possible
+        self._known_ids |= found | {value for value in named if spelling(value, found) is None}
         return self._known_ids
 
     def _known_among(self, ids: Sequence[str]) -> set[str]:

@@ -1,4 +1,4 @@
-"""Work for a process of its own, where this interpreter is ending and its clients cannot be used any more.
+"""Work that is done in a process of its own while this interpreter is ending and its clients cannot be used any more.
 
 A thread may outlive the main one, and ``atexit`` functions run after it. By then Python 3.11 lets no module be imported
 that registers itself for the end of the threads, as gRPC does through ``concurrent.futures``, and Python 3.12 and newer
@@ -18,7 +18,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from reconcile.core.errors import ReconcileError, StoreUnavailable
+from reconcile.core.errors import StoreUnavailable
+from reconcile.hooks.errors import as_ours
 
 T = TypeVar("T")
 
@@ -46,7 +47,7 @@ def is_ending() -> bool:
 def call(function: Callable[..., T], *arguments: Any) -> T:
     """What the function of a module gives, or raises, in a process with this one's folder, environment and search path.
 
-    Raises StoreUnavailable where it did not answer, and OSError where there is no such process to be had.
+    Raises StoreUnavailable if it did not answer, and OSError if no such process can be started.
     """
     answer = _answer(pickle.dumps((function, arguments)))
     if isinstance(answer, BaseException):
@@ -69,25 +70,22 @@ def _answer(asked: bytes) -> Any:
 
 
 def _python() -> str:
-    """This interpreter's program. Raises OSError where that is another program with Python inside."""
+    """This interpreter's program. Raises OSError if that is another program with Python inside."""
     name = os.path.basename(sys.executable or "").lower()
     if getattr(sys, "frozen", False) or not name.startswith(_PYTHONS):
-        raise OSError(f"{name or 'this program'} is no Python interpreter")
+        raise OSError(f"{name or 'this program'} is not a Python interpreter")
     return sys.executable
 
 
 def serve() -> None:
-    """The other side: does one call that comes on stdin, and writes what became of it to stdout."""
+    """The other side: makes the one call that comes on stdin, and writes what became of it to stdout."""
     out = os.dup(1)
     with contextlib.suppress(OSError):
         os.dup2(2, 1)  # what anybody prints is not the answer
     function, arguments = pickle.load(sys.stdin.buffer)
     try:
         answer = function(*arguments)
-    except ReconcileError as error:
-        answer = error
-    except Exception as error:  # noqa: BLE001 it is told where it was asked for
-        answer = ReconcileError(f"{type(error).__name__}: {error}", hint="see the traceback of the cause")
-        answer.__cause__ = error
+    except Exception as error:  # noqa: BLE001 it is raised on the side that asked
+        answer = as_ours(error)
     with os.fdopen(out, "wb") as pipe:
         pipe.write(b"\n" + base64.b64encode(pickle.dumps(answer)))

@@ -1,4 +1,13 @@
-"""What workflow code calls: a decorator, a wrapper, a helper and a watcher. Nothing heavy before one is called."""
+"""What workflow code calls: a decorator, a wrapper, a helper and a watcher.
+
+    wrapping   a function, with the hook that comes after it
+    calls      what a call that has ended says: its files, their character, the fields they were given
+    waiting    how a call waits for its hand-over: to the end, by way of the outbox, or in another process
+    handover   survey, the call's part of the plan, execute, answer
+    errors     what becomes of an answer that is not good: it is raised, warned of, or logged
+
+Each room is imported when it is first needed.
+"""
 
 from __future__ import annotations
 
@@ -55,14 +64,15 @@ def auto_upload_to_gcs(  # noqa: F811
     path says. ``project`` is the project folder; left out, it is looked for from the file's folder upward, then from
     the current one.
 
-    What to do where a file does not arrive: ``raise`` NotUploaded, which has what the function returned; ``warn``; or
+    What to do if a file does not arrive: ``raise`` NotUploaded, which has what the function returned; ``warn``; or
     ``queue``, which notes the file for the next run and never waits long. The URI is None then.
 
     Raises UsageError at decoration for a generator function, or options that cannot be right.
     """
-    from reconcile.hooks.decorating import uploading
+    from reconcile.hooks.errors import Manner
+    from reconcile.hooks.wrapping import UPLOADING, uploading
 
-    return uploading(asset_type, on_error=on_error, char_id=char_id, project=project)
+    return uploading(asset_type, char_id, Manner.of(on_error, project, UPLOADING))
 
 
 @overload
@@ -82,9 +92,10 @@ def sync_upsert(  # noqa: F811
     first, and what it returns or raises is passed on; then the character is brought in step, and the record's fields
     are given the URIs of the files that were upserted. ``on_error`` and ``project`` as in ``auto_upload_to_gcs``.
     """
-    from reconcile.hooks.upserting import syncing
+    from reconcile.hooks.errors import Manner
+    from reconcile.hooks.wrapping import SYNCING, syncing
 
-    wrap = syncing(on_error=on_error, project=project)
+    wrap = syncing(Manner.of(on_error, project, SYNCING))
     return wrap if upsert_asset is None else wrap(upsert_asset)
 
 
@@ -92,8 +103,8 @@ def update_firestore_gcs_path(char_id: str, title: str, field: str, uri: str, *,
     """Sets one field of the map with this title in a character's record to the URI of an object that is there, and
     leaves everything else as it is. Gives whether something was written: a second call writes nothing.
 
-    Raises UsageError for a URI that is not below the project's bucket and prefix, NotThere where the object or the
-    record is not there, LockHeld, and StoreError.
+    Raises UsageError for a URI that is not below the project's bucket and prefix, NotThere if the object or the record
+    is not there, LockHeld, and StoreError.
     """
     from reconcile.hooks.record import update_field
 
@@ -104,7 +115,7 @@ def watch_directory(path: str | os.PathLike[str], *, auto_upload: bool = True) -
     """Watches a project's local root from a thread of this process, and uploads what settles there; with
     ``auto_upload=False`` it only logs what would be done. Stop it with ``stop()``, or use it as a context manager.
 
-    Raises UsageError where the folder is no project's local root, and ConfigError.
+    Raises UsageError if the folder is not a project's local root, and ConfigError.
     """
     from reconcile.hooks.watching import watching
 

@@ -1,4 +1,5 @@
-"""What a coroutine waits for, in threads of the hooks' own: those of the event loop are the program's, and few."""
+"""Threads of the hooks' own, in which the work is done that coroutines wait for: those of the event loop are the
+program's, and few."""
 
 from __future__ import annotations
 
@@ -17,9 +18,9 @@ from reconcile.jobs import Workers
 T = TypeVar("T")
 
 MOST = 32
-"""Threads; one more call waits for one of them."""
+"""Threads at most; one more call waits for one of them."""
 _hired: dict[int, Workers] = {}
-"""By process: a fork has none of its parent's threads."""
+"""The threads by process: a fork has none of its parent's."""
 
 
 async def aside(work: Callable[[], T]) -> T:
@@ -59,7 +60,7 @@ def _settle(waiting: asyncio.Future[Any], done: Future[Any]) -> None:
 
 
 def _tell(done: Future[Any]) -> None:
-    """Says what went wrong where nobody waits for it any more."""
+    """Logs what went wrong when nobody waits for it any more."""
     error = done.exception()
     if error is not None:
         sentence = error.sentence if isinstance(error, ReconcileError) else f"{type(error).__name__}: {error}"

@@ -1,14 +1,16 @@
-"""A call that has ended: what its arguments say of the character, which files it returned, and where their URIs go."""
+"""A call that has ended: what its arguments say of the character, and which files it returned or upserted."""
 
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
 from typing import Any, TypeAlias
 
 from reconcile.core.errors import UsageError
+from reconcile.hooks.errors import LOGGER
+from reconcile.hooks.handover import Call
 
 CharacterOf: TypeAlias = Callable[[Mapping[str, Any]], str | None]
 
@@ -36,7 +38,7 @@ def arguments(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping
 
 
 def character(given: Mapping[str, Any], chosen: CharacterOf | None, function: str) -> str | None:
-    """The character that the call is about, or None where it does not say. Raises UsageError."""
+    """The character that the call is about, or None if it does not say. Raises UsageError."""
     found = given.get(CHAR_ID) if chosen is None else chosen(given)
     if found is None or (isinstance(found, str) and found.strip()):
         return found
@@ -46,36 +48,22 @@ def character(given: Mapping[str, Any], chosen: CharacterOf | None, function: st
     )
 
 
-class Shape(Enum):
-    """One path; several; or a tuple of which only the first is a path."""
-
-    ONE = "one"
-    SEVERAL = "several"
-    FIRST = "first"
-
-
 class Returned:
-    """A value that a function returned, and the paths in it as texts. ``wrong`` is what is wrong with what stands
-    among them and is neither a path nor a gap."""
+    """What a function returned: the ``paths`` in it as texts, and the shape in which their URIs are put beside them.
 
-    def __init__(self, value: Any, shape: Shape, given: tuple[Any, ...], function: str) -> None:
-        self._value = value
-        self._shape = shape
+    ``wrong`` is what is wrong with what stands among the paths and is neither a path nor a gap.
+    """
+
+    def __init__(self, given: tuple[Any, ...], function: str, shape: Callable[[list[Any]], Any]) -> None:
         self._given = given
+        self._shape = shape
         self.paths = tuple(os.fspath(each) for each in given if _is_path(each))
         strange = [each for each in given if not _is_path(each) and not _is_gap(each)]
         self.wrong = _error(function, strange[0], " among its paths") if strange else None
 
     def with_uris(self, uris: Mapping[str, str]) -> Any:
-        """The value with the URI beside each path; None where a path has none, and beside a gap."""
-        pairs = [(each, uris.get(os.fspath(each)) if _is_path(each) else None) for each in self._given]
-        match self._shape:
-            case Shape.ONE:
-                return pairs[0]
-            case Shape.SEVERAL:
-                return pairs
-            case Shape.FIRST:
-                return (*pairs[0], *self._value[1:])
+        """The value with the URI beside each path; None if a path has none, and beside a gap."""
+        return self._shape([(each, uris.get(os.fspath(each)) if _is_path(each) else None) for each in self._given])
 
 
 def read(value: Any, function: str) -> Returned:
@@ -86,11 +74,11 @@ def read(value: Any, function: str) -> Returned:
     least two paths, or before one, it is one of several. Raises UsageError.
     """
     if _is_path(value) or _is_gap(value):
-        return Returned(value, Shape.ONE, (value,), function)
+        return Returned((value,), function, lambda pairs: pairs[0])
     if isinstance(value, list) or (isinstance(value, tuple) and _are_several(value)):
-        return Returned(value, Shape.SEVERAL, tuple(value), function)
+        return Returned(tuple(value), function, lambda pairs: pairs)
     if isinstance(value, tuple) and (_is_path(value[0]) or _is_gap(value[0])):
-        return Returned(value, Shape.FIRST, (value[0],), function)
+        return Returned(value[:1], function, lambda pairs: (*pairs[0], *value[1:]))
     raise _error(function, value)
 
 
@@ -131,3 +119,37 @@ def _is_file(path: Any) -> bool:
 def _described(value: Any) -> str:
     held = f" with {type(value[0]).__name__} first" if isinstance(value, list | tuple) and value else ""
     return f"a value of type {type(value).__name__}{held}"
+
+
+def upserted(given: Mapping[str, Any], function: str) -> Call:
+    """What a call of an upsert hands over. The character is ``char_id`` by its name, or else the first text; the map is
+    the first mapping. Raises UsageError."""
+    texts = (value for value in given.values() if isinstance(value, str))
+    char_id = given[CHAR_ID] if CHAR_ID in given else next(texts, None)
+    asset = next((value for value in given.values() if isinstance(value, Mapping)), None)
+    if not isinstance(char_id, str) or not char_id.strip() or asset is None:
+        raise UsageError(
+            f"the call of {function} does not name a character and a map",
+            hint='call it as upsert_asset(char_id, {"title": …, field: path})',
+        )
+    named = {str(name): value for name, value in asset.items()}
+    _tell_passed_over(named, function)
+    fields = tuple((name, os.fspath(held)) for name, held in named.items() if _is_one_file(held))
+    # A hand-over may be done by another process, and what else is in the map need not go through pickle.
+    plain = {name: str.__str__(held) for name, held in named.items() if isinstance(held, str)}
+    return Call(tuple(file for _, file in fields), char_id, asset=plain, fields=fields)
+
+
+def _tell_passed_over(asset: Mapping[str, Any], function: str) -> None:
+    """Logs which fields hold lists of files: an upsert sets fields of one file."""
+    lists = [name for name, held in asset.items() if isinstance(held, list | tuple) and any(map(_is_one_file, held))]
+    if lists:
+        logging.getLogger(LOGGER).warning(
+            "%s was given a list of files for %s; a list sets no field, and the files are uploaded as the rules say",
+            function,
+            ", ".join(lists),
+        )
+
+
+def _is_one_file(value: Any) -> bool:
+    return _is_path(value) and _is_file(value)

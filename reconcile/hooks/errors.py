@@ -36,9 +36,9 @@ class NotUploaded(ReconcileError):
 
 
 class Manner:
-    """What a hook was told, and how long it waits, in seconds: ``lock`` for another run to end, ``silence`` for a
-    queued hand-over of which nothing is heard (``doubt`` where one failed in the last ``memory``), and ``rest`` before
-    it tries again a cloud that failed."""
+    """How a hook behaves when the cloud does not do its part, and how long it waits, in seconds: ``lock`` for another
+    run to end, ``silence`` for a queued hand-over of which nothing is heard (``doubt`` if one failed in the last
+    ``memory``), and ``rest`` before it tries again a cloud that failed."""
 
     def __init__(
         self,
@@ -61,24 +61,22 @@ class Manner:
 
     @classmethod
     def of(cls, on_error: str, project: str | os.PathLike[str] | None, hook: str) -> Manner:
-        """Raises UsageError for an ``on_error`` that is none."""
+        """The manner that a hook's options name. Raises UsageError for an ``on_error`` that does not exist."""
         if on_error not in ON_ERROR:
             raise UsageError(f"{hook}: on_error is {on_error!r}", hint="give 'raise', 'warn' or 'queue'")
         folder = None if project is None else os.fspath(project)
         return cls(on_error, folder, lock=5.0) if on_error == QUEUE else cls(on_error, folder)
 
     def guarded(self, work: Callable[[], dict[str, str]], result: Any, name: str) -> dict[str, str]:
-        """What the work gives: the URIs by path; where it fails, those of the files that did arrive. ``result`` is what
-        the workflow's function returned, and ``name`` what to call it where no file is to blame. Raises NotUploaded
-        where the hook was told to."""
+        """What the work gives: the URIs by path; if it fails, those of the files that did arrive. ``result`` is what
+        the workflow's function returned, and ``name`` what to call it if no file is to blame. Raises NotUploaded if the
+        hook was told to raise."""
         try:
             return work()
         except NotUploaded as error:
             failure = error
-        except ReconcileError as error:
-            failure = NotUploaded(error, name, {})
         except Exception as error:  # noqa: BLE001 whatever it is, what the workflow made must reach its caller
-            failure = NotUploaded(_unforeseen(error), name, {})
+            failure = NotUploaded(as_ours(error), name, {})
         failure.result = result
         if self.on_error == "raise":
             raise failure from failure.__cause__
@@ -97,7 +95,10 @@ class Manner:
             warnings.warn(failure.sentence, stacklevel=5)
 
 
-def _unforeseen(error: Exception) -> ReconcileError:
+def as_ours(error: Exception) -> ReconcileError:
+    """The error itself, or one of this package that tells of it and has it as its cause."""
+    if isinstance(error, ReconcileError):
+        return error
     told = ReconcileError(f"{type(error).__name__}: {error}", hint="see the traceback of the cause")
     told.__cause__ = error
     return told

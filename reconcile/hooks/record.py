@@ -1,4 +1,4 @@
-"""One field of one record, set to the URI of an object that is there."""
+"""One field of one record, which is set to the URI of an object that is there."""
 
 from __future__ import annotations
 
@@ -23,17 +23,12 @@ PATIENCE = 600.0
 COMMAND = "update_firestore_gcs_path"
 
 
-def update_field(
-    char_id: str, title: str, field: str, uri: str, *, project: str | os.PathLike[str] | None = None
-) -> bool:
-    """Gives whether something was written. Raises UsageError, NotThere, LockHeld, StoreError."""
+def update_field(char_id: str, title: str, field: str, uri: str, project: str | os.PathLike[str] | None = None) -> bool:
+    """Sets one field in the project of a folder, and gives whether something was written. Raises UsageError, NotThere,
+    LockHeld, StoreError."""
     folder = None if project is None else os.fspath(project)
     if apart.is_ending():
-        return apart.call(_update, char_id, title, field, uri, folder)
-    return _update(char_id, title, field, uri, folder)
-
-
-def _update(char_id: str, title: str, field: str, uri: str, folder: str | None) -> bool:
+        return apart.call(update_field, char_id, title, field, uri, folder)
     with Project.open(folder) as opened, opened.lock().acquire(PATIENCE):
         done = set_field(opened, char_id, title, field, uri)
         opened.outbox.overtake([Note("", char_id, places=((title, field),))])
@@ -41,7 +36,7 @@ def _update(char_id: str, title: str, field: str, uri: str, folder: str | None) 
 
 
 def set_field(project: Project, char_id: str, title: str, field: str, uri: str) -> bool:
-    """The same in an open project of which the caller holds the lock."""
+    """Sets one field in an open project of which the caller holds the lock, and gives whether something was written."""
     settings = project.settings
     _check(char_id=char_id, title=title, field=field, uri=uri)
     if field == settings.entry_key:
@@ -51,15 +46,16 @@ def set_field(project: Project, char_id: str, title: str, field: str, uri: str) 
         raise UsageError(f"{uri!r} is not below {settings.bucket}", hint="only objects of this project are named")
     found = project.objects.get(key)
     if found is None:
-        raise NotThere(f"{uri} is not in the bucket, and a record never names nothing", hint="upload it first")
+        raise NotThere(f"{uri} is not in the bucket, and a record names only what is there", hint="upload it first")
     if not found.size:
-        raise Rejected(f"{uri} holds nothing, and a record never names nothing", hint="upload its file first")
+        raise Rejected(f"{uri} holds nothing, and a record names only what has content", hint="upload its file first")
     document = f"{settings.records.collection}/{char_id}"
     for _ in range(ATTEMPTS):
         change = _change(project, char_id, title, field, found)
         if change is None:
             return False
-        (outcome,) = execute(project, _plan(project, change), command=COMMAND).outcomes
+        plan = plans.build([change], (), project.origin, created=now(), scope=Scope((char_id,)), objects_in_scope=1)
+        (outcome,) = execute(project, plan, command=COMMAND).outcomes
         if outcome.outcome in (OutcomeKind.APPLIED, OutcomeKind.ALREADY):
             return outcome.outcome is OutcomeKind.APPLIED
         if outcome.outcome is not OutcomeKind.STALE:
@@ -77,7 +73,7 @@ def _check(**texts: object) -> None:
 
 
 def _change(project: Project, char_id: str, title: str, field: str, found: RemoteObject) -> SetField | None:
-    """What is to be written, by the record as it is now; None where it names the object already."""
+    """What is to be written, by the record as it is now; None if it names the object already."""
     settings, uri = project.settings, project.bucket.uri(found.key)
     name = f"{settings.records.collection}/{char_id}"
     document = next(iter(project.records.read([char_id])), None)
@@ -89,12 +85,12 @@ def _change(project: Project, char_id: str, title: str, field: str, found: Remot
     entries = settings.entries.of(document.fields)
     listed = [] if entries is None else entries
     if not isinstance(listed, list):
-        raise StoreError(f"{name}: `{settings.entries}` is no list of maps", hint="mend the record by hand")
+        raise StoreError(f"{name}: `{settings.entries}` is not a list of maps", hint="put the record right by hand")
     held = [at for at, each in enumerate(listed) if isinstance(each, dict) and each.get(settings.entry_key) == title]
     if len(held) > 1:
         raise StoreError(
             f"{name}: `{settings.entries}` has {len(held)} maps with {settings.entry_key} {title!r}",
-            hint="mend the record by hand",
+            hint="put the record right by hand",
         )
     old = listed[held[0]].get(field) if held else None
     if old == uri:
@@ -113,15 +109,4 @@ def _change(project: Project, char_id: str, title: str, field: str, found: Remot
         needs=(Need(found.key, found.crc32c),),
         position=held[0] if held else None,
         update_time=document.update_time,
-    )
-
-
-def _plan(project: Project, change: SetField) -> plans.Plan:
-    return plans.build(
-        [change],
-        (),
-        project.origin,
-        created=now(),
-        scope=Scope((change.char_id or "",)),
-        objects_in_scope=1,
     )

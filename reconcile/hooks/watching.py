@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from reconcile.core.errors import UsageError
 from reconcile.hooks.errors import LOGGER
-from reconcile.hooks.handover import open_project
+from reconcile.hooks.handover import settings_of
 from reconcile.project import Project
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Watching:
-    """A watcher at work. ``error`` is what ended it, where it was not ``stop``: another watcher of the same folder."""
+    """A watcher at work. ``error`` is what ended it if ``stop`` did not, such as another watcher of the same folder."""
 
     def __init__(self, project: Project, *, auto_upload: bool) -> None:
         self._project = project
@@ -67,10 +67,10 @@ class Watching:
 
 
 def watching(path: str | os.PathLike[str], *, auto_upload: bool) -> Watching:
-    """Starts one. Raises UsageError where the folder is no project's local root, ConfigError."""
+    """Starts a watcher. Raises UsageError if the folder is not a project's local root, and ConfigError."""
     folder = os.fspath(path)
     # Its own name is asked for as if it were a file, so that the search begins with the folder that holds it.
-    project = open_project(None, [folder])
+    project = Project.of(settings_of(None, [folder]))
     root = project.settings.root
     if os.path.realpath(folder) != os.path.realpath(root):
         raise UsageError(

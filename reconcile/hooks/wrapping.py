@@ -1,8 +1,12 @@
-"""A decorated function: called, bound and looked at like the function itself, and sent to a process pool like one."""
+"""How a function is wrapped: called, bound and looked at like the function itself, and sent to a process pool like one.
+
+The hooks, which come after the function, are here too; what they need is imported when a function has returned.
+"""
 
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from types import MethodType
 
@@ -13,23 +17,25 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import CodeType
-    from typing import Any, Protocol, Self
+    from typing import Any, Self, TypeAlias
 
-    class Hook(Protocol):
-        """What is done when a function has returned."""
+    from reconcile.hooks.calls import CharacterOf, Returned
+    from reconcile.hooks.errors import Manner
 
-        def after(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], value: Any) -> Any:
-            """What the caller gets."""
-            ...
+    Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+    Hook: TypeAlias = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any], Any], Any]
+    """Called with the function, the arguments by position and by name, and what it returned; gives what the caller
+    gets."""
 
-
+UPLOADING = "auto_upload_to_gcs"
+SYNCING = "sync_upsert"
 # As in inspect, where they are CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR.
 _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
 
 
 class Wrapper:
     """A function and the hook that comes after it. A plain function could not be pickled: pickle looks it up by its
-    name, which is that of the function below, also where the wrapped one has got another name, or is in another module.
+    name, which is that of the function below, even if the wrapped one has another name, or is in another module.
     """
 
     __defaults__ = None
@@ -54,7 +60,7 @@ class Wrapper:
         value = self._function(*args, **kwargs)
         if hasattr(value, "__await__"):
             return self._wait(args, kwargs, value)
-        return self._hook.after(self._function, args, kwargs, value)
+        return self._hook(self._function, args, kwargs, value)
 
     async def _later(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return await self._wait(args, kwargs, self._function(*args, **kwargs))
@@ -64,7 +70,7 @@ class Wrapper:
 
         from reconcile.hooks.aside import aside
 
-        return await aside(lambda: self._hook.after(self._function, args, kwargs, made))
+        return await aside(lambda: self._hook(self._function, args, kwargs, made))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else MethodType(self, instance)
@@ -98,7 +104,7 @@ class Wrapper:
 
 
 def _named(module: str, name: str, hook: bytes | None) -> Any:
-    """The one of that name here; where the function is not wrapped here yet, it is wrapped as there."""
+    """The decorated function of that name in this process, which is wrapped as it was in the other if it is not yet."""
     import importlib
 
     importlib.import_module(module)
@@ -126,6 +132,77 @@ def _packed(value: Any) -> bytes | None:
         return pickle.dumps(value)
     except Exception:  # noqa: BLE001 whatever an object of the program does when it is pickled
         return None
+
+
+def uploading(asset_type: str | None, char_id: CharacterOf | None, manner: Manner) -> Decorator:
+    """The decorator that uploads what a function returns. Raises UsageError for options that cannot be right."""
+    if callable(asset_type):
+        raise UsageError(f"@{UPLOADING} was given a function", hint=f"write @{UPLOADING}() with its parentheses")
+    if char_id is not None and not callable(char_id):
+        raise UsageError(
+            f"@{UPLOADING}: char_id is {char_id!r}", hint="give a function of the call's arguments, or leave it out"
+        )
+    hook = functools.partial(_upload, asset_type=asset_type, char_id=char_id, manner=manner)
+    return functools.partial(_wrapped, hook=hook, decorator=UPLOADING)
+
+
+def syncing(manner: Manner) -> Decorator:
+    """The decorator that lets the cloud follow an upsert."""
+    return functools.partial(_wrapped, hook=functools.partial(_sync, manner=manner), decorator=SYNCING)
+
+
+def _wrapped(function: Callable[..., Any], hook: Hook, decorator: str) -> Callable[..., Any]:
+    check_function(function, decorator)
+    return Wrapper(function, hook)
+
+
+def _upload(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    value: Any,
+    *,
+    asset_type: str | None,
+    char_id: CharacterOf | None,
+    manner: Manner,
+) -> Any:
+    """The value with the URIs of its files. The function has returned: from here on nothing may lose what it made."""
+    if value is None:
+        return None
+    returned: Returned | None = None
+
+    def handed_over() -> dict[str, str]:
+        from reconcile.hooks.calls import arguments, character, read
+        from reconcile.hooks.handover import Call
+        from reconcile.hooks.waiting import hand_over
+
+        nonlocal returned
+        returned = read(value, name_of(function))
+        call = Call()
+        if returned.paths:
+            owner = character(arguments(function, args, kwargs), char_id, name_of(function))
+            call = Call(returned.paths, owner, asset_type)
+        return hand_over(call, manner, returned.wrong)
+
+    name = os.fspath(value) if isinstance(value, str | os.PathLike) else f"what {name_of(function)} made"
+    uris = manner.guarded(handed_over, value, name)
+    return (value, None) if returned is None else returned.with_uris(uris)
+
+
+def _sync(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], value: Any, *, manner: Manner
+) -> Any:
+    """The value as it is, when the cloud is in step with what was upserted. The upsert is done: from here on nothing
+    may undo that."""
+
+    def followed() -> dict[str, str]:
+        from reconcile.hooks.calls import arguments, upserted
+        from reconcile.hooks.waiting import hand_over
+
+        return hand_over(upserted(arguments(function, args, kwargs), name_of(function)), manner)
+
+    manner.guarded(followed, value, f"what {name_of(function)} was given")
+    return value
 
 
 def name_of(function: Callable[..., Any]) -> str:

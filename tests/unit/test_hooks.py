@@ -24,8 +24,8 @@ from reconcile.adapters.outbox import Outbox
 from reconcile.core.errors import LockHeld, ReconcileError, UsageError
 from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs, sync_upsert
-from reconcile.hooks.decorating import uploading
 from reconcile.hooks.errors import Manner
+from reconcile.hooks.wrapping import uploading
 from tests.unit.small_project import make_project, open_records
 from tests.unit.workflows import BASE, Studio, about, queueing, upsert_nothing
 
@@ -594,7 +594,7 @@ def test_another_run_is_waited_for(studio: Studio) -> None:
 def test_another_run_that_does_not_end_is_an_error_that_says_who(studio: Studio) -> None:
     made = studio.make("dances/dance_rem_1.mp4")
     manner = Manner("raise", None, lock=0.05)
-    hook = uploading(None, on_error="raise", char_id=None, project=None, manner=manner)
+    hook = uploading(None, None, manner)
     with Project.open(studio.folder) as project, project.lock().acquire():
         with pytest.raises(NotUploaded, match=f"process {os.getpid()}") as caught:
             hook(lambda: made)()

@@ -6,19 +6,20 @@ import asyncio
 import functools
 import inspect
 import os
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from reconcile import Project, apply, plan
 from reconcile.core.errors import NotThere, StoreError, UsageError
 from reconcile.core.notes import Note
-from reconcile.hooks import NotUploaded, sync_upsert, update_firestore_gcs_path
+from reconcile.hooks import NotUploaded, auto_upload_to_gcs, sync_upsert, update_firestore_gcs_path
 from reconcile.hooks.errors import Manner
-from reconcile.hooks.upserting import syncing
+from reconcile.hooks.wrapping import syncing
 from tests.unit.small_project import make_project, open_records
 from tests.unit.workflows import BASE, Studio, about, upsert_nothing
 
@@ -134,6 +135,25 @@ def test_an_upsert_says_which_file_a_field_is_to_name_also_where_it_names_a_good
     assert studio.entry("rem")["dance_video"] == f"{BASE}/dances/dance_rem_2.mp4"
 
 
+@pytest.mark.parametrize("on_error", ["raise", "queue"])
+@pytest.mark.parametrize("recorded", ["NFC", "NFD"])
+@pytest.mark.parametrize("told", ["NFC", "NFD"])
+def test_a_character_is_the_same_in_either_unicode_form(
+    studio: Studio, told: Literal["NFC", "NFD"], recorded: Literal["NFC", "NFD"], on_error: Any
+) -> None:
+    known, named = unicodedata.normalize(recorded, "zoé"), unicodedata.normalize(told, "zoé")
+    store = open_records(studio.folder)
+    store.put(known, {"assets": [{"title": "primary", "dance_video": REM}]})
+    store.close()
+
+    made = studio.make(f"dances/dance_{named}_1.mp4")
+    assert auto_upload_to_gcs(on_error=on_error)(about(lambda: made))(named)[1] is not None
+    sync_upsert(upsert_nothing, on_error=on_error)(named, {"title": "primary", "dance_video": made, "trailer": made})
+    fields = studio.entry(known)
+    assert fields["dance_video"] == fields["trailer"] != REM
+    assert studio.notes() == ()
+
+
 def test_an_upsert_brings_everything_of_the_character_in_step(studio: Studio) -> None:
     sync_upsert(upsert_nothing, project=studio.folder)("ai_hoshino", {"title": "primary"})
     assert studio.entry("ai_hoshino")["anime_image"] == f"{BASE}/characters/ai_hoshino.png"
@@ -165,16 +185,14 @@ def test_an_upsert_of_another_shape_is_an_error_after_it_ran(studio: Studio, cal
 
 def test_an_upsert_is_queued_where_the_cloud_is_away(studio: Studio) -> None:
     studio.cut_off()
-    upsert = syncing(on_error="queue", project=None, manner=Manner("queue", None, lock=0.0, rest=0.0))(
-        about(lambda: "done")
-    )
+    upsert = syncing(Manner("queue", None, lock=0.0, rest=0.0))(about(lambda: "done"))
     assert upsert("rem", {"title": "primary", "dance_video": studio.make("dances/dance_rem_1.mp4")}) == "done"
     assert studio.notes() == (Note("dances/dance_rem_1.mp4", "rem", places=(("primary", "dance_video"),)),)
 
 
 def queued_upsert(**more: float) -> Callable[..., Any]:
     manner = Manner("queue", None, **{"lock": 0.0, "silence": 30.0, "rest": 0.0, **more})
-    return syncing(on_error="queue", project=None, manner=manner)(upsert_nothing)
+    return syncing(manner)(upsert_nothing)
 
 
 def apply_until_quiet(studio: Studio, char_id: str) -> None:
