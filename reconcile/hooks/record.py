@@ -7,11 +7,12 @@ import os
 from reconcile.core import plan as plans
 from reconcile.core.changes import Need, Reason, SetField, change_id
 from reconcile.core.errors import NotThere, PreconditionFailed, Rejected, StoreError, UsageError
-from reconcile.core.names import is_unicode
+from reconcile.core.names import is_unicode, nfc
 from reconcile.core.notes import Note
 from reconcile.core.plan import Scope
 from reconcile.core.report import OutcomeKind, Problem
 from reconcile.core.rows import RemoteObject
+from reconcile.core.way import title_of
 from reconcile.executor import execute
 from reconcile.hooks import apart
 from reconcile.planner import check_entries
@@ -86,7 +87,9 @@ def _change(project: Project, char_id: str, title: str, field: str, found: Remot
     listed = [] if entries is None else entries
     if not isinstance(listed, list):
         raise StoreError(f"{name}: `{settings.entries}` is not a list of maps", hint="put the record right by hand")
-    held = [at for at, each in enumerate(listed) if isinstance(each, dict) and each.get(settings.entry_key) == title]
+    titles = {at: title_of(each, settings.entry_key) for at, each in enumerate(listed) if isinstance(each, dict)}
+    held = [at for at, each in titles.items() if each == title]
+    held = held or [at for at, each in titles.items() if each is not None and nfc(each) == nfc(title)]
     if len(held) > 1:
         raise StoreError(
             f"{name}: `{settings.entries}` has {len(held)} maps with {settings.entry_key} {title!r}",

@@ -95,6 +95,19 @@ def test_two_maps_of_one_title_are_left_alone(studio: Studio) -> None:
     store.close()
 
 
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_map_whose_key_has_another_unicode_form_is_the_same_map(studio: Studio, form: Literal["NFC", "NFD"]) -> None:
+    other = "NFD" if form == "NFC" else "NFC"
+    store = open_records(studio.folder)
+    store.put("rem", {"assets": [{"title": unicodedata.normalize(other, "été"), "icon": "its own"}]})
+    store.close()
+    title = unicodedata.normalize(form, "été")
+    assert update_firestore_gcs_path("rem", title, "icon", REM, project=studio.folder) is True
+    assert update_firestore_gcs_path("rem", title, "icon", REM, project=studio.folder) is False
+    assert studio.entry("rem", unicodedata.normalize(other, "été"))["icon"] == REM
+    assert studio.entry("rem", title) == {}
+
+
 def test_threads_that_set_fields_of_one_record_lose_nothing(studio: Studio) -> None:
     with ThreadPoolExecutor(6) as pool:
         list(
