@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from reconcile import Project, apply, plan
+from reconcile import Project, apply, hooks, plan
 from reconcile.adapters.outbox import Outbox
 from reconcile.core.errors import LockHeld, ReconcileError, UsageError
 from reconcile.core.notes import Note
@@ -779,6 +779,13 @@ def test_decorating_imports_nothing_heavy_either() -> None:
         [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, env=environment
     )
     assert done.stdout.split() == []
+
+
+def test_what_the_hooks_export_is_seen_before_it_is_named() -> None:
+    assert set(hooks.__all__) <= set(dir(hooks))
+    assert all(callable(getattr(hooks, name)) for name in hooks.__all__)
+    with pytest.raises(AttributeError, match="nothing_of_ours"):
+        hooks.nothing_of_ours  # noqa: B018
 
 
 def test_type_checkers_see_through_the_decorators() -> None:

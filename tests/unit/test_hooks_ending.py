@@ -121,6 +121,19 @@ def work():
     assert studio.entry("rem")["poster"] == f"{BASE}/characters/rem_cosplay.png"
 
 
+def test_an_upsert_at_the_end_of_the_program_that_fails_says_once_what_to_do(studio: Studio) -> None:
+    body = """
+def work():
+    asset = {"title": "primary", "poster": studio.make("characters/rem_cosplay.png")}
+    try:
+        upsert("rem", asset)
+    except Exception as error:
+        print(json.dumps([error.path == asset["poster"], error.hint.count("call the upsert again")]), flush=True)
+"""
+    studio.cut_off()
+    assert run(studio, "raise", body=body)[0] == [[True, 1]]
+
+
 def test_a_field_can_be_set_at_the_end_of_the_program(studio: Studio) -> None:
     uri = f"{BASE}/characters/rem.png"
     body = f"""
