@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconcile.adapters.disk_names import as_text
 from reconcile.cli.files import MARKDOWN, PAGE, STDOUT, check_target, write_whole
 from reconcile.cli.options import Common, Scoped
 from reconcile.cli.session import Session, labels_of, scope_of
@@ -43,17 +44,18 @@ def report(
     suffix = ".html" if out == STDOUT else out.suffix.lower()
     if suffix not in (*HTML, *MD):
         raise UsageError(f"--out {str(out)!r} is neither a page nor Markdown", hint="name it FILE.html or FILE.md")
+    shown = as_text(str(out))
     kind, write = (PAGE, page.html) if suffix in HTML else (MARKDOWN, page.markdown)
     with session.project() as project:
         if out != STDOUT:
             check_target(out, kind, project.settings)
         survey = session.survey(project, scope_of(scope))
-        seen = overview(survey, project.settings.asset_map, str(out).encode("utf-8", "backslashreplace").decode())
+        seen = overview(survey, project.settings.asset_map, shown.encode("utf-8", "backslashreplace").decode())
         labels = labels_of(project)
     data = write(seen, survey.plan, labels).encode()
 
     def show(terminal: Terminal) -> None:
-        terminal.line(f"wrote {out}")
+        terminal.line(f"wrote {shown}")
         terminal.prose(totals(survey.plan))
 
     if out == STDOUT:

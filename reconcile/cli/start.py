@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from reconcile.adapters.disk_names import as_text
 from reconcile.cli.options import Common
 from reconcile.cli.session import Session
 from reconcile.core.errors import ExitCode, UsageError
@@ -30,7 +31,8 @@ def init(common: Common) -> ExitCode:
         ) from error
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}", hint="name a folder with -C") from error
-    session.result(json.InitDocument(json.INIT_FORMAT, str(path)), lambda terminal: terminal.line(f"wrote {path}"))
+    shown = as_text(str(path))
+    session.result(json.InitDocument(json.INIT_FORMAT, shown), lambda terminal: terminal.line(f"wrote {shown}"))
     session.note("next: put your bucket, your database and your output folder into it, then run `reconcile plan`")
     return ExitCode.OK
 

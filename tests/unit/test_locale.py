@@ -101,6 +101,14 @@ def test_a_file_that_a_workflow_returns_is_uploaded_by_its_name_in_any_locale(
     assert "characters/zo\u00eb.png" in keys(project)
 
 
+def test_the_name_of_a_file_that_was_written_is_told_as_it_is(project: Path, environment: dict[str, str]) -> None:
+    done = run(project, {**environment, "PYTHONIOENCODING": "utf-8"}, "report", "--out", "zo\u00eb.html")
+    assert done.returncode == 0, done.stderr
+    assert "wrote zo\u00eb.html" in done.stdout.decode()
+    told = json.loads(run(project, environment, "report", "--json", "--out", "zo\u00eb.html").stdout)
+    assert told["out"] == "zo\u00eb.html"
+
+
 @pytest.mark.parametrize("home", ["~", "~/media"])
 def test_a_tilde_is_the_home_folder_and_no_folder_of_that_name(tmp_path: Path, home: str) -> None:
     folder = make_project(tmp_path / "project")
