@@ -220,6 +220,11 @@ class FilePlaces(Protocol):
         """Whether the walk would leave a file of this path out."""
         ...
 
+    def rival(self, path: str) -> str | None:
+        """What is there and leaves no room for a file of this path, in words, or None: a file that has the name of one
+        of its folders, or a folder that has its own name."""
+        ...
+
     def begun(self, path: str, generation: int) -> int:
         """How many bytes of this generation an interrupted run left beside the path."""
         ...

@@ -155,6 +155,8 @@ class _Survey:
                 self._findings.append(findings.no_place(uri, char_id, why))
             elif self._project.places.ignores(rows.path):
                 continue
+            elif (rival := self._project.places.rival(rows.path)) is not None:
+                self._findings.append(findings.place_taken(uri, char_id, rows.path, rival))
             elif not local.covers(rows.path):
                 self._complete = False
                 self._findings.append(findings.hidden_place(uri, char_id, rows.path, _unread_above(rows.path, local)))
@@ -192,7 +194,7 @@ class _Survey:
         for action in ranked:
             rival = sure.take(action.path)
             if rival is not None:
-                clash = findings.place_taken(action.uri, action.char_id, action.path, uris[rival])
+                clash = findings.place_taken(action.uri, action.char_id, action.path, f"that of {uris[rival]}")
                 self._findings.append(clash)
                 continue
             kept.add(action.id)

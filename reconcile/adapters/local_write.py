@@ -56,6 +56,20 @@ class LocalPlaces:
         """See ``FilePlaces.ignores``."""
         return self._selection.excludes(path)
 
+    def rival(self, path: str) -> str | None:
+        """See ``FilePlaces.rival``."""
+        parts = split(path)
+        for count in range(1, len(parts) + 1):
+            try:
+                found = os.lstat(os.path.join(self._root, *map(native, parts[:count])))
+            except OSError:
+                return None
+            if count < len(parts) and stat.S_ISREG(found.st_mode):
+                return f"the file {'/'.join(parts[:count])}"
+            if count == len(parts) and stat.S_ISDIR(found.st_mode):
+                return f"the folder {path}"
+        return None
+
     def begun(self, path: str, generation: int) -> int:
         """See ``FilePlaces.begun``."""
         parts = split(path)

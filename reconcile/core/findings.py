@@ -496,12 +496,12 @@ def no_place(uri: str, char_id: str | None, why: str) -> Finding:
 
 
 def place_taken(uri: str, char_id: str | None, path: str, other: str) -> Finding:
-    """Two objects cannot both be files here, and the other one is wanted more."""
+    """An object cannot be a file here beside what is there, or beside one that is wanted more."""
     return _found(
         Code.NAME_COLLISION,
         uri,
         char_id,
-        f"its file would be {path}, which cannot stand beside that of {other}; it was not restored",
+        f"its file would be {path}, which cannot stand beside {other}; it was not restored",
         f"fetch it by hand under another name: gcloud storage cp {shlex.quote(uri)} FILE",
     )
 

@@ -72,6 +72,18 @@ def test_what_a_record_names_comes_back_and_the_rest_is_told(studio: Path, unwan
     assert unwanted not in files
 
 
+@pytest.mark.parametrize("unwanted", [f"{REM}/meta.txt", f"{REM}/a/b/c.bin", "characters"])
+def test_beside_what_is_here_already_nothing_is_tried_and_the_rest_is_told(studio: Path, unwanted: str) -> None:
+    store(studio, unwanted)
+    assert REM in restored(studio)
+    plan = look(studio)
+
+    assert plan.actions == ()
+    assert [(each.code, each.subject) for each in plan.findings] == [
+        (Code.NAME_COLLISION, f"gs://my-bucket/anime_dance/{unwanted}")
+    ]
+
+
 def test_what_a_rule_takes_goes_before_what_nobody_wants(studio: Path) -> None:
     store(studio, "characters/zoe.png", "characters/zoe.png/meta.txt", "x", "x/y", "x/y/z")
     assert clashes(look(studio)) == ["characters/zoe.png/meta.txt", "x/y", "x/y/z"]
