@@ -111,11 +111,12 @@ def check_entries(settings: Settings, documents: Iterable[Document]) -> None:
     """Raises ConfigError if ``records.entries`` is a name that no document has, and a path that documents have."""
     meant = settings.entries.meant(document.fields for document in documents)
     if meant is not None:
-        path = ", ".join(f'"{name}"' for name in meant.path)
+        names = ", ".join(f'"{name}"' for name in meant.path)
+        path = f"[{names}]" if len(meant.path) > 1 else names
         raise ConfigError(
             f'{settings.rules_path}: records.entries = "{settings.entries.top}" names one field, which no record has;'
-            f" there are records with the array below {path}",
-            hint=f"did you mean entries = [{path}]?",
+            f" there are records with the array below {names}",
+            hint=f"did you mean entries = {path}?",
         )
 
 

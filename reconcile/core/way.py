@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-_SEPARATORS = re.compile(r"[./]")
+_SEPARATORS = re.compile(r"[./:>\[\]$*`\s]+")
 _PLAIN_NAME = re.compile(r"[^\W\d][\w-]*")
 
 
@@ -52,17 +52,17 @@ class Entries(msgspec.Struct, frozen=True):
         return value
 
     def meant(self, documents: Iterable[Mapping[str, Any]]) -> Entries | None:
-        """What a name with dots or slashes rather means, if documents have the array at the end of that path and none
-        has a field of this very name; else None."""
-        nested = Entries(tuple(_SEPARATORS.split(self.top)))
-        if len(self.path) > 1 or len(nested.path) < 2 or not all(nested.path):
+        """What a name that is written like a path (``media.assets``, ``assets[0]``) rather means: the array at its end,
+        if documents have one there and none has a field of this very name; else None."""
+        names = [part for part in _SEPARATORS.split(self.top) if part and not part.isdecimal()]
+        if len(self.path) > 1 or not names or names == [self.top]:
             return None
-        found = False
+        found: Entries | None = None
         for fields in documents:
             if self.top in fields:
                 return None
-            found = found or isinstance(nested.of(fields), list)
-        return nested if found else None
+            found = found or _array_at(fields, names)
+        return found
 
     def put(self, fields: dict[str, Any], entries: list[Any]) -> None:
         """Puts the array in its place, in maps that are added if there are none. Raises TypeError if another value is
@@ -204,3 +204,18 @@ def numberless(way: Way) -> Way:
 
 def _is(value: Any, text: str) -> bool:
     return isinstance(value, str) and value == text
+
+
+def _array_at(fields: Mapping[str, Any], names: Iterable[str]) -> Entries | None:
+    """The array below these names, whatever their case, as the document spells them; None if there is none."""
+    value: Any = fields
+    path: list[str] = []
+    for name in names:
+        if not isinstance(value, Mapping):
+            return None
+        alike = [each for each in value if isinstance(each, str) and each.casefold() == name.casefold()]
+        if not alike:
+            return None
+        path.append(name if name in alike else alike[0])
+        value = value[path[-1]]
+    return Entries(tuple(path)) if isinstance(value, list) else None

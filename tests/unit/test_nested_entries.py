@@ -156,7 +156,9 @@ def test_a_name_with_dots_is_one_name_if_records_have_it() -> None:
     assert (world.records.fields("rem") or {})["media.assets"] == [titled(anime_image=world.uri(KEY))]
 
 
-@pytest.mark.parametrize("name", ["media.assets", "media/assets"])
+@pytest.mark.parametrize(
+    "name", ["media.assets", "media/assets", "$.media.assets", "media.assets[]", "media.assets[0]", "Media.Assets"]
+)
 def test_a_path_written_as_one_name_is_refused_with_what_is_meant(name: str) -> None:
     world = World(entries=(name,))
     world.both(KEY)
@@ -166,6 +168,14 @@ def test_a_path_written_as_one_name_is_refused_with_what_is_meant(name: str) -> 
         world.plan()
     assert 'did you mean entries = ["media", "assets"]' in (caught.value.hint or "")
     assert world.records.fields("rem") == media(titled(anime_image=windows(KEY)))
+
+
+def test_a_name_with_an_index_is_refused_if_the_array_is_there_without_it() -> None:
+    world = World(entries=("assets[0]",))
+    world.records.put("rem", {"assets": [titled(anime_image=windows(KEY))]})
+    with pytest.raises(ConfigError) as caught:
+        world.plan()
+    assert 'did you mean entries = "assets"' in (caught.value.hint or "")
 
 
 def test_a_hook_refuses_it_too(folder: Path) -> None:
