@@ -220,7 +220,9 @@ class Wire:
         try:
             return token(results[0].update_time)
         except ValueError as error:
-            raise CallFailed("UNKNOWN", f"the answer to a commit holds an update time that is none: {error}") from error
+            raise CallFailed(
+                "UNKNOWN", f"the answer to a commit holds an update time that cannot be read: {error}"
+            ) from error
 
     def _cursor(self, document: str, *, before: bool) -> dict[str, Any]:
         return {"values": [{"reference_value": self._prefix + document}], "before": before}
