@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from typer.main import get_command
 
-from reconcile.cli import app
+from reconcile.cli import COMMANDS, app, load
 from reconcile.cli.options import COMMON, STORES
 from reconcile.core.errors import ExitCode
 
@@ -62,8 +61,12 @@ def text() -> str:
         "It deletes nothing.",
         ".SH COMMANDS",
     ]
-    for name, command in _commands(root, "reconcile"):
-        lines += [f".SS {_plain(name)} {_plain(_arguments(command))}".rstrip(), _plain(_summary(command))]
+    for name in COMMANDS:
+        command = load(name)
+        lines += [
+            f".SS {_plain(f'reconcile {name}')} {_plain(_arguments(command))}".rstrip(),
+            _plain(_summary(command)),
+        ]
         lines += _options(option for option in command.params if _panel(option) not in (COMMON, STORES))
     lines.append(".SH OPTIONS OF EVERY COMMAND")
     lines += _options(option for option in root.params if _panel(option) in (COMMON, STORES))
@@ -71,14 +74,6 @@ def text() -> str:
     lines += _list("ENVIRONMENT", _ENVIRONMENT)
     lines += _list("FILES", _FILES)
     return "\n".join(lines) + "\n"
-
-
-def _commands(group: Any, path: str) -> Iterator[tuple[str, Any]]:
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from _commands(command, f"{path} {name}")
-        else:
-            yield f"{path} {name}", command
 
 
 def _summary(command: Any) -> str:

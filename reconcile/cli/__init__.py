@@ -2,22 +2,127 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from reconcile import __version__
-from reconcile.cli import complete, health, look, nightly, past, proof, report, run, start, sync, watch
 from reconcile.cli.options import Common, command, flatten_callback, keep
 
+
+class Entry(NamedTuple):
+    """A command that is imported when it is called: a module of this package, its function and its help."""
+
+    module: str
+    function: str
+    help: str
+    """The function's docstring, which the list of commands shows without importing it."""
+    options_first: bool = False
+    """Whether options after its first argument belong to that argument, as those of a workflow do."""
+
+
+COMMANDS = {
+    "init": Entry(
+        "start", "init", "Write a commented rules/asset_map.toml with the ten asset types; never over an existing one."
+    ),
+    "plan": Entry("sync", "plan", "Print what is out of step and what apply would do. Changes nothing anywhere."),
+    "apply": Entry(
+        "sync", "apply", "Apply a saved plan, or make one and apply it. On a terminal it shows the plan and asks first."
+    ),
+    "status": Entry("sync", "status", "Print a row for each asset type: local, bucket, records, in step, to do, sync."),
+    "history": Entry("past", "history", "Tell what runs really did, with the values before and after. Reads no store."),
+    "undo": Entry(
+        "past",
+        "undo",
+        "Put back the record fields that a run changed, where nobody has changed them since. Objects stay.",
+    ),
+    "explain": Entry(
+        "look", "explain", "Say which rule and which character it is, what is where, what would be done and why."
+    ),
+    "verify": Entry(
+        "proof",
+        "verify",
+        "Prove that what the records name can be read: every reference resolves to an object with the bytes meant.",
+    ),
+    "restore": Entry(
+        "proof", "restore", "Bring back local files that only the bucket has. Never over a file that is there."
+    ),
+    "report": Entry(
+        "report",
+        "report",
+        "Write one self-contained page: status, characters by asset type, plan, findings. Changes nothing else.",
+    ),
+    "watch": Entry(
+        "watch",
+        "watch",
+        "Stay up and apply as files settle. With --json: one JSON document a line. SIGTERM and Ctrl-C end it cleanly.",
+    ),
+    "run": Entry(
+        "run",
+        "run",
+        "Run a workflow, then apply for its character if it succeeded; exits with the workflow's code if that is not"
+        " 0.",
+        options_first=True,
+    ),
+    "url": Entry(
+        "health", "url", "Print a signed URL for an asset. Anybody who has it can read the asset until it expires."
+    ),
+    "doctor": Entry(
+        "health",
+        "doctor",
+        "Try each thing that a run needs, and say how to mend what fails. Writes nothing that stays.",
+    ),
+    "schedule": Entry(
+        "nightly", "schedule", "Print the nightly job for a scheduler, ready to install. Installs nothing."
+    ),
+    "demo": Entry(
+        "start", "demo", "Show the whole scenario on embedded stores: sample media, plan, apply, plan again."
+    ),
+    "completion": Entry(
+        "complete", "completion", "Print the completion script for a shell. It goes into the shell's own start-up file."
+    ),
+    "rules check": Entry(
+        "look", "rules_check", "Read the rules file as every command does, and show what it says. Reads no store."
+    ),
+    "rules test": Entry(
+        "look",
+        "rules_test",
+        "Say which rule takes each path. Reads no store, so a character id is only what the pattern alone makes of it.",
+    ),
+}
+"""Every command by its words, in the order of ``--help``."""
+
+
+def load(path: str) -> Any:
+    """Imports a command, named by its words as in ``rules check``, and returns it as click's own type."""
+    entry = COMMANDS[path]
+    function = getattr(import_module(f"{__name__}.{entry.module}"), entry.function)
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    command(alone, path.rpartition(" ")[2], allow_interspersed_args=not entry.options_first)(function)
+    return get_command(alone)
+
+
+class _Group(TyperGroup):
+    """A group that lists its commands from the table and imports the one that is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, listed, rest = super().resolve_command(ctx, args)
+        path = name if ctx.parent is None else f"{self.name} {name}"
+        return name, load(path) if path in COMMANDS else listed, rest
+
+
 app = typer.Typer(
+    cls=_Group,
     name="reconcile",
     help="Brings local media, Google Cloud Storage and Firestore records in step. Deletes nothing.",
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-rules = typer.Typer(help="Look at the asset map.", invoke_without_command=True)
+rules = typer.Typer(cls=_Group, help="Look at the asset map.", invoke_without_command=True)
 
 
 def _version(asked: bool) -> None:
@@ -47,26 +152,13 @@ def _help_without_command(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
+def _listed() -> None:
+    """Stands in the list of commands for one that is not imported."""
+
+
 app.callback()(flatten_callback(_main))
 rules.callback()(flatten_callback(_rules))
 app.add_typer(rules, name="rules")
-command(app, "init")(start.init)
-command(app, "plan")(sync.plan)
-command(app, "apply")(sync.apply)
-command(app, "status")(sync.status)
-command(app, "history")(past.history)
-command(app, "undo")(past.undo)
-command(app, "explain")(look.explain)
-command(app, "verify")(proof.verify)
-command(app, "restore")(proof.restore)
-command(app, "report")(report.report)
-command(app, "watch")(watch.watch)
-# Options behind the workflow's name are the workflow's.
-command(app, "run", allow_interspersed_args=False)(run.run)
-command(app, "url")(health.url)
-command(app, "doctor")(health.doctor)
-command(app, "schedule")(nightly.schedule)
-command(app, "demo")(start.demo)
-command(rules, "check")(look.rules_check)
-command(rules, "test")(look.rules_test)
-app.command("completion")(complete.completion)
+for _path, _entry in COMMANDS.items():
+    _of, _, _name = _path.rpartition(" ")
+    (rules if _of else app).command(_name, help=_entry.help)(_listed)

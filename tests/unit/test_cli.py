@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from reconcile import cli
 from reconcile.__main__ import main
 from reconcile.cli.signals import stopping
 from reconcile.project import Project
@@ -341,6 +342,22 @@ def test_help_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_listing_the_commands_imports_none_of_them() -> None:
+    modules = {f"reconcile.cli.{entry.module}" for path, entry in cli.COMMANDS.items() if path != "completion"}
+    code = (
+        "import sys; from reconcile.__main__ import main; main(['--help']);"
+        f"print(sorted(set(sys.modules) & {modules!r}), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.strip() == "[]"
+    assert all(path.split()[-1] in done.stdout for path in cli.COMMANDS if not path.startswith("rules "))
+
+
+@pytest.mark.parametrize("path", cli.COMMANDS)
+def test_the_list_of_commands_says_of_each_what_its_own_help_says(path: str) -> None:
+    assert cli.load(path).help == cli.COMMANDS[path].help
 
 
 def test_a_plan_on_embedded_stores_imports_no_client(project: Path) -> None:
