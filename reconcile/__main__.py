@@ -31,8 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # gRPC writes lines of its own to stderr when a connection ends, unless it is told not to before it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
+        from reconcile.adapters.room import need_less
         from reconcile.cli.signals import terminable
-        from reconcile.room import need_less
 
         need_less()
 
@@ -117,8 +117,8 @@ def _interrupted(cause: BaseException) -> Interrupted:
 
 
 def _bug(cause: Exception) -> ReconcileError:
+    from reconcile.adapters.room import HINT, shortage
     from reconcile.core.errors import ReconcileError
-    from reconcile.room import HINT, shortage
 
     lacking = shortage(cause)
     if lacking:

@@ -11,8 +11,8 @@ from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, silent
 from reconcile.core.plan import Plan, Scope, Summary
 from reconcile.core.report import Report
-from reconcile.executor import CONCURRENCY, execute
-from reconcile.planner import survey
+from reconcile.pipeline.executor import CONCURRENCY, execute
+from reconcile.pipeline.planner import survey
 from reconcile.project import Project
 
 

@@ -25,13 +25,13 @@ from reconcile.core.rules import AssetMap
 from reconcile.version import VERSION
 
 if TYPE_CHECKING:
-    from reconcile.adapters.json_db import JsonDatabase
-    from reconcile.adapters.local_settle import Looks
-    from reconcile.adapters.outbox import Outbox
+    from reconcile.adapters.jsondb.store import JsonDatabase
+    from reconcile.adapters.local.settle import Looks
     from reconcile.adapters.patience import Budget
-    from reconcile.adapters.state import State
-    from reconcile.adapters.state_journal import Journal
-    from reconcile.adapters.state_lock import ProjectLock
+    from reconcile.adapters.state.journal import Journal
+    from reconcile.adapters.state.lock import ProjectLock
+    from reconcile.adapters.state.outbox import Outbox
+    from reconcile.adapters.state.store import State
     from reconcile.core.changes import Finding
     from reconcile.ports import AgreedStates, FilePlaces, FileSource, ObjectStore, RecordStore, UrlReader, UrlSigner
 
@@ -113,7 +113,7 @@ class Project:
     @cached_property
     def outbox(self) -> Outbox:
         """Where workflow code notes what it could not hand over."""
-        from reconcile.adapters.outbox import Outbox
+        from reconcile.adapters.state.outbox import Outbox
 
         return Outbox(self.settings.project)
 
@@ -151,7 +151,7 @@ class Project:
     @cached_property
     def state(self) -> State:
         """What this machine remembers, in ``.reconcile/``."""
-        from reconcile.adapters.state import State
+        from reconcile.adapters.state.store import State
 
         return self._open.enter_context(State.open(self.settings.project))
 
@@ -171,7 +171,7 @@ class Project:
     @cached_property
     def journal(self) -> Journal | None:
         """What runs wrote down of themselves; None where this project was told to keep none."""
-        from reconcile.adapters.state_journal import Journal
+        from reconcile.adapters.state.journal import Journal
 
         return Journal(self.settings.project)
 
@@ -184,14 +184,14 @@ class Project:
     def looks(self) -> Looks:
         """What tells whether a new file has settled; a caller that has a better one puts it here before files are
         read."""
-        from reconcile.adapters.local_settle import Looks
+        from reconcile.adapters.local.settle import Looks
 
         return Looks(self.settings.settle, on_wait=lambda count, seconds: self.on_wait(count, seconds))
 
     @cached_property
     def files(self) -> FileSource:
         """The files below the local root."""
-        from reconcile.adapters.local import LocalFiles
+        from reconcile.adapters.local.store import LocalFiles
 
         settings = self.settings
         return LocalFiles(
@@ -209,7 +209,7 @@ class Project:
     @cached_property
     def places(self) -> FilePlaces:
         """Where missing files are put back."""
-        from reconcile.adapters.local_write import LocalPlaces
+        from reconcile.adapters.local.writing import LocalPlaces
 
         return LocalPlaces(self.settings.root, ignore=self.settings.ignore, rules=self.settings.asset_map.templates)
 
@@ -257,11 +257,11 @@ class Project:
         """The bucket."""
         settings = self.settings
         if settings.bucket_endpoint.startswith("file:"):
-            from reconcile.adapters.embedded_objects import EmbeddedObjectStore
+            from reconcile.adapters.embedded.objects import EmbeddedObjectStore
 
             folder = Path(settings.bucket_endpoint.removeprefix("file:")) / settings.bucket.bucket
             return self._opened(EmbeddedObjectStore.open(folder, settings.bucket.prefix))
-        from reconcile.adapters.gcs import GcsObjectStore
+        from reconcile.adapters.gcs.store import GcsObjectStore
 
         return self._opened(
             GcsObjectStore.open(
@@ -285,7 +285,7 @@ class Project:
                 " URLs of it",
                 hint="URLs are for a bucket at Google, or at an emulator",
             )
-        from reconcile.adapters.signing import Signer
+        from reconcile.adapters.gcs.signing import Signer
 
         emulator = settings.bucket_endpoint or settings.bucket_emulator
         return Signer(settings.bucket, emulator, user_project=settings.user_project)
@@ -293,7 +293,7 @@ class Project:
     @cached_property
     def url_reader(self) -> UrlReader:
         """What reads signed URLs as a stranger would."""
-        from reconcile.adapters.url_reader import HttpReader
+        from reconcile.adapters.gcs.url_reader import HttpReader
 
         return self._opened(HttpReader(connections=2 * self.concurrency))
 
@@ -303,11 +303,11 @@ class Project:
         settings = self.settings
         where = settings.records
         if settings.records_endpoint.startswith("file:"):
-            from reconcile.adapters.embedded_records import EmbeddedRecordStore
+            from reconcile.adapters.embedded.records import EmbeddedRecordStore
 
             folder = Path(settings.records_endpoint.removeprefix("file:")) / where.project / where.database
             return self._opened(EmbeddedRecordStore.open(folder, where.collection))
-        from reconcile.adapters.firestore import FirestoreRecordStore
+        from reconcile.adapters.firestore.store import FirestoreRecordStore
 
         return self._opened(
             FirestoreRecordStore.open(
@@ -324,7 +324,7 @@ class Project:
         """The pipeline's own JSON database, where the rules name one."""
         if self.settings.local_db is None:
             return None
-        from reconcile.adapters.json_db import JsonDatabase
+        from reconcile.adapters.jsondb.store import JsonDatabase
 
         return JsonDatabase.open(self.settings.local_db.path, self.settings.entries.top)
 
@@ -333,14 +333,14 @@ class Project:
         found = self.settings.local_db
         if found is None or not found.rewrite:
             return ()
-        from reconcile.adapters.json_swap import left_beside
+        from reconcile.adapters.jsondb.swap import left_beside
         from reconcile.core.findings import database_kept
 
         return tuple(database_kept(str(path), found.path.name) for path in left_beside(found.path))
 
     def lock(self) -> ProjectLock:
         """The lock that one run at a time holds."""
-        from reconcile.adapters.state_lock import ProjectLock
+        from reconcile.adapters.state.lock import ProjectLock
 
         return ProjectLock(self.settings.project)
 

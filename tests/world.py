@@ -18,8 +18,8 @@ import msgspec
 from crc32c import crc32c
 
 from reconcile import config
-from reconcile.adapters.embedded_objects import EmbeddedObjectStore
-from reconcile.adapters.embedded_records import EmbeddedRecordStore
+from reconcile.adapters.embedded.objects import EmbeddedObjectStore
+from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.config import LocalDbSettings, Policy, Settings
 from reconcile.core.changes import Change, SetField
 from reconcile.core.digest import encode_crc32c
@@ -32,8 +32,8 @@ from reconcile.core.report import OutcomeKind, Report
 from reconcile.core.rows import Agreed, Document, FileProblem, LocalFile, RemoteObject
 from reconcile.core.rules import AssetMap, AssetRule, Many
 from reconcile.core.way import Entries
-from reconcile.executor import execute
-from reconcile.planner import Survey, survey
+from reconcile.pipeline.executor import execute
+from reconcile.pipeline.planner import Survey, survey
 from reconcile.ports import Progress
 from reconcile.project import Project
 

@@ -24,7 +24,11 @@ WANTED = (
 """Each must end some file's name in the wheel; the map is what ``reconcile init`` writes."""
 SMOKE = (
     ("-m", "reconcile", "--help"),
-    ("-c", "import reconcile.adapters.gcs, reconcile.adapters.firestore, google.cloud.storage, google.cloud.firestore"),
+    (
+        "-c",
+        "import reconcile.adapters.gcs.store, reconcile.adapters.firestore.store, "
+        "google.cloud.storage, google.cloud.firestore",
+    ),
 )
 
 

@@ -33,7 +33,7 @@ THEME = TerminalTheme(
 
 def output(folder: Path) -> str:
     """What ``reconcile plan`` prints in the demo's studio, with colours."""
-    from reconcile.demo import build
+    from reconcile.commands.demo import build
 
     build(folder)
     environment = {**os.environ, "COLUMNS": str(WIDTH), "TERM": "xterm-256color"}

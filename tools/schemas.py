@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from reconcile import explain, links, overview, schedule, trials
 from reconcile.cli import tour
+from reconcile.commands import explain, links, overview, schedule, trials
 from reconcile.core import checkup, history, plan, proof, report, restoration, status, watching
 from reconcile.views import json, run
 

@@ -55,7 +55,7 @@ def run_ids(incomplete: str) -> list[str]:
 
 def _journals() -> Iterable[str]:
     try:
-        from reconcile.adapters.state_journal import Journal
+        from reconcile.adapters.state.journal import Journal
         from reconcile.config import find_project
 
         return reversed(Journal(find_project()).run_ids())

@@ -141,7 +141,7 @@ def _check_is_ours(out: Path, kind: Kind) -> None:
 
 def _kept(settings: Settings) -> Iterator[tuple[Path, str]]:
     """What no command writes its result to, and why."""
-    from reconcile.adapters.state_folder import FOLDER
+    from reconcile.adapters.state.folder import FOLDER
     from reconcile.config import RULES
 
     yield settings.project / FOLDER, "the folder .reconcile holds the tool's own memory"

@@ -13,7 +13,7 @@ from reconcile.core.errors import ConfigError, ExitCode
 
 def doctor(common: Common) -> ExitCode:
     """Try each thing that a run needs, and say how to mend what fails. Writes nothing that stays."""
-    from reconcile.doctor import check_nothing, check_project
+    from reconcile.commands.doctor import check_nothing, check_project
     from reconcile.views.doctor import show_checkup
 
     session = Session(common)
@@ -32,7 +32,7 @@ def url(
     expires: Annotated[str, typer.Option(metavar="TIME", help="How long it holds; 7d at the most.")] = "15m",
 ) -> ExitCode:
     """Print a signed URL for an asset. Anybody who has it can read the asset until it expires."""
-    from reconcile.links import link
+    from reconcile.commands.links import link
     from reconcile.views.links import show_link
 
     session = Session(common)

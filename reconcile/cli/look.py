@@ -19,7 +19,7 @@ def explain(
     subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="A path, a gs:// URI or a character id.")],
 ) -> ExitCode:
     """Say which rule and which character it is, what is where, what would be done and why."""
-    from reconcile.explain import explain as ask
+    from reconcile.commands.explain import explain as ask
     from reconcile.views.explain import show_explanation
 
     session = Session(common)
@@ -32,7 +32,7 @@ def explain(
 
 def rules_check(common: Common) -> ExitCode:
     """Read the rules file as every command does, and show what it says. Reads no store."""
-    from reconcile.trials import describe_rules
+    from reconcile.commands.trials import describe_rules
     from reconcile.views.explain import show_rules
 
     session = Session(common)
@@ -47,7 +47,7 @@ def rules_test(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Paths, below the local root or relative.")],
 ) -> ExitCode:
     """Say which rule takes each path. Reads no store, so a character id is only what the pattern alone makes of it."""
-    from reconcile.trials import try_paths
+    from reconcile.commands.trials import try_paths
     from reconcile.views.explain import show_trials
 
     session = Session(common)

@@ -40,11 +40,11 @@ def schedule(
     ] = None,
 ) -> ExitCode:
     """Print the nightly job for a scheduler, ready to install. Installs nothing."""
-    from reconcile import schedule as schedules
-    from reconcile.adapters.state_folder import FOLDER
+    from reconcile.adapters.state.folder import FOLDER
+    from reconcile.commands import schedule as schedules
+    from reconcile.commands.jobenv import carried
+    from reconcile.commands.nightly import Nightly
     from reconcile.config import absolute
-    from reconcile.jobenv import carried
-    from reconcile.nightly import Nightly
     from reconcile.views.schedule import show_schedule
 
     session = Session(common)

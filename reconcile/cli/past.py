@@ -34,8 +34,8 @@ def history(
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="So many runs, newest first.")] = 20,
 ) -> ExitCode:
     """Tell what runs really did, with the values before and after. Reads no store."""
+    from reconcile.commands.undo import find_run
     from reconcile.core.history import FORMAT, History, tell, touches
-    from reconcile.undo import find_run
     from reconcile.views.history import show_history
 
     session = Session(common)
@@ -69,7 +69,7 @@ def undo(
     no_journal: NoJournal = False,
 ) -> ExitCode:
     """Put back the record fields that a run changed, where nobody has changed them since. Objects stay."""
-    from reconcile.undo import describe, execute, survey
+    from reconcile.commands.undo import describe, execute, survey
 
     session = Session(common)
     patience = seconds(wait_lock, "--wait-lock")
@@ -104,7 +104,7 @@ def undo(
 
 def _found(session: Session, project: Project, run: str) -> Past:
     """The run that is to be undone; says if its journal is damaged."""
-    from reconcile.undo import find_undoable
+    from reconcile.commands.undo import find_undoable
 
     past = find_undoable(project.journal, run)
     if past.unread:

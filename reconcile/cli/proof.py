@@ -17,11 +17,11 @@ from reconcile.cli.session import CONCURRENCY, Session, labels_of, scope_of
 from reconcile.core.errors import Declined, ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from reconcile.commands.verify import Proof
     from reconcile.core.proof import Verification
     from reconcile.core.report import Report
     from reconcile.core.restoration import RestorePlan
     from reconcile.project import Project
-    from reconcile.verify import Proof
 
 
 def verify(
@@ -39,8 +39,8 @@ def verify(
     concurrency: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Objects at once.")] = CONCURRENCY,
 ) -> ExitCode:
     """Prove that what the records name can be read: every reference resolves to an object with the bytes meant."""
+    from reconcile.commands.verify import verify as prove
     from reconcile.core.proof import Mode
-    from reconcile.verify import verify as prove
     from reconcile.views.verify import show_verification
 
     session = Session(common)
@@ -72,7 +72,7 @@ def restore(
     wait_lock: WaitLock = None,
 ) -> ExitCode:
     """Bring back local files that only the bucket has. Never over a file that is there."""
-    from reconcile.restore import check, execute
+    from reconcile.commands.restore import check, execute
 
     session = Session(common)
     if everything and (scope.char_id or scope.asset_type):
@@ -162,7 +162,7 @@ def _write(proof: Proof, out: Path) -> Verification:
 
 
 def _survey(session: Session, project: Project, scope: Scoped, *, everything: bool) -> RestorePlan:
-    from reconcile.restore import survey
+    from reconcile.commands.restore import survey
 
     with session.progress() as listener:
         return survey(project, scope_of(scope), everything=everything, listener=listener)

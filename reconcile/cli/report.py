@@ -33,7 +33,7 @@ def report(
 ) -> ExitCode:
     """Write one self-contained page: status, characters by asset type, plan, findings. Changes nothing else."""
     from reconcile.cli.signals import finish
-    from reconcile.overview import overview
+    from reconcile.commands.overview import overview
     from reconcile.views import page
     from reconcile.views.plan import totals
     from reconcile.views.streams import write_bytes

@@ -48,7 +48,7 @@ def run(
     wait_lock: WaitLock = None,
 ) -> ExitCode:
     """Run a workflow, then apply for its character if it succeeded; exits with the workflow's code if that is not 0."""
-    from reconcile.planner import check_types
+    from reconcile.pipeline.planner import check_types
 
     session = Session(common)
     patience = seconds(wait_lock, "--wait-lock", PATIENCE)
@@ -93,7 +93,7 @@ def _apply(
     fail_on: FailOn | None,
     allow_empty: bool,
 ) -> Report:
-    from reconcile.executor import execute
+    from reconcile.pipeline.executor import execute
 
     with session.project(replace, allow_empty=allow_empty) as project, session.lock(project, patience):
         made = session.survey(project, scope_of(scope)).plan

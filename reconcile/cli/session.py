@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from reconcile.core.events import Listener
     from reconcile.core.plan import Plan, Scope
     from reconcile.core.report import Report
-    from reconcile.planner import Survey
+    from reconcile.pipeline.planner import Survey
     from reconcile.project import Project
     from reconcile.views.plan import Labels
     from reconcile.views.terminal import Terminal
@@ -67,7 +67,7 @@ class Session:
 
     def survey(self, project: Project, scope: Scope, trace: tuple[str, ...] = ()) -> Survey:
         """Reads the three worlds and plans, showing progress."""
-        from reconcile.planner import survey
+        from reconcile.pipeline.planner import survey
 
         with self.progress() as listener:
             return survey(project, scope, listener=listener, trace=trace)
@@ -83,7 +83,7 @@ class Session:
         fail_on: FailOn | None = None,
     ) -> Report:
         """Does what the plan says, showing progress; an interrupt finishes what is in flight."""
-        from reconcile.executor import execute
+        from reconcile.pipeline.executor import execute
 
         return self.working(
             lambda listener, stop: execute(

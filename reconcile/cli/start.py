@@ -54,6 +54,6 @@ def demo(
 ) -> ExitCode:
     """Show the whole scenario on embedded stores: sample media, plan, apply, plan again."""
     from reconcile.cli.tour import tour
-    from reconcile.demo import next_free
+    from reconcile.commands.demo import next_free
 
     return tour(common, next_free(Path("demo")) if directory is None else directory)

@@ -159,7 +159,7 @@ def status(
     ] = None,
 ) -> ExitCode:
     """Print a row for each asset type: local, bucket, records, in step, to do, sync."""
-    from reconcile.status import is_in_step, overdue, table
+    from reconcile.commands.status import is_in_step, overdue, table
     from reconcile.views.status import show_status
 
     session = Session(common)
@@ -180,7 +180,7 @@ def status(
 
 def _is_fresh(session: Session, age: float) -> bool:
     """Whether the last good run of everything is younger than so many seconds; then it says so."""
-    from reconcile.status import overdue
+    from reconcile.commands.status import overdue
 
     with session.project() as project:
         last = project.last_good_run
@@ -204,7 +204,7 @@ def _plan(session: Session, project: Project, scope: Scoped, planfile: Path | No
     if planfile is None:
         return session.survey(project, scope_of(scope)).plan
     from reconcile.core.planfile import loads
-    from reconcile.executor import check
+    from reconcile.pipeline.executor import check
 
     try:
         made = loads(planfile.read_bytes(), str(planfile))

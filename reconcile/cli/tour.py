@@ -13,10 +13,10 @@ import msgspec
 from reconcile import config
 from reconcile.cli.options import Common
 from reconcile.cli.session import Session, labels_of
+from reconcile.commands.demo import build
 from reconcile.core.errors import ExitCode
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Report
-from reconcile.demo import build
 from reconcile.project import Project
 from reconcile.views.plan import show_plan, totals
 from reconcile.views.report import show_report

@@ -59,9 +59,9 @@ def watch(
     if check:
         return _check(session, oldest)
     from reconcile.cli.signals import stopping
+    from reconcile.commands.watch import watch as stay
     from reconcile.core.watching import EventKind, Poll
     from reconcile.views.watch import ReaderLeft, WatchLines
-    from reconcile.watch import watch as stay
 
     terminal = None if session.json else session.terminal()
     lines = WatchLines(sys.stdout, terminal, quiet=common.quiet, verbose=session.verbose)
@@ -99,8 +99,8 @@ def watch(
 
 
 def _check(session: Session, oldest: float) -> ExitCode:
+    from reconcile.commands.watch import check
     from reconcile.views.watch import show_health
-    from reconcile.watch import check
 
     health, wrong = check(session.project_folder(), oldest)
     if health is None or (wrong is not None and session.json):

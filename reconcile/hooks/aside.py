@@ -11,9 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from reconcile.adapters.workers import Workers
 from reconcile.core.errors import ReconcileError
 from reconcile.hooks.errors import LOGGER
-from reconcile.jobs import Workers
 
 T = TypeVar("T")
 

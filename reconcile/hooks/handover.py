@@ -12,8 +12,8 @@ import msgspec
 
 from reconcile import config
 from reconcile.adapters.disk_names import as_text
-from reconcile.adapters.local_settle import Looks
-from reconcile.adapters.outbox import Outbox
+from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.state.outbox import Outbox
 from reconcile.config import Settings
 from reconcile.core.changes import Change, Code, Finding, Replace, SetField, is_object, keys_about
 from reconcile.core.digest import Comparison, compare_object
@@ -25,11 +25,11 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report
 from reconcile.core.rows import KeyFacts
 from reconcile.core.rules import AssetMap, Ownership, Reading
-from reconcile.executor import execute
 from reconcile.hooks.record import set_field
-from reconcile.planner import Survey, survey
+from reconcile.pipeline.executor import execute
+from reconcile.pipeline.observe import known_owners
+from reconcile.pipeline.planner import Survey, survey
 from reconcile.project import Project
-from reconcile.refresh import known_owners
 
 DONE = (OutcomeKind.APPLIED, OutcomeKind.ALREADY)
 UNMET = (Code.MISSING_RECORD, Code.AMBIGUOUS_FIELD)

@@ -13,11 +13,11 @@ from reconcile.core.plan import Scope
 from reconcile.core.report import OutcomeKind, Problem
 from reconcile.core.rows import RemoteObject
 from reconcile.core.way import title_of
-from reconcile.executor import execute
 from reconcile.hooks import apart
-from reconcile.planner import check_entries
+from reconcile.pipeline.account import now
+from reconcile.pipeline.executor import execute
+from reconcile.pipeline.planner import check_entries
 from reconcile.project import Project
-from reconcile.runlog import now
 
 ATTEMPTS = 5
 PATIENCE = 600.0

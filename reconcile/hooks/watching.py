@@ -49,7 +49,7 @@ class Watching:
         self.stop()
 
     def _run(self) -> None:
-        from reconcile.watch import watch
+        from reconcile.commands.watch import watch
 
         folder = self._project.settings.project
         try:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from reconcile.commands.explain import AssetView, CharacterView, Explanation
+from reconcile.commands.trials import Loser, RulesDocument, RuleView, Trial, Trials
 from reconcile.core.rows import Outlook, World
 from reconcile.core.status import Row
-from reconcile.explain import AssetView, CharacterView, Explanation
-from reconcile.trials import Loser, RulesDocument, RuleView, Trial, Trials
 from reconcile.views import words
 from reconcile.views.plan import Labels, show_change, show_findings
 from reconcile.views.terminal import Piece, Terminal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconcile.links import Link
+from reconcile.commands.links import Link
 from reconcile.views.terminal import Terminal
 
 

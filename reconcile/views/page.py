@@ -13,11 +13,11 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from reconcile.commands.overview import Cell, Overview
+from reconcile.commands.status import NO_CHARACTER
 from reconcile.core.changes import Change, CreateRecord, Finding, Replace, RewriteLocalDb, SetField, Upload
 from reconcile.core.plan import Plan
 from reconcile.core.status import Row, Sync
-from reconcile.overview import Cell, Overview
-from reconcile.status import NO_CHARACTER
 from reconcile.views import words
 from reconcile.views.markdown import inert, sentence
 from reconcile.views.plan import INCOMPLETE, SEVERITIES, Labels, at, label, texts, totals

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconcile.schedule import Schedule
+from reconcile.commands.schedule import Schedule
 from reconcile.views.terminal import Terminal
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reconcile import Project, config
-from reconcile.planner import survey
+from reconcile.pipeline.planner import survey
 
 URI = "gs://my-bucket/anime_dance/"
 FIELDS = {

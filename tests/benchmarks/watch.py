@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from reconcile import Project, config
-from reconcile.adapters.watching import FolderWatch
+from reconcile.adapters.local.watching import FolderWatch
+from reconcile.commands.demo_media import png
+from reconcile.commands.watch import Watcher
 from reconcile.core.errors import StoreUnavailable
 from reconcile.core.plan import Scope
 from reconcile.core.watching import EventKind, Seen, WatchEvent
-from reconcile.demo_media import png
-from reconcile.watch import Watcher
 
 CHARACTERS = 50
 IMAGES = [png(seed) for seed in range(7)]

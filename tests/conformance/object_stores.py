@@ -14,8 +14,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from reconcile.adapters.embedded_objects import EmbeddedObjectStore
-from reconcile.adapters.gcs import GcsObjectStore
+from reconcile.adapters.embedded.objects import EmbeddedObjectStore
+from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.ports import ObjectStore
 from tests.servers.clock import SkippingClock
 from tests.servers.fake_gcs import FakeGcsServer

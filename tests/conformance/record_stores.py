@@ -16,9 +16,9 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore
 
-from reconcile.adapters.embedded_records import EmbeddedRecordStore
-from reconcile.adapters.firestore import FirestoreRecordStore
-from reconcile.adapters.json_db import JsonDatabase
+from reconcile.adapters.embedded.records import EmbeddedRecordStore
+from reconcile.adapters.firestore.store import FirestoreRecordStore
+from reconcile.adapters.jsondb.store import JsonDatabase
 from reconcile.ports import RecordStore
 from tests.servers.clock import SkippingClock
 

@@ -19,12 +19,12 @@ from typing import Any
 from crc32c import crc32c
 
 from reconcile import config
-from reconcile.adapters.embedded_objects import EmbeddedObjectStore
-from reconcile.adapters.embedded_records import EmbeddedRecordStore
+from reconcile.adapters.embedded.objects import EmbeddedObjectStore
+from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.report import Status
-from reconcile.executor import execute
-from reconcile.planner import survey
+from reconcile.pipeline.executor import execute
+from reconcile.pipeline.planner import survey
 from reconcile.project import Project
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.gcs import GcsServer

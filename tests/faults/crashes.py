@@ -28,14 +28,14 @@ import grpc
 import msgspec
 
 from reconcile import config
-from reconcile.adapters.embedded_objects import EmbeddedObjectStore
-from reconcile.adapters.embedded_records import EmbeddedRecordStore
-from reconcile.adapters.json_db import JsonDatabase
-from reconcile.adapters.state import State
+from reconcile.adapters.embedded.objects import EmbeddedObjectStore
+from reconcile.adapters.embedded.records import EmbeddedRecordStore
+from reconcile.adapters.jsondb.store import JsonDatabase
+from reconcile.adapters.state.store import State
 from reconcile.core.report import Report, Status
 from reconcile.core.rows import Agreed
-from reconcile.executor import execute
-from reconcile.planner import survey
+from reconcile.pipeline.executor import execute
+from reconcile.pipeline.planner import survey
 from reconcile.project import Project
 from tests.conformance.record_stores import ClientHand
 from tests.servers.faults import Fault

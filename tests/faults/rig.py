@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from reconcile import config
-from reconcile.adapters.firestore import FirestoreRecordStore
-from reconcile.adapters.gcs import GcsObjectStore
+from reconcile.adapters.firestore.store import FirestoreRecordStore
+from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.core.events import Event
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Outcome, OutcomeKind, Report, Status
-from reconcile.executor import execute
-from reconcile.planner import survey
+from reconcile.pipeline.executor import execute
+from reconcile.pipeline.planner import survey
 from reconcile.project import Project
 from tests.conformance.record_stores import ClientHand
 from tests.servers.clock import SkippingClock

@@ -22,8 +22,8 @@ import msgspec
 
 from reconcile.core.errors import ReconcileError, UsageError
 from reconcile.core.plan import Plan, Scope
-from reconcile.executor import execute
-from reconcile.planner import survey
+from reconcile.pipeline.executor import execute
+from reconcile.pipeline.planner import survey
 from tests.faults.actor import Actor, Disk, Stage, Weather
 from tests.faults.baton import Baton, Killed, Stuck
 from tests.faults.hands import Hands

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.local_settle import Looks
+from reconcile.adapters.local.settle import Looks
 from reconcile.core.report import OutcomeKind, Status
-from reconcile.planner import survey
+from reconcile.pipeline.planner import survey
 from tests.faults.rig import COSPLAY, KEY, LARGE, OLD, OTHER, SIZES, VIDEO, Rig, as_furnished, by_kind, furnish, results
 from tests.world import titled, windows
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from reconcile.adapters.json_db import JsonDatabase
-from reconcile.adapters.json_swap import exchange, left_beside
+from reconcile.adapters.jsondb.store import JsonDatabase
+from reconcile.adapters.jsondb.swap import exchange, left_beside
 from reconcile.core.errors import LocalDatabaseError, PreconditionFailed, StoreUnavailable
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux exchanges two files in a step")

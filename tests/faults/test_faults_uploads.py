@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reconcile.adapters.gcs_upload import CHUNK
+from reconcile.adapters.gcs.upload import CHUNK
 from reconcile.core.events import Advanced, Event, Phase, PhaseStarted
 from reconcile.core.report import OutcomeKind, Status
 from tests.faults.rig import (

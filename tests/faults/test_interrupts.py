@@ -15,7 +15,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from reconcile.adapters.gcs_upload import CHUNK
+from reconcile.adapters.gcs.upload import CHUNK
 from tests.faults.bench_project import BUCKET, SOON, AtTerminal, Bench, Held, command, settled
 from tests.servers.gcs import GcsServer
 from tests.system.workshop import environment
@@ -225,7 +225,7 @@ run()
         ("typer", False),
         ("reconcile.cli.signals", False),
         ("rich.console", False),
-        ("reconcile.planner", True),
+        ("reconcile.pipeline.planner", True),
         ("sqlite3", False),
         ("crc32c", False),
     ],

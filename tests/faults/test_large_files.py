@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from reconcile.__main__ import main
-from reconcile.adapters.gcs_upload import CHUNK
+from reconcile.adapters.gcs.upload import CHUNK
 from tests.benchmarks.large_file import MIB, large_file, measured
 from tests.faults.bench_project import BUCKET, Bench, Held, kill, settled
 from tests.servers.faults import Fault

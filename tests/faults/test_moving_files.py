@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from reconcile.__main__ import main
-from reconcile.adapters.gcs_upload import CHUNK
-from reconcile.adapters.local_settle import Looks
+from reconcile.adapters.gcs.upload import CHUNK
+from reconcile.adapters.local.settle import Looks
 from reconcile.core.changes import Code
 from reconcile.core.errors import ExitCode
 from reconcile.core.events import Advanced, Event, Phase
 from reconcile.core.plan import Plan
 from reconcile.core.report import OutcomeKind, Report, Status
-from reconcile.executor import execute
-from reconcile.planner import survey
+from reconcile.pipeline.executor import execute
+from reconcile.pipeline.planner import survey
 from tests.faults.bench_project import OLD, Bench
 from tests.servers.faults import Fault
 from tests.servers.gcs import GcsServer

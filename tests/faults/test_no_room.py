@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.room import lacks, shortage
+from reconcile.adapters.room import lacks, shortage
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer
 from tests.unit.small_project import make_project

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from crc32c import crc32c
 
-from reconcile.adapters.local import LocalFiles
-from reconcile.adapters.local_settle import Looks
+from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.store import LocalFiles
 from reconcile.core.digest import encode_crc32c
 from tests.security.attack import bucket, forge, records, run, saved_plan, snapshot
 from tests.unit.small_project import make_project, open_records, write

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.demo_media import png
+from reconcile.commands.demo_media import png
 from tests.security.attack import run
 from tests.system.workshop import environment
 from tests.unit.small_project import make_project, open_records, write

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from reconcile.__main__ import main
-from reconcile.adapters.outbox import Outbox
-from reconcile.adapters.state import State
-from reconcile.adapters.state_folder import StateFolder
-from reconcile.adapters.state_lock import ProjectLock
-from reconcile.adapters.watch_health import HealthFile, read_health
+from reconcile.adapters.state.folder import StateFolder
+from reconcile.adapters.state.health import HealthFile, read_health
+from reconcile.adapters.state.lock import ProjectLock
+from reconcile.adapters.state.outbox import Outbox
+from reconcile.adapters.state.store import State
 from reconcile.core.errors import StateError
 from reconcile.core.notes import Note
 from reconcile.core.watching import WatchHealth, WatchState

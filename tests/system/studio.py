@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 from urllib.parse import quote
 
-from reconcile.demo_media import mp3, mp4, png
+from reconcile.commands.demo_media import mp3, mp4, png
 
 PREVIOUS_ROOT = r"C:\oo\bar\output"
 BUCKET_URI = "gs://my-bucket/anime_dance"

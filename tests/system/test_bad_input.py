@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from reconcile.demo import build
+from reconcile.commands.demo import build
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer

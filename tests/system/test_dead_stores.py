@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.demo import build
+from reconcile.commands.demo import build
 from tests.system.workshop import Run, reconcile
 
 PATIENCE = 30.0

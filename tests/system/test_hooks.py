@@ -14,8 +14,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from reconcile import config
-from reconcile.core.errors import AccessDenied, ReconcileError, Rejected
+from reconcile.core.errors import AccessDenied, ReconcileError, Rejected, UsageError
 from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs, sync_upsert, update_firestore_gcs_path, watch_directory
 from reconcile.project import Project
@@ -244,5 +243,5 @@ def test_a_watched_directory_that_is_only_reported_stays_as_it_is(
 
 def test_a_folder_that_is_no_local_root_is_not_watched(shop: Workshop) -> None:
     make(shop, "characters/ai_hoshino.png")
-    with pytest.raises(config.UsageError, match="not the local root"):
+    with pytest.raises(UsageError, match="not the local root"):
         watch_directory(shop.folder / "output" / "characters")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from reconcile import config
-from reconcile.demo import build
+from reconcile.commands.demo import build
 from tests.system.workshop import Run, reconcile
 from tests.unit.small_project import open_records, write
 

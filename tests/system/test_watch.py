@@ -17,7 +17,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from reconcile.demo_media import mp4, png
+from reconcile.commands.demo_media import mp4, png
 from tests.servers.gcs import GcsServer
 from tests.system.workshop import environment, open_workshop, reconcile
 from tests.unit.small_project import make_project, open_objects

@@ -10,8 +10,8 @@ from pathlib import Path
 import crc32c
 
 from reconcile import config
-from reconcile.adapters.embedded_objects import EmbeddedObjectStore
-from reconcile.adapters.embedded_records import EmbeddedRecordStore
+from reconcile.adapters.embedded.objects import EmbeddedObjectStore
+from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.core.digest import encode_crc32c
 
 OLD = 1_700_000_000

@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
+from reconcile.commands.demo_media import mp3, mp4, png
 from reconcile.core.media_complete import missing_end
-from reconcile.demo_media import mp3, mp4, png
 
 EOI = b"\xff\xd9"
 

@@ -18,16 +18,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reconcile import config
-from reconcile.adapters.json_db import JsonDatabase
-from reconcile.adapters.outbox import Outbox
-from reconcile.adapters.state import State
-from reconcile.adapters.state_lock import ProjectLock
-from reconcile.adapters.watch_health import read_health
+from reconcile.adapters.jsondb.store import JsonDatabase
+from reconcile.adapters.state.health import read_health
+from reconcile.adapters.state.lock import ProjectLock
+from reconcile.adapters.state.outbox import Outbox
+from reconcile.adapters.state.store import State
+from reconcile.commands.watch import check
 from reconcile.core.errors import ReconcileError
 from reconcile.core.journal import past
 from reconcile.core.planfile import loads
 from reconcile.core.rows import Agreed, Hashed
-from reconcile.watch import check
 
 HASH = Hashed(10, 2, 3, 4, "AAAAAA==")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.demo_media import mp3, mp4, png
+from reconcile.commands.demo_media import mp3, mp4, png
 
 MAKERS: dict[str, Callable[[int | str], bytes]] = {"png": png, "mp4": mp4, "mp3": mp3}
 CONTAINERS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"dinf"}

@@ -12,12 +12,12 @@ import requests
 
 from reconcile.adapters import descriptors
 from reconcile.adapters.descriptors import fitting, is_shortage
-from reconcile.adapters.embedded_objects import EmbeddedObjectStore
-from reconcile.adapters.gcs_http import Transient, translate
-from reconcile.adapters.json_db import JsonDatabase
-from reconcile.adapters.local import LocalFiles
-from reconcile.adapters.local_settle import Looks
-from reconcile.adapters.local_write import LocalPlaces
+from reconcile.adapters.embedded.objects import EmbeddedObjectStore
+from reconcile.adapters.gcs.http import Transient, translate
+from reconcile.adapters.jsondb.store import JsonDatabase
+from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.store import LocalFiles
+from reconcile.adapters.local.writing import LocalPlaces
 from reconcile.core.errors import LocalDatabaseError, ReconcileError, SourceError, StoreUnavailable
 from reconcile.core.rows import FileProblem
 from tests.unit.test_requester_pays import put

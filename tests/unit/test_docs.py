@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from reconcile.commands.demo import build
 from reconcile.core.changes import Code
 from reconcile.core.errors import ExitCode
 from reconcile.core.findings import SEVERITIES
-from reconcile.demo import build
 from tests.system.workshop import environment, reconcile
 from tools import manpage
 

@@ -11,8 +11,8 @@ from typing import Any
 import grpc
 import pytest
 
+from reconcile.commands.doctor import check_project
 from reconcile.core.checkup import Check, Health
-from reconcile.doctor import check_project
 from reconcile.project import Project
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.firestore import FirestoreServer

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
+from reconcile.commands.undo import execute, survey
+from reconcile.commands.verify import verify
 from reconcile.core.changes import RewriteLocalDb, SetField
 from reconcile.core.plan import Scope
 from reconcile.core.planfile import dumps, loads
 from reconcile.core.proof import Mode
 from reconcile.core.rows import Document
 from reconcile.core.way import Titled, shown
-from reconcile.undo import execute, survey
-from reconcile.verify import verify
 from tests.world import World, codes, kinds, titled, windows
 
 KEY, OTHER = "characters/rem.png", "dances/dance_rem.mp4"

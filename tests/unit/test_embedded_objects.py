@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from crc32c import crc32c
 
-from reconcile.adapters.embedded_objects import FILE_NAME, FOLDER_NAME, EmbeddedObjectStore
+from reconcile.adapters.embedded.objects import FILE_NAME, FOLDER_NAME, EmbeddedObjectStore
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import NotThere, PreconditionFailed, SourceChanged, StoreError, StoreUnavailable
 from reconcile.core.rows import RemoteObject
@@ -23,7 +23,7 @@ WRITER = """
 import io, sys
 from pathlib import Path
 from crc32c import crc32c
-from reconcile.adapters.embedded_objects import EmbeddedObjectStore
+from reconcile.adapters.embedded.objects import EmbeddedObjectStore
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import PreconditionFailed
 store = EmbeddedObjectStore.open(Path(sys.argv[1]), "p")
@@ -42,7 +42,7 @@ while done < 10:
 DYING = """
 import os, sys
 from pathlib import Path
-from reconcile.adapters import embedded_objects
+from reconcile.adapters.embedded import objects as embedded_objects
 store = embedded_objects.EmbeddedObjectStore.open(Path(sys.argv[1]), "p")
 
 class Body:
@@ -176,7 +176,7 @@ def test_bytes_that_somebody_deleted_are_missed(tmp_path: Path) -> None:
 
 def test_it_imports_no_client() -> None:
     code = (
-        "import sys; import reconcile.adapters.embedded_objects;"
+        "import sys; import reconcile.adapters.embedded.objects;"
         "sys.exit(any(name.split('.')[0] in ('google', 'requests', 'grpc') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from reconcile.adapters.embedded_records import FILE_NAME, EmbeddedRecordStore
+from reconcile.adapters.embedded.records import FILE_NAME, EmbeddedRecordStore
 from reconcile.core.document_rules import MAX_DEPTH, id_problem, may_start_id, prefix_end
 from reconcile.core.errors import Rejected, StoreUnavailable
 
 ADD = """
 import sys
 from pathlib import Path
-from reconcile.adapters.embedded_records import EmbeddedRecordStore
+from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.core.errors import PreconditionFailed
 
 store = EmbeddedRecordStore.open(Path(sys.argv[1]), "characters")

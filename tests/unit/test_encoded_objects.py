@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from reconcile.commands.restore import REFUSALS, execute, survey
+from reconcile.commands.verify import verify
 from reconcile.config import Policy, Settings
 from reconcile.core.changes import Code, Replace, Severity
 from reconcile.core.context import Replacing
@@ -21,12 +23,10 @@ from reconcile.core.plan import Scope
 from reconcile.core.proof import Mode, Verification
 from reconcile.core.report import OutcomeKind, Report
 from reconcile.core.restoration import RestorePlan
-from reconcile.executor import execute as apply
 from reconcile.hooks.record import set_field
-from reconcile.planner import survey as plan_survey
+from reconcile.pipeline.executor import execute as apply
+from reconcile.pipeline.planner import survey as plan_survey
 from reconcile.project import Project
-from reconcile.restore import REFUSALS, execute, survey
-from reconcile.verify import verify
 from tests.unit.small_project import make_project, open_objects, put, write
 from tests.world import World, codes, keys, kinds, sets, titled, windows
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from reconcile.commands.measuring import Sum, content_from, measure
 from reconcile.core.encoding import PIECE, BadEncoding, can_unpack, encoding_of, most_unpacked, unpacked
-from reconcile.measuring import Sum, content_from, measure
 from tests.world import digest
 
 ENOUGH = 1 << 40

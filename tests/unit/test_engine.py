@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.core.errors import StoreError, StoreUnavailable
-from reconcile.engine import Prefetch, merge
+from reconcile.pipeline.engine import Prefetch, merge
 
 KEYS = st.lists(st.text("abAé/", max_size=3), unique=True, max_size=8).map(sorted)
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import reconcile
-from reconcile.adapters.firestore_wire import CallFailed
+from reconcile.adapters.firestore.wire import CallFailed
 from reconcile.core.document_rules import _Unfit
 from reconcile.core.errors import ReconcileError, StoreUnavailable
 from reconcile.core.portable import Foreign, Portable

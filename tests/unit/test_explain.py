@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from reconcile.commands.explain import AssetView, Explanation, explain
+from reconcile.commands.status import table
+from reconcile.commands.trials import describe_rules, try_paths
 from reconcile.core.errors import UsageError
 from reconcile.core.plan import Scope
 from reconcile.core.status import Sync
-from reconcile.explain import AssetView, Explanation, explain
-from reconcile.planner import survey
+from reconcile.pipeline.planner import survey
 from reconcile.project import Project
-from reconcile.status import table
-from reconcile.trials import describe_rules, try_paths
 from reconcile.views.explain import show_explanation, show_rules, show_trials
 from reconcile.views.terminal import Terminal
 from tests.unit.small_project import KPOP, LOCAL_PATH, URI, make_project, open_objects, open_records, put, write

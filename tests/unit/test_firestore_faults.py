@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from reconcile.adapters.firestore import MAYBE_APPLIED, PAGE, TRANSIENT, FirestoreRecordStore
+from reconcile.adapters.firestore.store import MAYBE_APPLIED, PAGE, TRANSIENT, FirestoreRecordStore
 from reconcile.adapters.patience import Clock
 from reconcile.core.errors import (
     AccessDenied,

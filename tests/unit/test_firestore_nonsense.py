@@ -14,9 +14,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.adapters.firestore import PAGE, FirestoreRecordStore
-from reconcile.adapters.firestore_values import Value, decode, token
-from reconcile.adapters.firestore_wire import Wire
+from reconcile.adapters.firestore.store import PAGE, FirestoreRecordStore
+from reconcile.adapters.firestore.values import Value, decode, token
+from reconcile.adapters.firestore.wire import Wire
 from reconcile.adapters.patience import Traffic
 from reconcile.core.errors import ReconcileError, StoreError, StoreUnavailable, Uncertain
 from tests.servers.clock import SkippingClock

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.firestore import FirestoreRecordStore
+from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.core.errors import AccessDenied, ConfigError
 from tests.servers.firestore import FirestoreServer
 
@@ -89,7 +89,7 @@ def test_missing_credentials_say_how_to_get_some(monkeypatch: pytest.MonkeyPatch
     assert "gcloud auth application-default login" in failure.value.hint
 
 
-@pytest.mark.parametrize("module", ["firestore", "embedded_records"])
+@pytest.mark.parametrize("module", ["firestore.store", "embedded.records"])
 def test_importing_an_adapter_imports_no_client(module: str) -> None:
     program = f"import sys, reconcile.adapters.{module}; print(sorted({{'google', 'grpc'}} & sys.modules.keys()))"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from reconcile.adapters.firestore import FirestoreRecordStore
+from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.adapters.patience import SPENT, Budget
 from reconcile.core.errors import StoreUnavailable
 from tests.servers.clock import SkippingClock

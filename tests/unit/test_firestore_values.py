@@ -13,9 +13,9 @@ from google.api_core.datetime_helpers import DatetimeWithNanoseconds
 from google.cloud.firestore_v1 import GeoPoint
 from google.cloud.firestore_v1.vector import Vector
 
-from reconcile.adapters.firestore import FirestoreRecordStore
-from reconcile.adapters.firestore_values import Value, decode, encode, same_fields, timestamp, token
-from reconcile.adapters.firestore_wire import Wire, connect
+from reconcile.adapters.firestore.store import FirestoreRecordStore
+from reconcile.adapters.firestore.values import Value, decode, encode, same_fields, timestamp, token
+from reconcile.adapters.firestore.wire import Wire, connect
 from tests.conformance.record_stores import ClientHand
 from tests.servers.firestore import FirestoreServer
 

@@ -15,8 +15,8 @@ import pytest
 import requests.exceptions
 import urllib3.exceptions
 
-from reconcile.adapters.gcs import GcsObjectStore
-from reconcile.adapters.gcs_http import Doubt, Transient, checked_endpoint, foreign, translate
+from reconcile.adapters.gcs.http import Doubt, Transient, checked_endpoint, foreign, translate
+from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.core.errors import AccessDenied, ConfigError, ReconcileError, StoreUnavailable
 from tests.servers.gcs import GcsServer
 
@@ -214,7 +214,7 @@ def test_without_credentials_it_says_how_to_log_in(monkeypatch: pytest.MonkeyPat
 
 def test_opening_a_store_imports_no_client() -> None:
     code = (
-        "import sys; from reconcile.adapters.gcs import GcsObjectStore;"
+        "import sys; from reconcile.adapters.gcs.store import GcsObjectStore;"
         "GcsObjectStore.open('b', 'p', '');"
         "sys.exit(any(name.split('.')[0] in ('google', 'requests', 'urllib3') for name in sys.modules))"
     )

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from crc32c import crc32c
 
-from reconcile.adapters.gcs import LIST_FIELDS, GcsObjectStore
-from reconcile.adapters.gcs_upload import CHUNK, Sessions
+from reconcile.adapters.gcs.store import LIST_FIELDS, GcsObjectStore
+from reconcile.adapters.gcs.upload import CHUNK, Sessions
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import (
     AccessDenied,

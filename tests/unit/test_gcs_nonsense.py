@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from reconcile.adapters.gcs import EMPTY_PAGES, GcsObjectStore
-from reconcile.adapters.gcs_upload import CHUNK
+from reconcile.adapters.gcs.store import EMPTY_PAGES, GcsObjectStore
+from reconcile.adapters.gcs.upload import CHUNK
 from reconcile.adapters.http_line import FLOOR, LONGEST_ANSWER, Paced
 from reconcile.adapters.patience import seconds_asked
 from reconcile.core.digest import encode_crc32c

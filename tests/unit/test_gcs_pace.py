@@ -12,8 +12,8 @@ from random import Random
 import pytest
 from crc32c import crc32c
 
-from reconcile.adapters.gcs import GcsObjectStore
-from reconcile.adapters.gcs_upload import CHUNK
+from reconcile.adapters.gcs.store import GcsObjectStore
+from reconcile.adapters.gcs.upload import CHUNK
 from reconcile.adapters.patience import EARNED, SPENT, Budget
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import StoreUnavailable, Uncertain

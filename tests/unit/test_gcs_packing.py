@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import requests
 
-from reconcile.adapters.gcs import GcsObjectStore
-from reconcile.adapters.url_reader import HttpReader
+from reconcile.adapters.gcs.store import GcsObjectStore
+from reconcile.adapters.gcs.url_reader import HttpReader
 from reconcile.core.errors import StoreUnavailable
 from tests.servers.clock import SkippingClock
 from tests.servers.faults import FOREVER, Call, Fault

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from reconcile.adapters.json_db import JsonDatabase
+from reconcile.adapters.jsondb.store import JsonDatabase
+from reconcile.commands.status import table
 from reconcile.core import plan as plans
 from reconcile.core.changes import Code, CreateRecord
 from reconcile.core.context import Context
@@ -21,8 +22,7 @@ from reconcile.core.rows import FileProblem
 from reconcile.core.rows import World as RecordWorld
 from reconcile.core.stages.explode import explode
 from reconcile.core.status import Sync
-from reconcile.planner import Survey
-from reconcile.status import table
+from reconcile.pipeline.planner import Survey
 from tests.world import World, codes, kinds, outcomes, sets, titled, windows
 
 KEY = "characters/rem.png"

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from reconcile import Project, apply, hooks, plan
-from reconcile.adapters.outbox import Outbox
+from reconcile.adapters.state.outbox import Outbox
 from reconcile.core.errors import LockHeld, ReconcileError, UsageError
 from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs, sync_upsert

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from reconcile.engine import Prefetch
-from reconcile.jobs import Workers, results
+from reconcile.adapters.workers import Workers, results
+from reconcile.pipeline.engine import Prefetch
 
 
 def python(code: str) -> str:
@@ -73,14 +73,16 @@ def test_what_is_cancelled_before_it_began_is_not_done() -> None:
 
 
 def test_a_worker_that_waits_does_not_keep_the_interpreter_from_ending() -> None:
-    python("import threading; from reconcile.jobs import Workers; Workers(2).submit(threading.Event().wait)")
+    python(
+        "import threading; from reconcile.adapters.workers import Workers; Workers(2).submit(threading.Event().wait)"
+    )
 
 
 @pytest.mark.parametrize("imported", ["", "import concurrent.futures.thread"])
 def test_workers_can_be_had_when_the_main_thread_has_ended(imported: str) -> None:
     code = f"""
 import threading
-from reconcile.jobs import results
+from reconcile.adapters.workers import results
 {imported}
 def late():
     threading.main_thread().join()
@@ -100,8 +102,12 @@ threading._start_new_thread = threading._start_joinable_thread = refuse  # as th
 @pytest.mark.parametrize(
     ("work", "answer"),
     [
-        ("from reconcile.jobs import results; print(sorted(results([lambda n=n: n for n in range(9)], 3)))", range(9)),
-        ("from reconcile.engine import Prefetch; print(list(Prefetch(lambda: range(9))))", range(9)),
+        (
+            "from reconcile.adapters.workers import results; "
+            "print(sorted(results([lambda n=n: n for n in range(9)], 3)))",
+            range(9),
+        ),
+        ("from reconcile.pipeline.engine import Prefetch; print(list(Prefetch(lambda: range(9))))", range(9)),
     ],
 )
 def test_where_there_is_no_thread_the_caller_does_the_work(work: str, answer: range) -> None:

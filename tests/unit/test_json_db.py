@@ -15,9 +15,9 @@ from filelock import FileLock
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from reconcile.adapters.json_db import JsonDatabase
-from reconcile.adapters.json_swap import exchange
-from reconcile.adapters.json_text import container, edits, insertion, same, splice, style_of
+from reconcile.adapters.jsondb.store import JsonDatabase
+from reconcile.adapters.jsondb.swap import exchange
+from reconcile.adapters.jsondb.text import container, edits, insertion, same, splice, style_of
 from reconcile.core.errors import (
     LocalDatabaseError,
     NotThere,

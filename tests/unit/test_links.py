@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from reconcile.commands.links import link
 from reconcile.core.errors import NotThere, Rejected, UsageError
-from reconcile.links import link
 from reconcile.project import Project
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer

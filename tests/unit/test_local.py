@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.adapters import local_open
-from reconcile.adapters.local import LocalFiles
-from reconcile.adapters.local_settle import Looks
+from reconcile.adapters import opening as local_open
+from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.store import LocalFiles
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import SourceChanged, SourceError
 from reconcile.core.names import fold

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.local import LocalFiles
-from reconcile.adapters.local_settle import Looks
+from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.store import LocalFiles
+from reconcile.commands.demo_media import mp4, png
 from reconcile.core.rows import FileProblem, LocalFile
-from reconcile.demo_media import mp4, png
 from tests.unit.test_local import SECOND, Cache
 
 SETTLE = 2.0

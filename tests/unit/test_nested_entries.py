@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from reconcile import config
+from reconcile.commands.undo import execute, survey
 from reconcile.core.errors import ConfigError
 from reconcile.core.way import Entries
 from reconcile.hooks import sync_upsert, update_firestore_gcs_path
-from reconcile.undo import execute, survey
 from tests.unit.small_project import make_project, open_records
 from tests.unit.workflows import BASE
 from tests.world import World, codes, kinds, titled, windows

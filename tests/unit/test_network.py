@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.firestore import FirestoreRecordStore
-from reconcile.adapters.gcs import GcsObjectStore
-from reconcile.adapters.gcs_http import translate
+from reconcile.adapters.firestore.store import FirestoreRecordStore
+from reconcile.adapters.gcs.http import translate
+from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.adapters.network import grpc_fault_of, masked
 from reconcile.core.errors import AccessDenied, ConfigError, ReconcileError, StoreError, StoreUnavailable
 

@@ -16,8 +16,8 @@ import pytest
 from reconcile.cli.notify import Notifier
 from reconcile.cli.options import Common
 from reconcile.cli.session import Session
+from reconcile.commands.status import overdue
 from reconcile.project import Project
-from reconcile.status import overdue
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the commands are written for a POSIX shell")
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from reconcile.adapters.outbox import Outbox
+from reconcile.adapters.state.outbox import Outbox
 from reconcile.core.errors import SourceError
 from reconcile.core.notes import Note, NotedMap
 from reconcile.core.plan import Scope
 from reconcile.core.rules import AssetMap, Ownership
-from reconcile.planner import survey
+from reconcile.pipeline.planner import survey
 from tests.world import PRIMARY, World, rule, titled, windows
 
 MUSIC = rule("music", "music/*.mp3", "ai_music")
@@ -96,7 +96,7 @@ def test_a_damaged_note_is_passed_over(tmp_path: Path, damage: bytes) -> None:
 def test_a_process_killed_while_it_writes_leaves_whole_notes_only(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from reconcile.adapters.outbox import Outbox; from reconcile.core.notes import Note\n"
+        "from reconcile.adapters.state.outbox import Outbox; from reconcile.core.notes import Note\n"
         "box = Outbox(Path(sys.argv[1])); n = 0\n"
         "while True:\n"
         "    box.add([Note(f'{n % 7}.png', f'char_{n}')]); n += 1\n"
@@ -191,7 +191,7 @@ def test_a_file_keeps_its_places_when_it_is_noted_again(tmp_path: Path) -> None:
 NOTING = """
 import sys
 from pathlib import Path
-from reconcile.adapters.outbox import Outbox
+from reconcile.adapters.state.outbox import Outbox
 from reconcile.core.notes import Note
 box, who = Outbox(Path(sys.argv[1])), sys.argv[2]
 print("ready", flush=True)

@@ -15,10 +15,10 @@ import pytest
 from markdown_it import MarkdownIt
 
 from reconcile.__main__ import main
+from reconcile.commands.overview import FORMAT, Cell, Overview
 from reconcile.core.changes import Code, Finding, Severity
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.status import Row, Sync
-from reconcile.overview import FORMAT, Cell, Overview
 from reconcile.views import page
 from reconcile.views.markdown import inert, sentence
 from tests.unit.plans import STORES, creation, finding, plan, replacement, rewrite, set_field, upload

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.adapters.firestore import FirestoreRecordStore
-from reconcile.adapters.gcs import GcsObjectStore
+from reconcile.adapters.firestore.store import FirestoreRecordStore
+from reconcile.adapters.gcs.store import GcsObjectStore
+from reconcile.commands.status import table
 from reconcile.core.changes import CreateRecord, Replace, RewriteLocalDb, SetField, Upload
 from reconcile.core.errors import AccessDenied, ExitCode, StoreUnavailable, UsageError
 from reconcile.core.events import silent
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import OutcomeKind
 from reconcile.core.rows import Document, RemoteObject
-from reconcile.refresh import Observations, read_roster
-from reconcile.status import table
+from reconcile.pipeline.observe import Observations, read_roster
 from tests.servers.faults import FOREVER, Call, Fault
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from reconcile.commands.demo import build
 from reconcile.core.errors import ExitCode
 from reconcile.core.report import OutcomeKind, Report, Status
 from reconcile.core.report import build as report_of
-from reconcile.demo import build
 from reconcile.views.restore import show_restored
 from reconcile.views.terminal import Terminal
 from tests.system.workshop import reconcile
@@ -248,7 +248,7 @@ def test_what_no_rule_takes_comes_with_all(run: Any, project: Path) -> None:
 
 
 def test_a_restore_waits_for_the_lock(run: Any, project: Path) -> None:
-    from reconcile.adapters.state_lock import ProjectLock
+    from reconcile.adapters.state.lock import ProjectLock
 
     shutil.rmtree(project / "output")
     with ProjectLock(project).acquire():

@@ -23,8 +23,8 @@ from reconcile.core.rows import World as RecordWorld
 from reconcile.core.stages import by_document, by_key, explode
 from reconcile.core.stages.key import KeyRows
 from reconcile.core.status import Tally
-from reconcile.planner import context_of, survey
-from reconcile.refresh import read_roster
+from reconcile.pipeline.observe import read_roster
+from reconcile.pipeline.planner import context_of, survey
 from tests.world import World, kinds
 from tests.worlds import Spec, ids_of, specs
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from reconcile.adapters.local import LocalFiles
-from reconcile.adapters.local_settle import Looks
-from reconcile.adapters.state import State
+from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.store import LocalFiles
+from reconcile.adapters.state.store import State
 from reconcile.core.changes import Upload
 from reconcile.core.errors import SourceError, StoreUnavailable
 from reconcile.core.events import Advanced, Phase, silent
 from reconcile.core.plan import Scope
 from reconcile.core.rows import FileProblem, LocalFile
-from reconcile.planner import survey
-from reconcile.refresh import read_roster
+from reconcile.pipeline.observe import read_roster
+from reconcile.pipeline.planner import survey
 from tests.world import World, codes, keys, kinds, rule, sets, titled, windows
 
 IMAGE = rule("image", "characters/{char_id}.png", "anime_image")

@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 import pytest
 
-from reconcile.adapters.firestore import FirestoreRecordStore
-from reconcile.adapters.gcs import GcsObjectStore
+from reconcile.adapters.firestore.store import FirestoreRecordStore
+from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.core.errors import (
     AccessDenied,
     PreconditionFailed,

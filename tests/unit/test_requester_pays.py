@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.gcs import GcsObjectStore
-from reconcile.adapters.gcs_checkup import GcsCheckup
-from reconcile.adapters.gcs_upload import CHUNK
-from reconcile.adapters.signing import Signer
-from reconcile.adapters.url_reader import HttpReader
+from reconcile.adapters.gcs.checkup import GcsCheckup
+from reconcile.adapters.gcs.signing import Signer
+from reconcile.adapters.gcs.store import GcsObjectStore
+from reconcile.adapters.gcs.upload import CHUNK
+from reconcile.adapters.gcs.url_reader import HttpReader
+from reconcile.commands.doctor import check_project
 from reconcile.core.checkup import Health
 from reconcile.core.errors import AccessDenied, ConfigError
 from reconcile.core.names import BucketRoot
-from reconcile.doctor import check_project
 from reconcile.project import Project
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer

@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
-from reconcile.adapters.local_write import LocalPlaces
+from reconcile.adapters.local.writing import LocalPlaces
+from reconcile.commands.restore import REFUSALS, execute, survey
 from reconcile.core.changes import Code
 from reconcile.core.errors import ExitCode, NotThere, Rejected, SourceChanged, SourceError, StoreUnavailable, UsageError
 from reconcile.core.events import Advanced, Event, Phase, Warned
 from reconcile.core.plan import Scope
 from reconcile.core.report import OutcomeKind, Report, Status
 from reconcile.core.restoration import RestorePlan
-from reconcile.executor import execute as apply
-from reconcile.planner import survey as plan_survey
+from reconcile.pipeline.executor import execute as apply
+from reconcile.pipeline.planner import survey as plan_survey
 from reconcile.project import Project
-from reconcile.restore import REFUSALS, execute, survey
 from tests.unit.small_project import KPOP, make_project, open_objects, open_records, put, write
 from tests.world import digest
 

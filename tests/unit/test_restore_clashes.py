@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from reconcile.commands.restore import execute, survey
 from reconcile.core.changes import Code
 from reconcile.core.clashes import Places, in_turn
 from reconcile.core.errors import ExitCode
 from reconcile.core.names import fold, nfc
 from reconcile.core.restoration import RestorePlan
-from reconcile.executor import execute as apply
-from reconcile.planner import survey as plan_survey
+from reconcile.pipeline.executor import execute as apply
+from reconcile.pipeline.planner import survey as plan_survey
 from reconcile.project import Project
-from reconcile.restore import execute, survey
 from tests.unit.small_project import make_project, open_objects, open_records, put
 
 case_sensitive = pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="case does not count here")

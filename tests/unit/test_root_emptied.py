@@ -11,7 +11,7 @@ import pytest
 from reconcile.core.changes import Code, Severity
 from reconcile.core.errors import ExitCode
 from reconcile.core.plan import Plan, Scope
-from reconcile.planner import survey
+from reconcile.pipeline.planner import survey
 from reconcile.project import Project
 from tests.security.attack import run as reconcile
 from tests.unit.small_project import make_project, write

@@ -16,10 +16,10 @@ import pytest
 import xmlschema
 import yaml
 
+from reconcile.commands.jobenv import carried
+from reconcile.commands.nightly import Nightly
+from reconcile.commands.schedule import Schedule, schedule
 from reconcile.core.errors import UsageError
-from reconcile.jobenv import carried
-from reconcile.nightly import Nightly
-from reconcile.schedule import Schedule, schedule
 from tests.unit.small_project import make_project
 
 TASK = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"

@@ -14,8 +14,8 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
-from reconcile.adapters.signing import LONGEST, Signer
-from reconcile.adapters.url_reader import HttpReader
+from reconcile.adapters.gcs.signing import LONGEST, Signer
+from reconcile.adapters.gcs.url_reader import HttpReader
 from reconcile.core.errors import AccessDenied, ConfigError, Rejected, StoreUnavailable, UsageError
 from reconcile.core.names import BucketRoot
 from reconcile.project import Project

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile import Project, apply, plan
+from reconcile.commands.explain import explain
+from reconcile.commands.restore import execute as restore
+from reconcile.commands.restore import survey as missing
 from reconcile.config import Policy
 from reconcile.core.changes import CreateRecord
 from reconcile.core.context import Replacing
 from reconcile.core.names import may_be_respelt, nfc, shared_prefix, spelling, spellings
 from reconcile.core.plan import ReplaceLimit
-from reconcile.explain import explain
-from reconcile.restore import execute as restore
-from reconcile.restore import survey as missing
 from tests.unit.small_project import make_project, open_objects, open_records, put, write
 from tests.world import World, codes, kinds, outcomes, sets, titled, windows
 

@@ -16,8 +16,8 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.rows import Claim, Coverage, FileProblem, Outlook, Unsettled
 from reconcile.core.stages import by_document
 from reconcile.core.way import Titled
-from reconcile.planner import context_of
-from reconcile.refresh import read_roster
+from reconcile.pipeline.observe import read_roster
+from reconcile.pipeline.planner import context_of
 from tests.world import World, codes, keys, kinds, rule, sets, titled, windows
 
 KEY = "characters/rem.png"

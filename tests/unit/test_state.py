@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.state import State, UploadSessions
-from reconcile.adapters.state_lock import ProjectLock
+from reconcile.adapters.state.lock import ProjectLock
+from reconcile.adapters.state.store import State, UploadSessions
 from reconcile.core.errors import ExitCode, LockHeld
 from reconcile.core.rows import Agreed, Hashed
 from reconcile.ports import AgreedStates, HashCache
@@ -320,7 +320,8 @@ def test_another_process_that_writes_for_long_is_not_waited_for_long(tmp_path: P
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 def test_a_run_killed_in_the_middle_of_a_write_leaves_a_sound_file(tmp_path: Path) -> None:
     writer = (
-        "import sys, pathlib; from reconcile.adapters.state import State; from reconcile.core.rows import Agreed\n"
+        "import sys, pathlib\n"
+        "from reconcile.adapters.state.store import State; from reconcile.core.rows import Agreed\n"
         "state = State.open(pathlib.Path(sys.argv[1])); print('up', flush=True)\n"
         "for turn in range(10**9): state.remember(Agreed(f'{turn % 50}/{n}', turn, 'AAAAAA==', 1) for n in range(99))"
     )
@@ -341,7 +342,7 @@ def test_a_run_killed_in_the_middle_of_a_write_leaves_a_sound_file(tmp_path: Pat
 # -- the lock ---------------------------------------------------------------------------------------------------
 
 HOLDER = (
-    "import sys, pathlib; from reconcile.adapters.state_lock import ProjectLock\n"
+    "import sys, pathlib; from reconcile.adapters.state.lock import ProjectLock\n"
     "lock = ProjectLock(pathlib.Path(sys.argv[2])).acquire(); print('held', flush=True); sys.stdin.read()"
 )
 

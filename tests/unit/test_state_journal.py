@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.state_journal import Journal
+from reconcile.adapters.state.journal import Journal
 from reconcile.core.errors import JournalError
 from reconcile.core.journal import RecordMade, RunStarted, encode
 from reconcile.core.plan import Scope, Stores
@@ -149,7 +149,7 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from reconcile.adapters.state_journal import Journal
+from reconcile.adapters.state.journal import Journal
 from reconcile.core.errors import JournalError
 from reconcile.core.journal import RecordMade
 from tests.unit.test_state_journal import started

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.adapters import refusals
-from reconcile.adapters.gcs_answers import decode_page, decode_resource, number
+from reconcile.adapters.gcs.answers import decode_page, decode_resource, number
 from reconcile.adapters.patience import seconds_asked
 from reconcile.core.digest import is_crc32c
 from reconcile.core.errors import StoreError, StoreUnavailable
@@ -100,9 +100,9 @@ def test_an_error_that_says_nothing_is_one_short_line(body: bytes) -> None:
 
 @given(JSON.map(written))
 def test_what_a_bucket_says_of_itself(body: bytes) -> None:
-    from reconcile.adapters import gcs_checkup
-    from reconcile.adapters.gcs_answers import decode
+    from reconcile.adapters.gcs import checkup
+    from reconcile.adapters.gcs.answers import decode
 
-    for decoder in (gcs_checkup._BUCKET, gcs_checkup._GRANTED):
+    for decoder in (checkup._BUCKET, checkup._GRANTED):
         with contextlib.suppress(StoreUnavailable):
             assert isinstance(decode(decoder, body, "gs://b", "a bucket"), msgspec.Struct)

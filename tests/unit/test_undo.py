@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from reconcile.commands.undo import LAST, Undoing, execute, find_run, survey
 from reconcile.core.errors import JournalError, UsageError
 from reconcile.core.history import UNFINISHED, Told, tell
 from reconcile.core.plan import Scope
 from reconcile.core.report import OutcomeKind, Report, Status
-from reconcile.undo import LAST, Undoing, execute, find_run, survey
 from tests.world import World, codes, kinds, outcomes, titled, windows
 
 EVERYTHING = Scope()

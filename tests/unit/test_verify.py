@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import msgspec
 import pytest
 
+from reconcile.commands.verify import GETS, REFUSALS, Proof, verify
 from reconcile.core.changes import Code
 from reconcile.core.errors import AccessDenied, ExitCode, StoreMissing, StoreUnavailable, UsageError
 from reconcile.core.events import Event, Warned
@@ -19,7 +20,6 @@ from reconcile.core.media import content_type
 from reconcile.core.plan import Scope
 from reconcile.core.proof import Against, Certificate, Check, Mode, Verification, certificate_name
 from reconcile.core.rows import Agreed, FileProblem, LocalFile, Served
-from reconcile.verify import GETS, REFUSALS, Proof, verify
 from tests.world import World, digest, rule, titled, windows
 
 KEY = "characters/rem.png"

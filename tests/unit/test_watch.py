@@ -18,17 +18,17 @@ from typing import Any
 import pytest
 
 from reconcile import config
-from reconcile.adapters.local_settle import Looks
-from reconcile.adapters.watch_health import HealthFile, read_health
-from reconcile.adapters.watching import FolderWatch
+from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.watching import FolderWatch
+from reconcile.adapters.state.health import HealthFile, read_health
+from reconcile.commands.demo_media import png
+from reconcile.commands.watch import SILENT_AFTER, Watcher, check
 from reconcile.core.changes import Finding, Severity
 from reconcile.core.errors import LockHeld, StoreUnavailable
 from reconcile.core.plan import Scope
 from reconcile.core.watching import EventKind, Look, Poll, Seen, WatchEvent, WatchState
-from reconcile.demo_media import png
 from reconcile.project import Project
 from reconcile.views.json import dumps
-from reconcile.watch import SILENT_AFTER, Watcher, check
 from tests.unit.small_project import OLD, make_project, open_objects, open_records, put, write
 
 IMAGE = png(1)

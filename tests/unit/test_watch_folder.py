@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.watching import POLL_EVERY, RECHECK_EVERY, FolderWatch, filesystem
+from reconcile.adapters.local.watching import POLL_EVERY, RECHECK_EVERY, FolderWatch, filesystem
 from reconcile.core.watching import Poll, Seen
 
 NEVER = threading.Event()

@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from reconcile.adapters.local_settle import Looks
+from reconcile.adapters.local.settle import Looks
+from reconcile.commands.demo_media import png
+from reconcile.commands.verify import verify
 from reconcile.core.changes import Code
 from reconcile.core.events import Event, Waiting
 from reconcile.core.plan import Plan
 from reconcile.core.proof import Mode
 from reconcile.core.report import Report, Status
-from reconcile.demo_media import png
-from reconcile.executor import execute
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs
-from reconcile.planner import survey
+from reconcile.pipeline.executor import execute
+from reconcile.pipeline.planner import survey
 from reconcile.project import Project
-from reconcile.verify import verify
 from tests.unit.small_project import make_project, open_objects, open_records, write
 
 IMAGE = png(1)

@@ -1,0 +1,1 @@
+"""Stores in one SQLite file each, for the demo, for tests and for those who have no cloud."""

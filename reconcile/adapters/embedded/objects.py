@@ -1,0 +1,327 @@
+"""An object store of our own, in a folder (SQLite and files) or in memory, that keeps the rules of a GCS bucket."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from reconcile.adapters.descriptors import HINT, is_shortage, shortage
+from reconcile.adapters.embedded.sqlite import EmbeddedDatabase
+from reconcile.core.digest import encode_crc32c
+from reconcile.core.encoding import encoding_of
+from reconcile.core.errors import (
+    NotThere,
+    PreconditionFailed,
+    ReconcileError,
+    Rejected,
+    SourceChanged,
+    SourceError,
+    StoreUnavailable,
+)
+from reconcile.core.names import key_problem
+from reconcile.core.rows import RemoteObject
+from reconcile.ports import Progress
+
+FILE_NAME = "objects.sqlite3"
+FOLDER_NAME = "objects"
+PAGE = 1000
+"""Rows that one query fetches."""
+CHUNK = 256 * 1024
+"""Bytes that are read from a file at a time."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS objects (
+  name TEXT PRIMARY KEY, size INTEGER NOT NULL, generation INTEGER NOT NULL, crc32c TEXT NOT NULL,
+  content_type TEXT NOT NULL, updated TEXT NOT NULL, blob TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL);
+INSERT OR IGNORE INTO clock VALUES (1, 0);
+"""
+_SAID = "ALTER TABLE objects ADD COLUMN said TEXT NOT NULL DEFAULT '{}';"
+_COLUMNS = "name, size, generation, crc32c, content_type, updated, blob, said"
+
+Row = tuple[str, int, int, str, str, str, str, str]
+
+
+class Blobs(Protocol):
+    """Where bytes lie. A blob is whole before any row names it; one that no row names is waste, nothing worse."""
+
+    def create(self, blob: str) -> BinaryIO:
+        """A new blob to write to."""
+        ...
+
+    def keep(self, blob: str, file: BinaryIO) -> None:
+        """Makes what was written last."""
+        ...
+
+    def open(self, blob: str) -> BinaryIO:
+        """Opens a blob for reading. Raises OSError where it is gone."""
+        ...
+
+    def remove(self, blob: str) -> None:
+        """Lets a blob go, as far as the system allows it now."""
+        ...
+
+
+class FolderBlobs:
+    """Files whose names end like the object's, so that a person finds them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def create(self, blob: str) -> BinaryIO:
+        """As the protocol says."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return (self._folder / blob).open("xb")
+
+    def keep(self, blob: str, file: BinaryIO) -> None:  # noqa: ARG002
+        """As the protocol says: on the disk, and in the folder's entry where the system has such a thing."""
+        file.flush()
+        os.fsync(file.fileno())
+        if os.name == "posix":
+            folder = os.open(self._folder, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def open(self, blob: str) -> BinaryIO:
+        """As the protocol says."""
+        return (self._folder / blob).open("rb")
+
+    def remove(self, blob: str) -> None:
+        """As the protocol says: Windows keeps a file while somebody reads it."""
+        try:
+            (self._folder / blob).unlink(missing_ok=True)
+        except OSError:
+            return
+
+
+class MemoryBlobs:
+    """Bytes in a dictionary."""
+
+    def __init__(self) -> None:
+        self._bytes: dict[str, bytes] = {}
+
+    def create(self, blob: str) -> BinaryIO:  # noqa: ARG002
+        """As the protocol says."""
+        return io.BytesIO()
+
+    def keep(self, blob: str, file: BinaryIO) -> None:
+        """As the protocol says."""
+        file.seek(0)
+        self._bytes[blob] = file.read()
+
+    def open(self, blob: str) -> BinaryIO:
+        """As the protocol says."""
+        try:
+            return io.BytesIO(self._bytes[blob])
+        except KeyError:
+            raise FileNotFoundError(blob) from None
+
+    def remove(self, blob: str) -> None:
+        """As the protocol says."""
+        self._bytes.pop(blob, None)
+
+
+class EmbeddedObjectStore:
+    """The objects of one bucket below a prefix; several processes may use one folder at once.
+
+    The bytes come first, whole and on disk; one transaction then checks the precondition and names them. Beyond the
+    port it has ``say`` and ``said``: the hand of somebody else, for demonstrations and tests.
+    """
+
+    def __init__(self, path: Path | None, prefix: str, blobs: Blobs) -> None:
+        self._path = path
+        self._base = f"{prefix}/" if prefix else ""
+        self._blobs = blobs
+        self._database = EmbeddedDatabase(path, (_SCHEMA, _SAID), self._where, "bucket.endpoint")
+
+    @classmethod
+    def open(cls, directory: Path | None, prefix: str) -> EmbeddedObjectStore:
+        """The bucket in this folder, or in memory where it is None; the first write makes the folder."""
+        if directory is None:
+            return cls(None, prefix.strip("/"), MemoryBlobs())
+        return cls(directory / FILE_NAME, prefix.strip("/"), FolderBlobs(directory / FOLDER_NAME))
+
+    def close(self) -> None:
+        """Lets go of the file; a store in memory is gone with it."""
+        self._database.close()
+
+    def list(self, prefix: str = "", splits: Sequence[str] = ()) -> Iterator[RemoteObject]:  # noqa: ARG002
+        """See ``ObjectStore.list``; page by page, so that a slow reader holds no lock and no more than a page."""
+        wanted = start = self._base + prefix
+        while page := self._select("name >= ?", start):
+            for row in page:
+                if not row[0].startswith(wanted):
+                    return
+                yield self._object(row)
+            start = page[-1][0] + "\0"
+
+    def get(self, key: str) -> RemoteObject | None:
+        """See ``ObjectStore.get``."""
+        page = self._select("name = ?", self._name(key))
+        return self._object(page[0]) if page else None
+
+    def put(
+        self,
+        key: str,
+        body: BinaryIO,
+        *,
+        size: int,
+        crc32c: str,
+        content_type: str,
+        if_generation_match: int,
+        progress: Progress | None = None,
+    ) -> RemoteObject:
+        """See ``ObjectStore.put``."""
+        name = self._name(key)
+        blob = f"{uuid.uuid4().hex}-{re.sub(r'[^A-Za-z0-9._-]+', '_', key)[-80:]}"
+        with self._database.errors():
+            try:
+                self._receive(blob, body, (size, crc32c), name, progress)
+                row, waste = self._commit((name, size, 0, crc32c, content_type, "", blob, "{}"), if_generation_match)
+            except (ReconcileError, OSError):
+                self._blobs.remove(blob)
+                raise
+            if waste:
+                self._blobs.remove(waste)
+        return self._object(row)
+
+    def say(self, key: str, **said: Any) -> RemoteObject:
+        """Sets metadata of an object by the names of the JSON API (``contentEncoding="gzip"``, ``cacheControl=…``), as
+        ``gcloud storage objects update`` does for one in GCS. Raises NotThere."""
+        name = self._name(key)
+        with self._database.errors(), self._database.transaction() as connection:
+            live: Row | None = connection.execute(f"SELECT {_COLUMNS} FROM objects WHERE name = ?", [name]).fetchone()
+            if live is None:
+                raise NotThere(f"{self._where} does not hold {name!r}.")
+            text = json.dumps({each: value for each, value in {**json.loads(live[7]), **said}.items() if value})
+            connection.execute("UPDATE objects SET said = ? WHERE name = ?", [text, name])
+        return self._object((*live[:7], text))
+
+    def said(self, key: str) -> dict[str, Any]:
+        """What ``say`` has set and later writes have kept. Raises NotThere."""
+        page = self._select("name = ?", self._name(key))
+        if not page:
+            raise NotThere(f"{self._where} does not hold {key!r}.")
+        said: dict[str, Any] = json.loads(page[0][7])
+        return said
+
+    def read(
+        self,
+        key: str,
+        *,
+        generation: int | None = None,
+        offset: int = 0,
+        encoded: bool = False,  # noqa: ARG002
+    ) -> Iterator[bytes]:
+        """See ``ObjectStore.read``; an old generation is gone once it is replaced."""
+        name = self._name(key)
+        with self._open(name, generation) as file, self._database.errors():
+            file.seek(offset)
+            while chunk := file.read(CHUNK):
+                yield chunk
+
+    def _open(self, name: str, generation: int | None) -> BinaryIO:
+        seen = -1
+        while True:
+            page = self._select("name = ?", name)
+            if not page or generation not in (None, page[0][2]):
+                raise NotThere(f"{self._where} does not hold {name!r} in the generation that was asked for.")
+            try:
+                return self._blobs.open(page[0][6])
+            except OSError as error:
+                if is_shortage(error):
+                    message = f"{name!r} of {self._where} cannot be read: {shortage(error)}."
+                    raise StoreUnavailable(message, hint=HINT) from error
+                if page[0][2] == seen:
+                    message = f"{self._where} has lost the bytes of {name!r}: {error}."
+                    raise StoreUnavailable(message, hint="Restore the folder, or upload to another.") from error
+            seen = page[0][2]
+
+    def _receive(
+        self, blob: str, body: BinaryIO, planned: tuple[int, str], name: str, progress: Progress | None
+    ) -> None:
+        with self._blobs.create(blob) as file:
+            found = _copy(body, file, name, progress, planned[0])
+            if found != planned:
+                message = f"The file for {name!r} has changed: its bytes are not the planned ones."
+                raise SourceChanged(message, hint="Plan again.")
+            self._blobs.keep(blob, file)
+
+    def _commit(self, row: Row, expected: int) -> tuple[Row, str]:
+        """Checks the precondition and names the bytes, in one transaction. Gives the row and the blob it replaced."""
+        name, size, _, crc32c, content_type, _, blob, _ = row
+        with self._database.transaction() as connection:
+            live: Row | None = connection.execute(f"SELECT {_COLUMNS} FROM objects WHERE name = ?", [name]).fetchone()
+            if (live[2] if live else 0) != expected:
+                raise self._moved(live, name, expected)
+            generation = self._next_generation(connection)
+            updated = datetime.fromtimestamp(generation / 1e6, UTC).isoformat(timespec="milliseconds")
+            kept = json.loads(live[7]) if live else {}
+            kept.pop("contentEncoding", None)  # the new bytes are plain
+            time_of_it = updated.replace("+00:00", "Z")
+            stored = (name, size, generation, crc32c, content_type, time_of_it, blob, json.dumps(kept))
+            connection.execute(f"INSERT OR REPLACE INTO objects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", stored)
+            return stored, live[6] if live else ""
+
+    def _next_generation(self, connection: sqlite3.Connection) -> int:
+        (last,) = connection.execute("SELECT last FROM clock").fetchone()
+        generation: int = max(last + 1, time.time_ns() // 1000)
+        connection.execute("UPDATE clock SET last = ?", [generation])
+        return generation
+
+    def _moved(self, live: Row | None, name: str, expected: int) -> PreconditionFailed:
+        found = f"generation {live[2]}" if live else "nothing"
+        wanted = f"generation {expected}" if expected else "nothing"
+        kind = PreconditionFailed if live else NotThere
+        return kind(f"{self._where} holds {found} at {name!r} where {wanted} was planned on.", hint="Plan again.")
+
+    @property
+    def _where(self) -> str:
+        return f"The bucket in {self._path.parent}" if self._path else "The bucket in memory"
+
+    def _name(self, key: str) -> str:
+        name = self._base + key
+        if (problem := key_problem(name)) is not None:
+            raise Rejected(f"{self._where} cannot hold {name!r}: {problem}.", hint="Rename the file.")
+        return name
+
+    def _object(self, row: Row) -> RemoteObject:
+        encoding = encoding_of(json.loads(row[7]).get("contentEncoding")) if row[7] != "{}" else ""
+        return RemoteObject(row[0][len(self._base) :], *row[1:6], encoding)
+
+    def _select(self, where: str, value: str) -> Sequence[Row]:
+        query = f"SELECT {_COLUMNS} FROM objects WHERE {where} ORDER BY name LIMIT {PAGE}"
+        return self._database.select(query, [value])
+
+
+def _copy(body: BinaryIO, file: BinaryIO, name: str, progress: Progress | None, most: int) -> tuple[int, str]:
+    """Copies to the end, or past ``most`` bytes; the size and the crc32c of what was read."""
+    from crc32c import crc32c
+
+    size = crc = 0
+    while size <= most and (chunk := _read(body, name)):
+        file.write(chunk)
+        size += len(chunk)
+        crc = crc32c(chunk, crc)
+        if progress is not None:
+            progress(len(chunk))
+    return size, encode_crc32c(crc)
+
+
+def _read(body: BinaryIO, name: str) -> bytes:
+    try:
+        return body.read(CHUNK)
+    except OSError as error:
+        raise SourceError(f"The file for {name!r} could not be read: {error}.", hint="Check the disk.") from error

@@ -1,0 +1,153 @@
+"""A record store of our own, in a folder (SQLite) or in memory, that keeps Firestore's rules."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from reconcile.adapters.embedded.sqlite import EmbeddedDatabase
+from reconcile.core.document_rules import check_document, check_id, id_problem, may_start_id
+from reconcile.core.errors import NotThere, PreconditionFailed
+from reconcile.core.rows import Document
+
+FILE_NAME = "records.sqlite3"
+PAGE = 500
+"""Rows that one query fetches, and documents that one query names."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS documents (
+  collection TEXT NOT NULL, id TEXT NOT NULL, fields TEXT NOT NULL, updated INTEGER NOT NULL,
+  PRIMARY KEY (collection, id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER NOT NULL);
+INSERT OR IGNORE INTO clock VALUES (1, 0);
+"""
+
+Row = tuple[str, str, int]
+Change = Callable[["dict[str, Any] | None"], "dict[str, Any]"]
+
+
+class EmbeddedRecordStore:
+    """The documents of one collection; several processes may use one folder at once.
+
+    Beyond the port it has ``put``, ``remove`` and ``fields``: the hand of somebody else, for demonstrations and tests.
+    """
+
+    def __init__(self, path: Path | None, collection: str) -> None:
+        self._collection = collection
+        where = "in memory" if path is None else f"in {path}"
+        self._database = EmbeddedDatabase(path, (_SCHEMA,), f"The records {where}", "records.endpoint")
+
+    @classmethod
+    def open(cls, directory: Path | None, collection: str) -> EmbeddedRecordStore:
+        """The collection in this folder, or in memory where it is None; the first write makes the folder."""
+        return cls(None if directory is None else directory / FILE_NAME, collection)
+
+    def close(self) -> None:
+        """Lets go of the file; a store in memory is gone with it."""
+        self._database.close()
+
+    def ids(self, prefix: str = "") -> Iterator[str]:
+        """As the port says."""
+        return (name for name, _, _ in self._rows(prefix))
+
+    def read(self, ids: Collection[str] | None = None) -> Iterator[Document]:
+        """As the port says."""
+        rows = self._rows("") if ids is None else self._named(ids)
+        return (self._document(row) for row in rows)
+
+    def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
+        """As the port says; what changes nothing keeps the update time."""
+        with self._database.transaction() as connection:
+            row = self._row(connection, document)
+            if row is None:
+                raise NotThere(f"{self._name(document)} is not there any more.", hint="Plan again.")
+            if _token(row[2]) != if_update_time:
+                raise PreconditionFailed(f"{self._name(document)} was written since it was read.", hint="Plan again.")
+            return self._store(connection, document, {**json.loads(row[1]), **fields}, row)
+
+    def create(self, document: str, fields: Mapping[str, Any]) -> str:
+        """As the port says."""
+        with self._database.transaction() as connection:
+            if self._row(connection, document) is not None:
+                raise PreconditionFailed(f"{self._name(document)} is there already.", hint="Plan again.")
+            return self._store(connection, document, fields, None)
+
+    def put(self, document: str, fields: Mapping[str, Any]) -> str:
+        """Writes the whole document whatever stood there, and returns its update time."""
+        with self._database.transaction() as connection:
+            return self._store(connection, document, fields, self._row(connection, document))
+
+    def remove(self, document: str) -> None:
+        """Takes the document away, as somebody else might."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM documents WHERE collection = ? AND id = ?", (self._collection, document))
+
+    def fields(self, document: str) -> dict[str, Any] | None:
+        """All fields of the document, or None where it is not there."""
+        row = next(self._named([document]), None)
+        return None if row is None else json.loads(row[1])
+
+    def _name(self, document: str) -> str:
+        return f"{self._collection}/{document}"
+
+    def _document(self, row: Row) -> Document:
+        name, text, updated = row
+        return Document(id=name, fields=json.loads(text), update_time=_token(updated))
+
+    def _rows(self, prefix: str) -> Iterator[Row]:
+        """Rows page by page, so that a slow reader holds no lock and no more than a page."""
+        if not may_start_id(prefix):
+            return
+        start = prefix
+        while page := self._select("id >= ?", [start]):
+            for row in page:
+                if not row[0].startswith(prefix):
+                    return
+                yield row
+            start = page[-1][0] + "\0"
+
+    def _named(self, ids: Collection[str]) -> Iterator[Row]:
+        names = sorted({name for name in ids if id_problem(name) is None})
+        for at in range(0, len(names), PAGE):
+            some = names[at : at + PAGE]
+            yield from self._select(f"id IN ({','.join('?' * len(some))})", some)
+
+    def _select(self, where: str, values: list[str]) -> list[Row]:
+        query = f"SELECT id, fields, updated FROM documents WHERE collection = ? AND {where} ORDER BY id LIMIT {PAGE}"
+        return self._database.select(query, [self._collection, *values])
+
+    def _row(self, connection: sqlite3.Connection, document: str) -> Row | None:
+        check_id(document)
+        found: Row | None = connection.execute(
+            "SELECT id, fields, updated FROM documents WHERE collection = ? AND id = ?", (self._collection, document)
+        ).fetchone()
+        return found
+
+    def _store(self, connection: sqlite3.Connection, document: str, fields: Mapping[str, Any], old: Row | None) -> str:
+        check_document(self._name(document), fields)
+        if old is not None and _canonical(json.loads(old[1])) == _canonical(fields):
+            return _token(old[2])
+        [now] = connection.execute(
+            "UPDATE clock SET last = max(last + 1, ?) RETURNING last", (time.time_ns() // 1000,)
+        ).fetchone()
+        connection.execute(
+            "INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?)",
+            (self._collection, document, json.dumps(fields, ensure_ascii=False), now),
+        )
+        return _token(now)
+
+
+def _canonical(fields: Mapping[str, Any]) -> str:
+    """Equal for equal documents: maps have no order, and 1, 1.0 and true are three values."""
+    return json.dumps(fields, sort_keys=True)
+
+
+def _token(micros: int) -> str:
+    return (_EPOCH + timedelta(microseconds=micros)).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""The records: Google Cloud Firestore."""

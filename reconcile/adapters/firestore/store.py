@@ -1,0 +1,412 @@
+"""A record store in Firestore: whole pages or an error, writes under the update time, lost replies settled by reading.
+
+Google's client is imported when a store is opened, not before.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Collection, Iterator, Mapping
+from math import ceil
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from reconcile.adapters import refusals, room
+from reconcile.adapters.network import Fault, WayFault, grpc_fault_of
+from reconcile.adapters.patience import SPENT, Budget, Clock, Patience, Traffic
+from reconcile.core.document_rules import MAX_DOCUMENT_BYTES, check_id, id_problem, may_start_id, prefix_end
+from reconcile.core.errors import (
+    AccessDenied,
+    ConfigError,
+    NotThere,
+    PreconditionFailed,
+    Rejected,
+    StoreError,
+    StoreMissing,
+    StoreUnavailable,
+    Uncertain,
+)
+from reconcile.core.rows import Document
+
+if TYPE_CHECKING:
+    from reconcile.adapters.firestore.wire import CallFailed, Found, Span, Wire
+
+T = TypeVar("T")
+
+DEADLINE = 20.0
+"""Seconds without one answer after which a store is called unavailable."""
+PAGE = 300
+NAMES_PAGE = 2_000
+
+TRANSIENT = frozenset(
+    {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "ABORTED", "CANCELLED", "RESOURCE_EXHAUSTED"}
+)
+MAYBE_APPLIED = TRANSIENT - {"RESOURCE_EXHAUSTED"}
+"""What a commit that was applied may be answered with when its reply is lost."""
+MAY_STILL_LAND = frozenset({"DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"})
+"""Where the server may be at work on the commit after we have stopped listening."""
+ABOUT_THE_DOCUMENT = frozenset({"FAILED_PRECONDITION", "NOT_FOUND", "ALREADY_EXISTS"})
+
+_MESSAGE_LIMIT = 4 * MAX_DOCUMENT_BYTES
+_QUOTA = (
+    "Wait (the free quota begins again at midnight in California), use a lower --concurrency, enable billing, or raise"
+    " the quota of the project."
+)
+_LOGIN = "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS."
+
+
+class FirestoreRecordStore:
+    """The documents of one collection of a Firestore database; safe for several threads."""
+
+    def __init__(self, wire: Wire, place: str, traffic: Traffic) -> None:
+        self._wire = wire
+        self._place = place
+        self._traffic = traffic
+        self._deadline = traffic.deadline
+
+    @classmethod
+    def open(
+        cls,
+        project: str,
+        database: str,
+        collection: str,
+        endpoint: str,
+        *,
+        deadline: float = DEADLINE,
+        clock: Clock = time,
+        budget: Budget | None = None,
+    ) -> FirestoreRecordStore:
+        """The collection at Google (``endpoint`` empty), or at an emulator on this machine (``host:port``).
+
+        Makes no call yet. ``deadline`` is how many seconds a store may go without an answer; ``budget`` is that of the
+        run, its own without one.
+        Raises ConfigError where endpoint or collection cannot be, AccessDenied where there are no credentials, and
+        StoreUnavailable where the system leaves no room for the client.
+        """
+        _check_endpoint(endpoint)
+        if collection.count("/") % 2 or not all(collection.split("/")):
+            raise ConfigError(
+                f"{collection!r} is no path of a Firestore collection.",
+                hint="Write records.uri as firestore://PROJECT/DATABASE/COLLECTION.",
+            )
+        place = f"firestore://{project}/{database}/{collection}" + (f" at {endpoint}" if endpoint else "")
+        lacking = room.lacks()
+        if lacking:
+            raise StoreUnavailable(f"{place} cannot be asked: {lacking}.", hint=room.HINT)
+        from reconcile.adapters.firestore.wire import CredentialsMissing, Wire, connect
+
+        try:
+            transport = connect(project, database, endpoint)
+        except CredentialsMissing as error:
+            raise AccessDenied(f"There are no credentials for {place}: {error}", hint=_LOGIN) from error
+        return cls(Wire(transport, project, database, collection), place, Traffic(deadline, budget, clock))
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._wire.close()
+
+    def ids(self, prefix: str = "") -> Iterator[str]:
+        """As the port says; asks for names alone."""
+        return (found.id for found in self._pages(prefix, whole=False))
+
+    def read(self, ids: Collection[str] | None = None) -> Iterator[Document]:
+        """As the port says."""
+        found = self._pages("", whole=True) if ids is None else self._named(ids)
+        return map(self._document, found)
+
+    def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
+        """As the port says; Firestore keeps the update time where nothing changes."""
+        return self._write(document, fields, if_update_time)
+
+    def create(self, document: str, fields: Mapping[str, Any]) -> str:
+        """As the port says."""
+        return self._write(document, fields, None)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def _document(self, found: Found) -> Document:
+        from reconcile.adapters.firestore.values import decode_fields
+
+        return Document(id=found.id, fields=decode_fields(found.fields), update_time=found.update_time)
+
+    def _pages(self, prefix: str, *, whole: bool) -> Iterator[Found]:
+        """Every document below the prefix. A page that breaks off counts for what it brought; the next one goes on
+        from there, and only a page that ended cleanly can be the last."""
+        size = PAGE if whole else NAMES_PAGE
+        span = _span(prefix)
+        patience = Patience(self._traffic)
+        while span is not None:
+            page, failure = self._ask(self._wire.query(span, size, patience.left(), whole=whole))
+            yield from (found for found in page if found.id.startswith(prefix))
+            if page:
+                span = None if _beyond(page[-1].id, prefix) else span._replace(start=page[-1].id, after=True)
+                patience = Patience(self._traffic)
+            if failure is not None:
+                self._bear(failure, patience)
+            elif len(page) < size:
+                return
+
+    def _named(self, ids: Collection[str]) -> Iterator[Found]:
+        names = sorted({name for name in ids if id_problem(name) is None})
+        for at in range(0, len(names), PAGE):
+            found = self._get(names[at : at + PAGE], None, self._deadline)
+            yield from (each for _, each in sorted(found.items()) if each is not None)
+
+    def _get(self, names: Collection[str], fields: Collection[str] | None, within: float) -> dict[str, Found | None]:
+        """An answer for each name; what a broken call has answered is not asked again."""
+        answers: dict[str, Found | None] = {}
+        patience = Patience(self._traffic, within=within)
+        while missing := [name for name in names if name not in answers]:
+            some, failure = self._ask(self._wire.get(missing, fields, patience.left()))
+            answers.update(some)
+            if some:
+                patience = Patience(self._traffic, within=within)
+            if failure is not None:
+                self._bear(failure, patience)
+            elif not some:
+                raise self._nonsense("with neither a document nor its absence")
+        return answers
+
+    def _bear(self, failure: CallFailed, patience: Patience) -> None:
+        """Waits before the next try, or raises what the failure means."""
+        if failure.code not in TRANSIENT or not patience.again(failure):
+            raise self._error(failure, spent=patience.spent) from failure
+
+    def _ask(self, answers: Iterator[T]) -> tuple[list[T], CallFailed | None]:
+        """What a call answered until it ended or failed, and how it failed; it is made when its turn has come.
+
+        Raises StoreUnavailable for answers that no Firestore gives."""
+        from reconcile.adapters.firestore.wire import CallFailed, Nonsense
+
+        collected: list[T] = []
+        try:
+            self._enter()
+            for answer in answers:
+                collected.append(answer)  # noqa: PERF402  # what came before a failure counts
+        except CallFailed as failure:
+            self._note_answer(failure)
+            return collected, failure
+        except Nonsense as error:
+            raise self._nonsense(str(error)) from error
+        self._note_answer(None)
+        return collected, None
+
+    def _enter(self) -> None:
+        """Waits for the turn of an attempt. Raises CallFailed where the server asked for a pause that is too long."""
+        from reconcile.adapters.firestore.wire import CallFailed
+
+        shut = self._traffic.enter()
+        if shut:
+            raise CallFailed("RESOURCE_EXHAUSTED", f"it asked to be left alone for {ceil(shut)} s", shut)
+
+    def _note_answer(self, failure: CallFailed | None) -> None:
+        if failure is None or failure.code not in TRANSIENT:
+            self._traffic.answered()
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def _write(self, document: str, fields: Mapping[str, Any], if_update_time: str | None) -> str:
+        """Commits until an answer is certain; each try stands under the same precondition, so one at most lands."""
+        from reconcile.adapters.firestore.wire import CallFailed
+
+        wanted, request = self._request(document, fields, if_update_time)
+        patience = Patience(self._traffic)
+        doubt = False
+        while True:
+            try:
+                return self._commit(document, request, patience)
+            except CallFailed as error:
+                failure = error
+            doubt = doubt or _maybe_applied(failure)
+            if failure.code not in TRANSIENT | ABOUT_THE_DOCUMENT:
+                raise self._error(failure, document) from failure
+            if doubt or failure.code in ABOUT_THE_DOCUMENT:
+                settled = self._settle(document, wanted, if_update_time, failure, doubt=doubt)
+                if settled is not None:
+                    return settled
+            if not patience.again(failure):
+                self._give_up(document, failure, spent=patience.spent)
+
+    def _commit(self, document: str, request: Any, patience: Patience) -> str:
+        """One attempt, when the document may be written again; the update time after it. Raises CallFailed."""
+        from reconcile.adapters.firestore.wire import CallFailed
+
+        self._traffic.writes.wait(document)
+        self._enter()
+        try:
+            written = self._wire.commit(request, min(self._deadline / 2, patience.left()))
+        except CallFailed as failure:
+            self._note_answer(failure)
+            if _maybe_applied(failure):
+                self._traffic.writes.wrote(document)
+            raise
+        self._note_answer(None)
+        self._traffic.writes.wrote(document)
+        return written
+
+    def _request(
+        self, document: str, fields: Mapping[str, Any], if_update_time: str | None
+    ) -> tuple[dict[str, Any], Any]:
+        from reconcile.adapters.firestore.values import encode_fields
+
+        check_id(document)
+        try:
+            wanted = encode_fields(fields)
+        except (ValueError, TypeError) as error:
+            raise Rejected(
+                f"{self._name(document)} cannot be written: {error}.", hint="Mend the value and try again."
+            ) from error
+        try:
+            request = self._wire.write(document, wanted, if_update_time)
+        except ValueError as error:
+            raise PreconditionFailed(
+                f"{if_update_time!r} is no update time of {self._name(document)}.", hint="Plan again."
+            ) from error
+        if request.ByteSize() > _MESSAGE_LIMIT:
+            raise Rejected(
+                f"{self._name(document)} would be larger than a document may be ({MAX_DOCUMENT_BYTES:,} bytes).",
+                hint="Move some of its fields to another document.",
+            )
+        return wanted, request
+
+    def _settle(
+        self, document: str, wanted: Mapping[str, Any], seen: str | None, failure: CallFailed, *, doubt: bool
+    ) -> str | None:
+        """What the document says about a commit without a clear answer: its update time where it holds what was
+        wanted, None where another try is safe; raises otherwise. ``doubt``: some try may have been applied."""
+        from reconcile.adapters.firestore.values import same_fields
+
+        found = self._look(document, None if seen is None else list(wanted), doubt=doubt)
+        if found is not None and doubt and same_fields(found.fields, wanted):
+            return found.update_time
+        untouched = found is None if seen is None else found is not None and found.update_time == seen
+        if untouched and failure.code in TRANSIENT:
+            return None
+        if untouched and failure.code == "FAILED_PRECONDITION" and not doubt:
+            raise self._error(failure, document) from failure  # not for the precondition, which holds
+        if found is None:
+            raise NotThere(f"{self._name(document)} is not there any more.", hint="Plan again.") from failure
+        if doubt:
+            raise Uncertain(
+                f"The reply to a write of {self._name(document)} was lost, and the document was changed since.",
+                hint="Plan again to see what it holds.",
+            ) from failure
+        moved = "is there already" if seen is None else "was written since it was read"
+        raise PreconditionFailed(f"{self._name(document)} {moved}.", hint="Plan again.") from failure
+
+    def _look(self, document: str, fields: Collection[str] | None, *, doubt: bool) -> Found | None:
+        try:
+            return self._get([document], fields, self._deadline / 2)[document]
+        except StoreError as error:
+            if not doubt:
+                raise
+            raise Uncertain(
+                f"The reply to a write of {self._name(document)} was lost, and it cannot be read: {error.message}",
+                hint="Plan again when the database answers.",
+            ) from error
+
+    def _give_up(self, document: str, failure: CallFailed, *, spent: bool) -> NoReturn:
+        if failure.code in MAY_STILL_LAND:
+            raise Uncertain(
+                f"No answer told whether {self._name(document)} was written ({failure}).",
+                hint="Plan again to see what it holds.",
+            ) from failure
+        raise self._error(failure, document, spent=spent) from failure
+
+    # -- telling ------------------------------------------------------------------------------------------------
+
+    def _name(self, document: str) -> str:
+        return f"{self._place}/{document}"
+
+    def _nonsense(self, answer: str) -> StoreError:
+        return StoreUnavailable(
+            f"{self._place} does not answer as Firestore does: it answers {answer}.",
+            hint="Use Google's own emulator as records.endpoint.",
+        )
+
+    def _error(self, failure: CallFailed, document: str = "", *, spent: bool = False) -> StoreError:
+        """The error of ours that a status means, with the server's own words; ``spent``: no retries are left."""
+        where = self._name(document) if document else self._place
+        if failure.never_sent and (fault := grpc_fault_of(failure.details, self._wire.host)) is not None:
+            return _of_the_way(fault, where)
+        if failure.no_credentials:
+            return AccessDenied(f"{where} could not be reached with these credentials: {failure.details}", hint=_LOGIN)
+        meaning = refusals.of_records(failure.reasons, failure.details)
+        match failure.code:
+            case "PERMISSION_DENIED" | "FAILED_PRECONDITION" | "NOT_FOUND" if meaning is not None:
+                return meaning.kind(f"{where} cannot be used: {failure.details}", hint=meaning.hint)
+            case "PERMISSION_DENIED":
+                return AccessDenied(f"{where} may not be used: {failure.details}", hint=_role(self._place))
+            case "NOT_FOUND":
+                hint = "Create a Firestore database in Native mode, or correct records.uri."
+                return StoreMissing(f"There is no such database for {where}: {failure.details}", hint=hint)
+            case "FAILED_PRECONDITION":
+                hint = "Do what the answer says, then run again."
+                return Rejected(f"{where} is not ready for this: {failure.details}", hint=hint)
+            case "INVALID_ARGUMENT" | "OUT_OF_RANGE":
+                return Rejected(f"{where} was refused: {failure.details}", hint="Mend the value and try again.")
+            case "RESOURCE_EXHAUSTED":
+                hint = SPENT if spent else _QUOTA
+                return StoreUnavailable(f"{where} is over its quota: {failure.details}", hint=hint)
+            case _:
+                look = "Look at records.uri, records.endpoint and the network, then run again."
+                hint = SPENT if spent else look
+                return StoreUnavailable(f"{where} does not answer as it should: {failure}", hint=hint)
+
+
+def _role(place: str) -> str:
+    project = place.removeprefix("firestore://").partition("/")[0]
+    grant = f"gcloud projects add-iam-policy-binding {project} --member=ACCOUNT --role=roles/datastore.user"
+    return f"Grant the account roles/datastore.user on the project: {grant}."
+
+
+def _of_the_way(fault: WayFault, where: str) -> StoreError:
+    kind = AccessDenied if fault.kind in (Fault.REFUSED, Fault.SETTING) else StoreUnavailable
+    return kind(f"{where} could not be reached: {fault.message}", hint=fault.hint)
+
+
+def _maybe_applied(failure: CallFailed) -> bool:
+    """Whether a commit that failed so may have been applied all the same."""
+    return failure.code in MAYBE_APPLIED and not failure.never_sent
+
+
+def _span(prefix: str) -> Span | None:
+    """The ids that could start with the prefix; None where no id can. Only ids that may be can bound a query."""
+    from reconcile.adapters.firestore.wire import Span
+
+    if not may_start_id(prefix):
+        return None
+    start = prefix
+    while start and id_problem(start) is not None:
+        start = start[:-1]
+    end = prefix_end(start)
+    return Span(start=start or None, end=end if end and id_problem(end) is None else None)
+
+
+def _beyond(document: str, prefix: str) -> bool:
+    """Whether nothing from this id on can start with the prefix."""
+    return document > prefix and not document.startswith(prefix)
+
+
+def _check_endpoint(endpoint: str) -> None:
+    """An endpoint is an emulator on this machine: it is spoken to in clear, and never with credentials."""
+    if not endpoint:
+        return
+    host, colon, port = endpoint.rpartition(":")
+    if not colon or not port.isdecimal() or "/" in host:
+        raise ConfigError(
+            f"records.endpoint is {endpoint!r}, which is not host:port.",
+            hint='Write an emulator as "127.0.0.1:8080", without http://; leave it empty for Google.',
+        )
+    if not _is_this_machine(host.strip("[]")):
+        raise ConfigError(
+            f"records.endpoint is {endpoint!r}, another machine, which would be spoken to in clear.",
+            hint="Leave it empty for Google, and set FIRESTORE_EMULATOR_HOST for an emulator elsewhere.",
+        )
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""The bucket: Google Cloud Storage."""

@@ -1,0 +1,123 @@
+"""What the bucket and the credentials say of themselves, for a check-up: nothing that a run needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+
+import msgspec
+
+from reconcile.adapters.gcs.answers import decode
+from reconcile.adapters.gcs.http import Door, foreign, translate
+from reconcile.core.checkup import BucketFacts
+from reconcile.core.errors import StoreError
+from reconcile.core.names import BucketRoot
+
+DEADLINE = 10.0
+_FIELDS = "versioning,softDeletePolicy,retentionPolicy,location,billing"
+
+
+class _Versioning(msgspec.Struct):
+    enabled: bool = False
+
+
+class _Kept(msgspec.Struct):
+    retentionDurationSeconds: int = 0  # noqa: N815 - the API's own spelling
+    retentionPeriod: int = 0  # noqa: N815
+
+
+class _Billing(msgspec.Struct):
+    requesterPays: bool = False  # noqa: N815
+
+
+class _Bucket(msgspec.Struct):
+    versioning: _Versioning = msgspec.field(default_factory=_Versioning)
+    softDeletePolicy: _Kept = msgspec.field(default_factory=_Kept)  # noqa: N815
+    retentionPolicy: _Kept = msgspec.field(default_factory=_Kept)  # noqa: N815
+    billing: _Billing = msgspec.field(default_factory=_Billing)
+    location: str = ""
+
+
+class _Granted(msgspec.Struct):
+    permissions: list[str] = []
+
+
+_BUCKET = msgspec.json.Decoder(_Bucket, strict=False)
+_GRANTED = msgspec.json.Decoder(_Granted, strict=False)
+
+
+class GcsCheckup:
+    """Asks about one bucket at Google (``endpoint`` empty) or another server."""
+
+    def __init__(
+        self, root: BucketRoot, endpoint: str, now: Callable[[], float] = time.time, user_project: str = ""
+    ) -> None:
+        self._now = now
+        self._root = root
+        self._endpoint = endpoint
+        self._door = Door(root.bucket, endpoint, deadline=DEADLINE, connections=1, user_project=user_project)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._door.close()
+
+    def who(self) -> str:
+        """Whose credentials are used, in words. Raises AccessDenied where there are none."""
+        if self._endpoint:
+            return f"none: {self._endpoint} gets no credentials"
+        import google.auth
+
+        try:
+            credentials, project = google.auth.default()
+        except foreign() as error:
+            raise translate(error, str(self._root)) from error
+        account = getattr(credentials, "service_account_email", None) or getattr(credentials, "account", None)
+        kind = {
+            "google.oauth2.service_account": "a service account's key",
+            "google.oauth2.credentials": "a user's login",
+            "google.auth.compute_engine.credentials": "this machine's service account",
+            "google.auth.impersonated_credentials": "an impersonated service account",
+            "google.auth.identity_pool": "workload identity federation",
+        }.get(type(credentials).__module__, type(credentials).__module__)
+        of = f" {account}" if account and account != "default" else ""
+        return f"{kind}{of}" + (f", project {project}" if project else "")
+
+    def facts(self) -> BucketFacts:
+        """What the bucket says of itself. Raises as an ObjectStore does."""
+        path = self._door.objects().removesuffix("/o")
+        answer = self._door.retrying(lambda: self._door.once("GET", path, {"fields": _FIELDS}))
+        bucket = decode(_BUCKET, answer.content, self._door.where, "a bucket")
+        return BucketFacts(
+            versioning=bucket.versioning.enabled,
+            soft_delete=bucket.softDeletePolicy.retentionDurationSeconds,
+            retention=bucket.retentionPolicy.retentionPeriod,
+            location=bucket.location,
+            requester_pays=bucket.billing.requesterPays,
+        )
+
+    def clock_skew(self) -> float | None:
+        """Seconds that this machine's clock is ahead of the server's, to about a second; None where it does not tell
+        the time. Raises StoreUnavailable."""
+        before = self._now()
+        answer = self._door.retrying(
+            lambda: self._door.once(
+                "GET", self._door.objects(), {"maxResults": 1, "fields": "kind"}, accept=(200, 401, 403, 404)
+            )
+        )
+        try:
+            theirs = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
+        except (ValueError, TypeError, OverflowError, IndexError):
+            return None
+        # It tells whole seconds, rounded down.
+        return (before + self._now()) / 2 - (theirs + 0.5)
+
+    def granted(self, permissions: tuple[str, ...]) -> frozenset[str] | None:
+        """Which of these permissions the credentials have; None where the server cannot tell, as emulators cannot."""
+        path = f"{self._door.objects().removesuffix('/o')}/iam/testPermissions"
+        query = "&".join(f"permissions={each}" for each in permissions)
+        try:
+            answer = self._door.once("GET", f"{path}?{query}")
+            return frozenset(decode(_GRANTED, answer.content, self._door.where, "permissions").permissions)
+        except StoreError:
+            return None

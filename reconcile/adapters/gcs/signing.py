@@ -1,0 +1,202 @@
+"""Signed URLs of the bucket's objects: by a service account's own key, or keyless by IAM; for an emulator, in shape."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import hmac
+import secrets
+import threading
+from typing import TYPE_CHECKING, Any
+
+from reconcile.adapters import refusals
+from reconcile.adapters.gcs.http import checked_endpoint, foreign, translate
+from reconcile.core.errors import AccessDenied, ConfigError, Rejected, StoreError, StoreUnavailable
+from reconcile.core.names import BucketRoot, key_problem
+
+if TYPE_CHECKING:
+    from google.auth.credentials import Credentials, Signing
+    from google.auth.transport import Request
+    from google.cloud.storage import Client
+
+DEADLINE = 20.0
+LONGEST = 7 * 86_400
+"""Seconds: what V4 allows."""
+
+# The storage client's own scopes do not reach the signing service.
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+_ROLE = "roles/iam.serviceAccountTokenCreator"
+_REFUSALS = ("PERMISSION_DENIED", "NOT_FOUND", "SERVICE_DISABLED", "UNAUTHENTICATED")
+
+
+class Signer:
+    """A ``UrlSigner``. Credentials are looked for at the first signature; ``credentials`` and ``transport`` are for
+    callers that bring their own.
+
+    An ``emulator``'s URLs have the right shape and are signed with a key of this process: it checks none, and no real
+    credentials are for it.
+    """
+
+    def __init__(
+        self,
+        root: BucketRoot,
+        emulator: str = "",
+        *,
+        credentials: Credentials | None = None,
+        transport: Request | None = None,
+        user_project: str = "",
+    ) -> None:
+        self._root = root
+        self._emulator = emulator.rstrip("/")
+        self._credentials = credentials
+        self._transport = transport
+        self._query = {"userProject": user_project} if user_project else None
+        self._lock = threading.Lock()
+        self._ready: tuple[Client, Signing] | None = None
+
+    def sign(self, key: str, *, expires: float) -> str:
+        """See ``UrlSigner.sign``."""
+        name = self._root.object_name(key)
+        if (problem := key_problem(name)) is not None:
+            raise Rejected(f"{self._root} cannot hold {name!r}: {problem}.", hint="Rename the file.")
+        if not 1 <= expires <= LONGEST:
+            raise Rejected(f"A URL cannot be signed for {expires:g} s.", hint="One second to 7 days are possible.")
+        try:
+            client, signing = self._connected()
+            url: str = (
+                client.bucket(self._root.bucket)
+                .blob(name)
+                .generate_signed_url(
+                    version="v4",  # the client's own default is the old v2
+                    expiration=datetime.timedelta(seconds=int(expires)),
+                    method="GET",
+                    query_parameters=self._query,
+                    credentials=signing,
+                )
+            )
+        except foreign() as error:
+            raise self._refused(error) from error
+        return url
+
+    def _connected(self) -> tuple[Client, Signing]:
+        with self._lock:
+            if self._ready is None:
+                try:
+                    self._ready = self._for_tests() if self._emulator else self._for_google()
+                except ValueError as error:
+                    message = f"URLs of {self._root} cannot be signed: {error}."
+                    raise ConfigError(message, hint="Check the environment variables of Google's client.") from error
+            return self._ready
+
+    def _for_tests(self) -> tuple[Client, Signing]:
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud.storage import Client
+
+        anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]
+        options = {"api_endpoint": self._emulator}
+        return Client(project=None, credentials=anonymous, client_options=options), _throwaway()
+
+    def _for_google(self) -> tuple[Client, Signing]:
+        import google.auth
+        from google.auth.credentials import Signing
+        from google.cloud.storage import Client
+
+        credentials: Any = self._credentials or google.auth.default(scopes=[_SCOPE])[0]
+        client = Client(project=None, credentials=credentials)
+        # Google's client takes an endpoint from the environment too; the URL would lead there.
+        checked_endpoint(client.api_endpoint)
+        return client, credentials if isinstance(credentials, Signing) else self._keyless(credentials)
+
+    def _keyless(self, credentials: Any) -> Signing:
+        """Credentials without a key of their own, whose account's signing service signs for them."""
+        from google.auth import iam
+        from google.auth.credentials import Signing
+
+        transport = self._transport or _transport()
+        if not credentials.valid:
+            credentials.refresh(transport)
+        account = getattr(credentials, "service_account_email", None)
+        if not account or "@" not in account:
+            raise AccessDenied(
+                f"URLs of {self._root} cannot be signed: these credentials hold no key and are no service account's.",
+                hint="Log in as one that may: gcloud auth application-default login"
+                f" --impersonate-service-account=ACCOUNT (it needs {_ROLE}).",
+            )
+        remote = iam.Signer(transport, credentials, account)  # type: ignore[no-untyped-call]
+
+        class Keyless(Signing):
+            def sign_bytes(self, message: bytes) -> bytes:
+                try:
+                    signature = bytes(remote.sign(message))
+                except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+                    raise _unsigned(f"its answer cannot be read ({type(error).__name__})") from error
+                if not signature:
+                    raise _unsigned("its answer holds no signature")
+                return signature
+
+            @property
+            def signer_email(self) -> str:
+                return str(account)
+
+            @property
+            def signer(self) -> iam.Signer:
+                return remote
+
+        return Keyless()
+
+    def _refused(self, error: Exception) -> StoreError | ConfigError:
+        from google.auth.exceptions import TransportError
+
+        said = str(error)
+        if not isinstance(error, TransportError) or not any(word in said for word in ("signBlob", "sign_bytes")):
+            return translate(error, str(self._root))
+        if any(word in said for word in _REFUSALS):
+            meaning = None if "has not been used in project" in said else refusals.of_signing(said)
+            return AccessDenied(
+                f"URLs of {self._root} cannot be signed: the signing service of the account refused it.",
+                hint=f"Grant the account {_ROLE} on itself, and enable iamcredentials.googleapis.com."
+                if meaning is None
+                else meaning.hint,
+            )
+        return StoreUnavailable(
+            f"URLs of {self._root} could not be signed: the signing service of the account failed.", hint="Run again."
+        )
+
+
+def _transport() -> Request:
+    """What asks for tokens and signatures."""
+    import requests
+    from google.auth.transport.requests import Request
+
+    from reconcile.adapters.http_line import fit_out_tokens
+
+    session = requests.Session()
+    fit_out_tokens(session, deadline=DEADLINE)
+    return Request(session)
+
+
+def _unsigned(why: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"The signing service of the account does not answer as IAM does: {why}.", hint="Run again."
+    )
+
+
+def _throwaway() -> Signing:
+    """Credentials whose key dies with this process; whoever checks signatures refuses them."""
+    from google.auth.credentials import Signing
+
+    key = secrets.token_bytes(32)
+
+    class Throwaway(Signing):
+        def sign_bytes(self, message: bytes) -> bytes:
+            return hmac.digest(key, message, hashlib.sha256)
+
+        @property
+        def signer_email(self) -> str:
+            return "emulator@localhost"
+
+        @property
+        def signer(self) -> None:
+            return None
+
+    return Throwaway()

@@ -1,0 +1,284 @@
+"""The bucket: an ObjectStore on Google Cloud Storage or an emulator of it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+from reconcile.adapters.gcs.answers import (
+    LIST_FIELDS,
+    OBJECT_FIELDS,
+    Page,
+    Resource,
+    decode_page,
+    decode_resource,
+    nonsense,
+    number,
+)
+from reconcile.adapters.gcs.http import Door, Transient, foreign, translate
+from reconcile.adapters.gcs.packing import accepting, stored
+from reconcile.adapters.gcs.upload import Body, NoSessions, Sessions, Upload
+from reconcile.adapters.patience import Budget, Clock
+from reconcile.adapters.workers import Workers
+from reconcile.core.encoding import encoding_of
+from reconcile.core.errors import NotThere, Rejected
+from reconcile.core.names import BucketRoot, key_problem
+from reconcile.core.rows import RemoteObject
+from reconcile.ports import Progress
+
+if TYPE_CHECKING:
+    import requests
+
+DEADLINE = 20.0
+CONCURRENCY = 8
+PAGE_SIZE = 1000
+PAGES_AHEAD = 4
+
+_Pages = list[Page]
+
+EMPTY_PAGES = 100
+"""Pages without an object, one after the other, that lead on: GCS gives some where much was deleted."""
+
+
+class _Range:
+    """One range of a listing, the names from ``first`` up to but without ``stop``, and how far it has been read.
+
+    It has an end: each page leads on to names that come behind all before, or is one of a few without any.
+    """
+
+    def __init__(self, prefix: str, first: str, stop: str, door: Door) -> None:
+        self.prefix = prefix
+        self.first = first
+        self.stop = stop
+        self.token: str | None = None
+        self._door = door
+        self._last = ""
+        self._tokens: set[str] = set()
+        self._since = 0.0
+
+    def add(self, page: Page) -> None:
+        """Raises StoreUnavailable for a page that cannot be the next one."""
+        for each in page.items:
+            self._check(each.name)
+            self._last = each.name
+        token = page.nextPageToken or None
+        if page.items or token is None:
+            self._tokens = set()
+        elif not self._tokens:
+            self._since = self._door.clock.monotonic()
+        if token is not None and (token == self.token or token in self._tokens):
+            raise nonsense(self._door.where, "with the same page token again and again")
+        if token is not None and not page.items:
+            self._tokens.add(token)
+            waited = self._door.clock.monotonic() - self._since
+            if len(self._tokens) >= EMPTY_PAGES or waited > 3 * self._door.deadline:
+                raise nonsense(self._door.where, f"with {len(self._tokens)} pages of a listing that have no objects")
+        self.token = token
+
+    def _check(self, name: str) -> None:
+        if not name.startswith(self.prefix) or name < self.first or (self.stop and name >= self.stop):
+            raise nonsense(self._door.where, f"with {name!r} in a listing, which was not asked for")
+        if name <= self._last:
+            raise nonsense(self._door.where, f"with {name!r} after {self._last!r} in a listing, which has an order")
+
+
+class GcsObjectStore:
+    """The objects of a bucket below a prefix. Safe for several threads; connects at the first request."""
+
+    def __init__(self, root: BucketRoot, door: Door, sessions: Sessions, concurrency: int, page_size: int) -> None:
+        self._root = root
+        self._base = f"{root.prefix}/" if root.prefix else ""
+        self._door = door
+        self._sessions = sessions
+        self._concurrency = concurrency
+        self._page_size = page_size
+
+    @classmethod
+    def open(
+        cls,
+        bucket: str,
+        prefix: str,
+        endpoint: str,
+        *,
+        deadline: float = DEADLINE,
+        concurrency: int = CONCURRENCY,
+        sessions: Sessions | None = None,
+        page_size: int = PAGE_SIZE,
+        clock: Clock = time,
+        budget: Budget | None = None,
+        user_project: str = "",
+    ) -> GcsObjectStore:
+        """The bucket at Google (``endpoint`` empty; application default credentials), or at another server.
+
+        ``deadline`` (seconds) bounds connecting, each wait for an answer and the retries of a call. ``concurrency`` is
+        how many threads will use the store, and how many ranges of a listing are read at once. ``sessions`` remembers
+        large uploads over the end of the process; ``budget`` is the run's, its own where there is none. Requests are
+        charged to ``user_project``, to the bucket's own without one. Raises ConfigError for an endpoint that is not to
+        be used.
+        """
+        door = Door(
+            bucket,
+            endpoint,
+            deadline=deadline,
+            connections=2 * concurrency,
+            clock=clock,
+            budget=budget,
+            user_project=user_project,
+        )
+        root = BucketRoot(bucket, prefix.strip("/"))
+        return cls(root, door, sessions or NoSessions(), concurrency, page_size)
+
+    def close(self) -> None:
+        """Closes the connections that are kept; the store may be used again."""
+        self._door.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def list(self, prefix: str = "", splits: Sequence[str] = ()) -> Iterator[RemoteObject]:
+        """See ``ObjectStore.list``; the ranges between ``splits`` are read at once, each a few pages ahead."""
+        cuts = sorted({split for split in splits if split.startswith(prefix) and split != prefix})
+        starts, ends = ["", *cuts], [*cuts, ""]
+        full = self._base + prefix
+        ranges = deque(
+            _Range(full, start and self._base + start, end and self._base + end, self._door)
+            for start, end in zip(starts, ends, strict=True)
+        )
+        threads = min(self._concurrency, len(ranges))
+        workers = Workers(threads, "list")
+        running: deque[tuple[_Range, Future[_Pages]]] = deque()
+        try:
+            while ranges or running:
+                while ranges and len(running) < threads:
+                    span = ranges.popleft()
+                    running.append((span, workers.submit(self._pages, span)))
+                span, future = running.popleft()
+                pages = future.result()
+                if span.token:
+                    running.appendleft((span, workers.submit(self._pages, span)))
+                for page in pages:
+                    yield from map(self._row, page.items)
+        finally:
+            workers.close(wait=False, cancel=True)
+
+    def get(self, key: str) -> RemoteObject | None:
+        """See ``ObjectStore.get``; one request."""
+        path, query = self._door.object(self._name(key)), {"fields": OBJECT_FIELDS}
+        try:
+            answer = self._door.retrying(
+                lambda: self._door.once("GET", path, query, missing=NotThere, about=self._name(key))
+            )
+        except NotThere:
+            return None
+        return self._row(decode_resource(answer.content, self._door.where, self._name(key)))
+
+    def put(
+        self,
+        key: str,
+        body: BinaryIO,
+        *,
+        size: int,
+        crc32c: str,
+        content_type: str,
+        if_generation_match: int,
+        progress: Progress | None = None,
+    ) -> RemoteObject:
+        """See ``ObjectStore.put``. ``body`` is read from its start, and again for each retry."""
+        name = self._name(key)
+        planned = Body(body, size, crc32c, name, progress)
+        upload = Upload(self._door, name, planned, content_type, if_generation_match, self._sessions)
+        return self._row(upload.run())
+
+    def read(
+        self, key: str, *, generation: int | None = None, offset: int = 0, encoded: bool = False
+    ) -> Iterator[bytes]:
+        """See ``ObjectStore.read``. A broken download goes on where it broke, in the same generation."""
+        name = self._name(key)
+        patience, at = self._door.patience(), offset
+        while True:
+            try:
+                answer = self._open(name, generation, at, encoded=encoded)
+                if answer is None:
+                    return
+                generation = generation or _generation_of(answer)
+                for chunk in self._chunks(answer, encoded=encoded):
+                    at += len(chunk)
+                    patience = self._door.patience()
+                    yield chunk
+                return
+            except Transient as failure:
+                if generation is None and at > offset:
+                    raise
+                patience.wait(failure)
+
+    def _name(self, key: str) -> str:
+        name = self._base + key
+        if (problem := key_problem(name)) is not None:
+            raise Rejected(f"{self._root} cannot hold {name!r}: {problem}.", hint="Rename the file.")
+        return name
+
+    def _row(self, resource: Resource) -> RemoteObject:
+        return RemoteObject(
+            resource.name[len(self._base) :],
+            resource.size,
+            resource.generation,
+            resource.crc32c,
+            resource.contentType,
+            resource.updated,
+            encoding_of(resource.contentEncoding),
+        )
+
+    def _pages(self, span: _Range) -> _Pages:
+        """The next few pages of a range."""
+        pages: _Pages = []
+        while True:
+            pages.append(self._page(span))
+            span.add(pages[-1])
+            if not span.token or len(pages) == PAGES_AHEAD:
+                return pages
+
+    def _page(self, span: _Range) -> Page:
+        asked: dict[str, str | int | None] = {
+            "fields": LIST_FIELDS,
+            "maxResults": self._page_size,
+            "prefix": span.prefix or None,
+            "startOffset": span.first,
+            "endOffset": span.stop,
+            "pageToken": span.token,
+        }
+        query = {name: value for name, value in asked.items() if value}
+        answer = self._door.retrying(lambda: self._door.once("GET", self._door.objects(), query))
+        return decode_page(answer.content, self._door.where)
+
+    def _open(self, name: str, generation: int | None, at: int, *, encoded: bool) -> requests.Response | None:
+        """The answer whose body is the bytes from ``at``; None where there are none."""
+        query: dict[str, str | int] = {"alt": "media"} | ({"generation": generation} if generation else {})
+        headers = accepting(encoded=encoded) | ({"Range": f"bytes={at}-"} if at else {})
+        accept = (206, 416) if at else (200,)
+        path = self._door.object(name, media=True)
+        answer = self._door.once(
+            "GET", path, query, headers=headers, accept=accept, missing=NotThere, about=name, stream=True
+        )
+        if answer.status_code == 416:
+            answer.close()
+            return None
+        return answer
+
+    def _chunks(self, answer: requests.Response, *, encoded: bool) -> Iterator[bytes]:
+        """The body as it is stored, held against its announced length."""
+        try:
+            yield from stored(answer, self._door.where, encoded=encoded)
+        except foreign() as error:
+            raise translate(error, self._door.where) from error
+        finally:
+            answer.close()
+
+
+def _generation_of(answer: requests.Response) -> int | None:
+    return number(answer.headers.get("x-goog-generation", ""))

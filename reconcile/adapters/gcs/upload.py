@@ -1,0 +1,468 @@
+"""One upload: the planned bytes and no others, under a generation precondition, with every doubt settled by reading."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+import msgspec
+
+from reconcile.adapters.gcs.answers import OBJECT_FIELDS, Resource, decode, decode_resource, nonsense, number
+from reconcile.adapters.gcs.http import Door, Doubt, Patience, Transient
+from reconcile.core.digest import Comparison, compare, encode_crc32c
+from reconcile.core.encoding import encoding_of
+from reconcile.core.errors import (
+    NotThere,
+    PreconditionFailed,
+    Rejected,
+    SourceChanged,
+    SourceError,
+    StoreError,
+    StoreUnavailable,
+    Uncertain,
+)
+from reconcile.core.portable import Portable
+from reconcile.ports import Progress
+
+if TYPE_CHECKING:
+    import requests
+
+BLOCK = 64 * 1024
+CHUNK = 8 * 1024 * 1024
+QUANTUM = 256 * 1024
+"""Bytes: what GCS keeps of a chunk is a multiple of it, unless it is the last."""
+MAX_RESTARTS = 3
+KEPT = ("cacheControl", "contentDisposition", "contentLanguage", "customTime", "metadata")
+_MAP = msgspec.json.Decoder(dict[str, Any])
+
+
+class Sessions(Protocol):
+    """What is remembered of resumable uploads under way. A session URI is a secret: who has it can write the object."""
+
+    def get(self, key: str, crc32c: str, size: int) -> str | None:
+        """The URI remembered for uploading these bytes, or None."""
+        ...
+
+    def put(self, key: str, crc32c: str, size: int, uri: str) -> None:
+        """Remembers it; called before the first byte is sent."""
+        ...
+
+    def drop(self, key: str, crc32c: str, size: int) -> None:
+        """Forgets it."""
+        ...
+
+
+class NoSessions:
+    """Remembers nothing: an upload that was killed starts over."""
+
+    def get(self, key: str, crc32c: str, size: int) -> str | None:  # noqa: ARG002
+        """Always None."""
+        return None
+
+    def put(self, key: str, crc32c: str, size: int, uri: str) -> None:
+        """Forgets at once."""
+
+    def drop(self, key: str, crc32c: str, size: int) -> None:
+        """Has nothing to forget."""
+
+
+class Body:
+    """The planned bytes, read as they are sent. The last block is held back until all prove to be the planned ones."""
+
+    def __init__(self, file: BinaryIO, size: int, crc32c: str, name: str, progress: Progress | None) -> None:
+        self.size = size
+        self.crc32c = crc32c
+        self._file = file
+        self._name = name
+        self._progress = progress
+        self._hashed = 0
+        self._crc = 0
+        self._mark = (0, 0)
+        self._told = 0
+
+    def blocks(self, start: int, stop: int) -> Iterator[bytes]:
+        """The bytes from ``start`` to ``stop``. Raises SourceChanged, SourceError."""
+        self.check_size()
+        self._hash_up_to(start)
+        self.tell(start)
+        at = start
+        while at < stop:
+            block = self._next(min(BLOCK, stop - at))
+            at += len(block)
+            if at == self.size:
+                self._check_whole()
+            self.tell(at)
+            yield block
+        if self.size == 0:
+            self._check_whole()
+
+    def tell(self, position: int) -> None:
+        """Tells how far the upload is now; less than before where a part has to be sent again."""
+        if self._progress is not None and position != self._told:
+            self._progress(position - self._told)
+        self._told = position
+
+    def check_size(self) -> None:
+        """Raises SourceChanged for a file of another length: it need not be sent to its end to be found out."""
+        try:
+            size = self._file.seek(0, os.SEEK_END)
+        except OSError as error:
+            raise self._unreadable(error) from error
+        if size != self.size:
+            raise self._changed(f"it has {size} bytes, not the planned {self.size}")
+
+    def _hash_up_to(self, start: int) -> None:
+        # What a resumed upload skips is hashed too: the checksum is that of the whole file.
+        if start < self._hashed:
+            self._hashed, self._crc = self._mark if self._mark[0] <= start else (0, 0)
+        try:
+            self._file.seek(self._hashed)
+        except OSError as error:
+            raise self._unreadable(error) from error
+        while self._hashed < start:
+            self._next(min(BLOCK, start - self._hashed))
+        self._mark = (self._hashed, self._crc)
+
+    def _next(self, length: int) -> bytes:
+        from crc32c import crc32c
+
+        block = self._read(length)
+        if len(block) != length:
+            raise self._changed("it is shorter than planned")
+        self._crc = crc32c(block, self._crc)
+        self._hashed += length
+        return block
+
+    def _read(self, length: int) -> bytes:
+        try:
+            return self._file.read(length)
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _check_whole(self) -> None:
+        if encode_crc32c(self._crc) != self.crc32c:
+            raise self._changed("its bytes are not the planned ones")
+        if self._read(1):
+            raise self._changed("it is longer than planned")
+
+    def _changed(self, how: str) -> SourceChanged:
+        return SourceChanged(f"The file for {self._name!r} has changed: {how}.", hint="Plan again.")
+
+    def _unreadable(self, error: OSError) -> SourceError:
+        return SourceError(f"The file for {self._name!r} could not be read: {error}.", hint="Check the disk.")
+
+
+class Payload:
+    """A request body of known length that starts over each time it is iterated, as a replayed request needs."""
+
+    def __init__(self, body: Body, start: int, stop: int, head: bytes = b"", tail: bytes = b"") -> None:
+        self._body = body
+        self._start = start
+        self._stop = stop
+        self._head = head
+        self._tail = tail
+
+    def __len__(self) -> int:
+        return len(self._head) + self._stop - self._start + len(self._tail)
+
+    def __iter__(self) -> Iterator[bytes]:
+        blocks = self._body.blocks(self._start, self._stop)
+        if self._stop - self._start <= BLOCK:
+            yield b"".join((self._head, *blocks, self._tail))
+            return
+        yield self._head + next(blocks)
+        yield from blocks
+        if self._tail:
+            yield self._tail
+
+
+class _SessionGone(Portable, Exception):
+    """The upload session is not known (any more)."""
+
+
+class Upload:
+    """Creates or replaces one object.
+
+    Up to one chunk goes as a single multipart request; more in chunks through a resumable session. Both carry the
+    planned crc32c, so that the server refuses other bytes, and the generation precondition. What people have said of
+    an object is kept when it is replaced, except that it is encoded: the new bytes are plain.
+    """
+
+    def __init__(
+        self, door: Door, name: str, body: Body, content_type: str, if_generation_match: int, sessions: Sessions
+    ) -> None:
+        self._door = door
+        self._name = name
+        self._body = body
+        self._content_type = content_type
+        self._expected = if_generation_match
+        self._sessions = sessions
+        self._doubt = Doubt.NONE
+        self._resumed = False
+        self._said: dict[str, Any] = {}
+
+    def run(self) -> Resource:
+        """Sends the bytes and returns the object, whichever attempt made it. Raises as ObjectStore.put does."""
+        self._body.check_size()
+        try:
+            if self._expected:
+                self._said = self._said_of_it()
+            made = self._resumable() if self._body.size > CHUNK else self._multipart()
+        except PreconditionFailed as refusal:
+            return self._settle_refusal(refusal)
+        except Transient as failure:
+            return self._settle_silence(failure)
+        return self._checked(made)
+
+    def _query(self, kind: str) -> dict[str, str | int]:
+        return {"uploadType": kind, "ifGenerationMatch": self._expected, "fields": OBJECT_FIELDS}
+
+    def _metadata(self) -> bytes:
+        fields = {"name": self._name, "contentType": self._content_type, "crc32c": self._body.crc32c}
+        return msgspec.json.encode(self._said | fields)
+
+    def _said_of_it(self) -> dict[str, Any]:
+        """What people have said of the generation that is to be replaced. Nothing where another is live by now: the
+        write is then refused."""
+        path = self._door.object(self._name)
+        query: dict[str, str | int] = {"fields": ",".join(KEPT), "ifGenerationMatch": self._expected}
+        ask = lambda: self._door.once("GET", path, query, missing=NotThere, about=self._name)  # noqa: E731
+        try:
+            said = decode(_MAP, self._door.retrying(ask).content, self._door.where, "an object")
+        except PreconditionFailed:
+            return {}
+        return {name: said[name] for name in KEPT if said.get(name) is not None}
+
+    def _multipart(self) -> Resource:
+        edge = os.urandom(16).hex().encode()
+        head = (
+            b"--%b\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n%b\r\n--%b\r\nContent-Type: %b\r\n\r\n"
+            % (
+                edge,
+                self._metadata(),
+                edge,
+                self._content_type.encode(),
+            )
+        )
+        payload = Payload(self._body, 0, self._body.size, head, b"\r\n--%b--\r\n" % edge)
+        headers = {"Content-Type": f"multipart/related; boundary={edge.decode()}"}
+        path, query = self._door.objects(upload=True), self._query("multipart")
+
+        def attempt() -> Resource:
+            try:
+                with self._door.writing(self._name):
+                    answer = self._door.once("POST", path, query, headers=headers, data=payload, about=self._name)
+            except Transient as failure:
+                self._doubt = max(self._doubt, failure.doubt)
+                raise
+            return self._decoded(answer)
+
+        return self._door.retrying(attempt, self._door.patience(body=True))
+
+    def _resumable(self) -> Resource:
+        try:
+            made = self._drive()
+        except (PreconditionFailed, Rejected, SourceError):
+            self._sessions.drop(*self._session_key())
+            raise
+        self._sessions.drop(*self._session_key())
+        return made
+
+    def _drive(self) -> Resource:
+        """Chunk by chunk to the end. After a doubt the server is asked how much it has; to have come further than
+        ever in this session renews the patience."""
+        uri = self._remembered()
+        offset: int | None = None
+        patience, lost_sessions, furthest = self._door.patience(body=True), 0, 0
+        while True:
+            try:
+                if uri is None:
+                    uri, offset = self._begin(), 0
+                answer = self._ask(uri) if offset is None else self._send(uri, offset)
+                if isinstance(answer, Resource):
+                    return answer
+                if offset is not None and answer >= min(furthest + QUANTUM, self._body.size):
+                    patience, furthest = self._door.patience(body=True), answer
+                if answer >= self._body.size:  # nothing is left to send: ask again, in a while
+                    raise Transient(f"{self._door.where} has all of {self._name!r}, but has not made the object yet.")
+                offset = answer
+            except Transient as failure:
+                patience.wait(failure)
+                offset = None
+            except _SessionGone:
+                uri, lost_sessions = None, lost_sessions + 1
+                self._forget(lost_sessions)
+                patience, furthest = self._door.patience(body=True), 0
+
+    def _forget(self, lost_sessions: int) -> None:
+        self._sessions.drop(*self._session_key())
+        self._resumed = False
+        if lost_sessions > MAX_RESTARTS:
+            message = f"{self._door.where} lost the upload session of {self._name!r} again and again."
+            raise StoreUnavailable(message, hint="Run again later.")
+
+    def _session_key(self) -> tuple[str, str, int]:
+        """What a session was opened for: other bytes, another precondition or another server must not finish it."""
+        key = f"{self._door.where}\n{self._name}\n{self._expected}\n{self._content_type}"
+        return key, self._body.crc32c, self._body.size
+
+    def _remembered(self) -> str | None:
+        uri = self._sessions.get(*self._session_key())
+        # A URI from a file on disk must not lead our credentials elsewhere.
+        if uri is None or not self._door.is_mine(uri):
+            return None
+        self._resumed = True
+        return uri
+
+    def _begin(self) -> str:
+        answer = self._door.once(
+            "POST",
+            self._door.objects(upload=True),
+            self._query("resumable"),
+            headers={
+                "Content-Type": "application/json; charset=UTF-8",
+                "X-Upload-Content-Type": self._content_type,
+                "X-Upload-Content-Length": str(self._body.size),
+            },
+            data=self._metadata(),
+            about=self._name,
+        )
+        uri: str | None = answer.headers.get("Location")
+        if not uri:
+            raise nonsense(self._door.where, "without an upload session")
+        try:
+            uri = self._door.at_home(uri)
+        except ValueError:  # not repeated: it is a secret, whatever else it is
+            raise nonsense(self._door.where, "with an upload session that is no URL") from None
+        self._sessions.put(*self._session_key(), uri)
+        return uri
+
+    def _ask(self, uri: str) -> Resource | int:
+        """How many bytes the server has, or the object where the upload is finished."""
+        answer = self._put(uri, f"bytes */{self._body.size}", b"")
+        kept = self._kept(answer)
+        if isinstance(kept, int):
+            self._body.tell(kept)
+        return kept
+
+    def _send(self, uri: str, offset: int) -> Resource | int:
+        """Sends the next chunk; how many bytes the server has then, or the object."""
+        stop = min(offset + CHUNK, self._body.size)
+        span = f"bytes {offset}-{stop - 1}/{self._body.size}"
+        try:
+            with self._door.writing(self._name) if stop == self._body.size else nullcontext():
+                kept = self._kept(self._put(uri, span, Payload(self._body, offset, stop)))
+        except Transient as failure:
+            if stop == self._body.size:
+                self._doubt = max(self._doubt, failure.doubt)
+            raise
+        except Rejected:
+            if self._resumed:
+                # What an earlier run sent may have been other bytes than today's.
+                raise _SessionGone from None
+            raise
+        if isinstance(kept, int) and kept > stop:
+            raise nonsense(self._door.where, f"that it has {kept} bytes of {self._name!r}, when {stop} were sent")
+        if isinstance(kept, int) and kept < min(offset + QUANTUM, stop):
+            raise Transient(f"{self._door.where} kept nothing of a chunk of {self._name!r}.")
+        return kept
+
+    def _put(self, uri: str, span: str, data: Payload | bytes) -> requests.Response:
+        accept = (200, 201, 308, 404, 410, 499)
+        answer = self._door.once(
+            "PUT", uri, headers={"Content-Range": span}, data=data, accept=accept, about=self._name
+        )
+        if answer.status_code in (404, 410, 499):
+            raise _SessionGone
+        return answer
+
+    def _kept(self, answer: requests.Response) -> Resource | int:
+        if answer.status_code != 308:
+            return self._decoded(answer)
+        reach = answer.headers.get("Range")
+        if reach is None:
+            return 0
+        start, _, end = reach.removeprefix("bytes=").partition("-")
+        last = number(end) if start == "0" else None
+        if last is None or last >= self._body.size:
+            raise nonsense(
+                self._door.where, f"that it has {reach[:40]!r} of the {self._body.size} bytes of {self._name!r}"
+            )
+        return last + 1
+
+    def _decoded(self, answer: requests.Response) -> Resource:
+        """What the upload made. An answer that cannot be read is a lost one: the bytes may have been taken."""
+        try:
+            return decode_resource(answer.content, self._door.where)
+        except StoreUnavailable as error:
+            self._doubt = Doubt.LOST
+            raise Transient(error.message, hint=error.hint, doubt=Doubt.LOST) from error
+
+    def _live(self, patience: Patience) -> Resource | None:
+        query = {"fields": OBJECT_FIELDS}
+        path = self._door.object(self._name)
+        try:
+            answer = self._door.retrying(lambda: self._door.once("GET", path, query, missing=NotThere), patience)
+        except NotThere:
+            return None
+        return decode_resource(answer.content, self._door.where, self._name)
+
+    def _is_ours(self, live: Resource | None) -> bool:
+        body = self._body
+        if live is None or encoding_of(live.contentEncoding):
+            return False
+        return compare(body.size, body.crc32c, live.size, live.crc32c) is Comparison.SAME
+
+    def _moved(self, live: Resource | None) -> PreconditionFailed:
+        found = f"generation {live.generation}" if live else "nothing"
+        wanted = f"generation {self._expected}" if self._expected else "nothing"
+        kind = PreconditionFailed if live else NotThere
+        message = f"{self._door.where} holds {found} at {self._name!r} where {wanted} was planned on."
+        return kind(message, hint="Plan again.")
+
+    def _settle_refusal(self, refusal: PreconditionFailed) -> Resource:
+        """A failed precondition may be the echo of our own write whose answer was lost: what is there tells.
+
+        Without such a doubt it is somebody else's object, though its bytes may be the same.
+        """
+        try:
+            live = self._live(self._door.patience())
+        except StoreError as error:
+            if self._doubt:
+                raise self._uncertain() from error
+            raise refusal from error
+        if live is not None and self._doubt and self._is_ours(live):
+            return live
+        if (live.generation if live else 0) == self._expected:
+            message = f"{self._door.where} refused {self._name!r} although its precondition holds: {refusal.message}"
+            raise Rejected(message, hint="Plan again.") from refusal
+        raise self._moved(live) from refusal
+
+    def _settle_silence(self, failure: Transient) -> Resource:
+        """The retries ran out; what was sent may have been applied all the same."""
+        if self._doubt is Doubt.NONE:
+            raise failure
+        try:
+            live = self._live(self._door.patience(within=self._door.deadline / 4))
+        except StoreError as error:
+            raise self._uncertain() from error
+        if live is not None and self._is_ours(live):
+            return live
+        if (live.generation if live else 0) != self._expected:
+            raise self._moved(live) from failure
+        if self._doubt is Doubt.LOST:
+            raise self._uncertain() from failure
+        raise failure
+
+    def _uncertain(self) -> Uncertain:
+        message = f"{self._door.where} may or may not have taken {self._name!r}: the answer was lost."
+        return Uncertain(message, hint="Run again: the next plan reads what is there.")
+
+    def _checked(self, made: Resource) -> Resource:
+        """The answer must tell of the planned bytes; a server that does not check them is found out here."""
+        if self._is_ours(made) and made.name == self._name and made.generation != self._expected:
+            return made
+        message = f"{self._door.where} stored other bytes at {self._name!r} than were sent."
+        raise Uncertain(message, hint="Run verify, and check the endpoint.")

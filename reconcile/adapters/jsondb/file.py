@@ -1,0 +1,178 @@
+"""The JSON database's file: read whole or not at all, locked against other runs, replaced in one step."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from reconcile.adapters.files import NEW, PRIVATE
+from reconcile.adapters.opening import hint, reason
+from reconcile.core.errors import LocalDatabaseError, StoreUnavailable
+from reconcile.core.portable import Portable
+
+BOM = "\ufeff"
+
+
+class Torn(Portable, ValueError):
+    """The file was written while it was read."""
+
+
+def read_whole(path: Path) -> bytes:
+    """The file's bytes. Raises OSError, and Torn where it changed meanwhile."""
+    with path.open("rb", buffering=0) as file:
+        before = os.fstat(file.fileno())
+        raw = file.readall()
+        after = os.fstat(file.fileno())
+    if len(raw) != after.st_size or before.st_mtime_ns != after.st_mtime_ns:
+        raise Torn("it was written while it was read")
+    return raw
+
+
+def stamp_of(path: Path) -> tuple[int, int, int] | None:
+    """What differs once the file was written; None where it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def explained(path: Path, error: Exception) -> LocalDatabaseError:
+    """What to say of a file that could not be read, or not as JSON."""
+    match error:
+        case FileNotFoundError():
+            return LocalDatabaseError(
+                f"The local database {path} is not there.",
+                hint="Set path under [local_db] in the rules file, or remove that section.",
+            )
+        case OSError():
+            return LocalDatabaseError(
+                f"The local database {path} cannot be read: {reason(error)}.",
+                hint=hint(error, "Give this user the right to read it."),
+            )
+        case json.JSONDecodeError():
+            what = "the file is empty" if not error.doc.strip(BOM + " \t\r\n") else f"{error.msg}, column {error.colno}"
+            return LocalDatabaseError(
+                f"{path}:{error.lineno}: the local database is not JSON: {what}.",
+                hint="Restore it from a copy, or correct that line.",
+            )
+        case UnicodeDecodeError():
+            return LocalDatabaseError(
+                f"The local database {path} is not UTF-8 at byte {error.start}.", hint="Save it as UTF-8."
+            )
+        case _:
+            return LocalDatabaseError(
+                f"The local database {path} cannot be read: {error}.", hint="Run again, or restore it from a copy."
+            )
+
+
+@contextlib.contextmanager
+def locked(path: Path, patience: float) -> Iterator[None]:
+    """Keeps other runs of this tool from writing the file at once; the pipeline itself knows nothing of the lock.
+
+    Raises StoreUnavailable after ``patience`` seconds, LocalDatabaseError where there is no place for the lock.
+    """
+    from filelock import FileLock, Timeout  # slow to import, and most runs write nothing here
+
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=patience, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise StoreUnavailable(
+            f"Another run has been writing the local database {path} for {patience:g} s.", hint="Run again."
+        ) from error
+    except (OSError, NotImplementedError) as error:
+        raise LocalDatabaseError(
+            f"The folder of the local database {path} cannot be written: {error}.",
+            hint="Give this user the right to write in it.",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def bounded(path: Path) -> Iterator[None]:
+    """Says so where a document is nested deeper than Python's stack."""
+    try:
+        yield
+    except RecursionError as error:
+        raise LocalDatabaseError(
+            f"A document of the local database {path} is nested too deeply.",
+            hint="Firestore takes 20 levels; flatten it.",
+        ) from error
+
+
+def check_writable(path: Path, found: os.stat_result) -> None:
+    """Raises LocalDatabaseError for a file that this user may not write, for its folder alone would let it be replaced;
+    and for one with a second name, which would go on naming the old content."""
+    if found.st_nlink > 1:
+        raise LocalDatabaseError(
+            f"The local database {path} has {found.st_nlink} names (hard links), so it was left alone.",
+            hint="Give it one name, with a copy or a symbolic link for the others, or set rewrite = false"
+            " under [local_db].",
+        )
+    if not found.st_mode & 0o222 or not os.access(path, os.W_OK):
+        raise LocalDatabaseError(
+            f"The local database {path} is read-only, so it was left alone.",
+            hint="Give this user the right to write it, or set rewrite = false under [local_db].",
+        )
+
+
+def write_beside(part: Path, new: bytes, like: Path) -> None:
+    """Writes the bytes to a file of their own, on disk when this returns, with what the old file has besides its bytes:
+    mode, owner, access list and other extended attributes.
+
+    Raises OSError where it cannot have them: others could lose their right to write it.
+    """
+    found = like.stat()
+    with contextlib.suppress(FileNotFoundError):
+        part.unlink()
+    fd = os.open(part, NEW, PRIVATE)
+    with os.fdopen(fd, "wb") as file:
+        file.write(new)
+        file.flush()
+        os.fsync(fd)
+    if hasattr(os, "chown"):
+        try:
+            os.chown(part, found.st_uid, found.st_gid)
+        except PermissionError:
+            os.chown(part, -1, found.st_gid)
+    os.chmod(part, stat.S_IMODE(found.st_mode))
+    if sys.platform == "linux":
+        _copy_attributes(like, part)
+
+
+def _copy_attributes(old: Path, new: Path) -> None:
+    """Raises OSError for one that a user, or the access list, has set and that cannot be kept."""
+    if sys.platform != "linux":
+        return
+    try:
+        names = os.listxattr(old)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return
+        raise
+    for name in names:
+        try:
+            os.setxattr(new, name, os.getxattr(old, name))
+        except OSError:
+            if not name.startswith(("security.", "trusted.")):  # these the system gives to a new file itself
+                raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the new name last through a power cut, where a folder can be synced."""
+    with contextlib.suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -1,0 +1,350 @@
+"""The pipeline's own JSON database as a record store: read whole, written in place by replacing the file."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from reconcile.adapters.jsondb.file import (
+    BOM,
+    bounded,
+    check_writable,
+    explained,
+    locked,
+    read_whole,
+    stamp_of,
+    sync_folder,
+    write_beside,
+)
+from reconcile.adapters.jsondb.swap import Exchange, Swap, exchange
+from reconcile.adapters.jsondb.text import (
+    Container,
+    Edit,
+    Member,
+    Style,
+    container,
+    edits,
+    insertion,
+    same,
+    skip_blanks,
+    splice,
+    style_of,
+)
+from reconcile.core.errors import (
+    LocalDatabaseError,
+    NotThere,
+    PreconditionFailed,
+    Rejected,
+    StoreError,
+    StoreUnavailable,
+)
+from reconcile.core.names import is_unicode
+from reconcile.core.rows import Document
+
+_SHAPES = 'It must be {"id": {…}, …} or [{"id": "…", …}, …], with char_id for id if you like, and nothing round it.'
+_ID_KEYS = ("char_id", "id")
+# Writers take a moment: the whole is about a second.
+_WAITS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.25)
+# One that is seen to go on writing is waited for half a minute.
+_MOST_READS = 600
+
+Changes = Mapping[str, tuple[Mapping[str, Any], str]]
+
+
+MAX_DEPTH = 100
+"""Levels of lists and maps in a document; Firestore takes 20."""
+
+
+class _Table(NamedTuple):
+    """The file as read. ``id_key`` names the member that holds the id, or is empty where the file is an object."""
+
+    raw: bytes
+    text: str
+    top: Container
+    id_key: str
+    documents: dict[str, Member]
+    style: Style
+
+    def updated(self, document: str, fields: Mapping[str, Any]) -> tuple[list[Edit], dict[str, Any]]:
+        """What sets the fields of a document that is there, and how the document then reads."""
+        place = self.documents[document]
+        made = list(edits(self.text, place.start, place.value, {**place.value, **fields}, self.style))
+        return made, json.loads(splice(self.text, made, place.start, place.end))
+
+    def added(self, document: str, fields: Mapping[str, Any]) -> list[Edit]:
+        """What appends a document."""
+        value = {self.id_key: document, **fields} if self.id_key else dict(fields)
+        return list(insertion(self.text, self.top, [("" if self.id_key else document, value)], self.style))
+
+
+class JsonDatabase:
+    """The documents of a JSON file, with a digest of each one's content in place of an update time.
+
+    Reads are complete or an error: a file that is caught half-written is read again until about a second after its last
+    change. A write touches the values that change and no other character, and takes place only if the file is still
+    what was read and nobody is writing it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        entries: str,
+        *,
+        wait: Callable[[float], None] = time.sleep,
+        patience: float = 10.0,
+        swap: Swap = exchange,
+    ) -> None:
+        """``wait`` passes the time between two tries; ``patience`` is how long to wait for another run, in seconds;
+        ``swap`` is this system's way to swap two files."""
+        self._path = path
+        self._entries = entries
+        self._wait = wait
+        self._patience = patience
+        self._swap = swap
+
+    @classmethod
+    def open(cls, path: Path, entries: str) -> JsonDatabase:
+        """The database in the file ``path``; ``entries`` is the field that leads to the maps. Reads nothing yet."""
+        return cls(path, entries)
+
+    def ids(self, prefix: str = "") -> Iterator[str]:
+        """The ids that start with ``prefix``, in code point order. Raises LocalDatabaseError."""
+        yield from sorted(one for one in self._load().documents if one.startswith(prefix))
+
+    def read(self, ids: Collection[str] | None = None) -> Iterator[Document]:
+        """All documents whole, or those with these ids that exist, in code point order. Raises LocalDatabaseError."""
+        documents = self._load().documents
+        for one in sorted(documents if ids is None else documents.keys() & set(ids)):
+            value = documents[one].value
+            with bounded(self._path):
+                token = _token(value)
+            yield Document(one, value, token)
+
+    def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
+        """Sets these top-level fields and returns the new token.
+
+        Raises PreconditionFailed where the document's content is another, NotThere where it is gone, Rejected where
+        a value is not JSON, StoreUnavailable and LocalDatabaseError (nothing was written).
+        """
+        outcome = self.update_many({document: (fields, if_update_time)})[document]
+        if isinstance(outcome, StoreError):
+            raise outcome
+        return outcome
+
+    def update_many(self, changes: Changes) -> dict[str, str | StoreError]:
+        """Sets top-level fields of several documents in one write: ``{id: (fields, if_update_time)}``.
+
+        Gives for each its new token, or the error that kept just this document from being written (PreconditionFailed,
+        NotThere, Rejected). Raises StoreUnavailable and LocalDatabaseError where nothing was written.
+        """
+        return self._rewrite(lambda table: self._derive(table, changes))
+
+    def create(self, document: str, fields: Mapping[str, Any]) -> str:
+        """Appends a document and returns its token. Raises PreconditionFailed where it exists, and as ``update``."""
+
+        def derive(table: _Table) -> tuple[list[Edit], dict[str, str | StoreError]]:
+            if document in table.documents:
+                raise PreconditionFailed(f"{self._path} already has a document {document!r}.", hint="Plan again.")
+            plain = _plain(document, fields)
+            made = table.added(document, plain)
+            try:
+                value = self._parse(splice(table.text, made).encode()).documents[document].value
+            except (KeyError, LocalDatabaseError) as error:
+                raise _inexact(document) from error
+            return made, {document: self._checked(document, plain, value)}
+
+        return str(self._rewrite(derive)[document])
+
+    # -- reading --
+
+    def _load(self) -> _Table:
+        with bounded(self._path):
+            stamp, still = None, 0
+            for _ in range(_MOST_READS):
+                try:
+                    return self._parse(read_whole(self._path))
+                except (OSError, ValueError) as error:
+                    before, stamp = stamp, stamp_of(self._path)
+                    still = still + 1 if stamp == before else 0
+                    if still == len(_WAITS):
+                        raise explained(self._path, error) from error
+                self._wait(_WAITS[still])
+        raise LocalDatabaseError(
+            f"The local database {self._path} is written all the time, so it could not be read.",
+            hint="Run again when the workflow has ended.",
+        )
+
+    def _parse(self, raw: bytes) -> _Table:
+        text = raw.decode("utf-8")
+        at = skip_blanks(text, 1 if text.startswith(BOM) else 0)
+        if text[at : at + 1] not in ("{", "["):
+            json.JSONDecoder().raw_decode(text, at)
+            raise self._misshapen("is neither an object nor an array")
+        top = container(text, at)
+        rest = skip_blanks(text, top.end)
+        if rest < len(text):
+            raise json.JSONDecodeError("Extra data", text, rest)
+        id_key = "" if text[at] == "{" else _id_key(top)
+        return _Table(raw, text, top, id_key, self._documents(top, id_key), style_of(text, top))
+
+    def _documents(self, top: Container, id_key: str) -> dict[str, Member]:
+        documents: dict[str, Member] = {}
+        for number, member in enumerate(top.members, 1):
+            if _is_deeper(member.value, MAX_DEPTH):
+                raise self._misshapen(
+                    f"nests more than {MAX_DEPTH} levels deep in {member.key or f'element {number}'!r}"
+                )
+            one = self._id(member.key, member.value, id_key, number)
+            if one in documents:
+                raise LocalDatabaseError(
+                    f"The local database {self._path} has two documents {one!r}.", hint="Keep one of them."
+                )
+            if not id_key and self._is_wrapper(member.value, len(top.members) == 1):
+                raise self._misshapen(f"has its documents one level down, in {one!r}")
+            documents[one] = member
+        return documents
+
+    def _id(self, key: str, value: object, id_key: str, number: int) -> str:
+        place = f"element {number}" if id_key else f"the member {key!r}"
+        if not isinstance(value, dict):
+            raise self._misshapen(f"has something other than a map at {place}")
+        one = value.get(id_key) if id_key else key
+        if not isinstance(one, str) or not one:
+            raise self._misshapen(f"has no text for an id at {place}")
+        if not is_unicode(one):
+            raise self._misshapen(f"has an id that is not valid Unicode at {place}")
+        return one
+
+    def _is_wrapper(self, value: dict[str, Any], is_alone: bool) -> bool:
+        """Whether the "document" is rather a map of documents: maps are all it has, and it is the only one, or
+        they have the entries that it lacks."""
+        inner = list(value.values())
+        if not inner or self._entries in value or not all(isinstance(one, dict) for one in inner):
+            return False
+        return is_alone or any(self._entries in one for one in inner)
+
+    def _misshapen(self, what: str) -> LocalDatabaseError:
+        return LocalDatabaseError(f"The local database {self._path} {what}.", hint=_SHAPES)
+
+    # -- writing --
+
+    def _derive(self, table: _Table, changes: Changes) -> tuple[list[Edit], dict[str, str | StoreError]]:
+        found: list[Edit] = []
+        outcomes: dict[str, str | StoreError] = {}
+        for document, (fields, token) in changes.items():
+            try:
+                made, outcomes[document] = self._derive_one(table, document, fields, token)
+                found += made
+            except StoreError as error:
+                outcomes[document] = error
+        return found, outcomes
+
+    def _derive_one(
+        self, table: _Table, document: str, fields: Mapping[str, Any], token: str
+    ) -> tuple[list[Edit], str]:
+        if document not in table.documents:
+            raise NotThere(f"{self._path} has no document {document!r} any more.", hint="Plan again.")
+        if _token(table.documents[document].value) != token:
+            raise PreconditionFailed(f"The document {document!r} of {self._path} was changed.", hint="Plan again.")
+        plain = _plain(document, fields)
+        if table.id_key and plain.get(table.id_key, document) != document:
+            raise _inexact(document)
+        made, value = table.updated(document, plain)
+        return made, self._checked(document, plain, value)
+
+    def _checked(self, document: str, fields: Mapping[str, Any], value: dict[str, Any]) -> str:
+        """The token of the document as it will read, once that is what was meant."""
+        if not all(name in value and same(value[name], field) for name, field in fields.items()):
+            raise _inexact(document)
+        return _token(value)
+
+    def _rewrite(
+        self, derive: Callable[[_Table], tuple[list[Edit], dict[str, str | StoreError]]]
+    ) -> dict[str, str | StoreError]:
+        """Reads, derives the edits and replaces the file, again whenever somebody else wrote it in between."""
+        with locked(self._real_path(), self._patience), bounded(self._path):
+            with contextlib.suppress(OSError):
+                Exchange(self._real_path(), self._swap).settle()
+            for wait in (0.0, *_WAITS, *_WAITS):
+                self._wait(wait)
+                table = self._load()
+                made, outcomes = derive(table)
+                if not made or self._replace(table.raw, splice(table.text, made).encode()):
+                    return outcomes
+        raise StoreUnavailable(
+            f"The local database {self._path} is written, or held open, all the time, so it was left alone.",
+            hint="Run again when the workflow has ended.",
+        )
+
+    def _replace(self, old: bytes, new: bytes) -> bool:
+        """Puts the new bytes in the file's place if it still holds the old ones; whether it did."""
+        real = self._real_path()
+        trade = Exchange(real, self._swap)
+        try:
+            check_writable(real, real.stat())
+            write_beside(trade.part, new, real)
+            done = trade.put(new, old)
+        except FileNotFoundError:
+            return False  # Some writers remove the old file first.
+        except OSError as error:
+            raise LocalDatabaseError(
+                f"The local database {self._path} cannot be written: {error.strerror or error}.",
+                hint="Free space on its disk, or give this user the right to write in its folder and to its group.",
+            ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                trade.settle()
+        sync_folder(real.parent)
+        return done
+
+    def _real_path(self) -> Path:
+        """Where the file is: a link to it stays a link."""
+        return Path(os.path.realpath(self._path))
+
+
+def _id_key(top: Container) -> str:
+    """The name of the member that holds the id: the first of the usual ones that every element has."""
+    maps = [member.value for member in top.members if isinstance(member.value, dict)]
+    return next((key for key in _ID_KEYS if maps and all(key in one for one in maps)), "id")
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether lists and maps nest deeper; level by level, because the value may be deeper than Python's own stack."""
+    level = [value]
+    for _ in range(levels):
+        level = [item for each in level for item in _items(each)]
+        if not level:
+            return False
+    return True
+
+
+def _items(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _token(value: dict[str, Any]) -> str:
+    """A digest of a document's content, whatever the layout of the file and the order of its keys."""
+    written = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(written.encode()).hexdigest()
+
+
+def _plain(document: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(fields)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Rejected(
+            f"A field of {document!r} cannot be written as JSON: {error}.", hint="Correct the document by hand."
+        ) from error
+    return plain
+
+
+def _inexact(document: str) -> Rejected:
+    return Rejected(f"The fields of {document!r} would not be read back as they are.", hint="Correct it by hand.")

@@ -1,0 +1,1 @@
+"""The local folder: walked, hashed, watched and written."""

@@ -1,0 +1,197 @@
+"""Open folders below the local root: names are used relative to a folder's descriptor, so that no link takes part."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from typing import Self
+
+from reconcile.adapters.disk_names import as_text, native
+from reconcile.adapters.opening import BY_COMPONENT, WINDOWS
+from reconcile.core.names import nfc
+
+_COMMON = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_NOFOLLOW", 0)
+_FOLDER = os.O_RDONLY | _COMMON | getattr(os, "O_DIRECTORY", 0)
+_HELD = 4
+
+
+class OpenFolder:
+    """An open folder. Where the system can, names are used relative to its descriptor, so that no link takes part even
+    if it is put there meanwhile; elsewhere by path, once the path has been seen to lead through no link."""
+
+    def __init__(self, path: str, fd: int | None) -> None:
+        self.path = path
+        self._fd = fd
+
+    @classmethod
+    def at_root(cls, root: str) -> OpenFolder:
+        if BY_COMPONENT:
+            return cls(root, os.open(root, _FOLDER & ~getattr(os, "O_NOFOLLOW", 0)))
+        return cls(os.path.realpath(root), None)
+
+    def close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def enter(self, name: str) -> OpenFolder:
+        """The folder of this name in it. Raises OSError, also for a link."""
+        path = os.path.join(self.path, native(name))
+        if self._fd is None:
+            if os.path.normcase(os.path.realpath(path)) != os.path.normcase(path):
+                raise OSError("a folder on the way is a link")
+            return OpenFolder(path, None)
+        return OpenFolder(path, os.open(native(name), _FOLDER, dir_fd=self._fd))
+
+    def make(self, name: str) -> OpenFolder:
+        """The folder of this name in it, made where there is none."""
+        try:
+            os.mkdir(self._at(name), dir_fd=self._fd)
+        except FileExistsError:
+            return self.enter(name)
+        below = self.enter(name)
+        self.sync()
+        return below
+
+    @contextlib.contextmanager
+    def entries(self) -> Iterator[Iterator[os.DirEntry[str]]]:
+        """What is in it. An entry is to be asked while this folder is open; its name is still the system's."""
+        with os.scandir(self.path if self._fd is None else self._fd) as found:
+            yield found
+
+    def stat(self, name: str) -> os.stat_result:
+        """How the entry of this name stands, a link by itself. Raises OSError."""
+        return os.stat(self._at(name), dir_fd=self._fd, follow_symlinks=False)
+
+    def target(self, name: str) -> str:
+        """Where a link leads. Raises OSError."""
+        return as_text(os.readlink(self._at(name), dir_fd=self._fd))
+
+    def open(self, name: str, flags: int) -> int:
+        return os.open(self._at(name), flags, 0o666, dir_fd=self._fd)
+
+    def link_count(self, name: str) -> int:
+        """How many names the file has; 0 where there is none. Raises OSError for what is no regular file."""
+        try:
+            found = self.stat(name)
+        except FileNotFoundError:
+            return 0
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(f"{name} is no regular file")
+        return found.st_nlink
+
+    def unlink(self, name: str) -> None:
+        os.unlink(self._at(name), dir_fd=self._fd)
+
+    def move(self, name: str, to: str) -> None:
+        """Gives the file its new name, if nothing has that name. Raises FileExistsError."""
+        if WINDOWS:
+            os.rename(self._at(name), self._at(to))  # never in the stead of another file, on Windows
+            return
+        follow = {"follow_symlinks": False} if os.link in os.supports_follow_symlinks else {}
+        try:
+            os.link(self._at(name), self._at(to), src_dir_fd=self._fd, dst_dir_fd=self._fd, **follow)
+        except FileExistsError:
+            raise
+        except OSError:
+            # A drive without hard links: looked for first, which leaves an instant to somebody else.
+            if self.is_taken(to):
+                raise FileExistsError(to) from None
+            os.rename(self._at(name), self._at(to), src_dir_fd=self._fd, dst_dir_fd=self._fd)
+        else:
+            self.unlink(name)
+
+    def is_taken(self, name: str) -> bool:
+        try:
+            self.stat(name)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def is_file(self, name: str) -> bool:
+        try:
+            return stat.S_ISREG(self.stat(name).st_mode)
+        except FileNotFoundError:
+            return False
+
+    def set_modified(self, name: str, fd: int, modified_ns: int) -> None:
+        times = (modified_ns, modified_ns)
+        if os.utime in os.supports_fd:
+            os.utime(fd, ns=times)
+        else:
+            os.utime(self._at(name), ns=times)
+
+    def names(self) -> list[str]:
+        return [as_text(name) for name in os.listdir(self.path if self._fd is None else self._fd)]
+
+    def spelled(self, name: str) -> str:
+        """The name, in the Unicode form in which the folder has it if it has it in one other form only."""
+        if name.isascii() or self.is_taken(name):
+            return name
+        alike = [each for each in self.names() if nfc(each) == nfc(name)]
+        return alike[0] if len(alike) == 1 else name
+
+    def sync(self) -> None:
+        """Makes the names last, where a folder can be told to."""
+        if self._fd is not None:
+            with contextlib.suppress(OSError):  # some network drives know no such thing
+                os.fsync(self._fd)
+
+    def _at(self, name: str) -> str:
+        return native(name) if self._fd is not None else os.path.join(self.path, native(name))
+
+
+class OpenFolders:
+    """The folders below a root, opened when they are needed and reached by component; only a few are held open,
+    because a tree may be deeper than the number of descriptors, and its paths longer than the system takes."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._open: dict[str, OpenFolder] = {}
+        self._last: str | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for folder in self._open.values():
+            folder.close()
+        self._open.clear()
+        self._last = None
+
+    def at(self, path: str) -> OpenFolder:
+        """The folder at this path below the root ("" or ending in ``/``); it stays open until a few others were asked
+        for. Raises OSError, also for a link on the way."""
+        if path != self._last:
+            found = self._open.pop(path, None) or self._reach(path)
+            self._open[path] = found
+            if len(self._open) > _HELD:
+                self._open.pop(next(iter(self._open))).close()
+            self._last = path
+        return self._open[self._last]
+
+    def _reach(self, path: str) -> OpenFolder:
+        above, names = path, []
+        while above and above not in self._open:
+            above, name = _split(above)
+            names.append(name)
+        folder = held = self._open.get(above)
+        folder = folder or OpenFolder.at_root(self._root)
+        try:
+            for name in reversed(names):
+                below = folder.enter(name)
+                if folder is not held:
+                    folder.close()
+                folder = below
+        except BaseException:
+            if folder is not held:
+                folder.close()
+            raise
+        return folder
+
+
+def _split(path: str) -> tuple[str, str]:
+    above, slash, name = path.removesuffix("/").rpartition("/")
+    return above + slash, name

@@ -1,0 +1,232 @@
+"""Hashing files: each is read once, in one small buffer, and is only believed if it did not change meanwhile.
+
+A change of content that moves no time of the file is possible for a while: within the grain of its clock, and as long
+as a program writes through a mapping whose pages the system has not cleaned (half a minute on Linux). So a hash that
+was taken soon after the file's last change is doubted: it is taken once more by a later run.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from reconcile.adapters.local.folder import OpenFolders
+from reconcile.adapters.opening import READ_FILE, WINDOWS, reason
+from reconcile.core.digest import encode_crc32c
+from reconcile.core.media_complete import missing_end
+from reconcile.core.rows import FileProblem, Hashed, LocalFile
+from reconcile.ports import HashCache
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from reconcile.adapters.workers import Workers
+
+_BUFFER_BYTES = 256 * 1024
+_CHUNK_ROWS = 64
+_CHUNK_BYTES = 4 * 1024 * 1024
+_THREAD_BYTES = 1024 * 1024
+_PATIENCE = 0.05  # seconds for a chunk of small files; a tenth of it is usual
+_DOUBTED_NS = 60_000_000_000
+_INODE_MASK = 2**63 - 1
+
+
+class Miss(NamedTuple):
+    """A file to hash. ``known`` is what the cache holds of it as it looks now, where that is doubted."""
+
+    path: str
+    seen: os.stat_result
+    twin: str | None
+    known: Hashed | None = None
+
+    def problem(self, problem: FileProblem, detail: str) -> LocalFile:
+        """The row of a file that could not be hashed."""
+        return LocalFile(self.path, self.seen.st_size, self.seen.st_mtime_ns, None, problem, detail, self.twin)
+
+
+Row = LocalFile | Miss
+
+
+class Hasher:
+    """Turns misses below ``root`` into files. ``on_progress`` is called with the bytes just read, from any of the
+    threads. ``holds_incomplete`` where media that surely is incomplete is a problem."""
+
+    def __init__(
+        self,
+        root: str,
+        cache: HashCache,
+        clock: Callable[[], int],
+        workers: int,
+        on_progress: Callable[[int], None] | None,
+        *,
+        holds_incomplete: bool,
+    ) -> None:
+        self._root = root
+        self._cache = cache
+        self._clock = clock
+        self._holds_incomplete = holds_incomplete
+        self._workers = workers
+        self._on_progress = on_progress
+        self._buffers = threading.local()
+
+    def hashed(self, rows: Iterator[Row]) -> Iterator[LocalFile]:
+        """The files of these rows, in their order; those that have vanished are left out.
+
+        Handing a small file that is in memory to a thread costs more than hashing it here; so threads hash what is
+        large, and everything once a chunk of small files shows that the disk, or the network, lets us wait.
+        They are never more than a few chunks ahead.
+        """
+        stop = threading.Event()
+        pool: Workers | None = None
+        ahead: deque[Future[list[LocalFile]] | list[LocalFile]] = deque()
+        waits = False
+        try:
+            for chunk, pending in _chunks(rows):
+                if pending >= _THREAD_BYTES or (waits and pending):
+                    pool = pool or _pool(self._workers)
+                    ahead.append(pool.submit(self._hash_chunk, chunk, stop))
+                else:
+                    started = time.perf_counter()
+                    ahead.append(self._hash_chunk(chunk, stop))
+                    waits = waits or time.perf_counter() - started > _PATIENCE
+                while ahead and (_is_done(ahead[0]) or len(ahead) > 2 * self._workers):
+                    yield from _files(ahead.popleft())
+            while ahead:
+                yield from _files(ahead.popleft())
+        finally:
+            stop.set()
+            if pool:
+                pool.close(cancel=True)
+
+    def file(self, path: str, found: Hashed, twin: str | None) -> LocalFile:
+        """The row of a file with this content."""
+        problem, detail = None, ""
+        if found.size == 0:
+            problem, detail = FileProblem.EMPTY, "the file has no bytes"
+        elif found.lacks and self._holds_incomplete:
+            problem, detail = FileProblem.INCOMPLETE, f"it {found.lacks}"
+        return LocalFile(path, found.size, found.mtime_ns, None if problem else found.crc32c, problem, detail, twin)
+
+    def _hash_chunk(self, chunk: list[Row], stop: threading.Event) -> list[LocalFile]:
+        with OpenFolders(self._root) as folders:
+            files = (row if isinstance(row, LocalFile) else self._hash(folders, row, stop) for row in chunk)
+            return [file for file in files if file]
+
+    def _hash(self, folders: OpenFolders, miss: Miss, stop: threading.Event) -> LocalFile | None:
+        above, slash, name = miss.path.rpartition("/")
+        try:
+            fd = folders.at(above + slash).open(name, READ_FILE)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return miss.problem(FileProblem.UNREADABLE, reason(error))
+        try:
+            return self._hash_open(fd, miss, stop)
+        except OSError as error:
+            return miss.problem(FileProblem.UNREADABLE, reason(error))
+        finally:
+            os.close(fd)
+
+    def _hash_open(self, fd: int, miss: Miss, stop: threading.Event) -> LocalFile | None:
+        started = self._clock()
+        before = os.fstat(fd)
+        if not _is_same(miss.seen, before):
+            return miss.problem(FileProblem.UNSETTLED, "it was replaced while it was looked at")
+        count, value = self._checksum(fd, before.st_size, stop)
+        if count is None:
+            return None
+        lacks = missing_end(miss.path, count, lambda offset, size: _read_at(fd, offset, size)) if count else None
+        after = os.fstat(fd)
+        if count != before.st_size or _times(before) != _times(after):
+            return miss.problem(FileProblem.UNSETTLED, "it changed while it was hashed")
+        crc32c = encode_crc32c(value)
+        found = Hashed(*identity(miss.seen), crc32c, lacks or "", _doubted_since(started, miss, crc32c))
+        self._cache.put(miss.path, found)
+        return self.file(miss.path, found, miss.twin)
+
+    def _checksum(self, fd: int, size: int, stop: threading.Event) -> tuple[int | None, int]:
+        """(bytes read, crc32c) of an open file; None for the bytes where nobody waits for the answer any more."""
+        from crc32c import crc32c  # a tenth of a second to import, which a run with a warm cache must not pay
+
+        buffer: memoryview | None = getattr(self._buffers, "view", None)
+        if buffer is None:
+            buffer = self._buffers.view = memoryview(bytearray(_BUFFER_BYTES))
+        count = value = 0
+        with io.FileIO(fd, closefd=False) as file:
+            while count < size and (n := file.readinto(buffer)):
+                value = crc32c(buffer[:n], value)
+                count += n
+                if self._on_progress:
+                    self._on_progress(n)
+                if stop.is_set():
+                    return None, 0
+        return count, value
+
+
+def identity(found: os.stat_result) -> tuple[int, int, int, int]:
+    """What the hash cache compares. Network file systems use all 64 bits of the file id, a database has 63."""
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & _INODE_MASK
+
+
+def _times(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _is_same(seen: os.stat_result, opened: os.stat_result) -> bool:
+    """Whether the open file is the one that was seen, unchanged. On Windows the two calls may number a file's
+    volume and id in different ways, so there only size and time are compared."""
+    if WINDOWS:
+        return (seen.st_size, seen.st_mtime_ns) == (opened.st_size, opened.st_mtime_ns)
+    return seen.st_dev == opened.st_dev and identity(seen) == identity(opened)
+
+
+def _doubted_since(started: int, miss: Miss, crc32c: str) -> int:
+    """Since when this hash is doubted; 0 where a later change would be sure to show. That is so long after the file's
+    last change by its own times; where they are not in our past (another machine wrote them), long after the first hash
+    that gave the same."""
+    if started - max(miss.seen.st_mtime_ns, miss.seen.st_ctime_ns) > _DOUBTED_NS:
+        return 0
+    known = miss.known
+    if known is None or known.crc32c != crc32c or known.doubted_since > started:
+        return started
+    return 0 if started - known.doubted_since > _DOUBTED_NS else known.doubted_since
+
+
+def _read_at(fd: int, offset: int, count: int) -> bytes:
+    """Up to so many bytes of an open file from an offset on."""
+    os.lseek(fd, offset, os.SEEK_SET)
+    return os.read(fd, count)
+
+
+def _chunks(rows: Iterator[Row]) -> Iterator[tuple[list[Row], int]]:
+    """Cuts the rows into chunks that are worth a thread's while, each with the number of bytes to hash in it."""
+    chunk: list[Row] = []
+    pending = 0
+    for row in rows:
+        chunk.append(row)
+        if isinstance(row, Miss):
+            pending += row.seen.st_size
+        if len(chunk) >= _CHUNK_ROWS or pending >= _CHUNK_BYTES:
+            yield chunk, pending
+            chunk, pending = [], 0
+    if chunk:
+        yield chunk, pending
+
+
+def _is_done(files: Future[list[LocalFile]] | list[LocalFile]) -> bool:
+    return isinstance(files, list) or files.done()
+
+
+def _files(files: Future[list[LocalFile]] | list[LocalFile]) -> list[LocalFile]:
+    return files if isinstance(files, list) else files.result()
+
+
+def _pool(workers: int) -> Workers:
+    from reconcile.adapters.workers import Workers
+
+    return Workers(workers, "hash")

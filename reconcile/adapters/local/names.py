@@ -1,0 +1,181 @@
+"""The names in one folder: in code point order, ignored ones left out, each with the others that fold to the same."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable
+from operator import itemgetter
+from typing import NamedTuple
+
+from reconcile.adapters.descriptors import is_shortage
+from reconcile.adapters.disk_names import as_text
+from reconcile.adapters.local.folder import OpenFolder, OpenFolders
+from reconcile.adapters.opening import WINDOWS, is_text
+from reconcile.core.names import fold
+from reconcile.core.reach import Selection
+
+_NAME_SURROGATE = 0x20000000
+
+
+class Entry(NamedTuple):
+    """One name in a folder; bytes that are not UTF-8 are lone surrogates. A link to a folder is both."""
+
+    name: str
+    is_folder: bool
+    is_link: bool
+
+
+class Folder(NamedTuple):
+    """A folder to list. ``rel`` is "" or ends in ``/``; ``rivals`` are the folders whose path folds to the same."""
+
+    rel: str
+    rivals: tuple[Folder, ...] = ()
+
+
+class Listing(NamedTuple):
+    """A folder's names in code point order, folders as ``name/``; ``alike`` maps a path to those that fold alike.
+
+    ``is_gone`` where the folder is not there, and was taken for an empty one.
+    """
+
+    folder: Folder
+    names: list[tuple[str, Entry]]
+    alike: dict[str, list[Folder]]
+    is_gone: bool = False
+
+    def entry(self, name: str) -> Entry | None:
+        """The entry of just this name (a folder's with its slash), or None."""
+        at = bisect_left(self.names, name, key=itemgetter(0))
+        return self.names[at][1] if at < len(self.names) and self.names[at][0] == name else None
+
+    def twin(self, path: str) -> str | None:
+        """The first other path that differs only in case or Unicode form."""
+        others = self.alike.get(path) if self.alike else None
+        return min(other.rel for other in others) if others else None
+
+    def below(self, path: str) -> Folder:
+        """The folder of this listing at ``path``."""
+        return Folder(path, tuple(self.alike.get(path, ())))
+
+
+class Lister:
+    """Lists folders, without the names that a selection leaves out."""
+
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
+
+    def listing(self, folders: OpenFolders, folder: Folder) -> Listing:
+        """The folder's listing. Raises OSError, also for a link on the way."""
+        names = self._names(folders, folder)
+        return Listing(folder, names, self._alike(folders, folder, names))
+
+    def entries(self, folder: OpenFolder, rel: str) -> list[Entry]:
+        """What is in an open folder, in no order. Raises OSError."""
+        leaves_out = self._selection.leaves_out
+        found = []
+        with folder.entries() as entries:
+            for each in entries:
+                name = as_text(each.name)
+                link = is_link(each)
+                is_folder = _leads_to_folder(each) if link else each.is_dir(follow_symlinks=False)
+                if not leaves_out(rel, name, is_folder=is_folder):
+                    found.append(Entry(name, is_folder, link))
+        return found
+
+    def _names(self, folders: OpenFolders, folder: Folder) -> list[tuple[str, Entry]]:
+        names = []
+        odd = []
+        for entry in self.entries(folders.at(folder.rel), folder.rel):
+            slash = "/" if entry.is_folder else ""
+            if entry.name.isascii() or is_text(entry.name):
+                names.append((entry.name + slash, entry))
+            else:
+                odd.append((escaped(entry.name), slash, entry))
+        if odd:
+            _add_escaped(names, odd)
+        names.sort(key=itemgetter(0))
+        return names
+
+    def _alike(self, folders: OpenFolders, folder: Folder, names: list[tuple[str, Entry]]) -> dict[str, list[Folder]]:
+        """Two paths fold alike where all their parts do: so names are compared in a folder and its rivals."""
+        if not folder.rivals and len({fold(name) for name, _ in names}) == len(names):
+            return {}
+        groups: dict[str, list[Folder]] = defaultdict(list)
+        for place in (folder, *folder.rivals):
+            for name, entry in names if place is folder else self._names_if_readable(folders, place):
+                if not (entry.is_folder and entry.is_link):
+                    groups[fold(name)].append(Folder(place.rel + name))
+        return {own.rel: [one for one in group if one is not own] for group in groups.values() for own in group}
+
+    def _names_if_readable(self, folders: OpenFolders, folder: Folder) -> list[tuple[str, Entry]]:
+        try:
+            return self._names(folders, folder)
+        except OSError as error:
+            if is_shortage(error):
+                raise
+            return []
+
+
+class Prefixes:
+    """Plain string prefixes, none of them a prefix of another, so that one binary search answers."""
+
+    def __init__(self, prefixes: Iterable[str]) -> None:
+        kept: list[str] = []
+        for prefix in sorted(prefixes):
+            if not kept or not prefix.startswith(kept[-1]):
+                kept.append(prefix)
+        self._kept = kept
+
+    def takes(self, path: str) -> bool:
+        """Whether the path starts with one of the prefixes."""
+        at = bisect_right(self._kept, path)
+        return at > 0 and path.startswith(self._kept[at - 1])
+
+    def reaches(self, folder: str) -> bool:
+        """Whether a path below the folder (given with its slash) can start with one of the prefixes."""
+        if self.takes(folder):
+            return True
+        at = bisect_left(self._kept, folder)
+        return at < len(self._kept) and self._kept[at].startswith(folder)
+
+
+def escaped(name: str) -> str:
+    """The name with a backslash escape for each byte that is not UTF-8."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def is_link(entry: os.DirEntry[str]) -> bool:
+    """Whether the entry stands for a place elsewhere: a symlink, or a Windows junction or mount point."""
+    if entry.is_symlink():
+        return True
+    if not WINDOWS:
+        return False
+    return bool(getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0) & _NAME_SURROGATE)
+
+
+def link_detail(folder: OpenFolder, name: str) -> str:
+    """Why a link is not taken, for people."""
+    try:
+        target = escaped(folder.target(name))
+    except OSError:
+        return "it is a link, and links are not followed"
+    return f"it is a link to {target}, and links are not followed"
+
+
+def _leads_to_folder(link: os.DirEntry[str]) -> bool:
+    try:
+        return link.is_dir()
+    except OSError:  # a link to itself, or to where this user may not look
+        return False
+
+
+def _add_escaped(names: list[tuple[str, Entry]], odd: list[tuple[str, str, Entry]]) -> None:
+    """Adds the undecodable names under escaped ones that no other entry has."""
+    taken = {name.rstrip("/") for name, _ in names}
+    for name, slash, entry in sorted(odd, key=itemgetter(0)):
+        while name in taken:
+            name += "\\"
+        taken.add(name)
+        names.append((name + slash, entry))

@@ -1,0 +1,369 @@
+"""The files below the local root: walked in code point order, statted, hashed no more than once, opened safely."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import itertools
+import os
+import stat
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from reconcile.adapters.descriptors import is_shortage
+from reconcile.adapters.disk_names import as_text
+from reconcile.adapters.local.folder import OpenFolder, OpenFolders
+from reconcile.adapters.local.hashing import Hasher, Miss, Row, identity
+from reconcile.adapters.local.names import Entry, Folder, Lister, Listing, Prefixes, link_detail
+from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.opening import WINDOWS, SourceFile, extended, hint, is_text, open_below, reason, split
+from reconcile.core.errors import SourceChanged, SourceError
+from reconcile.core.names import MAX_OBJECT_BYTES, nfc
+from reconcile.core.pattern import Template
+from reconcile.core.reach import Selection
+from reconcile.core.rows import FileProblem, LocalFile
+from reconcile.ports import HashCache
+
+_OF_THE_SYSTEM = (errno.EIO, errno.ENOMEM)
+"""What tells nothing of whether a file is still the one that was planned."""
+_UNDECODABLE_FOLDER = "the folder's name is not UTF-8, so nothing in it has a key; rename it"
+
+_KINDS = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a block device"),
+    (stat.S_ISCHR, "a character device"),
+)
+
+
+class LocalFiles:
+    """The files below ``root``, as a ``FileSource``.
+
+    ``ignore`` holds patterns of what is left out, and ``rules`` the templates of what can be taken; see ``Selection``,
+    which may raise PatternError. ``looks`` says which files have settled; those that the cache knows as they look now
+    have, and the others are UNSETTLED. ``clock`` gives nanoseconds since the epoch, and says only which hashes are
+    taken once more. ``on_progress`` is called with the number of bytes just read for hashing, from the ``workers``
+    threads that hash. ``may_lack_root`` is asked, once it is seen that the root is not there, whether that is to be
+    taken for an empty one. ``settled`` are paths of files that are known to be whole, however new they are. With
+    ``holds_incomplete`` media that surely is incomplete is a problem.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        ignore: Sequence[str],
+        looks: Looks,
+        cache: HashCache,
+        rules: Sequence[Template] | None = None,
+        clock: Callable[[], int] = time.time_ns,
+        workers: int = 2,
+        on_progress: Callable[[int], None] | None = None,
+        may_lack_root: Callable[[], bool] = lambda: False,
+        settled: Collection[str] = (),
+        holds_incomplete: bool = True,
+    ) -> None:
+        self._root = extended(os.path.abspath(root))
+        self._shown = as_text(str(root))
+        self._selection = Selection(ignore, rules, ignore_case=WINDOWS)
+        self._lister = Lister(self._selection)
+        self._looks = looks
+        self._cache = cache
+        self._may_lack_root = may_lack_root
+        self._settled = frozenset(settled)
+        self._had_root = False
+        self._hasher = Hasher(self._root, cache, clock, workers, on_progress, holds_incomplete=holds_incomplete)
+
+    def walk(self, prefixes: Sequence[str] = ("",)) -> Iterator[LocalFile]:
+        """Every file below one of the prefixes, in code point order of the path, hashed.
+
+        A folder that is not read (unreadable, a link, an undecodable name) is a row whose path ends in ``/``.
+        Raises SourceError where the root is not there, cannot be read, or goes away meanwhile.
+        """
+        root = self._root_listing()
+        if root.is_gone:
+            return
+        before = self._root_identity()
+        within = Prefixes(prefixes)
+        rows = self._settled_rows(self._observe(root, within), lambda path: self._observe_from(path, within))
+        yield from self._hasher.hashed(rows)
+        # An unmounted drive makes its folders vanish one by one, which must not be taken for absent files.
+        if self._root_identity() != before:
+            raise SourceError(
+                f"The local root {self._shown} was replaced while it was read.", hint="Run again once it stays put."
+            )
+
+    def names(self, prefixes: Sequence[str] = ("",)) -> Iterator[str]:
+        """The paths that ``walk`` would yield, unread and unhashed. Raises SourceError as ``walk``."""
+        return (row.path for row in self._observe(self._root_listing(), Prefixes(prefixes)))
+
+    def lookup(self, paths: Iterable[str], *, before: Sequence[str] = (), anew: bool = False) -> Iterator[LocalFile]:
+        """The rows of these exact paths, in the order given. A path that is not there, or that no walk could give,
+        is left out; one below a folder that is not read is a row with that folder's problem.
+
+        ``before`` are the prefixes of a walk that follows: what is new there is waited for at the same time. ``anew``
+        hashes every file, whatever the cache holds. Raises SourceError as ``walk``.
+        """
+        asked = list(paths)
+        later = Prefixes(before)
+
+        def from_path(path: str) -> Iterator[Row]:
+            return self._look(self._root_listing(), asked[asked.index(path) :], anew=anew)
+
+        rows = self._look(self._root_listing(), asked, anew=anew)
+        return self._hasher.hashed(self._settled_rows(rows, from_path, lambda: self._observe_from("", later)))
+
+    def forget(self, path: str) -> None:
+        """Forgets what is remembered of the file's content: somebody found other content there."""
+        self._cache.drop(path)
+        with contextlib.suppress(OSError):
+            self._cache.drop("/".join(self._as_spelled(split(path)) or ()))
+
+    @contextlib.contextmanager
+    def open(self, path: str) -> Iterator[BinaryIO]:
+        """Opens a file below the root for reading, never through a link.
+
+        Raises SourceChanged where it is not there or is no regular file, SourceError where it cannot be read.
+        """
+        fd = self._open(path)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise SourceChanged(f"The local file {path} is no regular file any more.", hint="Plan again.")
+        except BaseException:
+            os.close(fd)
+            raise
+        with io.BufferedReader(SourceFile(fd, path)) as file:
+            yield file
+
+    def _open(self, path: str) -> int:
+        parts = split(path)
+        if not parts or self._selection.excludes(path):
+            # What a walk leaves out is not to be had by asking for it by name either.
+            raise SourceChanged(f"The path {path!r} is not one of a local file below the root.", hint="Plan again.")
+        try:
+            return self._open_below(parts)
+        except OSError as error:
+            if isinstance(error, PermissionError) or is_shortage(error) or error.errno in _OF_THE_SYSTEM:
+                raise SourceError(
+                    f"The local file {path} cannot be read: {reason(error)}.",
+                    hint=hint(error, "Check the disk, and that this user has the right to read it."),
+                ) from error
+            raise SourceChanged(
+                f"The local file {path} is not there any more, or is reached through a link: {reason(error)}.",
+                hint="Plan again.",
+            ) from error
+
+    def _open_below(self, parts: list[str]) -> int:
+        """Opens the file of this name; if there is none, the only one whose name is the same in another Unicode form.
+        Raises OSError."""
+        try:
+            return open_below(self._root, parts)
+        except FileNotFoundError:
+            there = self._as_spelled(parts)
+            if there is None or there == parts:
+                raise
+            return open_below(self._root, there)
+
+    def _as_spelled(self, parts: list[str]) -> list[str] | None:
+        """The parts of a path as they are spelled on the disk; None if one is not there, or could be two."""
+        found = ""
+        with OpenFolders(self._root) as folders:
+            for part in parts:
+                names = self._lister.listing(folders, Folder(found)).names
+                alike = [name for name, _ in names if nfc(name.rstrip("/")) == nfc(part)]
+                name = part if part in alike else alike[0] if len(alike) == 1 else None
+                if name is None:
+                    return None
+                found += name
+        return found.split("/")
+
+    # -- the root --
+
+    def _root_listing(self) -> Listing:
+        try:
+            with OpenFolders(self._root) as folders:
+                listing = self._lister.listing(folders, Folder(""))
+            self._had_root = True
+            return listing
+        except FileNotFoundError as error:
+            # What was there a moment ago has not been seen to its end, and is not called empty.
+            if not self._had_root and self._may_lack_root():
+                return Listing(Folder(""), [], {}, is_gone=True)
+            raise SourceError(
+                f"The local root {self._shown} is not there.",
+                hint="Mount its drive, or set root under [local] in the rules file; `reconcile restore` makes it anew.",
+            ) from error
+        except NotADirectoryError as error:
+            raise SourceError(
+                f"The local root {self._shown} is not a folder.", hint="Set root under [local] in the rules file."
+            ) from error
+        except OSError as error:
+            raise SourceError(
+                f"The local root {self._shown} cannot be read: {reason(error)}.",
+                hint=hint(error, "Give this user the right to read it."),
+            ) from error
+
+    def _root_identity(self) -> tuple[int, int]:
+        try:
+            found = os.stat(self._root)
+        except OSError as error:
+            raise SourceError(
+                f"The local root {self._shown} went away while it was read: {reason(error)}.",
+                hint=hint(error, "Mount its drive and run again."),
+            ) from error
+        return found.st_dev, found.st_ino
+
+    # -- observing --
+
+    def _settled_rows(
+        self,
+        rows: Iterator[Row],
+        from_path: Callable[[str], Iterator[Row]],
+        besides: Callable[[], Iterator[Row]] = lambda: iter(()),
+    ) -> Iterator[Row]:
+        """The rows, with a problem where a file has not settled. At the first of them the rest is looked at, nothing of
+        it is kept but what is new; after one wait all that is new is looked at again, ``from_path`` on."""
+        for row in rows:
+            if not self._is_new(row):
+                yield row
+            elif not self._looks.can_wait:
+                yield self._unsettled(row)
+            else:
+                break
+        else:
+            return
+        for other in itertools.chain(rows, besides()):
+            self._is_new(other)
+        self._looks.wait()
+        for again in from_path(row.path):
+            yield self._unsettled(again) if self._is_new(again) else again
+
+    def _is_new(self, row: Row) -> bool:
+        """Whether the row is of a file that has not settled; its look is noted."""
+        if isinstance(row, LocalFile) or row.known is not None or row.path in self._settled:
+            return False
+        return not self._looks.is_settled(row.path, identity(row.seen))
+
+    def _unsettled(self, row: Row) -> LocalFile:
+        assert isinstance(row, Miss)
+        return row.problem(FileProblem.UNSETTLED, f"it has not looked the same for {self._looks.settle:g} s yet")
+
+    def _observe_from(self, path: str, prefixes: Prefixes) -> Iterator[Row]:
+        return self._observe(self._root_listing(), prefixes, path)
+
+    def _observe(self, root: Listing, prefixes: Prefixes, start: str = "") -> Iterator[Row]:
+        """Depth first with a stack of its own: the tree may be deeper than Python's. What comes before ``start`` is
+        left out, unread."""
+        stack = [(root, iter(root.names))]
+        with OpenFolders(self._root) as folders:
+            while stack:
+                listing, names = stack[-1]
+                for name, entry in names:
+                    path = listing.folder.rel + name
+                    if path < start and not (name.endswith("/") and start.startswith(path)):
+                        continue
+                    if not name.endswith("/"):
+                        if prefixes.takes(path) and (row := self._file(folders, listing, path, entry)):
+                            yield row
+                    elif prefixes.reaches(path):
+                        below = self._enter(folders, listing, path, entry)
+                        if isinstance(below, Listing):
+                            stack.append((below, iter(below.names)))
+                            break
+                        if below:
+                            yield below
+                else:
+                    stack.pop()
+
+    def _look(self, root: Listing, paths: Iterable[str], *, anew: bool = False) -> Iterator[Row]:
+        chain = [root]
+        with OpenFolders(self._root) as folders:
+            for path in paths:
+                if not split(path):
+                    continue
+                while not path.startswith(chain[-1].folder.rel):
+                    chain.pop()
+                if row := self._descend(folders, chain, path, anew=anew):
+                    yield row
+
+    def _descend(self, folders: OpenFolders, chain: list[Listing], path: str, *, anew: bool) -> Row | None:
+        """Finds one path by name in the listings, which tells case on every system; leaves the folders in chain."""
+        while True:
+            listing = chain[-1]
+            head, slash, _ = path[len(listing.folder.rel) :].partition("/")
+            entry = listing.entry(head + slash)
+            if entry is None:
+                return None
+            if not slash:
+                return self._file(folders, listing, path, entry, anew=anew)
+            below = self._enter(folders, listing, listing.folder.rel + head + slash, entry)
+            if not isinstance(below, Listing):
+                return LocalFile(path, 0, 0, problem=below.problem, detail=below.detail) if below else None
+            chain.append(below)
+
+    def _enter(self, folders: OpenFolders, listing: Listing, path: str, entry: Entry) -> Listing | LocalFile | None:
+        """The folder's own listing, or the row that says why there is none; None where it has vanished."""
+        if not is_text(entry.name):
+            return LocalFile(path, 0, 0, problem=FileProblem.UNDECODABLE, detail=_UNDECODABLE_FOLDER)
+        try:
+            if entry.is_link:
+                return self._link(folders, listing, path, entry)
+            return self._lister.listing(folders, listing.below(path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if _is_link_now(folders, listing, entry):
+                return self._link(folders, listing, path, entry)
+            problem = FileProblem.UNREADABLE if self._selection.reaches(path) else FileProblem.UNCLAIMED
+            return LocalFile(path, 0, 0, problem=problem, detail=f"the folder cannot be listed: {reason(error)}")
+
+    def _link(self, folders: OpenFolders, listing: Listing, path: str, entry: Entry) -> LocalFile:
+        detail = link_detail(folders.at(listing.folder.rel), entry.name)
+        return LocalFile(path, 0, 0, problem=FileProblem.SYMLINK, detail=detail)
+
+    def _file(
+        self, folders: OpenFolders, listing: Listing, path: str, entry: Entry, *, anew: bool = False
+    ) -> Row | None:
+        try:
+            folder = folders.at(listing.folder.rel)
+            seen = folder.stat(entry.name)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return LocalFile(path, 0, 0, problem=FileProblem.UNREADABLE, detail=reason(error))
+        twin = listing.twin(path)
+        if trouble := self._trouble(folder, entry, seen):
+            return LocalFile(path, seen.st_size, seen.st_mtime_ns, None, trouble[0], trouble[1], twin)
+        cached = self._cache.get(path)
+        if cached is None or cached.look != identity(seen):
+            return Miss(path, seen, twin)
+        if cached.doubted_since or anew:
+            return Miss(path, seen, twin, cached)
+        return self._hasher.file(path, cached, twin)
+
+    def _trouble(self, folder: OpenFolder, entry: Entry, seen: os.stat_result) -> tuple[FileProblem, str] | None:
+        name = entry.name
+        if not (name.isascii() or is_text(name)):
+            return FileProblem.UNDECODABLE, "the name is not UTF-8; rename the file"
+        if stat.S_ISLNK(seen.st_mode) or entry.is_link:
+            return FileProblem.SYMLINK, link_detail(folder, entry.name)
+        if not stat.S_ISREG(seen.st_mode):
+            return FileProblem.UNREADABLE, f"it is {_kind(seen.st_mode)}, not a regular file"
+        if seen.st_size > MAX_OBJECT_BYTES:
+            return FileProblem.TOO_LARGE, f"it has {seen.st_size:,} bytes"
+        return None
+
+
+def _is_link_now(folders: OpenFolders, listing: Listing, entry: Entry) -> bool:
+    """Whether a link has taken the place of what was a folder when it was listed."""
+    try:
+        return stat.S_ISLNK(folders.at(listing.folder.rel).stat(entry.name).st_mode)
+    except OSError:
+        return False
+
+
+def _kind(mode: int) -> str:
+    return next((words for test, words in _KINDS if test(mode)), "of another kind")

@@ -1,0 +1,301 @@
+"""A folder that is watched: by the system's events, or by looking where there are none; the only user of watchfiles.
+
+Links are never followed. The system's events (of Linux) would follow them out of the folder, so a folder that holds
+links to folders is looked at instead. Events can be lost, too (a full queue, a limit that was reached later), so the
+folder is also looked at now and then while they are heard.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconcile.adapters.disk_names import as_text, native
+from reconcile.adapters.local.folder import OpenFolder, OpenFolders
+from reconcile.adapters.local.hashing import identity
+from reconcile.adapters.local.names import Entry, Lister
+from reconcile.adapters.opening import WINDOWS, extended, is_text, open_below, split
+from reconcile.core.media_complete import missing_end
+from reconcile.core.pattern import Template
+from reconcile.core.reach import Selection
+from reconcile.core.watching import Look, Poll, Seen, Signature
+
+if TYPE_CHECKING:
+    from watchfiles._rust_notify import RustNotify
+
+POLL_EVERY = 5.0
+"""Seconds between two looks at the whole folder where it gives no events."""
+RECHECK_EVERY = 300.0
+"""The same where it does."""
+
+_GROUPED_MS = 500
+_STEP_MS = 100
+_ERRORS = 3
+_ERRORS_WITHIN = 600.0
+_SHARE = 20  # looking at a large folder takes at most a twentieth of the time
+_DELETED = 3
+_ADDED = 1
+
+_WITHOUT_EVENTS = re.compile(
+    r"(nfs\d?|cifs|smb\d?|smbfs|9p|drvfs|virtiofs|vboxsf|prl_fs|vmhgfs|afs|ceph|glusterfs|lustre|beegfs|fuse(\..*)?)"
+)
+
+
+class FolderWatch:
+    """The files below ``root``; ``ignore`` and ``rules`` say which do not count, as for the walk. Without
+    ``holds_incomplete`` every file is whole."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        ignore: Sequence[str],
+        rules: Sequence[Template] | None = None,
+        holds_incomplete: bool = True,
+        poll: Poll = Poll.AUTO,
+        clock: Callable[[], float] = time.monotonic,
+        mounts: Path = Path("/proc/mounts"),
+    ) -> None:
+        self._root = root
+        self._holds_incomplete = holds_incomplete
+        self._poll = poll
+        self._clock = clock
+        self._mounts = mounts
+        self._selection = Selection(ignore, rules, ignore_case=WINDOWS)
+        self._lister = Lister(self._selection)
+        self._identity: tuple[int, int] | None = None
+        self._real = ""
+        self._notify: RustNotify | None = None
+        self._errors: list[float] = []
+        self._known: dict[str, Signature] = {}
+        self._next_scan = 0.0
+
+    def close(self) -> None:
+        """Stops listening."""
+        if self._notify is not None:
+            self._notify.close()
+            self._notify = None
+        self._identity = None
+        self._known = {}
+
+    def wait(self, seconds: float, stop: threading.Event) -> Seen:
+        """Waits up to so long for something to happen, or for ``stop``."""
+        identity = self._find()
+        if identity is None:
+            self.close()
+            _pause(seconds, stop)
+            return Seen(gone=True)
+        if identity != self._identity:
+            self.close()
+            return Seen(armed=self._arm(identity))
+        if self._clock() >= self._next_scan:
+            return Seen(self._changed())
+        if self._notify is None:
+            _pause(min(seconds, max(0.0, self._next_scan - self._clock())), stop)
+            return Seen()
+        return self._hear(self._notify, seconds, stop)
+
+    # -- single files --
+
+    def look(self, path: str) -> Look | None:
+        """The file or folder as it stands; None where there is none, or none that may be taken."""
+        try:
+            found = os.lstat(self._full(path))
+        except (OSError, ValueError):
+            return None
+        if stat.S_ISDIR(found.st_mode):
+            return Look(identity(found), folder=True)
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        return Look(identity(found))
+
+    def below(self, path: str) -> list[str]:
+        """The files below a folder."""
+        found, _ = self._scan(path)
+        return list(found)
+
+    def missing_end(self, path: str) -> str | None:
+        """What the file surely lacks, in words that follow "it"; None where it is whole or where nothing tells."""
+        parts = split(path)
+        if not parts or not self._holds_incomplete:
+            return None
+        try:
+            fd = open_below(extended(os.path.abspath(self._root)), parts)
+        except PermissionError:
+            # On Windows the program that writes it may keep everybody else out.
+            return "cannot be opened"
+        except OSError:
+            return None
+        with open(fd, "rb", buffering=0) as file:
+
+            def read_at(offset: int, count: int) -> bytes:
+                file.seek(offset)
+                return file.read(count)
+
+            try:
+                return missing_end(path, os.fstat(file.fileno()).st_size, read_at)
+            except OSError as error:
+                return f"cannot be read: {error.strerror}"
+
+    # -- listening --
+
+    def _find(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._root)
+        except OSError:
+            return None
+        return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None
+
+    def _arm(self, identity: tuple[int, int]) -> str:
+        """Listens, then looks, so that nothing falls in between. Gives how the folder is watched from now on."""
+        self._identity = identity
+        self._real = os.path.realpath(self._root)
+        how = self._listen()
+        self._known, _ = self._scanned()
+        if self._notify is not None:
+            return "by the system's events"
+        return f"by looking every {POLL_EVERY:g} s: {how}"
+
+    def _listen(self) -> str:
+        """Asks the system for events, or says why there will be none."""
+        if self._poll is Poll.ALWAYS:
+            return "as asked for"
+        kind = filesystem(self._real, self._mounts)
+        if self._poll is Poll.AUTO and kind is not None and _WITHOUT_EVENTS.fullmatch(kind):
+            return f"{kind} gives no events for what other machines do"
+        if self._poll is Poll.AUTO and self._has_linked_folder():
+            return "it holds links to folders, which the system's events would follow"
+        from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
+
+        try:
+            # Told to ignore what it may not read, it would ignore a limit that was reached, too.
+            self._notify = RustNotify([as_text(self._real)], False, False, 0, True, False)
+        except WatchfilesRustInternalError as error:
+            return f"{error} (raise fs.inotify.max_user_instances)" if "os error 24" in str(error) else str(error)
+        except PermissionError:
+            return "a folder in it may not be read"
+        except OSError as error:
+            if "watch limit" in str(error):
+                return "the system's limit of watched folders is reached (raise fs.inotify.max_user_watches)"
+            return error.strerror or str(error)
+        return ""
+
+    def _hear(self, notify: RustNotify, seconds: float, stop: threading.Event) -> Seen:
+        from watchfiles._rust_notify import WatchfilesRustInternalError
+
+        try:
+            heard = notify.watch(_GROUPED_MS, _STEP_MS, max(1, int(1000 * seconds)), stop)
+        except WatchfilesRustInternalError:
+            # One name that is not UTF-8 is enough; the listener is of no use from then on.
+            return self._listen_again()
+        if isinstance(heard, str):
+            return Seen()
+        if (_DELETED, as_text(self._real)) in heard:
+            self._identity = None  # even if one is there again: it may have got the same number
+        paths = {self._heard(change, path) for change, path in heard if change != _DELETED}
+        return Seen(tuple(sorted(path for path in paths if path is not None)))
+
+    def _listen_again(self) -> Seen:
+        assert self._notify is not None
+        self._notify.close()
+        self._notify = None
+        now = self._clock()
+        self._errors = [*(at for at in self._errors if now - at < _ERRORS_WITHIN), now]
+        why = "the system's events fail again and again" if len(self._errors) > _ERRORS else self._listen()
+        return Seen(self._changed(), armed=f"by looking every {POLL_EVERY:g} s: {why}" if why else None)
+
+    def _heard(self, change: int, full: str) -> str | None:
+        """The path below the root; None for what does not count."""
+        path = os.path.relpath(full, as_text(self._real)).replace(os.sep, "/")
+        if path == "." or path.startswith("../") or self._selection.excludes(path):
+            return None
+        # What happens in a folder is told of its files; only a new folder's files may have been missed.
+        return path if change == _ADDED or not os.path.isdir(native(full)) else None
+
+    # -- looking --
+
+    def _changed(self) -> tuple[str, ...]:
+        before, (self._known, links) = self._known, self._scanned()
+        if links and self._notify is not None and self._poll is Poll.AUTO:
+            self._identity = None  # to be armed anew
+        return tuple(path for path, signature in self._known.items() if before.get(path) != signature)
+
+    def _scanned(self) -> tuple[dict[str, Signature], bool]:
+        started = self._clock()
+        found = self._scan("")
+        self._schedule(self._clock() - started)
+        return found
+
+    def _schedule(self, took: float) -> None:
+        every = POLL_EVERY if self._notify is None else RECHECK_EVERY
+        self._next_scan = self._clock() + max(every, _SHARE * took)
+
+    def _scan(self, start: str) -> tuple[dict[str, Signature], bool]:
+        found: dict[str, Signature] = {}
+        links = False
+        for rel, folder, entry in self._walk(f"{start}/" if start else ""):
+            if entry.is_folder:
+                links = True
+                continue
+            with contextlib.suppress(OSError):
+                seen = folder.stat(entry.name)
+                if stat.S_ISREG(seen.st_mode):
+                    found[rel + entry.name] = identity(seen)
+        return found, links
+
+    def _has_linked_folder(self) -> bool:
+        return any(entry.is_folder for _, _, entry in self._walk(""))
+
+    def _walk(self, rel: str) -> Iterator[tuple[str, OpenFolder, Entry]]:
+        """What is in a folder and below it, folders aside except links to one, which are not entered; each with the
+        path of its folder, and that folder while it is open."""
+        with OpenFolders(self._full("")) as folders:
+            stack = [rel]
+            while stack:
+                rel = stack.pop()
+                with contextlib.suppress(OSError):
+                    folder = folders.at(rel)
+                    for entry in self._lister.entries(folder, rel):
+                        if not is_text(entry.name):
+                            continue
+                        if entry.is_folder and not entry.is_link:
+                            stack.append(f"{rel}{entry.name}/")
+                        elif entry.is_folder or not entry.is_link:
+                            yield rel, folder, entry
+
+    def _full(self, path: str) -> str:
+        root = extended(self._real or os.path.abspath(self._root))
+        return os.path.join(root, *native(path).split("/")) if path else root
+
+
+def _pause(seconds: float, stop: threading.Event) -> None:
+    # Not ``stop.wait``: a signal's handler that sets the event would wait for ever where it interrupts that.
+    end = time.monotonic() + seconds
+    while not stop.is_set() and (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, _STEP_MS / 1000))
+
+
+def filesystem(real: str, mounts: Path) -> str | None:
+    """The type of the file system that a resolved path is on, where the system says it cheaply (Linux)."""
+    try:
+        lines = mounts.read_bytes().splitlines()
+    except OSError:
+        return None
+    best: tuple[int, str] | None = None
+    for line in lines:
+        fields = line.split()
+        if len(fields) < 3:
+            continue
+        point = re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), fields[1])
+        place = os.fsdecode(point)
+        # The last of several mounts at one place is the one that is seen.
+        if (real == place or real.startswith(place.rstrip("/") + "/")) and (best is None or len(place) >= best[0]):
+            best = (len(place), fields[2].decode("ascii", "replace"))
+    return None if best is None else best[1]

@@ -1,0 +1,283 @@
+"""Making files below the local root: bytes are kept beside their place until they are complete and the right ones, and
+then take it, never in the stead of anything, and never through a link."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from reconcile.adapters.disk_names import native
+from reconcile.adapters.local.folder import OpenFolder
+from reconcile.adapters.opening import READ_FILE, WINDOWS, extended, hint, reason, split
+from reconcile.core.digest import encode_crc32c
+from reconcile.core.errors import NotThere, Rejected, SourceChanged, SourceError
+from reconcile.core.pattern import Template
+from reconcile.core.reach import Selection, is_ours
+from reconcile.ports import Progress
+
+CHUNK = 256 * 1024
+LONGEST_NAME = 255
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+_WHICH = {5: 1, 6: 1, 7: 1, 8: 1, 9: 2, 10: 2, 11: 2}
+"""How many letters at the end of a part's name of this length tell its generation."""
+_COMMON = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_NOFOLLOW", 0)
+_PART = os.O_RDWR | os.O_CREAT | _COMMON | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+_NOT_ON_WINDOWS = frozenset('<>"|?*') | frozenset(map(chr, range(32)))
+
+
+class LocalPlaces:
+    """The places of files below ``root``, as ``FilePlaces``; ``ignore`` and ``rules`` are the walk's."""
+
+    def __init__(self, root: Path, *, ignore: Sequence[str] = (), rules: Sequence[Template] | None = None) -> None:
+        self._root = extended(os.path.abspath(root))
+        self._selection = Selection(ignore, rules, ignore_case=WINDOWS)
+        self._freed = threading.Condition()
+        self._busy: set[tuple[str, str]] = set()
+        self._parts: dict[str, set[str]] = {}
+
+    def refusal(self, path: str) -> str | None:
+        """See ``FilePlaces.refusal``."""
+        parts = split(path)
+        if not parts:
+            return "it is no name below a folder of this system"
+        if any(len(part.encode()) > LONGEST_NAME for part in parts):
+            return f"a name in it is longer than {LONGEST_NAME} bytes"
+        if WINDOWS and any(_NOT_ON_WINDOWS & set(part) for part in parts):
+            return "Windows does not take a character in it"
+        return None
+
+    def ignores(self, path: str) -> bool:
+        """See ``FilePlaces.ignores``."""
+        return self._selection.excludes(path)
+
+    def rival(self, path: str) -> str | None:
+        """See ``FilePlaces.rival``."""
+        parts = split(path)
+        for count in range(1, len(parts) + 1):
+            try:
+                found = os.lstat(os.path.join(self._root, *map(native, parts[:count])))
+            except OSError:
+                return None
+            if count < len(parts) and stat.S_ISREG(found.st_mode):
+                return f"the file {'/'.join(parts[:count])}"
+            if count == len(parts) and stat.S_ISDIR(found.st_mode):
+                return f"the folder {path}"
+        return None
+
+    def begun(self, path: str, generation: int) -> int:
+        """See ``FilePlaces.begun``."""
+        parts = split(path)
+        beside = os.path.join(self._root, *map(native, parts[:-1]), _part_name(path, generation))
+        try:
+            found = os.lstat(beside)
+        except OSError:
+            return 0
+        return found.st_size if stat.S_ISREG(found.st_mode) else 0
+
+    def place(
+        self,
+        path: str,
+        body: Callable[[int], Iterator[bytes]],
+        *,
+        size: int,
+        crc32c: str,
+        generation: int,
+        modified_ns: int | None = None,
+        progress: Progress | None = None,
+    ) -> bool:
+        """See ``FilePlaces.place``."""
+        why = self.refusal(path)
+        if why is not None:
+            raise SourceError(f"The file {path} cannot be made here: {why}.", hint="Restore it on another system.")
+        parts = split(path)
+        meant = (size, crc32c)
+        try:
+            name = _part_name(path, generation)
+            with self._folder(parts[:-1]) as folder, self._alone(folder, name):
+                part = _Part(folder, name, progress or (lambda _moved: None))
+                try:
+                    part.fill(body, meant, path)
+                except NotThere:
+                    part.drop()  # the generation that it is of is gone for good
+                    raise
+                placed = part.take_place(folder.spelled(parts[-1]), meant, path, modified_ns)
+                self._drop_older(folder, path, name)
+                return placed
+        except OSError as error:
+            raise SourceError(
+                f"The file {path} cannot be made: {reason(error)}.",
+                hint=hint(error, "Check the disk, the rights on the folder, and that no link stands on the way."),
+            ) from error
+
+    @contextlib.contextmanager
+    def _folder(self, parts: Sequence[str]) -> Iterator[OpenFolder]:
+        """The folder at these parts below the root, made where it is missing. Raises OSError, also for a link."""
+        os.makedirs(self._root, exist_ok=True)
+        folder = OpenFolder.at_root(self._root)
+        try:
+            for part in parts:
+                below = folder.make(folder.spelled(part))
+                folder.close()
+                folder = below
+            yield folder
+        finally:
+            folder.close()
+
+    @contextlib.contextmanager
+    def _alone(self, folder: OpenFolder, name: str) -> Iterator[None]:
+        """Keeps two files of one folder whose parts have one name, as very short ones may, from being made at once."""
+        place = (folder.path, name)
+        with self._freed:
+            while place in self._busy:
+                self._freed.wait()
+            self._busy.add(place)
+        try:
+            yield
+        finally:
+            with self._freed:
+                self._busy.discard(place)
+                self._freed.notify_all()
+
+    def _drop_older(self, folder: OpenFolder, path: str, own: str) -> None:
+        """Removes what interrupted runs left of other generations of this file; a folder is listed once."""
+        start, former = own[: -_WHICH[len(own)]], _former_start(path)
+        with self._freed:
+            if folder.path not in self._parts:
+                self._parts[folder.path] = {name for name in folder.names() if is_ours(name)}
+            parts = self._parts[folder.path]
+            same = {name for name in parts if len(name) == len(own) and name.startswith(start)}
+            older = {*same, *(name for name in parts if name.startswith(former))} - {own}
+            older -= {name for where, name in self._busy if where == folder.path}
+            parts -= older
+        for name in older:
+            with contextlib.suppress(OSError):
+                folder.unlink(name)
+
+
+class _Part:
+    """What has come of a file so far, beside its place."""
+
+    def __init__(self, folder: OpenFolder, name: str, progress: Progress) -> None:
+        self._folder = folder
+        self.name = name
+        self._progress = progress
+
+    def fill(self, body: Callable[[int], Iterator[bytes]], meant: tuple[int, str], path: str) -> None:
+        """Adds what is missing. Raises Rejected where the bytes are not the ones that are meant, and what body raises:
+        what is there then stays there."""
+        if self._folder.link_count(self.name) > 1:
+            # A run that was killed between two steps: the bytes are also some file's now, and not to be written to.
+            self.drop()
+        fd = self._folder.open(self.name, _PART)
+        with io.FileIO(fd, "r+") as file:
+            found = self._add(file, body, meant, from_start=False)
+            if found != meant:
+                found = self._add(file, body, meant, from_start=True)
+            os.fsync(fd)
+        if found != meant:
+            self.drop()
+            raise Rejected(
+                f"The bytes that came for {path} are not those of its checksum.",
+                hint="Run again; `reconcile verify --deep` tells whether the object is damaged.",
+            )
+
+    def _add(
+        self, file: io.FileIO, body: Callable[[int], Iterator[bytes]], meant: tuple[int, str], *, from_start: bool
+    ) -> tuple[int, str]:
+        """The size and the crc32c of all that is there in the end."""
+        from crc32c import crc32c as checksum
+
+        size = file.seek(0, os.SEEK_END)
+        if from_start or size > meant[0]:
+            if from_start:
+                self._progress(-size)
+            file.truncate(0)
+        file.seek(0)
+        size = value = 0
+        while chunk := file.read(CHUNK):
+            value = checksum(chunk, value)
+            size += len(chunk)
+            self._progress(len(chunk))
+        if size < meant[0]:
+            for chunk in body(size):
+                _write(file, chunk)
+                value = checksum(chunk, value)
+                size += len(chunk)
+                self._progress(len(chunk))
+                if size > meant[0]:
+                    break
+        return size, encode_crc32c(value)
+
+    def take_place(self, name: str, meant: tuple[int, str], path: str, modified_ns: int | None) -> bool:
+        """Takes the place of this name. False where the same bytes stand there."""
+        try:
+            if modified_ns is not None:
+                self._set_modified(modified_ns)
+            self._folder.move(self.name, name)
+        except (FileExistsError, FileNotFoundError):  # another run may have moved our bytes, which are also its own
+            same = self._holds(name, meant)
+            self.drop()
+            if same:
+                return False
+            raise SourceChanged(
+                f"Something else stands at {path} by now; it was left alone.", hint="Move it away and restore again."
+            ) from None
+        self._folder.sync()
+        return True
+
+    def _set_modified(self, modified_ns: int) -> None:
+        fd = self._folder.open(self.name, _PART & ~os.O_CREAT)  # Windows flushes only what is open for writing
+        try:
+            self._folder.set_modified(self.name, fd, modified_ns)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def drop(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._folder.unlink(self.name)
+
+    def _holds(self, name: str, meant: tuple[int, str]) -> bool:
+        from crc32c import crc32c as checksum
+
+        if not self._folder.is_file(name):
+            return False
+        with io.FileIO(self._folder.open(name, READ_FILE)) as file:
+            if os.fstat(file.fileno()).st_size != meant[0]:
+                return False
+            value = 0
+            while chunk := file.read(CHUNK):
+                value = checksum(chunk, value)
+        return encode_crc32c(value) == meant[1]
+
+
+def _write(file: io.FileIO, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        view = view[file.write(view) :]
+
+
+def _part_name(path: str, generation: int) -> str:
+    """Where the bytes of this generation wait: a name of its own for each path, and never longer than the file's, as
+    some drives take short names only; the shortest has five letters."""
+    length = len(path.rpartition("/")[2].encode("utf-8", "surrogateescape"))
+    length = min(max(length, min(_WHICH)), max(_WHICH))
+    which = _WHICH[length]
+    return ".r-" + _digits(path, length - 3 - which) + _digits(str(generation), which)
+
+
+def _digits(text: str, count: int) -> str:
+    value = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+    return "".join(_ALPHABET[value // len(_ALPHABET) ** place % len(_ALPHABET)] for place in range(count))
+
+
+def _former_start(path: str) -> str:
+    """How the names of this file's parts began when they were longer."""
+    shown = path.rpartition("/")[2].encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")
+    return f".{shown}.{hashlib.sha256(path.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}."

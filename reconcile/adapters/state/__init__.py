@@ -1,0 +1,1 @@
+"""The project's own folder, `.reconcile/`: memory, journals, locks and notes."""

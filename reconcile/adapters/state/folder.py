@@ -1,0 +1,177 @@
+"""PROJECT/.reconcile and the folders in it: what stands there is opened only if it is ours, and never through a link.
+
+A project may come from elsewhere, as an archive or on a share, with links, pipes or other people's files in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from reconcile.adapters.files import NEW, PRIVATE, write_whole
+from reconcile.adapters.opening import BY_COMPONENT, READ_FILE
+from reconcile.core.errors import StateError
+
+FOLDER = ".reconcile"
+
+_OPEN_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_REPARSE_POINT = 0x400
+"""On Windows: a link, a junction, or a file that is kept elsewhere."""
+
+
+class StateFolder:
+    """PROJECT/.reconcile, or the folder ``below`` in it. Everything raises StateError for what is not ours, and OSError
+    for what the system refuses."""
+
+    def __init__(self, project: Path, below: str = "") -> None:
+        self._project = project
+        self._parts = [FOLDER, below] if below else [FOLDER]
+        self.path = project.joinpath(*self._parts)
+
+    def make(self) -> None:
+        """Makes it where it is missing, for its owner alone, and ignored by git."""
+        for count in range(1, len(self._parts) + 1):
+            folder = self._project.joinpath(*self._parts[:count])
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
+        with self._opened(self._parts[:1], private=True) as folder_fd:
+            note = self._project / FOLDER / ".gitignore"
+            with contextlib.suppress(FileExistsError):
+                fd = os.open(self._named(note, folder_fd), NEW, PRIVATE, dir_fd=folder_fd)
+                with os.fdopen(fd, "wb") as file:
+                    file.write(b"*\n")
+
+    def names(self) -> list[str]:
+        """What is in it; nothing where it is missing."""
+        try:
+            with self._opened() as folder:
+                return os.listdir(self.path if folder is None else folder)
+        except FileNotFoundError:
+            return []
+
+    def read(self, name: str, most: int) -> bytes | None:
+        """A file of at most so many bytes; None where there is none."""
+        try:
+            with self._opened() as folder:
+                self._check(name, folder)
+                fd = os.open(self._named(self.path / name, folder), READ_FILE, dir_fd=folder)
+                with os.fdopen(fd, "rb") as file:
+                    self._refuse(name, os.fstat(fd))
+                    data = file.read(most + 1)
+        except FileNotFoundError:
+            return None
+        if len(data) > most:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(self.path / name))
+        return data
+
+    def write(self, name: str, data: bytes) -> None:
+        """Puts a file there, whole or not at all, in the place of whatever has the name."""
+        with self._opened() as folder:
+            write_whole(self.path / name, data, PRIVATE, folder=folder)
+
+    def create(self, name: str) -> int:
+        """A descriptor of a new file, to append to, whose name is on disk. FileExistsError where there is one."""
+        with self._opened() as folder:
+            fd = os.open(self._named(self.path / name, folder), NEW | os.O_APPEND, PRIVATE, dir_fd=folder)
+            if folder is not None:
+                with contextlib.suppress(OSError):
+                    os.fsync(folder)
+            return fd
+
+    def remove(self, name: str) -> None:
+        """Removes a file; nothing happens where there is none."""
+        with contextlib.suppress(FileNotFoundError), self._opened() as folder:
+            os.unlink(self._named(self.path / name, folder), dir_fd=folder)
+
+    def plain(self, name: str) -> Path:
+        """The path of a file that others open by it and write to: there is none, or one of ours with no second name.
+
+        One that has a second name is given a copy of its own first, so that nothing is written behind that name.
+        """
+        path = self.path / name
+        with self._opened() as folder:
+            found = self._check(name, folder)
+            if found is not None:
+                if found.st_nlink > 1:
+                    self._part(path, folder)
+                if os.name == "posix" and found.st_mode & 0o077:
+                    with contextlib.suppress(OSError):
+                        os.chmod(path, found.st_mode & 0o700)
+        return path
+
+    def _part(self, path: Path, folder: int | None) -> None:
+        with os.fdopen(os.open(self._named(path, folder), READ_FILE, dir_fd=folder), "rb") as file:
+            write_whole(path, file.read(), PRIVATE, folder=folder)
+
+    def _check(self, name: str, folder: int | None) -> os.stat_result | None:
+        """What has the name, or None. Raises StateError for what is not ours, before it is opened: the opening of a
+        device may do something."""
+        try:
+            found = os.stat(self._named(self.path / name, folder), dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        self._refuse(name, found)
+        return found
+
+    def _refuse(self, name: str, found: os.stat_result) -> None:
+        path = self.path / name
+        if _is_link(found):
+            raise _not_ours(path, "is a link")
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(found.st_mode):
+            raise _not_ours(path, "is a pipe, a socket or a device")
+        if not _is_ours(found):
+            raise _not_ours(path, f"belongs to another user ({found.st_uid})")
+
+    @contextlib.contextmanager
+    def _opened(self, parts: list[str] | None = None, *, private: bool = False) -> Iterator[int | None]:
+        """A descriptor of the folder, or None where the system cannot use one; its path has then been looked at."""
+        path = self._project
+        fd = os.open(path, _OPEN_FOLDER & ~getattr(os, "O_NOFOLLOW", 0)) if BY_COMPONENT else None
+        try:
+            for part in parts or self._parts:
+                path = path / part
+                found = os.stat(self._named(path, fd), dir_fd=fd, follow_symlinks=False)
+                if _is_link(found):
+                    raise _not_ours(path, "is a link")
+                if not stat.S_ISDIR(found.st_mode):
+                    raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+                if fd is not None:
+                    below = os.open(part, _OPEN_FOLDER, dir_fd=fd)
+                    os.close(fd)
+                    fd = below
+                    found = os.fstat(fd)
+                if not _is_ours(found):
+                    raise _not_ours(path, f"belongs to another user ({found.st_uid})")
+                if private and fd is not None and found.st_mode & 0o077:
+                    with contextlib.suppress(OSError):
+                        os.fchmod(fd, stat.S_IMODE(found.st_mode) & 0o700)
+            yield fd
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+    @staticmethod
+    def _named(path: Path, folder: int | None) -> Path:
+        return path if folder is None else Path(path.name)
+
+
+def _is_link(found: os.stat_result) -> bool:
+    return stat.S_ISLNK(found.st_mode) or bool(getattr(found, "st_file_attributes", 0) & _REPARSE_POINT)
+
+
+def _is_ours(found: os.stat_result) -> bool:
+    """Whether it belongs to this user, or to the system's, who can do anything anyway."""
+    return not hasattr(os, "geteuid") or found.st_uid in (0, os.geteuid())
+
+
+def _not_ours(path: Path, what: str) -> StateError:
+    return StateError(
+        f"{str(path)!r} cannot be read or written safely: it {what}",
+        hint="find out who put it there, and remove it: it is made anew when it is needed",
+    )

@@ -1,0 +1,96 @@
+"""PROJECT/.reconcile/watch-health.json: how a watcher is, for those who look after it; and one watcher at a time."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from reconcile.adapters.state.folder import StateFolder
+from reconcile.core.errors import LockHeld
+from reconcile.core.watching import WatchHealth
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+FILE = "watch-health.json"
+_LOCK = "watch.lock"
+_ASKING = 0.5
+"""Seconds for which somebody who only asks whether a watcher runs may hold its lock at the very most."""
+_REPLACE_TRIES = 5
+_MOST = 1 << 20
+
+
+def read_health(project: Path) -> WatchHealth | None:
+    """What the watcher of a project last wrote; None where there is nothing that can be read as that.
+
+    Raises StateError where what is there is not ours.
+    """
+    try:
+        return msgspec.json.decode(StateFolder(project).read(FILE, _MOST) or b"", type=WatchHealth)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def is_place_free(project: Path) -> bool:
+    """Whether no process of this machine is the watcher of the project; False where that cannot be told. Raises
+    StateError where what is there is not ours."""
+    from filelock import FileLock, Timeout
+
+    try:
+        path = StateFolder(project).plain(_LOCK)
+        if not path.exists():  # a watcher whose disk was full, or that cannot lock there, goes without it
+            return False
+        with FileLock(path, timeout=0, mode=0o600, thread_local=False):
+            return True
+    except (Timeout, OSError, NotImplementedError):
+        return False
+
+
+class HealthFile:
+    """The health file while a watcher writes it. A disk that is full costs the file, never the watcher."""
+
+    def __init__(self, project: Path) -> None:
+        self._project = project
+        self._folder = StateFolder(project)
+        self._lock: BaseFileLock | None = None
+
+    def open(self) -> None:
+        """Takes the place of the one watcher of the project. Raises LockHeld where another one has it, and StateError
+        where what is there is not ours."""
+        from filelock import FileLock, Timeout
+
+        try:
+            self._folder.make()
+            lock = FileLock(self._folder.plain(_LOCK), timeout=_ASKING, mode=0o600, thread_local=False)
+            lock.acquire()
+        except Timeout as error:
+            found = read_health(self._project)
+            who = f"process {found.pid} on {found.host}, since {found.since}" if found else "another process"
+            raise LockHeld(
+                f"The project {self._project} is being watched already: {who}.", hint="Stop it, or leave it to it."
+            ) from error
+        except (OSError, NotImplementedError):
+            return
+        self._lock = lock
+
+    def write(self, health: WatchHealth) -> None:
+        """Replaces the file as a whole."""
+        data = msgspec.json.format(msgspec.json.encode(health), indent=2) + b"\n"
+        for left in reversed(range(_REPLACE_TRIES)):
+            try:
+                return self._folder.write(FILE, data)
+            except PermissionError:  # on Windows, while somebody reads it
+                if left:
+                    time.sleep(0.02)
+            except OSError:
+                break
+        return None
+
+    def close(self) -> None:
+        """Leaves the place to another one."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None

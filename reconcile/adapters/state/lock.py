@@ -1,0 +1,115 @@
+"""One run at a time for each project folder: a lock that dies with its process, and a note that says who holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+
+from reconcile.adapters.state.folder import StateFolder
+from reconcile.core.errors import LockHeld, StateError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+
+_NOTE = "lock.json"
+_MOST = 64 * 1024
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who holds the lock; ``since`` is RFC 3339."""
+
+    pid: int
+    host: str
+    command: str
+    since: str
+
+
+class ProjectLock:
+    """The lock of a project folder. Another run of this machine is kept out; the system frees it when we die.
+
+    Where the folder cannot be written there is no lock, and ``warning`` says so: runs side by side are safe, since
+    each write carries its own precondition, but they may do each other's work.
+    """
+
+    def __init__(self, project: Path) -> None:
+        self._project = project
+        self._folder = StateFolder(project)
+        self._lock: BaseFileLock | None = None
+        self.warning = ""
+
+    def acquire(self, wait: float = 0) -> Self:
+        """Takes the lock, waiting up to ``wait`` seconds for another run to end.
+
+        Raises LockHeld, which names the holder, and StateError for what is there and not ours. May be used as a context
+        manager that releases it.
+        """
+        from filelock import FileLock, Timeout  # slow to import, and a plan takes no lock
+
+        try:
+            self._folder.make()
+            lock = FileLock(self._folder.plain("lock"), timeout=wait, mode=0o600, thread_local=False)
+            lock.acquire(poll_interval=0.1)
+        except Timeout as error:
+            raise LockHeld(self._sentence(), hint="Wait until it ends, or stop it.") from error
+        except (OSError, NotImplementedError) as error:
+            self.warning = f"The project folder {self._project} cannot be locked: {error}."
+            return self
+        self._lock = lock
+        self._write_note()
+        return self
+
+    def release(self) -> None:
+        """Gives the lock back; nothing happens where it is not held."""
+        if self._lock is None:
+            return
+        with contextlib.suppress(OSError):
+            self._folder.remove(_NOTE)
+        self._lock.release()
+        self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def holder(self) -> Holder | None:
+        """Who says that it holds the lock, or None where the note is missing or half-written."""
+        try:
+            return msgspec.json.decode(self._folder.read(_NOTE, _MOST) or b"", type=Holder)
+        except (StateError, OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+
+    def _write_note(self) -> None:
+        now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        note = msgspec.json.encode(Holder(os.getpid(), socket.gethostname(), _command(sys.argv), now))
+        # Nobody relies on the note, so a disk that is full costs no more than the name in a sentence.
+        with contextlib.suppress(OSError):
+            self._folder.write(_NOTE, note)
+
+    def _sentence(self) -> str:
+        holder = self.holder()
+        if holder is None:
+            return f"Another run holds the lock of {self._project}."
+        return (
+            f"Another run holds the lock of {self._project}: process {holder.pid} on {holder.host},"
+            f" “{holder.command}”, since {holder.since}."
+        )
+
+
+def _command(argv: list[str]) -> str:
+    """The program and its first word only: what follows may be a workflow's arguments, and hold a secret."""
+    program = Path(argv[0]) if argv and argv[0] else Path("python")
+    name = program.parent.name if program.name == "__main__.py" else program.name
+    return f"{name} {argv[1]}" if len(argv) > 1 and argv[1].isalpha() else name

@@ -1,0 +1,1 @@
+"""The work of one command each, behind the command line and the Python API."""

@@ -1,0 +1,230 @@
+"""doctor: tries each thing that a run needs, writes nothing that stays, and says how to mend what fails."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import secrets
+import time
+from collections.abc import Callable, Iterator
+
+from reconcile.adapters.gcs.checkup import GcsCheckup
+from reconcile.core.checkup import FORMAT, Check, Checkup, Health
+from reconcile.core.duration import format_duration
+from reconcile.core.errors import AccessDenied, PreconditionFailed, ReconcileError, StoreMissing
+from reconcile.project import Project
+
+_SKEW_WARNS = 60.0
+_SKEW_FAILS = 600.0
+"""Seconds: Google refuses signatures and tokens that are about a quarter of an hour off."""
+_EMPTY = "AAAAAA=="
+"""The crc32c of no bytes at all."""
+
+Found = tuple[Health, str, str]
+
+
+def check_project(project: Project, now: Callable[[], float] = time.time) -> Checkup:
+    """Tries everything, one after the other; what depends on something that failed is skipped. Raises none of ours."""
+    return _checkup(list(_checks(project, now)))
+
+
+def check_nothing(error: ReconcileError) -> Checkup:
+    """The check-up of a project whose rules cannot be read."""
+    broken = Check("rules", Health.FAILED, "read the rules file", error.message, error.hint)
+    rest = ("root", "state", "credentials", "bucket", "records", "signing")
+    return _checkup([broken, *(Check(name, Health.SKIPPED, "", "the rules are needed first") for name in rest)])
+
+
+def _checkup(checks: list[Check]) -> Checkup:
+    return Checkup(FORMAT, all(check.health is not Health.FAILED for check in checks), tuple(checks))
+
+
+def _checks(project: Project, now: Callable[[], float]) -> Iterator[Check]:
+    settings = project.settings
+    types = len(settings.asset_map.rules)
+    yield Check(
+        "rules", Health.OK, "read the rules file", f"{types} asset types, {settings.bucket}, {settings.records}"
+    )
+    yield _tried("root", f"list {settings.root}", lambda: _root(project))
+    yield _tried("state", f"write in {settings.project / '.reconcile'}", lambda: _state(project))
+    if settings.local_db is not None:
+        yield _tried("local database", f"read {settings.local_db.path}", lambda: _local_db(project))
+    yield from _bucket(project, now)
+    yield from _records(project)
+    yield _tried("signing", "sign a URL for a minute", lambda: _signing(project))
+
+
+def _tried(name: str, tried: str, attempt: Callable[[], Found]) -> Check:
+    try:
+        health, found, mend = attempt()
+    except ReconcileError as error:
+        return Check(name, Health.FAILED, tried, error.message, error.hint)
+    return Check(name, health, tried, found, mend)
+
+
+# -- this machine --
+
+
+def _root(project: Project) -> Found:
+    root = project.settings.root
+    names = list(itertools.islice(project.files.names(), 1))
+    if project.root_is_gone:
+        return Health.WARNING, f"{root} is gone", "`reconcile restore` brings its files back from the bucket"
+    if not names:
+        return Health.WARNING, "it holds no file", "is a drive missing, or [local] root another folder?"
+    return Health.OK, f"it can be read; {names[0]!r} is the first file", ""
+
+
+def _state(project: Project) -> Found:
+    state = project.state
+    if state.warnings:
+        return Health.FAILED, state.warnings[0], "make the folder writable; without it there is no lock and no journal"
+    holder = project.lock().holder()
+    if holder is not None:
+        return Health.OK, f"it can be written; “{holder.command}” (process {holder.pid}) may be at work", ""
+    last = project.last_good_run
+    return Health.OK, f"it can be written; last good run of everything: {last or 'none yet'}", ""
+
+
+def _local_db(project: Project) -> Found:
+    store = project.local_db
+    count = 0 if store is None else sum(1 for _ in store.ids())
+    return Health.OK, f"it is a database of {count} characters", ""
+
+
+# -- the bucket --
+
+
+def _bucket(project: Project, now: Callable[[], float]) -> Iterator[Check]:
+    settings = project.settings
+    bucket = settings.bucket
+    checkup, reached = None, True
+    if not settings.bucket_endpoint.startswith("file:"):
+        server = settings.bucket_endpoint or settings.bucket_emulator
+        checkup = GcsCheckup(bucket, server, now, settings.user_project)
+        yield _tried("credentials", "find credentials", lambda: (Health.OK, checkup.who(), ""))
+        tried = "ask the bucket's server for the time"
+        try:
+            skew = checkup.clock_skew()
+        except ReconcileError as error:
+            reached = False
+            yield Check("clock", Health.FAILED, tried, error.message, error.hint)
+        else:
+            health, found, mend = _clock(skew)
+            yield Check("clock", health, tried, found, mend)
+    listed = Check("bucket: list", Health.SKIPPED, "", "its server must be reached first")
+    if reached:
+        listed = _tried("bucket: list", f"list {bucket}", lambda: _list(project))
+    yield listed
+    if listed.health is not Health.OK:
+        for name in ("bucket: create", "bucket: read", "bucket: safety"):
+            yield Check(name, Health.SKIPPED, "", "the bucket must be reached first")
+    else:
+        yield _tried("bucket: create", "an upload that its precondition stops", lambda: _create(project))
+        yield _tried("bucket: read", "read an object's first bytes, as publishing does", lambda: _read(project))
+        if checkup is not None:
+            yield _tried("bucket: safety", "ask what becomes of replaced objects", lambda: _safety(project, checkup))
+    if checkup is not None:
+        checkup.close()
+
+
+def _clock(skew: float | None) -> Found:
+    if skew is None:
+        return Health.SKIPPED, "the server does not tell the time", ""
+    off = f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the server's"
+    mend = "set the clock: sudo timedatectl set-ntp true, or w32tm /resync on Windows"
+    if abs(skew) > _SKEW_FAILS:
+        return Health.FAILED, f"{off}; logins and signed URLs will be refused", mend
+    return (Health.WARNING, off, mend) if abs(skew) > _SKEW_WARNS else (Health.OK, off, "")
+
+
+def _list(project: Project) -> Found:
+    first = next(iter(project.objects.list()), None)
+    return Health.OK, "it can be listed" + ("; it holds nothing below the prefix" if first is None else ""), ""
+
+
+def _create(project: Project) -> Found:
+    """Replaces generation 1 of an object that does not exist: who may create is told that it is not there."""
+    key = f"reconcile-doctor-{secrets.token_hex(8)}"
+    try:
+        project.objects.put(key, io.BytesIO(), size=0, crc32c=_EMPTY, content_type="text/plain", if_generation_match=1)
+    except PreconditionFailed:
+        return Health.OK, "objects can be created (nothing was written)", ""
+    return (
+        Health.FAILED,
+        f"the server ignored a precondition, and made {key!r}",
+        "use another emulator; see docs/stores.md",
+    )
+
+
+def _read(project: Project) -> Found:
+    first = next((each for each in project.objects.list() if each.size), None)
+    if first is None:
+        return Health.SKIPPED, "there is no object to read yet", ""
+    chunk = next(iter(project.objects.read(first.key)), b"")
+    return Health.OK, f"{len(chunk):,} bytes of {first.key!r}, {first.content_type}", ""
+
+
+def _safety(project: Project, checkup: GcsCheckup) -> Found:
+    bucket = f"gs://{project.settings.bucket.bucket}"
+    try:
+        facts = checkup.facts()
+    except AccessDenied:
+        return (
+            Health.WARNING,
+            "the credentials may not ask (storage.buckets.get)",
+            f"grant roles/storage.legacyBucketReader on {bucket}, or look yourself: gcloud storage buckets describe"
+            f" {bucket}",
+        )
+    if facts.requester_pays and not project.settings.user_project:
+        mend = "name the project that is charged as user_project under [bucket] in the rules"
+        return Health.FAILED, "the bucket is requester pays, and no project is named that is charged", mend
+    granted = checkup.granted(("storage.objects.delete",))
+    may_replace = granted is None or "storage.objects.delete" in granted
+    also = "" if may_replace else "; objects cannot be replaced without storage.objects.delete"
+    if facts.versioning:
+        return Health.OK, f"versioning keeps what is replaced{also}", ""
+    if facts.soft_delete:
+        return Health.OK, f"soft delete keeps what is replaced for {format_duration(facts.soft_delete)}{also}", ""
+    mend = f"gcloud storage buckets update {bucket} --soft-delete-duration=7d (or --versioning)"
+    return Health.WARNING, f"an object that is replaced is gone at once{also}", mend
+
+
+# -- the records --
+
+
+def _records(project: Project) -> Iterator[Check]:
+    where = project.settings.records
+    read = _tried("records: read", f"read {where}", lambda: _read_records(project))
+    yield read
+    if read.health is Health.FAILED:
+        yield Check("records: write", Health.SKIPPED, "", "the database must be read first")
+    else:
+        yield _tried("records: write", "a write that its precondition stops", lambda: _write_record(project))
+
+
+def _read_records(project: Project) -> Found:
+    first = next(iter(project.records.ids()), None)
+    return Health.OK, "it can be read" + ("; the collection is empty" if first is None else ""), ""
+
+
+def _write_record(project: Project) -> Found:
+    """Updates a document that does not exist: who may write is told that it is not there."""
+    document = f"reconcile-doctor-{secrets.token_hex(8)}"
+    try:
+        project.records.update(document, {"checked": True}, if_update_time="1970-01-01T00:00:01.000000Z")
+    except PreconditionFailed:
+        return Health.OK, "documents can be written (nothing was)", ""
+    return Health.FAILED, f"the server ignored a precondition, and made {document!r}", "use Google's own emulator"
+
+
+def _signing(project: Project) -> Found:
+    if project.settings.bucket_endpoint.startswith("file:"):
+        return Health.SKIPPED, "a bucket in a folder has no URLs", ""
+    try:
+        project.signer.sign("reconcile-doctor", expires=60)
+    except StoreMissing as error:
+        return Health.FAILED, error.message, error.hint
+    if project.settings.bucket_endpoint or project.settings.bucket_emulator:
+        return Health.OK, "in shape only: an emulator checks no signature", ""
+    return Health.OK, "URLs can be signed", ""

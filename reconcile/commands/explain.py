@@ -1,0 +1,306 @@
+"""Answers "why": what one path, URI or character is, what is where, what would be done about it and what stands in
+the way. Reads what a plan reads, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from reconcile.commands.status import table
+from reconcile.commands.trials import Loser, RuleView, losers, possible_paths, why_left_out
+from reconcile.core.changes import Change, CreateRecord, Finding, Replace, Severity, Upload, keys_about
+from reconcile.core.errors import UsageError
+from reconcile.core.events import Listener, silent
+from reconcile.core.names import fold
+from reconcile.core.pattern import CHAR_ID
+from reconcile.core.plan import Scope
+from reconcile.core.rows import Candidate, KeyFacts, LocalFile, Outlook, RemoteObject, World
+from reconcile.core.rules import Ownership, Reading
+from reconcile.core.status import Row
+from reconcile.core.way import Entries, Way, value_at
+from reconcile.pipeline.observe import read_roster
+from reconcile.pipeline.planner import Survey, survey
+from reconcile.project import Project
+
+FORMAT = "reconcile.explain/1"
+
+
+class Naming(msgspec.Struct, frozen=True):
+    """A place in a record, or in the local database, that means the asset, with the text that stands there."""
+
+    world: str
+    document: str
+    entry: str | None
+    field: str
+    text: Any
+    exact: bool
+    at: Way | msgspec.UnsetType = msgspec.UNSET
+
+
+class AssetView(msgspec.Struct, frozen=True):
+    """One asset: who takes it and whose it is, what is where, and who names it; ``left_out`` says why its local file is
+    never looked at."""
+
+    key: str
+    path: str | None
+    uri: str
+    rule: RuleView | None
+    losers: tuple[Loser, ...]
+    char_id: str | None
+    ownership: str
+    local: LocalFile | None
+    bucket: RemoteObject | None
+    named_by: tuple[Naming, ...]
+    outlook: str
+    left_out: str | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything is known of it: a file, an object, or somebody who names it."""
+        return self.local is not None or self.bucket is not None or bool(self.named_by)
+
+
+class CharacterView(msgspec.Struct, frozen=True):
+    """One character: its documents and a row of counts for each asset type. ``local_db`` is None where the rules name
+    no local database."""
+
+    char_id: str
+    record: bool
+    local_db: bool | None
+    fields: dict[str, Any]
+    assets: tuple[Row, ...]
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """``explain --json``: just one of ``asset`` and ``character`` is there, with what would be done about it."""
+
+    format: str
+    subject: str
+    verdict: str
+    asset: AssetView | None
+    character: CharacterView | None
+    actions: tuple[Change, ...]
+    findings: tuple[Finding, ...]
+
+
+def explain(project: Project, subject: str, *, scope: Scope | None = None, listener: Listener = silent) -> Explanation:
+    """Explains a character id, a path in any spelling that a record may use, or a gs:// URI of ours. A scope
+    narrows what is told of a character; an asset is explained whole.
+
+    Raises UsageError for a URI that is not below this bucket and prefix, and whatever a plan raises.
+    """
+    within = scope or Scope()
+    if not subject or "/" in subject or "\\" in subject or not within.takes_character(subject):
+        return _asset(project, subject, listener)
+    try:
+        return _character(project, subject, within, listener)
+    except UsageError:
+        answer = _asset(project, subject, listener)
+        if answer.asset is not None and not answer.asset.exists and "." not in subject:
+            raise  # it looks like an id, and the error says which ids come near
+        return answer
+
+
+def _character(project: Project, char_id: str, within: Scope, listener: Listener) -> Explanation:
+    scope = Scope((char_id,), within.asset_types)
+    seen = survey(project, scope, listener=listener)
+    rows = table(seen, project.settings.asset_map, "type", scope).rows
+    records = list(project.records.read([char_id]))
+    local_db = None if project.local_db is None else bool(list(project.local_db.read([char_id])))
+    entries = project.settings.entries
+    fields = {name: _plain(value) for each in records for name, value in each.fields.items() if name != entries.top}
+    view = CharacterView(char_id, bool(records), local_db, fields, tuple(row for row in rows if _is_used(row)))
+    verdict = _character_verdict(view, seen)
+    return Explanation(FORMAT, char_id, verdict, None, view, seen.plan.actions, seen.plan.findings)
+
+
+def _is_used(row: Row) -> bool:
+    return row.asset_type is not None or bool(row.local or row.bucket)
+
+
+def _character_verdict(view: CharacterView, seen: Survey) -> str:
+    summary = seen.plan.summary
+    where = "has a record" if view.record else "has no record"
+    if seen.plan.actions:
+        return f"{view.char_id} {where}; {len(seen.plan.actions)} changes would be made"
+    if summary.findings.error or summary.findings.warning:
+        return f"{view.char_id} {where}; nothing would be done, but a person should look at the findings"
+    return f"{view.char_id} {where} and is in step"
+
+
+def _asset(project: Project, subject: str, listener: Listener) -> Explanation:
+    keys = keys_of(project, subject)
+    seen = survey(project, Scope(), listener=listener, trace=keys)
+    facts = _best(keys, seen.facts)
+    if not _is_there(facts):
+        respelt = _respelt(project, keys)
+        if respelt is not None:
+            seen = survey(project, Scope(), listener=listener, trace=[respelt])
+            facts = _best([respelt], seen.facts)
+    view = _view(project, facts, seen)
+    actions = tuple(change for change in seen.plan.actions if facts.key in keys_about(change))
+    findings = tuple(finding for finding in seen.plan.findings if _speaks_of(finding, view))
+    return Explanation(FORMAT, subject, _verdict(view, actions, findings), view, None, actions, findings)
+
+
+def keys_of(project: Project, subject: str) -> list[str]:
+    """The keys that a subject could mean, the likeliest first. Raises UsageError for a URI that is not ours."""
+    settings = project.settings
+    if subject.startswith("gs://"):
+        key = settings.bucket.key(subject)
+        if key is None:
+            raise UsageError(f"{subject!r} is not below {settings.bucket}", hint="only this bucket and prefix are read")
+        return [key]
+    paths = possible_paths(project, subject)
+    if not paths:
+        raise UsageError(
+            f"{subject!r} is no path below the local root {settings.root}, no URI of {settings.bucket} "
+            "and no known character",
+            hint="`reconcile status --by character` lists the known characters",
+        )
+    if settings.asset_map.keys_are_paths:
+        return paths
+    known = read_roster(project, Scope(), silent).known_ids
+    return list(dict.fromkeys(settings.asset_map.key_for(path, known) for path in paths))
+
+
+def _best(keys: Sequence[str], facts: Iterable[KeyFacts]) -> KeyFacts:
+    """The first key of which anything is known; else the first, of which nothing is."""
+    listed = list(facts)
+    # A file may have its object under another spelling of its name.
+    by_key = {**{each.path: each for each in listed if each.path is not None}, **{each.key: each for each in listed}}
+    found = (by_key[key] for key in keys if key in by_key and _is_there(by_key[key]))
+    nothing = KeyFacts(keys[0], None, None, None, None, (), Outlook.ABSENT)
+    return next(found, by_key.get(keys[0], nothing))
+
+
+def _is_there(facts: KeyFacts) -> bool:
+    return facts.local is not None or facts.remote is not None or bool(facts.candidates)
+
+
+def _respelt(project: Project, keys: Sequence[str]) -> str | None:
+    """The one existing key that differs from one of these in case or Unicode form only."""
+    for key in keys:
+        wanted = fold(key)
+        files = (path for path in project.files.names() if fold(path) == wanted)
+        objects = (each.key for each in project.objects.list() if fold(each.key) == wanted)
+        found = {*files, *objects}
+        if len(found) == 1:
+            return found.pop()
+    return None
+
+
+def _view(project: Project, facts: KeyFacts, seen: Survey) -> AssetView:
+    settings = project.settings
+    path = facts.path if facts.path is not None else settings.asset_map.path_for(facts.key, seen.known_ids)
+    reading = None if path is None else settings.asset_map.read(path, seen.known_ids)
+    named_by = tuple(_namings(project, facts.candidates))
+    char_id, ownership = _ownership(reading, sorted({each.document for each in facts.candidates}))
+    return AssetView(
+        key=facts.key,
+        path=path,
+        uri=settings.bucket.uri(facts.key),
+        rule=None if reading is None else RuleView.of(reading.rule),
+        losers=() if path is None else losers(settings.asset_map, path, reading, seen.known_ids),
+        char_id=char_id,
+        ownership=ownership,
+        local=facts.local,
+        bucket=facts.remote,
+        named_by=named_by,
+        outlook=facts.outlook.value,
+        left_out=None if path is None else why_left_out(project, path),
+    )
+
+
+def _ownership(reading: Reading | None, namers: Sequence[str]) -> tuple[str | None, str]:
+    if reading is None:
+        return None, "no rule takes it, so it is nobody's"
+    if reading.char_id is not None:
+        return reading.char_id, "its path holds the longest known id"
+    if reading.ownership is Ownership.AMBIGUOUS:
+        namers = [document for document in namers if document in reading.characters]
+    if len(namers) == 1:
+        return namers[0], "its path does not settle it, but only this one's record names it"
+    return None, _unsure(reading)
+
+
+def _unsure(reading: Reading) -> str:
+    match reading.ownership:
+        case Ownership.AMBIGUOUS:
+            return f"it could belong to {' or '.join(reading.characters)}"
+        case Ownership.UNKNOWN:
+            return f"its path says {reading.captures.get(CHAR_ID)!r}, which is no known character"
+        case _:
+            return "its path holds no id, and no one record names it"
+
+
+def _namings(project: Project, candidates: Sequence[Candidate]) -> Iterator[Naming]:
+    """Who names the key, with the text as it stands in the record now."""
+    documents: dict[tuple[World, str], Mapping[str, Any]] = {}
+    for world, store in ((World.RECORDS, project.records), (World.LOCAL_DB, project.local_db)):
+        ids = sorted({candidate.document for candidate in candidates if candidate.world is world})
+        if ids and store is not None:
+            documents |= {(world, document.id): document.fields for document in store.read(ids)}
+    collection = project.settings.records.collection
+    for each in candidates:
+        fields = documents.get((each.world, each.document), {})
+        text = _text_at(fields, project.settings.entries, each)
+        document = f"{collection}/{each.document}" if each.world is World.RECORDS else each.document
+        at = each.slot.at or msgspec.UNSET
+        yield Naming(each.world.value, document, each.slot.entry, each.slot.field, text, each.exact, at)
+
+
+def _text_at(fields: Mapping[str, Any], entries: Entries, candidate: Candidate) -> Any:
+    """The text in the candidate's slot, or None where the record has changed since."""
+    slot = candidate.slot
+    try:
+        if slot.at:
+            return slot.at[-1] if slot.is_name else _plain(value_at(fields, slot.trail))
+        value = entries.of(fields)[slot.position][slot.field]
+        return _plain(value if slot.item is None else value[slot.item])
+    except (LookupError, TypeError):
+        return None
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON can hold; a store's own kinds become their text."""
+    return msgspec.to_builtins(value, builtin_types=(), enc_hook=str)
+
+
+def _speaks_of(finding: Finding, view: AssetView) -> bool:
+    """Whether a finding is about the asset, or about a record for a text that means it."""
+    if finding.subject in (view.path, view.key, view.uri):
+        return True
+    texts = [text for naming in view.named_by if isinstance(text := naming.text, str)]
+    return any(f'"{text}"' in finding.message for text in [*texts, view.key]) or view.key in finding.message
+
+
+def _verdict(view: AssetView, actions: Sequence[Change], findings: Sequence[Finding]) -> str:
+    if actions:
+        return f"It is out of step, and would be put right: {' and '.join(_doing(actions))}"
+    if findings:
+        worst = min(findings, key=lambda finding: list(Severity).index(finding.severity))
+        return f"Nothing would be done: {worst.message}"
+    if view.left_out is not None and view.bucket is None:
+        return f"Nothing would be done: a file of this name is never looked at: {view.left_out}"
+    if not view.exists:
+        return "Nothing is known of it: there is no such local file, no such object, and no record names it"
+    if view.local is not None and view.bucket is not None:
+        return "It is in step: the bucket holds the same bytes, and nothing needs to be done"
+    if view.bucket is not None:
+        return "It is in step: only the bucket has it, and that is enough"
+    return "Nothing would be done about it"
+
+
+def _doing(actions: Sequence[Change]) -> Iterator[str]:
+    if any(isinstance(change, Upload) for change in actions):
+        yield "it would be uploaded"
+    if any(isinstance(change, Replace) for change in actions):
+        yield "its object would be replaced"
+    if any(isinstance(change, CreateRecord) for change in actions):
+        yield "a record would be created that names it"
+    fields = sum(not isinstance(change, Upload | Replace | CreateRecord) for change in actions)
+    if fields:
+        yield f"{fields} {'field' if fields == 1 else 'fields'} would be set to its URI"

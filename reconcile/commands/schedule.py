@@ -1,0 +1,160 @@
+"""The nightly job as definitions for a scheduler, complete and ready to install.
+
+The texts are templates in ``views/templates/schedule``, a file for each file and one for the commands that install
+them. This module gives them the job's values and a filter for each kind of quoting.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterable
+from typing import Any
+from xml.sax.saxutils import escape
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from reconcile.commands.jobenv import OF_THIS_MACHINE
+from reconcile.commands.nightly import DUE, FAILS, WAIT, Nightly, check
+
+FORMAT = "reconcile.schedule/1"
+_FILES = {
+    "cron": (("reconcile.cron", "your crontab", "utf-8"),),
+    "systemd": (
+        ("reconcile.service", "~/.config/systemd/user/reconcile.service", "utf-8"),
+        ("reconcile.timer", "~/.config/systemd/user/reconcile.timer", "utf-8"),
+    ),
+    "windows": (("reconcile.xml", "Task Scheduler", "utf-16"),),
+    "cloud-run": (
+        ("reconcile-job.yaml", "Cloud Run", "utf-8"),
+        ("Dockerfile", "the folder that the image is built in", "utf-8"),
+    ),
+}
+"""The files of each scheduler: name, place and encoding."""
+
+
+class File(msgspec.Struct, frozen=True):
+    """One definition: its file name, where it is meant to be, and its text in that encoding."""
+
+    name: str
+    place: str
+    text: str
+    encoding: str = "utf-8"
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """``schedule --json``: the definitions, and the commands that install them and look after them."""
+
+    format: str
+    kind: str
+    files: tuple[File, ...]
+    install: tuple[str, ...]
+
+
+def schedule(kind: str, job: Nightly) -> Schedule:
+    """The definitions for one scheduler: ``cron``, ``systemd``, ``windows`` or ``cloud-run``.
+
+    Raises UsageError if a value of the job cannot be written down for it: a line break, for example, would start a
+    line, and so a job, of its own.
+    """
+    check(job, quotes=kind != "windows")
+    environment, values = _environment(), _values(job)
+    files = tuple(
+        File(name, place, environment.get_template(f"{name}.j2").render(values), encoding)
+        for name, place, encoding in _FILES[kind]
+    )
+    install = environment.get_template(f"{kind}.install.j2").render(values).splitlines()
+    return Schedule(FORMAT, kind, files, (f"reconcile schedule {kind} --out .", *install))
+
+
+def _values(job: Nightly) -> dict[str, Any]:
+    """What the templates are filled in with."""
+    variables = sorted(job.environment.items())
+    options = [*job.options, "--yes", *FAILS, "--wait-lock", WAIT]
+    notify = ["--notify", job.notify] if job.notify else []
+    return {
+        "job": job,
+        "folder": str(job.project),
+        "log": str(job.log),
+        "environment": variables,
+        "secrets": job.said_of_secrets(),
+        "due": DUE,
+        "bucket": job.bucket.removeprefix("gs://").partition("/")[0],
+        # A job that runs on another machine, on a mounted folder.
+        "portable": [(name, value) for name, value in variables if name not in OF_THIS_MACHINE],
+        "left_here": [name for name, _ in variables if name in OF_THIS_MACHINE],
+        "mounted": ["apply", "-C", "/project", *options, "--log-format", "json", *notify],
+    }
+
+
+def _environment() -> Environment:
+    # Nothing is escaped by itself: a template names the quoting of each value, for a file has several kinds of it.
+    environment = Environment(
+        loader=PackageLoader("reconcile", "views/templates/schedule"),
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "shell": shlex.quote,
+        "shell_words": shlex.join,
+        "cron": _cron,
+        "cron_value": _cron_value,
+        "unit": _unit,
+        "unit_quoted": _unit_quoted,
+        "unit_words": _unit_words,
+        "cmd_words": _cmd_words,
+        "xml": escape,
+        "yaml": _yaml,
+    }
+    return environment
+
+
+# -- quoting --
+
+
+def _cron(command: str) -> str:
+    """A command in a crontab: a percent sign ends it, unless a backslash precedes it."""
+    return command.replace("%", r"\%")
+
+
+def _cron_value(value: str) -> str:
+    """A variable's value in a crontab, which is taken literally to the end of the line, except for blanks at its ends
+    and one pair of quotes around it."""
+    return f'"{value}"' if value != value.strip() or value[:1] in ("'", '"') else value
+
+
+def _unit(text: str) -> str:
+    """A value in a unit file in which only specifiers are replaced."""
+    return text.replace("%", "%%")
+
+
+def _unit_quoted(text: str) -> str:
+    """A quoted value in a unit file, with no specifiers in it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{_unit(escaped)}"'
+
+
+def _unit_words(words: Iterable[str]) -> str:
+    """A command line in a unit file, with neither specifiers nor variables in it."""
+    return " ".join(_unit_quoted(word.replace("$", "$$")) for word in words)
+
+
+def _cmd_words(words: Iterable[str]) -> str:
+    """A command line for cmd.
+
+    cmd itself must see where the program's name ends, so that name is quoted for cmd. The words after it are quoted for
+    the C runtime, and every character that cmd knows is escaped in them.
+    """
+    program, *others = words
+    escaped = (re.sub(r'[()%!^"<>&|]', r"^\g<0>", subprocess.list2cmdline([word])) for word in others)
+    return " ".join([f'"{program}"', *escaped])
+
+
+def _yaml(text: str) -> str:
+    """A YAML string; every JSON string is one."""
+    return msgspec.json.encode(text).decode()

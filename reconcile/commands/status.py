@@ -1,0 +1,97 @@
+"""The status table: a survey's tallies, added up by asset type or by character."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Literal
+
+from reconcile.core.duration import format_duration
+from reconcile.core.plan import Scope
+from reconcile.core.rules import AssetMap
+from reconcile.core.status import FORMAT, Row, StatusTable, Sync, Tally
+from reconcile.pipeline.planner import Survey
+
+By = Literal["type", "character"]
+TallyKey = tuple[str | None, str | None]
+
+_AHEAD = 300.0
+"""Seconds that a time may lie ahead of this machine's clock."""
+
+NO_RULE = "No rule"
+NO_CHARACTER = "No character"
+
+
+def table(
+    survey: Survey, asset_map: AssetMap, by: By, scope: Scope, *, last_good_run: str | None = None
+) -> StatusTable:
+    """A row for each rule in the map's order, empty ones too, then one for what no rule takes; or a row for each
+    character, then one for what is nobody's. Only what is in scope has a row."""
+    rows = _by_type(survey, asset_map, scope) if by == "type" else _by_character(survey, scope)
+    return StatusTable(FORMAT, tuple(rows), complete=survey.plan.complete, last_good_run=last_good_run)
+
+
+def is_in_step(survey: Survey) -> bool:
+    """Whether no row of an asset type has anything that is not in step. Files that no rule takes are meant for neither
+    bucket nor records."""
+    typed = (tally for (asset_type, _), tally in survey.tallies.items() if asset_type is not None)
+    return all(tally.sync() in (Sync.COMPLETE, Sync.EMPTY) for tally in typed)
+
+
+def overdue(last_good_run: str | None, allowed: float, at: datetime | None = None) -> str:
+    """The sentence that says that the last good run is longer ago than so many seconds; empty where it is not."""
+    if last_good_run is None:
+        return "no run of everything has ended well here yet"
+    try:
+        age = ((at or datetime.now(UTC)) - datetime.fromisoformat(last_good_run)).total_seconds()
+    except (TypeError, ValueError):
+        return f"the time of the last good run, {last_good_run!r}, cannot be read; run apply again"
+    if age < -_AHEAD:
+        return f"the last good run is dated {last_good_run}, in the future: is a clock wrong?"
+    if age <= allowed:
+        return ""
+    told = f"the last good run ended {last_good_run}, {format_duration(age)} ago"
+    return f"{told}; that is more than {format_duration(allowed)}: did the nightly job not run, or not end well?"
+
+
+def _by_type(survey: Survey, asset_map: AssetMap, scope: Scope) -> Iterator[Row]:
+    sums = _sums(survey.tallies, lambda key: key[0])
+    for rule in asset_map.rules:
+        if scope.takes_type(rule.type):
+            yield _row(sums.get(rule.type, Tally()), rule.label, rule.type)
+    if scope.takes_type(None):
+        yield _row(sums.get(None, Tally()), NO_RULE)
+
+
+def _by_character(survey: Survey, scope: Scope) -> Iterator[Row]:
+    sums = _sums(survey.tallies, lambda key: key[1])
+    seen = {char_id for char_id in sums if char_id is not None}
+    for char_id in sorted(seen | survey.known_ids):
+        if scope.takes_character(char_id):
+            yield _row(sums.get(char_id, Tally()), char_id, char_id=char_id)
+    if scope.takes_character(None):
+        yield _row(sums.get(None, Tally()), NO_CHARACTER)
+
+
+def _row(tally: Tally, label: str, asset_type: str | None = None, char_id: str | None = None) -> Row:
+    return Row(
+        asset_type=asset_type,
+        label=label,
+        local=tally.local,
+        bucket=tally.bucket,
+        records=tally.records,
+        in_step=tally.in_step,
+        to_do=tally.to_do,
+        sync=tally.sync(),
+        char_id=char_id,
+    )
+
+
+def _sums(tallies: Mapping[TallyKey, Tally], group: Callable[[TallyKey], str | None]) -> dict[str | None, Tally]:
+    """The tallies of each group, added up."""
+    sums: dict[str | None, Tally] = {}
+    for key, tally in tallies.items():
+        total = sums.setdefault(group(key), Tally())
+        for name in Tally.__struct_fields__:
+            setattr(total, name, getattr(total, name) + getattr(tally, name))
+    return sums

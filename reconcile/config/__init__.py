@@ -1,0 +1,33 @@
+"""What the rules file and the environment say, checked and made into `Settings`."""
+
+from reconcile.config.settings import (
+    FIRESTORE_EMULATOR,
+    RULES,
+    STORAGE_EMULATOR,
+    Incomplete,
+    LocalDbSettings,
+    Overrides,
+    Policy,
+    RecordsUri,
+    Settings,
+    absolute,
+    find_project,
+    load,
+    template,
+)
+
+__all__ = [
+    "FIRESTORE_EMULATOR",
+    "RULES",
+    "STORAGE_EMULATOR",
+    "Incomplete",
+    "LocalDbSettings",
+    "Overrides",
+    "Policy",
+    "RecordsUri",
+    "Settings",
+    "absolute",
+    "find_project",
+    "load",
+    "template",
+]

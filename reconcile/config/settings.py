@@ -1,0 +1,493 @@
+"""Reads rules/asset_map.toml and the environment into Settings; the only reader of the environment."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import os
+import re
+import urllib.parse
+from collections.abc import Callable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from reconcile.adapters.disk_names import as_text, native
+from reconcile.config.rulesfile import RulesFile, Table
+from reconcile.core.context import Replacing
+from reconcile.core.errors import ConfigError, ReconcileError, UsageError
+from reconcile.core.names import BucketRoot
+from reconcile.core.paths import root_forms
+from reconcile.core.pattern import BOUNDARIES, CHAR_ID, PatternError, Template
+from reconcile.core.plan import ReplaceLimit
+from reconcile.core.reach import Selection
+from reconcile.core.rules import AssetMap, AssetRule, Many
+from reconcile.core.way import Entries
+
+RULES = Path("rules") / "asset_map.toml"
+STORAGE_EMULATOR = "STORAGE_EMULATOR_HOST"
+FIRESTORE_EMULATOR = "FIRESTORE_EMULATOR_HOST"
+DEFAULT_IGNORE = ("*.tmp", "*.part", ".DS_Store", "Thumbs.db", "desktop.ini")
+
+
+class RecordsUri(msgspec.Struct, frozen=True):
+    """``firestore://project/database/collection``."""
+
+    project: str
+    database: str
+    collection: str
+
+    @classmethod
+    def parse(cls, uri: str) -> RecordsUri:
+        """Raises ValueError."""
+        parts = uri.removeprefix("firestore://").split("/")
+        # A store in a folder has folders of these names.
+        odd = any(part in (".", "..") or "\\" in part for part in parts)
+        if not uri.startswith("firestore://") or len(parts) < 3 or not all(parts) or len(parts) % 2 == 0 or odd:
+            raise ValueError(f"{uri!r} is not firestore://PROJECT/DATABASE/COLLECTION")
+        return cls(parts[0], parts[1], "/".join(parts[2:]))
+
+    def __str__(self) -> str:
+        return f"firestore://{self.project}/{self.database}/{self.collection}"
+
+
+class LocalDbSettings(msgspec.Struct, frozen=True):
+    """The pipeline's own JSON database; ``rewrite`` also puts gs:// URIs into it."""
+
+    path: Path
+    rewrite: bool = False
+
+
+class Incomplete(Enum):
+    """What to do with media that surely is incomplete."""
+
+    HOLD = "hold"
+    TAKE = "take"
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """What a run may do by itself."""
+
+    replace: Replacing = Replacing.SAFE
+    max_replace: ReplaceLimit = ReplaceLimit(10, percent=True)
+    create_records: bool = True
+
+
+class Overrides(msgspec.Struct, frozen=True):
+    """What the command line says in place of the rules file and the environment; None says nothing."""
+
+    rules: Path | None = None
+    bucket_uri: str | None = None
+    bucket_endpoint: str | None = None
+    records_uri: str | None = None
+    records_endpoint: str | None = None
+    local_root: str | None = None
+    replace: str | None = None
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Everything one project folder's rules say, checked. Paths are absolute."""
+
+    project: Path
+    rules_path: Path
+    rules_digest: str
+    root: Path
+    root_text: str
+    previous_roots: tuple[str, ...]
+    ignore: tuple[str, ...]
+    settle: float
+    incomplete: Incomplete
+    bucket: BucketRoot
+    bucket_endpoint: str
+    records: RecordsUri
+    records_endpoint: str
+    entries: Entries
+    entry_key: str
+    local_db: LocalDbSettings | None
+    policy: Policy
+    asset_map: AssetMap
+    user_project: str = ""
+    bucket_emulator: str = ""
+    records_emulator: str = ""
+
+
+def template() -> str:
+    """The commented rules file that ``reconcile init`` writes."""
+    return importlib.resources.files("reconcile").joinpath("asset_map.toml").read_text(encoding="utf-8")
+
+
+def absolute(path: Path) -> Path:
+    """The path, below the home folder for ``~`` and below the current one where it is relative. Raises UsageError where
+    that folder cannot be told."""
+    try:
+        path = path.expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"there is no home folder for {str(path)!r}", hint="name the folder by its whole path"
+        ) from error
+    if path.is_absolute():
+        return path
+    try:
+        return Path.cwd() / path
+    except OSError as error:
+        raise UsageError(
+            f"the current folder cannot be used: {error.strerror}",
+            hint="go to one that is there, or name the project and other files by their whole paths, as with -C",
+        ) from error
+
+
+def find_project(start: Path | None = None, explicit: Path | None = None) -> Path:
+    """The project folder: the one given, else the nearest at or above ``start`` (by default the current folder) with a
+    rules file, else ``start``.
+
+    Raises UsageError where the one given is no folder, and where the current one cannot be used.
+    """
+    try:
+        if explicit is None:
+            start = absolute(start or Path()).resolve()
+            return next((folder for folder in (start, *start.parents) if (folder / RULES).is_file()), start)
+        folder = absolute(explicit)
+        if not folder.is_dir():
+            raise UsageError(f"the project folder {str(explicit)!r} is not there", hint="check -C/--project")
+        return folder.resolve()
+    except OSError as error:
+        named = explicit or start or Path()
+        raise UsageError(
+            f"the project cannot be looked for in {str(named)!r}: {error.strerror}", hint="name it with -C/--project"
+        ) from error
+
+
+def load(project: Path, overrides: Overrides | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Reads and checks the rules of a project folder. Raises ConfigError with file, line, what is wrong and what would
+    be right."""
+    given = overrides or Overrides()
+    env = os.environ if environ is None else environ
+    path = _rules_path(project, given, env)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"there is no rules file {path}",
+            hint="write one with `reconcile init`, or name the project folder with -C or the file with --rules",
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"the rules file {path} cannot be read: {error.strerror}") from error
+    return _emulators(_settings(project, RulesFile.parse(path, data), data, given, env), env)
+
+
+def _rules_path(project: Path, given: Overrides, env: Mapping[str, str]) -> Path:
+    named = given.rules or (Path(env["RECONCILE_RULES"]) if env.get("RECONCILE_RULES") else None)
+    if named is None:
+        return project / RULES
+    return absolute(named)
+
+
+class _Given(msgspec.Struct, frozen=True):
+    """A value and who gave it, so that a complaint names the flag, the variable or the line."""
+
+    text: str
+    table: Table
+    key: str
+    flag: str = ""
+    variable: str = ""
+
+    def error(self, what: str, right: str) -> ReconcileError:
+        if self.flag:
+            return UsageError(f"{self.flag}: {what}", hint=f"give {right}")
+        if self.variable:
+            return ConfigError(f"the environment's {self.variable}: {what}", hint=f"give it {right}, or unset it")
+        return self.table.error(self.key, what, f"write {self.key} = {right}")
+
+
+def _settings(project: Path, rules: RulesFile, data: bytes, given: Overrides, env: Mapping[str, str]) -> Settings:
+    def pick(table: Table, key: str, default: str = "") -> _Given:
+        name = f"{table.name}_{key}"
+        variable = f"RECONCILE_{name.upper()}"
+        written = table.text(key, default)
+        flag: str | None = getattr(given, name)
+        if flag is not None:
+            return _Given(as_text(flag), table, key, flag=f"--{name.replace('_', '-')}")
+        if env.get(variable):
+            return _Given(as_text(env[variable]), table, key, variable=variable)
+        return _Given(written, table, key)
+
+    top = rules.top({"local", "bucket", "records", "local_db", "policy", "asset"})
+    local = top.table("local", {"root", "previous_roots", "ignore", "settle", "incomplete"})
+    bucket = top.table("bucket", {"uri", "endpoint", "user_project"})
+    records = top.table("records", {"uri", "endpoint", "entries", "entry_key"})
+    root = pick(local, "root", "output")
+    ignore = _ignore(local)
+    settle = local.number("settle", 2.0)
+    if not 0 <= settle <= 86_400:
+        raise local.error("settle", f"settle = {settle:g} is no sensible wait", "give seconds from 0 to 86400")
+    return Settings(
+        project=project,
+        rules_path=rules.path,
+        rules_digest=hashlib.sha256(data).hexdigest(),
+        root=_absolute(project, root),
+        root_text=root.text,
+        previous_roots=_previous_roots(local),
+        ignore=ignore,
+        settle=settle,
+        incomplete=local.choice("incomplete", Incomplete, Incomplete.HOLD),
+        bucket=_parsed(pick(bucket, "uri"), BucketRoot.parse, "gs://my-bucket/anime_dance"),
+        bucket_endpoint=_endpoint(project, pick(bucket, "endpoint"), http=True),
+        records=_parsed(pick(records, "uri"), RecordsUri.parse, "firestore://my-project/(default)/characters"),
+        records_endpoint=_endpoint(project, pick(records, "endpoint"), http=False),
+        entries=_entries(records),
+        entry_key=_name(records, "entry_key", "title"),
+        local_db=_local_db(project, top),
+        policy=_policy(top, given),
+        asset_map=_asset_map(top, ignore, _name(records, "entry_key", "title")),
+        user_project=_user_project(bucket),
+    )
+
+
+def _emulators(settings: Settings, env: Mapping[str, str]) -> Settings:
+    """Notes the emulators that Google's clients will turn to where an endpoint is empty.
+
+    One emulator beside one real service is refused: real records would name objects that only this machine has.
+    """
+    bucket = "" if settings.bucket_endpoint else env.get(STORAGE_EMULATOR, "")
+    records = "" if settings.records_endpoint else env.get(FIRESTORE_EMULATOR, "")
+    real_bucket = not (settings.bucket_endpoint or bucket)
+    real_records = not (settings.records_endpoint or records)
+    if (bucket and real_records) or (records and real_bucket):
+        named, other = (STORAGE_EMULATOR, "records") if bucket else (FIRESTORE_EMULATOR, "bucket")
+        raise ConfigError(
+            f"the environment's {named} names an emulator, but the {other} would be the real one at Google",
+            hint=f"unset {named}, or give the {other} an endpoint too",
+        )
+    return msgspec.structs.replace(settings, bucket_emulator=bucket, records_emulator=records)
+
+
+def _name(table: Table, key: str, default: str) -> str:
+    text = table.text(key, default)
+    if not text:
+        raise table.error(key, f"{key} is empty", f'write {key} = "{default}"')
+    return text
+
+
+def _entries(table: Table) -> Entries:
+    """A literal name, or the names that lead to the array."""
+    path = table.text_or_texts("entries", "assets")
+    if not path or not all(path):
+        what = "entries is empty" if not any(path) else f"entries = {list(path)!r} holds an empty name"
+        raise table.error("entries", what, 'write entries = "assets", or entries = ["media", "assets"]')
+    return Entries(path)
+
+
+def _absolute(project: Path, root: _Given) -> Path:
+    if not root.text.strip():
+        raise root.error("the local root is empty", '"output", or the folder that the workflows write')
+    return project / _path(root.text, root.error)
+
+
+def _path(text: str, error: Callable[[str, str], ReconcileError]) -> Path:
+    """The path of a text: with the user's home folder for ``~``, and named on disk by its UTF-8 bytes."""
+    try:
+        return Path(native(text)).expanduser()
+    except RuntimeError as failure:
+        raise error(f"there is no home folder for {text!r}", "the folder's whole path") from failure
+
+
+def _ignore(local: Table) -> tuple[str, ...]:
+    patterns = local.texts("ignore", DEFAULT_IGNORE)
+    for pattern in patterns:
+        try:
+            Selection([pattern])
+        except PatternError as error:
+            right = 'a name at any depth as "*.tmp", a path as "characters/wip_*.png", a folder as "drafts/" or "**/x/"'
+            raise local.error("ignore", f"ignore holds {pattern!r}, which can never match: {error}", right) from error
+    return patterns
+
+
+def _previous_roots(local: Table) -> tuple[str, ...]:
+    roots = local.texts("previous_roots", ())
+    for root in roots:
+        if any(set(form.parts) <= {".."} for form in root_forms(root).readings):
+            message = f"previous_roots holds {root!r}, below which anything would count as ours"
+            raise local.error("previous_roots", message, r"name the old output folder, such as 'C:\oo\bar\output'")
+    return roots
+
+
+def _parsed(given: _Given, parse: Callable[[str], Any], example: str) -> Any:
+    try:
+        return parse(given.text)
+    except ValueError as error:
+        what = str(error) if given.text else f"[{given.table.name}] has no {given.key}"
+        raise given.error(what, f'"{example}"') from error
+
+
+def _endpoint(project: Path, given: _Given, *, http: bool) -> str:
+    """As the adapters take it: ``file:`` and an absolute folder, http(s) for GCS, host:port for Firestore."""
+    text = given.text
+    if text.startswith("file:"):
+        folder = text.removeprefix("file:")
+        if not folder:
+            raise given.error("the endpoint 'file:' names no folder", '"file:store"')
+        return f"file:{project / _path(folder, given.error)}"
+    if text and not (_is_http(text) if http else _is_host_and_port(text)):
+        right = '"http://127.0.0.1:4443"' if http else '"127.0.0.1:8080"'
+        raise given.error(f"the endpoint {text!r} cannot be one", f'{right}, "file:DIR", or ""')
+    return text
+
+
+def _user_project(bucket: Table) -> str:
+    """The id, or the number, of the project that is charged; empty for the bucket's own."""
+    text = bucket.text("user_project", "", numbers=True)
+    if text and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.:-]*", text):
+        raise bucket.error("user_project", f"user_project = {text!r} is no project", 'write its id: "my-project"')
+    return text
+
+
+def _is_http(text: str) -> bool:
+    try:
+        url = urllib.parse.urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False
+
+
+def _is_host_and_port(text: str) -> bool:
+    try:
+        url = urllib.parse.urlsplit(f"//{text}")
+        return url.netloc == text and "@" not in text and bool(url.hostname) and bool(url.port)
+    except ValueError:
+        return False
+
+
+def _local_db(project: Path, top: Table) -> LocalDbSettings | None:
+    if not top.has("local_db"):
+        return None
+    table = top.table("local_db", {"path", "rewrite"})
+    path = table.text("path", "")
+    if not path:
+        raise table.error("path", "[local_db] has no path", 'write path = "data/characters.json", or leave it out')
+    at = _path(path, lambda what, right: table.error("path", what, f"write {right}"))
+    return LocalDbSettings(project / at, table.flag("rewrite", default=False))
+
+
+def _policy(top: Table, given: Overrides) -> Policy:
+    table = top.table("policy", {"replace", "max_replace", "create_records"})
+    replacing = table.choice("replace", Replacing, Replacing.SAFE)
+    if given.replace is not None:
+        try:
+            replacing = Replacing(given.replace)
+        except ValueError as error:
+            raise UsageError(f"--replace {given.replace!r} is not one of safe, local, never") from error
+    limit = table.text("max_replace", "10%", numbers=True)
+    try:
+        max_replace = ReplaceLimit.parse(limit)
+    except ValueError as error:
+        raise table.error("max_replace", f"max_replace = {limit!r} is no limit", 'write "10%" or "25"') from error
+    return Policy(replacing, max_replace, table.flag("create_records", default=True))
+
+
+_ASSET_KEYS = {"type", "label", "path", "object", "field", "entry", "many"}
+
+
+def _asset_map(top: Table, ignore: tuple[str, ...], entry_key: str) -> AssetMap:
+    tables = top.tables("asset", _ASSET_KEYS)
+    if not tables:
+        raise top.error("asset", "the rules have no [[asset]]", "`reconcile init` writes ten to begin with")
+    rules: list[AssetRule] = []
+    for table in tables:
+        rule = _rule(table)
+        if rule.field == entry_key:
+            what = f"field = {entry_key!r} is what tells the maps apart, and no rule may write it"
+            raise table.error("field", what, "name the field that holds the asset")
+        if any(other.type == rule.type for other in rules):
+            raise table.error("type", f"two rules have the type {rule.type!r}", "give each rule a type of its own")
+        _refuse_unmatchable(table, rule, rules, ignore)
+        rules.append(rule)
+    return AssetMap(tuple(rules))
+
+
+def _rule(table: Table) -> AssetRule:
+    asset_type = table.text("type")
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", asset_type):
+        raise table.error("type", f"{asset_type!r} is no asset type", 'use letters, digits and "_"')
+    path = _template(table, "path")
+    field = table.text("field", "") or None
+    entry = _template(table, "entry") if table.has("entry") else Template("primary") if field else None
+    rule = AssetRule(
+        type=asset_type,
+        label=table.text("label", asset_type),
+        path=path,
+        object=_template(table, "object") if table.has("object") else None,
+        field=field,
+        entry=entry,
+        many=table.choice("many", Many, Many.REPORT),
+    )
+    _check_names(table, rule)
+    return rule
+
+
+def _template(table: Table, key: str) -> Template:
+    text = table.text(key)
+    try:
+        return _entry_template(text) if key == "entry" else Template(text)
+    except PatternError as error:
+        raise table.error(key, f"{key} = {text!r}: {error}", "see the comment at the top of the rules file") from error
+
+
+def _entry_template(text: str) -> Template:
+    if "/" in text or "*" in text:
+        raise PatternError("an entry's key is literal text and {name}, without '/' and '*'")
+    return Template(text)
+
+
+def _check_names(table: Table, rule: AssetRule) -> None:
+    if rule.object is not None and sorted(rule.object.names) != sorted(rule.path.names):
+        message = f"object = {rule.object.source!r} cannot be turned back into a path"
+        raise table.error("object", message, f"use just the names and wildcards of path = {rule.path.source!r}")
+    if rule.object is not None and not _is_invertible(rule.path, rule.object):
+        message = f"object = {rule.object.source!r} cannot be turned back into a path: two paths could give one key"
+        raise table.error("object", message, f"keep the text between the names as in path = {rule.path.source!r}")
+    if rule.entry is not None:
+        extra = set(rule.entry.names) - set(rule.path.names) - {CHAR_ID}
+        if extra:
+            message = f"entry = {rule.entry.source!r} uses {{{min(extra)}}}, which path does not capture"
+            raise table.error("entry", message, f"path = {rule.path.source!r} must hold {{{min(extra)}}}")
+
+
+def _is_invertible(path: Template, key: Template) -> bool:
+    """Tried on names that hold what the templates themselves have between theirs, as people's names do."""
+    texts = {text for template in (path, key) for text in template.literals}
+    for text in sorted({*BOUNDARIES, *texts}):
+        captures = {
+            name: f"q{at}/" if name.startswith("**") else f"q{at}{text}z{at}" for at, name in enumerate(path.names)
+        }
+        back = key.match(key.format(captures))
+        if back is None or path.format(back) != path.format(captures):
+            return False
+    return True
+
+
+def _refuse_unmatchable(table: Table, rule: AssetRule, earlier: list[AssetRule], ignore: tuple[str, ...]) -> None:
+    if rule.path.follows_without_boundary(CHAR_ID):
+        message = f"path = {rule.path.source!r} can never match: an id ends at '_', '-', '.', a space or the name's end"
+        raise table.error("path", message, "put one of these behind {char_id}")
+    samples = rule.path.samples()
+    if all(map(Selection(ignore).ignores, samples)):
+        raise table.error(
+            "path", f"path = {rule.path.source!r} can never match: `ignore` takes it", "change one of them"
+        )
+    for other in earlier:
+        if all(_takes(other, rule, sample) for sample in samples):
+            message = f"path = {rule.path.source!r} can never match: the rule {other.type!r} before it takes all of it"
+            raise table.error("path", message, f"put this rule before {other.type!r}")
+
+
+def _takes(other: AssetRule, rule: AssetRule, sample: str) -> bool:
+    """Whether the other rule, standing first, would take this path whichever characters are known: where both find an
+    id, it must be the same one, or else one that the whole name makes known."""
+    if other.path.match(sample) is None:
+        return False
+    if not (rule.names_character and other.names_character) or other.path.is_whole_name(CHAR_ID):
+        return True
+    ids = [value for value, start, end in rule.path.readings(sample) if rule.path.match_span(sample, start, end)]
+    return all(other.path.match(sample, {CHAR_ID: value}) is not None for value in ids)

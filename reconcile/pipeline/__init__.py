@@ -1,0 +1,1 @@
+"""The main road: look at the stores, plan, execute, and keep account."""
