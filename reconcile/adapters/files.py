@@ -1,35 +1,120 @@
-"""A file that is there whole or not at all, and is never written through a link."""
+"""Files that are there whole or not at all, never written through a link; and locks that die with their process."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconcile.core.portable import Portable
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 PRIVATE = 0o600
+SHARED = 0o666
+"""Less what the umask takes away, as for any file that a program makes."""
 
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+_LINK = {"follow_symlinks": False} if os.link in os.supports_follow_symlinks else {}
+_POLL = 0.05
+
+
+class LockBusy(Portable, Exception):
+    """Another process, or another part of this one, holds the lock."""
+
+
+def create(path: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None = None) -> None:
+    """Writes a new file, whose bytes are on disk when this returns.
+
+    ``folder`` is the open folder in which the path is a name, if the system can use one; here and below.
+
+    Raises FileExistsError if there is one, also for a link, and OSError.
+    """
+    fd = os.open(path, NEW, mode, dir_fd=folder)
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(fd)
+
+
+@contextlib.contextmanager
+def beside(place: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None = None) -> Iterator[Path]:
+    """A new file next to a place, with the data on disk, to be moved there; removed at the end if it was not moved.
+
+    Raises OSError.
+    """
+    # The name is new and cannot be guessed: in a folder that others write to, nobody can put a link in its place.
+    fresh = place.with_name(f".{secrets.token_hex(8)}.new")
+    try:
+        create(fresh, data, mode, folder=folder)
+        yield fresh
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(fresh, dir_fd=folder)
 
 
 def write_whole(place: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None = None) -> None:
-    """Writes a new file beside its place and moves it there, so that a reader sees the old one or the new one.
+    """Replaces a file, or makes it: a reader sees the old content or the new one. Raises OSError; what was there is
+    then still there."""
+    with beside(place, data, mode, folder=folder) as fresh:
+        os.replace(fresh, place, src_dir_fd=folder, dst_dir_fd=folder)
 
-    Its bytes are on disk when this returns. ``folder`` is the open folder of the place, where the system can use one.
 
-    Raises OSError where it cannot be written; what was there is then still there.
-    """
-    # The name is new and cannot be guessed: in a folder that others write to, nobody can put a link in its place.
-    beside = place.with_name(f".{secrets.token_hex(8)}.new")
-    fresh, final = (beside, place) if folder is None else (Path(beside.name), Path(place.name))
+def move_to_free(path: Path | str, place: Path | str, *, folder: int | None = None) -> None:
+    """Gives a file another name, if nothing has that name. Raises FileExistsError if something has, and OSError."""
+    if os.name == "nt":
+        os.rename(path, place)  # which never replaces a file there
+        return
     try:
-        fd = os.open(fresh, NEW, mode, dir_fd=folder)
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(fd)
-        os.replace(fresh, final, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(fresh, dir_fd=folder)
+        os.link(path, place, src_dir_fd=folder, dst_dir_fd=folder, **_LINK)
+    except FileExistsError:
         raise
+    except OSError:
+        # A file system without hard links: looking first leaves an instant in which somebody else may take the name.
+        if _is_taken(place, folder):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place)) from None
+        os.rename(path, place, src_dir_fd=folder, dst_dir_fd=folder)
+    else:
+        os.unlink(path, dir_fd=folder)
+
+
+def sync_folder(folder: Path | int) -> None:
+    """Makes the names in a folder survive a power cut, if the system and its drive can do that."""
+    with contextlib.suppress(OSError):
+        if isinstance(folder, int):
+            return os.fsync(folder)
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def lock(path: Path, wait: float, *, poll: float = _POLL) -> BaseFileLock:
+    """Takes the lock that a file stands for, waiting up to ``wait`` seconds for it; ``release`` gives it back.
+
+    Raises LockBusy if others hold it, and OSError if there can be no lock there.
+    """
+    from filelock import FileLock, Timeout  # slow to import, and most commands take no lock
+
+    taken = FileLock(path, timeout=wait, mode=PRIVATE, thread_local=False)
+    try:
+        taken.acquire(poll_interval=poll)
+    except Timeout as error:
+        raise LockBusy(str(path)) from error
+    except NotImplementedError as error:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), str(path)) from error
+    return taken
+
+
+def _is_taken(place: Path | str, folder: int | None) -> bool:
+    try:
+        os.stat(place, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True

@@ -6,20 +6,17 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from reconcile.adapters.files import SHARED, beside, move_to_free
 from reconcile.core.errors import UsageError
 
 if TYPE_CHECKING:
     from reconcile.config import Settings
 
-PRIVATE = 0o600
-SHARED = 0o666
-"""Less what the umask takes away, as for any file that a program makes."""
 STDOUT = Path("-")
 _HEAD = 4096
 _ELSEWHERE = "name a place somewhere else"
@@ -76,12 +73,12 @@ def write_whole(out: Path, data: bytes, kind: Kind, mode: int = SHARED) -> None:
     Raises UsageError where it cannot be written; what was there is then still there.
     """
     try:
-        with _beside(out, data, mode) as new:
+        with beside(out, data, mode) as new:
             if os.path.lexists(out):
                 _check_is_ours(out, kind)  # again: the work between may have taken an hour
                 new.replace(out)
             else:
-                _place(new, out)
+                move_to_free(new, out)
     except OSError as error:
         raise _unwritable(out, error) from error
 
@@ -101,9 +98,9 @@ def write_new(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
                     raise FileExistsError(errno.EEXIST, "there is a file of that name already", str(path))
             folders = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
             folder.mkdir(parents=True, exist_ok=True)
-            news = [stack.enter_context(_beside(path, files[path.name], SHARED)) for path in paths]
+            news = [stack.enter_context(beside(path, files[path.name], SHARED)) for path in paths]
             for new, path in zip(news, paths, strict=True):
-                _place(new, path)
+                move_to_free(new, path)
                 made.append(path)
     except BaseException as error:
         for path in made:
@@ -171,45 +168,6 @@ def _is_same(one: Path, other: Path) -> bool:
         return os.path.samefile(one, other)
     except OSError:
         return False
-
-
-# -- writing --
-
-
-@contextlib.contextmanager
-def _beside(out: Path, data: bytes, mode: int) -> Iterator[Path]:
-    """A new file beside the place, with the data on disk; gone in the end, unless it was moved. Raises OSError."""
-    # The name is new and cannot be guessed: in a folder that others write to, nobody can put a link in its place.
-    beside = out.with_name(f".{secrets.token_hex(8)}.new")
-    try:
-        _write(beside, data, mode)
-        yield beside
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
-    with os.fdopen(fd, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(fd)
-
-
-def _place(new: Path, out: Path) -> None:
-    """Gives a file its name, where nothing has it. Raises OSError."""
-    if sys.platform == "win32":
-        new.rename(out)  # which never takes the place of another there
-        return
-    try:
-        os.link(new, out)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        if os.path.lexists(out):
-            raise
-        new.rename(out)
 
 
 def _unwritable(out: Path, error: OSError, hint: str = _ANOTHER) -> UsageError:

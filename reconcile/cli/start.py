@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from reconcile.adapters.disk_names import as_text
+from reconcile.adapters.files import SHARED, beside, move_to_free
 from reconcile.cli.options import Common
 from reconcile.cli.session import Session
 from reconcile.core.errors import ExitCode, UsageError
@@ -22,8 +23,8 @@ def init(common: Common) -> ExitCode:
     path = common.rules or session.project_folder() / RULES
     try:
         _make_folder(path.parent)
-        with path.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(template())
+        with beside(path, template().encode(), SHARED) as new:
+            move_to_free(new, path)
     except FileExistsError as error:
         raise UsageError(
             f"there is a rules file already: {path}; it was left as it is",

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconcile.adapters.files import PRIVATE
 from reconcile.cli.asking import person
-from reconcile.cli.files import PLAN, PRIVATE, STDOUT, check_target, write_whole
+from reconcile.cli.files import PLAN, STDOUT, check_target, write_whole
 from reconcile.cli.notify import Notifier
 from reconcile.cli.options import (
     AllowEmpty,

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Protocol
 
 from reconcile.adapters.descriptors import HINT, is_shortage, shortage
 from reconcile.adapters.embedded.sqlite import EmbeddedDatabase
+from reconcile.adapters.files import sync_folder
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.encoding import encoding_of
 from reconcile.core.errors import (
@@ -87,12 +88,7 @@ class FolderBlobs:
         """As the protocol says: on the disk, and in the folder's entry where the system has such a thing."""
         file.flush()
         os.fsync(file.fileno())
-        if os.name == "posix":
-            folder = os.open(self._folder, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        sync_folder(self._folder)
 
     def open(self, blob: str) -> BinaryIO:
         """As the protocol says."""

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from reconcile.adapters.files import NEW, PRIVATE
+from reconcile.adapters import files
 from reconcile.adapters.opening import hint, reason
 from reconcile.core.errors import LocalDatabaseError, StoreUnavailable
 from reconcile.core.portable import Portable
@@ -78,16 +78,13 @@ def locked(path: Path, patience: float) -> Iterator[None]:
 
     Raises StoreUnavailable after ``patience`` seconds, LocalDatabaseError where there is no place for the lock.
     """
-    from filelock import FileLock, Timeout  # slow to import, and most runs write nothing here
-
-    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=patience, thread_local=False)
     try:
-        lock.acquire()
-    except Timeout as error:
+        lock = files.lock(path.with_name(f".{path.name}.lock"), patience)
+    except files.LockBusy as error:
         raise StoreUnavailable(
             f"Another run has been writing the local database {path} for {patience:g} s.", hint="Run again."
         ) from error
-    except (OSError, NotImplementedError) as error:
+    except OSError as error:
         raise LocalDatabaseError(
             f"The folder of the local database {path} cannot be written: {error}.",
             hint="Give this user the right to write in it.",
@@ -135,11 +132,7 @@ def write_beside(part: Path, new: bytes, like: Path) -> None:
     found = like.stat()
     with contextlib.suppress(FileNotFoundError):
         part.unlink()
-    fd = os.open(part, NEW, PRIVATE)
-    with os.fdopen(fd, "wb") as file:
-        file.write(new)
-        file.flush()
-        os.fsync(fd)
+    files.create(part, new)
     if hasattr(os, "chown"):
         try:
             os.chown(part, found.st_uid, found.st_gid)
@@ -166,13 +159,3 @@ def _copy_attributes(old: Path, new: Path) -> None:
         except OSError:
             if not name.startswith(("security.", "trusted.")):  # these the system gives to a new file itself
                 raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the new name last through a power cut, where a folder can be synced."""
-    with contextlib.suppress(OSError):
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

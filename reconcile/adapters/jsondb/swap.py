@@ -20,7 +20,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from reconcile.adapters.files import write_whole
+from reconcile.adapters.files import move_to_free, write_whole
 
 _NO_SUCH_STEP = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 _MOST_STEPS = 32
@@ -118,13 +118,9 @@ class Exchange:
         """Gives what is somebody's a name that people see. It stays the same file, for they may have it open still."""
         for name in _kept_names(self._real, _content_of(self._fresh)):
             try:
-                os.link(self._fresh, name)
+                move_to_free(self._fresh, name)
             except FileExistsError:
                 continue
-            except OSError:  # no hard links there
-                os.rename(self._fresh, name)
-            with contextlib.suppress(FileNotFoundError):
-                self._fresh.unlink()
             self.kept.append(name)
             return
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Self
 
 from reconcile.adapters.disk_names import as_text, native
-from reconcile.adapters.opening import BY_COMPONENT, WINDOWS
+from reconcile.adapters.files import move_to_free, sync_folder
+from reconcile.adapters.opening import BY_COMPONENT
 from reconcile.core.names import nfc
 
 _COMMON = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -87,21 +88,7 @@ class OpenFolder:
 
     def move(self, name: str, to: str) -> None:
         """Gives the file its new name, if nothing has that name. Raises FileExistsError."""
-        if WINDOWS:
-            os.rename(self._at(name), self._at(to))  # never in the stead of another file, on Windows
-            return
-        follow = {"follow_symlinks": False} if os.link in os.supports_follow_symlinks else {}
-        try:
-            os.link(self._at(name), self._at(to), src_dir_fd=self._fd, dst_dir_fd=self._fd, **follow)
-        except FileExistsError:
-            raise
-        except OSError:
-            # A drive without hard links: looked for first, which leaves an instant to somebody else.
-            if self.is_taken(to):
-                raise FileExistsError(to) from None
-            os.rename(self._at(name), self._at(to), src_dir_fd=self._fd, dst_dir_fd=self._fd)
-        else:
-            self.unlink(name)
+        move_to_free(self._at(name), self._at(to), folder=self._fd)
 
     def is_taken(self, name: str) -> bool:
         try:
@@ -136,8 +123,7 @@ class OpenFolder:
     def sync(self) -> None:
         """Makes the names last, where a folder can be told to."""
         if self._fd is not None:
-            with contextlib.suppress(OSError):  # some network drives know no such thing
-                os.fsync(self._fd)
+            sync_folder(self._fd)
 
     def _at(self, name: str) -> str:
         return native(name) if self._fd is not None else os.path.join(self.path, native(name))

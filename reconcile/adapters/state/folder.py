@@ -11,10 +11,15 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from reconcile.adapters import files
 from reconcile.adapters.files import NEW, PRIVATE, write_whole
 from reconcile.adapters.opening import BY_COMPONENT, READ_FILE
 from reconcile.core.errors import StateError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 FOLDER = ".reconcile"
 
@@ -41,9 +46,7 @@ class StateFolder:
         with self._opened(self._parts[:1], private=True) as folder_fd:
             note = self._project / FOLDER / ".gitignore"
             with contextlib.suppress(FileExistsError):
-                fd = os.open(self._named(note, folder_fd), NEW, PRIVATE, dir_fd=folder_fd)
-                with os.fdopen(fd, "wb") as file:
-                    file.write(b"*\n")
+                files.create(self._named(note, folder_fd), b"*\n", folder=folder_fd)
 
     def names(self) -> list[str]:
         """What is in it; nothing where it is missing."""
@@ -71,21 +74,26 @@ class StateFolder:
     def write(self, name: str, data: bytes) -> None:
         """Puts a file there, whole or not at all, in the place of whatever has the name."""
         with self._opened() as folder:
-            write_whole(self.path / name, data, PRIVATE, folder=folder)
+            write_whole(self._named(self.path / name, folder), data, folder=folder)
 
     def create(self, name: str) -> int:
         """A descriptor of a new file, to append to, whose name is on disk. FileExistsError where there is one."""
         with self._opened() as folder:
             fd = os.open(self._named(self.path / name, folder), NEW | os.O_APPEND, PRIVATE, dir_fd=folder)
             if folder is not None:
-                with contextlib.suppress(OSError):
-                    os.fsync(folder)
+                files.sync_folder(folder)
             return fd
 
     def remove(self, name: str) -> None:
         """Removes a file; nothing happens where there is none."""
         with contextlib.suppress(FileNotFoundError), self._opened() as folder:
             os.unlink(self._named(self.path / name, folder), dir_fd=folder)
+
+    def lock(self, name: str, wait: float, *, poll: float = 0.05) -> BaseFileLock:
+        """Takes the lock of this name, in a folder that is made if it is missing. Raises files.LockBusy after ``wait``
+        seconds."""
+        self.make()
+        return files.lock(self.plain(name), wait, poll=poll)
 
     def plain(self, name: str) -> Path:
         """The path of a file that others open by it and write to: there is none, or one of ours with no second name.
@@ -105,7 +113,7 @@ class StateFolder:
 
     def _part(self, path: Path, folder: int | None) -> None:
         with os.fdopen(os.open(self._named(path, folder), READ_FILE, dir_fd=folder), "rb") as file:
-            write_whole(path, file.read(), PRIVATE, folder=folder)
+            write_whole(self._named(path, folder), file.read(), folder=folder)
 
     def _check(self, name: str, folder: int | None) -> os.stat_result | None:
         """What has the name, or None. Raises StateError for what is not ours, before it is opened: the opening of a

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from reconcile.adapters import files
+from reconcile.adapters.files import LockBusy
 from reconcile.adapters.state.folder import StateFolder
 from reconcile.core.errors import LockHeld
 from reconcile.core.watching import WatchHealth
@@ -37,16 +39,14 @@ def read_health(project: Path) -> WatchHealth | None:
 def is_place_free(project: Path) -> bool:
     """Whether no process of this machine is the watcher of the project; False where that cannot be told. Raises
     StateError where what is there is not ours."""
-    from filelock import FileLock, Timeout
-
     try:
         path = StateFolder(project).plain(_LOCK)
         if not path.exists():  # a watcher whose disk was full, or that cannot lock there, goes without it
             return False
-        with FileLock(path, timeout=0, mode=0o600, thread_local=False):
-            return True
-    except (Timeout, OSError, NotImplementedError):
+        files.lock(path, 0).release()
+    except (LockBusy, OSError):
         return False
+    return True
 
 
 class HealthFile:
@@ -60,21 +60,16 @@ class HealthFile:
     def open(self) -> None:
         """Takes the place of the one watcher of the project. Raises LockHeld where another one has it, and StateError
         where what is there is not ours."""
-        from filelock import FileLock, Timeout
-
         try:
-            self._folder.make()
-            lock = FileLock(self._folder.plain(_LOCK), timeout=_ASKING, mode=0o600, thread_local=False)
-            lock.acquire()
-        except Timeout as error:
+            self._lock = self._folder.lock(_LOCK, _ASKING)
+        except LockBusy as error:
             found = read_health(self._project)
             who = f"process {found.pid} on {found.host}, since {found.since}" if found else "another process"
             raise LockHeld(
                 f"The project {self._project} is being watched already: {who}.", hint="Stop it, or leave it to it."
             ) from error
-        except (OSError, NotImplementedError):
+        except OSError:
             return
-        self._lock = lock
 
     def write(self, health: WatchHealth) -> None:
         """Replaces the file as a whole."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
+from reconcile.adapters.files import LockBusy
 from reconcile.adapters.state.folder import StateFolder
 from reconcile.core.errors import LockHeld, StateError
 
@@ -52,18 +53,13 @@ class ProjectLock:
         Raises LockHeld, which names the holder, and StateError for what is there and not ours. May be used as a context
         manager that releases it.
         """
-        from filelock import FileLock, Timeout  # slow to import, and a plan takes no lock
-
         try:
-            self._folder.make()
-            lock = FileLock(self._folder.plain("lock"), timeout=wait, mode=0o600, thread_local=False)
-            lock.acquire(poll_interval=0.1)
-        except Timeout as error:
+            self._lock = self._folder.lock("lock", wait)
+        except LockBusy as error:
             raise LockHeld(self._sentence(), hint="Wait until it ends, or stop it.") from error
-        except (OSError, NotImplementedError) as error:
+        except OSError as error:
             self.warning = f"The project folder {self._project} cannot be locked: {error}."
             return self
-        self._lock = lock
         self._write_note()
         return self
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from reconcile.adapters.files import LockBusy
 from reconcile.adapters.state.folder import StateFolder
 from reconcile.core.errors import SourceError
 from reconcile.core.notes import Note, joined, overtaken
@@ -75,21 +76,15 @@ class Outbox:
     def _alone(self, *, at_any_rate: bool = True) -> Iterator[bool]:
         """While nobody else changes notes: no change may be made from what was read before another one. Gives whether
         that is so. What others keep to themselves for too long is changed ``at_any_rate``: a call must not be lost."""
-        from filelock import FileLock, Timeout  # slow to import, and most runs find no note
-
-        lock = FileLock(self._state.path / _LOCK, timeout=self._patience, mode=0o600, thread_local=False)
         held = True
-        with contextlib.suppress(OSError, NotImplementedError):  # no lock can be had there, or nothing can be written
+        with contextlib.ExitStack() as stack:
             try:
-                self._folder.make()
-                self._state.plain(_LOCK)
-                lock.acquire(poll_interval=0.01)
-            except Timeout:
+                stack.callback(self._state.lock(_LOCK, self._patience, poll=0.01).release)
+            except LockBusy:
                 held = at_any_rate
-        try:
+            except OSError:  # no lock can be had there, or nothing can be written
+                pass
             yield held
-        finally:
-            lock.release()
 
     def _put(self, notes: Iterable[Note]) -> None:
         try:
