@@ -1,19 +1,34 @@
-"""Jobs on several threads: no more are handed over than have a worker, so that a stop, or an error, starts nothing."""
+"""Jobs on several threads, and when to begin no more of them: a stop, an error, or a store that refuses everything."""
 
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
 from typing import Any, Self, TypeVar
 
+import msgspec
+
 from reconcile.adapters.descriptors import fitting
 from reconcile.adapters.room import has_thread
+from reconcile.core.errors import (
+    AccessDenied,
+    ReconcileError,
+    StoreError,
+    StoreMissing,
+    StoreUnavailable,
+    Uncertain,
+)
+from reconcile.core.report import Problem
 
 T = TypeVar("T")
 
+REFUSALS = 8
+"""Failures in a row, with no success between, after which the rest is not tried."""
+REFUSALS_OF_A_STORE = (AccessDenied, StoreUnavailable, StoreMissing, Uncertain)
+"""Errors that say more of the store than of what it was asked for."""
 _GLANCE = 0.2
 """Seconds: a wait without an end would not hear a second interrupt on every system."""
 
@@ -108,16 +123,80 @@ def _do(future: Future[Any], work: Callable[[], Any]) -> None:
         future.set_result(result)
 
 
+class Breaker:
+    """Counts failures in a row, and says when nothing more is to be tried; safe for several threads.
+
+    Only errors of the types ``counted`` count. Permission may be lacking for a part of the bucket alone, and keys come
+    in order: so an object's folder is not tried on after so many in a row that were denied, and counts as one failure.
+    """
+
+    def __init__(self, counted: tuple[type[ReconcileError], ...] = REFUSALS_OF_A_STORE) -> None:
+        self._counted = counted
+        self._lock = threading.Lock()
+        self._in_a_row = 0
+        self._denied: Counter[str] = Counter()
+        self._last: ReconcileError | None = None
+
+    @property
+    def tripped(self) -> Problem | None:
+        """Why nothing more is tried; None as long as something may work."""
+        last = self._last
+        if last is None or self._in_a_row < REFUSALS:
+            return None
+        who = "the store" if isinstance(last, StoreError) else "this machine"
+        why = f"{who} refused {REFUSALS} times in a row, so the rest was not tried; the last time: {last.message}"
+        return msgspec.structs.replace(Problem.of(last), message=why)
+
+    def bars(self, key: str) -> Problem | None:
+        """Why this object is not tried; None if it is to be."""
+        folder = _folder(key)
+        if self._denied[folder] < REFUSALS:
+            return None
+        where = repr(folder) if folder else "the prefix itself"
+        return Problem(
+            AccessDenied.code, f"{REFUSALS} objects of {where} were denied in a row, so the rest was not tried"
+        )
+
+    def succeeded(self, key: str | None = None) -> None:
+        """Something was done; ``key`` if it was an object. A breaker that has tripped stays tripped."""
+        with self._lock:
+            if self._in_a_row < REFUSALS:
+                self._in_a_row = 0
+            if key is not None:
+                self._denied.pop(_folder(key), None)
+
+    def failed(self, error: ReconcileError, key: str | None = None) -> None:
+        """Something failed; ``key`` if it was an object."""
+        if not isinstance(error, self._counted):
+            return
+        with self._lock:
+            self._last = error
+            if isinstance(error, AccessDenied) and key is not None:
+                folder = _folder(key)
+                self._denied[folder] += 1
+                if self._denied[folder] > 1:
+                    return
+            self._in_a_row += 1
+
+
+def _folder(key: str) -> str:
+    return key.rpartition("/")[0]
+
+
 def results(
-    jobs: Iterable[Callable[[], T]], at_once: int, *, halted: Callable[[], bool] = lambda: False
+    jobs: Iterable[Callable[[], T]],
+    at_once: int,
+    *,
+    breaker: Breaker | None = None,
+    halted: Callable[[], bool] = lambda: False,
 ) -> Iterator[T]:
-    """The results of the jobs as they come, in no order; none is begun once ``halted`` says so. Raises what a job
-    raises, without waiting for the others."""
+    """The results of the jobs as they come, in no order; none is begun once the breaker has tripped or ``halted`` says
+    so. Raises what a job raises, without waiting for the others."""
     workers = Workers(at_once)
     running: set[Future[T]] = set()
     try:
         for job in jobs:
-            if halted():
+            if halted() or (breaker is not None and breaker.tripped is not None):
                 break
             running.add(workers.submit(job))
             while len(running) >= workers.most:

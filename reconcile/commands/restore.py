@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from reconcile.adapters.workers import results
+from reconcile.adapters.workers import Breaker, results
 from reconcile.commands.measuring import Sum, content_from, measure
 from reconcile.core import findings
 from reconcile.core import report as reports
@@ -44,7 +44,6 @@ from reconcile.project import Project
 from reconcile.version import VERSION
 
 CONCURRENCY = 8
-REFUSALS = 8
 _ON_THE_WAY = Problem("interrupted", "stopped on the way", "the next run goes on from there", transient=True)
 
 
@@ -313,7 +312,7 @@ class _Run:
         self._listener = listener
         self._stop = stop
         self._lock = threading.Lock()
-        self._failures = 0
+        self._breaker = Breaker(counted=(SourceError, StoreError))
         self._read = 0
         self._agreed: list[Agreed] = []
 
@@ -329,13 +328,16 @@ class _Run:
                 ([action for action in actions if not free[action]], 1),
             ):
                 jobs = (lambda action=action: self._restore(action) for action in group)
-                for outcome in results(jobs, at_once, halted=self._halted):
+                for outcome in results(jobs, at_once, breaker=self._breaker, halted=self._stop.is_set):
                     outcomes[outcome.id] = outcome
                     self._listener(ChangeDone(outcome))
                     self._listener(Advanced(Phase.RESTORING, 1))
             self._listener(PhaseDone(Phase.RESTORING))
         self._project.agreed.remember(self._agreed)
-        waiting = Problem("interrupted", "the run stopped before it", transient=True)
+        tripped = self._breaker.tripped
+        if tripped is not None:
+            self._listener(Warned(tripped.sentence))
+        waiting = tripped or Problem("interrupted", "the run stopped before it", transient=True)
         listed = [outcomes.get(each.id) or each.outcome(OutcomeKind.NOT_STARTED, waiting) for each in actions]
         return reports.build(
             f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
@@ -346,9 +348,6 @@ class _Run:
             interrupted=self._stop.is_set() and any(each.outcome is OutcomeKind.NOT_STARTED for each in listed),
             complete=self._plan.complete,
         )
-
-    def _halted(self) -> bool:
-        return self._stop.is_set() or self._failures >= REFUSALS
 
     def _restore(self, action: Restore) -> Outcome:
         try:
@@ -361,11 +360,10 @@ class _Run:
         except (SourceChanged, NotThere) as error:
             return action.outcome(OutcomeKind.STALE, Problem.of(error))
         except (SourceError, StoreError) as error:
-            with self._lock:
-                self._failures += 1
+            self._breaker.failed(error)
             return action.outcome(OutcomeKind.FAILED, Problem.of(error))
+        self._breaker.succeeded()
         with self._lock:
-            self._failures = 0
             self._agreed.append(Agreed(action.key, content.size, content.crc32c, action.generation))
         return action.outcome(OutcomeKind.APPLIED if made else OutcomeKind.ALREADY)
 

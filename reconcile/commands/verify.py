@@ -20,7 +20,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from reconcile.adapters.workers import results
+from reconcile.adapters.workers import Breaker, results
 from reconcile.commands.measuring import measure
 from reconcile.core import findings
 from reconcile.core.changes import Code, Finding
@@ -59,8 +59,6 @@ CONCURRENCY = 8
 GETS = 1000
 """Objects that are asked for one by one; more are listed with all others."""
 _PATHS = (Code.LOCAL_PATH, Code.LOCAL_PATH_ELSEWHERE, Code.OUTSIDE_ROOT)
-REFUSALS = 8
-"""Objects in a row that a store may fail to give before it is believed to be down."""
 URL_LIVES = 600.0
 FIRST_BYTES = 1024
 AGAIN = 3
@@ -130,7 +128,7 @@ class _Proving:
         self._lock = threading.Lock()
         self._read = 0
         self._unpacked: list[Agreed] = []
-        self._failures = 0
+        self._breaker = Breaker(counted=(StoreError,))
         self._unread: dict[str, str] = {}
         self._now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -196,7 +194,7 @@ class _Proving:
             self._failed(error)
             self._unread[key] = error.sentence
             return None
-        self._answered()
+        self._breaker.succeeded()
         return found
 
     def _meant(self, references: Sequence[Reference], context: Context) -> dict[str, _Meant]:
@@ -246,15 +244,10 @@ class _Proving:
         return _Verdict(found, complaints=(_unread(why or "it is replaced all the time"),))
 
     def _failed(self, error: StoreError) -> None:
-        """Counts a failure. Raises it where the store is taken to be down, or is not there."""
-        with self._lock:
-            self._failures += 1
-            if self._failures >= REFUSALS or isinstance(error, StoreMissing):
-                raise error
-
-    def _answered(self) -> None:
-        with self._lock:
-            self._failures = 0
+        """Counts a failure. Raises it if the store is taken to be down, or is not there."""
+        self._breaker.failed(error)
+        if self._breaker.tripped is not None or isinstance(error, StoreMissing):
+            raise error
 
     def _judge_once(self, found: RemoteObject, meant: _Meant) -> _Verdict:
         if not found.size:
@@ -267,7 +260,7 @@ class _Proving:
             body = self._project.objects.read(found.key, generation=found.generation, encoded=encoded)
             self._hash(look, body, found.encoding)
         if len(look.checked) > 1:
-            self._answered()
+            self._breaker.succeeded()
         against, wrong = _held_against(look, meant)
         if found.encoding and against is Against.LOCAL and look.size is not None and look.crc32c and not wrong:
             with self._lock:

@@ -17,7 +17,7 @@ from typing import TypeAlias, TypeVar
 import msgspec
 
 from reconcile.adapters.room import HINT, shortage
-from reconcile.adapters.workers import results
+from reconcile.adapters.workers import Breaker, results
 from reconcile.core import report as reports
 from reconcile.core.changes import (
     Change,
@@ -53,7 +53,6 @@ from reconcile.core.planfile import check_belongs
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report, Status
 from reconcile.core.rows import Agreed, Document
 from reconcile.pipeline.account import Account, now
-from reconcile.pipeline.breaker import Breaker
 from reconcile.pipeline.record_writes import Editor, merge, merge_many
 from reconcile.project import Project
 
@@ -227,7 +226,8 @@ class _Run:
         self._listener(PhaseStarted(phase, len(jobs), size))
         self._breaker = Breaker()
         # A second interrupt waits for nobody; what is in flight is settled by the next run's preconditions.
-        for outcomes in results((job.run for job in jobs), self._concurrency, halted=self._halted):
+        running = results((job.run for job in jobs), self._concurrency, breaker=self._breaker, halted=self._halted)
+        for outcomes in running:
             for outcome in outcomes:
                 self._note(outcome)
             self._listener(Advanced(phase, 1))
@@ -245,9 +245,8 @@ class _Run:
                 self._note(Outcome.of(change, OutcomeKind.NOT_STARTED, tripped))
 
     def _halted(self) -> bool:
-        """Whether nothing more is to be started: somebody said stop, a store has come to refuse everything, or what is
-        done cannot be written down any more."""
-        return self._stop.is_set() or self._breaker.tripped is not None or self._account.broken is not None
+        """Whether to start nothing more: somebody said stop, or what is done cannot be written down any more."""
+        return self._stop.is_set() or self._account.broken is not None
 
     def _note(self, outcome: Outcome) -> None:
         self._outcomes[outcome.id] = outcome
@@ -255,18 +254,18 @@ class _Run:
         arrived = self._arrived.get(change.key) if is_object(change) else None
         self._account.ended(change, outcome, None if arrived is None else arrived.generation)
         if outcome.outcome in (OutcomeKind.APPLIED, OutcomeKind.ALREADY):
-            self._breaker.succeeded(change)
+            self._breaker.succeeded(change.key if is_object(change) else None)
         self._listener(ChangeDone(outcome))
 
     def _failure(self, change: Change, error: ReconcileError) -> Outcome:
-        self._breaker.failed(change, error)
+        self._breaker.failed(error, change.key if is_object(change) else None)
         stale = isinstance(error, PreconditionFailed | SourceChanged)
         return Outcome.of(change, OutcomeKind.STALE if stale else OutcomeKind.FAILED, Problem.of(error))
 
     # -- objects --
 
     def _upload(self, change: ObjectChange) -> list[Outcome]:
-        barred = self._breaker.bars(change)
+        barred = self._breaker.bars(change.key)
         if barred is not None:
             return [Outcome.of(change, OutcomeKind.NOT_STARTED, barred)]
         try:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from reconcile.adapters.workers import REFUSALS
 from reconcile.config import Policy
 from reconcile.core.changes import SetField
 from reconcile.core.context import Replacing
@@ -16,7 +17,6 @@ from reconcile.core.errors import AccessDenied, Refused, Rejected, StoreUnavaila
 from reconcile.core.events import Advanced, ChangeDone, Event, Phase, PhaseDone, PhaseStarted
 from reconcile.core.plan import Plan, ReplaceLimit
 from reconcile.core.report import OutcomeKind, Problem, Status
-from reconcile.pipeline.breaker import REFUSALS
 from tests.world import World, digest, kinds, outcomes, titled, windows
 
 KEY = "characters/rem.png"

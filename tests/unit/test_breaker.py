@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from reconcile.adapters.workers import REFUSALS
 from reconcile.core.errors import AccessDenied, StoreUnavailable
 from reconcile.core.events import Event, Warned
 from reconcile.core.report import OutcomeKind, Status
-from reconcile.pipeline.breaker import REFUSALS
 from tests.world import World
 
 

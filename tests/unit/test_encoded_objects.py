@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from reconcile.commands.restore import REFUSALS, execute, survey
+from reconcile.adapters.workers import REFUSALS
+from reconcile.commands.restore import execute, survey
 from reconcile.commands.verify import verify
 from reconcile.config import Policy, Settings
 from reconcile.core.changes import Code, Replace, Severity

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from reconcile.adapters.local.writing import LocalPlaces
-from reconcile.commands.restore import REFUSALS, execute, survey
+from reconcile.adapters.workers import REFUSALS
+from reconcile.commands.restore import execute, survey
 from reconcile.core.changes import Code
 from reconcile.core.errors import ExitCode, NotThere, Rejected, SourceChanged, SourceError, StoreUnavailable, UsageError
 from reconcile.core.events import Advanced, Event, Phase, Warned
@@ -556,6 +557,8 @@ def test_a_store_that_gives_nothing_is_not_asked_for_everything(studio: Path) ->
 
     assert REFUSALS <= len(asked) < 40
     assert report.counts.not_started == 40 - len(asked)
+    left = [each.problem for each in report.outcomes if each.outcome is OutcomeKind.NOT_STARTED]
+    assert all(problem is not None and "8 times in a row" in problem.message for problem in left)
     assert report.exit_code is ExitCode.FAILED
 
 

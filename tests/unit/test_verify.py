@@ -12,7 +12,8 @@ from typing import Any, BinaryIO
 import msgspec
 import pytest
 
-from reconcile.commands.verify import GETS, REFUSALS, Proof, verify
+from reconcile.adapters.workers import REFUSALS
+from reconcile.commands.verify import GETS, Proof, verify
 from reconcile.core.changes import Code
 from reconcile.core.errors import AccessDenied, ExitCode, StoreMissing, StoreUnavailable, UsageError
 from reconcile.core.events import Event, Warned
