@@ -48,7 +48,7 @@ def run(
     wait_lock: WaitLock = None,
 ) -> ExitCode:
     """Run a workflow, then apply for its character if it succeeded; exits with the workflow's code if that is not 0."""
-    from reconcile.pipeline.planner import check_types
+    from reconcile.pipeline.roster import check_types
 
     session = Session(common)
     patience = seconds(wait_lock, "--wait-lock", PATIENCE)

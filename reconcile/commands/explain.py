@@ -20,8 +20,8 @@ from reconcile.core.rows import Candidate, KeyFacts, LocalFile, Outlook, RemoteO
 from reconcile.core.rules import Ownership, Reading
 from reconcile.core.status import Row
 from reconcile.core.way import Entries, Way, value_at
-from reconcile.pipeline.observe import read_roster
 from reconcile.pipeline.planner import Survey, survey
+from reconcile.pipeline.roster import read_roster
 from reconcile.project import Project
 
 FORMAT = "reconcile.explain/1"

@@ -38,8 +38,8 @@ from reconcile.core.rows import Agreed, Candidate, Coverage, FileProblem, LocalF
 from reconcile.core.rules import Reading
 from reconcile.core.stages import explode
 from reconcile.core.stages.key import KeyRows
-from reconcile.pipeline.observe import Observations, Roster, Unread, read_roster
-from reconcile.pipeline.planner import check_characters, check_types, context_of
+from reconcile.pipeline.observe import Observations, Unread
+from reconcile.pipeline.roster import Roster, check_characters, check_types, context_of, read_roster
 from reconcile.project import Project
 from reconcile.version import VERSION
 

@@ -50,8 +50,7 @@ from reconcile.core.proof import (
 )
 from reconcile.core.rows import Agreed, Coverage, Document, FileProblem, LocalFile, RemoteObject, Served, World
 from reconcile.core.stages.record import place_of
-from reconcile.pipeline.observe import Roster, read_roster
-from reconcile.pipeline.planner import check_characters, check_types, context_of, gone
+from reconcile.pipeline.roster import Roster, check_characters, check_types, context_of, gone, read_roster
 from reconcile.project import Project
 from reconcile.version import VERSION
 

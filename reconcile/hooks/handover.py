@@ -27,8 +27,8 @@ from reconcile.core.rows import KeyFacts
 from reconcile.core.rules import AssetMap, Ownership, Reading
 from reconcile.hooks.record import set_field
 from reconcile.pipeline.executor import execute
-from reconcile.pipeline.observe import known_owners
 from reconcile.pipeline.planner import Survey, survey
+from reconcile.pipeline.roster import known_owners
 from reconcile.project import Project
 
 DONE = (OutcomeKind.APPLIED, OutcomeKind.ALREADY)

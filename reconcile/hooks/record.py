@@ -16,7 +16,7 @@ from reconcile.core.way import title_of
 from reconcile.hooks import apart
 from reconcile.pipeline.account import now
 from reconcile.pipeline.executor import execute
-from reconcile.pipeline.planner import check_entries
+from reconcile.pipeline.roster import check_entries
 from reconcile.project import Project
 
 ATTEMPTS = 5

@@ -15,11 +15,9 @@ from __future__ import annotations
 import datetime
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from pathlib import Path
 
 import msgspec
 
-from reconcile.config import Settings
 from reconcile.core import plan as plans
 from reconcile.core.changes import (
     Change,
@@ -33,10 +31,9 @@ from reconcile.core.changes import (
 )
 from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare_object
-from reconcile.core.errors import ConfigError, UsageError
 from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
 from reconcile.core.findings import about_unread, root_emptied, unreadable_scope
-from reconcile.core.names import fold, nfc, spelling
+from reconcile.core.names import fold, nfc
 from reconcile.core.notes import Note, Place, placed, wishes
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.rows import (
@@ -57,7 +54,17 @@ from reconcile.core.stages import by_document, by_key, explode
 from reconcile.core.stages.explode import entry_key
 from reconcile.core.stages.key import KeyRows
 from reconcile.core.status import Tally
-from reconcile.pipeline.observe import Observations, Refused, Roster, Store, Unread, read_roster
+from reconcile.pipeline.observe import Observations, Unread
+from reconcile.pipeline.roster import (
+    Refused,
+    Roster,
+    Store,
+    check_characters,
+    check_types,
+    context_of,
+    gone,
+    read_roster,
+)
 from reconcile.project import Project
 
 REMEMBER_AT_ONCE = 5000
@@ -86,69 +93,6 @@ def survey(
     check_characters(roster, wanted)
     listener(PhaseDone(Phase.RECORDS))
     return _Surveyor(project, roster.scope, roster, listener, trace).run()
-
-
-def check_types(project: Project, scope: Scope) -> None:
-    """Raises UsageError for an asset type of no rule."""
-    for asset_type in scope.asset_types:
-        if project.asset_map.rule(asset_type) is None:
-            known = ", ".join(rule.type for rule in project.asset_map.rules)
-            raise UsageError(f"no rule has the asset type {asset_type!r}", hint=f"the types are {known}")
-
-
-def check_characters(roster: Roster, scope: Scope) -> None:
-    """Raises UsageError for a character that nobody knows."""
-    for char_id in scope.char_ids:
-        if spelling(char_id, roster.known_ids) is None and roster.records.covers(char_id):
-            near = sorted(known for known in roster.known_ids if fold(known).startswith(fold(char_id)[:3]))[:5]
-            hint = f"did you mean {' or '.join(near)}?" if near else "`reconcile status --by character` lists them"
-            raise UsageError(
-                f"no record, no local database entry and no image names the character {char_id!r}", hint=hint
-            )
-
-
-def check_entries(settings: Settings, documents: Iterable[Document]) -> None:
-    """Raises ConfigError if ``records.entries`` is a name that no document has, and a path that documents have."""
-    meant = settings.entries.meant(document.fields for document in documents)
-    if meant is not None:
-        names = ", ".join(f'"{name}"' for name in meant.path)
-        path = f"[{names}]" if len(meant.path) > 1 else names
-        raise ConfigError(
-            f'{settings.rules_path}: records.entries = "{settings.entries.top}" names one field, which no record has;'
-            f" there are records with the array below {names}",
-            hint=f"did you mean entries = {path}?",
-        )
-
-
-def gone(root: Path) -> str:
-    """What to say of a local root that has disappeared."""
-    return (
-        f"the local root {root} has disappeared: is a drive missing? It is taken for empty; nothing is deleted"
-        " anywhere, and `reconcile restore` brings its files back"
-    )
-
-
-def context_of(project: Project, scope: Scope, roster: Roster, trace: Collection[str] = ()) -> Context:
-    """The constants of one planning; the coverage of files and objects follows as they are read. Raises ConfigError as
-    ``check_entries`` does."""
-    settings = project.settings
-    check_entries(settings, (*roster.documents, *roster.local_documents))
-    return Context(
-        asset_map=settings.asset_map,
-        bucket=settings.bucket,
-        collection=settings.records.collection,
-        entries=settings.entries,
-        entry_key=settings.entry_key,
-        roots=project.roots,
-        known_ids=roster.known_ids,
-        ids_known=roster.ids_known,
-        records=roster.records,
-        replacing=settings.policy.replace,
-        create_records=settings.policy.create_records,
-        rewrite_local_db=settings.local_db is not None and settings.local_db.rewrite,
-        scope=scope,
-        trace=frozenset(trace),
-    )
 
 
 class _Surveyor:

@@ -20,7 +20,8 @@ from reconcile.core.events import silent
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import OutcomeKind
 from reconcile.core.rows import Document, RemoteObject
-from reconcile.pipeline.observe import Observations, read_roster
+from reconcile.pipeline.observe import Observations
+from reconcile.pipeline.roster import read_roster
 from tests.servers.faults import FOREVER, Call, Fault
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer

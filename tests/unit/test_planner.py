@@ -15,8 +15,8 @@ from reconcile.core.events import Event, PhaseDone, silent
 from reconcile.core.plan import FORMAT, Scope
 from reconcile.core.rows import Agreed, FileProblem, LocalFile, RemoteObject
 from reconcile.core.status import Sync
-from reconcile.pipeline.observe import read_roster
 from reconcile.pipeline.planner import _Surveyor, survey
+from reconcile.pipeline.roster import read_roster
 from tests.world import World, codes, digest, keys, kinds, rule, sets, titled, windows
 
 KEY = "characters/rem.png"

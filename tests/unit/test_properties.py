@@ -23,8 +23,8 @@ from reconcile.core.rows import World as RecordWorld
 from reconcile.core.stages import by_document, by_key, explode
 from reconcile.core.stages.key import KeyRows
 from reconcile.core.status import Tally
-from reconcile.pipeline.observe import read_roster
-from reconcile.pipeline.planner import context_of, survey
+from reconcile.pipeline.planner import survey
+from reconcile.pipeline.roster import context_of, read_roster
 from tests.world import World, kinds
 from tests.worlds import Spec, ids_of, specs
 

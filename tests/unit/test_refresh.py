@@ -17,8 +17,8 @@ from reconcile.core.errors import SourceError, StoreUnavailable
 from reconcile.core.events import Advanced, Phase, silent
 from reconcile.core.plan import Scope
 from reconcile.core.rows import FileProblem, LocalFile
-from reconcile.pipeline.observe import read_roster
 from reconcile.pipeline.planner import survey
+from reconcile.pipeline.roster import read_roster
 from tests.world import World, codes, keys, kinds, rule, sets, titled, windows
 
 IMAGE = rule("image", "characters/{char_id}.png", "anime_image")

@@ -16,8 +16,7 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.rows import Claim, Coverage, FileProblem, Outlook, Unsettled
 from reconcile.core.stages import by_document
 from reconcile.core.way import Titled
-from reconcile.pipeline.observe import read_roster
-from reconcile.pipeline.planner import context_of
+from reconcile.pipeline.roster import context_of, read_roster
 from tests.world import World, codes, keys, kinds, rule, sets, titled, windows
 
 KEY = "characters/rem.png"

@@ -1,0 +1,308 @@
+"""Who is there: the records in scope, every known character id, and the constants of a planning."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from reconcile.adapters.workers import Workers
+from reconcile.config import Settings
+from reconcile.core.context import Context
+from reconcile.core.errors import AccessDenied, ConfigError, UsageError
+from reconcile.core.events import Advanced, Listener, Phase
+from reconcile.core.names import BucketRoot, fold, shared_prefix, spelling, spellings
+from reconcile.core.pattern import BOUNDARIES, CHAR_ID
+from reconcile.core.plan import Scope
+from reconcile.core.rows import Coverage, Document, FileProblem
+from reconcile.core.rules import AssetMap, minimal_prefixes
+from reconcile.ports import AgreedStates, FileSource, ObjectStore, RecordStore
+from reconcile.project import Project
+
+T = TypeVar("T")
+
+
+class Worlds(Protocol):
+    """What is read: the opened stores of one project, and the map that says where to look."""
+
+    @property
+    def asset_map(self) -> AssetMap: ...
+    @property
+    def bucket(self) -> BucketRoot: ...
+    @property
+    def files(self) -> FileSource: ...
+    @property
+    def objects(self) -> ObjectStore: ...
+    @property
+    def records(self) -> RecordStore: ...
+    @property
+    def local_db(self) -> RecordStore | None: ...
+    @property
+    def agreed(self) -> AgreedStates: ...
+
+
+class Store(Enum):
+    """One of the two stores that may refuse to be read."""
+
+    BUCKET = "the bucket"
+    RECORDS = "the records"
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A part of a store that these credentials may not read: nothing in it is known to be absent.
+
+    ``name`` is a prefix of keys, one key, or a document; an empty one is all of the store. ``narrower`` are the
+    prefixes within it that are tried one by one instead.
+    """
+
+    store: Store
+    name: str
+    error: AccessDenied
+    narrower: tuple[str, ...] = ()
+
+
+class Roster(msgspec.Struct, frozen=True):
+    """Who is there: the documents in scope, of both record worlds, and every known character id that matters.
+
+    ``scope`` is what was asked for, each id in the Unicode form in which it is known. ``ids_known`` is false if a
+    folder whose files' names are ids could not be read, or a record could not.
+    """
+
+    documents: tuple[Document, ...]
+    local_documents: tuple[Document, ...]
+    known_ids: frozenset[str]
+    records: Coverage
+    scope: Scope = Scope()
+    ids_known: bool = True
+    refused: tuple[Refused, ...] = ()
+
+    @property
+    def denied(self) -> AccessDenied | None:
+        """Why no record in scope could be read at all; None where one could."""
+        nothing = not self.records.prefixes and not self.records.names
+        return self.refused[0].error if nothing and self.refused else None
+
+
+def read_roster(worlds: Worlds, scope: Scope, listener: Listener, *, partial: bool = False) -> Roster:
+    """Reads the records first: they say which characters exist and which keys they name.
+
+    Raises AccessDenied where one may not be read, but for a ``partial`` roster, which tells of it.
+    """
+    with Workers(2, "roster") as pool:
+        names = pool.submit(_ids_in_files, worlds, scope)
+        local = pool.submit(_local_documents, worlds)
+        read = _records(worlds, scope, listener, partial=partial)
+        local_documents = _as_recorded(local.result(), read.known_ids)
+        in_files, ids_known = names.result()
+    noted = {*read.known_ids, *(document.id for document in local_documents)}
+    known = frozenset({*noted, *(char_id for char_id in in_files if spelling(char_id, noted) is None)})
+    asked = tuple(spelling(char_id, known) or char_id for char_id in scope.char_ids)
+    scope = msgspec.structs.replace(scope, char_ids=asked)
+    records = [document for document in read.documents if scope.takes_character(document.id)]
+    local_documents = [document for document in local_documents if scope.takes_character(document.id)]
+    ids_known = ids_known and not read.refused
+    return Roster(tuple(records), tuple(local_documents), known, read.coverage, scope, ids_known, read.refused)
+
+
+def _local_documents(worlds: Worlds) -> list[Document]:
+    return [] if worlds.local_db is None else list(worlds.local_db.read())
+
+
+def _as_recorded(documents: Sequence[Document], recorded: set[str]) -> list[Document]:
+    """The local database's documents under the ids that the records have for them, whatever the Unicode form."""
+    taken = {document.id for document in documents}
+    return [_renamed(document, spelling(document.id, recorded), taken) for document in documents]
+
+
+def _renamed(document: Document, char_id: str | None, taken: set[str]) -> Document:
+    if char_id is None or char_id in taken:
+        return document
+    return msgspec.structs.replace(document, id=char_id, stored_as=document.id)
+
+
+class _Read(msgspec.Struct, frozen=True):
+    """The documents in scope, the ids among which a name is read, and what of the scope was read."""
+
+    documents: list[Document]
+    known_ids: set[str]
+    coverage: Coverage
+    refused: tuple[Refused, ...] = ()
+
+
+def _records(worlds: Worlds, scope: Scope, listener: Listener, *, partial: bool) -> _Read:
+    if scope.char_ids:
+        return _records_of(worlds, scope, listener, partial=partial)
+    try:
+        documents = list(_counted(worlds.records.read(), Phase.RECORDS, listener))
+    except AccessDenied as error:
+        if not partial:
+            raise
+        return _Read([], set(), _only_unread(("",)), (Refused(Store.RECORDS, "", error),))
+    return _Read(documents, {document.id for document in documents}, Coverage())
+
+
+def _records_of(worlds: Worlds, scope: Scope, listener: Listener, *, partial: bool) -> _Read:
+    wanted = {each for char_id in scope.char_ids for each in spellings(char_id)}
+    shorter = {short for char_id in wanted for short in _shorter(char_id)}
+    starts = [shared_prefix(each) for each in scope.char_ids] if _ids_stand_first(worlds.asset_map) else [""]
+    longer: set[str] = set()
+    refused: list[Refused] = []
+    try:
+        longer = {name for start in starts for name in worlds.records.ids(start)}
+    except AccessDenied as error:
+        if not partial:
+            raise
+        refused.append(Refused(Store.RECORDS, "", error))
+    found, denied = _read_each(worlds, sorted(wanted | shorter), partial=partial)
+    unread = tuple(sorted(denied.keys() & wanted))
+    coverage = msgspec.structs.replace(_only_unread(unread), names=frozenset(wanted.difference(unread)))
+    chosen = [document for document in found if document.id in wanted]
+    documents = list(_counted(chosen, Phase.RECORDS, listener))
+    refused += [Refused(Store.RECORDS, char_id, error) for char_id, error in sorted(denied.items())]
+    return _Read(documents, longer | {document.id for document in found}, coverage, tuple(refused))
+
+
+def _only_unread(names: tuple[str, ...]) -> Coverage:
+    return Coverage(prefixes=(), unreadable=names, failed=names)
+
+
+def _read_each(worlds: Worlds, ids: Sequence[str], *, partial: bool) -> tuple[list[Document], dict[str, AccessDenied]]:
+    """The documents of these ids that may be read, and why the others may not: at once, else one by one."""
+    try:
+        return list(worlds.records.read(ids)), {}
+    except AccessDenied as error:
+        if not partial:
+            raise
+        if len(ids) == 1:
+            return [], {ids[0]: error}
+    read = [_read_each(worlds, [each], partial=partial) for each in ids]
+    found = [document for documents, _ in read for document in documents]
+    return found, {name: error for _, denied in read for name, error in denied.items()}
+
+
+def _ids_stand_first(asset_map: AssetMap) -> bool:
+    """Whether a file of one character can only be read as another's whose id begins like this one's, or the reverse:
+    each id stands right behind a rule's first literal text, and no such text begins with another."""
+    paths = [rule.path for rule in asset_map.rules if rule.names_character]
+    starts = {path.literal_prefix for path in paths}
+    nested = any(one != other and one.startswith(other) for one in starts for other in starts)
+    first = all(path.prefix({CHAR_ID: "x"}).startswith(f"{path.literal_prefix}x") for path in paths)
+    return asset_map.keys_are_paths and first and not nested
+
+
+def _shorter(char_id: str) -> Iterator[str]:
+    """The ids that this one begins with, up to a boundary: a name could be theirs."""
+    return (char_id[:at] for at in range(1, len(char_id)) if char_id[at] in BOUNDARIES)
+
+
+def _ids_in_files(worlds: Worlds, scope: Scope) -> tuple[set[str], bool]:
+    """The ids that files say by their whole name, and whether all of those files could be seen."""
+    wanted = {*scope.char_ids, *(short for char_id in scope.char_ids for short in _shorter(char_id))}
+    if not wanted or not _ids_stand_first(worlds.asset_map):
+        wanted = {""}
+    prefixes = minimal_prefixes(p for each in wanted for p in worlds.asset_map.whole_name_prefixes(each))
+    names = list(worlds.files.names(prefixes)) if prefixes else []
+    found = {worlds.asset_map.character_in_name(name) for name in names}
+    stops = [row for name in names if name.endswith("/") for row in worlds.files.walk((name,))]
+    return {char_id for char_id in found if char_id}, all(row.problem is not FileProblem.UNREADABLE for row in stops)
+
+
+def known_owners(worlds: Worlds, paths: Iterable[str], told: str | None = None) -> frozenset[str]:
+    """The known characters that the names of these files could be about, and the one that was ``told``, which counts
+    as known: each in the Unicode form of the records, if they have it. Raises StoreError and SourceError if a world
+    cannot be read."""
+    possible = possible_owners(worlds.asset_map, paths) | ({told} if told is not None else set())
+    asked = sorted({each for value in possible for each in spellings(value)})
+    stores = [store for store in (worlds.records, worlds.local_db) if store is not None and asked]
+    stored = [{document.id for document in store.read(asked)} for store in stores]
+    named = named_by_files(worlds, sorted(possible)) & possible
+    known: set[str] = set()
+    for ids in (*stored, named, {told} if told is not None else set()):
+        known |= {char_id for char_id in ids if spelling(char_id, known) is None}
+    return frozenset(known)
+
+
+def possible_owners(asset_map: AssetMap, paths: Iterable[str]) -> set[str]:
+    """Every character, known or not, that the names of these files could be about."""
+    templates = [rule.path for rule in asset_map.rules if rule.names_character]
+    spans = ((each, path, span) for path in paths for each in templates for span in each.readings(path))
+    return {span[0] for each, path, span in spans if each.match_span(path, span[1], span[2]) is not None}
+
+
+def named_by_files(worlds: Worlds, ids: Sequence[str]) -> set[str]:
+    """The characters that files say by their whole name, in the places of the files of these."""
+    prefixes = minimal_prefixes(each for value in ids for each in worlds.asset_map.whole_name_prefixes(value))
+    found = (worlds.asset_map.character_in_name(name) for name in (worlds.files.names(prefixes) if prefixes else ()))
+    return {char_id for char_id in found if char_id is not None}
+
+
+def check_types(project: Project, scope: Scope) -> None:
+    """Raises UsageError for an asset type of no rule."""
+    for asset_type in scope.asset_types:
+        if project.asset_map.rule(asset_type) is None:
+            known = ", ".join(rule.type for rule in project.asset_map.rules)
+            raise UsageError(f"no rule has the asset type {asset_type!r}", hint=f"the types are {known}")
+
+
+def check_characters(roster: Roster, scope: Scope) -> None:
+    """Raises UsageError for a character that nobody knows."""
+    for char_id in scope.char_ids:
+        if spelling(char_id, roster.known_ids) is None and roster.records.covers(char_id):
+            near = sorted(known for known in roster.known_ids if fold(known).startswith(fold(char_id)[:3]))[:5]
+            hint = f"did you mean {' or '.join(near)}?" if near else "`reconcile status --by character` lists them"
+            raise UsageError(
+                f"no record, no local database entry and no image names the character {char_id!r}", hint=hint
+            )
+
+
+def check_entries(settings: Settings, documents: Iterable[Document]) -> None:
+    """Raises ConfigError if ``records.entries`` is a name that no document has, and a path that documents have."""
+    meant = settings.entries.meant(document.fields for document in documents)
+    if meant is not None:
+        names = ", ".join(f'"{name}"' for name in meant.path)
+        path = f"[{names}]" if len(meant.path) > 1 else names
+        raise ConfigError(
+            f'{settings.rules_path}: records.entries = "{settings.entries.top}" names one field, which no record has;'
+            f" there are records with the array below {names}",
+            hint=f"did you mean entries = {path}?",
+        )
+
+
+def gone(root: Path) -> str:
+    """What to say of a local root that has disappeared."""
+    return (
+        f"the local root {root} has disappeared: is a drive missing? It is taken for empty; nothing is deleted"
+        " anywhere, and `reconcile restore` brings its files back"
+    )
+
+
+def context_of(project: Project, scope: Scope, roster: Roster, trace: Collection[str] = ()) -> Context:
+    """The constants of one planning; the coverage of files and objects follows as they are read. Raises ConfigError as
+    ``check_entries`` does."""
+    settings = project.settings
+    check_entries(settings, (*roster.documents, *roster.local_documents))
+    return Context(
+        asset_map=settings.asset_map,
+        bucket=settings.bucket,
+        collection=settings.records.collection,
+        entries=settings.entries,
+        entry_key=settings.entry_key,
+        roots=project.roots,
+        known_ids=roster.known_ids,
+        ids_known=roster.ids_known,
+        records=roster.records,
+        replacing=settings.policy.replace,
+        create_records=settings.policy.create_records,
+        rewrite_local_db=settings.local_db is not None and settings.local_db.rewrite,
+        scope=scope,
+        trace=frozenset(trace),
+    )
+
+
+def _counted(rows: Iterable[T], phase: Phase, listener: Listener) -> Iterator[T]:
+    for row in rows:
+        listener(Advanced(phase, 1))
+        yield row
