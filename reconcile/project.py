@@ -27,7 +27,7 @@ from reconcile.version import VERSION
 if TYPE_CHECKING:
     from reconcile.adapters.jsondb.store import JsonDatabase
     from reconcile.adapters.local.settle import Looks
-    from reconcile.adapters.patience import Budget
+    from reconcile.adapters.retry import Budget
     from reconcile.adapters.state.journal import Journal
     from reconcile.adapters.state.lock import ProjectLock
     from reconcile.adapters.state.outbox import Outbox
@@ -248,7 +248,7 @@ class Project:
     @cached_property
     def budget(self) -> Budget:
         """The retries that this run may make, at both of its stores together."""
-        from reconcile.adapters.patience import RETRIES, Budget
+        from reconcile.adapters.retry import RETRIES, Budget
 
         return Budget(max(RETRIES, RETRIES_A_WORKER * self.concurrency))
 

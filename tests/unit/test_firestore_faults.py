@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from reconcile.adapters.firestore.store import MAYBE_APPLIED, PAGE, TRANSIENT, FirestoreRecordStore
-from reconcile.adapters.patience import Clock
+from reconcile.adapters.retry import Clock
 from reconcile.core.errors import (
     AccessDenied,
     NotThere,

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from reconcile.adapters.firestore.store import PAGE, FirestoreRecordStore
 from reconcile.adapters.firestore.values import Value, decode, token
 from reconcile.adapters.firestore.wire import Wire
-from reconcile.adapters.patience import Traffic
+from reconcile.adapters.retry import Traffic
 from reconcile.core.errors import ReconcileError, StoreError, StoreUnavailable, Uncertain
 from tests.servers.clock import SkippingClock
 

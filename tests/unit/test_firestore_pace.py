@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from reconcile.adapters.firestore.store import FirestoreRecordStore
-from reconcile.adapters.patience import SPENT, Budget
+from reconcile.adapters.retry import SPENT, Budget
 from reconcile.core.errors import StoreUnavailable
 from tests.servers.clock import SkippingClock
 from tests.servers.firestore import FirestoreServer

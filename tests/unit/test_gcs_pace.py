@@ -14,7 +14,7 @@ from crc32c import crc32c
 
 from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.adapters.gcs.upload import CHUNK
-from reconcile.adapters.patience import EARNED, SPENT, Budget
+from reconcile.adapters.retry import EARNED, SPENT, Budget
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import StoreUnavailable, Uncertain
 from reconcile.core.rows import RemoteObject

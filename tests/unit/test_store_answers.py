@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from reconcile.adapters import refusals
 from reconcile.adapters.gcs.answers import decode_page, decode_resource, number
-from reconcile.adapters.patience import seconds_asked
+from reconcile.adapters.retry import seconds_asked
 from reconcile.core.digest import is_crc32c
 from reconcile.core.errors import StoreError, StoreUnavailable
 from tests.unit.test_signing import KEY, Account

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from reconcile.adapters import refusals, room
 from reconcile.adapters.network import Fault, WayFault, grpc_fault_of
-from reconcile.adapters.patience import SPENT, Budget, Clock, Patience, Traffic
+from reconcile.adapters.retry import SPENT, Budget, Clock, Patience, Traffic
 from reconcile.core.document_rules import MAX_DOCUMENT_BYTES, check_id, id_problem, may_start_id, prefix_end
 from reconcile.core.errors import (
     AccessDenied,

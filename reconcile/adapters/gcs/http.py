@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from reconcile.adapters import network, refusals
-from reconcile.adapters.patience import SPENT, Budget, Clock, Traffic, seconds_asked
-from reconcile.adapters.patience import Patience as CallPatience
+from reconcile.adapters.retry import SPENT, Budget, Clock, Traffic, seconds_asked
+from reconcile.adapters.retry import Patience as CallPatience
 from reconcile.core.errors import (
     AccessDenied,
     ConfigError,

@@ -21,7 +21,7 @@ from reconcile.adapters.gcs.answers import (
 from reconcile.adapters.gcs.http import Door, Transient, foreign, translate
 from reconcile.adapters.gcs.packing import accepting, stored
 from reconcile.adapters.gcs.upload import Body, NoSessions, Sessions, Upload
-from reconcile.adapters.patience import Budget, Clock
+from reconcile.adapters.retry import Budget, Clock
 from reconcile.adapters.workers import Workers
 from reconcile.core.encoding import encoding_of
 from reconcile.core.errors import NotThere, Rejected

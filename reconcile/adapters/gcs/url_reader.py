@@ -19,7 +19,7 @@ from reconcile.adapters.gcs.http import (
     translate,
 )
 from reconcile.adapters.gcs.packing import accepting, packing, raw, unpacking
-from reconcile.adapters.patience import Clock, Traffic, seconds_asked
+from reconcile.adapters.retry import Clock, Traffic, seconds_asked
 from reconcile.core.rows import Served
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from reconcile.adapters.patience import (
+from reconcile.adapters.retry import (
     EARNED,
     LONGEST_ASKED,
     RETRIES,
