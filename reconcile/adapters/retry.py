@@ -1,8 +1,10 @@
-"""How long, how often and how fast a store is asked: the retries of a call, of a run, and the pace of all calls.
+"""Retries: of one call, of all calls to one store, and of a whole run.
 
-Budget    one a run       every retry is paid for, answers earn some back
-Traffic   one a store     the pace that its calls keep together, and the second between two writes of one name
-Patience  one a call      exponential pauses with full jitter, for so many seconds
+Budget    one for a run      each retry is paid for, each answer earns some back
+Traffic   one for a store    the pause and the pace that its calls keep together, and what says that it is down
+Patience  one for a call     exponential pauses with full jitter, ``Retry-After``, and a deadline
+
+``workers.Breaker`` is the fourth part: it ends a phase of a run when call after call came to nothing all the same.
 """
 
 from __future__ import annotations
@@ -46,8 +48,8 @@ Uniform = Callable[[float, float], float]
 class Failure(Protocol):
     """What patience needs to know of a failed attempt.
 
-    ``pause`` is how many seconds the store asked to wait, 0 where it did not; ``throttled``: it said that it is asked
-    too much; ``reached``: a connection stood.
+    ``pause`` is how many seconds the store asked to wait, 0 if it did not; ``throttled`` if it said that there are too
+    many requests; ``reached`` if there was a connection.
     """
 
     @property
@@ -61,8 +63,8 @@ class Failure(Protocol):
 class Budget:
     """The retries that one run may make, at all its stores together; safe for several threads.
 
-    Without it every call of a long run would try for its whole deadline, and a store in trouble would be asked many
-    times as much as one that is well. ``retries`` are there to begin with, and are the most that is ever left.
+    Without it each call of a long run would try for its whole deadline, and a store in trouble would get many times the
+    requests of one that is well. A run begins with ``retries``, and never has more.
     """
 
     def __init__(self, retries: float = RETRIES) -> None:
@@ -85,10 +87,10 @@ class Budget:
 
 
 class Gate:
-    """The pace of all calls to one store: full speed, until the store says that it is asked too much.
+    """The pace of all calls to one store: full speed until the store says that there are too many requests.
 
-    Then nobody starts before the pause has passed, and after it the rate of starts is half of what it was in the
-    second before. It grows back by so many a second, until it limits nothing any more.
+    Then no call starts before the pause has passed, and after it the rate of starts is half of what it was in the
+    second before. It grows by ``GROWTH`` a second, until it limits nothing any more.
     """
 
     SLOWEST = 10.0
@@ -111,8 +113,8 @@ class Gate:
         self._failed = float("-inf")
 
     def enter(self, within: float) -> float:
-        """Waits for this call's turn and gives 0. Where that is more than ``within`` seconds off, or is off at all and
-        nobody was answered for as long, it gives the seconds until then instead, at once."""
+        """Waits for this call's turn and returns 0. If the turn is more than ``within`` seconds away, or no call was
+        answered for that long, it does not wait, and returns the seconds until the turn."""
         turn: float | None = None
         while True:
             with self._lock:
@@ -132,7 +134,7 @@ class Gate:
             self._clock.sleep(pause)
 
     def slow(self, pause: float) -> None:
-        """The store said that it is asked too much: nobody starts for so many seconds."""
+        """The store said that there are too many requests: no call starts for ``pause`` seconds."""
         with self._lock:
             now = self._clock.monotonic()
             rate = self._rate_at(now)
@@ -147,13 +149,14 @@ class Gate:
             self._rate, self._since = rate, self._opens
 
     def answer(self) -> None:
-        """The store answered somebody."""
+        """The store answered a call."""
         with self._lock:
             self._silent = None
             self.answered = self._clock.monotonic()
 
     def fail(self) -> float:
-        """An attempt failed; since when none has been answered. A series of failures ends with a pause of ``LULL``."""
+        """An attempt failed. Returns since when none has been answered; after ``LULL`` seconds without an attempt that
+        begins anew."""
         with self._lock:
             now = self._clock.monotonic()
             if self._silent is None or now > self._failed + self.LULL:
@@ -179,7 +182,7 @@ class Gate:
 
 
 class Spacing:
-    """Keeps writes to one name apart; remembers those of the last second only."""
+    """Keeps two writes to one name a second apart; remembers the writes of the last second only."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -204,7 +207,7 @@ class Spacing:
 
 
 class Traffic:
-    """What all calls to one store share. ``deadline`` is how many seconds a call tries."""
+    """What all calls to one store share. ``deadline`` is how many seconds a call keeps trying."""
 
     def __init__(
         self,
@@ -221,7 +224,7 @@ class Traffic:
         self.writes = Spacing(clock)
 
     def enter(self) -> float:
-        """Waits for the turn of one attempt, or gives the seconds until then where they are more than the deadline."""
+        """Waits for the turn of one attempt, or returns the seconds until then if that is not worth waiting for."""
         return self.gate.enter(self.deadline)
 
     def answered(self) -> None:
@@ -233,11 +236,11 @@ class Traffic:
 class Patience:
     """The retries of one call: pauses that double, each with full jitter, until its time or the run's budget is up.
 
-    The time is that of the store, or ``within``, from the first attempt on. Where a ``body`` is sent it counts from
-    the first failure, so that a long one is paid for once more; but a store that cannot be reached is always timed
-    from the first attempt. One that throttles us is timed from its last answer to anybody, because it is alive, though
-    never for more than three times as long. Calls that begin while nobody is answered wait for the end of that silence
-    together, not each for a deadline of its own, so that what is dead is known for dead after the first ones.
+    The time is the store's deadline, or ``within``, from the first attempt on. If a ``body`` is sent it counts from the
+    first failure, so that one that took long is sent once more; but a store that cannot be reached is always timed from
+    the first attempt. A store that throttles is alive, so it is timed from its last answer to any call, up to three
+    times as long. Calls that begin while no call is answered share one deadline, which began with that silence: a dead
+    store is given up once, not once for each call.
     """
 
     def __init__(self, traffic: Traffic, *, within: float | None = None, body: bool = False) -> None:
@@ -251,11 +254,11 @@ class Patience:
         """Whether it ended because the run's budget is used up."""
 
     def left(self) -> float:
-        """Seconds that the next attempt may take: what is left, and enough for an answer even at the end."""
+        """Seconds that the next attempt may take: what is left, and at least enough for an answer."""
         return max(self._within / 10, self._started + self._within - self._traffic.clock.monotonic())
 
     def again(self, failure: Failure) -> bool:
-        """Waits before the next attempt; False, at once, where there is to be none."""
+        """Waits before the next attempt; False, at once, if there is to be none."""
         traffic = self._traffic
         now = traffic.clock.monotonic()
         silent = traffic.gate.fail()
@@ -285,9 +288,9 @@ class Patience:
 
 
 def seconds_asked(retry_after: str, date: str = "") -> float:
-    """What a ``Retry-After`` header asks to wait, in seconds; 0 where it says nothing that can be read.
+    """What a ``Retry-After`` header asks to wait, in seconds; 0 if it cannot be read.
 
-    It may be a moment, which is held against the ``Date`` of the same answer: our own clock may be wrong.
+    It may be a moment, which is compared with the ``Date`` of the same answer: our own clock may be wrong.
     """
     text = retry_after.strip()
     if text.isascii() and text.isdecimal():

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from reconcile.adapters import network, refusals
-from reconcile.adapters.retry import SPENT, Budget, Clock, Traffic, seconds_asked
-from reconcile.adapters.retry import Patience as CallPatience
+from reconcile.adapters.retry import SPENT, Budget, Clock, Patience, Traffic, seconds_asked
 from reconcile.core.errors import (
     AccessDenied,
     ConfigError,
@@ -66,15 +65,12 @@ class Transient(StoreUnavailable):
         self.throttled = throttled
 
 
-class Patience(CallPatience):
-    """The retries of one call, as errors."""
-
-    def wait(self, failure: Transient) -> None:
-        """Waits before the next attempt, or raises the failure where there is to be none."""
-        if not self.again(failure):
-            if self.spent:
-                failure.hint = SPENT
-            raise failure
+def wait(patience: Patience, failure: Transient) -> None:
+    """Waits before the next attempt of a call, or raises the failure if there is to be none."""
+    if not patience.again(failure):
+        if patience.spent:
+            failure.hint = SPENT
+        raise failure
 
 
 class Door:
@@ -144,7 +140,7 @@ class Door:
             try:
                 return attempt()
             except Transient as failure:
-                patience.wait(failure)
+                wait(patience, failure)
 
     @contextmanager
     def writing(self, name: str) -> Iterator[None]:

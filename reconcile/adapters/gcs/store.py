@@ -18,7 +18,7 @@ from reconcile.adapters.gcs.answers import (
     nonsense,
     number,
 )
-from reconcile.adapters.gcs.http import Door, Transient, foreign, translate
+from reconcile.adapters.gcs.http import Door, Transient, foreign, translate, wait
 from reconcile.adapters.gcs.packing import accepting, stored
 from reconcile.adapters.gcs.upload import Body, NoSessions, Sessions, Upload
 from reconcile.adapters.retry import Budget, Clock
@@ -215,7 +215,7 @@ class GcsObjectStore:
             except Transient as failure:
                 if generation is None and at > offset:
                     raise
-                patience.wait(failure)
+                wait(patience, failure)
 
     def _name(self, key: str) -> str:
         name = self._base + key

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 import msgspec
 
 from reconcile.adapters.gcs.answers import OBJECT_FIELDS, Resource, decode, decode_resource, nonsense, number
-from reconcile.adapters.gcs.http import Door, Doubt, Patience, Transient
+from reconcile.adapters.gcs.http import Door, Doubt, Transient, wait
+from reconcile.adapters.retry import Patience
 from reconcile.core.digest import Comparison, compare, encode_crc32c
 from reconcile.core.encoding import encoding_of
 from reconcile.core.errors import (
@@ -289,7 +290,7 @@ class Upload:
                     raise Transient(f"{self._door.where} has all of {self._name!r}, but has not made the object yet.")
                 offset = answer
             except Transient as failure:
-                patience.wait(failure)
+                wait(patience, failure)
                 offset = None
             except _SessionGone:
                 uri, lost_sessions = None, lost_sessions + 1

@@ -13,13 +13,13 @@ from reconcile.adapters.gcs.http import (
     GOOGLE,
     TOO_MANY_REQUESTS,
     TRANSIENT_STATUS,
-    Patience,
     Transient,
     foreign,
     translate,
+    wait,
 )
 from reconcile.adapters.gcs.packing import accepting, packing, raw, unpacking
-from reconcile.adapters.retry import Clock, Traffic, seconds_asked
+from reconcile.adapters.retry import Clock, Patience, Traffic, seconds_asked
 from reconcile.core.rows import Served
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class HttpReader:
                 self._traffic.answered()
                 return answer
             except Transient as failure:
-                patience.wait(failure)
+                wait(patience, failure)
 
     def _once(self, url: str, headers: dict[str, str], where: str) -> requests.Response:
         try:

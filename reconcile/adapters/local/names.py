@@ -64,7 +64,7 @@ class Lister:
     """Lists folders, without the names that a selection leaves out."""
 
     def __init__(self, selection: Selection) -> None:
-        self._selection = selection
+        self.selection = selection
 
     def listing(self, folders: OpenFolders, folder: Folder) -> Listing:
         """The folder's listing. Raises OSError, also for a link on the way."""
@@ -73,7 +73,7 @@ class Lister:
 
     def entries(self, folder: OpenFolder, rel: str) -> list[Entry]:
         """What is in an open folder, in no order. Raises OSError."""
-        leaves_out = self._selection.leaves_out
+        leaves_out = self.selection.leaves_out
         found = []
         with folder.entries() as entries:
             for each in entries:

@@ -68,8 +68,7 @@ class FolderWatch:
         self._poll = poll
         self._clock = clock
         self._mounts = mounts
-        self._selection = Selection(ignore, rules, ignore_case=WINDOWS)
-        self._lister = Lister(self._selection)
+        self._lister = Lister(Selection(ignore, rules, ignore_case=WINDOWS))
         self._identity: tuple[int, int] | None = None
         self._real = ""
         self._notify: RustNotify | None = None
@@ -214,7 +213,7 @@ class FolderWatch:
     def _heard(self, change: int, full: str) -> str | None:
         """The path below the root; None for what does not count."""
         path = os.path.relpath(full, as_text(self._real)).replace(os.sep, "/")
-        if path == "." or path.startswith("../") or self._selection.excludes(path):
+        if path == "." or path.startswith("../") or self._lister.selection.excludes(path):
             return None
         # What happens in a folder is told of its files; only a new folder's files may have been missed.
         return path if change == _ADDED or not os.path.isdir(native(full)) else None
