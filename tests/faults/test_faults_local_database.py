@@ -53,12 +53,12 @@ def update(path: Path, swap: Callable[[Path, Path], bool] = exchange) -> None:
     store.update("rem", OURS, if_update_time=found.update_time)
 
 
-def update_again(path: Path) -> None:
+def update_again(path: Path, swap: Callable[[Path, Path], bool] = exchange) -> None:
     """As a run does, which reads a record again that was changed since it was read."""
     try:
-        update(path)
+        update(path, swap)
     except PreconditionFailed:
-        update(path)
+        update(path, swap)
 
 
 def marks(folder: Path) -> set[str]:
@@ -132,6 +132,23 @@ def test_what_the_workflow_writes_round_the_exchange_is_in_its_place_or_kept(
         assert "a" in marks(path.parent)
     left = {each.name for each in left_beside(path)}
     assert {file.name for file in path.parent.iterdir()} - left == {".characters.json.lock", "characters.json"}
+
+
+def test_an_update_while_the_exchange_is_prepared_never_loses_its_place(path: Path) -> None:
+    listening = [True]
+
+    def write_meanwhile(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "os.rename" and listening and os.fspath(arguments[1]).endswith(".characters.json.new"):
+            listening.clear()
+            replace(path, "a")
+
+    sys.addaudithook(write_meanwhile)
+    steps = Steps(path)
+    update_again(path, steps)
+    assert not listening
+    assert steps.count == 1, "what somebody else had written was never moved"
+    assert json.loads(path.read_text()) == {"rem": OURS, "a": {"assets": []}}
+    assert left_beside(path) == []
 
 
 def test_two_updates_round_the_exchange_are_both_there_and_one_is_named(path: Path) -> None:

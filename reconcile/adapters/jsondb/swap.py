@@ -54,11 +54,14 @@ class Exchange:
 
         Gives whether it did. Raises OSError.
         """
-        if self._real.read_bytes() != old:
-            return False
         note = _Note(_digest(new), _digest(old))
         write_whole(self._note, msgspec.json.encode(note))
         os.replace(self.part, self._fresh)
+        # As late as can be: an update after this look is out of its place until it has been put back, and whoever reads
+        # the file meanwhile does not see it.
+        if self._real.read_bytes() != old:
+            self.settle()
+            return False
         try:
             swapped = self._swap(self._fresh, self._real)
             if not swapped:
