@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 from reconcile.core.errors import ReconcileError, UsageError
@@ -80,7 +81,8 @@ class Manner:
         failure.result = result
         if self.on_error == "raise":
             raise failure from failure.__cause__
-        self._tell(failure)
+        with contextlib.suppress(ImportError):  # so late in the program's end nothing can be imported any more
+            self._tell(failure)
         return failure.uris
 
     def _tell(self, failure: NotUploaded) -> None:

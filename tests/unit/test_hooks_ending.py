@@ -169,6 +169,24 @@ def work():
         assert printed[0][1] == f"{BASE}/remixes/shared/x/REMIX_1.mp4", said
 
 
+@pytest.mark.parametrize("on_error", ["warn", "queue"])
+@pytest.mark.parametrize("before", ["", "called"])
+def test_a_call_when_nothing_can_be_imported_any_more_gives_what_was_made(
+    studio: Studio, on_error: str, before: str
+) -> None:
+    body = """
+class Finished:
+    def __del__(self): print(json.dumps(remix("rem", 1)), flush=True)
+kept = Finished()
+def work():
+    pass
+"""
+    made = str(studio.folder / "output/remixes/shared/x/REMIX_1.mp4")
+    printed, _ = run(studio, on_error, before=before, body=body)
+    assert printed == [[made, None]]
+    assert Path(made).is_file()
+
+
 # -- a call that gave up --
 
 
