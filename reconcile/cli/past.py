@@ -15,6 +15,7 @@ from reconcile.core.errors import ExitCode, JournalError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconcile.core.journal import Past
+    from reconcile.core.plan import Scope
     from reconcile.project import Project
 
 RunName = Annotated[
@@ -73,16 +74,17 @@ def undo(
 
     session = Session(common)
     patience = seconds(wait_lock, "--wait-lock")
+    wanted = scope_of(scope)
     with session.project() as project:
         if dry_run:
-            past = _found(session, project, run)
-            undoing = survey(project, past, scope_of(scope))
+            past = _found(session, project, run, wanted)
+            undoing = survey(project, past, wanted)
             show(session, project, undoing.plan, of=f"undo of run {describe(past)}")
             return ExitCode.OK
         with session.lock(project, patience):
             # Not before: the run that is waited for may be the one that is to be undone.
-            past = _found(session, project, run)
-            undoing = survey(project, past, scope_of(scope))
+            past = _found(session, project, run, wanted)
+            undoing = survey(project, past, wanted)
             agree(
                 session,
                 project,
@@ -102,11 +104,11 @@ def undo(
     return report.exit_code
 
 
-def _found(session: Session, project: Project, run: str) -> Past:
+def _found(session: Session, project: Project, run: str, scope: Scope) -> Past:
     """The run that is to be undone; says if its journal is damaged."""
     from reconcile.commands.undo import find_undoable
 
-    past = find_undoable(project.journal, run)
+    past = find_undoable(project.journal, run, scope)
     if past.unread:
         session.warn(_unread(past.run.run_id, past.unread))
     return past

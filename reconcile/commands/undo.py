@@ -71,18 +71,24 @@ def find_run(journal: Journal | None, name: str) -> Past:
     raise UsageError(f"the journal of this project has no run {name!r}", hint=hint)
 
 
-def find_undoable(journal: Journal | None, name: str) -> Past:
-    """The same for a run that is to be undone. Raises UsageError where ``last`` is a run that changed no field."""
+def find_undoable(journal: Journal | None, name: str, scope: Scope) -> Past:
+    """The same for a run that is to be undone. Raises UsageError if ``last`` is a run that changed no field of a
+    character in scope."""
     found = find_run(journal, name)
-    if name != LAST or found.touched():
+    if name != LAST or _wrote(found, scope):
         return found
-    earlier = next((past for past in journal.runs() if past.touched()), None) if journal is not None else None
-    hint = "no run of this project folder has changed a field"
+    earlier = next((past for past in journal.runs() if _wrote(past, scope)), None) if journal is not None else None
+    of = f" of {', '.join(scope.char_ids)}" if scope.char_ids else ""
+    hint = f"no run of this project folder has changed a field{of}"
     if earlier is not None:
         hint = f"the newest run that did is {describe(earlier)}: `reconcile undo {earlier.run.run_id}`"
     raise UsageError(
-        f"the last run, {describe(found)}, changed no record field, so there is nothing to undo", hint=hint
+        f"the last run, {describe(found)}, changed no record field{of}, so there is nothing to undo", hint=hint
     )
+
+
+def _wrote(past: Past, scope: Scope) -> bool:
+    return any(scope.takes_character(document) for _, document, _ in past.touched())
 
 
 def describe(past: Past) -> str:

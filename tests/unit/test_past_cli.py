@@ -75,6 +75,25 @@ def test_last_is_the_newest_run_for_history_and_for_undo(run: Any, project: Path
     assert image_of(project) == LOCAL_PATH
 
 
+def test_a_last_run_that_changed_nothing_of_the_character_names_the_one_that_did(run: Any, project: Path) -> None:
+    run("apply")
+    records = open_records(project)
+    records.put("rem", {"name": "Rem", "assets": [{"title": "primary"}]})
+    records.close()
+    assert run("apply", "--char-id", "rem").code == 0
+    runs = run("history", "--json").document("history")["runs"]
+    newest, first = (each["run_id"] for each in runs)
+    for more in ([], ["-n"], ["--yes"]):
+        answer = run("undo", "last", "--char-id", "ai_hoshino", *more)
+        assert answer.code == 64
+        assert f"{newest} " in answer.err
+        assert "changed no record field of ai_hoshino" in answer.err
+        assert f"reconcile undo {first}" in answer.err
+    assert "no run of this project folder has changed a field of miku" in run("undo", "last", "--char-id", "miku").err
+    assert image_of(project) == URI
+    assert run("undo", "last", "--char-id", "rem", "--yes").code == 0
+
+
 def test_undo_says_which_run_it_undoes(run: Any, project: Path) -> None:
     run_id = run("apply", "--json").document("result")["run_id"]
     (told,) = run("history", "--json").document("history")["runs"]
