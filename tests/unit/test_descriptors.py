@@ -13,7 +13,7 @@ import requests
 from reconcile.adapters import descriptors
 from reconcile.adapters.descriptors import fitting, is_shortage
 from reconcile.adapters.embedded.objects import EmbeddedObjectStore
-from reconcile.adapters.gcs.http import Transient, translate
+from reconcile.adapters.gcs.failures import Transient, translate
 from reconcile.adapters.jsondb.store import JsonDatabase
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.store import LocalFiles

@@ -15,7 +15,8 @@ import pytest
 import requests.exceptions
 import urllib3.exceptions
 
-from reconcile.adapters.gcs.http import Doubt, Transient, checked_endpoint, foreign, translate
+from reconcile.adapters.gcs.failures import Doubt, Transient, foreign, translate
+from reconcile.adapters.gcs.http import checked_endpoint
 from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.core.errors import AccessDenied, ConfigError, ReconcileError, StoreUnavailable
 from tests.servers.gcs import GcsServer

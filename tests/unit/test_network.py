@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from reconcile.adapters.firestore.store import FirestoreRecordStore
-from reconcile.adapters.gcs.http import translate
+from reconcile.adapters.gcs.failures import translate
 from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.adapters.network import grpc_fault_of, masked
 from reconcile.core.errors import AccessDenied, ConfigError, ReconcileError, StoreError, StoreUnavailable

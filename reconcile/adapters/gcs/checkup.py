@@ -9,7 +9,8 @@ from email.utils import parsedate_to_datetime
 import msgspec
 
 from reconcile.adapters.gcs.answers import decode
-from reconcile.adapters.gcs.http import Door, foreign, translate
+from reconcile.adapters.gcs.failures import foreign, translate
+from reconcile.adapters.gcs.http import Door
 from reconcile.core.checkup import BucketFacts
 from reconcile.core.errors import StoreError
 from reconcile.core.names import BucketRoot

@@ -6,19 +6,29 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from enum import IntEnum
 from ipaddress import ip_address
 from math import ceil
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from reconcile.adapters import network, refusals
-from reconcile.adapters.retry import SPENT, Budget, Clock, Patience, Traffic, seconds_asked
+from reconcile.adapters.gcs.failures import (
+    GOOGLE,
+    TOO_MANY_REQUESTS,
+    TRANSIENT_REASONS,
+    TRANSIENT_STATUS,
+    Doubt,
+    Transient,
+    foreign,
+    of_the_way,
+    translate,
+    wait,
+)
+from reconcile.adapters.retry import Budget, Clock, Patience, Traffic, seconds_asked
 from reconcile.core.errors import (
     AccessDenied,
     ConfigError,
     PreconditionFailed,
-    ReconcileError,
     Rejected,
     StoreError,
     StoreMissing,
@@ -29,48 +39,6 @@ if TYPE_CHECKING:
     import requests
 
 T = TypeVar("T")
-
-TOO_MANY_REQUESTS = 429
-TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
-TRANSIENT_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"})
-GOOGLE = "https://storage.googleapis.com"
-
-
-class Doubt(IntEnum):
-    """Whether a write that failed may have been applied all the same."""
-
-    NONE = 0
-    ANSWERED = 1
-    LOST = 2
-
-
-class Transient(StoreUnavailable):
-    """May pass by itself. ``pause`` is what the server asked to wait, in seconds; ``throttled``: it said that it is
-    asked too much; ``reached``: a connection stood."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        hint: str = "",
-        doubt: Doubt = Doubt.NONE,
-        reached: bool = True,
-        pause: float = 0.0,
-        throttled: bool = False,
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.doubt = doubt
-        self.reached = reached
-        self.pause = pause
-        self.throttled = throttled
-
-
-def wait(patience: Patience, failure: Transient) -> None:
-    """Waits before the next attempt of a call, or raises the failure if there is to be none."""
-    if not patience.again(failure):
-        if patience.spent:
-            failure.hint = SPENT
-        raise failure
 
 
 class Door:
@@ -316,76 +284,3 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def foreign() -> tuple[type[Exception], ...]:
-    """The exceptions of the HTTP and auth libraries, and the system's own below them."""
-    from google.api_core.exceptions import GoogleAPIError
-    from google.auth.exceptions import GoogleAuthError
-    from urllib3.exceptions import HTTPError, ProxySchemeUnsupported
-
-    return (OSError, HTTPError, ProxySchemeUnsupported, GoogleAuthError, GoogleAPIError)
-
-
-def of_the_way(fault: network.WayFault, where: str) -> StoreError | ConfigError:
-    """The error of ours that a fault of the way to a server means."""
-    message = f"{where} could not be reached: {fault.message}."
-    match fault.kind:
-        case network.Fault.SETTING:
-            return ConfigError(message, hint=fault.hint)
-        case network.Fault.REFUSED:
-            return AccessDenied(message, hint=fault.hint)
-        case network.Fault.LASTING:
-            return StoreUnavailable(message, hint=fault.hint)
-        case network.Fault.PASSING:
-            return Transient(message, hint=fault.hint, reached=False)
-
-
-def translate(error: Exception, where: str, url: str = GOOGLE) -> StoreError | ConfigError:
-    """The error of ours that an exception of ``foreign()`` means; ``url`` is the server that was asked."""
-    from google.auth.exceptions import GoogleAuthError, TransportError
-    from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema, RequestException, SSLError
-    from urllib3.exceptions import HTTPError, LocationValueError
-
-    from reconcile.adapters.http_line import TooLong
-
-    fault = network.fault_of(error, url)
-    if fault is not None:
-        return of_the_way(fault, where)
-    proxy = network.proxy_for(url)
-    why, again = _why(error), network.AGAIN + (f" It goes by {proxy}." if proxy else "")
-    match error:
-        case InvalidSchema() | InvalidURL() | MissingSchema() | LocationValueError():
-            return ConfigError(f"The endpoint of {where} is not a URL that can be asked: {why}.", hint="Correct it.")
-        case SSLError():
-            return Transient(f"{where} could not be reached over TLS: {why}.", hint=again, doubt=Doubt.LOST)
-        case TooLong():
-            return StoreUnavailable(f"{where} does not answer as GCS does: {why}.", hint="Check the endpoint.")
-        case TransportError():
-            return Transient(f"No credentials could be fetched for {where}: {why}.", hint=again, reached=False)
-        case GoogleAuthError() if error.retryable:
-            return Transient(f"No credentials could be fetched for {where}: {why}.", hint=again, reached=False)
-        case GoogleAuthError():
-            return AccessDenied(f"There are no valid credentials for {where}: {why}.", hint=refusals.LOGIN)
-        case RequestException() | HTTPError():
-            reached = not _never_connected(error)
-            doubt = Doubt.LOST if reached else Doubt.NONE
-            return Transient(f"{where} does not answer: {why}.", hint=again, doubt=doubt, reached=reached)
-        case _:
-            return StoreUnavailable(f"{where} could not be used: {why}.", hint=again)
-
-
-def _never_connected(error: Exception) -> bool:
-    from requests.exceptions import ConnectTimeout
-    from urllib3.exceptions import NewConnectionError
-
-    inner: Any = error.args[0] if error.args else None
-    return isinstance(error, ConnectTimeout) or isinstance(getattr(inner, "reason", inner), NewConnectionError)
-
-
-def _why(error: BaseException) -> str:
-    """What the innermost cause says: the outer ones repeat the URL, which may be an upload session's."""
-    while (inner := error.__cause__ or error.__context__) is not None and not isinstance(inner, ReconcileError):
-        error = inner
-    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return refusals.one_line(str(said).split("\n", 1)[0])

@@ -10,7 +10,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from reconcile.adapters import refusals
-from reconcile.adapters.gcs.http import checked_endpoint, foreign, translate
+from reconcile.adapters.gcs.failures import foreign, translate
+from reconcile.adapters.gcs.http import checked_endpoint
 from reconcile.core.errors import AccessDenied, ConfigError, Rejected, StoreError, StoreUnavailable
 from reconcile.core.names import BucketRoot, key_problem
 

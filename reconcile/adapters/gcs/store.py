@@ -18,9 +18,11 @@ from reconcile.adapters.gcs.answers import (
     nonsense,
     number,
 )
-from reconcile.adapters.gcs.http import Door, Transient, foreign, translate, wait
+from reconcile.adapters.gcs.body import Body
+from reconcile.adapters.gcs.failures import Transient, foreign, translate, wait
+from reconcile.adapters.gcs.http import Door
 from reconcile.adapters.gcs.packing import accepting, stored
-from reconcile.adapters.gcs.upload import Body, NoSessions, Sessions, Upload
+from reconcile.adapters.gcs.upload import NoSessions, Sessions, Upload
 from reconcile.adapters.retry import Budget, Clock
 from reconcile.adapters.workers import Workers
 from reconcile.core.encoding import encoding_of

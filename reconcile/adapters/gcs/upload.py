@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from reconcile.adapters.gcs.answers import OBJECT_FIELDS, Resource, decode, decode_resource, nonsense, number
-from reconcile.adapters.gcs.http import Door, Doubt, Transient, wait
+from reconcile.adapters.gcs.body import Body, Payload
+from reconcile.adapters.gcs.failures import Doubt, Transient, wait
+from reconcile.adapters.gcs.http import Door
 from reconcile.adapters.retry import Patience
-from reconcile.core.digest import Comparison, compare, encode_crc32c
+from reconcile.core.digest import Comparison, compare
 from reconcile.core.encoding import encoding_of
 from reconcile.core.errors import (
     NotThere,
     PreconditionFailed,
     Rejected,
-    SourceChanged,
     SourceError,
     StoreError,
     StoreUnavailable,
     Uncertain,
 )
 from reconcile.core.portable import Portable
-from reconcile.ports import Progress
 
 if TYPE_CHECKING:
     import requests
 
-BLOCK = 64 * 1024
 CHUNK = 8 * 1024 * 1024
 QUANTUM = 256 * 1024
 """Bytes: what GCS keeps of a chunk is a multiple of it, unless it is the last."""
@@ -67,116 +65,6 @@ class NoSessions:
 
     def drop(self, key: str, crc32c: str, size: int) -> None:
         """Has nothing to forget."""
-
-
-class Body:
-    """The planned bytes, read as they are sent. The last block is held back until all prove to be the planned ones."""
-
-    def __init__(self, file: BinaryIO, size: int, crc32c: str, name: str, progress: Progress | None) -> None:
-        self.size = size
-        self.crc32c = crc32c
-        self._file = file
-        self._name = name
-        self._progress = progress
-        self._hashed = 0
-        self._crc = 0
-        self._mark = (0, 0)
-        self._told = 0
-
-    def blocks(self, start: int, stop: int) -> Iterator[bytes]:
-        """The bytes from ``start`` to ``stop``. Raises SourceChanged, SourceError."""
-        self.check_size()
-        self._hash_up_to(start)
-        self.tell(start)
-        at = start
-        while at < stop:
-            block = self._next(min(BLOCK, stop - at))
-            at += len(block)
-            if at == self.size:
-                self._check_whole()
-            self.tell(at)
-            yield block
-        if self.size == 0:
-            self._check_whole()
-
-    def tell(self, position: int) -> None:
-        """Tells how far the upload is now; less than before where a part has to be sent again."""
-        if self._progress is not None and position != self._told:
-            self._progress(position - self._told)
-        self._told = position
-
-    def check_size(self) -> None:
-        """Raises SourceChanged for a file of another length: it need not be sent to its end to be found out."""
-        try:
-            size = self._file.seek(0, os.SEEK_END)
-        except OSError as error:
-            raise self._unreadable(error) from error
-        if size != self.size:
-            raise self._changed(f"it has {size} bytes, not the planned {self.size}")
-
-    def _hash_up_to(self, start: int) -> None:
-        # What a resumed upload skips is hashed too: the checksum is that of the whole file.
-        if start < self._hashed:
-            self._hashed, self._crc = self._mark if self._mark[0] <= start else (0, 0)
-        try:
-            self._file.seek(self._hashed)
-        except OSError as error:
-            raise self._unreadable(error) from error
-        while self._hashed < start:
-            self._next(min(BLOCK, start - self._hashed))
-        self._mark = (self._hashed, self._crc)
-
-    def _next(self, length: int) -> bytes:
-        from crc32c import crc32c
-
-        block = self._read(length)
-        if len(block) != length:
-            raise self._changed("it is shorter than planned")
-        self._crc = crc32c(block, self._crc)
-        self._hashed += length
-        return block
-
-    def _read(self, length: int) -> bytes:
-        try:
-            return self._file.read(length)
-        except OSError as error:
-            raise self._unreadable(error) from error
-
-    def _check_whole(self) -> None:
-        if encode_crc32c(self._crc) != self.crc32c:
-            raise self._changed("its bytes are not the planned ones")
-        if self._read(1):
-            raise self._changed("it is longer than planned")
-
-    def _changed(self, how: str) -> SourceChanged:
-        return SourceChanged(f"The file for {self._name!r} has changed: {how}.", hint="Plan again.")
-
-    def _unreadable(self, error: OSError) -> SourceError:
-        return SourceError(f"The file for {self._name!r} could not be read: {error}.", hint="Check the disk.")
-
-
-class Payload:
-    """A request body of known length that starts over each time it is iterated, as a replayed request needs."""
-
-    def __init__(self, body: Body, start: int, stop: int, head: bytes = b"", tail: bytes = b"") -> None:
-        self._body = body
-        self._start = start
-        self._stop = stop
-        self._head = head
-        self._tail = tail
-
-    def __len__(self) -> int:
-        return len(self._head) + self._stop - self._start + len(self._tail)
-
-    def __iter__(self) -> Iterator[bytes]:
-        blocks = self._body.blocks(self._start, self._stop)
-        if self._stop - self._start <= BLOCK:
-            yield b"".join((self._head, *blocks, self._tail))
-            return
-        yield self._head + next(blocks)
-        yield from blocks
-        if self._tail:
-            yield self._tail
 
 
 class _SessionGone(Portable, Exception):

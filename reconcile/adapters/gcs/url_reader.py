@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from reconcile.adapters.gcs.http import (
+from reconcile.adapters.gcs.failures import (
     GOOGLE,
     TOO_MANY_REQUESTS,
     TRANSIENT_STATUS,
