@@ -7,6 +7,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from enum import Enum
+from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -116,6 +117,14 @@ class Proxy(NamedTuple):
         password = re.match(r"^[^/]*//[^:]*:(.*)@", self.url)
         text = text.replace(self.url, masked(self.url))
         return text.replace(password[1], "***") if password and password[1] else text
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a host name or address is this machine's own: nothing that is sent there can be read on the way."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def masked(url: str) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 import grpc
 import pytest
 
-from reconcile.adapters.firestore.store import MAYBE_APPLIED, PAGE, TRANSIENT, FirestoreRecordStore
+from reconcile.adapters.firestore.failures import MAYBE_APPLIED, TRANSIENT
+from reconcile.adapters.firestore.store import PAGE, FirestoreRecordStore
 from reconcile.adapters.retry import Clock
 from reconcile.core.errors import (
     AccessDenied,

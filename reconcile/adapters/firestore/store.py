@@ -5,15 +5,23 @@ Google's client is imported when a store is opened, not before.
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Collection, Iterator, Mapping
 from math import ceil
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from reconcile.adapters import refusals, room
-from reconcile.adapters.network import Fault, WayFault, grpc_fault_of
-from reconcile.adapters.retry import SPENT, Budget, Clock, Patience, Traffic
+from reconcile.adapters import room
+from reconcile.adapters.firestore.failures import (
+    ABOUT_THE_DOCUMENT,
+    LOGIN,
+    MAY_STILL_LAND,
+    TRANSIENT,
+    error_of,
+    maybe_applied,
+    nonsense,
+)
+from reconcile.adapters.network import is_this_machine
+from reconcile.adapters.retry import Budget, Clock, Patience, Traffic
 from reconcile.core.document_rules import MAX_DOCUMENT_BYTES, check_id, id_problem, may_start_id, prefix_end
 from reconcile.core.errors import (
     AccessDenied,
@@ -22,7 +30,6 @@ from reconcile.core.errors import (
     PreconditionFailed,
     Rejected,
     StoreError,
-    StoreMissing,
     StoreUnavailable,
     Uncertain,
 )
@@ -38,21 +45,7 @@ DEADLINE = 20.0
 PAGE = 300
 NAMES_PAGE = 2_000
 
-TRANSIENT = frozenset(
-    {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "ABORTED", "CANCELLED", "RESOURCE_EXHAUSTED"}
-)
-MAYBE_APPLIED = TRANSIENT - {"RESOURCE_EXHAUSTED"}
-"""What a commit that was applied may be answered with when its reply is lost."""
-MAY_STILL_LAND = frozenset({"DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"})
-"""Where the server may be at work on the commit after we have stopped listening."""
-ABOUT_THE_DOCUMENT = frozenset({"FAILED_PRECONDITION", "NOT_FOUND", "ALREADY_EXISTS"})
-
 _MESSAGE_LIMIT = 4 * MAX_DOCUMENT_BYTES
-_QUOTA = (
-    "Wait (the free quota begins again at midnight in California), use a lower --concurrency, enable billing, or raise"
-    " the quota of the project."
-)
-_LOGIN = "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS."
 
 
 class FirestoreRecordStore:
@@ -98,7 +91,7 @@ class FirestoreRecordStore:
         try:
             transport = connect(project, database, endpoint)
         except CredentialsMissing as error:
-            raise AccessDenied(f"There are no credentials for {place}: {error}", hint=_LOGIN) from error
+            raise AccessDenied(f"There are no credentials for {place}: {error}", hint=LOGIN) from error
         return cls(Wire(transport, project, database, collection), place, Traffic(deadline, budget, clock))
 
     def close(self) -> None:
@@ -164,7 +157,7 @@ class FirestoreRecordStore:
             if failure is not None:
                 self._bear(failure, patience)
             elif not some:
-                raise self._nonsense("with neither a document nor its absence")
+                raise nonsense(self._place, "with neither a document nor its absence")
         return answers
 
     def _bear(self, failure: CallFailed, patience: Patience) -> None:
@@ -187,7 +180,7 @@ class FirestoreRecordStore:
             self._note_answer(failure)
             return collected, failure
         except Nonsense as error:
-            raise self._nonsense(str(error)) from error
+            raise nonsense(self._place, str(error)) from error
         self._note_answer(None)
         return collected, None
 
@@ -217,7 +210,7 @@ class FirestoreRecordStore:
                 return self._commit(document, request, patience)
             except CallFailed as error:
                 failure = error
-            doubt = doubt or _maybe_applied(failure)
+            doubt = doubt or maybe_applied(failure)
             if failure.code not in TRANSIENT | ABOUT_THE_DOCUMENT:
                 raise self._error(failure, document) from failure
             if doubt or failure.code in ABOUT_THE_DOCUMENT:
@@ -237,7 +230,7 @@ class FirestoreRecordStore:
             written = self._wire.commit(request, min(self._deadline / 2, patience.left()))
         except CallFailed as failure:
             self._note_answer(failure)
-            if _maybe_applied(failure):
+            if maybe_applied(failure):
                 self._traffic.writes.wrote(document)
             raise
         self._note_answer(None)
@@ -313,61 +306,11 @@ class FirestoreRecordStore:
             ) from failure
         raise self._error(failure, document, spent=spent) from failure
 
-    # -- telling ------------------------------------------------------------------------------------------------
-
     def _name(self, document: str) -> str:
         return f"{self._place}/{document}"
 
-    def _nonsense(self, answer: str) -> StoreError:
-        return StoreUnavailable(
-            f"{self._place} does not answer as Firestore does: it answers {answer}.",
-            hint="Use Google's own emulator as records.endpoint.",
-        )
-
     def _error(self, failure: CallFailed, document: str = "", *, spent: bool = False) -> StoreError:
-        """The error of ours that a status means, with the server's own words; ``spent``: no retries are left."""
-        where = self._name(document) if document else self._place
-        if failure.never_sent and (fault := grpc_fault_of(failure.details, self._wire.host)) is not None:
-            return _of_the_way(fault, where)
-        if failure.no_credentials:
-            return AccessDenied(f"{where} could not be reached with these credentials: {failure.details}", hint=_LOGIN)
-        meaning = refusals.of_records(failure.reasons, failure.details)
-        match failure.code:
-            case "PERMISSION_DENIED" | "FAILED_PRECONDITION" | "NOT_FOUND" if meaning is not None:
-                return meaning.kind(f"{where} cannot be used: {failure.details}", hint=meaning.hint)
-            case "PERMISSION_DENIED":
-                return AccessDenied(f"{where} may not be used: {failure.details}", hint=_role(self._place))
-            case "NOT_FOUND":
-                hint = "Create a Firestore database in Native mode, or correct records.uri."
-                return StoreMissing(f"There is no such database for {where}: {failure.details}", hint=hint)
-            case "FAILED_PRECONDITION":
-                hint = "Do what the answer says, then run again."
-                return Rejected(f"{where} is not ready for this: {failure.details}", hint=hint)
-            case "INVALID_ARGUMENT" | "OUT_OF_RANGE":
-                return Rejected(f"{where} was refused: {failure.details}", hint="Mend the value and try again.")
-            case "RESOURCE_EXHAUSTED":
-                hint = SPENT if spent else _QUOTA
-                return StoreUnavailable(f"{where} is over its quota: {failure.details}", hint=hint)
-            case _:
-                look = "Look at records.uri, records.endpoint and the network, then run again."
-                hint = SPENT if spent else look
-                return StoreUnavailable(f"{where} does not answer as it should: {failure}", hint=hint)
-
-
-def _role(place: str) -> str:
-    project = place.removeprefix("firestore://").partition("/")[0]
-    grant = f"gcloud projects add-iam-policy-binding {project} --member=ACCOUNT --role=roles/datastore.user"
-    return f"Grant the account roles/datastore.user on the project: {grant}."
-
-
-def _of_the_way(fault: WayFault, where: str) -> StoreError:
-    kind = AccessDenied if fault.kind in (Fault.REFUSED, Fault.SETTING) else StoreUnavailable
-    return kind(f"{where} could not be reached: {fault.message}", hint=fault.hint)
-
-
-def _maybe_applied(failure: CallFailed) -> bool:
-    """Whether a commit that failed so may have been applied all the same."""
-    return failure.code in MAYBE_APPLIED and not failure.never_sent
+        return error_of(failure, self._place, self._wire.host, document, spent=spent)
 
 
 def _span(prefix: str) -> Span | None:
@@ -398,15 +341,8 @@ def _check_endpoint(endpoint: str) -> None:
             f"records.endpoint is {endpoint!r}, which is not host:port.",
             hint='Write an emulator as "127.0.0.1:8080", without http://; leave it empty for Google.',
         )
-    if not _is_this_machine(host.strip("[]")):
+    if not is_this_machine(host.strip("[]")):
         raise ConfigError(
             f"records.endpoint is {endpoint!r}, another machine, which would be spoken to in clear.",
             hint="Leave it empty for Google, and set FIRESTORE_EMULATOR_HOST for an emulator elsewhere.",
         )
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

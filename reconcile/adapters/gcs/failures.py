@@ -6,13 +6,13 @@ from enum import IntEnum
 from typing import Any
 
 from reconcile.adapters import network, refusals
+from reconcile.adapters.network import GOOGLE
 from reconcile.adapters.retry import SPENT, Patience
 from reconcile.core.errors import AccessDenied, ConfigError, ReconcileError, StoreError, StoreUnavailable
 
 TOO_MANY_REQUESTS = 429
 TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 TRANSIENT_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"})
-GOOGLE = "https://storage.googleapis.com"
 
 
 class Doubt(IntEnum):

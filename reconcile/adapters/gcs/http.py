@@ -6,14 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from ipaddress import ip_address
 from math import ceil
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from reconcile.adapters import network, refusals
 from reconcile.adapters.gcs.failures import (
-    GOOGLE,
     TOO_MANY_REQUESTS,
     TRANSIENT_REASONS,
     TRANSIENT_STATUS,
@@ -24,6 +22,7 @@ from reconcile.adapters.gcs.failures import (
     translate,
     wait,
 )
+from reconcile.adapters.network import GOOGLE
 from reconcile.adapters.retry import Budget, Clock, Patience, Traffic, seconds_asked
 from reconcile.core.errors import (
     AccessDenied,
@@ -271,16 +270,9 @@ def checked_endpoint(endpoint: str) -> str:
         raise ConfigError(
             f"The bucket's endpoint {endpoint!r} is not a URL.", hint='Write it as "http://127.0.0.1:4443".'
         )
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not network.is_this_machine(parts.hostname):
         raise ConfigError(
             f"The bucket's endpoint {endpoint!r} is another machine and would be reached without encryption.",
             hint="Use https://, or a tunnel that ends on 127.0.0.1.",
         )
     return endpoint.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

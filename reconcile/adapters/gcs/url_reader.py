@@ -9,16 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from reconcile.adapters.gcs.failures import (
-    GOOGLE,
-    TOO_MANY_REQUESTS,
-    TRANSIENT_STATUS,
-    Transient,
-    foreign,
-    translate,
-    wait,
-)
+from reconcile.adapters.gcs.failures import TOO_MANY_REQUESTS, TRANSIENT_STATUS, Transient, foreign, translate, wait
 from reconcile.adapters.gcs.packing import accepting, packing, raw, unpacking
+from reconcile.adapters.network import GOOGLE
 from reconcile.adapters.retry import Clock, Patience, Traffic, seconds_asked
 from reconcile.core.rows import Served
 

@@ -1,0 +1,82 @@
+"""What a call to Firestore that failed means: which status may pass by itself, and the error of ours for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconcile.adapters import refusals
+from reconcile.adapters.network import Fault, WayFault, grpc_fault_of
+from reconcile.adapters.retry import SPENT
+from reconcile.core.errors import AccessDenied, Rejected, StoreError, StoreMissing, StoreUnavailable
+
+if TYPE_CHECKING:
+    from reconcile.adapters.firestore.wire import CallFailed
+
+TRANSIENT = frozenset(
+    {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "ABORTED", "CANCELLED", "RESOURCE_EXHAUSTED"}
+)
+MAYBE_APPLIED = TRANSIENT - {"RESOURCE_EXHAUSTED"}
+"""What a commit that was applied may be answered with when its reply is lost."""
+MAY_STILL_LAND = frozenset({"DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"})
+"""Where the server may be at work on the commit after we have stopped listening."""
+ABOUT_THE_DOCUMENT = frozenset({"FAILED_PRECONDITION", "NOT_FOUND", "ALREADY_EXISTS"})
+
+_QUOTA = (
+    "Wait (the free quota begins again at midnight in California), use a lower --concurrency, enable billing, or raise"
+    " the quota of the project."
+)
+LOGIN = "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS."
+
+
+def nonsense(place: str, answer: str) -> StoreError:
+    """The error that an answer which no Firestore gives means."""
+    return StoreUnavailable(
+        f"{place} does not answer as Firestore does: it answers {answer}.",
+        hint="Use Google's own emulator as records.endpoint.",
+    )
+
+
+def error_of(failure: CallFailed, place: str, host: str, document: str = "", *, spent: bool = False) -> StoreError:
+    """The error of ours that a status means, with the server's own words; ``spent`` if no retries are left."""
+    where = f"{place}/{document}" if document else place
+    if failure.never_sent and (fault := grpc_fault_of(failure.details, host)) is not None:
+        return _of_the_way(fault, where)
+    if failure.no_credentials:
+        return AccessDenied(f"{where} could not be reached with these credentials: {failure.details}", hint=LOGIN)
+    meaning = refusals.of_records(failure.reasons, failure.details)
+    match failure.code:
+        case "PERMISSION_DENIED" | "FAILED_PRECONDITION" | "NOT_FOUND" if meaning is not None:
+            return meaning.kind(f"{where} cannot be used: {failure.details}", hint=meaning.hint)
+        case "PERMISSION_DENIED":
+            return AccessDenied(f"{where} may not be used: {failure.details}", hint=_role(place))
+        case "NOT_FOUND":
+            hint = "Create a Firestore database in Native mode, or correct records.uri."
+            return StoreMissing(f"There is no such database for {where}: {failure.details}", hint=hint)
+        case "FAILED_PRECONDITION":
+            hint = "Do what the answer says, then run again."
+            return Rejected(f"{where} is not ready for this: {failure.details}", hint=hint)
+        case "INVALID_ARGUMENT" | "OUT_OF_RANGE":
+            return Rejected(f"{where} was refused: {failure.details}", hint="Mend the value and try again.")
+        case "RESOURCE_EXHAUSTED":
+            hint = SPENT if spent else _QUOTA
+            return StoreUnavailable(f"{where} is over its quota: {failure.details}", hint=hint)
+        case _:
+            look = "Look at records.uri, records.endpoint and the network, then run again."
+            hint = SPENT if spent else look
+            return StoreUnavailable(f"{where} does not answer as it should: {failure}", hint=hint)
+
+
+def _role(place: str) -> str:
+    project = place.removeprefix("firestore://").partition("/")[0]
+    grant = f"gcloud projects add-iam-policy-binding {project} --member=ACCOUNT --role=roles/datastore.user"
+    return f"Grant the account roles/datastore.user on the project: {grant}."
+
+
+def _of_the_way(fault: WayFault, where: str) -> StoreError:
+    kind = AccessDenied if fault.kind in (Fault.REFUSED, Fault.SETTING) else StoreUnavailable
+    return kind(f"{where} could not be reached: {fault.message}", hint=fault.hint)
+
+
+def maybe_applied(failure: CallFailed) -> bool:
+    """Whether a commit that failed so may have been applied all the same."""
+    return failure.code in MAYBE_APPLIED and not failure.never_sent
