@@ -1,4 +1,4 @@
-"""Opening a file below a root: by a path that a walk could have given, never through a link, regular files only."""
+"""How files and folders are opened: which paths a walk could have given, with which flags, and why it failed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import re
 
 from reconcile.adapters import descriptors
-from reconcile.adapters.disk_names import native
 from reconcile.core.errors import SourceError
 
 WINDOWS = os.name == "nt"
@@ -16,7 +15,9 @@ _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 # Without O_NONBLOCK the opening of a pipe that took a file's place would wait for a writer for ever.
 READ_FILE = _READ | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
-_READ_FOLDER = _READ | getattr(os, "O_DIRECTORY", 0)
+READ_FOLDER = _READ | _NO_FOLLOW | getattr(os, "O_DIRECTORY", 0)
+READ_ROOT = READ_FOLDER & ~_NO_FOLLOW
+"""For a folder that the user names, which may be a link."""
 BY_COMPONENT = bool(_NO_FOLLOW) and os.open in os.supports_dir_fd
 """Whether this system can open a name in a folder that is open, and refuse to follow a link."""
 
@@ -47,33 +48,6 @@ class SourceFile(io.FileIO):
             f"The local file {self._path} could not be read to its end: {reason(error)}.",
             hint=hint(error, "Check the disk."),
         )
-
-
-def open_below(root: str, parts: list[str]) -> int:
-    """A descriptor of the file at ``parts`` below the root, for reading. Raises OSError, also for a link on the way."""
-    return _open_by_component(root, parts) if BY_COMPONENT else _open_resolved(root, parts)
-
-
-def _open_by_component(root: str, parts: list[str]) -> int:
-    """Opens each folder in the one before, so that no link takes part even if it is put there meanwhile."""
-    folder = os.open(root, _READ_FOLDER)
-    try:
-        for part in parts[:-1]:
-            below = os.open(native(part), _READ_FOLDER | _NO_FOLLOW, dir_fd=folder)
-            os.close(folder)
-            folder = below
-        return os.open(native(parts[-1]), READ_FILE, dir_fd=folder)
-    finally:
-        os.close(folder)
-
-
-def _open_resolved(root: str, parts: list[str]) -> int:
-    """Opens by path where that cannot be done: the path must resolve to itself below the root."""
-    real = os.path.realpath(root)
-    full = os.path.join(real, *parts)
-    if os.path.normcase(os.path.realpath(full)) != os.path.normcase(full):
-        raise OSError("a part of the path is a link")
-    return os.open(full, READ_FILE)
 
 
 def split(path: str) -> list[str]:

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.adapters import opening as local_open
+from reconcile.adapters.local import folder as local_folder
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.core.digest import encode_crc32c
@@ -674,7 +675,7 @@ OPENERS = ("resolved", "by_component") if os.name != "nt" else ("resolved",)
 @pytest.fixture(params=OPENERS)
 def opener(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways to open a file below the root, whichever this system would take."""
-    monkeypatch.setattr(local_open, "BY_COMPONENT", request.param == "by_component")
+    monkeypatch.setattr(local_folder, "BY_COMPONENT", request.param == "by_component")
     return str(request.param)
 
 

@@ -10,11 +10,9 @@ from typing import Self
 
 from reconcile.adapters.disk_names import as_text, native
 from reconcile.adapters.files import move_to_free, sync_folder
-from reconcile.adapters.opening import BY_COMPONENT
+from reconcile.adapters.opening import BY_COMPONENT, READ_FILE, READ_FOLDER, READ_ROOT
 from reconcile.core.names import nfc
 
-_COMMON = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_NOFOLLOW", 0)
-_FOLDER = os.O_RDONLY | _COMMON | getattr(os, "O_DIRECTORY", 0)
 _HELD = 4
 
 
@@ -29,7 +27,7 @@ class OpenFolder:
     @classmethod
     def at_root(cls, root: str) -> OpenFolder:
         if BY_COMPONENT:
-            return cls(root, os.open(root, _FOLDER & ~getattr(os, "O_NOFOLLOW", 0)))
+            return cls(root, os.open(root, READ_ROOT))
         return cls(os.path.realpath(root), None)
 
     def close(self) -> None:
@@ -41,10 +39,9 @@ class OpenFolder:
         """The folder of this name in it. Raises OSError, also for a link."""
         path = os.path.join(self.path, native(name))
         if self._fd is None:
-            if os.path.normcase(os.path.realpath(path)) != os.path.normcase(path):
-                raise OSError("a folder on the way is a link")
+            _refuse_link(path)
             return OpenFolder(path, None)
-        return OpenFolder(path, os.open(native(name), _FOLDER, dir_fd=self._fd))
+        return OpenFolder(path, os.open(native(name), READ_FOLDER, dir_fd=self._fd))
 
     def make(self, name: str) -> OpenFolder:
         """The folder of this name in it, made where there is none."""
@@ -71,6 +68,9 @@ class OpenFolder:
         return as_text(os.readlink(self._at(name), dir_fd=self._fd))
 
     def open(self, name: str, flags: int) -> int:
+        """A descriptor of the file of this name. Raises OSError, also for a link."""
+        if self._fd is None:
+            _refuse_link(self._at(name))
         return os.open(self._at(name), flags, 0o666, dir_fd=self._fd)
 
     def link_count(self, name: str) -> int:
@@ -176,6 +176,24 @@ class OpenFolders:
                 folder.close()
             raise
         return folder
+
+
+def open_below(root: str, parts: list[str]) -> int:
+    """A descriptor of the file at ``parts`` below the root, for reading. Raises OSError, also for a link on the way."""
+    folder = OpenFolder.at_root(root)
+    try:
+        for part in parts[:-1]:
+            below = folder.enter(part)
+            folder.close()
+            folder = below
+        return folder.open(parts[-1], READ_FILE)
+    finally:
+        folder.close()
+
+
+def _refuse_link(path: str) -> None:
+    if os.path.normcase(os.path.realpath(path)) != os.path.normcase(path):
+        raise OSError("a part of the path is a link")
 
 
 def _split(path: str) -> tuple[str, str]:

@@ -15,11 +15,11 @@ from typing import BinaryIO
 
 from reconcile.adapters.descriptors import is_shortage
 from reconcile.adapters.disk_names import as_text
-from reconcile.adapters.local.folder import OpenFolder, OpenFolders
+from reconcile.adapters.local.folder import OpenFolder, OpenFolders, open_below
 from reconcile.adapters.local.hashing import Hasher, Miss, Row, identity
 from reconcile.adapters.local.names import Entry, Folder, Lister, Listing, Prefixes, link_detail
 from reconcile.adapters.local.settle import Looks
-from reconcile.adapters.opening import WINDOWS, SourceFile, extended, hint, is_text, open_below, reason, split
+from reconcile.adapters.opening import WINDOWS, SourceFile, extended, hint, is_text, reason, split
 from reconcile.core.errors import SourceChanged, SourceError
 from reconcile.core.names import MAX_OBJECT_BYTES, nfc
 from reconcile.core.pattern import Template

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconcile.adapters.disk_names import as_text, native
-from reconcile.adapters.local.folder import OpenFolder, OpenFolders
+from reconcile.adapters.local.folder import OpenFolder, OpenFolders, open_below
 from reconcile.adapters.local.hashing import identity
 from reconcile.adapters.local.names import Entry, Lister
-from reconcile.adapters.opening import WINDOWS, extended, is_text, open_below, split
+from reconcile.adapters.opening import WINDOWS, extended, is_text, split
 from reconcile.core.media_complete import missing_end
 from reconcile.core.pattern import Template
 from reconcile.core.reach import Selection

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from reconcile.adapters import files
 from reconcile.adapters.files import NEW, PRIVATE, write_whole
-from reconcile.adapters.opening import BY_COMPONENT, READ_FILE
+from reconcile.adapters.opening import BY_COMPONENT, READ_FILE, READ_FOLDER, READ_ROOT
 from reconcile.core.errors import StateError
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 FOLDER = ".reconcile"
 
-_OPEN_FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _REPARSE_POINT = 0x400
 """On Windows: a link, a junction, or a file that is kept elsewhere."""
 
@@ -140,7 +139,7 @@ class StateFolder:
     def _opened(self, parts: list[str] | None = None, *, private: bool = False) -> Iterator[int | None]:
         """A descriptor of the folder, or None where the system cannot use one; its path has then been looked at."""
         path = self._project
-        fd = os.open(path, _OPEN_FOLDER & ~getattr(os, "O_NOFOLLOW", 0)) if BY_COMPONENT else None
+        fd = os.open(path, READ_ROOT) if BY_COMPONENT else None
         try:
             for part in parts or self._parts:
                 path = path / part
@@ -150,7 +149,7 @@ class StateFolder:
                 if not stat.S_ISDIR(found.st_mode):
                     raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
                 if fd is not None:
-                    below = os.open(part, _OPEN_FOLDER, dir_fd=fd)
+                    below = os.open(part, READ_FOLDER, dir_fd=fd)
                     os.close(fd)
                     fd = below
                     found = os.fstat(fd)
