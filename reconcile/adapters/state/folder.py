@@ -55,14 +55,18 @@ class StateFolder:
         except FileNotFoundError:
             return []
 
-    def read(self, name: str, most: int) -> bytes | None:
-        """A file of at most so many bytes; None where there is none."""
+    def read(self, name: str, most: int, *, trusted: bool = False) -> bytes | None:
+        """A file of at most ``most`` bytes; None if there is none. ``trusted`` if what it says is acted on: then
+        nobody else may be able to write it."""
         try:
             with self._opened() as folder:
                 self._check(name, folder)
                 fd = os.open(self._named(self.path / name, folder), READ_FILE, dir_fd=folder)
                 with os.fdopen(fd, "rb") as file:
-                    self._refuse(name, os.fstat(fd))
+                    found = os.fstat(fd)
+                    self._refuse(name, found)
+                    if trusted and os.name == "posix" and found.st_mode & 0o022:
+                        raise _not_ours(self.path / name, "can be written by other users")
                     data = file.read(most + 1)
         except FileNotFoundError:
             return None

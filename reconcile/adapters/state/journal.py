@@ -6,19 +6,18 @@ import contextlib
 import errno
 import os
 import re
-import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from reconcile.adapters.opening import READ_FILE
 from reconcile.adapters.state.folder import StateFolder
-from reconcile.core.errors import JournalError
+from reconcile.core.errors import JournalError, StateError
 from reconcile.core.journal import Line, Past, RunStarted, encode, past
 
 _SUFFIX = ".jsonl"
+_AS_OWNER = "read it as the user who made it, or give this user the folder .reconcile"
 MAX_BYTES = 1 << 30
 """A run of a million changes leaves about a third of this."""
 _NAME = re.compile(r"(?P<run_id>[0-9A-Za-z-]{1,64})(?:\.(?P<number>[0-9]{1,18}))?\.jsonl", re.ASCII)
@@ -69,8 +68,8 @@ class Journal:
     def read(self, run_id: str) -> Past | None:
         """One run; None where it is not there, or has changed nothing yet. Raises JournalError where it cannot be read,
         or where somebody else may have written it: what undo puts into records is read from it."""
-        found = next((entry.path for entry in self._entries() if entry.run_id == run_id), None)
-        return None if found is None else _read(found)
+        found = next((entry for entry in self._entries() if entry.run_id == run_id), None)
+        return None if found is None else self._read(found)
 
     def runs(self, missed: list[JournalError] | None = None) -> Iterator[Past]:
         """Every run, newest first. What cannot be read raises JournalError, or is added to ``missed`` and passed over.
@@ -79,7 +78,7 @@ class Journal:
         """
         for entry in reversed(self._entries()):
             try:
-                found = _read(entry.path)
+                found = self._read(entry)
             except JournalError as error:
                 if missed is None:
                     raise
@@ -87,6 +86,19 @@ class Journal:
                 continue
             if found is not None:
                 yield found
+
+    def _read(self, entry: _Entry) -> Past | None:
+        try:
+            data = self._folder.read(entry.path.name, MAX_BYTES, trusted=True)
+        except OSError as error:
+            raise _unreadable(entry.path, error.strerror or str(error)) from error
+        except StateError as error:
+            raise JournalError(error.message, hint=_AS_OWNER) from error
+        found = past(data or b"")
+        # Its first line is on disk before a run changes anything: without one whole line nothing was changed.
+        if found is None and b"\n" in (data or b""):
+            raise _unreadable(entry.path, "it is damaged, or was written by another version of reconcile")
+        return found
 
     def _entries(self) -> list[_Entry]:
         """Oldest first. Raises JournalError."""
@@ -150,42 +162,10 @@ class RunLog:
         self.close()
 
 
-def _read(path: Path) -> Past | None:
-    try:
-        fd = os.open(path, READ_FILE)
-        with os.fdopen(fd, "rb") as file:
-            refused = _refusal(os.fstat(fd))
-            if refused:
-                raise _unreadable(path, refused)
-            data = file.read(MAX_BYTES + 1)
-            if len(data) > MAX_BYTES:
-                raise _unreadable(path, f"it is larger than {MAX_BYTES // 2**20} MiB, which no run writes")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _unreadable(path, error.strerror or str(error)) from error
-    found = past(data)
-    # Its first line is on disk before a run changes anything: without one whole line nothing was changed.
-    if found is None and b"\n" in data:
-        raise _unreadable(path, "it is damaged, or was written by another version of reconcile")
-    return found
-
-
-def _refusal(found: os.stat_result) -> str:
-    """Why the file is not believed: somebody else can have written it; empty where nobody can."""
-    if not stat.S_ISREG(found.st_mode):
-        return "it is not an ordinary file"
-    if not hasattr(os, "geteuid"):
-        return ""
-    if found.st_uid not in (0, os.geteuid()):
-        return "it belongs to another user, so it is not trusted"
-    return "other users may write it, so it is not trusted" if found.st_mode & 0o022 else ""
-
-
 def _unreadable(path: Path, why: str) -> JournalError:
     return JournalError(
         f"the journal {str(path)!r} cannot be read: {why}",
-        hint="read it as the user who made it, or give this user the folder .reconcile",
+        hint=_AS_OWNER,
     )
 
 
