@@ -23,8 +23,9 @@ from reconcile.adapters.state.health import read_health
 from reconcile.adapters.state.lock import ProjectLock
 from reconcile.adapters.state.outbox import Outbox
 from reconcile.adapters.state.store import State
+from reconcile.cli.files import CERTIFICATE, MARKDOWN, PAGE, PLAN, Kind, write_whole
 from reconcile.commands.watch import check
-from reconcile.core.errors import ReconcileError
+from reconcile.core.errors import ReconcileError, UsageError
 from reconcile.core.journal import past
 from reconcile.core.planfile import loads
 from reconcile.core.rows import Agreed, Hashed
@@ -119,6 +120,42 @@ def test_a_watcher_whose_times_are_none_is_not_well(when: str) -> None:
         }  # fmt: skip
         (project / ".reconcile" / "watch-health.json").write_text(json.dumps(health))
         assert check(project, 60, datetime.datetime.now(datetime.UTC))[1]
+
+
+HEADS = {
+    PLAN: b'{"format": "reconcile.plan/1"',
+    CERTIFICATE: b'{"format": "reconcile.certificate/1"',
+    PAGE: b"<!doctype html>\n<title>reconcile: ",
+    MARKDOWN: b"## reconcile: ",
+}
+MARKS = {
+    PLAN: b'"reconcile.plan/',
+    CERTIFICATE: b'"reconcile.certificate/',
+    PAGE: b"<title>reconcile: ",
+    MARKDOWN: b"## reconcile: ",
+}
+heads = st.sampled_from(list(HEADS.values())).flatmap(lambda head: st.binary(max_size=60).map(lambda tail: head + tail))
+
+
+@pytest.mark.parametrize("kind", HEADS, ids=lambda kind: kind.name)
+@settings(max_examples=60, deadline=None)
+@given(data=bodies | heads)
+@example(data=b"\xef\xbb\xbf" + HEADS[CERTIFICATE])
+@example(data=b"<!doctype html>" + b"x" * 3000 + b"<title>reconcile: ")
+@example(data=b" " * 5000 + HEADS[CERTIFICATE])
+def test_a_proof_or_another_result_takes_the_place_of_an_older_one_and_of_nothing_else(kind: Kind, data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        out = Path(name) / "result"
+        out.write_bytes(data)
+        try:
+            write_whole(out, b"new", kind)
+        except UsageError:
+            assert out.read_bytes() == data
+            assert not data.startswith(HEADS[kind])
+        else:
+            assert out.read_bytes() == b"new"
+            assert MARKS[kind] in data[:4096]
+        assert list(Path(name).iterdir()) == [out]
 
 
 @settings(max_examples=60, deadline=None)
