@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from reconcile.__main__ import main
 from reconcile.commands.demo import build
 from reconcile.core.changes import Code
 from reconcile.core.errors import ExitCode
 from reconcile.core.findings import SEVERITIES
-from tests.system.workshop import environment, reconcile
+from tests.system.workshop import environment
 from tools import manpage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,13 +56,18 @@ def studio(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("document", [document for document in DOCUMENTS if shown(document)])
-def test_the_commands_that_a_document_shows_run_one_after_the_other(document: str, studio: Path) -> None:
+def test_the_commands_that_a_document_shows_run_one_after_the_other(
+    document: str, studio: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(studio)
     for command in [*(f"reconcile {each}" for each in BEFORE.get(document, [])), *shown(document)]:
         if command.startswith("reconcile watch") and "--check" not in command:
             assert watched(studio, command) == ExitCode.OK, command
             continue
-        done = reconcile(studio, *words(command, studio))
-        assert done.code in right(command), f"{command}: {done.code}\n{done.err}"
+        code = main(words(command, studio))
+        said = capfd.readouterr().err
+        assert code in right(command), f"{command}: {code}\n{said}"
+        assert "Traceback" not in said
 
 
 def words(command: str, studio: Path) -> list[str]:

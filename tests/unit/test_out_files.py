@@ -213,8 +213,7 @@ def limited(size: int, *arguments: str) -> Answer:
 
 
 @posix_only
-@pytest.mark.parametrize("kind", ["cron", "systemd", "windows", "cloud-run"])
-@pytest.mark.parametrize("size", [10, 600])
+@pytest.mark.parametrize(("kind", "size"), [("cron", 10), ("systemd", 600), ("windows", 600), ("cloud-run", 10)])
 def test_a_schedule_on_a_full_disk_leaves_nothing(
     kind: str, size: int, run: Any, project: Path, tmp_path: Path
 ) -> None:

@@ -15,16 +15,13 @@ from typing import Any
 
 import pytest
 
-from reconcile.commands.demo import build
 from reconcile.core.errors import ExitCode
 from reconcile.core.report import OutcomeKind, Report, Status
 from reconcile.core.report import build as report_of
 from reconcile.views.restore import show_restored
 from reconcile.views.terminal import Terminal
-from tests.system.workshop import reconcile
 from tests.unit.conftest import Answer
 from tests.unit.small_project import KPOP, make_project, open_objects, open_records, put, write
-from tests.unit.test_docs import shown
 
 PAGE = "docs/proof.md"
 REM = "characters/rem.png"
@@ -307,23 +304,3 @@ def test_every_end_says_what_to_do_next(status: Status) -> None:
 
     assert (status is Status.SUCCESS) is ("reconcile restore" not in text)
     assert ("failed.png: why" in text) is (OutcomeKind.FAILED in kinds)
-
-
-# -- the page --
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("docs") / "studio"
-    build(folder)
-    assert main(folder, "apply", "--yes", "--quiet") == 0
-    return folder
-
-
-@pytest.mark.parametrize("command", shown(PAGE))
-def test_a_command_that_the_page_shows_runs(command: str, studio: Path) -> None:
-    done = reconcile(studio, *shlex.split(command)[1:])
-    # One record of the demo names a file that nobody has, which a proof must say.
-    right = ExitCode.DIFFERENCES if " verify" in command and "--char-id" not in command else ExitCode.OK
-    assert done.code == right, done.err
-    assert "Traceback" not in done.err
