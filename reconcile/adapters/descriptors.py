@@ -16,7 +16,7 @@ _SHORTAGES = (errno.EMFILE, errno.ENFILE)
 
 
 def limit() -> int | None:
-    """How many files this process may have open, connections too; None where the system has no such limit."""
+    """How many files this process may have open, connections too; None if the system has no such limit."""
     try:
         import resource
     except ImportError:  # Windows

@@ -66,7 +66,7 @@ class Paced(io.RawIOBase):
         return found
 
     def readinto(self, buffer: Any, /) -> int | None:
-        """Raises TimeoutError where the bytes come too slowly."""
+        """Raises TimeoutError if the bytes come too slowly."""
         left = self._limit - self._waited
         if left <= 0:
             raise TimeoutError(f"less than {FLOOR:,} bytes came in {self._limit:g} s")
@@ -86,7 +86,7 @@ class Paced(io.RawIOBase):
 
 
 class _Reader(io.BufferedReader):
-    """Lines of bounded length, and so many of them in a row."""
+    """Lines of bounded length, and a bounded number of them in a row."""
 
     _lines = 0
 

@@ -93,5 +93,5 @@ def reason(error: Exception) -> str:
 
 
 def hint(error: Exception, otherwise: str) -> str:
-    """What to do about it, which is another thing where it was a want of descriptors."""
+    """What to do about it; something else if file descriptors ran out."""
     return descriptors.HINT if descriptors.is_shortage(error) else otherwise

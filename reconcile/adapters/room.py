@@ -1,4 +1,4 @@
-"""The room that the system leaves a process: memory and threads, where a limit keeps them short.
+"""The room that the system leaves a process: memory and threads, when a limit keeps them short.
 
 Google's database client ends the whole process, without a word, if it finds no room for its threads. So a process with
 a limit is made to need less, and is asked for room before that client is begun.
@@ -47,7 +47,7 @@ def need_less() -> None:
 
 
 def lacks() -> str:
-    """What there is too little of for Google's database client, as the end of a sentence; empty where there is room."""
+    """What there is too little of for Google's database client, as the end of a sentence; empty if there is room."""
     if is_limited():
         need_less()
         if not _has(NEEDED):
@@ -76,7 +76,7 @@ def has_thread() -> bool:
 
 
 def shortage(error: BaseException) -> str:
-    """What the system had none left of, in words, where an exception says so; empty for every other one."""
+    """What the system had none left of, in words, if an exception says so; empty for every other one."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, MemoryError) or (isinstance(seen, OSError) and seen.errno == errno.ENOMEM):

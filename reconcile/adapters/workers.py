@@ -34,7 +34,7 @@ _GLANCE = 0.2
 
 
 class Workers:
-    """Up to so many threads, begun as they are needed. Safe for several threads.
+    """Up to ``at_once`` threads, begun as they are needed. Safe for several threads.
 
     Those of the standard library keep the interpreter from ending while one of them waits for a dead server, and cannot
     be had once the main thread has ended, when a workflow's other threads may still be at work. These do neither. If
@@ -127,7 +127,7 @@ class Breaker:
     """Counts failures in a row, and says when nothing more is to be tried; safe for several threads.
 
     Only errors of the types ``counted`` count. Permission may be lacking for a part of the bucket alone, and keys come
-    in order: so an object's folder is not tried on after so many in a row that were denied, and counts as one failure.
+    in order: so an object's folder is given up after ``REFUSALS`` denials in a row, and counts as one failure.
     """
 
     def __init__(self, counted: tuple[type[ReconcileError], ...] = REFUSALS_OF_A_STORE) -> None:

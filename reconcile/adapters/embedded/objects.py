@@ -65,7 +65,7 @@ class Blobs(Protocol):
         ...
 
     def open(self, blob: str) -> BinaryIO:
-        """Opens a blob for reading. Raises OSError where it is gone."""
+        """Opens a blob for reading. Raises OSError if it is gone."""
         ...
 
     def remove(self, blob: str) -> None:
@@ -85,7 +85,7 @@ class FolderBlobs:
         return (self._folder / blob).open("xb")
 
     def keep(self, blob: str, file: BinaryIO) -> None:  # noqa: ARG002
-        """As the protocol says: on the disk, and in the folder's entry where the system has such a thing."""
+        """As the protocol says: on the disk, and in the folder's entry if the system has such a thing."""
         file.flush()
         os.fsync(file.fileno())
         sync_folder(self._folder)
@@ -144,7 +144,7 @@ class EmbeddedObjectStore:
 
     @classmethod
     def open(cls, directory: Path | None, prefix: str) -> EmbeddedObjectStore:
-        """The bucket in this folder, or in memory where it is None; the first write makes the folder."""
+        """The bucket in this folder, or in memory if it is None; the first write makes the folder."""
         if directory is None:
             return cls(None, prefix.strip("/"), MemoryBlobs())
         return cls(directory / FILE_NAME, prefix.strip("/"), FolderBlobs(directory / FOLDER_NAME))

@@ -46,7 +46,7 @@ class EmbeddedRecordStore:
 
     @classmethod
     def open(cls, directory: Path | None, collection: str) -> EmbeddedRecordStore:
-        """The collection in this folder, or in memory where it is None; the first write makes the folder."""
+        """The collection in this folder, or in memory if it is None; the first write makes the folder."""
         return cls(None if directory is None else directory / FILE_NAME, collection)
 
     def close(self) -> None:
@@ -90,7 +90,7 @@ class EmbeddedRecordStore:
             connection.execute("DELETE FROM documents WHERE collection = ? AND id = ?", (self._collection, document))
 
     def fields(self, document: str) -> dict[str, Any] | None:
-        """All fields of the document, or None where it is not there."""
+        """All fields of the document, or None if it is not there."""
         row = next(self._named([document]), None)
         return None if row is None else json.loads(row[1])
 

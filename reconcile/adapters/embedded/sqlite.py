@@ -38,7 +38,7 @@ class EmbeddedDatabase:
                 self._connection = None
 
     def select(self, query: str, values: Sequence[object]) -> list[Any]:
-        """The rows of a query; none where no write has made the file."""
+        """The rows of a query; none if no write has made the file."""
         with self._lock, self.errors():
             if self._path is not None and not self._path.exists():
                 return []

@@ -16,9 +16,9 @@ TRANSIENT = frozenset(
     {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "ABORTED", "CANCELLED", "RESOURCE_EXHAUSTED"}
 )
 MAYBE_APPLIED = TRANSIENT - {"RESOURCE_EXHAUSTED"}
-"""What a commit that was applied may be answered with when its reply is lost."""
+"""After these a commit may have been applied, and only its reply lost."""
 MAY_STILL_LAND = frozenset({"DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"})
-"""Where the server may be at work on the commit after we have stopped listening."""
+"""After these the server may still be at work on the commit."""
 ABOUT_THE_DOCUMENT = frozenset({"FAILED_PRECONDITION", "NOT_FOUND", "ALREADY_EXISTS"})
 
 _QUOTA = (

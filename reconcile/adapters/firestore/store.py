@@ -73,8 +73,8 @@ class FirestoreRecordStore:
 
         Makes no call yet. ``deadline`` is how many seconds a store may go without an answer; ``budget`` is that of the
         run, its own without one.
-        Raises ConfigError where endpoint or collection cannot be, AccessDenied where there are no credentials, and
-        StoreUnavailable where the system leaves no room for the client.
+        Raises ConfigError for an invalid endpoint or collection, AccessDenied if there are no credentials, and
+        StoreUnavailable if the system leaves no room for the client.
         """
         _check_endpoint(endpoint)
         if collection.count("/") % 2 or not all(collection.split("/")):
@@ -108,7 +108,7 @@ class FirestoreRecordStore:
         return map(self._document, found)
 
     def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
-        """As the port says; Firestore keeps the update time where nothing changes."""
+        """As the port says; Firestore keeps the update time if nothing changes."""
         return self._write(document, fields, if_update_time)
 
     def create(self, document: str, fields: Mapping[str, Any]) -> str:
@@ -185,7 +185,7 @@ class FirestoreRecordStore:
         return collected, None
 
     def _enter(self) -> None:
-        """Waits for the turn of an attempt. Raises CallFailed where the server asked for a pause that is too long."""
+        """Waits for the turn of an attempt. Raises CallFailed if the server asked for a pause that is too long."""
         from reconcile.adapters.firestore.wire import CallFailed
 
         shut = self._traffic.enter()
@@ -265,8 +265,8 @@ class FirestoreRecordStore:
     def _settle(
         self, document: str, wanted: Mapping[str, Any], seen: str | None, failure: CallFailed, *, doubt: bool
     ) -> str | None:
-        """What the document says about a commit without a clear answer: its update time where it holds what was
-        wanted, None where another try is safe; raises otherwise. ``doubt``: some try may have been applied."""
+        """What the document says about a commit without a clear answer: its update time if it holds what was
+        wanted, None if another try is safe; raises otherwise. ``doubt``: some try may have been applied."""
         from reconcile.adapters.firestore.values import same_fields
 
         found = self._look(document, None if seen is None else list(wanted), doubt=doubt)
@@ -314,7 +314,7 @@ class FirestoreRecordStore:
 
 
 def _span(prefix: str) -> Span | None:
-    """The ids that could start with the prefix; None where no id can. Only ids that may be can bound a query."""
+    """The ids that could start with the prefix; None if no id can. Only ids that may be can bound a query."""
     from reconcile.adapters.firestore.wire import Span
 
     if not may_start_id(prefix):

@@ -29,7 +29,7 @@ def decode_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def decode(value: Any) -> Any:
-    """A plain value, or the message itself where Python has no equal of it."""
+    """A plain value, or the message itself if Python has no equal of it."""
     kind = value.WhichOneof("value_type")
     if kind in _PLAIN:
         return getattr(value, kind)
@@ -41,7 +41,7 @@ def decode(value: Any) -> Any:
 
 
 def encode_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Messages of the fields, by name. Raises ValueError or TypeError where a value has no place in Firestore."""
+    """Messages of the fields, by name. Raises ValueError or TypeError if a value has no place in Firestore."""
     return {name: encode(value) for name, value in fields.items()}
 
 
@@ -74,7 +74,7 @@ def same_fields(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def token(timestamp: Any) -> str:
-    """A time as RFC 3339 with microseconds, or nanoseconds where it has them; it sorts as the time does.
+    """A time as RFC 3339 with microseconds, or nanoseconds if it has them; it sorts as the time does.
 
     Raises ValueError for a message that is no time from the year 1 to 9999.
     """

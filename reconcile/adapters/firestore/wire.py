@@ -103,7 +103,7 @@ class Found(NamedTuple):
 def connect(project: str, database: str, endpoint: str) -> Any:
     """The transport to Google, or in clear and without credentials to an endpoint ``host:port``.
 
-    Google's client chooses where the endpoint is empty: it finds the credentials and honours FIRESTORE_EMULATOR_HOST.
+    If the endpoint is empty, Google's client chooses: it finds the credentials and honours FIRESTORE_EMULATOR_HOST.
     Raises CredentialsMissing.
     """
     if endpoint:
@@ -198,7 +198,7 @@ class Wire:
     def write(self, document: str, fields: Mapping[str, Any], if_update_time: str | None) -> Any:
         """The commit that sets these top-level fields of a document last written then, or creates it (None).
 
-        Raises ValueError where the time is no token of ours.
+        Raises ValueError if the time is no token of ours.
         """
         target = {"name": self._prefix + document, "fields": fields}
         if if_update_time is None:
@@ -210,7 +210,7 @@ class Wire:
         return _CommitRequest(database=self._database, writes=[write])
 
     def commit(self, request: Any, timeout: float) -> str:
-        """Sends such a commit once; the document's update time after it. Raises CallFailed, also where the answer does
+        """Sends such a commit once; the document's update time after it. Raises CallFailed, also if the answer does
         not tell: then it may have been applied, as after an answer that was lost."""
         with _failures():
             answer = self._transport.commit(request, timeout=timeout, metadata=self._by_database)
@@ -247,7 +247,7 @@ def _place(document: str) -> tuple[bool, int, str]:
 
 
 def _path(name: str) -> str:
-    """A top-level field's name as a field path, quoted where it must be."""
+    """A top-level field's name as a field path, quoted if it must be."""
     return FieldPath(name).to_api_repr()
 
 

@@ -66,7 +66,7 @@ def decode(decoder: msgspec.json.Decoder[T], answer: bytes, where: str, what: st
 
 
 def number(text: str) -> int | None:
-    """A number of a header; None where it is none that an API of 64 bits could mean."""
+    """A number of a header; None if it is not one that an API with 64-bit numbers could mean."""
     if not (text.isascii() and text.isdecimal()) or len(text) > _DIGITS:
         return None
     found = int(text)

@@ -44,7 +44,7 @@ class Body:
             self._check_whole()
 
     def tell(self, position: int) -> None:
-        """Tells how far the upload is now; less than before where a part has to be sent again."""
+        """Tells how far the upload is now; less than before if a part has to be sent again."""
         if self._progress is not None and position != self._told:
             self._progress(position - self._told)
         self._told = position

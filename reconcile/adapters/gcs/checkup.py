@@ -64,7 +64,7 @@ class GcsCheckup:
         self._door.close()
 
     def who(self) -> str:
-        """Whose credentials are used, in words. Raises AccessDenied where there are none."""
+        """Whose credentials are used, in words. Raises AccessDenied if there are none."""
         if self._endpoint:
             return f"none: {self._endpoint} gets no credentials"
         import google.auth
@@ -98,7 +98,7 @@ class GcsCheckup:
         )
 
     def clock_skew(self) -> float | None:
-        """Seconds that this machine's clock is ahead of the server's, to about a second; None where it does not tell
+        """Seconds that this machine's clock is ahead of the server's, to about a second; None if it does not tell
         the time. Raises StoreUnavailable."""
         before = self._now()
         answer = self._door.retrying(
@@ -114,7 +114,7 @@ class GcsCheckup:
         return (before + self._now()) / 2 - (theirs + 0.5)
 
     def granted(self, permissions: tuple[str, ...]) -> frozenset[str] | None:
-        """Which of these permissions the credentials have; None where the server cannot tell, as emulators cannot."""
+        """Which of these permissions the credentials have; None if the server cannot tell, as emulators cannot."""
         path = f"{self._door.objects().removesuffix('/o')}/iam/testPermissions"
         query = "&".join(f"permissions={each}" for each in permissions)
         try:

@@ -67,7 +67,7 @@ class Door:
 
     @property
     def where(self) -> str:
-        """The bucket, and the server where it is not Google's, for messages."""
+        """The bucket, and the server if it is not Google's, for messages."""
         return f"gs://{self.bucket}" + (f" at {self._base}" if self._base != GOOGLE else "")
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ class Door:
         return urlsplit(url)._replace(scheme=base.scheme, netloc=base.netloc).geturl()
 
     def patience(self, *, within: float | None = None, body: bool = False) -> Patience:
-        """The retries of one call, ``within`` so many seconds, which sends a ``body`` or not."""
+        """The retries of one call for ``within`` seconds; ``body`` if it sends one."""
         return Patience(self.traffic, within=within, body=body)
 
     def retrying(self, attempt: Callable[[], T], patience: Patience | None = None) -> T:
@@ -138,7 +138,7 @@ class Door:
 
         Returns an answer whose status is in ``accept`` and raises the error that any other is, ``missing`` for a 404.
         One that is no ``stream`` has come whole. The first time-out bounds the connect and the sending of each block of
-        a body, never a whole body, however slow the line; the second one the wait for an answer, longer where a large
+        a body, never a whole body, however slow the line; the second one the wait for an answer, longer if a large
         object is put together.
         """
         session = self._connected()

@@ -34,7 +34,7 @@ def packing(answer: requests.Response) -> str:
 
 
 def stored(answer: requests.Response, where: str, *, encoded: bool) -> Iterator[bytes]:
-    """The stored bytes of an object. Raises StoreUnavailable where the answer does not hold them."""
+    """The stored bytes of an object. Raises StoreUnavailable if the answer does not hold them."""
     packed = packing(answer)
     if encoded and not packed:
         message = f"{where} gives an encoded object unpacked, so its stored bytes cannot be checked."
@@ -48,7 +48,7 @@ def stored(answer: requests.Response, where: str, *, encoded: bool) -> Iterator[
 
 
 def unpacking(answer: requests.Response, where: str) -> Iterator[bytes]:
-    """What was packed on the way, in pieces of bounded size. Raises StoreUnavailable where it cannot be unpacked."""
+    """What was packed on the way, in pieces of bounded size. Raises StoreUnavailable if it cannot be unpacked."""
     if not can_unpack(packing(answer)):
         message = f'{where} gives an object packed as "{packing(answer)}", which was not asked for.'
         raise StoreUnavailable(message, hint=_HINT)

@@ -42,7 +42,7 @@ PAGES_AHEAD = 4
 _Pages = list[Page]
 
 EMPTY_PAGES = 100
-"""Pages without an object, one after the other, that lead on: GCS gives some where much was deleted."""
+"""Pages without an object, one after the other, that lead on: GCS gives some if much was deleted."""
 
 
 class _Range:
@@ -117,7 +117,7 @@ class GcsObjectStore:
 
         ``deadline`` (seconds) bounds connecting, each wait for an answer and the retries of a call. ``concurrency`` is
         how many threads will use the store, and how many ranges of a listing are read at once. ``sessions`` remembers
-        large uploads over the end of the process; ``budget`` is the run's, its own where there is none. Requests are
+        large uploads over the end of the process; ``budget`` is the run's, its own if there is none. Requests are
         charged to ``user_project``, to the bucket's own without one. Raises ConfigError for an endpoint that is not to
         be used.
         """
@@ -259,7 +259,7 @@ class GcsObjectStore:
         return decode_page(answer.content, self._door.where)
 
     def _open(self, name: str, generation: int | None, at: int, *, encoded: bool) -> requests.Response | None:
-        """The answer whose body is the bytes from ``at``; None where there are none."""
+        """The answer whose body is the bytes from ``at``; None if there are none."""
         query: dict[str, str | int] = {"alt": "media"} | ({"generation": generation} if generation else {})
         headers = accepting(encoded=encoded) | ({"Range": f"bytes={at}-"} if at else {})
         accept = (206, 416) if at else (200,)

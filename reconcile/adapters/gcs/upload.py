@@ -75,8 +75,8 @@ class Upload:
     """Creates or replaces one object.
 
     Up to one chunk goes as a single multipart request; more in chunks through a resumable session. Both carry the
-    planned crc32c, so that the server refuses other bytes, and the generation precondition. What people have said of
-    an object is kept when it is replaced, except that it is encoded: the new bytes are plain.
+    planned crc32c, so that the server refuses different content, and the generation precondition. Metadata that people
+    have set on an object is kept when it is replaced, except its encoding: the new bytes are plain.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Upload:
         return msgspec.json.encode(self._said | fields)
 
     def _said_of_it(self) -> dict[str, Any]:
-        """What people have said of the generation that is to be replaced. Nothing where another is live by now: the
+        """What people have said of the generation that is to be replaced. Nothing if another is live by now: the
         write is then refused."""
         path = self._door.object(self._name)
         query: dict[str, str | int] = {"fields": ",".join(KEPT), "ifGenerationMatch": self._expected}
@@ -193,7 +193,7 @@ class Upload:
             raise StoreUnavailable(message, hint="Run again later.")
 
     def _session_key(self) -> tuple[str, str, int]:
-        """What a session was opened for: other bytes, another precondition or another server must not finish it."""
+        """What a session was opened for: other content, preconditions or servers must not finish it."""
         key = f"{self._door.where}\n{self._name}\n{self._expected}\n{self._content_type}"
         return key, self._body.crc32c, self._body.size
 
@@ -229,7 +229,7 @@ class Upload:
         return uri
 
     def _ask(self, uri: str) -> Resource | int:
-        """How many bytes the server has, or the object where the upload is finished."""
+        """How many bytes the server has, or the object if the upload is finished."""
         answer = self._put(uri, f"bytes */{self._body.size}", b"")
         kept = self._kept(answer)
         if isinstance(kept, int):
@@ -249,7 +249,7 @@ class Upload:
             raise
         except Rejected:
             if self._resumed:
-                # What an earlier run sent may have been other bytes than today's.
+                # What an earlier run sent may have been different content from today's.
                 raise _SessionGone from None
             raise
         if isinstance(kept, int) and kept > stop:

@@ -24,7 +24,7 @@ class Torn(Portable, ValueError):
 
 
 def read_whole(path: Path) -> bytes:
-    """The file's bytes. Raises OSError, and Torn where it changed meanwhile."""
+    """The file's bytes. Raises OSError, and Torn if it changed meanwhile."""
     with path.open("rb", buffering=0) as file:
         before = os.fstat(file.fileno())
         raw = file.readall()
@@ -35,7 +35,7 @@ def read_whole(path: Path) -> bytes:
 
 
 def stamp_of(path: Path) -> tuple[int, int, int] | None:
-    """What differs once the file was written; None where it is not there."""
+    """What differs once the file was written; None if it is not there."""
     try:
         found = path.stat()
     except OSError:
@@ -76,7 +76,7 @@ def explained(path: Path, error: Exception) -> LocalDatabaseError:
 def locked(path: Path, patience: float) -> Iterator[None]:
     """Keeps other runs of this tool from writing the file at once; the pipeline itself knows nothing of the lock.
 
-    Raises StoreUnavailable after ``patience`` seconds, LocalDatabaseError where there is no place for the lock.
+    Raises StoreUnavailable after ``patience`` seconds, LocalDatabaseError if there is no place for the lock.
     """
     try:
         lock = files.lock(path.with_name(f".{path.name}.lock"), patience)
@@ -97,7 +97,7 @@ def locked(path: Path, patience: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def bounded(path: Path) -> Iterator[None]:
-    """Says so where a document is nested deeper than Python's stack."""
+    """Says so if a document is nested deeper than Python's stack."""
     try:
         yield
     except RecursionError as error:
@@ -127,7 +127,7 @@ def write_beside(part: Path, new: bytes, like: Path) -> None:
     """Writes the bytes to a file of their own, on disk when this returns, with what the old file has besides its bytes:
     mode, owner, access list and other extended attributes.
 
-    Raises OSError where it cannot have them: others could lose their right to write it.
+    Raises OSError if it cannot have them: others could lose their right to write it.
     """
     found = like.stat()
     with contextlib.suppress(FileNotFoundError):

@@ -62,7 +62,7 @@ MAX_DEPTH = 100
 
 
 class _Table(NamedTuple):
-    """The file as read. ``id_key`` names the member that holds the id, or is empty where the file is an object."""
+    """The file as read. ``id_key`` names the member that holds the id, or is empty if the file is an object."""
 
     raw: bytes
     text: str
@@ -129,7 +129,7 @@ class JsonDatabase:
     def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
         """Sets these top-level fields and returns the new token.
 
-        Raises PreconditionFailed where the document's content is another, NotThere where it is gone, Rejected where
+        Raises PreconditionFailed if the document's content is another, NotThere if it is gone, Rejected if
         a value is not JSON, StoreUnavailable and LocalDatabaseError (nothing was written).
         """
         outcome = self.update_many({document: (fields, if_update_time)})[document]
@@ -141,12 +141,12 @@ class JsonDatabase:
         """Sets top-level fields of several documents in one write: ``{id: (fields, if_update_time)}``.
 
         Gives for each its new token, or the error that kept just this document from being written (PreconditionFailed,
-        NotThere, Rejected). Raises StoreUnavailable and LocalDatabaseError where nothing was written.
+        NotThere, Rejected). Raises StoreUnavailable and LocalDatabaseError if nothing was written.
         """
         return self._rewrite(lambda table: self._derive(table, changes))
 
     def create(self, document: str, fields: Mapping[str, Any]) -> str:
-        """Appends a document and returns its token. Raises PreconditionFailed where it exists, and as ``update``."""
+        """Appends a document and returns its token. Raises PreconditionFailed if it exists, and as ``update``."""
 
         def derive(table: _Table) -> tuple[list[Edit], dict[str, str | StoreError]]:
             if document in table.documents:

@@ -27,7 +27,7 @@ _MOST_STEPS = 32
 """Steps after which somebody who writes without a rest gets the last word, and the other file is kept."""
 
 Swap: TypeAlias = Callable[[Path, Path], bool]
-"""Gives two files each other's names in one step; False, with nothing changed, where there is no such step."""
+"""Gives two files each other's names in one step; False, with nothing changed, if there is no such step."""
 
 
 class _Note(msgspec.Struct, frozen=True):
@@ -187,7 +187,7 @@ def _has_writer(fd: int) -> bool:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """A ``Swap`` for Linux, where the file system has that step. Raises OSError."""
+    """A ``Swap`` for Linux, if the file system has that step. Raises OSError."""
     if sys.platform != "linux":
         return False
     import ctypes

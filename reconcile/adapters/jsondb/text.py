@@ -41,7 +41,7 @@ class Edit(NamedTuple):
 
 
 class Style(NamedTuple):
-    """How a file writes JSON: ``indent`` is one level's blanks, or None where all is on one line."""
+    """How a file writes JSON: ``indent`` is one level's blanks, or None if all is on one line."""
 
     newline: str
     indent: str | None

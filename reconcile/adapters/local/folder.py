@@ -17,7 +17,7 @@ _HELD = 4
 
 
 class OpenFolder:
-    """An open folder. Where the system can, names are used relative to its descriptor, so that no link takes part even
+    """An open folder. If the system can, names are used relative to its descriptor, so that no link takes part even
     if it is put there meanwhile; elsewhere by path, once the path has been seen to lead through no link."""
 
     def __init__(self, path: str, fd: int | None) -> None:
@@ -44,7 +44,7 @@ class OpenFolder:
         return OpenFolder(path, os.open(native(name), READ_FOLDER, dir_fd=self._fd))
 
     def make(self, name: str) -> OpenFolder:
-        """The folder of this name in it, made where there is none."""
+        """The folder of this name in it, made if there is none."""
         try:
             os.mkdir(self._at(name), dir_fd=self._fd)
         except FileExistsError:
@@ -74,7 +74,7 @@ class OpenFolder:
         return os.open(self._at(name), flags, 0o666, dir_fd=self._fd)
 
     def link_count(self, name: str) -> int:
-        """How many names the file has; 0 where there is none. Raises OSError for what is no regular file."""
+        """How many names the file has; 0 if there is none. Raises OSError for what is no regular file."""
         try:
             found = self.stat(name)
         except FileNotFoundError:
@@ -121,7 +121,7 @@ class OpenFolder:
         return alike[0] if len(alike) == 1 else name
 
     def sync(self) -> None:
-        """Makes the names last, where a folder can be told to."""
+        """Makes the names last, if a folder can be told to."""
         if self._fd is not None:
             sync_folder(self._fd)
 

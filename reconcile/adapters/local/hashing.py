@@ -37,7 +37,7 @@ _INODE_MASK = 2**63 - 1
 
 
 class Miss(NamedTuple):
-    """A file to hash. ``known`` is what the cache holds of it as it looks now, where that is doubted."""
+    """A file to hash. ``known`` is what the cache holds of it as it looks now, if that is doubted."""
 
     path: str
     seen: os.stat_result
@@ -54,7 +54,7 @@ Row = LocalFile | Miss
 
 class Hasher:
     """Turns misses below ``root`` into files. ``on_progress`` is called with the bytes just read, from any of the
-    threads. ``holds_incomplete`` where media that surely is incomplete is a problem."""
+    threads. ``holds_incomplete`` if media that surely is incomplete is a problem."""
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class Hasher:
         return self.file(miss.path, found, miss.twin)
 
     def _checksum(self, fd: int, size: int, stop: threading.Event) -> tuple[int | None, int]:
-        """(bytes read, crc32c) of an open file; None for the bytes where nobody waits for the answer any more."""
+        """(bytes read, crc32c) of an open file; None for the bytes if nobody waits for the answer any more."""
         from crc32c import crc32c  # a tenth of a second to import, which a run with a warm cache must not pay
 
         buffer: memoryview | None = getattr(self._buffers, "view", None)
@@ -186,8 +186,8 @@ def _is_same(seen: os.stat_result, opened: os.stat_result) -> bool:
 
 
 def _doubted_since(started: int, miss: Miss, crc32c: str) -> int:
-    """Since when this hash is doubted; 0 where a later change would be sure to show. That is so long after the file's
-    last change by its own times; where they are not in our past (another machine wrote them), long after the first hash
+    """Since when this hash is doubted; 0 if a later change would be sure to show. That is so long after the file's
+    last change by its own times; if they are not in our past (another machine wrote them), long after the first hash
     that gave the same."""
     if started - max(miss.seen.st_mtime_ns, miss.seen.st_ctime_ns) > _DOUBTED_NS:
         return 0
@@ -198,7 +198,7 @@ def _doubted_since(started: int, miss: Miss, crc32c: str) -> int:
 
 
 def _read_at(fd: int, offset: int, count: int) -> bytes:
-    """Up to so many bytes of an open file from an offset on."""
+    """Up to ``count`` bytes of an open file, from an offset on."""
     os.lseek(fd, offset, os.SEEK_SET)
     return os.read(fd, count)
 

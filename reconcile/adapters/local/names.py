@@ -37,7 +37,7 @@ class Folder(NamedTuple):
 class Listing(NamedTuple):
     """A folder's names in code point order, folders as ``name/``; ``alike`` maps a path to those that fold alike.
 
-    ``is_gone`` where the folder is not there, and was taken for an empty one.
+    ``is_gone`` if the folder is not there, and was taken for an empty one.
     """
 
     folder: Folder
@@ -99,7 +99,7 @@ class Lister:
         return names
 
     def _alike(self, folders: OpenFolders, folder: Folder, names: list[tuple[str, Entry]]) -> dict[str, list[Folder]]:
-        """Two paths fold alike where all their parts do: so names are compared in a folder and its rivals."""
+        """Two paths fold alike if all their parts do: so names are compared in a folder and its rivals."""
         if not folder.rivals and len({fold(name) for name, _ in names}) == len(names):
             return {}
         groups: dict[str, list[Folder]] = defaultdict(list)

@@ -16,7 +16,7 @@ Look: TypeAlias = tuple[int, int, int, int]
 class Looks:
     """The first look at each new file, and when it was. ``settle`` is in seconds; 0 calls every file settled.
 
-    ``sleep`` passes so many seconds; without one nothing is ever waited for. ``on_wait`` is told of the one wait of a
+    ``sleep`` waits; without one nothing is ever waited for. ``on_wait`` is told of the one wait of a
     run: how many files are new, and the seconds.
     """
 

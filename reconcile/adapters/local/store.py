@@ -81,7 +81,7 @@ class LocalFiles:
         """Every file below one of the prefixes, in code point order of the path, hashed.
 
         A folder that is not read (unreadable, a link, an undecodable name) is a row whose path ends in ``/``.
-        Raises SourceError where the root is not there, cannot be read, or goes away meanwhile.
+        Raises SourceError if the root is not there, cannot be read, or goes away meanwhile.
         """
         root = self._root_listing()
         if root.is_gone:
@@ -126,7 +126,7 @@ class LocalFiles:
     def open(self, path: str) -> Iterator[BinaryIO]:
         """Opens a file below the root for reading, never through a link.
 
-        Raises SourceChanged where it is not there or is no regular file, SourceError where it cannot be read.
+        Raises SourceChanged if it is not there or is no regular file, SourceError if it cannot be read.
         """
         fd = self._open(path)
         try:
@@ -224,7 +224,7 @@ class LocalFiles:
         from_path: Callable[[str], Iterator[Row]],
         besides: Callable[[], Iterator[Row]] = lambda: iter(()),
     ) -> Iterator[Row]:
-        """The rows, with a problem where a file has not settled. At the first of them the rest is looked at, nothing of
+        """The rows, with a problem if a file has not settled. At the first of them the rest is looked at, nothing of
         it is kept but what is new; after one wait all that is new is looked at again, ``from_path`` on."""
         for row in rows:
             if not self._is_new(row):
@@ -305,7 +305,7 @@ class LocalFiles:
             chain.append(below)
 
     def _enter(self, folders: OpenFolders, listing: Listing, path: str, entry: Entry) -> Listing | LocalFile | None:
-        """The folder's own listing, or the row that says why there is none; None where it has vanished."""
+        """The folder's own listing, or the row that says why there is none; None if it has vanished."""
         if not is_text(entry.name):
             return LocalFile(path, 0, 0, problem=FileProblem.UNDECODABLE, detail=_UNDECODABLE_FOLDER)
         try:

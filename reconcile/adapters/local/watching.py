@@ -1,4 +1,4 @@
-"""A folder that is watched: by the system's events, or by looking where there are none; the only user of watchfiles.
+"""A folder that is watched: by the system's events, or by looking if there are none; the only user of watchfiles.
 
 Links are never followed. The system's events (of Linux) would follow them out of the folder, so a folder that holds
 links to folders is looked at instead. Events can be lost, too (a full queue, a limit that was reached later), so the
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from watchfiles._rust_notify import RustNotify
 
 POLL_EVERY = 5.0
-"""Seconds between two looks at the whole folder where it gives no events."""
+"""Seconds between two looks at the whole folder if it gives no events."""
 RECHECK_EVERY = 300.0
-"""The same where it does."""
+"""The same if it does."""
 
 _GROUPED_MS = 500
 _STEP_MS = 100
@@ -104,7 +104,7 @@ class FolderWatch:
     # -- single files --
 
     def look(self, path: str) -> Look | None:
-        """The file or folder as it stands; None where there is none, or none that may be taken."""
+        """The file or folder as it stands; None if there is none, or none that may be taken."""
         try:
             found = os.lstat(self._full(path))
         except (OSError, ValueError):
@@ -121,7 +121,7 @@ class FolderWatch:
         return list(found)
 
     def missing_end(self, path: str) -> str | None:
-        """What the file surely lacks, in words that follow "it"; None where it is whole or where nothing tells."""
+        """What the file surely lacks, in words that follow "it"; None if it is whole or if nothing tells."""
         parts = split(path)
         if not parts or not self._holds_incomplete:
             return None
@@ -275,14 +275,14 @@ class FolderWatch:
 
 
 def _pause(seconds: float, stop: threading.Event) -> None:
-    # Not ``stop.wait``: a signal's handler that sets the event would wait for ever where it interrupts that.
+    # Not ``stop.wait``: a signal's handler that sets the event would wait for ever if it interrupts that.
     end = time.monotonic() + seconds
     while not stop.is_set() and (left := end - time.monotonic()) > 0:
         time.sleep(min(left, _STEP_MS / 1000))
 
 
 def filesystem(real: str, mounts: Path) -> str | None:
-    """The type of the file system that a resolved path is on, where the system says it cheaply (Linux)."""
+    """The type of the file system that a resolved path is on, if the system says it cheaply (Linux)."""
     try:
         lines = mounts.read_bytes().splitlines()
     except OSError:

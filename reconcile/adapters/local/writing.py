@@ -1,5 +1,5 @@
-"""Making files below the local root: bytes are kept beside their place until they are complete and the right ones, and
-then take it, never in the stead of anything, and never through a link."""
+"""Makes files below the local root: they are complete and proved before they get their name, and never replace
+anything, nor follow a link."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class LocalPlaces:
 
     @contextlib.contextmanager
     def _folder(self, parts: Sequence[str]) -> Iterator[OpenFolder]:
-        """The folder at these parts below the root, made where it is missing. Raises OSError, also for a link."""
+        """The folder at these parts below the root, made if it is missing. Raises OSError, also for a link."""
         os.makedirs(self._root, exist_ok=True)
         folder = OpenFolder.at_root(self._root)
         try:
@@ -169,7 +169,7 @@ class _Part:
         self._progress = progress
 
     def fill(self, body: Callable[[int], Iterator[bytes]], meant: tuple[int, str], path: str) -> None:
-        """Adds what is missing. Raises Rejected where the bytes are not the ones that are meant, and what body raises:
+        """Adds what is missing. Raises Rejected if the bytes are not the ones that are meant, and what body raises:
         what is there then stays there."""
         if self._folder.link_count(self.name) > 1:
             # A run that was killed between two steps: the bytes are also some file's now, and not to be written to.
@@ -215,7 +215,7 @@ class _Part:
         return size, encode_crc32c(value)
 
     def take_place(self, name: str, meant: tuple[int, str], path: str, modified_ns: int | None) -> bool:
-        """Takes the place of this name. False where the same bytes stand there."""
+        """Takes the place of this name. False if the same bytes stand there."""
         try:
             if modified_ns is not None:
                 self._set_modified(modified_ns)

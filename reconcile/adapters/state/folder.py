@@ -1,4 +1,4 @@
-"""PROJECT/.reconcile and the folders in it: what stands there is opened only if it is ours, and never through a link.
+"""PROJECT/.reconcile and the folders in it: what is there is opened only if it is ours, and never through a link.
 
 A project may come from elsewhere, as an archive or on a share, with links, pipes or other people's files in it.
 """
@@ -37,7 +37,7 @@ class StateFolder:
         self.path = project.joinpath(*self._parts)
 
     def make(self) -> None:
-        """Makes it where it is missing, for its owner alone, and ignored by git."""
+        """Makes it if it is missing, for its owner alone, and ignored by git."""
         for count in range(1, len(self._parts) + 1):
             folder = self._project.joinpath(*self._parts[:count])
             with contextlib.suppress(FileExistsError):
@@ -48,7 +48,7 @@ class StateFolder:
                 files.create(self._named(note, folder_fd), b"*\n", folder=folder_fd)
 
     def names(self) -> list[str]:
-        """What is in it; nothing where it is missing."""
+        """What is in it; nothing if it is missing."""
         try:
             with self._opened() as folder:
                 return os.listdir(self.path if folder is None else folder)
@@ -80,7 +80,7 @@ class StateFolder:
             write_whole(self._named(self.path / name, folder), data, folder=folder)
 
     def create(self, name: str) -> int:
-        """A descriptor of a new file, to append to, whose name is on disk. FileExistsError where there is one."""
+        """A descriptor of a new file, to append to, whose name is on disk. FileExistsError if there is one."""
         with self._opened() as folder:
             fd = os.open(self._named(self.path / name, folder), NEW | os.O_APPEND, PRIVATE, dir_fd=folder)
             if folder is not None:
@@ -88,7 +88,7 @@ class StateFolder:
             return fd
 
     def remove(self, name: str) -> None:
-        """Removes a file; nothing happens where there is none."""
+        """Removes a file; nothing happens if there is none."""
         with contextlib.suppress(FileNotFoundError), self._opened() as folder:
             os.unlink(self._named(self.path / name, folder), dir_fd=folder)
 
@@ -141,7 +141,7 @@ class StateFolder:
 
     @contextlib.contextmanager
     def _opened(self, parts: list[str] | None = None, *, private: bool = False) -> Iterator[int | None]:
-        """A descriptor of the folder, or None where the system cannot use one; its path has then been looked at."""
+        """A descriptor of the folder, or None if the system cannot use one; its path has then been looked at."""
         path = self._project
         fd = os.open(path, READ_ROOT) if BY_COMPONENT else None
         try:

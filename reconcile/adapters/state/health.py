@@ -26,9 +26,9 @@ _MOST = 1 << 20
 
 
 def read_health(project: Path) -> WatchHealth | None:
-    """What the watcher of a project last wrote; None where there is nothing that can be read as that.
+    """What the watcher of a project last wrote; None if there is nothing that can be read as that.
 
-    Raises StateError where what is there is not ours.
+    Raises StateError if what is there is not ours.
     """
     try:
         return msgspec.json.decode(StateFolder(project).read(FILE, _MOST) or b"", type=WatchHealth)
@@ -37,8 +37,8 @@ def read_health(project: Path) -> WatchHealth | None:
 
 
 def is_place_free(project: Path) -> bool:
-    """Whether no process of this machine is the watcher of the project; False where that cannot be told. Raises
-    StateError where what is there is not ours."""
+    """Whether no process of this machine is the watcher of the project; False if that cannot be told. Raises
+    StateError if what is there is not ours."""
     try:
         path = StateFolder(project).plain(_LOCK)
         if not path.exists():  # a watcher whose disk was full, or that cannot lock there, goes without it
@@ -58,8 +58,8 @@ class HealthFile:
         self._lock: BaseFileLock | None = None
 
     def open(self) -> None:
-        """Takes the place of the one watcher of the project. Raises LockHeld where another one has it, and StateError
-        where what is there is not ours."""
+        """Takes the place of the one watcher of the project. Raises LockHeld if another one has it, and StateError
+        if what is there is not ours."""
         try:
             self._lock = self._folder.lock(_LOCK, _ASKING)
         except LockBusy as error:

@@ -43,7 +43,7 @@ class Journal:
     def begin(self, run: RunStarted) -> RunLog:
         """Starts the file of a run; its first line is on disk when this returns.
 
-        Raises JournalError where it cannot be written: nothing has been changed yet.
+        Raises JournalError if it cannot be written: nothing has been changed yet.
         """
         path = self._folder.path
         try:
@@ -62,19 +62,19 @@ class Journal:
         return log
 
     def run_ids(self) -> list[str]:
-        """The runs, oldest first. Raises JournalError where it cannot be told which there are."""
+        """The runs, oldest first. Raises JournalError if it cannot be told which there are."""
         return [entry.run_id for entry in self._entries()]
 
     def read(self, run_id: str) -> Past | None:
-        """One run; None where it is not there, or has changed nothing yet. Raises JournalError where it cannot be read,
-        or where somebody else may have written it: what undo puts into records is read from it."""
+        """One run; None if it is not there, or has changed nothing yet. Raises JournalError if it cannot be read,
+        or if somebody else may have written it: what undo puts into records is read from it."""
         found = next((entry for entry in self._entries() if entry.run_id == run_id), None)
         return None if found is None else self._read(found)
 
     def runs(self, missed: list[JournalError] | None = None) -> Iterator[Past]:
         """Every run, newest first. What cannot be read raises JournalError, or is added to ``missed`` and passed over.
 
-        That raises too where it cannot be told which runs there are.
+        That raises too if it cannot be told which runs there are.
         """
         for entry in reversed(self._entries()):
             try:
@@ -113,7 +113,7 @@ class Journal:
         return sorted(_Entry(int(found["number"] or 0), found["run_id"], folder / found[0]) for found in matches)
 
     def _next_number(self, run_id: str) -> int:
-        """One more than any run has. Raises OSError; FileExistsError where there is a run of that id."""
+        """One more than any run has. Raises OSError; FileExistsError if there is a run of that id."""
         entries = self._listed()
         if any(entry.run_id == run_id for entry in entries):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
@@ -131,7 +131,7 @@ class RunLog:
     def write(self, line: Line, *, durable: bool = False) -> None:
         """Appends a line, which outlives the process; a ``durable`` one outlives the machine too.
 
-        Raises JournalError where it cannot be written.
+        Raises JournalError if it cannot be written.
         """
         data = memoryview(encode(line))
         with self._lock:

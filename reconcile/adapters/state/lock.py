@@ -37,7 +37,7 @@ class Holder(msgspec.Struct, frozen=True):
 class ProjectLock:
     """The lock of a project folder. Another run of this machine is kept out; the system frees it when we die.
 
-    Where the folder cannot be written there is no lock, and ``warning`` says so: runs side by side are safe, since
+    If the folder cannot be written there is no lock, and ``warning`` says so: runs side by side are safe, since
     each write carries its own precondition, but they may do each other's work.
     """
 
@@ -64,7 +64,7 @@ class ProjectLock:
         return self
 
     def release(self) -> None:
-        """Gives the lock back; nothing happens where it is not held."""
+        """Gives the lock back; nothing happens if it is not held."""
         if self._lock is None:
             return
         with contextlib.suppress(OSError):
@@ -81,7 +81,7 @@ class ProjectLock:
         self.release()
 
     def holder(self) -> Holder | None:
-        """Who says that it holds the lock, or None where the note is missing or half-written."""
+        """Who says that it holds the lock, or None if the note is missing or half-written."""
         try:
             return msgspec.json.decode(self._folder.read(_NOTE, _MOST) or b"", type=Holder)
         except (StateError, OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):

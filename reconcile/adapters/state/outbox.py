@@ -138,7 +138,7 @@ class Outbox:
             self._folder.remove(_FAILED)
 
     def failed_within(self, seconds: float) -> bool:
-        """Whether it could not be reached, less than so many seconds ago."""
+        """Whether it could not be reached, less than ``seconds`` ago."""
         try:
             ago = self._clock() - float(self._folder.read(_FAILED, _MOST) or b"nan")
         except (OSError, ValueError):

@@ -59,7 +59,7 @@ class State:
     """What the tool remembers of a project between runs; a ``HashCache`` and an ``AgreedStates``.
 
     Opening it raises StateError for what is there and not ours. Nothing else here raises because of the disk: a file
-    that is damaged or of another program is set aside, and where the folder cannot be written the state lives as long
+    that is damaged or of another program is set aside, and if the folder cannot be written the state lives as long
     as the process. ``warnings`` says so, one sentence each.
     Safe to use from several threads; a context manager that writes what is pending when it ends.
     """
@@ -78,7 +78,7 @@ class State:
 
     @classmethod
     def open(cls, project: Path) -> State:
-        """Opens the state of the project folder, and makes PROJECT/.reconcile where it is missing."""
+        """Opens the state of the project folder, and makes PROJECT/.reconcile if it is missing."""
         return cls(project)
 
     @property
@@ -147,7 +147,7 @@ class State:
     # -- the agreed states --
 
     def all(self) -> Iterator[Agreed]:
-        """All agreed states, in code point order of the key; ends early where the file cannot be read on."""
+        """All agreed states, in code point order of the key; ends early if the file cannot be read on."""
         after = ""
         while True:
             page = self._read(
@@ -341,7 +341,7 @@ def _in_memory() -> sqlite3.Connection:
 
 
 def _decoded(data: bytes) -> str | None:
-    """A text of the database; None, which no column may have, where it is not UTF-8."""
+    """A text of the database; None, which no column may have, if it is not UTF-8."""
     try:
         return data.decode()
     except UnicodeDecodeError:
