@@ -4,11 +4,12 @@ program's, and few."""
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextvars
 import logging
 import os
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 from reconcile.adapters.workers import Workers
@@ -21,6 +22,10 @@ MOST = 32
 """Threads at most; one more call waits for one of them."""
 _hired: dict[int, Workers] = {}
 """The threads by process: a fork has none of its parent's."""
+_begun: dict[int, set[Future[Any]]] = {}
+"""What these have to do and have not done yet."""
+_GRACE = 5.0
+"""Seconds that the end of the program waits for it."""
 
 
 async def aside(work: Callable[[], T]) -> T:
@@ -38,9 +43,18 @@ async def aside(work: Callable[[], T]) -> T:
         except RuntimeError:  # the loop is closed by now
             _tell(done)
 
+    begun = _begun.setdefault(os.getpid(), set())
     future = _hired.setdefault(os.getpid(), Workers(MOST, "reconcile-aside")).submit(_within_context(work))
+    begun.add(future)
+    future.add_done_callback(begun.discard)
     future.add_done_callback(told)
     return await waiting
+
+
+@atexit.register
+def _see_off() -> None:
+    """Lets the work of cancelled coroutines end, for which nobody waits: it notes a file, or uploads one."""
+    wait(list(_begun.get(os.getpid(), ())), _GRACE)
 
 
 def _within_context(work: Callable[[], T]) -> Callable[[], T]:

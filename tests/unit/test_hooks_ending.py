@@ -169,6 +169,40 @@ def work():
         assert printed[0][1] == f"{BASE}/remixes/shared/x/REMIX_1.mp4", said
 
 
+CANCELLED = """
+import asyncio
+@auto_upload_to_gcs(on_error=on_error)
+async def later(char_id):
+    return studio.make("remixes/shared/x/REMIX_1.mp4")
+async def cancelled():
+    task = asyncio.create_task(later("rem"))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+asyncio.run(cancelled())
+def work():
+    pass
+"""
+
+
+@pytest.mark.parametrize("before", ["", "imported"])
+@pytest.mark.parametrize("on_error", ["raise", "queue"])
+def test_what_a_cancelled_coroutine_made_is_uploaded_although_the_program_ends(
+    studio: Studio, on_error: str, before: str
+) -> None:
+    assert run(studio, on_error, before=before, body=CANCELLED)[0] == []
+    assert "remixes/shared/x/REMIX_1.mp4" in studio.objects()
+    assert studio.entry("rem")["deliverable"] == f"{BASE}/remixes/shared/x/REMIX_1.mp4"
+    assert studio.notes() == ()
+
+
+def test_what_a_cancelled_coroutine_made_is_noted_where_the_cloud_is_away(studio: Studio) -> None:
+    studio.cut_off()
+    run(studio, body=CANCELLED)
+    studio.mend()
+    assert [(note.path, note.char_id) for note in studio.notes()] == [("remixes/shared/x/REMIX_1.mp4", "rem")]
+
+
 @pytest.mark.parametrize("on_error", ["warn", "queue"])
 @pytest.mark.parametrize("before", ["", "called"])
 def test_a_call_when_nothing_can_be_imported_any_more_gives_what_was_made(
