@@ -8,7 +8,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from reconcile.core.portable import Portable
 
@@ -22,6 +22,10 @@ SHARED = 0o666
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _LINK = {"follow_symlinks": False} if os.link in os.supports_follow_symlinks else {}
 _POLL = 0.05
+
+
+Stamp: TypeAlias = tuple[int, int, int]
+"""What differs once a file was written: its modification time, size and inode."""
 
 
 class LockBusy(Portable, Exception):
@@ -93,6 +97,15 @@ def sync_folder(folder: Path | int) -> None:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """The stamp of a file; None if it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def lock(path: Path, wait: float, *, poll: float = _POLL) -> BaseFileLock:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 
+from reconcile.adapters.files import Stamp, stamp_of
 from reconcile.config import Incomplete
 from reconcile.core.changes import Code, Finding, Severity, canonical
 from reconcile.core.errors import LockHeld, ReconcileError, StoreUnavailable, UsageError
@@ -66,7 +67,6 @@ _SHOWN = 10
 
 Opener: TypeAlias = Callable[[], AbstractContextManager[Project]]
 WatchListener: TypeAlias = Callable[[WatchEvent], None]
-_Stamp: TypeAlias = tuple[int, int, int] | None
 
 
 class Folder(Protocol):
@@ -172,7 +172,7 @@ class Watcher:
         self._agenda = Agenda(settle=project.settings.settle, every=every, now=clock(), jitter=jitter)
         self._known: frozenset[str] = frozenset()
         self._database: dict[str, int] | None = None
-        self._stamps: dict[Path, _Stamp] = {}
+        self._stamps: dict[Path, Stamp | None] = {}
         self._warned: frozenset[str] = frozenset()
         self._standing = Standing()
         self._unmade = False
@@ -269,7 +269,7 @@ class Watcher:
         paths = [self._settings.rules_path]
         if self._settings.local_db is not None:
             paths.append(self._settings.local_db.path)
-        now = {path: _stamp(path) for path in paths}
+        now = {path: stamp_of(path) for path in paths}
         changed = [path in self._stamps and now[path] != self._stamps[path] for path in paths]
         self._stamps = now
         return changed[0], changed[-1] and len(paths) > 1
@@ -594,14 +594,6 @@ def _digests(project: Project) -> dict[str, int]:
     if database is None:
         return {}
     return {document.id: hash(canonical(document.fields)) for document in database.read()}
-
-
-def _stamp(path: Path) -> _Stamp:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _now() -> str:

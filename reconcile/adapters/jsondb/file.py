@@ -34,15 +34,6 @@ def read_whole(path: Path) -> bytes:
     return raw
 
 
-def stamp_of(path: Path) -> tuple[int, int, int] | None:
-    """What differs once the file was written; None if it is not there."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
-
 def explained(path: Path, error: Exception) -> LocalDatabaseError:
     """What to say of a file that could not be read, or not as JSON."""
     match error:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from reconcile.adapters.files import sync_folder
+from reconcile.adapters.files import stamp_of, sync_folder
 from reconcile.adapters.jsondb.file import (
     BOM,
     bounded,
@@ -19,7 +19,6 @@ from reconcile.adapters.jsondb.file import (
     explained,
     locked,
     read_whole,
-    stamp_of,
     write_beside,
 )
 from reconcile.adapters.jsondb.swap import Exchange, Swap, exchange

@@ -11,7 +11,9 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
 
 from reconcile.adapters import files
 from reconcile.adapters.files import NEW, PRIVATE, write_whole
@@ -21,7 +23,11 @@ from reconcile.core.errors import StateError
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+T = TypeVar("T")
+
 FOLDER = ".reconcile"
+SMALL = 1 << 20
+"""Bytes: more than any note of ours has."""
 
 _REPARSE_POINT = 0x400
 """On Windows: a link, a junction, or a file that is kept elsewhere."""
@@ -73,6 +79,13 @@ class StateFolder:
         if len(data) > most:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(self.path / name))
         return data
+
+    def value(self, name: str, kind: type[T]) -> T | None:
+        """What a small JSON file of ours says; None if there is none, or none that can be read as that."""
+        try:
+            return msgspec.json.decode(self.read(name, SMALL) or b"", type=kind)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
 
     def write(self, name: str, data: bytes) -> None:
         """Puts a file there, whole or not at all, in the place of whatever has the name."""

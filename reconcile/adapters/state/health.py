@@ -22,7 +22,6 @@ _LOCK = "watch.lock"
 _ASKING = 0.5
 """Seconds for which somebody who only asks whether a watcher runs may hold its lock at the very most."""
 _REPLACE_TRIES = 5
-_MOST = 1 << 20
 
 
 def read_health(project: Path) -> WatchHealth | None:
@@ -30,10 +29,7 @@ def read_health(project: Path) -> WatchHealth | None:
 
     Raises StateError if what is there is not ours.
     """
-    try:
-        return msgspec.json.decode(StateFolder(project).read(FILE, _MOST) or b"", type=WatchHealth)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+    return StateFolder(project).value(FILE, WatchHealth)
 
 
 def is_place_free(project: Path) -> bool:

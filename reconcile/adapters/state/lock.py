@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 
 _NOTE = "lock.json"
-_MOST = 64 * 1024
 
 
 class Holder(msgspec.Struct, frozen=True):
@@ -83,8 +82,8 @@ class ProjectLock:
     def holder(self) -> Holder | None:
         """Who says that it holds the lock, or None if the note is missing or half-written."""
         try:
-            return msgspec.json.decode(self._folder.read(_NOTE, _MOST) or b"", type=Holder)
-        except (StateError, OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._folder.value(_NOTE, Holder)
+        except StateError:
             return None
 
     def _write_note(self) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from reconcile.adapters.files import LockBusy
-from reconcile.adapters.state.folder import StateFolder
+from reconcile.adapters.state.folder import SMALL, StateFolder
 from reconcile.core.errors import SourceError
 from reconcile.core.notes import Note, joined, overtaken
 
@@ -26,8 +26,6 @@ _FAILED = "failed"
 _LOCK = "outbox.lock"
 PATIENCE = 2.0
 """Seconds to wait for others that change notes. It takes each some milliseconds, but a process may be stopped in it."""
-_MOST = 1 << 20
-"""Bytes of a note: a path, a few names and places."""
 
 
 class _Written(msgspec.Struct, frozen=True):
@@ -140,7 +138,7 @@ class Outbox:
     def failed_within(self, seconds: float) -> bool:
         """Whether it could not be reached, less than ``seconds`` ago."""
         try:
-            ago = self._clock() - float(self._folder.read(_FAILED, _MOST) or b"nan")
+            ago = self._clock() - float(self._folder.read(_FAILED, SMALL) or b"nan")
         except (OSError, ValueError):
             return False
         return 0 <= ago < seconds
@@ -152,11 +150,8 @@ class Outbox:
             return []
 
     def _read(self, name: str) -> _Written | None:
-        try:
-            found = msgspec.json.decode(self._folder.read(name, _MOST) or b"", type=_Written)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
-        return found if found.format == FORMAT else None
+        found = self._folder.value(name, _Written)
+        return found if found is not None and found.format == FORMAT else None
 
 
 def _name(path: str) -> str:
