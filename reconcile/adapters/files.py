@@ -8,12 +8,9 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Protocol, TypeAlias
 
 from reconcile.core.portable import Portable
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 PRIVATE = 0o600
 SHARED = 0o666
@@ -26,6 +23,14 @@ _POLL = 0.05
 
 Stamp: TypeAlias = tuple[int, int, int]
 """What differs once a file was written: its modification time, size and inode."""
+
+
+class HeldLock(Protocol):
+    """A lock that is held. It ends with its process, if not before."""
+
+    def release(self) -> None:
+        """Gives it back."""
+        ...
 
 
 class LockBusy(Portable, Exception):
@@ -108,8 +113,8 @@ def stamp_of(path: Path) -> Stamp | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def lock(path: Path, wait: float, *, poll: float = _POLL) -> BaseFileLock:
-    """Takes the lock that a file stands for, waiting up to ``wait`` seconds for it; ``release`` gives it back.
+def lock(path: Path, wait: float, *, poll: float = _POLL) -> HeldLock:
+    """Takes the lock that a file stands for, waiting up to ``wait`` seconds for it.
 
     Raises LockBusy if others hold it, and OSError if there can be no lock there.
     """

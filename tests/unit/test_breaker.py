@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconcile.adapters.workers import REFUSALS
-from reconcile.core.errors import AccessDenied, StoreUnavailable
+from reconcile.adapters.workers import REFUSALS, Breaker, results
+from reconcile.core.errors import AccessDenied, Rejected, SourceError, StoreUnavailable
 from reconcile.core.events import Event, Warned
 from reconcile.core.report import OutcomeKind, Status
 from tests.world import World
@@ -75,3 +75,40 @@ def test_what_was_barred_is_taken_once_it_is_allowed() -> None:
     world.objects.put = refusals._put  # type: ignore[method-assign]
     assert world.apply().status is Status.SUCCESS
     assert world.plan().actions == ()
+
+
+def test_what_says_nothing_of_the_store_is_not_counted_unless_it_was_asked_for() -> None:
+    plain, strict = Breaker(), Breaker(counted=(SourceError,))
+    for _ in range(REFUSALS):
+        for error in (Rejected("not this one"), SourceError("no space left")):
+            plain.failed(error)
+            strict.failed(error)
+    assert plain.tripped is None
+    assert strict.tripped is not None
+    assert strict.tripped.message.startswith("this machine refused 8 times in a row")
+
+
+def test_a_success_starts_the_count_again_until_it_has_tripped() -> None:
+    breaker = Breaker()
+    for _ in range(REFUSALS - 1):
+        breaker.failed(StoreUnavailable("down"))
+    breaker.succeeded()
+    for _ in range(REFUSALS - 1):
+        breaker.failed(StoreUnavailable("down"))
+    assert breaker.tripped is None
+    breaker.failed(StoreUnavailable("down"))
+    breaker.succeeded()
+    assert breaker.tripped is not None
+
+
+def test_workers_begin_no_job_once_the_breaker_has_tripped() -> None:
+    breaker = Breaker()
+    begun: list[int] = []
+
+    def job(number: int) -> int:
+        begun.append(number)
+        breaker.failed(StoreUnavailable("down"))
+        return number
+
+    jobs = (lambda number=number: job(number) for number in range(100))
+    assert sorted(results(jobs, 1, breaker=breaker)) == begun == list(range(REFUSALS))

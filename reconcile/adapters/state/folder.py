@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -19,9 +19,6 @@ from reconcile.adapters import files
 from reconcile.adapters.files import NEW, PRIVATE, write_whole
 from reconcile.adapters.opening import BY_COMPONENT, READ_FILE, READ_FOLDER, READ_ROOT
 from reconcile.core.errors import StateError
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 T = TypeVar("T")
 
@@ -105,7 +102,7 @@ class StateFolder:
         with contextlib.suppress(FileNotFoundError), self._opened() as folder:
             os.unlink(self._named(self.path / name, folder), dir_fd=folder)
 
-    def lock(self, name: str, wait: float, *, poll: float = 0.05) -> BaseFileLock:
+    def lock(self, name: str, wait: float, *, poll: float = 0.05) -> files.HeldLock:
         """Takes the lock of this name, in a folder that is made if it is missing. Raises files.LockBusy after ``wait``
         seconds."""
         self.make()

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from reconcile.adapters import files
-from reconcile.adapters.files import LockBusy
+from reconcile.adapters.files import HeldLock, LockBusy
 from reconcile.adapters.state.folder import StateFolder
 from reconcile.core.errors import LockHeld
 from reconcile.core.watching import WatchHealth
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
 
 FILE = "watch-health.json"
 _LOCK = "watch.lock"
@@ -51,7 +47,7 @@ class HealthFile:
     def __init__(self, project: Path) -> None:
         self._project = project
         self._folder = StateFolder(project)
-        self._lock: BaseFileLock | None = None
+        self._lock: HeldLock | None = None
 
     def open(self) -> None:
         """Takes the place of the one watcher of the project. Raises LockHeld if another one has it, and StateError

@@ -9,17 +9,13 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import msgspec
 
-from reconcile.adapters.files import LockBusy
+from reconcile.adapters.files import HeldLock, LockBusy
 from reconcile.adapters.state.folder import StateFolder
 from reconcile.core.errors import LockHeld, StateError
-
-if TYPE_CHECKING:
-    from filelock import BaseFileLock
-
 
 _NOTE = "lock.json"
 
@@ -43,7 +39,7 @@ class ProjectLock:
     def __init__(self, project: Path) -> None:
         self._project = project
         self._folder = StateFolder(project)
-        self._lock: BaseFileLock | None = None
+        self._lock: HeldLock | None = None
         self.warning = ""
 
     def acquire(self, wait: float = 0) -> Self:
