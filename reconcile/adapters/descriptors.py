@@ -32,7 +32,7 @@ def fitting(at_once: int) -> int:
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether it is a want of descriptors, or came of one: it says nothing of the file or the server."""
+    """Whether file descriptors ran out, or an error came of that: it says nothing of the file or the server."""
     return any(isinstance(each, OSError) and each.errno in _SHORTAGES for each in chain(error))
 
 

@@ -29,7 +29,7 @@ LOGIN = "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_
 
 
 def nonsense(place: str, answer: str) -> StoreError:
-    """The error that an answer which no Firestore gives means."""
+    """The error for an answer that no Firestore gives."""
     return StoreUnavailable(
         f"{place} does not answer as Firestore does: it answers {answer}.",
         hint="Use Google's own emulator as records.endpoint.",
@@ -78,5 +78,5 @@ def _of_the_way(fault: WayFault, where: str) -> StoreError:
 
 
 def maybe_applied(failure: CallFailed) -> bool:
-    """Whether a commit that failed so may have been applied all the same."""
+    """Whether a commit that failed with this may have been applied."""
     return failure.code in MAYBE_APPLIED and not failure.never_sent

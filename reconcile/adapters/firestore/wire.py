@@ -57,12 +57,12 @@ class CallFailed(Portable, Exception):
 
     @property
     def throttled(self) -> bool:
-        """Whether the server said that it is asked too much."""
+        """Whether the server said that there are too many requests."""
         return self.code == "RESOURCE_EXHAUSTED" or self.pause > 0
 
     @property
     def reached(self) -> bool:
-        """Whether a connection stood."""
+        """Whether there was a connection."""
         return not self.never_sent
 
     @property
@@ -72,7 +72,7 @@ class CallFailed(Portable, Exception):
 
     @property
     def no_credentials(self) -> bool:
-        """Whether it failed for want of a token."""
+        """Whether it failed because no token could be had."""
         return self.code == "UNAUTHENTICATED" or self.details.startswith("Getting metadata from plugin failed")
 
 

@@ -24,8 +24,8 @@ class Doubt(IntEnum):
 
 
 class Transient(StoreUnavailable):
-    """May pass by itself. ``pause`` is what the server asked to wait, in seconds; ``throttled``: it said that it is
-    asked too much; ``reached``: a connection stood."""
+    """A failure that may pass by itself. ``pause`` is what the server asked to wait, in seconds; ``throttled`` if it
+    said that there are too many requests; ``reached`` if there was a connection."""
 
     def __init__(
         self,

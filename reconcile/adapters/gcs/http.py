@@ -1,4 +1,4 @@
-"""One request to the GCS JSON API and what came of it: the authorised session and the error mapping."""
+"""Requests to the JSON API of Cloud Storage: an authorised session, one attempt at a time, errors as ours."""
 
 from __future__ import annotations
 

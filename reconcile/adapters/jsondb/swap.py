@@ -1,4 +1,4 @@
-"""Putting new content in the place of a file that others replace or write at any time, without losing what they wrote.
+"""Replaces the content of a file that others replace or write at any time, and loses nothing that they wrote.
 
 Two files exchange their names in one step. What came out of a step is then compared with what was put in before: what
 differs is somebody's update, and gets the place back. A note, on disk before the first step, tells after a kill which
