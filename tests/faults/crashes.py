@@ -331,7 +331,7 @@ class InProcess(Scene):
             lock.release()
             if said is not None:
                 note.write_bytes(said)
-            state._db.close()
+            state._database.connection.close()
             project.close()
 
     def objects(self) -> Held:

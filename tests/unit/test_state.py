@@ -83,7 +83,7 @@ def test_a_walk_reads_the_cache_in_few_queries(tmp_path: Path) -> None:
     filled(tmp_path, paths)
     with State.open(tmp_path) as state:
         queries: list[str] = []
-        state._db.set_trace_callback(queries.append)
+        state._database.connection.set_trace_callback(queries.append)
         assert all(state.get(path) for path in paths)
         assert len(queries) < 15
 
@@ -173,7 +173,7 @@ def test_a_session_belongs_to_its_bytes_and_outlives_the_process(tmp_path: Path)
 def test_a_session_that_has_expired_is_forgotten(tmp_path: Path) -> None:
     now = 1_000_000_000.0
     with State.open(tmp_path) as state:
-        sessions = UploadSessions(state, clock=lambda: now)
+        sessions = UploadSessions(state._database, clock=lambda: now)
         sessions.put("old", "AAAAAA==", 5, "https://old")
         now += 7 * 86400
         assert sessions.get("old", "AAAAAA==", 5) is None
@@ -283,8 +283,8 @@ def test_a_place_that_cannot_be_written_costs_the_memory_and_nothing_else(tmp_pa
 def test_a_disk_that_is_full_costs_the_memory_and_nothing_else(tmp_path: Path) -> None:
     filled(tmp_path, ["a"])
     with State.open(tmp_path) as state:
-        [(pages,)] = state._db.execute("PRAGMA page_count").fetchall()
-        state._db.execute(f"PRAGMA max_page_count = {pages}")
+        [(pages,)] = state._database.connection.execute("PRAGMA page_count").fetchall()
+        state._database.connection.execute(f"PRAGMA max_page_count = {pages}")
         state.remember(Agreed(f"{number:09}", 1, "AAAAAA==", 1) for number in range(10_000))
         state.remember(Agreed(f"{number:09}", 1, "AAAAAA==", 1) for number in range(10_000))
         state.put("b", HASH)
@@ -296,7 +296,7 @@ def test_a_disk_that_is_full_costs_the_memory_and_nothing_else(tmp_path: Path) -
 def test_a_file_that_cannot_be_written_is_still_read(tmp_path: Path) -> None:
     filled(tmp_path, ["a"])
     with State.open(tmp_path) as state:
-        state._db.execute("PRAGMA query_only = 1")
+        state._database.connection.execute("PRAGMA query_only = 1")
         state.put("b", HASH)
         state.flush()
         assert state.get("a") == HASH
@@ -307,7 +307,7 @@ def test_another_process_that_writes_for_long_is_not_waited_for_long(tmp_path: P
     filled(tmp_path, ["a"])
     other = sqlite3.connect(database(tmp_path), isolation_level=None)
     with State.open(tmp_path) as state:
-        state._db.execute("PRAGMA busy_timeout = 10")
+        state._database.connection.execute("PRAGMA busy_timeout = 10")
         other.execute("BEGIN IMMEDIATE")
         state.remember_fact("files", 1)
         assert (state.get("a"), state.fact("files"), state.warnings) == (HASH, None, ())

@@ -1,0 +1,196 @@
+"""PROJECT/.reconcile/state.db: opened if it is ours, replaced if it is damaged, done without if it cannot be had."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from reconcile.adapters.state.folder import StateFolder
+from reconcile.core.portable import Portable
+
+_DATABASE = "state.db"
+_BESIDE = ("-journal", "-wal", "-shm")
+_APPLICATION_ID = 0x5265636F  # "Reco", which tells our file from any other SQLite database
+_VERSION = 2
+_FIRST_VERSION = 1
+_BUSY_SECONDS = 2.0
+
+_HASHES = """
+CREATE TABLE IF NOT EXISTS hashes (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER,
+                                   inode INTEGER, crc32c TEXT, lacks TEXT, doubted_since INTEGER) WITHOUT ROWID;
+"""
+_SCHEMA = f"""
+{_HASHES}
+CREATE TABLE IF NOT EXISTS agreed (key TEXT PRIMARY KEY, size INTEGER, crc32c TEXT, generation INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sessions (key TEXT, crc32c TEXT, size INTEGER, uri TEXT, created INTEGER,
+                                     PRIMARY KEY (key, crc32c, size)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+PRAGMA application_id = {_APPLICATION_ID};
+PRAGMA user_version = {_VERSION};
+"""
+
+# The first version's hashes do not say what they need to; what else it remembers holds.
+_FROM_FIRST_VERSION = f"DROP TABLE IF EXISTS hashes; {_HASHES} PRAGMA user_version = {_VERSION};"
+
+_LONGEST_VALUE = 1 << 20  # bytes: what is longer is not of ours, and would be read into memory
+
+
+class _Foreign(Portable, sqlite3.DatabaseError):
+    """The file holds what this program never writes."""
+
+
+class StateDatabase:
+    """The SQLite file of a project's state. Safe for several threads.
+
+    Opening it raises StateError for what is there and not ours. Nothing else here raises because of the disk: a file
+    that is damaged or of another program is set aside, and if the folder cannot be written the state lives as long as
+    the process. ``warnings`` says so, one sentence each. ``on_replaced`` is called, under ``lock``, when rows that were
+    read no longer count.
+    """
+
+    def __init__(self, project: Path, on_replaced: Callable[[], None]) -> None:
+        self._folder = StateFolder(project)
+        self._path = self._folder.path / _DATABASE
+        self._on_replaced = on_replaced
+        self.lock = threading.RLock()
+        self._writable = True
+        self.warnings: list[str] = []
+        self.connection = self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            self._folder.make()
+            try:
+                return _open_database(self._folder)
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError) and not _is_damage(error):
+                    raise
+                return self._replace_database(error)
+        except (OSError, sqlite3.Error) as error:
+            self._warn(
+                f"The state in {self._folder.path} cannot be used, so nothing is remembered after this run", error
+            )
+            return _in_memory()
+
+    def _replace_database(self, error: sqlite3.Error) -> sqlite3.Connection:
+        aside = self._path.with_name(f"{_DATABASE}.damaged")
+        os.replace(self._path, aside)
+        for suffix in _BESIDE:
+            # A journal left behind would be played into the new file.
+            self._path.with_name(_DATABASE + suffix).unlink(missing_ok=True)
+        self._warn(f"The state file {self._path} was set aside as {aside.name} and is started afresh", error)
+        return _open_database(self._folder)
+
+    def read(self, sql: str, values: Sequence[object], columns: Sequence[Callable[[object], bool]]) -> list[Any]:
+        """The rows, whose values all are as ``columns`` says; else the file is damaged."""
+        with self.lock:
+            try:
+                rows = self.connection.execute(sql, values).fetchall()
+                if not all(is_right(value) for row in rows for is_right, value in zip(columns, row, strict=True)):
+                    raise _Foreign("it holds a value that reconcile never writes")
+                return rows
+            except sqlite3.Error as error:
+                self._recover(error)
+                return []
+
+    def write(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        """Writes these rows in one transaction."""
+        with self.lock:
+            if not self._writable:
+                return
+            try:
+                with self.connection:
+                    self.connection.execute("BEGIN IMMEDIATE")
+                    self.connection.executemany(sql, rows)
+            except sqlite3.Error as error:
+                self._recover(error)
+
+    def _recover(self, error: sqlite3.Error) -> None:
+        """Goes on without what cannot be used: a damaged file is replaced, a full or read-only disk not written."""
+        if _is_damage(error):
+            self.connection.close()
+            self._on_replaced()
+            try:
+                self.connection = self._replace_database(error)
+            except (OSError, sqlite3.Error) as again:
+                self.connection = _in_memory()
+                self._warn(f"The state file {self._path} is damaged, so this run is not remembered", again)
+        elif not _is_busy(error):
+            self._writable = False
+            self._warn(f"The state in {self._folder.path} cannot be written, so this run is not remembered", error)
+
+    def _warn(self, sentence: str, error: Exception) -> None:
+        self.warnings.append(f"{sentence}: {error}.")
+
+
+def _open_database(folder: StateFolder) -> sqlite3.Connection:
+    # SQLite opens files by their names, so what has them is looked at before: a journal left behind is played back.
+    path, *_ = [folder.plain(_DATABASE + suffix) for suffix in ("", *_BESIDE)]
+    # The mode is set when the file is made: SQLite gives its journal the mode of the database.
+    with contextlib.suppress(FileExistsError):
+        os.close(folder.create(_DATABASE))
+    db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    """Makes the tables in an empty file, and refuses one that is not ours."""
+    db.text_factory = _decoded
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
+    # A rollback journal, not WAL: WAL needs memory shared between processes, which a network drive does not give.
+    db.execute("PRAGMA journal_mode = TRUNCATE")
+    db.execute("PRAGMA synchronous = NORMAL")
+    if _marks(db) == (0, 0) and not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+        db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
+    if _marks(db) == (_APPLICATION_ID, _FIRST_VERSION):
+        db.executescript(f"BEGIN IMMEDIATE;{_FROM_FIRST_VERSION}COMMIT;")
+    if _marks(db) != (_APPLICATION_ID, _VERSION):
+        raise sqlite3.DatabaseError("it was not written by this version of reconcile")
+    for table in ("hashes", "agreed", "sessions", "facts"):
+        db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
+
+
+def _marks(db: sqlite3.Connection) -> tuple[int, int]:
+    return db.execute("PRAGMA application_id").fetchone()[0], db.execute("PRAGMA user_version").fetchone()[0]
+
+
+def _in_memory() -> sqlite3.Connection:
+    db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    _prepare(db)
+    return db
+
+
+def _decoded(data: bytes) -> str | None:
+    """A text of the database; None, which no column may have, if it is not UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return isinstance(error, _Foreign) or _primary(error) in (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_TOOBIG,
+    )
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return _primary(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _primary(error: sqlite3.Error) -> int | None:
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
