@@ -334,9 +334,12 @@ class Project:
         if found is None or not found.rewrite:
             return ()
         from reconcile.adapters.jsondb.swap import left_beside
-        from reconcile.core.findings import database_kept
+        from reconcile.core.changes import Code
+        from reconcile.core.findings import make
 
-        return tuple(database_kept(str(path), found.path.name) for path in left_beside(found.path))
+        return tuple(
+            make(Code.DATABASE_KEPT, str(path), None, database=found.path.name) for path in left_beside(found.path)
+        )
 
     def lock(self) -> ProjectLock:
         """The lock that one run at a time holds."""

@@ -19,7 +19,6 @@ import msgspec
 
 from reconcile.adapters.workers import Breaker, results
 from reconcile.commands.measuring import Sum, content_from, measure
-from reconcile.core import findings
 from reconcile.core import report as reports
 from reconcile.core.changes import Code, Finding
 from reconcile.core.clashes import Places, in_turn
@@ -28,7 +27,7 @@ from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.encoding import BadEncoding, can_unpack
 from reconcile.core.errors import NotThere, Refused, Rejected, SourceChanged, SourceError, StoreError
 from reconcile.core.events import Advanced, ChangeDone, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
-from reconcile.core.findings import about_file
+from reconcile.core.findings import HIDDEN_PLACE, LEFT_ALONE, NO_PLACE, PLACE_TAKEN, about_unread, make, worst_first
 from reconcile.core.names import fold, nfc
 from reconcile.core.plan import Scope
 from reconcile.core.portable import Portable
@@ -110,7 +109,7 @@ class _Survey:
             in_step=self._in_step,
             bytes=sum(action.size - action.begun for action in actions),
             actions=actions,
-            findings=tuple(sorted(dict.fromkeys(self._findings), key=findings.worst_first)),
+            findings=tuple(sorted(dict.fromkeys(self._findings), key=worst_first)),
         )
 
     def _judge_root(self) -> None:
@@ -118,12 +117,12 @@ class _Survey:
         would fill another disk; one that is gone is made anew."""
         held = self._project.lost_files()
         if held and not self._project.root_is_gone:
-            self._findings.append(findings.root_emptied(str(self._project.settings.root), held, is_gone=False))
+            self._findings.append(make(Code.ROOT_EMPTIED, str(self._project.settings.root), None, held=held))
 
     def _note(self, unread: Unread) -> None:
         problem = unread.folder.problem or FileProblem.UNREADABLE
         self._complete = self._complete and problem is not FileProblem.UNREADABLE
-        self._findings.append(findings.about_unread(unread.folder))
+        self._findings.append(about_unread(unread.folder))
 
     def _take(self, rows: KeyRows, found: RemoteObject, wanted: _Wanted) -> None:
         local, uri, char_id = rows.local, self._project.bucket.uri(found.key), wanted.of(rows)[0]
@@ -131,14 +130,14 @@ class _Survey:
             self._here.add(nfc(local.path))
         if not found.size:
             if not found.key.endswith("/"):  # the placeholder of a folder
-                self._findings.append(about_file(Code.EMPTY_OBJECT, uri, char_id))
+                self._findings.append(make(Code.EMPTY_OBJECT, uri, char_id))
         elif local is None:
             self._missing.append((rows, found))
         elif (same := _same(local, found, rows.agreed)) is Comparison.DIFFERENT:
-            self._findings.append(findings.left_alone(local, char_id, found.size))
+            self._findings.append(_left_alone(local, char_id, found.size))
         elif same is Comparison.UNKNOWN and found.encoding:
             why = f'"{found.encoding}", so whether the local file has its content is not known; it was left alone'
-            self._findings.append(about_file(Code.ENCODED_OBJECT, uri, char_id, why))
+            self._findings.append(make(Code.ENCODED_OBJECT, uri, char_id, why=why))
         else:
             self._in_step += 1
 
@@ -149,21 +148,22 @@ class _Survey:
             if rows.path is not None and nfc(rows.path) in self._here:
                 self._in_step += 1  # its file is here, with the spelling of another object
             elif rows.path is None:
-                self._findings.append(findings.no_place(uri, char_id, "no local path leads to this name"))
+                self._findings.append(make(NO_PLACE, uri, char_id, why="no local path leads to this name"))
             elif (why := self._project.places.refusal(rows.path)) is not None:
-                self._findings.append(findings.no_place(uri, char_id, why))
+                self._findings.append(make(NO_PLACE, uri, char_id, why=why))
             elif self._project.places.ignores(rows.path):
                 continue
             elif (rival := self._project.places.rival(rows.path)) is not None:
-                self._findings.append(findings.place_taken(uri, char_id, rows.path, rival))
+                self._findings.append(_place_taken(uri, char_id, rows.path, rival))
             elif not local.covers(rows.path):
                 self._complete = False
-                self._findings.append(findings.hidden_place(uri, char_id, rows.path, _unread_above(rows.path, local)))
+                folder = _unread_above(rows.path, local)
+                self._findings.append(make(HIDDEN_PLACE, uri, char_id, path=rows.path, folder=folder))
             elif found.crc32c is None:
-                self._findings.append(about_file(Code.UNVERIFIABLE, uri, char_id))
+                self._findings.append(make(Code.UNVERIFIABLE, uri, char_id))
             elif found.encoding and not can_unpack(found.encoding):
                 why = f'"{found.encoding}", which cannot be unpacked here; it was not restored'
-                self._findings.append(about_file(Code.ENCODED_OBJECT, uri, char_id, why))
+                self._findings.append(make(Code.ENCODED_OBJECT, uri, char_id, why=why))
             else:
                 begun = 0 if found.encoding else self._project.places.begun(rows.path, found.generation)
                 yield Restore(
@@ -193,7 +193,7 @@ class _Survey:
         for action in ranked:
             rival = sure.take(action.path)
             if rival is not None:
-                clash = findings.place_taken(action.uri, action.char_id, action.path, f"that of {uris[rival]}")
+                clash = _place_taken(action.uri, action.char_id, action.path, f"that of {uris[rival]}")
                 self._findings.append(clash)
                 continue
             kept.add(action.id)
@@ -207,6 +207,16 @@ def _same(local: LocalFile, found: RemoteObject, agreed: Agreed | None) -> Compa
     if local.problem is not None:
         return Comparison.DIFFERENT
     return compare_object(local.size, local.crc32c, found, agreed)
+
+
+def _left_alone(local: LocalFile, char_id: str | None, size: int) -> Finding:
+    differs = local.problem in (None, FileProblem.EMPTY)
+    what = LEFT_ALONE if differs or local.problem is None else LEFT_ALONE._replace(code=Code(local.problem.value))
+    return make(what, local.path, char_id, size=size, why=f"it has {local.size} bytes" if differs else local.detail)
+
+
+def _place_taken(uri: str, char_id: str | None, path: str, other: str) -> Finding:
+    return make(PLACE_TAKEN, uri, char_id, path=path, other=other, quoted=shlex.quote(uri))
 
 
 def _unread_above(path: str, local: Coverage) -> str:

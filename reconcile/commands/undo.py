@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from reconcile.core import findings
 from reconcile.core import plan as plans
 from reconcile.core.changes import (
     Change,
+    Code,
     FieldChange,
     Finding,
     Need,
@@ -22,11 +22,13 @@ from reconcile.core.changes import (
     RewriteLocalDb,
     SetField,
     change_id,
+    document_id,
     texts_in,
 )
 from reconcile.core.edit import Verdict
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, silent
+from reconcile.core.findings import LOST_SINCE, RECORD_GONE, make
 from reconcile.core.journal import Past, Touched, World
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Report
@@ -122,10 +124,13 @@ class _Survey:
     def run(self) -> Undoing:
         for world, document, fields, touched in _as_they_are(self._project, self._past, self._scope):
             if fields is None:
-                self._findings.append(findings.record_gone(self._named(world, document), document))
+                self._findings.append(make(RECORD_GONE, self._named(world, document), document))
             else:
                 self._take(world, document, fields, touched)
-        self._findings += [findings.record_stays(made.document) for made in _made(self._past, self._scope)]
+        self._findings += [
+            make(Code.RECORD_STAYS, made.document, document_id(made.document))
+            for made in _made(self._past, self._scope)
+        ]
         plan = _plan(self._project, self._actions, self._findings, self._scope, self._in_step)
         return Undoing(self._past.run.run_id, plan, self._wanted)
 
@@ -139,7 +144,7 @@ class _Survey:
             if verdict is Verdict.ALREADY:
                 self._in_step += 1
             elif verdict is Verdict.STALE or (each.field == key and not each.way) or not _is_plain(each.before):
-                self._findings.append(findings.changed_since(change.document, document, self._place(each)))
+                self._findings.append(make(Code.CHANGED_SINCE, change.document, document, place=self._place(each)))
             else:
                 self._put_back(change, document, each)
 
@@ -152,7 +157,9 @@ class _Survey:
                 continue
             found = self._object(key)
             if found is None or not found.size:
-                self._findings.append(findings.lost_since(change.document, document, self._place(touched), text))
+                self._findings.append(
+                    make(LOST_SINCE, change.document, document, place=self._place(touched), text=text)
+                )
                 return
             needs.append(Need(key, found.crc32c))
         self._actions.append(msgspec.structs.replace(change, needs=tuple(needs)))

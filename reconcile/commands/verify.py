@@ -22,13 +22,24 @@ import msgspec
 
 from reconcile.adapters.workers import Breaker, results
 from reconcile.commands.measuring import measure
-from reconcile.core import findings
 from reconcile.core.changes import Code, Finding
 from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare, compare_object
 from reconcile.core.encoding import can_unpack, most_unpacked
 from reconcile.core.errors import NotThere, StoreError, StoreMissing, UsageError
 from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
+from reconcile.core.findings import (
+    LOST_OBJECT,
+    NAMED_EMPTY,
+    NAMED_ENCODED,
+    OTHER_THAN_AGREED,
+    OTHER_THAN_LOCAL,
+    UNCOMPARED,
+    WITHOUT_CHECKSUM,
+    Form,
+    make,
+    worst_first,
+)
 from reconcile.core.media import DEFAULT, content_type
 from reconcile.core.names import spelling, spellings
 from reconcile.core.plan import Scope
@@ -229,9 +240,9 @@ class _Proving:
         why = self._unread.get(key)
         for _ in range(AGAIN):
             if why is not None:
-                return _Verdict(found, complaints=(_unread(why),))
+                return _Verdict(found, complaints=(_says(Code.UNREADABLE_OBJECT, why=why),))
             if found is None:
-                return _Verdict(None, complaints=(_lost,))
+                return _Verdict(None, complaints=(_says(LOST_OBJECT),))
             try:
                 return self._judge_once(found, meant)
             except NotThere:  # replaced, or taken away, since it was listed
@@ -240,7 +251,7 @@ class _Proving:
             except StoreError as error:
                 self._failed(error)
                 why = error.sentence
-        return _Verdict(found, complaints=(_unread(why or "it is replaced all the time"),))
+        return _Verdict(found, complaints=(_says(Code.UNREADABLE_OBJECT, why=why or "it is replaced all the time"),))
 
     def _failed(self, error: StoreError) -> None:
         """Counts a failure. Raises it if the store is taken to be down, or is not there."""
@@ -250,7 +261,7 @@ class _Proving:
 
     def _judge_once(self, found: RemoteObject, meant: _Meant) -> _Verdict:
         if not found.size:
-            return _Verdict(found, (Check.METADATA,), None, (_empty,))
+            return _Verdict(found, (Check.METADATA,), None, (_says(NAMED_EMPTY),))
         look = _Look(found)
         if self._mode.urls:
             self._look_through_url(look)
@@ -280,11 +291,11 @@ class _Proving:
         look.unpacked_on_the_way = not as_stored
         if as_stored and compare(stored.size, stored.crc32c, found.size, found.crc32c) is Comparison.DIFFERENT:
             why = f"{stored.size} bytes of {found.size}, crc32c {stored.crc32c}, not {found.crc32c}"
-            look.complaints.append(_damaged(why))
+            look.complaints.append(_says(Code.DAMAGED_OBJECT, why=why))
         elif content is None:
-            look.complaints.append(_packed(f"it {measured.why}"))
+            look.complaints.append(_says(NAMED_ENCODED, why=f"it {measured.why}"))
         elif not content.size:
-            look.complaints.append(_empty)
+            look.complaints.append(_says(NAMED_EMPTY))
         else:
             look.size, look.crc32c = content.size, content.crc32c
 
@@ -304,17 +315,21 @@ class _Proving:
         with self._project.url_reader.fetch(url, limit=limit, encoded=bool(found.encoding)) as served:
             look.checked.append(Check.URL)
             if served.status not in (200, 206):
-                look.complaints.append(_refused(served.status))
+                look.complaints.append(_says(Code.URL_REFUSED, why=f"it answers {served.status}"))
                 return
             right = content_type(found.key)
             if right != DEFAULT and _essence(served.content_type) != _essence(right):
-                look.complaints.append(_mistyped(served.content_type, right))
+                look.complaints.append(
+                    _says(Code.WRONG_CONTENT_TYPE, found=served.content_type or "(nothing)", right=right)
+                )
             if self._mode.deep:
                 self._hash(look, served.body, served.encoding)
                 return
             count, as_stored = sum(map(len, _first(served))), served.encoding == found.encoding
             if count != min(found.size, FIRST_BYTES) if as_stored else not count:
-                look.complaints.append(_damaged(f"the first {FIRST_BYTES} bytes of {found.size} came as {count}"))
+                look.complaints.append(
+                    _says(Code.DAMAGED_OBJECT, why=f"the first {FIRST_BYTES} bytes of {found.size} came as {count}")
+                )
 
     # -- telling --
 
@@ -352,7 +367,7 @@ class _Proving:
             bytes=self._read,
             seconds=round(time.monotonic() - self._started, 3),
             complete=all(problem.code is not Code.UNREADABLE_OBJECT for problem in everything),
-            problems=tuple(sorted(everything, key=findings.worst_first)),
+            problems=tuple(sorted(everything, key=worst_first)),
         )
         # What was proved of a part of a record says nothing about the record.
         certified = () if self._scope.asset_types else named.documents
@@ -426,35 +441,40 @@ def _held_against(look: _Look, meant: _Meant) -> tuple[Against | None, tuple[Com
     file, agreed, found = meant.file, meant.agreed, look.found
     if found.encoding and look.size is None and look.complaints:
         return None, ()  # it was read, and could not be unpacked
-    unknown = _unverified if not found.encoding else _packed("its content is not known until it is unpacked")
+    unknown = (
+        _says(WITHOUT_CHECKSUM)
+        if not found.encoding
+        else _says(NAMED_ENCODED, why="its content is not known until it is unpacked")
+    )
     has = f"{found.size if look.size is None else look.size}, {look.crc32c}"
     if file is not None and file.problem is None:
         same = _compared(file.size, file.crc32c, look, agreed)
         why = f"the local file has {file.size} bytes, crc32c {file.crc32c}, the object {has}"
-        hint = "`reconcile plan` says what is done about it"
-        return _said(Against.LOCAL, same, unknown, why, hint)
+        return _said(Against.LOCAL, same, unknown, _says(OTHER_THAN_LOCAL, why=why))
     aside: tuple[Complaint, ...] = ()
     if file is not None and file.problem in (
         FileProblem.UNREADABLE,
         FileProblem.UNSETTLED,
         FileProblem.INCOMPLETE,
     ):
-        aside = (_uncompared(Code(file.problem.value), file.detail),)
+        aside = (_says(UNCOMPARED._replace(code=Code(file.problem.value)), why=file.detail),)
     if agreed is not None:
         same = _compared(agreed.size, agreed.crc32c, look, agreed)
         why = (
             f"when file and object last agreed it had {agreed.size} bytes, crc32c {agreed.crc32c} (generation"
             f" {agreed.generation}), now {has} (generation {found.generation})"
         )
-        hint = "somebody else wrote it; if that is meant, `reconcile restore` fetches it, and it is what is meant then"
-        against, complaints = _said(Against.AGREED, same, unknown, why, hint)
+        against, complaints = _said(Against.AGREED, same, unknown, _says(OTHER_THAN_AGREED, why=why))
         return against, (*aside, *complaints)
     if found.crc32c is None:
-        return None, (*aside, _unverified)
+        return None, (*aside, _says(WITHOUT_CHECKSUM))
     if found.encoding and not can_unpack(found.encoding):
-        return None, (*aside, _packed(f'"{found.encoding}", which cannot be unpacked here'))
+        return None, (*aside, _says(NAMED_ENCODED, why=f'"{found.encoding}", which cannot be unpacked here'))
     if look.unpacked_on_the_way:
-        return None, (*aside, _packed("it came unpacked, so its checksum does not say whether it is sound"))
+        return None, (
+            *aside,
+            _says(NAMED_ENCODED, why="it came unpacked, so its checksum does not say whether it is sound"),
+        )
     return Against.OBJECT, aside
 
 
@@ -466,59 +486,19 @@ def _compared(size: int, crc32c: str | None, look: _Look, agreed: Agreed | None)
 
 
 def _said(
-    against: Against, same: Comparison, unknown: Complaint, why: str, hint: str
+    against: Against, same: Comparison, unknown: Complaint, different: Complaint
 ) -> tuple[Against | None, tuple[Complaint, ...]]:
     match same:
         case Comparison.SAME:
             return against, ()
         case Comparison.DIFFERENT:
-            return against, (_other(why, hint),)
+            return against, (different,)
         case Comparison.UNKNOWN:
             return None, (unknown,)
 
 
-def _empty(reference: Reference, where: str) -> Finding:
-    return findings.empty_object(reference.document, reference.char_id, where, reference.uri)
-
-
-def _packed(why: str) -> Complaint:
-    return lambda each, where: findings.encoded_object(each.document, each.char_id, where, each.uri, why)
-
-
-def _lost(reference: Reference, where: str) -> Finding:
-    return findings.lost_object(reference.document, reference.char_id, where, reference.uri)
-
-
-def _unverified(reference: Reference, where: str) -> Finding:
-    return findings.unverified(reference.document, reference.char_id, where, reference.uri)
-
-
-def _other(why: str, hint: str) -> Complaint:
-    return lambda each, where: findings.other_bytes(each.document, each.char_id, where, each.uri, why, hint)
-
-
-def _uncompared(code: Code, detail: str) -> Complaint:
-    return lambda each, where: findings.uncompared(each.document, each.char_id, where, each.uri, code, detail)
-
-
-def _damaged(why: str) -> Complaint:
-    return lambda each, where: findings.damaged_object(each.document, each.char_id, where, each.uri, why)
-
-
-def _unread(why: str) -> Complaint:
-    return lambda each, where: findings.unreadable_object(each.document, each.char_id, where, each.uri, why)
-
-
-def _mistyped(served: str, right: str) -> Complaint:
-    return lambda each, where: findings.wrong_content_type(
-        each.document, each.char_id, where, each.uri, served or "(nothing)", right
-    )
-
-
-def _refused(status: int) -> Complaint:
-    return lambda each, where: findings.url_refused(
-        each.document, each.char_id, where, each.uri, f"it answers {status}"
-    )
+def _says(what: Code | Form, **values: str) -> Complaint:
+    return lambda each, where: make(what, each.document, each.char_id, place=where, uri=each.uri, **values)
 
 
 def _essence(content_type: str) -> str:

@@ -7,14 +7,15 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from enum import Enum
+from functools import partial
 from typing import TypeAlias
 
 import msgspec
 
-from reconcile.core import findings
-from reconcile.core.changes import Finding, Severity, canonical
+from reconcile.core.changes import Code, Finding, Severity, canonical
 from reconcile.core.context import Context
 from reconcile.core.errors import ExitCode
+from reconcile.core.findings import make
 from reconcile.core.names import is_unicode, key_problem
 from reconcile.core.paths import Kind, bare, looks_like_path, meaning
 from reconcile.core.plan import Scope, Stores
@@ -174,7 +175,7 @@ def named_by(document: Document, world: World, context: Context) -> Iterator[Nam
     read."""
     name = context.document(document.id) if world is World.RECORDS else f"local database {document.id}"
     if not is_unicode(document.fields):
-        yield findings.malformed_record(name, document.id, "it holds text that is not valid Unicode")
+        yield make(Code.MALFORMED_RECORD, name, document.id, why="it holds text that is not valid Unicode")
         return
     entries = context.entries.of(document.fields)
     yield from malformed(name, document.id, entries, context)
@@ -210,13 +211,13 @@ def _path_elsewhere(
     name: str, char_id: str, slot: Slot, text: str, candidates: list[Candidate], context: Context, repairs: int
 ) -> Iterator[Suspect | Finding]:
     """What a text in another place than a plain field says against the proof, if it is a path."""
-    where = place_of(slot, context)
-    path = (findings.local_path_elsewhere if slot.is_name else findings.local_path)(name, char_id, where, text)
+    say = partial(make, place=place_of(slot, context), text=text)
+    path = say(Code.LOCAL_PATH_ELSEWHERE if slot.is_name else Code.LOCAL_PATH, name, char_id)
     found = meaning(text, context.roots, repairs)
     if any(each.sure for each in candidates) or is_ours(text, found, context):
         yield path
     elif not slot.is_name and is_alien(text, found, context):
-        yield findings.outside_root(name, char_id, where, text) if found.climbs_out or not candidates else path
+        yield say(Code.OUTSIDE_ROOT, name, char_id) if found.climbs_out or not candidates else path
     elif candidates:
         yield Suspect(path, tuple(each.key for each in candidates))
 
@@ -224,9 +225,9 @@ def _path_elsewhere(
 def _no_uri_of_ours(
     name: str, char_id: str, slot: Slot, text: str, candidates: list[Candidate], context: Context, repairs: int
 ) -> Iterator[Suspect | Finding]:
-    where = place_of(slot, context)
+    say = partial(make, place=place_of(slot, context), text=text)
     ruled = slot.field in context.asset_map.fields
-    path = findings.local_path(name, char_id, where, text)
+    path = say(Code.LOCAL_PATH, name, char_id)
     if context.bucket.key(bare(text)) is not None:
         yield path
         return
@@ -238,11 +239,11 @@ def _no_uri_of_ours(
         return
     found = meaning(text, context.roots, repairs)
     if found.kind is Kind.GS or (found.kind is Kind.URL and ruled):
-        yield findings.foreign_uri(name, char_id, where, text)
+        yield say(Code.FOREIGN_URI, name, char_id)
     elif found.kind is not Kind.URL:
         ours = any(target.sure for target in found.targets) or bool(candidates)
         alien = found.kind is Kind.DEVICE or found.climbs_out or (found.kind is Kind.ABSOLUTE and not ours)
-        yield findings.outside_root(name, char_id, where, text) if alien else path
+        yield say(Code.OUTSIDE_ROOT, name, char_id) if alien else path
 
 
 def is_askable(key: str, context: Context) -> bool:

@@ -32,7 +32,7 @@ from reconcile.core.changes import (
 from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
-from reconcile.core.findings import about_unread, root_emptied, unreadable_scope
+from reconcile.core.findings import ROOT_GONE, about_unread, make
 from reconcile.core.names import fold, nfc
 from reconcile.core.notes import Note, Place, placed, wishes
 from reconcile.core.plan import Plan, Scope
@@ -195,12 +195,11 @@ class _Surveyor:
                 Warned(f"nothing of {refused.store.value} may be read, so what depends on it is left: {why}")
             )
         if refused.store is Store.BUCKET:
-            self._findings.append(
-                unreadable_scope(project.bucket.uri(name) if name else str(project.bucket), None, why)
-            )
+            subject = project.bucket.uri(name) if name else str(project.bucket)
+            self._findings.append(make(Code.UNREADABLE_SCOPE, subject, None, why=why))
         else:
             subject = self._context.document(name) if name else project.stores.records
-            self._findings.append(unreadable_scope(subject, name or None, why))
+            self._findings.append(make(Code.UNREADABLE_SCOPE, subject, name or None, why=why))
 
     def _note(self, unread: Unread) -> None:
         problem = unread.folder.problem or FileProblem.UNREADABLE
@@ -338,7 +337,9 @@ class _Surveyor:
             project.note_files(self._files if whole else max(project.files_held, 1))
         elif self._complete and (held := project.lost_files()) and not project.allows_empty:
             self._lost_root = True
-            self._findings.append(root_emptied(str(root), held, is_gone=project.root_is_gone))
+            self._findings.append(
+                make(ROOT_GONE if project.root_is_gone else Code.ROOT_EMPTIED, str(root), None, held=held)
+            )
             if not project.root_is_gone:
                 self._listener(Warned(f"{root} holds no file; at the last run there were {held}: is a drive missing?"))
         if project.root_is_gone:

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from reconcile.commands.overview import Cell, Overview
 from reconcile.commands.status import NO_CHARACTER
 from reconcile.core.changes import Change, CreateRecord, Finding, Replace, RewriteLocalDb, SetField, Upload
+from reconcile.core.findings import FINDINGS
 from reconcile.core.plan import Plan
 from reconcile.core.status import Row, Sync
 from reconcile.views import words
@@ -267,7 +268,7 @@ def _kind(found: Sequence[Finding], shown: int) -> Kind:
         severity=SEVERITIES[first.severity][0],
         code=first.code.value,
         count=len(found),
-        meaning=words.CODES[first.code],
+        meaning=FINDINGS[first.code].title,
         common=first.message if alike else "",
         hints=tuple(dict.fromkeys(finding.hint for finding in found if finding.hint)),
         findings=tuple((each.subject, "" if alike else each.message) for each in found[:shown]),

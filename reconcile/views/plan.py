@@ -19,6 +19,7 @@ from reconcile.core.changes import (
     Severity,
     Upload,
 )
+from reconcile.core.findings import FINDINGS
 from reconcile.core.plan import Plan
 from reconcile.views import words
 from reconcile.views.terminal import Piece, Terminal
@@ -144,7 +145,7 @@ def show_findings(terminal: Terminal, findings: Iterable[Finding], *, verbose: b
         listed = list(group)
         name, style = SEVERITIES[listed[0].severity]
         terminal.line()
-        terminal.line((name, style), f"  {code.value} ({len(listed):,}): {words.CODES[code]}")
+        terminal.line((name, style), f"  {code.value} ({len(listed):,}): {FINDINGS[code].title}")
         alike = len(listed) > 1 and len({finding.message for finding in listed}) == 1
         if alike:
             terminal.prose(listed[0].message, indent=2)

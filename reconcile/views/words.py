@@ -9,7 +9,6 @@ from rich.filesize import decimal
 
 from reconcile.core.changes import (
     Change,
-    Code,
     CreateRecord,
     Finding,
     Reason,
@@ -36,44 +35,6 @@ REASONS = {
 }
 
 SIGNS = {Upload: "+", Replace: "!", CreateRecord: "+", SetField: "~", RewriteLocalDb: "~"}
-
-CODES = {
-    Code.UNCLAIMED_FILE: "files that no rule takes",
-    Code.UNKNOWN_CHARACTER: "files of an unknown character",
-    Code.AMBIGUOUS_CHARACTER: "files that could belong to several characters",
-    Code.AMBIGUOUS_FIELD: "fields that several files claim",
-    Code.MISSING_RECORD: "characters without a record",
-    Code.ENCODED_OBJECT: "objects that are stored compressed",
-    Code.EMPTY_OBJECT: "objects that are empty",
-    Code.MISSING_ASSET: "assets that a record names and that are nowhere",
-    Code.CONTENT_CONFLICT: "files that differ from the bucket",
-    Code.UNVERIFIABLE: "objects that cannot be compared",
-    Code.ORPHAN_OBJECT: "objects that nobody wants",
-    Code.OUTSIDE_ROOT: "paths outside every known root",
-    Code.FOREIGN_URI: "addresses that are not ours",
-    Code.TOO_LARGE: "files that are too large for the bucket",
-    Code.UNSETTLED_FILE: "files that are still changing",
-    Code.INCOMPLETE_FILE: "media that is not whole",
-    Code.ROOT_EMPTIED: "a local root that lost its files",
-    Code.UNREADABLE_FILE: "files that cannot be read",
-    Code.SYMLINK_SKIPPED: "symbolic links, which are not followed",
-    Code.EMPTY_FILE: "empty files",
-    Code.UNDECODABLE_NAME: "names that the bucket cannot hold",
-    Code.NAME_COLLISION: "names that Windows would take for one",
-    Code.OTHER_SPELLING: "files whose object spells the same name in another Unicode form",
-    Code.MALFORMED_RECORD: "records that are not shaped like one",
-    Code.LOCAL_PATH: "references that no service in the cloud can read",
-    Code.DAMAGED_OBJECT: "objects whose bytes are not those of their checksum",
-    Code.UNREADABLE_OBJECT: "objects that could not be read",
-    Code.WRONG_CONTENT_TYPE: "objects that are served as something else",
-    Code.URL_REFUSED: "objects whose signed URL does not answer",
-    Code.CHANGED_SINCE: "fields that were changed since",
-    Code.RECORD_STAYS: "records that stay",
-    Code.LOCAL_PATH_ELSEWHERE: "local paths where they cannot be put right",
-    Code.DATABASE_DIFFERS: "fields for which the local database names another file",
-    Code.DATABASE_KEPT: "versions of the local database that were kept beside it",
-    Code.UNREADABLE_SCOPE: "parts of a store that may not be read",
-}
 
 OUTCOMES = {
     OutcomeKind.APPLIED: "applied",

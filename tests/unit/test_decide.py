@@ -7,7 +7,6 @@ import pytest
 from reconcile.core.changes import Code
 from reconcile.core.context import Replacing
 from reconcile.core.decide import Choice, ObjectDecision, ObjectFacts, Verb, choose, decide_object, newest
-from reconcile.core.findings import about_file
 from reconcile.core.rows import Agreed, Claim, FileProblem, LocalFile, Outlook, RemoteObject
 from reconcile.core.rules import Many
 
@@ -224,18 +223,6 @@ def test_of_two_names_that_windows_would_take_for_one_neither_replaces() -> None
 def test_of_two_such_names_one_that_is_in_the_bucket_already_is_in_step() -> None:
     found = decide(ObjectFacts(file(twin="characters/REM.png"), there()))
     assert (found.outlook, found.in_step, found.code) == (Outlook.THERE, True, Code.NAME_COLLISION)
-
-
-@pytest.mark.parametrize(
-    "code",
-    [Code(problem.value) for problem in FileProblem]
-    + [Code.UNCLAIMED_FILE, Code.UNDECODABLE_NAME, Code.NAME_COLLISION, Code.UNVERIFIABLE, Code.CONTENT_CONFLICT],
-)
-def test_every_finding_of_the_table_says_what_and_what_to_do(code: Code) -> None:
-    found = about_file(code, KEY, "rem", "because")
-    assert (found.code, found.subject, found.char_id) == (code, KEY, "rem")
-    assert found.hint
-    assert "{" not in found.message
 
 
 # -- replacing --

@@ -12,11 +12,9 @@ import pytest
 
 from reconcile.__main__ import main
 from reconcile.commands.demo import build
-from reconcile.core.changes import Code
 from reconcile.core.errors import ExitCode
-from reconcile.core.findings import SEVERITIES
 from tests.system.workshop import environment
-from tools import manpage
+from tools import findings, manpage
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -102,10 +100,8 @@ def test_the_readme_has_every_exit_code() -> None:
     assert sorted(map(int, rows)) == sorted(int(code) for code in ExitCode)
 
 
-def test_every_finding_is_explained_with_its_severity() -> None:
-    text = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", text, re.MULTILINE))
-    assert rows == {code.value: SEVERITIES[code].value for code in Code}
+def test_the_findings_are_those_of_their_table() -> None:
+    assert findings.FILE.read_text(encoding="utf-8") == findings.text(), "run `python -m tools.findings`"
 
 
 def test_every_key_of_the_rules_is_explained() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from reconcile.core.changes import Change, Code, CreateRecord, Finding, Replace, RewriteLocalDb, SetField, Upload
 from reconcile.core.errors import StoreUnavailable
 from reconcile.core.events import silent
-from reconcile.core.findings import about_file
+from reconcile.core.findings import make
 from reconcile.core.names import fold
 from reconcile.core.pairing import Pairing
 from reconcile.core.plan import Plan, Scope
@@ -271,7 +271,7 @@ def _plain_engine(
         answers = [row for row in outputs if isinstance(row, Answer) and row.document == char_id]
         claims = [row for row in outputs if isinstance(row, Claim) and row.document == char_id]
         outputs.extend(by_document(char_id, documents.get(char_id), local.get(char_id), answers, claims, context))
-    outputs.extend(about_file(Code(problem.value), stop, None) for stop, problem in stops)
+    outputs.extend(make(Code(problem.value), stop, None) for stop, problem in stops)
     changes = [row for row in outputs if isinstance(row, Upload | Replace | SetField | CreateRecord | RewriteLocalDb)]
     return changes, {row for row in outputs if isinstance(row, Finding)}, _tallies(outputs, changes)
 

@@ -28,6 +28,7 @@ from reconcile.core.changes import (
 )
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Advanced, ChangeDone, Event, Phase, PhaseDone, PhaseStarted, Warned
+from reconcile.core.findings import FINDINGS
 from reconcile.core.plan import Origin, Plan, Scope, Stores
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Status
 from reconcile.core.rows import Outlook, World
@@ -408,7 +409,7 @@ def test_an_error_document_survives_a_name_that_is_no_unicode() -> None:
     ("values", "named"),
     [
         (Reason, words.REASONS),
-        (Code, words.CODES),
+        (Code, {code: kind.title for code, kind in FINDINGS.items()}),
         (OutcomeKind, words.OUTCOMES),
         (Status, words.STATUSES),
         (Phase, words.PHASES),

@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from reconcile.core import findings
-from reconcile.core.changes import CreateRecord, Finding, Reason, change_id
+from reconcile.core.changes import Code, CreateRecord, Finding, Reason, change_id
 from reconcile.core.context import Context
+from reconcile.core.findings import LEFT_OUT, make
 from reconcile.core.paths import Kind, bare, looks_like_path, meaning
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, Unwanted
 from reconcile.core.stages.elsewhere import is_ours, texts_elsewhere
@@ -46,7 +46,8 @@ def create(
         field.leave_out()
     yield from maker.settle_claims(fields, (each for each in references.all() if each.outlook is Outlook.THERE))
     needs: list[Answer | Claim] = [each for each in references.all() if each.exact and each.outlook is Outlook.THERE]
-    yield from (findings.left_out(maker.name, local.id, each.text) for each in settled.values() if each.answer is None)
+    left_out = (each.text for each in settled.values() if each.answer is None)
+    yield from (make(LEFT_OUT, maker.name, local.id, text=text) for text in left_out)
     needs += [each.answer for each in settled.values() if each.answer is not None]
     data = _rebuilt(local.fields, (), settled, context)
     entries = context.entries.of(data) or []
@@ -75,12 +76,12 @@ def _badly_titled(maker: Record, settled: Iterable[_Settled]) -> Iterator[Findin
     for title in titles:
         if title is not None and context.bucket.key(bare(title)) is not None:
             why = f"a map has the URI {title!r} for its {context.entry_key}"
-            yield findings.malformed_record(maker.name, maker.record.id, why)
+            yield make(Code.MALFORMED_RECORD, maker.name, maker.record.id, why=why)
     for each in settled:
         is_title = each.slot.is_name and each.slot.at[-1] != each.text
         if is_title and context.bucket.key(bare(each.text)) is None:
             place = shown(each.slot.at)
-            yield findings.local_path_elsewhere(maker.name, maker.record.id, place, each.text)
+            yield make(Code.LOCAL_PATH_ELSEWHERE, maker.name, maker.record.id, place=place, text=each.text)
 
 
 def _with_odd_number(maker: Record) -> Iterator[Finding]:
@@ -89,7 +90,7 @@ def _with_odd_number(maker: Record) -> Iterator[Finding]:
         odd = next(_odd_numbers(value), None)
         if odd is not None:
             why = f"`{name}` in the local database holds {odd}, which no record can"
-            yield findings.malformed_record(maker.name, maker.record.id, why)
+            yield make(Code.MALFORMED_RECORD, maker.name, maker.record.id, why=why)
 
 
 def _odd_numbers(value: Any) -> Iterator[str]:

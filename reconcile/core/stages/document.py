@@ -7,10 +7,10 @@ from typing import TypeAlias
 
 import msgspec
 
-from reconcile.core import findings
-from reconcile.core.changes import CreateRecord, Finding, RewriteLocalDb, SetField, change_id
+from reconcile.core.changes import Code, CreateRecord, Finding, RewriteLocalDb, SetField, change_id
 from reconcile.core.context import Context
 from reconcile.core.document_rules import document_problem, id_problem, size_of, size_problem
+from reconcile.core.findings import make
 from reconcile.core.names import is_unicode
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Unsettled, Unwanted, World
 from reconcile.core.stages.creation import CreationOutput, create
@@ -31,8 +31,8 @@ def by_document(
     """Everything that follows for one character's record, and for its twin in the pipeline's own database."""
     for document in (record, local):
         if document is not None and not is_unicode(document.fields):
-            yield findings.malformed_record(
-                context.document(char_id), char_id, "it holds text that is not valid Unicode"
+            yield make(
+                Code.MALFORMED_RECORD, context.document(char_id), char_id, why="it holds text that is not valid Unicode"
             )
             yield from (Unsettled(claim.key) for claim in claims)
             return
@@ -51,7 +51,7 @@ def by_document(
             yield from (Unsettled(claim.key) for claim in claims)
     elif local is not None or claims:
         why = "its files are only in the folder" if local is None else _why_not_created(char_id)
-        yield findings.missing_record(context.document(char_id), char_id, why)
+        yield make(Code.MISSING_RECORD, context.document(char_id), char_id, why=why)
         yield from (Unsettled(claim.key) for claim in claims)
     if local is not None and context.rewrite_local_db:
         yield from _rewrites(local, in_local, context)
@@ -71,7 +71,7 @@ def _that_fit(record: Document, outputs: Iterable[RecordOutput], context: Contex
         name = context.document(record.id)
         why = size_problem(name, size_of(record.fields) + grown)
         if why is not None:
-            yield findings.malformed_record(name, record.id, why)
+            yield make(Code.MALFORMED_RECORD, name, record.id, why=why)
             yield from (Unsettled(need.key) for change in changes for need in change.needs)
             listed = [each for each in listed if not isinstance(each, SetField)]
     yield from listed
@@ -82,7 +82,7 @@ def _that_may_be(outputs: Iterable[CreationOutput], claims: Sequence[Claim]) -> 
     for output in outputs:
         why = document_problem(output.document, output.fields) if isinstance(output, CreateRecord) else None
         if why is not None and isinstance(output, CreateRecord):
-            yield findings.missing_record(output.document, output.char_id or "", f"it cannot be made: {why}")
+            yield make(Code.MISSING_RECORD, output.document, output.char_id or "", why=f"it cannot be made: {why}")
             yield from (Unsettled(claim.key) for claim in claims)
         else:
             yield output

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from reconcile.core import findings
-from reconcile.core.changes import Finding, Reason
+from reconcile.core.changes import Code, Finding, Reason
 from reconcile.core.context import Context
 from reconcile.core.media import names_a_file
 from reconcile.core.paths import Kind, Meaning, bare, is_separated, is_windows, meaning
@@ -88,32 +89,31 @@ def judge(
     document: str, char_id: str, slot: Slot, text: str, answer: Answer | None, context: Context, repairs: int
 ) -> Fix | Finding | None:
     """What follows from one such text: it is put right, it is a finding, or it is nothing of ours."""
-    place = shown(slot.at)
+    make = partial(findings.make, place=shown(slot.at), text=text)
     if answer is None or answer.outlook is Outlook.ABSENT:
         return _unresolved(document, char_id, slot, text, context, repairs)
     if answer.exact:
         lost = answer.outlook is Outlook.NEVER
-        return findings.never_uploaded(document, char_id, place, text) if lost else None
+        return make(findings.NEVER_UPLOADED, document, char_id) if lost else None
     if slot.is_name:
-        return findings.local_path_elsewhere(document, char_id, place, text)
+        return make(Code.LOCAL_PATH_ELSEWHERE, document, char_id)
     if answer.outlook is Outlook.NEVER:
-        return findings.never_uploaded(document, char_id, place, text)
+        return make(findings.NEVER_UPLOADED, document, char_id)
     return Fix(slot, text, answer) if answer.outlook is Outlook.THERE else None
 
 
 def _unresolved(document: str, char_id: str, slot: Slot, text: str, context: Context, repairs: int) -> Finding | None:
-    place = shown(slot.at)
+    make = partial(findings.make, place=shown(slot.at), text=text)
     if context.bucket.key(bare(text)) is not None:
-        return findings.missing_asset(document, char_id, place, text)
+        return make(Code.MISSING_ASSET, document, char_id)
     found = meaning(text, context.roots, repairs)
     if is_ours(text, found, context):
-        missing = findings.local_path_elsewhere if slot.is_name else findings.missing_asset
-        return missing(document, char_id, place, text)
+        return make(Code.LOCAL_PATH_ELSEWHERE if slot.is_name else Code.MISSING_ASSET, document, char_id)
     if slot.is_name or not is_alien(text, found, context):
         return None
     taken = any(context.asset_map.read(target.path, context.known_ids) is not None for target in found.targets)
     alien = found.climbs_out or not taken
-    return (findings.outside_root if alien else findings.missing_asset)(document, char_id, place, text)
+    return make(Code.OUTSIDE_ROOT if alien else Code.MISSING_ASSET, document, char_id)
 
 
 def is_ours(text: str, found: Meaning, context: Context) -> bool:

@@ -7,10 +7,10 @@ from typing import TypeAlias
 
 import msgspec
 
-from reconcile.core import findings
 from reconcile.core.changes import Code, Finding, Reason, Replace, Upload, change_id
 from reconcile.core.context import Context
 from reconcile.core.decide import ObjectDecision, ObjectFacts, Verb, decide_object
+from reconcile.core.findings import UNKNOWN_NAME, make
 from reconcile.core.names import fold, is_below, key_problem, nfc
 from reconcile.core.rows import (
     Agreed,
@@ -298,13 +298,13 @@ class _Judged:
         if decision.code is not None and (is_asset or decision.code not in _OF_ASSETS):
             wanted = wanted or decision.code is Code.EMPTY_OBJECT
             subject = uri if decision.code in _OF_OBJECTS or path is None else path
-            yield findings.about_file(decision.code, subject, owner, decision.why)
+            yield make(decision.code, subject, owner, why=decision.why)
         if self._is_respelt():
-            yield findings.other_spelling(path or key, uri, owner)
+            yield make(Code.OTHER_SPELLING, path or key, owner, uri=uri)
         if decision.outlook in (Outlook.ABSENT, Outlook.NEVER, Outlook.UNKNOWN):
             return
         if not wanted:
-            yield findings.orphan_object(uri, owner)
+            yield make(Code.ORPHAN_OBJECT, uri, owner)
         elif owner is None and self.reading is not None and self.row.local is not None and self.context.ids_known:
             yield from self._ownership(self.reading, named=bool(candidates))
 
@@ -318,11 +318,12 @@ class _Judged:
     def _ownership(self, reading: Reading, *, named: bool) -> Iterator[Finding]:
         subject = self.row.path or self.row.key
         if reading.ownership is Ownership.AMBIGUOUS:
-            yield findings.ambiguous_character(subject, reading.characters)
+            yield make(Code.AMBIGUOUS_CHARACTER, subject, None, characters=" or ".join(reading.characters))
         elif reading.ownership is Ownership.UNKNOWN:
-            yield findings.unknown_character(subject, reading.captures.get("char_id"))
+            guess = reading.captures.get("char_id")
+            yield make(UNKNOWN_NAME if guess else Code.UNKNOWN_CHARACTER, subject, None, guess=guess)
         elif reading.rule.field is not None and not named:
-            yield findings.unknown_character(subject, None)
+            yield make(Code.UNKNOWN_CHARACTER, subject, None)
 
     def _tally(self, owner: str | None, candidates: Sequence[Candidate], *, wanted: bool, claimed: bool) -> KeyTally:
         in_records = [candidate for candidate in candidates if candidate.world is World.RECORDS]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 import msgspec
@@ -168,7 +168,9 @@ class Record:
                 continue
             if ours.key != theirs.key and _are_there(ours, theirs):
                 place = place_of(slot, self.context)
-                yield findings.database_differs(self.name, self.record.id, place, ours.key, theirs.key)
+                yield findings.make(
+                    Code.DATABASE_DIFFERS, self.name, self.record.id, place=place, key=ours.key, theirs=theirs.key
+                )
 
     def read_fields(self) -> list[Field]:
         entries = self.entries if isinstance(self.entries, list) else []
@@ -204,7 +206,9 @@ class Record:
         field.held = Held.GOOD
         if answer.outlook is Outlook.NEVER:
             place = place_of(slot, self.context)
-            field.complaints = (findings.never_uploaded(self.name, self.record.id, place, text),)
+            field.complaints = (
+                findings.make(findings.NEVER_UPLOADED, self.name, self.record.id, place=place, text=text),
+            )
         if answer.outlook is not Outlook.THERE:
             field.unresolved = (text,)
         elif not answer.exact:
@@ -235,10 +239,10 @@ class Record:
     def _unresolved(self, slot: Slot, text: str) -> tuple[Held, tuple[Finding, ...]]:
         """What to say of a text that leads to nothing."""
         context, char_id = self.context, self.record.id
-        place = place_of(slot, context)
+        make = partial(findings.make, place=place_of(slot, context), text=text)
         ruled = slot.field in context.asset_map.fields
         if context.bucket.key(bare(text)) is not None:
-            return Held.DANGLING, (findings.missing_asset(self.name, char_id, place, text),)
+            return Held.DANGLING, (make(Code.MISSING_ASSET, self.name, char_id),)
         if not ruled and not looks_like_path(text) and not is_separated(text):
             return Held.ALIEN, ()
         found = meaning(text, context.roots, self.repairs)
@@ -246,19 +250,19 @@ class Record:
             return Held.ALIEN, ()
         if found.kind is Kind.GS or found.kind is Kind.URL:
             noted = ruled or found.kind is Kind.GS
-            return Held.ALIEN, (findings.foreign_uri(self.name, char_id, place, text),) if noted else ()
+            return Held.ALIEN, (make(Code.FOREIGN_URI, self.name, char_id),) if noted else ()
         ours = any(target.sure or _is_taken(target.path, context) for target in found.targets)
         if found.kind is Kind.DEVICE or found.climbs_out or (found.kind is Kind.ABSOLUTE and not ours):
-            return Held.ALIEN, (findings.outside_root(self.name, char_id, place, text),)
+            return Held.ALIEN, (make(Code.OUTSIDE_ROOT, self.name, char_id),)
         if not ruled and not ours:
             return Held.ALIEN, ()
         if found.kind is Kind.RELATIVE and not ours and not is_file_name(bare(text), context):
             # A note such as "ask Ken" names no file: it is somebody's text, and stays.
-            return Held.ALIEN, (findings.missing_asset(self.name, char_id, place, text),)
+            return Held.ALIEN, (make(Code.MISSING_ASSET, self.name, char_id),)
         left_out = next(filter(None, (context.asset_map.left_out(target.path) for target in found.targets)), None)
         if left_out is not None:
-            return Held.DANGLING, (findings.never_looked_at(self.name, char_id, place, text, left_out),)
-        return Held.DANGLING, (findings.missing_asset(self.name, char_id, place, text),)
+            return Held.DANGLING, (make(findings.NEVER_LOOKED_AT, self.name, char_id, why=left_out),)
+        return Held.DANGLING, (make(Code.MISSING_ASSET, self.name, char_id),)
 
     def settle_claims(self, fields: list[Field], answers: Iterable[Answer]) -> Iterator[ClaimOutput]:
         """Gives each claimed field that holds nothing good the file that the evidence chooses; what ``answers`` says
@@ -337,8 +341,8 @@ class Record:
         yield from (Unsettled(claim.key) for claim in claims)
         if choice.ambiguous:
             place = f"{self.context.entries}[{field.entry}].{field.name}"
-            keys = tuple(claim.key for claim in claims)
-            yield findings.ambiguous_field(self.name, self.record.id, place, keys)
+            keys, count = ", ".join(claim.key for claim in claims), len(claims)
+            yield findings.make(Code.AMBIGUOUS_FIELD, self.name, self.record.id, place=place, count=count, keys=keys)
 
     def identity(self, field: Field) -> tuple[str | int | None, int, str]:
         """The field's place, whatever the order of maps with other keys."""
@@ -362,7 +366,7 @@ class Record:
         """An object that only the bucket has and that no field took is wanted by nobody."""
         for claim in claims:
             if not claim.local and claim.outlook is Outlook.THERE:
-                yield findings.orphan_object(self.context.bucket.uri(claim.key), self.record.id)
+                yield findings.make(Code.ORPHAN_OBJECT, self.context.bucket.uri(claim.key), self.record.id)
                 yield Unwanted(claim.key)
 
     def _set(self, field: Field) -> Iterator[SetField]:
@@ -464,16 +468,16 @@ def _is_taken(path: str, context: Context) -> bool:
 def malformed(document: str, char_id: str, entries: Any, context: Context) -> Iterator[Finding]:
     if entries is None:
         return
+    make = partial(findings.make, Code.MALFORMED_RECORD, document, char_id)
     if not isinstance(entries, list):
-        yield findings.malformed_record(document, char_id, f"`{context.entries}` is no list of maps")
+        yield make(why=f"`{context.entries}` is no list of maps")
         return
     bad = [str(at) for at, entry in enumerate(entries) if not isinstance(entry, dict)]
     if bad:
-        yield findings.malformed_record(document, char_id, f"`{context.entries}` item {', '.join(bad)} is no map")
+        yield make(why=f"`{context.entries}` item {', '.join(bad)} is no map")
     titles = Counter(entry_key(entry, context) for entry in entries if isinstance(entry, dict))
     for title in sorted(title for title, count in titles.items() if title is not None and count > 1):
-        why = f"`{context.entries}` has {titles[title]} maps with {context.entry_key} {title!r}"
-        yield findings.malformed_record(document, char_id, why)
+        yield make(why=f"`{context.entries}` has {titles[title]} maps with {context.entry_key} {title!r}")
 
 
 def _named_fields(local: Document | None, references: References) -> dict[tuple[str | None, str], Answer]:
