@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -12,7 +13,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from reconcile.adapters.descriptors import HINT, is_shortage, shortage
 from reconcile.adapters.embedded.sqlite import EmbeddedDatabase
@@ -53,79 +54,56 @@ _COLUMNS = "name, size, generation, crc32c, content_type, updated, blob, said"
 Row = tuple[str, int, int, str, str, str, str, str]
 
 
-class Blobs(Protocol):
-    """Where bytes lie. A blob is whole before any row names it; one that no row names is waste, nothing worse."""
-
-    def create(self, blob: str) -> BinaryIO:
-        """A new blob to write to."""
-        ...
-
-    def keep(self, blob: str, file: BinaryIO) -> None:
-        """Makes what was written last."""
-        ...
-
-    def open(self, blob: str) -> BinaryIO:
-        """Opens a blob for reading. Raises OSError if it is gone."""
-        ...
-
-    def remove(self, blob: str) -> None:
-        """Lets a blob go, as far as the system allows it now."""
-        ...
-
-
 class FolderBlobs:
-    """Files whose names end like the object's, so that a person finds them."""
+    """Contents as files, whose names end like the object's, so that a person finds them.
+
+    A blob is whole before any row names it; one that no row names is waste, nothing worse.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def create(self, blob: str) -> BinaryIO:
-        """As the protocol says."""
+        """A new blob to write to."""
         self._folder.mkdir(parents=True, exist_ok=True)
         return (self._folder / blob).open("xb")
 
     def keep(self, blob: str, file: BinaryIO) -> None:  # noqa: ARG002
-        """As the protocol says: on the disk, and in the folder's entry if the system has such a thing."""
+        """Puts what was written on disk."""
         file.flush()
         os.fsync(file.fileno())
         sync_folder(self._folder)
 
     def open(self, blob: str) -> BinaryIO:
-        """As the protocol says."""
+        """Opens a blob for reading. Raises OSError if it is gone."""
         return (self._folder / blob).open("rb")
 
     def remove(self, blob: str) -> None:
-        """As the protocol says: Windows keeps a file while somebody reads it."""
-        try:
+        """Removes a blob; not on Windows while somebody reads it."""
+        with contextlib.suppress(OSError):
             (self._folder / blob).unlink(missing_ok=True)
-        except OSError:
-            return
 
 
 class MemoryBlobs:
-    """Bytes in a dictionary."""
+    """The same in a dictionary."""
 
     def __init__(self) -> None:
         self._bytes: dict[str, bytes] = {}
 
     def create(self, blob: str) -> BinaryIO:  # noqa: ARG002
-        """As the protocol says."""
         return io.BytesIO()
 
     def keep(self, blob: str, file: BinaryIO) -> None:
-        """As the protocol says."""
         file.seek(0)
         self._bytes[blob] = file.read()
 
     def open(self, blob: str) -> BinaryIO:
-        """As the protocol says."""
         try:
             return io.BytesIO(self._bytes[blob])
         except KeyError:
             raise FileNotFoundError(blob) from None
 
     def remove(self, blob: str) -> None:
-        """As the protocol says."""
         self._bytes.pop(blob, None)
 
 
@@ -136,7 +114,7 @@ class EmbeddedObjectStore:
     port it has ``say`` and ``said``: the hand of somebody else, for demonstrations and tests.
     """
 
-    def __init__(self, path: Path | None, prefix: str, blobs: Blobs) -> None:
+    def __init__(self, path: Path | None, prefix: str, blobs: FolderBlobs | MemoryBlobs) -> None:
         self._path = path
         self._base = f"{prefix}/" if prefix else ""
         self._blobs = blobs
