@@ -65,6 +65,8 @@ class Project:
         """Paths below the local root of files that are known to be complete, however new; read when files are."""
         self.noted: tuple[Note, ...] = ()
         """What workflow code noted in the outbox and no run has brought in step yet."""
+        self.done_notes: tuple[Note, ...] = ()
+        """Those of ``noted`` that the last look found to have no more to gain."""
         self._open = ExitStack()
 
     @classmethod
@@ -109,6 +111,12 @@ class Project:
         if listed:
             noted = NotedMap.over(self.settings.asset_map, listed)
             self.settings = msgspec.structs.replace(self.settings, asset_map=noted)
+
+    def forget_done_notes(self) -> None:
+        """Forgets the notes that have no more to gain."""
+        if self.done_notes:
+            self.outbox.remove(self.done_notes)
+            self.noted = tuple(note for note in self.noted if note not in self.done_notes)
 
     @cached_property
     def outbox(self) -> Outbox:

@@ -15,8 +15,6 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 
-import msgspec
-
 from reconcile.adapters.workers import Breaker, results
 from reconcile.commands.measuring import Sum, content_from, measure
 from reconcile.core import report as reports
@@ -33,12 +31,12 @@ from reconcile.core.plan import Scope
 from reconcile.core.portable import Portable
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report
 from reconcile.core.restoration import FORMAT, Restore, RestorePlan, restore_id
-from reconcile.core.rows import Agreed, Candidate, Coverage, FileProblem, LocalFile, RemoteObject, World
+from reconcile.core.rows import Agreed, Candidate, Coverage, FileProblem, KeyRow, LocalFile, RemoteObject
 from reconcile.core.rules import Reading
-from reconcile.core.stages import explode
-from reconcile.core.stages.key import KeyRows
-from reconcile.pipeline.observe import Observations, Unread
-from reconcile.pipeline.roster import Roster, check_characters, check_types, context_of, read_roster
+from reconcile.core.stages import is_whole, key_rows
+from reconcile.pipeline.engine import StreamEngine
+from reconcile.pipeline.observe import Look, Unread
+from reconcile.pipeline.roster import Refused as Inaccessible
 from reconcile.project import Project
 from reconcile.version import VERSION
 
@@ -63,36 +61,24 @@ class _Survey:
         self._everything = everything
         self._listener = listener
         self._findings: list[Finding] = []
-        self._missing: list[tuple[KeyRows, RemoteObject]] = []
+        self._missing: list[tuple[KeyRow, RemoteObject]] = []
         self._here: set[str] = set()  # names that another Unicode form could spell, composed
         self._in_step = 0
         self._complete = True
 
     def run(self) -> RestorePlan:
         project, scope, listener = self._project, self._scope, self._listener
-        check_types(project, scope)
         project.makes_root = True
-        project.heard_by(listener)
-        listener(PhaseStarted(Phase.RECORDS))
-        roster = read_roster(project, scope, listener)
-        check_characters(roster, scope)
-        self._scope = scope = roster.scope
-        listener(PhaseDone(Phase.RECORDS))
-        observed = Observations(project, scope, roster.known_ids, listener)
-        context = context_of(project, scope, roster)
-        named = _Names(roster, context)
-        if scope.char_ids or scope.asset_types:
-            more = observed.look_up(named.candidates)
-            context = msgspec.structs.replace(context, known_ids=context.known_ids | more)
-        wanted = _Wanted(context, named, everything=self._everything)
-        listener(PhaseStarted(Phase.LISTING))
-        for rows in observed:
-            if isinstance(rows, Unread):
-                self._note(rows)
-            elif isinstance(rows, KeyRows) and rows.remote is not None and wanted.takes(rows):
-                self._take(rows, rows.remote, wanted)
-        listener(PhaseDone(Phase.LISTING))
-        actions = self._without_clashes(list(self._actions(observed.local, wanted)), wanted)
+        look = Look(project, scope, listener)
+        self._scope = scope = look.roster.scope
+        wanted = _Wanted(look.context, _Names(look), everything=self._everything)
+        for _, group in StreamEngine().group(look.keys(), is_whole):
+            for row in key_rows(group):
+                if row.remote is not None and wanted.takes(row):
+                    self._take(row, row.remote, wanted)
+        for gap in look.gaps:
+            self._note(gap)
+        actions = self._without_clashes(list(self._actions(look.covered.local, wanted)), wanted)
         # What an interrupted restore left is ours, and says that this is the place.
         if self._complete and not project.allows_empty and not any(action.begun for action in actions):
             self._judge_root()
@@ -119,12 +105,12 @@ class _Survey:
         if held and not self._project.root_is_gone:
             self._findings.append(make(Code.ROOT_EMPTIED, str(self._project.settings.root), None, held=held))
 
-    def _note(self, unread: Unread) -> None:
-        problem = unread.folder.problem or FileProblem.UNREADABLE
-        self._complete = self._complete and problem is not FileProblem.UNREADABLE
-        self._findings.append(about_unread(unread.folder))
+    def _note(self, gap: Unread | Inaccessible) -> None:
+        assert isinstance(gap, Unread), "a store that refuses is an error here"
+        self._complete = self._complete and not gap.hides_ours
+        self._findings.append(about_unread(gap.folder))
 
-    def _take(self, rows: KeyRows, found: RemoteObject, wanted: _Wanted) -> None:
+    def _take(self, rows: KeyRow, found: RemoteObject, wanted: _Wanted) -> None:
         local, uri, char_id = rows.local, self._project.bucket.uri(found.key), wanted.of(rows)[0]
         if local is not None and not local.path.isascii():
             self._here.add(nfc(local.path))
@@ -227,19 +213,14 @@ def _unread_above(path: str, local: Coverage) -> str:
 class _Names:
     """Which keys the records in scope name for sure, and for whom."""
 
-    def __init__(self, roster: Roster, context: Context) -> None:
-        self.candidates: list[Candidate] = []
+    def __init__(self, look: Look) -> None:
         self.owners: dict[str, str] = {}
-        types = context.scope.asset_types
-        fields = {rule.field for rule in context.asset_map.rules if rule.type in types}
-        for world, documents in ((World.RECORDS, roster.documents), (World.LOCAL_DB, roster.local_documents)):
-            for document in documents:
-                for each in explode(document, world, context):
-                    if types and (each.slot.at or each.slot.field not in fields):
-                        continue
-                    self.candidates.append(each)
-                    if each.sure:
-                        self.owners.setdefault(each.key, document.id)
+        types, rules = look.context.scope.asset_types, look.context.asset_map.rules
+        fields = {rule.field for rule in rules if rule.type in types}
+        for row in look.references():
+            each: Candidate = row.value
+            if each.sure and (not types or (not each.slot.at and each.slot.field in fields)):
+                self.owners.setdefault(each.key, each.document)
 
 
 class _Wanted:
@@ -250,7 +231,7 @@ class _Wanted:
         self._named = named
         self._everything = everything
 
-    def takes(self, rows: KeyRows) -> bool:
+    def takes(self, rows: KeyRow) -> bool:
         """Whether the object is to be brought back: a rule takes it, a record names it, or all are wanted."""
         scope, reading = self._context.scope, self._reading(rows)
         named = rows.key in self._named.owners
@@ -260,7 +241,7 @@ class _Wanted:
             return False
         return not scope.asset_types or (reading is not None and reading.rule.type in scope.asset_types)
 
-    def of(self, rows: KeyRows) -> tuple[str | None, str | None]:
+    def of(self, rows: KeyRow) -> tuple[str | None, str | None]:
         """The character and the asset type."""
         reading = self._reading(rows)
         owner = self._named.owners.get(rows.key)
@@ -272,7 +253,7 @@ class _Wanted:
         """How much an object is wanted: a record names it, a rule takes it, or neither; less is more."""
         return 0 if key in self._named.owners else 1 if asset_type is not None else 2
 
-    def _reading(self, rows: KeyRows) -> Reading | None:
+    def _reading(self, rows: KeyRow) -> Reading | None:
         return None if rows.path is None else self._context.asset_map.read(rows.path, self._context.known_ids)
 
 

@@ -61,7 +61,7 @@ from reconcile.core.proof import (
 )
 from reconcile.core.rows import Agreed, Coverage, Document, FileProblem, LocalFile, RemoteObject, Served, World
 from reconcile.core.stages.record import place_of
-from reconcile.pipeline.roster import Roster, check_characters, check_types, context_of, gone, read_roster
+from reconcile.pipeline.roster import Roster, gone, open_records, read_roster
 from reconcile.project import Project
 from reconcile.version import VERSION
 
@@ -143,15 +143,10 @@ class _Proving:
         self._now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def run(self) -> Proof:
-        check_types(self._project, self._scope)
         if self._mode.urls:
             self._project.signer.sign("-", expires=URL_LIVES)  # who cannot sign shall know before anything is read
-        self._project.heard_by(self._listener)
-        self._listener(PhaseStarted(Phase.RECORDS))
-        roster = self._roster()
+        roster, context = open_records(self._project, self._scope, self._listener, self._roster)
         self._scope = roster.scope
-        self._listener(PhaseDone(Phase.RECORDS))
-        context = context_of(self._project, self._scope, roster)
         named = _Named(roster, context)
         self._listener(PhaseStarted(Phase.LISTING))
         objects = self._objects(named.keys, context)
@@ -168,9 +163,7 @@ class _Proving:
     def _roster(self) -> Roster:
         """The records in scope; without a local file also means without the local database, which is one."""
         if not self._mode.cloud_only:
-            roster = read_roster(self._project, self._scope, self._listener)
-            check_characters(roster, self._scope)
-            return roster
+            return read_roster(self._project, self._scope, self._listener)
         wanted = self._scope.char_ids
         asked = [each for char_id in wanted for each in spellings(char_id)]
         documents = tuple(self._counted(self._project.records.read(asked or None)))

@@ -23,9 +23,10 @@ class Replacing(Enum):
 
 
 class Context(msgspec.Struct, frozen=True):
-    """Constants of one planning. ``local`` and ``remote`` speak of local paths and of keys, ``records`` of ids.
+    """Constants of one planning. ``records`` (ids), ``local`` (paths) and ``remote`` (keys) say what was read whole;
+    the key stage does not ask for the last two, since every key's row says what is known of it.
 
-    ``ids_known`` is false where more characters may exist than ``known_ids``: whose file it is, is then unknown.
+    ``ids_known`` is false if more characters may exist than ``known_ids``: whose file it is, is then unknown.
     """
 
     asset_map: AssetMap

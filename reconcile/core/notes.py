@@ -129,7 +129,6 @@ def wishes(asset_map: AssetMap, char_id: str, known: Container[str]) -> dict[Pla
     return asset_map.wishes(char_id, known) if isinstance(asset_map, NotedMap) else {}
 
 
-def placed(asset_map: AssetMap) -> dict[str, Note]:
-    """The notes that give their file a place, by path."""
-    notes = asset_map.notes.values() if isinstance(asset_map, NotedMap) else ()
-    return {note.path: note for note in notes if note.places}
+def note_of(asset_map: AssetMap, path: str | None) -> Note | None:
+    """What is noted of the file at this path."""
+    return asset_map.notes.get(path) if isinstance(asset_map, NotedMap) and path is not None else None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from enum import Enum
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum, StrEnum
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -256,6 +256,84 @@ class Unsettled(msgspec.Struct, frozen=True):
     """A key that is not in step though nothing is planned for it (a person must say, or a later run will)."""
 
     key: str
+
+
+class KeyRow(msgspec.Struct, frozen=True, gc=False):
+    """What was observed of one exact key; ``path`` is the local path that has this key.
+
+    ``local_known`` and ``remote_known`` say that this side was looked at: only then is nothing there an absence.
+    """
+
+    key: str
+    path: str | None
+    local: LocalFile | None = None
+    remote: RemoteObject | None = None
+    agreed: Agreed | None = None
+    local_known: bool = False
+    remote_known: bool = False
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is something at this key, here or there."""
+        return self.local is not None or self.remote is not None
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether it is known that nothing is at this key."""
+        return self.local_known and self.remote_known and not self.exists
+
+    def joined(self, other: KeyRow) -> KeyRow:
+        """This row with what another one of the same key saw."""
+        return KeyRow(
+            self.key,
+            self.path if self.path is not None else other.path,
+            self.local or other.local,
+            self.remote or other.remote,
+            self.agreed or other.agreed,
+            self.local_known or other.local_known,
+            self.remote_known or other.remote_known,
+        )
+
+
+class Stream(StrEnum):
+    """What a row is, and what its key is."""
+
+    KEY = "key"
+    """A ``KeyRow``, whole or one side of it, by folded key."""
+    REFERENCE = "reference"
+    """A ``Candidate``, by folded key."""
+    RECORD = "record"
+    """A ``Document`` of the records, by character."""
+    LOCAL_RECORD = "local_record"
+    """A ``Document`` of the pipeline's own database, by character."""
+    ANSWER = "answer"
+    """An ``Answer``, by character."""
+    CLAIM = "claim"
+    """A ``Claim``, by character."""
+    CHANGE = "change"
+    """A change of the plan, by its id."""
+    FINDING = "finding"
+    """A finding of the plan, by its subject."""
+    TALLY = "tally"
+    """A ``KeyTally``, by key."""
+    MARK = "mark"
+    """``Unsettled`` or ``Unwanted``, by key."""
+    AGREED = "agreed"
+    """An ``Agreed`` that is to be remembered, by key."""
+    FACTS = "facts"
+    """The ``KeyFacts`` of a key that was asked for, by key."""
+
+
+class Row(NamedTuple):
+    """One flat row on its way between two stages. A key may hold lone surrogates, as names of files do."""
+
+    stream: Stream
+    key: str
+    value: Any
+
+
+Group: TypeAlias = Mapping[Stream, Sequence[Any]]
+"""The values of all rows that have one key, by stream, in no order."""
 
 
 class KeyFacts(msgspec.Struct, frozen=True):

@@ -1,19 +1,68 @@
-"""The one verb that stages need: group rows by key. Here over listings that come sorted, in memory for the rest."""
+"""The one verb that stages need: group rows by key. Here in one pass, holding what is not whole yet.
+
+merge         joins listings that come sorted into one row for each key, as they stream
+StreamEngine  groups rows by key: a group that is whole is given out at once, the others at the end
+Prefetch      reads a listing ahead
+"""
 
 from __future__ import annotations
 
 import queue
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from reconcile.core.errors import StoreError
+from reconcile.core.rows import Group, Row, Stream
 
 T = TypeVar("T")
 
 CLOSING = 1.0
 """Seconds to wait for a reading thread that is told to stop."""
+
+
+IsWhole: TypeAlias = Callable[[Group], bool]
+
+
+class Engine(Protocol):
+    """Groups rows by key. Any engine gives the same plan, byte for byte; tests hold each one to a plain dictionary."""
+
+    def group(self, rows: Iterable[Row], is_whole: IsWhole | None = None) -> Iterator[tuple[str, Group]]:
+        """Every key with the values of its rows, which come in any order, as do the keys and the values.
+
+        An engine may give out a group that ``is_whole`` before it has read on, and the key's later rows as one more
+        group; without it, or to do without it, a key comes once, with all of its rows.
+        """
+        ...
+
+
+class StreamEngine:
+    """Groups rows as they stream: it holds references until the row of their key comes, and what is not whole."""
+
+    def group(self, rows: Iterable[Row], is_whole: IsWhole | None = None) -> Iterator[tuple[str, Group]]:
+        """See ``Engine.group``."""
+        held: defaultdict[Stream, dict[str, list[Any]]] = defaultdict(dict)
+        keys = held[Stream.KEY]
+        for stream, key, value in rows:
+            if stream is Stream.KEY and is_whole is not None and key not in keys:
+                group: dict[Stream, Sequence[Any]] = {Stream.KEY: (value,)}
+                references = held[Stream.REFERENCE].get(key)
+                if references is not None:
+                    group[Stream.REFERENCE] = references
+                if is_whole(group):
+                    if references is not None:
+                        del held[Stream.REFERENCE][key]
+                    yield key, group
+                    continue
+            values = held[stream].get(key)
+            if values is None:
+                held[stream][key] = [value]
+            else:
+                values.append(value)
+        for key in {key: None for values in held.values() for key in values}:
+            yield key, {stream: values.pop(key) for stream, values in held.items() if key in values}
 
 
 def merge(streams: Sequence[tuple[str, Iterable[tuple[str, Any]]]]) -> Iterator[tuple[str, list[Any]]]:

@@ -94,6 +94,7 @@ def execute(
     entries, entry_key = project.settings.entries, project.settings.entry_key
     editor_of: EditorOf = lambda changes: partial(edit, changes=changes, entries=entries, entry_key=entry_key)  # noqa: E731
     report = run(project, plan, editor_of, concurrency=concurrency, listener=listener, stop=stop, command=command)
+    project.forget_done_notes()
     if project.allows_empty and project.lost_files():
         project.note_files(0)
     is_good = report.status is Status.SUCCESS and not reports.remaining(plan.findings, fail_on)

@@ -1,4 +1,7 @@
-"""Ports → observations: reads the three worlds at once, streaming; a failed listing is an error, never "empty".
+"""Ports → rows: reads the three worlds at once, streaming; a failed listing is an error, never "empty".
+
+    Look           one look at the worlds: who is there, what the records name, then a row for each key
+    Observations   files and objects, joined key by key as both listings stream in order
 
 What the credentials may not read can be left unknown instead, for a reader that asks for what is ``partial``.
 """
@@ -7,32 +10,45 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from typing import TypeVar
 
 import msgspec
 
 from reconcile.adapters.workers import Workers
+from reconcile.core.context import Context
 from reconcile.core.errors import AccessDenied
-from reconcile.core.events import Advanced, Listener, Phase
-from reconcile.core.names import key_problem, spelling, spellings
-from reconcile.core.pairing import Pairing
+from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted
+from reconcile.core.names import fold, key_problem, spelling, spellings
 from reconcile.core.plan import Scope
 from reconcile.core.rows import (
     Agreed,
     Candidate,
     Coverage,
     FileProblem,
+    KeyRow,
     LocalFile,
     RemoteObject,
+    Row,
     Slot,
+    Stream,
     World,
 )
 from reconcile.core.rules import AssetMap, minimal_prefixes
-from reconcile.core.stages.key import KeyRows
+from reconcile.core.stages import explode_stage
 from reconcile.pipeline.engine import Prefetch, merge
-from reconcile.pipeline.roster import Refused, Store, Worlds, named_by_files, possible_owners
+from reconcile.pipeline.roster import (
+    Refused,
+    Store,
+    Worlds,
+    named_by_files,
+    open_records,
+    possible_owners,
+    read_roster,
+)
+from reconcile.project import Project
 
 T = TypeVar("T")
 LOOKUPS_AT_ONCE = 8
@@ -43,12 +59,93 @@ class Unread(msgspec.Struct, frozen=True):
 
     folder: LocalFile
 
+    @property
+    def hides_ours(self) -> bool:
+        """Whether files of ours may be below it: not below a link, nor where no rule has any."""
+        return (self.folder.problem or FileProblem.UNREADABLE) is FileProblem.UNREADABLE
+
+
+class Look:
+    """One look at the worlds of a project. Opening it reads the records, and what they name outside the scope's part;
+    ``rows`` then reads files and objects, and is to be iterated once.
+
+    Raises StoreError, SourceError and ConfigError if a world cannot be read, and UsageError if the scope names no known
+    character or asset type. In a ``partial`` look a part of a store that may not be read is left unknown, unless that
+    is all there is. ``trace`` are the keys and paths whose facts are asked for.
+    """
+
+    def __init__(
+        self, project: Project, scope: Scope, listener: Listener, *, partial: bool = False, trace: Collection[str] = ()
+    ) -> None:
+        self._listener = listener
+        read = lambda: read_roster(project, scope, listener, partial=partial)  # noqa: E731
+        self.roster, self._before = open_records(project, scope, listener, read, trace)
+        self._observed = Observations(project, self.roster.scope, self.roster.known_ids, listener, partial=partial)
+        scope = self.roster.scope
+        self._of_scope = tuple(self._exploded()) if scope.char_ids or scope.asset_types else None
+        self.context = self._before if self._of_scope is None else self._learnt(self._of_scope)
+        """The constants of the key stage, whose rows say what is known of each key."""
+
+    def _exploded(self) -> Iterator[Row]:
+        pairs = ((World.RECORDS, self.roster.documents), (World.LOCAL_DB, self.roster.local_documents))
+        for world, documents in pairs:
+            for document in documents:
+                yield from explode_stage(document, world, self._before)
+
+    def _learnt(self, references: Sequence[Row]) -> Context:
+        """The constants, with the characters that files named outside the scope's part could be about."""
+        context, asked = self._before, [row.value for row in references]
+        if not context.scope.char_ids:
+            fields = {rule.field for rule in context.asset_map.rules if rule.type in context.scope.asset_types}
+            asked = [each for each in asked if not each.slot.at and each.slot.field in fields]
+        known = context.known_ids | self._observed.look_up(asked)
+        ids_known = context.ids_known and self._observed.ids_known
+        return msgspec.structs.replace(context, known_ids=known, ids_known=ids_known)
+
+    def references(self) -> Iterator[Row]:
+        """A row for each key that a text of a record could mean."""
+        return self._exploded() if self._of_scope is None else iter(self._of_scope)
+
+    def keys(self, asked: Iterable[str] = ()) -> Iterator[Row]:
+        """A row for each key that is there, and for each one ``asked`` that is not."""
+        self._listener(PhaseStarted(Phase.LISTING))
+        yield from self._observed.rows(set(asked))
+        if self.roster.denied is not None and not self._observed.listed:
+            raise self.roster.denied
+        self._listener(PhaseDone(Phase.LISTING))
+
+    def rows(self) -> Iterator[Row]:
+        """The references, and the keys that they and the listings name."""
+        asked: set[str] = set()
+        for row in self.references():
+            asked.add(row.value.key)
+            yield row
+        yield from self.keys(asked)
+
+    def documents(self) -> Iterator[Row]:
+        """The documents of both record worlds."""
+        yield from (Row(Stream.RECORD, each.id, each) for each in self.roster.documents)
+        yield from (Row(Stream.LOCAL_RECORD, each.id, each) for each in self.roster.local_documents)
+
+    @cached_property
+    def covered(self) -> Context:
+        """The constants of the document stage: with what was read whole, now that all keys were read."""
+        return msgspec.structs.replace(self.context, local=self._observed.local, remote=self._observed.remote)
+
+    @property
+    def files(self) -> int:
+        """How many files were there."""
+        return self._observed.files
+
+    @property
+    def gaps(self) -> tuple[Unread | Refused, ...]:
+        """What was not read."""
+        return (*self.roster.refused, *self._observed.gaps)
+
 
 class Observations:
-    """Files and objects, key by key, and what was read whole. Iterate once; then the counts are right.
-
-    What may not be read is an error, but for ``partial`` ones, which tell of it before the first key that it concerns.
-    """
+    """Files and objects, key by key, and what was read whole. What may not be read is an error, except if ``partial``:
+    then it is one of the ``gaps``, and no key in it is called absent."""
 
     def __init__(
         self,
@@ -72,6 +169,8 @@ class Observations:
         self._named_files: list[LocalFile] = []
         self._named_objects: list[RemoteObject] = []
         self._unread: list[Unread | Refused] = []
+        self.gaps: list[Unread | Refused] = []
+        self.files = 0
         self.ids_known = True
         """Whether no record that could be a further character was refused."""
         self.listed = False
@@ -167,43 +266,48 @@ class Observations:
         self.listed = True
         return found
 
-    def __iter__(self) -> Iterator[KeyRows | Unread | Refused]:
+    def rows(self, asked: set[str]) -> Iterator[Row]:
+        """A row for each key that is there; then one for each of those ``asked`` that is not. Iterate once."""
         with ExitStack() as stack:
             files = _ahead(stack, self._files)
             objects = _ahead(stack, self._objects)
-            unread = self._unread
-            local = self._local_by_key(files, unread)
             agreed = ((state.key, state) for state in self._worlds.agreed.all())
-            listed = self._listed_by_key(objects)
             named = ((each.key, each) for each in self._named_objects)
-            streams = [("local files", local), ("objects", listed), ("named objects", named), ("states", agreed)]
-            pairing = Pairing()
+            streams = [
+                ("local files", self._local_by_key(files)),
+                ("objects", self._listed_by_key(objects)),
+                ("named objects", named),
+                ("states", agreed),
+            ]
             for key, (file, in_listing, by_name, state) in merge(streams):
-                while unread:
-                    yield self._note(unread.pop(0))
+                self._note_gaps()
                 found = in_listing or by_name
                 if file is not None or found is not None:
                     self._listener(Advanced(Phase.LISTING, 1))
-                    row = self._row(key, file, found, state)
-                    if not pairing.holds(row):
-                        yield row
-            while unread:
-                yield self._note(unread.pop(0))
-            yield from pairing.rest()
+                    self.files += file is not None
+                    asked.discard(key)
+                    yield self._row(key, file, found, state)
+        self._note_gaps()
+        while asked:
+            yield self._row(asked.pop(), None, None, None)
 
-    def _note(self, folder: Unread | Refused) -> Unread | Refused:
-        if isinstance(folder, Refused):
-            return folder
-        path = folder.folder.path
-        failed = (path,) if folder.folder.problem is FileProblem.UNREADABLE else ()
-        self.local = msgspec.structs.replace(
-            self.local, unreadable=(*self.local.unreadable, path), failed=(*self.local.failed, *failed)
-        )
-        return folder
+    def _note_gaps(self) -> None:
+        """Takes what was not read out of what counts as read, before the first key that it concerns."""
+        while self._unread:
+            gap = self._unread.pop(0)
+            self.gaps.append(gap)
+            if isinstance(gap, Unread):
+                local, path = self.local, gap.folder.path
+                failed = (path,) if gap.hides_ours else ()
+                self.local = msgspec.structs.replace(
+                    local, unreadable=(*local.unreadable, path), failed=(*local.failed, *failed)
+                )
 
-    def _row(self, key: str, file: LocalFile | None, found: RemoteObject | None, state: Agreed | None) -> KeyRows:
-        path = file.path if file is not None else self._map.path_for(key, self._known_ids)
-        return KeyRows(key, path, file, found, state)
+    def _row(self, key: str, file: LocalFile | None, found: RemoteObject | None, state: Agreed | None) -> Row:
+        path = file.path if file is not None else self._path(key)
+        local_known = file is not None or path is None or self.local.covers(path)
+        remote_known = found is not None or self.remote.covers(key)
+        return Row(Stream.KEY, fold(key), KeyRow(key, path, file, found, state, local_known, remote_known))
 
     def _files(self) -> Iterator[LocalFile]:
         return _merged(self._worlds.files.walk(self.local.prefixes), self._named_files, lambda file: file.path)
@@ -250,17 +354,15 @@ class Observations:
             self.remote = msgspec.structs.replace(remote, unreadable=unreadable, failed=failed)
         self._unread.append(refused)
 
-    def _local_by_key(
-        self, files: Iterable[LocalFile], unread: list[Unread | Refused]
-    ) -> Iterator[tuple[str, LocalFile]]:
+    def _local_by_key(self, files: Iterable[LocalFile]) -> Iterator[tuple[str, LocalFile]]:
         """Files under their keys, in key order; where a rule gives keys of its own, the walk's order is another."""
-        rows = self._keyed(files, unread)
+        rows = self._keyed(files)
         return rows if self._map.keys_are_paths else _one_for_each_key(sorted(rows, key=lambda row: row[0]))
 
-    def _keyed(self, files: Iterable[LocalFile], unread: list[Unread | Refused]) -> Iterator[tuple[str, LocalFile]]:
+    def _keyed(self, files: Iterable[LocalFile]) -> Iterator[tuple[str, LocalFile]]:
         for file in files:
             if file.path.endswith("/"):
-                unread.append(Unread(file))
+                self._unread.append(Unread(file))
             else:
                 yield self._map.key_for(file.path, self._known_ids), file
 

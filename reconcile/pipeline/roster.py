@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -13,7 +13,7 @@ from reconcile.adapters.workers import Workers
 from reconcile.config import Settings
 from reconcile.core.context import Context
 from reconcile.core.errors import AccessDenied, ConfigError, UsageError
-from reconcile.core.events import Advanced, Listener, Phase
+from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted
 from reconcile.core.names import BucketRoot, fold, shared_prefix, spelling, spellings
 from reconcile.core.pattern import BOUNDARIES, CHAR_ID
 from reconcile.core.plan import Scope
@@ -239,6 +239,20 @@ def named_by_files(worlds: Worlds, ids: Sequence[str]) -> set[str]:
     return {char_id for char_id in found if char_id is not None}
 
 
+def open_records(
+    project: Project, scope: Scope, listener: Listener, read: Callable[[], Roster], trace: Collection[str] = ()
+) -> tuple[Roster, Context]:
+    """Begins a look at the worlds: reads the records, and checks that the scope names something. Gives who is there and
+    the constants that follow. Raises as ``read`` does, ConfigError, and UsageError."""
+    check_types(project, scope)
+    project.heard_by(listener)
+    listener(PhaseStarted(Phase.RECORDS))
+    roster = read()
+    check_characters(roster, scope)
+    listener(PhaseDone(Phase.RECORDS))
+    return roster, context_of(project, roster.scope, roster, trace)
+
+
 def check_types(project: Project, scope: Scope) -> None:
     """Raises UsageError for an asset type of no rule."""
     for asset_type in scope.asset_types:
@@ -280,9 +294,9 @@ def gone(root: Path) -> str:
 
 
 def context_of(project: Project, scope: Scope, roster: Roster, trace: Collection[str] = ()) -> Context:
-    """The constants of one planning; the coverage of files and objects follows as they are read. Raises ConfigError as
-    ``check_entries`` does."""
+    """The constants of one planning. Raises ConfigError as ``check_entries`` does."""
     settings = project.settings
+    noted = (note.path for note in project.noted)
     check_entries(settings, (*roster.documents, *roster.local_documents))
     return Context(
         asset_map=settings.asset_map,
@@ -298,7 +312,7 @@ def context_of(project: Project, scope: Scope, roster: Roster, trace: Collection
         create_records=settings.policy.create_records,
         rewrite_local_db=settings.local_db is not None and settings.local_db.rewrite,
         scope=scope,
-        trace=frozenset(trace),
+        trace=frozenset((*trace, *noted)),
     )
 
 

@@ -184,6 +184,7 @@ def test_a_cloud_that_is_away_keeps_nobody_waiting_and_loses_nothing(
     assert shop.run("apply", "--yes", "--char-id", "ai_hoshino").code == 0
     assert primary(shop)["deliverable"] == shop.uri("remixes/shared/x/REMIX_2.mp4")
     assert shop.run("plan", "--detailed-exitcode").code == 0
+    assert shop.run("apply", "--yes").code == 0
     with Project.open(shop.folder) as project:
         assert project.noted == ()
 
@@ -205,6 +206,7 @@ def test_an_upsert_while_the_cloud_is_away_sets_its_field_when_it_is_back(shop: 
     assert shop.run("apply", "--yes").code == 0
     assert primary(shop)["dance_video"] == shop.uri("dances/dance_ai_hoshino_2.mp4")
     assert shop.run("plan", "--detailed-exitcode").code == 0
+    assert shop.run("apply", "--yes").code == 0
     with Project.open(shop.folder) as project:
         assert project.noted == ()
 

@@ -517,7 +517,10 @@ def test_queue_notes_the_file_and_the_next_run_takes_it(studio: Studio) -> None:
         assert apply(plan(project, char_ids=["rem"])).exit_code == 0
     assert studio.entry("rem")["deliverable"] == f"{BASE}/remixes/shared/x/REMIX_1.mp4"
     with Project.open(studio.folder) as project:
-        assert plan(project, char_ids=["rem"]).actions == ()
+        again = plan(project, char_ids=["rem"])
+        assert again.actions == ()
+        assert len(studio.notes()) == 1, "a plan deletes nothing"
+        apply(again)
     assert studio.notes() == ()
 
 

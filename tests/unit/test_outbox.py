@@ -337,7 +337,7 @@ class Box:
         self.removed: list[Note] = []
 
     def remove(self, notes: object) -> None:
-        assert isinstance(notes, list)
+        assert isinstance(notes, tuple)
         self.removed += notes
 
 
@@ -364,7 +364,10 @@ def test_the_next_run_gives_the_file_to_its_character_and_the_one_after_forgets_
 
     assert world.entries("rem") == [titled(ai_music=uri)]
     assert box.removed == []
-    assert world.plan(*scope).actions == ()
+    again = world.plan(*scope)
+    assert again.actions == ()
+    assert box.removed == [], "a plan deletes nothing"
+    world.apply(again)
     assert box.removed == [MINE]
     assert world.noted == ()
 
@@ -398,6 +401,7 @@ def test_a_place_goes_before_what_the_record_holds(scope: tuple[str, ...], held:
     world.apply(world.plan(*scope))
     assert world.entries("rem")[0][field] == uri
     assert world.plan(*scope).actions == ()
+    world.apply(world.plan(*scope))
     assert box.removed == [note]
 
 
@@ -414,6 +418,7 @@ def test_a_place_that_holds_a_list_gets_one_more(held: str) -> None:
     assert uri in world.entries("rem")[0]["ai_music"]
     assert set(lists[held]) <= set(world.entries("rem")[0]["ai_music"])
     assert world.plan().actions == ()
+    world.apply()
     assert box.removed == [note]
 
 
@@ -423,7 +428,7 @@ def test_a_note_is_kept_until_its_place_has_it() -> None:
     world.file("characters/rem.png")
     world.object("characters/rem.png")
     world.record("rem", titled(), titled())  # two maps of one title: a person must say
-    world.plan()
+    world.apply()
     assert box.removed == []
 
 
@@ -441,7 +446,7 @@ def test_a_run_for_another_character_leaves_the_note() -> None:
     for char_id in ("rem", "ai"):
         world.record(char_id, titled())
 
-    assert world.plan("ai").actions == ()
+    assert world.apply(world.plan("ai")).outcomes == ()
     assert box.removed == []
 
 
@@ -451,7 +456,7 @@ def test_a_run_of_some_types_decides_no_note() -> None:
     world.object("music/a.mp3")
     world.record("rem", titled())
 
-    assert world.plan(types=["image"]).actions == ()
+    assert world.apply(world.plan(types=["image"])).outcomes == ()
     assert box.removed == []
 
 
@@ -459,11 +464,11 @@ def test_a_note_waits_for_the_record_of_its_character() -> None:
     world, box = world_with(MINE)
     world.file("music/a.mp3")
     world.apply(world.plan())
-    world.plan()
+    world.apply()
     assert box.removed == []
     world.record("rem", titled())
     world.apply(world.plan())
-    world.plan()
+    world.apply()
     assert box.removed == [MINE]
 
 
@@ -471,7 +476,7 @@ def test_a_note_of_a_file_that_is_gone_is_forgotten() -> None:
     world, box = world_with(MINE)
     world.file("characters/rem.png")
     world.record("rem", titled())
-    world.plan()
+    world.apply()
 
     assert box.removed == [MINE]
 
@@ -483,7 +488,7 @@ def test_a_note_is_kept_while_a_folder_cannot_be_read() -> None:
     world.file("music/a.mp3")
     world.files.stops["music/"] = FileProblem.UNREADABLE
     world.record("rem", titled())
-    world.plan()
+    world.apply()
 
     assert box.removed == []
 

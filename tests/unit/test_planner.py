@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 import pytest
@@ -11,12 +11,12 @@ from reconcile.config import Policy
 from reconcile.core.changes import Replace, Upload
 from reconcile.core.context import Replacing
 from reconcile.core.errors import UsageError
-from reconcile.core.events import Event, PhaseDone, silent
 from reconcile.core.plan import FORMAT, Scope
-from reconcile.core.rows import Agreed, FileProblem, LocalFile, RemoteObject
+from reconcile.core.rows import Agreed, FileProblem, Group, KeyTally, LocalFile, RemoteObject, Row, Stream, Unsettled
 from reconcile.core.status import Sync
-from reconcile.pipeline.planner import _Surveyor, survey
-from reconcile.pipeline.roster import read_roster
+from reconcile.pipeline.engine import IsWhole, StreamEngine
+from reconcile.pipeline.planner import survey
+from reconcile.pipeline.reducers import Counts
 from tests.world import World, codes, digest, keys, kinds, rule, sets, titled, windows
 
 KEY = "characters/rem.png"
@@ -230,23 +230,50 @@ class _Bulk:
         return f"stickers/{number:06d}.png"
 
 
+class _Measured(StreamEngine):
+    """The engine, and the most rows that it ever held back."""
+
+    def __init__(self) -> None:
+        self.most = 0
+
+    def group(self, rows: Iterable[Row], is_whole: IsWhole | None = None) -> Iterator[tuple[str, Group]]:
+        inside = 0
+
+        def counted() -> Iterator[Row]:
+            nonlocal inside
+            for row in rows:
+                inside += 1
+                self.most = max(self.most, inside)
+                yield row
+
+        for key, group in super().group(counted(), is_whole):
+            inside -= sum(map(len, group.values()))
+            yield key, group
+
+
 def test_keys_in_step_stream_through_and_are_only_counted() -> None:
     with World([rule("sticker", "stickers/{name}.png")]) as world:
         bulk = _Bulk(world)
         world.files = world.objects = bulk  # type: ignore[assignment]
         world.memory.states = _AllAgreed(bulk)  # type: ignore[assignment]
-        kept: list[int] = []
-
-        def look(event: Event) -> None:
-            if isinstance(event, PhaseDone):
-                kept.append(len(surveyor._held) + len(surveyor._counts._open) + len(surveyor._agreed))
-
-        surveyor = _Surveyor(world, Scope(), read_roster(world, Scope(), silent), look, ())
-        found = surveyor.run()
+        engine = _Measured()
+        found = survey(world, engine=engine)
 
     assert found.plan.actions == found.plan.findings == ()
     assert found.plan.summary.in_step == found.plan.objects_in_scope == bulk.COUNT
-    assert kept == [0]
+    assert engine.most == 1
+
+
+def test_a_key_that_nothing_can_change_any_more_is_counted_and_not_held() -> None:
+    tally = KeyTally(KEY, "anime_image", "rem", True, True, True, right=True, wanted=True, pending=False)
+    counts = Counts()
+    counts.take(Row(Stream.TALLY, KEY, tally))
+    assert counts.held == 0
+    counts.take(Row(Stream.TALLY, "other", msgspec.structs.replace(tally, key="other", pending=True)))
+    assert counts.held == 1
+    counts.take(Row(Stream.MARK, "other", Unsettled("other")))
+
+    assert [tally.in_step for tally in counts.totals().values()] == [1]
 
 
 class _AllAgreed(dict[str, Agreed]):

@@ -11,20 +11,30 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.core.changes import Change, Code, CreateRecord, Finding, Replace, RewriteLocalDb, SetField, Upload
+from reconcile.core.changes import (
+    Change,
+    Code,
+    CreateRecord,
+    Replace,
+    RewriteLocalDb,
+    SetField,
+    Upload,
+    keys_about,
+)
+from reconcile.core.context import Context
 from reconcile.core.errors import StoreUnavailable
 from reconcile.core.events import silent
 from reconcile.core.findings import make
 from reconcile.core.names import fold
-from reconcile.core.pairing import Pairing
 from reconcile.core.plan import Plan, Scope
-from reconcile.core.rows import Answer, Candidate, Claim, Coverage, FileProblem, KeyTally, Unsettled, Unwanted
+from reconcile.core.planfile import dumps
+from reconcile.core.rows import Coverage, FileProblem, KeyRow, Row, Stream, Unsettled, Unwanted
 from reconcile.core.rows import World as RecordWorld
-from reconcile.core.stages import by_document, by_key, explode
-from reconcile.core.stages.key import KeyRows
+from reconcile.core.stages import document_stage, explode_stage, key_stage
 from reconcile.core.status import Tally
 from reconcile.pipeline.planner import survey
 from reconcile.pipeline.roster import context_of, read_roster
+from tests.engines import DictionaryEngine
 from tests.world import World, kinds
 from tests.worlds import Spec, ids_of, specs
 
@@ -107,15 +117,43 @@ def test_shuffled_listings_and_documents_give_the_same_plan(spec: Spec, random: 
 
 
 @given(specs(), st.randoms(use_true_random=False))
-def test_stages_with_rows_shuffled_and_resharded_give_the_same_plan(spec: Spec, random: Random) -> None:
+def test_every_engine_gives_the_plan_of_the_plain_one_byte_for_byte(spec: Spec, random: Random) -> None:
+    with spec.build() as world:
+        for char_ids in ((), ids_of(spec)[:1]):
+            plain, found = (
+                survey(world, Scope(tuple(char_ids)), engine=DictionaryEngine(random)),
+                world.survey(*char_ids),
+            )
+
+            assert _bytes_of(found.plan) == _bytes_of(plain.plan)
+            assert found.tallies == plain.tallies
+
+
+@given(specs(), st.randoms(use_true_random=False))
+def test_stages_over_rows_that_were_read_one_world_after_the_other_give_the_same_plan(
+    spec: Spec, random: Random
+) -> None:
     with spec.build() as world:
         found = survey(world)
-        changes, findings, tallies = _plain_engine(world, random)
+        rows = list(_plain_rows(world, random))
+        changes = [row.value for row in rows if row.stream is Stream.CHANGE]
 
         assert {change.id: change for change in changes} == {change.id: change for change in found.plan.actions}
         assert len(changes) == len(found.plan.actions)
-        assert findings == set(found.plan.findings)
-        assert tallies == found.tallies
+        assert {row.value for row in rows if row.stream is Stream.FINDING} == set(found.plan.findings)
+        assert _tallies(rows) == found.tallies
+
+
+@given(specs())
+def test_a_key_that_a_planned_change_needs_is_to_do_and_never_in_step(spec: Spec) -> None:
+    with spec.build() as world:
+        found = world.survey()
+        needed = {key for action in found.plan.actions for key in keys_about(action)}
+        to_do = sum(tally.to_do for tally in found.tallies.values())
+        in_step = {row.value.key for row in _plain_rows(world, Random(0)) if row.stream is Stream.TALLY} - needed
+
+        assert to_do == len(needed)
+        assert found.plan.summary.in_step <= len(in_step)
 
 
 @given(specs())
@@ -244,81 +282,70 @@ def _missing_key(uri: str, world: World) -> str | None:
     return key if key is not None and world.objects.get(key) is None else None
 
 
-def _plain_engine(
-    world: World, random: Random
-) -> tuple[list[Change], set[Finding], dict[tuple[str | None, str | None], Tally]]:
-    """The stages over dictionaries: all rows read first, grouped, shuffled, and nothing skipped."""
+def _plain_rows(world: World, random: Random) -> Iterator[Row]:
+    """What the stages yield over dictionaries: all rows are read first, one world after the other, and shuffled."""
     roster = read_roster(world, Scope(), silent)
-    rows, stops = _rows(world, roster.known_ids)
-    closed = tuple(sorted(stop for stop, _ in stops))
-    failed = tuple(stop for stop, problem in stops if problem is FileProblem.UNREADABLE)
-    context = msgspec.structs.replace(
-        context_of(world, Scope(), roster), local=Coverage(unreadable=closed, failed=failed), remote=Coverage()
-    )
-    documents = {document.id: document for document in roster.documents}
-    local = {document.id: document for document in roster.local_documents}
-    asked: dict[str, list[Candidate]] = defaultdict(list)
-    for kind, each in ((RecordWorld.RECORDS, documents), (RecordWorld.LOCAL_DB, local)):
-        for document in each.values():
-            for candidate in explode(document, kind, context):
-                asked[fold(candidate.key)].append(candidate)
-    outputs: list[Any] = []
-    for folded in random.sample(sorted(rows.keys() | asked.keys()), len(rows.keys() | asked.keys())):
-        mine, theirs = _paired(rows.get(folded, [])), asked.get(folded, [])
-        outputs.extend(by_key(random.sample(mine, len(mine)), random.sample(theirs, len(theirs)), context))
-    random.shuffle(outputs)
-    for char_id in {*documents, *local, *(row.document for row in outputs if isinstance(row, Claim))}:
-        answers = [row for row in outputs if isinstance(row, Answer) and row.document == char_id]
-        claims = [row for row in outputs if isinstance(row, Claim) and row.document == char_id]
-        outputs.extend(by_document(char_id, documents.get(char_id), local.get(char_id), answers, claims, context))
-    outputs.extend(make(Code(problem.value), stop, None) for stop, problem in stops)
-    changes = [row for row in outputs if isinstance(row, Upload | Replace | SetField | CreateRecord | RewriteLocalDb)]
-    return changes, {row for row in outputs if isinstance(row, Finding)}, _tallies(outputs, changes)
+    stops = {file.path: file.problem for file in world.files.walk() if file.path.endswith("/") and file.problem}
+    failed = tuple(stop for stop, problem in stops.items() if problem is FileProblem.UNREADABLE)
+    local = Coverage(unreadable=tuple(sorted(stops)), failed=failed)
+    context = msgspec.structs.replace(context_of(world, Scope(), roster), local=local, remote=Coverage())
+    records = {RecordWorld.RECORDS: roster.documents, RecordWorld.LOCAL_DB: roster.local_documents}
+    references = [
+        row for kind, documents in records.items() for each in documents for row in explode_stage(each, kind, context)
+    ]
+    keys = [*_keys(world, roster.known_ids), *(KeyRow(row.value.key, row.value.key) for row in references)]
+    known = [_as_known(each, world, context) for each in keys]
+    engine = DictionaryEngine(random)
+    groups = engine.group([*references, *(Row(Stream.KEY, fold(each.key), each) for each in known)])
+    found = [row for _, group in groups for row in key_stage(group, context)]
+    documents = [Row(Stream.RECORD, each.id, each) for each in roster.documents]
+    documents += [Row(Stream.LOCAL_RECORD, each.id, each) for each in roster.local_documents]
+    passed = [row for row in found if row.stream in (Stream.ANSWER, Stream.CLAIM)]
+    for char_id, group in engine.group([*documents, *passed]):
+        found += document_stage(char_id, group, context)
+    yield from found
+    for stop, problem in stops.items():
+        yield Row(Stream.FINDING, stop, make(Code(problem.value), stop, None))
 
 
-def _paired(rows: list[KeyRows]) -> list[KeyRows]:
-    pairing = Pairing()
-    whole = [row for row in rows if not pairing.holds(row)]
-    return [*whole, *pairing.rest()]
-
-
-def _rows(world: World, known: frozenset[str]) -> tuple[dict[str, list[KeyRows]], list[tuple[str, FileProblem]]]:
-    """What is at each key, under its folded form, and the folders that were not read."""
-    by_name: dict[str, KeyRows] = {}
-    stops: list[tuple[str, FileProblem]] = []
+def _keys(world: World, known: frozenset[str]) -> Iterator[KeyRow]:
+    """A row for each file, each object and each agreed state."""
     for file in world.files.walk():
-        if file.path.endswith("/"):
-            assert file.problem is not None
-            stops.append((file.path, file.problem))
-        else:
-            key = world.asset_map.key_for(file.path, known)
-            by_name[key] = KeyRows(key, file.path, file)
+        if not file.path.endswith("/"):
+            yield KeyRow(world.asset_map.key_for(file.path, known), file.path, file)
     for found in world.objects.list():
-        row = by_name.get(found.key) or KeyRows(found.key, world.asset_map.path_for(found.key, known))
-        by_name[found.key] = msgspec.structs.replace(row, remote=found)
-    rows: dict[str, list[KeyRows]] = defaultdict(list)
-    for key, row in by_name.items():
-        rows[fold(key)].append(msgspec.structs.replace(row, agreed=world.memory.states.get(key)))
-    return rows, stops
+        yield KeyRow(found.key, world.asset_map.path_for(found.key, known), remote=found)
+    for state in world.memory.all():
+        yield KeyRow(state.key, world.asset_map.path_for(state.key, known), agreed=state)
 
 
-def _tallies(outputs: list[Any], changes: list[Change]) -> dict[tuple[str | None, str | None], Tally]:
+def _as_known(row: KeyRow, world: World, context: Context) -> KeyRow:
+    """The row, with what is known of its key when everything was read."""
+    path = row.path if row.local is not None else world.asset_map.path_for(row.key, context.known_ids)
+    local_known = row.local is not None or path is None or context.local.covers(path)
+    return msgspec.structs.replace(row, path=path, local_known=local_known, remote_known=True)
+
+
+def _bytes_of(plan: Plan) -> bytes:
+    return dumps(msgspec.structs.replace(plan, created=""))
+
+
+def _tallies(rows: list[Row]) -> dict[tuple[str | None, str | None], Tally]:
     """The counts, from the rows of every key."""
-    unsettled = {row.key for row in outputs if isinstance(row, Unsettled)}
-    unwanted = {row.key for row in outputs if isinstance(row, Unwanted)}
-    to_do = {change.key for change in changes if isinstance(change, Upload | Replace)}
-    to_do |= {need.key for change in changes if not isinstance(change, Upload | Replace) for need in change.needs}
+    marks = [row.value for row in rows if row.stream is Stream.MARK]
+    unsettled = {mark.key for mark in marks if isinstance(mark, Unsettled)}
+    unwanted = {mark.key for mark in marks if isinstance(mark, Unwanted)}
+    to_do = {key for row in rows if row.stream is Stream.CHANGE for key in keys_about(row.value)}
     out: dict[tuple[str | None, str | None], Tally] = defaultdict(Tally)
-    for row in outputs:
-        if isinstance(row, KeyTally):
-            tally = out[row.asset_type, row.char_id]
-            tally.local += row.local
-            tally.bucket += row.bucket
-            tally.records += row.named
-            tally.to_do += row.key in to_do
-            wanted = row.wanted and row.key not in unwanted
-            tally.keys += wanted
-            tally.in_step += wanted and row.right and row.key not in to_do | unsettled
+    for row in (each.value for each in rows if each.stream is Stream.TALLY):
+        tally = out[row.asset_type, row.char_id]
+        tally.local += row.local
+        tally.bucket += row.bucket
+        tally.records += row.named
+        tally.to_do += row.key in to_do
+        wanted = row.wanted and row.key not in unwanted
+        tally.keys += wanted
+        tally.in_step += wanted and row.right and row.key not in to_do | unsettled
     return dict(out)
 
 

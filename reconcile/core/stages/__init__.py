@@ -1,11 +1,11 @@
-"""The three pure stages: ``explode`` → ``by_key`` → ``by_document``.
+"""The three pure stages: ``explode_stage`` → ``key_stage`` → ``document_stage``.
 
-Each takes the rows that share one group key and yields rows, changes and findings. They do no I/O, read no clock, keep
-no state and do not rely on the order of rows; an engine groups rows by key between them.
+Each takes the rows that share one key and yields rows. They do no I/O, read no clock, keep no state and do not rely on
+the order of rows; an engine groups rows by key between them.
 """
 
-from reconcile.core.stages.document import by_document
-from reconcile.core.stages.explode import explode
-from reconcile.core.stages.key import by_key
+from reconcile.core.stages.document import by_document, document_stage
+from reconcile.core.stages.explode import explode, explode_stage
+from reconcile.core.stages.key import by_key, is_whole, key_rows, key_stage
 
-__all__ = ["by_document", "by_key", "explode"]
+__all__ = ["by_document", "by_key", "document_stage", "explode", "explode_stage", "is_whole", "key_rows", "key_stage"]

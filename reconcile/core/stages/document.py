@@ -12,12 +12,20 @@ from reconcile.core.context import Context
 from reconcile.core.document_rules import document_problem, id_problem, size_of, size_problem
 from reconcile.core.findings import make
 from reconcile.core.names import is_unicode
-from reconcile.core.rows import Answer, Claim, Document, Outlook, Unsettled, Unwanted, World
+from reconcile.core.rows import Answer, Claim, Document, Group, Outlook, Row, Stream, Unsettled, Unwanted, World
 from reconcile.core.stages.creation import CreationOutput, create
 from reconcile.core.stages.elsewhere import Fix
+from reconcile.core.stages.outputs import as_rows
 from reconcile.core.stages.record import Record, RecordOutput, References, asset_type_of, needs_of, values_of
 
 DocumentOutput: TypeAlias = SetField | CreateRecord | RewriteLocalDb | Finding | Unsettled | Unwanted
+
+
+def document_stage(char_id: str, group: Group, context: Context) -> Iterator[Row]:
+    """Everything that follows for one character."""
+    record, local = (next(iter(group.get(each, ())), None) for each in (Stream.RECORD, Stream.LOCAL_RECORD))
+    answers, claims = group.get(Stream.ANSWER, ()), group.get(Stream.CLAIM, ())
+    return as_rows(by_document(char_id, record, local, answers, claims, context))
 
 
 def by_document(

@@ -6,11 +6,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconcile.core.context import Context
-from reconcile.core.names import is_unicode
+from reconcile.core.names import fold, is_unicode
 from reconcile.core.paths import Kind, Meaning, Target, bare, is_separated, looks_like_path, meaning, repairs_each
-from reconcile.core.rows import Candidate, Document, Slot, World
+from reconcile.core.rows import Candidate, Document, Row, Slot, Stream, World
 from reconcile.core.stages.elsewhere import is_flat, is_ours, texts_elsewhere
 from reconcile.core.way import title_of
+
+
+def explode_stage(document: Document, world: World, context: Context) -> Iterator[Row]:
+    """The document's references, each under the folded key that it could mean."""
+    for candidate in explode(document, world, context):
+        yield Row(Stream.REFERENCE, fold(candidate.key), candidate)
 
 
 def explode(document: Document, world: World, context: Context) -> Iterator[Candidate]:

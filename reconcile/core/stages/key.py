@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -10,58 +10,84 @@ import msgspec
 from reconcile.core.changes import Code, Finding, Reason, Replace, Upload, change_id
 from reconcile.core.context import Context
 from reconcile.core.decide import ObjectDecision, ObjectFacts, Verb, decide_object
+from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.findings import UNKNOWN_NAME, make
 from reconcile.core.names import fold, is_below, key_problem, nfc
+from reconcile.core.notes import note_of
+from reconcile.core.pairing import is_lone, paired
 from reconcile.core.rows import (
     Agreed,
     Answer,
     Candidate,
     Claim,
     FileProblem,
+    Group,
     KeyFacts,
+    KeyRow,
     KeyTally,
-    LocalFile,
     Outlook,
-    RemoteObject,
+    Row,
+    Stream,
     World,
 )
 from reconcile.core.rules import AssetRule, Ownership, Reading
+from reconcile.core.stages.outputs import as_rows
 
-KeyOutput: TypeAlias = Upload | Replace | Finding | Answer | Claim | KeyTally | KeyFacts
-
-
-class KeyRows(msgspec.Struct, frozen=True):
-    """What was observed of one exact key; ``path`` is the local path that has this key."""
-
-    key: str
-    path: str | None
-    local: LocalFile | None = None
-    remote: RemoteObject | None = None
-    agreed: Agreed | None = None
+KeyOutput: TypeAlias = Upload | Replace | Finding | Answer | Claim | KeyTally | KeyFacts | Agreed
 
 
-def by_key(rows: Sequence[KeyRows], candidates: Sequence[Candidate], context: Context) -> Iterator[KeyOutput]:
+def key_stage(group: Group, context: Context) -> Iterator[Row]:
+    """Everything that follows for one folded key."""
+    return as_rows(by_key(key_rows(group), group.get(Stream.REFERENCE, ()), context))
+
+
+def is_whole(group: Group) -> bool:
+    """Whether the one row of a key can be judged whatever else may have the same folded key: every reference means
+    exactly this key, and no other spelling can be its other side."""
+    rows = group.get(Stream.KEY, ())
+    if len(rows) != 1 or is_lone(rows[0]):
+        return False
+    key = rows[0].key
+    return not any(reference.key != key for reference in group.get(Stream.REFERENCE, ()))
+
+
+def key_rows(group: Group) -> Sequence[KeyRow]:
+    """One row for each exact key, and for a name that the file and the object spell in two Unicode forms."""
+    rows: Sequence[KeyRow] = group.get(Stream.KEY, ())
+    if len(rows) <= 1:
+        return rows
+    by_exact: dict[str, KeyRow] = {}
+    for row in sorted(rows, key=lambda row: row.key):
+        held = by_exact.get(row.key)
+        by_exact[row.key] = row if held is None else held.joined(row)
+    return list(paired(by_exact.values()))
+
+
+def by_key(rows: Sequence[KeyRow], candidates: Sequence[Candidate], context: Context) -> Iterator[KeyOutput]:
     """Decides every exact key of one folded key, and answers the references that could mean one of them."""
-    decided = {row.key: _Judged(row, context) for row in rows}
-    asked = {key: _candidates_of(key, decided, candidates) for key in decided}
+    decided = {row.key: _Judged(row, context) for row in rows if row.exists}
+    meant = [(candidate, _match(candidate, decided)) for candidate in candidates]
     for key, judged in decided.items():
-        yield from judged.outputs(asked[key])
-    for candidate in candidates:
-        yield from _answer(candidate, decided, context)
+        yield from judged.outputs([candidate for candidate, means in meant if means == key])
+    nowhere = {row.key: row for row in rows if not row.exists}
+    for candidate, means in meant:
+        if means is not None:
+            yield from _answer(candidate, decided[means])
+        else:
+            yield from _unanswered(candidate, nowhere.get(candidate.key), context)
     for absent in sorted({candidate.key for candidate in candidates} - decided.keys()):
+        row = nowhere.get(absent) or KeyRow(absent, context.asset_map.path_for(absent, context.known_ids))
+        asking = [(candidate, means) for candidate, means in meant if candidate.key == absent]
         if absent in context.trace:
-            yield _absent_facts(absent, candidates, context)
-        yield from _absent_tally(absent, [each for each in candidates if each.key == absent], decided, context)
+            outlook = Outlook.ABSENT if row.is_absent else Outlook.UNKNOWN
+            yield KeyFacts(absent, row.path, None, None, None, tuple(each for each, _ in asking), outlook)
+        if row.is_absent:
+            yield from _absent_tally(row, [candidate for candidate, means in asking if means is None], context)
 
 
-def _candidates_of(key: str, decided: dict[str, _Judged], candidates: Sequence[Candidate]) -> list[Candidate]:
-    return [candidate for candidate in candidates if _match(candidate, decided) == key]
-
-
-def _match(candidate: Candidate, decided: dict[str, _Judged]) -> str | None:
+def _match(candidate: Candidate, existing: Collection[str]) -> str | None:
     """The existing key that a candidate means: itself; else the only one in another Unicode form; else, for Windows
     paths, the only one in another case."""
-    existing = [key for key, judged in decided.items() if judged.exists]
     if candidate.key in existing:
         return candidate.key
     composed = [key for key in existing if nfc(key) == nfc(candidate.key)]
@@ -71,24 +97,18 @@ def _match(candidate: Candidate, decided: dict[str, _Judged]) -> str | None:
     return folded[0] if len(folded) == 1 else None
 
 
-def _answer(candidate: Candidate, decided: dict[str, _Judged], context: Context) -> Iterator[Answer]:
-    key = _match(candidate, decided)
-    judged = decided.get(key) if key is not None else None
-    if judged is None:
-        unknown = not _absence_is_known(candidate.key, context)
-        taken = candidate.sure or _reading(candidate.key, context) is not None
-        if not taken or (not candidate.sure and not unknown):
-            return
-        outlook = Outlook.UNKNOWN if unknown else Outlook.ABSENT
-        yield _answer_row(candidate, candidate.key, 0, outlook, None, None)
-        return
-    if not candidate.sure and judged.reading is None:
-        return
+def _answer(candidate: Candidate, judged: _Judged) -> Iterator[Answer]:
     outlook = judged.decision.outlook
-    if outlook is Outlook.ABSENT and not candidate.sure:
-        return
-    spelling = 0 if judged.row.key == candidate.key else 1
-    yield _answer_row(candidate, judged.row.key, spelling, outlook, judged.decision.crc32c, judged.asset_type)
+    if candidate.sure or (judged.reading is not None and outlook is not Outlook.ABSENT):
+        spelling = 0 if judged.row.key == candidate.key else 1
+        yield _answer_row(candidate, judged.row.key, spelling, outlook, judged.decision.crc32c, judged.asset_type)
+
+
+def _unanswered(candidate: Candidate, row: KeyRow | None, context: Context) -> Iterator[Answer]:
+    """The answer to what means no key that exists: absent if that is known; what is unsure may just mean nothing."""
+    unknown = row is None or not row.is_absent
+    if candidate.sure or (unknown and _reading(candidate.key, context) is not None):
+        yield _answer_row(candidate, candidate.key, 0, Outlook.UNKNOWN if unknown else Outlook.ABSENT, None, None)
 
 
 def _answer_row(
@@ -109,18 +129,15 @@ def _answer_row(
     )
 
 
-def _absent_tally(
-    key: str, candidates: Sequence[Candidate], decided: dict[str, _Judged], context: Context
-) -> Iterator[KeyTally]:
+def _absent_tally(row: KeyRow, unmet: Sequence[Candidate], context: Context) -> Iterator[KeyTally]:
     """What a record surely names and what is nowhere counts as out of step."""
-    naming = [each for each in candidates if each.world is World.RECORDS and each.sure and not each.damaged]
-    lost = [each for each in naming if _match(each, decided) is None]
-    reading = _reading(key, context)
+    lost = [each for each in unmet if each.world is World.RECORDS and each.sure and not each.damaged]
+    reading = None if row.path is None else context.asset_map.read(row.path, context.known_ids)
     asset_type = None if reading is None else reading.rule.type
-    if lost and _absence_is_known(key, context) and context.scope.takes_type(asset_type):
+    if lost and context.scope.takes_type(asset_type):
         owners = sorted({each.document for each in lost})
         yield KeyTally(
-            key=key,
+            key=row.key,
             asset_type=asset_type,
             char_id=owners[0] if len(owners) == 1 else None,
             local=False,
@@ -132,27 +149,15 @@ def _absent_tally(
         )
 
 
-def _absence_is_known(key: str, context: Context) -> bool:
-    path = context.asset_map.path_for(key, context.known_ids)
-    return context.remote.covers(key) and (path is None or context.local.covers(path))
-
-
 def _reading(key: str, context: Context) -> Reading | None:
     path = context.asset_map.path_for(key, context.known_ids)
     return None if path is None else context.asset_map.read(path, context.known_ids)
 
 
-def _absent_facts(key: str, candidates: Sequence[Candidate], context: Context) -> KeyFacts:
-    known = _absence_is_known(key, context)
-    asking = tuple(candidate for candidate in candidates if candidate.key == key)
-    path = context.asset_map.path_for(key, context.known_ids)
-    return KeyFacts(key, path, None, None, None, asking, Outlook.ABSENT if known else Outlook.UNKNOWN)
-
-
 class _Judged:
     """One exact key with its reading and its decision."""
 
-    def __init__(self, row: KeyRows, context: Context) -> None:
+    def __init__(self, row: KeyRow, context: Context) -> None:
         self.row = row
         self.context = context
         self.reading = None if row.path is None else context.asset_map.read(row.path, context.known_ids)
@@ -166,16 +171,11 @@ class _Judged:
             local=row.local,
             remote=row.remote,
             agreed=row.agreed,
-            local_known=row.path is None or context.local.covers(row.path),
-            remote_known=context.remote.covers(row.key),
+            local_known=row.local_known,
+            remote_known=row.remote_known,
             taken=self.reading is not None,
             bad_name=key_problem(context.bucket.object_name(row.key)) or _not_below(row.key),
         )
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is something at this key, here or there."""
-        return self.row.local is not None or self.row.remote is not None
 
     @property
     def rule(self) -> AssetRule | None:
@@ -193,10 +193,11 @@ class _Judged:
             yield KeyFacts(
                 row.key, row.path, row.local, row.remote, row.agreed, tuple(candidates), self.decision.outlook
             )
+        yield from self._agreed()
         scope = self.context.scope
         if not scope.takes_character(owner) and not candidates:
             return
-        claims = list(self._claims(candidates))
+        claims = [*self._claims(candidates), *self._given()]
         yield from claims
         if not scope.takes_type(self.asset_type):
             return
@@ -204,6 +205,15 @@ class _Judged:
         wanted = bool(claims) or bool(candidates) or self.row.local is not None or self._may_be_named(owner)
         yield from self._findings(owner, candidates, wanted=wanted)
         yield self._tally(owner, candidates, wanted=wanted, claimed=bool(claims))
+
+    def _agreed(self) -> Iterator[Agreed]:
+        """The state to remember, if both sides have the same content and that is news."""
+        local, remote, known = self.row.local, self.row.remote, self.row.agreed
+        if local is None or remote is None or local.crc32c is None:
+            return
+        now = Agreed(self.row.key, local.size, local.crc32c, remote.generation)
+        if now != known and compare_object(local.size, local.crc32c, remote) is Comparison.SAME:
+            yield now
 
     def _may_be_named(self, owner: str | None) -> bool:
         """Whether a record that could not be read may name it."""
@@ -268,6 +278,19 @@ class _Judged:
             named = any(_names(candidate, owner, rule.field) for candidate in candidates)
             if entry is not None and not named and scope.takes_character(owner):
                 yield self._claim(owner, entry, rule.field, rule)
+
+    def _given(self) -> Iterator[Claim]:
+        """The file's claims on the fields that a workflow's call gave it, whatever its rule says."""
+        note, reading, scope = note_of(self.context.asset_map, self.row.path), self.reading, self.context.scope
+        if note is None or reading is None or reading.char_id is None or reading.char_id != note.char_id:
+            return
+        local, is_there = self.row.local, self.decision.outlook is Outlook.THERE and self.context.ids_known
+        if local is None or local.crc32c is None or not is_there:
+            return
+        if scope.takes_character(reading.char_id) and scope.takes_type(reading.rule.type):
+            for entry, field in note.places:
+                claim = self._claim(reading.char_id, entry, field, reading.rule)
+                yield msgspec.structs.replace(claim, crc32c=local.crc32c)
 
     def _claim(self, owner: str, entry: str, field: str, rule: AssetRule) -> Claim:
         local, remote = self.row.local, self.row.remote

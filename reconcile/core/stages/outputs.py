@@ -1,0 +1,37 @@
+"""What stages yield, as flat rows for an engine: each value under the key by which the next stage groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from reconcile.core.changes import CreateRecord, Finding, Replace, RewriteLocalDb, SetField, Upload
+from reconcile.core.rows import (
+    Agreed,
+    Answer,
+    Claim,
+    KeyFacts,
+    KeyTally,
+    Row,
+    Stream,
+    Unsettled,
+    Unwanted,
+)
+
+_STREAMS: dict[type, tuple[Stream, str]] = {
+    Answer: (Stream.ANSWER, "document"),
+    Claim: (Stream.CLAIM, "document"),
+    KeyTally: (Stream.TALLY, "key"),
+    Unsettled: (Stream.MARK, "key"),
+    Unwanted: (Stream.MARK, "key"),
+    Agreed: (Stream.AGREED, "key"),
+    KeyFacts: (Stream.FACTS, "key"),
+    Finding: (Stream.FINDING, "subject"),
+    **dict.fromkeys((Upload, Replace, SetField, CreateRecord, RewriteLocalDb), (Stream.CHANGE, "id")),
+}
+
+
+def as_rows(values: Iterable[object]) -> Iterator[Row]:
+    """Each value in its stream and under its key."""
+    for value in values:
+        stream, name = _STREAMS[type(value)]
+        yield Row(stream, getattr(value, name), value)

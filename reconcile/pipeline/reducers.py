@@ -1,0 +1,211 @@
+"""What is kept of a planning's rows: each reducer takes the rows of its streams one by one, in any order."""
+
+from __future__ import annotations
+
+import datetime
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from reconcile.core import plan as plans
+from reconcile.core.changes import Change, Code, Finding, Replace, Upload
+from reconcile.core.context import Context
+from reconcile.core.digest import Comparison, compare_object
+from reconcile.core.names import nfc
+from reconcile.core.notes import Note, Place, wishes
+from reconcile.core.plan import Origin, Plan, Scope
+from reconcile.core.rows import Agreed, Document, KeyFacts, KeyTally, Row, Stream, Unwanted
+from reconcile.core.stages.explode import entry_key
+from reconcile.core.status import Tally
+from reconcile.ports import AgreedStates
+
+REMEMBER_AT_ONCE = 5000
+Tallies: TypeAlias = dict[tuple[str | None, str | None], Tally]
+"""Counts by asset type and character."""
+
+
+class PlanSink:
+    """Changes and findings, to be put in order when all are there."""
+
+    streams = (Stream.CHANGE, Stream.FINDING)
+
+    def __init__(self) -> None:
+        self._changes: list[Change] = []
+        self.findings: list[Finding] = []
+        self.complete = True
+        """Whether everything that is ours could be read."""
+
+    def take(self, row: Row) -> None:
+        """A change or a finding."""
+        if row.stream is Stream.CHANGE:
+            self._changes.append(row.value)
+        else:
+            self.findings.append(row.value)
+            self.complete = self.complete and row.value.code is not Code.UNREADABLE_FILE
+
+    def plan(self, origin: Origin, scope: Scope, *, in_step: int, objects: int) -> Plan:
+        """The plan of everything taken."""
+        return plans.build(
+            self._changes,
+            self.findings,
+            origin,
+            created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            complete=self.complete,
+            scope=scope,
+            in_step=in_step,
+            objects_in_scope=objects,
+        )
+
+
+class Counts:
+    """The status table's counts. Keys of which no later row can tell anything are counted at once, and not held.
+
+    A key is in step if both sides are right and nothing is planned for it, neither its upload nor a record that needs
+    it; such a key is ``pending`` when the key stage tallies it, so that it is still open when the document stage tells.
+    """
+
+    streams = (Stream.TALLY, Stream.MARK, Stream.CHANGE)
+
+    def __init__(self) -> None:
+        self._tallies: Tallies = defaultdict(Tally)
+        self._open: list[KeyTally] = []
+        self._to_do: set[str] = set()
+        self._unsettled: set[str] = set()
+        self._unwanted: set[str] = set()
+        self.objects = 0
+
+    @property
+    def held(self) -> int:
+        """How many keys are not counted yet."""
+        return len(self._open)
+
+    @property
+    def pending(self) -> set[str]:
+        """The keys for which something is planned, or a person must say what is to be done."""
+        return self._to_do | self._unsettled
+
+    def take(self, row: Row) -> None:
+        """A tally, a mark or a change."""
+        value = row.value
+        if row.stream is Stream.TALLY:
+            self.objects += value.bucket
+            if value.pending or not value.right:
+                self._open.append(value)
+            else:
+                self._count(value, to_do=False, in_step=True)
+        elif row.stream is Stream.MARK:
+            (self._unwanted if isinstance(value, Unwanted) else self._unsettled).add(value.key)
+        elif isinstance(value, Upload | Replace):
+            self._to_do.add(value.key)
+        else:
+            self._to_do.update(need.key for need in value.needs)
+
+    def totals(self) -> Tallies:
+        """The tallies, when every row was taken."""
+        for row in self._open:
+            to_do = row.key in self._to_do
+            self._count(row, to_do=to_do, in_step=row.right and not to_do and row.key not in self._unsettled)
+        self._open.clear()
+        return dict(self._tallies)
+
+    def _count(self, row: KeyTally, *, to_do: bool, in_step: bool) -> None:
+        tally = self._tallies[row.asset_type, row.char_id]
+        tally.local += row.local
+        tally.bucket += row.bucket
+        tally.records += row.named
+        tally.to_do += to_do
+        if row.wanted and row.key not in self._unwanted:
+            tally.keys += 1
+            tally.in_step += in_step
+
+
+class AgreedMemory:
+    """The states in which both sides were found to agree, remembered some thousands at once."""
+
+    streams = (Stream.AGREED,)
+
+    def __init__(self, states: AgreedStates) -> None:
+        self._states = states
+        self._news: list[Agreed] = []
+
+    def take(self, row: Row) -> None:
+        """A state that is news."""
+        self._news.append(row.value)
+        if len(self._news) >= REMEMBER_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Remembers what was taken."""
+        self._states.remember(self._news)
+        self._news = []
+
+
+class Traced:
+    """The facts of the keys that were asked for, by key or path."""
+
+    streams = (Stream.FACTS,)
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self._names = names
+        self.facts: list[KeyFacts] = []
+
+    def take(self, row: Row) -> None:
+        """The facts of a key."""
+        if row.value.key in self._names or row.value.path in self._names:
+            self.facts.append(row.value)
+
+
+class NotedFiles:
+    """What became of the files that workflow code noted."""
+
+    streams = (Stream.FACTS,)
+
+    def __init__(self, notes: Sequence[Note]) -> None:
+        self._notes = notes
+        self._paths = frozenset(note.path for note in notes)
+        self._there: set[str] = set()
+        self._keys: dict[str, str] = {}
+
+    def take(self, row: Row) -> None:
+        """The facts of a key."""
+        facts: KeyFacts = row.value
+        local, remote, path = facts.local, facts.remote, facts.path
+        if local is None or path is None or path not in self._paths:
+            return
+        self._there.add(path)
+        if remote is None or local.crc32c is None:
+            return
+        if compare_object(local.size, local.crc32c, remote) is Comparison.SAME:
+            self._keys[path] = facts.key
+
+    def done(self, records: Sequence[Document], context: Context, pending: set[str]) -> tuple[Note, ...]:
+        """The notes of files that have no more to gain by them: they are in the bucket, and the record of their
+        character was read, needs nothing and names them where it was told to; or they are gone."""
+        by_id: Mapping[str, Document] = {document.id: document for document in records} if self._notes else {}
+        return tuple(note for note in self._notes if self._is_done(note, by_id, context, pending))
+
+    def _is_done(self, note: Note, records: Mapping[str, Document], context: Context, pending: set[str]) -> bool:
+        key = self._keys.get(note.path)
+        if key is None:
+            return note.path not in self._there and context.local.covers(note.path)
+        if note.char_id is None or key in pending:
+            return key not in pending
+        record = records.get(note.char_id)
+        if record is None or not note.places:
+            return record is not None
+        wished = wishes(context.asset_map, note.char_id, context.known_ids)
+        return _places_of(record, key, context) >= {
+            (nfc(title), name) for title, name in note.places if wished.get((title, name)) == key
+        }
+
+
+def _places_of(record: Document, key: str, context: Context) -> set[Place]:
+    """Where a record names a key by its URI; the keys of maps composed."""
+    uri, entries = context.bucket.uri(key), context.entries.of(record.fields)
+    return {
+        (nfc(title), name)
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(entry, dict) and (title := entry_key(entry, context)) is not None
+        for name, value in entry.items()
+        if value == uri or (isinstance(value, list) and uri in value)
+    }
