@@ -106,19 +106,19 @@ class Look:
         """A row for each key that a text of a record could mean."""
         return self._exploded() if self._of_scope is None else iter(self._of_scope)
 
-    def keys(self, asked: Iterable[str] = ()) -> Iterator[Row]:
-        """A row for each key that is there, and for each one ``asked`` that is not."""
+    def keys(self, asked: Sequence[str] = ()) -> Iterator[Row]:
+        """A row for each key that is there, or that is ``asked``, in order of the key."""
         self._listener(PhaseStarted(Phase.LISTING))
-        yield from self._observed.rows(set(asked))
+        yield from self._observed.rows(sorted(asked))
         if self.roster.denied is not None and not self._observed.listed:
             raise self.roster.denied
         self._listener(PhaseDone(Phase.LISTING))
 
     def rows(self) -> Iterator[Row]:
         """The references, and the keys that they and the listings name."""
-        asked: set[str] = set()
+        asked: list[str] = []
         for row in self.references():
-            asked.add(row.value.key)
+            asked.append(row.value.key)
             yield row
         yield from self.keys(asked)
 
@@ -266,8 +266,8 @@ class Observations:
         self.listed = True
         return found
 
-    def rows(self, asked: set[str]) -> Iterator[Row]:
-        """A row for each key that is there; then one for each of those ``asked`` that is not. Iterate once."""
+    def rows(self, asked: Sequence[str]) -> Iterator[Row]:
+        """A row for each key that is there, or that is ``asked``, in order. Iterate once."""
         with ExitStack() as stack:
             files = _ahead(stack, self._files)
             objects = _ahead(stack, self._objects)
@@ -278,18 +278,19 @@ class Observations:
                 ("objects", self._listed_by_key(objects)),
                 ("named objects", named),
                 ("states", agreed),
+                ("references", ((key, key) for key, _ in itertools.groupby(asked))),
             ]
-            for key, (file, in_listing, by_name, state) in merge(streams):
-                self._note_gaps()
+            for key, (file, in_listing, by_name, state, is_asked) in merge(streams):
+                if self._unread:
+                    self._note_gaps()
                 found = in_listing or by_name
                 if file is not None or found is not None:
                     self._listener(Advanced(Phase.LISTING, 1))
                     self.files += file is not None
-                    asked.discard(key)
                     yield self._row(key, file, found, state)
+                elif is_asked is not None:
+                    yield self._row(key, None, None, None)
         self._note_gaps()
-        while asked:
-            yield self._row(asked.pop(), None, None, None)
 
     def _note_gaps(self) -> None:
         """Takes what was not read out of what counts as read, before the first key that it concerns."""

@@ -365,7 +365,7 @@ def test_whoever_does_not_ask_for_a_part_gets_the_error(world: World) -> None:
         with pytest.raises(AccessDenied):
             read_roster(world, scope, silent)
         with pytest.raises(AccessDenied):
-            list(Observations(world, scope, frozenset(), silent).rows(set()))
+            list(Observations(world, scope, frozenset(), silent).rows(()))
 
 
 # -- any world --------------------------------------------------------------------------------------------------

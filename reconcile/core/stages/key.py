@@ -13,7 +13,7 @@ from reconcile.core.decide import ObjectDecision, ObjectFacts, Verb, decide_obje
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.findings import UNKNOWN_NAME, make
 from reconcile.core.names import fold, is_below, key_problem, nfc
-from reconcile.core.notes import note_of
+from reconcile.core.notes import Note, note_of
 from reconcile.core.pairing import is_lone, paired
 from reconcile.core.rows import (
     Agreed,
@@ -42,13 +42,17 @@ def key_stage(group: Group, context: Context) -> Iterator[Row]:
 
 
 def is_whole(group: Group) -> bool:
-    """Whether the one row of a key can be judged whatever else may have the same folded key: every reference means
-    exactly this key, and no other spelling can be its other side."""
+    """Whether the one row of a key can be judged whatever else may have the same folded key: something is there, every
+    reference means exactly this key, and no other spelling can be its other side."""
     rows = group.get(Stream.KEY, ())
-    if len(rows) != 1 or is_lone(rows[0]):
+    if len(rows) != 1 or not rows[0].exists or is_lone(rows[0]):
         return False
+    # A loop, for this is asked of every key: a generator costs as much as the comparison.
     key = rows[0].key
-    return not any(reference.key != key for reference in group.get(Stream.REFERENCE, ()))
+    for reference in group.get(Stream.REFERENCE, ()):  # noqa: SIM110
+        if reference.key != key:
+            return False
+    return True
 
 
 def key_rows(group: Group) -> Sequence[KeyRow]:
@@ -193,11 +197,16 @@ class _Judged:
             yield KeyFacts(
                 row.key, row.path, row.local, row.remote, row.agreed, tuple(candidates), self.decision.outlook
             )
-        yield from self._agreed()
+        news = self._news()
+        if news is not None:
+            yield news
         scope = self.context.scope
         if not scope.takes_character(owner) and not candidates:
             return
-        claims = [*self._claims(candidates), *self._given()]
+        claims = list(self._claims(candidates))
+        note = note_of(self.context.asset_map, row.path)
+        if note is not None:
+            claims += self._given(note)
         yield from claims
         if not scope.takes_type(self.asset_type):
             return
@@ -206,14 +215,14 @@ class _Judged:
         yield from self._findings(owner, candidates, wanted=wanted)
         yield self._tally(owner, candidates, wanted=wanted, claimed=bool(claims))
 
-    def _agreed(self) -> Iterator[Agreed]:
-        """The state to remember, if both sides have the same content and that is news."""
+    def _news(self) -> Agreed | None:
+        """The state to remember, if both sides have the same content and that is not remembered yet."""
         local, remote, known = self.row.local, self.row.remote, self.row.agreed
         if local is None or remote is None or local.crc32c is None:
-            return
+            return None
         now = Agreed(self.row.key, local.size, local.crc32c, remote.generation)
-        if now != known and compare_object(local.size, local.crc32c, remote) is Comparison.SAME:
-            yield now
+        is_news = now != known and compare_object(local.size, local.crc32c, remote) is Comparison.SAME
+        return now if is_news else None
 
     def _may_be_named(self, owner: str | None) -> bool:
         """Whether a record that could not be read may name it."""
@@ -279,10 +288,10 @@ class _Judged:
             if entry is not None and not named and scope.takes_character(owner):
                 yield self._claim(owner, entry, rule.field, rule)
 
-    def _given(self) -> Iterator[Claim]:
+    def _given(self, note: Note) -> Iterator[Claim]:
         """The file's claims on the fields that a workflow's call gave it, whatever its rule says."""
-        note, reading, scope = note_of(self.context.asset_map, self.row.path), self.reading, self.context.scope
-        if note is None or reading is None or reading.char_id is None or reading.char_id != note.char_id:
+        reading, scope = self.reading, self.context.scope
+        if reading is None or reading.char_id is None or reading.char_id != note.char_id:
             return
         local, is_there = self.row.local, self.decision.outlook is Outlook.THERE and self.context.ids_known
         if local is None or local.crc32c is None or not is_there:
