@@ -145,7 +145,7 @@ class World(Enum):
     LOCAL_DB = "local_db"
 
 
-class Slot(msgspec.Struct, frozen=True):
+class Slot(msgspec.Struct, frozen=True, gc=False):
     """A place in a document: map number ``position`` with key ``entry``, its ``field``, and the item of a list.
 
     ``at`` is the way to a text in any other place; ``position`` is None if that is outside the maps of the entries, and
@@ -165,7 +165,7 @@ class Slot(msgspec.Struct, frozen=True):
         return tuple(self.position or 0 if isinstance(step, Titled) else step for step in self.at)
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class Candidate(msgspec.Struct, frozen=True, gc=False):
     """One key that one text of one document could mean; rank 0 is the best reading.
 
     ``exact`` where the text is the very URI of the key; ``windows`` where case may differ; ``sure`` where a known
@@ -197,7 +197,7 @@ class Outlook(Enum):
     UNKNOWN = "unknown"
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What a candidate turned out to be: the key that exists for it, and what will be there after this plan."""
 
     world: World
@@ -213,7 +213,7 @@ class Answer(msgspec.Struct, frozen=True):
     asset_type: str | None
 
 
-class Claim(msgspec.Struct, frozen=True):
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """A key that belongs in a field of a character's record.
 
     ``modified`` orders claims of one kind: nanoseconds of the file's time where there is a local file, the object's
@@ -231,7 +231,7 @@ class Claim(msgspec.Struct, frozen=True):
     modified: int | str
 
 
-class KeyTally(msgspec.Struct, frozen=True):
+class KeyTally(msgspec.Struct, frozen=True, gc=False):
     """One key for the status table. ``right`` where the object needs nothing; ``pending`` where a later stage may
     still have something to do or to say about it; ``wanted`` is false for an orphan."""
 

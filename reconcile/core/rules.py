@@ -135,6 +135,8 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         if self.left_out(path) is not None:
             return None
         for rule in self.rules:
+            if not rule.path.takes(path):
+                continue
             named = [Reading(rule, Ownership.KNOWN, each, (each[CHAR_ID],)) for each in rule.owners(path, known)]
             owners += named
             found = rule.captures(path, ()) if first is None and not owners else None

@@ -107,9 +107,9 @@ class Look:
         return self._exploded() if self._of_scope is None else iter(self._of_scope)
 
     def keys(self, asked: Sequence[str] = ()) -> Iterator[Row]:
-        """A row for each key that is there, or that is ``asked``, in order of the key."""
+        """A row for each key that is there, or that is ``asked`` (which comes sorted), in order of the key."""
         self._listener(PhaseStarted(Phase.LISTING))
-        yield from self._observed.rows(sorted(asked))
+        yield from self._observed.rows(asked)
         if self.roster.denied is not None and not self._observed.listed:
             raise self.roster.denied
         self._listener(PhaseDone(Phase.LISTING))
@@ -120,6 +120,7 @@ class Look:
         for row in self.references():
             asked.append(row.value.key)
             yield row
+        asked.sort()
         yield from self.keys(asked)
 
     def documents(self) -> Iterator[Row]:
@@ -267,7 +268,7 @@ class Observations:
         return found
 
     def rows(self, asked: Sequence[str]) -> Iterator[Row]:
-        """A row for each key that is there, or that is ``asked``, in order. Iterate once."""
+        """A row for each key that is there, or that is ``asked``, each in order. Iterate once."""
         with ExitStack() as stack:
             files = _ahead(stack, self._files)
             objects = _ahead(stack, self._objects)
