@@ -35,8 +35,8 @@ from reconcile.core.rows import Agreed, Candidate, Coverage, FileProblem, KeyRow
 from reconcile.core.rules import Reading
 from reconcile.core.stages import is_whole, key_rows
 from reconcile.pipeline.engine import StreamEngine
-from reconcile.pipeline.observe import Look, Unread
-from reconcile.pipeline.roster import Refused as Inaccessible
+from reconcile.pipeline.observe import Look
+from reconcile.pipeline.roster import Gap, Unread
 from reconcile.project import Project
 from reconcile.version import VERSION
 
@@ -105,7 +105,7 @@ class _Survey:
         if held and not self._project.root_is_gone:
             self._findings.append(make(Code.ROOT_EMPTIED, str(self._project.settings.root), None, held=held))
 
-    def _note(self, gap: Unread | Inaccessible) -> None:
+    def _note(self, gap: Gap) -> None:
         assert isinstance(gap, Unread), "a store that refuses is an error here"
         self._complete = self._complete and not gap.hides_ours
         self._findings.append(about_unread(gap.folder))

@@ -21,7 +21,7 @@ from reconcile.adapters.workers import Workers
 from reconcile.core.context import Context
 from reconcile.core.errors import AccessDenied
 from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted
-from reconcile.core.names import fold, key_problem, spelling, spellings
+from reconcile.core.names import fold, key_problem, spelling
 from reconcile.core.plan import Scope
 from reconcile.core.rows import (
     Agreed,
@@ -40,29 +40,22 @@ from reconcile.core.rules import AssetMap, minimal_prefixes
 from reconcile.core.stages import explode_stage
 from reconcile.pipeline.engine import Prefetch, merge
 from reconcile.pipeline.roster import (
+    Gap,
     Refused,
     Store,
+    Unread,
     Worlds,
     named_by_files,
     open_records,
     possible_owners,
     read_roster,
+    spelled_once,
+    stored_among,
 )
 from reconcile.project import Project
 
 T = TypeVar("T")
 LOOKUPS_AT_ONCE = 8
-
-
-class Unread(msgspec.Struct, frozen=True):
-    """A folder that was not read (no permission, a symlink): nothing below it is known to be absent."""
-
-    folder: LocalFile
-
-    @property
-    def hides_ours(self) -> bool:
-        """Whether files of ours may be below it: not below a link, nor where no rule has any."""
-        return (self.folder.problem or FileProblem.UNREADABLE) is FileProblem.UNREADABLE
 
 
 class Look:
@@ -139,7 +132,7 @@ class Look:
         return self._observed.files
 
     @property
-    def gaps(self) -> tuple[Unread | Refused, ...]:
+    def gaps(self) -> tuple[Gap, ...]:
         """What was not read."""
         return (*self.roster.refused, *self._observed.gaps)
 
@@ -169,8 +162,8 @@ class Observations:
         self.remote = Coverage(("",) if whole else self._map.key_prefixes(scope.char_ids, types))
         self._named_files: list[LocalFile] = []
         self._named_objects: list[RemoteObject] = []
-        self._unread: list[Unread | Refused] = []
-        self.gaps: list[Unread | Refused] = []
+        self._unread: list[Gap] = []
+        self.gaps: list[Gap] = []
         self.files = 0
         self.ids_known = True
         """Whether no record that could be a further character was refused."""
@@ -206,22 +199,17 @@ class Observations:
         """Whose these files are is read among more characters than the scope's own."""
         possible = possible_owners(self._map, paths)
         # Without characters in the scope every record was read, and every id is known.
-        unknown = sorted(each for each in possible if spelling(each, self._known_ids) is None)
-        unknown = unknown if self._of_characters else []
-        found = self._known_among([each for name in unknown for each in spellings(name)]) if unknown else set()
-        named = named_by_files(self._worlds, unknown) & possible
-        self._known_ids |= found | {value for value in named if spelling(value, found) is None}
-        return self._known_ids
-
-    def _known_among(self, ids: Sequence[str]) -> set[str]:
+        unknown = {each for each in possible if self._of_characters and spelling(each, self._known_ids) is None}
+        stored: set[str] = set()
         try:
-            return {document.id for document in self._worlds.records.read(ids)}
+            stored = stored_among(self._worlds.records, unknown)
         except AccessDenied as error:
             if not self._partial:
                 raise
             self.ids_known = False
             self._unread.append(Refused(Store.RECORDS, "", error))
-            return set()
+        self._known_ids |= spelled_once(stored, named_by_files(self._worlds, sorted(unknown)) & possible)
+        return self._known_ids
 
     def _path(self, key: str) -> str | None:
         return self._map.path_for(key, self._known_ids)

@@ -26,9 +26,9 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.rows import KeyFacts, Row, Stream
 from reconcile.core.stages import document_stage, is_whole, key_stage
 from reconcile.pipeline.engine import Engine, StreamEngine
-from reconcile.pipeline.observe import Look, Unread
+from reconcile.pipeline.observe import Look
 from reconcile.pipeline.reducers import AgreedMemory, Counts, NotedFiles, PlanSink, Tallies, Traced
-from reconcile.pipeline.roster import Refused, Store, gone
+from reconcile.pipeline.roster import Gap, Store, Unread, gone
 from reconcile.project import Project
 
 
@@ -106,7 +106,7 @@ class _Outcome:
         plan = sink.plan(project.origin, scope, in_step=in_step, objects=self._counts.objects)
         return Survey(plan, tallies, tuple(self._traced.facts), look.roster.known_ids)
 
-    def _leave_unknown(self, gap: Unread | Refused, listener: Listener) -> None:
+    def _leave_unknown(self, gap: Gap, listener: Listener) -> None:
         """Tells of a part that was not read. A link, or a folder in which no rule has files, leaves the plan whole."""
         project, sink = self._project, self._sink
         if isinstance(gap, Unread):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -17,7 +17,7 @@ from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseSta
 from reconcile.core.names import BucketRoot, fold, shared_prefix, spelling, spellings
 from reconcile.core.pattern import BOUNDARIES, CHAR_ID
 from reconcile.core.plan import Scope
-from reconcile.core.rows import Coverage, Document, FileProblem
+from reconcile.core.rows import Coverage, Document, FileProblem, LocalFile
 from reconcile.core.rules import AssetMap, minimal_prefixes
 from reconcile.ports import AgreedStates, FileSource, ObjectStore, RecordStore
 from reconcile.project import Project
@@ -62,6 +62,21 @@ class Refused(msgspec.Struct, frozen=True):
     name: str
     error: AccessDenied
     narrower: tuple[str, ...] = ()
+
+
+class Unread(msgspec.Struct, frozen=True):
+    """A folder that was not read (no permission, a symlink): nothing below it is known to be absent."""
+
+    folder: LocalFile
+
+    @property
+    def hides_ours(self) -> bool:
+        """Whether files of ours may be below it: not below a link, nor where no rule has any."""
+        return (self.folder.problem or FileProblem.UNREADABLE) is FileProblem.UNREADABLE
+
+
+Gap: TypeAlias = Unread | Refused
+"""A part of a world that was not read."""
 
 
 class Roster(msgspec.Struct, frozen=True):
@@ -214,13 +229,22 @@ def known_owners(worlds: Worlds, paths: Iterable[str], told: str | None = None) 
     """The known characters that the names of these files could be about, and the one that was ``told``, which counts
     as known: each in the Unicode form of the records, if they have it. Raises StoreError and SourceError if a world
     cannot be read."""
-    possible = possible_owners(worlds.asset_map, paths) | ({told} if told is not None else set())
-    asked = sorted({each for value in possible for each in spellings(value)})
-    stores = [store for store in (worlds.records, worlds.local_db) if store is not None and asked]
-    stored = [{document.id for document in store.read(asked)} for store in stores]
-    named = named_by_files(worlds, sorted(possible)) & possible
+    by_call = {told} if told is not None else set()
+    possible = possible_owners(worlds.asset_map, paths) | by_call
+    stored = [stored_among(store, possible) for store in (worlds.records, worlds.local_db) if store is not None]
+    return spelled_once(*stored, named_by_files(worlds, sorted(possible)) & possible, by_call)
+
+
+def stored_among(store: RecordStore, ids: Iterable[str]) -> set[str]:
+    """The ids among these, in any Unicode form, of documents that the store has, as it has them."""
+    asked = sorted({each for value in ids for each in spellings(value)})
+    return {document.id for document in store.read(asked)} if asked else set()
+
+
+def spelled_once(*found: set[str]) -> frozenset[str]:
+    """The ids of all of these, those that differ in Unicode form as the first of them has it."""
     known: set[str] = set()
-    for ids in (*stored, named, {told} if told is not None else set()):
+    for ids in found:
         known |= {char_id for char_id in ids if spelling(char_id, known) is None}
     return frozenset(known)
 

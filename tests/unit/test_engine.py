@@ -1,16 +1,18 @@
-"""Grouping by key: sorted streams are joined, disorder is an error, and reading ahead changes nothing."""
+"""Grouping by key: every key comes with its rows; sorted streams are joined; reading ahead changes nothing."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.core.errors import StoreError, StoreUnavailable
-from reconcile.pipeline.engine import Prefetch, merge
+from reconcile.core.rows import Group, Row, Stream
+from reconcile.pipeline.engine import Prefetch, StreamEngine, merge
 
 KEYS = st.lists(st.text("abAé/", max_size=3), unique=True, max_size=8).map(sorted)
 
@@ -34,6 +36,49 @@ def test_a_join_gives_every_key_once_with_the_row_of_each_stream_that_has_it(
 def test_a_stream_that_is_not_sorted_is_an_error_and_never_an_absence(keys: list[str]) -> None:
     with pytest.raises(StoreError, match="the listing of objects is out of order"):
         list(merge([("files", _pairs(["a", "b"], "f")), ("objects", _pairs(keys, "o"))]))
+
+
+NAMES = st.sampled_from(["a", "b", "c/d", "\udcff", "é"])
+ROWS = st.lists(st.builds(Row, st.sampled_from(Stream), NAMES, st.integers()), max_size=20)
+
+
+def _sorted(groups: Iterable[tuple[str, Group]]) -> dict[str, dict[Stream, list[int]]]:
+    listed = list(groups)
+    found = {key: {stream: sorted(values) for stream, values in group.items()} for key, group in listed}
+    assert len(found) == len(listed), "a key came twice"
+    return found
+
+
+@given(ROWS, st.randoms(use_true_random=False))
+def test_every_key_comes_once_with_all_of_its_rows_as_from_a_dictionary(rows: list[Row], random: Random) -> None:
+    plain: dict[str, dict[Stream, list[int]]] = {}
+    for row in rows:
+        plain.setdefault(row.key, {}).setdefault(row.stream, []).append(row.value)
+    random.shuffle(rows)
+
+    assert _sorted(StreamEngine().group(rows)) == _sorted(plain.items())
+
+
+def test_a_whole_group_is_given_out_before_the_engine_reads_on() -> None:
+    read: list[str] = []
+
+    def rows() -> Iterator[Row]:
+        yield Row(Stream.REFERENCE, "b", "asks")
+        for key in ("a", "b", "c"):
+            read.append(key)
+            yield Row(Stream.KEY, key, key)
+
+    groups = StreamEngine().group(rows(), lambda group: group[Stream.KEY] != ("a",))
+
+    assert next(groups) == ("b", {Stream.KEY: ("b",), Stream.REFERENCE: ["asks"]})
+    assert read == ["a", "b"]
+    assert list(groups) == [("c", {Stream.KEY: ("c",)}), ("a", {Stream.KEY: ["a"]})]
+
+
+def test_later_rows_of_a_key_that_waits_join_it_although_they_would_be_whole_alone() -> None:
+    rows = [Row(Stream.KEY, "a", 1), Row(Stream.KEY, "a", 2)]
+
+    assert list(StreamEngine().group(rows, lambda group: group[Stream.KEY] == (2,))) == [("a", {Stream.KEY: [1, 2]})]
 
 
 def test_reading_ahead_keeps_the_order() -> None:

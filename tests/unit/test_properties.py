@@ -157,6 +157,15 @@ def test_a_key_that_a_planned_change_needs_is_to_do_and_never_in_step(spec: Spec
 
 
 @given(specs())
+def test_what_passes_between_stages_is_flat_and_can_be_written_down(spec: Spec) -> None:
+    with spec.build() as world:
+        passing = (Stream.REFERENCE, Stream.KEY, Stream.ANSWER, Stream.CLAIM, Stream.TALLY)
+        rows = [row for row in _plain_rows(world, Random(0), whole=True) if row.stream in passing]
+
+        assert all(_again(row.value) == row.value for row in rows)
+
+
+@given(specs())
 def test_a_plan_never_names_an_object_that_will_not_be_there(spec: Spec) -> None:
     with spec.build() as world:
         plan = world.plan()
@@ -282,8 +291,14 @@ def _missing_key(uri: str, world: World) -> str | None:
     return key if key is not None and world.objects.get(key) is None else None
 
 
-def _plain_rows(world: World, random: Random) -> Iterator[Row]:
-    """What the stages yield over dictionaries: all rows are read first, one world after the other, and shuffled."""
+def _again(value: Any) -> Any:
+    """The value, written down and read."""
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(value), type=type(value))
+
+
+def _plain_rows(world: World, random: Random, *, whole: bool = False) -> Iterator[Row]:
+    """What the stages yield over dictionaries: all rows are read first, one world after the other, and shuffled. The
+    ``whole`` of it has the references and keys too."""
     roster = read_roster(world, Scope(), silent)
     stops = {file.path: file.problem for file in world.files.walk() if file.path.endswith("/") and file.problem}
     failed = tuple(stop for stop, problem in stops.items() if problem is FileProblem.UNREADABLE)
@@ -303,6 +318,8 @@ def _plain_rows(world: World, random: Random) -> Iterator[Row]:
     passed = [row for row in found if row.stream in (Stream.ANSWER, Stream.CLAIM)]
     for char_id, group in engine.group([*documents, *passed]):
         found += document_stage(char_id, group, context)
+    if whole:
+        yield from (*references, *(Row(Stream.KEY, each.key, each) for each in known))
     yield from found
     for stop, problem in stops.items():
         yield Row(Stream.FINDING, stop, make(Code(problem.value), stop, None))
