@@ -11,7 +11,7 @@ KEPT_FREE = 32
 """For what is open whatever is at work: the terminal, the state, the lock, the journal, the records' connection."""
 EACH = 4
 """What one worker has open at most: a file, the folders on the way to it, a connection."""
-HINT = "Use a lower --concurrency, close other programs' files, or raise the limit, such as `ulimit -n 4096`."
+HINT = "use a lower --concurrency, close other programs' files, or raise the limit, such as `ulimit -n 4096`"
 _SHORTAGES = (errno.EMFILE, errno.ENFILE)
 
 

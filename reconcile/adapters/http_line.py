@@ -186,7 +186,7 @@ def fit_out(session: requests.Session, base: str, *, connections: int, deadline:
     Raises ConfigError for a proxy that cannot be used."""
     proxy = proxy_for(base)
     if proxy is not None and (problem := proxy.problem()) is not None:
-        raise ConfigError(f"{base} cannot be asked: {problem.message}.", hint=problem.hint)
+        raise ConfigError(f"{base} cannot be asked: {problem.message}", hint=problem.hint)
     for scheme in ("https://", "http://"):
         session.mount(scheme, Line(connections=connections, deadline=deadline))
     surroundings = session.merge_environment_settings(base, {}, None, None, None)

@@ -15,7 +15,7 @@ from reconcile.adapters import descriptors
 from reconcile.core.exceptions import chain
 
 GOOGLE = "https://storage.googleapis.com"
-AGAIN = "Check the network and the endpoint, then run again."
+AGAIN = "check the network and the endpoint, then run again"
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 GRPC_ROOTS = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
 
@@ -68,7 +68,7 @@ class Proxy(NamedTuple):
     def problem(self) -> WayFault | None:
         """Why it can never be used, or None."""
         url = self.url if "://" in self.url else f"http://{self.url}"
-        write = f"Write {self.setting} as http://HOST:PORT, or unset it."
+        write = f"write {self.setting} as http://HOST:PORT, or unset it"
         try:
             parts = urlsplit(url)
             host, _port = parts.hostname, parts.port
@@ -91,7 +91,7 @@ class Proxy(NamedTuple):
         return WayFault(
             Fault.SETTING,
             f"{self} is a SOCKS proxy, for which the Python package PySocks is missing",
-            f"Install PySocks beside reconcile (pip install PySocks), or set {self.setting} to an HTTP proxy.",
+            f"install PySocks beside reconcile (pip install PySocks), or set {self.setting} to an HTTP proxy",
         )
 
     def fault(self, why: str, host: str) -> WayFault:
@@ -99,17 +99,17 @@ class Proxy(NamedTuple):
         without = f"name {_domain(host)} in no_proxy to go without it"
         if (answer := _TUNNEL.search(why) or _GRPC_PROXY_ANSWER.search(why)) is not None:
             return self.answered(int(answer[1]), host)
-        correct = f"Start it, correct {self.setting}, or {without}."
+        correct = f"start it, correct {self.setting}, or {without}"
         return WayFault(Fault.PASSING, f"{self} cannot be reached: {self.scrubbed(why)}", correct)
 
     def answered(self, status: int, host: str) -> WayFault:
         """What its own answer means, which let nothing through to ``host``."""
         without = f"name {_domain(host)} in no_proxy to go without it"
         if status == 407:
-            hint = f"Put the login into {self.setting}, as http://USER:PASSWORD@HOST:PORT, or {without}."
+            hint = f"put the login into {self.setting}, as http://USER:PASSWORD@HOST:PORT, or {without}"
             return WayFault(Fault.REFUSED, f"{self} asks for a login (407)", hint)
         kind = Fault.PASSING if status >= 500 or status in (408, 429) else Fault.REFUSED
-        hint = f"Have the proxy let {host} through, correct {self.setting}, or {without}."
+        hint = f"have the proxy let {host} through, correct {self.setting}, or {without}"
         return WayFault(kind, f"{self} does not let {host} through ({status})", hint)
 
     def scrubbed(self, text: str) -> str:
@@ -223,7 +223,7 @@ def _trust(causes: list[BaseException]) -> WayFault | None:
             return _distrust(each, either)
         if "TLS CA certificate bundle" in text or (isinstance(each, ssl.SSLError) and "CERTIFICATE_OR_CRL" in text):
             message = f"the CA certificates cannot be read: {text.partition(', invalid path')[0].rstrip('.')}"
-            return WayFault(Fault.SETTING, message, f"Correct {now or 'REQUESTS_CA_BUNDLE'}, or unset it.")
+            return WayFault(Fault.SETTING, message, f"correct {now or 'REQUESTS_CA_BUNDLE'}, or unset it")
     said = next((each for each in causes if "certificate verify failed" in str(each).lower()), None)
     return None if said is None else _unknown_ca(f"its certificate is not trusted: {_words(said)}", either)
 
@@ -232,16 +232,16 @@ def _distrust(error: ssl.SSLCertVerificationError, variable: str) -> WayFault:
     code, why = getattr(error, "verify_code", 0), getattr(error, "verify_message", "") or _words(error)
     if code in _UNTRUSTED:
         return _unknown_ca(f"the CA of its certificate is not known here: {why}", variable)
-    hint = "Check the name in the endpoint, and that no proxy answers in its place."
+    hint = "check the name in the endpoint, and that no proxy answers in its place"
     if code in _UNTIMELY:
-        hint = "Check this machine's clock; if it is right, the server must renew its certificate."
+        hint = "check this machine's clock; if it is right, the server must renew its certificate"
     return WayFault(Fault.LASTING, f"its certificate does not hold: {why}", hint)
 
 
 def _unknown_ca(why: str, variable: str) -> WayFault:
     hint = (
-        f"Set {variable} to a PEM file that has the certificate of the CA as well: that of your company's proxy, if one"
-        " looks into TLS."
+        f"set {variable} to a PEM file that has the certificate of the CA as well: that of your company's proxy, if one"
+        " looks into TLS"
     )
     return WayFault(Fault.LASTING, why, hint)
 

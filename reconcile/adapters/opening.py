@@ -45,8 +45,8 @@ class SourceFile(io.FileIO):
 
     def _unreadable(self, error: OSError) -> SourceError:
         return SourceError(
-            f"The local file {self._path} could not be read to its end: {reason(error)}.",
-            hint=hint(error, "Check the disk."),
+            f"the local file {self._path} could not be read to its end: {reason(error)}",
+            hint=hint(error, "check the disk"),
         )
 
 

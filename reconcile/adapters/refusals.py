@@ -13,7 +13,7 @@ import msgspec
 
 from reconcile.core.errors import AccessDenied, Rejected, StoreError, StoreMissing, StoreUnavailable
 
-LOGIN = "Log in: gcloud auth application-default login."
+LOGIN = "log in: gcloud auth application-default login"
 _SHOWN = 400
 
 
@@ -35,33 +35,33 @@ class _Row(NamedTuple):
 _ANYWHERE = (
     _Row(
         AccessDenied,
-        "A VPC Service Controls perimeter keeps this account or this machine out. Give the identifier to whoever"
-        " administers the organization, or run inside the perimeter.",
+        "a VPC Service Controls perimeter keeps this account or this machine out; give the identifier to whoever"
+        " administers the organization, or run inside the perimeter",
         ("vpcServiceControls", "SECURITY_POLICY_VIOLATED", "VPC_SERVICE_CONTROLS"),
         ("vpcservicecontrolsuniqueidentifier", "vpc service controls", "prohibited by organization's policy"),
     ),
     _Row(
         AccessDenied,
-        "Enable the API in that project: gcloud services enable {api}. It takes some minutes to be known.",
+        "enable the API in that project: gcloud services enable {api} (it takes some minutes to be known)",
         ("SERVICE_DISABLED", "accessNotConfigured"),
         ("has not been used in project", "it is disabled. enable it by visiting"),
     ),
     _Row(
         AccessDenied,
-        "The credentials lack a scope: give the machine's service account the scope cloud-platform, or log in:"
-        " gcloud auth application-default login.",
+        "the credentials lack a scope: give the machine's service account the scope cloud-platform, or log in:"
+        " gcloud auth application-default login",
         ("ACCESS_TOKEN_SCOPE_INSUFFICIENT", "insufficientScopes"),
         ("insufficient authentication scopes", "scope(s)"),
     ),
     _Row(
         AccessDenied,
-        "Grant the account roles/serviceusage.serviceUsageConsumer on the project that is charged, or name another.",
+        "grant the account roles/serviceusage.serviceUsageConsumer on the project that is charged, or name another",
         ("USER_PROJECT_DENIED", "userProjectAccessDenied"),
         ("permission to use project", "serviceusage.services.use"),
     ),
     _Row(
         AccessDenied,
-        "The project's billing is closed or off. Link an open billing account to it in the console, under Billing.",
+        "the project's billing is closed or off; link an open billing account to it in the console, under Billing",
         ("accountDisabled", "BILLING_DISABLED", "billingNotEnabled", "billingDisabled", "UserProjectAccountProblem"),
         (
             "billing account & disabled",
@@ -73,7 +73,7 @@ _ANYWHERE = (
     ),
     _Row(
         AccessDenied,
-        "The project is suspended or deleted. Look at it in the console, or name another one in the rules.",
+        "the project is suspended or deleted; look at it in the console, or name another one in the rules",
         ("CONSUMER_SUSPENDED", "CONSUMER_INVALID", "projectSuspended"),
         ("has been suspended", "project & has been deleted", "is pending deletion"),
     ),
@@ -84,7 +84,7 @@ _ANYWHERE = (
     ),
     _Row(
         StoreUnavailable,
-        "The quota is used up. Wait until it is renewed, or raise it in the console, under IAM & Admin, Quotas.",
+        "the quota is used up; wait until it is renewed, or raise it in the console, under IAM & Admin, Quotas",
         ("quotaExceeded", "dailyLimitExceeded", "dailyLimitExceededUnreg", "RESOURCE_QUOTA_EXCEEDED"),
         ("quota exceeded", "exceeded your quota", "free daily"),
     ),
@@ -93,20 +93,20 @@ _ANYWHERE = (
 _BUCKET = (
     _Row(
         AccessDenied,
-        "The bucket's requesters pay: name the project that is charged as user_project under [bucket] in the rules.",
+        "the bucket's requesters pay: name the project that is charged as user_project under [bucket] in the rules",
         ("userProjectMissing", "authenticationRequiredRequesterPays"),
         ("requester pays bucket", "no user project provided"),
     ),
     _Row(
         AccessDenied,
-        "Correct user_project under [bucket] in the rules: the id of a project that exists.",
+        "correct user_project under [bucket] in the rules: the id of a project that exists",
         ("userProjectInvalid", "userProjectInconsistent"),
         ("user project specified in the request is invalid", "user project & invalid"),
     ),
     _Row(
         AccessDenied,
-        "The key with which the bucket encrypts cannot be used: enable it, and grant the bucket's service agent"
-        " roles/cloudkms.cryptoKeyEncrypterDecrypter on it.",
+        "the key with which the bucket encrypts cannot be used: enable it, and grant the bucket's service agent"
+        " roles/cloudkms.cryptoKeyEncrypterDecrypter on it",
         (
             "cloudKmsBadKey",
             "cloudKmsDisabledKey",
@@ -122,13 +122,13 @@ _BUCKET = (
     ),
     _Row(
         Rejected,
-        "The object is under a hold or a retention policy. Release it, or leave it.",
+        "the object is under a hold or a retention policy; release it, or leave it",
         ("objectUnderActiveHold", "retentionPolicyNotMet", "objectUnderRetention"),
         ("retention", "under active"),
     ),
     _Row(
         Rejected,
-        "A policy of the organization forbids it. Ask whoever administers the organization.",
+        "a policy of the organization forbids it; ask whoever administers the organization",
         (
             "orgPolicyConstraintFailed",
             "ORG_RESTRICTION_VIOLATION",
@@ -142,18 +142,18 @@ _BUCKET = (
     ),
     _Row(
         AccessDenied,
-        "The bucket takes requests from some networks only (IP filter). Run on one of them, or have this one added.",
+        "the bucket takes requests from some networks only (IP filter); run on one of them, or have this one added",
         ("ipFilterDenied",),
         ("ip filter",),
     ),
     _Row(
         Rejected,
-        "The object is encrypted with a key that its owner keeps, which reconcile does not have: upload it again"
-        " without one.",
+        "the object is encrypted with a key that its owner keeps, which reconcile does not have: upload it again"
+        " without one",
         ("resourceIsEncryptedWithCustomerEncryptionKey", "customerEncryptionKeyIsIncorrect"),
         ("customer-supplied encryption key", "customer supplied encryption key"),
     ),
-    _Row(AccessDenied, "Google does not serve this country. Run from another one.", ("countryBlocked",)),
+    _Row(AccessDenied, "Google does not serve this country; run from another one", ("countryBlocked",)),
     _Row(
         AccessDenied,
         "The bucket prevents public access, and there are no credentials. " + LOGIN,
@@ -165,25 +165,25 @@ _BUCKET = (
 _RECORDS = (
     _Row(
         StoreMissing,
-        "The database is in Datastore mode, which has no documents. Create one in Native mode, or correct records.uri.",
+        "the database is in Datastore mode, which has no documents; create one in Native mode, or correct records.uri",
         ("DATASTORE_MODE",),
         ("datastore mode", "datastore-mode", "cloud datastore mode", "not available for firestore in datastore"),
     ),
     _Row(
         Rejected,
-        "Create the index: the answer names the page of the console that does it. While it is built, wait.",
+        "create the index: the answer names the page of the console that does it; while it is built, wait",
         ("MISSING_INDEX",),
         ("requires an index", "index is not ready", "index & currently building", "requires a composite index"),
     ),
     _Row(
         StoreMissing,
-        "Create the database in Native mode (gcloud firestore databases create), or correct records.uri.",
+        "create the database in Native mode (gcloud firestore databases create), or correct records.uri",
         ("DATABASE_NOT_FOUND",),
         ("database & does not exist", "database & not found", "database & not exist"),
     ),
     _Row(
         StoreMissing,
-        "Correct the project in records.uri, or choose one that these credentials may see.",
+        "correct the project in records.uri, or choose one that these credentials may see",
         ("PROJECT_NOT_FOUND",),
         ("project & does not exist", "project & not found"),
     ),

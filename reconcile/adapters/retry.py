@@ -26,7 +26,7 @@ LONGEST_ASKED = 3600.0
 """Seconds that a store may ask to be left alone; more is taken for this."""
 APART = 1.0
 """Seconds between two writes of one object name or one document, which Google holds to about one a second."""
-SPENT = "This run has used up its retries: the stores fail too often. Run again later."
+SPENT = "this run has used up its retries: the stores fail too often; run again later"
 
 
 class Clock(Protocol):

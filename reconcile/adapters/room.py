@@ -19,7 +19,7 @@ THREADS = 8
 """Threads that Google's database client begins."""
 _STACK = 1024 * 1024
 _M_ARENA_MAX = -8
-HINT = "Raise the limit (ulimit -v, ulimit -u, the memory and pids of a container), or use a lower --concurrency."
+HINT = "raise the limit (ulimit -v, ulimit -u, the memory and pids of a container), or use a lower --concurrency"
 _WORDS = ("can't start new thread", "failed to map segment", "cannot allocate memory", "can't create new thread")
 
 

@@ -366,7 +366,7 @@ class _Run:
         found = measure(self._told(self._body(action, 0)), action.size, action.encoding)
         by_hand = f"fetch it by hand: gcloud storage cp {shlex.quote(action.uri)} FILE"
         if found.stored != Sum(action.size, action.crc32c):
-            raise Rejected(f"The bytes that came for {action.path} are not those of its checksum.", hint="Run again.")
+            raise Rejected(f"the bytes that came for {action.path} are not those of its checksum", hint="run again")
         if found.content is None:
             raise _Unfit(f"the object {found.why}, so no file is made of it; {by_hand}")
         if not found.content.size:
@@ -384,7 +384,7 @@ class _Run:
                 yield from content_from(self._body(action, 0), action.size, offset)
             except BadEncoding as error:
                 message = f"What came for {action.path} the second time {error}."
-                raise Rejected(message, hint="Run again.") from error
+                raise Rejected(message, hint="run again") from error
 
         def told(moved: int) -> None:
             self._listener(Advanced(Phase.RESTORING, 0, moved))

@@ -39,7 +39,7 @@ def check_id(document: str) -> None:
     """Raises Rejected where this can be no document's id."""
     problem = id_problem(document)
     if problem is not None:
-        raise Rejected(f"{document[:80]!r} cannot be the id of a document: {problem}.", hint="Rename the character.")
+        raise Rejected(f"{document[:80]!r} cannot be the id of a document: {problem}", hint="rename the character")
 
 
 def prefix_end(prefix: str) -> str | None:
@@ -57,7 +57,7 @@ def check_document(path: str, fields: Mapping[str, Any]) -> None:
     """Raises Rejected if a document of plain values at ``collection/id`` breaks a limit; it names the field."""
     problem = document_problem(path, fields)
     if problem is not None:
-        raise Rejected(f"The document {path} cannot be written: {problem}.", hint="Change the value and try again.")
+        raise Rejected(f"the document {path} cannot be written: {problem}", hint="change the value and try again")
 
 
 def document_problem(path: str, fields: Mapping[str, Any]) -> str | None:

@@ -163,7 +163,7 @@ def test_an_emulator_variable_without_a_scheme_is_a_configuration_error(monkeypa
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "127.0.0.1:4443")
     with GcsObjectStore.open("door", "", "") as store, pytest.raises(ConfigError) as caught:
         store.get("a")
-    assert caught.value.hint == "Write http://127.0.0.1:4443."
+    assert caught.value.hint == "write http://127.0.0.1:4443"
 
 
 def credentials_file(folder: Path, server: GcsServer) -> str:

@@ -586,7 +586,7 @@ def test_a_file_that_the_system_does_not_let_go_is_looked_at_again(path: Path) -
 
 def test_another_run_is_waited_for_and_then_named(path: Path) -> None:
     path.write_text(json.dumps({"rem": DOCUMENT}))
-    with FileLock(path.with_name(".characters.json.lock")), pytest.raises(StoreUnavailable, match="Another run"):
+    with FileLock(path.with_name(".characters.json.lock")), pytest.raises(StoreUnavailable, match="another run"):
         database(path).create("rin", {})
     database(path).create("rin", {})
     assert list(database(path).ids()) == ["rem", "rin"]

@@ -177,7 +177,7 @@ def test_a_proxy_that_is_not_a_url_is_a_wrong_setting(plain: pytest.MonkeyPatch,
     assert isinstance(error, ConfigError)
     assert said in error.message
     assert "HTTPS_PROXY" in error.message
-    assert "Write HTTPS_PROXY as http://HOST:PORT" in error.hint
+    assert "write HTTPS_PROXY as http://HOST:PORT" in error.hint
     assert "gehe" not in error.sentence
 
 
@@ -185,8 +185,8 @@ def test_a_proxy_that_is_not_a_url_is_a_wrong_setting(plain: pytest.MonkeyPatch,
     ("status", "kind", "said", "hint"),
     [
         (407, AccessDenied, "asks for a login (407)", "http://USER:PASSWORD@HOST:PORT"),
-        (403, AccessDenied, "does not let storage.example through (403)", "Have the proxy let storage.example"),
-        (502, StoreUnavailable, "does not let storage.example through (502)", "Have the proxy let storage.example"),
+        (403, AccessDenied, "does not let storage.example through (403)", "have the proxy let storage.example"),
+        (502, StoreUnavailable, "does not let storage.example through (502)", "have the proxy let storage.example"),
     ],
 )
 def test_what_a_proxy_answers_is_told_of_the_proxy(
@@ -257,7 +257,7 @@ def test_a_file_of_cas_that_cannot_be_used_is_a_wrong_setting(
     plain.setenv("REQUESTS_CA_BUNDLE", str(path))
     error = listed(f"https://localhost:{tls_port}")
     assert isinstance(error, ConfigError)
-    assert "Correct REQUESTS_CA_BUNDLE" in error.hint
+    assert "correct REQUESTS_CA_BUNDLE" in error.hint
     assert str(path) in error.hint
 
 

@@ -69,12 +69,12 @@ def info(reason: str) -> list[dict[str, Any]]:
         (
             answer(403, "The billing account for the owning project is disabled"),
             AccessDenied,
-            "Link an open billing account",
+            "link an open billing account",
         ),
         (answer(403, "The project to be billed is odd.", "UserProjectAccountProblem"), AccessDenied, "billing"),
         (answer(403, API_DISABLED, "accessNotConfigured"), AccessDenied, "services enable storage.googleapis.com"),
         (answer(403, "No.", details=info("SERVICE_DISABLED")), AccessDenied, "services enable storage.googleapis.com"),
-        (answer(403, "No.", details=info("BILLING_DISABLED")), AccessDenied, "Link an open billing account"),
+        (answer(403, "No.", details=info("BILLING_DISABLED")), AccessDenied, "link an open billing account"),
         (answer(403, PERIMETER, "vpcServiceControls"), AccessDenied, "perimeter"),
         (answer(403, "No.", details=info("SECURITY_POLICY_VIOLATED")), AccessDenied, "perimeter"),
         (
@@ -98,7 +98,7 @@ def info(reason: str) -> list[dict[str, Any]]:
             "user_p",
         ),
         (answer(400, "No.", "UserProjectMissing"), AccessDenied, "user_project under [bucket]"),
-        (answer(400, "No.", "UserProjectInvalid"), AccessDenied, "Correct user_project"),
+        (answer(400, "No.", "UserProjectInvalid"), AccessDenied, "correct user_project"),
         (
             answer(403, "x does not have serviceusage.services.use access to the Google Cloud project."),
             AccessDenied,
@@ -108,8 +108,8 @@ def info(reason: str) -> list[dict[str, Any]]:
         (answer(403, "No.", details=info("CONSUMER_SUSPENDED")), AccessDenied, "suspended"),
         (answer(403, "There is an IP filtering condition that is preventing access."), AccessDenied, "IP filter"),
         (answer(403, "No.", "dailyLimitExceeded"), StoreUnavailable, "quota"),
-        (answer(403, "No.", "rateLimitExceeded"), StoreUnavailable, "Run again later"),
-        (answer(403, "No.", details=info("RATE_LIMIT_EXCEEDED")), StoreUnavailable, "Run again later"),
+        (answer(403, "No.", "rateLimitExceeded"), StoreUnavailable, "run again later"),
+        (answer(403, "No.", details=info("RATE_LIMIT_EXCEEDED")), StoreUnavailable, "run again later"),
     ],
     ids=lambda value: value.body()[:90].decode() if isinstance(value, Fault) else None,
 )
@@ -161,7 +161,7 @@ def test_an_error_in_a_shape_of_its_own_is_told_by_its_status(
             "",
             Rejected,
             "cannot be used",
-            "Create the index",
+            "create the index",
         ),
         (
             Code.FAILED_PRECONDITION,
@@ -169,7 +169,7 @@ def test_an_error_in_a_shape_of_its_own_is_told_by_its_status(
             "",
             Rejected,
             "cannot be used",
-            "While it is built, wait",
+            "while it is built, wait",
         ),
         (
             Code.FAILED_PRECONDITION,
@@ -193,7 +193,7 @@ def test_an_error_in_a_shape_of_its_own_is_told_by_its_status(
             "",
             StoreMissing,
             "cannot be used",
-            "Create the database in Native mode",
+            "create the database in Native mode",
         ),
         (
             Code.PERMISSION_DENIED,
@@ -217,7 +217,7 @@ def test_an_error_in_a_shape_of_its_own_is_told_by_its_status(
             "BILLING_DISABLED",
             AccessDenied,
             "cannot be used",
-            "Link an open billing account",
+            "link an open billing account",
         ),
         (Code.PERMISSION_DENIED, PERIMETER, "SECURITY_POLICY_VIOLATED", AccessDenied, "cannot be used", "perimeter"),
         (

@@ -374,7 +374,7 @@ def test_a_note_that_is_torn_or_missing_is_no_trouble(
     note.unlink()
     if torn is not None:
         note.write_bytes(torn)
-    with pytest.raises(LockHeld, match=r"^Another run holds the lock of "):
+    with pytest.raises(LockHeld, match=r"^another run holds the lock of "):
         ProjectLock(tmp_path).acquire()
 
 

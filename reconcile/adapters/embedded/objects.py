@@ -178,7 +178,7 @@ class EmbeddedObjectStore:
         with self._database.errors(), self._database.transaction() as connection:
             live: Row | None = connection.execute(f"SELECT {_COLUMNS} FROM objects WHERE name = ?", [name]).fetchone()
             if live is None:
-                raise NotThere(f"{self._where} does not hold {name!r}.")
+                raise NotThere(f"{self._where} does not hold {name!r}")
             text = json.dumps({each: value for each, value in {**json.loads(live[7]), **said}.items() if value})
             connection.execute("UPDATE objects SET said = ? WHERE name = ?", [text, name])
         return self._object((*live[:7], text))
@@ -187,7 +187,7 @@ class EmbeddedObjectStore:
         """What ``say`` has set and later writes have kept. Raises NotThere."""
         page = self._select("name = ?", self._name(key))
         if not page:
-            raise NotThere(f"{self._where} does not hold {key!r}.")
+            raise NotThere(f"{self._where} does not hold {key!r}")
         said: dict[str, Any] = json.loads(page[0][7])
         return said
 
@@ -211,16 +211,16 @@ class EmbeddedObjectStore:
         while True:
             page = self._select("name = ?", name)
             if not page or generation not in (None, page[0][2]):
-                raise NotThere(f"{self._where} does not hold {name!r} in the generation that was asked for.")
+                raise NotThere(f"{self._where} does not hold {name!r} in the generation that was asked for")
             try:
                 return self._blobs.open(page[0][6])
             except OSError as error:
                 if is_shortage(error):
-                    message = f"{name!r} of {self._where} cannot be read: {shortage(error)}."
+                    message = f"{name!r} of {self._where} cannot be read: {shortage(error)}"
                     raise StoreUnavailable(message, hint=HINT) from error
                 if page[0][2] == seen:
-                    message = f"{self._where} has lost the bytes of {name!r}: {error}."
-                    raise StoreUnavailable(message, hint="Restore the folder, or upload to another.") from error
+                    message = f"{self._where} has lost the bytes of {name!r}: {error}"
+                    raise StoreUnavailable(message, hint="restore the folder, or upload to another") from error
             seen = page[0][2]
 
     def _receive(
@@ -229,8 +229,8 @@ class EmbeddedObjectStore:
         with self._blobs.create(blob) as file:
             found = _copy(body, file, name, progress, planned[0])
             if found != planned:
-                message = f"The file for {name!r} has changed: its bytes are not the planned ones."
-                raise SourceChanged(message, hint="Plan again.")
+                message = f"the file for {name!r} has changed: its bytes are not the planned ones"
+                raise SourceChanged(message, hint="plan again")
             self._blobs.keep(blob, file)
 
     def _commit(self, row: Row, expected: int) -> tuple[Row, str]:
@@ -259,7 +259,7 @@ class EmbeddedObjectStore:
         found = f"generation {live[2]}" if live else "nothing"
         wanted = f"generation {expected}" if expected else "nothing"
         kind = PreconditionFailed if live else NotThere
-        return kind(f"{self._where} holds {found} at {name!r} where {wanted} was planned on.", hint="Plan again.")
+        return kind(f"{self._where} holds {found} at {name!r} where {wanted} was planned on", hint="plan again")
 
     @property
     def _where(self) -> str:
@@ -268,7 +268,7 @@ class EmbeddedObjectStore:
     def _name(self, key: str) -> str:
         name = self._base + key
         if (problem := key_problem(name)) is not None:
-            raise Rejected(f"{self._where} cannot hold {name!r}: {problem}.", hint="Rename the file.")
+            raise Rejected(f"{self._where} cannot hold {name!r}: {problem}", hint="rename the file")
         return name
 
     def _object(self, row: Row) -> RemoteObject:
@@ -298,4 +298,4 @@ def _read(body: BinaryIO, name: str) -> bytes:
     try:
         return body.read(CHUNK)
     except OSError as error:
-        raise SourceError(f"The file for {name!r} could not be read: {error}.", hint="Check the disk.") from error
+        raise SourceError(f"the file for {name!r} could not be read: {error}", hint="check the disk") from error

@@ -67,16 +67,16 @@ class EmbeddedRecordStore:
         with self._database.transaction() as connection:
             row = self._row(connection, document)
             if row is None:
-                raise NotThere(f"{self._name(document)} is not there any more.", hint="Plan again.")
+                raise NotThere(f"{self._name(document)} is not there any more", hint="plan again")
             if _token(row[2]) != if_update_time:
-                raise PreconditionFailed(f"{self._name(document)} was written since it was read.", hint="Plan again.")
+                raise PreconditionFailed(f"{self._name(document)} was written since it was read", hint="plan again")
             return self._store(connection, document, {**json.loads(row[1]), **fields}, row)
 
     def create(self, document: str, fields: Mapping[str, Any]) -> str:
         """As the port says."""
         with self._database.transaction() as connection:
             if self._row(connection, document) is not None:
-                raise PreconditionFailed(f"{self._name(document)} is there already.", hint="Plan again.")
+                raise PreconditionFailed(f"{self._name(document)} is there already", hint="plan again")
             return self._store(connection, document, fields, None)
 
     def put(self, document: str, fields: Mapping[str, Any]) -> str:

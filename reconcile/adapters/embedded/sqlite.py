@@ -26,7 +26,7 @@ class EmbeddedDatabase:
         self._path = path
         self._steps = steps
         self._what = what
-        self._hint = f"Look at the folder's permissions and free space, or name another folder as {setting}."
+        self._hint = f"look at the folder's permissions and free space, or name another folder as {setting}"
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
 
@@ -64,9 +64,9 @@ class EmbeddedDatabase:
         try:
             yield
         except PermissionError as error:
-            raise AccessDenied(f"{self._what} may not be touched: {error}.", hint=self._hint) from error
+            raise AccessDenied(f"{self._what} may not be touched: {error}", hint=self._hint) from error
         except (sqlite3.Error, OSError) as error:
-            raise StoreUnavailable(f"{self._what} cannot be used: {error}.", hint=self._hint) from error
+            raise StoreUnavailable(f"{self._what} cannot be used: {error}", hint=self._hint) from error
 
     def _connect(self) -> sqlite3.Connection:
         if self._connection is None:

@@ -22,17 +22,17 @@ MAY_STILL_LAND = frozenset({"DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"})
 ABOUT_THE_DOCUMENT = frozenset({"FAILED_PRECONDITION", "NOT_FOUND", "ALREADY_EXISTS"})
 
 _QUOTA = (
-    "Wait (the free quota begins again at midnight in California), use a lower --concurrency, enable billing, or raise"
-    " the quota of the project."
+    "wait (the free quota begins again at midnight in California), use a lower --concurrency, enable billing, or raise"
+    " the quota of the project"
 )
-LOGIN = "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS."
+LOGIN = "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS"
 
 
 def nonsense(place: str, answer: str) -> StoreError:
     """The error for an answer that no Firestore gives."""
     return StoreUnavailable(
-        f"{place} does not answer as Firestore does: it answers {answer}.",
-        hint="Use Google's own emulator as records.endpoint.",
+        f"{place} does not answer as Firestore does: it answers {answer}",
+        hint="use Google's own emulator as records.endpoint",
     )
 
 
@@ -50,18 +50,18 @@ def error_of(failure: CallFailed, place: str, host: str, document: str = "", *, 
         case "PERMISSION_DENIED":
             return AccessDenied(f"{where} may not be used: {failure.details}", hint=_role(place))
         case "NOT_FOUND":
-            hint = "Create a Firestore database in Native mode, or correct records.uri."
-            return StoreMissing(f"There is no such database for {where}: {failure.details}", hint=hint)
+            hint = "create a Firestore database in Native mode, or correct records.uri"
+            return StoreMissing(f"there is no such database for {where}: {failure.details}", hint=hint)
         case "FAILED_PRECONDITION":
-            hint = "Do what the answer says, then run again."
+            hint = "do what the answer says, then run again"
             return Rejected(f"{where} is not ready for this: {failure.details}", hint=hint)
         case "INVALID_ARGUMENT" | "OUT_OF_RANGE":
-            return Rejected(f"{where} was refused: {failure.details}", hint="Mend the value and try again.")
+            return Rejected(f"{where} was refused: {failure.details}", hint="mend the value and try again")
         case "RESOURCE_EXHAUSTED":
             hint = SPENT if spent else _QUOTA
             return StoreUnavailable(f"{where} is over its quota: {failure.details}", hint=hint)
         case _:
-            look = "Look at records.uri, records.endpoint and the network, then run again."
+            look = "look at records.uri, records.endpoint and the network, then run again"
             hint = SPENT if spent else look
             return StoreUnavailable(f"{where} does not answer as it should: {failure}", hint=hint)
 
@@ -69,7 +69,7 @@ def error_of(failure: CallFailed, place: str, host: str, document: str = "", *, 
 def _role(place: str) -> str:
     project = place.removeprefix("firestore://").partition("/")[0]
     grant = f"gcloud projects add-iam-policy-binding {project} --member=ACCOUNT --role=roles/datastore.user"
-    return f"Grant the account roles/datastore.user on the project: {grant}."
+    return f"grant the account roles/datastore.user on the project: {grant}"
 
 
 def _of_the_way(fault: WayFault, where: str) -> StoreError:

@@ -79,19 +79,19 @@ class FirestoreRecordStore:
         _check_endpoint(endpoint)
         if collection.count("/") % 2 or not all(collection.split("/")):
             raise ConfigError(
-                f"{collection!r} is no path of a Firestore collection.",
-                hint="Write records.uri as firestore://PROJECT/DATABASE/COLLECTION.",
+                f"{collection!r} is no path of a Firestore collection",
+                hint="write records.uri as firestore://PROJECT/DATABASE/COLLECTION",
             )
         place = f"firestore://{project}/{database}/{collection}" + (f" at {endpoint}" if endpoint else "")
         lacking = room.lacks()
         if lacking:
-            raise StoreUnavailable(f"{place} cannot be asked: {lacking}.", hint=room.HINT)
+            raise StoreUnavailable(f"{place} cannot be asked: {lacking}", hint=room.HINT)
         from reconcile.adapters.firestore.wire import CredentialsMissing, Wire, connect
 
         try:
             transport = connect(project, database, endpoint)
         except CredentialsMissing as error:
-            raise AccessDenied(f"There are no credentials for {place}: {error}", hint=LOGIN) from error
+            raise AccessDenied(f"there are no credentials for {place}: {error}", hint=LOGIN) from error
         return cls(Wire(transport, project, database, collection), place, Traffic(deadline, budget, clock))
 
     def close(self) -> None:
@@ -247,18 +247,18 @@ class FirestoreRecordStore:
             wanted = encode_fields(fields)
         except (ValueError, TypeError) as error:
             raise Rejected(
-                f"{self._name(document)} cannot be written: {error}.", hint="Mend the value and try again."
+                f"{self._name(document)} cannot be written: {error}", hint="mend the value and try again"
             ) from error
         try:
             request = self._wire.write(document, wanted, if_update_time)
         except ValueError as error:
             raise PreconditionFailed(
-                f"{if_update_time!r} is no update time of {self._name(document)}.", hint="Plan again."
+                f"{if_update_time!r} is no update time of {self._name(document)}", hint="plan again"
             ) from error
         if request.ByteSize() > _MESSAGE_LIMIT:
             raise Rejected(
-                f"{self._name(document)} would be larger than a document may be ({MAX_DOCUMENT_BYTES:,} bytes).",
-                hint="Move some of its fields to another document.",
+                f"{self._name(document)} would be larger than a document may be ({MAX_DOCUMENT_BYTES:,} bytes)",
+                hint="move some of its fields to another document",
             )
         return wanted, request
 
@@ -278,14 +278,14 @@ class FirestoreRecordStore:
         if untouched and failure.code == "FAILED_PRECONDITION" and not doubt:
             raise self._error(failure, document) from failure  # not for the precondition, which holds
         if found is None:
-            raise NotThere(f"{self._name(document)} is not there any more.", hint="Plan again.") from failure
+            raise NotThere(f"{self._name(document)} is not there any more", hint="plan again") from failure
         if doubt:
             raise Uncertain(
-                f"The reply to a write of {self._name(document)} was lost, and the document was changed since.",
-                hint="Plan again to see what it holds.",
+                f"the reply to a write of {self._name(document)} was lost, and the document was changed since",
+                hint="plan again to see what it holds",
             ) from failure
         moved = "is there already" if seen is None else "was written since it was read"
-        raise PreconditionFailed(f"{self._name(document)} {moved}.", hint="Plan again.") from failure
+        raise PreconditionFailed(f"{self._name(document)} {moved}", hint="plan again") from failure
 
     def _look(self, document: str, fields: Collection[str] | None, *, doubt: bool) -> Found | None:
         try:
@@ -294,15 +294,15 @@ class FirestoreRecordStore:
             if not doubt:
                 raise
             raise Uncertain(
-                f"The reply to a write of {self._name(document)} was lost, and it cannot be read: {error.message}",
-                hint="Plan again when the database answers.",
+                f"the reply to a write of {self._name(document)} was lost, and it cannot be read: {error.message}",
+                hint="plan again when the database answers",
             ) from error
 
     def _give_up(self, document: str, failure: CallFailed, *, spent: bool) -> NoReturn:
         if failure.code in MAY_STILL_LAND:
             raise Uncertain(
-                f"No answer told whether {self._name(document)} was written ({failure}).",
-                hint="Plan again to see what it holds.",
+                f"no answer told whether {self._name(document)} was written ({failure})",
+                hint="plan again to see what it holds",
             ) from failure
         raise self._error(failure, document, spent=spent) from failure
 
@@ -338,11 +338,11 @@ def _check_endpoint(endpoint: str) -> None:
     host, colon, port = endpoint.rpartition(":")
     if not colon or not port.isdecimal() or "/" in host:
         raise ConfigError(
-            f"records.endpoint is {endpoint!r}, which is not host:port.",
-            hint='Write an emulator as "127.0.0.1:8080", without http://; leave it empty for Google.',
+            f"records.endpoint is {endpoint!r}, which is not host:port",
+            hint='write an emulator as "127.0.0.1:8080", without http://; leave it empty for Google',
         )
     if not is_this_machine(host.strip("[]")):
         raise ConfigError(
-            f"records.endpoint is {endpoint!r}, another machine, which would be spoken to in clear.",
-            hint="Leave it empty for Google, and set FIRESTORE_EMULATOR_HOST for an emulator elsewhere.",
+            f"records.endpoint is {endpoint!r}, another machine, which would be spoken to in clear",
+            hint="leave it empty for Google, and set FIRESTORE_EMULATOR_HOST for an emulator elsewhere",
         )

@@ -75,4 +75,4 @@ def number(text: str) -> int | None:
 
 def nonsense(where: str, how: str) -> StoreUnavailable:
     """The error of a server that answers as the bucket never does."""
-    return StoreUnavailable(f"{where} does not answer as GCS does: it answers {how}.", hint="Check the endpoint.")
+    return StoreUnavailable(f"{where} does not answer as GCS does: it answers {how}", hint="check the endpoint")

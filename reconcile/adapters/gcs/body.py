@@ -93,10 +93,10 @@ class Body:
             raise self._changed("it is longer than planned")
 
     def _changed(self, how: str) -> SourceChanged:
-        return SourceChanged(f"The file for {self._name!r} has changed: {how}.", hint="Plan again.")
+        return SourceChanged(f"the file for {self._name!r} has changed: {how}", hint="plan again")
 
     def _unreadable(self, error: OSError) -> SourceError:
-        return SourceError(f"The file for {self._name!r} could not be read: {error}.", hint="Check the disk.")
+        return SourceError(f"the file for {self._name!r} could not be read: {error}", hint="check the disk")
 
 
 class Payload:

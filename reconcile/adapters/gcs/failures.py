@@ -63,7 +63,7 @@ def foreign() -> tuple[type[Exception], ...]:
 
 def of_the_way(fault: network.WayFault, where: str) -> StoreError | ConfigError:
     """The error of ours that a fault of the way to a server means."""
-    message = f"{where} could not be reached: {fault.message}."
+    message = f"{where} could not be reached: {fault.message}"
     match fault.kind:
         case network.Fault.SETTING:
             return ConfigError(message, hint=fault.hint)
@@ -87,26 +87,26 @@ def translate(error: Exception, where: str, url: str = GOOGLE) -> StoreError | C
     if fault is not None:
         return of_the_way(fault, where)
     proxy = network.proxy_for(url)
-    why, again = _why(error), network.AGAIN + (f" It goes by {proxy}." if proxy else "")
+    why, again = _why(error), network.AGAIN + (f"; it goes by {proxy}" if proxy else "")
     match error:
         case InvalidSchema() | InvalidURL() | MissingSchema() | LocationValueError():
-            return ConfigError(f"The endpoint of {where} is not a URL that can be asked: {why}.", hint="Correct it.")
+            return ConfigError(f"the endpoint of {where} is not a URL that can be asked: {why}", hint="correct it")
         case SSLError():
-            return Transient(f"{where} could not be reached over TLS: {why}.", hint=again, doubt=Doubt.LOST)
+            return Transient(f"{where} could not be reached over TLS: {why}", hint=again, doubt=Doubt.LOST)
         case TooLong():
-            return StoreUnavailable(f"{where} does not answer as GCS does: {why}.", hint="Check the endpoint.")
+            return StoreUnavailable(f"{where} does not answer as GCS does: {why}", hint="check the endpoint")
         case TransportError():
-            return Transient(f"No credentials could be fetched for {where}: {why}.", hint=again, reached=False)
+            return Transient(f"no credentials could be fetched for {where}: {why}", hint=again, reached=False)
         case GoogleAuthError() if error.retryable:
-            return Transient(f"No credentials could be fetched for {where}: {why}.", hint=again, reached=False)
+            return Transient(f"no credentials could be fetched for {where}: {why}", hint=again, reached=False)
         case GoogleAuthError():
-            return AccessDenied(f"There are no valid credentials for {where}: {why}.", hint=refusals.LOGIN)
+            return AccessDenied(f"there are no valid credentials for {where}: {why}", hint=refusals.LOGIN)
         case RequestException() | HTTPError():
             reached = not _never_connected(error)
             doubt = Doubt.LOST if reached else Doubt.NONE
-            return Transient(f"{where} does not answer: {why}.", hint=again, doubt=doubt, reached=reached)
+            return Transient(f"{where} does not answer: {why}", hint=again, doubt=doubt, reached=reached)
         case _:
-            return StoreUnavailable(f"{where} could not be used: {why}.", hint=again)
+            return StoreUnavailable(f"{where} could not be used: {why}", hint=again)
 
 
 def _never_connected(error: Exception) -> bool:

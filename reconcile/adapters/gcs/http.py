@@ -166,7 +166,7 @@ class Door:
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             # Google's client and requests read the answers of token servers, and headers, with less care.
             why = f"an answer cannot be read ({type(error).__name__})"
-            raise StoreUnavailable(f"{self.where} could not be asked: {why}.", hint=network.AGAIN) from (
+            raise StoreUnavailable(f"{self.where} could not be asked: {why}", hint=network.AGAIN) from (
                 None if secret else error
             )
         self.traffic.answered()
@@ -176,8 +176,8 @@ class Door:
         """Waits for the turn of an attempt."""
         shut = self.traffic.enter()
         if shut:
-            hint = "Run again later."
-            raise Transient(f"{self.where} asked to be left alone for {ceil(shut)} s.", hint=hint, pause=shut)
+            hint = "run again later"
+            raise Transient(f"{self.where} asked to be left alone for {ceil(shut)} s", hint=hint, pause=shut)
 
     def _connected(self) -> requests.Session:
         with self._lock:
@@ -195,11 +195,11 @@ class Door:
         except foreign() as error:
             raise translate(error, self.where) from error
         except ValueError as error:
-            message = f"The storage client cannot be set up for {self.where}: {error}."
-            raise ConfigError(message, hint="Check the environment variables of Google's client.") from error
+            message = f"the storage client cannot be set up for {self.where}: {error}"
+            raise ConfigError(message, hint="check the environment variables of Google's client") from error
         base: str = client.api_endpoint.rstrip("/")
         if not base.startswith(("http://", "https://")):
-            raise ConfigError(f"The storage endpoint {base!r} has no scheme.", hint=f"Write http://{base}.")
+            raise ConfigError(f"the storage endpoint {base!r} has no scheme", hint=f"write http://{base}")
         if not isinstance(client._credentials, AnonymousCredentials):
             # Google's client takes an endpoint from the environment too, and would send the token there.
             checked_endpoint(base)
@@ -231,31 +231,31 @@ class Door:
         if status in TRANSIENT_STATUS or reasons & TRANSIENT_REASONS:
             doubt = Doubt.ANSWERED if status >= 500 else Doubt.NONE
             pause = seconds_asked(response.headers.get("Retry-After", ""), response.headers.get("Date", ""))
-            hint = f"It asks to wait {pause:.0f} s. Run again later." if pause else "Run again later."
+            hint = f"it asks to wait {pause:.0f} s; run again later" if pause else "run again later"
             throttled = status == TOO_MANY_REQUESTS or pause > 0 or bool(reasons & TRANSIENT_REASONS)
-            raise Transient(f"{what}.", hint=hint, doubt=doubt, pause=pause, throttled=throttled)
+            raise Transient(what, hint=hint, doubt=doubt, pause=pause, throttled=throttled)
         self.traffic.answered()
         meaning = refusals.of_bucket(reasons, said)
         if meaning is not None and (status in (400, 401, 403) or (status == 412 and meaning.kind is Rejected)):
-            raise meaning.kind(f"{what}.", hint=meaning.hint)
+            raise meaning.kind(what, hint=meaning.hint)
         if status == 401:
-            raise AccessDenied(f"{what}.", hint=refusals.LOGIN)
+            raise AccessDenied(what, hint=refusals.LOGIN)
         if status == 403:
-            raise AccessDenied(f"{what}.", hint=self._role())
+            raise AccessDenied(what, hint=self._role())
         if status == 404:
             if missing is StoreMissing or "bucket does not exist" in said:
-                raise StoreMissing(f"{what}.", hint=f"Create gs://{self.bucket}, or correct [bucket] uri in the rules.")
-            raise missing(f"{what}.", hint="Plan again.")
+                raise StoreMissing(what, hint=f"create gs://{self.bucket}, or correct [bucket] uri in the rules")
+            raise missing(what, hint="plan again")
         if status == 407 and (proxy := network.proxy_for(self._base)) is not None:
             raise of_the_way(proxy.answered(status, urlsplit(self._base).hostname or ""), self.where)
         if status == 412:
-            raise PreconditionFailed(f"{what}.", hint="Plan again.")
-        raise Rejected(f"{what}.", hint="Repeating does not help.")
+            raise PreconditionFailed(what, hint="plan again")
+        raise Rejected(what, hint="repeating does not help")
 
     def _role(self) -> str:
         bucket = f"gs://{self.bucket}"
         grant = f"gcloud storage buckets add-iam-policy-binding {bucket} --member=ACCOUNT"
-        return f"Grant roles/storage.objectUser on {bucket}: {grant} --role=roles/storage.objectUser."
+        return f"grant roles/storage.objectUser on {bucket}: {grant} --role=roles/storage.objectUser"
 
 
 def checked_endpoint(endpoint: str) -> str:
@@ -268,11 +268,11 @@ def checked_endpoint(endpoint: str) -> str:
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(
-            f"The bucket's endpoint {endpoint!r} is not a URL.", hint='Write it as "http://127.0.0.1:4443".'
+            f"the bucket's endpoint {endpoint!r} is not a URL", hint='write it as "http://127.0.0.1:4443"'
         )
     if parts.scheme == "http" and not network.is_this_machine(parts.hostname):
         raise ConfigError(
-            f"The bucket's endpoint {endpoint!r} is another machine and would be reached without encryption.",
-            hint="Use https://, or a tunnel that ends on 127.0.0.1.",
+            f"the bucket's endpoint {endpoint!r} is another machine and would be reached without encryption",
+            hint="use https://, or a tunnel that ends on 127.0.0.1",
         )
     return endpoint.rstrip("/")

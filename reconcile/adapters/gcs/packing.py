@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import requests
 
 READ_CHUNK = 256 * 1024
-_HINT = "Look for a proxy or gateway on the way that packs or unpacks answers."
+_HINT = "look for a proxy or gateway on the way that packs or unpacks answers"
 
 
 def accepting(*, encoded: bool) -> dict[str, str]:
@@ -37,12 +37,12 @@ def stored(answer: requests.Response, where: str, *, encoded: bool) -> Iterator[
     """The stored bytes of an object. Raises StoreUnavailable if the answer does not hold them."""
     packed = packing(answer)
     if encoded and not packed:
-        message = f"{where} gives an encoded object unpacked, so its stored bytes cannot be checked."
+        message = f"{where} gives an encoded object unpacked, so its stored bytes cannot be checked"
         raise StoreUnavailable(message, hint=_HINT)
     if encoded or not packed:
         yield from raw(answer)
     elif answer.status_code == 206:
-        raise StoreUnavailable(f"{where} gives a part of an object packed, which cannot be unpacked.", hint=_HINT)
+        raise StoreUnavailable(f"{where} gives a part of an object packed, which cannot be unpacked", hint=_HINT)
     else:
         yield from unpacking(answer, where)
 
@@ -50,9 +50,9 @@ def stored(answer: requests.Response, where: str, *, encoded: bool) -> Iterator[
 def unpacking(answer: requests.Response, where: str) -> Iterator[bytes]:
     """What was packed on the way, in pieces of bounded size. Raises StoreUnavailable if it cannot be unpacked."""
     if not can_unpack(packing(answer)):
-        message = f'{where} gives an object packed as "{packing(answer)}", which was not asked for.'
+        message = f'{where} gives an object packed as "{packing(answer)}", which was not asked for'
         raise StoreUnavailable(message, hint=_HINT)
     try:
         yield from unpacked(raw(answer), sys.maxsize)
     except BadEncoding as error:
-        raise StoreUnavailable(f"What {where} answered {error}.", hint=_HINT) from error
+        raise StoreUnavailable(f"what {where} answered {error}", hint=_HINT) from error

@@ -59,9 +59,9 @@ class Signer:
         """See ``UrlSigner.sign``."""
         name = self._root.object_name(key)
         if (problem := key_problem(name)) is not None:
-            raise Rejected(f"{self._root} cannot hold {name!r}: {problem}.", hint="Rename the file.")
+            raise Rejected(f"{self._root} cannot hold {name!r}: {problem}", hint="rename the file")
         if not 1 <= expires <= LONGEST:
-            raise Rejected(f"A URL cannot be signed for {expires:g} s.", hint="One second to 7 days are possible.")
+            raise Rejected(f"a URL cannot be signed for {expires:g} s", hint="one second to 7 days are possible")
         try:
             client, signing = self._connected()
             url: str = (
@@ -85,8 +85,8 @@ class Signer:
                 try:
                     self._ready = self._for_tests() if self._emulator else self._for_google()
                 except ValueError as error:
-                    message = f"URLs of {self._root} cannot be signed: {error}."
-                    raise ConfigError(message, hint="Check the environment variables of Google's client.") from error
+                    message = f"URLs of {self._root} cannot be signed: {error}"
+                    raise ConfigError(message, hint="check the environment variables of Google's client") from error
             return self._ready
 
     def _for_tests(self) -> tuple[Client, Signing]:
@@ -119,9 +119,9 @@ class Signer:
         account = getattr(credentials, "service_account_email", None)
         if not account or "@" not in account:
             raise AccessDenied(
-                f"URLs of {self._root} cannot be signed: these credentials hold no key and are no service account's.",
-                hint="Log in as one that may: gcloud auth application-default login"
-                f" --impersonate-service-account=ACCOUNT (it needs {_ROLE}).",
+                f"URLs of {self._root} cannot be signed: these credentials hold no key and are no service account's",
+                hint="log in as one that may: gcloud auth application-default login"
+                f" --impersonate-service-account=ACCOUNT (it needs {_ROLE})",
             )
         remote = iam.Signer(transport, credentials, account)  # type: ignore[no-untyped-call]
 
@@ -154,13 +154,13 @@ class Signer:
         if any(word in said for word in _REFUSALS):
             meaning = None if "has not been used in project" in said else refusals.of_signing(said)
             return AccessDenied(
-                f"URLs of {self._root} cannot be signed: the signing service of the account refused it.",
-                hint=f"Grant the account {_ROLE} on itself, and enable iamcredentials.googleapis.com."
+                f"URLs of {self._root} cannot be signed: the signing service of the account refused it",
+                hint=f"grant the account {_ROLE} on itself, and enable iamcredentials.googleapis.com"
                 if meaning is None
                 else meaning.hint,
             )
         return StoreUnavailable(
-            f"URLs of {self._root} could not be signed: the signing service of the account failed.", hint="Run again."
+            f"URLs of {self._root} could not be signed: the signing service of the account failed", hint="run again"
         )
 
 
@@ -177,9 +177,7 @@ def _transport() -> Request:
 
 
 def _unsigned(why: str) -> StoreUnavailable:
-    return StoreUnavailable(
-        f"The signing service of the account does not answer as IAM does: {why}.", hint="Run again."
-    )
+    return StoreUnavailable(f"the signing service of the account does not answer as IAM does: {why}", hint="run again")
 
 
 def _throwaway() -> Signing:

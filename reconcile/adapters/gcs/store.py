@@ -222,7 +222,7 @@ class GcsObjectStore:
     def _name(self, key: str) -> str:
         name = self._base + key
         if (problem := key_problem(name)) is not None:
-            raise Rejected(f"{self._root} cannot hold {name!r}: {problem}.", hint="Rename the file.")
+            raise Rejected(f"{self._root} cannot hold {name!r}: {problem}", hint="rename the file")
         return name
 
     def _row(self, resource: Resource) -> RemoteObject:

@@ -175,7 +175,7 @@ class Upload:
                 if offset is not None and answer >= min(furthest + QUANTUM, self._body.size):
                     patience, furthest = self._door.patience(body=True), answer
                 if answer >= self._body.size:  # nothing is left to send: ask again, in a while
-                    raise Transient(f"{self._door.where} has all of {self._name!r}, but has not made the object yet.")
+                    raise Transient(f"{self._door.where} has all of {self._name!r}, but has not made the object yet")
                 offset = answer
             except Transient as failure:
                 wait(patience, failure)
@@ -189,8 +189,8 @@ class Upload:
         self._sessions.drop(*self._session_key())
         self._resumed = False
         if lost_sessions > MAX_RESTARTS:
-            message = f"{self._door.where} lost the upload session of {self._name!r} again and again."
-            raise StoreUnavailable(message, hint="Run again later.")
+            message = f"{self._door.where} lost the upload session of {self._name!r} again and again"
+            raise StoreUnavailable(message, hint="run again later")
 
     def _session_key(self) -> tuple[str, str, int]:
         """What a session was opened for: other content, preconditions or servers must not finish it."""
@@ -255,7 +255,7 @@ class Upload:
         if isinstance(kept, int) and kept > stop:
             raise nonsense(self._door.where, f"that it has {kept} bytes of {self._name!r}, when {stop} were sent")
         if isinstance(kept, int) and kept < min(offset + QUANTUM, stop):
-            raise Transient(f"{self._door.where} kept nothing of a chunk of {self._name!r}.")
+            raise Transient(f"{self._door.where} kept nothing of a chunk of {self._name!r}")
         return kept
 
     def _put(self, uri: str, span: str, data: Payload | bytes) -> requests.Response:
@@ -308,8 +308,8 @@ class Upload:
         found = f"generation {live.generation}" if live else "nothing"
         wanted = f"generation {self._expected}" if self._expected else "nothing"
         kind = PreconditionFailed if live else NotThere
-        message = f"{self._door.where} holds {found} at {self._name!r} where {wanted} was planned on."
-        return kind(message, hint="Plan again.")
+        message = f"{self._door.where} holds {found} at {self._name!r} where {wanted} was planned on"
+        return kind(message, hint="plan again")
 
     def _settle_refusal(self, refusal: PreconditionFailed) -> Resource:
         """A failed precondition may be the echo of our own write whose answer was lost: what is there tells.
@@ -326,7 +326,7 @@ class Upload:
             return live
         if (live.generation if live else 0) == self._expected:
             message = f"{self._door.where} refused {self._name!r} although its precondition holds: {refusal.message}"
-            raise Rejected(message, hint="Plan again.") from refusal
+            raise Rejected(message, hint="plan again") from refusal
         raise self._moved(live) from refusal
 
     def _settle_silence(self, failure: Transient) -> Resource:
@@ -346,12 +346,12 @@ class Upload:
         raise failure
 
     def _uncertain(self) -> Uncertain:
-        message = f"{self._door.where} may or may not have taken {self._name!r}: the answer was lost."
-        return Uncertain(message, hint="Run again: the next plan reads what is there.")
+        message = f"{self._door.where} may or may not have taken {self._name!r}: the answer was lost"
+        return Uncertain(message, hint="run again: the next plan reads what is there")
 
     def _checked(self, made: Resource) -> Resource:
         """The answer must tell of the planned bytes; a server that does not check them is found out here."""
         if self._is_ours(made) and made.name == self._name and made.generation != self._expected:
             return made
-        message = f"{self._door.where} stored other bytes at {self._name!r} than were sent."
-        raise Uncertain(message, hint="Run verify, and check the endpoint.")
+        message = f"{self._door.where} stored other bytes at {self._name!r} than were sent"
+        raise Uncertain(message, hint="run verify, and check the endpoint")

@@ -83,8 +83,8 @@ class HttpReader:
             pause = seconds_asked(answer.headers.get("Retry-After", ""), answer.headers.get("Date", ""))
             answer.close()
             throttled = status == TOO_MANY_REQUESTS
-            message = f"{where} answered {status} to a signed URL."
-            raise Transient(message, hint="Run again later.", pause=pause, throttled=throttled)
+            message = f"{where} answered {status} to a signed URL"
+            raise Transient(message, hint="run again later", pause=pause, throttled=throttled)
         return answer
 
     def _body(self, answer: requests.Response, *, unpacks: bool) -> Iterator[bytes]:

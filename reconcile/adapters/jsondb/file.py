@@ -39,27 +39,27 @@ def explained(path: Path, error: Exception) -> LocalDatabaseError:
     match error:
         case FileNotFoundError():
             return LocalDatabaseError(
-                f"The local database {path} is not there.",
-                hint="Set path under [local_db] in the rules file, or remove that section.",
+                f"the local database {path} is not there",
+                hint="set path under [local_db] in the rules file, or remove that section",
             )
         case OSError():
             return LocalDatabaseError(
-                f"The local database {path} cannot be read: {reason(error)}.",
-                hint=hint(error, "Give this user the right to read it."),
+                f"the local database {path} cannot be read: {reason(error)}",
+                hint=hint(error, "give this user the right to read it"),
             )
         case json.JSONDecodeError():
             what = "the file is empty" if not error.doc.strip(BOM + " \t\r\n") else f"{error.msg}, column {error.colno}"
             return LocalDatabaseError(
-                f"{path}:{error.lineno}: the local database is not JSON: {what}.",
-                hint="Restore it from a copy, or correct that line.",
+                f"{path}:{error.lineno}: the local database is not JSON: {what}",
+                hint="restore it from a copy, or correct that line",
             )
         case UnicodeDecodeError():
             return LocalDatabaseError(
-                f"The local database {path} is not UTF-8 at byte {error.start}.", hint="Save it as UTF-8."
+                f"the local database {path} is not UTF-8 at byte {error.start}", hint="save it as UTF-8"
             )
         case _:
             return LocalDatabaseError(
-                f"The local database {path} cannot be read: {error}.", hint="Run again, or restore it from a copy."
+                f"the local database {path} cannot be read: {error}", hint="run again, or restore it from a copy"
             )
 
 
@@ -73,12 +73,12 @@ def locked(path: Path, patience: float) -> Iterator[None]:
         lock = files.lock(path.with_name(f".{path.name}.lock"), patience)
     except files.LockBusy as error:
         raise StoreUnavailable(
-            f"Another run has been writing the local database {path} for {patience:g} s.", hint="Run again."
+            f"another run has been writing the local database {path} for {patience:g} s", hint="run again"
         ) from error
     except OSError as error:
         raise LocalDatabaseError(
-            f"The folder of the local database {path} cannot be written: {error}.",
-            hint="Give this user the right to write in it.",
+            f"the folder of the local database {path} cannot be written: {error}",
+            hint="give this user the right to write in it",
         ) from error
     try:
         yield
@@ -93,8 +93,8 @@ def bounded(path: Path) -> Iterator[None]:
         yield
     except RecursionError as error:
         raise LocalDatabaseError(
-            f"A document of the local database {path} is nested too deeply.",
-            hint="Firestore takes 20 levels; flatten it.",
+            f"a document of the local database {path} is nested too deeply",
+            hint="Firestore takes 20 levels; flatten it",
         ) from error
 
 
@@ -103,14 +103,14 @@ def check_writable(path: Path, found: os.stat_result) -> None:
     and for one with a second name, which would go on naming the old content."""
     if found.st_nlink > 1:
         raise LocalDatabaseError(
-            f"The local database {path} has {found.st_nlink} names (hard links), so it was left alone.",
-            hint="Give it one name, with a copy or a symbolic link for the others, or set rewrite = false"
-            " under [local_db].",
+            f"the local database {path} has {found.st_nlink} names (hard links), so it was left alone",
+            hint="give it one name, with a copy or a symbolic link for the others, or set rewrite = false"
+            " under [local_db]",
         )
     if not found.st_mode & 0o222 or not os.access(path, os.W_OK):
         raise LocalDatabaseError(
-            f"The local database {path} is read-only, so it was left alone.",
-            hint="Give this user the right to write it, or set rewrite = false under [local_db].",
+            f"the local database {path} is read-only, so it was left alone",
+            hint="give this user the right to write it, or set rewrite = false under [local_db]",
         )
 
 

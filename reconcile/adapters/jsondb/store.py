@@ -46,7 +46,7 @@ from reconcile.core.errors import (
 from reconcile.core.names import is_unicode
 from reconcile.core.rows import Document
 
-_SHAPES = 'It must be {"id": {…}, …} or [{"id": "…", …}, …], with char_id for id if you like, and nothing round it.'
+_SHAPES = 'it must be {"id": {…}, …} or [{"id": "…", …}, …], with char_id for id if you like, and nothing round it'
 _ID_KEYS = ("char_id", "id")
 # Writers take a moment: the whole is about a second.
 _WAITS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.25)
@@ -149,7 +149,7 @@ class JsonDatabase:
 
         def derive(table: _Table) -> tuple[list[Edit], dict[str, str | StoreError]]:
             if document in table.documents:
-                raise PreconditionFailed(f"{self._path} already has a document {document!r}.", hint="Plan again.")
+                raise PreconditionFailed(f"{self._path} already has a document {document!r}", hint="plan again")
             plain = _plain(document, fields)
             made = table.added(document, plain)
             try:
@@ -175,8 +175,8 @@ class JsonDatabase:
                         raise explained(self._path, error) from error
                 self._wait(_WAITS[still])
         raise LocalDatabaseError(
-            f"The local database {self._path} is written all the time, so it could not be read.",
-            hint="Run again when the workflow has ended.",
+            f"the local database {self._path} is written all the time, so it could not be read",
+            hint="run again when the workflow has ended",
         )
 
     def _parse(self, raw: bytes) -> _Table:
@@ -202,7 +202,7 @@ class JsonDatabase:
             one = self._id(member.key, member.value, id_key, number)
             if one in documents:
                 raise LocalDatabaseError(
-                    f"The local database {self._path} has two documents {one!r}.", hint="Keep one of them."
+                    f"the local database {self._path} has two documents {one!r}", hint="keep one of them"
                 )
             if not id_key and self._is_wrapper(member.value, len(top.members) == 1):
                 raise self._misshapen(f"has its documents one level down, in {one!r}")
@@ -229,7 +229,7 @@ class JsonDatabase:
         return is_alone or any(self._entries in one for one in inner)
 
     def _misshapen(self, what: str) -> LocalDatabaseError:
-        return LocalDatabaseError(f"The local database {self._path} {what}.", hint=_SHAPES)
+        return LocalDatabaseError(f"the local database {self._path} {what}", hint=_SHAPES)
 
     # -- writing --
 
@@ -248,9 +248,9 @@ class JsonDatabase:
         self, table: _Table, document: str, fields: Mapping[str, Any], token: str
     ) -> tuple[list[Edit], str]:
         if document not in table.documents:
-            raise NotThere(f"{self._path} has no document {document!r} any more.", hint="Plan again.")
+            raise NotThere(f"{self._path} has no document {document!r} any more", hint="plan again")
         if _token(table.documents[document].value) != token:
-            raise PreconditionFailed(f"The document {document!r} of {self._path} was changed.", hint="Plan again.")
+            raise PreconditionFailed(f"the document {document!r} of {self._path} was changed", hint="plan again")
         plain = _plain(document, fields)
         if table.id_key and plain.get(table.id_key, document) != document:
             raise _inexact(document)
@@ -277,8 +277,8 @@ class JsonDatabase:
                 if not made or self._replace(table.raw, splice(table.text, made).encode()):
                     return outcomes
         raise StoreUnavailable(
-            f"The local database {self._path} is written, or held open, all the time, so it was left alone.",
-            hint="Run again when the workflow has ended.",
+            f"the local database {self._path} is written, or held open, all the time, so it was left alone",
+            hint="run again when the workflow has ended",
         )
 
     def _replace(self, old: bytes, new: bytes) -> bool:
@@ -293,8 +293,8 @@ class JsonDatabase:
             return False  # Some writers remove the old file first.
         except OSError as error:
             raise LocalDatabaseError(
-                f"The local database {self._path} cannot be written: {error.strerror or error}.",
-                hint="Free space on its disk, or give this user the right to write in its folder and to its group.",
+                f"the local database {self._path} cannot be written: {error.strerror or error}",
+                hint="free space on its disk, or give this user the right to write in its folder and to its group",
             ) from error
         finally:
             with contextlib.suppress(OSError):
@@ -340,10 +340,10 @@ def _plain(document: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         plain: dict[str, Any] = json.loads(json.dumps(dict(fields)))
     except (TypeError, ValueError, RecursionError) as error:
         raise Rejected(
-            f"A field of {document!r} cannot be written as JSON: {error}.", hint="Correct the document by hand."
+            f"a field of {document!r} cannot be written as JSON: {error}", hint="correct the document by hand"
         ) from error
     return plain
 
 
 def _inexact(document: str) -> Rejected:
-    return Rejected(f"The fields of {document!r} would not be read back as they are.", hint="Correct it by hand.")
+    return Rejected(f"the fields of {document!r} would not be read back as they are", hint="correct it by hand")

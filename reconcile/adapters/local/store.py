@@ -93,7 +93,7 @@ class LocalFiles:
         # An unmounted drive makes its folders vanish one by one, which must not be taken for absent files.
         if self._root_identity() != before:
             raise SourceError(
-                f"The local root {self._shown} was replaced while it was read.", hint="Run again once it stays put."
+                f"the local root {self._shown} was replaced while it was read", hint="run again once it stays put"
             )
 
     def names(self, prefixes: Sequence[str] = ("",)) -> Iterator[str]:
@@ -131,7 +131,7 @@ class LocalFiles:
         fd = self._open(path)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise SourceChanged(f"The local file {path} is no regular file any more.", hint="Plan again.")
+                raise SourceChanged(f"the local file {path} is no regular file any more", hint="plan again")
         except BaseException:
             os.close(fd)
             raise
@@ -142,18 +142,18 @@ class LocalFiles:
         parts = split(path)
         if not parts or self._selection.excludes(path):
             # What a walk leaves out is not to be had by asking for it by name either.
-            raise SourceChanged(f"The path {path!r} is not one of a local file below the root.", hint="Plan again.")
+            raise SourceChanged(f"the path {path!r} is not one of a local file below the root", hint="plan again")
         try:
             return self._open_below(parts)
         except OSError as error:
             if isinstance(error, PermissionError) or is_shortage(error) or error.errno in _OF_THE_SYSTEM:
                 raise SourceError(
-                    f"The local file {path} cannot be read: {reason(error)}.",
-                    hint=hint(error, "Check the disk, and that this user has the right to read it."),
+                    f"the local file {path} cannot be read: {reason(error)}",
+                    hint=hint(error, "check the disk, and that this user has the right to read it"),
                 ) from error
             raise SourceChanged(
-                f"The local file {path} is not there any more, or is reached through a link: {reason(error)}.",
-                hint="Plan again.",
+                f"the local file {path} is not there any more, or is reached through a link: {reason(error)}",
+                hint="plan again",
             ) from error
 
     def _open_below(self, parts: list[str]) -> int:
@@ -193,17 +193,17 @@ class LocalFiles:
             if not self._had_root and self._may_lack_root():
                 return Listing(Folder(""), [], {}, is_gone=True)
             raise SourceError(
-                f"The local root {self._shown} is not there.",
-                hint="Mount its drive, or set root under [local] in the rules file; `reconcile restore` makes it anew.",
+                f"the local root {self._shown} is not there",
+                hint="mount its drive, or set root under [local] in the rules file; `reconcile restore` makes it anew",
             ) from error
         except NotADirectoryError as error:
             raise SourceError(
-                f"The local root {self._shown} is not a folder.", hint="Set root under [local] in the rules file."
+                f"the local root {self._shown} is not a folder", hint="set root under [local] in the rules file"
             ) from error
         except OSError as error:
             raise SourceError(
-                f"The local root {self._shown} cannot be read: {reason(error)}.",
-                hint=hint(error, "Give this user the right to read it."),
+                f"the local root {self._shown} cannot be read: {reason(error)}",
+                hint=hint(error, "give this user the right to read it"),
             ) from error
 
     def _root_identity(self) -> tuple[int, int]:
@@ -211,8 +211,8 @@ class LocalFiles:
             found = os.stat(self._root)
         except OSError as error:
             raise SourceError(
-                f"The local root {self._shown} went away while it was read: {reason(error)}.",
-                hint=hint(error, "Mount its drive and run again."),
+                f"the local root {self._shown} went away while it was read: {reason(error)}",
+                hint=hint(error, "mount its drive and run again"),
             ) from error
         return found.st_dev, found.st_ino
 

@@ -94,7 +94,7 @@ class LocalPlaces:
         """See ``FilePlaces.place``."""
         why = self.refusal(path)
         if why is not None:
-            raise SourceError(f"The file {path} cannot be made here: {why}.", hint="Restore it on another system.")
+            raise SourceError(f"the file {path} cannot be made here: {why}", hint="restore it on another system")
         parts = split(path)
         meant = (size, crc32c)
         try:
@@ -111,8 +111,8 @@ class LocalPlaces:
                 return placed
         except OSError as error:
             raise SourceError(
-                f"The file {path} cannot be made: {reason(error)}.",
-                hint=hint(error, "Check the disk, the rights on the folder, and that no link stands on the way."),
+                f"the file {path} cannot be made: {reason(error)}",
+                hint=hint(error, "check the disk, the rights on the folder, and that no link stands on the way"),
             ) from error
 
     @contextlib.contextmanager
@@ -183,8 +183,8 @@ class _Part:
         if found != meant:
             self.drop()
             raise Rejected(
-                f"The bytes that came for {path} are not those of its checksum.",
-                hint="Run again; `reconcile verify --deep` tells whether the object is damaged.",
+                f"the bytes that came for {path} are not those of its checksum",
+                hint="run again; `reconcile verify --deep` tells whether the object is damaged",
             )
 
     def _add(
@@ -226,7 +226,7 @@ class _Part:
             if same:
                 return False
             raise SourceChanged(
-                f"Something else stands at {path} by now; it was left alone.", hint="Move it away and restore again."
+                f"something else stands at {path} by now; it was left alone", hint="move it away and restore again"
             ) from None
         self._folder.sync()
         return True

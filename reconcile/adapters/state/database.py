@@ -125,7 +125,7 @@ class StateDatabase:
             self._warn(f"The state in {self._folder.path} cannot be written, so this run is not remembered", error)
 
     def _warn(self, sentence: str, error: Exception) -> None:
-        self.warnings.append(f"{sentence}: {error}.")
+        self.warnings.append(f"{sentence}: {error}")
 
 
 def _open_database(folder: StateFolder) -> sqlite3.Connection:

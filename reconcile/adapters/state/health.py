@@ -58,7 +58,7 @@ class HealthFile:
             found = read_health(self._project)
             who = f"process {found.pid} on {found.host}, since {found.since}" if found else "another process"
             raise LockHeld(
-                f"The project {self._project} is being watched already: {who}.", hint="Stop it, or leave it to it."
+                f"the project {self._project} is being watched already: {who}", hint="stop it, or leave it to it"
             ) from error
         except OSError:
             return

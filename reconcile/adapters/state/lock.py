@@ -51,9 +51,9 @@ class ProjectLock:
         try:
             self._lock = self._folder.lock("lock", wait)
         except LockBusy as error:
-            raise LockHeld(self._sentence(), hint="Wait until it ends, or stop it.") from error
+            raise LockHeld(self._sentence(), hint="wait until it ends, or stop it") from error
         except OSError as error:
-            self.warning = f"The project folder {self._project} cannot be locked: {error}."
+            self.warning = f"the project folder {self._project} cannot be locked: {error}"
             return self
         self._write_note()
         return self
@@ -92,10 +92,10 @@ class ProjectLock:
     def _sentence(self) -> str:
         holder = self.holder()
         if holder is None:
-            return f"Another run holds the lock of {self._project}."
+            return f"another run holds the lock of {self._project}"
         return (
-            f"Another run holds the lock of {self._project}: process {holder.pid} on {holder.host},"
-            f" “{holder.command}”, since {holder.since}."
+            f"another run holds the lock of {self._project}: process {holder.pid} on {holder.host},"
+            f" “{holder.command}”, since {holder.since}"
         )
 
 
