@@ -34,12 +34,13 @@ bench: dev-venv ## how long a plan takes where nothing is to be done; ARGS=20000
 soak: dev-venv ## long runs of the fault tests, and a table of what they did; ARGS="--minutes 60"
 	@$(PY) -m tests.faults.soak $(ARGS)
 
-check: dev-venv ## format, lint, types, import layers, links, wheel; stops at the first that fails
+check: dev-venv ## format, lint, types, import layers, house, links, wheel; stops at the first that fails
 	@step() { echo "check: $$1"; shift; "$$@" || { echo "make check: stopped at: $$*" >&2; exit 1; }; }; \
 	step "format" $(PY) -m ruff format --check . && \
 	step "lint" $(PY) -m ruff check . && \
 	step "types" $(PY) -m mypy reconcile tools && \
 	step "import layers" $(BIN)/lint-imports && \
+	step "house" $(PY) -m tools.check_house && \
 	step "links" $(PY) -m tools.check_links && \
 	step "wheel" $(PY) -m tools.check_wheel
 

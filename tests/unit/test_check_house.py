@@ -1,0 +1,79 @@
+"""The check of the house: each rule finds the sample that breaks it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tools import check_house
+
+NONE = check_house.Lists({}, {}, {})
+
+
+def found(folder: Path, text: str, lists: check_house.Lists = NONE) -> list[str]:
+    """What is said of a package of one module."""
+    package = folder / "package"
+    package.mkdir()
+    (package / "module.py").write_text(text, encoding="utf-8")
+    return list(check_house.problems(package, lists))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('raise StoreError("The bucket is away")', "begins in lower case"),
+        ('raise StoreError("the bucket is away.")', "no full stop"),
+        ('raise errors.StoreError(f"{name} is away.")', "no full stop"),
+        ('raise StoreError(f"Object {name} is away")', "begins in lower case"),
+        ('raise StoreError("a" if x else "Another", hint="b")', "begins in lower case"),
+        ('fail(why, hint="Plan again")', "begins in lower case"),
+        ('Problem(code="store", message="It failed", hint="")', "begins in lower case"),
+        ('Form(Code.X, "fine", "mount its drive.")', "no full stop"),
+    ],
+)
+def test_a_message_in_another_voice_is_found(text: str, said: str, tmp_path: Path) -> None:
+    (told,) = found(tmp_path, text + "\n")
+    assert said in told
+    assert told.startswith("package/module.py:1: ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'raise StoreError("the bucket is away", hint="run again")',
+        'raise StoreError("Firestore is away")',
+        'raise StoreError("URLs cannot be signed")',
+        'raise ValueError("Not one of ours.")',
+        'raise StoreError(f"{name} is away: {why}")',
+    ],
+)
+def test_other_messages_pass(text: str, tmp_path: Path) -> None:
+    assert found(tmp_path, text + "\n") == []
+
+
+def test_a_long_module_is_found(tmp_path: Path) -> None:
+    (told,) = found(tmp_path, "x = 1\n" * (check_house.LINES + 1))
+    assert told.startswith("package/module.py: 401 lines")
+
+
+def test_a_class_of_many_attributes_is_found(tmp_path: Path) -> None:
+    fields = "".join(f"    field_{at}: int\n" for at in range(6))
+    assigned = "".join(f"        self.value_{at} = self.value_0 = {at}\n" for at in range(7))
+    (told,) = found(tmp_path, f"class Wide:\n{fields}    def __init__(self):\n{assigned}")
+    assert told.startswith("package/module.py:Wide: 13 attributes")
+
+
+def test_a_name_of_two_classes_is_found(tmp_path: Path) -> None:
+    (told,) = found(tmp_path, "class Twin: ...\n\n\nclass Twin: ...\n")
+    assert told.startswith("Twin is the name of several classes")
+
+
+def test_what_is_listed_may_break_its_rule(tmp_path: Path) -> None:
+    lists = check_house.Lists({}, {}, {"Twin": "two halves"})
+    assert found(tmp_path, "class Twin: ...\n\n\nclass Twin: ...\n", lists) == []
+
+
+def test_what_keeps_to_a_rule_again_goes_from_its_list(tmp_path: Path) -> None:
+    lists = check_house.Lists({"package/module.py": "to be split"}, {}, {})
+    assert found(tmp_path, "x = 1\n", lists) == ["package/module.py keeps to the rule now: take it off the list"]

@@ -1,0 +1,197 @@
+"""Checks the rules of the house that no other tool checks: the voice of messages, and how large and unique things are.
+
+``python -m tools.check_house`` prints what breaks them; ``make check`` runs it. What may break them today is listed
+below with the reason: the lists are there to become empty.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from reconcile.core import errors
+from reconcile.core.errors import ReconcileError
+
+ROOT = Path(__file__).resolve().parent.parent
+LINES, ATTRIBUTES = 400, 12
+
+# Each with the reason; what keeps to the rule again is told, and goes from the list.
+_TO_SPLIT = "to be split"
+_DOCUMENT = "its attributes are the fields of a document, in the order in which they are written"
+LONG: dict[str, str] = {
+    "reconcile/commands/restore.py": _TO_SPLIT,
+    "reconcile/commands/verify.py": _TO_SPLIT,
+    "reconcile/commands/watch.py": _TO_SPLIT,
+    "reconcile/config/settings.py": _TO_SPLIT,
+    "reconcile/core/stages/record.py": _TO_SPLIT,
+    "reconcile/core/watching.py": _TO_SPLIT,
+    "reconcile/pipeline/executor.py": _TO_SPLIT,
+    "reconcile/pipeline/planner.py": _TO_SPLIT,
+}
+WIDE: dict[str, str] = {
+    "reconcile/commands/watch.py:Watcher": _TO_SPLIT,
+    "reconcile/config/settings.py:Settings": "one attribute a key of the rules file, checked and with its default",
+    "reconcile/core/changes.py:SetField": _DOCUMENT,
+    "reconcile/core/context.py:Context": "what a run decides by, constant while it runs",
+    "reconcile/core/history.py:PastChange": _DOCUMENT,
+    "reconcile/core/history.py:PastRun": _DOCUMENT,
+    "reconcile/core/proof.py:Proved": _DOCUMENT,
+    "reconcile/core/proof.py:Certificate": _DOCUMENT,
+    "reconcile/core/proof.py:Verification": _DOCUMENT,
+    "reconcile/core/watching.py:Agenda": _TO_SPLIT,
+    "reconcile/core/watching.py:WatchEvent": _DOCUMENT,
+    "reconcile/pipeline/executor.py:_Run": _TO_SPLIT,
+    "reconcile/pipeline/observe.py:Observations": _TO_SPLIT,
+    "reconcile/pipeline/planner.py:_Surveyor": _TO_SPLIT,
+}
+SAME: dict[str, str] = {
+    "Upload": "to be renamed: 2 classes",
+    "Line": "to be renamed: 2 classes",
+    "Edit": "to be renamed: 2 classes",
+    "Entry": "to be renamed: 2 classes",
+    "Folder": "to be renamed: 2 classes",
+    "Meaning": "to be renamed: 2 classes",
+    "Journal": "to be renamed: 2 classes",
+    "RunLog": "to be renamed: 2 classes",
+    "Kind": "to be renamed: 4 classes",
+    "_Survey": "to be renamed: 2 classes",
+    "_Stopped": "to be renamed: 2 classes",
+    "_Unfit": "to be renamed: 2 classes",
+    "_Run": "to be renamed: 2 classes",
+    "File": "to be renamed: 2 classes",
+    "Check": "to be renamed: 2 classes",
+    "_Draft": "to be renamed: 2 classes",
+    "Refused": "to be renamed: 2 classes",
+    "World": "to be renamed: 2 classes",
+    "Answer": "to be renamed: 2 classes",
+    "Tally": "to be renamed: 2 classes",
+    "Manner": "to be renamed: 2 classes",
+}
+
+
+class Lists(NamedTuple):
+    """What may break a rule: modules that are too long, classes that are too wide, names of several classes."""
+
+    long: Mapping[str, str] = LONG
+    wide: Mapping[str, str] = WIDE
+    same: Mapping[str, str] = SAME
+
+
+_ERRORS = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, ReconcileError)}
+_FIRST = {*_ERRORS, "Problem", "Kind", "Form"}
+# Words that begin a message with a capital letter, because they are names.
+_NAMES = (
+    "Cloud ",
+    "Docker ",
+    "Firestore",
+    "Google",
+    "GNU",
+    "JSON",
+    "MP4",
+    "NaN",
+    "PNG",
+    "Python",
+    "Unicode",
+    "Windows",
+)
+
+
+def problems(folder: Path, lists: Lists) -> Iterator[str]:
+    """What breaks the rules in the modules below a folder, a line each."""
+    places: dict[str, list[str]] = defaultdict(list)
+    long, wide = set(), set()
+    for path in sorted(folder.rglob("*.py")):
+        name, text = path.relative_to(folder.parent).as_posix(), path.read_text(encoding="utf-8")
+        if text.count("\n") > LINES:
+            long.add(name)
+            if name not in lists.long:
+                yield f"{name}: {text.count(chr(10))} lines, and a module has at most {LINES}"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(name)
+                count, known = len(_attributes(node)), f"{name}:{node.name}"
+                if count > ATTRIBUTES:
+                    wide.add(known)
+                    if known not in lists.wide:
+                        yield f"{known}: {count} attributes, and a class has at most {ATTRIBUTES}"
+            elif isinstance(node, ast.Call):
+                yield from (f"{name}:{line}: {why}" for line, why in _voice(node))
+    twice = {name: where for name, where in places.items() if len(where) > 1}
+    for name, where in twice.items():
+        if name not in lists.same:
+            yield f"{name} is the name of several classes: {', '.join(where)}"
+    for listed, broken in zip(lists, (long, wide, set(twice)), strict=True):
+        yield from (f"{name} keeps to the rule now: take it off the list" for name in sorted(set(listed) - broken))
+
+
+def _attributes(node: ast.ClassDef) -> set[str]:
+    """The fields of a struct, and what is assigned to ``self``."""
+    fields = {
+        each.target.id for each in node.body if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+    }
+    return fields | {
+        each.attr
+        for each in ast.walk(node)
+        if isinstance(each, ast.Attribute)
+        and isinstance(each.ctx, ast.Store)
+        and isinstance(each.value, ast.Name)
+        and each.value.id == "self"
+    }
+
+
+def _voice(call: ast.Call) -> Iterator[tuple[int, str]]:
+    """What is wrong with the messages and hints that a call is given."""
+    called = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
+    given = [*call.args] if called in _FIRST else []
+    given += [
+        each.value for each in call.keywords if each.arg == "hint" or (called in _FIRST and each.arg == "message")
+    ]
+    for argument in given:
+        for each in _choices(argument):
+            said = _text(each)
+            if said is None:
+                continue
+            first, last = said
+            if (
+                first[:1].isupper()
+                and not first.startswith(_NAMES)
+                and not (first[:2].isalpha() and first[:2].isupper())
+            ):
+                yield each.lineno, f"a message begins in lower case: {first[:60]!r}"
+            if last.endswith(".") and not last.endswith(".."):
+                yield each.lineno, f"a message has no full stop at its end: {last[-60:]!r}"
+
+
+def _choices(node: ast.expr) -> Iterator[ast.expr]:
+    """The texts that an argument can be: both of ``a if c else b``."""
+    if isinstance(node, ast.IfExp):
+        yield from _choices(node.body)
+        yield from _choices(node.orelse)
+    else:
+        yield node
+
+
+def _text(node: ast.expr) -> tuple[str, str] | None:
+    """The beginning and the end of a text that is written out, as far as they are; None for anything else."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value, node.value
+    if isinstance(node, ast.JoinedStr) and node.values:
+        ends = (node.values[0], node.values[-1])
+        first, last = (each.value if isinstance(each, ast.Constant) else "" for each in ends)
+        return str(first), str(last)
+    return None
+
+
+def main() -> int:
+    """Prints what breaks the rules."""
+    found = list(problems(ROOT / "reconcile", Lists()))
+    sys.stderr.writelines(f"{each}\n" for each in found)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
