@@ -30,7 +30,6 @@ LONG: dict[str, str] = {
     "reconcile/core/stages/record.py": _TO_SPLIT,
     "reconcile/core/watching.py": _TO_SPLIT,
     "reconcile/pipeline/executor.py": _TO_SPLIT,
-    "reconcile/pipeline/planner.py": _TO_SPLIT,
 }
 WIDE: dict[str, str] = {
     "reconcile/commands/watch.py:Watcher": _TO_SPLIT,
@@ -46,30 +45,25 @@ WIDE: dict[str, str] = {
     "reconcile/core/watching.py:WatchEvent": _DOCUMENT,
     "reconcile/pipeline/executor.py:_Run": _TO_SPLIT,
     "reconcile/pipeline/observe.py:Observations": _TO_SPLIT,
-    "reconcile/pipeline/planner.py:_Surveyor": _TO_SPLIT,
 }
 SAME: dict[str, str] = {
+    "Counts": "to be renamed: 2 classes",
+    "Row": "to be renamed: 2 classes",
+    "Look": "to be renamed: 2 classes",
     "Upload": "to be renamed: 2 classes",
-    "Line": "to be renamed: 2 classes",
-    "Edit": "to be renamed: 2 classes",
     "Entry": "to be renamed: 2 classes",
     "Folder": "to be renamed: 2 classes",
     "Meaning": "to be renamed: 2 classes",
     "Journal": "to be renamed: 2 classes",
     "RunLog": "to be renamed: 2 classes",
-    "Kind": "to be renamed: 4 classes",
-    "_Survey": "to be renamed: 2 classes",
     "_Stopped": "to be renamed: 2 classes",
     "_Unfit": "to be renamed: 2 classes",
     "_Run": "to be renamed: 2 classes",
     "File": "to be renamed: 2 classes",
     "Check": "to be renamed: 2 classes",
-    "_Draft": "to be renamed: 2 classes",
     "Refused": "to be renamed: 2 classes",
     "World": "to be renamed: 2 classes",
     "Answer": "to be renamed: 2 classes",
-    "Tally": "to be renamed: 2 classes",
-    "Manner": "to be renamed: 2 classes",
 }
 
 

@@ -23,20 +23,20 @@ _ELSEWHERE = "name a place somewhere else"
 _ANOTHER = "name another file with --out"
 
 
-class Kind(NamedTuple):
+class OutputKind(NamedTuple):
     """What a command writes, and how such a file begins: it may take the place of an older one, and of nothing else."""
 
     name: str
     begins: re.Pattern[bytes]
 
 
-PLAN = Kind("a saved plan", re.compile(rb'\s*\{\s*"format"\s*:\s*"reconcile\.plan/'))
-CERTIFICATE = Kind("a certificate", re.compile(rb'\s*\{\s*"format"\s*:\s*"reconcile\.certificate/'))
-PAGE = Kind("a page of reconcile", re.compile(rb"<!doctype html>.{0,2000}?<title>reconcile: ", re.DOTALL))
-MARKDOWN = Kind("a report of reconcile in Markdown", re.compile(rb"## reconcile: "))
+PLAN = OutputKind("a saved plan", re.compile(rb'\s*\{\s*"format"\s*:\s*"reconcile\.plan/'))
+CERTIFICATE = OutputKind("a certificate", re.compile(rb'\s*\{\s*"format"\s*:\s*"reconcile\.certificate/'))
+PAGE = OutputKind("a page of reconcile", re.compile(rb"<!doctype html>.{0,2000}?<title>reconcile: ", re.DOTALL))
+MARKDOWN = OutputKind("a report of reconcile in Markdown", re.compile(rb"## reconcile: "))
 
 
-def check_target(out: Path, kind: Kind, settings: Settings) -> None:
+def check_target(out: Path, kind: OutputKind, settings: Settings) -> None:
     """Raises UsageError where ``--out`` cannot be written or must not be, before anything is read."""
     check_place(out, settings)
     try:
@@ -67,7 +67,7 @@ def check_place(out: Path, settings: Settings, option: str = "--out") -> None:
             raise UsageError(f"{option} {str(out)!r} is refused: {what}", hint=_ELSEWHERE)
 
 
-def write_whole(out: Path, data: bytes, kind: Kind, mode: int = SHARED) -> None:
+def write_whole(out: Path, data: bytes, kind: OutputKind, mode: int = SHARED) -> None:
     """Writes a new file beside its place and moves it there, so that a reader sees the old one or the new one.
 
     Raises UsageError where it cannot be written; what was there is then still there.
@@ -117,7 +117,7 @@ def write_new(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
 # -- what may be written over --
 
 
-def _check_is_ours(out: Path, kind: Kind) -> None:
+def _check_is_ours(out: Path, kind: OutputKind) -> None:
     """Raises UsageError where something is there that is not an older file of this kind."""
     if not os.path.lexists(out):
         return

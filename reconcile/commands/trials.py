@@ -10,7 +10,7 @@ import msgspec
 from reconcile.adapters.disk_names import as_text
 from reconcile.config import Settings
 from reconcile.core.errors import UsageError
-from reconcile.core.paths import Kind, meaning
+from reconcile.core.paths import PathKind, meaning
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.reach import Selection, is_ours
 from reconcile.core.rules import AssetMap, AssetRule, Reading
@@ -140,7 +140,7 @@ def possible_paths(project: Project, subject: str) -> list[str]:
     meant = meaning(subject, project.roots)
     sure = [target.path for target in meant.targets if target.sure]
     # A path below no root means something here only as a record's would: by a tail that a rule takes.
-    foreign = meant.kind is Kind.ABSOLUTE and not sure
+    foreign = meant.kind is PathKind.ABSOLUTE and not sure
     tails = [target.path for target in meant.targets if not foreign or project.asset_map.read(target.path, ())]
     return list(dict.fromkeys([*found, *sure, *tails]))
 

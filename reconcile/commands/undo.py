@@ -105,10 +105,10 @@ def survey(project: Project, past: Past, scope: Scope) -> Undoing:
     Raises UsageError for a run on other stores, and what the stores raise.
     """
     _check_stores(project, past)
-    return _Survey(project, past, scope).run()
+    return _UndoSurvey(project, past, scope).run()
 
 
-class _Survey:
+class _UndoSurvey:
     """What is found while the records are gone through."""
 
     def __init__(self, project: Project, past: Past, scope: Scope) -> None:

@@ -39,7 +39,7 @@ MAX_TARGETS = 64
 MAX_TEXT = 32_767  # characters: the longest path that any system takes
 
 
-class Kind(Enum):
+class PathKind(Enum):
     """What a text in a record is."""
 
     GS = "gs"
@@ -81,7 +81,7 @@ class Target(msgspec.Struct, frozen=True):
 class Meaning(msgspec.Struct, frozen=True):
     """What a text means: its kind, the paths it could mean (best first), and whether it climbs out of a root."""
 
-    kind: Kind
+    kind: PathKind
     targets: tuple[Target, ...] = ()
     climbs_out: bool = False
 
@@ -96,7 +96,7 @@ def meaning(text: str, roots: Sequence[RootForms], repairs: int = MAX_REPAIRS) -
     if inner == text.strip(_BLANKS):
         return found
     meant = _meaning(inner, roots, repairs)
-    if meant.kind not in (Kind.ABSOLUTE, Kind.RELATIVE) or meant.climbs_out:
+    if meant.kind not in (PathKind.ABSOLUTE, PathKind.RELATIVE) or meant.climbs_out:
         return meant
     paths = {target.path for target in meant.targets}
     named = [target for target in found.targets if target.path not in paths]
@@ -122,7 +122,7 @@ def _unwrapped(text: str) -> str:
 def _meaning(text: str, roots: Sequence[RootForms], repairs: int) -> Meaning:
     found = _plain(text.strip(_BLANKS), roots)
     damaged = _body(text)
-    if found.kind not in (Kind.ABSOLUTE, Kind.RELATIVE) or not _is_damaged(damaged):
+    if found.kind not in (PathKind.ABSOLUTE, PathKind.RELATIVE) or not _is_damaged(damaged):
         return found
     repaired = [_plain(fixed, roots) for fixed in _repairs(damaged, repairs)]
     climbs_out = found.climbs_out or any(each.climbs_out for each in repaired)
@@ -164,16 +164,16 @@ def is_separated(text: str) -> bool:
 
 def _plain(text: str, roots: Sequence[RootForms]) -> Meaning:
     if text.startswith("gs://"):
-        return Meaning(Kind.GS)
+        return Meaning(PathKind.GS)
     scheme = _SCHEME.match(text)
     if scheme and scheme.group(1).lower() != "file":
-        return Meaning(Kind.URL)
+        return Meaning(PathKind.URL)
     if text.startswith(("\\\\.\\", "//./")):
-        return Meaning(Kind.DEVICE)
+        return Meaning(PathKind.DEVICE)
     readings = list(_forms(text)) if len(text) <= MAX_TEXT else []
     if any(reading.windows and _has_device(reading.parts) for reading in readings):
-        return Meaning(Kind.DEVICE)
-    kind = Kind.ABSOLUTE if any(reading.anchor for reading in readings) else Kind.RELATIVE
+        return Meaning(PathKind.DEVICE)
+    kind = PathKind.ABSOLUTE if any(reading.anchor for reading in readings) else PathKind.RELATIVE
     targets: list[Target] = []
     climbs_out = is_root = False
     for reading in readings:
@@ -185,7 +185,7 @@ def _plain(text: str, roots: Sequence[RootForms]) -> Meaning:
             targets.extend(Target("/".join(rest), sure=True, windows=reading.windows) for _ in rest[:1])
         else:
             climbs_out |= ".." in rest
-    sure = any(target.sure for target in targets) and kind is Kind.ABSOLUTE
+    sure = any(target.sure for target in targets) and kind is PathKind.ABSOLUTE
     if not (sure or is_root or climbs_out):
         targets.extend(_tails(readings))
     return Meaning(kind, _unique(targets), climbs_out)

@@ -17,7 +17,7 @@ from reconcile.core.context import Context
 from reconcile.core.errors import ExitCode
 from reconcile.core.findings import make
 from reconcile.core.names import is_unicode, key_problem
-from reconcile.core.paths import Kind, bare, looks_like_path, meaning
+from reconcile.core.paths import PathKind, bare, looks_like_path, meaning
 from reconcile.core.plan import Scope, Stores
 from reconcile.core.rows import Candidate, Document, RemoteObject, Slot, World
 from reconcile.core.stages.elsewhere import is_alien, is_ours
@@ -238,11 +238,11 @@ def _no_uri_of_ours(
             yield Suspect(path, tuple(each.key for each in candidates))
         return
     found = meaning(text, context.roots, repairs)
-    if found.kind is Kind.GS or (found.kind is Kind.URL and ruled):
+    if found.kind is PathKind.GS or (found.kind is PathKind.URL and ruled):
         yield say(Code.FOREIGN_URI, name, char_id)
-    elif found.kind is not Kind.URL:
+    elif found.kind is not PathKind.URL:
         ours = any(target.sure for target in found.targets) or bool(candidates)
-        alien = found.kind is Kind.DEVICE or found.climbs_out or (found.kind is Kind.ABSOLUTE and not ours)
+        alien = found.kind is PathKind.DEVICE or found.climbs_out or (found.kind is PathKind.ABSOLUTE and not ours)
         yield say(Code.OUTSIDE_ROOT, name, char_id) if alien else path
 
 

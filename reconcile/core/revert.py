@@ -17,13 +17,13 @@ def revert(fields: Mapping[str, Any], wanted: Sequence[Touched], entries: Entrie
     A field that was absent is taken out again, and so is a map that was added and holds nothing but its key then.
     Places are found by names, by the map's key and by what they hold, as ``edit`` finds them.
     """
-    draft = _Draft(fields, wanted, entries, entry_key)
+    draft = _Reversal(fields, wanted, entries, entry_key)
     verdicts = tuple(map(draft.take_back, wanted))
     draft.drop_bare()
     return Edit({name: draft.fields[name] for name in sorted(draft.changed)}, verdicts, tuple(draft.touched))
 
 
-class _Draft:
+class _Reversal:
     """The copy while changes are taken back. ``changed`` are its top-level fields that are not as they were."""
 
     def __init__(self, fields: Mapping[str, Any], wanted: Sequence[Touched], entries: Entries, entry_key: str) -> None:

@@ -43,7 +43,7 @@ class Mark(msgspec.Struct, frozen=True):
     words: str
 
 
-class Line(msgspec.Struct, frozen=True):
+class GridRow(msgspec.Struct, frozen=True):
     """A character of the grid; ``open`` where something is not in step."""
 
     name: str
@@ -72,7 +72,7 @@ class Steps(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...]
 
 
-class Kind(msgspec.Struct, frozen=True):
+class FindingGroup(msgspec.Struct, frozen=True):
     """The findings of one code; ``common`` is what is said of all of them alike."""
 
     severity: str
@@ -179,13 +179,13 @@ def _columns(seen: Overview) -> list[Row]:
     return [row for row in seen.rows if row.asset_type is not None or None in used]
 
 
-def _lines(seen: Overview, columns: Sequence[Row]) -> Iterator[Line]:
+def _lines(seen: Overview, columns: Sequence[Row]) -> Iterator[GridRow]:
     cells = {(cell.char_id, cell.asset_type): cell for cell in seen.cells}
     for row in seen.characters:
         marks = tuple(_mark(cells.get((row.char_id, column.asset_type))) for column in columns)
         if row.char_id is not None or any(mark is not _NOTHING for mark in marks):
             name = NO_CHARACTER if row.char_id is None else row.char_id
-            yield Line(name, _is_open(row), marks)
+            yield GridRow(name, _is_open(row), marks)
 
 
 def _is_open(row: Row) -> bool:
@@ -261,10 +261,10 @@ def _text(value: Any) -> str:
 # -- the findings --
 
 
-def _kind(found: Sequence[Finding], shown: int) -> Kind:
+def _kind(found: Sequence[Finding], shown: int) -> FindingGroup:
     first = found[0]
     alike = len(found) > 1 and len({finding.message for finding in found}) == 1
-    return Kind(
+    return FindingGroup(
         severity=SEVERITIES[first.severity][0],
         code=first.code.value,
         count=len(found),

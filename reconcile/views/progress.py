@@ -26,7 +26,7 @@ EVERY = 10.0
 """Seconds between two lines of one phase."""
 
 
-class Manner(Enum):
+class ProgressStyle(Enum):
     """How progress is told."""
 
     BAR = "bar"
@@ -35,7 +35,7 @@ class Manner(Enum):
     QUIET = "quiet"
 
 
-class Tally:
+class PhaseProgress:
     """How far one phase is."""
 
     def __init__(self, started: PhaseStarted, now: float) -> None:
@@ -76,33 +76,33 @@ class Tally:
             yield f"{seconds / done - seconds:.0f} s left"
 
 
-def choose(stream: TextIO, *, quiet: bool, as_json: bool) -> Manner:
+def choose(stream: TextIO, *, quiet: bool, as_json: bool) -> ProgressStyle:
     """The manner for a stream: machines first, then silence, then a bar where someone can see it move."""
     if as_json:
-        return Manner.JSON
+        return ProgressStyle.JSON
     if quiet:
-        return Manner.QUIET
-    return Manner.BAR if stream.isatty() else Manner.LINES
+        return ProgressStyle.QUIET
+    return ProgressStyle.BAR if stream.isatty() else ProgressStyle.LINES
 
 
 @contextmanager
 def listening(
     stream: TextIO,
-    manner: Manner,
+    manner: ProgressStyle,
     *,
     colour: Colour = Colour.AUTO,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Listener]:
     """A listener for the events of a run, which may come from several threads; warnings are told in any manner."""
     match manner:
-        case Manner.BAR:
+        case ProgressStyle.BAR:
             with _bar(stream, colour) as listener:
                 yield listener
-        case Manner.LINES:
+        case ProgressStyle.LINES:
             yield _Counting(clock, _Lines(stream)).hear
-        case Manner.JSON:
+        case ProgressStyle.JSON:
             yield _Counting(clock, _Json(stream)).hear
-        case Manner.QUIET:
+        case ProgressStyle.QUIET:
             yield _Quiet(stream).hear
         case _:
             assert_never(manner)
@@ -123,7 +123,7 @@ class _Counting:
     def __init__(self, clock: Callable[[], float], teller: _Lines | _Json) -> None:
         self._clock = clock
         self._teller = teller
-        self._tallies: dict[Phase, Tally] = {}
+        self._tallies: dict[Phase, PhaseProgress] = {}
         self._lock = threading.Lock()
 
     def hear(self, event: Event) -> None:
@@ -133,7 +133,7 @@ class _Counting:
     def _take(self, event: Event, now: float) -> None:
         match event:
             case PhaseStarted():
-                self._tallies[event.phase] = Tally(event, now)
+                self._tallies[event.phase] = PhaseProgress(event, now)
                 self._teller.started(event)
             case Advanced():
                 self._advance(event, now)
@@ -167,10 +167,10 @@ class _Lines:
     def started(self, event: PhaseStarted) -> None:
         _say(self._stream, f"{words.PHASES[event.phase][0]} ...")
 
-    def progress(self, tally: Tally, now: float) -> None:
+    def progress(self, tally: PhaseProgress, now: float) -> None:
         _say(self._stream, f"{words.PHASES[tally.phase][0]}: {tally.sentence(now)}")
 
-    def done(self, tally: Tally, now: float) -> None:
+    def done(self, tally: PhaseProgress, now: float) -> None:
         _say(self._stream, f"{words.PHASES[tally.phase][0]}: {tally.sentence(now)}, done in {now - tally.began:.1f} s")
 
     def waiting(self, event: Waiting) -> None:
@@ -192,10 +192,10 @@ class _Json:
         phase = event.phase.name.lower()
         log(self._stream, "phase_started", phase=phase, total=event.total, total_bytes=event.total_bytes)
 
-    def progress(self, tally: Tally, now: float) -> None:
+    def progress(self, tally: PhaseProgress, now: float) -> None:
         self._tell("phase_progress", tally, now)
 
-    def done(self, tally: Tally, now: float) -> None:
+    def done(self, tally: PhaseProgress, now: float) -> None:
         self._tell("phase_done", tally, now)
 
     def waiting(self, event: Waiting) -> None:
@@ -207,7 +207,7 @@ class _Json:
     def warned(self, message: str) -> None:
         log(self._stream, "warning", message=message)
 
-    def _tell(self, event: str, tally: Tally, now: float) -> None:
+    def _tell(self, event: str, tally: PhaseProgress, now: float) -> None:
         seconds = round(now - tally.began, 3)
         log(self._stream, event, phase=tally.phase.name.lower(), count=tally.count, bytes=tally.size, seconds=seconds)
 
@@ -254,7 +254,7 @@ class _Bar:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._tasks: dict[Phase, tuple[TaskID, Tally]] = {}
+        self._tasks: dict[Phase, tuple[TaskID, PhaseProgress]] = {}
         self._lock = threading.Lock()
 
     def hear(self, event: Event) -> None:
@@ -265,7 +265,7 @@ class _Bar:
         match event:
             case PhaseStarted():
                 task = self._progress.add_task(words.PHASES[event.phase][0], total=None, told="")
-                self._tasks[event.phase] = (task, Tally(event, time.monotonic()))
+                self._tasks[event.phase] = (task, PhaseProgress(event, time.monotonic()))
             case Advanced():
                 self._advance(event)
             case PhaseDone():

@@ -23,7 +23,7 @@ from reconcile.adapters.state.health import read_health
 from reconcile.adapters.state.lock import ProjectLock
 from reconcile.adapters.state.outbox import Outbox
 from reconcile.adapters.state.store import State
-from reconcile.cli.files import CERTIFICATE, MARKDOWN, PAGE, PLAN, Kind, write_whole
+from reconcile.cli.files import CERTIFICATE, MARKDOWN, PAGE, PLAN, OutputKind, write_whole
 from reconcile.commands.watch import check
 from reconcile.core.errors import ReconcileError, UsageError
 from reconcile.core.journal import past
@@ -143,7 +143,9 @@ heads = st.sampled_from(list(HEADS.values())).flatmap(lambda head: st.binary(max
 @example(data=b"\xef\xbb\xbf" + HEADS[CERTIFICATE])
 @example(data=b"<!doctype html>" + b"x" * 3000 + b"<title>reconcile: ")
 @example(data=b" " * 5000 + HEADS[CERTIFICATE])
-def test_a_proof_or_another_result_takes_the_place_of_an_older_one_and_of_nothing_else(kind: Kind, data: bytes) -> None:
+def test_a_proof_or_another_result_takes_the_place_of_an_older_one_and_of_nothing_else(
+    kind: OutputKind, data: bytes
+) -> None:
     with tempfile.TemporaryDirectory() as name:
         out = Path(name) / "result"
         out.write_bytes(data)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.core.names import fold, nfc
-from reconcile.core.paths import MAX_TEXT, Kind, Meaning, Target, is_separated, looks_like_path, meaning, root_forms
+from reconcile.core.paths import MAX_TEXT, Meaning, PathKind, Target, is_separated, looks_like_path, meaning, root_forms
 from tests.strategies import ROOTS, TRAP_IDS, asset_paths, posix_spellings, windows_spellings
 
 KNOWN_ROOTS = tuple(root_forms(root) for root in ROOTS)
@@ -71,13 +71,13 @@ def guesses(text: str, *roots: str) -> list[str]:
 )
 def test_every_spelling_below_a_known_root_is_the_key(text: str) -> None:
     assert sure(text)[0] == KEY
-    assert all(target.sure for target in read(text).targets) or read(text).kind is Kind.RELATIVE or "\n" in text
+    assert all(target.sure for target in read(text).targets) or read(text).kind is PathKind.RELATIVE or "\n" in text
 
 
 @given(st.data(), asset_paths())
 def test_any_windows_spelling_of_any_key_is_the_key(data: st.DataObject, key: str) -> None:
     found = read(data.draw(windows_spellings(key)))
-    assert found.kind is Kind.ABSOLUTE
+    assert found.kind is PathKind.ABSOLUTE
     assert found.targets[0] == Target(key, sure=True, windows=True)
 
 
@@ -157,7 +157,7 @@ def test_a_project_folder_as_root_takes_relative_paths_that_stay_below_it() -> N
 
 def test_a_root_above_the_project_is_known_by_its_own_name() -> None:
     assert sure("../output/characters/a.png", "../output") == [KEY]
-    assert read("../else/characters/a.png", "../output") == Meaning(Kind.RELATIVE, climbs_out=True)
+    assert read("../else/characters/a.png", "../output") == Meaning(PathKind.RELATIVE, climbs_out=True)
 
 
 # -- below no known root --
@@ -183,10 +183,10 @@ def test_a_relative_path_below_the_root_may_also_be_a_key_as_it_is() -> None:
 
 def test_a_path_relative_to_a_drives_folder_is_below_no_root() -> None:
     found = read(r"C:oo\bar\output\characters\a.png")
-    assert found.kind is Kind.ABSOLUTE
+    assert found.kind is PathKind.ABSOLUTE
     assert sure(r"C:oo\bar\output\characters\a.png") == []
     assert KEY in guesses(r"C:oo\bar\output\characters\a.png")
-    assert read(r"C:..\characters\a.png") == Meaning(Kind.ABSOLUTE, climbs_out=True)
+    assert read(r"C:..\characters\a.png") == Meaning(PathKind.ABSOLUTE, climbs_out=True)
 
 
 def test_a_backslash_may_be_part_of_a_posix_name() -> None:
@@ -241,7 +241,7 @@ def test_an_escaped_dotdot_climbs_out_too_and_only_a_folder_of_that_very_name_do
     ],
 )
 def test_a_device_name_is_no_path(text: str) -> None:
-    assert read(text) == Meaning(Kind.DEVICE)
+    assert read(text) == Meaning(PathKind.DEVICE)
 
 
 @pytest.mark.parametrize(
@@ -255,14 +255,14 @@ def test_a_name_that_only_begins_like_a_device_is_a_name(text: str) -> None:
     "text", ["gs://my-bucket/anime_dance/characters/a.png", " gs://other/a.png\n", "\ngs://other/characters/a.png"]
 )
 def test_a_bucket_uri_is_no_local_path(text: str) -> None:
-    assert read(text) == Meaning(Kind.GS)
+    assert read(text) == Meaning(PathKind.GS)
 
 
 @pytest.mark.parametrize(
     "text", ["https://x.org/characters/a.png", "HTTP://x", "s3://b/characters/a.png", "\thttps://x/characters/a.png"]
 )
 def test_a_url_is_no_local_path(text: str) -> None:
-    assert read(text) == Meaning(Kind.URL)
+    assert read(text) == Meaning(PathKind.URL)
 
 
 # -- damaged paths --
@@ -431,7 +431,7 @@ def test_what_is_pasted_around_a_path_is_no_part_of_it(pasted: str, path: str) -
     text = pasted.format(path)
     assert "characters/m.png" in sure(text)
     assert looks_like_path(text)
-    assert read(text).kind is Kind.ABSOLUTE
+    assert read(text).kind is PathKind.ABSOLUTE
 
 
 def test_a_name_that_really_has_quotes_comes_first() -> None:

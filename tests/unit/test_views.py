@@ -36,7 +36,7 @@ from reconcile.core.status import Row, StatusTable, Sync
 from reconcile.views import words
 from reconcile.views.json import ErrorDocument, dumps
 from reconcile.views.plan import show_plan, totals
-from reconcile.views.progress import Manner, Tally, choose, listening
+from reconcile.views.progress import PhaseProgress, ProgressStyle, choose, listening
 from reconcile.views.report import show_report
 from reconcile.views.status import show_status
 from reconcile.views.terminal import Colour, Terminal, visible
@@ -332,7 +332,7 @@ def test_progress_and_reports_escape_too(name: str) -> None:
     report = reports.build("run", [failed], [], moved=0, seconds=1)
     lines = text(lambda terminal: show_report(terminal, report)).splitlines()
     assert lines[0] == f"failed  upload  {HOSTILE[name]}: {HOSTILE[name]} is odd"
-    for manner in (Manner.LINES, Manner.BAR):
+    for manner in (ProgressStyle.LINES, ProgressStyle.BAR):
         told = heard([ChangeDone(failed)], manner)
         assert f"failed: upload {HOSTILE[name]}: {HOSTILE[name]} is odd\n" in told
 
@@ -448,9 +448,9 @@ class Screen(io.StringIO):
         return True
 
 
-def heard(events: list[Event | float], manner: Manner) -> str:
+def heard(events: list[Event | float], manner: ProgressStyle) -> str:
     """What a listener writes of these events; a number lets so many seconds pass."""
-    stream, clock = (Screen() if manner is Manner.BAR else io.StringIO()), Clock()
+    stream, clock = (Screen() if manner is ProgressStyle.BAR else io.StringIO()), Clock()
     with listening(stream, manner, clock=clock) as listener:
         for event in events:
             if isinstance(event, float):
@@ -475,7 +475,7 @@ RUN: list[Event | float] = [
 
 
 def test_lines_come_at_the_ends_and_every_ten_seconds() -> None:
-    assert heard(RUN, Manner.LINES).splitlines() == [
+    assert heard(RUN, ProgressStyle.LINES).splitlines() == [
         "Uploading ...",
         "Uploading: 1 of 4 files, 1.0 MB of 4.0 MB, 100.0 kB/s, 30 s left",
         "warning: the clock is off",
@@ -484,7 +484,7 @@ def test_lines_come_at_the_ends_and_every_ten_seconds() -> None:
 
 
 def test_json_lines() -> None:
-    lines = [json.loads(line) for line in heard(RUN, Manner.JSON).splitlines()]
+    lines = [json.loads(line) for line in heard(RUN, ProgressStyle.JSON).splitlines()]
     assert [line["event"] for line in lines] == ["phase_started", "phase_progress", "warning", "phase_done"]
     assert lines[-1] | {"time": ""} == {
         "time": "",
@@ -494,17 +494,17 @@ def test_json_lines() -> None:
         "bytes": 4_000_000,
         "seconds": 11.0,
     }
-    change = json.loads(heard([ChangeDone(outcome("i", "upload", "k\n", OutcomeKind.APPLIED))], Manner.JSON))
+    change = json.loads(heard([ChangeDone(outcome("i", "upload", "k\n", OutcomeKind.APPLIED))], ProgressStyle.JSON))
     assert (change["event"], change["key"], change["outcome"]) == ("change_done", "k\n", "applied")
 
 
 def test_quiet_says_warnings_only() -> None:
-    assert heard(RUN, Manner.QUIET) == "warning: the clock is off\n"
+    assert heard(RUN, ProgressStyle.QUIET) == "warning: the clock is off\n"
 
 
 def test_the_bar_shows_counts_bytes_rate_and_time_left() -> None:
     stream = Screen()
-    with listening(stream, Manner.BAR, colour=Colour.NEVER) as listener:
+    with listening(stream, ProgressStyle.BAR, colour=Colour.NEVER) as listener:
         listener(PhaseStarted(Phase.UPLOADS, 300, 120_000_000))
         listener(Advanced(Phase.UPLOADS, 12, 60_000_000))
         listener(Warned("[b]odd[/b]"))
@@ -514,20 +514,20 @@ def test_the_bar_shows_counts_bytes_rate_and_time_left() -> None:
 
 
 def test_a_phase_without_totals_counts_up() -> None:
-    tally = Tally(PhaseStarted(Phase.RECORDS), 0.0)
+    tally = PhaseProgress(PhaseStarted(Phase.RECORDS), 0.0)
     tally.add(Advanced(Phase.RECORDS, 1))
     assert tally.sentence(1.0) == "1 record"
     assert tally.fraction() is None
 
 
-@pytest.mark.parametrize("manner", [Manner.LINES, Manner.BAR, Manner.JSON])
-def test_events_of_a_phase_that_never_began_are_no_error(manner: Manner) -> None:
+@pytest.mark.parametrize("manner", [ProgressStyle.LINES, ProgressStyle.BAR, ProgressStyle.JSON])
+def test_events_of_a_phase_that_never_began_are_no_error(manner: ProgressStyle) -> None:
     assert "3" not in heard([Advanced(Phase.WRITING, 3), PhaseDone(Phase.WRITING)], manner)
 
 
 def test_events_may_come_from_several_threads() -> None:
     stream = io.StringIO()
-    with listening(stream, Manner.LINES) as listener:
+    with listening(stream, ProgressStyle.LINES) as listener:
         listener(PhaseStarted(Phase.UPLOADS, 4000))
 
         def work() -> None:
@@ -544,7 +544,7 @@ def test_events_may_come_from_several_threads() -> None:
 
 
 def test_the_manner_fits_the_stream() -> None:
-    assert choose(Screen(), quiet=False, as_json=False) is Manner.BAR
-    assert choose(io.StringIO(), quiet=False, as_json=False) is Manner.LINES
-    assert choose(Screen(), quiet=True, as_json=False) is Manner.QUIET
-    assert choose(Screen(), quiet=True, as_json=True) is Manner.JSON
+    assert choose(Screen(), quiet=False, as_json=False) is ProgressStyle.BAR
+    assert choose(io.StringIO(), quiet=False, as_json=False) is ProgressStyle.LINES
+    assert choose(Screen(), quiet=True, as_json=False) is ProgressStyle.QUIET
+    assert choose(Screen(), quiet=True, as_json=True) is ProgressStyle.JSON

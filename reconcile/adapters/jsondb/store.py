@@ -24,9 +24,9 @@ from reconcile.adapters.jsondb.file import (
 from reconcile.adapters.jsondb.swap import Exchange, Swap, exchange
 from reconcile.adapters.jsondb.text import (
     Container,
-    Edit,
     Member,
     Style,
+    TextEdit,
     container,
     edits,
     insertion,
@@ -70,13 +70,13 @@ class _Table(NamedTuple):
     documents: dict[str, Member]
     style: Style
 
-    def updated(self, document: str, fields: Mapping[str, Any]) -> tuple[list[Edit], dict[str, Any]]:
+    def updated(self, document: str, fields: Mapping[str, Any]) -> tuple[list[TextEdit], dict[str, Any]]:
         """What sets the fields of a document that is there, and how the document then reads."""
         place = self.documents[document]
         made = list(edits(self.text, place.start, place.value, {**place.value, **fields}, self.style))
         return made, json.loads(splice(self.text, made, place.start, place.end))
 
-    def added(self, document: str, fields: Mapping[str, Any]) -> list[Edit]:
+    def added(self, document: str, fields: Mapping[str, Any]) -> list[TextEdit]:
         """What appends a document."""
         value = {self.id_key: document, **fields} if self.id_key else dict(fields)
         return list(insertion(self.text, self.top, [("" if self.id_key else document, value)], self.style))
@@ -147,7 +147,7 @@ class JsonDatabase:
     def create(self, document: str, fields: Mapping[str, Any]) -> str:
         """Appends a document and returns its token. Raises PreconditionFailed if it exists, and as ``update``."""
 
-        def derive(table: _Table) -> tuple[list[Edit], dict[str, str | StoreError]]:
+        def derive(table: _Table) -> tuple[list[TextEdit], dict[str, str | StoreError]]:
             if document in table.documents:
                 raise PreconditionFailed(f"{self._path} already has a document {document!r}", hint="plan again")
             plain = _plain(document, fields)
@@ -233,8 +233,8 @@ class JsonDatabase:
 
     # -- writing --
 
-    def _derive(self, table: _Table, changes: Changes) -> tuple[list[Edit], dict[str, str | StoreError]]:
-        found: list[Edit] = []
+    def _derive(self, table: _Table, changes: Changes) -> tuple[list[TextEdit], dict[str, str | StoreError]]:
+        found: list[TextEdit] = []
         outcomes: dict[str, str | StoreError] = {}
         for document, (fields, token) in changes.items():
             try:
@@ -246,7 +246,7 @@ class JsonDatabase:
 
     def _derive_one(
         self, table: _Table, document: str, fields: Mapping[str, Any], token: str
-    ) -> tuple[list[Edit], str]:
+    ) -> tuple[list[TextEdit], str]:
         if document not in table.documents:
             raise NotThere(f"{self._path} has no document {document!r} any more", hint="plan again")
         if _token(table.documents[document].value) != token:
@@ -264,7 +264,7 @@ class JsonDatabase:
         return _token(value)
 
     def _rewrite(
-        self, derive: Callable[[_Table], tuple[list[Edit], dict[str, str | StoreError]]]
+        self, derive: Callable[[_Table], tuple[list[TextEdit], dict[str, str | StoreError]]]
     ) -> dict[str, str | StoreError]:
         """Reads, derives the edits and replaces the file, again whenever somebody else wrote it in between."""
         with locked(self._real_path(), self._patience), bounded(self._path):

@@ -32,7 +32,7 @@ class Container(NamedTuple):
     members: list[Member]
 
 
-class Edit(NamedTuple):
+class TextEdit(NamedTuple):
     """Characters ``start`` to ``end`` become ``text``."""
 
     start: int
@@ -120,7 +120,7 @@ def style_of(text: str, top: Container) -> Style:
     )
 
 
-def edits(text: str, at: int, old: Any, new: Any, style: Style) -> Iterator[Edit]:
+def edits(text: str, at: int, old: Any, new: Any, style: Style) -> Iterator[TextEdit]:
     """What makes the value at ``at``, which reads as ``old``, read as ``new``: the deepest values that differ."""
     if same(old, new):
         return
@@ -137,17 +137,17 @@ def edits(text: str, at: int, old: Any, new: Any, style: Style) -> Iterator[Edit
     else:
         _, end = _DECODER.raw_decode(text, at)
         multiline = "\n" in text[at:end] if _is_filled(old) else style.indent is not None
-        yield Edit(at, end, _render(new, style, _line_indent(text, at), multiline))
+        yield TextEdit(at, end, _render(new, style, _line_indent(text, at), multiline))
 
 
-def insertion(text: str, here: Container, added: Sequence[tuple[str, Any]], style: Style) -> Iterator[Edit]:
+def insertion(text: str, here: Container, added: Sequence[tuple[str, Any]], style: Style) -> Iterator[TextEdit]:
     """What appends members (or elements, whose key is empty) to a container, as those before them are written."""
     if not added:
         return
     is_object = text[here.start] == "{"
     if not here.members:
         value = dict(added) if is_object else [value for _, value in added]
-        yield Edit(
+        yield TextEdit(
             here.start, here.end, _render(value, style, _line_indent(text, here.start), style.indent is not None)
         )
         return
@@ -160,10 +160,10 @@ def insertion(text: str, here: Container, added: Sequence[tuple[str, Any]], styl
         gap + (_dumps(key, style) + colon if is_object else "") + _render(value, style, base, multiline)
         for key, value in added
     ]
-    yield Edit(last.end, last.end, "".join(appended))
+    yield TextEdit(last.end, last.end, "".join(appended))
 
 
-def splice(text: str, changes: Iterable[Edit], start: int = 0, end: int | None = None) -> str:
+def splice(text: str, changes: Iterable[TextEdit], start: int = 0, end: int | None = None) -> str:
     """Characters ``start`` to ``end`` of the text after the edits, which lie between them and do not overlap."""
     parts = []
     here = start

@@ -11,7 +11,7 @@ import msgspec
 from reconcile.core.changes import Code, CreateRecord, Finding, Reason, change_id
 from reconcile.core.context import Context
 from reconcile.core.findings import LEFT_OUT, make
-from reconcile.core.paths import Kind, bare, looks_like_path, meaning
+from reconcile.core.paths import PathKind, bare, looks_like_path, meaning
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, Unwanted
 from reconcile.core.stages.elsewhere import is_ours, texts_elsewhere
 from reconcile.core.stages.explode import entry_key
@@ -131,7 +131,7 @@ def _is_path(slot: Slot, text: str, maker: Record) -> bool:
     if context.bucket.key(bare(text)) is not None:
         return True
     found = meaning(text, context.roots, maker.repairs)
-    if found.kind is Kind.GS or found.kind is Kind.URL:
+    if found.kind is PathKind.GS or found.kind is PathKind.URL:
         return False
     return is_ours(text, found, context) or (looks_like_path(text) and not slot.is_name)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from reconcile.core.context import Context
 from reconcile.core.names import fold, is_unicode
-from reconcile.core.paths import Kind, Meaning, Target, bare, is_separated, looks_like_path, meaning, repairs_each
+from reconcile.core.paths import Meaning, PathKind, Target, bare, is_separated, looks_like_path, meaning, repairs_each
 from reconcile.core.rows import Candidate, Document, Row, Slot, Stream, World
 from reconcile.core.stages.elsewhere import is_flat, is_ours, texts_elsewhere
 from reconcile.core.way import title_of
@@ -78,7 +78,7 @@ def _candidates(
     if not ruled and not looks_like_path(text) and not is_separated(text):
         return
     found = meaning(text, context.roots, repairs)
-    if found.kind in (Kind.GS, Kind.URL, Kind.DEVICE):
+    if found.kind in (PathKind.GS, PathKind.URL, PathKind.DEVICE):
         return
     ours = not slot.at or is_ours(text, found, context)
     for rank, target in enumerate(found.targets):
@@ -100,7 +100,7 @@ def _candidates(
 def _may_be(target: Target, text: str, found: Meaning, slot: Slot) -> bool:
     """Whether a text that no rule writes can be the path of what its tail names: in a sentence, or a list of words
     between slashes, the tail may just be named. A name of a map is a path only if the text has a path's form."""
-    if found.kind is Kind.ABSOLUTE or target.sure:
+    if found.kind is PathKind.ABSOLUTE or target.sure:
         return True
     inner = bare(text)
     return not slot.is_name and not any(map(str.isspace, inner[: max(0, len(inner) - len(target.path))]))

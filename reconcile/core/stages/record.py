@@ -16,7 +16,7 @@ from reconcile.core.context import Context
 from reconcile.core.decide import Choice, choose
 from reconcile.core.names import nfc, spelling
 from reconcile.core.notes import wishes
-from reconcile.core.paths import Kind, bare, is_separated, looks_like_path, meaning
+from reconcile.core.paths import PathKind, bare, is_separated, looks_like_path, meaning
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, Unwanted
 from reconcile.core.rules import Many
@@ -248,15 +248,15 @@ class Record:
         found = meaning(text, context.roots, self.repairs)
         if not ruled and not looks_like_path(text) and not is_ours(text, found, context):
             return Held.ALIEN, ()
-        if found.kind is Kind.GS or found.kind is Kind.URL:
-            noted = ruled or found.kind is Kind.GS
+        if found.kind is PathKind.GS or found.kind is PathKind.URL:
+            noted = ruled or found.kind is PathKind.GS
             return Held.ALIEN, (make(Code.FOREIGN_URI, self.name, char_id),) if noted else ()
         ours = any(target.sure or _is_taken(target.path, context) for target in found.targets)
-        if found.kind is Kind.DEVICE or found.climbs_out or (found.kind is Kind.ABSOLUTE and not ours):
+        if found.kind is PathKind.DEVICE or found.climbs_out or (found.kind is PathKind.ABSOLUTE and not ours):
             return Held.ALIEN, (make(Code.OUTSIDE_ROOT, self.name, char_id),)
         if not ruled and not ours:
             return Held.ALIEN, ()
-        if found.kind is Kind.RELATIVE and not ours and not is_file_name(bare(text), context):
+        if found.kind is PathKind.RELATIVE and not ours and not is_file_name(bare(text), context):
             # A note such as "ask Ken" names no file: it is somebody's text, and stays.
             return Held.ALIEN, (make(Code.MISSING_ASSET, self.name, char_id),)
         left_out = next(filter(None, (context.asset_map.left_out(target.path) for target in found.targets)), None)
