@@ -13,7 +13,7 @@ from reconcile import __version__
 from reconcile.cli.options import Common, command, flatten_callback, keep
 
 
-class Entry(NamedTuple):
+class CliCommand(NamedTuple):
     """A command that is imported when it is called: a module of this package, its function and its help."""
 
     module: str
@@ -25,69 +25,73 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "init": Entry(
+    "init": CliCommand(
         "start", "init", "Write a commented rules/asset_map.toml with the ten asset types; never over an existing one."
     ),
-    "plan": Entry("sync", "plan", "Print what is out of step and what apply would do. Changes nothing anywhere."),
-    "apply": Entry(
+    "plan": CliCommand("sync", "plan", "Print what is out of step and what apply would do. Changes nothing anywhere."),
+    "apply": CliCommand(
         "sync", "apply", "Apply a saved plan, or make one and apply it. On a terminal it shows the plan and asks first."
     ),
-    "status": Entry("sync", "status", "Print a row for each asset type: local, bucket, records, in step, to do, sync."),
-    "history": Entry("past", "history", "Tell what runs really did, with the values before and after. Reads no store."),
-    "undo": Entry(
+    "status": CliCommand(
+        "sync", "status", "Print a row for each asset type: local, bucket, records, in step, to do, sync."
+    ),
+    "history": CliCommand(
+        "past", "history", "Tell what runs really did, with the values before and after. Reads no store."
+    ),
+    "undo": CliCommand(
         "past",
         "undo",
         "Put back the record fields that a run changed, where nobody has changed them since. Objects stay.",
     ),
-    "explain": Entry(
+    "explain": CliCommand(
         "look", "explain", "Say which rule and which character it is, what is where, what would be done and why."
     ),
-    "verify": Entry(
+    "verify": CliCommand(
         "proof",
         "verify",
         "Prove that what the records name can be read: every reference resolves to an object with the bytes meant.",
     ),
-    "restore": Entry(
+    "restore": CliCommand(
         "proof", "restore", "Bring back local files that only the bucket has. Never over a file that is there."
     ),
-    "report": Entry(
+    "report": CliCommand(
         "report",
         "report",
         "Write one self-contained page: status, characters by asset type, plan, findings. Changes nothing else.",
     ),
-    "watch": Entry(
+    "watch": CliCommand(
         "watch",
         "watch",
         "Stay up and apply as files settle. With --json: one JSON document a line. SIGTERM and Ctrl-C end it cleanly.",
     ),
-    "run": Entry(
+    "run": CliCommand(
         "run",
         "run",
         "Run a workflow, then apply for its character if it succeeded; exits with the workflow's code if that is not"
         " 0.",
         options_first=True,
     ),
-    "url": Entry(
+    "url": CliCommand(
         "health", "url", "Print a signed URL for an asset. Anybody who has it can read the asset until it expires."
     ),
-    "doctor": Entry(
+    "doctor": CliCommand(
         "health",
         "doctor",
         "Try each thing that a run needs, and say how to mend what fails. Writes nothing that stays.",
     ),
-    "schedule": Entry(
+    "schedule": CliCommand(
         "nightly", "schedule", "Print the nightly job for a scheduler, ready to install. Installs nothing."
     ),
-    "demo": Entry(
+    "demo": CliCommand(
         "start", "demo", "Show the whole scenario on embedded stores: sample media, plan, apply, plan again."
     ),
-    "completion": Entry(
+    "completion": CliCommand(
         "complete", "completion", "Print the completion script for a shell. It goes into the shell's own start-up file."
     ),
-    "rules check": Entry(
+    "rules check": CliCommand(
         "look", "rules_check", "Read the rules file as every command does, and show what it says. Reads no store."
     ),
-    "rules test": Entry(
+    "rules test": CliCommand(
         "look",
         "rules_test",
         "Say which rule takes each path. Reads no store, so a character id is only what the pattern alone makes of it.",

@@ -271,7 +271,7 @@ def execute(
     Raises Refused where the root lost its files and nobody says that it is the place all the same.
     """
     check(project, plan)
-    return _Run(project, plan, concurrency, listener, stop or threading.Event()).execute()
+    return _RestoreRun(project, plan, concurrency, listener, stop or threading.Event()).execute()
 
 
 def check(project: Project, plan: RestorePlan) -> None:
@@ -283,15 +283,15 @@ def check(project: Project, plan: RestorePlan) -> None:
         )
 
 
-class _Stopped(Portable, Exception):
+class _StoppedReading(Portable, Exception):
     """Somebody said stop while bytes were coming."""
 
 
-class _Unfit(Portable, Exception):
+class _UnfitObject(Portable, Exception):
     """An object that was read, and whose content is no file."""
 
 
-class _Run:
+class _RestoreRun:
     """One run: the outcomes so far."""
 
     def __init__(
@@ -344,9 +344,9 @@ class _Run:
         try:
             content = self._content(action) if action.encoding else Sum(action.size, action.crc32c)
             made = self._place(action, content)
-        except _Unfit as unfit:
+        except _UnfitObject as unfit:
             return action.outcome(OutcomeKind.FAILED, Problem(Rejected.code, str(unfit)))
-        except _Stopped:
+        except _StoppedReading:
             return action.outcome(OutcomeKind.NOT_STARTED, _ON_THE_WAY)
         except (SourceChanged, NotThere) as error:
             return action.outcome(OutcomeKind.STALE, Problem.of(error))
@@ -368,9 +368,9 @@ class _Run:
         if found.stored != Sum(action.size, action.crc32c):
             raise Rejected(f"the bytes that came for {action.path} are not those of its checksum", hint="run again")
         if found.content is None:
-            raise _Unfit(f"the object {found.why}, so no file is made of it; {by_hand}")
+            raise _UnfitObject(f"the object {found.why}, so no file is made of it; {by_hand}")
         if not found.content.size:
-            raise _Unfit("the object holds nothing once it is unpacked, so no file is made of it")
+            raise _UnfitObject("the object holds nothing once it is unpacked, so no file is made of it")
         return found.content
 
     def _told(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -404,7 +404,7 @@ class _Run:
         reading = self._project.objects.read(action.key, generation=action.generation, offset=offset, encoded=encoded)
         for chunk in reading:
             if self._stop.is_set():
-                raise _Stopped
+                raise _StoppedReading
             with self._lock:
                 self._read += len(chunk)
             yield chunk
