@@ -18,7 +18,7 @@ from reconcile.core.pattern import CHAR_ID
 from reconcile.core.plan import Scope
 from reconcile.core.rows import Candidate, KeyFacts, LocalFile, Outlook, RemoteObject, World
 from reconcile.core.rules import Ownership, Reading
-from reconcile.core.status import Row
+from reconcile.core.status import StatusRow
 from reconcile.core.way import Entries, Way, value_at
 from reconcile.pipeline.planner import Survey, survey
 from reconcile.pipeline.roster import read_roster
@@ -70,7 +70,7 @@ class CharacterView(msgspec.Struct, frozen=True):
     record: bool
     local_db: bool | None
     fields: dict[str, Any]
-    assets: tuple[Row, ...]
+    assets: tuple[StatusRow, ...]
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -116,7 +116,7 @@ def _character(project: Project, char_id: str, within: Scope, listener: Listener
     return Explanation(FORMAT, char_id, verdict, None, view, seen.plan.actions, seen.plan.findings)
 
 
-def _is_used(row: Row) -> bool:
+def _is_used(row: StatusRow) -> bool:
     return row.asset_type is not None or bool(row.local or row.bucket)
 
 

@@ -9,7 +9,7 @@ import msgspec
 from reconcile.commands.status import table
 from reconcile.core.plan import Scope, Stores, Summary
 from reconcile.core.rules import AssetMap
-from reconcile.core.status import Row, Sync
+from reconcile.core.status import StatusRow, Sync
 from reconcile.pipeline.planner import Survey
 
 FORMAT = "reconcile.report/1"
@@ -47,8 +47,8 @@ class Overview(msgspec.Struct, frozen=True):
     scope: Scope
     stores: Stores
     summary: Summary
-    rows: tuple[Row, ...]
-    characters: tuple[Row, ...]
+    rows: tuple[StatusRow, ...]
+    characters: tuple[StatusRow, ...]
     cells: tuple[Cell, ...]
 
 

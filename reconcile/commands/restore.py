@@ -35,7 +35,7 @@ from reconcile.core.rows import Agreed, Candidate, Coverage, FileProblem, KeyRow
 from reconcile.core.rules import Reading
 from reconcile.core.stages import is_whole, key_rows
 from reconcile.pipeline.engine import StreamEngine
-from reconcile.pipeline.observe import Look
+from reconcile.pipeline.observe import Inventory
 from reconcile.pipeline.roster import Gap, Unread
 from reconcile.project import Project
 from reconcile.version import VERSION
@@ -69,16 +69,16 @@ class _Survey:
     def run(self) -> RestorePlan:
         project, scope, listener = self._project, self._scope, self._listener
         project.makes_root = True
-        look = Look(project, scope, listener)
-        self._scope = scope = look.roster.scope
-        wanted = _Wanted(look.context, _Names(look), everything=self._everything)
-        for _, group in StreamEngine().group(look.keys(), is_whole):
+        seen = Inventory(project, scope, listener)
+        self._scope = scope = seen.roster.scope
+        wanted = _Wanted(seen.context, _Names(seen), everything=self._everything)
+        for _, group in StreamEngine().group(seen.keys(), is_whole):
             for row in key_rows(group):
                 if row.remote is not None and wanted.takes(row):
                     self._take(row, row.remote, wanted)
-        for gap in look.gaps:
+        for gap in seen.gaps:
             self._note(gap)
-        actions = self._without_clashes(list(self._actions(look.covered.local, wanted)), wanted)
+        actions = self._without_clashes(list(self._actions(seen.covered.local, wanted)), wanted)
         # What an interrupted restore left is ours, and says that this is the place.
         if self._complete and not project.allows_empty and not any(action.begun for action in actions):
             self._judge_root()
@@ -213,11 +213,11 @@ def _unread_above(path: str, local: Coverage) -> str:
 class _Names:
     """Which keys the records in scope name for sure, and for whom."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, seen: Inventory) -> None:
         self.owners: dict[str, str] = {}
-        types, rules = look.context.scope.asset_types, look.context.asset_map.rules
+        types, rules = seen.context.scope.asset_types, seen.context.asset_map.rules
         fields = {rule.field for rule in rules if rule.type in types}
-        for row in look.references():
+        for row in seen.references():
             each: Candidate = row.value
             if each.sure and (not types or (not each.slot.at and each.slot.field in fields)):
                 self.owners.setdefault(each.key, each.document)

@@ -9,7 +9,7 @@ from typing import Literal
 from reconcile.core.duration import format_duration
 from reconcile.core.plan import Scope
 from reconcile.core.rules import AssetMap
-from reconcile.core.status import FORMAT, Row, StatusTable, Sync, Tally
+from reconcile.core.status import FORMAT, StatusRow, StatusTable, Sync, Tally
 from reconcile.pipeline.planner import Survey
 
 By = Literal["type", "character"]
@@ -54,7 +54,7 @@ def overdue(last_good_run: str | None, allowed: float, at: datetime | None = Non
     return f"{told}; that is more than {format_duration(allowed)}: did the nightly job not run, or not end well?"
 
 
-def _by_type(survey: Survey, asset_map: AssetMap, scope: Scope) -> Iterator[Row]:
+def _by_type(survey: Survey, asset_map: AssetMap, scope: Scope) -> Iterator[StatusRow]:
     sums = _sums(survey.tallies, lambda key: key[0])
     for rule in asset_map.rules:
         if scope.takes_type(rule.type):
@@ -63,7 +63,7 @@ def _by_type(survey: Survey, asset_map: AssetMap, scope: Scope) -> Iterator[Row]
         yield _row(sums.get(None, Tally()), NO_RULE)
 
 
-def _by_character(survey: Survey, scope: Scope) -> Iterator[Row]:
+def _by_character(survey: Survey, scope: Scope) -> Iterator[StatusRow]:
     sums = _sums(survey.tallies, lambda key: key[1])
     seen = {char_id for char_id in sums if char_id is not None}
     for char_id in sorted(seen | survey.known_ids):
@@ -73,8 +73,8 @@ def _by_character(survey: Survey, scope: Scope) -> Iterator[Row]:
         yield _row(sums.get(None, Tally()), NO_CHARACTER)
 
 
-def _row(tally: Tally, label: str, asset_type: str | None = None, char_id: str | None = None) -> Row:
-    return Row(
+def _row(tally: Tally, label: str, asset_type: str | None = None, char_id: str | None = None) -> StatusRow:
+    return StatusRow(
         asset_type=asset_type,
         label=label,
         local=tally.local,

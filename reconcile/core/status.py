@@ -38,7 +38,7 @@ class Tally(msgspec.Struct):
         return Sync.MISSING if self.bucket == 0 else Sync.PARTIAL
 
 
-class Row(msgspec.Struct, frozen=True):
+class StatusRow(msgspec.Struct, frozen=True):
     """A row of the table. ``asset_type`` is None in the row for files that no rule takes, and in rows by character."""
 
     asset_type: str | None
@@ -59,6 +59,6 @@ class StatusTable(msgspec.Struct, frozen=True):
     """
 
     format: str
-    rows: tuple[Row, ...]
+    rows: tuple[StatusRow, ...]
     complete: bool = True
     last_good_run: str | None = None

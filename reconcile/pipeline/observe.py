@@ -1,6 +1,6 @@
 """Ports → rows: reads the three worlds at once, streaming; a failed listing is an error, never "empty".
 
-    Look           one look at the worlds: who is there, what the records name, then a row for each key
+    Inventory      what is there, opened alike by all who read: the records, what they name, then a row for each key
     Observations   files and objects, joined key by key as both listings stream in order
 
 What the credentials may not read can be left unknown instead, for a reader that asks for what is ``partial``.
@@ -44,7 +44,6 @@ from reconcile.pipeline.roster import (
     Refused,
     Store,
     Unread,
-    Worlds,
     named_by_files,
     open_records,
     possible_owners,
@@ -58,12 +57,12 @@ T = TypeVar("T")
 LOOKUPS_AT_ONCE = 8
 
 
-class Look:
-    """One look at the worlds of a project. Opening it reads the records, and what they name outside the scope's part;
+class Inventory:
+    """What is in the worlds of a project. Opening it reads the records, and what they name outside the scope's part;
     ``rows`` then reads files and objects, and is to be iterated once.
 
     Raises StoreError, SourceError and ConfigError if a world cannot be read, and UsageError if the scope names no known
-    character or asset type. In a ``partial`` look a part of a store that may not be read is left unknown, unless that
+    character or asset type. In a ``partial`` one a part of a store that may not be read is left unknown, unless that
     is all there is. ``trace`` are the keys and paths whose facts are asked for.
     """
 
@@ -143,7 +142,7 @@ class Observations:
 
     def __init__(
         self,
-        worlds: Worlds,
+        worlds: Project,
         scope: Scope,
         known_ids: frozenset[str],
         listener: Listener,

@@ -1,6 +1,6 @@
 """Observations → Plan: the one road from the worlds through the core to a plan, shared by every command.
 
-    Look             reads   the records, every known character id and what a scope needs beside; then files and objects
+    Inventory        reads   the records, every known character id, what a scope needs beside; then files and objects
     explode_stage    pure    a document's texts → the keys they could mean
     group                    references and keys, by folded key
     key_stage        pure    one key's file, object and references → object changes, answers, claims
@@ -26,8 +26,8 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.rows import KeyFacts, Row, Stream
 from reconcile.core.stages import document_stage, is_whole, key_stage
 from reconcile.pipeline.engine import Engine, StreamEngine
-from reconcile.pipeline.observe import Look
-from reconcile.pipeline.reducers import AgreedMemory, Counts, NotedFiles, PlanSink, Tallies, Traced
+from reconcile.pipeline.observe import Inventory
+from reconcile.pipeline.reducers import AgreedMemory, KeyCounts, NotedFiles, PlanSink, Tallies, Traced
 from reconcile.pipeline.roster import Gap, Store, Unread, gone
 from reconcile.project import Project
 
@@ -49,15 +49,15 @@ def survey(
     trace: Collection[str] = (),
     engine: Engine | None = None,
 ) -> Survey:
-    """Reads the worlds and decides; changes nothing. Raises as ``Look`` does. A part of a store that may not be read is
-    left unknown, unless that is all there is. ``trace`` are keys and paths of which the facts are wanted."""
-    look = Look(project, scope or Scope(), listener, partial=True, trace=trace)
+    """Reads the worlds and decides; changes nothing. Raises as ``Inventory`` does. ``trace`` are the keys and paths
+    of which the facts are wanted."""
+    seen = Inventory(project, scope or Scope(), listener, partial=True, trace=trace)
     engine = engine or StreamEngine()
     outcome = _Outcome(project, trace)
-    keys = (row for _, group in engine.group(look.rows(), is_whole) for row in key_stage(group, look.context))
-    for char_id, group in engine.group(chain(look.documents(), outcome.all_but_answers(keys))):
-        outcome.take_all(document_stage(char_id, group, look.covered))
-    return outcome.survey(look, listener)
+    keys = (row for _, group in engine.group(seen.rows(), is_whole) for row in key_stage(group, seen.context))
+    for char_id, group in engine.group(chain(seen.documents(), outcome.all_but_answers(keys))):
+        outcome.take_all(document_stage(char_id, group, seen.covered))
+    return outcome.survey(seen, listener)
 
 
 class _Outcome:
@@ -66,7 +66,7 @@ class _Outcome:
     def __init__(self, project: Project, trace: Collection[str]) -> None:
         self._project = project
         self._sink = PlanSink()
-        self._counts = Counts()
+        self._counts = KeyCounts()
         self._agreed = AgreedMemory(project.agreed)
         self._traced = Traced(frozenset(trace))
         self._noted = NotedFiles(project.noted)
@@ -88,15 +88,15 @@ class _Outcome:
             for take in takers:
                 take(row)
 
-    def survey(self, look: Look, listener: Listener) -> Survey:
+    def survey(self, seen: Inventory, listener: Listener) -> Survey:
         """The result, when every row was taken."""
-        project, sink, scope = self._project, self._sink, look.context.scope
+        project, sink, scope = self._project, self._sink, seen.context.scope
         self._agreed.flush()
-        for gap in look.gaps:
+        for gap in seen.gaps:
             self._leave_unknown(gap, listener)
-        has_root = self._judge_root(look, listener)
+        has_root = self._judge_root(seen, listener)
         sees_notes = has_root and sink.complete and not scope.asset_types
-        done = self._noted.done(look.roster.documents, look.covered, self._counts.pending) if sees_notes else ()
+        done = self._noted.done(seen.roster.documents, seen.covered, self._counts.pending) if sees_notes else ()
         project.done_notes = done
         for warning in project.state.warnings:
             listener(Warned(warning))
@@ -104,7 +104,7 @@ class _Outcome:
         tallies = self._counts.totals()
         in_step = sum(tally.in_step for tally in tallies.values())
         plan = sink.plan(project.origin, scope, in_step=in_step, objects=self._counts.objects)
-        return Survey(plan, tallies, tuple(self._traced.facts), look.roster.known_ids)
+        return Survey(plan, tallies, tuple(self._traced.facts), seen.roster.known_ids)
 
     def _leave_unknown(self, gap: Gap, listener: Listener) -> None:
         """Tells of a part that was not read. A link, or a folder in which no rule has files, leaves the plan whole."""
@@ -124,13 +124,13 @@ class _Outcome:
             char_id = name or None
         sink.findings.append(make(Code.UNREADABLE_SCOPE, subject, char_id, why=why))
 
-    def _judge_root(self, look: Look, listener: Listener) -> bool:
+    def _judge_root(self, seen: Inventory, listener: Listener) -> bool:
         """Tells of a root that is gone, or has lost every file, which is not taken for its loss; else remembers how
         many files it holds. Gives whether it has not."""
-        scope, project, root, kept = look.context.scope, self._project, self._project.settings.root, True
-        if look.files:
+        scope, project, root, kept = seen.context.scope, self._project, self._project.settings.root, True
+        if seen.files:
             whole = not (scope.char_ids or scope.asset_types)
-            project.note_files(look.files if whole else max(project.files_held, 1))
+            project.note_files(seen.files if whole else max(project.files_held, 1))
         elif self._sink.complete and (held := project.lost_files()) and not project.allows_empty:
             kept = False
             what = ROOT_GONE if project.root_is_gone else Code.ROOT_EMPTIED

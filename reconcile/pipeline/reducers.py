@@ -21,7 +21,7 @@ from reconcile.ports import AgreedStates
 
 REMEMBER_AT_ONCE = 5000
 Tallies: TypeAlias = dict[tuple[str | None, str | None], Tally]
-"""Counts by asset type and character."""
+"""KeyCounts by asset type and character."""
 
 
 class PlanSink:
@@ -57,7 +57,7 @@ class PlanSink:
         )
 
 
-class Counts:
+class KeyCounts:
     """The status table's counts. Keys of which no later row can tell anything are counted at once, and not held.
 
     A key is in step if both sides are right and nothing is planned for it, neither its upload nor a record that needs

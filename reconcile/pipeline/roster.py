@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Protocol, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -14,34 +14,15 @@ from reconcile.config import Settings
 from reconcile.core.context import Context
 from reconcile.core.errors import AccessDenied, ConfigError, UsageError
 from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted
-from reconcile.core.names import BucketRoot, fold, shared_prefix, spelling, spellings
+from reconcile.core.names import fold, shared_prefix, spelling, spellings
 from reconcile.core.pattern import BOUNDARIES, CHAR_ID
 from reconcile.core.plan import Scope
 from reconcile.core.rows import Coverage, Document, FileProblem, LocalFile
 from reconcile.core.rules import AssetMap, minimal_prefixes
-from reconcile.ports import AgreedStates, FileSource, ObjectStore, RecordStore
+from reconcile.ports import RecordStore
 from reconcile.project import Project
 
 T = TypeVar("T")
-
-
-class Worlds(Protocol):
-    """What is read: the opened stores of one project, and the map that says where to look."""
-
-    @property
-    def asset_map(self) -> AssetMap: ...
-    @property
-    def bucket(self) -> BucketRoot: ...
-    @property
-    def files(self) -> FileSource: ...
-    @property
-    def objects(self) -> ObjectStore: ...
-    @property
-    def records(self) -> RecordStore: ...
-    @property
-    def local_db(self) -> RecordStore | None: ...
-    @property
-    def agreed(self) -> AgreedStates: ...
 
 
 class Store(Enum):
@@ -101,7 +82,7 @@ class Roster(msgspec.Struct, frozen=True):
         return self.refused[0].error if nothing and self.refused else None
 
 
-def read_roster(worlds: Worlds, scope: Scope, listener: Listener, *, partial: bool = False) -> Roster:
+def read_roster(worlds: Project, scope: Scope, listener: Listener, *, partial: bool = False) -> Roster:
     """Reads the records first: they say which characters exist and which keys they name.
 
     Raises AccessDenied where one may not be read, but for a ``partial`` roster, which tells of it.
@@ -122,7 +103,7 @@ def read_roster(worlds: Worlds, scope: Scope, listener: Listener, *, partial: bo
     return Roster(tuple(records), tuple(local_documents), known, read.coverage, scope, ids_known, read.refused)
 
 
-def _local_documents(worlds: Worlds) -> list[Document]:
+def _local_documents(worlds: Project) -> list[Document]:
     return [] if worlds.local_db is None else list(worlds.local_db.read())
 
 
@@ -147,7 +128,7 @@ class _Read(msgspec.Struct, frozen=True):
     refused: tuple[Refused, ...] = ()
 
 
-def _records(worlds: Worlds, scope: Scope, listener: Listener, *, partial: bool) -> _Read:
+def _records(worlds: Project, scope: Scope, listener: Listener, *, partial: bool) -> _Read:
     if scope.char_ids:
         return _records_of(worlds, scope, listener, partial=partial)
     try:
@@ -159,7 +140,7 @@ def _records(worlds: Worlds, scope: Scope, listener: Listener, *, partial: bool)
     return _Read(documents, {document.id for document in documents}, Coverage())
 
 
-def _records_of(worlds: Worlds, scope: Scope, listener: Listener, *, partial: bool) -> _Read:
+def _records_of(worlds: Project, scope: Scope, listener: Listener, *, partial: bool) -> _Read:
     wanted = {each for char_id in scope.char_ids for each in spellings(char_id)}
     shorter = {short for char_id in wanted for short in _shorter(char_id)}
     starts = [shared_prefix(each) for each in scope.char_ids] if _ids_stand_first(worlds.asset_map) else [""]
@@ -184,7 +165,7 @@ def _only_unread(names: tuple[str, ...]) -> Coverage:
     return Coverage(prefixes=(), unreadable=names, failed=names)
 
 
-def _read_each(worlds: Worlds, ids: Sequence[str], *, partial: bool) -> tuple[list[Document], dict[str, AccessDenied]]:
+def _read_each(worlds: Project, ids: Sequence[str], *, partial: bool) -> tuple[list[Document], dict[str, AccessDenied]]:
     """The documents of these ids that may be read, and why the others may not: at once, else one by one."""
     try:
         return list(worlds.records.read(ids)), {}
@@ -213,7 +194,7 @@ def _shorter(char_id: str) -> Iterator[str]:
     return (char_id[:at] for at in range(1, len(char_id)) if char_id[at] in BOUNDARIES)
 
 
-def _ids_in_files(worlds: Worlds, scope: Scope) -> tuple[set[str], bool]:
+def _ids_in_files(worlds: Project, scope: Scope) -> tuple[set[str], bool]:
     """The ids that files say by their whole name, and whether all of those files could be seen."""
     wanted = {*scope.char_ids, *(short for char_id in scope.char_ids for short in _shorter(char_id))}
     if not wanted or not _ids_stand_first(worlds.asset_map):
@@ -225,7 +206,7 @@ def _ids_in_files(worlds: Worlds, scope: Scope) -> tuple[set[str], bool]:
     return {char_id for char_id in found if char_id}, all(row.problem is not FileProblem.UNREADABLE for row in stops)
 
 
-def known_owners(worlds: Worlds, paths: Iterable[str], told: str | None = None) -> frozenset[str]:
+def known_owners(worlds: Project, paths: Iterable[str], told: str | None = None) -> frozenset[str]:
     """The known characters that the names of these files could be about, and the one that was ``told``, which counts
     as known: each in the Unicode form of the records, if they have it. Raises StoreError and SourceError if a world
     cannot be read."""
@@ -256,7 +237,7 @@ def possible_owners(asset_map: AssetMap, paths: Iterable[str]) -> set[str]:
     return {span[0] for each, path, span in spans if each.match_span(path, span[1], span[2]) is not None}
 
 
-def named_by_files(worlds: Worlds, ids: Sequence[str]) -> set[str]:
+def named_by_files(worlds: Project, ids: Sequence[str]) -> set[str]:
     """The characters that files say by their whole name, in the places of the files of these."""
     prefixes = minimal_prefixes(each for value in ids for each in worlds.asset_map.whole_name_prefixes(value))
     found = (worlds.asset_map.character_in_name(name) for name in (worlds.files.names(prefixes) if prefixes else ()))

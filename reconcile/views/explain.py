@@ -8,7 +8,7 @@ from typing import Any
 from reconcile.commands.explain import AssetView, CharacterView, Explanation
 from reconcile.commands.trials import Loser, RulesDocument, RuleView, Trial, Trials
 from reconcile.core.rows import Outlook, World
-from reconcile.core.status import Row
+from reconcile.core.status import StatusRow
 from reconcile.views import words
 from reconcile.views.plan import Labels, show_change, show_findings
 from reconcile.views.terminal import Piece, Terminal
@@ -95,7 +95,7 @@ def _show_character(terminal: Terminal, character: CharacterView) -> None:
     terminal.table(("asset type", *_GRID, "sync"), [_cells(row) for row in character.assets], numbers=numbers)
 
 
-def _cells(row: Row) -> list[Piece]:
+def _cells(row: StatusRow) -> list[Piece]:
     counts = (row.local, row.bucket, row.records, row.in_step, row.to_do)
     return [row.label, *(f"{count:,}" for count in counts), row.sync.value]
 

@@ -18,7 +18,7 @@ from reconcile.commands.status import NO_CHARACTER
 from reconcile.core.changes import Change, CreateRecord, Finding, Replace, RewriteLocalDb, SetField, Upload
 from reconcile.core.findings import FINDINGS
 from reconcile.core.plan import Plan
-from reconcile.core.status import Row, Sync
+from reconcile.core.status import StatusRow, Sync
 from reconcile.views import words
 from reconcile.views.markdown import inert, sentence
 from reconcile.views.plan import INCOMPLETE, SEVERITIES, Labels, at, label, texts, totals
@@ -162,7 +162,7 @@ def _stores(plan: Plan) -> list[tuple[str, str]]:
     return named + [("Only the type", asset_type) for asset_type in plan.scope.asset_types]
 
 
-def _share(row: Row) -> int:
+def _share(row: StatusRow) -> int:
     """How much of a row is right, in percent, for the bar; never all of it where something is not."""
     whole = max(row.local, row.bucket, row.in_step)
     if row.sync is Sync.COMPLETE or not whole:
@@ -173,13 +173,13 @@ def _share(row: Row) -> int:
 # -- the grid --
 
 
-def _columns(seen: Overview) -> list[Row]:
+def _columns(seen: Overview) -> list[StatusRow]:
     """A column for each rule; one for what no rule takes only where there is something."""
     used = {cell.asset_type for cell in seen.cells}
     return [row for row in seen.rows if row.asset_type is not None or None in used]
 
 
-def _lines(seen: Overview, columns: Sequence[Row]) -> Iterator[GridRow]:
+def _lines(seen: Overview, columns: Sequence[StatusRow]) -> Iterator[GridRow]:
     cells = {(cell.char_id, cell.asset_type): cell for cell in seen.cells}
     for row in seen.characters:
         marks = tuple(_mark(cells.get((row.char_id, column.asset_type))) for column in columns)
@@ -188,7 +188,7 @@ def _lines(seen: Overview, columns: Sequence[Row]) -> Iterator[GridRow]:
             yield GridRow(name, _is_open(row), marks)
 
 
-def _is_open(row: Row) -> bool:
+def _is_open(row: StatusRow) -> bool:
     return row.sync in (Sync.PARTIAL, Sync.MISSING)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconcile.core.plan import Plan
-from reconcile.core.status import Row, StatusTable, Sync
+from reconcile.core.status import StatusRow, StatusTable, Sync
 from reconcile.views.plan import INCOMPLETE, show_stores, totals
 from reconcile.views.terminal import Piece, Terminal
 
@@ -25,7 +25,7 @@ def show_status(terminal: Terminal, table: StatusTable, plan: Plan) -> None:
         terminal.prose(INCOMPLETE, style="bold red")
 
 
-def _cells(row: Row) -> list[Piece]:
+def _cells(row: StatusRow) -> list[Piece]:
     counts = (row.local, row.bucket, row.records, row.in_step)
     to_do: Piece = (f"{row.to_do:,}", "bold yellow" if row.to_do else "")
     return [row.label, *(f"{count:,}" for count in counts), to_do, (row.sync.value, _SYNC[row.sync])]

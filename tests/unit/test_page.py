@@ -18,7 +18,7 @@ from reconcile.__main__ import main
 from reconcile.commands.overview import FORMAT, Cell, Overview
 from reconcile.core.changes import Code, Finding, Severity
 from reconcile.core.plan import Plan, Scope
-from reconcile.core.status import Row, Sync
+from reconcile.core.status import StatusRow, Sync
 from reconcile.views import page
 from reconcile.views.markdown import inert, sentence
 from tests.unit.plans import STORES, creation, finding, plan, replacement, rewrite, set_field, upload
@@ -60,7 +60,9 @@ def overview(made: Plan, names: list[str] | None = None, **changed: Any) -> Over
         sync = Sync.COMPLETE if in_step else Sync.MISSING
         cells.append(Cell(name, "anime_image", 1, in_step, in_step, 1, in_step, to_do, sync))
     characters = tuple(
-        Row(None, cell.char_id or "", 1, cell.bucket, cell.records, cell.in_step, cell.to_do, cell.sync, cell.char_id)
+        StatusRow(
+            None, cell.char_id or "", 1, cell.bucket, cell.records, cell.in_step, cell.to_do, cell.sync, cell.char_id
+        )
         for cell in cells
     )
     values: dict[str, Any] = {
@@ -71,7 +73,7 @@ def overview(made: Plan, names: list[str] | None = None, **changed: Any) -> Over
         "scope": made.scope,
         "stores": made.stores,
         "summary": made.summary,
-        "rows": (Row("anime_image", "Anime Image", 121, 120, 118, 118, 3, Sync.PARTIAL),),
+        "rows": (StatusRow("anime_image", "Anime Image", 121, 120, 118, 118, 3, Sync.PARTIAL),),
         "characters": characters,
         "cells": tuple(cells),
     }
@@ -174,8 +176,8 @@ def test_the_tables_are_told_to_those_who_cannot_see_them() -> None:
     ids=["in step", "to do", "to look at", "an orphan"],
 )
 def test_a_cell_says_how_it_stands(cell: Cell, text: str, style: str) -> None:
-    rows = (Row("t", "T", 1, 1, 1, 1, 1, Sync.PARTIAL),)
-    characters = (Row(None, "a", 1, 1, 1, 1, 1, cell.sync, "a"),)
+    rows = (StatusRow("t", "T", 1, 1, 1, 1, 1, Sync.PARTIAL),)
+    characters = (StatusRow(None, "a", 1, 1, 1, 1, 1, cell.sync, "a"),)
     seen = overview(plan(), cells=(cell,), rows=rows, characters=characters)
     found = page.html(seen, plan(), {})
     assert f'<span class="mark {style}"' in found

@@ -16,7 +16,7 @@ from reconcile.core.rows import Agreed, FileProblem, Group, KeyTally, LocalFile,
 from reconcile.core.status import Sync
 from reconcile.pipeline.engine import IsWhole, StreamEngine
 from reconcile.pipeline.planner import survey
-from reconcile.pipeline.reducers import Counts
+from reconcile.pipeline.reducers import KeyCounts
 from tests.world import World, codes, digest, keys, kinds, rule, sets, titled, windows
 
 KEY = "characters/rem.png"
@@ -266,7 +266,7 @@ def test_keys_in_step_stream_through_and_are_only_counted() -> None:
 
 def test_a_key_that_nothing_can_change_any_more_is_counted_and_not_held() -> None:
     tally = KeyTally(KEY, "anime_image", "rem", True, True, True, right=True, wanted=True, pending=False)
-    counts = Counts()
+    counts = KeyCounts()
     counts.take(Row(Stream.TALLY, KEY, tally))
     assert counts.held == 0
     counts.take(Row(Stream.TALLY, "other", msgspec.structs.replace(tally, key="other", pending=True)))

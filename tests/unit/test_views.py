@@ -32,7 +32,7 @@ from reconcile.core.findings import FINDINGS
 from reconcile.core.plan import Origin, Plan, Scope, Stores
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Status
 from reconcile.core.rows import Outlook, World
-from reconcile.core.status import Row, StatusTable, Sync
+from reconcile.core.status import StatusRow, StatusTable, Sync
 from reconcile.views import words
 from reconcile.views.json import ErrorDocument, dumps
 from reconcile.views.plan import show_plan, totals
@@ -383,8 +383,8 @@ def test_every_report_but_a_success_says_what_next(status: Status) -> None:
 
 def test_the_status_table_aligns_numbers_right_whatever_the_width_of_letters() -> None:
     rows = (
-        Row("a", "Anime Image", 1234, 121, 118, 118, 3, Sync.PARTIAL),
-        Row("b", "星野", 0, 0, 0, 0, 0, Sync.EMPTY),
+        StatusRow("a", "Anime Image", 1234, 121, 118, 118, 3, Sync.PARTIAL),
+        StatusRow("b", "星野", 0, 0, 0, 0, 0, Sync.EMPTY),
     )
     found = text(lambda terminal: show_status(terminal, StatusTable("f", rows), WHOLE))
     assert found.splitlines()[4:7] == [
