@@ -12,7 +12,7 @@ import msgspec
 
 from reconcile.cli import tour
 from reconcile.commands import explain, links, overview, schedule, trials
-from reconcile.core import checkup, history, plan, proof, report, restoration, status, watching
+from reconcile.core import checkup, history, plan, proof, report, restoration, status, watch_report
 from reconcile.views import json, run
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "schemas"
@@ -34,8 +34,8 @@ DOCUMENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "schedule": (schedule.Schedule, schedule.FORMAT),
     "doctor": (checkup.Checkup, checkup.FORMAT),
     "url": (links.Link, links.FORMAT),
-    "watch": (watching.WatchEvent, watching.FORMAT),
-    "watch-health": (watching.WatchHealth, watching.HEALTH_FORMAT),
+    "watch": (watch_report.WatchEvent, watch_report.FORMAT),
+    "watch-health": (watch_report.WatchHealth, watch_report.HEALTH_FORMAT),
     "init": (json.InitDocument, json.INIT_FORMAT),
     "demo": (tour.DemoDocument, tour.FORMAT),
     "error": (json.ErrorDocument, json.ERROR_FORMAT),

@@ -18,7 +18,7 @@ from reconcile.cli.session import CONCURRENCY, Session, scope_of, severity
 from reconcile.core.errors import ExitCode, ReconcileError, UsageError
 
 if TYPE_CHECKING:
-    from reconcile.core.watching import WatchEvent
+    from reconcile.core.watch_report import WatchEvent
 
 SHORTEST = 1.0
 
@@ -60,7 +60,8 @@ def watch(
         return _check(session, oldest)
     from reconcile.cli.signals import stopping
     from reconcile.commands.watch import watch as stay
-    from reconcile.core.watching import EventKind, Poll
+    from reconcile.core.watch_report import EventKind
+    from reconcile.core.watching import Poll
     from reconcile.views.watch import ReaderLeft, WatchLines
 
     terminal = None if session.json else session.terminal()

@@ -30,23 +30,17 @@ from reconcile.core.events import Advanced, Event, Warned
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.portable import Portable
 from reconcile.core.report import OutcomeKind, Report, Status, remaining
+from reconcile.core.watch_report import FORMAT, HEALTH_FORMAT, EventKind, Standing, WatchEvent, WatchHealth, WatchState
 from reconcile.core.watching import (
     EVERY,
-    FORMAT,
-    HEALTH_FORMAT,
     LAST_LOCK_RETRY,
     LAST_RETRY,
     Agenda,
     Batch,
     Cause,
-    EventKind,
     Look,
     Poll,
     Seen,
-    Standing,
-    WatchEvent,
-    WatchHealth,
-    WatchState,
     owner_of,
     scope_of,
 )

@@ -6,21 +6,14 @@ Pure: it is told the time (seconds of a clock that only goes forward), what was 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from enum import Enum
 from typing import TypeAlias
 
 import msgspec
 
-from reconcile.core.changes import Finding, Severity
-from reconcile.core.findings import worst_first
 from reconcile.core.plan import Scope
-from reconcile.core.report import Counts
 from reconcile.core.rules import AssetMap, Ownership
-
-FORMAT = "reconcile.watch/1"
-HEALTH_FORMAT = "reconcile.watch-health/1"
 
 EVERY = 3600.0
 MAX_WAIT = 30.0
@@ -322,45 +315,6 @@ def _bounded(batch: Batch) -> Batch:
     return batch if len(batch.paths) <= MOST_PATHS else Batch(batch.cause, True, {}, frozenset())
 
 
-class Standing:
-    """The errors and warnings that stand, as far as passes have found them."""
-
-    def __init__(self) -> None:
-        self._findings: tuple[Finding, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self._findings)
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """All of them, the worst first."""
-        return self._findings
-
-    def take(self, findings: Iterable[Finding], char_ids: Collection[str]) -> str | None:
-        """What a pass found; ``char_ids`` are those that it looked at, none where it looked at everything. Gives a
-        sentence where others stand now than before."""
-        found = [finding for finding in findings if finding.severity is not Severity.INFO]
-        again = {finding.subject for finding in found}
-        before = {_mark(finding) for finding in self._findings}
-        if char_ids:
-            found += [each for each in self._findings if each.char_id not in char_ids and each.subject not in again]
-        self._findings = tuple(sorted(found, key=worst_first))
-        if not found or {_mark(finding) for finding in found} == before:
-            return None
-        return self._sentence([finding for finding in self._findings if _mark(finding) not in before])
-
-    def _sentence(self, new: list[Finding]) -> str:
-        counts = Counter(finding.severity.value for finding in self._findings)
-        counted = ", ".join(f"{count:,} {name}{'s' if count > 1 else ''}" for name, count in counts.items())
-        which, shown = ("new", new) if 0 < len(new) < len(self._findings) else ("the first", self._findings)
-        return f"{counted}; {which}: {shown[0].subject}: {shown[0].message}; see `reconcile plan`"
-
-
-def _mark(finding: Finding) -> tuple[str, str, str]:
-    """What makes it the same one: whose it is may be known to one pass and not to another."""
-    return finding.code.value, finding.subject, finding.message
-
-
 def scope_of(batch: Batch, asset_map: AssetMap, known: Collection[str], limit: Scope) -> Scope | None:
     """What a pass must look at to take the batch, within ``limit``; None where nothing in it is anybody's."""
     if limit.char_ids or limit.asset_types or batch.whole:
@@ -385,70 +339,3 @@ def owner_of(path: str, asset_map: AssetMap, known: Collection[str]) -> frozense
         return frozenset({reading.char_id})
     named = asset_map.character_in_name(path) if reading.ownership is Ownership.UNKNOWN else None
     return None if named is None else frozenset({named})
-
-
-class EventKind(Enum):
-    """What a watcher says."""
-
-    STARTED = "started"
-    WATCHING = "watching"
-    CHANGED = "changed"
-    WAITING = "waiting"
-    PASS_STARTED = "pass_started"
-    APPLYING = "applying"
-    APPLIED = "applied"
-    PLANNED = "planned"
-    FAILED = "failed"
-    RECOVERED = "recovered"
-    WARNING = "warning"
-    IDLE = "idle"
-    STOPPED = "stopped"
-
-
-class WatchEvent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that a watcher says. ``message`` is a sentence for people; the rest is there where it has a meaning.
-
-    ``bytes`` are to be uploaded (``applying``, ``planned``) or were (``applied``); ``retry_in`` is in seconds.
-    """
-
-    format: str
-    event: EventKind
-    time: str
-    message: str
-    code: str | None = None
-    cause: Cause | None = None
-    paths: tuple[str, ...] = ()
-    count: int | None = None
-    char_ids: tuple[str, ...] = ()
-    run_id: str | None = None
-    counts: Counts | None = None
-    bytes: int | None = None
-    seconds: float | None = None
-    retry_in: float | None = None
-
-
-class WatchState(Enum):
-    """What a watcher is about."""
-
-    STARTING = "starting"
-    PASS = "pass"
-    IDLE = "idle"
-    WAITING = "waiting"
-    FAILING = "failing"
-    STOPPED = "stopped"
-
-
-class WatchHealth(msgspec.Struct, frozen=True):
-    """``.reconcile/watch-health.json``: how a watcher is. Times are RFC 3339; ``heard`` is when it last gave a sign of
-    life, ``last_good_pass`` is null before the first one, and ``last_error`` is of the last pass, if it failed."""
-
-    format: str
-    pid: int
-    host: str
-    since: str
-    heard: str
-    state: WatchState
-    last_good_pass: str | None
-    last_error: str | None
-    pending: int
-    incomplete: int

@@ -14,7 +14,7 @@ from reconcile.hooks.handover import settings_of
 from reconcile.project import Project
 
 if TYPE_CHECKING:
-    from reconcile.core.watching import WatchEvent
+    from reconcile.core.watch_report import WatchEvent
 
 
 class Watching:

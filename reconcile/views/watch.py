@@ -9,7 +9,7 @@ from typing import TextIO
 import msgspec
 
 from reconcile.core.portable import Portable
-from reconcile.core.watching import EventKind, WatchEvent, WatchHealth
+from reconcile.core.watch_report import EventKind, WatchEvent, WatchHealth
 from reconcile.views import words
 from reconcile.views.json import harmless
 from reconcile.views.terminal import Terminal

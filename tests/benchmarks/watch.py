@@ -27,7 +27,8 @@ from reconcile.commands.demo_media import png
 from reconcile.commands.watch import Watcher
 from reconcile.core.errors import StoreUnavailable
 from reconcile.core.plan import Scope
-from reconcile.core.watching import EventKind, Seen, WatchEvent
+from reconcile.core.watch_report import EventKind, WatchEvent
+from reconcile.core.watching import Seen
 
 CHARACTERS = 50
 IMAGES = [png(seed) for seed in range(7)]

@@ -26,7 +26,8 @@ from reconcile.commands.watch import SILENT_AFTER, Watcher, check
 from reconcile.core.changes import Finding, Severity
 from reconcile.core.errors import LockHeld, StoreUnavailable
 from reconcile.core.plan import Scope
-from reconcile.core.watching import EventKind, Look, Poll, Seen, WatchEvent, WatchState
+from reconcile.core.watch_report import EventKind, WatchEvent, WatchState
+from reconcile.core.watching import Look, Poll, Seen
 from reconcile.project import Project
 from reconcile.views.json import dumps
 from tests.unit.small_project import OLD, make_project, open_objects, open_records, put, write

@@ -8,16 +8,7 @@ from itertools import pairwise
 
 from reconcile.core.plan import Scope
 from reconcile.core.rules import AssetMap
-from reconcile.core.watching import (
-    MOST_CHARACTERS,
-    MOST_PATHS,
-    Agenda,
-    Batch,
-    Cause,
-    Look,
-    owner_of,
-    scope_of,
-)
+from reconcile.core.watching import MOST_CHARACTERS, MOST_PATHS, Agenda, Batch, Cause, Look, owner_of, scope_of
 from tests.world import rule
 
 SETTLE = 2.0

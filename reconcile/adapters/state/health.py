@@ -11,7 +11,7 @@ from reconcile.adapters import files
 from reconcile.adapters.files import HeldLock, LockBusy
 from reconcile.adapters.state.folder import StateFolder
 from reconcile.core.errors import LockHeld
-from reconcile.core.watching import WatchHealth
+from reconcile.core.watch_report import WatchHealth
 
 FILE = "watch-health.json"
 _LOCK = "watch.lock"
