@@ -223,7 +223,9 @@ FINDINGS: dict[Code, Kind] = {
         "local paths where they cannot be put right",
         '{place} has the local path "{text}" for its name, which cannot be put right here',
         "rename it by hand, or have the workflow that writes it use another name",
-        ": in the name of a field or the key of a map of a record; no proof holds while it is there",
+        ": in the name of a field or the key of a map of a record, or inside a longer text (a sentence, JSON, several"
+        " paths in one text), percent-encoded, or the root folder itself; such a text is never rewritten, and no proof"
+        " holds while it is there. A new record is made without it",
     ),
     Code.DATABASE_DIFFERS: Kind(
         Severity.INFO,
@@ -311,6 +313,16 @@ LEFT_OUT = Form(
     Code.MISSING_ASSET,
     'the local database names "{text}", for which no asset field gives a URI; the new record is made without it',
     "name the file in an asset's field, or add it to the record by hand",
+)
+PATH_WITHIN = Form(
+    Code.LOCAL_PATH_ELSEWHERE,
+    '{place} holds {held}: "{text}"; nothing in the cloud can read it, and such a text is never rewritten',
+    "write the gs:// URI there yourself or take the path out, and have the workflow that writes it do the same",
+)
+LEFT_OUT_WITHIN = Form(
+    Code.LOCAL_PATH_ELSEWHERE,
+    'the local database holds {held}: "{text}"; the new record is made without this text',
+    "write the text without the path into the local database or the record, and change the workflow that writes it",
 )
 LOST_OBJECT = Form(
     Code.MISSING_ASSET,

@@ -14,13 +14,16 @@ from reconcile.core.names import MAX_KEY_BYTES, fold, nfc
 
 _DRIVE = re.compile(r"[A-Za-z]:(?!\s)")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_ENCODED_SEPARATOR = re.compile(r"%(?:25)*(?:2f|5c)", re.IGNORECASE)
 _WINDOWS_SEPARATORS = re.compile(r"[\\/]+")
 _PORTS = (f"{name}{n}" for name in ("com", "lpt") for n in "123456789¹²³")
 _DEVICES = frozenset({"con", "prn", "aux", "nul", "conin$", "conout$", *_PORTS})
 _NO_NAME = re.compile(r"(?s)\A.:|[\x00\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PIECES = re.compile(f"({_CONTROL.pattern})")
-_ESCAPES = {"\a": "a", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v"}
+ESCAPES = {"\a": "a", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v"}
+_PLAIN = re.compile("[a-z0-9]+", re.ASCII)
+_FIRST = re.compile(r"\A(?:[0-7]{1,3}|.)", re.DOTALL)
 _BLANKS = " \t\r\n"
 # Windows puts a direction mark in front of a path that is copied from a file's properties.
 _UNSEEN = _BLANKS + "\xa0\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
@@ -29,6 +32,7 @@ _QUOTED = (
     " \xab\xbb \xbb\xab \u2039\u203a \u203a\u2039 \u300c\u300d \u300e\u300f \uff02\uff02"
 )
 _QUOTES = {pair[0]: pair[1] for pair in _QUOTED.split()}
+_CLOSING = frozenset(_QUOTES.values())
 _LEAD = re.compile(r"""(?:&\s*)?(?:[rRuUbBfF]{1,2}(?=["']))?""")
 _WRAPPERS = 3
 MAX_REPAIRS = 64  # of one text
@@ -61,11 +65,18 @@ class PathReading(msgspec.Struct, frozen=True):
     windows: bool
     climbs: tuple[str, ...] | None = None
 
+    @property
+    def is_anchored(self) -> bool:
+        """Whether it says from where it goes on any machine: it is not relative."""
+        return bool(self.anchor) and not self.anchor.endswith(".")
+
 
 class RootForms(msgspec.Struct, frozen=True):
-    """One known root, in every form in which a record may write it."""
+    """One known root, in every form in which a record may write it. Every text that holds an absolute form of it, in
+    lower case, holds ``needle``, so that most texts are told apart quickly; None if it has no absolute form."""
 
     readings: tuple[PathReading, ...]
+    needle: str | None = None
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -104,8 +115,8 @@ def meaning(text: str, roots: Sequence[RootForms], repairs: int = MAX_REPAIRS) -
 
 
 def bare(text: str) -> str:
-    """A text without what people paste around a path: blanks, marks that cannot be seen, quotes, angle brackets, the
-    prefix of a string literal, PowerShell's ``&``, and a comma or semicolon behind."""
+    """A text without what people paste around a path: blanks, marks that cannot be seen, quotes (one half of them too),
+    angle brackets, parentheses, the prefix of a string literal, PowerShell's ``&``, and a comma or semicolon behind."""
     inner = text.strip(_BLANKS)
     for _ in range(_WRAPPERS):
         inner = _unwrapped(inner.strip(_UNSEEN))
@@ -115,8 +126,44 @@ def bare(text: str) -> str:
 def _unwrapped(text: str) -> str:
     listed = text[:-1] if text.endswith((",", ";")) else text
     quoted = _LEAD.sub("", listed, count=1)
-    is_quoted = len(quoted) > 2 and _QUOTES.get(quoted[0]) == quoted[-1]
-    return quoted[1:-1] if is_quoted else listed
+    escaped = _without_escaped_quotes(quoted)
+    if escaped:
+        return escaped
+    if len(quoted) > 2 and (_QUOTES.get(quoted[0]) == quoted[-1] or _is_parenthesized(quoted)):
+        return quoted[1:-1]
+    return _without_lone_quote(listed)
+
+
+def _without_escaped_quotes(text: str) -> str:
+    """What is between quotes that have backslashes in front of them, as in a string literal; nothing if none are."""
+    quoted = text.lstrip("\\")
+    if quoted == text or len(quoted) < 3 or quoted[0] not in "\"'" or quoted[0] != quoted[-1]:
+        return ""
+    inner = quoted[1:-1].rstrip("\\")
+    return "" if quoted[1:-1] == inner else inner
+
+
+def _is_parenthesized(text: str) -> bool:
+    """Whether the parenthesis that opens a text closes at its end."""
+    if not (text.startswith("(") and text.endswith(")")):
+        return False
+    depths = itertools.accumulate((char == "(") - (char == ")") for char in text)
+    return all(itertools.islice(depths, len(text) - 1))
+
+
+def _without_lone_quote(text: str) -> str:
+    """A text without the quote at one of its ends whose other half was not copied."""
+    if len(text) > 1 and text[-1] in _CLOSING and _count(text, text[-1]) == 1:
+        return text[:-1].rstrip("\\") if text[-2] == "\\" else text[:-1]
+    if len(text) > 1 and text[0] in _QUOTES and _count(text, text[0]) == 1:
+        return text[1:]
+    return text
+
+
+def _count(text: str, quote: str) -> int:
+    """How many quotes in a text are of a pair with this one."""
+    pairs = {quote, *(each for pair in _QUOTES.items() if quote in pair for each in pair)}
+    return sum(map(text.count, pairs))
 
 
 def _meaning(text: str, roots: Sequence[RootForms], repairs: int) -> Meaning:
@@ -140,7 +187,15 @@ def repairs_each(texts: Iterable[str]) -> int:
 
 def root_forms(root: str) -> RootForms:
     """Every form of a configured root (Windows, UNC, POSIX, or relative)."""
-    return RootForms(tuple(_forms(root.strip(_BLANKS))))
+    readings = tuple(_forms(root.strip(_BLANKS)))
+    return RootForms(readings, _needle([form.parts for form in readings if form.is_anchored]))
+
+
+def _needle(forms: Sequence[Sequence[str]]) -> str | None:
+    """The longest run of letters that each way to write one of the forms keeps. The first ones of a part may be gone,
+    with the backslash in front of them."""
+    runs = [{run for part in parts for run in _PLAIN.findall(_FIRST.sub("", part).lower())} for parts in forms if parts]
+    return max(set.intersection(*runs) or {""}, key=lambda run: (len(run), run)) if runs else None
 
 
 def looks_like_path(text: str) -> bool:
@@ -158,8 +213,8 @@ def is_windows(text: str) -> bool:
 
 
 def is_separated(text: str) -> bool:
-    """Whether a text has a folder separator, as a relative path below the root must."""
-    return "/" in text or "\\" in text
+    """Whether a text has a folder separator, as a relative path below the root must, be it percent-encoded."""
+    return "/" in text or "\\" in text or ("%" in text and _ENCODED_SEPARATOR.search(text) is not None)
 
 
 def _plain(text: str, roots: Sequence[RootForms]) -> Meaning:
@@ -362,8 +417,8 @@ def _repairs(text: str, most: int) -> Iterator[str]:
 
 
 def _spellings(char: str) -> Iterator[str]:
-    if char in _ESCAPES:
-        yield f"\\{_ESCAPES[char]}"
+    if char in ESCAPES:
+        yield f"\\{ESCAPES[char]}"
     code = ord(char)
     for octal in dict.fromkeys((f"{code:o}", f"{code:02o}", f"{code:03o}")):
         yield f"\\{octal}"

@@ -15,12 +15,12 @@ import msgspec
 from reconcile.core.changes import Code, Finding, Severity, canonical
 from reconcile.core.context import Context
 from reconcile.core.errors import ExitCode
-from reconcile.core.findings import make
+from reconcile.core.findings import PATH_WITHIN, make
 from reconcile.core.names import is_unicode, key_problem
 from reconcile.core.paths import PathKind, bare, looks_like_path, meaning
 from reconcile.core.plan import Scope, Stores
 from reconcile.core.rows import Candidate, Document, RemoteObject, Slot, World
-from reconcile.core.stages.elsewhere import is_alien, is_ours
+from reconcile.core.stages.elsewhere import held_in, is_alien, is_ours
 from reconcile.core.stages.explode import all_texts, explode, repairs_in
 from reconcile.core.stages.record import malformed, place_of
 from reconcile.core.way import Way
@@ -188,7 +188,11 @@ def named_by(document: Document, world: World, context: Context) -> Iterator[Nam
         keys = [each.key for each in candidates[slot]] if slot.at and key is None else [key]
         if not any(_in_scope(slot, each, context) for each in keys or [None]):
             continue
-        if key is not None:
+        held = held_in(text, context, repairs)
+        if held is not None:
+            what = Code.LOCAL_PATH_ELSEWHERE if slot.is_name else PATH_WITHIN
+            yield make(what, name, document.id, place=place_of(slot, context), text=text, held=held.value)
+        elif key is not None:
             yield Reference(world, name, document.id, slot, text, key)
         elif slot.at:
             yield from _path_elsewhere(name, document.id, slot, text, candidates[slot], context, repairs)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -97,7 +99,9 @@ def test_a_plain_field_has_no_way(world: World) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        f"see {windows(KEY)} for details",
+        "see C:\\oo\\bar\\output2\\characters\\rem.png for details",
+        "https://example.com/C:/oo/bar/output/characters/rem.png",
+        "gs://other/C:/oo/bar/output/characters/rem.png",
         "see output/characters/rem.png",
         "either characters/rem.png or nothing",
         "a/b/c",
@@ -188,6 +192,66 @@ def test_what_is_not_shaped_like_entries_is_put_right_in_place_too(world: World,
     now = (world.records.fields("rem") or {})["assets"]
     assert now[: len(assets)] == put_right(world, assets) if isinstance(assets, list) else put_right(world, assets)
     assert not any("\\" in str(each) for each in (now if isinstance(now, list) else [now]))
+
+
+WITHIN = [
+    f"see {windows(KEY)} please",
+    f"{windows(KEY)} is the best one",
+    json.dumps({"path": windows(KEY)}),
+    json.dumps(json.dumps([windows(KEY)])),
+    "file:///C:/oo/bar/output/characters/rem.png and more",
+    quote(windows(GONE)),
+    quote(quote(windows(GONE), safe=""), safe=""),
+    f"{windows(KEY)}\n{windows(OTHER)}",
+    f"{windows(KEY)};{windows(OTHER)}",
+    f"{windows(GONE)},{windows(OTHER)}",
+    f"{windows(GONE)};b.png",
+    f"D:\\elsewhere\\x.png\n{windows(KEY)}",
+    f"gs://my-bucket/anime_dance/{KEY};{windows(OTHER)}",
+    "--input=c:/OO/BAR/output/characters/rem.png",
+    "see C:\\oo\bar\\output\\characters\\rem.png",
+    "see /mnt/c/oo/bar/output/characters/rem.png",
+    "C:\\oo\\bar\\output",
+    '"C:/oo/bar/output/"',
+]
+
+
+@pytest.mark.parametrize("text", WITHIN)
+def test_a_path_of_ours_in_a_longer_text_is_never_rewritten_and_no_proof_holds(world: World, text: str) -> None:
+    fields = in_step(world, cover={"x": [text]}, entry={"note": text, "takes": [text]})
+    world.records.put("rem", fields)
+    plan = world.plan()
+    assert (plan.actions, set(codes(plan))) == ((), {"local_path_elsewhere"})
+    places = ("cover.x[0]", "assets[primary].note", "assets[primary].takes[0]")
+    assert [any(f"{place} holds" in each.message for each in plan.findings) for place in places] == [True] * 3
+    found = verify(world, mode=Mode(cloud_only=True)).verification
+    assert found.exit_code == 2
+    assert {each.code.value for each in found.problems} == {"local_path_elsewhere"}
+
+
+@pytest.mark.parametrize("text", WITHIN)
+def test_a_field_that_a_rule_writes_keeps_such_a_text_too(world: World, text: str) -> None:
+    fields = {"assets": [titled(anime_image=text, dance_video=world.uri(OTHER))]}
+    world.records.put("rem", fields)
+    plan = world.plan()
+    assert (kinds(plan), "local_path_elsewhere" in codes(plan)) == ([], True)
+
+
+@pytest.mark.parametrize("text", WITHIN)
+def test_no_new_record_holds_such_a_text(world: World, text: str) -> None:
+    entry = {"note": text, "more": {"x": [text]}}
+    world.local("rem", titled(anime_image=world.uri(KEY), dance_video=world.uri(OTHER), **entry), cover=text)
+    plan = world.plan()
+    world.apply(plan)
+    assert world.records.fields("rem") == in_step(world, entry={"more": {"x": []}})
+    assert set(codes(plan)) == {"local_path_elsewhere"}
+
+
+@pytest.mark.parametrize("text", ["({})", '\\"{}\\"', '{}"', "{}'", '"{}', "\u201c{}", '("{}"),', '{}\\"'])
+def test_what_people_paste_around_a_path_is_no_part_of_it(world: World, text: str) -> None:
+    world.records.put("rem", in_step(world, cover=text.format(windows(KEY))))
+    world.apply()
+    assert world.records.fields("rem") == in_step(world, cover=world.uri(KEY))
 
 
 # -- the proof --

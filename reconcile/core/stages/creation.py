@@ -10,10 +10,11 @@ import msgspec
 
 from reconcile.core.changes import Code, CreateRecord, Finding, Reason, change_id
 from reconcile.core.context import Context
-from reconcile.core.findings import LEFT_OUT, make
+from reconcile.core.findings import LEFT_OUT, LEFT_OUT_WITHIN, make
+from reconcile.core.mentions import Mention
 from reconcile.core.paths import PathKind, bare, looks_like_path, meaning
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, Unwanted
-from reconcile.core.stages.elsewhere import is_ours, texts_elsewhere
+from reconcile.core.stages.elsewhere import held_in, is_ours, texts_elsewhere
 from reconcile.core.stages.explode import entry_key
 from reconcile.core.stages.record import Field, Held, Record, References, malformed, needs_of
 from reconcile.core.way import Trail, shown
@@ -21,12 +22,18 @@ from reconcile.core.way import Trail, shown
 CreationOutput: TypeAlias = CreateRecord | Finding | Unsettled | Unwanted
 
 
+class _NewRecord(Record):
+    """What the local database holds, while a record is made of it."""
+
+    within = LEFT_OUT_WITHIN
+
+
 def create(
     local: Document, references: References, claims: Sequence[Claim], context: Context
 ) -> Iterator[CreationOutput]:
     """A record from the local database's fields: local paths that resolve as URIs, the others left out."""
     shell = Document(local.id, local.fields, "")
-    maker = Record(shell, references, local, references, claims, context)
+    maker = _NewRecord(shell, references, local, references, claims, context)
     settled = {(each.slot.trail, each.slot.is_name): each for each in _settled(maker, references)}
     complaints = [
         *malformed(maker.name, local.id, maker.entries, context),
@@ -46,8 +53,7 @@ def create(
         field.leave_out()
     yield from maker.settle_claims(fields, (each for each in references.all() if each.outlook is Outlook.THERE))
     needs: list[Answer | Claim] = [each for each in references.all() if each.exact and each.outlook is Outlook.THERE]
-    left_out = (each.text for each in settled.values() if each.answer is None)
-    yield from (make(LEFT_OUT, maker.name, local.id, text=text) for text in left_out)
+    yield from (_left_out(maker, each) for each in settled.values() if each.answer is None)
     needs += [each.answer for each in settled.values() if each.answer is not None]
     data = _rebuilt(local.fields, (), settled, context)
     entries = context.entries.of(data) or []
@@ -112,6 +118,14 @@ class _Settled(msgspec.Struct, frozen=True):
     slot: Slot
     text: str
     answer: Answer | None
+    held: Mention | None = None
+
+
+def _left_out(maker: Record, settled: _Settled) -> Finding:
+    if settled.held is None:
+        return make(LEFT_OUT, maker.name, maker.record.id, text=settled.text)
+    values = {"place": shown(settled.slot.at), "held": settled.held.value, "text": settled.text}
+    return make(LEFT_OUT_WITHIN, maker.name, maker.record.id, **values)
 
 
 def _settled(maker: Record, references: References) -> Iterator[_Settled]:
@@ -120,8 +134,9 @@ def _settled(maker: Record, references: References) -> Iterator[_Settled]:
     for slot, text in texts_elsewhere(maker.record.fields, maker.context):
         answer = references.of(slot)
         if answer is None or answer.outlook is not Outlook.THERE:
-            if answer is not None or _is_path(slot, text, maker):
-                yield _Settled(slot, text, None)
+            held = held_in(text, maker.context, maker.repairs)
+            if answer is not None or held is not None or _is_path(slot, text, maker):
+                yield _Settled(slot, text, None, held)
         elif not answer.exact:
             yield _Settled(slot, text, None if slot.is_name else answer)
 

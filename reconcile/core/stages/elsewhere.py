@@ -7,6 +7,7 @@ else a record may hold as it likes: there a text is taken for a path only if it 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -18,9 +19,12 @@ from reconcile.core import findings
 from reconcile.core.changes import Code, Finding, Reason
 from reconcile.core.context import Context
 from reconcile.core.media import names_a_file
+from reconcile.core.mentions import Mention, is_near, mention
 from reconcile.core.paths import Meaning, PathKind, bare, is_separated, is_windows, meaning
 from reconcile.core.rows import Answer, Outlook, Slot
 from reconcile.core.way import Step, Titled, Way, shown, title_of
+
+_LISTED = re.compile(r"[\n\r;,|]+")
 
 
 class Fix(msgspec.Struct, frozen=True):
@@ -104,9 +108,14 @@ def judge(
 
 def _unresolved(document: str, char_id: str, slot: Slot, text: str, context: Context, repairs: int) -> Finding | None:
     make = partial(findings.make, place=shown(slot.at), text=text)
+    found = meaning(text, context.roots, repairs)
+    held = held_in(text, context, repairs)
+    if held is not None and slot.is_name:
+        return make(Code.LOCAL_PATH_ELSEWHERE, document, char_id)
+    if held is not None:
+        return make(findings.PATH_WITHIN, document, char_id, held=held.value)
     if context.bucket.key(bare(text)) is not None:
         return make(Code.MISSING_ASSET, document, char_id)
-    found = meaning(text, context.roots, repairs)
     if is_ours(text, found, context):
         return make(Code.LOCAL_PATH_ELSEWHERE if slot.is_name else Code.MISSING_ASSET, document, char_id)
     if slot.is_name or not is_alien(text, found, context):
@@ -114,6 +123,25 @@ def _unresolved(document: str, char_id: str, slot: Slot, text: str, context: Con
     taken = any(context.asset_map.read(target.path, context.known_ids) is not None for target in found.targets)
     alien = found.climbs_out or not taken
     return make(Code.OUTSIDE_ROOT if alien else Code.MISSING_ASSET, document, char_id)
+
+
+def held_in(text: str, context: Context, repairs: int) -> Mention | None:
+    """How a text that leads to no file holds a local path of ours without being one; None if it does not."""
+    if not is_near(text, context.roots):
+        return None
+    found = meaning(text, context.roots, repairs)
+    ours = found.kind is PathKind.ABSOLUTE and is_ours(text, found, context)
+    if ours and _is_longer(text, context):
+        return Mention.LONGER
+    held = mention(text, context.roots)
+    return None if held is Mention.ENCODED and ours else held
+
+
+def _is_longer(text: str, context: Context) -> bool:
+    """Whether what begins with a path goes on behind it: with further names of files, or with words."""
+    names = [piece for piece in _LISTED.split(text) if is_file_name(bare(piece), context)]
+    words = [] if is_file_name(bare(text), context) else bare(text).split()
+    return len(names) > 1 or any(is_file_name(bare(word), context) for word in words)
 
 
 def is_ours(text: str, found: Meaning, context: Context) -> bool:

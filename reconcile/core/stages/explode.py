@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconcile.core.context import Context
+from reconcile.core.mentions import Mention, mention
 from reconcile.core.names import fold, is_unicode
 from reconcile.core.paths import Meaning, PathKind, Target, bare, is_separated, looks_like_path, meaning, repairs_each
 from reconcile.core.rows import Candidate, Document, Row, Slot, Stream, World
@@ -67,6 +68,8 @@ def entry_key(entry: dict[str, Any], context: Context) -> str | None:
 def _candidates(
     document: str, world: World, slot: Slot, text: str, context: Context, repairs: int
 ) -> Iterator[Candidate]:
+    if mention(text, context.roots) is Mention.LONGER:
+        return
     named = [context.bucket.key(each) for each in dict.fromkeys((text, text.strip(), bare(text)))]
     keys = [key for key in named if key is not None]
     for rank, key in enumerate(keys):

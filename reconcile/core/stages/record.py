@@ -20,9 +20,20 @@ from reconcile.core.paths import PathKind, bare, is_separated, looks_like_path, 
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, Unwanted
 from reconcile.core.rules import Many
-from reconcile.core.stages.elsewhere import Fix, is_file_name, is_flat, is_ours, judge, reason_of, texts_elsewhere
+from reconcile.core.stages.elsewhere import (
+    Fix,
+    held_in,
+    is_file_name,
+    is_flat,
+    is_ours,
+    judge,
+    reason_of,
+    texts_elsewhere,
+)
 from reconcile.core.stages.explode import entry_key, repairs_in
 from reconcile.core.way import shown
+
+_OF_PATHS = (Code.OUTSIDE_ROOT, Code.LOCAL_PATH_ELSEWHERE)
 
 ClaimOutput: TypeAlias = Finding | Unsettled | Unwanted
 RecordOutput: TypeAlias = SetField | ClaimOutput
@@ -87,6 +98,8 @@ class Field(msgspec.Struct):
 
 class Record:
     """One record that exists."""
+
+    within = findings.PATH_WITHIN
 
     def __init__(
         self,
@@ -200,8 +213,8 @@ class Record:
         answer = self.references.of(slot)
         if answer is None or answer.outlook is Outlook.ABSENT:
             field.held, field.complaints = self._unresolved(slot, text)
-            outside = any(finding.code is Code.OUTSIDE_ROOT for finding in field.complaints)
-            field.unresolved = (text,) if field.held is Held.DANGLING or outside else ()
+            left = any(finding.code in _OF_PATHS for finding in field.complaints)
+            field.unresolved = (text,) if field.held is Held.DANGLING or left else ()
             return field
         field.held = Held.GOOD
         if answer.outlook is Outlook.NEVER:
@@ -241,11 +254,14 @@ class Record:
         context, char_id = self.context, self.record.id
         make = partial(findings.make, place=place_of(slot, context), text=text)
         ruled = slot.field in context.asset_map.fields
-        if context.bucket.key(bare(text)) is not None:
-            return Held.DANGLING, (make(Code.MISSING_ASSET, self.name, char_id),)
         if not ruled and not looks_like_path(text) and not is_separated(text):
             return Held.ALIEN, ()
         found = meaning(text, context.roots, self.repairs)
+        held = held_in(text, context, self.repairs)
+        if held is not None:
+            return Held.ALIEN, (make(self.within, self.name, char_id, held=held.value),)
+        if context.bucket.key(bare(text)) is not None:
+            return Held.DANGLING, (make(Code.MISSING_ASSET, self.name, char_id),)
         if not ruled and not looks_like_path(text) and not is_ours(text, found, context):
             return Held.ALIEN, ()
         if found.kind is PathKind.GS or found.kind is PathKind.URL:
