@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from reconcile.adapters.disk_names import as_text, native
-from reconcile.config.rulesfile import RulesFile, Table
+from reconcile.config.toml import RulesFile, Table
 from reconcile.core.context import Replacing
 from reconcile.core.errors import ConfigError, ReconcileError, UsageError
 from reconcile.core.names import BucketRoot
