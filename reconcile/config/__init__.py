@@ -1,17 +1,19 @@
 """What the rules file and the environment say, checked and made into `Settings`."""
 
-from reconcile.config.settings import (
+from reconcile.config.environment import (
     FIRESTORE_EMULATOR,
     RULES,
     STORAGE_EMULATOR,
+    Overrides,
+    absolute,
+    find_project,
+)
+from reconcile.config.settings import (
     Incomplete,
     LocalDbSettings,
-    Overrides,
     Policy,
     RecordsUri,
     Settings,
-    absolute,
-    find_project,
     load,
     template,
 )

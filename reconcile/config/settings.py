@@ -6,7 +6,6 @@ import hashlib
 import importlib.resources
 import os
 import re
-import urllib.parse
 from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
@@ -14,10 +13,19 @@ from typing import Any
 
 import msgspec
 
-from reconcile.adapters.disk_names import as_text, native
+from reconcile.adapters.disk_names import as_text
+from reconcile.config.environment import (
+    FIRESTORE_EMULATOR,
+    STORAGE_EMULATOR,
+    Overrides,
+    _endpoint,
+    _Given,
+    _path,
+    _rules_path,
+)
 from reconcile.config.toml import RulesFile, Table
 from reconcile.core.context import Replacing
-from reconcile.core.errors import ConfigError, ReconcileError, UsageError
+from reconcile.core.errors import ConfigError, UsageError
 from reconcile.core.names import BucketRoot
 from reconcile.core.paths import root_forms
 from reconcile.core.pattern import BOUNDARIES, CHAR_ID, PatternError, Template
@@ -26,9 +34,6 @@ from reconcile.core.reach import Selection
 from reconcile.core.rules import AssetMap, AssetRule, Many
 from reconcile.core.way import Entries
 
-RULES = Path("rules") / "asset_map.toml"
-STORAGE_EMULATOR = "STORAGE_EMULATOR_HOST"
-FIRESTORE_EMULATOR = "FIRESTORE_EMULATOR_HOST"
 DEFAULT_IGNORE = ("*.tmp", "*.part", ".DS_Store", "Thumbs.db", "desktop.ini")
 
 
@@ -75,18 +80,6 @@ class Policy(msgspec.Struct, frozen=True):
     create_records: bool = True
 
 
-class Overrides(msgspec.Struct, frozen=True):
-    """What the command line says in place of the rules file and the environment; None says nothing."""
-
-    rules: Path | None = None
-    bucket_uri: str | None = None
-    bucket_endpoint: str | None = None
-    records_uri: str | None = None
-    records_endpoint: str | None = None
-    local_root: str | None = None
-    replace: str | None = None
-
-
 class Settings(msgspec.Struct, frozen=True):
     """Everything one project folder's rules say, checked. Paths are absolute."""
 
@@ -118,47 +111,6 @@ def template() -> str:
     return importlib.resources.files("reconcile").joinpath("asset_map.toml").read_text(encoding="utf-8")
 
 
-def absolute(path: Path) -> Path:
-    """The path, below the home folder for ``~`` and below the current one where it is relative. Raises UsageError where
-    that folder cannot be told."""
-    try:
-        path = path.expanduser()
-    except RuntimeError as error:
-        raise UsageError(
-            f"there is no home folder for {str(path)!r}", hint="name the folder by its whole path"
-        ) from error
-    if path.is_absolute():
-        return path
-    try:
-        return Path.cwd() / path
-    except OSError as error:
-        raise UsageError(
-            f"the current folder cannot be used: {error.strerror}",
-            hint="go to one that is there, or name the project and other files by their whole paths, as with -C",
-        ) from error
-
-
-def find_project(start: Path | None = None, explicit: Path | None = None) -> Path:
-    """The project folder: the one given, else the nearest at or above ``start`` (by default the current folder) with a
-    rules file, else ``start``.
-
-    Raises UsageError where the one given is no folder, and where the current one cannot be used.
-    """
-    try:
-        if explicit is None:
-            start = absolute(start or Path()).resolve()
-            return next((folder for folder in (start, *start.parents) if (folder / RULES).is_file()), start)
-        folder = absolute(explicit)
-        if not folder.is_dir():
-            raise UsageError(f"the project folder {str(explicit)!r} is not there", hint="check -C/--project")
-        return folder.resolve()
-    except OSError as error:
-        named = explicit or start or Path()
-        raise UsageError(
-            f"the project cannot be looked for in {str(named)!r}: {error.strerror}", hint="name it with -C/--project"
-        ) from error
-
-
 def load(project: Path, overrides: Overrides | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Reads and checks the rules of a project folder. Raises ConfigError with file, line, what is wrong and what would
     be right."""
@@ -175,30 +127,6 @@ def load(project: Path, overrides: Overrides | None = None, environ: Mapping[str
     except OSError as error:
         raise ConfigError(f"the rules file {path} cannot be read: {error.strerror}") from error
     return _emulators(_settings(project, RulesFile.parse(path, data), data, given, env), env)
-
-
-def _rules_path(project: Path, given: Overrides, env: Mapping[str, str]) -> Path:
-    named = given.rules or (Path(env["RECONCILE_RULES"]) if env.get("RECONCILE_RULES") else None)
-    if named is None:
-        return project / RULES
-    return absolute(named)
-
-
-class _Given(msgspec.Struct, frozen=True):
-    """A value and who gave it, so that a complaint names the flag, the variable or the line."""
-
-    text: str
-    table: Table
-    key: str
-    flag: str = ""
-    variable: str = ""
-
-    def error(self, what: str, right: str) -> ReconcileError:
-        if self.flag:
-            return UsageError(f"{self.flag}: {what}", hint=f"give {right}")
-        if self.variable:
-            return ConfigError(f"the environment's {self.variable}: {what}", hint=f"give it {right}, or unset it")
-        return self.table.error(self.key, what, f"write {self.key} = {right}")
 
 
 def _settings(project: Path, rules: RulesFile, data: bytes, given: Overrides, env: Mapping[str, str]) -> Settings:
@@ -285,14 +213,6 @@ def _absolute(project: Path, root: _Given) -> Path:
     return project / _path(root.text, root.error)
 
 
-def _path(text: str, error: Callable[[str, str], ReconcileError]) -> Path:
-    """The path of a text: with the user's home folder for ``~``, and named on disk by its UTF-8 bytes."""
-    try:
-        return Path(native(text)).expanduser()
-    except RuntimeError as failure:
-        raise error(f"there is no home folder for {text!r}", "the folder's whole path") from failure
-
-
 def _ignore(local: Table) -> tuple[str, ...]:
     patterns = local.texts("ignore", DEFAULT_IGNORE)
     for pattern in patterns:
@@ -321,42 +241,12 @@ def _parsed(given: _Given, parse: Callable[[str], Any], example: str) -> Any:
         raise given.error(what, f'"{example}"') from error
 
 
-def _endpoint(project: Path, given: _Given, *, http: bool) -> str:
-    """As the adapters take it: ``file:`` and an absolute folder, http(s) for GCS, host:port for Firestore."""
-    text = given.text
-    if text.startswith("file:"):
-        folder = text.removeprefix("file:")
-        if not folder:
-            raise given.error("the endpoint 'file:' names no folder", '"file:store"')
-        return f"file:{project / _path(folder, given.error)}"
-    if text and not (_is_http(text) if http else _is_host_and_port(text)):
-        right = '"http://127.0.0.1:4443"' if http else '"127.0.0.1:8080"'
-        raise given.error(f"the endpoint {text!r} cannot be one", f'{right}, "file:DIR", or ""')
-    return text
-
-
 def _user_project(bucket: Table) -> str:
     """The id, or the number, of the project that is charged; empty for the bucket's own."""
     text = bucket.text("user_project", "", numbers=True)
     if text and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.:-]*", text):
         raise bucket.error("user_project", f"user_project = {text!r} is no project", 'write its id: "my-project"')
     return text
-
-
-def _is_http(text: str) -> bool:
-    try:
-        url = urllib.parse.urlsplit(text)
-        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        return False
-
-
-def _is_host_and_port(text: str) -> bool:
-    try:
-        url = urllib.parse.urlsplit(f"//{text}")
-        return url.netloc == text and "@" not in text and bool(url.hostname) and bool(url.port)
-    except ValueError:
-        return False
 
 
 def _local_db(project: Path, top: Table) -> LocalDbSettings | None:
