@@ -26,7 +26,6 @@ LONG: dict[str, str] = {
     "reconcile/commands/restore.py": _TO_SPLIT,
     "reconcile/commands/verify.py": _TO_SPLIT,
     "reconcile/commands/watch.py": _TO_SPLIT,
-    "reconcile/config/settings.py": _TO_SPLIT,
     "reconcile/core/stages/record.py": _TO_SPLIT,
     "reconcile/core/watching.py": _TO_SPLIT,
     "reconcile/pipeline/executor.py": _TO_SPLIT,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from reconcile.adapters.disk_names import native
+from reconcile.adapters.disk_names import as_text, native
 from reconcile.config.toml import Table
 from reconcile.core.errors import ConfigError, ReconcileError, UsageError
 
@@ -30,8 +30,8 @@ class Overrides(msgspec.Struct, frozen=True):
 
 
 def absolute(path: Path) -> Path:
-    """The path, below the home folder for ``~`` and below the current one where it is relative. Raises UsageError where
-    that folder cannot be told."""
+    """The whole path of one that may be relative or begin with ``~``. Raises UsageError if the current folder, or the
+    home folder, cannot be found out."""
     try:
         path = path.expanduser()
     except RuntimeError as error:
@@ -53,7 +53,7 @@ def find_project(start: Path | None = None, explicit: Path | None = None) -> Pat
     """The project folder: the one given, else the nearest at or above ``start`` (by default the current folder) with a
     rules file, else ``start``.
 
-    Raises UsageError where the one given is no folder, and where the current one cannot be used.
+    Raises UsageError if the one given is not a folder, or the current one cannot be used.
     """
     try:
         if explicit is None:
@@ -70,14 +70,14 @@ def find_project(start: Path | None = None, explicit: Path | None = None) -> Pat
         ) from error
 
 
-def _rules_path(project: Path, given: Overrides, env: Mapping[str, str]) -> Path:
+def rules_path(project: Path, given: Overrides, env: Mapping[str, str]) -> Path:
     named = given.rules or (Path(env["RECONCILE_RULES"]) if env.get("RECONCILE_RULES") else None)
     if named is None:
         return project / RULES
     return absolute(named)
 
 
-class _Given(msgspec.Struct, frozen=True):
+class Given(msgspec.Struct, frozen=True):
     """A value and who gave it, so that a complaint names the flag, the variable or the line."""
 
     text: str
@@ -85,6 +85,19 @@ class _Given(msgspec.Struct, frozen=True):
     key: str
     flag: str = ""
     variable: str = ""
+
+    @classmethod
+    def of(cls, flags: Overrides, env: Mapping[str, str], table: Table, key: str, default: str = "") -> Given:
+        """The flag if it was given, else the variable, else what the table says."""
+        name = f"{table.name}_{key}"
+        variable = f"RECONCILE_{name.upper()}"
+        written = table.text(key, default)
+        flag: str | None = getattr(flags, name)
+        if flag is not None:
+            return cls(as_text(flag), table, key, flag=f"--{name.replace('_', '-')}")
+        if env.get(variable):
+            return cls(as_text(env[variable]), table, key, variable=variable)
+        return cls(written, table, key)
 
     def error(self, what: str, right: str) -> ReconcileError:
         if self.flag:
@@ -94,7 +107,7 @@ class _Given(msgspec.Struct, frozen=True):
         return self.table.error(self.key, what, f"write {self.key} = {right}")
 
 
-def _path(text: str, error: Callable[[str, str], ReconcileError]) -> Path:
+def disk_path(text: str, error: Callable[[str, str], ReconcileError]) -> Path:
     """The path of a text: with the user's home folder for ``~``, and named on disk by its UTF-8 bytes."""
     try:
         return Path(native(text)).expanduser()
@@ -102,14 +115,14 @@ def _path(text: str, error: Callable[[str, str], ReconcileError]) -> Path:
         raise error(f"there is no home folder for {text!r}", "the folder's whole path") from failure
 
 
-def _endpoint(project: Path, given: _Given, *, http: bool) -> str:
+def endpoint(project: Path, given: Given, *, http: bool) -> str:
     """As the adapters take it: ``file:`` and an absolute folder, http(s) for GCS, host:port for Firestore."""
     text = given.text
     if text.startswith("file:"):
         folder = text.removeprefix("file:")
         if not folder:
             raise given.error("the endpoint 'file:' names no folder", '"file:store"')
-        return f"file:{project / _path(folder, given.error)}"
+        return f"file:{project / disk_path(folder, given.error)}"
     if text and not (_is_http(text) if http else _is_host_and_port(text)):
         right = '"http://127.0.0.1:4443"' if http else '"127.0.0.1:8080"'
         raise given.error(f"the endpoint {text!r} cannot be one", f'{right}, "file:DIR", or ""')
@@ -130,3 +143,22 @@ def _is_host_and_port(text: str) -> bool:
         return url.netloc == text and "@" not in text and bool(url.hostname) and bool(url.port)
     except ValueError:
         return False
+
+
+def emulators(env: Mapping[str, str], bucket_endpoint: str, records_endpoint: str) -> tuple[str, str]:
+    """The emulators of the bucket and of the records that Google's clients will turn to if an endpoint is empty.
+
+    Raises ConfigError for one emulator beside one real service: real records would name objects that only this machine
+    has.
+    """
+    bucket = "" if bucket_endpoint else env.get(STORAGE_EMULATOR, "")
+    records = "" if records_endpoint else env.get(FIRESTORE_EMULATOR, "")
+    real_bucket = not (bucket_endpoint or bucket)
+    real_records = not (records_endpoint or records)
+    if (bucket and real_records) or (records and real_bucket):
+        named, other = (STORAGE_EMULATOR, "records") if bucket else (FIRESTORE_EMULATOR, "bucket")
+        raise ConfigError(
+            f"the environment's {named} names an emulator, but the {other} would be the real one at Google",
+            hint=f"unset {named}, or give the {other} an endpoint too",
+        )
+    return bucket, records

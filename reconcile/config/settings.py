@@ -1,4 +1,4 @@
-"""Reads rules/asset_map.toml and the environment into Settings; the only reader of the environment."""
+"""Settings: what the rules file says, checked, with what flags and variables say in its place."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from reconcile.adapters.disk_names import as_text
 from reconcile.config.environment import (
-    FIRESTORE_EMULATOR,
-    STORAGE_EMULATOR,
+    Given,
     Overrides,
-    _endpoint,
-    _Given,
-    _path,
-    _rules_path,
+    disk_path,
+    emulators,
+    endpoint,
+    rules_path,
 )
 from reconcile.config.toml import RulesFile, Table
 from reconcile.core.context import Replacing
@@ -116,7 +115,7 @@ def load(project: Path, overrides: Overrides | None = None, environ: Mapping[str
     be right."""
     given = overrides or Overrides()
     env = os.environ if environ is None else environ
-    path = _rules_path(project, given, env)
+    path = rules_path(project, given, env)
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
@@ -126,21 +125,11 @@ def load(project: Path, overrides: Overrides | None = None, environ: Mapping[str
         ) from error
     except OSError as error:
         raise ConfigError(f"the rules file {path} cannot be read: {error.strerror}") from error
-    return _emulators(_settings(project, RulesFile.parse(path, data), data, given, env), env)
+    return _settings(project, RulesFile.parse(path, data), data, given, env)
 
 
 def _settings(project: Path, rules: RulesFile, data: bytes, given: Overrides, env: Mapping[str, str]) -> Settings:
-    def pick(table: Table, key: str, default: str = "") -> _Given:
-        name = f"{table.name}_{key}"
-        variable = f"RECONCILE_{name.upper()}"
-        written = table.text(key, default)
-        flag: str | None = getattr(given, name)
-        if flag is not None:
-            return _Given(as_text(flag), table, key, flag=f"--{name.replace('_', '-')}")
-        if env.get(variable):
-            return _Given(as_text(env[variable]), table, key, variable=variable)
-        return _Given(written, table, key)
-
+    pick = partial(Given.of, given, env)
     top = rules.top({"local", "bucket", "records", "local_db", "policy", "asset"})
     local = top.table("local", {"root", "previous_roots", "ignore", "settle", "incomplete"})
     bucket = top.table("bucket", {"uri", "endpoint", "user_project"})
@@ -150,6 +139,9 @@ def _settings(project: Path, rules: RulesFile, data: bytes, given: Overrides, en
     settle = local.number("settle", 2.0)
     if not 0 <= settle <= 86_400:
         raise local.error("settle", f"settle = {settle:g} is no sensible wait", "give seconds from 0 to 86400")
+    bucket_endpoint = endpoint(project, pick(bucket, "endpoint"), http=True)
+    records_endpoint = endpoint(project, pick(records, "endpoint"), http=False)
+    bucket_emulator, records_emulator = emulators(env, bucket_endpoint, records_endpoint)
     return Settings(
         project=project,
         rules_path=rules.path,
@@ -161,34 +153,18 @@ def _settings(project: Path, rules: RulesFile, data: bytes, given: Overrides, en
         settle=settle,
         incomplete=local.choice("incomplete", Incomplete, Incomplete.HOLD),
         bucket=_parsed(pick(bucket, "uri"), BucketRoot.parse, "gs://my-bucket/anime_dance"),
-        bucket_endpoint=_endpoint(project, pick(bucket, "endpoint"), http=True),
+        bucket_endpoint=bucket_endpoint,
         records=_parsed(pick(records, "uri"), RecordsUri.parse, "firestore://my-project/(default)/characters"),
-        records_endpoint=_endpoint(project, pick(records, "endpoint"), http=False),
+        records_endpoint=records_endpoint,
         entries=_entries(records),
         entry_key=_name(records, "entry_key", "title"),
         local_db=_local_db(project, top),
         policy=_policy(top, given),
         asset_map=_asset_map(top, ignore, _name(records, "entry_key", "title")),
         user_project=_user_project(bucket),
+        bucket_emulator=bucket_emulator,
+        records_emulator=records_emulator,
     )
-
-
-def _emulators(settings: Settings, env: Mapping[str, str]) -> Settings:
-    """Notes the emulators that Google's clients will turn to where an endpoint is empty.
-
-    One emulator beside one real service is refused: real records would name objects that only this machine has.
-    """
-    bucket = "" if settings.bucket_endpoint else env.get(STORAGE_EMULATOR, "")
-    records = "" if settings.records_endpoint else env.get(FIRESTORE_EMULATOR, "")
-    real_bucket = not (settings.bucket_endpoint or bucket)
-    real_records = not (settings.records_endpoint or records)
-    if (bucket and real_records) or (records and real_bucket):
-        named, other = (STORAGE_EMULATOR, "records") if bucket else (FIRESTORE_EMULATOR, "bucket")
-        raise ConfigError(
-            f"the environment's {named} names an emulator, but the {other} would be the real one at Google",
-            hint=f"unset {named}, or give the {other} an endpoint too",
-        )
-    return msgspec.structs.replace(settings, bucket_emulator=bucket, records_emulator=records)
 
 
 def _name(table: Table, key: str, default: str) -> str:
@@ -207,10 +183,10 @@ def _entries(table: Table) -> Entries:
     return Entries(path)
 
 
-def _absolute(project: Path, root: _Given) -> Path:
+def _absolute(project: Path, root: Given) -> Path:
     if not root.text.strip():
         raise root.error("the local root is empty", '"output", or the folder that the workflows write')
-    return project / _path(root.text, root.error)
+    return project / disk_path(root.text, root.error)
 
 
 def _ignore(local: Table) -> tuple[str, ...]:
@@ -233,7 +209,7 @@ def _previous_roots(local: Table) -> tuple[str, ...]:
     return roots
 
 
-def _parsed(given: _Given, parse: Callable[[str], Any], example: str) -> Any:
+def _parsed(given: Given, parse: Callable[[str], Any], example: str) -> Any:
     try:
         return parse(given.text)
     except ValueError as error:
@@ -256,7 +232,7 @@ def _local_db(project: Path, top: Table) -> LocalDbSettings | None:
     path = table.text("path", "")
     if not path:
         raise table.error("path", "[local_db] has no path", 'write path = "data/characters.json", or leave it out')
-    at = _path(path, lambda what, right: table.error("path", what, f"write {right}"))
+    at = disk_path(path, lambda what, right: table.error("path", what, f"write {right}"))
     return LocalDbSettings(project / at, table.flag("rewrite", default=False))
 
 
