@@ -25,13 +25,10 @@ _DOCUMENT = "its attributes are the fields of a document, in the order in which 
 LONG: dict[str, str] = {
     "reconcile/commands/restore.py": _TO_SPLIT,
     "reconcile/commands/verify.py": _TO_SPLIT,
-    "reconcile/commands/watch.py": _TO_SPLIT,
     "reconcile/core/stages/record.py": _TO_SPLIT,
-    "reconcile/core/watching.py": _TO_SPLIT,
     "reconcile/pipeline/executor.py": _TO_SPLIT,
 }
 WIDE: dict[str, str] = {
-    "reconcile/commands/watch.py:Watcher": _TO_SPLIT,
     "reconcile/config/settings.py:Settings": "one attribute a key of the rules file, checked and with its default",
     "reconcile/core/changes.py:SetField": _DOCUMENT,
     "reconcile/core/context.py:Context": "what a run decides by, constant while it runs",
@@ -40,15 +37,11 @@ WIDE: dict[str, str] = {
     "reconcile/core/proof.py:Proved": _DOCUMENT,
     "reconcile/core/proof.py:Certificate": _DOCUMENT,
     "reconcile/core/proof.py:Verification": _DOCUMENT,
-    "reconcile/core/watching.py:Agenda": _TO_SPLIT,
-    "reconcile/core/watching.py:WatchEvent": _DOCUMENT,
+    "reconcile/core/watch_report.py:WatchEvent": _DOCUMENT,
     "reconcile/pipeline/executor.py:_Run": _TO_SPLIT,
     "reconcile/pipeline/observe.py:Observations": _TO_SPLIT,
 }
 SAME: dict[str, str] = {
-    "Counts": "to be renamed: 2 classes",
-    "Row": "to be renamed: 2 classes",
-    "Look": "to be renamed: 2 classes",
     "Upload": "to be renamed: 2 classes",
     "Folder": "to be renamed: 2 classes",
     "Meaning": "to be renamed: 2 classes",

@@ -59,6 +59,7 @@ def watch(
     if check:
         return _check(session, oldest)
     from reconcile.cli.signals import stopping
+    from reconcile.commands.watch import WatchOptions
     from reconcile.commands.watch import watch as stay
     from reconcile.core.watch_report import EventKind
     from reconcile.core.watching import Poll
@@ -84,14 +85,16 @@ def watch(
     with session.project(concurrency=concurrency) as project, stopping(interrupted) as stop, _heard() as heard:
         left = stay(
             project,
-            scope=scope_of(scope),
-            every=between,
-            poll=Poll(poll.value),
-            concurrency=concurrency,
+            WatchOptions(
+                scope=scope_of(scope),
+                every=between,
+                poll=Poll(poll.value),
+                concurrency=concurrency,
+                fail_on=severity(fail_on),
+            ),
             listener=tell,
             stop=stop,
             reopen=lambda: session.project(concurrency=concurrency, allow_empty=allow_empty),
-            fail_on=severity(fail_on),
         )
     # A service that is told to end has done well; Ctrl-C is an interrupt, as everywhere.
     if signal.SIGINT in heard and not gone:
@@ -100,7 +103,7 @@ def watch(
 
 
 def _check(session: Session, oldest: float) -> ExitCode:
-    from reconcile.commands.watch import check
+    from reconcile.commands.watch_teller import check
     from reconcile.views.watch import show_health
 
     health, wrong = check(session.project_folder(), oldest)

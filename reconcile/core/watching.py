@@ -102,6 +102,35 @@ class _Held(msgspec.Struct):
     delay: float
 
 
+class _Retry:
+    """What failed, and when it is tried again; ``blocked_until`` is when any other pass may be made."""
+
+    def __init__(self, jitter: Callable[[], float]) -> None:
+        self.batch: Batch | None = None
+        self.at = 0.0
+        self.blocked_until = 0.0
+        self._jitter = jitter
+        self._failures = 0
+
+    def add(self, batch: Batch, now: float, *, alone: bool, longest: float) -> float:
+        """Takes up what failed; gives the seconds until it is tried again."""
+        self._failures += 1
+        # The exponent is bounded, because a number may be too large for a float.
+        delay = min(FIRST_RETRY * 2.0 ** min(self._failures - 1, 30), longest)
+        delay *= 0.5 + 0.5 * self._jitter()
+        both = batch if self.batch is None else self.batch.with_(batch)
+        self.batch = both if len(both.paths) <= MOST_PATHS else Batch(both.cause, True, {}, frozenset())
+        self.at = now + delay
+        self.blocked_until = 0.0 if alone else self.at
+        return delay
+
+    def others_went_well(self) -> None:
+        """A pass went well, so the stores are there."""
+        self.blocked_until = 0.0
+        if self.batch is None:
+            self._failures = 0
+
+
 class Agenda:
     """What is pending. Memory is bounded by ``MOST_PATHS``; nothing here reads a clock or a file."""
 
@@ -118,7 +147,6 @@ class Agenda:
         self._settle = max(settle, _QUIET)
         self._every = every
         self._max_wait = max_wait
-        self._jitter = jitter
         self._settling: dict[str, _Settling] = {}
         self._held: dict[str, _Held] = {}
         self._ready: dict[str, Signature] = {}
@@ -127,15 +155,12 @@ class Agenda:
         self._taken: dict[str, Signature] = {}
         self._whole: Cause | None = None
         self._next_whole = now + every
-        self._retry: Batch | None = None
-        self._retry_at = 0.0
-        self._blocked_until = 0.0
-        self._failures = 0
+        self._retry = _Retry(jitter)
 
     @property
     def pending(self) -> int:
         """Files that were seen and are not taken yet."""
-        again = self._retry.paths if self._retry is not None else {}
+        again = self._retry.batch.paths if self._retry.batch is not None else {}
         return len({*self._settling, *self._held, *self._ready, *again})
 
     @property
@@ -146,13 +171,13 @@ class Agenda:
     @property
     def is_failing(self) -> bool:
         """Whether something failed that is to be tried again."""
-        return self._retry is not None
+        return self._retry.batch is not None
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits but for the next periodic pass, or for somebody to finish a file."""
         waits = self._settling or self._ready or self._char_ids
-        return not waits and self._whole is None and self._retry is None
+        return not waits and self._whole is None and self._retry.batch is None
 
     # -- what happened --
 
@@ -220,9 +245,9 @@ class Agenda:
 
     def batch(self, now: float) -> Batch | None:
         """What to take now, or None where it is not time yet."""
-        if now < self._blocked_until:
+        if now < self._retry.blocked_until:
             return None
-        if self._retry is not None and now >= self._retry_at:
+        if self._retry.batch is not None and now >= self._retry.at:
             return self._take(Cause.RETRY)
         if self._whole is None and now >= self._next_whole:
             self._whole = Cause.PERIODIC
@@ -239,9 +264,7 @@ class Agenda:
         if batch.whole or len(self._taken) + len(batch.paths) > MOST_PATHS:
             self._taken.clear()
         self._taken.update(batch.paths)
-        self._blocked_until = 0.0
-        if self._retry is None:
-            self._failures = 0
+        self._retry.others_went_well()
 
     def look_again(self, paths: Iterable[str], now: float) -> None:
         """These files may be there to be taken: a pass left them, or they lie in a new folder."""
@@ -257,32 +280,26 @@ class Agenda:
     def failed(self, batch: Batch, now: float, *, alone: bool, longest: float = LAST_RETRY) -> float:
         """The pass did not go well: it is tried again in so many seconds. ``alone`` is where only a part of it failed,
         so that others need not wait."""
-        self._failures += 1
-        # The exponent is bounded, because a number may be too large for a float.
-        delay = min(FIRST_RETRY * 2.0 ** min(self._failures - 1, 30), longest)
-        delay *= 0.5 + 0.5 * self._jitter()
-        self._retry = _bounded(batch if self._retry is None else self._retry.with_(batch))
-        self._retry_at = now + delay
-        self._blocked_until = 0.0 if alone else self._retry_at
+        delay = self._retry.add(batch, now, alone=alone, longest=longest)
         if batch.whole:
-            self._next_whole = max(self._next_whole, self._retry_at)
+            self._next_whole = max(self._next_whole, self._retry.at)
         return delay
 
     def retry_now(self) -> None:
         """What was in the way is not any more."""
-        self._retry_at = self._blocked_until = 0.0
+        self._retry.at = self._retry.blocked_until = 0.0
 
     def wait(self, now: float) -> float:
         """Seconds until something is to be done, if nothing happens."""
         times = [found.due for found in self._settling.values()] + [held.due for held in self._held.values()]
         passes = [self._next_whole]
-        if self._retry is not None:
-            passes.append(self._retry_at)
+        if self._retry.batch is not None:
+            passes.append(self._retry.at)
         if self._whole is not None:
             passes.append(now)
         if self._since is not None:
             passes.append(self._since + self._max_wait if self._settling else now)
-        times.append(max(min(passes), self._blocked_until))
+        times.append(max(min(passes), self._retry.blocked_until))
         return max(0.0, min(times) - now)
 
     def _is_full(self) -> bool:
@@ -304,15 +321,11 @@ class Agenda:
 
     def _take(self, cause: Cause) -> Batch:
         taken = Batch(cause, self._whole is not None, self._ready, frozenset(self._char_ids))
-        if self._retry is not None and (cause is Cause.RETRY or taken.whole):
-            taken = taken.with_(self._retry)
-            self._retry = None
+        if self._retry.batch is not None and (cause is Cause.RETRY or taken.whole):
+            taken = taken.with_(self._retry.batch)
+            self._retry.batch = None
         self._ready, self._char_ids, self._since, self._whole = {}, set(), None, None
         return taken
-
-
-def _bounded(batch: Batch) -> Batch:
-    return batch if len(batch.paths) <= MOST_PATHS else Batch(batch.cause, True, {}, frozenset())
 
 
 def scope_of(batch: Batch, asset_map: AssetMap, known: Collection[str], limit: Scope) -> Scope | None:

@@ -49,14 +49,14 @@ class Watching:
         self.stop()
 
     def _run(self) -> None:
-        from reconcile.commands.watch import watch
+        from reconcile.commands.watch import WatchOptions, watch
 
         folder = self._project.settings.project
         try:
             with self._project as project:
                 watch(
                     project,
-                    apply=self._auto_upload,
+                    WatchOptions(apply=self._auto_upload),
                     listener=_log,
                     stop=self._stop,
                     reopen=lambda: Project.open(folder),

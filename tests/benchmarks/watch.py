@@ -24,9 +24,8 @@ from typing import Any
 from reconcile import Project, config
 from reconcile.adapters.local.watching import FolderWatch
 from reconcile.commands.demo_media import png
-from reconcile.commands.watch import Watcher
+from reconcile.commands.watch import Watcher, WatchOptions
 from reconcile.core.errors import StoreUnavailable
-from reconcile.core.plan import Scope
 from reconcile.core.watch_report import EventKind, WatchEvent
 from reconcile.core.watching import Seen
 
@@ -148,11 +147,10 @@ def watch(folder: Path, passes: int) -> Run:
     with Project.open(folder) as project:
         Watcher(
             project,
-            scope=Scope(),
+            WatchOptions(every=100 * 40.0),
             reopen=run.reopen,
             listener=run.listen,
             stop=run.stop,
-            every=100 * 40.0,
             clock=lambda: run.now,
             folder=lambda project, _poll: Folder(run, project),
         ).run()

@@ -24,7 +24,7 @@ from reconcile.adapters.state.lock import ProjectLock
 from reconcile.adapters.state.outbox import Outbox
 from reconcile.adapters.state.store import State
 from reconcile.cli.files import CERTIFICATE, MARKDOWN, PAGE, PLAN, OutputKind, write_whole
-from reconcile.commands.watch import check
+from reconcile.commands.watch_teller import check
 from reconcile.core.errors import ReconcileError, UsageError
 from reconcile.core.journal import past
 from reconcile.core.planfile import loads

@@ -22,7 +22,8 @@ from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.watching import FolderWatch
 from reconcile.adapters.state.health import HealthFile, read_health
 from reconcile.commands.demo_media import png
-from reconcile.commands.watch import SILENT_AFTER, Watcher, check
+from reconcile.commands.watch import Watcher, WatchOptions
+from reconcile.commands.watch_teller import SILENT_AFTER, check
 from reconcile.core.changes import Finding, Severity
 from reconcile.core.errors import LockHeld, StoreUnavailable
 from reconcile.core.plan import Scope
@@ -76,14 +77,13 @@ class Day:
         with Project.open(self.folder) as project:
             return Watcher(
                 project,
-                scope=scope or Scope(),
+                WatchOptions(scope=scope or Scope(), **options),
                 reopen=self.reopen,
                 listener=lambda event: self.events.append((self.now, event)),
                 stop=self.stop,
                 clock=lambda: self.now,
                 folder=lambda project, _poll: _Folder(self, project),
                 jitter=lambda: 1.0,
-                **options,
             ).run()
 
     @contextmanager

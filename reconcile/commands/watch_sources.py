@@ -1,0 +1,114 @@
+"""What a watcher watches: the folder of local files, the rules file and the local database."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+from reconcile.adapters.files import Stamp, stamp_of
+from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.watching import FolderWatch
+from reconcile.config import Incomplete
+from reconcile.core.changes import canonical
+from reconcile.core.watching import Look, Poll, Seen
+from reconcile.project import Project
+
+
+class Folder(Protocol):
+    """The watched folder."""
+
+    def wait(self, seconds: float, stop: threading.Event) -> Seen:
+        """Waits up to so long for something to happen."""
+        ...
+
+    def look(self, path: str) -> Look | None:
+        """The file as it stands, or None."""
+        ...
+
+    def below(self, path: str) -> Iterable[str]:
+        """The files below a folder."""
+        ...
+
+    def missing_end(self, path: str) -> str | None:
+        """What the file surely lacks, or None."""
+        ...
+
+    def close(self) -> None:
+        """Stops listening."""
+        ...
+
+
+class Sources:
+    """The three places in which something may change, and how they were at the last look.
+
+    ``gone`` is whether the folder is missing, ``looks`` what passes remember of new files, and ``database`` has a
+    digest of each character's entry in the local database, None before the first pass over everything.
+    """
+
+    def __init__(self, project: Project, watched: Callable[[Project], Folder], clock: Callable[[], float]) -> None:
+        self._settings = project.settings
+        self._watched = watched
+        self._clock = clock
+        self._stamps: dict[Path, Stamp | None] = {}
+        self.folder = watched(project)
+        self.looks = _looks(project, clock)
+        self.database: dict[str, int] | None = None
+        self.gone = False
+
+    @property
+    def root(self) -> Path:
+        """The watched folder."""
+        return self._settings.root
+
+    def take(self, project: Project) -> None:
+        """Goes over to the settings of a project that was opened anew."""
+        before, self._settings = self._settings, project.settings
+        if before.settle != self._settings.settle:
+            self.looks = _looks(project, self._clock)
+        if any(getattr(before, name) != getattr(self._settings, name) for name in ("root", "ignore", "incomplete")) or (
+            before.asset_map.templates != self._settings.asset_map.templates
+        ):
+            self.folder.close()
+            self.folder = self._watched(project)
+
+    def changed(self) -> tuple[bool, bool]:
+        """Whether the rules file, and whether the local database, is another than at the last look."""
+        paths = [self._settings.rules_path]
+        if self._settings.local_db is not None:
+            paths.append(self._settings.local_db.path)
+        now = {path: stamp_of(path) for path in paths}
+        changed = [path in self._stamps and now[path] != self._stamps[path] for path in paths]
+        self._stamps = now
+        return changed[0], changed[-1] and len(paths) > 1
+
+    def changed_characters(self, project: Project) -> set[str]:
+        """The characters whose entries in the local database have changed since the last look at it. Raises what
+        reading it raises."""
+        before, self.database = self.database, digests(project)
+        if before is None:  # the first pass over everything is still to come
+            return set()
+        return {char_id for char_id, digest in self.database.items() if before.get(char_id) != digest}
+
+
+def digests(project: Project) -> dict[str, int]:
+    """A short digest of each character's entry in the local database."""
+    database = project.local_db
+    if database is None:
+        return {}
+    return {document.id: hash(canonical(document.fields)) for document in database.read()}
+
+
+def folder_of(project: Project, poll: Poll) -> Folder:
+    """The project's local root as it is watched."""
+    settings = project.settings
+    holds = settings.incomplete is Incomplete.HOLD
+    return FolderWatch(
+        settings.root, ignore=settings.ignore, rules=settings.asset_map.templates, holds_incomplete=holds, poll=poll
+    )
+
+
+def _looks(project: Project, clock: Callable[[], float]) -> Looks:
+    """What passes remember of new files; no pass waits, because the agenda does."""
+    return Looks(project.settings.settle, clock=clock, sleep=None)
