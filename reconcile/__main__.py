@@ -134,7 +134,7 @@ def _bug(cause: Exception) -> ReconcileError:
 
 
 def _fail(error: ReconcileError, given: Sequence[str]) -> int:
-    """Tells the error on stderr, and on stdout too where JSON was asked for: there it is the one document."""
+    """Tells the error on stderr, and on stdout too if JSON was asked for: there it is the one document."""
     import itertools
 
     from reconcile.views.errors import show_error

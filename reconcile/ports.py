@@ -15,7 +15,7 @@ from reconcile.core.journal import Line, Past, RunStarted
 from reconcile.core.rows import Agreed, Document, Hashed, LocalFile, RemoteObject, Served
 
 Progress = Callable[[int], None]
-"""Called with the number of bytes that have just been moved; negative where a retry starts over."""
+"""Called with the number of bytes that have just been moved; negative if a retry starts over."""
 
 
 class FileSource(Protocol):
@@ -25,7 +25,7 @@ class FileSource(Protocol):
         """Every file whose relative path starts with one of the prefixes (plain string prefixes, not folders),
         once, in code point order of the path, hashed. Ignored names are left out.
 
-        Raises SourceError where the root itself is not there or cannot be read. A folder below it that cannot be
+        Raises SourceError if the root itself is not there or cannot be read. A folder below it that cannot be
         read is yielded as a LocalFile with ``problem`` UNREADABLE and a path that ends in ``/``.
         """
         ...
@@ -84,15 +84,15 @@ class ObjectStore(Protocol):
         The planned size and crc32c go with the bytes, and the answer is held against them.
         A replacement keeps what people have said of the object (cache control, disposition, language, custom time and
         metadata), except its content encoding: these bytes are plain.
-        Raises SourceChanged where the body is not the planned bytes, PreconditionFailed where another generation is
-        live, Uncertain where no answer told, Rejected, AccessDenied, StoreUnavailable (nothing was written).
+        Raises SourceChanged if the body is not the planned bytes, PreconditionFailed if another generation is
+        live, Uncertain if no answer told, Rejected, AccessDenied, StoreUnavailable (nothing was written).
         """
         ...
 
     def read(
         self, key: str, *, generation: int | None = None, offset: int = 0, encoded: bool = False
     ) -> Iterator[bytes]:
-        """The object's bytes as they are stored, from ``offset``, in chunks; ``encoded`` where ``get`` told of an
+        """The object's bytes as they are stored, from ``offset``, in chunks; ``encoded`` if ``get`` told of an
         encoding. Raises NotThere, and as ``get``."""
         ...
 
@@ -115,15 +115,15 @@ class RecordStore(Protocol):
     def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
         """Sets these top-level fields, leaves every other as it is, and returns the new update time.
 
-        Raises PreconditionFailed where the update time is another, NotThere where the document is gone, Uncertain
-        where no answer told, Rejected, AccessDenied, StoreUnavailable (nothing was written).
+        Raises PreconditionFailed if the update time is another, NotThere if the document is gone, Uncertain
+        if no answer told, Rejected, AccessDenied, StoreUnavailable (nothing was written).
         """
         ...
 
     def create(self, document: str, fields: Mapping[str, Any]) -> str:
         """Creates a document and returns its update time.
 
-        Raises PreconditionFailed where it exists, and as ``update``.
+        Raises PreconditionFailed if it exists, and as ``update``.
         """
         ...
 
@@ -176,7 +176,7 @@ class Journal(Protocol):
         ...
 
     def read(self, run_id: str) -> Past | None:
-        """One run, or None. Raises JournalError where it cannot be read."""
+        """One run, or None. Raises JournalError if it cannot be read."""
         ...
 
     def runs(self, missed: list[JournalError] | None = None) -> Iterator[Past]:
@@ -190,7 +190,7 @@ class UrlSigner(Protocol):
     def sign(self, key: str, *, expires: float) -> str:
         """A V4 signed URL for reading the object of this key, for ``expires`` seconds, a week at the most.
 
-        Makes no request, but for a keyless account, whose signing service is asked. Raises AccessDenied where these
+        Makes no request, but for a keyless account, whose signing service is asked. Raises AccessDenied if these
         credentials cannot sign, and StoreUnavailable.
         """
         ...
@@ -203,7 +203,7 @@ class UrlReader(Protocol):
         """What the URL gives, all of its bytes or just the first ``limit``; an ``encoded`` object is asked for as it is
         stored.
 
-        Any answer is one, whatever its status. Raises StoreUnavailable where none comes or where it ends early; a
+        Any answer is one, whatever its status. Raises StoreUnavailable if none comes or if it ends early; a
         message never holds the URL.
         """
         ...
@@ -242,9 +242,9 @@ class FilePlaces(Protocol):
     ) -> bool:
         """Makes the file, whole and with just these bytes, or not at all; the root and the folders with it.
 
-        ``body`` gives the bytes from an offset on, and what is there of them already is kept. False where a file with
-        these bytes stood there when they were complete. Raises SourceChanged where something else stands there,
-        SourceError where it cannot be written, Rejected where the bytes are not the ones meant, and what ``body``
+        ``body`` gives the bytes from an offset on, and what is there of them already is kept. False if a file with
+        these bytes stood there when they were complete. Raises SourceChanged if something else stands there,
+        SourceError if it cannot be written, Rejected if the bytes are not the ones meant, and what ``body``
         raises: then what has come is kept for the next time.
         """
         ...

@@ -56,7 +56,7 @@ class Project:
         self.wait: Callable[[float], None] = time.sleep
         """Passes so many seconds between two tries of one record."""
         self.makes_root = False
-        """Whether this run makes the local root where it is missing, so that its absence is no error."""
+        """Whether this run makes the local root if it is missing, so that its absence is no error."""
         self.allows_empty = False
         """Whether it is meant that the local root, which held files, holds none."""
         self.root_is_gone = False
@@ -178,7 +178,7 @@ class Project:
 
     @cached_property
     def journal(self) -> Journal | None:
-        """What runs wrote down of themselves; None where this project was told to keep none."""
+        """What runs wrote down of themselves; None if this project was told to keep none."""
         from reconcile.adapters.state.journal import Journal
 
         return Journal(self.settings.project)
@@ -229,18 +229,18 @@ class Project:
 
     def note_files(self, count: int) -> None:
         """Remembers how many files the local root holds, so that its absence is told from a slip in the rules, and a
-        root that lost them all from one that never had any; 0 where that is meant."""
+        root that lost them all from one that never had any; 0 if that is meant."""
         if self._files_held != count:
             self.state.remember_fact(self._root_fact, count)
 
     @property
     def files_held(self) -> int:
-        """How many files the local root held when it was last seen; 0 where nothing is known."""
+        """How many files the local root held when it was last seen; 0 if nothing is known."""
         return self._files_held or 0
 
     def lost_files(self) -> int:
         """How many files the local root held, if there is none left in it, or it is gone; else 0. Raises SourceError
-        where it cannot be read."""
+        if it cannot be read."""
         held = self.files_held
         return held if held and all(name.endswith("/") for name in self.files.names()) else 0
 
@@ -329,7 +329,7 @@ class Project:
 
     @cached_property
     def local_db(self) -> JsonDatabase | None:
-        """The pipeline's own JSON database, where the rules name one."""
+        """The pipeline's own JSON database, if the rules name one."""
         if self.settings.local_db is None:
             return None
         from reconcile.adapters.jsondb.store import JsonDatabase

@@ -117,7 +117,7 @@ def _do(future: Future[Any], work: Callable[[], Any]) -> None:
         return
     try:
         result = work()
-    except BaseException as error:  # noqa: BLE001 it is raised where the result is asked for
+    except BaseException as error:  # noqa: BLE001 it is raised when the result is asked for
         future.set_exception(error)
     else:
         future.set_result(result)

@@ -41,7 +41,7 @@ COMMANDS = {
     "undo": CliCommand(
         "past",
         "undo",
-        "Put back the record fields that a run changed, where nobody has changed them since. Objects stay.",
+        "Put back the record fields that a run changed, if nobody has changed them since. Objects stay.",
     ),
     "explain": CliCommand(
         "look", "explain", "Say which rule and which character it is, what is where, what would be done and why."

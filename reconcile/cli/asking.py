@@ -25,7 +25,7 @@ class Person(Protocol):
 
 @contextmanager
 def person() -> Iterator[Person | None]:
-    """The person at this process's terminal; None where there is no terminal, as under cron, in a container or with
+    """The person at this process's terminal; None if there is no terminal, as under cron, in a container or with
     a service.
 
     Raises UsageError for a job in the background of its terminal: a question there stops the process unanswered.

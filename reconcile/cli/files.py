@@ -37,7 +37,7 @@ MARKDOWN = OutputKind("a report of reconcile in Markdown", re.compile(rb"## reco
 
 
 def check_target(out: Path, kind: OutputKind, settings: Settings) -> None:
-    """Raises UsageError where ``--out`` cannot be written or must not be, before anything is read."""
+    """Raises UsageError if ``--out`` cannot be written or must not be, before anything is read."""
     check_place(out, settings)
     try:
         if not out.name or out.is_dir():
@@ -52,7 +52,7 @@ def check_target(out: Path, kind: OutputKind, settings: Settings) -> None:
 
 
 def check_place(out: Path, settings: Settings, option: str = "--out") -> None:
-    """Raises UsageError where a file to write is, or lies in, what belongs to the project's work: no result is written
+    """Raises UsageError if a file to write is, or lies in, what belongs to the project's work: no result is written
     there, whatever is there now."""
     from reconcile.config import absolute
 
@@ -70,7 +70,7 @@ def check_place(out: Path, settings: Settings, option: str = "--out") -> None:
 def write_whole(out: Path, data: bytes, kind: OutputKind, mode: int = SHARED) -> None:
     """Writes a new file beside its place and moves it there, so that a reader sees the old one or the new one.
 
-    Raises UsageError where it cannot be written; what was there is then still there.
+    Raises UsageError if it cannot be written; what was there is then still there.
     """
     try:
         with beside(out, data, mode) as new:
@@ -118,7 +118,7 @@ def write_new(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
 
 
 def _check_is_ours(out: Path, kind: OutputKind) -> None:
-    """Raises UsageError where something is there that is not an older file of this kind."""
+    """Raises UsageError if something is there that is not an older file of this kind."""
     if not os.path.lexists(out):
         return
     try:

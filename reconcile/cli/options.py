@@ -36,7 +36,7 @@ class LogFormat(StrEnum):
 
 
 class ReplacePolicy(StrEnum):
-    """What to do where the same path has other bytes in the bucket."""
+    """What to do if the same path has other bytes in the bucket."""
 
     SAFE = "safe"
     LOCAL = "local"
@@ -117,7 +117,7 @@ class Common:
     ] = None
 
     def over(self, other: Common) -> Common:
-        """These options where they were given, the other ones where not."""
+        """These options, and the other's for each that was not given."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(
             other, **{name: value for name, value in given.items() if value is not None and value is not False}
@@ -149,7 +149,7 @@ FailOnFindings = Annotated[
     typer.Option(
         "--fail-on",
         metavar="error|warning",
-        help="Exit with 6 where findings of this severity, or worse, remain.",
+        help="Exit with 6 if findings of this severity, or worse, remain.",
         show_default=False,
     ),
 ]

@@ -69,7 +69,7 @@ def undo(
     wait_lock: WaitLock = None,
     no_journal: NoJournal = False,
 ) -> ExitCode:
-    """Put back the record fields that a run changed, where nobody has changed them since. Objects stay."""
+    """Put back the record fields that a run changed, if nobody has changed them since. Objects stay."""
     from reconcile.commands.undo import describe, execute, survey
 
     session = Session(common)

@@ -96,7 +96,7 @@ def restore(
 
 
 def _check_scope(session: Session, out: Path, scope: Scoped) -> None:
-    """Raises UsageError where certificates of this scope cannot be written to ``--out``."""
+    """Raises UsageError if certificates of this scope cannot be written to ``--out``."""
     if scope.asset_type:
         raise UsageError(
             "a certificate is about everything that a record names, so --asset-type does not go with --out",
@@ -114,7 +114,7 @@ def _check_scope(session: Session, out: Path, scope: Scoped) -> None:
 
 
 def _check_out(out: Path, project: Project) -> None:
-    """Raises UsageError where certificates cannot be written to ``--out``, before anything is read."""
+    """Raises UsageError if certificates cannot be written to ``--out``, before anything is read."""
     if _is_file(out):
         check_target(out, CERTIFICATE, project.settings)
         return
@@ -177,7 +177,7 @@ def _show(session: Session, project: Project, made: RestorePlan) -> ExitCode:
 
 
 def _agree(session: Session, project: Project, made: RestorePlan, *, yes: bool) -> None:
-    """Shows what will be made, and asks where there is someone to answer. Raises Declined."""
+    """Shows what will be made, and asks, if there is someone to answer. Raises Declined."""
     from reconcile.views.restore import show_restore_plan, totals
 
     with nullcontext() if yes or not made.actions else person() as asked:
@@ -190,7 +190,7 @@ def _agree(session: Session, project: Project, made: RestorePlan, *, yes: bool) 
 
 
 def _tell(session: Session, made: RestorePlan, report: Report) -> None:
-    """The report; where the plan was shown and had nothing to do, that was said already."""
+    """The report; if the plan was shown and had nothing to do, that was said already."""
     from reconcile.views.restore import show_restored
 
     if session.json or session.common.quiet:

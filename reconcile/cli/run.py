@@ -41,7 +41,7 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Go past a safety limit.")] = False,
     replace: Annotated[
         ReplacePolicy | None,
-        typer.Option(help="For this run: what to do where the bucket has other bytes.", show_default=False),
+        typer.Option(help="For this run: what to do if the bucket has other bytes.", show_default=False),
     ] = None,
     fail_on: FailOnFindings = None,
     allow_empty: AllowEmpty = False,
@@ -133,7 +133,7 @@ def _show_report(session: Session, made: Plan, report: Report) -> None:
 
 
 def _tell(session: Session, code: int, took: float, report: Report | None, problem: ReconcileError | None) -> int:
-    """Tells the error, writes the document, and gives the exit code: the workflow's where it is not 0."""
+    """Tells the error, writes the document, and gives the exit code: the workflow's if it is not 0."""
     if problem is not None:
         _tell_error(session, problem)
     if session.json:
@@ -161,7 +161,7 @@ def _tell_error(session: Session, problem: ReconcileError, *, document: bool = F
 
 
 def _not_run(session: Session, program: str, error: OSError) -> int:
-    """What a shell answers where a command cannot be run."""
+    """A shell's exit code for a command that cannot be run."""
     found = not isinstance(error, FileNotFoundError)
     if found:
         sentence, hint = f"{program} cannot be run: {error.strerror}", "is it a program, or a script with a #! line?"
@@ -195,7 +195,7 @@ class _Workflow:
         self.asked_by: str | None = None
 
     def run(self) -> int:
-        """Its exit code, 128 + n where signal n ended it. Raises OSError where it cannot be run."""
+        """Its exit code, 128 + n if signal n ended it. Raises OSError if it cannot be run."""
         sys.stdout.flush()
         sys.stderr.flush()
         with self._listening():
@@ -246,7 +246,7 @@ class _Workflow:
 
 def program(name: str, system: str = sys.platform, which: Callable[[str], str | None] = shutil.which) -> str:
     """The program that a shell of this system would run. Windows itself looks in the folder of the running program
-    first, where a virtual environment has another Python, and knows no ending but ``.exe``."""
+    first, even if a virtual environment has another Python, and knows no ending but ``.exe``."""
     return (which(name) or name) if system == "win32" else name
 
 

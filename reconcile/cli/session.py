@@ -181,7 +181,7 @@ class Session:
             self.terminal(aside=True).line((f"{of}: ", "bold red" if of == "error" else "yellow"), text)
 
     def verdict(self, code: ExitCode, findings: Iterable[Finding], fail_on: FailOn | None) -> ExitCode:
-        """The exit code of a command that was told to fail on findings: where nothing else failed and some remain it is
+        """The exit code of a command that was told to fail on findings: if nothing else failed and some remain it is
         6, and a line on stderr says so."""
         if fail_on is None or code not in (ExitCode.OK, ExitCode.DIFFERENCES):
             return code

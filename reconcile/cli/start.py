@@ -39,7 +39,7 @@ def init(common: Common) -> ExitCode:
 
 
 def _make_folder(folder: Path) -> None:
-    """Raises UsageError where something else has the folder's name."""
+    """Raises UsageError if something else has the folder's name."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from reconcile.project import Project
     from reconcile.views.terminal import Terminal
 
-Detailed = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 where there are differences.")]
+Detailed = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are differences.")]
 
 
 class By(StrEnum):
@@ -91,7 +91,7 @@ def apply(
         ReplacePolicy | None,
         typer.Option(
             metavar="safe|local|never",
-            help="For this run: what to do where the bucket has other bytes.",
+            help="For this run: what to do if the bucket has other bytes.",
             show_default=False,
         ),
     ] = None,
@@ -101,7 +101,7 @@ def apply(
     no_journal: NoJournal = False,
     if_older: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Do nothing where the last good run is younger, as 26h.", show_default=False),
+        typer.Option(metavar="TIME", help="Do nothing if the last good run is younger, as 26h.", show_default=False),
     ] = None,
     notify: Annotated[
         str | None,
@@ -156,7 +156,7 @@ def status(
     fail_on: FailOnFindings = None,
     max_age: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Fail where the last good run is older, as 26h.", show_default=False),
+        typer.Option(metavar="TIME", help="Fail if the last good run is older, as 26h.", show_default=False),
     ] = None,
 ) -> ExitCode:
     """Print a row for each asset type: local, bucket, records, in step, to do, sync."""
@@ -219,7 +219,7 @@ def _plan(session: Session, project: Project, scope: Scoped, planfile: Path | No
 
 
 def show(session: Session, project: Project, made: Plan, *, of: str = "") -> None:
-    """The plan as the command's result; ``of`` names what it is a plan of, where that is not to bring all in step."""
+    """The plan as the command's result; ``of`` names what it is a plan of, if that is not to bring all in step."""
     if of and session.json:
         session.note(of)
     session.result(made, lambda terminal: _show_plan(terminal, session, project, made, of))
@@ -250,7 +250,7 @@ def agree(
     of: str = "",
     question: str = "Apply this plan?",
 ) -> None:
-    """Shows what will be done, and asks where there is someone to answer. Raises Refused, Declined."""
+    """Shows what will be done, and asks, if there is someone to answer. Raises Refused, Declined."""
     from reconcile.core.plan import check_limits
     from reconcile.views.plan import totals
 
@@ -260,14 +260,14 @@ def agree(
         if asked is not None or not (session.json or session.common.quiet):
             terminal = session.terminal(aside=session.json)
             _show_plan(terminal, session, project, made, of)
-        # A plan that went into a file was not seen: what it comes to is said where the question is.
+        # A plan that went into a file was not seen: what it comes to is said beside the question.
         about = "" if session.is_seen(aside=session.json) else totals(made)
         if asked is not None and not asked.confirms(question, about=about):
             raise Declined("declined; nothing was changed")
 
 
 def tell_report(session: Session, made: Plan, report: Report) -> None:
-    """The report; where the plan was shown and had nothing to do, that was said already."""
+    """The report; if the plan was shown and had nothing to do, that was said already."""
     from reconcile.views.report import show_report
 
     if session.json or session.common.quiet:

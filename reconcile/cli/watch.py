@@ -39,7 +39,11 @@ def watch(
     ] = "1h",
     poll: Annotated[
         PollPolicy,
-        typer.Option("--poll", metavar="auto|always|never", help="Look at the folder, where it gives no events."),
+        typer.Option(
+            "--poll",
+            metavar="auto|always|never",
+            help="Look at the folder again and again, for drives that send no events.",
+        ),
     ] = PollPolicy.AUTO,
     concurrency: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Uploads at once.")] = CONCURRENCY,
     fail_on: FailOnFindings = None,

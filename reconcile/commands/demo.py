@@ -118,7 +118,7 @@ def _is_used(folder: Path) -> bool:
 
 
 def build(directory: Path) -> None:
-    """Makes the studio in a folder that is empty or not there. Raises UsageError where it holds anything."""
+    """Makes the studio in a folder that is empty or not there. Raises UsageError if it holds anything."""
     if _is_used(directory):
         raise UsageError(
             f"{str(directory)!r} is not an empty folder, and the demo overwrites nothing",

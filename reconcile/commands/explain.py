@@ -63,7 +63,7 @@ class AssetView(msgspec.Struct, frozen=True):
 
 
 class CharacterView(msgspec.Struct, frozen=True):
-    """One character: its documents and a row of counts for each asset type. ``local_db`` is None where the rules name
+    """One character: its documents and a row of counts for each asset type. ``local_db`` is None if the rules name
     no local database."""
 
     char_id: str
@@ -253,7 +253,7 @@ def _namings(project: Project, candidates: Sequence[Candidate]) -> Iterator[Nami
 
 
 def _text_at(fields: Mapping[str, Any], entries: Entries, candidate: Candidate) -> Any:
-    """The text in the candidate's slot, or None where the record has changed since."""
+    """The text in the candidate's slot, or None if the record has changed since."""
     slot = candidate.slot
     try:
         if slot.at:

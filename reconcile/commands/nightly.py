@@ -48,7 +48,7 @@ class Nightly(msgspec.Struct, frozen=True):
         return f"{self.hour:02}:{self.minute:02}"
 
     def said_of_secrets(self) -> str:
-        """What is said of the variables that are left out; nothing where there are none."""
+        """What is said of the variables that are left out; nothing if there are none."""
         if not self.left_out:
             return ""
         return f"Left out, because a secret is in it: {', '.join(self.left_out)}. Give it to the job in a safer way."

@@ -170,7 +170,7 @@ class _Survey:
     def _without_clashes(self, actions: list[Restore], wanted: _Wanted) -> tuple[Restore, ...]:
         """Those of which each can be a file beside the others, in their order; what is wanted most has its place first.
 
-        Names that only some folders take for one come last: where the folder does, the first one has the place.
+        Names that only some folders take for one come last: if the folder does, the first one has the place.
         """
         ranked = sorted(actions, key=lambda action: (wanted.rank(action.key, action.asset_type), action.key))
         sure, maybe, late = Places(nfc), Places(fold), set()
@@ -268,14 +268,14 @@ def execute(
     """Makes the files. A failure of one is an outcome of the report, never an exception. Setting ``stop`` ends at the
     next block of bytes; what has come so far is kept for the next run.
 
-    Raises Refused where the root lost its files and nobody says that it is the place all the same.
+    Raises Refused if the root lost its files and nobody says that it is the place all the same.
     """
     check(project, plan)
     return _RestoreRun(project, plan, concurrency, listener, stop or threading.Event()).execute()
 
 
 def check(project: Project, plan: RestorePlan) -> None:
-    """Raises Refused where files would be made in a root that lost all that it held."""
+    """Raises Refused if files would be made in a root that lost all that it held."""
     if plan.actions and not project.allows_empty and any(each.code is Code.ROOT_EMPTIED for each in plan.findings):
         raise Refused(
             f"the local root {project.settings.root} held files and is empty: is its drive not mounted?",

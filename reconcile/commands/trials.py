@@ -21,7 +21,7 @@ TRIALS_FORMAT = "reconcile.rules-test/1"
 
 
 class RuleView(msgspec.Struct, frozen=True):
-    """A rule of the asset map, as its templates are written; ``object`` is None where it is the local path."""
+    """A rule of the asset map, as its templates are written; ``object`` is None if it is the local path."""
 
     type: str
     label: str
@@ -124,7 +124,7 @@ def _trial(project: Project, subject: str) -> Trial:
 
 
 def why_left_out(project: Project, path: str) -> str | None:
-    """Why a file at this path below the root is never looked at, or None where it is."""
+    """Why a file at this path below the root is never looked at, or None if it is."""
     if Selection(project.settings.ignore).ignores(path):
         return "an `ignore` pattern takes it"
     if any(map(is_ours, path.split("/"))):

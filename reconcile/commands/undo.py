@@ -1,4 +1,4 @@
-"""undo: a plan that puts back the record fields that a run changed, where nobody has changed them since."""
+"""undo: a plan that puts back the record fields that a run changed, if nobody has changed them since."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Undoing(msgspec.Struct, frozen=True):
 def find_run(journal: Journal | None, name: str) -> Past:
     """The run of this id, of an id that starts so, or the ``last`` one, which is the newest.
 
-    Raises UsageError, and JournalError where the journal cannot be read: what is unknown is not taken for absent.
+    Raises UsageError, and JournalError if the journal cannot be read: what is unknown is not taken for absent.
     """
     whole = journal.read(name) if journal is not None else None
     if whole is not None:
@@ -247,7 +247,7 @@ def _check_stores(project: Project, past: Past) -> None:
 def _as_they_are(
     project: Project, past: Past, scope: Scope
 ) -> Iterator[tuple[World, str, Mapping[str, Any] | None, list[Touched]]]:
-    """Each document that the run wrote, with its fields now (None where it is gone) and what was touched, in order."""
+    """Each document that the run wrote, with its fields now (None if it is gone) and what was touched, in order."""
     written: dict[World, dict[str, list[Touched]]] = {
         World.RECORDS: defaultdict(list),
         World.LOCAL_DB: defaultdict(list),

@@ -1,6 +1,6 @@
 """The proof that what the records name can be read: every reference resolves to an object with the bytes meant.
 
-    read        the records, and (but for ``cloud_only``) the local database where URIs are put into it
+    read        the records, and (but for ``cloud_only``) the local database if URIs are put into it
     list / get  the objects that they name
     compare     each with its local file, else with the last agreed state, else with nothing but its own checksum
     fetch       ``deep`` all bytes, ``urls`` through a signed URL
@@ -120,7 +120,7 @@ def verify(
     concurrency: int = CONCURRENCY,
     listener: Listener = silent,
 ) -> Proof:
-    """Proves the references of the records in scope. Raises StoreError, SourceError and ConfigError where a world
+    """Proves the references of the records in scope. Raises StoreError, SourceError and ConfigError if a world
     cannot be read at all, and UsageError for a scope that names nothing, or for URLs of a store that has none."""
     return _Proving(project, scope or Scope(), mode or Mode(), concurrency, listener).run()
 

@@ -349,7 +349,7 @@ def _refuse_unmatchable(table: Table, rule: AssetRule, earlier: list[AssetRule],
 
 
 def _takes(other: AssetRule, rule: AssetRule, sample: str) -> bool:
-    """Whether the other rule, standing first, would take this path whichever characters are known: where both find an
+    """Whether the other rule, standing first, would take this path whichever characters are known: if both find an
     id, it must be the same one, or else one that the whole name makes known."""
     if other.path.match(sample) is None:
         return False

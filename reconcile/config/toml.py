@@ -27,7 +27,7 @@ class RulesFile:
 
     @classmethod
     def parse(cls, path: Path, data: bytes) -> RulesFile:
-        """Raises ConfigError where the bytes are no TOML."""
+        """Raises ConfigError if the bytes are no TOML."""
         try:
             text = data.decode("utf-8-sig")
             values = tomllib.loads(text)
@@ -81,7 +81,7 @@ class Table:
         self._values = values
 
     def known(self, keys: set[str]) -> Table:
-        """Raises ConfigError where the table has a key that is not one of these."""
+        """Raises ConfigError if the table has a key that is not one of these."""
         for key in self._values:
             if key not in keys:
                 where = f"[{self.name}]" if self.name else "the rules file"
@@ -100,7 +100,7 @@ class Table:
         return key in self._values
 
     def table(self, name: str, keys: set[str]) -> Table:
-        """A sub-table, empty where it is not written."""
+        """A sub-table, empty if it is not written."""
         values = self._values.get(name, {})
         if not isinstance(values, dict):
             raise self.error(name, f"{name} is no table", f"write [{name}] and its keys below it")

@@ -140,7 +140,7 @@ class SetField(_Placed, frozen=True, kw_only=True, tag_field="kind", tag="set_fi
     """Sets one field of one map of a record, if it still holds ``old``; or the text at the end of ``at``.
 
     ``entry`` is the map's key, None for a map without one. ``position`` is where the map stood, to tell apart maps that
-    are otherwise alike; None where the record had no such map, and then it is appended. With ``at``, ``field`` is the
+    are otherwise alike; None if the record had no such map, and then it is appended. With ``at``, ``field`` is the
     field of the map or of the record that the way leads through. ``update_time`` is when the record that the plan saw
     was last written, for people: apply reads it again.
     """
@@ -174,7 +174,7 @@ class CreateRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
 
 
 class RewriteLocalDb(_Placed, frozen=True, kw_only=True, tag_field="kind", tag="rewrite_local_db"):
-    """Puts a gs:// URI where a local path stands in the pipeline's own JSON database."""
+    """Replaces a local path by a gs:// URI in the pipeline's own JSON database."""
 
     id: str
     key: str

@@ -19,7 +19,7 @@ class Health(Enum):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One thing. ``mend`` is a command, a role or a step; empty where nothing is wrong."""
+    """One thing. ``mend`` is a command, a role or a step; empty if nothing is wrong."""
 
     name: str
     health: Health
@@ -29,7 +29,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class Checkup(msgspec.Struct, frozen=True):
-    """``doctor --json``. ``healthy`` is true where nothing failed."""
+    """``doctor --json``. ``healthy`` is true if nothing failed."""
 
     format: str
     healthy: bool

@@ -24,7 +24,7 @@ class Verb(Enum):
 
 
 class ObjectFacts(msgspec.Struct, frozen=True):
-    """One key's file and object; ``*_known`` is false where a missing one may just not have been read."""
+    """One key's file and object; ``*_known`` is false if a missing one may just not have been read."""
 
     local: LocalFile | None
     remote: RemoteObject | None
@@ -95,7 +95,7 @@ def _without_file(facts: ObjectFacts) -> ObjectDecision:
 
 
 def _packed(remote: RemoteObject) -> ObjectDecision:
-    """An encoded object whose content nothing contradicts: a reader of its URL gets it, where we can unpack it too."""
+    """An encoded object whose content nothing contradicts: a reader of its URL gets it, if we can unpack it too."""
     if not can_unpack(remote.encoding):
         return _unread(remote, "which cannot be unpacked here, so what a reader gets is not known")
     why = f'"{remote.encoding}", its size and checksum are those of the packed bytes, and readers get it unpacked'
@@ -174,7 +174,7 @@ def _conflict(why: str) -> ObjectDecision:
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """Which of several files a field gets: those in ``chosen``; none where it must wait or a person must say."""
+    """Which of several files a field gets: those in ``chosen``; none if it must wait or a person must say."""
 
     chosen: tuple[Claim, ...] = ()
     ambiguous: bool = False

@@ -104,7 +104,7 @@ class _Derivation:
     def _of_field(self, name: str, made: Any, source: Any) -> bool:
         if self._of_member(name, made, source) or (made is _GONE and source is None):
             return True
-        # What a rule writes is filled where the source has nothing but texts: one URI, or those of a list.
+        # What a rule writes is filled if the source has nothing but texts: one URI, or those of a list.
         plain = source is None or isinstance(source, str) or (isinstance(source, list) and all(map(_is_text, source)))
         texts = made if isinstance(made, list) else [made]
         allowed = {*self._keys, *(source if isinstance(source, list) else ())}

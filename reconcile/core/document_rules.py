@@ -20,7 +20,7 @@ _DOCUMENT_OVERHEAD = 32
 
 
 def id_problem(document: str) -> str | None:
-    """Why this can be no document's id, as the end of a sentence; None where it can."""
+    """Why this can be no document's id, as the end of a sentence; None if it can."""
     if not document:
         return "it is empty"
     if "/" in document:
@@ -36,14 +36,14 @@ def may_start_id(prefix: str) -> bool:
 
 
 def check_id(document: str) -> None:
-    """Raises Rejected where this can be no document's id."""
+    """Raises Rejected if this can be no document's id."""
     problem = id_problem(document)
     if problem is not None:
         raise Rejected(f"{document[:80]!r} cannot be the id of a document: {problem}", hint="rename the character")
 
 
 def prefix_end(prefix: str) -> str | None:
-    """The least text above everything that starts with ``prefix``, in code point order; None where there is none."""
+    """The least text above everything that starts with ``prefix``, in code point order; None if there is none."""
     for cut in range(len(prefix), 0, -1):
         successor = ord(prefix[cut - 1]) + 1
         if successor == 0xD800:  # the surrogates are no characters

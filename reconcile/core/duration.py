@@ -10,7 +10,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
 
 def parse_duration(text: str) -> float:
-    """Seconds. Raises ValueError, with a sentence for people, where the text is none or has no unit."""
+    """Seconds. Raises ValueError, with a sentence for people, if the text is none or has no unit."""
     written = text.strip().lower().replace(" ", "")
     parts = _PART.findall(written)
     if not parts or "".join(number + unit for number, unit in parts) != written:

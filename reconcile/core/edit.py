@@ -1,4 +1,4 @@
-"""Field changes on a record as it is now: each is made only where its place still holds what was seen."""
+"""Field changes on a record as it is now: each is made only if its place still holds what was seen."""
 
 from __future__ import annotations
 

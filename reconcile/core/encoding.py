@@ -19,7 +19,7 @@ class BadEncoding(Portable, Exception):
 
 
 def encoding_of(header: str | None) -> str:
-    """A ``Content-Encoding`` in one spelling; empty where the bytes are stored as they are."""
+    """A ``Content-Encoding`` in one spelling; empty if the bytes are stored as they are."""
     names = (part.strip().lower() for part in (header or "").split(","))
     return ", ".join(name for each in names if (name := _SYNONYMS.get(each, each)))
 

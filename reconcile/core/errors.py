@@ -73,7 +73,7 @@ class UsageError(ReconcileError):
 
 
 class ConfigError(ReconcileError):
-    """The rules file is wrong; the message begins with ``file:line:`` where a line is to blame."""
+    """The rules file is wrong; the message begins with ``file:line:`` if a line is to blame."""
 
     code = "config"
     exit_code = ExitCode.CONFIG

@@ -23,7 +23,7 @@ class Phase(Enum):
 
 
 class PhaseStarted(msgspec.Struct, frozen=True):
-    """A phase begins; totals are None where they are not known beforehand."""
+    """A phase begins; totals are None if they are not known beforehand."""
 
     phase: Phase
     total: int | None = None
@@ -31,7 +31,7 @@ class PhaseStarted(msgspec.Struct, frozen=True):
 
 
 class Advanced(msgspec.Struct, frozen=True):
-    """So many more items, and so many more bytes (negative where a retry starts over)."""
+    """So many more items, and so many more bytes (negative if a retry starts over)."""
 
     phase: Phase
     count: int = 0

@@ -88,7 +88,7 @@ class History(msgspec.Struct, frozen=True):
 
 
 def tell(past: Past, *, whole: bool = False, scope: Scope | None = None) -> PastRun:
-    """A run as it is told; ``whole`` with its changes, those of the scope where one is given."""
+    """A run as it is told; ``whole`` with its changes, those of the scope if one is given."""
     end = past.end
     counted = {kind.value: 0 for kind in OutcomeKind}
     for each in past.outcomes:

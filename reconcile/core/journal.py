@@ -93,7 +93,7 @@ class RecordMade(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", ta
 
 
 class ChangeEnded(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="outcome"):
-    """What became of one change. For an object: where it is, its bytes, and the generation before and after."""
+    """What became of one change. For an object: its URI, its bytes, and the generation before and after."""
 
     outcome: Outcome
     char_id: str | None = None

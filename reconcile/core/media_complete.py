@@ -43,7 +43,7 @@ _PLACEHOLDER = 0x7F000000
 
 
 def missing_end(name: str, size: int, read_at: ReadAt) -> str | None:
-    """What the file surely lacks, in words that follow "it"; None where it is whole, or where nothing tells.
+    """What the file surely lacks, in words that follow "it"; None if it is whole, or if nothing tells.
 
     The content decides which format it is; the name only says whether zeros are a file yet to be filled.
     """
@@ -131,7 +131,7 @@ def _jpeg(size: int, read_at: ReadAt) -> str | None:
 
 
 def _after_scan(at: int, size: int, read_at: ReadAt) -> int | None:
-    """Where the marker stands that ends a scan; None where there is none."""
+    """Where the marker stands that ends a scan; None if there is none."""
     while at < size:
         block = read_at(at, _BLOCK)
         found = _JPEG_NEXT.search(block)
@@ -170,7 +170,7 @@ def _colours(packed: int) -> int:
 
 
 def _after_blocks(file: _Bytes, at: int) -> int:
-    """Where a chain of blocks ends; past the file's end where it breaks off."""
+    """Where a chain of blocks ends; past the file's end if it breaks off."""
     while at < file.size:
         length = file.byte(at)
         at += 1 + length
@@ -196,7 +196,7 @@ class _Bytes:
 
 
 def _sized(declared: int, size: int) -> str | None:
-    """A file of chunks that begins with the size of what follows, which is 0 or very large where it was not known."""
+    """A file of chunks that begins with the size of what follows, which is 0 or very large if it was not known."""
     whole = 8 + declared
     # Some writers count a last byte of padding that they do not write.
     if declared == 0 or declared >= _PLACEHOLDER or size + 1 >= whole:

@@ -108,7 +108,7 @@ class BucketRoot(msgspec.Struct, frozen=True):
 
 
 def key_problem(name: str) -> str | None:
-    """Why GCS would not take this whole object name (the prefix included), or None where it would."""
+    """Why GCS would not take this whole object name (the prefix included), or None if it would."""
     if len(name.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
         return f"the bucket takes names of at most {MAX_KEY_BYTES} bytes"
     if "\n" in name or "\r" in name:

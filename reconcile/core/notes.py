@@ -16,7 +16,7 @@ Place: TypeAlias = tuple[str, str]
 
 
 class Note(msgspec.Struct, frozen=True):
-    """One file, by its path below the local root; None where the call said nothing. ``places`` are the fields of the
+    """One file, by its path below the local root; None if the call said nothing. ``places`` are the fields of the
     character's record that were told to name it, whatever they name now."""
 
     path: str
@@ -59,7 +59,7 @@ class NotedMap(AssetMap, frozen=True, dict=True):
         return cls(asset_map.rules, {**both, **{note.path: joined(both.get(note.path), note) for note in added}})
 
     def read(self, path: str, known: Container[str]) -> Reading | None:
-        """As the map reads it, by the note where there is one."""
+        """As the map reads it, by the note if there is one."""
         note = self.notes.get(path)
         if note is None:
             return AssetMap.read(self, path, known)
@@ -74,7 +74,7 @@ class NotedMap(AssetMap, frozen=True, dict=True):
         return msgspec.structs.replace(found, ownership=Ownership.KNOWN, characters=(note.char_id,))
 
     def _read_by_type(self, path: str, known: Container[str], asset_type: str | None) -> Reading | None:
-        """The type settles which of two characters it is, where two rules read two in the path."""
+        """The type settles which of two characters it is, if two rules read two in the path."""
         found = AssetMap.read(self, path, known)
         rule = None if asset_type is None else self.rule(asset_type)
         if found is None or rule is None or found.ownership is not Ownership.AMBIGUOUS:
@@ -125,7 +125,7 @@ class NotedMap(AssetMap, frozen=True, dict=True):
 
 
 def wishes(asset_map: AssetMap, char_id: str, known: Container[str]) -> dict[Place, str]:
-    """Which fields of a character's record were told to name which key; none where nothing is noted."""
+    """Which fields of a character's record were told to name which key; none if nothing is noted."""
     return asset_map.wishes(char_id, known) if isinstance(asset_map, NotedMap) else {}
 
 

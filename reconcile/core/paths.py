@@ -54,10 +54,10 @@ class PathKind(Enum):
 
 
 class PathReading(msgspec.Struct, frozen=True):
-    """One way to read a path. ``anchor`` is ``c:``, ``//`` (UNC), ``//?`` or ``/``; empty where relative; ``c:.`` is
+    """One way to read a path. ``anchor`` is ``c:``, ``//`` (UNC), ``//?`` or ``/``; empty if relative; ``c:.`` is
     relative to a folder that only the machine knew on which it was written.
 
-    ``climbs`` holds the parts before the first ``..``, None where there is none.
+    ``climbs`` holds the parts before the first ``..``, None if there is none.
     """
 
     anchor: str
@@ -67,7 +67,7 @@ class PathReading(msgspec.Struct, frozen=True):
 
     @property
     def is_anchored(self) -> bool:
-        """Whether it says from where it goes on any machine: it is not relative."""
+        """Whether it says from if it goes on any machine: it is not relative."""
         return bool(self.anchor) and not self.anchor.endswith(".")
 
 
@@ -80,8 +80,8 @@ class RootForms(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A local path (relative to the root) that a text could mean. ``sure`` where a known root says so;
-    ``windows`` where case may differ; ``damaged`` where escapes had to be read back."""
+    """A local path (relative to the root) that a text could mean. ``sure`` if a known root says so;
+    ``windows`` if case may differ; ``damaged`` if escapes had to be read back."""
 
     path: str
     sure: bool
@@ -274,7 +274,7 @@ def _tails_of(parts: Sequence[str]) -> Iterator[str]:
 
 
 def _few(readings: Iterable[Meaning]) -> list[Target]:
-    """The targets of repaired texts: the sure ones; where there is none, those of the likeliest repairs."""
+    """The targets of repaired texts: the sure ones; if there is none, those of the likeliest repairs."""
     listed = [target for each in readings for target in each.targets]
     sure = [target for target in listed if target.sure]
     return sure or listed[:MAX_TARGETS]
@@ -295,7 +295,7 @@ def _below_root(reading: PathReading, roots: Sequence[RootForms]) -> tuple[str, 
 
 
 def _rest(anchor: str, parts: tuple[str, ...], root: PathReading, *, windows: bool) -> tuple[str, ...] | None:
-    """The parts below a root, none for the root itself, or None where they are not below it."""
+    """The parts below a root, none for the root itself, or None if they are not below it."""
     size = len(root.parts)
     if anchor != root.anchor or len(parts) < size:
         return None

@@ -179,7 +179,7 @@ class Template:
 
     @cached_property
     def _halves(self) -> tuple[Matcher, Matcher] | None:
-        """What stands before and behind ``{char_id}``, or None where a capture stands twice and ties them together."""
+        """What stands before and behind ``{char_id}``, or None if a capture stands twice and ties them together."""
         named = list(self._captures())
         if CHAR_ID not in named or len(set(named)) != len(named):
             return None

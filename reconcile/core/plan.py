@@ -77,7 +77,7 @@ class Summary(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True):
     """What would be done. A value: showing it and applying it are two readers of the same thing.
 
-    ``objects_in_scope`` is what a limit in percent is taken of. ``complete`` is false where a part of a world could
+    ``objects_in_scope`` is what a limit in percent is taken of. ``complete`` is false if a part of a world could
     not be read.
     """
 
@@ -180,7 +180,7 @@ class ReplaceLimit(msgspec.Struct, frozen=True):
 
 
 def check_limits(plan: Plan, max_replace: ReplaceLimit, max_actions: int | None) -> None:
-    """Raises Refused, with the numbers, where the plan goes past a safety limit."""
+    """Raises Refused, with the numbers, if the plan goes past a safety limit."""
     # Counted from the actions, and never of fewer objects than they replace: a plan file may say what it likes.
     replaced = sum(isinstance(action, Replace) for action in plan.actions)
     objects = max(plan.objects_in_scope, replaced)

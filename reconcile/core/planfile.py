@@ -19,7 +19,7 @@ def dumps(plan: Plan) -> bytes:
 
 
 def loads(data: bytes, source: str) -> Plan:
-    """Reads a plan file. Raises UsageError, naming ``source``, where it is torn, of another format, or no plan."""
+    """Reads a plan file. Raises UsageError, naming ``source``, if it is torn, of another format, or no plan."""
     try:
         found = msgspec.json.decode(data, type=_Envelope).format
     except (msgspec.DecodeError, RecursionError) as error:
@@ -36,7 +36,7 @@ def loads(data: bytes, source: str) -> Plan:
 
 
 def check_belongs(plan: Plan, stores: Stores, rules_digest: str, bucket: BucketRoot, collection: str) -> None:
-    """Raises UsageError where a plan is not one that this project, with these rules, could have made: it can then
+    """Raises UsageError if a plan is not one that this project, with these rules, could have made: it can then
     reach nothing outside the root, the prefix and the collection, whoever wrote it."""
     for name in ("local", "bucket", "records", "bucket_endpoint", "records_endpoint"):
         theirs, ours = getattr(plan.stores, name), getattr(stores, name)

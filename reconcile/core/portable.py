@@ -101,7 +101,7 @@ def _portable_args(error: Any) -> tuple[Any, ...]:
 
 
 def _packed(value: Any) -> bytes | None:
-    """The pickled value, or None where it cannot be pickled, or not be read again."""
+    """The pickled value, or None if it cannot be pickled, or not be read again."""
     import pickle
 
     try:

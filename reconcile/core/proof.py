@@ -133,7 +133,7 @@ class Certificate(msgspec.Struct, frozen=True):
 
 class Verification(msgspec.Struct, frozen=True):
     """What a proof came to. ``checked`` are references, URIs of ours and paths, and ``ok`` of them resolve to the
-    bytes that are meant; ``bytes`` were read and hashed. ``complete`` is false where a store did not answer for some
+    bytes that are meant; ``bytes`` were read and hashed. ``complete`` is false if a store did not answer for some
     of them."""
 
     format: str
@@ -156,7 +156,7 @@ class Verification(msgspec.Struct, frozen=True):
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 where all of it holds; what is said for information only does no harm."""
+        """0 if all of it holds; what is said for information only does no harm."""
         if not self.complete:
             return ExitCode.FAILED
         return ExitCode.OK if holds(self.problems) else ExitCode.DIFFERENCES

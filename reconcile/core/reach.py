@@ -21,7 +21,7 @@ def is_ours(name: str) -> bool:
 
 
 class Reach:
-    """What these templates can take. A leftover (``core.leftovers``) is reached only where a template's own text is
+    """What these templates can take. A leftover (``core.leftovers``) is reached only if a template's own text is
     what makes the name one: ``.thumbs/{char_id}.png`` reaches ``.thumbs``, and ``*``, ``{name}`` and ``**`` do not."""
 
     def __init__(self, templates: Sequence[Template]) -> None:
@@ -45,7 +45,7 @@ class Reach:
 
 class Selection:
     """Which names below the root are looked at: not our own, none that ``ignore`` takes, and no leftover unless a rule
-    names it. ``rules`` is None where no rules are known: then no leftover is named, and anything could be taken.
+    names it. ``rules`` is None if no rules are known: then no leftover is named, and anything could be taken.
 
     Raises PatternError for a pattern of ``ignore`` that can never match.
     """

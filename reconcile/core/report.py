@@ -125,7 +125,7 @@ class Report(msgspec.Struct, frozen=True):
 
 def remaining(findings: Iterable[Finding], at_least: Severity | None) -> tuple[Finding, ...]:
     """The findings of this severity, or a worse one: what a run that was told to fail on them fails on. None of them
-    where it was not told so."""
+    if it was not told so."""
     if at_least is None:
         return ()
     order = list(Severity)

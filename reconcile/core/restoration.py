@@ -39,8 +39,8 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RestorePlan(msgspec.Struct, frozen=True):
-    """Which files would be made, in order. ``in_step`` files are there already; ``complete`` is false where a part of
-    the local root could not be read, or where an object has its place below a folder that was not, such as a link."""
+    """Which files would be made, in order. ``in_step`` files are there already; ``complete`` is false if a part of
+    the local root could not be read, or if an object has its place below a folder that was not, such as a link."""
 
     format: str
     tool: str

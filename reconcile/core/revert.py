@@ -1,4 +1,4 @@
-"""Changes of a record taken back on the record as it is now: each only where nobody has changed it since."""
+"""Changes of a record taken back on the record as it is now: each only if nobody has changed it since."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class FileProblem(Enum):
 class LocalFile(msgspec.Struct, frozen=True, gc=False):
     """A file below the local root. ``path`` is relative to the root, with ``/`` on every system.
 
-    ``crc32c`` is None just where ``problem`` says why. ``twin`` is another local path that differs only in
+    ``crc32c`` is None exactly when ``problem`` says why. ``twin`` is another local path that differs only in
     case or Unicode form, which Windows or another tool would take for this one.
     """
 
@@ -41,9 +41,9 @@ class LocalFile(msgspec.Struct, frozen=True, gc=False):
 
 
 class Hashed(NamedTuple):
-    """What is remembered of a file's content: how the file looked, the crc32c, and what it surely lacks ("" where that
-    is nothing). ``doubted_since`` is when (ns since the epoch) this content was first hashed, where that was so soon
-    after the file's last change that a later one may have left no trace; 0 where no doubt is left."""
+    """What is remembered of a file's content: how the file looked, the crc32c, and what it surely lacks ("" if that
+    is nothing). ``doubted_since`` is when (ns since the epoch) this content was first hashed, if that was so soon
+    after the file's last change that a later one may have left no trace; 0 if no doubt is left."""
 
     size: int
     mtime_ns: int
@@ -87,7 +87,7 @@ class Served(msgspec.Struct, frozen=True):
 
 class Agreed(msgspec.Struct, frozen=True, gc=False):
     """The last state in which a local file and its object held the same content. ``size`` and ``crc32c`` are those of
-    the content, also where the object is encoded."""
+    the content, also if the object is encoded."""
 
     key: str
     size: int
@@ -168,7 +168,7 @@ class Slot(msgspec.Struct, frozen=True, gc=False):
 class Candidate(msgspec.Struct, frozen=True, gc=False):
     """One key that one text of one document could mean; rank 0 is the best reading.
 
-    ``exact`` where the text is the very URI of the key; ``windows`` where case may differ; ``sure`` where a known
+    ``exact`` if the text is the very URI of the key; ``windows`` if case may differ; ``sure`` if a known
     root or a URI says so, so that the key need not be taken by a rule.
     """
 
@@ -216,7 +216,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 class Claim(msgspec.Struct, frozen=True, gc=False):
     """A key that belongs in a field of a character's record.
 
-    ``modified`` orders claims of one kind: nanoseconds of the file's time where there is a local file, the object's
+    ``modified`` orders claims of one kind: nanoseconds of the file's time if there is a local file, the object's
     RFC 3339 time otherwise. ``rule`` is the number of the rule that says so.
     """
 
@@ -232,7 +232,7 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
 
 
 class KeyTally(msgspec.Struct, frozen=True, gc=False):
-    """One key for the status table. ``right`` where the object needs nothing; ``pending`` where a later stage may
+    """One key for the status table. ``right`` if the object needs nothing; ``pending`` if a later stage may
     still have something to do or to say about it; ``wanted`` is false for an orphan."""
 
     key: str

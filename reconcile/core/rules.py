@@ -14,7 +14,7 @@ from reconcile.core.reach import Reach
 
 
 class Many(Enum):
-    """What to do where several files claim one field and no evidence chooses."""
+    """What to do if several files claim one field and no evidence chooses."""
 
     NEWEST = "newest"
     LIST = "list"
@@ -22,7 +22,7 @@ class Many(Enum):
 
 
 class AssetRule(msgspec.Struct, frozen=True, dict=True):
-    """One ``[[asset]]`` of the rules file. ``object`` is None where the bucket path is the local path."""
+    """One ``[[asset]]`` of the rules file. ``object`` is None if the bucket path is the local path."""
 
     type: str
     label: str
@@ -86,7 +86,7 @@ class Reading(msgspec.Struct, frozen=True):
 
     @property
     def char_id(self) -> str | None:
-        """The character, where it is sure."""
+        """The character, if it is sure."""
         return self.characters[0] if self.ownership is Ownership.KNOWN else None
 
     def entry_for(self, char_id: str) -> str | None:
@@ -117,7 +117,7 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         return tuple(rule.path for rule in self.rules)
 
     def left_out(self, path: str) -> str | None:
-        """Who leaves such a file beside others, where that is why no rule takes it; see ``Reach.left_out``."""
+        """Who leaves such a file beside others, if that is why no rule takes it; see ``Reach.left_out``."""
         return self._reach.left_out(path)
 
     @cached_property
@@ -129,7 +129,7 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         return next((rule for rule in self.rules if rule.type == asset_type), None)
 
     def read(self, path: str, known: Container[str]) -> Reading | None:
-        """Which rule takes a local path and which character it belongs to, or None where no rule takes it."""
+        """Which rule takes a local path and which character it belongs to, or None if no rule takes it."""
         first: Reading | None = None
         owners: list[Reading] = []
         if self.left_out(path) is not None:
@@ -176,7 +176,7 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         return reading.rule.object.format(reading.captures)
 
     def path_for(self, key: str, known: Container[str]) -> str | None:
-        """The local path whose key this is, or None where the map gives no path that leads back to the key."""
+        """The local path whose key this is, or None if the map gives no path that leads back to the key."""
         if self.keys_are_paths:
             return key if is_below(key) else None
         for rule in self.rules:

@@ -30,7 +30,7 @@ class Tally(msgspec.Struct):
     keys: int = 0
 
     def sync(self) -> Sync:
-        """Complete only where every key is in step, whatever the counts say."""
+        """Complete only if every key is in step, whatever the counts say."""
         if self.keys == 0:
             return Sync.COMPLETE if self.local or self.bucket else Sync.EMPTY
         if self.in_step == self.keys:
@@ -53,7 +53,7 @@ class StatusRow(msgspec.Struct, frozen=True):
 
 
 class StatusTable(msgspec.Struct, frozen=True):
-    """``status --json``. ``complete`` is false where a part of a world could not be read: counts may then be short.
+    """``status --json``. ``complete`` is false if a part of a world could not be read: counts may then be short.
 
     ``last_good_run`` is when an apply of everything, on this machine, last left nothing undone (RFC 3339), or null.
     """

@@ -36,7 +36,7 @@ class EventKind(Enum):
 
 
 class WatchEvent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that a watcher says. ``message`` is a sentence for people; the rest is there where it has a meaning.
+    """One thing that a watcher says. ``message`` is a sentence for people; the rest is there if it has a meaning.
 
     ``bytes`` are to be uploaded (``applying``, ``planned``) or were (``applied``); ``retry_in`` is in seconds.
     """
@@ -99,8 +99,8 @@ class Standing:
         return self._findings
 
     def take(self, findings: Iterable[Finding], char_ids: Collection[str]) -> str | None:
-        """What a pass found; ``char_ids`` are those that it looked at, none where it looked at everything. Gives a
-        sentence where others stand now than before."""
+        """What a pass found; ``char_ids`` are those that it looked at, none if it looked at everything. Gives a
+        sentence if others stand now than before."""
         found = [finding for finding in findings if finding.severity is not Severity.INFO]
         again = {finding.subject for finding in found}
         before = {_mark(finding) for finding in self._findings}

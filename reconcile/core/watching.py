@@ -22,9 +22,9 @@ FIRST_RETRY = 5.0
 LAST_RETRY = 300.0
 LAST_LOCK_RETRY = 60.0
 MOST_PATHS = 10_000
-"""Files waiting at once; where there are more, the whole project is looked at instead."""
+"""Files waiting at once; if there are more, the whole project is looked at instead."""
 MOST_CHARACTERS = 20
-"""Characters of one pass; where there are more, the whole project is looked at instead."""
+"""Characters of one pass; if there are more, the whole project is looked at instead."""
 
 _QUIET = 0.5
 _HELD_FIRST = 5.0
@@ -217,8 +217,8 @@ class Agenda:
         return settling + [path for path, held in self._held.items() if held.due <= now]
 
     def looked(self, path: str, look: Look | None, now: float, missing: Callable[[], str | None]) -> str | None:
-        """A file was looked at; None where it has gone. ``missing`` says what it lacks, and is asked where the file has
-        settled. Gives the reason for which it is held back, where it is a new one."""
+        """A file was looked at; None if it has gone. ``missing`` says what it lacks, and is asked when the file has
+        settled. Gives the reason for which it is held back, if it is a new one."""
         held = self._held.pop(path, None)
         found = self._settling.pop(path, None)
         if found is None:
@@ -244,7 +244,7 @@ class Agenda:
     # -- passes --
 
     def batch(self, now: float) -> Batch | None:
-        """What to take now, or None where it is not time yet."""
+        """What to take now, or None if it is not time yet."""
         if now < self._retry.blocked_until:
             return None
         if self._retry.batch is not None and now >= self._retry.at:
@@ -278,7 +278,7 @@ class Agenda:
             self._next_whole = min(self._next_whole, now + self._settle)
 
     def failed(self, batch: Batch, now: float, *, alone: bool, longest: float = LAST_RETRY) -> float:
-        """The pass did not go well: it is tried again in so many seconds. ``alone`` is where only a part of it failed,
+        """The pass did not go well: it is tried again in so many seconds. ``alone`` if only a part of it failed,
         so that others need not wait."""
         delay = self._retry.add(batch, now, alone=alone, longest=longest)
         if batch.whole:
@@ -329,7 +329,7 @@ class Agenda:
 
 
 def scope_of(batch: Batch, asset_map: AssetMap, known: Collection[str], limit: Scope) -> Scope | None:
-    """What a pass must look at to take the batch, within ``limit``; None where nothing in it is anybody's."""
+    """What a pass must look at to take the batch, within ``limit``; None if nothing in it is anybody's."""
     if limit.char_ids or limit.asset_types or batch.whole:
         return limit
     char_ids = set(batch.char_ids)
@@ -344,7 +344,7 @@ def scope_of(batch: Batch, asset_map: AssetMap, known: Collection[str], limit: S
 
 
 def owner_of(path: str, asset_map: AssetMap, known: Collection[str]) -> frozenset[str] | None:
-    """The character whose file it is, as a set; empty for a file that no rule takes, None where it is not sure."""
+    """The character whose file it is, as a set; empty for a file that no rule takes, None if it is not sure."""
     reading = asset_map.read(path, known)
     if reading is None:
         return frozenset()

@@ -20,7 +20,7 @@ def now() -> str:
 
 
 class Account:
-    """Writes one run's journal. What comes before a write raises JournalError where it cannot be written down, so that
+    """Writes one run's journal. What comes before a write raises JournalError if it cannot be written down, so that
     the write is not made; what comes after only sets ``broken``, so that nothing more is started."""
 
     def __init__(self, log: RunLog | None) -> None:
@@ -32,7 +32,7 @@ class Account:
     def begin(
         cls, journal: Journal | None, run_id: str, plan: Plan, *, command: str = "", undoes: str | None = None
     ) -> Account:
-        """Raises JournalError where the journal cannot be written. A plan of nothing leaves no journal."""
+        """Raises JournalError if the journal cannot be written. A plan of nothing leaves no journal."""
         if journal is None or not plan.actions:
             return cls(None)
         started = RunStarted(

@@ -68,7 +68,7 @@ class StreamEngine:
 def merge(streams: Sequence[tuple[str, Iterable[tuple[str, Any]]]]) -> Iterator[tuple[str, list[Any]]]:
     """Joins named streams of (key, row), each sorted by key, into (key, [row or None for each stream]).
 
-    Raises StoreError where a stream is out of order: a join over it would call things absent that are there.
+    Raises StoreError if a stream is out of order: a join over it would call things absent that are there.
     """
     sources = [_Source(name, iter(rows)) for name, rows in streams]
     while True:

@@ -83,7 +83,7 @@ def execute(
 ) -> Report:
     """Does what the plan says, as far as the world still is as the plan saw it.
 
-    Raises UsageError for a plan of other stores or rules, Refused past a safety limit, and JournalError where the run
+    Raises UsageError for a plan of other stores or rules, Refused past a safety limit, and JournalError if the run
     cannot be written down, before anything is changed. A failure of one change is an outcome of the report, never an
     exception. Setting ``stop`` finishes what is in flight and starts nothing more. ``command`` is who asked, for the
     journal. Where findings of the severity ``fail_on`` remain, it is not remembered as a good run of everything.

@@ -344,7 +344,7 @@ class Observations:
         self._unread.append(refused)
 
     def _local_by_key(self, files: Iterable[LocalFile]) -> Iterator[tuple[str, LocalFile]]:
-        """Files under their keys, in key order; where a rule gives keys of its own, the walk's order is another."""
+        """Files under their keys, in key order; if a rule gives keys of its own, the walk's order is another."""
         rows = self._keyed(files)
         return rows if self._map.keys_are_paths else _one_for_each_key(sorted(rows, key=lambda row: row[0]))
 

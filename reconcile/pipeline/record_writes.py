@@ -25,7 +25,7 @@ _MOVED = Problem(PreconditionFailed.code, "the field no longer holds what the pl
 Editor: TypeAlias = Callable[[Mapping[str, Any]], Edit]
 """Makes the changes of one record on its fields, as they were just read."""
 Noting: TypeAlias = Callable[[str, Sequence[Touched]], None]
-"""Told, before each write, which record is written and what is touched; raises where the write must not be."""
+"""Told, before each write, which record is written and what is touched; raises if the write must not be."""
 
 
 Wait: TypeAlias = Callable[[float], None]
@@ -49,7 +49,7 @@ def merge(
     noting: Noting,
     wait: Wait = time.sleep,
 ) -> list[Outcome]:
-    """Makes the changes of one record in one write; reads again and writes again where somebody else was faster.
+    """Makes the changes of one record in one write; reads again and writes again if somebody else was faster.
 
     Raises what the store and ``noting`` raise, but for failed preconditions and lost replies: those are settled by
     reading.
@@ -81,7 +81,7 @@ def _settled(
     editor: Editor,
     error: Uncertain,
 ) -> list[Outcome]:
-    """The outcomes after a lost reply, as the record tells them. Raises the error where it tells that nothing was
+    """The outcomes after a lost reply, as the record tells them. Raises the error if it tells that nothing was
     written: a store that does not answer is not asked again and again."""
     try:
         document = next(iter(store.read([char_id])), None)
@@ -102,7 +102,7 @@ def merge_many(
     noting: Noting,
     wait: Wait = time.sleep,
 ) -> list[Outcome]:
-    """The same for many documents that one write takes. Raises what the store and ``noting`` raise where nothing was
+    """The same for many documents that one write takes. Raises what the store and ``noting`` raise if nothing was
     written."""
     waiting = dict(documents)
     outcomes: list[Outcome] = []
@@ -127,7 +127,7 @@ def merge_many(
 def _settle(
     changes: Sequence[FieldChange], edited: Edit | None, written: str | StoreError | None
 ) -> list[Outcome] | None:
-    """The outcomes of one document's changes, or None where they must be tried again."""
+    """The outcomes of one document's changes, or None if they must be tried again."""
     if edited is None or isinstance(written, NotThere):
         return _all(changes, OutcomeKind.STALE, _GONE)
     if isinstance(written, PreconditionFailed):

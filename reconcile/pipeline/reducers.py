@@ -180,7 +180,7 @@ class NotedFiles:
 
     def done(self, records: Sequence[Document], context: Context, pending: set[str]) -> tuple[Note, ...]:
         """The notes of files that have no more to gain by them: they are in the bucket, and the record of their
-        character was read, needs nothing and names them where it was told to; or they are gone."""
+        character was read, needs nothing and names them if it was told to; or they are gone."""
         by_id: Mapping[str, Document] = {document.id: document for document in records} if self._notes else {}
         return tuple(note for note in self._notes if self._is_done(note, by_id, context, pending))
 

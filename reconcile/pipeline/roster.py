@@ -77,7 +77,7 @@ class Roster(msgspec.Struct, frozen=True):
 
     @property
     def denied(self) -> AccessDenied | None:
-        """Why no record in scope could be read at all; None where one could."""
+        """Why no record in scope could be read at all; None if one could."""
         nothing = not self.records.prefixes and not self.records.names
         return self.refused[0].error if nothing and self.refused else None
 
@@ -85,7 +85,7 @@ class Roster(msgspec.Struct, frozen=True):
 def read_roster(worlds: Project, scope: Scope, listener: Listener, *, partial: bool = False) -> Roster:
     """Reads the records first: they say which characters exist and which keys they name.
 
-    Raises AccessDenied where one may not be read, but for a ``partial`` roster, which tells of it.
+    Raises AccessDenied if one may not be read, but for a ``partial`` roster, which tells of it.
     """
     with Workers(2, "roster") as pool:
         names = pool.submit(_ids_in_files, worlds, scope)

@@ -17,7 +17,7 @@ INIT_FORMAT = "reconcile.init/1"
 
 
 class ErrorDocument(msgspec.Struct, frozen=True):
-    """What went wrong: a stable ``code``, the sentence, and what to do next (empty where there is nothing to say)."""
+    """What went wrong: a stable ``code``, the sentence, and what to do next (empty if there is nothing to say)."""
 
     format: str
     code: str

@@ -15,7 +15,7 @@ _ENDS = str.maketrans({"`": r"\x60", "|": r"\x7c"})
 
 
 def inert(text: str) -> str:
-    """The text as it is where it is plain words, else in a code span: there no markup, link, mention or emoji counts.
+    """The text as it is if it is plain words, else in a code span: there no markup, link, mention or emoji counts.
 
     A backtick and a pipe are written as escapes, as control characters are, so that nothing ends the span.
     """
@@ -25,5 +25,5 @@ def inert(text: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """A hint as it is where it is a plain sentence, whose commands stand between backticks; else inert."""
+    """A hint as it is if it is a plain sentence, whose commands stand between backticks; else inert."""
     return text if text.isprintable() and _SENTENCE.fullmatch(text) else inert(text)

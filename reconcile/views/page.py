@@ -44,7 +44,7 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class GridRow(msgspec.Struct, frozen=True):
-    """A character of the grid; ``open`` where something is not in step."""
+    """A character of the grid; ``open`` if something is not in step."""
 
     name: str
     open: bool
@@ -163,7 +163,7 @@ def _stores(plan: Plan) -> list[tuple[str, str]]:
 
 
 def _share(row: StatusRow) -> int:
-    """How much of a row is right, in percent, for the bar; never all of it where something is not."""
+    """How much of a row is right, in percent, for the bar; never all of it if something is not."""
     whole = max(row.local, row.bucket, row.in_step)
     if row.sync is Sync.COMPLETE or not whole:
         return 100 if row.sync is Sync.COMPLETE else 0
@@ -174,7 +174,7 @@ def _share(row: StatusRow) -> int:
 
 
 def _columns(seen: Overview) -> list[StatusRow]:
-    """A column for each rule; one for what no rule takes only where there is something."""
+    """A column for each rule; one for what no rule takes only if there is something."""
     used = {cell.asset_type for cell in seen.cells}
     return [row for row in seen.rows if row.asset_type is not None or None in used]
 

@@ -44,7 +44,7 @@ Labels: TypeAlias = Mapping[str, str]
 
 
 def at(uri: str, endpoint: str) -> str:
-    """A store, and the server that it is on where that is not Google's."""
+    """A store, and the server that it is on if that is not Google's."""
     return f"{uri} at {endpoint}" if endpoint else uri
 
 
@@ -54,7 +54,7 @@ def label(labels: Labels, asset_type: str | None) -> str:
 
 
 def show_plan(terminal: Terminal, plan: Plan, labels: Labels, *, verbose: bool = False) -> None:
-    """The whole plan; findings beyond the first five of a kind only where ``verbose``."""
+    """The whole plan; findings beyond the first five of a kind only if ``verbose``."""
     show_stores(terminal, plan)
     show_changes(terminal, plan.actions, labels)
     show_findings(terminal, plan.findings, verbose=verbose)
@@ -183,7 +183,7 @@ def _planned(plan: Plan) -> Iterable[str]:
 
 
 def but(findings: Iterable[Finding]) -> str:
-    """``, but 1 error needs you``, where there is one."""
+    """``, but 1 error needs you``, if there is one."""
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     return f", but {words.needed(errors)}" if errors else ""
 

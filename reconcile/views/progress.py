@@ -53,7 +53,7 @@ class PhaseProgress:
         self.size += event.size
 
     def fraction(self) -> float | None:
-        """How much is done, by bytes where they are known; None where no total is."""
+        """How much is done, by bytes if they are known; None if no total is."""
         if self.total_bytes:
             return self.size / self.total_bytes
         return self.count / self.total if self.total else None
@@ -77,7 +77,7 @@ class PhaseProgress:
 
 
 def choose(stream: TextIO, *, quiet: bool, as_json: bool) -> ProgressStyle:
-    """The manner for a stream: machines first, then silence, then a bar where someone can see it move."""
+    """The manner for a stream: machines first, then silence, then a bar if someone can see it move."""
     if as_json:
         return ProgressStyle.JSON
     if quiet:

@@ -24,5 +24,5 @@ class RunDocument(msgspec.Struct, frozen=True):
 
 
 def show(stream: TextIO, document: RunDocument) -> None:
-    """Writes the document as a line of its own, also where the workflow ended in the middle of one."""
+    """Writes the document as a line of its own, also if the workflow ended in the middle of one."""
     write_bytes(stream, b"\n" + harmless(msgspec.json.encode(document)) + b"\n")

@@ -1,4 +1,4 @@
-"""A schedule as text: the definition itself where there is one file, so that it can be sent on as it is."""
+"""A schedule as text: the definition itself if there is one file, so that it can be sent on as it is."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def refused(error: OSError) -> OutputFailed | None:
 def write(stream: TextIO, text: str) -> None:
     """Writes, unless the reader has gone (``| head``): then the rest goes nowhere, quietly.
 
-    Raises OutputFailed where the output cannot be written."""
+    Raises OutputFailed if the output cannot be written."""
     try:
         stream.write(text)
     except OSError as error:

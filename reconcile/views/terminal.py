@@ -58,7 +58,7 @@ class Terminal:
     """
 
     def __init__(self, stream: TextIO, colour: Colour = Colour.AUTO, *, width: int | None = None) -> None:
-        """``width`` is the terminal's own where it is None."""
+        """``width`` None is the terminal's own."""
         found = console(stream, colour, width=width)
         self._stream = stream
         self._wraps = found.is_terminal or width is not None

@@ -229,7 +229,7 @@ class _Judged:
         return self.context.records.hides(owner or "")
 
     def _owner(self, candidates: Sequence[Candidate]) -> str | None:
-        """Whose it is: as the path says; else, where the path cannot say, the one record (or character of the local
+        """Whose it is: as the path says; else, if the path cannot say, the one record (or character of the local
         database) that names it."""
         if self.reading is None or self.reading.char_id is not None:
             return None if self.reading is None else self.reading.char_id
@@ -270,13 +270,13 @@ class _Judged:
             )
 
     def _claimants(self, reading: Reading, candidates: Sequence[Candidate]) -> list[str]:
-        """Whose field the file may fill: its owner's; where no id is in its path, that of each who names it."""
+        """Whose field the file may fill: its owner's; if no id is in its path, that of each who names it."""
         if reading.ownership is Ownership.NONE:
             return sorted({candidate.document for candidate in candidates})
         return [] if reading.char_id is None else [reading.char_id]
 
     def _claims(self, candidates: Sequence[Candidate]) -> Iterator[Claim]:
-        """The file's claim on the field of whoever it belongs to; none where the record already names it there."""
+        """The file's claim on the field of whoever it belongs to; none if the record already names it there."""
         rule, reading, scope = self.rule, self.reading, self.context.scope
         if rule is None or reading is None or rule.field is None or not self._can_be_claimed():
             return

@@ -497,7 +497,7 @@ def malformed(document: str, char_id: str, entries: Any, context: Context) -> It
 
 
 def _named_fields(local: Document | None, references: References) -> dict[tuple[str | None, str], Answer]:
-    """The one key that the pipeline's own database names for each (entry, field); none where it names several."""
+    """The one key that the pipeline's own database names for each (entry, field); none if it names several."""
     named: dict[tuple[str | None, str], dict[str, Answer]] = defaultdict(dict)
     for answer in references.all() if local is not None else ():
         if answer.outlook is not Outlook.ABSENT and answer.slot.position is not None:
