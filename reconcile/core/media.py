@@ -28,7 +28,7 @@ _ENDINGS = {
     "image/vnd.adobe.photoshop": "psd psb",
     "image/vnd.djvu": "djvu djv",
     "image/vnd.microsoft.icon": "ico cur",
-    "image/vnd.radiance": "hdr rgbe",
+    "image/vnd.radiance": "hdr hdri rgbe",
     "image/webp": "webp",
     "image/wmf": "wmf",
     "image/x-adobe-dng": "dng",
@@ -105,7 +105,14 @@ _ENDINGS = {
     "text/vtt": "vtt",
     "text/x-scc": "scc",
     "text/x-ssa": "ass ssa",
-    # 3D
+    # 3D: the model types are IANA's (https://www.iana.org/assignments/media-types). Three formats have none there: .usd
+    # and .usdc get WebKit's name for OpenUSD, .fbx the one that mime-type lists of the web give it, and .3ds that of
+    # freedesktop's shared-mime-info, which .exr, .blend and .hdr have theirs from, too.
+    "application/vnd.autodesk.fbx": "fbx",
+    "image/x-3ds": "3ds",
+    "model/usd": "usd usdc",
+    "model/vrml": "wrl vrml",
+    "model/x3d-vrml": "x3dv",
     "model/3mf": "3mf",
     "model/gltf+json": "gltf",
     "model/gltf-binary": "glb vrm",
