@@ -228,21 +228,24 @@ class Project:
         return known or self.makes_root
 
     def note_files(self, count: int) -> None:
-        """Remembers how many files the local root holds, so that its absence is told from a slip in the rules, and a
-        root that lost them all from one that never had any; 0 if that is meant."""
+        """Remembers how many files that a rule takes the local root holds, so that its absence is told from a slip in
+        the rules, and a root that lost them all from one that never had any; 0 if that is meant."""
         if self._files_held != count:
             self.state.remember_fact(self._root_fact, count)
 
     @property
     def files_held(self) -> int:
-        """How many files the local root held when it was last seen; 0 if nothing is known."""
+        """How many files that a rule takes the local root held when it was last seen; 0 if nothing is known."""
         return self._files_held or 0
 
     def lost_files(self) -> int:
-        """How many files the local root held, if there is none left in it, or it is gone; else 0. Raises SourceError
-        if it cannot be read."""
+        """How many files the local root held, if it has none left that a rule takes, or is gone; else 0. Raises
+        SourceError if it cannot be read."""
         held = self.files_held
-        return held if held and all(name.endswith("/") for name in self.files.names()) else 0
+        return 0 if held and any(map(self._is_asset, self.files.names())) else held
+
+    def _is_asset(self, name: str) -> bool:
+        return not name.endswith("/") and self.asset_map.first_match(name) is not None
 
     @property
     def _files_held(self) -> int | None:

@@ -75,7 +75,7 @@ FINDINGS: dict[Code, Kind] = {
     Code.CONTENT_CONFLICT: Kind(
         Severity.ERROR,
         "files that differ from the bucket",
-        "the bucket holds other bytes under this name",
+        "the bucket holds an object of this name with different content",
         "keep the local file with `reconcile apply --replace local`, or fetch the bucket's copy and keep that",
     ),
     Code.ENCODED_OBJECT: Kind(
@@ -136,22 +136,24 @@ FINDINGS: dict[Code, Kind] = {
         "surely is not whole, so it is not uploaded, and no record is pointed at it",
         'render it again; `incomplete = "take"` under [local] in the rules file takes such files as they are',
         ": an MP4 without `moov`, a PNG without `IEND`, fewer bytes than the header declares"
-        " ([what is told of which format](watching.md#when-a-file-is-taken)); such a run is not a good one",
+        " ([what is told of which format](watching.md#when-a-file-is-taken)); such a run does not count as a good one",
     ),
     Code.ROOT_EMPTIED: Kind(
         Severity.ERROR,
         "a local root that lost its files",
-        "is there and holds no file; when it was last seen it held {held:,}, so such a run is not a good one",
+        "is there and holds no file that a rule takes; when it was last seen it held {held:,}, so this run does not"
+        " count as a good one",
         "mount its drive, or bring its files back with `reconcile restore`; --allow-empty says that it is meant",
-        ": it holds none, or is gone: a drive may be missing. Nothing is deleted anywhere, but such a run is not a good"
-        " one, and `restore` makes no file in a root that is there and empty. With `--allow-empty` (`plan`, `apply`,"
-        " `run`, `watch`, `restore`) it is meant, and after an `apply` it is not said again",
+        ": it holds none that a rule takes, or is gone: a drive may be missing. Nothing is deleted anywhere, but such a"
+        " run does not count as a good one, and `restore` makes no file in a root that is there and empty. With"
+        " `--allow-empty` (`plan`, `apply`, `run`, `watch`, `restore`) it is meant, and after an `apply` it is not"
+        " said again",
     ),
     Code.UNREADABLE_FILE: Kind(
         Severity.ERROR,
         "files that cannot be read",
         "cannot be read",
-        "give the user who runs this permission to read it",
+        "give the user who runs this permission to read it; move what is not an ordinary file out of the local root",
         ", and folders; what depends on them is neither planned nor called in step",
     ),
     Code.UNREADABLE_SCOPE: Kind(
@@ -191,7 +193,7 @@ FINDINGS: dict[Code, Kind] = {
     ),
     Code.NAME_COLLISION: Kind(
         Severity.WARNING,
-        "names that Windows would take for one",
+        "names that are the same on Windows or in the bucket",
         "would be the same file as {why} in the bucket, or on Windows, where case and Unicode form do not count",
         "rename one of the two",
         ": they differ only in case or Unicode form, and neither is uploaded anew; `restore`: two objects cannot both"
@@ -296,7 +298,7 @@ UNKNOWN_NAME = Form(
 )
 ROOT_GONE = Form(
     Code.ROOT_EMPTIED,
-    "is gone; when it was last seen it held {held:,} files, so such a run is not a good one",
+    "is gone; when it was last seen it held {held:,} files, so this run does not count as a good one",
     FINDINGS[Code.ROOT_EMPTIED].hint,
 )
 NEVER_LOOKED_AT = Form(
@@ -308,6 +310,11 @@ NEVER_UPLOADED = Form(
     Code.MISSING_ASSET,
     '{place} names "{text}", which is not in the bucket, and whose file is not uploaded',
     "see what is found about the file itself; the field is left as it is",
+)
+BAD_ID = Form(
+    Code.MISSING_RECORD,
+    FINDINGS[Code.MISSING_RECORD].message,
+    "give the character another id in the local database; its assets are uploaded meanwhile",
 )
 LEFT_OUT = Form(
     Code.MISSING_ASSET,
@@ -339,12 +346,12 @@ RECORD_GONE = Form(
 )
 OTHER_THAN_LOCAL = Form(
     Code.CONTENT_CONFLICT,
-    '{place} names "{uri}", which holds other bytes',
+    '{place} names "{uri}", which holds different content',
     "`reconcile plan` says what is done about it",
 )
 OTHER_THAN_AGREED = Form(
     Code.CONTENT_CONFLICT,
-    '{place} names "{uri}", which holds other bytes',
+    '{place} names "{uri}", which holds different content',
     "somebody else wrote it; if that is meant, `reconcile restore` fetches it, and it is what is meant then",
 )
 WITHOUT_CHECKSUM = Form(

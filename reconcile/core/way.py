@@ -47,7 +47,7 @@ class Entries(msgspec.Struct, frozen=True):
             if value is None:
                 return None
             if not isinstance(value, Mapping):
-                return f"{shown(self.path[:depth])} is no map"
+                return f"{shown(self.path[:depth])} is not a map"
             value = value.get(name)
         return value
 

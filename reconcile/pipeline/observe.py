@@ -127,7 +127,7 @@ class Inventory:
 
     @property
     def files(self) -> int:
-        """How many files were there."""
+        """How many files were there that a rule takes."""
         return self._observed.files
 
     @property
@@ -274,7 +274,7 @@ class Observations:
                 found = in_listing or by_name
                 if file is not None or found is not None:
                     self._listener(Advanced(Phase.LISTING, 1))
-                    self.files += file is not None
+                    self.files += file is not None and self._worlds.asset_map.first_match(file.path) is not None
                     yield self._row(key, file, found, state)
                 elif is_asked is not None:
                     yield self._row(key, None, None, None)

@@ -136,7 +136,9 @@ class _Outcome:
             what = ROOT_GONE if project.root_is_gone else Code.ROOT_EMPTIED
             self._sink.findings.append(make(what, str(root), None, held=held))
             if not project.root_is_gone:
-                listener(Warned(f"{root} holds no file; at the last run there were {held}: is a drive missing?"))
+                listener(
+                    Warned(f"{root} holds no file that a rule takes; the last run saw {held}: is a drive missing?")
+                )
         if project.root_is_gone:
             listener(Warned(gone(root)))
         return kept

@@ -106,6 +106,14 @@ def test_one_file_that_is_left_says_that_this_is_the_place(folder: Path) -> None
     assert not is_told(plan_of(folder))
 
 
+def test_a_note_of_the_mount_point_is_no_file_that_was_held(folder: Path) -> None:
+    unmount(folder)
+    write(folder, "NOT_MOUNTED.txt", b"the drive is not here")
+    assert is_told(plan_of(folder))
+    assert reconcile(folder, "apply", "--yes").code == 0
+    assert last_good_run(folder) == LONG_AGO
+
+
 def test_a_root_that_never_held_a_file_is_no_error(tmp_path: Path) -> None:
     made = make_project(tmp_path / "project")
     unmount(made)

@@ -614,6 +614,7 @@ class TestMissingDocumentsAndEntries:
         plan = both.plan()
 
         assert "this cannot be a record's id: " in _one(plan, "missing_record").message
+        assert "another id" in _one(plan, "missing_record").hint
         assert kinds(plan) == ["upload", "set_field"]
 
     def test_a_local_database_document_that_is_malformed_makes_no_record(self, both: World) -> None:

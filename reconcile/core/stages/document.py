@@ -10,7 +10,7 @@ import msgspec
 from reconcile.core.changes import Code, CreateRecord, Finding, RewriteLocalDb, SetField, change_id
 from reconcile.core.context import Context
 from reconcile.core.document_rules import document_problem, id_problem, size_of, size_problem
-from reconcile.core.findings import make
+from reconcile.core.findings import BAD_ID, make
 from reconcile.core.names import is_unicode
 from reconcile.core.rows import Answer, Claim, Document, Group, Outlook, Row, Stream, Unsettled, Unwanted, World
 from reconcile.core.stages.creation import CreationOutput, create
@@ -58,16 +58,19 @@ def by_document(
         else:
             yield from (Unsettled(claim.key) for claim in claims)
     elif local is not None or claims:
-        why = "its files are only in the folder" if local is None else _why_not_created(char_id)
-        yield make(Code.MISSING_RECORD, context.document(char_id), char_id, why=why)
+        yield _not_created(char_id, local, context)
         yield from (Unsettled(claim.key) for claim in claims)
     if local is not None and context.rewrite_local_db:
         yield from _rewrites(local, in_local, context)
 
 
-def _why_not_created(char_id: str) -> str:
+def _not_created(char_id: str, local: Document | None, context: Context) -> Finding:
     problem = id_problem(char_id)
-    return "policy.create_records is off" if problem is None else f"this cannot be a record's id: {problem}"
+    if problem is not None:
+        why = f"this cannot be a record's id: {problem}"
+        return make(BAD_ID, context.document(char_id), char_id, why=why)
+    why = "its files are only in the folder" if local is None else "policy.create_records is off"
+    return make(Code.MISSING_RECORD, context.document(char_id), char_id, why=why)
 
 
 def _that_fit(record: Document, outputs: Iterable[RecordOutput], context: Context) -> Iterator[RecordOutput]:

@@ -486,11 +486,11 @@ def malformed(document: str, char_id: str, entries: Any, context: Context) -> It
         return
     make = partial(findings.make, Code.MALFORMED_RECORD, document, char_id)
     if not isinstance(entries, list):
-        yield make(why=f"`{context.entries}` is no list of maps")
+        yield make(why=f"`{context.entries}` is not a list of maps")
         return
     bad = [str(at) for at, entry in enumerate(entries) if not isinstance(entry, dict)]
     if bad:
-        yield make(why=f"`{context.entries}` item {', '.join(bad)} is no map")
+        yield make(why=f"`{context.entries}` item {', '.join(bad)} is not a map")
     titles = Counter(entry_key(entry, context) for entry in entries if isinstance(entry, dict))
     for title in sorted(title for title, count in titles.items() if title is not None and count > 1):
         yield make(why=f"`{context.entries}` has {titles[title]} maps with {context.entry_key} {title!r}")
