@@ -29,7 +29,7 @@ from reconcile.core.names import BucketRoot
 from reconcile.core.paths import root_forms
 from reconcile.core.pattern import BOUNDARIES, CHAR_ID, PatternError, Template
 from reconcile.core.plan import ReplaceLimit
-from reconcile.core.reach import Selection
+from reconcile.core.reach import Reach, Selection
 from reconcile.core.rules import AssetMap, AssetRule, Many
 from reconcile.core.way import Entries
 
@@ -160,7 +160,7 @@ def _settings(project: Path, rules: RulesFile, data: bytes, given: Overrides, en
         entry_key=_name(records, "entry_key", "title"),
         local_db=_local_db(project, top),
         policy=_policy(top, given),
-        asset_map=_asset_map(top, ignore, _name(records, "entry_key", "title")),
+        asset_map=_asset_map(top, local, root.text, _name(records, "entry_key", "title")),
         user_project=_user_project(bucket),
         bucket_emulator=bucket_emulator,
         records_emulator=records_emulator,
@@ -255,11 +255,12 @@ def _policy(top: Table, given: Overrides) -> Policy:
 _ASSET_KEYS = {"type", "label", "path", "object", "field", "entry", "many"}
 
 
-def _asset_map(top: Table, ignore: tuple[str, ...], entry_key: str) -> AssetMap:
+def _asset_map(top: Table, local: Table, root: str, entry_key: str) -> AssetMap:
     tables = top.tables("asset", _ASSET_KEYS)
     if not tables:
         raise top.error("asset", "the rules have no [[asset]]", "`reconcile init` writes ten to begin with")
     rules: list[AssetRule] = []
+    ignore = _ignore(local)
     for table in tables:
         rule = _rule(table)
         if rule.field == entry_key:
@@ -267,8 +268,10 @@ def _asset_map(top: Table, ignore: tuple[str, ...], entry_key: str) -> AssetMap:
             raise table.error("field", what, "name the field that holds the asset")
         if any(other.type == rule.type for other in rules):
             raise table.error("type", f"two rules have the type {rule.type!r}", "give each rule a type of its own")
-        _refuse_unmatchable(table, rule, rules, ignore)
+        _refuse_unmatchable(table, rule, rules)
+        _refuse_ignored(local, table, rule, ignore)
         rules.append(rule)
+    _refuse_root_in_ignore(local, ignore, root, [rule.path for rule in rules])
     return AssetMap(tuple(rules))
 
 
@@ -333,15 +336,34 @@ def _is_invertible(path: Template, key: Template) -> bool:
     return True
 
 
-def _refuse_unmatchable(table: Table, rule: AssetRule, earlier: list[AssetRule], ignore: tuple[str, ...]) -> None:
+def _refuse_ignored(local: Table, table: Table, rule: AssetRule, ignore: tuple[str, ...]) -> None:
+    """Refuses patterns of ``ignore`` that leave nothing for a rule to take, with ``ignore``'s line if it is written."""
+    samples = rule.path.samples()
+    if not all(map(Selection(ignore).ignores, samples)):
+        return
+    patterns = [each for each in ignore if any(map(Selection([each]).ignores, samples))]
+    what = f"ignore holds {', '.join(map(repr, patterns))}, which leaves out every file of path = {rule.path.source!r}"
+    right = "make the pattern narrower, or take the rule out; a name in braces stands for any text, as * does"
+    raise local.error("ignore", what, right) if local.has("ignore") else table.error("path", what, right)
+
+
+def _refuse_root_in_ignore(local: Table, ignore: tuple[str, ...], root: str, paths: list[Template]) -> None:
+    """Refuses patterns of ``ignore`` that begin with the root's own folders, below which no rule takes anything."""
+    folders = [part for part in root.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    for pattern in ignore:
+        for size in range(len(folders), 0, -1):
+            start = "/".join(folders[-size:]) + "/"
+            if pattern.startswith(start) and not Reach(paths).enters(start):
+                inner = pattern.removeprefix(start) or "**"
+                what = f"ignore holds {pattern!r}, which is read below the root {root!r} and takes nothing there"
+                raise local.error("ignore", what, f"write it relative to the root: {inner!r}")
+
+
+def _refuse_unmatchable(table: Table, rule: AssetRule, earlier: list[AssetRule]) -> None:
     if rule.path.follows_without_boundary(CHAR_ID):
         message = f"path = {rule.path.source!r} can never match: an id ends at '_', '-', '.', a space or the name's end"
         raise table.error("path", message, "put one of these behind {char_id}")
     samples = rule.path.samples()
-    if all(map(Selection(ignore).ignores, samples)):
-        raise table.error(
-            "path", f"path = {rule.path.source!r} can never match: `ignore` takes it", "change one of them"
-        )
     for other in earlier:
         if all(_takes(other, rule, sample) for sample in samples):
             message = f"path = {rule.path.source!r} can never match: the rule {other.type!r} before it takes all of it"

@@ -130,6 +130,8 @@ def _ignoring(text: str) -> tuple[Template, bool, bool]:
         raise PatternError("folders are separated by '/', also on Windows; write it without '\\'")
     if text.startswith("/"):
         raise PatternError(f"paths are relative to the root; write {text.lstrip('/') or '**'!r}")
+    if text.startswith("~/"):
+        raise PatternError("a home folder is not read here; write the path relative to the root")
     if _DRIVE.match(text):
         raise PatternError("a drive is never below the root; write the path relative to the root")
     body = text.removesuffix("/")

@@ -408,9 +408,28 @@ REFUSED: list[Any] = [
         rules(L37='path = "{char_id}x.png"'), 37, "can never match: an id ends at", "behind {char_id}", id="bound"
     ),
     pytest.param(
-        rules(L37='path = "a/{char_id}.tmp"'), 37, "can never match: `ignore` takes it", "change", id="ignored"
+        rules(L37='path = "a/{char_id}.tmp"'), 4, "ignore holds '*.tmp', which leaves out", "narrower", id="ignored"
     ),
-    pytest.param(rules(L37='path = "a.tmp/*.png"'), 37, "can never match: `ignore`", "change", id="an ignored folder"),
+    pytest.param(rules(L37='path = "a.tmp/*.png"'), 4, "ignore holds '*.tmp'", "narrower", id="an ignored folder"),
+    pytest.param(rules(L4='ignore = ["{a}.png"]'), 4, "ignore holds '{a}.png'", "in braces", id="braces in ignore"),
+    pytest.param(
+        rules(L4='ignore = ["output/drafts/"]'),
+        4,
+        "is read below the root 'output'",
+        "'drafts/'",
+        id="the root in ignore",
+    ),
+    pytest.param(
+        rules(L2='root = "D:/media/output"', L4='ignore = ["media/output/x.png"]'),
+        4,
+        "is read below the root",
+        "'x.png'",
+        id="more of the root in ignore",
+    ),
+    pytest.param(rules(L4='ignore = ["~/x"]'), 4, "a home folder is not read", "a name at any", id="home in ignore"),
+    pytest.param(rules(L4='ignore = ["/srv/x"]'), 4, "relative to the root", "a name at any", id="absolute in ignore"),
+    pytest.param(rules(L4='ignore = ["C:/srv/x"]'), 4, "a drive is never", "a name at any", id="a drive in ignore"),
+    pytest.param(rules(L4='ignore = ["../x"]'), 4, "no '..'", "a name at any", id="a climb in ignore"),
     pytest.param(
         rules(L29='path = "characters/{char_id}.png"', L37='path = "characters/{char_id}_cosplay.png"'),
         37,
