@@ -89,6 +89,11 @@ def write_new(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
     Raises UsageError.
     """
     paths = [folder / name for name in files]
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UsageError(
+            f"--out {str(folder)!r} is not a folder, and the files are written into one",
+            hint="name a folder with --out",
+        )
     made: list[Path] = []
     folders: list[Path] = []
     try:

@@ -100,7 +100,8 @@ _MARKS = tuple(family.mark for family in _FAMILIES if family.mark)
 
 def leftover(name: str) -> str | None:
     """Who leaves a file or folder of this name beside others, in words; None for every other name."""
-    # Every name that is walked comes here, so the usual answer has to be quick.
+    # Every name that is walked comes here, so the usual answer has to be quick. Of all leftovers, only Media Player's
+    # covers (AlbumArtSmall.jpg, AlbumArt_{…}_Large.jpg) have such a name, and they begin with this letter.
     if _USUAL.fullmatch(name) and not name.startswith(("A", "a")):
         return None
     low = name.lower()

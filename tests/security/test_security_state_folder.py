@@ -178,6 +178,17 @@ def test_a_pipe_or_a_socket_makes_nothing_wait(
     assert "it is a pipe, a socket or a device" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("make", [pipe, unix_socket])
+def test_a_pipe_in_the_place_of_a_folder_is_named_as_what_it_is(
+    make: Callable[[Path], None], project: Path, state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(state / "journal")
+    assert main(["-C", str(project), "history"]) == 1
+    told = capsys.readouterr().err
+    assert "is a pipe, a socket or a device, and should be a folder" in told
+    assert "read it as the user" not in told
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a file away")
 @pytest.mark.parametrize("name", ["", "state.db", "lock", "journal", "outbox"])
 def test_what_belongs_to_another_user_is_refused(name: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -179,6 +179,15 @@ def test_schedule_out_minus_is_what_it_prints_anyway(run: Any, studio: Path) -> 
     assert run("schedule", "cron", "--out", "-").out == run("schedule", "cron").out
 
 
+@pytest.mark.parametrize("place", ["a file", "/dev/full"])
+def test_schedule_says_that_it_needs_a_folder(place: str, run: Any, studio: Path, tmp_path: Path) -> None:
+    there = tmp_path / place
+    if not there.exists():
+        there.write_text("mine")
+    told = run("schedule", "cron", "--out", str(there), folder=studio)
+    assert (told.code, f"--out {str(there)!r} is not a folder" in told.err) == (64, True)
+
+
 @pytest.mark.parametrize("place", ["output/jobs", "output", ".reconcile", "stores/jobs"])
 def test_schedule_writes_nothing_into_the_project_s_work(place: str, run: Any, studio: Path) -> None:
     refused(run, ["schedule", "cron", "--out"], studio / place, studio, "--out")

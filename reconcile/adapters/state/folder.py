@@ -160,6 +160,8 @@ class StateFolder:
                 found = os.stat(self._named(path, fd), dir_fd=fd, follow_symlinks=False)
                 if _is_link(found):
                     raise _not_ours(path, "is a link")
+                if not stat.S_ISDIR(found.st_mode) and not stat.S_ISREG(found.st_mode):
+                    raise _not_ours(path, "is a pipe, a socket or a device, and should be a folder")
                 if not stat.S_ISDIR(found.st_mode):
                     raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
                 if fd is not None:
@@ -194,5 +196,5 @@ def _is_ours(found: os.stat_result) -> bool:
 def _not_ours(path: Path, what: str) -> StateError:
     return StateError(
         f"{str(path)!r} cannot be read or written safely: it {what}",
-        hint="find out who put it there, and remove it: it is made anew when it is needed",
+        hint="find out who put it there; once it is gone, reconcile makes its own when it needs it",
     )
