@@ -190,7 +190,7 @@ class UrlSigner(Protocol):
     def sign(self, key: str, *, expires: float) -> str:
         """A V4 signed URL for reading the object of this key, for ``expires`` seconds, a week at the most.
 
-        Makes no request, but for a keyless account, whose signing service is asked. Raises AccessDenied if these
+        Makes no request, except for a keyless account, whose signing service is asked. Raises AccessDenied if these
         credentials cannot sign, and StoreUnavailable.
         """
         ...

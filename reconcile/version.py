@@ -1,3 +1,3 @@
-"""The version, if everything can read it."""
+"""The version, where everything can read it."""
 
 VERSION = "0.1.0"

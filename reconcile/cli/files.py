@@ -129,7 +129,7 @@ def _check_is_ours(out: Path, kind: OutputKind) -> None:
     try:
         if not out.is_file():
             # A new file would take the place of a device, a pipe, or a link that leads nowhere.
-            raise UsageError(f"--out {str(out)!r} is no ordinary file", hint=f"{_ANOTHER}; `--out -` is stdout")
+            raise UsageError(f"--out {str(out)!r} is not an ordinary file", hint=f"{_ANOTHER}; `--out -` is stdout")
         with out.open("rb") as file:
             is_ours = kind.begins.match(file.read(_HEAD)) is not None
     except OSError as error:

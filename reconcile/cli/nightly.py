@@ -50,9 +50,9 @@ def schedule(
     session = Session(common)
     found = _TIME.fullmatch(at)
     if found is None:
-        raise UsageError(f"--at {at!r} is no time of day", hint="write it as 03:00")
+        raise UsageError(f"--at {at!r} is not a time of day", hint="write it as 03:00")
     if _REGION.fullmatch(region) is None:
-        raise UsageError(f"--region {region!r} is no region", hint="write it as us-central1")
+        raise UsageError(f"--region {region!r} is not a region", hint="write it as us-central1")
     found_there = carried(os.environ)
     if scheduler is SchedulerKind.CLOUD_RUN and (common.rules or common.local_root or _in_a_folder(common)):
         raise UsageError(

@@ -121,7 +121,7 @@ def _check_out(out: Path, project: Project) -> None:
     check_place(out, project.settings)
     try:
         if out.exists() and not out.is_dir():
-            raise UsageError(f"--out {str(out)!r} is no folder", hint="name a folder for the certificates")
+            raise UsageError(f"--out {str(out)!r} is not a folder", hint="name a folder for the certificates")
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(

@@ -260,7 +260,7 @@ def agree(
         if asked is not None or not (session.json or session.common.quiet):
             terminal = session.terminal(aside=session.json)
             _show_plan(terminal, session, project, made, of)
-        # A plan that went into a file was not seen: what it comes to is said beside the question.
+        # A plan that went into a file was not seen: what it comes to is said with the question.
         about = "" if session.is_seen(aside=session.json) else totals(made)
         if asked is not None and not asked.confirms(question, about=about):
             raise Declined("declined; nothing was changed")

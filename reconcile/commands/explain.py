@@ -156,7 +156,7 @@ def keys_of(project: Project, subject: str) -> list[str]:
     paths = possible_paths(project, subject)
     if not paths:
         raise UsageError(
-            f"{subject!r} is no path below the local root {settings.root}, no URI of {settings.bucket} "
+            f"{subject!r} is not a path below the local root {settings.root}, no URI of {settings.bucket} "
             "and no known character",
             hint="`reconcile status --by character` lists the known characters",
         )
@@ -231,7 +231,7 @@ def _unsure(reading: Reading) -> str:
         case Ownership.AMBIGUOUS:
             return f"it could belong to {' or '.join(reading.characters)}"
         case Ownership.UNKNOWN:
-            return f"its path says {reading.captures.get(CHAR_ID)!r}, which is no known character"
+            return f"its path says {reading.captures.get(CHAR_ID)!r}, which is not a known character"
         case _:
             return "its path holds no id, and no one record names it"
 

@@ -29,7 +29,7 @@ class Link(msgspec.Struct, frozen=True):
 def link(project: Project, subject: str, lifetime: float) -> Link:
     """Signs a URL that holds for so many seconds.
 
-    Raises UsageError for a subject that is no asset's or a bucket without URLs, NotThere if no object is, Rejected
+    Raises UsageError for a subject that is not an asset's or a bucket without URLs, NotThere if no object is, Rejected
     for a lifetime that cannot be, AccessDenied if the credentials cannot sign.
     """
     signer = project.signer

@@ -34,7 +34,7 @@ class Cell(msgspec.Struct, frozen=True):
 
 
 class Overview(msgspec.Struct, frozen=True):
-    """``report --json``: what the page written to ``out`` shows, but for the plan's single changes and findings.
+    """``report --json``: what the page written to ``out`` shows, except for the plan's single changes and findings.
 
     ``rows`` are by asset type, ``characters`` by character. ``complete`` is false if a part of a world could not be
     read: counts may then be short.

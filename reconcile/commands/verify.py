@@ -1,6 +1,6 @@
 """The proof that what the records name can be read: every reference resolves to an object with the bytes meant.
 
-    read        the records, and (but for ``cloud_only``) the local database if URIs are put into it
+    read        the records, and (without ``cloud_only``) the local database that URIs are put into
     list / get  the objects that they name
     compare     each with its local file, else with the last agreed state, else with nothing but its own checksum
     fetch       ``deep`` all bytes, ``urls`` through a signed URL

@@ -138,7 +138,7 @@ def _settings(project: Path, rules: RulesFile, data: bytes, given: Overrides, en
     ignore = _ignore(local)
     settle = local.number("settle", 2.0)
     if not 0 <= settle <= 86_400:
-        raise local.error("settle", f"settle = {settle:g} is no sensible wait", "give seconds from 0 to 86400")
+        raise local.error("settle", f"settle = {settle:g} is not a sensible wait", "give seconds from 0 to 86400")
     bucket_endpoint = endpoint(project, pick(bucket, "endpoint"), http=True)
     records_endpoint = endpoint(project, pick(records, "endpoint"), http=False)
     bucket_emulator, records_emulator = emulators(env, bucket_endpoint, records_endpoint)
@@ -221,7 +221,7 @@ def _user_project(bucket: Table) -> str:
     """The id, or the number, of the project that is charged; empty for the bucket's own."""
     text = bucket.text("user_project", "", numbers=True)
     if text and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.:-]*", text):
-        raise bucket.error("user_project", f"user_project = {text!r} is no project", 'write its id: "my-project"')
+        raise bucket.error("user_project", f"user_project = {text!r} is not a project", 'write its id: "my-project"')
     return text
 
 
@@ -248,7 +248,7 @@ def _policy(top: Table, given: Overrides) -> Policy:
     try:
         max_replace = ReplaceLimit.parse(limit)
     except ValueError as error:
-        raise table.error("max_replace", f"max_replace = {limit!r} is no limit", 'write "10%" or "25"') from error
+        raise table.error("max_replace", f"max_replace = {limit!r} is not a limit", 'write "10%" or "25"') from error
     return Policy(replacing, max_replace, table.flag("create_records", default=True))
 
 
@@ -278,7 +278,7 @@ def _asset_map(top: Table, local: Table, root: str, entry_key: str) -> AssetMap:
 def _rule(table: Table) -> AssetRule:
     asset_type = table.text("type")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", asset_type):
-        raise table.error("type", f"{asset_type!r} is no asset type", 'use letters, digits and "_"')
+        raise table.error("type", f"{asset_type!r} is not an asset type", 'use letters, digits and "_"')
     path = _template(table, "path")
     field = table.text("field", "") or None
     entry = _template(table, "entry") if table.has("entry") else Template("primary") if field else None

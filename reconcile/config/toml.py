@@ -103,14 +103,14 @@ class Table:
         """A sub-table, empty if it is not written."""
         values = self._values.get(name, {})
         if not isinstance(values, dict):
-            raise self.error(name, f"{name} is no table", f"write [{name}] and its keys below it")
+            raise self.error(name, f"{name} is not a table", f"write [{name}] and its keys below it")
         return Table(self.file, name, 0, values).known(keys)
 
     def tables(self, name: str, keys: set[str]) -> list[Table]:
         """An array of tables."""
         values = self._values.get(name, [])
         if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
-            raise self.error(name, f"{name} is no array of tables", f"write [[{name}]], with double brackets")
+            raise self.error(name, f"{name} is not an array of tables", f"write [[{name}]], with double brackets")
         return [Table(self.file, name, number, value).known(keys) for number, value in enumerate(values)]
 
     def text(self, key: str, default: Any = _MISSING, *, numbers: bool = False) -> str:
@@ -121,14 +121,14 @@ class Table:
         if numbers and isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         if not isinstance(value, str):
-            raise self.error(key, f"{key} = {value!r} is no text", f'write {key} = "…"')
+            raise self.error(key, f"{key} = {value!r} is not a text", f'write {key} = "…"')
         return value
 
     def texts(self, key: str, default: Iterable[str]) -> tuple[str, ...]:
         """A list of strings."""
         value = self._values.get(key, list(default))
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self.error(key, f"{key} = {value!r} is no list of texts", f'write {key} = ["…", "…"]')
+            raise self.error(key, f"{key} = {value!r} is not a list of texts", f'write {key} = ["…", "…"]')
         return tuple(value)
 
     def text_or_texts(self, key: str, default: str) -> tuple[str, ...]:
@@ -148,7 +148,7 @@ class Table:
                 return float(value)
         except OverflowError as error:
             raise self.error(key, f"{key} is too large a number", f"write {key} = {default:g}") from error
-        raise self.error(key, f"{key} = {value!r} is no number", f"write {key} = {default:g}")
+        raise self.error(key, f"{key} = {value!r} is not a number", f"write {key} = {default:g}")
 
     def flag(self, key: str, *, default: bool) -> bool:
         """true or false."""

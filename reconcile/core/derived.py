@@ -85,7 +85,7 @@ class _Derivation:
         return type(made) is type(source) and bool(made == source)
 
     def _of_list(self, made: Sequence[Any], source: Sequence[Any]) -> bool:
-        """Item for item in the source's order, but for texts that are left out."""
+        """Item for item in the source's order, except for texts that are left out."""
         at = 0
         for item in source:
             if at < len(made) and self._of_value(made[at], item):

@@ -106,7 +106,7 @@ def _text_problem(text: str) -> str | None:
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        return "it is no valid Unicode"
+        return "it is not valid Unicode"
     return f"it is longer than {MAX_NAME_BYTES:,} bytes" if size > MAX_NAME_BYTES else None
 
 
@@ -143,14 +143,14 @@ def _size_of(value: Any, field: str, depth: int, *, in_array: bool) -> int:
         case list():
             return sum(_size_of(each, field, depth + 1, in_array=True) for each in value)
         case _:
-            raise _Unfit(field, f"a {type(value).__name__} is no plain value")
+            raise _Unfit(field, f"a {type(value).__name__} is not a plain value")
 
 
 def _size_of_text(text: str, field: str) -> int:
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
-        raise _Unfit(field, "the text is no valid Unicode") from error
+        raise _Unfit(field, "the text is not valid Unicode") from error
     if size > MAX_TEXT_BYTES:
         raise _Unfit(field, f"the text is longer than {MAX_TEXT_BYTES:,} bytes")
     return size + 1

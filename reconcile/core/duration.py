@@ -14,7 +14,7 @@ def parse_duration(text: str) -> float:
     written = text.strip().lower().replace(" ", "")
     parts = _PART.findall(written)
     if not parts or "".join(number + unit for number, unit in parts) != written:
-        raise ValueError(f"{text!r} is no length of time; write it as 90s, 15m, 26h or 1h30m")
+        raise ValueError(f"{text!r} is not a length of time; write it as 90s, 15m, 26h or 1h30m")
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     if seconds > _LONGEST:
         raise ValueError(f"{text!r} is longer than any length of time that makes sense here")

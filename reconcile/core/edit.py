@@ -164,7 +164,7 @@ _GONE = object()
 
 
 def without(change: CreateRecord, uris: frozenset[str]) -> dict[str, Any]:
-    """The fields of a new record, at every depth, but for what holds one of these URIs: their objects are not there."""
+    """The fields of a new record, at every depth, without what holds one of these URIs: their objects are not there."""
     kept: dict[str, Any] = _without(change.fields, uris)
     return kept
 

@@ -89,7 +89,7 @@ FINDINGS: dict[Code, Kind] = {
     Code.EMPTY_OBJECT: Kind(
         Severity.ERROR,
         "objects that are empty",
-        "is an empty object (0 bytes), which is no asset: no record is pointed at it",
+        "is an empty object (0 bytes), which is not an asset: no record is pointed at it",
         "bring the file back or render it again, then run `reconcile apply --replace local`",
         " (0 bytes) and that a record or a rule expects to be an asset; such an object is not in step, proves nothing,"
         " is not restored, and no record is pointed at it",
@@ -293,7 +293,7 @@ UNCLAIMED_FOLDER = Form(
 )
 UNKNOWN_NAME = Form(
     Code.UNKNOWN_CHARACTER,
-    "{guess!r} is no known character; it is uploaded, but no record is touched",
+    "{guess!r} is not a known character; it is uploaded, but no record is touched",
     FINDINGS[Code.UNKNOWN_CHARACTER].hint,
 )
 ROOT_GONE = Form(
@@ -303,7 +303,7 @@ ROOT_GONE = Form(
 )
 NEVER_LOOKED_AT = Form(
     Code.MISSING_ASSET,
-    '{place} names "{text}", which is no media and never looked at',
+    '{place} names "{text}", which is not media and never looked at',
     "name the media file itself, or take the field out of the record; it is left as it is",
 )
 NEVER_UPLOADED = Form(

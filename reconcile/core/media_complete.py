@@ -246,7 +246,7 @@ def _boxes(size: int, read_at: ReadAt) -> str | None:
             return None if indexed or kind in _INDEXES else "has no moov box"
         at += length
         if at > size:
-            # Behind its last box a file may have what somebody else put there, which is no box.
+            # Behind its last box a file may have what somebody else put there, which is not a box.
             ours = kind in _BOXES or kind in _INDEXES
             return f"ends within its {_printable(kind)} box" if ours or not indexed else None
         indexed = indexed or kind in _INDEXES

@@ -67,7 +67,7 @@ class PathReading(msgspec.Struct, frozen=True):
 
     @property
     def is_anchored(self) -> bool:
-        """Whether it says from if it goes on any machine: it is not relative."""
+        """Whether it is absolute, on any machine."""
         return bool(self.anchor) and not self.anchor.endswith(".")
 
 

@@ -1,6 +1,6 @@
 """The template language of the asset map: ``match(path)`` gives captures, ``format(captures)`` gives the path back.
 
-A template is literal but for ``{name}`` (part of one folder or file name, at least one character), ``*`` (the same,
+A template is literal except for ``{name}`` (part of one folder or file name, at least one character), ``*`` (the same,
 unnamed, possibly empty) and ``**`` (a whole part of the path: any number of folders, none included). Templates and
 paths are compared in their composed Unicode form, so captures come composed.
 """
@@ -141,14 +141,14 @@ class Template:
         return list(dict.fromkeys(out))
 
     def follows_without_boundary(self, name: str) -> bool:
-        """Whether literal text that is no boundary stands right behind ``{name}``, so that no id could end there."""
+        """Whether literal text that is not a boundary stands right behind ``{name}``, so that no id could end there."""
         pairs = self._neighbours()
         return any(
             token.name == name and after.name is None and after.text[0] not in BOUNDARIES for token, after in pairs
         )
 
     def is_whole_name(self, name: str) -> bool:
-        """Whether ``{name}`` is a whole folder name, or a whole file name but for its ending: the name says the id."""
+        """Whether ``{name}`` is a whole folder name, or a whole file name without its ending: the name says the id."""
         last = self._tokens(self.parts[-1])
         ending = len(last) == 2 and last[0].name == name and last[1].name is None and last[1].text.startswith(".")
         return ending or any(part == (Token(name=name),) for part in self.parts)

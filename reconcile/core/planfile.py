@@ -93,7 +93,7 @@ def _misplaced(action: SetField | RewriteLocalDb) -> Iterator[str]:
 
 
 def _unneeded(new: object, old: object, needs: tuple[Need, ...], bucket: BucketRoot) -> Iterator[str]:
-    """A field may get just the URIs of the objects that it needs; a list keeps what it held, but for what it names."""
+    """A field may get only the URIs of the objects that it needs; a list keeps its other items."""
     held = old if isinstance(old, list) else []
     allowed = [bucket.uri(need.key) for need in needs]
     values = new if isinstance(new, list) and new else [new]

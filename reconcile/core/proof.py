@@ -289,8 +289,8 @@ _LONGEST = 80
 
 
 def certificate_name(char_id: str, created: str) -> str:
-    """The name of a character's certificate of this day, on every system: an id that is no plain name, or that another
-    differs from only in case, is told by a digest too."""
+    """The name of a character's certificate of this day, on every system. An id that is not a plain name, or that
+    differs from another only in case, gets a digest beside it."""
     day = created[:10]
     if _PLAIN.fullmatch(char_id) and len(char_id) <= _LONGEST:
         return f"{char_id}-{day}.json"

@@ -84,7 +84,7 @@ class Selection:
 class _Ignored:
     """The patterns of ``ignore``: names at any depth, or paths from the root, of files and folders or of folders only.
 
-    Every name that is walked is held against them, so names that are literal but for a ``*`` in front, as most are,
+    Every name that is walked is held against them, so names that are literal except for a ``*`` in front, as most are,
     need no template.
     """
 

@@ -175,7 +175,7 @@ class Agenda:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits but for the next periodic pass, or for somebody to finish a file."""
+        """Whether nothing waits except for the next periodic pass, or for somebody to finish a file."""
         waits = self._settling or self._ready or self._char_ids
         return not waits and self._whole is None and self._retry.batch is None
 

@@ -90,7 +90,7 @@ class Manner:
         import warnings
 
         logger = logging.getLogger(LOGGER)
-        # Without a handler logging would write to stderr, if the warning is already.
+        # Without a handler logging would write to stderr, where the warning is already.
         if self.on_error == QUEUE or logger.hasHandlers():
             logger.warning("%s", failure.sentence)
         if self.on_error == "warn":

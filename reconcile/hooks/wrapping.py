@@ -98,8 +98,8 @@ class Wrapper:
         from pickle import PicklingError
 
         raise PicklingError(
-            f"{self.__qualname__} cannot be sent to another process: it is no module's, and what it was made of cannot"
-            " be sent either; define it in a module, and not in a function"
+            f"{self.__qualname__} cannot be sent to another process: it is not a module's, and what it was made of"
+            " cannot be sent either; define it in a module, and not in a function"
         )
 
 
@@ -229,7 +229,7 @@ def check_function(function: Any, decorator: str) -> None:
     if not callable(function):
         below = " below @classmethod" if isinstance(function, classmethod) else ""
         raise UsageError(
-            f"@{decorator} was given {type(function).__name__}, which is no function",
+            f"@{decorator} was given {type(function).__name__}, which is not a function",
             hint=f"write @{decorator}(…){below} right above the function",
         )
     if _flags(function) & (_GENERATOR | _ASYNC_GENERATOR):

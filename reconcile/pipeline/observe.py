@@ -333,7 +333,7 @@ class Observations:
                 yield each.key, each
 
     def _leave_unknown(self, refused: Refused) -> None:
-        """From here on nothing below this prefix is called absent, but for its parts as long as they can be listed."""
+        """From here on nothing below this prefix is called absent, except in parts of it that can be listed."""
         remote, name = self.remote, refused.name
         if refused.narrower:
             prefixes = minimal_prefixes((*(each for each in remote.prefixes if each != name), *refused.narrower))

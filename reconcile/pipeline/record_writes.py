@@ -51,7 +51,7 @@ def merge(
 ) -> list[Outcome]:
     """Makes the changes of one record in one write; reads again and writes again if somebody else was faster.
 
-    Raises what the store and ``noting`` raise, but for failed preconditions and lost replies: those are settled by
+    Raises what the store and ``noting`` raise, except for failed preconditions and lost replies: those are settled by
     reading.
     """
     for attempt in range(ATTEMPTS):

@@ -85,7 +85,7 @@ class Roster(msgspec.Struct, frozen=True):
 def read_roster(worlds: Project, scope: Scope, listener: Listener, *, partial: bool = False) -> Roster:
     """Reads the records first: they say which characters exist and which keys they name.
 
-    Raises AccessDenied if one may not be read, but for a ``partial`` roster, which tells of it.
+    Raises AccessDenied if one may not be read, except for a ``partial`` roster, which tells of it.
     """
     with Workers(2, "roster") as pool:
         names = pool.submit(_ids_in_files, worlds, scope)

@@ -54,7 +54,7 @@ def console(stream: TextIO, colour: Colour = Colour.AUTO, *, width: int | None =
 class Terminal:
     """Writes lines; every piece of text goes through ``visible``, and nothing is ever cropped.
 
-    The lines are the same on a terminal and in a pipe, but for colours and for prose, which only a terminal wraps.
+    The lines are the same on a terminal and in a pipe, except for colours, and for prose, which only a terminal wraps.
     """
 
     def __init__(self, stream: TextIO, colour: Colour = Colour.AUTO, *, width: int | None = None) -> None:

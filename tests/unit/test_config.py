@@ -336,14 +336,14 @@ REFUSED: list[Any] = [
     pytest.param("x = 1\n" + rules(), 1, "unknown key 'x' in the rules file", "takes asset", id="a key in no table"),
     pytest.param(rules(more="[[assets]]\n"), 41, "unknown key 'assets'", "'asset'", id="an unknown array"),
     # wrong types
-    pytest.param(rules(L2="root = 5"), 2, "root = 5 is no text", 'root = "…"', id="a number for a text"),
-    pytest.param(rules(L3='previous_roots = "x"'), 3, "is no list of texts", '["…", "…"]', id="a text for a list"),
-    pytest.param(rules(L4="ignore = [1]"), 4, "ignore = [1] is no list of texts", "ignore = [", id="a list of numbers"),
-    pytest.param(rules(L5='settle = "2"'), 5, "settle = '2' is no number", "settle = 2", id="a text for a number"),
-    pytest.param(rules(L5="settle = true"), 5, "settle = True is no number", "settle = 2", id="a flag for a number"),
-    pytest.param(rules(L5="settle = -1"), 5, "no sensible wait", "0 to 86400", id="a wait below zero"),
-    pytest.param(rules(L5="settle = 86401"), 5, "no sensible wait", "0 to 86400", id="a wait of more than a day"),
-    pytest.param(rules(L5="settle = nan"), 5, "no sensible wait", "0 to 86400", id="a wait of nan"),
+    pytest.param(rules(L2="root = 5"), 2, "root = 5 is not a text", 'root = "…"', id="a number for a text"),
+    pytest.param(rules(L3='previous_roots = "x"'), 3, "is not a list of texts", '["…", "…"]', id="a text for a list"),
+    pytest.param(rules(L4="ignore = [1]"), 4, "ignore = [1] is not a list of texts", "ignore = [", id="a number in it"),
+    pytest.param(rules(L5='settle = "2"'), 5, "settle = '2' is not a number", "settle = 2", id="a text for a number"),
+    pytest.param(rules(L5="settle = true"), 5, "settle = True is not a number", "settle = 2", id="a flag for a number"),
+    pytest.param(rules(L5="settle = -1"), 5, "not a sensible wait", "0 to 86400", id="a wait below zero"),
+    pytest.param(rules(L5="settle = 86401"), 5, "not a sensible wait", "0 to 86400", id="a wait of more than a day"),
+    pytest.param(rules(L5="settle = nan"), 5, "not a sensible wait", "0 to 86400", id="a wait of nan"),
     pytest.param(rules(L5=f"settle = 1{'0' * 400}"), 5, "settle is too large", "settle = 2", id="a wait of a googol"),
     pytest.param(
         rules(L19='rewrite = "no"'), 19, "rewrite = 'no' is neither true nor false", "rewrite = false", id="flag"
@@ -351,11 +351,11 @@ REFUSED: list[Any] = [
     pytest.param(
         rules(L24="create_records = 1"), 24, "neither true nor false", "create_records = true", id="1 for true"
     ),
-    pytest.param("local = 5\n", 1, "local is no table", "write [local]", id="a value for a table"),
-    pytest.param("local = {root = 5}\n", 1, "root = 5 is no text", 'root = "…"', id="in an inline table"),
-    pytest.param("\nlocal.root = 5\n", 2, "root = 5 is no text", 'root = "…"', id="in a dotted key"),
+    pytest.param("local = 5\n", 1, "local is not a table", "write [local]", id="a value for a table"),
+    pytest.param("local = {root = 5}\n", 1, "root = 5 is not a text", 'root = "…"', id="in an inline table"),
+    pytest.param("\nlocal.root = 5\n", 2, "root = 5 is not a text", 'root = "…"', id="in a dotted key"),
     pytest.param(
-        "\n".join([*LINES[:25], "[asset]", *LINES[26:32]]), 26, "no array of tables", "[[asset]]", id="one asset"
+        "\n".join([*LINES[:25], "[asset]", *LINES[26:32]]), 26, "not an array of tables", "[[asset]]", id="one asset"
     ),
     # values
     pytest.param(rules(L2='root = " "'), 2, "the local root is empty", "output", id="no root"),
@@ -381,16 +381,16 @@ REFUSED: list[Any] = [
     pytest.param(rules(L18=None), 17, "[local_db] has no path", "data/characters.json", id="no database path"),
     pytest.param(rules(L22='replace = "always"'), 22, "not one of", '"safe", "local", "never"', id="replace"),
     pytest.param(rules(L22="replace = true"), 22, "replace = True is not one of", '"safe"', id="replace = true"),
-    pytest.param(rules(L23='max_replace = "ten"'), 23, "'ten' is no limit", '"10%" or "25"', id="no limit"),
-    pytest.param(rules(L23="max_replace = -1"), 23, "'-1' is no limit", '"10%" or "25"', id="a limit below zero"),
-    pytest.param(rules(L23="max_replace = 0.1"), 23, "max_replace = 0.1 is no text", "max_replace", id="a fraction"),
-    pytest.param(rules(L23=f"max_replace = 1{'0' * 400}"), 23, "is no limit", '"10%"', id="a limit of a googol"),
+    pytest.param(rules(L23='max_replace = "ten"'), 23, "'ten' is not a limit", '"10%" or "25"', id="not a limit"),
+    pytest.param(rules(L23="max_replace = -1"), 23, "'-1' is not a limit", '"10%" or "25"', id="a limit below zero"),
+    pytest.param(rules(L23="max_replace = 0.1"), 23, "max_replace = 0.1 is not a text", "max_replace", id="a fraction"),
+    pytest.param(rules(L23=f"max_replace = 1{'0' * 400}"), 23, "is not a limit", '"10%"', id="a limit of a googol"),
     # asset rules
     pytest.param("\n".join(LINES[:24]), 1, "the rules have no [[asset]]", "reconcile init", id="no rules"),
     pytest.param(rules(L35=None), 34, "a [[asset]] has no type", 'type = "…"', id="no type"),
     pytest.param(rules(L37=None), 34, "a [[asset]] has no path", 'path = "…"', id="no path"),
-    pytest.param(rules(L35='type = "an image"'), 35, "'an image' is no asset type", "letters", id="a blank in a type"),
-    pytest.param(rules(L35='type = ""'), 35, "'' is no asset type", "letters", id="an empty type"),
+    pytest.param(rules(L35='type = "an image"'), 35, "'an image' is not an asset type", "letters", id="a blank in it"),
+    pytest.param(rules(L35='type = ""'), 35, "'' is not an asset type", "letters", id="an empty type"),
     pytest.param(rules(L35='type = "cosplay_image"'), 35, "two rules have the type", "its own", id="two of one type"),
     pytest.param(rules(L40='many = "all"'), 40, "many = 'all' is not one of", '"newest", "list"', id="many"),
     pytest.param(rules(L37='path = "a\\\\b.png"'), 37, "separated by '/'", "rules file", id="a backslash"),

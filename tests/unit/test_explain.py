@@ -143,7 +143,7 @@ def test_a_known_character_beats_an_earlier_rule(project: Project, folder: Path)
 def test_an_unknown_character(project: Project, folder: Path) -> None:
     write(folder, "dances/dance_zed.mp4", b"z")
     view = asset(project, "dances/dance_zed.mp4")
-    assert (view.char_id, view.ownership) == (None, "its path says 'zed', which is no known character")
+    assert (view.char_id, view.ownership) == (None, "its path says 'zed', which is not a known character")
 
 
 def test_a_record_that_names_a_file_owns_it(project: Project, folder: Path) -> None:

@@ -232,7 +232,7 @@ WORDS: dict[str, Any] = {
     "an empty name": resource(""),
     "a name that is a number": resource("") | {"name": 5},
     "a checksum of other bytes": resource("p/a", crc32c="AAAA"),
-    "a checksum that is no base64": resource("p/a", crc32c="ä" * 8),
+    "a checksum that is not a base64": resource("p/a", crc32c="ä" * 8),
     "a checksum that is a list": resource("p/a", crc32c=[]),
     "a type that is a map": resource("p/a", contentType={}),
     "a list": [],

@@ -247,7 +247,7 @@ def test_a_generator_function_is_refused_when_it_is_decorated() -> None:
 
 @pytest.mark.parametrize("wrong", [3, "text", classmethod(print)])
 def test_what_is_no_function_is_refused(wrong: Any) -> None:
-    with pytest.raises(UsageError, match="no function"):
+    with pytest.raises(UsageError, match="not a function"):
         auto_upload_to_gcs()(wrong)
 
 

@@ -122,7 +122,7 @@ def test_links_lead_nowhere_that_a_plain_name_may_not(name: str, run: Any, studi
     (tmp_path / f"file{end}").symlink_to(studio / "data" / "characters.json")
     refused(run, WRITERS[name], tmp_path / f"file{end}", studio, "database")
     (tmp_path / f"nowhere{end}").symlink_to(studio / "not there")
-    refused(run, WRITERS[name], tmp_path / f"nowhere{end}", studio, "no ordinary file")
+    refused(run, WRITERS[name], tmp_path / f"nowhere{end}", studio, "not an ordinary file")
     os.link(studio / "data" / "characters.json", tmp_path / f"same{end}")
     refused(run, WRITERS[name], tmp_path / f"same{end}", studio, "database")
     os.link(studio / "output" / "characters" / "rem.png", tmp_path / f"media{end}")

@@ -47,7 +47,7 @@ def test_a_template_matches(source: str, path: str, captures: dict[str, str]) ->
     ("source", "path"),
     [
         pytest.param("[kpop]_*.mp4", "k_x.mp4", id="brackets are no character class"),
-        pytest.param("a?.png", "ab.png", id="a question mark is no wildcard"),
+        pytest.param("a?.png", "ab.png", id="a question mark is not a wildcard"),
         pytest.param("a.png", "a_png", id="a dot is a dot"),
         pytest.param("A.png", "a.png", id="case counts"),
         pytest.param("{a}.png", ".png", id="a capture is never empty"),
@@ -176,7 +176,7 @@ def test_an_id_ends_at_a_boundary_the_longest_first(source: str, path: str, expe
 @pytest.mark.parametrize(
     ("source", "path"),
     [
-        pytest.param("v/**/x{char_id}.mp4", "v/a/xrem.mp4", id="behind text that is no boundary"),
+        pytest.param("v/**/x{char_id}.mp4", "v/a/xrem.mp4", id="behind text that is not a boundary"),
         pytest.param("v/**/REMIX{char_id}*.mp4", "v/REMIX/REMIXrem_1.mp4", id="behind text that stands twice"),
         pytest.param("v/*{char_id}*.mp4", "v/cut rem_1.mp4", id="behind a star, at a boundary"),
         pytest.param("v/**/{char_id}/x.mp4", "v/a/b/rem/x.mp4", id="a whole folder"),

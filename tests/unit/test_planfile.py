@@ -123,7 +123,7 @@ def test_fields_that_a_later_version_added_are_left_alone() -> None:
     assert loads(edited(later=[1, {"x": None}]), "p.json") == plan()
 
 
-# -- what is no plan --
+# -- what is not a plan --
 
 
 def test_a_plan_torn_at_any_byte_is_refused() -> None:

@@ -114,5 +114,5 @@ def test_the_rules_say_who_pays(shop: Workshop) -> None:
 @pytest.mark.parametrize("value", ["My Project", "a/b", "a&alt=media"])
 def test_a_payer_that_is_not_the_id_of_a_project_is_refused(shop: Workshop, value: str) -> None:
     write_payer(shop, value)
-    with pytest.raises(ConfigError, match=r"asset_map\.toml:\d+: .*is no project"):
+    with pytest.raises(ConfigError, match=r"asset_map\.toml:\d+: .*is not a project"):
         Project.open(shop.folder)

@@ -79,7 +79,7 @@ class FirestoreRecordStore:
         _check_endpoint(endpoint)
         if collection.count("/") % 2 or not all(collection.split("/")):
             raise ConfigError(
-                f"{collection!r} is no path of a Firestore collection",
+                f"{collection!r} is not a path of a Firestore collection",
                 hint="write records.uri as firestore://PROJECT/DATABASE/COLLECTION",
             )
         place = f"firestore://{project}/{database}/{collection}" + (f" at {endpoint}" if endpoint else "")
@@ -253,7 +253,7 @@ class FirestoreRecordStore:
             request = self._wire.write(document, wanted, if_update_time)
         except ValueError as error:
             raise PreconditionFailed(
-                f"{if_update_time!r} is no update time of {self._name(document)}", hint="plan again"
+                f"{if_update_time!r} is not an update time of {self._name(document)}", hint="plan again"
             ) from error
         if request.ByteSize() > _MESSAGE_LIMIT:
             raise Rejected(

@@ -65,7 +65,7 @@ def encode(value: Any) -> Any:
         case Value():
             return value
         case _:
-            raise TypeError(f"a {type(value).__name__} is no value of Firestore's")
+            raise TypeError(f"a {type(value).__name__} is not a value of Firestore's")
 
 
 def same_fields(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -76,7 +76,7 @@ def same_fields(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def token(timestamp: Any) -> str:
     """A time as RFC 3339 with microseconds, or nanoseconds if it has them; it sorts as the time does.
 
-    Raises ValueError for a message that is no time from the year 1 to 9999.
+    Raises ValueError for a message that is not a time from the year 1 to 9999.
     """
     fraction = f"{timestamp.nanos:09d}"
     if fraction.endswith("000"):
@@ -86,7 +86,7 @@ def token(timestamp: Any) -> str:
     except OverflowError:
         moment = None
     if moment is None or not 0 <= timestamp.nanos < 1_000_000_000:
-        raise ValueError(f"{timestamp.seconds} s and {timestamp.nanos} ns is no time")
+        raise ValueError(f"{timestamp.seconds} s and {timestamp.nanos} ns is not a time")
     return f"{moment.isoformat(timespec='seconds').removesuffix('+00:00')}.{fraction}Z"
 
 

@@ -198,7 +198,7 @@ class Wire:
     def write(self, document: str, fields: Mapping[str, Any], if_update_time: str | None) -> Any:
         """The commit that sets these top-level fields of a document last written then, or creates it (None).
 
-        Raises ValueError if the time is no token of ours.
+        Raises ValueError if the time is not a token of ours.
         """
         target = {"name": self._prefix + document, "fields": fields}
         if if_update_time is None:

@@ -74,13 +74,13 @@ class OpenFolder:
         return os.open(self._at(name), flags, 0o666, dir_fd=self._fd)
 
     def link_count(self, name: str) -> int:
-        """How many names the file has; 0 if there is none. Raises OSError for what is no regular file."""
+        """How many names the file has; 0 if there is none. Raises OSError for what is not a regular file."""
         try:
             found = self.stat(name)
         except FileNotFoundError:
             return 0
         if not stat.S_ISREG(found.st_mode):
-            raise OSError(f"{name} is no regular file")
+            raise OSError(f"{name} is not a regular file")
         return found.st_nlink
 
     def unlink(self, name: str) -> None:

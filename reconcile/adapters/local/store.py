@@ -126,12 +126,12 @@ class LocalFiles:
     def open(self, path: str) -> Iterator[BinaryIO]:
         """Opens a file below the root for reading, never through a link.
 
-        Raises SourceChanged if it is not there or is no regular file, SourceError if it cannot be read.
+        Raises SourceChanged if it is not there or is not a regular file, SourceError if it cannot be read.
         """
         fd = self._open(path)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise SourceChanged(f"the local file {path} is no regular file any more", hint="plan again")
+                raise SourceChanged(f"the local file {path} is not a regular file any more", hint="plan again")
         except BaseException:
             os.close(fd)
             raise

@@ -45,7 +45,7 @@ class LocalPlaces:
         """See ``FilePlaces.refusal``."""
         parts = split(path)
         if not parts:
-            return "it is no name below a folder of this system"
+            return "it is not a name below a folder of this system"
         if any(len(part.encode()) > LONGEST_NAME for part in parts):
             return f"a name in it is longer than {LONGEST_NAME} bytes"
         if WINDOWS and any(_NOT_ON_WINDOWS & set(part) for part in parts):
