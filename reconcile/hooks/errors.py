@@ -31,6 +31,7 @@ class NotUploaded(ReconcileError):
         self.__cause__ = cause
         self.code = cause.code
         self.exit_code = cause.exit_code
+        self.transient = cause.transient
         self.path = path
         self.uris = uris
         self.result: Any = None

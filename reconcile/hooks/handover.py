@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,7 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report
 from reconcile.core.rows import KeyFacts
 from reconcile.core.rules import AssetMap, Ownership, Reading
+from reconcile.hooks.errors import LOGGER, NotUploaded
 from reconcile.hooks.record import set_field
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import Survey, survey
@@ -62,22 +64,10 @@ class File(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """A file that no run could take as the call named it, and why."""
+    """A file that did not arrive, or that no run could take as the call named it, and why."""
 
     file: str
     error: ReconcileError
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """What became of a hand-over: the URIs of the files that are in the bucket, by the names that the call gave them;
-    the first problem; what a person should know; whether nothing is left for a later run; and the notes of files that
-    no run could take as the call named them."""
-
-    uris: dict[str, str]
-    problem: Refusal | None
-    findings: tuple[Finding, ...]
-    settled: bool
-    refused: tuple[Note, ...] = ()
 
 
 def settings_of(chosen: str | None, files: Sequence[str]) -> Settings:
@@ -145,12 +135,27 @@ class Handover:
                 if named == name and field != self.settings.entry_key and field.strip() and is_unicode(field):
                     yield self.title, field
 
-    def run(self, *, patience: float, listener: Listener, stop: threading.Event | None = None) -> Answer:
-        """Brings the files in step, under the project's lock, for which it waits ``patience`` seconds.
+    def run(self, *, patience: float, listener: Listener, stop: threading.Event | None = None) -> dict[str, str]:
+        """Brings the files in step, under the project's lock, for which it waits ``patience`` seconds, and removes the
+        notes that no later run needs. Gives the URIs of the files by the names that the call gave them.
 
-        Raises UsageError if the call and the rules contradict each other about every file, LockHeld, and what a plan
-        raises. What goes wrong with single changes is the answer's ``problem``.
+        Raises NotUploaded if something went wrong with single files or changes, UsageError if the call and the rules
+        contradict each other about every file, LockHeld, and what a plan raises.
         """
+        try:
+            uris, problems, done = self._run(patience, listener, stop)
+        except UsageError:
+            self.outbox.remove(self.notes)  # a note of what the rules contradict would do no good
+            raise
+        self.outbox.remove(done)
+        if problems:
+            raise NotUploaded(problems[0].error, problems[0].file, uris) from problems[0].error
+        return uris
+
+    def _run(
+        self, patience: float, listener: Listener, stop: threading.Event | None
+    ) -> tuple[dict[str, str], list[Refusal], Sequence[Note]]:
+        """The URIs, what went wrong, and the notes that no later run needs."""
         with Project.of(self.settings) as project:
             project.settled = frozenset(note.path for note in self.notes)
             project.looks = _looks(self.settings)
@@ -172,11 +177,11 @@ class Handover:
                 # The limit on replacing is there for accidents, not for what the call itself made anew.
                 meant = all(change.key in own for change in plan.actions if isinstance(change, Replace))
                 report = execute(project, plan, force=meant, listener=listener, stop=stop, command=COMMAND)
-                answer = self._answer(project, keys, owner, seen, plan, report)
-                if answer.problem is None and owner is not None:
-                    answer = self._set_fields(project, owner, answer)
-        problem = answer.problem or next(iter(refused.values()), None)
-        return msgspec.structs.replace(answer, problem=problem, refused=tuple(refused))
+                uris, problems = self._answer(project, keys, seen, plan, report)
+                needed = problems or self._is_unmet(project, keys, owner, seen.plan.findings)
+                if not problems and owner is not None:
+                    needed = (problems := self._set_fields(project, owner, uris)) or needed
+        return uris, [*problems, *refused.values()], tuple(refused) if needed else self.notes
 
     def _admitted(self, rules: AssetMap, known: frozenset[str]) -> tuple[list[File], dict[Note, Refusal]]:
         """The files of which the rules say nothing else than the call, and the others. Raises UsageError if these are
@@ -194,14 +199,9 @@ class Handover:
         return files, refused
 
     def _answer(
-        self,
-        project: Project,
-        keys: Mapping[File, str],
-        owner: str | None,
-        seen: Survey,
-        plan: Plan,
-        report: Report,
-    ) -> Answer:
+        self, project: Project, keys: Mapping[File, str], seen: Survey, plan: Plan, report: Report
+    ) -> tuple[dict[str, str], list[Refusal]]:
+        """The URIs of the files that arrived, and what went wrong."""
         uris: dict[str, str] = {}
         problems: list[Refusal] = []
         for file, key in keys.items():
@@ -215,25 +215,32 @@ class Handover:
         for change, outcome in zip(plan.actions, report.outcomes, strict=True):
             if outcome.outcome not in DONE and (self.is_upsert or not own.isdisjoint(keys_about(change))):
                 problems.append(Refusal(_lead(tuple(keys), self.call), _error(outcome)))
-        subjects = {*(file.note.path for file in keys), *map(project.bucket.uri, own)}
-        findings = tuple(
-            finding
-            for finding in seen.plan.findings
-            if finding.subject in subjects or (finding.code in UNMET and owner is not None and finding.char_id == owner)
-        )
-        settled = not problems and not any(finding.code in UNMET for finding in findings)
-        return Answer(uris, problems[0] if problems else None, findings, settled)
+        return uris, problems
 
-    def _set_fields(self, project: Project, owner: str, answer: Answer) -> Answer:
+    def _is_unmet(
+        self, project: Project, keys: Mapping[File, str], owner: str | None, findings: Iterable[Finding]
+    ) -> bool:
+        """Whether a later run has something to do for the files; what was found about them goes into the log."""
+        subjects = {*(file.note.path for file in keys), *map(project.bucket.uri, keys.values())}
+        about = [
+            finding
+            for finding in findings
+            if finding.subject in subjects or (finding.code in UNMET and owner is not None and finding.char_id == owner)
+        ]
+        for finding in about:
+            logging.getLogger(LOGGER).info("%s: %s", finding.subject, finding.message)
+        return any(finding.code in UNMET for finding in about)
+
+    def _set_fields(self, project: Project, owner: str, uris: Mapping[str, str]) -> list[Refusal]:
         """Gives the record's fields what the upsert gave the workflow's own: an upsert says which file a field is to
         name, even if the field holds a good URI already."""
         try:
             for field, name in self.call.fields:
-                if self.title is not None and name in answer.uris:
-                    set_field(project, owner, self.title, field, answer.uris[name])
+                if self.title is not None and name in uris:
+                    set_field(project, owner, self.title, field, uris[name])
         except ReconcileError as error:
-            return msgspec.structs.replace(answer, problem=Refusal(next(iter(answer.uris)), error), settled=False)
-        return answer
+            return [Refusal(next(iter(uris)), error)]
+        return []
 
 
 def below_root(folder: Path, file: str) -> str:

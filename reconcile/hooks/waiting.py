@@ -13,7 +13,7 @@ from reconcile.core.errors import ReconcileError, SourceError, StoreUnavailable,
 from reconcile.core.events import Event, Warned
 from reconcile.hooks import apart
 from reconcile.hooks.errors import LOGGER, QUEUE, TAKEN_UP, Manner, NotUploaded, as_ours
-from reconcile.hooks.handover import Answer, Call, Handover, settings_of
+from reconcile.hooks.handover import Call, Handover, settings_of
 
 _WAITS = "it waits in the outbox, and the next run takes it"
 _AGAIN = "call the upsert again: `reconcile apply` leaves a field that names another file as it is"
@@ -55,7 +55,7 @@ def _direct(handover: Handover, manner: Manner) -> dict[str, str]:
     try:
         if apart.is_ending():
             return _apart(handover, manner)
-        return _uris(handover.run(patience=manner.lock, listener=_listen))
+        return handover.run(patience=manner.lock, listener=_listen)
     except ReconcileError as error:
         failure = error if isinstance(error, NotUploaded) else NotUploaded(error, handover.first, {})
         # Without a note no later run knows which file a field was given.
@@ -109,7 +109,7 @@ class _Attempt(threading.Thread):
         self._heard = time.monotonic()
         self._over = threading.Event()
         self._halt = threading.Event()
-        self._ended: Answer | Exception = StoreUnavailable("it has not ended")
+        self._ended: dict[str, str] | Exception = StoreUnavailable("it has not ended")
 
     def result(self, patience: float, *, doubted: bool) -> dict[str, str]:
         """The URIs of the files; waits until nothing has been heard for ``patience`` seconds. A silence is remembered
@@ -123,9 +123,11 @@ class _Attempt(threading.Thread):
                 silent = StoreUnavailable(f"nothing was heard for {patience:g} s", hint=self._hint)
                 raise NotUploaded(silent, self._handover.first, {})
             self._over.wait(left)
-        if isinstance(self._ended, Answer):
-            return _uris(self._ended)
+        if isinstance(self._ended, dict):
+            return self._ended
         error = as_ours(self._ended)
+        if isinstance(error, NotUploaded):
+            raise error from error.__cause__
         if not isinstance(error, UsageError):
             error.hint = self._hint
         raise NotUploaded(error, self._handover.first, {}) from error
@@ -136,7 +138,7 @@ class _Attempt(threading.Thread):
         except Exception as error:  # noqa: BLE001 it is told when the result is asked for
             self._ended = error
         try:
-            self._clear(self._ended)
+            self._remember()
         finally:
             self._over.set()
 
@@ -144,28 +146,14 @@ class _Attempt(threading.Thread):
         self._heard = time.monotonic()
         _listen(event)
 
-    def _clear(self, ended: Answer | Exception) -> None:
-        """Forgets the notes that no run needs any more, and remembers whether the cloud could be reached."""
-        handover, outbox = self._handover, self._handover.outbox
-        if isinstance(ended, Answer):
-            outbox.remove(handover.notes if ended.settled else ended.refused)
-        elif isinstance(ended, UsageError):  # the call and the rules contradict each other: a note would do no good
-            outbox.remove(handover.notes)
-        error = ended if isinstance(ended, Exception) else ended.problem and ended.problem.error
-        if isinstance(error, ReconcileError) and error.transient:
+    def _remember(self) -> None:
+        """Remembers whether the cloud could be reached."""
+        outbox = self._handover.outbox
+        if isinstance(self._ended, ReconcileError) and self._ended.transient:
             if not self._halt.is_set():  # else it was this side that broke off, and that is remembered already
                 outbox.failed()
-        elif isinstance(ended, Answer):
+        elif isinstance(self._ended, dict | NotUploaded):
             outbox.mended()
-
-
-def _uris(answer: Answer) -> dict[str, str]:
-    """The URIs of an answer. Raises NotUploaded with its problem."""
-    for finding in answer.findings:
-        _log().info("%s: %s", finding.subject, finding.message)
-    if answer.problem is None:
-        return answer.uris
-    raise NotUploaded(answer.problem.error, answer.problem.file, answer.uris) from answer.problem.error
 
 
 def _listen(event: Event) -> None:

@@ -112,7 +112,7 @@ class Outbox:
             for note in listed if alone else ():  # a note too many is cleared by the next run
                 name = _name(note.path)
                 found = self._read(name)
-                if found is not None and found.note == note and found.id == self._seen.get(note.path, found.id):
+                if found is not None and found.note == note and found.id == self._seen.get(note.path):
                     with contextlib.suppress(OSError):
                         self._folder.remove(name)
 
