@@ -23,8 +23,6 @@ LINES, ATTRIBUTES = 400, 12
 _TO_SPLIT = "to be split"
 _DOCUMENT = "its attributes are the fields of a document, in the order in which they are written"
 LONG: dict[str, str] = {
-    "reconcile/commands/restore.py": _TO_SPLIT,
-    "reconcile/commands/verify.py": _TO_SPLIT,
     "reconcile/core/stages/record.py": _TO_SPLIT,
     "reconcile/pipeline/executor.py": _TO_SPLIT,
 }
@@ -51,7 +49,6 @@ SAME: dict[str, str] = {
     "Check": "to be renamed: 2 classes",
     "Refused": "to be renamed: 2 classes",
     "World": "to be renamed: 2 classes",
-    "Answer": "to be renamed: 2 classes",
 }
 
 

@@ -17,7 +17,7 @@ from reconcile.cli.session import CONCURRENCY, Session, labels_of, scope_of
 from reconcile.core.errors import Declined, ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from reconcile.commands.verify import Proof
+    from reconcile.commands.certifying import Proof
     from reconcile.core.proof import Verification
     from reconcile.core.report import Report
     from reconcile.core.restoration import RestorePlan
@@ -72,7 +72,7 @@ def restore(
     wait_lock: WaitLock = None,
 ) -> ExitCode:
     """Bring back local files that only the bucket has. Never over a file that is there."""
-    from reconcile.commands.restore import check, execute
+    from reconcile.commands.restoring import check, execute
 
     session = Session(common)
     if everything and (scope.char_id or scope.asset_type):

@@ -1,35 +1,22 @@
-"""The way back: local files that only the bucket has are made again, whole, verified, and over nothing that is there.
-
-    survey    the records, the objects and the local files, joined as for a plan → which files are missing
-    execute   each is read into a file beside its place, hashed as it comes, and moved there when it is complete
-
-A run that was stopped or killed goes on where it was, as long as the object is still the one it was reading.
+"""What a restore would bring back: the local files that exist only in the bucket, joined as for a plan from records,
+objects and local files. ``restoring`` makes them: verified, whole, and over nothing that is there.
 """
 
 from __future__ import annotations
 
 import datetime
-import secrets
 import shlex
-import threading
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from reconcile.adapters.workers import Breaker, results
-from reconcile.commands.measuring import Sum, content_from, measure
-from reconcile.core import report as reports
 from reconcile.core.changes import Code, Finding
-from reconcile.core.clashes import Places, in_turn
+from reconcile.core.clashes import Places
 from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare_object
-from reconcile.core.encoding import BadEncoding, can_unpack
-from reconcile.core.errors import NotThere, Refused, Rejected, SourceChanged, SourceError, StoreError
-from reconcile.core.events import Advanced, ChangeDone, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
+from reconcile.core.encoding import can_unpack
+from reconcile.core.events import Listener, Warned, silent
 from reconcile.core.findings import HIDDEN_PLACE, LEFT_ALONE, NO_PLACE, PLACE_TAKEN, about_unread, make, worst_first
 from reconcile.core.names import fold, nfc
 from reconcile.core.plan import Scope
-from reconcile.core.portable import Portable
-from reconcile.core.report import Outcome, OutcomeKind, Problem, Report
 from reconcile.core.restoration import FORMAT, Restore, RestorePlan, restore_id
 from reconcile.core.rows import Agreed, Candidate, Coverage, FileProblem, KeyRow, LocalFile, RemoteObject
 from reconcile.core.rules import Reading
@@ -39,9 +26,6 @@ from reconcile.pipeline.observe import Inventory
 from reconcile.pipeline.roster import Gap, Unread
 from reconcile.project import Project
 from reconcile.version import VERSION
-
-CONCURRENCY = 8
-_ON_THE_WAY = Problem("interrupted", "stopped on the way", "the next run goes on from there", transient=True)
 
 
 def survey(
@@ -255,171 +239,3 @@ class _Wanted:
 
     def _reading(self, rows: KeyRow) -> Reading | None:
         return None if rows.path is None else self._context.asset_map.read(rows.path, self._context.known_ids)
-
-
-def execute(
-    project: Project,
-    plan: RestorePlan,
-    *,
-    concurrency: int = CONCURRENCY,
-    listener: Listener = silent,
-    stop: threading.Event | None = None,
-) -> Report:
-    """Makes the files. A failure of one is an outcome of the report, never an exception. Setting ``stop`` ends at the
-    next block of bytes; what has come so far is kept for the next run.
-
-    Raises Refused if the root lost its files and nobody says that it is the place all the same.
-    """
-    check(project, plan)
-    return _RestoreRun(project, plan, concurrency, listener, stop or threading.Event()).execute()
-
-
-def check(project: Project, plan: RestorePlan) -> None:
-    """Raises Refused if files would be made in a root that lost all that it held."""
-    if plan.actions and not project.allows_empty and any(each.code is Code.ROOT_EMPTIED for each in plan.findings):
-        raise Refused(
-            f"the local root {project.settings.root} held files and is empty: is its drive not mounted?",
-            hint="mount it; where the files are to be made there all the same, add --allow-empty",
-        )
-
-
-class _StoppedReading(Portable, Exception):
-    """Somebody said stop while bytes were coming."""
-
-
-class _UnfitObject(Portable, Exception):
-    """An object that was read, and whose content is no file."""
-
-
-class _RestoreRun:
-    """One run: the outcomes so far."""
-
-    def __init__(
-        self, project: Project, plan: RestorePlan, concurrency: int, listener: Listener, stop: threading.Event
-    ) -> None:
-        self._project = project
-        self._plan = plan
-        self._concurrency = concurrency
-        self._listener = listener
-        self._stop = stop
-        self._lock = threading.Lock()
-        self._breaker = Breaker(counted=(SourceError, StoreError))
-        self._read = 0
-        self._agreed: list[Agreed] = []
-
-    def execute(self) -> Report:
-        started = time.monotonic()
-        actions = self._plan.actions
-        outcomes: dict[str, Outcome] = {}
-        if actions:
-            self._listener(PhaseStarted(Phase.RESTORING, len(actions), sum(action.size for action in actions)))
-            free = dict(zip(actions, in_turn((action.path for action in actions), fold), strict=True))
-            for group, at_once in (
-                ([action for action in actions if free[action]], self._concurrency),
-                ([action for action in actions if not free[action]], 1),
-            ):
-                jobs = (lambda action=action: self._restore(action) for action in group)
-                for outcome in results(jobs, at_once, breaker=self._breaker, halted=self._stop.is_set):
-                    outcomes[outcome.id] = outcome
-                    self._listener(ChangeDone(outcome))
-                    self._listener(Advanced(Phase.RESTORING, 1))
-            self._listener(PhaseDone(Phase.RESTORING))
-        self._project.agreed.remember(self._agreed)
-        tripped = self._breaker.tripped
-        if tripped is not None:
-            self._listener(Warned(tripped.sentence))
-        waiting = tripped or Problem("interrupted", "the run stopped before it", transient=True)
-        listed = [outcomes.get(each.id) or each.outcome(OutcomeKind.NOT_STARTED, waiting) for each in actions]
-        return reports.build(
-            f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
-            listed,
-            self._plan.findings,
-            moved=self._read,
-            seconds=round(time.monotonic() - started, 3),
-            interrupted=self._stop.is_set() and any(each.outcome is OutcomeKind.NOT_STARTED for each in listed),
-            complete=self._plan.complete,
-        )
-
-    def _restore(self, action: Restore) -> Outcome:
-        try:
-            content = self._content(action) if action.encoding else Sum(action.size, action.crc32c)
-            made = self._place(action, content)
-        except _UnfitObject as unfit:
-            return action.outcome(OutcomeKind.FAILED, Problem(Rejected.code, str(unfit)))
-        except _StoppedReading:
-            return action.outcome(OutcomeKind.NOT_STARTED, _ON_THE_WAY)
-        except (SourceChanged, NotThere) as error:
-            return action.outcome(OutcomeKind.STALE, Problem.of(error))
-        except (SourceError, StoreError) as error:
-            self._breaker.failed(error)
-            return action.outcome(OutcomeKind.FAILED, Problem.of(error))
-        self._breaker.succeeded()
-        with self._lock:
-            self._agreed.append(Agreed(action.key, content.size, content.crc32c, action.generation))
-        return action.outcome(OutcomeKind.APPLIED if made else OutcomeKind.ALREADY)
-
-    def _content(self, action: Restore) -> Sum:
-        """What is packed in an encoded object, once its stored bytes have proved to be the ones meant.
-
-        It is read through first and kept nowhere: nothing is written before it is known how much there is.
-        """
-        found = measure(self._told(self._body(action, 0)), action.size, action.encoding)
-        by_hand = f"fetch it by hand: gcloud storage cp {shlex.quote(action.uri)} FILE"
-        if found.stored != Sum(action.size, action.crc32c):
-            raise Rejected(f"the bytes that came for {action.path} are not those of its checksum", hint="run again")
-        if found.content is None:
-            raise _UnfitObject(f"the object {found.why}, so no file is made of it; {by_hand}")
-        if not found.content.size:
-            raise _UnfitObject("the object holds nothing once it is unpacked, so no file is made of it")
-        return found.content
-
-    def _told(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
-            self._listener(Advanced(Phase.RESTORING, 0, len(chunk)))
-            yield chunk
-
-    def _place(self, action: Restore, content: Sum) -> bool:
-        def unpacked(offset: int) -> Iterator[bytes]:
-            try:
-                yield from content_from(self._body(action, 0), action.size, offset)
-            except BadEncoding as error:
-                message = f"What came for {action.path} the second time {error}."
-                raise Rejected(message, hint="run again") from error
-
-        def told(moved: int) -> None:
-            self._listener(Advanced(Phase.RESTORING, 0, moved))
-
-        return self._project.places.place(
-            action.path,
-            unpacked if action.encoding else lambda offset: self._body(action, offset),
-            size=content.size,
-            crc32c=content.crc32c,
-            generation=action.generation,
-            modified_ns=_nanoseconds(action.updated),
-            progress=None if action.encoding else told,  # its stored bytes were counted as they were proved
-        )
-
-    def _body(self, action: Restore, offset: int) -> Iterator[bytes]:
-        encoded = bool(action.encoding)
-        reading = self._project.objects.read(action.key, generation=action.generation, offset=offset, encoded=encoded)
-        for chunk in reading:
-            if self._stop.is_set():
-                raise _StoppedReading
-            with self._lock:
-                self._read += len(chunk)
-            yield chunk
-
-
-def _nanoseconds(updated: str) -> int | None:
-    """An RFC 3339 time in nanoseconds since the epoch, or None. It becomes the file's: with a fresh one it would look
-    like the newest of several."""
-    try:
-        then = datetime.datetime.fromisoformat(updated)
-    except ValueError:
-        return None
-    if then.tzinfo is None:
-        return None
-    return int((then - _EPOCH) / datetime.timedelta(microseconds=1)) * 1000
-
-
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)

@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from reconcile.adapters.workers import REFUSALS
-from reconcile.commands.restore import execute, survey
+from reconcile.commands.restore import survey
+from reconcile.commands.restoring import execute
 from reconcile.commands.verify import verify
 from reconcile.config import Policy, Settings
 from reconcile.core.changes import Code, Replace, Severity

@@ -16,7 +16,8 @@ import pytest
 
 from reconcile.adapters.local.writing import LocalPlaces
 from reconcile.adapters.workers import REFUSALS
-from reconcile.commands.restore import execute, survey
+from reconcile.commands.restore import survey
+from reconcile.commands.restoring import execute
 from reconcile.core.changes import Code
 from reconcile.core.errors import ExitCode, NotThere, Rejected, SourceChanged, SourceError, StoreUnavailable, UsageError
 from reconcile.core.events import Advanced, Event, Phase, Warned

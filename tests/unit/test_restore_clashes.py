@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.commands.restore import execute, survey
+from reconcile.commands.restore import survey
+from reconcile.commands.restoring import execute
 from reconcile.core.changes import Code
 from reconcile.core.clashes import Places, in_turn
 from reconcile.core.errors import ExitCode

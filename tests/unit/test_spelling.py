@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from reconcile import Project, apply, plan
 from reconcile.commands.explain import explain
-from reconcile.commands.restore import execute as restore
 from reconcile.commands.restore import survey as missing
+from reconcile.commands.restoring import execute as restore
 from reconcile.config import Policy
 from reconcile.core.changes import CreateRecord
 from reconcile.core.context import Replacing

@@ -1,0 +1,158 @@
+"""What a proof came to: the verification of everything in scope, and a certificate for each character."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from reconcile.commands.examining import Examined
+from reconcile.core.changes import Code, Finding
+from reconcile.core.context import Context
+from reconcile.core.findings import worst_first
+from reconcile.core.plan import Scope
+from reconcile.core.proof import (
+    CERTIFICATE_FORMAT,
+    FORMAT,
+    Certificate,
+    Mode,
+    Proved,
+    Reference,
+    Suspect,
+    Verification,
+    holds,
+    named_by,
+    proved,
+)
+from reconcile.core.rows import Document, RemoteObject, World
+from reconcile.core.stages.record import place_of
+from reconcile.pipeline.roster import Roster
+from reconcile.project import Project
+from reconcile.version import VERSION
+
+_PATHS = (Code.LOCAL_PATH, Code.LOCAL_PATH_ELSEWHERE, Code.OUTSIDE_ROOT)
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """A verification, and the certificates of what it found, one for each character; none of some asset types only."""
+
+    verification: Verification
+    certificates: tuple[Certificate, ...]
+
+
+class AllNamed:
+    """What all records in scope name: references to prove, and what is wrong with the rest."""
+
+    def __init__(self, roster: Roster, context: Context) -> None:
+        self.documents = roster.documents
+        self.references: list[Reference] = []
+        self._suspects: list[Suspect] = []
+        self._problems: list[Finding] = []
+        local = roster.local_documents if context.rewrite_local_db else ()
+        for world, documents in ((World.RECORDS, roster.documents), (World.LOCAL_DB, local)):
+            for document in documents:
+                self._take(document, world, context)
+        self.keys = frozenset(
+            [each.key for each in self.references] + [key for each in self._suspects for key in each.keys]
+        )
+
+    def _take(self, document: Document, world: World, context: Context) -> None:
+        for each in named_by(document, world, context):
+            match each:
+                case Reference():
+                    self.references.append(each)
+                case Suspect():
+                    self._suspects.append(each)
+                case Finding():
+                    self._problems.append(each)
+
+    def problems(self, objects: Mapping[str, RemoteObject], unread: Mapping[str, str]) -> Iterator[Finding]:
+        """What is wrong beside the references; texts that no object answers to are somebody's words."""
+        yield from self._problems
+        for each in self._suspects:
+            if any(key in objects for key in each.keys):
+                yield each.finding
+            elif (why := next((unread[key] for key in each.keys if key in unread), None)) is not None:
+                message = f"{each.finding.message}, if an object of that name is there: {why}"
+                yield msgspec.structs.replace(each.finding, code=Code.UNREADABLE_OBJECT, message=message)
+
+
+class Certifier:
+    """Writes down what was found of the references of the records in scope, at one time."""
+
+    def __init__(self, project: Project, scope: Scope, mode: Mode, context: Context, created: str) -> None:
+        self._project = project
+        self._scope = scope
+        self._mode = mode
+        self._context = context
+        self._created = created
+
+    def certify(
+        self,
+        named: AllNamed,
+        verdicts: Mapping[str, Examined],
+        beside: Iterator[Finding],
+        *,
+        read: int,
+        seconds: float,
+    ) -> Proof:
+        """The verification and the certificates; ``beside`` is what is wrong apart from the references, and ``read``
+        how many bytes were hashed."""
+        lines: dict[str, list[Proved]] = defaultdict(list)
+        problems: dict[str, list[Finding]] = defaultdict(list)
+        for found in beside:
+            problems[found.char_id or ""].append(found)
+        for reference in named.references:
+            verdict = verdicts[reference.key]
+            where = place_of(reference.slot, self._context)
+            said = tuple(complain(reference, where) for complain in verdict.complaints)
+            problems[reference.char_id] += said
+            lines[reference.char_id].append(
+                proved(reference, verdict.found, verdict.checked, verdict.against, ok=holds(said))
+            )
+        everything = [problem for char_id in sorted(problems) for problem in problems[char_id]]
+        refs = [line for listed in lines.values() for line in listed]
+        paths = sum(problem.code in _PATHS for problem in everything)
+        verification = Verification(
+            format=FORMAT,
+            tool=f"reconcile {VERSION}",
+            created=self._created,
+            bucket=str(self._context.bucket),
+            records=str(self._project.settings.records),
+            stores=self._project.stores,
+            scope=self._scope,
+            mode=self._mode,
+            documents=len(named.documents),
+            objects=len(verdicts),
+            checked=len(refs) + paths,
+            ok=sum(line.ok for line in refs),
+            bytes=read,
+            seconds=seconds,
+            complete=all(problem.code is not Code.UNREADABLE_OBJECT for problem in everything),
+            problems=tuple(sorted(everything, key=worst_first)),
+        )
+        # What was proved of a part of a record says nothing about the record.
+        certified = () if self._scope.asset_types else named.documents
+        certificates = [
+            self._certificate(document, lines.get(document.id, []), problems.get(document.id, []))
+            for document in certified
+        ]
+        return Proof(verification, tuple(certificates))
+
+    def _certificate(self, document: Document, lines: list[Proved], said: list[Finding]) -> Certificate:
+        return Certificate(
+            format=CERTIFICATE_FORMAT,
+            tool=f"reconcile {VERSION}",
+            char_id=document.id,
+            created=self._created,
+            holds=holds(tuple(said)),
+            bucket=str(self._context.bucket),
+            records=str(self._project.settings.records),
+            stores=self._project.stores,
+            mode=self._mode,
+            document=self._context.document(document.id),
+            update_time=document.update_time,
+            references=tuple(lines),
+            problems=tuple(said),
+        ).sealed()

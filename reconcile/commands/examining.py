@@ -1,0 +1,232 @@
+"""One object that a record names, held against what is meant: read whole, through a signed URL, or by its metadata.
+
+Bytes are hashed as they come and never kept.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
+
+import msgspec
+
+from reconcile.commands.measuring import measure
+from reconcile.core.changes import Code, Finding
+from reconcile.core.digest import Comparison, compare, compare_object
+from reconcile.core.encoding import can_unpack, most_unpacked
+from reconcile.core.events import Advanced, Listener, Phase
+from reconcile.core.findings import (
+    NAMED_EMPTY,
+    NAMED_ENCODED,
+    OTHER_THAN_AGREED,
+    OTHER_THAN_LOCAL,
+    UNCOMPARED,
+    WITHOUT_CHECKSUM,
+    Form,
+    make,
+)
+from reconcile.core.media import DEFAULT, content_type
+from reconcile.core.proof import Against, Check, Mode, Reference
+from reconcile.core.rows import Agreed, FileProblem, LocalFile, RemoteObject, Served
+from reconcile.project import Project
+
+URL_LIVES = 600.0
+"""Seconds for which a signed URL is valid."""
+FIRST_BYTES = 1024
+
+Complaint: TypeAlias = Callable[[Reference, str], Finding]
+"""What to say of a reference and its place in the record."""
+
+
+class Examined(msgspec.Struct, frozen=True):
+    """What was found of one key, in words that hold for each reference to it."""
+
+    found: RemoteObject | None
+    checked: tuple[Check, ...] = ()
+    against: Against | None = None
+    complaints: tuple[Complaint, ...] = ()
+
+
+class _Look:
+    """One object while it is looked at: ``size`` and ``crc32c`` of what a reader of its URL gets, as far as known."""
+
+    def __init__(self, found: RemoteObject) -> None:
+        self.found = found
+        self.size = None if found.encoding else found.size
+        self.crc32c = None if found.encoding else found.crc32c
+        self.unpacked_on_the_way = False
+        self.checked = [Check.METADATA]
+        self.complaints: list[Complaint] = []
+
+
+class Meant(msgspec.Struct, frozen=True):
+    """Which bytes are meant at a key."""
+
+    file: LocalFile | None
+    agreed: Agreed | None
+
+
+class Examiner:
+    """Looks at objects, from several threads: ``read`` counts the bytes that came, and ``unpacked`` has the encoded
+    objects that turned out to hold the content of their local files."""
+
+    def __init__(self, project: Project, mode: Mode, listener: Listener) -> None:
+        self._project = project
+        self._mode = mode
+        self._listener = listener
+        self._lock = threading.Lock()
+        self.read = 0
+        self.unpacked: list[Agreed] = []
+
+    def examine(self, found: RemoteObject, meant: Meant) -> Examined:
+        """What there is to say of the object. Raises NotThere if it was replaced meanwhile, and StoreError."""
+        if not found.size:
+            return Examined(found, (Check.METADATA,), None, (says(NAMED_EMPTY),))
+        look = _Look(found)
+        if self._mode.urls:
+            self._look_through_url(look)
+        elif self._mode.deep:
+            encoded = bool(found.encoding)
+            body = self._project.objects.read(found.key, generation=found.generation, encoded=encoded)
+            self._hash(look, body, found.encoding)
+        against, wrong = _held_against(look, meant)
+        if found.encoding and against is Against.LOCAL and look.size is not None and look.crc32c and not wrong:
+            with self._lock:
+                self.unpacked.append(Agreed(found.key, look.size, look.crc32c, found.generation))
+        return Examined(found, tuple(look.checked), against, (*look.complaints, *wrong))
+
+    def _hash(self, look: _Look, body: Iterable[bytes], encoding: str) -> None:
+        """Holds the bytes as they come against the object's own checksum, unless they came unpacked; without a checksum
+        they have theirs."""
+        found = look.found
+        most = found.size if encoding == found.encoding else most_unpacked(found.size)
+        measured = measure(self._told(body, most), found.size, encoding)
+        stored, content = measured.stored, measured.content
+        with self._lock:
+            self.read += stored.size
+        look.checked.append(Check.DEEP)
+        as_stored = encoding == found.encoding
+        look.unpacked_on_the_way = not as_stored
+        if as_stored and compare(stored.size, stored.crc32c, found.size, found.crc32c) is Comparison.DIFFERENT:
+            why = f"{stored.size} bytes of {found.size}, crc32c {stored.crc32c}, not {found.crc32c}"
+            look.complaints.append(says(Code.DAMAGED_OBJECT, why=why))
+        elif content is None:
+            look.complaints.append(says(NAMED_ENCODED, why=f"it {measured.why}"))
+        elif not content.size:
+            look.complaints.append(says(NAMED_EMPTY))
+        else:
+            look.size, look.crc32c = content.size, content.crc32c
+
+    def _told(self, body: Iterable[bytes], most: int) -> Iterator[bytes]:
+        """The body as it comes, until there is more of it than there may be: it need not have an end."""
+        for chunk in body:
+            self._listener(Advanced(Phase.PROVING, 0, len(chunk)))
+            yield chunk
+            most -= len(chunk)
+            if most < 0:
+                return
+
+    def _look_through_url(self, look: _Look) -> None:
+        found = look.found
+        url = self._project.signer.sign(found.key, expires=URL_LIVES)
+        limit = None if self._mode.deep or not found.size else FIRST_BYTES
+        with self._project.url_reader.fetch(url, limit=limit, encoded=bool(found.encoding)) as served:
+            look.checked.append(Check.URL)
+            if served.status not in (200, 206):
+                look.complaints.append(says(Code.URL_REFUSED, why=f"it answers {served.status}"))
+                return
+            right = content_type(found.key)
+            if right != DEFAULT and _essence(served.content_type) != _essence(right):
+                look.complaints.append(
+                    says(Code.WRONG_CONTENT_TYPE, found=served.content_type or "(nothing)", right=right)
+                )
+            if self._mode.deep:
+                self._hash(look, served.body, served.encoding)
+                return
+            count, as_stored = sum(map(len, _first(served))), served.encoding == found.encoding
+            if count != min(found.size, FIRST_BYTES) if as_stored else not count:
+                look.complaints.append(
+                    says(Code.DAMAGED_OBJECT, why=f"the first {FIRST_BYTES} bytes of {found.size} came as {count}")
+                )
+
+
+def _held_against(look: _Look, meant: Meant) -> tuple[Against | None, tuple[Complaint, ...]]:
+    """What says which bytes are meant, and what is wrong with those that are there."""
+    file, agreed, found = meant.file, meant.agreed, look.found
+    if found.encoding and look.size is None and look.complaints:
+        return None, ()  # it was read, and could not be unpacked
+    unknown = (
+        says(WITHOUT_CHECKSUM)
+        if not found.encoding
+        else says(NAMED_ENCODED, why="its content is not known until it is unpacked")
+    )
+    has = f"{found.size if look.size is None else look.size}, {look.crc32c}"
+    if file is not None and file.problem is None:
+        same = _compared(file.size, file.crc32c, look, agreed)
+        why = f"the local file has {file.size} bytes, crc32c {file.crc32c}, the object {has}"
+        return _said(Against.LOCAL, same, unknown, says(OTHER_THAN_LOCAL, why=why))
+    aside: tuple[Complaint, ...] = ()
+    if file is not None and file.problem in (
+        FileProblem.UNREADABLE,
+        FileProblem.UNSETTLED,
+        FileProblem.INCOMPLETE,
+    ):
+        aside = (says(UNCOMPARED._replace(code=Code(file.problem.value)), why=file.detail),)
+    if agreed is not None:
+        same = _compared(agreed.size, agreed.crc32c, look, agreed)
+        why = (
+            f"when file and object last agreed it had {agreed.size} bytes, crc32c {agreed.crc32c} (generation"
+            f" {agreed.generation}), now {has} (generation {found.generation})"
+        )
+        against, complaints = _said(Against.AGREED, same, unknown, says(OTHER_THAN_AGREED, why=why))
+        return against, (*aside, *complaints)
+    if found.crc32c is None:
+        return None, (*aside, says(WITHOUT_CHECKSUM))
+    if found.encoding and not can_unpack(found.encoding):
+        return None, (*aside, says(NAMED_ENCODED, why=f'"{found.encoding}", which cannot be unpacked here'))
+    if look.unpacked_on_the_way:
+        return None, (
+            *aside,
+            says(NAMED_ENCODED, why="it came unpacked, so its checksum does not say whether it is sound"),
+        )
+    return Against.OBJECT, aside
+
+
+def _compared(size: int, crc32c: str | None, look: _Look, agreed: Agreed | None) -> Comparison:
+    """A content against what a reader gets; against what is remembered of an encoded object that was not unpacked."""
+    if look.size is None:
+        return compare_object(size, crc32c, look.found, agreed)
+    return compare(size, crc32c, look.size, look.crc32c)
+
+
+def _said(
+    against: Against, same: Comparison, unknown: Complaint, different: Complaint
+) -> tuple[Against | None, tuple[Complaint, ...]]:
+    match same:
+        case Comparison.SAME:
+            return against, ()
+        case Comparison.DIFFERENT:
+            return against, (different,)
+        case Comparison.UNKNOWN:
+            return None, (unknown,)
+
+
+def says(what: Code | Form, **values: str) -> Complaint:
+    """A complaint about every reference to the object."""
+    return lambda each, where: make(what, each.document, each.char_id, place=where, uri=each.uri, **values)
+
+
+def _essence(content_type: str) -> str:
+    """The media type without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _first(served: Served) -> Iterator[bytes]:
+    """The first bytes of what is served, whatever more a server sends."""
+    left = FIRST_BYTES
+    for chunk in served.body:
+        yield chunk[:left]
+        left -= len(chunk)
+        if left <= 0:
+            return
