@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reconcile.hooks import auto_upload_to_gcs
-from tests.unit.small_project import make_project
+from tests.kit.small_project import make_project
 
 CASES = {
     "bare": "pass",

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.request import urlopen
 
-from tests.faults.bench_project import BUCKET, OLD, PREFIX, Bench, command
-from tests.system.workshop import environment
+from tests.kit.bench_project import BUCKET, OLD, PREFIX, Bench, command
+from tests.kit.workshop import environment
 
 VIDEO = "dances/dance_rem_01.mp4"
 MIB = 1024 * 1024

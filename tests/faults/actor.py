@@ -35,7 +35,7 @@ from reconcile.ports import Progress, RunLog
 from reconcile.project import Project
 from tests.faults.baton import Baton, Killed, Task
 from tests.faults.ledger import Applied, Ledger
-from tests.world import Files, Journals, Memory, World
+from tests.kit.world import Files, Journals, Memory, World
 
 T = TypeVar("T")
 

@@ -14,14 +14,14 @@ import pytest
 from tests.servers.gcs import GcsServer
 
 if TYPE_CHECKING:
-    from tests.faults.rig import Rig
+    from tests.kit.rig import Rig
     from tests.servers.firestore import FirestoreServer
 
 
 @pytest.fixture
 def rig(tmp_path: Path, firestore_server: FirestoreServer) -> Iterator[Rig]:
     """An empty project; its servers are the test's own."""
-    from tests.faults.rig import Rig
+    from tests.kit.rig import Rig
 
     with GcsServer() as gcs:
         made = Rig(tmp_path / "studio", gcs, firestore_server)
@@ -32,7 +32,7 @@ def rig(tmp_path: Path, firestore_server: FirestoreServer) -> Iterator[Rig]:
 @pytest.fixture
 def furnished(tmp_path: Path, firestore_server: FirestoreServer) -> Iterator[Callable[..., Rig]]:
     """Makes the same with a database of the pipeline's own, which holds these documents."""
-    from tests.faults.rig import Rig
+    from tests.kit.rig import Rig
 
     with GcsServer() as gcs:
         made = Rig(tmp_path / "studio", gcs, firestore_server, local_db=True)
@@ -48,7 +48,7 @@ def furnished(tmp_path: Path, firestore_server: FirestoreServer) -> Iterator[Cal
 @pytest.fixture
 def ordinary_rig(firestore_server: FirestoreServer) -> Iterator[Rig]:
     """The same for a user whom the modes of files hold back, as they do not hold back root."""
-    from tests.faults.rig import Rig
+    from tests.kit.rig import Rig
 
     folder = Path(tempfile.mkdtemp())
     is_root = os.geteuid() == 0

@@ -38,12 +38,12 @@ from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
 from reconcile.project import Project
 from tests.conformance.record_stores import ClientHand
+from tests.kit.workshop import PREFIX, open_workshop
+from tests.kit.world import digest, windows
 from tests.servers.faults import Fault
 from tests.servers.firestore import FirestoreServer
 from tests.servers.firestore import Status as Refusal
 from tests.servers.gcs import Cut, GcsServer
-from tests.system.workshop import PREFIX, open_workshop
-from tests.world import digest, windows
 
 OLD = 1_700_000_000
 LARGE = bytes(range(256)) * 4 * (8 * 1024 + 1)

@@ -9,8 +9,8 @@ from random import Random
 from typing import Any
 
 from tests.faults.ledger import Ledger
-from tests.world import LocalDb, Records, World
-from tests.worlds import ENDS, FIELDS, FORMS, Spec, ids_of
+from tests.kit.world import LocalDb, Records, World
+from tests.kit.worlds import ENDS, FIELDS, FORMS, Spec, ids_of
 
 
 class Hands:

@@ -25,12 +25,12 @@ from typing import Any
 import msgspec
 
 from tests.faults.crashes import Fields, Held, uris
+from tests.kit.studio import LOCAL_DB, Studio, build_studio
+from tests.kit.workshop import Workshop, environment, furnish, open_workshop
 from tests.servers import firestore_emulator
 from tests.servers.faults import Call, Fault
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer
-from tests.system.studio import LOCAL_DB, Studio, build_studio
-from tests.system.workshop import Workshop, environment, furnish, open_workshop
 
 PATIENCE = 120.0
 SIGKILLED = 1 if os.name == "nt" else -9

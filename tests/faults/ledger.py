@@ -17,7 +17,7 @@ from reconcile.core.plan import Plan
 from reconcile.core.report import OutcomeKind, Report
 from reconcile.core.rows import RemoteObject
 from reconcile.core.way import Titled, Trail, Way
-from tests.world import LocalDb, Records, World, digest
+from tests.kit.world import LocalDb, Records, World, digest
 
 
 class Broken(BaseException):

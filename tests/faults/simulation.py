@@ -28,8 +28,8 @@ from tests.faults.actor import Actor, Disk, Stage, Weather
 from tests.faults.baton import Baton, Killed, Stuck
 from tests.faults.hands import Hands
 from tests.faults.ledger import Applied, Broken, Ledger
-from tests.world import World
-from tests.worlds import Pick, ids_of, spec_of
+from tests.kit.world import World
+from tests.kit.worlds import Pick, ids_of, spec_of
 
 REPLAY = ".venv/bin/python -m tests.faults.simulation --seed {}"
 

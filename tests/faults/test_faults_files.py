@@ -12,8 +12,8 @@ import pytest
 from reconcile.adapters.local.settle import Looks
 from reconcile.core.report import OutcomeKind, Status
 from reconcile.pipeline.planner import survey
-from tests.faults.rig import COSPLAY, KEY, LARGE, OLD, OTHER, SIZES, VIDEO, Rig, as_furnished, by_kind, furnish, results
-from tests.world import titled, windows
+from tests.kit.rig import COSPLAY, KEY, LARGE, OLD, OTHER, SIZES, VIDEO, Rig, as_furnished, by_kind, furnish, results
+from tests.kit.world import titled, windows
 
 APPLIED, STALE, FAILED, BLOCKED = (
     OutcomeKind.APPLIED,

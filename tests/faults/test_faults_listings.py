@@ -15,9 +15,9 @@ import pytest
 from reconcile.core.changes import Code as FindingCode
 from reconcile.core.errors import StoreMissing, StoreUnavailable
 from reconcile.core.report import OutcomeKind, Status
-from tests.faults.rig import KEY, PREFIX, Rig, by_kind, results
+from tests.kit.rig import KEY, PREFIX, Rig, by_kind, results
+from tests.kit.world import titled, windows
 from tests.servers.faults import FOREVER, Call
-from tests.world import titled, windows
 
 APPLIED, ALREADY, STALE, BLOCKED = (
     OutcomeKind.APPLIED,

@@ -16,12 +16,12 @@ import pytest
 from reconcile.core import planfile
 from reconcile.core.changes import SetField
 from reconcile.core.report import OutcomeKind, Status
-from tests.faults.rig import COSPLAY, KEY, OTHER, PREFIX, Rig, by_kind, failed, results
+from tests.kit.rig import COSPLAY, KEY, OTHER, PREFIX, Rig, by_kind, failed, results
+from tests.kit.small_project import make_project
+from tests.kit.workshop import environment
+from tests.kit.world import codes, titled, windows
 from tests.servers.faults import FOREVER, Call, Fault
 from tests.servers.gcs_world import Preconditions
-from tests.system.workshop import environment
-from tests.unit.small_project import make_project
-from tests.world import codes, titled, windows
 
 APPLIED, ALREADY, STALE = OutcomeKind.APPLIED, OutcomeKind.ALREADY, OutcomeKind.STALE
 FAILED, BLOCKED = OutcomeKind.FAILED, OutcomeKind.BLOCKED

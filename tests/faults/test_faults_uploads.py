@@ -13,7 +13,7 @@ import pytest
 from reconcile.adapters.gcs.upload import CHUNK
 from reconcile.core.events import Advanced, Event, Phase, PhaseStarted
 from reconcile.core.report import OutcomeKind, Status
-from tests.faults.rig import (
+from tests.kit.rig import (
     COSPLAY,
     KEY,
     LARGE,
@@ -27,8 +27,8 @@ from tests.faults.rig import (
     failed,
     furnish,
 )
+from tests.kit.world import titled, windows
 from tests.servers.faults import FOREVER, Call
-from tests.world import titled, windows
 
 APPLIED, ALREADY, STALE = OutcomeKind.APPLIED, OutcomeKind.ALREADY, OutcomeKind.STALE
 FAILED, BLOCKED = OutcomeKind.FAILED, OutcomeKind.BLOCKED

@@ -16,9 +16,9 @@ import jsonschema
 import pytest
 
 from reconcile.adapters.gcs.upload import CHUNK
-from tests.faults.bench_project import BUCKET, SOON, AtTerminal, Bench, Held, command, settled
+from tests.kit.bench_project import BUCKET, SOON, AtTerminal, Bench, Held, command, settled
+from tests.kit.workshop import environment
 from tests.servers.gcs import GcsServer
-from tests.system.workshop import environment
 from tools import schemas
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")

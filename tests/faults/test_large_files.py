@@ -15,7 +15,7 @@ import pytest
 from reconcile.__main__ import main
 from reconcile.adapters.gcs.upload import CHUNK
 from tests.benchmarks.large_file import MIB, large_file, measured
-from tests.faults.bench_project import BUCKET, Bench, Held, kill, settled
+from tests.kit.bench_project import BUCKET, Bench, Held, kill, settled
 from tests.servers.faults import Fault
 from tests.servers.gcs import GcsServer
 from tests.servers.gcs_discard import DiscardingWorld

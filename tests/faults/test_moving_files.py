@@ -22,7 +22,7 @@ from reconcile.core.plan import Plan
 from reconcile.core.report import OutcomeKind, Report, Status
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
-from tests.faults.bench_project import OLD, Bench
+from tests.kit.bench_project import OLD, Bench
 from tests.servers.faults import Fault
 from tests.servers.gcs import GcsServer
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from reconcile.adapters.room import lacks, shortage
+from tests.kit.small_project import make_project
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer
-from tests.unit.small_project import make_project
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the limits are those of Linux")
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from reconcile.__main__ import main
-from tests.faults.bench_project import Bench, settled
-from tests.system.workshop import Run
+from tests.kit.bench_project import Bench, settled
+from tests.kit.workshop import Run
 
 PICTURE = "characters/{}.png"
 NAMES = ("ai", "mei", "rem", "ruby", "yui")

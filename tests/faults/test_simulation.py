@@ -10,7 +10,7 @@ import pytest
 from reconcile.core.plan import Plan
 from tests.faults.ledger import Applied, Broken, Ledger
 from tests.faults.simulation import failed, run_seeds, simulate
-from tests.world import PRIMARY, World, codes, rule, titled, windows
+from tests.kit.world import PRIMARY, World, codes, rule, titled, windows
 
 KEY = "characters/rem.png"
 SEEDS = 80

@@ -26,9 +26,9 @@ from reconcile.core.report import Status
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
 from reconcile.project import Project
+from tests.kit.workshop import Run, environment, reconcile
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.gcs import GcsServer
-from tests.system.workshop import Run, environment, reconcile
 
 OLD = 1_700_000_000
 BUCKET = "my-bucket"

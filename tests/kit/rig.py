@@ -24,12 +24,12 @@ from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
 from reconcile.project import Project
 from tests.conformance.record_stores import ClientHand
+from tests.kit.workshop import PREFIX, open_workshop
+from tests.kit.world import titled, windows
 from tests.servers.clock import SkippingClock
 from tests.servers.faults import Fault
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer
-from tests.system.workshop import PREFIX, open_workshop
-from tests.world import titled, windows
 
 OLD = 1_700_000_000
 

@@ -10,7 +10,7 @@ from reconcile import Project
 from reconcile.core.notes import Note
 from reconcile.hooks.errors import Manner
 from reconcile.hooks.wrapping import uploading
-from tests.unit.small_project import open_objects, open_records
+from tests.kit.small_project import open_objects, open_records
 
 BASE = "gs://my-bucket/anime_dance"
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from reconcile import config
+from tests.kit.studio import Studio
 from tests.servers.gcs import GcsServer
 from tests.servers.gcs_world import Stored
-from tests.system.studio import Studio
 
 BUCKET = "my-bucket"
 PREFIX = "anime_dance"

@@ -16,8 +16,8 @@ from reconcile.core.context import Replacing
 from reconcile.core.plan import ReplaceLimit
 from reconcile.core.rows import FileProblem
 from reconcile.core.rules import AssetRule
-from tests.strategies import BUCKET, POSIX_ROOT, TRAP_IDS, WINDOWS_ROOT
-from tests.world import World, rule, users_settings
+from tests.kit.strategies import BUCKET, POSIX_ROOT, TRAP_IDS, WINDOWS_ROOT
+from tests.kit.world import World, rule, users_settings
 
 T = TypeVar("T")
 MAPS: dict[str, tuple[AssetRule, ...] | None] = {

@@ -16,10 +16,10 @@ from reconcile.__main__ import main
 from reconcile.core.changes import Change
 from reconcile.core.plan import Plan, fingerprint
 from reconcile.core.planfile import dumps, loads
+from tests.kit.small_project import open_objects, open_records
+from tests.kit.workshop import Run, environment, snapshot
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.gcs import GcsServer
-from tests.system.workshop import Run, environment, snapshot
-from tests.unit.small_project import open_objects, open_records
 
 __all__ = [
     "SUBJECT",

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.small_project import make_project, write
+from tests.kit.workshop import Run
 from tests.security.attack import SUBJECT, TOKEN, bucket, login, run, snapshot, with_secret
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.gcs import GcsServer
-from tests.system.workshop import Run
-from tests.unit.small_project import make_project, write
 
 LARGE = 9 * 1024 * 1024
 LOUD = ("apply", "--yes", "--json", "--verbose", "--bucket-endpoint", "")

@@ -14,8 +14,8 @@ from crc32c import crc32c
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.core.digest import encode_crc32c
+from tests.kit.small_project import make_project, open_records, write
 from tests.security.attack import bucket, forge, records, run, saved_plan, snapshot
-from tests.unit.small_project import make_project, open_records, write
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links need rights there that a user has not")
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from reconcile.commands.demo_media import png
+from tests.kit.small_project import make_project, open_records, write
+from tests.kit.workshop import environment
 from tests.security.attack import run
-from tests.system.workshop import environment
-from tests.unit.small_project import make_project, open_records, write
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="such names cannot be there")
 

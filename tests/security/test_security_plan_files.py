@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from reconcile.core.changes import Change, CreateRecord, Need, Reason, SetField, Upload
+from tests.kit.small_project import make_project, open_records, write
 from tests.security.attack import bucket, forge, records, run
-from tests.unit.small_project import make_project, open_records, write
 
 IMAGE = "characters/ai_hoshino.png"
 Edit = Callable[[Change], Iterable[Change]]

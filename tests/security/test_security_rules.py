@@ -10,9 +10,9 @@ import pytest
 
 from reconcile.config import RULES, RecordsUri
 from reconcile.core.names import BucketRoot
+from tests.kit.small_project import make_project
 from tests.security.attack import login, run
 from tests.servers.gcs import GcsServer
-from tests.unit.small_project import make_project
 
 ELSEWHERE = "http://gcs.example:4443"
 

@@ -12,7 +12,7 @@ import pytest
 
 from reconcile.__main__ import main
 from reconcile.adapters.state.store import State
-from tests.unit.small_project import make_project
+from tests.kit.small_project import make_project
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes: a user's folder is private")
 

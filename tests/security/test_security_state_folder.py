@@ -19,7 +19,7 @@ from reconcile.adapters.state.store import State
 from reconcile.core.errors import StateError
 from reconcile.core.notes import Note
 from reconcile.core.watch_report import WatchHealth, WatchState
-from tests.unit.small_project import make_project, write
+from tests.kit.small_project import make_project, write
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links need rights there that a user has not")
 

@@ -11,10 +11,10 @@ import grpc
 import pytest
 
 from reconcile.commands.demo import build
+from tests.kit.workshop import Run, reconcile, snapshot
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer
-from tests.system.workshop import Run, reconcile, snapshot
 
 RULES = Path("rules") / "asset_map.toml"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from reconcile.commands.demo import build
-from tests.system.workshop import Run, reconcile
+from tests.kit.workshop import Run, reconcile
 
 PATIENCE = 30.0
 STORES = ("bucket", "records")

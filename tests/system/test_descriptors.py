@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.workshop import Run, Workshop, environment, open_workshop
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer
-from tests.system.workshop import Run, Workshop, environment, open_workshop
 
 pytest.importorskip("resource", reason="Windows has no such limit")
 FILES = 300

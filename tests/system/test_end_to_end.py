@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from tests.kit.studio import Studio, build_studio
+from tests.kit.workshop import BUCKET, PREFIX, Run, Workshop, furnish, open_workshop
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer
-from tests.system.studio import Studio, build_studio
-from tests.system.workshop import BUCKET, PREFIX, Run, Workshop, furnish, open_workshop
 
 
 @pytest.fixture(scope="module", params=["in process", pytest.param("emulator", marks=pytest.mark.emulator)])

@@ -18,11 +18,11 @@ from reconcile.core.errors import AccessDenied, ReconcileError, Rejected, UsageE
 from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs, sync_upsert, update_firestore_gcs_path, watch_directory
 from reconcile.project import Project
+from tests.kit.workshop import Workshop, open_workshop
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.firestore import Fault as FirestoreFault
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer
-from tests.system.workshop import Workshop, open_workshop
 
 LIMIT = 20.0
 """Seconds: more than a call may ever be kept waiting, less than any client's own patience."""

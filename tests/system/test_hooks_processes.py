@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.workshop import Workshop, environment, open_workshop
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer
-from tests.system.workshop import Workshop, environment, open_workshop
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """

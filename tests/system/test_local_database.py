@@ -14,8 +14,8 @@ import pytest
 
 from reconcile import config
 from reconcile.commands.demo import build
-from tests.system.workshop import Run, reconcile
-from tests.unit.small_project import open_records, write
+from tests.kit.small_project import open_records, write
+from tests.kit.workshop import Run, reconcile
 
 
 @pytest.fixture

@@ -19,12 +19,12 @@ import pytest
 
 from reconcile.core.media import content_type
 from reconcile.core.proof import certificate_name
+from tests.kit.studio import Studio, build_studio
+from tests.kit.workshop import PREFIX, Workshop, environment, open_workshop
 from tests.servers.faults import Call, Fault
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer
-from tests.system.studio import Studio, build_studio
 from tests.system.test_end_to_end import uris_in
-from tests.system.workshop import PREFIX, Workshop, environment, open_workshop
 from tools import schemas
 
 CUT = 263_144

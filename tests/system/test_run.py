@@ -19,8 +19,8 @@ import jsonschema
 import pytest
 
 from reconcile import Project
-from tests.system.workshop import environment
-from tests.unit.small_project import make_project, open_objects, open_records
+from tests.kit.small_project import make_project, open_objects, open_records
+from tests.kit.workshop import environment
 from tools import schemas
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals are POSIX's")

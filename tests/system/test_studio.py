@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.studio import LOCAL_DB, PREVIOUS_ROOT, Studio, build_studio, owner, spellings
+from tests.kit.studio import LOCAL_DB, PREVIOUS_ROOT, Studio, build_studio, owner, spellings
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from reconcile.core import planfile
 from reconcile.core.changes import SetField, Upload
 from reconcile.core.plan import fingerprint
 from reconcile.core.proof import Certificate
-from tests.system.workshop import Run, reconcile
-from tests.unit.small_project import OLD, URI, open_objects, open_records, write
+from tests.kit.small_project import OLD, URI, open_objects, open_records, write
+from tests.kit.workshop import Run, reconcile
 
 DATA = Path(__file__).parents[1] / "data" / "version_before"
 MADE_IN = "/srv/studio"

@@ -18,9 +18,9 @@ import jsonschema
 import pytest
 
 from reconcile.commands.demo_media import mp4, png
+from tests.kit.small_project import make_project, open_objects
+from tests.kit.workshop import environment, open_workshop, reconcile
 from tests.servers.gcs import GcsServer
-from tests.system.workshop import environment, open_workshop, reconcile
-from tests.unit.small_project import make_project, open_objects
 from tools import schemas
 
 PATIENCE = 60.0

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from reconcile.__main__ import main
-from tests.unit.small_project import make_project
+from tests.kit.small_project import make_project
 from tools import schemas
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from reconcile.__main__ import main
-from tests.unit.small_project import make_project, open_objects
+from tests.kit.small_project import make_project, open_objects
 
 if sys.platform == "win32":
     pytest.skip("terminals here are POSIX", allow_module_level=True)

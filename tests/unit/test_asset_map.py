@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reconcile import config
 from reconcile.core.rules import AssetMap, Ownership
-from tests.strategies import owned_paths
+from tests.kit.strategies import owned_paths
 
 ROOT = Path(__file__).parents[2]
 MAP = config.load(ROOT, environ={}).asset_map

@@ -8,7 +8,7 @@ from reconcile.adapters.workers import REFUSALS, Breaker, results
 from reconcile.core.errors import AccessDenied, Rejected, SourceError, StoreUnavailable
 from reconcile.core.events import Event, Warned
 from reconcile.core.report import OutcomeKind, Status
-from tests.world import World
+from tests.kit.world import World
 
 
 class Refusing:

@@ -17,7 +17,7 @@ from reconcile import cli
 from reconcile.__main__ import main
 from reconcile.cli.signals import stopping
 from reconcile.project import Project
-from tests.unit.small_project import LOCAL_PATH, URI, open_objects, open_records, write
+from tests.kit.small_project import LOCAL_PATH, URI, open_objects, open_records, write
 from tools import schemas
 
 COMMANDS = (

@@ -13,8 +13,8 @@ from reconcile.core.changes import CreateRecord, Need
 from reconcile.core.derived import is_derived
 from reconcile.core.rows import Document
 from reconcile.core.way import Entries
-from tests.world import World, rule, titled, users_settings, windows
-from tests.worlds import Pick, spec_of
+from tests.kit.world import World, rule, titled, users_settings, windows
+from tests.kit.worlds import Pick, spec_of
 
 KEY = "characters/rem.png"
 KPOP = "remixes/rem_x/result/[kpop]_x.mp4"

@@ -13,7 +13,7 @@ import pytest
 from reconcile.__main__ import main
 from reconcile.commands.demo import build
 from reconcile.core.errors import ExitCode
-from tests.system.workshop import environment
+from tests.kit.workshop import environment
 from tools import findings, manpage
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,10 +14,10 @@ import pytest
 from reconcile.commands.doctor import check_project
 from reconcile.core.checkup import Check, Health
 from reconcile.project import Project
+from tests.kit.workshop import PREFIX, Workshop, open_workshop
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer
-from tests.system.workshop import PREFIX, Workshop, open_workshop
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from reconcile.core.planfile import dumps, loads
 from reconcile.core.proof import Mode
 from reconcile.core.rows import Document
 from reconcile.core.way import Titled, shown
-from tests.world import World, codes, kinds, titled, windows
+from tests.kit.world import World, codes, kinds, titled, windows
 
 KEY, OTHER = "characters/rem.png", "dances/dance_rem.mp4"
 GONE = "characters/gone.png"

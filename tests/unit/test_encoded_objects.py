@@ -29,8 +29,8 @@ from reconcile.hooks.record import set_field
 from reconcile.pipeline.executor import execute as apply
 from reconcile.pipeline.planner import survey as plan_survey
 from reconcile.project import Project
-from tests.unit.small_project import make_project, open_objects, put, write
-from tests.world import World, codes, keys, kinds, sets, titled, windows
+from tests.kit.small_project import make_project, open_objects, put, write
+from tests.kit.world import World, codes, keys, kinds, sets, titled, windows
 
 KEY = "characters/rem.png"
 TEXT = b"00:00:01,000 --> 00:00:02,000\nhello\n\n" * 3000

@@ -18,7 +18,7 @@ from reconcile.pipeline.planner import survey
 from reconcile.project import Project
 from reconcile.views.explain import show_explanation, show_rules, show_trials
 from reconcile.views.terminal import Terminal
-from tests.unit.small_project import KPOP, LOCAL_PATH, URI, make_project, open_objects, open_records, put, write
+from tests.kit.small_project import KPOP, LOCAL_PATH, URI, make_project, open_objects, open_records, put, write
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from reconcile.project import Project
-from tests.unit.small_project import write
+from tests.kit.small_project import write
 
 CONFLICT = "characters/rem.png"
 

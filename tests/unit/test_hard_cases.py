@@ -23,7 +23,7 @@ from reconcile.core.rows import World as RecordWorld
 from reconcile.core.stages.explode import explode
 from reconcile.core.status import Sync
 from reconcile.pipeline.planner import Survey
-from tests.world import World, codes, kinds, outcomes, sets, titled, windows
+from tests.kit.world import World, codes, kinds, outcomes, sets, titled, windows
 
 KEY = "characters/rem.png"
 DANCE = "dances/dance_rem_01.mp4"

@@ -26,8 +26,8 @@ from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs, sync_upsert
 from reconcile.hooks.errors import Manner
 from reconcile.hooks.wrapping import uploading
-from tests.unit.small_project import make_project, open_records
-from tests.unit.workflows import BASE, Studio, about, queueing, upsert_nothing
+from tests.kit.small_project import make_project, open_records
+from tests.kit.workflows import BASE, Studio, about, queueing, upsert_nothing
 
 NOT_IMPORTED = ("google", "grpc", "msgspec", "typer", "rich", "sqlite3", "asyncio", "inspect", "logging", "typing")
 

@@ -22,8 +22,8 @@ from reconcile.hooks import auto_upload_to_gcs, sync_upsert
 from reconcile.hooks.aside import MOST
 from reconcile.hooks.errors import Manner
 from reconcile.hooks.wrapping import uploading
-from tests.unit.small_project import make_project
-from tests.unit.workflows import BASE, Studio
+from tests.kit.small_project import make_project
+from tests.kit.workflows import BASE, Studio
 
 PATIENCE = 60.0
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from reconcile import config
-from tests.unit.small_project import make_project
-from tests.unit.workflows import BASE, Studio
+from tests.kit.small_project import make_project
+from tests.kit.workflows import BASE, Studio
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 5.0
@@ -24,7 +24,7 @@ import atexit, json, sys, threading
 folder, on_error, when, before = json.loads(sys.argv[1])
 sys.path.insert(0, {root!r})
 from reconcile.hooks import auto_upload_to_gcs, sync_upsert, update_firestore_gcs_path
-from tests.unit.workflows import Studio
+from tests.kit.workflows import Studio
 from pathlib import Path
 studio = Studio(Path(folder))
 
@@ -229,7 +229,7 @@ def test_a_queued_call_that_gave_up_does_not_keep_the_program_from_ending(studio
     rules = studio.folder / config.RULES
     code = f"""
 import sys; sys.path.insert(0, {str(ROOT)!r})
-from tests.unit.workflows import Studio, queueing
+from tests.kit.workflows import Studio, queueing
 from pathlib import Path
 studio = Studio(Path({str(studio.folder)!r}))
 print(queueing(silence=0.5)(lambda: studio.make("dances/dance_rem_1.mp4"))()[1], flush=True)

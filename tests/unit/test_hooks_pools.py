@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from reconcile.hooks import auto_upload_to_gcs, sync_upsert
-from tests.unit.small_project import make_project
-from tests.unit.workflows import BASE, Studio
+from tests.kit.small_project import make_project
+from tests.kit.workflows import BASE, Studio
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTS = [name for name in ("spawn", "fork", "forkserver") if name in multiprocessing.get_all_start_methods()]

@@ -20,8 +20,8 @@ from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs, sync_upsert, update_firestore_gcs_path
 from reconcile.hooks.errors import Manner
 from reconcile.hooks.wrapping import syncing
-from tests.unit.small_project import make_project, open_records
-from tests.unit.workflows import BASE, Studio, about, upsert_nothing
+from tests.kit.small_project import make_project, open_records
+from tests.kit.workflows import BASE, Studio, about, upsert_nothing
 
 
 @pytest.fixture

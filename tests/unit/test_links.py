@@ -12,9 +12,9 @@ import pytest
 from reconcile.commands.links import link
 from reconcile.core.errors import NotThere, Rejected, UsageError
 from reconcile.project import Project
+from tests.kit.workshop import PREFIX, Workshop, open_workshop
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer
-from tests.system.workshop import PREFIX, Workshop, open_workshop
 
 KEY = "remixes/x/result/[kpop]_x 100%.mp4"
 

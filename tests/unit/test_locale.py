@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.small_project import OLD, make_project, open_objects
+from tests.kit.small_project import OLD, make_project, open_objects
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are UTF-8, or UTF-16, by themselves")
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.core.names import BucketRoot, fold, is_below, key_problem, nfc
-from tests.strategies import keys
+from tests.kit.strategies import keys
 
 ROOT = BucketRoot("my-bucket", "anime_dance")
 

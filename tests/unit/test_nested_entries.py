@@ -12,9 +12,9 @@ from reconcile.commands.undo import execute, survey
 from reconcile.core.errors import ConfigError
 from reconcile.core.way import Entries
 from reconcile.hooks import sync_upsert, update_firestore_gcs_path
-from tests.unit.small_project import make_project, open_records
-from tests.unit.workflows import BASE
-from tests.world import World, codes, kinds, titled, windows
+from tests.kit.small_project import make_project, open_records
+from tests.kit.workflows import BASE
+from tests.kit.world import World, codes, kinds, titled, windows
 
 KEY = "characters/rem.png"
 NEST = ("media", "assets")

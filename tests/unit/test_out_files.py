@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from reconcile.__main__ import main
+from tests.kit.small_project import make_project, write
 from tests.unit.conftest import Answer
-from tests.unit.small_project import make_project, write
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
 

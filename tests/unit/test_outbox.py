@@ -19,7 +19,7 @@ from reconcile.core.notes import Note, NotedMap
 from reconcile.core.plan import Scope
 from reconcile.core.rules import AssetMap, Ownership
 from reconcile.pipeline.planner import survey
-from tests.world import PRIMARY, World, rule, titled, windows
+from tests.kit.world import PRIMARY, World, rule, titled, windows
 
 MUSIC = rule("music", "music/*.mp3", "ai_music")
 IMAGE = rule("image", "characters/{char_id}.png", "anime_image")

@@ -21,8 +21,8 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.status import StatusRow, Sync
 from reconcile.views import page
 from reconcile.views.markdown import inert, sentence
-from tests.unit.plans import STORES, creation, finding, plan, replacement, rewrite, set_field, upload
-from tests.unit.small_project import make_project, write
+from tests.kit.plans import STORES, creation, finding, plan, replacement, rewrite, set_field, upload
+from tests.kit.small_project import make_project, write
 from tools import schemas
 
 HOSTILE = [
@@ -401,7 +401,7 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(
 
 
 def test_a_report_changes_nothing_but_its_file(project: Path, tmp_path: Path) -> None:
-    from tests.system.workshop import snapshot
+    from tests.kit.workshop import snapshot
 
     before = snapshot(project)
     assert report(project, tmp_path / "p.html") == 0

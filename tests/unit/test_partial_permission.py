@@ -22,11 +22,11 @@ from reconcile.core.report import OutcomeKind
 from reconcile.core.rows import Document, RemoteObject
 from reconcile.pipeline.observe import Observations
 from reconcile.pipeline.roster import read_roster
+from tests.kit.world import World, codes, keys, kinds, outcomes, rule, sets, titled, windows
+from tests.kit.worlds import Spec, ids_of, specs
 from tests.servers.faults import FOREVER, Call, Fault
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer
-from tests.world import World, codes, keys, kinds, outcomes, rule, sets, titled, windows
-from tests.worlds import Spec, ids_of, specs
 
 IMAGE = rule("image", "characters/{char_id}.png", "anime_image")
 DANCE = rule("dance", "dances/dance_{char_id}*.mp4", "dance_video", many="newest")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reconcile.project import Project
-from tests.unit.small_project import LOCAL_PATH, URI, open_records, write
+from tests.kit.small_project import LOCAL_PATH, URI, open_records, write
 
 
 def image_of(folder: Path) -> Any:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reconcile.core.names import fold, nfc
 from reconcile.core.paths import MAX_TEXT, Meaning, PathKind, Target, is_separated, looks_like_path, meaning, root_forms
-from tests.strategies import ROOTS, TRAP_IDS, asset_paths, posix_spellings, windows_spellings
+from tests.kit.strategies import ROOTS, TRAP_IDS, asset_paths, posix_spellings, windows_spellings
 
 KNOWN_ROOTS = tuple(root_forms(root) for root in ROOTS)
 KEY = "characters/a.png"

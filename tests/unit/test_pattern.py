@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.core.pattern import PatternError, Template
-from tests.strategies import captures_of, keys, templates
+from tests.kit.strategies import captures_of, keys, templates
 
 
 @st.composite

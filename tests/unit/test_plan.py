@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from reconcile.core.changes import Change, Code, Need, Severity, change_id, document_id, kind_of
 from reconcile.core.errors import ExitCode, Refused
 from reconcile.core.plan import FindingCounts, Origin, ReplaceLimit, Scope, Stores, Summary, check_limits
-from tests.unit.plans import EVERY_KIND, RULES, STORES, creation, finding, plan, replacement, rewrite, set_field, upload
+from tests.kit.plans import EVERY_KIND, RULES, STORES, creation, finding, plan, replacement, rewrite, set_field, upload
 
 
 def test_the_kinds_are_those_of_the_contract() -> None:

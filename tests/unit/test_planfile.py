@@ -14,8 +14,7 @@ from reconcile.core.changes import Change, Code, Need, Severity
 from reconcile.core.errors import ExitCode, UsageError
 from reconcile.core.plan import Plan, Scope, Stores
 from reconcile.core.planfile import check_belongs, dumps, loads
-from tests.strategies import keys
-from tests.unit.plans import (
+from tests.kit.plans import (
     BUCKET,
     COLLECTION,
     EVERY_KIND,
@@ -32,6 +31,7 @@ from tests.unit.plans import (
     set_field,
     upload,
 )
+from tests.kit.strategies import keys
 
 
 def belongs(found: Plan, *, stores: Stores = STORES, rules: str = RULES, collection: str = COLLECTION) -> None:

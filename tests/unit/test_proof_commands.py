@@ -20,8 +20,8 @@ from reconcile.core.report import OutcomeKind, Report, Status
 from reconcile.core.report import build as report_of
 from reconcile.views.restore import show_restored
 from reconcile.views.terminal import Terminal
+from tests.kit.small_project import KPOP, make_project, open_objects, open_records, put, write
 from tests.unit.conftest import Answer
-from tests.unit.small_project import KPOP, make_project, open_objects, open_records, put, write
 
 PAGE = "docs/proof.md"
 REM = "characters/rem.png"

@@ -34,9 +34,9 @@ from reconcile.core.stages import document_stage, explode_stage, key_stage
 from reconcile.core.status import Tally
 from reconcile.pipeline.planner import survey
 from reconcile.pipeline.roster import context_of, read_roster
-from tests.engines import DictionaryEngine
-from tests.world import World, kinds
-from tests.worlds import Spec, ids_of, specs
+from tests.kit.engines import DictionaryEngine
+from tests.kit.world import World, kinds
+from tests.kit.worlds import Spec, ids_of, specs
 
 
 @given(specs())

@@ -19,7 +19,7 @@ from reconcile.core.plan import Scope
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.pipeline.planner import survey
 from reconcile.pipeline.roster import read_roster
-from tests.world import World, codes, keys, kinds, rule, sets, titled, windows
+from tests.kit.world import World, codes, keys, kinds, rule, sets, titled, windows
 
 IMAGE = rule("image", "characters/{char_id}.png", "anime_image")
 DANCE = rule("dance", "dances/dance_{char_id}*.mp4", "dance_video", many="newest")

@@ -18,7 +18,7 @@ from reconcile.core.errors import (
     Uncertain,
 )
 from reconcile.core.report import Counts, Outcome, OutcomeKind, Problem, Report, Status, build
-from tests.unit.plans import creation, finding, upload
+from tests.kit.plans import creation, finding, upload
 
 APPLIED, ALREADY, STALE, FAILED, BLOCKED, NOT_STARTED = OutcomeKind
 

@@ -18,10 +18,10 @@ from reconcile.core.checkup import Health
 from reconcile.core.errors import AccessDenied, ConfigError
 from reconcile.core.names import BucketRoot
 from reconcile.project import Project
+from tests.kit.workshop import PREFIX, Workshop, open_workshop
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer
 from tests.servers.gcs_world import crc32c_of
-from tests.system.workshop import PREFIX, Workshop, open_workshop
 
 PAYER = "media-billing"
 

@@ -27,8 +27,8 @@ from reconcile.core.restoration import RestorePlan
 from reconcile.pipeline.executor import execute as apply
 from reconcile.pipeline.planner import survey as plan_survey
 from reconcile.project import Project
-from tests.unit.small_project import KPOP, make_project, open_objects, open_records, put, write
-from tests.world import digest
+from tests.kit.small_project import KPOP, make_project, open_objects, open_records, put, write
+from tests.kit.world import digest
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows gives links to administrators only")
 REM = "characters/rem.png"

@@ -13,8 +13,8 @@ from reconcile.core.errors import ExitCode
 from reconcile.core.plan import Plan, Scope
 from reconcile.pipeline.planner import survey
 from reconcile.project import Project
+from tests.kit.small_project import make_project, write
 from tests.security.attack import run as reconcile
-from tests.unit.small_project import make_project, write
 
 LONG_AGO = "2020-01-01T00:00:00Z"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reconcile.core.names import nfc
 from reconcile.core.pattern import Template
 from reconcile.core.rules import AssetMap, AssetRule, Ownership, minimal_prefixes
-from tests.strategies import asset_paths, char_ids, keys, known_ids, owned_paths
+from tests.kit.strategies import asset_paths, char_ids, keys, known_ids, owned_paths
 
 
 def rule(asset_type: str, path: str, *, key: str | None = None, field: str | None = None, entry: str = "") -> AssetRule:

@@ -20,7 +20,7 @@ from reconcile.commands.jobenv import carried
 from reconcile.commands.nightly import Nightly
 from reconcile.commands.schedule import Schedule, schedule
 from reconcile.core.errors import UsageError
-from tests.unit.small_project import make_project
+from tests.kit.small_project import make_project
 
 TASK = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
 HOSTILE = '/srv/a b/100%/$HOME/it\'s "q"/[x]/\\n'

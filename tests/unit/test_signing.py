@@ -19,9 +19,9 @@ from reconcile.adapters.gcs.url_reader import HttpReader
 from reconcile.core.errors import AccessDenied, ConfigError, Rejected, StoreUnavailable, UsageError
 from reconcile.core.names import BucketRoot
 from reconcile.project import Project
+from tests.kit.small_project import make_project
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.gcs import GcsServer
-from tests.unit.small_project import make_project
 
 ROOT = BucketRoot("my-bucket", "anime_dance")
 ACCOUNT = "publisher@my-project.iam.gserviceaccount.com"

@@ -18,8 +18,8 @@ from reconcile.core.changes import CreateRecord
 from reconcile.core.context import Replacing
 from reconcile.core.names import may_be_respelt, nfc, shared_prefix, spelling, spellings
 from reconcile.core.plan import ReplaceLimit
-from tests.unit.small_project import make_project, open_objects, open_records, put, write
-from tests.world import World, codes, kinds, outcomes, sets, titled, windows
+from tests.kit.small_project import make_project, open_objects, open_records, put, write
+from tests.kit.world import World, codes, kinds, outcomes, sets, titled, windows
 
 ZOE = unicodedata.normalize("NFC", "zoë_café")
 FORMS = [(nfc, "NFC"), (lambda text: unicodedata.normalize("NFD", text), "NFD")]

@@ -17,7 +17,7 @@ from reconcile.core.rows import Claim, Coverage, FileProblem, Outlook, Unsettled
 from reconcile.core.stages import by_document
 from reconcile.core.way import Titled
 from reconcile.pipeline.roster import context_of, read_roster
-from tests.world import World, codes, keys, kinds, rule, sets, titled, windows
+from tests.kit.world import World, codes, keys, kinds, rule, sets, titled, windows
 
 KEY = "characters/rem.png"
 FIELD = ("rem", "primary", "anime_image")

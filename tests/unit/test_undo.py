@@ -13,7 +13,7 @@ from reconcile.core.errors import JournalError, UsageError
 from reconcile.core.history import UNFINISHED, Told, tell
 from reconcile.core.plan import Scope
 from reconcile.core.report import OutcomeKind, Report, Status
-from tests.world import World, codes, kinds, outcomes, titled, windows
+from tests.kit.world import World, codes, kinds, outcomes, titled, windows
 
 EVERYTHING = Scope()
 ANIME = "characters/ai.png"

@@ -22,7 +22,7 @@ from reconcile.core.media import content_type
 from reconcile.core.plan import Scope
 from reconcile.core.proof import Against, Certificate, Check, Mode, Verification, certificate_name
 from reconcile.core.rows import Agreed, FileProblem, LocalFile, Served
-from tests.world import World, digest, rule, titled, windows
+from tests.kit.world import World, digest, rule, titled, windows
 
 KEY = "characters/rem.png"
 CLOUD = Mode(cloud_only=True)

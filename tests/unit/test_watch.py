@@ -31,7 +31,7 @@ from reconcile.core.watch_report import EventKind, WatchEvent, WatchState
 from reconcile.core.watching import Look, Poll, Seen
 from reconcile.project import Project
 from reconcile.views.json import dumps
-from tests.unit.small_project import OLD, make_project, open_objects, open_records, put, write
+from tests.kit.small_project import OLD, make_project, open_objects, open_records, put, write
 
 IMAGE = png(1)
 Act = Callable[[], Seen | None]

@@ -9,7 +9,7 @@ from itertools import pairwise
 from reconcile.core.plan import Scope
 from reconcile.core.rules import AssetMap
 from reconcile.core.watching import MOST_CHARACTERS, MOST_PATHS, Agenda, Batch, Cause, Look, owner_of, scope_of
-from tests.world import rule
+from tests.kit.world import rule
 
 SETTLE = 2.0
 EVERY = 3600.0

@@ -20,7 +20,7 @@ from reconcile.hooks import NotUploaded, auto_upload_to_gcs
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
 from reconcile.project import Project
-from tests.unit.small_project import make_project, open_objects, open_records, write
+from tests.kit.small_project import make_project, open_objects, open_records, write
 
 IMAGE = png(1)
 HALF = IMAGE[:-12]
