@@ -1,9 +1,9 @@
-"""Project: the rules and settings of one project folder, and its stores, opened when they are first needed."""
+"""Project: the settings of one project folder. Opened, it has the stores, the memory and the notes of one run."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from reconcile import config
 from reconcile.adapters.disk_names import as_text
 from reconcile.config import Incomplete, Overrides, Settings
 from reconcile.core.errors import UsageError
-from reconcile.core.events import Advanced, Listener, Phase, Waiting
+from reconcile.core.events import Advanced, Listener, Phase, Waiting, silent
 from reconcile.core.names import BucketRoot
 from reconcile.core.notes import Note, NotedMap
 from reconcile.core.paths import RootForms, root_forms
@@ -36,52 +36,78 @@ if TYPE_CHECKING:
     from reconcile.ports import AgreedStates, FilePlaces, FileSource, ObjectStore, RecordStore, UrlReader, UrlSigner
 
 T = TypeVar("T")
+CONCURRENCY = 8
+"""Requests at once, unless a run asks for more."""
 RETRIES_A_WORKER = 16
 """What it takes each worker to wait until a store that is down for a while answers again."""
 
 _GOOD_RUN = "last good run"
 
 
-class Project:
-    """One project folder. Opening it reads the rules and nothing else; close it, or use it as a context manager."""
+class RunOptions(msgspec.Struct, frozen=True):
+    """What one run needs of a project, besides the settings.
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.concurrency = 8
-        """How many requests at once a store must bear; read when the store is opened."""
-        self.on_hashed: Callable[[int], None] = lambda _size: None
-        """Told of the bytes that were just hashed, from any thread."""
-        self.on_wait: Callable[[int, float], None] = lambda _count, _seconds: None
-        """Told how many new files this run waits for, and for how many seconds, before it does; from any thread."""
-        self.wait: Callable[[float], None] = time.sleep
-        """Passes so many seconds between two tries of one record."""
-        self.makes_root = False
-        """Whether this run makes the local root if it is missing, so that its absence is no error."""
-        self.allows_empty = False
-        """Whether it is meant that the local root, which held files, holds none."""
-        self.root_is_gone = False
-        """Whether the local root, which held files once, was found to be missing."""
-        self.settled: frozenset[str] = frozenset()
-        """Paths below the local root of files that are known to be complete, however new; read when files are."""
-        self.noted: tuple[Note, ...] = ()
-        """What workflow code noted in the outbox and no run has brought in step yet."""
-        self.done_notes: tuple[Note, ...] = ()
-        """Those of ``noted`` that the last look found to have no more to gain."""
-        self._open = ExitStack()
+    ``concurrency`` is how many requests at once the stores must bear. With ``allows_empty`` a local root that held
+    files may hold none, and with ``makes_root`` it need not be there. ``keeps_journal`` False writes nothing down.
+    ``notes`` is what the caller knows of files, which are complete, however new; the outbox is left as it is. ``looks``
+    tells whether other new files have settled. ``wait`` sleeps, in seconds, between two attempts at a record.
+    """
+
+    concurrency: int = CONCURRENCY
+    allows_empty: bool = False
+    makes_root: bool = False
+    keeps_journal: bool = True
+    notes: tuple[Note, ...] = ()
+    looks: Looks | None = None
+    wait: Callable[[float], None] = time.sleep
+
+
+class Project(msgspec.Struct, frozen=True):
+    """One project folder: its rules and settings. Nothing of it is open; ``opened`` opens what a run needs."""
+
+    settings: Settings
 
     @classmethod
     def open(cls, path: str | Path | None = None, *, overrides: Overrides | None = None) -> Self:
         """The project at ``path``, or at or above the current folder. Raises ConfigError and UsageError."""
         folder = config.find_project(explicit=Path(path) if path is not None else None)
-        return cls.of(config.load(folder, overrides))
+        return cls(config.load(folder, overrides))
 
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The project of settings that were read before, with what its outbox holds now."""
-        opened = cls(settings)
-        opened.noted = opened.outbox.notes()
-        opened.note(opened.noted)
-        return opened
+    def opened(self, options: RunOptions | None = None) -> OpenProject:
+        """The project for one run or a few, with what its outbox holds now; a context manager."""
+        return OpenProject(self.settings, options or RunOptions())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes nothing: workflows may go on to write ``with Project.open() as project``."""
+
+
+class OpenProject:
+    """A project that a run has opened: its stores, opened when they are first needed, and what the run found out.
+
+    Close it, or use it as a context manager. Its rules know what is noted of single files.
+    """
+
+    def __init__(self, settings: Settings, options: RunOptions) -> None:
+        self.options = options
+        self.settings = settings
+        self.noted = self.outbox.notes()
+        """What workflow code noted in the outbox and no run has brought in step yet."""
+        self.done_notes: tuple[Note, ...] = ()
+        """Those of ``noted`` that the last look found to have no more to gain."""
+        self.root_is_gone = False
+        """Whether the local root, which held files once, was found to be missing."""
+        self._listener: Listener = silent
+        self._open = ExitStack()
+        self._know(self.noted)
+        self._know(options.notes)
+
+    def _know(self, notes: tuple[Note, ...]) -> None:
+        if notes:
+            asset_map = NotedMap.over(self.settings.asset_map, notes)
+            self.settings = msgspec.structs.replace(self.settings, asset_map=asset_map)
 
     def __enter__(self) -> Self:
         return self
@@ -97,20 +123,16 @@ class Project:
 
     def heard_by(self, listener: Listener) -> None:
         """Has the listener told what happens while local files are read."""
-        self.on_hashed = lambda size: listener(Advanced(Phase.LISTING, 0, size))
-        self.on_wait = lambda count, seconds: listener(Waiting(count, seconds))
+        self._listener = listener
 
     @property
     def asset_map(self) -> AssetMap:
         """The rules, and what is noted of single files."""
         return self.settings.asset_map
 
-    def note(self, notes: Iterable[Note]) -> None:
-        """Takes what a caller knows of files into account from now on; the outbox is left as it is."""
-        listed = tuple(notes)
-        if listed:
-            noted = NotedMap.over(self.settings.asset_map, listed)
-            self.settings = msgspec.structs.replace(self.settings, asset_map=noted)
+    def found_done(self, notes: Sequence[Note]) -> None:
+        """Takes into account that a look found these notes to have no more to gain."""
+        self.done_notes = tuple(notes)
 
     def forget_done_notes(self) -> None:
         """Forgets the notes that have no more to gain."""
@@ -177,8 +199,8 @@ class Project:
             self.state.remember_fact(_GOOD_RUN, when)
 
     @cached_property
-    def journal(self) -> Journal | None:
-        """What runs wrote down of themselves; None if this project was told to keep none."""
+    def journal(self) -> Journal:
+        """What runs wrote down of themselves."""
         from reconcile.adapters.state.journal import Journal
 
         return Journal(self.settings.project)
@@ -189,27 +211,21 @@ class Project:
         return self.state
 
     @cached_property
-    def looks(self) -> Looks:
-        """What tells whether a new file has settled; a caller that has a better one puts it here before files are
-        read."""
-        from reconcile.adapters.local.settle import Looks
-
-        return Looks(self.settings.settle, on_wait=lambda count, seconds: self.on_wait(count, seconds))
-
-    @cached_property
     def files(self) -> FileSource:
         """The files below the local root."""
+        from reconcile.adapters.local.settle import Looks
         from reconcile.adapters.local.store import LocalFiles
 
         settings = self.settings
+        waiting = lambda count, seconds: self._listener(Waiting(count, seconds))  # noqa: E731
         return LocalFiles(
             settings.root,
             ignore=settings.ignore,
             rules=settings.asset_map.templates,
-            looks=self.looks,
+            looks=self.options.looks or Looks(settings.settle, on_wait=waiting),
             cache=self.state,
-            on_progress=lambda size: self.on_hashed(size),
-            settled=self.settled,
+            on_progress=lambda size: self._listener(Advanced(Phase.LISTING, 0, size)),
+            settled=frozenset(note.path for note in self.options.notes),
             holds_incomplete=settings.incomplete is Incomplete.HOLD,
             may_lack_root=self._may_lack_root,
         )
@@ -225,7 +241,7 @@ class Project:
         """Whether a root that is not there is a folder that is gone, not a slip in the rules: files were seen in it."""
         known = self.state.fact(self._root_fact) is not None
         self.root_is_gone = self.root_is_gone or known
-        return known or self.makes_root
+        return known or self.options.makes_root
 
     def note_files(self, count: int) -> None:
         """Remembers how many files that a rule takes the local root holds, so that its absence is told from a slip in
@@ -261,7 +277,7 @@ class Project:
         """The retries that this run may make, at both of its stores together."""
         from reconcile.adapters.retry import RETRIES, Budget
 
-        return Budget(max(RETRIES, RETRIES_A_WORKER * self.concurrency))
+        return Budget(max(RETRIES, RETRIES_A_WORKER * self.options.concurrency))
 
     @cached_property
     def objects(self) -> ObjectStore:
@@ -279,7 +295,7 @@ class Project:
                 settings.bucket.bucket,
                 settings.bucket.prefix,
                 settings.bucket_endpoint,
-                concurrency=self.concurrency,
+                concurrency=self.options.concurrency,
                 sessions=self.state.sessions,
                 budget=self.budget,
                 user_project=settings.user_project,
@@ -306,7 +322,7 @@ class Project:
         """What reads signed URLs as a stranger would."""
         from reconcile.adapters.gcs.url_reader import HttpReader
 
-        return self._opened(HttpReader(connections=2 * self.concurrency))
+        return self._opened(HttpReader(connections=2 * self.options.concurrency))
 
     @cached_property
     def records(self) -> RecordStore:

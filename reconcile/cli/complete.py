@@ -35,9 +35,8 @@ def asset_types(incomplete: str) -> list[tuple[str, str]]:
     try:
         from reconcile.project import Project
 
-        with Project.open() as project:
-            rules = project.asset_map.rules
-            return [(rule.type, _harmless(rule.label)) for rule in rules if rule.type.startswith(incomplete)]
+        rules = Project.open().settings.asset_map.rules
+        return [(rule.type, _harmless(rule.label)) for rule in rules if rule.type.startswith(incomplete)]
     except (ReconcileError, OSError):
         return []
 

@@ -18,7 +18,7 @@ def doctor(common: Common) -> ExitCode:
 
     session = Session(common)
     try:
-        with session.project() as project:
+        with session.opened() as project:
             checkup, code = check_project(project), ExitCode.FAILED
     except ConfigError as error:
         checkup, code = check_nothing(error), error.exit_code
@@ -37,7 +37,7 @@ def url(
 
     session = Session(common)
     lifetime = seconds(expires, "--expires")
-    with session.project() as project:
+    with session.opened() as project:
         made = link(project, subject, lifetime)
     session.result(made, lambda terminal: show_link(terminal, made))
     return ExitCode.OK

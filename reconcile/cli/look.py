@@ -23,7 +23,7 @@ def explain(
     from reconcile.views.explain import show_explanation
 
     session = Session(common)
-    with session.project() as project, session.progress() as listener:
+    with session.opened() as project, session.progress() as listener:
         answer = ask(project, subject, scope=scope_of(scope), listener=listener)
         labels = labels_of(project)
     session.result(answer, lambda terminal: show_explanation(terminal, answer, labels))
@@ -36,7 +36,7 @@ def rules_check(common: Common) -> ExitCode:
     from reconcile.views.explain import show_rules
 
     session = Session(common)
-    with session.project() as project:
+    with session.opened() as project:
         described = describe_rules(project.settings)
     session.result(described, lambda terminal: show_rules(terminal, described))
     return ExitCode.OK
@@ -51,7 +51,7 @@ def rules_test(
     from reconcile.views.explain import show_trials
 
     session = Session(common)
-    with session.project() as project:
+    with session.opened() as project:
         trials = try_paths(project, [as_text(str(path)) for path in paths])
     session.result(trials, lambda terminal: show_trials(terminal, trials))
     return ExitCode.OK

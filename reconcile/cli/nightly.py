@@ -60,7 +60,7 @@ def schedule(
             hint="set them in the rules file of the folder that is mounted there",
         )
     out = None if out == STDOUT else out
-    with session.project() as project:
+    with session.opened() as project:
         if out is not None:
             check_place(out, project.settings)
         folder = project.settings.project.resolve()

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from reconcile.core.journal import Past
     from reconcile.core.plan import Scope
-    from reconcile.project import Project
+    from reconcile.project import OpenProject
 
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="The run's id, its beginning, or `last`.", autocompletion=run_ids)
@@ -42,12 +42,11 @@ def history(
     session = Session(common)
     wanted = scope_of(scope)
     missed: list[JournalError] = []
-    with session.project() as project:
+    with session.opened() as project:
         if run is not None:
             document = History(FORMAT, (tell(find_run(project.journal, run), whole=True, scope=wanted),), 1)
         else:
-            found = project.journal.runs(missed) if project.journal is not None else iter(())
-            listed = [past for past in found if touches(past, wanted)]
+            listed = [past for past in project.journal.runs(missed) if touches(past, wanted)]
             if missed and not listed:
                 raise missed[0]
             document = History(FORMAT, tuple(map(tell, listed[:limit])), len(listed))
@@ -75,7 +74,7 @@ def undo(
     session = Session(common)
     patience = seconds(wait_lock, "--wait-lock")
     wanted = scope_of(scope)
-    with session.project() as project:
+    with session.opened(keeps_journal=not no_journal) as project:
         if dry_run:
             past = _found(session, project, run, wanted)
             undoing = survey(project, past, wanted)
@@ -95,8 +94,6 @@ def undo(
                 of=f"undo of run {describe(past)}",
                 question=f"Put back what run {describe(past)} changed?",
             )
-            if no_journal:
-                project.journal = None
             report = session.working(
                 lambda listener, stop: execute(project, undoing, listener=listener, stop=stop, command="undo")
             )
@@ -104,7 +101,7 @@ def undo(
     return report.exit_code
 
 
-def _found(session: Session, project: Project, run: str, scope: Scope) -> Past:
+def _found(session: Session, project: OpenProject, run: str, scope: Scope) -> Past:
     """The run that is to be undone; says if its journal is damaged."""
     from reconcile.commands.undo import find_undoable
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from reconcile.core.proof import Verification
     from reconcile.core.report import Report
     from reconcile.core.restoration import RestorePlan
-    from reconcile.project import Project
+    from reconcile.project import OpenProject
 
 
 def verify(
@@ -46,7 +46,7 @@ def verify(
     session = Session(common)
     if out is not None:
         _check_scope(session, out, scope)
-    with session.project(concurrency=concurrency) as project, session.progress() as listener:
+    with session.opened(concurrency=concurrency) as project, session.progress() as listener:
         if out is not None and out != STDOUT:
             _check_out(out, project)
         mode = Mode(cloud_only=cloud_only, deep=deep, urls=urls)
@@ -81,7 +81,7 @@ def restore(
             hint="leave one of them out",
         )
     patience = seconds(wait_lock, "--wait-lock")
-    with session.project(concurrency=concurrency, allow_empty=allow_empty) as project:
+    with session.opened(concurrency=concurrency, allow_empty=allow_empty, makes_root=True) as project:
         if dry_run:
             return _show(session, project, _survey(session, project, scope, everything=everything))
         with session.lock(project, patience):
@@ -113,7 +113,7 @@ def _check_scope(session: Session, out: Path, scope: Scoped) -> None:
         )
 
 
-def _check_out(out: Path, project: Project) -> None:
+def _check_out(out: Path, project: OpenProject) -> None:
     """Raises UsageError if certificates cannot be written to ``--out``, before anything is read."""
     if _is_file(out):
         check_target(out, CERTIFICATE, project.settings)
@@ -161,14 +161,14 @@ def _write(proof: Proof, out: Path) -> Verification:
     return replace(proof.verification, certificates=tuple(names))
 
 
-def _survey(session: Session, project: Project, scope: Scoped, *, everything: bool) -> RestorePlan:
+def _survey(session: Session, project: OpenProject, scope: Scoped, *, everything: bool) -> RestorePlan:
     from reconcile.commands.restore import survey
 
     with session.progress() as listener:
         return survey(project, scope_of(scope), everything=everything, listener=listener)
 
 
-def _show(session: Session, project: Project, made: RestorePlan) -> ExitCode:
+def _show(session: Session, project: OpenProject, made: RestorePlan) -> ExitCode:
     from reconcile.views.restore import show_restore_plan
 
     labels = labels_of(project)
@@ -176,7 +176,7 @@ def _show(session: Session, project: Project, made: RestorePlan) -> ExitCode:
     return ExitCode.OK if made.complete else ExitCode.FAILED
 
 
-def _agree(session: Session, project: Project, made: RestorePlan, *, yes: bool) -> None:
+def _agree(session: Session, project: OpenProject, made: RestorePlan, *, yes: bool) -> None:
     """Shows what will be made, and asks, if there is someone to answer. Raises Declined."""
     from reconcile.views.restore import show_restore_plan, totals
 

@@ -46,7 +46,7 @@ def report(
         raise UsageError(f"--out {str(out)!r} is neither a page nor Markdown", hint="name it FILE.html or FILE.md")
     shown = as_text(str(out))
     kind, write = (PAGE, page.html) if suffix in HTML else (MARKDOWN, page.markdown)
-    with session.project() as project:
+    with session.opened() as project:
         if out != STDOUT:
             check_target(out, kind, project.settings)
         survey = session.survey(project, scope_of(scope))

@@ -23,7 +23,7 @@ from reconcile.core.errors import ExitCode, Interrupted, ReconcileError
 if TYPE_CHECKING:
     from reconcile.core.plan import Plan
     from reconcile.core.report import Report
-    from reconcile.project import Project
+    from reconcile.project import OpenProject
 
 PATIENCE = 600.0
 NOT_EXECUTABLE = 126
@@ -52,7 +52,7 @@ def run(
 
     session = Session(common)
     patience = seconds(wait_lock, "--wait-lock", PATIENCE)
-    with session.project(replace) as project:  # what is wrong with the rules is said before hours of work, not after
+    with session.opened(replace) as project:  # what is wrong with the rules is said before hours of work, not after
         check_types(project, scope_of(scope))
     started = time.monotonic()
     workflow = _Workflow(command)
@@ -95,7 +95,7 @@ def _apply(
 ) -> Report:
     from reconcile.pipeline.executor import execute
 
-    with session.project(replace, allow_empty=allow_empty) as project, session.lock(project, patience):
+    with session.opened(replace, allow_empty=allow_empty) as project, session.lock(project, patience):
         made = session.survey(project, scope_of(scope)).plan
         _show(session, project, made)
         report = session.working(
@@ -116,7 +116,7 @@ def _apply(
 # -- what is ours to say: on stderr, for stdout is the workflow's --
 
 
-def _show(session: Session, project: Project, made: Plan) -> None:
+def _show(session: Session, project: OpenProject, made: Plan) -> None:
     from reconcile.views.plan import show_plan
 
     if not session.common.quiet:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from reconcile.core.plan import Plan, Scope
     from reconcile.core.report import Report
     from reconcile.pipeline.planner import Survey
-    from reconcile.project import Project
+    from reconcile.project import OpenProject, Project
     from reconcile.views.plan import Labels
     from reconcile.views.terminal import Terminal
 
@@ -37,10 +37,8 @@ class Session:
         self.verbose = common.verbose
         self.json = common.json
 
-    def project(
-        self, replace: ReplacePolicy | None = None, concurrency: int = CONCURRENCY, *, allow_empty: bool = False
-    ) -> Project:
-        """Opens the project that the options name. Raises UsageError, ConfigError."""
+    def project(self, replace: ReplacePolicy | None = None) -> Project:
+        """The project that the options name. Raises UsageError, ConfigError."""
         from reconcile.config import Overrides
         from reconcile.project import Project
 
@@ -54,10 +52,22 @@ class Session:
             local_root=given.local_root,
             replace=None if replace is None else replace.value,
         )
-        opened = Project.open(given.project, overrides=overrides)
-        opened.concurrency = max(concurrency, opened.concurrency)
-        opened.allows_empty = allow_empty
-        return opened
+        return Project.open(given.project, overrides=overrides)
+
+    def opened(
+        self,
+        replace: ReplacePolicy | None = None,
+        *,
+        concurrency: int = CONCURRENCY,
+        allow_empty: bool = False,
+        makes_root: bool = False,
+        keeps_journal: bool = True,
+    ) -> OpenProject:
+        """Opens it for a run."""
+        from reconcile.project import RunOptions
+
+        options = RunOptions(max(concurrency, CONCURRENCY), allow_empty, makes_root, keeps_journal)
+        return self.project(replace).opened(options)
 
     def project_folder(self) -> Path:
         """The folder of the project, which need not have rules yet."""
@@ -65,7 +75,7 @@ class Session:
 
         return find_project(explicit=self.common.project)
 
-    def survey(self, project: Project, scope: Scope, trace: tuple[str, ...] = ()) -> Survey:
+    def survey(self, project: OpenProject, scope: Scope, trace: tuple[str, ...] = ()) -> Survey:
         """Reads the three worlds and plans, showing progress."""
         from reconcile.pipeline.planner import survey
 
@@ -74,7 +84,7 @@ class Session:
 
     def execute(
         self,
-        project: Project,
+        project: OpenProject,
         plan: Plan,
         *,
         concurrency: int = CONCURRENCY,
@@ -108,7 +118,7 @@ class Session:
             return work(listener, stop)
 
     @contextmanager
-    def lock(self, project: Project, patience: float = 0.0, *, give_way: bool = False) -> Iterator[bool]:
+    def lock(self, project: OpenProject, patience: float = 0.0, *, give_way: bool = False) -> Iterator[bool]:
         """Holds the project's lock, for which it waits so many seconds. Raises LockHeld; one that may ``give_way`` to
         the other run gives False instead, with a note."""
         lock = project.lock()
@@ -220,6 +230,6 @@ def scope_of(scoped: Scoped) -> Scope:
     return Scope(tuple(dict.fromkeys(scoped.char_id or ())), tuple(dict.fromkeys(scoped.asset_type or ())))
 
 
-def labels_of(project: Project) -> Labels:
+def labels_of(project: OpenProject) -> Labels:
     """How the project's asset types are called."""
     return {rule.type: rule.label for rule in project.settings.asset_map.rules}

@@ -31,7 +31,7 @@ from reconcile.core.errors import Declined, ExitCode, UsageError
 if TYPE_CHECKING:
     from reconcile.core.plan import Plan
     from reconcile.core.report import Report
-    from reconcile.project import Project
+    from reconcile.project import OpenProject
     from reconcile.views.terminal import Terminal
 
 Detailed = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are differences.")]
@@ -61,7 +61,7 @@ def plan(
     session = Session(common)
     if out == STDOUT:
         session.json, out = True, None
-    with session.project(allow_empty=allow_empty) as project:
+    with session.opened(allow_empty=allow_empty) as project:
         if out is not None:
             check_target(out, PLAN, project.settings)
         made = session.survey(project, scope_of(scope)).plan
@@ -124,24 +124,22 @@ def apply(
     if age is not None and _is_fresh(session, age):
         return ExitCode.OK
     if dry_run:
-        with session.project(replace, concurrency, allow_empty=allow_empty) as project:
+        with session.opened(replace, concurrency=concurrency, allow_empty=allow_empty) as project:
             made = _plan(session, project, scope, planfile)
             show(session, project, made)
             return session.verdict(_code(made), made.findings, fail_on)
     with Notifier(notify, session) as notifier:
-        with session.project(replace, concurrency, allow_empty=allow_empty) as project:
-            if no_journal:
-                project.journal = None
-            with session.lock(project, patience, give_way=age is not None) as held:
-                if not held:
-                    return _nothing_done(session)
-                if age is not None and _is_fresh(session, age):  # another run may have been what was waited for
-                    return ExitCode.OK
-                made = _plan(session, project, scope, planfile)
-                agree(session, project, made, yes=yes, force=force, max_actions=max_actions)
-                report = session.execute(
-                    project, made, concurrency=concurrency, force=force, max_actions=max_actions, fail_on=fail_on
-                )
+        run = session.opened(replace, concurrency=concurrency, allow_empty=allow_empty, keeps_journal=not no_journal)
+        with run as project, session.lock(project, patience, give_way=age is not None) as held:
+            if not held:
+                return _nothing_done(session)
+            if age is not None and _is_fresh(session, age):  # another run may have been what was waited for
+                return ExitCode.OK
+            made = _plan(session, project, scope, planfile)
+            agree(session, project, made, yes=yes, force=force, max_actions=max_actions)
+            report = session.execute(
+                project, made, concurrency=concurrency, force=force, max_actions=max_actions, fail_on=fail_on
+            )
         tell_report(session, made, report)
         code = session.verdict(report.exit_code, report.findings, fail_on)
         notifier.ended(report, code)
@@ -165,7 +163,7 @@ def status(
 
     session = Session(common)
     allowed = seconds(max_age, "--max-age") if max_age is not None else None
-    with session.project() as project:
+    with session.opened() as project:
         seen = session.survey(project, scope_of(scope))
         last = project.last_good_run
         rows = table(seen, project.settings.asset_map, by.value, scope_of(scope), last_good_run=last)
@@ -183,7 +181,7 @@ def _is_fresh(session: Session, age: float) -> bool:
     """Whether the last good run of everything is younger than so many seconds; then it says so."""
     from reconcile.commands.status import overdue
 
-    with session.project() as project:
+    with session.opened() as project:
         last = project.last_good_run
     if overdue(last, age):
         return False
@@ -201,7 +199,7 @@ def _nothing_done(session: Session) -> ExitCode:
     return ExitCode.OK
 
 
-def _plan(session: Session, project: Project, scope: Scoped, planfile: Path | None) -> Plan:
+def _plan(session: Session, project: OpenProject, scope: Scoped, planfile: Path | None) -> Plan:
     if planfile is None:
         return session.survey(project, scope_of(scope)).plan
     from reconcile.core.planfile import loads
@@ -218,14 +216,14 @@ def _plan(session: Session, project: Project, scope: Scoped, planfile: Path | No
     return made
 
 
-def show(session: Session, project: Project, made: Plan, *, of: str = "") -> None:
+def show(session: Session, project: OpenProject, made: Plan, *, of: str = "") -> None:
     """The plan as the command's result; ``of`` names what it is a plan of, if that is not to bring all in step."""
     if of and session.json:
         session.note(of)
     session.result(made, lambda terminal: _show_plan(terminal, session, project, made, of))
 
 
-def _show_plan(terminal: Terminal, session: Session, project: Project, made: Plan, of: str) -> None:
+def _show_plan(terminal: Terminal, session: Session, project: OpenProject, made: Plan, of: str) -> None:
     from reconcile.views.plan import show_plan
 
     if of:
@@ -241,7 +239,7 @@ def _code(made: Plan, *, detailed: bool = False) -> ExitCode:
 
 def agree(
     session: Session,
-    project: Project,
+    project: OpenProject,
     made: Plan,
     *,
     yes: bool,

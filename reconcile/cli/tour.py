@@ -17,7 +17,7 @@ from reconcile.commands.demo import build
 from reconcile.core.errors import ExitCode
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Report
-from reconcile.project import Project
+from reconcile.project import OpenProject, Project
 from reconcile.views.plan import show_plan, totals
 from reconcile.views.report import show_report
 from reconcile.views.streams import flush
@@ -51,14 +51,14 @@ def tour(common: Common, directory: Path) -> ExitCode:
     build(directory)
     session = Session(common)
     # Neither flags nor the environment choose the demo's stores: it must never touch real ones.
-    with Project(config.load(directory.resolve(), environ={})) as project:
+    with Project(config.load(directory.resolve(), environ={})).opened() as project:
         document = _steps(session, project, directory)
     if session.json:
         session.result(document, lambda _terminal: None)
     return document.result.exit_code
 
 
-def _steps(session: Session, project: Project, directory: Path) -> DemoDocument:
+def _steps(session: Session, project: OpenProject, directory: Path) -> DemoDocument:
     told = _Told(session)
     told.step(f"{directory} now holds a small studio", STUDIO)
     plan = session.survey(project, Scope()).plan

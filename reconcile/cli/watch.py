@@ -86,7 +86,8 @@ def watch(
         if busy:
             session.note(sentence)
 
-    with session.project(concurrency=concurrency) as project, stopping(interrupted) as stop, _heard() as heard:
+    project = session.project()
+    with stopping(interrupted) as stop, _heard() as heard:
         left = stay(
             project,
             WatchOptions(
@@ -95,10 +96,11 @@ def watch(
                 poll=Poll(poll.value),
                 concurrency=concurrency,
                 fail_on=severity(fail_on),
+                allows_empty=allow_empty,
             ),
             listener=tell,
             stop=stop,
-            reopen=lambda: session.project(concurrency=concurrency, allow_empty=allow_empty),
+            reopen=session.project,
         )
     # A service that is told to end has done well; Ctrl-C is an interrupt, as everywhere.
     if signal.SIGINT in heard and not gone:

@@ -28,7 +28,7 @@ from reconcile.core.proof import (
 from reconcile.core.rows import Document, RemoteObject, World
 from reconcile.core.stages.record import place_of
 from reconcile.pipeline.roster import Roster
-from reconcile.project import Project
+from reconcile.project import OpenProject
 from reconcile.version import VERSION
 
 _PATHS = (Code.LOCAL_PATH, Code.LOCAL_PATH_ELSEWHERE, Code.OUTSIDE_ROOT)
@@ -81,7 +81,7 @@ class AllNamed:
 class Certifier:
     """Writes down what was found of the references of the records in scope, at one time."""
 
-    def __init__(self, project: Project, scope: Scope, mode: Mode, context: Context, created: str) -> None:
+    def __init__(self, project: OpenProject, scope: Scope, mode: Mode, context: Context, created: str) -> None:
         self._project = project
         self._scope = scope
         self._mode = mode

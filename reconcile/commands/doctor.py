@@ -12,7 +12,7 @@ from reconcile.adapters.gcs.checkup import GcsCheckup
 from reconcile.core.checkup import FORMAT, Check, Checkup, Health
 from reconcile.core.duration import format_duration
 from reconcile.core.errors import AccessDenied, PreconditionFailed, ReconcileError, StoreMissing
-from reconcile.project import Project
+from reconcile.project import OpenProject
 
 _SKEW_WARNS = 60.0
 _SKEW_FAILS = 600.0
@@ -23,7 +23,7 @@ _EMPTY = "AAAAAA=="
 Found = tuple[Health, str, str]
 
 
-def check_project(project: Project, now: Callable[[], float] = time.time) -> Checkup:
+def check_project(project: OpenProject, now: Callable[[], float] = time.time) -> Checkup:
     """Tries everything, one after the other; what depends on something that failed is skipped. Raises none of ours."""
     return _checkup(list(_checks(project, now)))
 
@@ -39,7 +39,7 @@ def _checkup(checks: list[Check]) -> Checkup:
     return Checkup(FORMAT, all(check.health is not Health.FAILED for check in checks), tuple(checks))
 
 
-def _checks(project: Project, now: Callable[[], float]) -> Iterator[Check]:
+def _checks(project: OpenProject, now: Callable[[], float]) -> Iterator[Check]:
     settings = project.settings
     types = len(settings.asset_map.rules)
     yield Check(
@@ -65,7 +65,7 @@ def _tried(name: str, tried: str, attempt: Callable[[], Found]) -> Check:
 # -- this machine --
 
 
-def _root(project: Project) -> Found:
+def _root(project: OpenProject) -> Found:
     root = project.settings.root
     names = list(itertools.islice(project.files.names(), 1))
     if project.root_is_gone:
@@ -75,7 +75,7 @@ def _root(project: Project) -> Found:
     return Health.OK, f"it can be read; {names[0]!r} is the first file", ""
 
 
-def _state(project: Project) -> Found:
+def _state(project: OpenProject) -> Found:
     state = project.state
     if state.warnings:
         return Health.FAILED, state.warnings[0], "make the folder writable; without it there is no lock and no journal"
@@ -86,7 +86,7 @@ def _state(project: Project) -> Found:
     return Health.OK, f"it can be written; last good run of everything: {last or 'none yet'}", ""
 
 
-def _local_db(project: Project) -> Found:
+def _local_db(project: OpenProject) -> Found:
     store = project.local_db
     count = 0 if store is None else sum(1 for _ in store.ids())
     return Health.OK, f"it is a database of {count} characters", ""
@@ -95,7 +95,7 @@ def _local_db(project: Project) -> Found:
 # -- the bucket --
 
 
-def _bucket(project: Project, now: Callable[[], float]) -> Iterator[Check]:
+def _bucket(project: OpenProject, now: Callable[[], float]) -> Iterator[Check]:
     settings = project.settings
     bucket = settings.bucket
     checkup, reached = None, True
@@ -138,12 +138,12 @@ def _clock(skew: float | None) -> Found:
     return (Health.WARNING, off, mend) if abs(skew) > _SKEW_WARNS else (Health.OK, off, "")
 
 
-def _list(project: Project) -> Found:
+def _list(project: OpenProject) -> Found:
     first = next(iter(project.objects.list()), None)
     return Health.OK, "it can be listed" + ("; it holds nothing below the prefix" if first is None else ""), ""
 
 
-def _create(project: Project) -> Found:
+def _create(project: OpenProject) -> Found:
     """Replaces generation 1 of an object that does not exist: who may create is told that it is not there."""
     key = f"reconcile-doctor-{secrets.token_hex(8)}"
     try:
@@ -157,7 +157,7 @@ def _create(project: Project) -> Found:
     )
 
 
-def _read(project: Project) -> Found:
+def _read(project: OpenProject) -> Found:
     first = next((each for each in project.objects.list() if each.size), None)
     if first is None:
         return Health.SKIPPED, "there is no object to read yet", ""
@@ -165,7 +165,7 @@ def _read(project: Project) -> Found:
     return Health.OK, f"{len(chunk):,} bytes of {first.key!r}, {first.content_type}", ""
 
 
-def _safety(project: Project, checkup: GcsCheckup) -> Found:
+def _safety(project: OpenProject, checkup: GcsCheckup) -> Found:
     bucket = f"gs://{project.settings.bucket.bucket}"
     try:
         facts = checkup.facts()
@@ -193,7 +193,7 @@ def _safety(project: Project, checkup: GcsCheckup) -> Found:
 # -- the records --
 
 
-def _records(project: Project) -> Iterator[Check]:
+def _records(project: OpenProject) -> Iterator[Check]:
     where = project.settings.records
     read = _tried("records: read", f"read {where}", lambda: _read_records(project))
     yield read
@@ -203,12 +203,12 @@ def _records(project: Project) -> Iterator[Check]:
         yield _tried("records: write", "a write that its precondition stops", lambda: _write_record(project))
 
 
-def _read_records(project: Project) -> Found:
+def _read_records(project: OpenProject) -> Found:
     first = next(iter(project.records.ids()), None)
     return Health.OK, "it can be read" + ("; the collection is empty" if first is None else ""), ""
 
 
-def _write_record(project: Project) -> Found:
+def _write_record(project: OpenProject) -> Found:
     """Updates a document that does not exist: who may write is told that it is not there."""
     document = f"reconcile-doctor-{secrets.token_hex(8)}"
     try:
@@ -218,7 +218,7 @@ def _write_record(project: Project) -> Found:
     return Health.FAILED, f"the server ignored a precondition, and made {document!r}", "use Google's own emulator"
 
 
-def _signing(project: Project) -> Found:
+def _signing(project: OpenProject) -> Found:
     if project.settings.bucket_endpoint.startswith("file:"):
         return Health.SKIPPED, "a bucket in a folder has no URLs", ""
     try:

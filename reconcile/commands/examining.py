@@ -29,7 +29,7 @@ from reconcile.core.findings import (
 from reconcile.core.media import DEFAULT, content_type
 from reconcile.core.proof import Against, Check, Mode, Reference
 from reconcile.core.rows import Agreed, FileProblem, LocalFile, RemoteObject, Served
-from reconcile.project import Project
+from reconcile.project import OpenProject
 
 URL_LIVES = 600.0
 """Seconds for which a signed URL is valid."""
@@ -71,7 +71,7 @@ class Examiner:
     """Looks at objects, from several threads: ``read`` counts the bytes that came, and ``unpacked`` has the encoded
     objects that turned out to hold the content of their local files."""
 
-    def __init__(self, project: Project, mode: Mode, listener: Listener) -> None:
+    def __init__(self, project: OpenProject, mode: Mode, listener: Listener) -> None:
         self._project = project
         self._mode = mode
         self._listener = listener

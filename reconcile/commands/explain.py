@@ -22,7 +22,7 @@ from reconcile.core.status import StatusRow
 from reconcile.core.way import Entries, Way, value_at
 from reconcile.pipeline.planner import Survey, survey
 from reconcile.pipeline.roster import read_roster
-from reconcile.project import Project
+from reconcile.project import OpenProject
 
 FORMAT = "reconcile.explain/1"
 
@@ -85,7 +85,9 @@ class Explanation(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
-def explain(project: Project, subject: str, *, scope: Scope | None = None, listener: Listener = silent) -> Explanation:
+def explain(
+    project: OpenProject, subject: str, *, scope: Scope | None = None, listener: Listener = silent
+) -> Explanation:
     """Explains a character id, a path in any spelling that a record may use, or a gs:// URI of ours. A scope
     narrows what is told of a character; an asset is explained whole.
 
@@ -103,7 +105,7 @@ def explain(project: Project, subject: str, *, scope: Scope | None = None, liste
         return answer
 
 
-def _character(project: Project, char_id: str, within: Scope, listener: Listener) -> Explanation:
+def _character(project: OpenProject, char_id: str, within: Scope, listener: Listener) -> Explanation:
     scope = Scope((char_id,), within.asset_types)
     seen = survey(project, scope, listener=listener)
     rows = table(seen, project.settings.asset_map, "type", scope).rows
@@ -130,7 +132,7 @@ def _character_verdict(view: CharacterView, seen: Survey) -> str:
     return f"{view.char_id} {where} and is in step"
 
 
-def _asset(project: Project, subject: str, listener: Listener) -> Explanation:
+def _asset(project: OpenProject, subject: str, listener: Listener) -> Explanation:
     keys = keys_of(project, subject)
     seen = survey(project, Scope(), listener=listener, trace=keys)
     facts = _best(keys, seen.facts)
@@ -145,7 +147,7 @@ def _asset(project: Project, subject: str, listener: Listener) -> Explanation:
     return Explanation(FORMAT, subject, _verdict(view, actions, findings), view, None, actions, findings)
 
 
-def keys_of(project: Project, subject: str) -> list[str]:
+def keys_of(project: OpenProject, subject: str) -> list[str]:
     """The keys that a subject could mean, the likeliest first. Raises UsageError for a URI that is not ours."""
     settings = project.settings
     if subject.startswith("gs://"):
@@ -180,7 +182,7 @@ def _is_there(facts: KeyFacts) -> bool:
     return facts.local is not None or facts.remote is not None or bool(facts.candidates)
 
 
-def _respelt(project: Project, keys: Sequence[str]) -> str | None:
+def _respelt(project: OpenProject, keys: Sequence[str]) -> str | None:
     """The one existing key that differs from one of these in case or Unicode form only."""
     for key in keys:
         wanted = fold(key)
@@ -192,7 +194,7 @@ def _respelt(project: Project, keys: Sequence[str]) -> str | None:
     return None
 
 
-def _view(project: Project, facts: KeyFacts, seen: Survey) -> AssetView:
+def _view(project: OpenProject, facts: KeyFacts, seen: Survey) -> AssetView:
     settings = project.settings
     path = facts.path if facts.path is not None else settings.asset_map.path_for(facts.key, seen.known_ids)
     reading = None if path is None else settings.asset_map.read(path, seen.known_ids)
@@ -236,7 +238,7 @@ def _unsure(reading: Reading) -> str:
             return "its path holds no id, and no one record names it"
 
 
-def _namings(project: Project, candidates: Sequence[Candidate]) -> Iterator[Naming]:
+def _namings(project: OpenProject, candidates: Sequence[Candidate]) -> Iterator[Naming]:
     """Who names the key, with the text as it stands in the record now."""
     documents: dict[tuple[World, str], Mapping[str, Any]] = {}
     for world, store in ((World.RECORDS, project.records), (World.LOCAL_DB, project.local_db)):

@@ -9,7 +9,7 @@ import msgspec
 
 from reconcile.commands.explain import keys_of
 from reconcile.core.errors import NotThere
-from reconcile.project import Project
+from reconcile.project import OpenProject
 
 FORMAT = "reconcile.url/1"
 
@@ -26,7 +26,7 @@ class Link(msgspec.Struct, frozen=True):
     content_type: str | None
 
 
-def link(project: Project, subject: str, lifetime: float) -> Link:
+def link(project: OpenProject, subject: str, lifetime: float) -> Link:
     """Signs a URL that holds for so many seconds.
 
     Raises UsageError for a subject that is not an asset's or a bucket without URLs, NotThere if no object is, Rejected

@@ -24,22 +24,23 @@ from reconcile.core.stages import is_whole, key_rows
 from reconcile.pipeline.engine import StreamEngine
 from reconcile.pipeline.observe import Inventory
 from reconcile.pipeline.roster import Gap, Unread
-from reconcile.project import Project
+from reconcile.project import OpenProject
 from reconcile.version import VERSION
 
 
 def survey(
-    project: Project, scope: Scope | None = None, *, everything: bool = False, listener: Listener = silent
+    project: OpenProject, scope: Scope | None = None, *, everything: bool = False, listener: Listener = silent
 ) -> RestorePlan:
     """Which files of the scope only the bucket has: those that a rule takes, those that a record names, and with
-    ``everything`` all others too. Raises as ``planner.survey``; a root that is not there is an empty one."""
+    ``everything`` all others too. Raises as ``planner.survey``; open the project with ``makes_root`` for a root
+    that is not there to be an empty one."""
     return _Survey(project, scope or Scope(), everything, listener).run()
 
 
 class _Survey:
     """One look at what is missing."""
 
-    def __init__(self, project: Project, scope: Scope, everything: bool, listener: Listener) -> None:
+    def __init__(self, project: OpenProject, scope: Scope, everything: bool, listener: Listener) -> None:
         self._project = project
         self._scope = scope
         self._everything = everything
@@ -52,7 +53,6 @@ class _Survey:
 
     def run(self) -> RestorePlan:
         project, scope, listener = self._project, self._scope, self._listener
-        project.makes_root = True
         seen = Inventory(project, scope, listener)
         self._scope = scope = seen.roster.scope
         wanted = _Wanted(seen.context, _Names(seen), everything=self._everything)
@@ -64,7 +64,7 @@ class _Survey:
             self._note(gap)
         actions = self._without_clashes(list(self._actions(seen.covered.local, wanted)), wanted)
         # What an interrupted restore left is ours, and says that this is the place.
-        if self._complete and not project.allows_empty and not any(action.begun for action in actions):
+        if self._complete and not project.options.allows_empty and not any(action.begun for action in actions):
             self._judge_root()
         for warning in project.state.warnings:
             listener(Warned(warning))

@@ -24,14 +24,13 @@ from reconcile.core.portable import Portable
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report
 from reconcile.core.restoration import Restore, RestorePlan
 from reconcile.core.rows import Agreed
-from reconcile.project import Project
+from reconcile.project import CONCURRENCY, OpenProject
 
-CONCURRENCY = 8
 _ON_THE_WAY = Problem("interrupted", "stopped on the way", "the next run goes on from there", transient=True)
 
 
 def execute(
-    project: Project,
+    project: OpenProject,
     plan: RestorePlan,
     *,
     concurrency: int = CONCURRENCY,
@@ -47,9 +46,10 @@ def execute(
     return _RestoreRun(project, plan, concurrency, listener, stop or threading.Event()).execute()
 
 
-def check(project: Project, plan: RestorePlan) -> None:
+def check(project: OpenProject, plan: RestorePlan) -> None:
     """Raises Refused if files would be made in a root that lost all that it held."""
-    if plan.actions and not project.allows_empty and any(each.code is Code.ROOT_EMPTIED for each in plan.findings):
+    is_emptied = any(each.code is Code.ROOT_EMPTIED for each in plan.findings)
+    if plan.actions and is_emptied and not project.options.allows_empty:
         raise Refused(
             f"the local root {project.settings.root} held files and is empty: is its drive not mounted?",
             hint="mount it; where the files are to be made there all the same, add --allow-empty",
@@ -68,7 +68,7 @@ class _RestoreRun:
     """One run: the outcomes so far."""
 
     def __init__(
-        self, project: Project, plan: RestorePlan, concurrency: int, listener: Listener, stop: threading.Event
+        self, project: OpenProject, plan: RestorePlan, concurrency: int, listener: Listener, stop: threading.Event
     ) -> None:
         self._project = project
         self._plan = plan

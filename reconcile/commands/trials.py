@@ -14,7 +14,7 @@ from reconcile.core.paths import PathKind, meaning
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.reach import Selection, is_ours
 from reconcile.core.rules import AssetMap, AssetRule, Reading
-from reconcile.project import Project
+from reconcile.project import OpenProject
 
 RULES_FORMAT = "reconcile.rules/1"
 TRIALS_FORMAT = "reconcile.rules-test/1"
@@ -95,12 +95,12 @@ def describe_rules(settings: Settings) -> RulesDocument:
     )
 
 
-def try_paths(project: Project, subjects: Sequence[str]) -> Trials:
+def try_paths(project: OpenProject, subjects: Sequence[str]) -> Trials:
     """Which rule takes each path; no store is read, and the files need not exist."""
     return Trials(TRIALS_FORMAT, tuple(_trial(project, subject) for subject in subjects))
 
 
-def _trial(project: Project, subject: str) -> Trial:
+def _trial(project: OpenProject, subject: str) -> Trial:
     paths = possible_paths(project, subject)
     if not paths:
         root = project.settings.root
@@ -123,7 +123,7 @@ def _trial(project: Project, subject: str) -> Trial:
     )
 
 
-def why_left_out(project: Project, path: str) -> str | None:
+def why_left_out(project: OpenProject, path: str) -> str | None:
     """Why a file at this path below the root is never looked at, or None if it is."""
     if Selection(project.settings.ignore).ignores(path):
         return "an `ignore` pattern takes it"
@@ -132,7 +132,7 @@ def why_left_out(project: Project, path: str) -> str | None:
     return project.asset_map.left_out(path)
 
 
-def possible_paths(project: Project, subject: str) -> list[str]:
+def possible_paths(project: OpenProject, subject: str) -> list[str]:
     """The paths relative to the root that a text could mean, the best first: below the root as it is typed here,
     relative to the root, then every way in which a record may write it."""
     here = _below(project.settings.root, Path(subject))

@@ -36,10 +36,10 @@ from reconcile.core.revert import revert
 from reconcile.core.rows import RemoteObject
 from reconcile.core.way import shown
 from reconcile.pipeline.account import now
-from reconcile.pipeline.executor import CONCURRENCY, run
+from reconcile.pipeline.executor import run
 from reconcile.pipeline.record_writes import Editor
 from reconcile.ports import Journal, RecordStore
-from reconcile.project import Project
+from reconcile.project import CONCURRENCY, OpenProject
 
 LAST = "last"
 
@@ -52,15 +52,15 @@ class Undoing(msgspec.Struct, frozen=True):
     wanted: dict[str, Touched]
 
 
-def find_run(journal: Journal | None, name: str) -> Past:
+def find_run(journal: Journal, name: str) -> Past:
     """The run of this id, of an id that starts so, or the ``last`` one, which is the newest.
 
     Raises UsageError, and JournalError if the journal cannot be read: what is unknown is not taken for absent.
     """
-    whole = journal.read(name) if journal is not None else None
+    whole = journal.read(name)
     if whole is not None:
         return whole
-    runs = journal.runs() if journal is not None else iter(())
+    runs = journal.runs()
     if name == LAST:
         found = list(itertools.islice(runs, 1))
     else:
@@ -73,13 +73,13 @@ def find_run(journal: Journal | None, name: str) -> Past:
     raise UsageError(f"the journal of this project has no run {name!r}", hint=hint)
 
 
-def find_undoable(journal: Journal | None, name: str, scope: Scope) -> Past:
+def find_undoable(journal: Journal, name: str, scope: Scope) -> Past:
     """The same for a run that is to be undone. Raises UsageError if ``last`` is a run that changed no field of a
     character in scope."""
     found = find_run(journal, name)
     if name != LAST or _wrote(found, scope):
         return found
-    earlier = next((past for past in journal.runs() if _wrote(past, scope)), None) if journal is not None else None
+    earlier = next((past for past in journal.runs() if _wrote(past, scope)), None)
     of = f" of {', '.join(scope.char_ids)}" if scope.char_ids else ""
     hint = f"no run of this project folder has changed a field{of}"
     if earlier is not None:
@@ -99,7 +99,7 @@ def describe(past: Past) -> str:
     return f"{past.run.run_id} ({asked}{past.run.started})"
 
 
-def survey(project: Project, past: Past, scope: Scope) -> Undoing:
+def survey(project: OpenProject, past: Past, scope: Scope) -> Undoing:
     """Reads the records that the run wrote and plans to put back what is still as it left it.
 
     Raises UsageError for a run on other stores, and what the stores raise.
@@ -111,7 +111,7 @@ def survey(project: Project, past: Past, scope: Scope) -> Undoing:
 class _UndoSurvey:
     """What is found while the records are gone through."""
 
-    def __init__(self, project: Project, past: Past, scope: Scope) -> None:
+    def __init__(self, project: OpenProject, past: Past, scope: Scope) -> None:
         self._project = project
         self._past = past
         self._scope = scope
@@ -206,7 +206,7 @@ def _is_plain(value: Any) -> bool:
 
 
 def execute(
-    project: Project,
+    project: OpenProject,
     undoing: Undoing,
     *,
     concurrency: int = CONCURRENCY,
@@ -233,7 +233,7 @@ def execute(
     )
 
 
-def _check_stores(project: Project, past: Past) -> None:
+def _check_stores(project: OpenProject, past: Past) -> None:
     theirs, ours = past.run.stores, project.stores
     for name in ("records", "records_endpoint"):
         if getattr(theirs, name) != getattr(ours, name):
@@ -245,7 +245,7 @@ def _check_stores(project: Project, past: Past) -> None:
 
 
 def _as_they_are(
-    project: Project, past: Past, scope: Scope
+    project: OpenProject, past: Past, scope: Scope
 ) -> Iterator[tuple[World, str, Mapping[str, Any] | None, list[Touched]]]:
     """Each document that the run wrote, with its fields now (None if it is gone) and what was touched, in order."""
     written: dict[World, dict[str, list[Touched]]] = {
@@ -270,7 +270,9 @@ def _made(past: Past, scope: Scope) -> Iterable[Any]:
     ]
 
 
-def _plan(project: Project, actions: Sequence[Change], found: Sequence[Finding], scope: Scope, in_step: int) -> Plan:
+def _plan(
+    project: OpenProject, actions: Sequence[Change], found: Sequence[Finding], scope: Scope, in_step: int
+) -> Plan:
     return plans.build(
         actions,
         found,

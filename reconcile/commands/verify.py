@@ -30,16 +30,15 @@ from reconcile.core.plan import Scope
 from reconcile.core.proof import Mode, Reference, is_askable
 from reconcile.core.rows import Coverage, Document, LocalFile, RemoteObject
 from reconcile.pipeline.roster import Roster, gone, open_records, read_roster
-from reconcile.project import Project
+from reconcile.project import CONCURRENCY, OpenProject
 
-CONCURRENCY = 8
 GETS = 1000
 """Objects that are asked for one by one; more are listed with all others."""
 AGAIN = 3
 
 
 def verify(
-    project: Project,
+    project: OpenProject,
     scope: Scope | None = None,
     *,
     mode: Mode | None = None,
@@ -54,7 +53,7 @@ def verify(
 class _Proving:
     """One proof, from the records to the certificates."""
 
-    def __init__(self, project: Project, scope: Scope, mode: Mode, concurrency: int, listener: Listener) -> None:
+    def __init__(self, project: OpenProject, scope: Scope, mode: Mode, concurrency: int, listener: Listener) -> None:
         self._project = project
         self._scope = scope
         self._mode = mode

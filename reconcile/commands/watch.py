@@ -15,7 +15,6 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import TypeAlias
 
@@ -24,6 +23,7 @@ import msgspec
 from reconcile.adapters.state.health import HealthFile
 from reconcile.commands.watch_sources import Folder, Sources, digests, folder_of
 from reconcile.commands.watch_teller import Pulse, Teller, WatchListener, many
+from reconcile.config import Settings
 from reconcile.core.changes import Code, Finding, Severity
 from reconcile.core.errors import LockHeld, ReconcileError, StoreUnavailable, UsageError
 from reconcile.core.events import Advanced, Event, Warned
@@ -43,14 +43,14 @@ from reconcile.core.watching import (
     owner_of,
     scope_of,
 )
-from reconcile.pipeline.executor import CONCURRENCY, execute
+from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import Survey, survey
-from reconcile.project import Project
+from reconcile.project import CONCURRENCY, OpenProject, Project, RunOptions
 
 TICK = 1.0
 """Seconds after which the rules, the local database and the folder itself are looked at again."""
 
-Opener: TypeAlias = Callable[[], AbstractContextManager[Project]]
+Opener: TypeAlias = Callable[[], Project]
 _BAD = (OutcomeKind.FAILED, OutcomeKind.STALE, OutcomeKind.BLOCKED, OutcomeKind.NOT_STARTED)
 
 
@@ -59,7 +59,7 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     ``apply`` False only plans; such a watcher keeps no other one out, and writes no health file. ``every`` is the time
     between two passes over everything, in seconds. A pass is not good while findings of the severity ``fail_on``
-    remain.
+    remain. ``allows_empty`` says that the local root, which held files, may hold none.
     """
 
     scope: Scope = Scope()
@@ -68,6 +68,7 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     poll: Poll = Poll.AUTO
     concurrency: int = CONCURRENCY
     fail_on: Severity | None = None
+    allows_empty: bool = False
 
 
 def watch(
@@ -81,14 +82,14 @@ def watch(
     """Watches the project's local root until ``stop`` is set, in any thread; blocks. Gives the findings that remain of
     the severity to fail on.
 
-    ``reopen`` opens the project for a pass, and so brings changed rules; without it they stay as they are in
+    ``reopen`` gives the project for a pass, and so brings changed rules; without it they stay as they are in
     ``project``. What goes wrong is told to the listener and tried again. Raises only LockHeld, if another watcher of
     the project is at work.
     """
     return Watcher(
         project,
         options or WatchOptions(),
-        reopen=reopen or (lambda: Project.of(project.settings)),
+        reopen=reopen or (lambda: project),
         listener=listener,
         stop=stop or threading.Event(),
     ).run()
@@ -111,7 +112,7 @@ class Watcher:
         listener: WatchListener,
         stop: threading.Event,
         clock: Callable[[], float] = time.monotonic,
-        folder: Callable[[Project, Poll], Folder] = folder_of,
+        folder: Callable[[Settings, Poll], Folder] = folder_of,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         settings = project.settings
@@ -119,7 +120,7 @@ class Watcher:
         self._reopen = reopen
         self._stop = stop
         self._clock = clock
-        self._sources = Sources(project, lambda opened: folder(opened, options.poll), clock)
+        self._sources = Sources(settings, lambda settings: folder(settings, options.poll), clock)
         self._agenda = Agenda(settle=settings.settle, every=options.every, now=clock(), jitter=jitter)
         pulse = Pulse(HealthFile(settings.project) if options.apply else None, self._agenda, clock)
         self._teller = Teller(listener, pulse)
@@ -192,7 +193,7 @@ class Watcher:
             self._agenda.retry_now()
         if database:
             try:
-                with self._reopen() as project:
+                with self._reopen().opened() as project:
                     self._agenda.ask_for(self._sources.changed_characters(project), self._clock())
             except ReconcileError:  # being written, or wrong: the next pass says so
                 self._agenda.ask(Cause.LOCAL_DATABASE)
@@ -203,14 +204,14 @@ class Watcher:
         limit = self._options.scope
         scope: Scope | None = limit
         try:
-            with self._reopen() as project:
-                project.concurrency = max(project.concurrency, self._options.concurrency)
-                self._sources.take(project)
-                scope = scope_of(batch, project.asset_map, self._known, limit)
+            project = self._reopen()
+            self._sources.take(project.settings)
+            with project.opened(self._run_options()) as opened:
+                scope = scope_of(batch, opened.asset_map, self._known, limit)
                 if scope is None:
                     self._agenda.done(batch, self._clock())
                     return
-                self._locked(project, batch, scope)
+                self._locked(opened, batch, scope)
         except _Stopped:
             raise
         except LockHeld as error:
@@ -225,7 +226,11 @@ class Watcher:
         except Exception as error:  # noqa: BLE001 a watcher outlives what nobody foresaw, and says so
             self._fail(batch, f"this is a bug in reconcile: {type(error).__name__}: {error}", "bug")
 
-    def _locked(self, project: Project, batch: Batch, scope: Scope) -> None:
+    def _run_options(self) -> RunOptions:
+        concurrency = max(CONCURRENCY, self._options.concurrency)
+        return RunOptions(concurrency, allows_empty=self._options.allows_empty, looks=self._sources.looks)
+
+    def _locked(self, project: OpenProject, batch: Batch, scope: Scope) -> None:
         self._teller.passing()
         report: Report | None = None
         with project.lock().acquire() as lock:
@@ -244,12 +249,11 @@ class Watcher:
                 self._unmade = bool(seen.plan.actions) or (self._unmade and not whole)
         self._conclude(project, batch, scope, seen.plan, report)
 
-    def _survey(self, project: Project, batch: Batch, scope: Scope, warnings: list[str]) -> Survey:
+    def _survey(self, project: OpenProject, batch: Batch, scope: Scope, warnings: list[str]) -> Survey:
         """A plan that waits for no file: the agenda, or a later pass, looks at those that are new to it."""
         started, looks = self._clock(), self._sources.looks
         for path, signature in batch.paths.items():
             looks.knows(path, signature)
-        project.looks = looks
         seen = survey(project, scope, listener=partial(self._hear, warnings))
         looks.prune(started)
         return seen
@@ -263,7 +267,7 @@ class Watcher:
         if self._stop.is_set() and isinstance(event, Advanced) and event.count:
             raise _Stopped
 
-    def _execute(self, project: Project, plan: Plan) -> Report:
+    def _execute(self, project: OpenProject, plan: Plan) -> Report:
         self._teller.applying(plan)
         return execute(
             project,
@@ -275,7 +279,7 @@ class Watcher:
             fail_on=self._options.fail_on,
         )
 
-    def _conclude(self, project: Project, batch: Batch, scope: Scope, plan: Plan, report: Report | None) -> None:
+    def _conclude(self, project: OpenProject, batch: Batch, scope: Scope, plan: Plan, report: Report | None) -> None:
         """Says how the pass ended, and what of the batch is still to be taken."""
         whole = scope == self._options.scope
         found = self._standing.take(plan.findings, () if whole else scope.char_ids)
@@ -301,7 +305,7 @@ class Watcher:
         emptied = tuple(each for each in self._standing.findings if each.code is Code.ROOT_EMPTIED)
         return emptied or remaining(self._standing.findings, self._options.fail_on)
 
-    def _others(self, project: Project, batch: Batch, scope: Scope) -> list[str]:
+    def _others(self, project: OpenProject, batch: Batch, scope: Scope) -> list[str]:
         """The files of the batch that, now that more characters are known, belong to others than were looked at."""
         owners = {path: owner_of(path, project.asset_map, self._known) for path in batch.paths}
         return [path for path, owner in owners.items() if owner is None or not owner <= set(scope.char_ids)]

@@ -10,10 +10,10 @@ from typing import Protocol
 from reconcile.adapters.files import Stamp, stamp_of
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.watching import FolderWatch
-from reconcile.config import Incomplete
+from reconcile.config import Incomplete, Settings
 from reconcile.core.changes import canonical
 from reconcile.core.watching import Look, Poll, Seen
-from reconcile.project import Project
+from reconcile.project import OpenProject
 
 
 class Folder(Protocol):
@@ -47,13 +47,13 @@ class Sources:
     digest of each character's entry in the local database, None before the first pass over everything.
     """
 
-    def __init__(self, project: Project, watched: Callable[[Project], Folder], clock: Callable[[], float]) -> None:
-        self._settings = project.settings
+    def __init__(self, settings: Settings, watched: Callable[[Settings], Folder], clock: Callable[[], float]) -> None:
+        self._settings = settings
         self._watched = watched
         self._clock = clock
         self._stamps: dict[Path, Stamp | None] = {}
-        self.folder = watched(project)
-        self.looks = _looks(project, clock)
+        self.folder = watched(settings)
+        self.looks = _looks(settings, clock)
         self.database: dict[str, int] | None = None
         self.gone = False
 
@@ -62,16 +62,16 @@ class Sources:
         """The watched folder."""
         return self._settings.root
 
-    def take(self, project: Project) -> None:
-        """Goes over to the settings of a project that was opened anew."""
-        before, self._settings = self._settings, project.settings
-        if before.settle != self._settings.settle:
-            self.looks = _looks(project, self._clock)
-        if any(getattr(before, name) != getattr(self._settings, name) for name in ("root", "ignore", "incomplete")) or (
-            before.asset_map.templates != self._settings.asset_map.templates
+    def take(self, settings: Settings) -> None:
+        """Goes over to settings that were read anew."""
+        before, self._settings = self._settings, settings
+        if before.settle != settings.settle:
+            self.looks = _looks(settings, self._clock)
+        if any(getattr(before, name) != getattr(settings, name) for name in ("root", "ignore", "incomplete")) or (
+            before.asset_map.templates != settings.asset_map.templates
         ):
             self.folder.close()
-            self.folder = self._watched(project)
+            self.folder = self._watched(settings)
 
     def changed(self) -> tuple[bool, bool]:
         """Whether the rules file, and whether the local database, is another than at the last look."""
@@ -83,7 +83,7 @@ class Sources:
         self._stamps = now
         return changed[0], changed[-1] and len(paths) > 1
 
-    def changed_characters(self, project: Project) -> set[str]:
+    def changed_characters(self, project: OpenProject) -> set[str]:
         """The characters whose entries in the local database have changed since the last look at it. Raises what
         reading it raises."""
         before, self.database = self.database, digests(project)
@@ -92,7 +92,7 @@ class Sources:
         return {char_id for char_id, digest in self.database.items() if before.get(char_id) != digest}
 
 
-def digests(project: Project) -> dict[str, int]:
+def digests(project: OpenProject) -> dict[str, int]:
     """A short digest of each character's entry in the local database."""
     database = project.local_db
     if database is None:
@@ -100,15 +100,14 @@ def digests(project: Project) -> dict[str, int]:
     return {document.id: hash(canonical(document.fields)) for document in database.read()}
 
 
-def folder_of(project: Project, poll: Poll) -> Folder:
+def folder_of(settings: Settings, poll: Poll) -> Folder:
     """The project's local root as it is watched."""
-    settings = project.settings
     holds = settings.incomplete is Incomplete.HOLD
     return FolderWatch(
         settings.root, ignore=settings.ignore, rules=settings.asset_map.templates, holds_incomplete=holds, poll=poll
     )
 
 
-def _looks(project: Project, clock: Callable[[], float]) -> Looks:
+def _looks(settings: Settings, clock: Callable[[], float]) -> Looks:
     """What passes remember of new files; no pass waits, because the agenda does."""
-    return Looks(project.settings.settle, clock=clock, sleep=None)
+    return Looks(settings.settle, clock=clock, sleep=None)

@@ -31,7 +31,7 @@ from reconcile.hooks.record import set_field
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import Survey, survey
 from reconcile.pipeline.roster import known_owners
-from reconcile.project import Project
+from reconcile.project import OpenProject, Project, RunOptions
 
 DONE = (OutcomeKind.APPLIED, OutcomeKind.ALREADY)
 UNMET = (Code.MISSING_RECORD, Code.AMBIGUOUS_FIELD)
@@ -156,10 +156,7 @@ class Handover:
         self, patience: float, listener: Listener, stop: threading.Event | None
     ) -> tuple[dict[str, str], list[Refusal], Sequence[Note]]:
         """The URIs, what went wrong, and the notes that no later run needs."""
-        with Project.of(self.settings) as project:
-            project.settled = frozenset(note.path for note in self.notes)
-            project.looks = _looks(self.settings)
-            project.note(self.notes)
+        with Project(self.settings).opened(RunOptions(notes=self.notes, looks=_looks(self.settings))) as project:
             # Asked before the lock is taken: a cloud that does not answer must not keep out other runs.
             known = known_owners(project, [note.path for note in self.notes], self.call.char_id)
             files, refused = self._admitted(project.asset_map, known)
@@ -199,7 +196,7 @@ class Handover:
         return files, refused
 
     def _answer(
-        self, project: Project, keys: Mapping[File, str], seen: Survey, plan: Plan, report: Report
+        self, project: OpenProject, keys: Mapping[File, str], seen: Survey, plan: Plan, report: Report
     ) -> tuple[dict[str, str], list[Refusal]]:
         """The URIs of the files that arrived, and what went wrong."""
         uris: dict[str, str] = {}
@@ -218,7 +215,7 @@ class Handover:
         return uris, problems
 
     def _is_unmet(
-        self, project: Project, keys: Mapping[File, str], owner: str | None, findings: Iterable[Finding]
+        self, project: OpenProject, keys: Mapping[File, str], owner: str | None, findings: Iterable[Finding]
     ) -> bool:
         """Whether a later run has something to do for the files; what was found about them goes into the log."""
         subjects = {*(file.note.path for file in keys), *map(project.bucket.uri, keys.values())}
@@ -231,7 +228,7 @@ class Handover:
             logging.getLogger(LOGGER).info("%s: %s", finding.subject, finding.message)
         return any(finding.code in UNMET for finding in about)
 
-    def _set_fields(self, project: Project, owner: str, uris: Mapping[str, str]) -> list[Refusal]:
+    def _set_fields(self, project: OpenProject, owner: str, uris: Mapping[str, str]) -> list[Refusal]:
         """Gives the record's fields what the upsert gave the workflow's own: an upsert says which file a field is to
         name, even if the field holds a good URI already."""
         try:

@@ -17,7 +17,7 @@ from reconcile.hooks import apart
 from reconcile.pipeline.account import now
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.roster import check_entries
-from reconcile.project import Project
+from reconcile.project import OpenProject, Project
 
 ATTEMPTS = 5
 PATIENCE = 600.0
@@ -30,13 +30,13 @@ def update_field(char_id: str, title: str, field: str, uri: str, project: str | 
     folder = None if project is None else os.fspath(project)
     if apart.is_ending():
         return apart.call(update_field, char_id, title, field, uri, folder)
-    with Project.open(folder) as opened, opened.lock().acquire(PATIENCE):
+    with Project.open(folder).opened() as opened, opened.lock().acquire(PATIENCE):
         done = set_field(opened, char_id, title, field, uri)
         opened.outbox.overtake([Note("", char_id, places=((title, field),))])
         return done
 
 
-def set_field(project: Project, char_id: str, title: str, field: str, uri: str) -> bool:
+def set_field(project: OpenProject, char_id: str, title: str, field: str, uri: str) -> bool:
     """Sets one field in an open project of which the caller holds the lock, and gives whether something was written."""
     settings = project.settings
     _check(char_id=char_id, title=title, field=field, uri=uri)
@@ -73,7 +73,7 @@ def _check(**texts: object) -> None:
             raise UsageError(f"{name} is {text!r}, which is not valid Unicode", hint="no record can hold it")
 
 
-def _change(project: Project, char_id: str, title: str, field: str, found: RemoteObject) -> SetField | None:
+def _change(project: OpenProject, char_id: str, title: str, field: str, found: RemoteObject) -> SetField | None:
     """What is to be written, by the record as it is now; None if it names the object already."""
     settings, uri = project.settings, project.bucket.uri(found.key)
     name = f"{settings.records.collection}/{char_id}"

@@ -53,14 +53,13 @@ class Watching:
 
         folder = self._project.settings.project
         try:
-            with self._project as project:
-                watch(
-                    project,
-                    WatchOptions(apply=self._auto_upload),
-                    listener=_log,
-                    stop=self._stop,
-                    reopen=lambda: Project.open(folder),
-                )
+            watch(
+                self._project,
+                WatchOptions(apply=self._auto_upload),
+                listener=_log,
+                stop=self._stop,
+                reopen=lambda: Project.open(folder),
+            )
         except Exception as error:  # noqa: BLE001 a thread has nobody to raise to
             self.error = error
             logging.getLogger(LOGGER).error("the watcher of %s ended: %s", self._project.settings.root, error)
@@ -70,7 +69,7 @@ def watching(path: str | os.PathLike[str], *, auto_upload: bool) -> Watching:
     """Starts a watcher. Raises UsageError if the folder is not a project's local root, and ConfigError."""
     folder = os.fspath(path)
     # Its own name is asked for as if it were a file, so that the search begins with the folder that holds it.
-    project = Project.of(settings_of(None, [folder]))
+    project = Project(settings_of(None, [folder]))
     root = project.settings.root
     if os.path.realpath(folder) != os.path.realpath(root):
         raise UsageError(

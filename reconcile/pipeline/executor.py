@@ -54,11 +54,10 @@ from reconcile.core.report import Outcome, OutcomeKind, Problem, Report, Status
 from reconcile.core.rows import Agreed, Document
 from reconcile.pipeline.account import Account, now
 from reconcile.pipeline.record_writes import Editor, merge, merge_many
-from reconcile.project import Project
+from reconcile.project import CONCURRENCY, OpenProject
 
 _AGAIN = "save it again with `reconcile plan --out FILE`"
 _STOPPED = Problem("interrupted", "the run stopped before it", transient=True)
-CONCURRENCY = 8
 _REMEMBERED_TOGETHER = 32
 _REMEMBERED_AFTER = 1.0
 """Uploads, and seconds: what a killed run put there since is not remembered as agreed, so a file that is rendered anew
@@ -70,7 +69,7 @@ EditorOf: TypeAlias = Callable[[Sequence[FieldChange]], Editor]
 
 
 def execute(
-    project: Project,
+    project: OpenProject,
     plan: Plan,
     *,
     concurrency: int = CONCURRENCY,
@@ -95,7 +94,7 @@ def execute(
     editor_of: EditorOf = lambda changes: partial(edit, changes=changes, entries=entries, entry_key=entry_key)  # noqa: E731
     report = run(project, plan, editor_of, concurrency=concurrency, listener=listener, stop=stop, command=command)
     project.forget_done_notes()
-    if project.allows_empty and project.lost_files():
+    if project.options.allows_empty and project.lost_files():
         project.note_files(0)
     is_good = report.status is Status.SUCCESS and not reports.remaining(plan.findings, fail_on)
     if is_good and plan.scope == Scope() and not _holds_back(project, plan):
@@ -104,7 +103,7 @@ def execute(
 
 
 def run(
-    project: Project,
+    project: OpenProject,
     plan: Plan,
     editor_of: EditorOf,
     *,
@@ -119,11 +118,12 @@ def run(
     Raises JournalError before anything is changed.
     """
     started = _Run(project, plan, editor_of, concurrency, listener, stop or threading.Event())
-    account = Account.begin(project.journal, started.run_id, plan, command=command, undoes=undoes)
+    journal = project.journal if project.options.keeps_journal else None
+    account = Account.begin(journal, started.run_id, plan, command=command, undoes=undoes)
     return started.execute(account)
 
 
-def _holds_back(project: Project, plan: Plan) -> bool:
+def _holds_back(project: OpenProject, plan: Plan) -> bool:
     """Whether a file that a rule takes was left because it is still being written, or is not whole; or all files are
     gone, and nobody says that it is meant."""
     left = (Code.UNSETTLED_FILE, Code.INCOMPLETE_FILE)
@@ -133,7 +133,7 @@ def _holds_back(project: Project, plan: Plan) -> bool:
     )
 
 
-def check(project: Project, plan: Plan) -> None:
+def check(project: OpenProject, plan: Plan) -> None:
     """Raises UsageError for a plan that this project, with its rules, could not have made."""
     settings = project.settings
     check_belongs(plan, project.stores, settings.rules_digest, settings.bucket, settings.records.collection)
@@ -150,7 +150,7 @@ class _Run:
 
     def __init__(
         self,
-        project: Project,
+        project: OpenProject,
         plan: Plan,
         editor_of: EditorOf,
         concurrency: int,
@@ -411,7 +411,7 @@ class _Run:
         char_id = document_id(ready[0].document)
         try:
             editor, noting = self._editor_of(ready), self._account.fields(World.RECORDS)
-            made = merge(self._project.records, char_id, ready, editor, noting, self._project.wait)
+            made = merge(self._project.records, char_id, ready, editor, noting, self._project.options.wait)
         except ReconcileError as error:
             made = [self._failure(change, error) for change in ready]
         return outcomes + made
@@ -446,7 +446,7 @@ class _Run:
         try:
             editors = {document: self._editor_of(each) for document, each in documents.items()}
             noting = self._account.fields(World.LOCAL_DB)
-            made = merge_many(store, documents, editors, noting, self._project.wait)
+            made = merge_many(store, documents, editors, noting, self._project.options.wait)
         except ReconcileError as error:
             made = [self._failure(change, error) for change in ready]
         return outcomes + made

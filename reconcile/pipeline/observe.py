@@ -51,7 +51,7 @@ from reconcile.pipeline.roster import (
     spelled_once,
     stored_among,
 )
-from reconcile.project import Project
+from reconcile.project import OpenProject
 
 T = TypeVar("T")
 LOOKUPS_AT_ONCE = 8
@@ -67,7 +67,13 @@ class Inventory:
     """
 
     def __init__(
-        self, project: Project, scope: Scope, listener: Listener, *, partial: bool = False, trace: Collection[str] = ()
+        self,
+        project: OpenProject,
+        scope: Scope,
+        listener: Listener,
+        *,
+        partial: bool = False,
+        trace: Collection[str] = (),
     ) -> None:
         self._listener = listener
         read = lambda: read_roster(project, scope, listener, partial=partial)  # noqa: E731
@@ -142,7 +148,7 @@ class Observations:
 
     def __init__(
         self,
-        worlds: Project,
+        worlds: OpenProject,
         scope: Scope,
         known_ids: frozenset[str],
         listener: Listener,

@@ -29,7 +29,7 @@ from reconcile.pipeline.engine import Engine, StreamEngine
 from reconcile.pipeline.observe import Inventory
 from reconcile.pipeline.reducers import AgreedMemory, KeyCounts, NotedFiles, PlanSink, Tallies, Traced
 from reconcile.pipeline.roster import Gap, Store, Unread, gone
-from reconcile.project import Project
+from reconcile.project import OpenProject
 
 
 class Survey(msgspec.Struct, frozen=True):
@@ -42,7 +42,7 @@ class Survey(msgspec.Struct, frozen=True):
 
 
 def survey(
-    project: Project,
+    project: OpenProject,
     scope: Scope | None = None,
     *,
     listener: Listener = silent,
@@ -63,7 +63,7 @@ def survey(
 class _Outcome:
     """Everything that a planning comes to: its reducers, and what is made of them at the end."""
 
-    def __init__(self, project: Project, trace: Collection[str]) -> None:
+    def __init__(self, project: OpenProject, trace: Collection[str]) -> None:
         self._project = project
         self._sink = PlanSink()
         self._counts = KeyCounts()
@@ -97,7 +97,7 @@ class _Outcome:
         has_root = self._judge_root(seen, listener)
         sees_notes = has_root and sink.complete and not scope.asset_types
         done = self._noted.done(seen.roster.documents, seen.covered, self._counts.pending) if sees_notes else ()
-        project.done_notes = done
+        project.found_done(done)
         for warning in project.state.warnings:
             listener(Warned(warning))
         sink.findings.extend(project.kept_versions())
@@ -131,7 +131,7 @@ class _Outcome:
         if seen.files:
             whole = not (scope.char_ids or scope.asset_types)
             project.note_files(seen.files if whole else max(project.files_held, 1))
-        elif self._sink.complete and (held := project.lost_files()) and not project.allows_empty:
+        elif self._sink.complete and (held := project.lost_files()) and not project.options.allows_empty:
             kept = False
             what = ROOT_GONE if project.root_is_gone else Code.ROOT_EMPTIED
             self._sink.findings.append(make(what, str(root), None, held=held))

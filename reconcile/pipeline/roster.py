@@ -20,7 +20,7 @@ from reconcile.core.plan import Scope
 from reconcile.core.rows import Coverage, Document, FileProblem, LocalFile
 from reconcile.core.rules import AssetMap, minimal_prefixes
 from reconcile.ports import RecordStore
-from reconcile.project import Project
+from reconcile.project import OpenProject
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ class Roster(msgspec.Struct, frozen=True):
         return self.refused[0].error if nothing and self.refused else None
 
 
-def read_roster(worlds: Project, scope: Scope, listener: Listener, *, partial: bool = False) -> Roster:
+def read_roster(worlds: OpenProject, scope: Scope, listener: Listener, *, partial: bool = False) -> Roster:
     """Reads the records first: they say which characters exist and which keys they name.
 
     Raises AccessDenied if one may not be read, except for a ``partial`` roster, which tells of it.
@@ -103,7 +103,7 @@ def read_roster(worlds: Project, scope: Scope, listener: Listener, *, partial: b
     return Roster(tuple(records), tuple(local_documents), known, read.coverage, scope, ids_known, read.refused)
 
 
-def _local_documents(worlds: Project) -> list[Document]:
+def _local_documents(worlds: OpenProject) -> list[Document]:
     return [] if worlds.local_db is None else list(worlds.local_db.read())
 
 
@@ -128,7 +128,7 @@ class _Read(msgspec.Struct, frozen=True):
     refused: tuple[Refused, ...] = ()
 
 
-def _records(worlds: Project, scope: Scope, listener: Listener, *, partial: bool) -> _Read:
+def _records(worlds: OpenProject, scope: Scope, listener: Listener, *, partial: bool) -> _Read:
     if scope.char_ids:
         return _records_of(worlds, scope, listener, partial=partial)
     try:
@@ -140,7 +140,7 @@ def _records(worlds: Project, scope: Scope, listener: Listener, *, partial: bool
     return _Read(documents, {document.id for document in documents}, Coverage())
 
 
-def _records_of(worlds: Project, scope: Scope, listener: Listener, *, partial: bool) -> _Read:
+def _records_of(worlds: OpenProject, scope: Scope, listener: Listener, *, partial: bool) -> _Read:
     wanted = {each for char_id in scope.char_ids for each in spellings(char_id)}
     shorter = {short for char_id in wanted for short in _shorter(char_id)}
     starts = [shared_prefix(each) for each in scope.char_ids] if _ids_stand_first(worlds.asset_map) else [""]
@@ -165,7 +165,9 @@ def _only_unread(names: tuple[str, ...]) -> Coverage:
     return Coverage(prefixes=(), unreadable=names, failed=names)
 
 
-def _read_each(worlds: Project, ids: Sequence[str], *, partial: bool) -> tuple[list[Document], dict[str, AccessDenied]]:
+def _read_each(
+    worlds: OpenProject, ids: Sequence[str], *, partial: bool
+) -> tuple[list[Document], dict[str, AccessDenied]]:
     """The documents of these ids that may be read, and why the others may not: at once, else one by one."""
     try:
         return list(worlds.records.read(ids)), {}
@@ -194,7 +196,7 @@ def _shorter(char_id: str) -> Iterator[str]:
     return (char_id[:at] for at in range(1, len(char_id)) if char_id[at] in BOUNDARIES)
 
 
-def _ids_in_files(worlds: Project, scope: Scope) -> tuple[set[str], bool]:
+def _ids_in_files(worlds: OpenProject, scope: Scope) -> tuple[set[str], bool]:
     """The ids that files say by their whole name, and whether all of those files could be seen."""
     wanted = {*scope.char_ids, *(short for char_id in scope.char_ids for short in _shorter(char_id))}
     if not wanted or not _ids_stand_first(worlds.asset_map):
@@ -206,7 +208,7 @@ def _ids_in_files(worlds: Project, scope: Scope) -> tuple[set[str], bool]:
     return {char_id for char_id in found if char_id}, all(row.problem is not FileProblem.UNREADABLE for row in stops)
 
 
-def known_owners(worlds: Project, paths: Iterable[str], told: str | None = None) -> frozenset[str]:
+def known_owners(worlds: OpenProject, paths: Iterable[str], told: str | None = None) -> frozenset[str]:
     """The known characters that the names of these files could be about, and the one that was ``told``, which counts
     as known: each in the Unicode form of the records, if they have it. Raises StoreError and SourceError if a world
     cannot be read."""
@@ -237,7 +239,7 @@ def possible_owners(asset_map: AssetMap, paths: Iterable[str]) -> set[str]:
     return {span[0] for each, path, span in spans if each.match_span(path, span[1], span[2]) is not None}
 
 
-def named_by_files(worlds: Project, ids: Sequence[str]) -> set[str]:
+def named_by_files(worlds: OpenProject, ids: Sequence[str]) -> set[str]:
     """The characters that files say by their whole name, in the places of the files of these."""
     prefixes = minimal_prefixes(each for value in ids for each in worlds.asset_map.whole_name_prefixes(value))
     found = (worlds.asset_map.character_in_name(name) for name in (worlds.files.names(prefixes) if prefixes else ()))
@@ -245,7 +247,7 @@ def named_by_files(worlds: Project, ids: Sequence[str]) -> set[str]:
 
 
 def open_records(
-    project: Project, scope: Scope, listener: Listener, read: Callable[[], Roster], trace: Collection[str] = ()
+    project: OpenProject, scope: Scope, listener: Listener, read: Callable[[], Roster], trace: Collection[str] = ()
 ) -> tuple[Roster, Context]:
     """Begins a look at the worlds: reads the records, and checks that the scope names something. Gives who is there and
     the constants that follow. Raises as ``read`` does, ConfigError, and UsageError."""
@@ -258,7 +260,7 @@ def open_records(
     return roster, context_of(project, roster.scope, roster, trace)
 
 
-def check_types(project: Project, scope: Scope) -> None:
+def check_types(project: OpenProject, scope: Scope) -> None:
     """Raises UsageError for an asset type of no rule."""
     for asset_type in scope.asset_types:
         if project.asset_map.rule(asset_type) is None:
@@ -298,7 +300,7 @@ def gone(root: Path) -> str:
     )
 
 
-def context_of(project: Project, scope: Scope, roster: Roster, trace: Collection[str] = ()) -> Context:
+def context_of(project: OpenProject, scope: Scope, roster: Roster, trace: Collection[str] = ()) -> Context:
     """The constants of one planning. Raises ConfigError as ``check_entries`` does."""
     settings = project.settings
     noted = (note.path for note in project.noted)

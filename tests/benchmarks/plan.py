@@ -37,7 +37,7 @@ def build(folder: Path, files: int) -> None:
     rules = rules.replace('endpoint = "" ', 'endpoint = "file:store/records" ', 1)
     (folder / "rules").mkdir()
     (folder / "rules" / "asset_map.toml").write_text(rules, encoding="utf-8")
-    with Project.open(folder) as project:
+    with Project.open(folder).opened() as project:
         for number in range(files // len(FIELDS)):
             char_id = f"char_{number:06}"
             entries: dict[str, dict[str, str]] = {}
@@ -77,11 +77,11 @@ def main() -> None:
         build(folder, files)
 
         def walk() -> None:
-            with Project.open(folder) as project:
+            with Project.open(folder).opened() as project:
                 assert sum(1 for _ in project.files.walk()) == files
 
         def plan() -> None:
-            with Project.open(folder) as project:
+            with Project.open(folder).opened() as project:
                 assert survey(project).plan.summary.in_step == files
 
         plan()

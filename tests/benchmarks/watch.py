@@ -15,8 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -66,21 +65,18 @@ class Run:
         if event.event is EventKind.APPLIED and event.counts is not None:
             self.applied += event.counts.applied
 
-    @contextmanager
-    def reopen(self) -> Iterator[Project]:
-        """A project for one pass, whose bucket is away now and then."""
-        with Project.open(self.folder) as project:
-            if self.away:
-                self.away = False
-                raise StoreUnavailable("the cloud is away")
-            yield project
+    def reopen(self) -> Project:
+        """The project for one pass. Raises StoreUnavailable now and then."""
+        if self.away:
+            self.away = False
+            raise StoreUnavailable("the cloud is away")
+        return Project.open(self.folder)
 
 
 class Folder:
     """The real folder, watched for real; only waiting passes no time."""
 
-    def __init__(self, run: Run, project: Project) -> None:
-        settings = project.settings
+    def __init__(self, run: Run, settings: config.Settings) -> None:
         self._run = run
         self._real = FolderWatch(settings.root, ignore=settings.ignore, clock=lambda: run.now)
         self._due = 0.0
@@ -136,7 +132,7 @@ def build(folder: Path, bucket: str, records: str) -> None:
     (folder / "rules").mkdir()
     (folder / "output" / "characters").mkdir(parents=True)
     (folder / config.RULES).write_text(rules, encoding="utf-8")
-    with Project.open(folder) as project:
+    with Project.open(folder).opened() as project:
         for number in range(CHARACTERS):
             project.records.create(f"char_{number:03}", {"name": str(number), "assets": [{"title": "primary"}]})
 
@@ -144,16 +140,15 @@ def build(folder: Path, bucket: str, records: str) -> None:
 def watch(folder: Path, passes: int) -> Run:
     """The watcher, for so many passes."""
     run = Run(folder, passes)
-    with Project.open(folder) as project:
-        Watcher(
-            project,
-            WatchOptions(every=100 * 40.0),
-            reopen=run.reopen,
-            listener=run.listen,
-            stop=run.stop,
-            clock=lambda: run.now,
-            folder=lambda project, _poll: Folder(run, project),
-        ).run()
+    Watcher(
+        Project.open(folder),
+        WatchOptions(every=100 * 40.0),
+        reopen=run.reopen,
+        listener=run.listen,
+        stop=run.stop,
+        clock=lambda: run.now,
+        folder=lambda settings, _poll: Folder(run, settings),
+    ).run()
     return run
 
 

@@ -32,7 +32,7 @@ from reconcile.core.errors import (
 from reconcile.core.journal import FieldsTouched, Line, Past, RecordMade, RunStarted
 from reconcile.core.rows import Agreed, Document, LocalFile, RemoteObject
 from reconcile.ports import Progress, RunLog
-from reconcile.project import Project
+from reconcile.project import OpenProject, RunOptions
 from tests.faults.baton import Baton, Killed, Task
 from tests.faults.ledger import Applied, Ledger
 from tests.kit.world import Files, Journals, Memory, World
@@ -71,11 +71,11 @@ class Disk(msgspec.Struct):
     facts: dict[str, int | str] = msgspec.field(default_factory=dict)
 
 
-class Actor(Project):
+class Actor(OpenProject):
     """One incarnation of a reconciler: once it has died, every door is shut."""
 
     def __init__(self, stage: Stage, name: str, task: Task, disk: Disk) -> None:
-        super().__init__(stage.world.settings)
+        super().__init__(stage.world.settings, RunOptions(wait=lambda _seconds: self.point("wait")))
         self.stage = stage
         self.name = name
         self.task = task
@@ -89,7 +89,6 @@ class Actor(Project):
         self.local_db = None if stage.world.local_db is None else _LocalDb(self)
         self.state = _State(self)  # type: ignore[assignment]
         self.journal = _Journal(self)
-        self.wait = lambda _seconds: self.point("wait")
 
     @property
     def agreed(self) -> Any:

@@ -309,7 +309,7 @@ class InProcess(Scene):
             self._database.put(name, fields)
 
     def run(self, steps: Steps) -> Report:
-        project = Project(config.load(self.folder, environ={}))
+        project = Project(config.load(self.folder, environ={})).opened()
         state = State.open(self.folder)
         lock = project.lock()
         project.objects = _Door("bucket", self._bucket, steps)
@@ -502,7 +502,7 @@ class Served(Scene):
 
     def _work(self, reports: list[Report | BaseException]) -> None:
         try:
-            with Project(config.load(self.folder, environ={})) as project:
+            with Project(config.load(self.folder, environ={})).opened() as project:
                 reports.append(execute(project, survey(project).plan, concurrency=1, force=True))
         except BaseException as error:  # noqa: BLE001 - raised again where the run was asked for
             reports.append(error)

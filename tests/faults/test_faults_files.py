@@ -166,8 +166,7 @@ def test_a_file_that_is_still_being_written_is_left_for_the_next_run(rig: Rig) -
         now[0] += seconds
         file.write_bytes(b"more of it")
 
-    with rig.open() as project:
-        project.looks = Looks(2.0, clock=lambda: now[0], sleep=write_on)
+    with rig.open(Looks(2.0, clock=lambda: now[0], sleep=write_on)) as project:
         plan = survey(project).plan
     assert plan.actions == ()
     assert "unsettled_file" in [finding.code.value for finding in plan.findings]

@@ -320,10 +320,10 @@ from pathlib import Path
 from reconcile import Project, apply, plan
 
 def run(char_id):
-    with Project.open(Path(sys.argv[1])) as project:
+    with Project.open(Path(sys.argv[1])).opened() as project:
         return apply(plan(project, char_ids=[char_id])).status.value
 
-with Project.open(Path(sys.argv[1])) as project:
+with Project.open(Path(sys.argv[1])).opened() as project:
     list(project.records.read()), list(project.objects.list())
     child = os.fork()
     if child == 0:

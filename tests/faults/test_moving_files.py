@@ -22,6 +22,7 @@ from reconcile.core.plan import Plan
 from reconcile.core.report import OutcomeKind, Report, Status
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
+from reconcile.project import RunOptions
 from tests.kit.bench_project import OLD, Bench
 from tests.servers.faults import Fault
 from tests.servers.gcs import GcsServer
@@ -339,8 +340,8 @@ def test_what_is_new_and_still_being_written_waits_for_the_next_run(place: Place
         now[0] += seconds
         place.file.write_bytes(place.data)
 
-    with place.bench.open() as project:
-        project.looks = Looks(2.0, clock=lambda: now[0], sleep=write_on)
+    looks = Looks(2.0, clock=lambda: now[0], sleep=write_on)
+    with place.bench.open(RunOptions(looks=looks)) as project:
         plan = survey(project).plan
     assert place.path not in {action.key for action in plan.actions}
     assert [each.subject for each in plan.findings if each.code is Code.UNSETTLED_FILE] == [place.path]

@@ -25,7 +25,7 @@ from reconcile.core.digest import encode_crc32c
 from reconcile.core.report import Status
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
-from reconcile.project import Project
+from reconcile.project import OpenProject, Project, RunOptions
 from tests.kit.workshop import Run, environment, reconcile
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.gcs import GcsServer
@@ -133,9 +133,9 @@ class Bench:
 
     # -- running --
 
-    def open(self) -> Project:
+    def open(self, options: RunOptions | None = None) -> OpenProject:
         """The project as a process opens it, in this process."""
-        return Project(config.load(self.folder, environ={}))
+        return Project(config.load(self.folder, environ={})).opened(options)
 
     def run(self, *arguments: str, **extra: str) -> Run:
         """Runs ``reconcile ARGUMENTS`` in the folder, with nobody at the terminal."""

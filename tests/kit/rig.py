@@ -17,12 +17,13 @@ import pytest
 from reconcile import config
 from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.adapters.gcs.store import GcsObjectStore
+from reconcile.adapters.local.settle import Looks
 from reconcile.core.events import Event
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Outcome, OutcomeKind, Report, Status
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
-from reconcile.project import Project
+from reconcile.project import OpenProject, Project, RunOptions
 from tests.conformance.record_stores import ClientHand
 from tests.kit.workshop import PREFIX, open_workshop
 from tests.kit.world import titled, windows
@@ -100,12 +101,13 @@ class Rig:
 
     # -- running --
 
-    def open(self) -> Project:
+    def open(self, looks: Looks | None = None) -> OpenProject:
         """The project as a process opens it, but that it passes no time where it would wait between two tries."""
         overrides = config.Overrides(replace=self.replace)
-        project, clock = Project(config.load(self.folder, overrides, environ={})), SkippingClock()
+        clock = SkippingClock()
+        options = RunOptions(looks=looks, wait=clock.sleep)
+        project = Project(config.load(self.folder, overrides, environ={})).opened(options)
         bucket, records = project.settings.bucket, project.settings.records
-        project.wait = clock.sleep
         project.objects = GcsObjectStore.open(
             bucket.bucket,
             bucket.prefix,

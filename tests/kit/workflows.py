@@ -43,7 +43,7 @@ class Studio:
         return next((entry for entry in entries if entry.get("title") == title), {})
 
     def notes(self) -> tuple[Note, ...]:
-        with Project.open(self.folder) as project:
+        with Project.open(self.folder).opened() as project:
             return project.noted
 
     def cut_off(self) -> None:

@@ -26,6 +26,7 @@ from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import JournalError, SourceChanged, SourceError, StoreError, StoreUnavailable, Uncertain
 from reconcile.core.journal import Line, Past, RunStarted, encode, past
 from reconcile.core.names import fold, nfc
+from reconcile.core.notes import Note
 from reconcile.core.pattern import Template
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import OutcomeKind, Report
@@ -35,7 +36,7 @@ from reconcile.core.way import Entries
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import Survey, survey
 from reconcile.ports import Progress
-from reconcile.project import Project
+from reconcile.project import OpenProject, RunOptions
 
 WINDOWS_ROOT = "C:\\oo\\bar\\output"
 PRIMARY = "primary"
@@ -402,7 +403,7 @@ class _Lines:
         pass
 
 
-class World(Project):
+class World(OpenProject):
     """A project on worlds in memory. ``rules`` None is the users' own map; ``local_db`` gives it a local database."""
 
     def __init__(
@@ -422,7 +423,8 @@ class World(Project):
                 local_db=LocalDbSettings(Path("characters.json"), rewrite) if local_db or rewrite else None,
                 policy=policy or base.policy,
                 entries=Entries(entries),
-            )
+            ),
+            RunOptions(),
         )
         self.files = Files()
         self.objects = Objects(self.settings.bucket.prefix)
@@ -463,6 +465,11 @@ class World(Project):
         """A document of the pipeline's own database."""
         assert self.local_db is not None
         self.local_db.put(char_id, {"name": char_id.title(), "assets": list(entries), **fields})
+
+    def note(self, *notes: Note) -> None:
+        """What the outbox holds."""
+        self.noted = notes
+        self._know(notes)
 
     # -- asking --
 

@@ -168,7 +168,7 @@ def test_a_database_that_denies(folder: Path, firestore_server: FirestoreServer)
 def test_records_that_are_not_shaped_like_records(folder: Path) -> None:
     from reconcile import Project
 
-    with Project.open(folder) as project:
+    with Project.open(folder).opened() as project:
         store: Any = project.records
         store.put("rem", {"name": "Rem", "assets": "none"})
         store.put("rem_2", {"name": "Rem", "assets": [7, {"title": "primary"}, {"title": "primary"}]})

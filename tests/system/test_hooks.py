@@ -176,7 +176,7 @@ def test_a_cloud_that_is_away_keeps_nobody_waiting_and_loses_nothing(
 
     assert first - started < LIMIT
     assert second - first < 2.0
-    with Project.open(shop.folder) as project:
+    with Project.open(shop.folder).opened() as project:
         assert project.noted == tuple(Note(f"remixes/shared/x/REMIX_{number}.mp4", "ai_hoshino") for number in (1, 2))
     rules.write_text(right, encoding="utf-8")
     for number in (1, 2):
@@ -185,7 +185,7 @@ def test_a_cloud_that_is_away_keeps_nobody_waiting_and_loses_nothing(
     assert primary(shop)["deliverable"] == shop.uri("remixes/shared/x/REMIX_2.mp4")
     assert shop.run("plan", "--detailed-exitcode").code == 0
     assert shop.run("apply", "--yes").code == 0
-    with Project.open(shop.folder) as project:
+    with Project.open(shop.folder).opened() as project:
         assert project.noted == ()
 
 
@@ -207,7 +207,7 @@ def test_an_upsert_while_the_cloud_is_away_sets_its_field_when_it_is_back(shop: 
     assert primary(shop)["dance_video"] == shop.uri("dances/dance_ai_hoshino_2.mp4")
     assert shop.run("plan", "--detailed-exitcode").code == 0
     assert shop.run("apply", "--yes").code == 0
-    with Project.open(shop.folder) as project:
+    with Project.open(shop.folder).opened() as project:
         assert project.noted == ()
 
 

@@ -147,7 +147,7 @@ def test_the_document_of_a_workflow_that_failed_has_no_result(folder: Path) -> N
 
 
 def test_the_document_of_an_apply_that_could_not_be_has_the_error(folder: Path) -> None:
-    with Project.open(folder) as project, project.lock().acquire():
+    with Project.open(folder).opened() as project, project.lock().acquire():
         done = run(folder, "--json", "--wait-lock", "0s", "--char-id", "ai_hoshino", "--", "true")
     _, document = documents(done)
     assert (done.returncode, document["exit_code"], document["error"]["code"]) == (75, 0, "locked")
@@ -167,7 +167,7 @@ def test_the_documented_command(folder: Path) -> None:
 
 
 def test_another_run_is_waited_for(folder: Path) -> None:
-    with Project.open(folder) as project, project.lock().acquire() as lock:
+    with Project.open(folder).opened() as project, project.lock().acquire() as lock:
         command = [sys.executable, "-m", "reconcile", "run", "--char-id", "ai_hoshino", "--", "sh", "-c", MAKE]
         child = subprocess.Popen(command, cwd=folder, env=environment(), stderr=subprocess.PIPE)
         assert child.stderr is not None

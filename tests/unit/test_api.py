@@ -12,7 +12,9 @@ import pytest
 import reconcile
 from reconcile import Project, apply, config, plan
 from reconcile.core.errors import LockHeld, UsageError
+from reconcile.core.notes import Note
 from reconcile.core.report import Status
+from reconcile.project import OpenProject
 
 WATCHED = ("google", "grpc", "rich", "typer", "sqlite3", "filelock", "msgspec", "crc32c")
 
@@ -34,8 +36,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def project(folder: Path) -> Iterator[Project]:
-    with Project.open(folder) as opened:
+def project(folder: Path) -> Iterator[OpenProject]:
+    with Project.open(folder).opened() as opened:
         for char_id in ("ai_hoshino", "rem"):
             opened.records.create(char_id, {"assets": []})
         yield opened
@@ -47,7 +49,7 @@ def _files(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
 
 
-def test_apply_of_a_plan_of_one_character(project: Project) -> None:
+def test_apply_of_a_plan_of_one_character(project: OpenProject) -> None:
     result = apply(plan(project, char_ids=["ai_hoshino"]))
 
     assert result.status is Status.SUCCESS
@@ -60,7 +62,7 @@ def test_apply_of_a_plan_of_one_character(project: Project) -> None:
     }
 
 
-def test_what_is_planned_shows_its_actions_findings_and_summary(project: Project) -> None:
+def test_what_is_planned_shows_its_actions_findings_and_summary(project: OpenProject) -> None:
     planned = plan(project, asset_types=["anime_image"])
 
     assert planned.actions == planned.plan.actions
@@ -68,7 +70,7 @@ def test_what_is_planned_shows_its_actions_findings_and_summary(project: Project
     assert (planned.summary.upload, planned.summary.set_field) == (2, 2)
 
 
-def test_a_plan_changes_no_file_but_in_the_tools_own_folder(project: Project, folder: Path) -> None:
+def test_a_plan_changes_no_file_but_in_the_tools_own_folder(project: OpenProject, folder: Path) -> None:
     before = _files(folder)
     plan(project)
 
@@ -76,7 +78,7 @@ def test_a_plan_changes_no_file_but_in_the_tools_own_folder(project: Project, fo
     assert (folder / ".reconcile").is_dir()
 
 
-def test_a_second_run_writes_nothing(project: Project, folder: Path) -> None:
+def test_a_second_run_writes_nothing(project: OpenProject, folder: Path) -> None:
     apply(plan(project))
     before = _files(folder)
     second = apply(plan(project))
@@ -86,11 +88,11 @@ def test_a_second_run_writes_nothing(project: Project, folder: Path) -> None:
 
 
 def test_the_state_in_which_both_agreed_outlives_the_process_so_that_an_edit_replaces(folder: Path) -> None:
-    with Project.open(folder) as first:
+    with Project.open(folder).opened() as first:
         first.records.create("rem", {"assets": []})
         apply(plan(first))
     (folder / "output" / "characters" / "rem.png").write_bytes(b"drawn again")
-    with Project.open(folder) as second:
+    with Project.open(folder).opened() as second:
         assert plan(second).summary.replace == 1
         apply(plan(second))
         assert plan(second).actions == ()
@@ -99,26 +101,48 @@ def test_the_state_in_which_both_agreed_outlives_the_process_so_that_an_edit_rep
 def test_without_what_is_remembered_an_edit_is_a_conflict_and_nothing_else_is_lost(folder: Path) -> None:
     import shutil
 
-    with Project.open(folder) as first:
+    with Project.open(folder).opened() as first:
         first.records.create("rem", {"assets": []})
         apply(plan(first))
     shutil.rmtree(folder / ".reconcile")
     (folder / "output" / "characters" / "rem.png").write_bytes(b"drawn again")
-    with Project.open(folder) as second:
+    with Project.open(folder).opened() as second:
         planned = plan(second)
         assert planned.actions == ()
         assert "content_conflict" in [finding.code.value for finding in planned.findings]
 
 
-def test_two_runs_at_once_are_refused(project: Project, folder: Path) -> None:
+def test_a_project_is_a_value_that_holds_nothing_open(project: OpenProject, folder: Path) -> None:
+    value = Project.open(folder)
+    with pytest.raises(AttributeError):
+        value.settings = project.settings  # type: ignore[misc]
+    with value as same:
+        assert apply(plan(same)).status is Status.SUCCESS
+    assert plan(value).actions == ()
+    assert value == Project.open(folder)
+
+
+def test_what_a_plan_finds_done_in_the_outbox_is_forgotten_when_it_is_applied(
+    project: OpenProject, folder: Path
+) -> None:
+    apply(plan(project))
+    project.outbox.add([Note("characters/rem.png", "rem")])
+
+    planned = plan(Project.open(folder))
+    assert project.outbox.notes() != ()
+    apply(planned)
+    assert project.outbox.notes() == ()
+
+
+def test_two_runs_at_once_are_refused(project: OpenProject, folder: Path) -> None:
     planned = plan(project)
-    with project.lock().acquire(), Project.open(folder) as other, pytest.raises(LockHeld):
-        apply(plan(other))
+    with project.lock().acquire(), pytest.raises(LockHeld):
+        apply(plan(Project.open(folder)))
 
     assert apply(planned).status is Status.SUCCESS
 
 
-def test_an_unknown_character_is_a_usage_error(project: Project) -> None:
+def test_an_unknown_character_is_a_usage_error(project: OpenProject) -> None:
     with pytest.raises(UsageError, match="nobody"):
         plan(project, char_ids=["nobody"])
 

@@ -156,7 +156,7 @@ def test_replace_for_this_run(run: Any, project: Path) -> None:
 
 
 def test_another_run_holds_the_lock(run: Any, project: Path) -> None:
-    with Project.open(project) as opened, opened.lock().acquire():
+    with Project.open(project).opened() as opened, opened.lock().acquire():
         answer = run("apply", "--json")
         assert run("plan").code == 0
     assert answer.code == 75

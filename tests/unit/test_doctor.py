@@ -37,7 +37,7 @@ def shop(tmp_path: Path, gcs: GcsServer, firestore_server: FirestoreServer) -> W
 
 
 def checks(shop: Workshop) -> dict[str, Check]:
-    with Project.open(shop.folder) as project:
+    with Project.open(shop.folder).opened() as project:
         return {check.name: check for check in check_project(project).checks}
 
 
@@ -124,7 +124,7 @@ def test_credentials_that_may_not_ask_about_the_bucket(shop: Workshop, gcs: GcsS
 
 @pytest.mark.parametrize(("off", "health"), [(0, Health.OK), (120, Health.WARNING), (-3600, Health.FAILED)])
 def test_a_clock_that_is_wrong(off: int, health: Health, shop: Workshop) -> None:
-    with Project.open(shop.folder) as project:
+    with Project.open(shop.folder).opened() as project:
         found = {check.name: check for check in check_project(project, now=lambda: time.time() + off).checks}
     assert found["clock"].health is health
 

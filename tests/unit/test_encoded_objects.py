@@ -28,7 +28,7 @@ from reconcile.core.restoration import RestorePlan
 from reconcile.hooks.record import set_field
 from reconcile.pipeline.executor import execute as apply
 from reconcile.pipeline.planner import survey as plan_survey
-from reconcile.project import Project
+from reconcile.project import OpenProject, Project, RunOptions
 from tests.kit.small_project import make_project, open_objects, put, write
 from tests.kit.world import World, codes, keys, kinds, sets, titled, windows
 
@@ -244,7 +244,7 @@ def studio(tmp_path: Path) -> Path:
     folder = make_project(tmp_path / "studio")
     rules = folder / "rules" / "asset_map.toml"
     rules.write_text(rules.read_text("utf-8").replace("settle = 2.0", "settle = 0"), "utf-8")
-    with Project.open(folder) as project:
+    with Project.open(folder).opened() as project:
         assert apply(project, plan_survey(project).plan).exit_code is ExitCode.OK
     shutil.rmtree(folder / "output")
     return folder
@@ -259,12 +259,12 @@ def store(folder: Path, key: str, data: bytes, **said: Any) -> None:
 
 
 def look(folder: Path, *, everything: bool = False) -> RestorePlan:
-    with Project.open(folder) as project:
+    with Project.open(folder).opened(RunOptions(makes_root=True)) as project:
         return survey(project, everything=everything)
 
 
 def bring_back(folder: Path, **options: Any) -> Report:
-    with Project.open(folder) as project:
+    with Project.open(folder).opened(RunOptions(makes_root=True)) as project:
         return execute(project, survey(project), **options)
 
 
@@ -286,7 +286,7 @@ def test_a_file_is_what_a_reader_of_the_url_gets_and_then_all_is_in_step(studio:
     assert [path.name for path in (studio / "output/characters").iterdir() if path.name.startswith(".")] == []
     again = look(studio)
     assert (again.actions, again.findings, again.in_step) == ((), (), 4)
-    with Project.open(studio) as project:
+    with Project.open(studio).opened() as project:
         plan = plan_survey(project).plan
     assert plan.actions == ()
     assert Code.ENCODED_OBJECT in [each.code for each in plan.findings]
@@ -356,7 +356,7 @@ def test_an_empty_object_is_not_restored(studio: Path, everything: bool) -> None
 class Bucket:
     """A project's bucket whose reads can be changed on the way."""
 
-    def __init__(self, project: Project, change: Callable[[int, bytes], bytes]) -> None:
+    def __init__(self, project: OpenProject, change: Callable[[int, bytes], bytes]) -> None:
         self._objects = project.objects
         self._change = change
         self.reads = 0
@@ -373,7 +373,7 @@ class Bucket:
 
 def test_stored_bytes_that_are_not_those_of_the_checksum_are_refused_before_anything_is_written(studio: Path) -> None:
     store(studio, SONG, PACKED, contentEncoding="gzip")
-    with Project.open(studio) as project:
+    with Project.open(studio).opened() as project:
         Bucket(project, lambda _read, _chunk: gzip.compress(b"sound gzip, but another"))
         report = execute(project, survey(project))
     kind, error = outcome(report, SONG)
@@ -393,7 +393,7 @@ def test_an_interrupted_restore_of_an_encoded_object_goes_on_with_its_content(st
             stop.set()  # the content is being written
         return chunk
 
-    with Project.open(studio) as project:
+    with Project.open(studio).opened() as project:
         Bucket(project, interrupt)
         report = execute(project, survey(project), concurrency=1, stop=stop)
     assert outcome(report, SONG)[0] is OutcomeKind.NOT_STARTED

@@ -15,7 +15,7 @@ from reconcile.core.errors import UsageError
 from reconcile.core.plan import Scope
 from reconcile.core.status import Sync
 from reconcile.pipeline.planner import survey
-from reconcile.project import Project
+from reconcile.project import OpenProject, Project
 from reconcile.views.explain import show_explanation, show_rules, show_trials
 from reconcile.views.terminal import Terminal
 from tests.kit.small_project import KPOP, LOCAL_PATH, URI, make_project, open_objects, open_records, put, write
@@ -27,12 +27,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def project(folder: Path) -> Iterator[Project]:
-    with Project.open(folder) as opened:
+def project(folder: Path) -> Iterator[OpenProject]:
+    with Project.open(folder).opened() as opened:
         yield opened
 
 
-def asset(project: Project, subject: str) -> AssetView:
+def asset(project: OpenProject, subject: str) -> AssetView:
     found = explain(project, subject).asset
     assert found is not None
     return found
@@ -52,19 +52,19 @@ SPELLINGS = [
 
 
 @pytest.mark.parametrize("subject", SPELLINGS)
-def test_a_subject_may_be_spelt_as_a_record_would(project: Project, subject: str) -> None:
+def test_a_subject_may_be_spelt_as_a_record_would(project: OpenProject, subject: str) -> None:
     assert asset(project, subject).key == "characters/ai_hoshino.png"
 
 
 def test_a_subject_may_be_absolute_or_relative_to_here(
-    project: Project, folder: Path, monkeypatch: pytest.MonkeyPatch
+    project: OpenProject, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert asset(project, str(folder / "output" / "characters" / "rem.png")).key == "characters/rem.png"
     monkeypatch.chdir(folder / "output" / "characters")
     assert asset(project, "./rem.png").key == "characters/rem.png"
 
 
-def test_an_asset_out_of_step(project: Project) -> None:
+def test_an_asset_out_of_step(project: OpenProject) -> None:
     answer = explain(project, "characters/ai_hoshino.png")
     assert answer.verdict == (
         "It is out of step, and would be put right: it would be uploaded and 1 field would be set to its URI"
@@ -86,33 +86,33 @@ def test_an_asset_out_of_step(project: Project) -> None:
     assert (naming.text, naming.exact) == (LOCAL_PATH, False)
 
 
-def test_an_asset_in_step(project: Project) -> None:
+def test_an_asset_in_step(project: OpenProject) -> None:
     answer = explain(project, "characters/rem.png")
     assert answer.verdict.startswith("It is in step")
     assert (answer.actions, answer.findings) == ((), ())
 
 
-def test_only_the_bucket_has_it(project: Project, folder: Path) -> None:
+def test_only_the_bucket_has_it(project: OpenProject, folder: Path) -> None:
     (folder / "output" / "characters" / "rem.png").unlink()
     answer = explain(project, "characters/rem.png")
     assert answer.verdict.startswith("It is in step: only the bucket has it")
 
 
-def test_nothing_is_known_of_it(project: Project) -> None:
+def test_nothing_is_known_of_it(project: OpenProject) -> None:
     answer = explain(project, "characters/gone.png")
     assert answer.verdict.startswith("Nothing is known of it")
     assert answer.asset is not None
     assert not answer.asset.exists
 
 
-def test_an_asset_that_is_nowhere_says_who_names_it(project: Project, folder: Path) -> None:
+def test_an_asset_that_is_nowhere_says_who_names_it(project: OpenProject, folder: Path) -> None:
     (folder / "output" / "characters" / "ai_hoshino.png").unlink()
     answer = explain(project, "characters/ai_hoshino.png")
     assert answer.verdict.startswith("Nothing would be done: assets[primary].anime_image names")
     assert [finding.code.value for finding in answer.findings] == ["missing_asset"]
 
 
-def test_an_orphan(project: Project, folder: Path) -> None:
+def test_an_orphan(project: OpenProject, folder: Path) -> None:
     objects = open_objects(folder)
     put(objects, "old/x.png", b"x")
     objects.close()
@@ -120,7 +120,7 @@ def test_an_orphan(project: Project, folder: Path) -> None:
     assert [finding.code.value for finding in answer.findings] == ["orphan_object"]
 
 
-def test_rules_that_match_too_and_lose(project: Project, folder: Path) -> None:
+def test_rules_that_match_too_and_lose(project: OpenProject, folder: Path) -> None:
     path = "remixes/ai_hoshino_x/result/[kpop]_x_watermarked.mp4"
     write(folder, path, b"w")
     view = asset(project, path)
@@ -129,7 +129,7 @@ def test_rules_that_match_too_and_lose(project: Project, folder: Path) -> None:
     assert [(loser.type, loser.why) for loser in view.losers] == [("kpop_version", "comes later in the rules")]
 
 
-def test_a_known_character_beats_an_earlier_rule(project: Project, folder: Path) -> None:
+def test_a_known_character_beats_an_earlier_rule(project: OpenProject, folder: Path) -> None:
     write(folder, "characters/mei_cosplay.png", b"m")
     records = open_records(folder)
     records.put("mei_cosplay", {"assets": []})
@@ -140,13 +140,13 @@ def test_a_known_character_beats_an_earlier_rule(project: Project, folder: Path)
     assert view.losers[0].why.startswith("finds no known character")
 
 
-def test_an_unknown_character(project: Project, folder: Path) -> None:
+def test_an_unknown_character(project: OpenProject, folder: Path) -> None:
     write(folder, "dances/dance_zed.mp4", b"z")
     view = asset(project, "dances/dance_zed.mp4")
     assert (view.char_id, view.ownership) == (None, "its path says 'zed', which is not a known character")
 
 
-def test_a_record_that_names_a_file_owns_it(project: Project, folder: Path) -> None:
+def test_a_record_that_names_a_file_owns_it(project: OpenProject, folder: Path) -> None:
     write(folder, "dances/dance_zed.mp4", b"z")
     records = open_records(folder)
     records.put("rem", {"assets": [{"title": "primary", "dance_video": "output/dances/dance_zed.mp4"}]})
@@ -155,7 +155,7 @@ def test_a_record_that_names_a_file_owns_it(project: Project, folder: Path) -> N
     assert (view.char_id, view.ownership) == ("rem", "its path does not settle it, but only this one's record names it")
 
 
-def test_a_character(project: Project) -> None:
+def test_a_character(project: OpenProject) -> None:
     answer = explain(project, "ai_hoshino")
     assert answer.asset is None
     view = answer.character
@@ -166,18 +166,18 @@ def test_a_character(project: Project) -> None:
     assert explain(project, "rem").verdict == "rem has a record and is in step"
 
 
-def test_a_uri_of_another_bucket_is_refused(project: Project) -> None:
+def test_a_uri_of_another_bucket_is_refused(project: OpenProject) -> None:
     with pytest.raises(UsageError, match="is not below gs://my-bucket/anime_dance"):
         explain(project, "gs://other/anime_dance/characters/rem.png")
 
 
-def test_a_mistyped_id_is_refused_with_the_near_ones(project: Project) -> None:
+def test_a_mistyped_id_is_refused_with_the_near_ones(project: OpenProject) -> None:
     with pytest.raises(UsageError) as caught:
         explain(project, "ai_hoshin")
     assert "ai_hoshino" in caught.value.hint
 
 
-def test_explaining_changes_nothing(project: Project, folder: Path) -> None:
+def test_explaining_changes_nothing(project: OpenProject, folder: Path) -> None:
     before = survey(project).plan.fingerprint
     explain(project, "characters/ai_hoshino.png")
     explain(project, "ai_hoshino")
@@ -187,7 +187,7 @@ def test_explaining_changes_nothing(project: Project, folder: Path) -> None:
 # -- rules --
 
 
-def test_rules_are_tried_without_a_store(project: Project) -> None:
+def test_rules_are_tried_without_a_store(project: OpenProject) -> None:
     (trial,) = try_paths(project, ["C:\\oo\\bar\\output\\remixes\\rem_x\\result\\[kpop]_x.mp4"]).results
     assert trial.path == "remixes/rem_x/result/[kpop]_x.mp4"
     assert trial.rule is not None
@@ -198,7 +198,7 @@ def test_rules_are_tried_without_a_store(project: Project) -> None:
 # -- the table --
 
 
-def test_rows_follow_the_rules_and_show_empty_ones(project: Project) -> None:
+def test_rows_follow_the_rules_and_show_empty_ones(project: OpenProject) -> None:
     rows = table(survey(project), project.asset_map, "type", Scope()).rows
     assert [row.asset_type for row in rows] == [*(rule.type for rule in project.asset_map.rules), None]
     kpop = next(row for row in rows if row.asset_type == "kpop_version")
@@ -206,7 +206,7 @@ def test_rows_follow_the_rules_and_show_empty_ones(project: Project) -> None:
     assert next(row for row in rows if row.asset_type == "icon").sync is Sync.EMPTY
 
 
-def test_a_scope_leaves_only_its_rows(project: Project) -> None:
+def test_a_scope_leaves_only_its_rows(project: OpenProject) -> None:
     scope = Scope(asset_types=("icon", "anime_image"))
     rows = table(survey(project, scope), project.asset_map, "type", scope).rows
     assert [row.asset_type for row in rows] == ["anime_image", "icon"]
@@ -224,7 +224,7 @@ def text(explanation: Explanation) -> str:
     return stream.getvalue()
 
 
-def test_an_asset_as_text(project: Project) -> None:
+def test_an_asset_as_text(project: OpenProject) -> None:
     found = text(explain(project, "characters/ai_hoshino.png"))
     assert found.startswith("It is out of step, and would be put right: ")
     assert "  Named by   record characters/ai_hoshino primary.anime_image\n" in found
@@ -232,13 +232,13 @@ def test_an_asset_as_text(project: Project) -> None:
     assert "  Bucket     not there\n" in found
 
 
-def test_a_character_as_text(project: Project) -> None:
+def test_a_character_as_text(project: OpenProject) -> None:
     found = text(explain(project, "ai_hoshino"))
     assert "  Character  ai_hoshino\n" in found
     assert f"  + K-Pop Version  {KPOP}  1.0 kB" in found
 
 
-def test_rules_and_trials_as_text(project: Project) -> None:
+def test_rules_and_trials_as_text(project: OpenProject) -> None:
     stream = io.StringIO()
     show_rules(Terminal(stream), describe_rules(project.settings))
     show_trials(Terminal(stream), try_paths(project, [KPOP, "foo.txt"]))

@@ -94,7 +94,7 @@ def test_a_run_that_failed_on_a_finding_is_no_good_run(run: Any, project: Path) 
     assert run("apply", "--fail-on", "error").code == 0
     assert run("status", "--max-age", "26h").code == 0
     stand(project)
-    with Project.open(project) as opened:
+    with Project.open(project).opened() as opened:
         opened.state.remember_fact("last good run", "2020-01-01T00:00:00Z")
     assert run("apply", "--fail-on", "error").code == 6
     assert run("status", "--max-age", "26h").code == 1

@@ -468,7 +468,7 @@ def test_more_replacements_than_the_limit_allows_are_meant_where_the_call_made_t
     render = auto_upload_to_gcs()(lambda take: [studio.make(name, take) for name in names])
     render(b"first")
     assert len(render(b"second")) == 12
-    with Project.open(studio.folder) as project:
+    with Project.open(studio.folder).opened() as project:
         assert {found.size for found in project.objects.list("dances/")} == {len(b"second")}
 
 
@@ -513,10 +513,10 @@ def test_queue_notes_the_file_and_the_next_run_takes_it(studio: Studio) -> None:
 
     studio.mend()
     os.utime(studio.folder / "output/remixes/shared/x/REMIX_1.mp4", (1, 1))
-    with Project.open(studio.folder) as project:
+    with Project.open(studio.folder).opened() as project:
         assert apply(plan(project, char_ids=["rem"])).exit_code == 0
     assert studio.entry("rem")["deliverable"] == f"{BASE}/remixes/shared/x/REMIX_1.mp4"
-    with Project.open(studio.folder) as project:
+    with Project.open(studio.folder).opened() as project:
         again = plan(project, char_ids=["rem"])
         assert again.actions == ()
         assert len(studio.notes()) == 1, "a plan deletes nothing"
@@ -587,7 +587,7 @@ def test_a_project_without_rules_loses_nothing(tmp_path: Path, monkeypatch: pyte
 
 def test_another_run_is_waited_for(studio: Studio) -> None:
     made = studio.make("dances/dance_rem_1.mp4")
-    with Project.open(studio.folder) as project, project.lock().acquire() as lock:
+    with Project.open(studio.folder).opened() as project, project.lock().acquire() as lock:
         timer = threading.Timer(0.3, lock.release)
         timer.start()
         assert auto_upload_to_gcs()(lambda: made)()[1] is not None
@@ -598,7 +598,7 @@ def test_another_run_that_does_not_end_is_an_error_that_says_who(studio: Studio)
     made = studio.make("dances/dance_rem_1.mp4")
     manner = Manner("raise", None, lock=0.05)
     hook = uploading(None, None, manner)
-    with Project.open(studio.folder) as project, project.lock().acquire():
+    with Project.open(studio.folder).opened() as project, project.lock().acquire():
         with pytest.raises(NotUploaded, match=f"process {os.getpid()}") as caught:
             hook(lambda: made)()
         assert isinstance(caught.value.__cause__, LockHeld)
@@ -609,7 +609,7 @@ def test_another_run_that_does_not_end_is_an_error_that_says_who(studio: Studio)
 
 def test_a_queued_call_waits_for_nothing_that_is_silent(studio: Studio, caplog: pytest.LogCaptureFixture) -> None:
     made = studio.make("dances/dance_rem_1.mp4")
-    with Project.open(studio.folder) as project, project.lock().acquire():
+    with Project.open(studio.folder).opened() as project, project.lock().acquire():
         assert queueing(silence=0.1, lock=3600.0)(lambda: made)() == (made, None)
         assert [note.path for note in studio.notes()] == ["dances/dance_rem_1.mp4"]
     assert "nothing was heard" in caplog.text
@@ -635,7 +635,7 @@ def test_the_event_loop_goes_on_meanwhile(studio: Studio) -> None:
         return studio.make(f"dances/dance_{char_id}_1.mp4")
 
     async def main() -> tuple[str, str]:
-        with Project.open(studio.folder) as project:
+        with Project.open(studio.folder).opened() as project:
             lock = project.lock().acquire()
             task = asyncio.create_task(dance("rem"))
             while not (studio.folder / "output/dances/dance_rem_1.mp4").exists():
@@ -718,7 +718,7 @@ def test_a_file_queued_for_the_wrong_character_is_not_given_to_it(studio: Studio
     studio.mend()
     os.utime(studio.folder / "output/dances/dance_rem_2_wrong.mp4", (1, 1))
     for _ in range(2):
-        with Project.open(studio.folder) as project:
+        with Project.open(studio.folder).opened() as project:
             assert apply(plan(project)).exit_code == 0
     assert "dance_video" not in studio.entry("rem")
     assert studio.entry("rem_2")["dance_video"] == f"{BASE}/dances/dance_rem_2_wrong.mp4"
@@ -735,7 +735,7 @@ def test_a_failure_of_long_ago_shortens_no_patience(studio: Studio, caplog: pyte
 def test_a_failure_is_not_renewed_by_a_call_that_had_less_time(studio: Studio) -> None:
     made = studio.make("dances/dance_rem_1.mp4")
     marker = studio.folder / ".reconcile" / "outbox" / "failed"
-    with Project.open(studio.folder) as project, project.lock().acquire():
+    with Project.open(studio.folder).opened() as project, project.lock().acquire():
         project.outbox.failed()
         before = marker.read_bytes()
         assert queueing(doubt=0.05, lock=3600.0)(lambda: made)() == (made, None)

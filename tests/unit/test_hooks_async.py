@@ -62,7 +62,7 @@ def test_calls_that_wait_for_another_run_leave_the_programs_own_threads_alone(st
     async def main() -> list[Any]:
         loop = asyncio.get_running_loop()
         loop.set_default_executor(ThreadPoolExecutor(1))
-        with Project.open(studio.folder) as project, project.lock().acquire():
+        with Project.open(studio.folder).opened() as project, project.lock().acquire():
             tasks = [asyncio.create_task(dance(number)) for number in range(calls)]
             await made(studio, *range(calls))
             assert await asyncio.to_thread(int, "7") == 7
@@ -86,7 +86,7 @@ def test_a_cancelled_call_stops_waiting_at_once_and_its_file_arrives_all_the_sam
     dance = dancing(studio) if kind == "upload" else upsert
 
     async def main() -> None:
-        with Project.open(studio.folder) as project, project.lock().acquire():
+        with Project.open(studio.folder).opened() as project, project.lock().acquire():
             task = asyncio.create_task(dance(1))
             await made(studio, 1)
             await asyncio.sleep(0)
@@ -110,7 +110,7 @@ def test_what_goes_wrong_after_a_call_was_cancelled_is_told(studio: Studio, capl
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    with Project.open(studio.folder) as project, project.lock().acquire(), caplog.at_level(logging.WARNING):
+    with Project.open(studio.folder).opened() as project, project.lock().acquire(), caplog.at_level(logging.WARNING):
         asyncio.run(main())
         deadline = time.monotonic() + PATIENCE
         while not caplog.records and time.monotonic() < deadline:
@@ -123,7 +123,7 @@ def test_a_queued_call_that_is_cancelled_has_noted_its_file(studio: Studio) -> N
     dance = dancing(studio, uploading(None, None, manner))
 
     async def main() -> None:
-        with Project.open(studio.folder) as project, project.lock().acquire():
+        with Project.open(studio.folder).opened() as project, project.lock().acquire():
             task = asyncio.create_task(dance(1))
             while not project.outbox.notes():
                 await asyncio.sleep(0)

@@ -213,9 +213,9 @@ def apply_until_quiet(studio: Studio, char_id: str) -> None:
     for path in (studio.folder / "output").rglob("*"):
         os.utime(path, (1, 1))
     for _ in range(2):
-        with Project.open(studio.folder) as project:
+        with Project.open(studio.folder).opened() as project:
             assert apply(plan(project, char_ids=[char_id])).exit_code == 0
-    with Project.open(studio.folder) as project:
+    with Project.open(studio.folder).opened() as project:
         assert plan(project, char_ids=[char_id]).actions == ()
 
 

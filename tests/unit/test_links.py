@@ -30,7 +30,7 @@ def shop(tmp_path: Path, gcs_server: GcsServer, firestore_server: FirestoreServe
 @pytest.mark.parametrize("spelling", ["key", "uri", "windows"])
 def test_any_spelling_gives_a_url_that_answers_with_the_bytes(spelling: str, shop: Workshop) -> None:
     subject = {"key": KEY, "uri": shop.uri(KEY), "windows": "output\\" + KEY.replace("/", "\\")}[spelling]
-    with Project.open(shop.folder) as project:
+    with Project.open(shop.folder).opened() as project:
         made = link(project, subject, 900)
     assert (made.key, made.uri) == (KEY, shop.uri(KEY))
     with urllib.request.urlopen(made.url, timeout=20) as answer:
@@ -39,18 +39,18 @@ def test_any_spelling_gives_a_url_that_answers_with_the_bytes(spelling: str, sho
 
 
 def test_what_is_not_there_has_no_url(shop: Workshop) -> None:
-    with Project.open(shop.folder) as project, pytest.raises(NotThere, match="is not in gs://"):
+    with Project.open(shop.folder).opened() as project, pytest.raises(NotThere, match="is not in gs://"):
         link(project, "characters/nobody.png", 900)
 
 
 def test_a_uri_of_another_bucket_is_refused(shop: Workshop) -> None:
-    with Project.open(shop.folder) as project, pytest.raises(UsageError):
+    with Project.open(shop.folder).opened() as project, pytest.raises(UsageError):
         link(project, "gs://other/x.png", 900)
 
 
 @pytest.mark.parametrize("lifetime", [0, 8 * 86400])
 def test_a_lifetime_that_cannot_be_is_refused(lifetime: float, shop: Workshop) -> None:
-    with Project.open(shop.folder) as project, pytest.raises(Rejected, match="cannot be signed for"):
+    with Project.open(shop.folder).opened() as project, pytest.raises(Rejected, match="cannot be signed for"):
         link(project, KEY, lifetime)
 
 

@@ -54,7 +54,7 @@ def test_a_job_that_ran_is_not(run: Any) -> None:
 
 def test_a_job_that_ran_too_long_ago_is_noticed(run: Any, project: Path) -> None:
     run("apply")
-    with Project.open(project) as opened:
+    with Project.open(project).opened() as opened:
         opened.state.remember_fact("last good run", f"{datetime.now(UTC) - timedelta(hours=27):%Y-%m-%dT%H:%M:%SZ}")
     answer = run("status", "--max-age", "26h", "--json")
     assert answer.code == 1
@@ -92,7 +92,7 @@ def test_an_old_saved_plan_is_no_good_run_of_today(run: Any, project: Path, tmp_
     saved = (tmp_path / "old.json").read_text(encoding="utf-8")
     created = json.loads(saved)["created"]
     (tmp_path / "old.json").write_text(saved.replace(created, "2020-01-01T00:00:00Z"), encoding="utf-8")
-    with Project.open(project) as opened:
+    with Project.open(project).opened() as opened:
         opened.state.remember_fact("last good run", "2019-01-01T00:00:00Z")
     assert run("apply", str(tmp_path / "old.json")).code == 0
     assert run("status", "--max-age", "26h").code == 1
@@ -100,7 +100,7 @@ def test_an_old_saved_plan_is_no_good_run_of_today(run: Any, project: Path, tmp_
 
 @pytest.mark.parametrize("stamp", ["2099-01-01T00:00:00Z", "yesterday", "2026-02-07T03:00:00", ""])
 def test_a_time_that_cannot_be_is_no_good_run_and_the_next_run_mends_it(stamp: str, run: Any, project: Path) -> None:
-    with Project.open(project) as opened:
+    with Project.open(project).opened() as opened:
         opened.state.remember_fact("last good run", stamp)
     answer = run("status", "--max-age", "26h")
     assert answer.code == 1
@@ -126,7 +126,7 @@ def test_a_night_with_nothing_to_do_is_told_too(run: Any, tmp_path: Path) -> Non
 
 
 def test_a_failure_is_told_with_the_error(run: Any, project: Path, tmp_path: Path) -> None:
-    with Project.open(project) as opened, opened.lock().acquire():
+    with Project.open(project).opened() as opened, opened.lock().acquire():
         answer = run("apply", "--json", "--notify", telling(tmp_path / "told"))
     assert answer.code == 75
     assert told(tmp_path / "told") == (75, answer.document("error"))
@@ -163,7 +163,7 @@ def test_a_command_that_hangs_is_stopped_with_all_that_it_started(capfd: pytest.
 
 
 def test_a_run_that_gives_way_to_another_is_no_failure(run: Any, project: Path) -> None:
-    with Project.open(project) as opened, opened.lock().acquire():
+    with Project.open(project).opened() as opened, opened.lock().acquire():
         answer = run("apply", "--if-older", "26h", "--wait-lock", "0.1s", "--json")
     assert answer.code == 0
     assert answer.document("result")["counts"]["applied"] == 0
@@ -184,7 +184,7 @@ def test_a_run_that_is_not_due_does_nothing_and_says_so(run: Any, project: Path)
     assert "nothing done: the last good run was" in answer.err
     assert run("apply", "--if-older", "26h", "--json").document("result")["counts"]["applied"] == 0
     assert run("plan", "--detailed-exitcode").code == 2
-    with Project.open(project) as opened:
+    with Project.open(project).opened() as opened:
         opened.state.remember_fact("last good run", "2020-01-01T00:00:00Z")
     run("apply", "--if-older", "26h")
     assert run("plan", "--detailed-exitcode").code == 0

@@ -344,8 +344,7 @@ class Box:
 def world_with(*notes: Note) -> tuple[World, Box]:
     world, box = World([COSPLAY, IMAGE, REMIX, MUSIC]), Box()
     world.outbox = box  # type: ignore[assignment]
-    world.noted = notes
-    world.note(notes)
+    world.note(*notes)
     return world, box
 
 
@@ -409,8 +408,8 @@ def test_a_place_goes_before_what_the_record_holds(scope: tuple[str, ...], held:
 def test_a_place_that_holds_a_list_gets_one_more(held: str) -> None:
     note = Note("music/b.mp3", "rem", places=((PRIMARY, "ai_music"),))
     world, box = World([rule("music", "music/*.mp3", "ai_music", many="list")]), Box()
-    world.outbox, world.noted = box, (note,)  # type: ignore[assignment]
-    world.note([note])
+    world.outbox = box  # type: ignore[assignment]
+    world.note(note)
     other, uri = world.file("music/a.mp3"), world.file("music/b.mp3")
     lists: dict[str, list[str]] = {"nothing": [], "another": [other], "both": [other, uri]}
     world.record("rem", titled(ai_music=lists[held]))

@@ -197,7 +197,7 @@ def test_a_wait_that_is_no_time_exits_64(run: Any, text: str) -> None:
 
 
 def test_a_lock_is_waited_for_and_it_says_whose(run: Any, project: Path) -> None:
-    with Project.open(project) as opened:
+    with Project.open(project).opened() as opened:
         lock = opened.lock().acquire()
         timer = threading.Timer(0.5, lock.release)
         timer.start()
@@ -209,7 +209,7 @@ def test_a_lock_is_waited_for_and_it_says_whose(run: Any, project: Path) -> None
 
 
 def test_a_wait_that_is_over_exits_75(run: Any, project: Path) -> None:
-    with Project.open(project) as opened, opened.lock().acquire():
+    with Project.open(project).opened() as opened, opened.lock().acquire():
         assert run("apply", "--wait-lock", "0.2s").code == 75
 
 

@@ -105,7 +105,7 @@ def write_payer(shop: Workshop, value: str) -> None:
 
 def test_the_rules_say_who_pays(shop: Workshop) -> None:
     write_payer(shop, PAYER)
-    with Project.open(shop.folder) as project:
+    with Project.open(shop.folder).opened() as project:
         assert [each.key for each in project.objects.list()] == ["a.png"]
         checks = check_project(project).checks
     assert [check for check in checks if check.name.startswith("bucket") and check.health is Health.FAILED] == []

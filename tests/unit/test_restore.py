@@ -26,7 +26,7 @@ from reconcile.core.report import OutcomeKind, Report, Status
 from reconcile.core.restoration import RestorePlan
 from reconcile.pipeline.executor import execute as apply
 from reconcile.pipeline.planner import survey as plan_survey
-from reconcile.project import Project
+from reconcile.project import OpenProject, Project, RunOptions
 from tests.kit.small_project import KPOP, make_project, open_objects, open_records, put, write
 from tests.kit.world import digest
 
@@ -288,19 +288,19 @@ def studio(tmp_path: Path) -> Path:
     shutil.rmtree(folder / "output" / "notes")
     rules = folder / "rules" / "asset_map.toml"
     rules.write_text(rules.read_text("utf-8").replace("settle = 2.0", "settle = 0"), "utf-8")  # all is written just now
-    with Project.open(folder) as project:
+    with Project.open(folder).opened() as project:
         assert apply(project, plan_survey(project).plan).exit_code is ExitCode.OK
         plan_survey(project)
     return folder
 
 
 def look(folder: Path, *char_ids: str, types: tuple[str, ...] = (), everything: bool = False) -> RestorePlan:
-    with Project.open(folder) as project:
+    with Project.open(folder).opened(RunOptions(makes_root=True)) as project:
         return survey(project, Scope(char_ids, types), everything=everything)
 
 
 def bring_back(folder: Path, **options: Any) -> Report:
-    with Project.open(folder) as project:
+    with Project.open(folder).opened(RunOptions(makes_root=True)) as project:
         return execute(project, survey(project), **options)
 
 
@@ -330,7 +330,7 @@ def test_a_lost_folder_comes_back_and_then_there_is_nothing_to_do(studio: Path) 
     assert below(studio / "output") == before
     again = look(studio)
     assert (again.actions, again.findings, again.in_step) == ((), (), 3)
-    with Project.open(studio) as project:
+    with Project.open(studio).opened() as project:
         made = plan_survey(project).plan
     assert (made.actions, made.findings, made.summary.in_step) == ((), (), 3)
 
@@ -339,7 +339,7 @@ def test_what_was_restored_is_agreed_upon(studio: Path) -> None:
     shutil.rmtree(studio / "output")
     (studio / ".reconcile" / "state.db").unlink()
     bring_back(studio)
-    with Project.open(studio) as project:
+    with Project.open(studio).opened() as project:
         assert {state.key for state in project.agreed.all()} == {REM, AI, KPOP}
 
 
@@ -465,7 +465,7 @@ def test_a_scope_restores_what_is_its_own(studio: Path) -> None:
 
 def test_a_failed_file_does_not_stop_the_others(studio: Path) -> None:
     shutil.rmtree(studio / "output")
-    with Project.open(studio) as project:
+    with Project.open(studio).opened() as project:
         plan = survey(project)
         (studio / "output").mkdir()
         (studio / "output" / "remixes").write_bytes(b"a file")
@@ -481,7 +481,7 @@ def test_a_failed_file_does_not_stop_the_others(studio: Path) -> None:
 
 def test_what_moved_since_the_look_is_stale(studio: Path) -> None:
     shutil.rmtree(studio / "output")
-    with Project.open(studio) as project:
+    with Project.open(studio).opened() as project:
         plan = survey(project)
         write(studio, REM, b"drawn meanwhile")
         write(studio, AI, b"a" * 48_211)
@@ -499,7 +499,7 @@ def test_what_moved_since_the_look_is_stale(studio: Path) -> None:
 class Bucket:
     """A project's bucket of which each read is told, and can be made to fail."""
 
-    def __init__(self, project: Project, read: Callable[[str, int], None]) -> None:
+    def __init__(self, project: OpenProject, read: Callable[[str, int], None]) -> None:
         self._objects = project.objects
         self._read = read
         project.objects = self  # type: ignore[assignment]
@@ -521,7 +521,7 @@ def test_a_stop_ends_at_once_and_the_next_run_goes_on(studio: Path) -> None:
     before = below(studio / "output")
     shutil.rmtree(studio / "output")
     stop = threading.Event()
-    with Project.open(studio) as project:
+    with Project.open(studio).opened() as project:
         Bucket(project, lambda _key, _offset: stop.set())
         report = execute(project, survey(project), concurrency=1, stop=stop)
     assert (report.status, report.exit_code) == (Status.INTERRUPTED, ExitCode.INTERRUPTED)
@@ -530,7 +530,7 @@ def test_a_stop_ends_at_once_and_the_next_run_goes_on(studio: Path) -> None:
     assert [action.begun for action in plan.actions] == [48_211 // 2, 0, 0]
     offsets: list[int] = []
     heard: list[Event] = []
-    with Project.open(studio) as project:
+    with Project.open(studio).opened() as project:
         Bucket(project, lambda _key, offset: offsets.append(offset))
         report = execute(project, survey(project), concurrency=1, listener=heard.append)
 
@@ -552,7 +552,7 @@ def test_a_store_that_gives_nothing_is_not_asked_for_everything(studio: Path) ->
         asked.append(key)
         raise StoreUnavailable("down")
 
-    with Project.open(studio) as project:
+    with Project.open(studio).opened() as project:
         Bucket(project, refuse)
         report = execute(project, survey(project), concurrency=2)
 
@@ -568,7 +568,7 @@ def test_a_store_that_gives_nothing_is_not_asked_for_everything(studio: Path) ->
 
 def plan_of(folder: Path) -> tuple[Any, list[str]]:
     heard: list[Event] = []
-    with Project.open(folder) as project:
+    with Project.open(folder).opened() as project:
         made = plan_survey(project, listener=heard.append).plan
     return made, [event.message for event in heard if isinstance(event, Warned)]
 
@@ -603,7 +603,7 @@ def test_another_root_for_one_run_is_not_forgotten_for_the_usual_one(studio: Pat
 
     (studio / "other").mkdir()
     (studio / "other" / "x.txt").write_bytes(b"x")
-    with Project.open(studio, overrides=Overrides(local_root="other")) as project:
+    with Project.open(studio, overrides=Overrides(local_root="other")).opened() as project:
         plan_survey(project)
     shutil.rmtree(studio / "output")
 
@@ -611,7 +611,7 @@ def test_another_root_for_one_run_is_not_forgotten_for_the_usual_one(studio: Pat
 
 
 def test_a_root_that_goes_away_while_it_is_read_is_an_error(studio: Path) -> None:
-    with Project.open(studio) as project:
+    with Project.open(studio).opened() as project:
         assert list(project.files.names())
         shutil.rmtree(studio / "output")
         with pytest.raises(SourceError):

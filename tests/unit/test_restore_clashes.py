@@ -20,7 +20,7 @@ from reconcile.core.names import fold, nfc
 from reconcile.core.restoration import RestorePlan
 from reconcile.pipeline.executor import execute as apply
 from reconcile.pipeline.planner import survey as plan_survey
-from reconcile.project import Project
+from reconcile.project import Project, RunOptions
 from tests.kit.small_project import make_project, open_objects, open_records, put
 
 case_sensitive = pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="case does not count here")
@@ -31,7 +31,7 @@ REM = "characters/rem.png"  # a record names it, and a rule takes it
 def studio(tmp_path: Path) -> Path:
     """A project in step, of which nothing is left here but the bucket and the records."""
     folder = make_project(tmp_path / "studio")
-    with Project.open(folder) as project:
+    with Project.open(folder).opened() as project:
         assert apply(project, plan_survey(project).plan).exit_code is ExitCode.OK
     shutil.rmtree(folder / "output")
     return folder
@@ -45,12 +45,12 @@ def store(folder: Path, *keys: str) -> None:
 
 
 def look(folder: Path) -> RestorePlan:
-    with Project.open(folder) as project:
+    with Project.open(folder).opened(RunOptions(makes_root=True)) as project:
         return survey(project, everything=True)
 
 
 def restored(folder: Path) -> set[str]:
-    with Project.open(folder) as project:
+    with Project.open(folder).opened(RunOptions(makes_root=True)) as project:
         execute(project, survey(project, everything=True))
     root = folder / "output"
     return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}

@@ -12,7 +12,7 @@ from reconcile.core.changes import Code, Severity
 from reconcile.core.errors import ExitCode
 from reconcile.core.plan import Plan, Scope
 from reconcile.pipeline.planner import survey
-from reconcile.project import Project
+from reconcile.project import Project, RunOptions
 from tests.kit.small_project import make_project, write
 from tests.security.attack import run as reconcile
 
@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
     """A project in step, whose last good run was long ago."""
     made = make_project(tmp_path / "project")
     assert reconcile(made, "apply", "--yes").code == 0
-    with Project.open(made) as project:
+    with Project.open(made).opened() as project:
         assert project.last_good_run is not None
         project.state.remember_fact("last good run", LONG_AGO)
     return made
@@ -37,10 +37,8 @@ def unmount(folder: Path) -> None:
     (folder / "output" / ".DS_Store").touch()
 
 
-def plan_of(folder: Path, scope: Scope | None = None, **settings: Any) -> Plan:
-    with Project.open(folder) as project:
-        for name, value in settings.items():
-            setattr(project, name, value)
+def plan_of(folder: Path, scope: Scope | None = None, **options: bool) -> Plan:
+    with Project.open(folder).opened(RunOptions(**options)) as project:
         return survey(project, scope).plan
 
 
@@ -51,7 +49,7 @@ def is_told(plan: Plan) -> bool:
 
 
 def last_good_run(folder: Path) -> str | None:
-    with Project.open(folder) as project:
+    with Project.open(folder).opened() as project:
         return project.last_good_run
 
 

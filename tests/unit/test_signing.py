@@ -165,7 +165,7 @@ def test_a_name_that_no_bucket_takes_is_refused() -> None:
 
 
 def test_a_bucket_in_a_folder_has_no_urls(tmp_path: Path) -> None:
-    with Project.open(make_project(tmp_path / "p")) as project, pytest.raises(UsageError, match="no URLs"):
+    with Project.open(make_project(tmp_path / "p")).opened() as project, pytest.raises(UsageError, match="no URLs"):
         _ = project.signer
 
 

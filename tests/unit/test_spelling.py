@@ -250,9 +250,9 @@ class TestTheUsersOwnFolder:
         records.close()
         rules = folder / "rules" / "asset_map.toml"
         rules.write_text(rules.read_text("utf-8").replace('replace = "safe"', 'replace = "local"'), "utf-8")
-        with Project.open(folder) as project:
+        with Project.open(folder).opened() as project:
             apply(plan(project))
-        with Project.open(folder) as project:
+        with Project.open(folder).opened() as project:
             assert plan(project).actions == ()
             assert next(project.objects.list(path)).size == len(b"new bytes")
 
@@ -266,7 +266,7 @@ class TestTheUsersOwnFolder:
         put(objects, f"dances/{ZOE}/dance_rem.mp4", b"new")
         objects.close()
         write(folder, f"dances/{decomposed(ZOE)}/here.txt", b"x")
-        with Project.open(folder) as project:
+        with Project.open(folder).opened() as project:
             found = missing(project, everything=True)
             assert [action.key for action in found.actions] == [f"dances/{ZOE}/dance_rem.mp4"]
             restore(project, found)
@@ -282,7 +282,7 @@ class TestTheUsersOwnFolder:
         put(objects, cloud(path), b"same")
         objects.close()
         for subject in (disk(path), cloud(path), f"gs://my-bucket/anime_dance/{cloud(path)}"):
-            with Project.open(folder) as project:
+            with Project.open(folder).opened() as project:
                 view = explain(project, subject).asset
                 assert view is not None
                 assert (view.key, view.path) == (cloud(path), disk(path))

@@ -29,7 +29,7 @@ from reconcile.core.errors import LockHeld, StoreUnavailable
 from reconcile.core.plan import Scope
 from reconcile.core.watch_report import EventKind, WatchEvent, WatchState
 from reconcile.core.watching import Look, Poll, Seen
-from reconcile.project import Project
+from reconcile.project import OpenProject, Project, RunOptions
 from reconcile.views.json import dumps
 from tests.kit.small_project import OLD, make_project, open_objects, open_records, put, write
 
@@ -50,7 +50,7 @@ class Day:
         self.opened = 0
         self.open_now = 0
         self.waits = 0
-        self.broken: Callable[[Project], None] = lambda _project: None
+        self.broken: Callable[[OpenProject], None] = lambda _project: None
 
     def at(self, when: float, act: Act) -> None:
         """Something happens in the folder; what it gives is what the watcher sees."""
@@ -74,28 +74,19 @@ class Day:
 
         self.at(until, end)
         self.acts.sort(key=lambda pair: pair[0])
-        with Project.open(self.folder) as project:
-            return Watcher(
-                project,
-                WatchOptions(scope=scope or Scope(), **options),
-                reopen=self.reopen,
-                listener=lambda event: self.events.append((self.now, event)),
-                stop=self.stop,
-                clock=lambda: self.now,
-                folder=lambda project, _poll: _Folder(self, project),
-                jitter=lambda: 1.0,
-            ).run()
+        return Watcher(
+            Project.open(self.folder),
+            WatchOptions(scope=scope or Scope(), **options),
+            reopen=self.reopen,
+            listener=lambda event: self.events.append((self.now, event)),
+            stop=self.stop,
+            clock=lambda: self.now,
+            folder=lambda settings, _poll: _Folder(self, settings),
+            jitter=lambda: 1.0,
+        ).run()
 
-    @contextmanager
-    def reopen(self) -> Iterator[Project]:
-        with Project.open(self.folder) as project:
-            self.opened += 1
-            self.open_now += 1
-            try:
-                self.broken(project)
-                yield project
-            finally:
-                self.open_now -= 1
+    def reopen(self) -> Project:
+        return _Counted(Project.open(self.folder).settings, self)
 
     def told(self, *kinds: EventKind) -> list[tuple[float, str]]:
         """When what was said."""
@@ -105,11 +96,27 @@ class Day:
         return [event for _, event in self.events if event.event is kind]
 
 
+class _Counted(Project, frozen=True):
+    """A project that counts how often it is opened, and may be broken then."""
+
+    day: Day
+
+    @contextmanager
+    def opened(self, options: RunOptions | None = None) -> Iterator[OpenProject]:  # type: ignore[override]
+        with Project.opened(self, options) as project:
+            self.day.opened += 1
+            self.day.open_now += 1
+            try:
+                self.day.broken(project)
+                yield project
+            finally:
+                self.day.open_now -= 1
+
+
 class _Folder:
     """The real folder, but for waiting: that passes the day's time."""
 
-    def __init__(self, day: Day, project: Project) -> None:
-        settings = project.settings
+    def __init__(self, day: Day, settings: config.Settings) -> None:
         self._day = day
         self._files = FolderWatch(settings.root, ignore=settings.ignore)
 
@@ -151,8 +158,7 @@ def day(tmp_path: Path) -> Day:
 
 def know(folder: Path) -> None:
     """An earlier run has looked at the files that are there."""
-    with Project.open(folder) as project:
-        project.looks = Looks(0)
+    with Project.open(folder).opened(RunOptions(looks=Looks(0))) as project:
         assert len(list(project.files.walk())) >= 3
 
 
@@ -243,7 +249,7 @@ def test_a_pass_that_held_something_back_is_no_good_run_of_everything(day: Day) 
 
 
 def _last_good_run(day: Day) -> str | None:
-    with Project.open(day.folder) as project:
+    with Project.open(day.folder).opened() as project:
         return project.last_good_run
 
 
@@ -382,7 +388,7 @@ def test_while_an_error_stands_no_pass_is_good_for_a_watcher_that_fails_on_it(
         assert (health.last_good_pass is not None) is good
         assert (health.last_error is None) is good or key in health.last_error
     assert [each.subject.endswith(key) for each in left] == ([] if good else [True])
-    with Project.open(day.folder) as project:
+    with Project.open(day.folder).opened() as project:
         assert (project.last_good_run is not None) is good
 
 
@@ -449,7 +455,7 @@ def test_an_unfinished_file_is_not_in_step(day: Day) -> None:
 
 
 def test_while_the_cloud_is_away_it_says_so_once_and_goes_on_when_it_is_back(day: Day) -> None:
-    def broken(project: Project) -> None:
+    def broken(project: OpenProject) -> None:
         if day.now < 1000:
             project.__dict__["objects"] = _Away()
 
@@ -476,7 +482,7 @@ class _Away:
 
 
 def test_a_lock_that_another_run_holds_is_waited_for(day: Day) -> None:
-    lock = Project.open(day.folder).lock()
+    lock = Project.open(day.folder).opened().lock()
     lock.acquire()
     day.at(300, lock.release)
     day.run(400)
@@ -488,7 +494,7 @@ def test_a_lock_that_another_run_holds_is_waited_for(day: Day) -> None:
 
 
 def test_what_nobody_foresaw_is_told_and_tried_again(day: Day) -> None:
-    def broken(project: Project) -> None:
+    def broken(project: OpenProject) -> None:
         if day.now < 10:
             raise ZeroDivisionError("seven")
 
@@ -564,7 +570,7 @@ def test_one_change_that_fails_for_good_does_not_stop_the_others(day: Day) -> No
                 raise StoreUnavailable("not this one")
             return self._store.put(key, *arguments, **options)
 
-    def broken(project: Project) -> None:
+    def broken(project: OpenProject) -> None:
         project.__dict__["objects"] = Stubborn(project.objects)
 
     day.broken = broken
@@ -593,7 +599,7 @@ def test_a_second_watcher_is_refused(day: Day) -> None:
 
 
 def test_stopping_while_a_plan_is_made_leaves_it(day: Day) -> None:
-    def broken(project: Project) -> None:
+    def broken(project: OpenProject) -> None:
         day.stop.set()
 
     day.broken = broken

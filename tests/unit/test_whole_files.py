@@ -19,7 +19,7 @@ from reconcile.core.report import Report, Status
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
-from reconcile.project import Project
+from reconcile.project import Project, RunOptions
 from tests.kit.small_project import make_project, open_objects, open_records, write
 
 IMAGE = png(1)
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(folder: Path) -> tuple[Plan, Report]:
-    with Project.open(folder) as project:
+    with Project.open(folder).opened() as project:
         plan = survey(project).plan
         return plan, execute(project, plan)
 
@@ -74,7 +74,7 @@ def field(folder: Path, char_id: str, name: str) -> Any:
 
 
 def test_a_half_picture_is_neither_uploaded_nor_named_and_such_a_run_is_not_a_good_one(folder: Path) -> None:
-    with Project.open(folder) as project:
+    with Project.open(folder).opened() as project:
         before = project.last_good_run
         assert before is not None
         project.state.remember_fact("last good run", "2020-01-01T00:00:00Z")
@@ -83,12 +83,12 @@ def test_a_half_picture_is_neither_uploaded_nor_named_and_such_a_run_is_not_a_go
     assert (subjects(plan, Code.INCOMPLETE_FILE), plan.actions, report.status) == ([NEW], (), Status.SUCCESS)
     assert NEW not in keys(folder)
     assert field(folder, "rem", "cosplay_image") is None
-    with Project.open(folder) as project:
+    with Project.open(folder).opened() as project:
         assert project.last_good_run == "2020-01-01T00:00:00Z"
 
     write(folder, NEW, IMAGE)
     assert run(folder)[1].counts.applied == 2
-    with Project.open(folder) as project:
+    with Project.open(folder).opened() as project:
         assert project.last_good_run != "2020-01-01T00:00:00Z"
 
 
@@ -131,9 +131,10 @@ def test_a_plan_says_what_it_waits_for_and_waits_once(folder: Path) -> None:
 
     for scope_waits in ([Waiting(2, 30.0)], []):
         told.clear()
-        with Project.open(folder) as project:
-            looks = Looks(30.0, clock=lambda: now, sleep=sleep, on_wait=project.looks._on_wait)
-            project.looks = looks
+        looks = Looks(
+            30.0, clock=lambda: now, sleep=sleep, on_wait=lambda count, seconds: told.append(Waiting(count, seconds))
+        )
+        with Project.open(folder).opened(RunOptions(looks=looks)) as project:
             survey(project, listener=told.append)
         assert [event for event in told if isinstance(event, Waiting)] == scope_waits
     assert now == 30.0
@@ -153,7 +154,7 @@ def test_a_hook_waits_for_nothing_however_long_files_take_to_settle(folder: Path
 
 def forge(folder: Path, path: str) -> None:
     """One checksum in the cache is another, as if the file had changed and no time of it moved."""
-    with Project.open(folder) as project:
+    with Project.open(folder).opened() as project:
         found = project.state.get(path)
         assert found is not None
         project.state.put(path, found._replace(crc32c="AAAAAA==", doubted_since=0))
@@ -161,7 +162,7 @@ def forge(folder: Path, path: str) -> None:
 
 def test_an_upload_that_finds_other_content_has_the_next_run_read_the_file(folder: Path) -> None:
     write(folder, NEW, IMAGE)
-    with Project.open(folder) as project:
+    with Project.open(folder).opened() as project:
         survey(project)
     forge(folder, NEW)
     plan, report = run(folder)
@@ -176,14 +177,14 @@ def test_a_deep_proof_reads_local_files_whatever_is_remembered(folder: Path) -> 
     path = folder / "output" / "characters" / "rem.png"
     path.write_bytes(b"R" * 100)
     os.utime(path, (1, 1))
-    with Project.open(folder) as project:
+    with Project.open(folder).opened() as project:
         remembered, found = project.state.get("characters/rem.png"), path.stat()
         assert remembered is not None
         as_it_looks = remembered._replace(mtime_ns=found.st_mtime_ns, ctime_ns=found.st_ctime_ns, inode=found.st_ino)
         project.state.put("characters/rem.png", as_it_looks._replace(doubted_since=0))
 
     def codes(mode: Mode) -> list[Code]:
-        with Project.open(folder) as project:
+        with Project.open(folder).opened() as project:
             return [problem.code for problem in verify(project, mode=mode).verification.problems]
 
     assert codes(Mode()) == []
