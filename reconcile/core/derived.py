@@ -1,5 +1,9 @@
 """Whether a new record could be made of what the pipeline's own database holds: nothing added, moved or changed."""
 
+# An inverse of `stages.creation`, and kept on purpose: a plan file holds the finished record, so this check is all that
+# ties a record to the local database, whoever wrote the file. To make the record again instead would take a survey of
+# its own (what is left out depends on which objects are there), after the run's uploads have changed the answer.
+
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
