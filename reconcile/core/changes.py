@@ -125,24 +125,12 @@ class Replace(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
 
 
 class _Placed(msgspec.Struct, frozen=True, kw_only=True):
-    """A change of one value in a record. ``at`` is the way to it from the record's top, for a place that is not a plain
-    field of a map of the entries; there, one text takes the place of another."""
-
-    at: Way | msgspec.UnsetType = msgspec.UNSET
-
-    @property
-    def way(self) -> Way:
-        """The same; empty for a plain field of a map."""
-        return () if self.at is msgspec.UNSET else self.at
-
-
-class SetField(_Placed, frozen=True, kw_only=True, tag_field="kind", tag="set_field"):
-    """Sets one field of one map of a record, if it still holds ``old``; or the text at the end of ``at``.
+    """A change of one value in a record, if it still is ``old``: of one field of one map, or of the text at the end of
+    ``at``, the way from the record's top to a place that is not a plain field of a map of the entries.
 
     ``entry`` is the map's key, None for a map without one. ``position`` is where the map stood, to tell apart maps that
     are otherwise alike; None if the record had no such map, and then it is appended. With ``at``, ``field`` is the
-    field of the map or of the record that the way leads through. ``update_time`` is when the record that the plan saw
-    was last written, for people: apply reads it again.
+    field of the map or of the record that the way leads through.
     """
 
     id: str
@@ -157,6 +145,18 @@ class SetField(_Placed, frozen=True, kw_only=True, tag_field="kind", tag="set_fi
     new: Any
     needs: tuple[Need, ...]
     position: int | None = None
+    at: Way | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def way(self) -> Way:
+        """The same; empty for a plain field of a map."""
+        return () if self.at is msgspec.UNSET else self.at
+
+
+class SetField(_Placed, frozen=True, kw_only=True, tag_field="kind", tag="set_field"):
+    """Sets a value of a record. ``update_time`` is when the record that the plan saw was last written, for people:
+    apply reads it again."""
+
     update_time: str = ""
 
 
@@ -175,19 +175,6 @@ class CreateRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
 
 class RewriteLocalDb(_Placed, frozen=True, kw_only=True, tag_field="kind", tag="rewrite_local_db"):
     """Replaces a local path by a gs:// URI in the pipeline's own JSON database."""
-
-    id: str
-    key: str
-    char_id: str | None
-    asset_type: str | None
-    reason: Reason
-    document: str
-    entry: str | None
-    field: str
-    old: Any
-    new: Any
-    needs: tuple[Need, ...]
-    position: int | None = None
 
 
 ObjectChange: TypeAlias = Upload | Replace
