@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 
 from reconcile.__main__ import main
 from tests.kit.small_project import make_project
+from tests.kit.workflows import Studio
+from tests.servers.gcs import GcsServer
 from tools import schemas
 
 
@@ -35,6 +38,24 @@ def _flushing_as_on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
         flush(fd)
 
     monkeypatch.setattr(os, "fsync", fsync)
+
+
+@pytest.fixture
+def server() -> Iterator[GcsServer]:
+    """Cloud Storage in process, with the empty bucket "b"."""
+    with GcsServer() as started:
+        started.world.make_bucket("b")
+        yield started
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return make_project(tmp_path / "project")
+
+
+@pytest.fixture
+def studio(folder: Path) -> Studio:
+    return Studio(folder)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from reconcile import cli
 from reconcile.__main__ import main
 from reconcile.cli.signals import stopping
 from reconcile.project import Project
+from tests.kit.at_terminal import Question, at_terminal
 from tests.kit.small_project import LOCAL_PATH, URI, open_objects, open_records, write
 from tools import schemas
 
@@ -24,6 +25,7 @@ COMMANDS = (
     *("init", "plan", "apply", "status", "explain", "verify", "restore", "watch", "run", "history", "undo", "schedule"),
     *("url", "rules", "rules check", "rules test", "doctor", "report", "demo", "completion"),
 )
+APPLY = Question(b"Apply this plan? [y/N] ", b"Plan: 2 to upload")
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
 
 
@@ -410,45 +412,22 @@ def test_no_colour_in_a_pipe_unless_asked_for(run: Any) -> None:
     ("typed", "code", "uploaded"), [(b"y\n", 0, True), (b"\n", 5, False), (b"no\n", 5, False), (b"\x04", 5, False)]
 )
 def test_on_a_terminal_apply_shows_the_plan_and_asks(project: Path, typed: bytes, code: int, uploaded: bool) -> None:
-    assert at_terminal(["-C", str(project), "apply"], typed) == code
+    assert at_terminal(["-C", str(project), "apply"], APPLY, typed) == code
     assert (open_objects(project).get("characters/ai_hoshino.png") is not None) is uploaded
 
 
 @posix_only
 def test_nothing_to_do_asks_nothing(project: Path) -> None:
     assert main(["-C", str(project), "apply", "--yes"]) == 0
-    assert at_terminal(["-C", str(project), "apply"], b"") == 0
+    assert at_terminal(["-C", str(project), "apply"], APPLY, b"") == 0
 
 
 @posix_only
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_at_the_prompt_exits_130_and_lets_go_of_the_lock(project: Path, number: signal.Signals) -> None:
-    assert at_terminal(["-C", str(project), "apply"], number) == 130
+    assert at_terminal(["-C", str(project), "apply"], APPLY, number) == 130
     assert open_objects(project).get("characters/ai_hoshino.png") is None
     assert main(["-C", str(project), "apply", "--yes"]) == 0
-
-
-def at_terminal(arguments: list[str], answer: bytes | signal.Signals) -> int:
-    """Runs a command whose stdin and stderr are a terminal, and answers once it asks."""
-    import pty
-
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "reconcile", *arguments]
-    child = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True)
-    os.close(theirs)
-    seen, asked = b"", False
-    try:
-        while chunk := os.read(ours, 65536):
-            seen += chunk
-            if not asked and seen.endswith(b"Apply this plan? [y/N] "):
-                asked = True
-                assert b"Plan: 2 to upload" in seen
-                child.send_signal(answer) if isinstance(answer, signal.Signals) else os.write(ours, answer)
-    except OSError:
-        pass  # Linux says so when the other end is closed
-    os.close(ours)
-    assert asked is bool(answer)
-    return child.wait(60)
 
 
 def test_the_first_interrupt_asks_to_stop_and_the_second_aborts(capfd: pytest.CaptureFixture[str]) -> None:

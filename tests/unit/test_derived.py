@@ -12,6 +12,7 @@ import pytest
 from reconcile.core.changes import CreateRecord, Need
 from reconcile.core.derived import is_derived
 from reconcile.core.rows import Document
+from reconcile.core.rules import AssetMap
 from reconcile.core.way import Entries
 from tests.kit.world import World, rule, titled, users_settings, windows
 from tests.kit.worlds import Pick, spec_of
@@ -39,7 +40,12 @@ MADE: dict[str, Any] = {
 }
 
 
-def derived(made: dict[str, Any], source: dict[str, Any] = SOURCE, keys: Iterable[str] = (KEY, KPOP)) -> bool:
+def derived(
+    made: dict[str, Any],
+    source: dict[str, Any] = SOURCE,
+    keys: Iterable[str] = (KEY, KPOP),
+    asset_map: AssetMap = MAP,
+) -> bool:
     needs = [Need(key, None) for key in keys]
     return is_derived(
         made,
@@ -49,7 +55,7 @@ def derived(made: dict[str, Any], source: dict[str, Any] = SOURCE, keys: Iterabl
         entries=Entries(("assets",)),
         entry_key="title",
         bucket=BUCKET,
-        asset_map=MAP,
+        asset_map=asset_map,
     )
 
 
@@ -152,17 +158,4 @@ def test_a_title_comes_from_the_rules_template() -> None:
     key = "variants/rem_2_neon.mp4"
     for title, right in (("2_neon", True), ("neon", True), ("rem", False), ("rem_2_neon", False)):
         made = {"assets": [{"title": title, "dance_video": BUCKET.uri(key)}]}
-        needs = [Need(key, None)]
-        assert (
-            is_derived(
-                made,
-                {},
-                needs,
-                char_id="rem",
-                entries=Entries(("assets",)),
-                entry_key="title",
-                bucket=BUCKET,
-                asset_map=asset_map,
-            )
-            is right
-        )
+        assert derived(made, {}, [key], asset_map) is right

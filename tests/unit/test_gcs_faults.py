@@ -71,13 +71,6 @@ class KeptSessions:
 
 
 @pytest.fixture
-def server() -> Iterator[GcsServer]:
-    with GcsServer() as started:
-        started.world.make_bucket("b")
-        yield started
-
-
-@pytest.fixture
 def clock() -> TestClock:
     return TestClock()
 

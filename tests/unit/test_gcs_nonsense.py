@@ -29,13 +29,6 @@ LARGE = bytes(range(256)) * 4096 * 17
 
 
 @pytest.fixture
-def server() -> Iterator[GcsServer]:
-    with GcsServer() as started:
-        started.world.make_bucket("b")
-        yield started
-
-
-@pytest.fixture
 def store(server: GcsServer) -> Iterator[GcsObjectStore]:
     with GcsObjectStore.open("b", "p", server.url, clock=SkippingClock(), page_size=2) as opened:
         yield opened

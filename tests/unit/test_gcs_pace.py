@@ -26,13 +26,6 @@ UPLOADS = 200
 
 
 @pytest.fixture
-def server() -> Iterator[GcsServer]:
-    with GcsServer() as started:
-        started.world.make_bucket("b")
-        yield started
-
-
-@pytest.fixture
 def clock() -> SkippingClock:
     return SkippingClock()
 

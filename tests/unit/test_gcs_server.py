@@ -26,13 +26,6 @@ from tests.servers.gcs_world import QUANTUM, crc32c_of, md5_of
 
 
 @pytest.fixture
-def server() -> Iterator[GcsServer]:
-    with GcsServer() as started:
-        started.world.make_bucket("b")
-        yield started
-
-
-@pytest.fixture
 def bucket(server: GcsServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     # Otherwise the client asks for the bucket in the background, in the middle of the next test's log.
     monkeypatch.setenv("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")

@@ -26,20 +26,10 @@ from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs, sync_upsert
 from reconcile.hooks.errors import Manner
 from reconcile.hooks.wrapping import uploading
-from tests.kit.small_project import make_project, open_records
+from tests.kit.small_project import open_records
 from tests.kit.workflows import BASE, Studio, about, queueing, upsert_nothing
 
 NOT_IMPORTED = ("google", "grpc", "msgspec", "typer", "rich", "sqlite3", "asyncio", "inspect", "logging", "typing")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return make_project(tmp_path / "project")
-
-
-@pytest.fixture
-def studio(folder: Path) -> Studio:
-    return Studio(folder)
 
 
 # -- what a function may return --

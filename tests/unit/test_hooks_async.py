@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,15 +21,9 @@ from reconcile.hooks import auto_upload_to_gcs, sync_upsert
 from reconcile.hooks.aside import MOST
 from reconcile.hooks.errors import Manner
 from reconcile.hooks.wrapping import uploading
-from tests.kit.small_project import make_project
 from tests.kit.workflows import BASE, Studio
 
 PATIENCE = 60.0
-
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Studio:
-    return Studio(make_project(tmp_path / "project"))
 
 
 def dancing(studio: Studio, decorator: Callable[..., Any] | None = None) -> Any:

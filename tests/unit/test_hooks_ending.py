@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from reconcile import config
-from tests.kit.small_project import make_project
 from tests.kit.workflows import BASE, Studio
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,11 +56,6 @@ if before == "no thread":  # as Python 3.12 and newer are in an atexit function
     names = ("_start_new_thread", "_start_joinable_thread")
     atexit.register(lambda: [setattr(threading, name, refuse) for name in names])
 """
-
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Studio:
-    return Studio(make_project(tmp_path / "project"))
 
 
 def run(

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from reconcile.hooks import auto_upload_to_gcs, sync_upsert
-from tests.kit.small_project import make_project
 from tests.kit.workflows import BASE, Studio
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,11 +123,6 @@ def calls():
         (kinds.twice, "rem", {"title": "primary", "icon": kinds.made("icon")}),
     ]
 """
-
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Studio:
-    return Studio(make_project(tmp_path / "project"))
 
 
 def shown() -> dict[str, str]:

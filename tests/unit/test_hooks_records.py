@@ -20,19 +20,8 @@ from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs, sync_upsert, update_firestore_gcs_path
 from reconcile.hooks.errors import Manner
 from reconcile.hooks.wrapping import syncing
-from tests.kit.small_project import make_project, open_records
+from tests.kit.small_project import open_records
 from tests.kit.workflows import BASE, Studio, about, upsert_nothing
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return make_project(tmp_path / "project")
-
-
-@pytest.fixture
-def studio(folder: Path) -> Studio:
-    return Studio(folder)
-
 
 # -- update_firestore_gcs_path --
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shlex
 import shutil
 import signal
@@ -20,6 +19,7 @@ from reconcile.core.report import OutcomeKind, Report, Status
 from reconcile.core.report import build as report_of
 from reconcile.views.restore import show_restored
 from reconcile.views.terminal import Terminal
+from tests.kit.at_terminal import Question, at_terminal
 from tests.kit.small_project import KPOP, make_project, open_objects, open_records, put, write
 from tests.unit.conftest import Answer
 
@@ -257,25 +257,9 @@ def test_a_restore_waits_for_the_lock(run: Any, project: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
 @pytest.mark.parametrize(("typed", "code"), [(b"y\n", 0), (b"\n", 5), (signal.SIGINT, 130)])
 def test_on_a_terminal_it_shows_the_files_and_asks(project: Path, typed: bytes | signal.Signals, code: int) -> None:
-    import pty
-
     shutil.rmtree(project / "output")
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "reconcile", "-C", str(project), "restore"]
-    child = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True)
-    os.close(theirs)
-    seen, asked = b"", False
-    try:
-        while chunk := os.read(ours, 65536):
-            seen += chunk
-            if not asked and seen.endswith(b"Restore these files? [y/N] "):
-                asked = True
-                assert b"characters/rem.png" in seen
-                child.send_signal(typed) if isinstance(typed, signal.Signals) else os.write(ours, typed)
-    except OSError:
-        pass  # Linux says so when the other end is closed
-    os.close(ours)
-    assert child.wait(60) == code
+    question = Question(b"Restore these files? [y/N] ", b"characters/rem.png")
+    assert at_terminal(["-C", str(project), "restore"], question, typed) == code
     assert (project / "output" / REM).exists() is (code == 0)
 
 
