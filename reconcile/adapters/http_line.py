@@ -1,16 +1,11 @@
-"""The line to an HTTP server: what comes too slowly has not come, and an answer has an end.
+"""The line of a session of ``requests``, over which uploads go: answers come at a pace, and have an end.
 
-A time-out of the system bounds one wait for a byte. Here it bounds the head of an answer, and each ``FLOOR`` bytes of
-its body, so that a server that sends a byte now and then does not hold a run for ever. Imports Google's HTTP client:
-import this module only where it is used.
+Imports ``requests``: import this module only where it is used.
 """
 
 from __future__ import annotations
 
-import http.client
-import io
 import time
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -18,15 +13,10 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from reconcile.adapters.network import certificates, proxy_for
+from reconcile.adapters.pace import LONGEST_ANSWER, Response
 from reconcile.core.errors import ConfigError
 from reconcile.core.portable import Portable
 
-FLOOR = 16 * 1024
-"""Bytes of a body that must come within the time-out of one wait, unless it ends before."""
-LONGEST_ANSWER = 32 * 1024 * 1024
-"""Bytes that an answer may have that is held in memory: the longest page of a listing has a quarter of it."""
-_LINE = 64 * 1024
-_LINES = 1024 * 1024
 _PIECE = 16 * 1024
 
 
@@ -36,97 +26,6 @@ class TooLong(Portable, requests.exceptions.RequestException):
 
 class TooSlow(Portable, requests.exceptions.RequestException):
     """An answer that comes, but not within a time that is worth waiting."""
-
-
-class Paced(io.RawIOBase):
-    """The bytes that come through a socket. ``limit`` (seconds) is how long they may be waited for: in all, or for each
-    ``FLOOR`` bytes once ``renewed`` was called. Time that the reader spends elsewhere does not count."""
-
-    def __init__(
-        self, raw: Any, limit: float, set_timeout: Callable[[float], None], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._raw = raw
-        self._limit = limit
-        self._set_timeout = set_timeout
-        self._clock = clock
-        self._waited = 0.0
-        self._came = 0
-        self._renews = False
-
-    def renewed(self) -> None:
-        """From now on the time counts anew for each ``FLOOR`` bytes."""
-        self._renews = True
-        self._waited, self._came = 0.0, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        found: int = self._raw.fileno()
-        return found
-
-    def readinto(self, buffer: Any, /) -> int | None:
-        """Raises TimeoutError if the bytes come too slowly."""
-        left = self._limit - self._waited
-        if left <= 0:
-            raise TimeoutError(f"less than {FLOOR:,} bytes came in {self._limit:g} s")
-        self._set_timeout(left)
-        began = self._clock()
-        count: int | None = self._raw.readinto(buffer)
-        self._waited += self._clock() - began
-        self._came += count or 0
-        if self._renews and self._came >= FLOOR:
-            self._waited, self._came = 0.0, 0
-        return count
-
-    def close(self) -> None:
-        if not self.closed:
-            self._raw.close()
-        super().close()
-
-
-class _Reader(io.BufferedReader):
-    """Lines of bounded length, and a bounded number of them in a row."""
-
-    _lines = 0
-
-    def readline(self, size: int | None = -1, /) -> bytes:
-        line = super().readline(_LINE if size is None or size < 0 else size)
-        self._lines += len(line)
-        if self._lines > _LINES:
-            raise http.client.HTTPException("its headers have no end")
-        return line
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        self._lines = 0
-        return super().read(size)
-
-
-class _Response(http.client.HTTPResponse):
-    """An answer whose head comes within the socket's time-out, and its body at a pace."""
-
-    def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
-        super().__init__(sock, *arguments, **options)
-        limit = sock.gettimeout()
-        self._paced = Paced(
-            sock.makefile("rb", buffering=0), float("inf") if limit is None else limit, _setter(sock, limit)
-        )
-        self.fp.close()
-        self.fp = _Reader(self._paced)
-
-    def begin(self) -> None:
-        super().begin()
-        self._paced.renewed()
-
-    def _safe_read(self, amt: int) -> bytes:
-        if amt < 0:
-            raise http.client.HTTPException("a part of it has a negative length")
-        found: bytes = super()._safe_read(amt)  # type: ignore[misc]
-        return found
-
-
-def _setter(sock: Any, limit: float | None) -> Callable[[float], None]:
-    return (lambda _left: None) if limit is None else sock.settimeout
 
 
 class Line(HTTPAdapter):
@@ -210,7 +109,7 @@ def _pace(manager: Any) -> None:
 @cache
 def _paced(pool: Any) -> Any:
     """The class of connection pools whose connections read answers as above."""
-    if issubclass(pool.ConnectionCls.response_class, _Response):
+    if issubclass(pool.ConnectionCls.response_class, Response):
         return pool
-    connection = type(f"Paced{pool.ConnectionCls.__name__}", (pool.ConnectionCls,), {"response_class": _Response})
+    connection = type(f"Paced{pool.ConnectionCls.__name__}", (pool.ConnectionCls,), {"response_class": Response})
     return type(f"Paced{pool.__name__}", (pool,), {"ConnectionCls": connection})

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import ssl
+import sys
 from collections.abc import Mapping
 from enum import Enum
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv4Network, ip_address
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -133,18 +134,55 @@ def masked(url: str) -> str:
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """The proxy that requests to this URL go through."""
-    from requests.utils import get_environ_proxies, select_proxy
+    """The proxy that requests to this URL go through, by the rules of the Python package requests."""
+    if not _may_have_proxies():
+        return None
+    from urllib.request import getproxies
 
     try:
-        found = select_proxy(url, get_environ_proxies(url))
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if not host or _goes_past(host, parts.port):
+            return None
     except ValueError:  # no URL
         return None
+    proxies = getproxies()
+    names = (f"{parts.scheme}://{host}", parts.scheme, f"all://{host}", "all")
+    found = next((proxies[name] for name in names if name in proxies), "")
     if not found:
         return None
-    names = (f"{urlsplit(url).scheme}_proxy", "all_proxy")
-    spelled = [each for name in names for each in (name, name.upper())]
+    spelled = [each for name in (f"{parts.scheme}_proxy", "all_proxy") for each in (name, name.upper())]
     return Proxy(found, next((each for each in spelled if os.environ.get(each) == found), ""))
+
+
+def _may_have_proxies() -> bool:
+    """Whether anything names a proxy: the environment, or settings that only these systems have."""
+    return sys.platform in ("win32", "darwin") or any(name.lower().endswith("_proxy") for name in os.environ)
+
+
+def _goes_past(host: str, port: int | None) -> bool:
+    """Whether no_proxy, or the system's settings, send requests to this host past every proxy."""
+    from urllib.request import proxy_bypass
+
+    named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    entries = [entry for entry in named.replace(" ", "").split(",") if entry]
+    try:
+        address = IPv4Address(host)
+    except ValueError:
+        hosts = {host, f"{host}:{port}" if port else host}
+        bare = [entry.lstrip(".") for entry in entries]
+        past = any(each == entry or each.endswith(f".{entry}") for entry in bare for each in hosts)
+    else:
+        past = any(_holds(entry, address) for entry in entries)
+    return past or bool(proxy_bypass(host))
+
+
+def _holds(entry: str, address: IPv4Address) -> bool:
+    """Whether an entry of no_proxy, an address or a network, holds this address."""
+    try:
+        return address in IPv4Network(entry, strict=False)
+    except ValueError:
+        return False
 
 
 def certificates(verify: bool | str | None) -> bool | str:
@@ -163,10 +201,8 @@ def fault_of(error: BaseException, url: str) -> WayFault | None:
     from urllib3.exceptions import NewConnectionError, ProxyError, ProxySchemeUnknown, ProxySchemeUnsupported
 
     causes = list(chain(error))
-    if descriptors.is_shortage(error):
-        return WayFault(Fault.PASSING, descriptors.shortage(error), descriptors.HINT)
-    if (trust := _trust(causes)) is not None:
-        return trust
+    if (fault := fault_here(error)) is not None:
+        return fault
     proxy = proxy_for(url)
     if proxy is None:
         return None
@@ -176,9 +212,23 @@ def fault_of(error: BaseException, url: str) -> WayFault | None:
     proxies = (ProxyError, RequestsProxyError)
     is_socks = proxy.url.startswith("socks") and any(isinstance(each, NewConnectionError) for each in causes)
     if is_socks or any(isinstance(each, proxies) for each in causes):
-        tunnel = next((str(each) for each in causes if _TUNNEL.search(str(each))), "")
-        return proxy.fault(tunnel or _words(_innermost(causes)), _host(url))
+        return fault_of_proxy(proxy, error, url)
     return None
+
+
+def fault_here(error: BaseException) -> WayFault | None:
+    """What an error of a connection tells of this machine, or of whom it trusts, whatever server was asked; else
+    None."""
+    if descriptors.is_shortage(error):
+        return WayFault(Fault.PASSING, descriptors.shortage(error), descriptors.HINT)
+    return _trust(list(chain(error)))
+
+
+def fault_of_proxy(proxy: Proxy, error: BaseException, url: str) -> WayFault:
+    """What an error means that arose between here and a proxy, or came from it."""
+    causes = list(chain(error))
+    tunnel = next((str(each) for each in causes if _TUNNEL.search(str(each))), "")
+    return proxy.fault(tunnel or _words(_innermost(causes)), _host(url))
 
 
 def grpc_fault_of(details: str, host: str, environ: Mapping[str, str] | None = None) -> WayFault | None:

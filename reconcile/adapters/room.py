@@ -11,8 +11,8 @@ import mmap
 import sys
 import threading
 
-NEEDED = 160 * 1024 * 1024
-"""Bytes of address space that Google's clients take, with their threads."""
+NEEDED = 136 * 1024 * 1024
+"""Bytes of address space that Google's database client takes, with its threads."""
 SPARE = 48 * 1024 * 1024
 """Bytes that a further thread of ours must leave."""
 THREADS = 8

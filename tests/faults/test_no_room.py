@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.adapters.room import lacks, shortage
-from tests.kit.small_project import make_project
+from tests.kit.small_project import LOCAL_PATH, make_project
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer
 
@@ -42,12 +43,15 @@ sys.exit(main(sys.argv[2:]))
 
 @pytest.fixture
 def away(tmp_path: Path, firestore_server: FirestoreServer) -> Iterator[Path]:
-    """A project whose stores are servers, spoken to by Google's clients, with many files to upload."""
+    """A project whose stores are servers, with many files to upload by Google's clients, and one record to write."""
     folder = make_project(tmp_path / "studio")
     for number in range(100):
         path = folder / "output" / "characters" / f"c{number:03}.png"
         path.write_bytes(b"\x89PNG\r\n\x1a\n%d\x00\x00\x00\x00IEND\xaeB`\x82" % number)
         os.utime(path, (1_700_000_000, 1_700_000_000))
+    records = FirestoreRecordStore.open("my-project", "(default)", "characters", firestore_server.address)
+    records.create("ai_hoshino", {"name": "Ai", "assets": [{"title": "primary", "anime_image": LOCAL_PATH}]})
+    records.close()
     with GcsServer() as server:
         server.world.make_bucket("my-bucket")
         rules = folder / "rules" / "asset_map.toml"
@@ -70,21 +74,35 @@ def test_three_hundred_mebibytes_are_enough(away: Path, arguments: tuple[str, ..
 
 
 @linux
-@pytest.mark.parametrize("limit", [90, 120, 160])
+@pytest.mark.parametrize("limit", [60, 90, 120, 160])
 def test_too_little_memory_for_googles_client_is_said_before_it_ends_the_process(away: Path, limit: int) -> None:
-    done = run(LIMITED, limit, away, "plan")
+    done = run(LIMITED, limit, away, "apply", "--yes")
     assert done.returncode == 1
-    assert "leaves this process less than" in done.stderr or "no memory left" in done.stderr
-    assert "ulimit -v" in done.stderr
-    assert "bug" not in done.stderr
+    said = done.stdout + done.stderr
+    assert "leaves this process less than" in said or "no memory left" in said
+    assert "ulimit -v" in said
+    assert "bug" not in said
 
 
 @pytest.mark.parametrize("threads", [0, 1, 5])
 def test_without_threads_for_googles_client_it_says_so(away: Path, threads: int) -> None:
-    done = run(THREADS, threads, away, "plan")
+    done = run(THREADS, threads, away, "apply", "--yes")
     assert done.returncode == 1
-    assert "more threads, of 8" in done.stderr
-    assert "bug" not in done.stderr
+    said = done.stdout + done.stderr
+    assert "more threads, of 8" in said
+    assert "bug" not in said
+
+
+@pytest.mark.parametrize("arguments", [("plan",), ("status",)], ids=lambda each: each[0])
+def test_reading_needs_no_threads_of_a_client(away: Path, arguments: tuple[str, ...]) -> None:
+    done = run(THREADS, 0, away, *arguments)
+    assert done.returncode == 0, done.stderr
+
+
+@linux
+def test_a_hundred_and_twenty_mebibytes_are_enough_to_plan(away: Path) -> None:
+    done = run(LIMITED, 120, away, "plan")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("threads", [0, 1, 3])

@@ -1,4 +1,4 @@
-"""A Firestore in this process: a gRPC server on the published messages, which the real client talks to.
+"""A Firestore in this process: gRPC on the published messages, which the real client talks to, and the JSON API.
 
 It keeps the rules that the code under test lives by (update times, preconditions, atomic batches, limits), answers
 refusals with the codes of the official emulator, and can be told to fail in ways that no emulator offers.
@@ -26,6 +26,8 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status as RpcStatus
+
+from tests.servers.firestore_front import Cut, Front
 
 Doc = document_types.Document.pb()
 Value = document_types.Value.pb()
@@ -122,12 +124,15 @@ class FirestoreServer:
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._handlers()),))
 
     def start(self) -> FirestoreServer:
-        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
+        self._front = Front(self._answers, Status, port)
+        self.address = self._front.address
         return self
 
     def stop(self) -> None:
         self._stopping.set()
+        self._front.stop()
         self._server.stop(1.0).wait()
 
     def fault(self, method: str, **details: Any) -> Fault:
@@ -183,21 +188,32 @@ class FirestoreServer:
 
     def _stream(self, name: str, work: Callable[[Any], list[Any]]) -> Callable[[Any, grpc.ServicerContext], Any]:
         def call(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            fault = self._arrive(name, request)
             try:
-                self._before(fault, request)
-                with self._lock:
-                    answers = work(request)
-                if fault is None or fault.cut is None:
-                    yield from answers
-                    self._after(fault)
-                else:
-                    yield from answers[: fault.cut]
-                    raise Status(grpc.StatusCode.UNAVAILABLE, "stream cut")
+                yield from self._streamed(name, work, request)
+            except Cut:
+                refuse(context, Status(grpc.StatusCode.UNAVAILABLE, "stream cut"))
             except Status as status:
                 refuse(context, status)
 
         return call
+
+    def _answers(self, name: str, request: Any) -> Iterator[Any]:
+        """What a call streams, over whichever way it came."""
+        works = {"RunQuery": self._run_query, "BatchGetDocuments": self._batch_get}
+        return self._streamed(name, works[name], request)
+
+    def _streamed(self, name: str, work: Callable[[Any], list[Any]], request: Any) -> Iterator[Any]:
+        """Raises Status, and Cut."""
+        fault = self._arrive(name, request)
+        self._before(fault, request)
+        with self._lock:
+            answers = work(request)
+        if fault is None or fault.cut is None:
+            yield from answers
+            self._after(fault)
+        else:
+            yield from answers[: fault.cut]
+            raise Cut
 
     def _before(self, fault: Fault | None, request: Any) -> None:
         if fault is None:

@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 
 import reconcile
-from reconcile.adapters.firestore.wire import CallFailed
+from reconcile.adapters.firestore.calls import CallFailed
+from reconcile.adapters.lean_http import Failed, How
+from reconcile.adapters.network import Fault, WayFault
+from reconcile.adapters.tokens import Lack, NoToken
 from reconcile.core.document_rules import _Unfit
 from reconcile.core.errors import ReconcileError, StoreUnavailable
 from reconcile.core.portable import Foreign, Portable
@@ -25,6 +28,8 @@ STARTS = [name for name in ("spawn", "fork", "forkserver") if name in multiproce
 MADE: dict[type[BaseException], Callable[[], BaseException]] = {
     NotUploaded: lambda: NotUploaded(StoreUnavailable("it is down", hint="wait"), "a.png", {"b.png": "gs://b/b.png"}),
     CallFailed: lambda: CallFailed("UNAVAILABLE", "it is down", 3.0),
+    Failed: lambda: Failed(How.SLOW, "it is down", WayFault(Fault.PASSING, "it is down", "wait"), reached=False),
+    NoToken: lambda: NoToken(Lack.PASSING, "it is down"),
     _Unfit: lambda: _Unfit("name", "it is too long"),
 }
 """How those are made that do not take one text."""

@@ -3,45 +3,60 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import grpc
 import pytest
 from google.cloud.firestore_v1.types import firestore as rpc
-from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconcile.adapters.firestore.calls import CallFailed, Place, Span
+from reconcile.adapters.firestore.json_rows import _AT_ONCE, LONGEST_ELEMENT
+from reconcile.adapters.firestore.messages import token
+from reconcile.adapters.firestore.rest import Reads
 from reconcile.adapters.firestore.store import PAGE, FirestoreRecordStore
-from reconcile.adapters.firestore.values import Value, decode, token
 from reconcile.adapters.firestore.wire import Wire
 from reconcile.adapters.retry import Traffic
 from reconcile.core.errors import ReconcileError, StoreError, StoreUnavailable, Uncertain
 from tests.servers.clock import SkippingClock
+from tests.servers.firestore_front import Cut, Front
+from tests.servers.raw import Endless, RawServer, answer
 
-PREFIX = "projects/p/databases/(default)/documents/characters/"
+PLACE = Place.of("p", "(default)", "characters")
+PREFIX = PLACE.prefix
 NOW = Timestamp(seconds=1_770_000_000)
 
 
 class Server:
-    """A transport whose server answers each call with what ``answers`` gives for it, and the how-manieth it is."""
+    """A server that answers each call with what ``answers`` gives for it, and the how-manieth it is: reads over the
+    JSON API of the one front, commits as the transport of Google's client."""
+
+    front: Front | None = None
+    current: Server
 
     def __init__(self, answers: Callable[[int, Any], Iterable[Any]]) -> None:
         self._answers = answers
         self.calls = 0
+        if Server.front is None:
+            Server.front = Front(lambda name, request: Server.current.streamed(name, request), grpc.RpcError, 0)
 
-    def run_query(self, request: Any, **_: Any) -> Iterator[Any]:
+    def streamed(self, name: str, request: Any) -> Iterator[Any]:
+        return (self.run_query if name == "RunQuery" else self.batch_get_documents)(request)
+
+    def run_query(self, request: Any) -> Iterator[Any]:
         self.calls += 1
         for name in self._answers(self.calls, request):
-            yield rpc.RunQueryResponse(document={"name": name, "update_time": NOW})
+            yield rpc.RunQueryResponse.pb()(document={"name": name, "update_time": NOW})
 
-    def batch_get_documents(self, request: Any, **_: Any) -> Iterator[Any]:
+    def batch_get_documents(self, request: Any) -> Iterator[Any]:
         self.calls += 1
         for name in self._answers(self.calls, request):
             if isinstance(name, str):
-                yield rpc.BatchGetDocumentsResponse(found={"name": name, "update_time": NOW})
+                yield rpc.BatchGetDocumentsResponse.pb()(found={"name": name, "update_time": NOW})
             else:
                 yield name
 
@@ -49,24 +64,37 @@ class Server:
         self.calls += 1
         return next(iter(self._answers(self.calls, request)))
 
-
-def store_of(server: Any) -> FirestoreRecordStore:
-    return FirestoreRecordStore(
-        Wire(server, "p", "(default)", "characters"), "firestore://p", Traffic(20.0, clock=SkippingClock())
-    )
+    def close(self) -> None:
+        """As a transport."""
 
 
-class Cut(grpc.RpcError):
-    """A call that broke off."""
+OPEN: list[FirestoreRecordStore] = []
 
-    def code(self) -> grpc.StatusCode:
-        return grpc.StatusCode.UNAVAILABLE
 
-    def details(self) -> str:
-        return "cut"
+@pytest.fixture(autouse=True)
+def closing() -> Iterator[None]:
+    yield
+    close_all()
 
-    def trailing_metadata(self) -> tuple[()]:
-        return ()
+
+def close_all() -> None:
+    while OPEN:
+        OPEN.pop().close()
+
+
+def store_at(url: str, transport: Any = None) -> FirestoreRecordStore:
+    """A store that reads there; it closes all that were opened before."""
+    close_all()
+    reads = Reads(PLACE, url, deadline=5)
+    traffic = Traffic(20.0, clock=SkippingClock())
+    OPEN.append(FirestoreRecordStore(reads, lambda: Wire(transport, PLACE), "firestore://p", traffic))
+    return OPEN[-1]
+
+
+def store_of(server: Server) -> FirestoreRecordStore:
+    Server.current = server
+    assert Server.front is not None
+    return store_at(f"http://{Server.front.address}", server)
 
 
 def cut_after(names: Iterable[str]) -> Iterator[str]:
@@ -115,7 +143,7 @@ def test_a_document_outside_of_the_prefix_that_was_asked_for_is_an_error() -> No
 
 
 def missing(name: str) -> Any:
-    return rpc.BatchGetDocumentsResponse(missing=name)
+    return rpc.BatchGetDocumentsResponse.pb()(missing=name)
 
 
 ANSWERS: dict[str, Callable[[int, Any], Iterable[Any]]] = {
@@ -125,7 +153,7 @@ ANSWERS: dict[str, Callable[[int, Any], Iterable[Any]]] = {
     "the same twice": lambda _n, _q: names("a", "a"),
     "there and not there": lambda _n, _q: [*names("a"), missing(PREFIX + "a")],
     "nothing": lambda _n, _q: [],
-    "answers without a word": lambda _n, _q: [rpc.BatchGetDocumentsResponse(transaction=b"x")] * 1000,
+    "answers without a word": lambda _n, _q: [rpc.BatchGetDocumentsResponse.pb()(transaction=b"x")] * 1000,
     "another one before each break": lambda n, _q: cut_after(names(f"x{n}")),
 }
 
@@ -165,13 +193,12 @@ def test_a_commit_whose_answer_does_not_tell_is_settled_by_reading(answer: Any, 
             self.fields = request.writes[0].update.fields if landed else None
             return answer
 
-        def batch_get_documents(self, request: Any, **_: Any) -> Iterator[Any]:
+        def batch_get_documents(self, request: Any) -> Iterator[Any]:
             if self.fields is None:
                 yield missing(PREFIX + "a")
             else:
-                yield rpc.BatchGetDocumentsResponse(
-                    found={"name": PREFIX + "a", "fields": self.fields, "update_time": NOW}
-                )
+                found = {"name": PREFIX + "a", "fields": self.fields, "update_time": NOW}
+                yield rpc.BatchGetDocumentsResponse.pb()(found=found)
 
     store = store_of(Commits(lambda _n, _q: []))
     if landed:
@@ -181,20 +208,158 @@ def test_a_commit_whose_answer_does_not_tell_is_settled_by_reading(answer: Any, 
             store.create("a", {"name": "Rem"})
 
 
-@given(st.integers(-(2**63), 2**63 - 1), st.integers(-(2**31), 2**31 - 1))
-def test_an_update_time_is_a_time_or_an_error_of_the_store(seconds: int, nanos: int) -> None:
-    class Timed(Server):
-        def run_query(self, request: Any, **_: Any) -> Iterator[Any]:
-            when = Timestamp(seconds=seconds, nanos=nanos)
-            yield rpc.RunQueryResponse(document={"name": PREFIX + "a", "update_time": when})
+def read_of(body: bytes, status: bytes = b"200 OK") -> Any:
+    """What one read of the whole collection gives, or raises, if the server answers every call with this."""
+    with RawServer(answer(body, status=status)) as server:
+        return list(store_at(server.url).read())
 
+
+def listed(**document: Any) -> bytes:
+    return json.dumps([{"document": {"name": PREFIX + "a", "updateTime": "2026-02-07T03:00:00Z"} | document}]).encode()
+
+
+TIMES = {
+    "2026-02-07T03:00:00Z": "2026-02-07T03:00:00.000000Z",
+    "2026-02-07T03:00:00.1Z": "2026-02-07T03:00:00.100000Z",
+    "2026-02-07T03:00:00.123456Z": "2026-02-07T03:00:00.123456Z",
+    "2026-02-07T03:00:00.123456789Z": "2026-02-07T03:00:00.123456789Z",
+    "0001-01-01T00:00:00Z": "0001-01-01T00:00:00.000000Z",
+    "9999-12-31T23:59:59.999999999Z": "9999-12-31T23:59:59.999999999Z",
+}
+
+
+@pytest.mark.parametrize("written", TIMES)
+def test_an_update_time_has_one_spelling(written: str) -> None:
+    [document] = read_of(listed(updateTime=written))
+    assert document.update_time == TIMES[written]
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["", "yesterday", "2026-02-07", "2026-02-30T00:00:00Z", "2026-02-07T24:00:01Z", "0000-01-01T00:00:00Z",
+     "2026-02-07T03:00:00.1234567890Z", "2026-02-07T03:00:00+01:00", "２026-02-07T03:00:00Z"],
+)  # fmt: skip
+def test_an_update_time_that_is_none_is_an_error_of_the_store(written: str) -> None:
+    with pytest.raises(StoreUnavailable, match="update time"):
+        read_of(listed(updateTime=written))
+
+
+NESTED = b"[" * 100_000
+BODIES = {
+    "nothing": b"",
+    "no JSON": b"<html>Welcome</html>",
+    "a map": b"{}",
+    "a number": b"7",
+    "numbers": b"[1, 2]",
+    "texts": b'["a"]',
+    "a list in a list": b"[[]]",
+    "two lists": b"[][]",
+    "a list with a tail": b"[] x",
+    "a missing comma and a number": b'[{"readTime": "x"} 5]',
+    "deep lists": NESTED,
+    "deep lists in a value": b'[{"document": {"name": "x", "fields": {"a": {"arrayValue": ' + NESTED,
+    "a document that is a text": b'[{"document": "x"}]',
+    "a document without a name": b'[{"document": {}}]',
+    "fields that are a list": listed(fields=[]),
+    "a value that is a text": listed(fields={"a": "x"}),
+    "a value of two kinds": listed(fields={"a": {"stringValue": "x", "nullValue": None}}),
+    "an integer that is a word": listed(fields={"a": {"integerValue": "many"}}),
+    "an integer that is too large": listed(fields={"a": {"integerValue": str(2**63)}}),
+    "an integer without end": listed(fields={"a": {"integerValue": "9" * 10_000}}),
+    "a float that is a word": listed(fields={"a": {"doubleValue": "much"}}),
+    "a float that is too large": listed(fields={"a": {"doubleValue": 0}}).replace(b": 0}", b": 1e999}"),
+    "a boolean that is a word": listed(fields={"a": {"booleanValue": "true"}}),
+    "a text that is a number": listed(fields={"a": {"stringValue": 7}}),
+    "half a character": listed(fields={"a": {"stringValue": "x"}}).replace(b'"x"', rb'"\ud800"'),
+    "bytes that are no UTF-8": listed(fields={"a": {"stringValue": "x"}}).replace(b'"x"', b'"\xff"'),
+    "a map that is a list": listed(fields={"a": {"mapValue": []}}),
+    "an array that is a map": listed(fields={"a": {"arrayValue": {"values": {}}}}),
+    "a time that is none": listed(fields={"a": {"timestampValue": "noon"}}),
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_what_is_no_list_of_documents_is_never_taken_for_an_empty_one(body: bytes) -> None:
+    with pytest.raises(StoreUnavailable, match="firestore://p"):
+        read_of(body)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"[\n]\n", b'[{"readTime": "2026-02-07T03:00:00Z"}]', b'[{"done": true}]'])
+def test_a_list_without_documents_is_an_empty_one(body: bytes) -> None:
+    assert read_of(body) == []
+
+
+@given(st.binary(max_size=300) | st.text(alphabet='[]{}",:\\ name0').map(str.encode))
+def test_whatever_body_comes_there_is_an_error_of_the_store_or_nothing(body: bytes) -> None:
     try:
-        [document] = store_of(Timed(lambda _n, _q: [])).read()
-    except StoreUnavailable:
+        assert read_of(body) == []
+    except StoreError:
         return
-    parsed = Timestamp()
-    parsed.FromJsonString(document.update_time)
-    assert (parsed.seconds, parsed.nanos) == (seconds, nanos)
+    rows = json.loads(body)
+    assert isinstance(rows, list)
+    assert all(isinstance(row, dict) for row in rows)
+
+
+def test_an_element_without_end_is_given_up() -> None:
+    piece = b"x" * 1024 * 1024
+    start = b'HTTP/1.1 200 OK\r\n\r\n[{"readTime": "'
+    said = f"more than {LONGEST_ELEMENT:,} bytes"
+    with RawServer(Endless(start, piece)) as server, pytest.raises(StoreUnavailable, match=said):
+        list(store_at(server.url).read())
+
+
+def test_an_element_that_is_long_is_read() -> None:
+    long = 'é"\\[{' * (_AT_ONCE // 4)
+    body = json.dumps(
+        [{"document": {"name": PREFIX + each, "updateTime": "2026-02-07T03:00:00Z",
+                       "fields": {"text": {"stringValue": long}}}} for each in "abc"]
+    ).encode()  # fmt: skip
+    assert len(body) > 3 * _AT_ONCE
+    assert [(each.id, each.fields["text"] == long) for each in read_of(body)] == [(each, True) for each in "abc"]
+
+
+@pytest.mark.parametrize("at", range(1, 400, 7))
+def test_a_list_that_breaks_off_anywhere_counts_for_what_came_whole(at: int) -> None:
+    rows = [{"document": {"name": PREFIX + each, "updateTime": "2026-02-07T03:00:00Z"}} for each in "abc"]
+    body = json.dumps(rows).encode()
+    whole = sum(len(json.dumps(rows[: count + 1])) - 1 <= at for count in range(3))
+    with RawServer([answer(body[:at])]) as server:
+        reads = Reads(PLACE, server.url, deadline=5)
+        call = reads.query(Span(), PAGE, 5, whole=True)
+        came = []
+        if at < len(body):
+            with pytest.raises(CallFailed, match="breaks off"):
+                came.extend(call)
+        else:
+            came.extend(call)
+        reads.close()
+    assert [each.id for each in came] == list("abc")[: len(came)]
+    assert len(came) <= whole
+
+
+@pytest.mark.parametrize("status", [b"302 Found", b"204 No Content", b"299 Odd", b"418 Teapot", b"999 Never"])
+def test_a_status_that_no_firestore_gives_is_an_error_of_the_store(status: bytes) -> None:
+    with pytest.raises(StoreUnavailable, match="does not answer as Firestore does"):
+        read_of(b"", status)
+
+
+WORDS = ["error", "code", "message", "status", "details", "retryDelay", "violations", "type", "reason"]
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=4),
+    max_leaves=9,
+)
+
+
+@given(st.integers(200, 599), st.binary(max_size=60) | JSON.map(lambda found: json.dumps(found).encode()))
+def test_whatever_refusal_comes_it_is_an_error_of_ours(status: int, body: bytes) -> None:
+    try:
+        found = read_of(body, b"%d Said" % status)
+    except ReconcileError as error:
+        said = (error.message, error.hint)
+    else:
+        said = ("", "") if found or status != 200 else ("nothing", "an empty list")
+    assert all(said)
 
 
 @given(st.lists(st.text() | st.text().map(lambda text: PREFIX + text), max_size=5))
@@ -211,18 +376,9 @@ def test_whatever_names_come_there_are_documents_or_an_error_of_the_store(found:
         assert len(set(ids)) == len(ids)
 
 
-@given(st.binary(max_size=300))
-def test_whatever_bytes_a_value_has_it_is_decoded_or_no_message(data: bytes) -> None:
-    try:
-        value = Value.FromString(data)
-    except DecodeError:
-        return
-    decode(value)
-
-
 @given(st.integers(-5, 2**40), st.binary(max_size=60), st.text(max_size=30))
-def test_whatever_status_comes_it_is_an_error_of_ours(code: int, details: bytes, words: str) -> None:
-    class Failed(Cut):
+def test_whatever_status_a_commit_has_it_is_an_error_of_ours(code: int, details: bytes, words: str) -> None:
+    class Failed(grpc.RpcError):
         def code(self) -> Any:
             return list(grpc.StatusCode)[code] if 0 <= code < len(grpc.StatusCode) else None
 
@@ -233,9 +389,8 @@ def test_whatever_status_comes_it_is_an_error_of_ours(code: int, details: bytes,
             return (("grpc-status-details-bin", details),)
 
     class Failing(Server):
-        def run_query(self, request: Any, **_: Any) -> Iterator[Any]:
+        def commit(self, request: Any, **_: Any) -> Any:
             raise Failed
-            yield
 
     with pytest.raises(ReconcileError):
-        list(store_of(Failing(lambda _n, _q: [])).read())
+        store_of(Failing(lambda _n, _q: [])).create("a", {"name": "Rem"})

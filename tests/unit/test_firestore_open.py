@@ -84,9 +84,14 @@ def test_the_environment_names_an_emulator_where_the_rules_do_not(
 def test_missing_credentials_say_how_to_get_some(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("FIRESTORE_EMULATOR_HOST", raising=False)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "absent.json"))
-    with pytest.raises(AccessDenied, match=r"firestore://p/\(default\)/characters") as failure:
-        open_at("")
-    assert "gcloud auth application-default login" in failure.value.hint
+    store = open_at("")
+    for call in (lambda: list(store.read()), lambda: store.create("rem", {})):
+        with pytest.raises(
+            AccessDenied, match=r"there are no credentials for firestore://p/\(default\)/characters"
+        ) as failure:
+            call()
+        assert "gcloud auth application-default login" in failure.value.hint
+    store.close()
 
 
 @pytest.mark.parametrize("module", ["firestore.store", "embedded.records"])

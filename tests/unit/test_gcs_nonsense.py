@@ -15,7 +15,7 @@ import pytest
 
 from reconcile.adapters.gcs.store import EMPTY_PAGES, GcsObjectStore
 from reconcile.adapters.gcs.upload import CHUNK
-from reconcile.adapters.http_line import FLOOR, LONGEST_ANSWER, Paced
+from reconcile.adapters.pace import FLOOR, LONGEST_ANSWER, Paced
 from reconcile.adapters.retry import seconds_asked
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import StoreError, StoreUnavailable, Uncertain

@@ -10,13 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from reconcile.adapters.firestore.calls import Place
+from reconcile.adapters.firestore.rest import Reads
 from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.adapters.gcs.failures import translate
 from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.adapters.network import grpc_fault_of, masked
+from reconcile.adapters.retry import Traffic
 from reconcile.core.errors import AccessDenied, ConfigError, ReconcileError, StoreError, StoreUnavailable
 
 FAR = "https://storage.example"
@@ -52,6 +56,10 @@ class Refusing(BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_GET(self) -> None:
+        self.do_CONNECT()
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
         self.do_CONNECT()
 
     def log_message(self, format: str, *args: object) -> None:
@@ -114,7 +122,20 @@ def listed(endpoint: str) -> ReconcileError | None:
 
 def read(endpoint: str) -> StoreError:
     """What reading the records there raises."""
-    store = FirestoreRecordStore.open("p", "d", "c", endpoint, deadline=0.3)
+    return failed(FirestoreRecordStore.open("p", "d", "c", endpoint, deadline=0.3))
+
+
+def read_far() -> StoreError:
+    """What reading the records far away raises, without credentials."""
+    reads = Reads(Place.of("p", "d", "c"), FAR, deadline=0.3)
+    return failed(FirestoreRecordStore(reads, no_writes, "firestore://p/d/c", Traffic(0.3)))
+
+
+def no_writes() -> NoReturn:
+    raise AssertionError
+
+
+def failed(store: FirestoreRecordStore) -> StoreError:
     with pytest.raises(StoreError) as caught:
         list(store.ids())
     store.close()
@@ -195,8 +216,9 @@ def test_what_a_proxy_answers_is_told_of_the_proxy(
     with listening(type("Answering", (Refusing,), {"status": status})) as port:
         plain.setenv("https_proxy", f"http://ai:geheim@127.0.0.1:{port}")
         error = listed(FAR)
-        of_records = read("127.0.0.1:9")
+        of_records = read_far()
     assert isinstance(error, kind)
+    assert isinstance(of_records, kind)
     assert said in error.message
     assert hint in error.hint
     assert f"({status})" in of_records.message
@@ -207,16 +229,18 @@ def test_what_a_proxy_answers_is_told_of_the_proxy(
 def test_a_login_that_a_proxy_asks_for_before_plain_http_is_told_too(plain: pytest.MonkeyPatch) -> None:
     with listening(Refusing) as port:
         plain.setenv("http_proxy", f"http://127.0.0.1:{port}")
-        error = listed("http://127.0.0.1:9")
-    assert isinstance(error, AccessDenied)
-    assert "of http_proxy asks for a login (407)" in error.message
+        errors = [listed("http://127.0.0.1:9"), read("127.0.0.1:9")]
+    for error in errors:
+        assert isinstance(error, AccessDenied)
+        assert "of http_proxy asks for a login (407)" in error.message
 
 
 def test_a_proxy_that_is_down_before_the_records_is_named(plain: pytest.MonkeyPatch, dead: str) -> None:
+    plain.setenv("http_proxy", f"http://ai:geheim@{dead}")
     plain.setenv("https_proxy", f"http://ai:geheim@{dead}")
-    error = read("127.0.0.1:9")
-    assert f"the proxy http://ai:***@{dead} of https_proxy cannot be reached" in error.message
-    assert "geheim" not in error.sentence
+    for error, variable in ((read("127.0.0.1:9"), "http_proxy"), (read_far(), "https_proxy")):
+        assert f"the proxy http://ai:***@{dead} of {variable} cannot be reached: Connection refused" in error.message
+        assert "geheim" not in error.sentence
     plain.setenv("no_proxy", "127.0.0.1")
     assert "proxy" not in read("127.0.0.1:9").message
 

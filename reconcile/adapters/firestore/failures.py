@@ -10,7 +10,7 @@ from reconcile.adapters.retry import SPENT
 from reconcile.core.errors import AccessDenied, Rejected, StoreError, StoreMissing, StoreUnavailable
 
 if TYPE_CHECKING:
-    from reconcile.adapters.firestore.wire import CallFailed
+    from reconcile.adapters.firestore.calls import CallFailed
 
 TRANSIENT = frozenset(
     {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "ABORTED", "CANCELLED", "RESOURCE_EXHAUSTED"}
@@ -39,7 +39,10 @@ def nonsense(place: str, answer: str) -> StoreError:
 def error_of(failure: CallFailed, place: str, host: str, document: str = "", *, spent: bool = False) -> StoreError:
     """The error of ours that a status means, with the server's own words; ``spent`` if no retries are left."""
     where = f"{place}/{document}" if document else place
-    if failure.never_sent and (fault := grpc_fault_of(failure.details, host)) is not None:
+    fault = failure.fault
+    if failure.never_sent and not failure.unsent:
+        fault = grpc_fault_of(failure.details, host)
+    if fault is not None:
         return _of_the_way(fault, where)
     if failure.no_credentials:
         return AccessDenied(f"{where} could not be reached with these credentials: {failure.details}", hint=LOGIN)

@@ -1,16 +1,19 @@
 """A record store in Firestore: whole pages or an error, writes under the update time, lost replies settled by reading.
 
-Google's client is imported when a store is opened, not before.
+It reads over the JSON API; Google's client is imported for the first write, not before.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from math import ceil
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from reconcile.adapters import room
+from reconcile.adapters.firestore.calls import CallFailed, CredentialsMissing, Found, Nonsense, Place, Span
 from reconcile.adapters.firestore.failures import (
     ABOUT_THE_DOCUMENT,
     LOGIN,
@@ -20,6 +23,7 @@ from reconcile.adapters.firestore.failures import (
     maybe_applied,
     nonsense,
 )
+from reconcile.adapters.firestore.rest import Reads
 from reconcile.adapters.network import is_this_machine
 from reconcile.adapters.retry import Budget, Clock, Patience, Traffic
 from reconcile.core.document_rules import MAX_DOCUMENT_BYTES, check_id, id_problem, may_start_id, prefix_end
@@ -36,7 +40,7 @@ from reconcile.core.errors import (
 from reconcile.core.rows import Document
 
 if TYPE_CHECKING:
-    from reconcile.adapters.firestore.wire import CallFailed, Found, Span, Wire
+    from reconcile.adapters.firestore.wire import Wire
 
 T = TypeVar("T")
 
@@ -44,6 +48,8 @@ DEADLINE = 20.0
 """Seconds without one answer after which a store is called unavailable."""
 PAGE = 300
 NAMES_PAGE = 2_000
+EMULATOR = "FIRESTORE_EMULATOR_HOST"
+"""The variable by which Google's client, too, finds an emulator."""
 
 _MESSAGE_LIMIT = 4 * MAX_DOCUMENT_BYTES
 
@@ -51,8 +57,11 @@ _MESSAGE_LIMIT = 4 * MAX_DOCUMENT_BYTES
 class FirestoreRecordStore:
     """The documents of one collection of a Firestore database; safe for several threads."""
 
-    def __init__(self, wire: Wire, place: str, traffic: Traffic) -> None:
-        self._wire = wire
+    def __init__(self, reads: Reads, open_writes: Callable[[], Wire], place: str, traffic: Traffic) -> None:
+        self._reads = reads
+        self._open_writes = open_writes
+        self._writes: Wire | None = None
+        self._lock = threading.Lock()
         self._place = place
         self._traffic = traffic
         self._deadline = traffic.deadline
@@ -71,10 +80,10 @@ class FirestoreRecordStore:
     ) -> FirestoreRecordStore:
         """The collection at Google (``endpoint`` empty), or at an emulator on this machine (``host:port``).
 
-        Makes no call yet. ``deadline`` is how many seconds a store may go without an answer; ``budget`` is that of the
-        run, its own without one.
-        Raises ConfigError for an invalid endpoint or collection, AccessDenied if there are no credentials, and
-        StoreUnavailable if the system leaves no room for the client.
+        Makes no call yet, and looks for no credentials. ``deadline`` is how many seconds a store may go without an
+        answer; ``budget`` is that of the run, its own without one. Raises ConfigError for an invalid endpoint or
+        collection. The calls raise AccessDenied if there are no credentials, and those that write StoreUnavailable if
+        the system leaves no room for Google's client.
         """
         _check_endpoint(endpoint)
         if collection.count("/") % 2 or not all(collection.split("/")):
@@ -82,21 +91,26 @@ class FirestoreRecordStore:
                 f"{collection!r} is not a path of a Firestore collection",
                 hint="write records.uri as firestore://PROJECT/DATABASE/COLLECTION",
             )
-        place = f"firestore://{project}/{database}/{collection}" + (f" at {endpoint}" if endpoint else "")
-        lacking = room.lacks()
-        if lacking:
-            raise StoreUnavailable(f"{place} cannot be asked: {lacking}", hint=room.HINT)
-        from reconcile.adapters.firestore.wire import CredentialsMissing, Wire, connect
+        shown = f"firestore://{project}/{database}/{collection}" + (f" at {endpoint}" if endpoint else "")
+        place = Place.of(project, database, collection)
+        emulator = "" if endpoint else os.environ.get(EMULATOR, "")
+        base = f"http://{endpoint or emulator}" if endpoint or emulator else ""
+        reads = Reads(place, base, deadline=deadline, owner=bool(emulator))
 
-        try:
-            transport = connect(project, database, endpoint)
-        except CredentialsMissing as error:
-            raise AccessDenied(f"there are no credentials for {place}: {error}", hint=LOGIN) from error
-        return cls(Wire(transport, project, database, collection), place, Traffic(deadline, budget, clock))
+        def open_writes() -> Wire:
+            from reconcile.adapters.firestore.wire import Wire, connect
+
+            return Wire(connect(project, database, endpoint), place)
+
+        return cls(reads, open_writes, shown, Traffic(deadline, budget, clock))
 
     def close(self) -> None:
-        """Closes the connection."""
-        self._wire.close()
+        """Closes the connections."""
+        self._reads.close()
+        with self._lock:
+            if self._writes is not None:
+                self._writes.close()
+                self._writes = None
 
     def ids(self, prefix: str = "") -> Iterator[str]:
         """As the port says; asks for names alone."""
@@ -117,10 +131,9 @@ class FirestoreRecordStore:
 
     # -- reading ------------------------------------------------------------------------------------------------
 
-    def _document(self, found: Found) -> Document:
-        from reconcile.adapters.firestore.values import decode_fields
-
-        return Document(id=found.id, fields=decode_fields(found.fields), update_time=found.update_time)
+    @staticmethod
+    def _document(found: Found) -> Document:
+        return Document(id=found.id, fields=found.fields, update_time=found.update_time)
 
     def _pages(self, prefix: str, *, whole: bool) -> Iterator[Found]:
         """Every document below the prefix. A page that breaks off counts for what it brought; the next one goes on
@@ -129,7 +142,7 @@ class FirestoreRecordStore:
         span = _span(prefix)
         patience = Patience(self._traffic)
         while span is not None:
-            page, failure = self._ask(self._wire.query(span, size, patience.left(), whole=whole))
+            page, failure = self._ask(self._reads.query(span, size, patience.left(), whole=whole))
             yield from (found for found in page if found.id.startswith(prefix))
             if page:
                 span = None if _beyond(page[-1].id, prefix) else span._replace(start=page[-1].id, after=True)
@@ -150,7 +163,7 @@ class FirestoreRecordStore:
         answers: dict[str, Found | None] = {}
         patience = Patience(self._traffic, within=within)
         while missing := [name for name in names if name not in answers]:
-            some, failure = self._ask(self._wire.get(missing, fields, patience.left()))
+            some, failure = self._ask(self._reads.get(missing, fields, patience.left()))
             answers.update(some)
             if some:
                 patience = Patience(self._traffic, within=within)
@@ -169,8 +182,6 @@ class FirestoreRecordStore:
         """What a call answered until it ended or failed, and how it failed; it is made when its turn has come.
 
         Raises StoreUnavailable for answers that no Firestore gives."""
-        from reconcile.adapters.firestore.wire import CallFailed, Nonsense
-
         collected: list[T] = []
         try:
             self._enter()
@@ -181,13 +192,13 @@ class FirestoreRecordStore:
             return collected, failure
         except Nonsense as error:
             raise nonsense(self._place, str(error)) from error
+        except CredentialsMissing as error:
+            raise self._without_credentials(error) from error
         self._note_answer(None)
         return collected, None
 
     def _enter(self) -> None:
         """Waits for the turn of an attempt. Raises CallFailed if the server asked for a pause that is too long."""
-        from reconcile.adapters.firestore.wire import CallFailed
-
         shut = self._traffic.enter()
         if shut:
             raise CallFailed("RESOURCE_EXHAUSTED", f"it asked to be left alone for {ceil(shut)} s", shut)
@@ -196,12 +207,27 @@ class FirestoreRecordStore:
         if failure is None or failure.code not in TRANSIENT:
             self._traffic.answered()
 
+    def _without_credentials(self, error: CredentialsMissing) -> AccessDenied:
+        return AccessDenied(f"there are no credentials for {self._place}: {error}", hint=LOGIN)
+
     # -- writing ------------------------------------------------------------------------------------------------
+
+    def _wire(self) -> Wire:
+        """Google's client, opened for the first write. Raises AccessDenied without credentials, and StoreUnavailable
+        without room for it."""
+        with self._lock:
+            if self._writes is None:
+                lacking = room.lacks()
+                if lacking:
+                    raise StoreUnavailable(f"{self._place} cannot be asked: {lacking}", hint=room.HINT)
+                try:
+                    self._writes = self._open_writes()
+                except CredentialsMissing as error:
+                    raise self._without_credentials(error) from error
+            return self._writes
 
     def _write(self, document: str, fields: Mapping[str, Any], if_update_time: str | None) -> str:
         """Commits until an answer is certain; each try stands under the same precondition, so one at most lands."""
-        from reconcile.adapters.firestore.wire import CallFailed
-
         wanted, request = self._request(document, fields, if_update_time)
         patience = Patience(self._traffic)
         doubt = False
@@ -222,12 +248,10 @@ class FirestoreRecordStore:
 
     def _commit(self, document: str, request: Any, patience: Patience) -> str:
         """One attempt, when the document may be written again; the update time after it. Raises CallFailed."""
-        from reconcile.adapters.firestore.wire import CallFailed
-
         self._traffic.writes.wait(document)
         self._enter()
         try:
-            written = self._wire.commit(request, min(self._deadline / 2, patience.left()))
+            written = self._wire().commit(request, min(self._deadline / 2, patience.left()))
         except CallFailed as failure:
             self._note_answer(failure)
             if maybe_applied(failure):
@@ -240,9 +264,10 @@ class FirestoreRecordStore:
     def _request(
         self, document: str, fields: Mapping[str, Any], if_update_time: str | None
     ) -> tuple[dict[str, Any], Any]:
-        from reconcile.adapters.firestore.values import encode_fields
-
         check_id(document)
+        wire = self._wire()
+        from reconcile.adapters.firestore.messages import encode_fields
+
         try:
             wanted = encode_fields(fields)
         except (ValueError, TypeError) as error:
@@ -250,7 +275,7 @@ class FirestoreRecordStore:
                 f"{self._name(document)} cannot be written: {error}", hint="mend the value and try again"
             ) from error
         try:
-            request = self._wire.write(document, wanted, if_update_time)
+            request = wire.write(document, wanted, if_update_time)
         except ValueError as error:
             raise PreconditionFailed(
                 f"{if_update_time!r} is not an update time of {self._name(document)}", hint="plan again"
@@ -267,10 +292,10 @@ class FirestoreRecordStore:
     ) -> str | None:
         """What the document says about a commit without a clear answer: its update time if it holds what was
         wanted, None if another try is safe; raises otherwise. ``doubt``: some try may have been applied."""
-        from reconcile.adapters.firestore.values import same_fields
+        from reconcile.adapters.firestore.messages import encode_fields, same_fields
 
         found = self._look(document, None if seen is None else list(wanted), doubt=doubt)
-        if found is not None and doubt and same_fields(found.fields, wanted):
+        if found is not None and doubt and same_fields(encode_fields(found.fields), wanted):
             return found.update_time
         untouched = found is None if seen is None else found is not None and found.update_time == seen
         if untouched and failure.code in TRANSIENT:
@@ -310,13 +335,11 @@ class FirestoreRecordStore:
         return f"{self._place}/{document}"
 
     def _error(self, failure: CallFailed, document: str = "", *, spent: bool = False) -> StoreError:
-        return error_of(failure, self._place, self._wire.host, document, spent=spent)
+        return error_of(failure, self._place, self._reads.host, document, spent=spent)
 
 
 def _span(prefix: str) -> Span | None:
     """The ids that could start with the prefix; None if no id can. Only ids that may be can bound a query."""
-    from reconcile.adapters.firestore.wire import Span
-
     if not may_start_id(prefix):
         return None
     start = prefix

@@ -1,102 +1,127 @@
-"""Firestore's value messages as plain Python and back, losing nothing.
+"""Firestore's values, as its JSON API writes them, as plain Python, losing nothing.
 
 Null, booleans, integers, floats, text, arrays and maps become plain values. Everything else (timestamps, bytes, points,
-references, vectors, kinds that are yet to come) stays the message that it is, and goes back as it came.
-Imports Google's client: import this module only where it is used.
+references, vectors, kinds that are yet to come) becomes an ``Opaque`` value, which goes back as it came.
 """
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
-from google.cloud.firestore_v1.types.document import Value as _Value
-from google.protobuf.timestamp_pb2 import Timestamp
+import msgspec
 
-Value = _Value.pb()
-"""The raw message: many times cheaper to read than its wrapper."""
-
-_PLAIN = frozenset({"boolean_value", "integer_value", "double_value", "string_value"})
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_INT64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _TYPED_MAP = "__type__"
 """The key by which a map stands for something else, such as a vector."""
+_TIME = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?Z", re.ASCII)
+
+Raw = Mapping[str, msgspec.Raw]
+"""A value on the wire: its one kind, and what it holds."""
 
 
-def decode_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a document or a map, in the order of their names (the wire has none)."""
+class _Array(msgspec.Struct, gc=False):
+    values: list[dict[str, msgspec.Raw]] = []
+
+
+class _Map(msgspec.Struct, gc=False):
+    fields: dict[str, dict[str, msgspec.Raw]] = {}
+
+
+_ARRAY = msgspec.json.Decoder(_Array)
+_MAP = msgspec.json.Decoder(_Map)
+_TEXT = msgspec.json.Decoder(str)
+_FLAG = msgspec.json.Decoder(bool)
+_INTEGER = msgspec.json.Decoder(_INT64, strict=False)
+
+
+class Opaque:
+    """A value that Python has no equal of, in the one JSON text that it has: ``{"timestampValue": …}``."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        return self.text == other.text if isinstance(other, Opaque) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def decode_fields(fields: Mapping[str, Raw]) -> dict[str, Any]:
+    """The fields of a document or a map, in the order of their names (the wire has none). Raises ValueError for what
+    is no value."""
     return {name: decode(fields[name]) for name in sorted(fields)}
 
 
-def decode(value: Any) -> Any:
-    """A plain value, or the message itself if Python has no equal of it."""
-    kind = value.WhichOneof("value_type")
-    if kind in _PLAIN:
-        return getattr(value, kind)
-    if kind == "array_value":
-        return [decode(each) for each in value.array_value.values]
-    if kind == "map_value" and _TYPED_MAP not in value.map_value.fields:
-        return decode_fields(value.map_value.fields)
-    return None if kind == "null_value" else value
-
-
-def encode_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Messages of the fields, by name. Raises ValueError or TypeError if a value has no place in Firestore."""
-    return {name: encode(value) for name, value in fields.items()}
-
-
-def encode(value: Any) -> Any:
-    """The message of a plain value; a message stays itself. Raises ValueError or TypeError."""
-    match value:
-        case None:
-            return Value(null_value=0)
-        case bool():
-            return Value(boolean_value=value)
-        case int():
-            return Value(integer_value=value)
-        case float():
-            return Value(double_value=value)
-        case str():
-            return Value(string_value=value)
-        case list() | tuple():
-            return Value(array_value={"values": [encode(each) for each in value]})
-        case Mapping():
-            return Value(map_value={"fields": encode_fields(value)})
-        case Value():
-            return value
+def decode(value: Raw) -> Any:
+    """A plain value, or an ``Opaque`` one if Python has no equal of it. Raises ValueError."""
+    if len(value) != 1:
+        if value:
+            raise ValueError(f"a value is of {len(value)} kinds")
+        return Opaque("{}")
+    [(kind, held)] = value.items()
+    match kind:
+        case "stringValue":
+            return _TEXT.decode(held)
+        case "integerValue":
+            return _INTEGER.decode(held)
+        case "arrayValue":
+            return [decode(each) for each in _ARRAY.decode(held).values]
+        case "mapValue":
+            fields = _MAP.decode(held).fields
+            return _opaque(kind, held) if _TYPED_MAP in fields else decode_fields(fields)
+        case "booleanValue":
+            return _FLAG.decode(held)
+        case "nullValue":
+            return None
+        case "doubleValue":
+            return _double(bytes(held))
         case _:
-            raise TypeError(f"a {type(value).__name__} is not a value of Firestore's")
+            return _opaque(kind, held)
 
 
-def same_fields(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two sets of messages are the same, bit by bit (NaN equals itself, 1 is not 1.0)."""
-    return one.keys() == other.keys() and all(_canonical(one[name]) == _canonical(other[name]) for name in one)
-
-
-def token(timestamp: Any) -> str:
+def moment(text: str) -> str:
     """A time as RFC 3339 with microseconds, or nanoseconds if it has them; it sorts as the time does.
 
-    Raises ValueError for a message that is not a time from the year 1 to 9999.
+    Raises ValueError for a text that is not a time from the year 1 to 9999.
     """
-    fraction = f"{timestamp.nanos:09d}"
-    if fraction.endswith("000"):
-        fraction = fraction[:6]
-    try:
-        moment = _EPOCH + timedelta(seconds=timestamp.seconds)
-    except OverflowError:
-        moment = None
-    if moment is None or not 0 <= timestamp.nanos < 1_000_000_000:
-        raise ValueError(f"{timestamp.seconds} s and {timestamp.nanos} ns is not a time")
-    return f"{moment.isoformat(timespec='seconds').removesuffix('+00:00')}.{fraction}Z"
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text[:40]!r} is not a time")
+    datetime.fromisoformat(found[1])
+    fraction = (found[2] or "").ljust(9, "0")
+    return f"{found[1]}.{fraction.removesuffix('000')}Z"
 
 
-def timestamp(text: str) -> Any:
-    """The time that such a token stands for. Raises ValueError."""
-    parsed = Timestamp()
-    parsed.FromJsonString(text)
-    return parsed
+def _double(held: bytes) -> float:
+    """The JSON API writes NaN and the infinities as texts, and -0.0 as it likes."""
+    if held[:1] == b'"':
+        text = _TEXT.decode(held)
+        if text not in ("NaN", "Infinity", "-Infinity"):
+            raise ValueError(f"{text[:40]!r} is not a float")
+        return float(text)
+    found = float(held)
+    if math.isinf(found):
+        raise ValueError("a float is too large")
+    return found
 
 
-def _canonical(value: Any) -> bytes:
-    encoded: bytes = value.SerializeToString(deterministic=True)
-    return encoded
+def _opaque(kind: str, held: msgspec.Raw) -> Opaque:
+    body = json.loads(bytes(held), parse_int=_whole)
+    if kind == "timestampValue":
+        body = moment(body) if isinstance(body, str) else body
+    return Opaque(json.dumps({kind: body}, sort_keys=True, separators=(",", ":")))
+
+
+def _whole(numeral: str) -> float:
+    return -0.0 if numeral == "-0" else int(numeral)

@@ -1,0 +1,123 @@
+"""The elements of a JSON array, read as its bytes come: what came before a break counts, and one that is too long ends.
+
+An array that is whole and not long is decoded at once. A long or a broken one is taken apart by its brackets first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
+
+import msgspec
+
+from reconcile.core.portable import Portable
+
+T = TypeVar("T")
+
+LONGEST_ELEMENT = 64 * 1024 * 1024
+"""Bytes of one element: a document of 1 MiB, of values that are one byte each, is a third of that in JSON."""
+_AT_ONCE = 4 * 1024 * 1024
+_MARK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}"]', re.DOTALL)
+
+
+class NoArray(Portable, Exception):
+    """The bytes are no JSON array of such elements. Its text says why."""
+
+
+class BrokenOff(Portable, Exception):
+    """The bytes ended before the array did."""
+
+
+class Rows(Generic[T]):
+    """The elements of one array, each as ``element`` says."""
+
+    def __init__(self, element: type[T]) -> None:
+        self._one = msgspec.json.Decoder(element)
+        self._all = msgspec.json.Decoder(list[element])  # type: ignore[valid-type]
+
+    def read(self, pieces: Iterable[bytes]) -> Iterator[T]:
+        """Raises NoArray, BrokenOff, and what ``pieces`` raises, after the elements that came whole."""
+        taker = _Taker()
+        threshold = _AT_ONCE
+        try:
+            for piece in pieces:
+                taker.held += piece
+                if len(taker.held) >= threshold:
+                    yield from map(self._decoded, taker.take())
+                    if len(taker.held) > LONGEST_ELEMENT:
+                        raise NoArray(f"one element of a list has more than {LONGEST_ELEMENT:,} bytes")
+                    threshold = max(_AT_ONCE, 2 * len(taker.held))
+        except NoArray:
+            raise
+        except Exception:
+            yield from map(self._decoded, taker.take())
+            raise
+        wrong: Exception | None = None
+        if taker.untouched:
+            try:
+                found = self._all.decode(bytes(taker.held))
+            except (ValueError, RecursionError) as error:
+                wrong = error  # it is taken apart, for what came whole and for what is wrong
+            else:
+                yield from found
+                return
+        yield from map(self._decoded, taker.take())
+        if not taker.ended:
+            raise BrokenOff
+        if wrong is not None:
+            raise NoArray(str(wrong)) from wrong
+
+    def _decoded(self, element: bytes) -> T:
+        try:
+            return self._one.decode(element)
+        except (ValueError, RecursionError) as error:
+            raise NoArray(str(error)) from error
+
+
+class _Taker:
+    """Takes whole elements off the beginning of what is held."""
+
+    def __init__(self) -> None:
+        self.held = bytearray()
+        self.untouched = True
+        self.ended = False
+        self._at = 0
+        self._depth = 0
+        self._start = 0
+        self._ended = 0
+
+    def take(self) -> Iterator[bytes]:
+        """Raises NoArray."""
+        self.untouched = False
+        data = bytes(self.held)
+        for mark in _MARK.finditer(data, self._at):
+            kind = mark[0]
+            if kind == b'"' and self._depth > 1:  # its end has not come yet
+                self._at = mark.start()
+                break
+            if self._depth <= 1 and (kind[:1] not in b"{[]" or data[self._ended : mark.start()].strip(b", \t\r\n")):
+                raise NoArray("an answer is no list of objects")
+            self._at = mark.end()
+            if self.ended or (self._depth == 0 and kind != b"["):
+                raise NoArray("an answer is no list")
+            if kind in (b"{", b"["):
+                if self._depth == 1:
+                    self._start = mark.start()
+                self._depth += 1
+                if self._depth == 1:
+                    self._ended = self._at
+            elif kind in (b"}", b"]"):
+                self._depth -= 1
+                if self._depth <= 1:
+                    self._ended = self._at
+                if self._depth == 1:
+                    yield data[self._start : self._at]
+                self.ended = self._depth == 0
+        else:
+            self._at = len(data)
+        kept = self._start if self._depth > 1 else self._ended
+        del self.held[:kept]
+        self._at = max(self._at - kept, 0)
+        self._start -= kept
+        self._ended -= kept

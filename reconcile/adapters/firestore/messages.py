@@ -1,0 +1,89 @@
+"""Plain values as Firestore's messages, which a write sends. Imports Google's client: import this module only where it
+is used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from google.cloud.firestore_v1.types.document import Value as _Value
+from google.protobuf.json_format import ParseDict, ParseError
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from reconcile.adapters.firestore.values import Opaque
+
+Value = _Value.pb()
+"""The raw message: many times cheaper than its wrapper."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def encode_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Messages of the fields, by name. Raises ValueError or TypeError if a value has no place in Firestore."""
+    return {name: encode(value) for name, value in fields.items()}
+
+
+def encode(value: Any) -> Any:
+    """The message of a value. Raises ValueError or TypeError."""
+    match value:
+        case None:
+            return Value(null_value=0)
+        case bool():
+            return Value(boolean_value=value)
+        case int():
+            return Value(integer_value=value)
+        case float():
+            return Value(double_value=value)
+        case str():
+            return Value(string_value=value)
+        case list() | tuple():
+            return Value(array_value={"values": [encode(each) for each in value]})
+        case Mapping():
+            return Value(map_value={"fields": encode_fields(value)})
+        case Opaque():
+            return _message(value)
+        case _:
+            raise TypeError(f"a {type(value).__name__} is not a value of Firestore's")
+
+
+def same_fields(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two sets of messages are the same, bit by bit (NaN equals itself, 1 is not 1.0)."""
+    return one.keys() == other.keys() and all(_canonical(one[name]) == _canonical(other[name]) for name in one)
+
+
+def token(timestamp: Any) -> str:
+    """A time as RFC 3339 with microseconds, or nanoseconds if it has them; it sorts as the time does.
+
+    Raises ValueError for a message that is not a time from the year 1 to 9999.
+    """
+    fraction = f"{timestamp.nanos:09d}"
+    if fraction.endswith("000"):
+        fraction = fraction[:6]
+    try:
+        moment = _EPOCH + timedelta(seconds=timestamp.seconds)
+    except OverflowError:
+        moment = None
+    if moment is None or not 0 <= timestamp.nanos < 1_000_000_000:
+        raise ValueError(f"{timestamp.seconds} s and {timestamp.nanos} ns is not a time")
+    return f"{moment.isoformat(timespec='seconds').removesuffix('+00:00')}.{fraction}Z"
+
+
+def timestamp(text: str) -> Any:
+    """The time that such a token stands for. Raises ValueError."""
+    parsed = Timestamp()
+    parsed.FromJsonString(text)
+    return parsed
+
+
+def _message(value: Opaque) -> Any:
+    try:
+        return ParseDict(json.loads(value.text), Value())
+    except ParseError as error:
+        raise ValueError(f"the client here does not know the value {value.text[:100]}") from error
+
+
+def _canonical(value: Any) -> bytes:
+    encoded: bytes = value.SerializeToString(deterministic=True)
+    return encoded

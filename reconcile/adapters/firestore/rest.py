@@ -1,0 +1,292 @@
+"""Reading one Firestore collection over its JSON API: single calls, each tried once, typed by msgspec."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from reconcile.adapters import refusals
+from reconcile.adapters.firestore.calls import (
+    LONGEST,
+    CallFailed,
+    CredentialsMissing,
+    Found,
+    Nonsense,
+    Place,
+    Span,
+    field_path,
+    rank,
+)
+from reconcile.adapters.firestore.json_rows import BrokenOff, NoArray, Rows
+from reconcile.adapters.firestore.values import decode_fields, moment
+from reconcile.adapters.lean_http import Answer, Failed, How, Http
+from reconcile.adapters.network import Fault, proxy_for
+from reconcile.adapters.retry import LONGEST_ASKED, seconds_asked
+from reconcile.adapters.tokens import UNIVERSE, Lack, NoToken, Tokens
+
+SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/datastore")
+_KEPT = 8
+_STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    409: "ABORTED",
+    412: "FAILED_PRECONDITION",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+"""What a status of HTTP means where no status of Google's stands beside it."""
+_CODES = frozenset({*_STATUS.values(), "UNKNOWN", "ALREADY_EXISTS", "OUT_OF_RANGE", "DATA_LOSS"})
+
+
+class _Document(msgspec.Struct, gc=False):
+    name: str
+    fields: dict[str, dict[str, msgspec.Raw]] = {}
+    updateTime: str = ""  # noqa: N815 - the API's own spelling
+
+
+class _Error(msgspec.Struct):
+    code: int = 0
+    message: str = ""
+    status: str = ""
+    details: list[dict[str, Any]] = []
+
+
+class _Listed(msgspec.Struct, gc=False):
+    document: _Document | None = None
+    error: _Error | None = None
+
+
+class _Got(msgspec.Struct, gc=False):
+    found: _Document | None = None
+    missing: str = ""
+    error: _Error | None = None
+
+
+class _Refused(msgspec.Struct):
+    error: _Error
+
+
+_LISTED = Rows(_Listed)
+_GOT = Rows(_Got)
+_REFUSED = msgspec.json.Decoder(_Refused)
+_REFUSED_LIST = msgspec.json.Decoder(list[_Refused])
+_ENCODE = msgspec.json.Encoder()
+
+T = TypeVar("T", _Listed, _Got)
+
+
+class Reads:
+    """The documents of one collection, at ``base`` or, if that is empty, at Google. Safe for several threads.
+
+    ``owner`` sends the token that makes an emulator overlook its security rules. ``deadline`` (seconds) bounds each
+    wait for a server of tokens.
+    """
+
+    def __init__(self, place: Place, base: str, *, deadline: float, owner: bool = False) -> None:
+        self._place = place
+        self._base = base
+        self._http = Http(deadline=deadline, connections=_KEPT)
+        self._tokens = None if base else Tokens(SCOPES, deadline=deadline)
+        self._headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
+        if owner:
+            self._headers["Authorization"] = "Bearer owner"
+
+    @property
+    def host(self) -> str:
+        """The server, without its port."""
+        return urlsplit(self._base).hostname or f"firestore.{UNIVERSE}"
+
+    def close(self) -> None:
+        """Closes the connections that are kept."""
+        self._http.close()
+        if self._tokens is not None:
+            self._tokens.close()
+
+    def query(self, span: Span, limit: int, timeout: float, *, whole: bool) -> Iterator[Found]:
+        """The documents of the span, in order, at most ``limit``: whole, or their names and update times alone.
+
+        Raises CallFailed, perhaps after some documents, Nonsense for what was not asked for, and CredentialsMissing.
+        """
+        query: dict[str, Any] = {
+            "from": [{"collectionId": self._place.collection}],
+            "orderBy": [{"field": {"fieldPath": "__name__"}, "direction": "ASCENDING"}],
+            "limit": limit,
+        }
+        if not whole:
+            query["select"] = {"fields": [{"fieldPath": "__name__"}]}
+        if span.start is not None:
+            query["startAt"] = self._cursor(span.start, before=not span.after)
+        if span.end is not None:
+            query["endAt"] = self._cursor(span.end, before=True)
+        before = None if span.start is None else rank(span.start)
+        follows = span.after
+        for row in self._rows(_LISTED, f"{self._place.parent}:runQuery", {"structuredQuery": query}, timeout):
+            if row.document is None:
+                continue
+            found = self._found(row.document)
+            here = rank(found.id)
+            if before is not None and (here <= before if follows else here < before):
+                raise Nonsense(f"with {found.id!r} where the documents behind {span.start!r} were asked for, in order")
+            if span.end is not None and here >= rank(span.end):
+                raise Nonsense(f"with {found.id!r} where the documents before {span.end!r} were asked for")
+            if limit <= 0:
+                raise Nonsense("with more documents than were asked for")
+            before, follows, limit = here, True, limit - 1
+            yield found
+
+    def get(
+        self, ids: Collection[str], fields: Iterable[str] | None, timeout: float
+    ) -> Iterator[tuple[str, Found | None]]:
+        """Each id once, in any order, with its document or None; ``fields`` None asks for all.
+
+        Raises CallFailed, perhaps after some answers, Nonsense for what was not asked for, and CredentialsMissing.
+        """
+        waiting = set(ids)
+        asked: dict[str, Any] = {"documents": [self._place.prefix + name for name in ids]}
+        if fields is not None:
+            asked["mask"] = {"fieldPaths": [field_path(name) for name in fields]}
+        for row in self._rows(_GOT, f"{self._place.database}/documents:batchGet", asked, timeout):
+            found = None if row.found is None else self._found(row.found)
+            if found is None and not row.missing:
+                continue
+            name = row.missing.removeprefix(self._place.prefix) if found is None else found.id
+            if name not in waiting:
+                raise Nonsense(f"about {name!r}, which was not asked for or is answered already")
+            waiting.remove(name)
+            yield name, found
+
+    def _rows(self, rows: Rows[T], path: str, asked: Any, timeout: float) -> Iterator[T]:
+        """What the answer to a call lists, within ``timeout`` seconds in all."""
+        end = time.monotonic() + timeout
+        answer = self._ask(path, asked, timeout)
+        try:
+            for row in rows.read(_until(end, answer)):
+                if row.error is not None:
+                    raise _refusal(row.error, 0, 0.0)
+                yield row
+        except Failed as error:
+            raise _broken(error) from error
+        except BrokenOff as error:
+            raise CallFailed("UNAVAILABLE", "its answer breaks off") from error
+        except NoArray as error:
+            raise Nonsense(f"what cannot be read: {error}") from error
+        finally:
+            answer.close()
+
+    def _ask(self, path: str, asked: Any, timeout: float) -> Answer:
+        """The answer that Firestore gave without a refusal."""
+        body = _ENCODE.encode(asked)
+        try:
+            url = f"{self._base or self._at_google()}/v1/{quote(path, safe='/:()')}?prettyPrint=false"
+            if self._tokens is None:
+                answer = self._http.ask("POST", url, self._headers, body, wait=timeout, stream=True)
+            else:
+                answer = self._tokens.ask(self._http, "POST", url, self._headers, body, wait=timeout, stream=True)
+            if answer.status_code == 200:
+                return answer
+            content = answer.whole(timeout)
+        except Failed as error:
+            raise _broken(error) from error
+        except NoToken as error:
+            raise _without_token(error) from error
+        raise self._refused(answer, content)
+
+    def _at_google(self) -> str:
+        """Google's server, which is another one in a few clouds of their own."""
+        return f"https://firestore.{self._tokens.universe}" if self._tokens is not None else self._base
+
+    def _refused(self, answer: Answer, content: bytes) -> CallFailed | Nonsense:
+        pause = seconds_asked(answer.headers.get("Retry-After", ""), answer.headers.get("Date", ""))
+        status = answer.status_code
+        for decoder in (_REFUSED, _REFUSED_LIST):
+            try:
+                found = decoder.decode(content)
+            except (ValueError, RecursionError):
+                continue
+            refused = found[0] if isinstance(found, list) and found else found
+            if isinstance(refused, _Refused):
+                return _refusal(refused.error, status, pause)
+        proxy = proxy_for(self._base) if status == 407 else None
+        if proxy is not None:
+            fault = proxy.answered(status, self.host)
+            return CallFailed("PERMISSION_DENIED", fault.message, fault=fault, unsent=True)
+        if status not in _STATUS:
+            return Nonsense(f"{status} ({refusals.one_line(answer.reason or '')})")
+        said, _ = refusals.told(content)
+        return CallFailed(_STATUS[status], said or answer.reason or f"status {status}", pause)
+
+    def _cursor(self, document: str, *, before: bool) -> dict[str, Any]:
+        return {"values": [{"referenceValue": self._place.prefix + document}], "before": before}
+
+    def _found(self, document: _Document) -> Found:
+        own = self._place.id_of(document.name)
+        try:
+            updated = moment(document.updateTime)
+        except ValueError as error:
+            raise Nonsense(f"with an update time of {own!r} that is none: {error}") from error
+        try:
+            return Found(own, decode_fields(document.fields), updated)
+        except (ValueError, RecursionError) as error:
+            raise Nonsense(f"with a value in {own!r} that is none: {error}") from error
+
+
+def _until(end: float, answer: Answer) -> Iterator[bytes]:
+    """The pieces of a body until then; each wait for one is bounded by the answer's own."""
+    for piece in answer.pieces():
+        if time.monotonic() > end:
+            raise Failed(How.SLOW, "its answer was not whole in time")
+        yield piece
+
+
+def _broken(error: Failed) -> CallFailed:
+    """A request that came to nothing, as a status."""
+    code = "DEADLINE_EXCEEDED" if error.how is How.SLOW else "UNAVAILABLE"
+    if error.how is How.NO_URL:
+        code = "INVALID_ARGUMENT"
+    if error.fault is not None and error.fault.kind is not Fault.PASSING:
+        code = "PERMISSION_DENIED"  # which another try does not change
+    return CallFailed(code, error.why, fault=error.fault, unsent=not error.reached)
+
+
+def _refusal(error: _Error, status: int, pause: float) -> CallFailed:
+    """A status of Google's, with what stands beside it."""
+    code = error.status if error.status in _CODES else _STATUS.get(error.code or status, "UNKNOWN")
+    reasons: set[str] = set()
+    for detail in error.details:
+        pause = pause or _seconds(detail.get("retryDelay"))
+        violated = detail.get("violations")
+        found = [detail.get("reason")]
+        if isinstance(violated, list):
+            found += [each.get("type") for each in violated if isinstance(each, dict)]
+        reasons.update(each for each in found if isinstance(each, str))
+    return CallFailed(code, error.message[:LONGEST], pause, frozenset(reasons))
+
+
+def _seconds(delay: Any) -> float:
+    """A duration as JSON writes it, ``7.5s``; 0 for anything else."""
+    try:
+        return min(max(0.0, float(str(delay).removesuffix("s"))), LONGEST_ASKED) if delay else 0.0
+    except ValueError:
+        return 0.0
+
+
+def _without_token(error: NoToken) -> CallFailed | CredentialsMissing:
+    """What it means for a call that there is no token for it."""
+    if error.lack is Lack.MISSING:
+        return CredentialsMissing(error.why)
+    if error.fault is not None:
+        return _broken(Failed(How.SILENT, error.why, error.fault, reached=False))
+    code = "UNAVAILABLE" if error.lack is Lack.PASSING else "UNAUTHENTICATED"
+    return CallFailed(code, error.why[:LONGEST], unsent=True, no_token=True)

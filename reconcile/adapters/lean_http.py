@@ -1,0 +1,421 @@
+"""Requests over HTTP for all that only reads: connections that are kept, bounded answers, one error for what fails.
+
+It stands on the standard library, because a run that finds nothing to write pays for each import: ``requests`` and
+Google's clients take longer than the reading. Proxies and certificates are those that ``requests`` would use.
+"""
+
+from __future__ import annotations
+
+import http.client
+import select
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+from functools import cached_property
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from reconcile.adapters.network import Proxy, WayFault, certificates, fault_here, fault_of_proxy, proxy_for
+from reconcile.adapters.pace import LONGEST_ANSWER, Response
+from reconcile.adapters.refusals import one_line
+from reconcile.core.encoding import GZIP, BadEncoding, encoding_of, unpacked
+from reconcile.core.errors import ConfigError
+from reconcile.core.portable import Portable
+from reconcile.version import VERSION
+
+PIECE = 256 * 1024
+_SOCKS = {"socks4": (1, False), "socks4a": (1, True), "socks5": (2, False), "socks5h": (2, True)}
+"""PySocks' number of the protocol, and whether the proxy looks up the names of hosts."""
+
+
+class How(Enum):
+    """In which way a request came to nothing."""
+
+    SILENT = "silent"
+    """No answer, or one that broke off."""
+    SLOW = "slow"
+    """No answer in time."""
+    TLS = "tls"
+    """No encrypted connection."""
+    TOO_LONG = "too long"
+    """An answer longer than any that was asked for could be."""
+    NO_URL = "no url"
+    """What was to be asked is not a URL."""
+
+
+class Failed(Portable, Exception):
+    """A request that came to nothing: ``why`` in words. ``fault`` is what it tells of the way to the server, if it
+    does; ``reached`` if there was a connection."""
+
+    def __init__(self, how: How, why: str, fault: WayFault | None = None, *, reached: bool = True) -> None:
+        super().__init__(why)
+        self.how = how
+        self.why = why
+        self.fault = fault
+        self.reached = reached
+
+
+class _Plain(http.client.HTTPConnection):
+    response_class = Response
+
+
+class _Encrypted(http.client.HTTPSConnection):
+    response_class = Response
+
+
+_Connection = _Plain | _Encrypted
+
+
+class _Route(NamedTuple):
+    """Where requests to a server go."""
+
+    scheme: str
+    host: str
+    port: int
+    proxy: Proxy | None
+
+    @property
+    def origin(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+class Answer:
+    """The answer to one request. One that is not read to its end must be closed."""
+
+    def __init__(self, response: http.client.HTTPResponse, give_back: Callable[[bool], None]) -> None:
+        self._response = response
+        self._give_back: Callable[[bool], None] | None = give_back
+        self.status_code = response.status
+        self.reason = response.reason
+        self.headers = response.headers
+        self._content: bytes | None = None
+
+    def read(self, size: int = PIECE) -> bytes:
+        """Up to ``size`` bytes of the body as they came, packed if they are packed; none at its end. Raises Failed."""
+        if self._give_back is None:
+            return b""
+        try:
+            piece = self._response.read1(size)
+            if not piece:
+                self._check_whole()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError | http.client.HTTPException | ValueError):
+                raise _failed(error) from error
+            raise
+        if not piece:
+            self._end(reusable=not self._response.will_close)
+        return piece
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body, unpacked, in pieces of bounded size. Raises Failed."""
+        packed = iter(self.read, b"")
+        if encoding_of(self.headers.get("Content-Encoding")) != GZIP:
+            return packed
+        return self._unpacked(packed)
+
+    def whole(self, within: float, most: int = LONGEST_ANSWER) -> bytes:
+        """The whole body, which is its ``content`` then. Raises Failed, also past ``most`` bytes and after ``within``
+        seconds."""
+        if self._content is None:
+            began, size = time.monotonic(), 0
+            pieces: list[bytes] = []
+            try:
+                for piece in self.pieces():
+                    size += len(piece)
+                    if size > most:
+                        raise Failed(How.TOO_LONG, f"its answer has more than {most:,} bytes")
+                    if time.monotonic() - began > within:
+                        raise Failed(How.SLOW, f"its answer was not whole after {within:g} s")
+                    pieces.append(piece)
+            finally:
+                self.close()
+            self._content = b"".join(pieces)
+        return self._content
+
+    @property
+    def content(self) -> bytes:
+        """The body of an answer that was read whole."""
+        return self._content or b""
+
+    def close(self) -> None:
+        """Gives up what was not read."""
+        self._end(reusable=False)
+
+    def _end(self, *, reusable: bool) -> None:
+        give_back, self._give_back = self._give_back, None
+        if give_back is not None:
+            self._response.close()
+            give_back(reusable)
+
+    def _check_whole(self) -> None:
+        """``read1`` ends without a word if the connection does."""
+        left = self._response.length
+        if left:
+            raise http.client.IncompleteRead(b"", left)
+
+    def _unpacked(self, packed: Iterator[bytes]) -> Iterator[bytes]:
+        try:
+            yield from unpacked(packed, sys.maxsize)
+        except BadEncoding as error:
+            raise Failed(How.SILENT, f"its answer {error}") from error
+
+
+class Http:
+    """Requests to any servers. Safe for several threads; ``connections`` are kept for each server.
+
+    ``deadline`` (seconds) bounds the connecting and each wait for an answer. Redirects are answers like others.
+    """
+
+    def __init__(self, *, deadline: float, connections: int) -> None:
+        self._deadline = deadline
+        self._connections = connections
+        self._lock = threading.Lock()
+        self._routes: dict[tuple[str, str], _Route] = {}
+        self._idle: dict[_Route, list[_Connection]] = {}
+
+    def close(self) -> None:
+        """Closes the connections that are kept."""
+        with self._lock:
+            kept = [connection for idle in self._idle.values() for connection in idle]
+            self._idle.clear()
+        for connection in kept:
+            connection.close()
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        *,
+        wait: float | None = None,
+        stream: bool = False,
+    ) -> Answer:
+        """Sends one request, once. ``wait`` (seconds) bounds the connecting and the wait for an answer; the deadline if
+        None. One that is no ``stream`` comes whole, in three times as long.
+
+        Raises Failed, and ConfigError for a proxy that cannot be used.
+        """
+        limit = self._deadline if wait is None else wait
+        route, target, private = self._way(url)
+        connection = self._take(route, limit)
+        try:
+            connection.timeout = limit
+            if connection.sock is not None:
+                connection.sock.settimeout(limit)
+            connection.request(
+                method, target, body, {"User-Agent": f"reconcile/{VERSION}", **private, **(headers or {})}
+            )
+            response = connection.getresponse()
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, OSError | http.client.HTTPException | ValueError):
+                raise _failed(error) from error
+            raise
+        answer = Answer(response, lambda reusable: self._back(route, connection, reusable=reusable))
+        if not stream:
+            answer.whole(3 * limit)
+        return answer
+
+    def _way(self, url: str) -> tuple[_Route, str, dict[str, str]]:
+        """The route to a URL, what is asked for there, and the headers for a proxy on the way."""
+        try:
+            parts = urlsplit(url)
+            route = self._route(parts.scheme, parts.netloc)
+        except ValueError as error:
+            raise Failed(How.NO_URL, str(error)) from error
+        target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+        if route.proxy is None or route.scheme == "https" or _is_socks(route.proxy):
+            return route, target, {}
+        return route, f"http://{parts.netloc}{target}", _login(route.proxy)
+
+    def _route(self, scheme: str, netloc: str) -> _Route:
+        with self._lock:
+            known = self._routes.get((scheme, netloc))
+        if known is not None:
+            return known
+        parts = urlsplit(f"{scheme}://{netloc}")
+        if scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{scheme}://{netloc.rpartition('@')[2]} is not a URL of a server")
+        parts.hostname.encode("idna")
+        proxy = proxy_for(f"{scheme}://{netloc}")
+        if proxy is not None and (problem := proxy.problem()) is not None:
+            raise ConfigError(
+                f"{scheme}://{netloc.rpartition('@')[2]} cannot be asked: {problem.message}", hint=problem.hint
+            )
+        route = _Route(scheme, parts.hostname, parts.port or (443 if scheme == "https" else 80), proxy)
+        with self._lock:
+            return self._routes.setdefault((scheme, netloc), route)
+
+    def _take(self, route: _Route, limit: float) -> _Connection:
+        """A connection that was kept and still stands, or a new one. Raises Failed."""
+        while True:
+            with self._lock:
+                idle = self._idle.get(route)
+                kept = idle.pop() if idle else None
+            if kept is None:
+                return self._connected(route, limit)
+            if not _dropped(kept.sock):
+                return kept
+            kept.close()
+
+    def _back(self, route: _Route, connection: _Connection, *, reusable: bool) -> None:
+        with self._lock:
+            idle = self._idle.setdefault(route, [])
+            if reusable and connection.sock is not None and len(idle) < self._connections:
+                idle.append(connection)
+                return
+        connection.close()
+
+    def _connected(self, route: _Route, limit: float) -> _Connection:
+        try:
+            connection = self._made(route, limit)
+            connection.connect()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            if route.proxy is not None and not isinstance(error, ssl.SSLError) and fault_here(error) is None:
+                fault = fault_of_proxy(route.proxy, error, route.origin)
+                raise Failed(How.SILENT, fault.message, fault, reached=False) from error
+            raise _failed(error, reached=False) from error
+        return connection
+
+    def _made(self, route: _Route, limit: float) -> _Connection:
+        """A connection that is not open yet, whose ``connect`` goes by the proxy."""
+        secret, proxy = route.scheme == "https", route.proxy
+        at = urlsplit(proxy.url if "://" in proxy.url else f"http://{proxy.url}") if proxy is not None else None
+        if proxy is None or at is None or _is_socks(proxy):
+            host, port = route.host, route.port
+        else:
+            host, port = at.hostname or "", at.port or (443 if at.scheme == "https" else 80)
+        connection: _Connection
+        if secret:
+            connection = _Encrypted(host, port, timeout=limit, context=self._trust)
+        else:
+            connection = _Plain(host, port, timeout=limit)
+        if proxy is None or at is None:
+            return connection
+        if _is_socks(proxy):
+            connection._create_connection = _through_socks(proxy.url)  # type: ignore[union-attr]
+            return connection
+        if at.scheme == "https":
+            connection._create_connection = _through_tls(self._trust, host)  # type: ignore[union-attr]
+            if secret:
+                connection._context = _Inner(self._trust)  # type: ignore[union-attr]
+        if secret:
+            connection.set_tunnel(route.host, route.port, _login(proxy))
+        return connection
+
+    @cached_property
+    def _trust(self) -> ssl.SSLContext:
+        """Whom encrypted connections trust. Raises OSError."""
+        import os
+
+        import certifi
+
+        named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        found = certificates(named)
+        place = certifi.where() if found is True else str(found)
+        if not os.path.exists(place):
+            raise OSError(f"Could not find a suitable TLS CA certificate bundle, invalid path: {place}")
+        is_folder = os.path.isdir(place)
+        context = ssl.create_default_context(cafile=None if is_folder else place, capath=place if is_folder else None)
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+
+class _Inner:
+    """Stands for a context in a tunnel that is encrypted itself, which the standard library has no word for."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+
+    def wrap_socket(self, outer: ssl.SSLSocket, server_hostname: str) -> Any:
+        from urllib3.util.ssltransport import SSLTransport
+
+        return SSLTransport(outer, self._context, server_hostname)
+
+
+def _through_tls(context: ssl.SSLContext, host: str) -> Callable[..., socket.socket]:
+    def dial(address: tuple[str, int], timeout: float, source: Any = None) -> socket.socket:
+        return context.wrap_socket(socket.create_connection(address, timeout, source), server_hostname=host)
+
+    return dial
+
+
+def _through_socks(url: str) -> Callable[..., socket.socket]:
+    import socks  # type: ignore[import-not-found,import-untyped,unused-ignore]
+
+    parts = urlsplit(url)
+    kind, remote = _SOCKS[parts.scheme]
+
+    def dial(address: tuple[str, int], timeout: float, source: Any = None) -> socket.socket:
+        made: socket.socket = socks.create_connection(
+            address,
+            timeout,
+            source,
+            proxy_type=kind,
+            proxy_addr=parts.hostname,
+            proxy_port=parts.port or 1080,
+            proxy_rdns=remote,
+            proxy_username=unquote(parts.username) if parts.username else None,
+            proxy_password=unquote(parts.password) if parts.password else None,
+        )
+        return made
+
+    return dial
+
+
+def _is_socks(proxy: Proxy) -> bool:
+    return proxy.url.startswith("socks")
+
+
+def _login(proxy: Proxy) -> dict[str, str]:
+    """The header with the login of a proxy's URL, if it has one."""
+    from base64 import b64encode
+
+    parts = urlsplit(proxy.url)
+    if not parts.username:
+        return {}
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return {"Proxy-Authorization": f"Basic {b64encode(pair.encode('latin-1', 'replace')).decode()}"}
+
+
+def _dropped(sock: socket.socket | None) -> bool:
+    """Whether the server has closed a connection that was kept, or said something that nobody asked."""
+    if sock is None:
+        return True
+    try:
+        if hasattr(select, "poll"):
+            poll = select.poll()
+            poll.register(sock, select.POLLIN)
+            return bool(poll.poll(0))
+        return bool(select.select([sock], [], [], 0)[0])
+    except (OSError, ValueError):
+        return True
+
+
+def _failed(error: Exception, *, reached: bool = True) -> Failed:
+    """What an exception of a connection means."""
+    fault, why = fault_here(error), words(error)
+    match error:
+        case ssl.SSLError() if not isinstance(error, TimeoutError):
+            return Failed(How.TLS, why, fault, reached=reached)
+        case TimeoutError():
+            return Failed(How.SLOW, why, fault, reached=reached)
+        case http.client.InvalidURL() | UnicodeError():
+            return Failed(How.NO_URL, why, fault, reached=False)
+        case _:
+            return Failed(How.SILENT, why, fault, reached=reached)
+
+
+def words(error: BaseException) -> str:
+    """What the innermost cause says, as one line."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return one_line(str(said).split("\n", 1)[0])

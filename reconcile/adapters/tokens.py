@@ -1,0 +1,189 @@
+"""Tokens for requests to Google: those of ``google.auth``, fetched over our own HTTP.
+
+``google.auth`` is imported when the first token is needed, and never its transport, which imports ``requests``.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any
+
+from reconcile.adapters.lean_http import Answer, Failed, Http, words
+from reconcile.adapters.network import WayFault
+from reconcile.core.exceptions import chain
+from reconcile.core.portable import Portable
+
+UNIVERSE = "googleapis.com"
+_UNAUTHORIZED = 401
+_REFRESHES = 2
+"""How often a request that was answered 401 is asked again with a new token."""
+
+
+class Lack(Enum):
+    """Why there is no token."""
+
+    MISSING = "missing"
+    """There are no credentials."""
+    REFUSED = "refused"
+    """There are some, which the server of tokens does not take."""
+    PASSING = "passing"
+    """Its server does not answer, which may pass."""
+    UNREADABLE = "unreadable"
+    """Its server answers what ``google.auth`` cannot read."""
+
+
+class NoToken(Portable, Exception):
+    """No token could be had: ``why`` in words, and the ``fault`` of the way if that is why."""
+
+    def __init__(self, lack: Lack, why: str, fault: WayFault | None = None) -> None:
+        super().__init__(why)
+        self.lack = lack
+        self.why = why
+        self.fault = fault
+
+
+class Tokens:
+    """The application default credentials, asked for the first time when they are needed. Safe for several threads.
+
+    ``deadline`` (seconds) bounds each wait for a server of tokens.
+    """
+
+    def __init__(self, scopes: Sequence[str], *, deadline: float) -> None:
+        self._scopes = tuple(scopes)
+        self._http = Http(deadline=deadline, connections=1)
+        self._lock = threading.Lock()
+        self._credentials: Any = None
+
+    def close(self) -> None:
+        """Closes the connections to the servers of tokens."""
+        self._http.close()
+
+    @property
+    def universe(self) -> str:
+        """The domain of Google's services, which is another one in a few clouds of their own. Raises NoToken."""
+        with self._lock, _lacks():
+            return str(self._found().universe_domain or UNIVERSE)
+
+    def ask(
+        self, http: Http, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None, **options: Any
+    ) -> Answer:
+        """One request with a token, and again with a new one if the server does not take that.
+
+        Raises Failed and NoToken, and ConfigError as ``Http`` does.
+        """
+        left = _REFRESHES
+        while True:
+            answer = http.ask(method, url, {**headers, **self._headers(method, url)}, body, **options)
+            if answer.status_code != _UNAUTHORIZED or not left:
+                return answer
+            answer.close()
+            left -= 1
+            with self._lock, _lacks():
+                self._found().refresh(self._request)
+
+    def _headers(self, method: str, url: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        with self._lock, _lacks():
+            self._found().before_request(self._request, method, url, found)
+        return found
+
+    def _found(self) -> Any:
+        if self._credentials is None:
+            self._credentials = default_credentials(self._scopes, self._request)
+        return self._credentials
+
+    def _request(
+        self,
+        url: str,
+        method: str = "GET",
+        body: bytes | str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        **_options: Any,
+    ) -> Any:
+        """A ``google.auth.transport.Request``. Raises TransportError."""
+        from google.auth.exceptions import TransportError
+
+        data = body.encode() if isinstance(body, str) else body
+        try:
+            return _Response(self._http.ask(method, url, headers, data, wait=timeout))
+        except Failed as error:
+            raise TransportError(error) from error  # type: ignore[no-untyped-call]
+
+
+class _Response:
+    """A ``google.auth.transport.Response``."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.status = answer.status_code
+        self.headers = {name.lower(): value for name, value in answer.headers.items()}
+        self.data = answer.content
+
+
+@contextmanager
+def _lacks() -> Iterator[None]:
+    """Around what ``google.auth`` does: what it raises as NoToken."""
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise _lack(error) from error
+    except Exception as error:
+        from google.auth.exceptions import GoogleAuthError
+
+        if not isinstance(error, GoogleAuthError):
+            raise
+        raise _lack(error) from error
+
+
+def _lack(error: Exception) -> NoToken:
+    from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
+
+    cause = next((each for each in chain(error) if isinstance(each, Failed)), None)
+    match error:
+        case DefaultCredentialsError():
+            return NoToken(Lack.MISSING, str(error))
+        case GoogleAuthError() if isinstance(error, TransportError) or error.retryable:
+            return NoToken(Lack.PASSING, words(error), cause.fault if cause is not None else None)
+        case GoogleAuthError():
+            return NoToken(Lack.REFUSED, words(error), cause.fault if cause is not None else None)
+        case OSError():
+            return NoToken(Lack.PASSING, words(error))
+        case _:
+            return NoToken(Lack.UNREADABLE, f"an answer cannot be read ({type(error).__name__})")
+
+
+def default_credentials(scopes: Sequence[str], request: Any) -> Any:
+    """The credentials that ``google.auth.default`` finds, in its order. Raises what it raises.
+
+    Without a file of credentials it would import ``requests`` to ask the machine's metadata server, so that is asked
+    here.
+    """
+    import google.auth
+    from google.auth import _cloud_sdk, environment_vars
+
+    auth: Any = google.auth  # partly typed
+    cloud_sdk: Any = _cloud_sdk
+    named = os.environ.get(environment_vars.CREDENTIALS)
+    legacy = os.environ.get(environment_vars.LEGACY_APPENGINE_RUNTIME)
+    if named or legacy or os.path.isfile(cloud_sdk.get_application_default_credentials_path()):
+        return auth.default(scopes=scopes, request=request)[0]
+    return _of_this_machine(scopes, request)
+
+
+def _of_this_machine(scopes: Sequence[str], request: Any) -> Any:
+    from google.auth import _default, compute_engine, credentials, environment_vars, exceptions
+    from google.auth.compute_engine import _metadata
+
+    metadata: Any = _metadata
+    engine: Any = compute_engine
+    known: Any = credentials
+    if not metadata.is_on_gce(request=request):
+        error: Any = exceptions.DefaultCredentialsError
+        raise error(_default._CLOUD_SDK_MISSING_CREDENTIALS)
+    machine = engine.Credentials()
+    quota = os.environ.get(environment_vars.GOOGLE_CLOUD_QUOTA_PROJECT)
+    return known.with_scopes_if_required(machine.with_quota_project(quota) if quota else machine, scopes)
