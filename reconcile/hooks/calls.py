@@ -8,13 +8,28 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import msgspec
+
 from reconcile.core.errors import UsageError
 from reconcile.hooks.errors import LOGGER
-from reconcile.hooks.handover import Call
 
 CharacterOf: TypeAlias = Callable[[Mapping[str, Any]], str | None]
 
 CHAR_ID = "char_id"
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What a call of a workflow's function hands over: its files as it named them, and what it knows of them.
+
+    ``asset`` has the texts of the map that was upserted, and ``fields`` says which of its fields holds which file: then
+    everything of the character is brought in step, and not these files alone.
+    """
+
+    files: tuple[str, ...] = ()
+    char_id: str | None = None
+    asset_type: str | None = None
+    asset: dict[str, str] | None = None
+    fields: tuple[tuple[str, str], ...] = ()
 
 
 def arguments(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,7 +25,8 @@ from reconcile.core.notes import Note
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report
 from reconcile.core.rows import KeyFacts
-from reconcile.core.rules import AssetMap, Ownership, Reading
+from reconcile.core.rules import AssetMap, AssetRule, Ownership, Reading
+from reconcile.hooks.calls import Call
 from reconcile.hooks.errors import LOGGER, NotUploaded
 from reconcile.hooks.record import set_field
 from reconcile.pipeline.executor import execute
@@ -42,34 +43,6 @@ _REMEMBERED = 3600.0
 """Seconds for which a file's look is kept after it has settled."""
 
 
-class Call(msgspec.Struct, frozen=True):
-    """What a call of a workflow's function hands over: its files as it named them, and what it knows of them.
-
-    ``asset`` has the texts of the map that was upserted, and ``fields`` says which of its fields holds which file: then
-    everything of the character is brought in step, and not these files alone.
-    """
-
-    files: tuple[str, ...] = ()
-    char_id: str | None = None
-    asset_type: str | None = None
-    asset: dict[str, str] | None = None
-    fields: tuple[tuple[str, str], ...] = ()
-
-
-class File(msgspec.Struct, frozen=True):
-    """One file of a call: as the call named it, and what the call knows of it."""
-
-    name: str
-    note: Note
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """A file that did not arrive, or that no run could take as the call named it, and why."""
-
-    file: str
-    error: ReconcileError
-
-
 def settings_of(chosen: str | None, files: Sequence[str]) -> Settings:
     """The rules and settings of a call's project: the one it names, else the nearest at or above one of its files, the
     first that has one, else at or above the current folder. Raises ConfigError, UsageError."""
@@ -80,58 +53,55 @@ def settings_of(chosen: str | None, files: Sequence[str]) -> Settings:
 
 
 class Handover:
-    """A call as the rules of its project read it: the files that a run could take, with what is noted of each. Making
-    one asks no store.
+    """A call as the rules of its project read it: ``notes`` has what is noted of each file that a run could take, by
+    the name that the call gave it. Making one asks no store.
 
-    ``refused`` is the first file that no run could take; an upsert may name such files as it likes. ``call`` is left
-    with the others.
+    ``call`` is left with these. ``refused`` is the first other file, and why; an upsert may name what it likes.
     """
 
     def __init__(self, call: Call, settings: Settings) -> None:
         """Raises UsageError or SourceError if no run could take any of the files."""
+        self.call = call
         self.settings = settings
         self.outbox = Outbox(settings.project)
+        self.is_upsert = call.asset is not None
         title = (call.asset or {}).get(settings.entry_key, "")
         self.title = title if title.strip() else None
-        taken: list[File] = []
-        refused: list[Refusal] = []
-        for name in dict.fromkeys(call.files):
+        self.notes: dict[str, Note] = {}
+        refused: dict[str, ReconcileError] = {}
+        for name in call.files:
             try:
-                taken.append(File(name, self._note_of(call, name)))
+                self.notes[name] = self._note_of(name)
             except ReconcileError as error:
-                refused.append(Refusal(name, error))
-        self.is_upsert = call.asset is not None
-        if refused and not taken and not self.is_upsert:
-            raise refused[0].error
-        self.refused = refused[0] if refused and not self.is_upsert else None
-        self.files = tuple(taken)
-        self.notes = tuple(file.note for file in taken)
-        names = tuple(file.name for file in taken)
-        fields = tuple((field, name) for field, name in call.fields if name in names)
-        self.call = msgspec.structs.replace(call, files=names, fields=fields)
+                refused[name] = error
+        if refused and not self.notes and not self.is_upsert:
+            raise next(iter(refused.values()))
+        self.refused = None if self.is_upsert else next(iter(refused.items()), None)
+        fields = tuple((field, name) for field, name in call.fields if name in self.notes)
+        self.call = msgspec.structs.replace(call, files=tuple(self.notes), fields=fields)
 
     @property
     def first(self) -> str:
         """How to call what is handed over in a sentence: by its first file."""
-        return _lead(self.files, self.call)
+        return next(iter(self.notes), f"what belongs to {self.call.char_id}")
 
-    def _note_of(self, call: Call, name: str) -> Note:
-        rules = self.settings.asset_map
+    def _note_of(self, name: str) -> Note:
+        call, rules = self.call, self.settings.asset_map
         asset_type = None if call.asset_type is None else _type(rules, call.asset_type)
-        note = Note(below_root(self.settings.root, name), call.char_id, asset_type, tuple(self._places(call, name)))
-        if rules.read(note.path, ()) is None:
+        note = Note(below_root(self.settings.root, name), call.char_id, asset_type, tuple(self._places(name)))
+        reading = rules.read(note.path, ())
+        if reading is None:
             raise UsageError(
                 f"no rule takes {note.path}", hint=f"add one, and try it with `reconcile rules test '{note.path}'`"
             )
         rule = rules.rule(asset_type or "")
         if rule is not None and not rule.path.takes(note.path):
-            raise _other_type(note, rules, rules.read(note.path, ()))
+            raise _other_type(note, rule, reading)
         return note
 
-    def _places(self, call: Call, name: str) -> Iterator[tuple[str, str]]:
-        """The fields that an upsert gave the file."""
+    def _places(self, name: str) -> Iterator[tuple[str, str]]:
         if self.title is not None and is_unicode(self.title):
-            for field, named in call.fields:
+            for field, named in self.call.fields:
                 if named == name and field != self.settings.entry_key and field.strip() and is_unicode(field):
                     yield self.title, field
 
@@ -145,90 +115,68 @@ class Handover:
         try:
             uris, problems, done = self._run(patience, listener, stop)
         except UsageError:
-            self.outbox.remove(self.notes)  # a note of what the rules contradict would do no good
+            self.outbox.remove(self.notes.values())  # a note of what the rules contradict would do no good
             raise
         self.outbox.remove(done)
-        if problems:
-            raise NotUploaded(problems[0].error, problems[0].file, uris) from problems[0].error
+        for file, error in problems.items():
+            raise NotUploaded(error, file, uris) from error
         return uris
 
     def _run(
         self, patience: float, listener: Listener, stop: threading.Event | None
-    ) -> tuple[dict[str, str], list[Refusal], Sequence[Note]]:
-        """The URIs, what went wrong, and the notes that no later run needs."""
-        with Project(self.settings).opened(RunOptions(notes=self.notes, looks=_looks(self.settings))) as project:
+    ) -> tuple[dict[str, str], dict[str, ReconcileError], list[Note]]:
+        """The URIs and the errors by the files' names, and the notes that no later run needs."""
+        notes = tuple(self.notes.values())
+        with Project(self.settings).opened(RunOptions(notes=notes, looks=_looks(self.settings))) as project:
             # Asked before the lock is taken: a cloud that does not answer must not keep out other runs.
-            known = known_owners(project, [note.path for note in self.notes], self.call.char_id)
-            files, refused = self._admitted(project.asset_map, known)
+            known = known_owners(project, [note.path for note in notes], self.call.char_id)
+            rules = project.asset_map
+            refused = self._contradicted(rules, known)
+            paths = {name: note.path for name, note in self.notes.items() if name not in refused}
             owner = self.call.char_id and (spelling(self.call.char_id, known) or self.call.char_id)
-            scope = _scope([project.asset_map.read(file.note.path, known) for file in files], owner)
-            keys = {file: project.asset_map.key_for(file.note.path, known) for file in files}
+            scope = _scope([rules.read(path, known) for path in paths.values()], owner)
+            keys = {name: rules.key_for(path, known) for name, path in paths.items()}
             own = set(keys.values())
             with project.lock().acquire(patience):
                 seen = survey(project, scope, listener=listener, trace=own)
                 plan = seen.plan
                 if not self.is_upsert:
                     waiting = [each.path for each in project.noted if spelling(each.char_id or "", scope.char_ids)]
-                    wanted = {*own, *(project.asset_map.key_for(path, known) for path in waiting)}
-                    plan = plan.keeping(_about(plan, wanted))
+                    plan = plan.keeping(_about(plan, {*own, *(rules.key_for(path, known) for path in waiting)}))
                 # The limit on replacing is there for accidents, not for what the call itself made anew.
                 meant = all(change.key in own for change in plan.actions if isinstance(change, Replace))
                 report = execute(project, plan, force=meant, listener=listener, stop=stop, command=COMMAND)
-                uris, problems = self._answer(project, keys, seen, plan, report)
-                needed = problems or self._is_unmet(project, keys, owner, seen.plan.findings)
+                missing = {name: _why_missing(paths[name], keys[name], project, seen, report) for name in keys}
+                uris = {name: project.bucket.uri(key) for name, key in keys.items() if missing[name] is None}
+                problems = {name: error for name, error in missing.items() if error is not None}
+                for change, outcome in zip(plan.actions, report.outcomes, strict=True):
+                    if outcome.outcome not in DONE and (self.is_upsert or not own.isdisjoint(keys_about(change))):
+                        problems.setdefault(next(iter(keys), self.first), _error(outcome))
+                subjects = {*paths.values(), *map(project.bucket.uri, own)}
+                needed = _is_unmet(seen.plan.findings, subjects, owner)
                 if not problems and owner is not None:
-                    needed = (problems := self._set_fields(project, owner, uris)) or needed
-        return uris, [*problems, *refused.values()], tuple(refused) if needed else self.notes
+                    problems = self._set_fields(project, owner, uris)
+        if not (problems or needed):
+            return uris, refused, list(notes)
+        return uris, {**problems, **refused}, [self.notes[name] for name in refused]
 
-    def _admitted(self, rules: AssetMap, known: frozenset[str]) -> tuple[list[File], dict[Note, Refusal]]:
-        """The files of which the rules say nothing else than the call, and the others. Raises UsageError if these are
+    def _contradicted(self, rules: AssetMap, known: frozenset[str]) -> dict[str, ReconcileError]:
+        """The files of which the rules say something else than the call, by name. Raises UsageError if these are
         all."""
-        refused: dict[Note, Refusal] = {}
-        for file in self.files:
+        refused: dict[str, ReconcileError] = {}
+        for name, note in self.notes.items():
             try:
-                _check_owner(rules, file.note, known)
-                _check_type(rules, file.note, known)
+                _check_owner(rules, note, known)
+                reading, rule = rules.read(note.path, known), rules.rule(note.asset_type or "")
+                if rule is not None and reading is not None and reading.rule.type != rule.type:
+                    raise _other_type(note, rule, reading)
             except UsageError as error:
-                refused[file.note] = Refusal(file.name, error)
-        files = [file for file in self.files if file.note not in refused]
-        if refused and not files:
-            raise next(iter(refused.values())).error
-        return files, refused
+                refused[name] = error
+        if refused and len(refused) == len(self.notes):
+            raise next(iter(refused.values()))
+        return refused
 
-    def _answer(
-        self, project: OpenProject, keys: Mapping[File, str], seen: Survey, plan: Plan, report: Report
-    ) -> tuple[dict[str, str], list[Refusal]]:
-        """The URIs of the files that arrived, and what went wrong."""
-        uris: dict[str, str] = {}
-        problems: list[Refusal] = []
-        for file, key in keys.items():
-            uri = project.bucket.uri(key)
-            error = _why_missing(file.note.path, key, uri, seen, report)
-            if error is None:
-                uris[file.name] = uri
-            else:
-                problems.append(Refusal(file.name, error))
-        own = set(keys.values())
-        for change, outcome in zip(plan.actions, report.outcomes, strict=True):
-            if outcome.outcome not in DONE and (self.is_upsert or not own.isdisjoint(keys_about(change))):
-                problems.append(Refusal(_lead(tuple(keys), self.call), _error(outcome)))
-        return uris, problems
-
-    def _is_unmet(
-        self, project: OpenProject, keys: Mapping[File, str], owner: str | None, findings: Iterable[Finding]
-    ) -> bool:
-        """Whether a later run has something to do for the files; what was found about them goes into the log."""
-        subjects = {*(file.note.path for file in keys), *map(project.bucket.uri, keys.values())}
-        about = [
-            finding
-            for finding in findings
-            if finding.subject in subjects or (finding.code in UNMET and owner is not None and finding.char_id == owner)
-        ]
-        for finding in about:
-            logging.getLogger(LOGGER).info("%s: %s", finding.subject, finding.message)
-        return any(finding.code in UNMET for finding in about)
-
-    def _set_fields(self, project: OpenProject, owner: str, uris: Mapping[str, str]) -> list[Refusal]:
+    def _set_fields(self, project: OpenProject, owner: str, uris: Mapping[str, str]) -> dict[str, ReconcileError]:
         """Gives the record's fields what the upsert gave the workflow's own: an upsert says which file a field is to
         name, even if the field holds a good URI already."""
         try:
@@ -236,8 +184,8 @@ class Handover:
                 if self.title is not None and name in uris:
                     set_field(project, owner, self.title, field, uris[name])
         except ReconcileError as error:
-            return [Refusal(next(iter(uris)), error)]
-        return []
+            return {next(iter(uris)): error}
+        return {}
 
 
 def below_root(folder: Path, file: str) -> str:
@@ -267,10 +215,6 @@ def below_root(folder: Path, file: str) -> str:
     )
 
 
-def _lead(files: Sequence[File], call: Call) -> str:
-    return files[0].name if files else f"what belongs to {call.char_id}"
-
-
 def _looks(settings: Settings) -> Looks:
     """What calls of this process saw of files that are not their own. A call knows that its own are whole, and does not
     keep its workflow waiting for others: a later call takes those, if they look the same then."""
@@ -292,19 +236,10 @@ def _type(rules: AssetMap, wanted: str) -> str:
     return rule.type
 
 
-def _check_type(rules: AssetMap, note: Note, known: frozenset[str]) -> None:
-    reading = rules.read(note.path, known)
-    if note.asset_type is not None and reading is not None and reading.rule.type != note.asset_type:
-        raise _other_type(note, rules, reading)
-
-
-def _other_type(note: Note, rules: AssetMap, reading: Reading | None) -> UsageError:
-    rule = rules.rule(note.asset_type or "")
+def _other_type(note: Note, rule: AssetRule, reading: Reading) -> UsageError:
     return UsageError(
-        f"by the rules {note.path} is {reading.rule.type if reading is not None else 'nothing'!r},"
-        f" and the decorator says {note.asset_type!r}",
-        hint=f"write it where that type's files are ({rule.path.source if rule is not None else ''}),"
-        " or leave asset_type out",
+        f"by the rules {note.path} is {reading.rule.type!r}, and the decorator says {note.asset_type!r}",
+        hint=f"write it where that type's files are ({rule.path.source}), or leave asset_type out",
     )
 
 
@@ -341,7 +276,7 @@ def _about(plan: Plan, keys: set[str]) -> Iterator[Change]:
 # -- what became of it --
 
 
-def _why_missing(path: str, key: str, uri: str, seen: Survey, report: Report) -> ReconcileError | None:
+def _why_missing(path: str, key: str, project: OpenProject, seen: Survey, report: Report) -> ReconcileError | None:
     """Why the file is not in the bucket, with its content, or None if it is."""
     uploads = (outcome for outcome in report.outcomes if outcome.key == key and outcome.kind in ("upload", "replace"))
     outcome = next(uploads, None)
@@ -349,10 +284,23 @@ def _why_missing(path: str, key: str, uri: str, seen: Survey, report: Report) ->
         return None if outcome.outcome in DONE else _error(outcome)
     if any(facts.key == key and _is_same(facts) for facts in seen.facts):
         return None
+    uri = project.bucket.uri(key)
     finding = next((each for each in seen.plan.findings if each.subject in (path, uri)), None)
     if finding is not None:
         return SourceError(finding.message, hint=finding.hint)
     return SourceError(f"{path} is not there any more", hint="run `reconcile plan` to see how things stand")
+
+
+def _is_unmet(findings: Iterable[Finding], subjects: Collection[str], owner: str | None) -> bool:
+    """Whether a later run has something to do for the files; what was found about them goes into the log."""
+    about = [
+        each
+        for each in findings
+        if each.subject in subjects or (each.code in UNMET and owner is not None and each.char_id == owner)
+    ]
+    for each in about:
+        logging.getLogger(LOGGER).info("%s: %s", each.subject, each.message)
+    return any(each.code in UNMET for each in about)
 
 
 def _is_same(facts: KeyFacts) -> bool:

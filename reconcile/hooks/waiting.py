@@ -12,8 +12,9 @@ from collections.abc import Callable
 from reconcile.core.errors import ReconcileError, SourceError, StoreUnavailable, UsageError
 from reconcile.core.events import Event, Warned
 from reconcile.hooks import apart
+from reconcile.hooks.calls import Call
 from reconcile.hooks.errors import LOGGER, QUEUE, TAKEN_UP, Manner, NotUploaded, as_ours
-from reconcile.hooks.handover import Call, Handover, settings_of
+from reconcile.hooks.handover import Handover, settings_of
 
 _WAITS = "it waits in the outbox, and the next run takes it"
 _AGAIN = "call the upsert again: `reconcile apply` leaves a field that names another file as it is"
@@ -32,7 +33,7 @@ def hand_over(call: Call, manner: Manner, wrong: UsageError | None = None) -> di
         key = handover.settings.entry_key
         _log().warning("the upsert for %s gives no text for %r, so no field is set", call.char_id, key)
     work = functools.partial(_queued if manner.on_error == QUEUE else _direct, handover, manner)
-    return work() if handover.refused is None else _beside(handover.refused.file, handover.refused.error, work)
+    return work() if handover.refused is None else _beside(*handover.refused, work)
 
 
 def _beside(file: str, error: ReconcileError, work: Callable[[], dict[str, str]]) -> dict[str, str]:
@@ -49,7 +50,7 @@ def _beside(file: str, error: ReconcileError, work: Callable[[], dict[str, str]]
 def _direct(handover: Handover, manner: Manner) -> dict[str, str]:
     try:
         # What waits in the outbox for the same fields is older than this call, whatever becomes of it.
-        handover.outbox.overtake(handover.notes)
+        handover.outbox.overtake(handover.notes.values())
     except SourceError as error:
         _log().warning("%s", error.sentence)
     try:
@@ -70,7 +71,7 @@ def _apart(handover: Handover, manner: Manner) -> dict[str, str]:
     try:
         return apart.call(hand_over, handover.call, manner)
     except OSError as error:
-        handover.outbox.add(handover.notes)
+        handover.outbox.add(handover.notes.values())
         told = f"the interpreter is ending, and no process could be started: {error}"
         raise NotUploaded(StoreUnavailable(told, hint=_WAITS), handover.first, {}) from error
 
@@ -79,7 +80,7 @@ def _queued(handover: Handover, manner: Manner) -> dict[str, str]:
     """Notes the files first, so that nothing that happens later loses what the call knows of them."""
     outbox, hint = handover.outbox, _WAITS
     try:
-        outbox.add(handover.notes)
+        outbox.add(handover.notes.values())
     except SourceError as error:  # all the more reason to try
         _log().warning("%s", error.sentence)
         hint = _TAKEN_UP_ALONE

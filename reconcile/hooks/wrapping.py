@@ -172,8 +172,7 @@ def _upload(
     returned: Returned | None = None
 
     def handed_over() -> dict[str, str]:
-        from reconcile.hooks.calls import arguments, character, read
-        from reconcile.hooks.handover import Call
+        from reconcile.hooks.calls import Call, arguments, character, read
         from reconcile.hooks.waiting import hand_over
 
         nonlocal returned
