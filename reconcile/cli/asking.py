@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from reconcile.core.errors import UsageError
+from reconcile.views.streams import flush
+from reconcile.views.terminal import visible
 
 _YES = ("y", "yes")
 _LONGEST = 4096  # bytes of a line, which is what a terminal gives at the most
@@ -54,9 +56,6 @@ class _AtTerminal:
         self._writing = writing
 
     def confirms(self, question: str, *, about: str = "") -> bool:
-        from reconcile.views.streams import flush
-        from reconcile.views.terminal import visible
-
         flush(sys.stdout)
         flush(sys.stderr)
         before = f"{visible(about)}\n" if about else ""

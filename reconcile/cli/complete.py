@@ -33,9 +33,9 @@ def completion(shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bas
 def asset_types(incomplete: str) -> list[tuple[str, str]]:
     """The types of the project's rules that begin so, with their labels."""
     try:
-        from reconcile.project import Project
+        from reconcile.config import find_project, load
 
-        rules = Project.open().settings.asset_map.rules
+        rules = load(find_project()).asset_map.rules
         return [(rule.type, _harmless(rule.label)) for rule in rules if rule.type.startswith(incomplete)]
     except (ReconcileError, OSError):
         return []

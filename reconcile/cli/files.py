@@ -9,13 +9,12 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from reconcile.adapters.files import SHARED, beside, move_to_free
+from reconcile.adapters.state.folder import FOLDER
+from reconcile.config import RULES, Settings, absolute
 from reconcile.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from reconcile.config import Settings
 
 STDOUT = Path("-")
 _HEAD = 4096
@@ -54,8 +53,6 @@ def check_target(out: Path, kind: OutputKind, settings: Settings) -> None:
 def check_place(out: Path, settings: Settings, option: str = "--out") -> None:
     """Raises UsageError if a file to write is, or lies in, what belongs to the project's work: no result is written
     there, whatever is there now."""
-    from reconcile.config import absolute
-
     path = absolute(out)
     try:
         # Where the name stands, and where it leads, should it be a link.
@@ -143,9 +140,6 @@ def _check_is_ours(out: Path, kind: OutputKind) -> None:
 
 def _kept(settings: Settings) -> Iterator[tuple[Path, str]]:
     """What no command writes its result to, and why."""
-    from reconcile.adapters.state.folder import FOLDER
-    from reconcile.config import RULES
-
     yield settings.project / FOLDER, "the folder .reconcile holds the tool's own memory"
     yield settings.rules_path, "that is the rules file"
     yield settings.project / RULES, "that is the rules file"

@@ -8,14 +8,15 @@ import typer
 
 from reconcile.cli.options import Common, seconds
 from reconcile.cli.session import Session
+from reconcile.commands.doctor import check_nothing, check_project
+from reconcile.commands.links import link
 from reconcile.core.errors import ConfigError, ExitCode
+from reconcile.views.doctor import show_checkup
+from reconcile.views.links import show_link
 
 
 def doctor(common: Common) -> ExitCode:
     """Try each thing that a run needs, and say how to mend what fails. Writes nothing that stays."""
-    from reconcile.commands.doctor import check_nothing, check_project
-    from reconcile.views.doctor import show_checkup
-
     session = Session(common)
     try:
         with session.opened() as project:
@@ -32,9 +33,6 @@ def url(
     expires: Annotated[str, typer.Option(metavar="TIME", help="How long it holds; 7d at the most.")] = "15m",
 ) -> ExitCode:
     """Print a signed URL for an asset. Anybody who has it can read the asset until it expires."""
-    from reconcile.commands.links import link
-    from reconcile.views.links import show_link
-
     session = Session(common)
     lifetime = seconds(expires, "--expires")
     with session.opened() as project:

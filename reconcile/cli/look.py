@@ -10,7 +10,10 @@ import typer
 from reconcile.adapters.disk_names import as_text
 from reconcile.cli.options import Common, Scoped
 from reconcile.cli.session import Session, labels_of, scope_of
+from reconcile.commands.explain import explain as ask
+from reconcile.commands.trials import describe_rules, try_paths
 from reconcile.core.errors import ExitCode
+from reconcile.views.explain import show_explanation, show_rules, show_trials
 
 
 def explain(
@@ -19,9 +22,6 @@ def explain(
     subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="A path, a gs:// URI or a character id.")],
 ) -> ExitCode:
     """Say which rule and which character it is, what is where, what would be done and why."""
-    from reconcile.commands.explain import explain as ask
-    from reconcile.views.explain import show_explanation
-
     session = Session(common)
     with session.opened() as project, session.progress() as listener:
         answer = ask(project, subject, scope=scope_of(scope), listener=listener)
@@ -32,9 +32,6 @@ def explain(
 
 def rules_check(common: Common) -> ExitCode:
     """Read the rules file as every command does, and show what it says. Reads no store."""
-    from reconcile.commands.trials import describe_rules
-    from reconcile.views.explain import show_rules
-
     session = Session(common)
     with session.opened() as project:
         described = describe_rules(project.settings)
@@ -47,9 +44,6 @@ def rules_test(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Paths, below the local root or relative.")],
 ) -> ExitCode:
     """Say which rule takes each path. Reads no store, so a character id is only what the pattern alone makes of it."""
-    from reconcile.commands.trials import try_paths
-    from reconcile.views.explain import show_trials
-
     session = Session(common)
     with session.opened() as project:
         trials = try_paths(project, [as_text(str(path)) for path in paths])

@@ -11,10 +11,16 @@ from typing import Annotated
 
 import typer
 
+from reconcile.adapters.state.folder import FOLDER
 from reconcile.cli.files import STDOUT, check_place, write_new
 from reconcile.cli.options import Common, SchedulerKind
 from reconcile.cli.session import Session
+from reconcile.commands import schedule as schedules
+from reconcile.commands.jobenv import carried
+from reconcile.commands.nightly import Nightly
+from reconcile.config import absolute
 from reconcile.core.errors import ExitCode, UsageError
+from reconcile.views.schedule import show_schedule
 
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _REGION = re.compile(r"[a-z]+(-[a-z0-9]+)*", re.ASCII)
@@ -40,13 +46,6 @@ def schedule(
     ] = None,
 ) -> ExitCode:
     """Print the nightly job for a scheduler, ready to install. Installs nothing."""
-    from reconcile.adapters.state.folder import FOLDER
-    from reconcile.commands import schedule as schedules
-    from reconcile.commands.jobenv import carried
-    from reconcile.commands.nightly import Nightly
-    from reconcile.config import absolute
-    from reconcile.views.schedule import show_schedule
-
     session = Session(common)
     found = _TIME.fullmatch(at)
     if found is None:
@@ -100,8 +99,6 @@ def _in_a_folder(common: Common) -> bool:
 
 def _options(common: Common) -> tuple[str, ...]:
     """The options of every command that were given here and hold for the job too, paths made absolute."""
-    from reconcile.config import absolute
-
     words: list[str] = []
     for field in fields(common):
         value = getattr(common, field.name)

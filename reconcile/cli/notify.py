@@ -12,6 +12,8 @@ from typing import Any, Self
 
 from reconcile.cli.session import Session
 from reconcile.core.errors import Declined, ExitCode, Interrupted, ReconcileError
+from reconcile.views import json
+from reconcile.views.json import ERROR_FORMAT, ErrorDocument
 
 TIMEOUT = 60.0
 """Seconds that the command may take: a mail server that hangs must not hold the project's lock, or the next night."""
@@ -48,8 +50,6 @@ class Notifier:
             self._send(*self._ended)
 
     def _send(self, document: Any, code: int) -> None:
-        from reconcile.views import json
-
         problem = _run(self._command or "", json.dumps(document), code, self._timeout)
         if problem:
             self._session.warn(f"the --notify command {problem}", of="warning")
@@ -86,8 +86,6 @@ def _stop(told: subprocess.Popen[bytes]) -> None:
 
 
 def _told(error: BaseException) -> tuple[Any, int]:
-    from reconcile.views.json import ERROR_FORMAT, ErrorDocument
-
     if isinstance(error, KeyboardInterrupt):
         error = Interrupted("interrupted", hint="run it again: it goes on from there")
     if isinstance(error, ReconcileError):

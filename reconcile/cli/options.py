@@ -14,18 +14,12 @@ import typer
 
 from reconcile.adapters.disk_names import as_text
 from reconcile.cli.complete import asset_types
+from reconcile.core.duration import parse_duration
 from reconcile.core.errors import ExitCode, Interrupted, UsageError
+from reconcile.views.colour import Colour
 
 COMMON = "Options of every command"
 STORES = "Stores (a flag overrides the environment and the rules file)"
-
-
-class Color(StrEnum):
-    """When to colour."""
-
-    AUTO = "auto"
-    ALWAYS = "always"
-    NEVER = "never"
 
 
 class LogFormat(StrEnum):
@@ -33,14 +27,6 @@ class LogFormat(StrEnum):
 
     TEXT = "text"
     JSON = "json"
-
-
-class ReplacePolicy(StrEnum):
-    """What to do if the same path has other bytes in the bucket."""
-
-    SAFE = "safe"
-    LOCAL = "local"
-    NEVER = "never"
 
 
 class FailOn(StrEnum):
@@ -78,7 +64,7 @@ class Common:
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no notes.", rich_help_panel=COMMON)] = False
     verbose: Annotated[bool, typer.Option("--verbose", help="Say everything.", rich_help_panel=COMMON)] = False
     color: Annotated[
-        Color | None,
+        Colour | None,
         typer.Option(
             "--color", metavar="auto|always|never", help="When to colour.", show_default=False, rich_help_panel=COMMON
         ),
@@ -170,8 +156,6 @@ def seconds(text: str | None, option: str, default: float = 0.0) -> float:
     """The length of time that an option gives. Raises UsageError."""
     if text is None:
         return default
-    from reconcile.core.duration import parse_duration
-
     try:
         return parse_duration(text)
     except ValueError as error:

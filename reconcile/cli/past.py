@@ -10,13 +10,13 @@ from reconcile.cli.complete import run_ids
 from reconcile.cli.options import Common, NoJournal, Scoped, WaitLock, Yes, seconds
 from reconcile.cli.session import Session, scope_of
 from reconcile.cli.sync import agree, show, tell_report
+from reconcile.commands.undo import describe, execute, find_run, find_undoable, survey
 from reconcile.core.errors import ExitCode, JournalError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from reconcile.core.journal import Past
-    from reconcile.core.plan import Scope
-    from reconcile.project import OpenProject
+from reconcile.core.history import FORMAT, History, tell, touches
+from reconcile.core.journal import Past
+from reconcile.core.plan import Scope
+from reconcile.project import OpenProject
+from reconcile.views.history import show_history
 
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="The run's id, its beginning, or `last`.", autocompletion=run_ids)
@@ -35,10 +35,6 @@ def history(
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="So many runs, newest first.")] = 20,
 ) -> ExitCode:
     """Tell what runs really did, with the values before and after. Reads no store."""
-    from reconcile.commands.undo import find_run
-    from reconcile.core.history import FORMAT, History, tell, touches
-    from reconcile.views.history import show_history
-
     session = Session(common)
     wanted = scope_of(scope)
     missed: list[JournalError] = []
@@ -69,8 +65,6 @@ def undo(
     no_journal: NoJournal = False,
 ) -> ExitCode:
     """Put back the record fields that a run changed, if nobody has changed them since. Objects stay."""
-    from reconcile.commands.undo import describe, execute, survey
-
     session = Session(common)
     patience = seconds(wait_lock, "--wait-lock")
     wanted = scope_of(scope)
@@ -103,8 +97,6 @@ def undo(
 
 def _found(session: Session, project: OpenProject, run: str, scope: Scope) -> Past:
     """The run that is to be undone; says if its journal is damaged."""
-    from reconcile.commands.undo import find_undoable
-
     past = find_undoable(project.journal, run, scope)
     if past.unread:
         session.warn(_unread(past.run.run_id, past.unread))

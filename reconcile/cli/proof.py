@@ -6,22 +6,29 @@ import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
 from reconcile.cli.asking import person
 from reconcile.cli.files import CERTIFICATE, STDOUT, check_place, check_target, write_whole
 from reconcile.cli.options import AllowEmpty, Common, Scoped, WaitLock, Yes, seconds
-from reconcile.cli.session import CONCURRENCY, Session, labels_of, scope_of
+from reconcile.cli.session import Session, labels_of, scope_of
+from reconcile.cli.signals import finish
+from reconcile.commands.certifying import Proof
+from reconcile.commands.restore import survey
+from reconcile.commands.restoring import check, execute
+from reconcile.commands.verify import verify as prove
 from reconcile.core.errors import Declined, ExitCode, UsageError
-
-if TYPE_CHECKING:
-    from reconcile.commands.certifying import Proof
-    from reconcile.core.proof import Verification
-    from reconcile.core.report import Report
-    from reconcile.core.restoration import RestorePlan
-    from reconcile.project import OpenProject
+from reconcile.core.proof import Mode, Verification, certificate_name
+from reconcile.core.report import Report
+from reconcile.core.restoration import RestorePlan
+from reconcile.project import CONCURRENCY, OpenProject
+from reconcile.views import json
+from reconcile.views.json import dumps
+from reconcile.views.restore import show_restore_plan, show_restored, totals
+from reconcile.views.verify import show_verification
 
 
 def verify(
@@ -39,10 +46,6 @@ def verify(
     concurrency: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Objects at once.")] = CONCURRENCY,
 ) -> ExitCode:
     """Prove that what the records name can be read: every reference resolves to an object with the bytes meant."""
-    from reconcile.commands.verify import verify as prove
-    from reconcile.core.proof import Mode
-    from reconcile.views.verify import show_verification
-
     session = Session(common)
     if out is not None:
         _check_scope(session, out, scope)
@@ -72,8 +75,6 @@ def restore(
     wait_lock: WaitLock = None,
 ) -> ExitCode:
     """Bring back local files that only the bucket has. Never over a file that is there."""
-    from reconcile.commands.restoring import check, execute
-
     session = Session(common)
     if everything and (scope.char_id or scope.asset_type):
         raise UsageError(
@@ -131,10 +132,6 @@ def _check_out(out: Path, project: OpenProject) -> None:
 
 def _print(session: Session, proof: Proof) -> None:
     """The certificate to stdout, and what the proof came to aside."""
-    from reconcile.cli.signals import finish
-    from reconcile.views import json
-    from reconcile.views.verify import show_verification
-
     if not session.common.quiet:
         show_verification(session.terminal(aside=True), proof.verification, verbose=session.verbose)
     finish()
@@ -148,11 +145,6 @@ def _is_file(out: Path) -> bool:
 
 def _write(proof: Proof, out: Path) -> Verification:
     """Writes the certificates, each whole; the verification that names them."""
-    from msgspec.structs import replace
-
-    from reconcile.core.proof import certificate_name
-    from reconcile.views.json import dumps
-
     names: list[str] = []
     for certificate in proof.certificates:
         path = out if _is_file(out) else out / certificate_name(certificate.char_id, certificate.created)
@@ -162,15 +154,11 @@ def _write(proof: Proof, out: Path) -> Verification:
 
 
 def _survey(session: Session, project: OpenProject, scope: Scoped, *, everything: bool) -> RestorePlan:
-    from reconcile.commands.restore import survey
-
     with session.progress() as listener:
         return survey(project, scope_of(scope), everything=everything, listener=listener)
 
 
 def _show(session: Session, project: OpenProject, made: RestorePlan) -> ExitCode:
-    from reconcile.views.restore import show_restore_plan
-
     labels = labels_of(project)
     session.result(made, lambda terminal: show_restore_plan(terminal, made, labels, verbose=session.verbose))
     return ExitCode.OK if made.complete else ExitCode.FAILED
@@ -178,8 +166,6 @@ def _show(session: Session, project: OpenProject, made: RestorePlan) -> ExitCode
 
 def _agree(session: Session, project: OpenProject, made: RestorePlan, *, yes: bool) -> None:
     """Shows what will be made, and asks, if there is someone to answer. Raises Declined."""
-    from reconcile.views.restore import show_restore_plan, totals
-
     with nullcontext() if yes or not made.actions else person() as asked:
         if asked is not None or not (session.json or session.common.quiet):
             terminal = session.terminal(aside=session.json)
@@ -191,8 +177,6 @@ def _agree(session: Session, project: OpenProject, made: RestorePlan, *, yes: bo
 
 def _tell(session: Session, made: RestorePlan, report: Report) -> None:
     """The report; if the plan was shown and had nothing to do, that was said already."""
-    from reconcile.views.restore import show_restored
-
     if session.json or session.common.quiet:
         session.result(report, lambda terminal: show_restored(terminal, report, verbose=session.verbose))
     elif made.actions:

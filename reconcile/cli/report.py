@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,10 +12,13 @@ from reconcile.adapters.disk_names import as_text
 from reconcile.cli.files import MARKDOWN, PAGE, STDOUT, check_target, write_whole
 from reconcile.cli.options import Common, Scoped
 from reconcile.cli.session import Session, labels_of, scope_of
+from reconcile.cli.signals import finish
+from reconcile.commands.overview import overview
 from reconcile.core.errors import ExitCode, UsageError
-
-if TYPE_CHECKING:
-    from reconcile.views.terminal import Terminal
+from reconcile.views import page
+from reconcile.views.plan import totals
+from reconcile.views.streams import write_bytes
+from reconcile.views.terminal import Terminal
 
 HTML = (".html", ".htm")
 MD = (".md", ".markdown")
@@ -32,12 +35,6 @@ def report(
     ],
 ) -> ExitCode:
     """Write one self-contained page: status, characters by asset type, plan, findings. Changes nothing else."""
-    from reconcile.cli.signals import finish
-    from reconcile.commands.overview import overview
-    from reconcile.views import page
-    from reconcile.views.plan import totals
-    from reconcile.views.streams import write_bytes
-
     session = Session(common)
     if out == STDOUT and session.json:
         raise UsageError("stdout can hold the page (--out -) or the document (--json)", hint="leave one of them out")

@@ -12,18 +12,25 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from reconcile.cli.options import AllowEmpty, Common, FailOn, FailOnFindings, ReplacePolicy, Scoped, WaitLock, seconds
+from reconcile.cli.options import AllowEmpty, Common, FailOn, FailOnFindings, Scoped, WaitLock, seconds
 from reconcile.cli.session import Session, labels_of, scope_of, severity
+from reconcile.cli.signals import finish
+from reconcile.core.context import Replacing
 from reconcile.core.errors import ExitCode, Interrupted, ReconcileError
-
-if TYPE_CHECKING:
-    from reconcile.core.plan import Plan
-    from reconcile.core.report import Report
-    from reconcile.project import OpenProject
+from reconcile.core.plan import Plan
+from reconcile.core.report import Report
+from reconcile.pipeline.executor import execute
+from reconcile.pipeline.roster import check_types
+from reconcile.project import OpenProject
+from reconcile.views.errors import show_error
+from reconcile.views.json import ErrorDocument
+from reconcile.views.plan import show_plan
+from reconcile.views.report import show_report
+from reconcile.views.run import FORMAT, RunDocument, show
 
 PATIENCE = 600.0
 NOT_EXECUTABLE = 126
@@ -40,7 +47,7 @@ def run(
     command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The workflow and its arguments.")],
     force: Annotated[bool, typer.Option("--force", help="Go past a safety limit.")] = False,
     replace: Annotated[
-        ReplacePolicy | None,
+        Replacing | None,
         typer.Option(help="For this run: what to do if the bucket has other bytes.", show_default=False),
     ] = None,
     fail_on: FailOnFindings = None,
@@ -48,8 +55,6 @@ def run(
     wait_lock: WaitLock = None,
 ) -> ExitCode:
     """Run a workflow, then apply for its character if it succeeded; exits with the workflow's code if that is not 0."""
-    from reconcile.pipeline.roster import check_types
-
     session = Session(common)
     patience = seconds(wait_lock, "--wait-lock", PATIENCE)
     with session.opened(replace) as project:  # what is wrong with the rules is said before hours of work, not after
@@ -86,15 +91,13 @@ _LATER = "`reconcile apply` goes on from here"
 def _apply(
     session: Session,
     scope: Scoped,
-    replace: ReplacePolicy | None,
+    replace: Replacing | None,
     patience: float,
     *,
     force: bool,
     fail_on: FailOn | None,
     allow_empty: bool,
 ) -> Report:
-    from reconcile.pipeline.executor import execute
-
     with session.opened(replace, allow_empty=allow_empty) as project, session.lock(project, patience):
         made = session.survey(project, scope_of(scope)).plan
         _show(session, project, made)
@@ -117,15 +120,11 @@ def _apply(
 
 
 def _show(session: Session, project: OpenProject, made: Plan) -> None:
-    from reconcile.views.plan import show_plan
-
     if not session.common.quiet:
         show_plan(session.terminal(aside=True), made, labels_of(project), verbose=session.verbose)
 
 
 def _show_report(session: Session, made: Plan, report: Report) -> None:
-    from reconcile.views.report import show_report
-
     if report.exit_code or (made.actions and not session.common.quiet):
         terminal = session.terminal(aside=True)
         terminal.line()
@@ -144,18 +143,12 @@ def _tell(session: Session, code: int, took: float, report: Report | None, probl
 
 
 def _write(code: int, took: float, report: Report | None, problem: ReconcileError | None) -> None:
-    from reconcile.cli.signals import finish
-    from reconcile.views.json import ErrorDocument
-    from reconcile.views.run import FORMAT, RunDocument, show
-
     finish()
     told = None if problem is None else ErrorDocument.of(problem)
     show(sys.stdout, RunDocument(FORMAT, code, took, report, told))
 
 
 def _tell_error(session: Session, problem: ReconcileError, *, document: bool = False) -> None:
-    from reconcile.views.errors import show_error
-
     as_log = session.common.log_format is not None and session.common.log_format.value == "json"
     show_error(problem, document=document, log=as_log, verbose=session.verbose)
 

@@ -7,26 +7,29 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from reconcile.cli.options import Common, FailOn, LogFormat, ReplacePolicy, Scoped
+from reconcile.cli.options import Common, FailOn, LogFormat, Scoped
+from reconcile.cli.signals import finish, stopping
+from reconcile.config import Overrides, find_project
+from reconcile.core.changes import Finding, Severity
+from reconcile.core.context import Replacing
 from reconcile.core.duration import format_duration
 from reconcile.core.errors import ExitCode, LockHeld
-
-if TYPE_CHECKING:
-    from reconcile.core.changes import Finding, Severity
-    from reconcile.core.events import Listener
-    from reconcile.core.plan import Plan, Scope
-    from reconcile.core.report import Report
-    from reconcile.pipeline.planner import Survey
-    from reconcile.project import OpenProject, Project
-    from reconcile.views.plan import Labels
-    from reconcile.views.terminal import Terminal
+from reconcile.core.events import Listener, Warned
+from reconcile.core.plan import Plan, Scope
+from reconcile.core.report import Report, remaining
+from reconcile.pipeline.executor import execute
+from reconcile.pipeline.planner import Survey, survey
+from reconcile.project import CONCURRENCY, OpenProject, Project, RunOptions
+from reconcile.views import json
+from reconcile.views.colour import Colour
+from reconcile.views.plan import Labels
+from reconcile.views.progress import choose, listening, log
+from reconcile.views.terminal import Terminal
+from reconcile.views.words import needed
 
 T = TypeVar("T")
-
-CONCURRENCY = 8
-"""Uploads at once, unless --concurrency says otherwise."""
 
 
 class Session:
@@ -37,11 +40,8 @@ class Session:
         self.verbose = common.verbose
         self.json = common.json
 
-    def project(self, replace: ReplacePolicy | None = None) -> Project:
+    def project(self, replace: Replacing | None = None) -> Project:
         """The project that the options name. Raises UsageError, ConfigError."""
-        from reconcile.config import Overrides
-        from reconcile.project import Project
-
         given = self.common
         overrides = Overrides(
             rules=given.rules,
@@ -56,7 +56,7 @@ class Session:
 
     def opened(
         self,
-        replace: ReplacePolicy | None = None,
+        replace: Replacing | None = None,
         *,
         concurrency: int = CONCURRENCY,
         allow_empty: bool = False,
@@ -64,21 +64,15 @@ class Session:
         keeps_journal: bool = True,
     ) -> OpenProject:
         """Opens it for a run."""
-        from reconcile.project import RunOptions
-
         options = RunOptions(max(concurrency, CONCURRENCY), allow_empty, makes_root, keeps_journal)
         return self.project(replace).opened(options)
 
     def project_folder(self) -> Path:
         """The folder of the project, which need not have rules yet."""
-        from reconcile.config import find_project
-
         return find_project(explicit=self.common.project)
 
     def survey(self, project: OpenProject, scope: Scope, trace: tuple[str, ...] = ()) -> Survey:
         """Reads the three worlds and plans, showing progress."""
-        from reconcile.pipeline.planner import survey
-
         with self.progress() as listener:
             return survey(project, scope, listener=listener, trace=trace)
 
@@ -93,8 +87,6 @@ class Session:
         fail_on: FailOn | None = None,
     ) -> Report:
         """Does what the plan says, showing progress; an interrupt finishes what is in flight."""
-        from reconcile.pipeline.executor import execute
-
         return self.working(
             lambda listener, stop: execute(
                 project,
@@ -111,9 +103,6 @@ class Session:
 
     def working(self, work: Callable[[Listener, threading.Event], T]) -> T:
         """Does a run's work, showing progress; an interrupt sets the event, and finishes what is in flight."""
-        from reconcile.cli.signals import stopping
-        from reconcile.core.events import Warned
-
         with self.progress() as listener, stopping(lambda sentence: listener(Warned(sentence))) as stop:
             return work(listener, stop)
 
@@ -144,17 +133,12 @@ class Session:
     @contextmanager
     def progress(self) -> Iterator[Listener]:
         """A listener that tells on stderr how far a run is."""
-        from reconcile.views.progress import choose, listening
-
         manner = choose(sys.stderr, quiet=self.common.quiet, as_json=self._logs_json())
         with listening(sys.stderr, manner, colour=self._colour()) as listener:
             yield listener
 
     def result(self, document: Any, show: Callable[[Terminal], None]) -> None:
         """Writes the result to stdout: the document with ``--json``, else as text."""
-        from reconcile.cli.signals import finish
-        from reconcile.views import json
-
         if self.json:
             finish()
             json.show(sys.stdout, document)
@@ -163,8 +147,6 @@ class Session:
 
     def terminal(self, *, aside: bool = False) -> Terminal:
         """stdout, or (``aside``) stderr, to write text to."""
-        from reconcile.views.terminal import Terminal
-
         return Terminal(sys.stderr if aside else sys.stdout, self._colour())
 
     def is_seen(self, *, aside: bool = False) -> bool:
@@ -173,8 +155,6 @@ class Session:
 
     def note(self, text: str) -> None:
         """A line on stderr for people; left out with ``--quiet``."""
-        from reconcile.views.progress import log
-
         if self._logs_json():
             log(sys.stderr, "note", message=text)
         elif not self.common.quiet:
@@ -183,8 +163,6 @@ class Session:
     def warn(self, text: str, *, of: str = "error") -> None:
         """A line on stderr that not even ``--quiet`` leaves out: an error, because of which the command fails, or a
         ``warning``."""
-        from reconcile.views.progress import log
-
         if self._logs_json():
             log(sys.stderr, of, message=text)
         else:
@@ -195,9 +173,6 @@ class Session:
         6, and a line on stderr says so."""
         if fail_on is None or code not in (ExitCode.OK, ExitCode.DIFFERENCES):
             return code
-        from reconcile.core.report import remaining
-        from reconcile.views.words import needed
-
         left = remaining(findings, severity(fail_on))
         if not left:
             return code
@@ -210,23 +185,17 @@ class Session:
     def _logs_json(self) -> bool:
         return self.common.log_format is LogFormat.JSON
 
-    def _colour(self) -> Any:
-        from reconcile.views.terminal import Colour
-
-        return Colour.AUTO if self.common.color is None else Colour(self.common.color.value)
+    def _colour(self) -> Colour:
+        return self.common.color or Colour.AUTO
 
 
 def severity(fail_on: FailOn | None) -> Severity | None:
     """The severity that --fail-on names."""
-    from reconcile.core.changes import Severity
-
     return None if fail_on is None else Severity(fail_on.value)
 
 
 def scope_of(scoped: Scoped) -> Scope:
     """The scope that the options name, each name once."""
-    from reconcile.core.plan import Scope
-
     return Scope(tuple(dict.fromkeys(scoped.char_id or ())), tuple(dict.fromkeys(scoped.asset_type or ())))
 
 

@@ -11,14 +11,15 @@ from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.files import SHARED, beside, move_to_free
 from reconcile.cli.options import Common
 from reconcile.cli.session import Session
+from reconcile.cli.tour import tour
+from reconcile.commands.demo import next_free
+from reconcile.config import RULES, template
 from reconcile.core.errors import ExitCode, UsageError
+from reconcile.views import json
 
 
 def init(common: Common) -> ExitCode:
     """Write a commented rules/asset_map.toml with the ten asset types; never over an existing one."""
-    from reconcile.config import RULES, template
-    from reconcile.views import json
-
     session = Session(common)
     path = common.rules or session.project_folder() / RULES
     try:
@@ -54,7 +55,4 @@ def demo(
     ] = None,
 ) -> ExitCode:
     """Show the whole scenario on embedded stores: sample media, plan, apply, plan again."""
-    from reconcile.cli.tour import tour
-    from reconcile.commands.demo import next_free
-
     return tour(common, next_free(Path("demo")) if directory is None else directory)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,21 +18,25 @@ from reconcile.cli.options import (
     Common,
     FailOnFindings,
     NoJournal,
-    ReplacePolicy,
     Scoped,
     WaitLock,
     Yes,
     seconds,
 )
-from reconcile.cli.session import CONCURRENCY, Session, labels_of, scope_of
+from reconcile.cli.session import Session, labels_of, scope_of
+from reconcile.commands.status import is_in_step, overdue, table
+from reconcile.core.context import Replacing
 from reconcile.core.duration import format_duration
 from reconcile.core.errors import Declined, ExitCode, UsageError
-
-if TYPE_CHECKING:
-    from reconcile.core.plan import Plan
-    from reconcile.core.report import Report
-    from reconcile.project import OpenProject
-    from reconcile.views.terminal import Terminal
+from reconcile.core.plan import Plan, check_limits
+from reconcile.core.planfile import dumps, loads
+from reconcile.core.report import Report, build
+from reconcile.pipeline.executor import check
+from reconcile.project import CONCURRENCY, OpenProject
+from reconcile.views.plan import show_plan, totals
+from reconcile.views.report import show_report
+from reconcile.views.status import show_status
+from reconcile.views.terminal import Terminal
 
 Detailed = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are differences.")]
 
@@ -56,8 +60,6 @@ def plan(
     allow_empty: AllowEmpty = False,
 ) -> ExitCode:
     """Print what is out of step and what apply would do. Changes nothing anywhere."""
-    from reconcile.core.planfile import dumps
-
     session = Session(common)
     if out == STDOUT:
         session.json, out = True, None
@@ -88,7 +90,7 @@ def apply(
         int | None, typer.Option(min=0, metavar="N", help="Refuse a longer plan.", show_default=False)
     ] = None,
     replace: Annotated[
-        ReplacePolicy | None,
+        Replacing | None,
         typer.Option(
             metavar="safe|local|never",
             help="For this run: what to do if the bucket has other bytes.",
@@ -158,9 +160,6 @@ def status(
     ] = None,
 ) -> ExitCode:
     """Print a row for each asset type: local, bucket, records, in step, to do, sync."""
-    from reconcile.commands.status import is_in_step, overdue, table
-    from reconcile.views.status import show_status
-
     session = Session(common)
     allowed = seconds(max_age, "--max-age") if max_age is not None else None
     with session.opened() as project:
@@ -179,8 +178,6 @@ def status(
 
 def _is_fresh(session: Session, age: float) -> bool:
     """Whether the last good run of everything is younger than so many seconds; then it says so."""
-    from reconcile.commands.status import overdue
-
     with session.opened() as project:
         last = project.last_good_run
     if overdue(last, age):
@@ -192,8 +189,6 @@ def _is_fresh(session: Session, age: float) -> bool:
 
 def _nothing_done(session: Session) -> ExitCode:
     """The result of a run that was not due."""
-    from reconcile.core.report import build
-
     if session.json:
         session.result(build("", [], [], moved=0, seconds=0.0), lambda _terminal: None)
     return ExitCode.OK
@@ -202,9 +197,6 @@ def _nothing_done(session: Session) -> ExitCode:
 def _plan(session: Session, project: OpenProject, scope: Scoped, planfile: Path | None) -> Plan:
     if planfile is None:
         return session.survey(project, scope_of(scope)).plan
-    from reconcile.core.planfile import loads
-    from reconcile.pipeline.executor import check
-
     try:
         made = loads(planfile.read_bytes(), str(planfile))
     except OSError as error:
@@ -224,8 +216,6 @@ def show(session: Session, project: OpenProject, made: Plan, *, of: str = "") ->
 
 
 def _show_plan(terminal: Terminal, session: Session, project: OpenProject, made: Plan, of: str) -> None:
-    from reconcile.views.plan import show_plan
-
     if of:
         terminal.prose(f"{of[:1].upper()}{of[1:]}", style="bold")
     show_plan(terminal, made, labels_of(project), verbose=session.verbose)
@@ -249,9 +239,6 @@ def agree(
     question: str = "Apply this plan?",
 ) -> None:
     """Shows what will be done, and asks, if there is someone to answer. Raises Refused, Declined."""
-    from reconcile.core.plan import check_limits
-    from reconcile.views.plan import totals
-
     with nullcontext() if yes or not made.actions else person() as asked:
         if asked is not None and not force:
             check_limits(made, project.settings.policy.max_replace, max_actions)
@@ -266,8 +253,6 @@ def agree(
 
 def tell_report(session: Session, made: Plan, report: Report) -> None:
     """The report; if the plan was shown and had nothing to do, that was said already."""
-    from reconcile.views.report import show_report
-
     if session.json or session.common.quiet:
         session.result(report, lambda terminal: show_report(terminal, report, verbose=session.verbose))
     elif made.actions:

@@ -7,28 +7,24 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from reconcile.cli.options import AllowEmpty, Common, FailOnFindings, Scoped, seconds
-from reconcile.cli.session import CONCURRENCY, Session, scope_of, severity
+from reconcile.cli.session import Session, scope_of, severity
+from reconcile.cli.signals import stopping
+from reconcile.commands.watch import WatchOptions
+from reconcile.commands.watch import watch as stay
+from reconcile.commands.watch_teller import check
 from reconcile.core.errors import ExitCode, ReconcileError, UsageError
-
-if TYPE_CHECKING:
-    from reconcile.core.watch_report import WatchEvent
+from reconcile.core.watch_report import EventKind, WatchEvent
+from reconcile.core.watching import Poll
+from reconcile.project import CONCURRENCY
+from reconcile.views.watch import ReaderLeft, WatchLines, show_health
 
 SHORTEST = 1.0
-
-
-class PollPolicy(StrEnum):
-    """When to look at the folder instead of waiting for the system's events."""
-
-    AUTO = "auto"
-    ALWAYS = "always"
-    NEVER = "never"
 
 
 def watch(
@@ -38,13 +34,13 @@ def watch(
         str, typer.Option("--every", metavar="TIME", help="How often to look at everything: records change, too.")
     ] = "1h",
     poll: Annotated[
-        PollPolicy,
+        Poll,
         typer.Option(
             "--poll",
             metavar="auto|always|never",
             help="Look at the folder again and again, for drives that send no events.",
         ),
-    ] = PollPolicy.AUTO,
+    ] = Poll.AUTO,
     concurrency: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Uploads at once.")] = CONCURRENCY,
     fail_on: FailOnFindings = None,
     allow_empty: AllowEmpty = False,
@@ -62,13 +58,6 @@ def watch(
         raise UsageError(f"--every {every} is too often", hint="give it at least 1s")
     if check:
         return _check(session, oldest)
-    from reconcile.cli.signals import stopping
-    from reconcile.commands.watch import WatchOptions
-    from reconcile.commands.watch import watch as stay
-    from reconcile.core.watch_report import EventKind
-    from reconcile.core.watching import Poll
-    from reconcile.views.watch import ReaderLeft, WatchLines
-
     terminal = None if session.json else session.terminal()
     lines = WatchLines(sys.stdout, terminal, quiet=common.quiet, verbose=session.verbose)
     busy = gone = False
@@ -93,7 +82,7 @@ def watch(
             WatchOptions(
                 scope=scope_of(scope),
                 every=between,
-                poll=Poll(poll.value),
+                poll=poll,
                 concurrency=concurrency,
                 fail_on=severity(fail_on),
                 allows_empty=allow_empty,
@@ -109,9 +98,6 @@ def watch(
 
 
 def _check(session: Session, oldest: float) -> ExitCode:
-    from reconcile.commands.watch_teller import check
-    from reconcile.views.watch import show_health
-
     health, wrong = check(session.project_folder(), oldest)
     if health is None or (wrong is not None and session.json):
         raise _Unwell(str(wrong), hint="start it with `reconcile watch`")

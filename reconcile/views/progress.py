@@ -16,8 +16,9 @@ from reconcile.core.duration import format_duration
 from reconcile.core.events import Advanced, ChangeDone, Event, Listener, Phase, PhaseDone, PhaseStarted, Waiting, Warned
 from reconcile.core.report import Outcome, OutcomeKind
 from reconcile.views import json, words
+from reconcile.views.colour import Colour
 from reconcile.views.streams import flush, write, write_bytes
-from reconcile.views.terminal import Colour, console, visible
+from reconcile.views.terminal import console, visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Sequence
-from enum import Enum
 from functools import lru_cache
 from typing import TextIO, TypeAlias
 
@@ -13,20 +12,13 @@ from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
 
+from reconcile.views.colour import Colour
 from reconcile.views.streams import write
 
 MAX_PROSE = 100
 
 Piece: TypeAlias = str | tuple[str, str]
 """Text, or (text, style as rich names it)."""
-
-
-class Colour(Enum):
-    """When to colour: ``auto`` is on a terminal without ``NO_COLOR``."""
-
-    AUTO = "auto"
-    ALWAYS = "always"
-    NEVER = "never"
 
 
 def visible(text: str) -> str:

@@ -334,7 +334,7 @@ def test_version(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().out.startswith("reconcile 0.")
 
 
-HEAVY = {"google", "grpc", "jinja2", "msgspec", "sqlite3", "rich.progress", "rich.live", "filelock", "crc32c"}
+HEAVY = {"google", "grpc", "requests", "jinja2", "watchfiles", "rich.progress", "rich.live", "filelock", "crc32c"}
 
 
 def test_help_imports_nothing_heavy() -> None:

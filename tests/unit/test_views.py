@@ -34,12 +34,13 @@ from reconcile.core.report import Outcome, OutcomeKind, Problem, Status
 from reconcile.core.rows import Outlook, World
 from reconcile.core.status import StatusRow, StatusTable, Sync
 from reconcile.views import words
+from reconcile.views.colour import Colour
 from reconcile.views.json import ErrorDocument, dumps
 from reconcile.views.plan import show_plan, totals
 from reconcile.views.progress import PhaseProgress, ProgressStyle, choose, listening
 from reconcile.views.report import show_report
 from reconcile.views.status import show_status
-from reconcile.views.terminal import Colour, Terminal, visible
+from reconcile.views.terminal import Terminal, visible
 
 LABELS = {"anime_image": "Anime Image", "icon": "Icons"}
 BUCKET = "gs://my-bucket/anime_dance"
