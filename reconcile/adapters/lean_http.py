@@ -13,6 +13,7 @@ import ssl
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from functools import cached_property
@@ -178,14 +179,12 @@ class Http:
         self._lock = threading.Lock()
         self._routes: dict[tuple[str, str], _Route] = {}
         self._idle: dict[_Route, list[_Connection]] = {}
+        weakref.finalize(self, _close, self._idle)
 
     def close(self) -> None:
         """Closes the connections that are kept."""
         with self._lock:
-            kept = [connection for idle in self._idle.values() for connection in idle]
-            self._idle.clear()
-        for connection in kept:
-            connection.close()
+            _close(self._idle)
 
     def ask(
         self,
@@ -328,6 +327,12 @@ class Http:
         return context
 
 
+def _close(idle: dict[_Route, list[_Connection]]) -> None:
+    while idle:
+        for connection in idle.popitem()[1]:
+            connection.close()
+
+
 class _Inner:
     """Stands for a context in a tunnel that is encrypted itself, which the standard library has no word for."""
 
@@ -403,12 +408,14 @@ def _failed(error: Exception, *, reached: bool = True) -> Failed:
     """What an exception of a connection means."""
     fault, why = fault_here(error), words(error)
     match error:
+        case http.client.IncompleteRead():
+            return Failed(How.SILENT, "its answer breaks off", fault)
         case ssl.SSLError() if not isinstance(error, TimeoutError):
             return Failed(How.TLS, why, fault, reached=reached)
         case TimeoutError():
             return Failed(How.SLOW, why, fault, reached=reached)
-        case http.client.InvalidURL() | UnicodeError():
-            return Failed(How.NO_URL, why, fault, reached=False)
+        case http.client.InvalidURL() | UnicodeError():  # which may repeat the URL, and that may be a secret
+            return Failed(How.NO_URL, "it holds characters that no URL has", reached=False)
         case _:
             return Failed(How.SILENT, why, fault, reached=reached)
 

@@ -87,7 +87,7 @@ class GcsCheckup:
     def facts(self) -> BucketFacts:
         """What the bucket says of itself. Raises as an ObjectStore does."""
         path = self._door.objects().removesuffix("/o")
-        answer = self._door.retrying(lambda: self._door.once("GET", path, {"fields": _FIELDS}))
+        answer = self._door.retrying(lambda: self._door.get(path, {"fields": _FIELDS}))
         bucket = decode(_BUCKET, answer.content, self._door.where, "a bucket")
         return BucketFacts(
             versioning=bucket.versioning.enabled,
@@ -102,8 +102,8 @@ class GcsCheckup:
         the time. Raises StoreUnavailable."""
         before = self._now()
         answer = self._door.retrying(
-            lambda: self._door.once(
-                "GET", self._door.objects(), {"maxResults": 1, "fields": "kind"}, accept=(200, 401, 403, 404)
+            lambda: self._door.get(
+                self._door.objects(), {"maxResults": 1, "fields": "kind"}, accept=(200, 401, 403, 404)
             )
         )
         try:
@@ -118,7 +118,7 @@ class GcsCheckup:
         path = f"{self._door.objects().removesuffix('/o')}/iam/testPermissions"
         query = "&".join(f"permissions={each}" for each in permissions)
         try:
-            answer = self._door.once("GET", f"{path}?{query}")
+            answer = self._door.get(f"{path}?{query}")
             return frozenset(decode(_GRANTED, answer.content, self._door.where, "permissions").permissions)
         except StoreError:
             return None

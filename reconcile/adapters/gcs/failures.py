@@ -6,8 +6,10 @@ from enum import IntEnum
 from typing import Any
 
 from reconcile.adapters import network, refusals
+from reconcile.adapters.lean_http import Failed, How
 from reconcile.adapters.network import GOOGLE
 from reconcile.adapters.retry import SPENT, Patience
+from reconcile.adapters.tokens import Lack, NoToken
 from reconcile.core.errors import AccessDenied, ConfigError, ReconcileError, StoreError, StoreUnavailable
 
 TOO_MANY_REQUESTS = 429
@@ -75,6 +77,57 @@ def of_the_way(fault: network.WayFault, where: str) -> StoreError | ConfigError:
             return Transient(message, hint=fault.hint, reached=False)
 
 
+def of_failed(error: Failed, where: str, url: str = GOOGLE) -> StoreError | ConfigError:
+    """The error of ours that a read which came to nothing means; ``url`` is the server that was asked."""
+    if error.fault is not None:
+        return of_the_way(error.fault, where)
+    again = _again(url)
+    match error.how:
+        case How.NO_URL:
+            return _no_url(where, error.why)
+        case How.TLS:
+            return Transient(f"{where} could not be reached over TLS: {error.why}", hint=again, doubt=Doubt.LOST)
+        case How.TOO_LONG:
+            return _no_gcs(where, error.why)
+        case How.SILENT | How.SLOW:
+            doubt = Doubt.LOST if error.reached else Doubt.NONE
+            return Transient(f"{where} does not answer: {error.why}", hint=again, doubt=doubt, reached=error.reached)
+
+
+def of_lack(error: NoToken, where: str) -> StoreError | ConfigError:
+    """The error of ours that the lack of a token for a read means."""
+    if error.fault is not None:
+        return of_the_way(error.fault, where)
+    match error.lack:
+        case Lack.MISSING | Lack.REFUSED:
+            return _no_credentials(where, error.why)
+        case Lack.PASSING:
+            return _no_token(where, error.why, network.AGAIN)
+        case Lack.UNREADABLE:
+            return StoreUnavailable(f"{where} could not be asked: {error.why}", hint=network.AGAIN)
+
+
+def _again(url: str) -> str:
+    proxy = network.proxy_for(url)
+    return network.AGAIN + (f"; it goes by {proxy}" if proxy else "")
+
+
+def _no_url(where: str, why: str) -> ConfigError:
+    return ConfigError(f"the endpoint of {where} is not a URL that can be asked: {why}", hint="correct it")
+
+
+def _no_gcs(where: str, why: str) -> StoreUnavailable:
+    return StoreUnavailable(f"{where} does not answer as GCS does: {why}", hint="check the endpoint")
+
+
+def _no_credentials(where: str, why: str) -> AccessDenied:
+    return AccessDenied(f"there are no valid credentials for {where}: {why}", hint=refusals.LOGIN)
+
+
+def _no_token(where: str, why: str, again: str) -> Transient:
+    return Transient(f"no credentials could be fetched for {where}: {why}", hint=again, reached=False)
+
+
 def translate(error: Exception, where: str, url: str = GOOGLE) -> StoreError | ConfigError:
     """The error of ours that an exception of ``foreign()`` means; ``url`` is the server that was asked."""
     from google.auth.exceptions import GoogleAuthError, TransportError
@@ -86,21 +139,20 @@ def translate(error: Exception, where: str, url: str = GOOGLE) -> StoreError | C
     fault = network.fault_of(error, url)
     if fault is not None:
         return of_the_way(fault, where)
-    proxy = network.proxy_for(url)
-    why, again = _why(error), network.AGAIN + (f"; it goes by {proxy}" if proxy else "")
+    why, again = _why(error), _again(url)
     match error:
         case InvalidSchema() | InvalidURL() | MissingSchema() | LocationValueError():
-            return ConfigError(f"the endpoint of {where} is not a URL that can be asked: {why}", hint="correct it")
+            return _no_url(where, why)
         case SSLError():
             return Transient(f"{where} could not be reached over TLS: {why}", hint=again, doubt=Doubt.LOST)
         case TooLong():
-            return StoreUnavailable(f"{where} does not answer as GCS does: {why}", hint="check the endpoint")
+            return _no_gcs(where, why)
         case TransportError():
-            return Transient(f"no credentials could be fetched for {where}: {why}", hint=again, reached=False)
+            return _no_token(where, why, again)
         case GoogleAuthError() if error.retryable:
-            return Transient(f"no credentials could be fetched for {where}: {why}", hint=again, reached=False)
+            return _no_token(where, why, again)
         case GoogleAuthError():
-            return AccessDenied(f"there are no valid credentials for {where}: {why}", hint=refusals.LOGIN)
+            return _no_credentials(where, why)
         case RequestException() | HTTPError():
             reached = not _never_connected(error)
             doubt = Doubt.LOST if reached else Doubt.NONE

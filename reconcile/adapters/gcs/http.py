@@ -1,7 +1,11 @@
-"""Requests to the JSON API of Cloud Storage: an authorised session, one attempt at a time, errors as ours."""
+"""Requests to the JSON API of Cloud Storage, one attempt at a time, errors as ours.
+
+Reads go over our own HTTP; what writes goes over the session of Google's client, which is imported for the first write.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,12 +22,16 @@ from reconcile.adapters.gcs.failures import (
     Doubt,
     Transient,
     foreign,
+    of_failed,
+    of_lack,
     of_the_way,
     translate,
     wait,
 )
+from reconcile.adapters.lean_http import Answer, Failed, Http
 from reconcile.adapters.network import GOOGLE
 from reconcile.adapters.retry import Budget, Clock, Patience, Traffic, seconds_asked
+from reconcile.adapters.tokens import UNIVERSE, NoToken, Tokens
 from reconcile.core.errors import (
     AccessDenied,
     ConfigError,
@@ -35,13 +43,19 @@ from reconcile.core.errors import (
 )
 
 if TYPE_CHECKING:
+    from email.message import Message
+
     import requests
 
 T = TypeVar("T")
 
+SCOPES = tuple(
+    f"https://www.googleapis.com/auth/devstorage.{each}" for each in ("full_control", "read_only", "read_write")
+)
+
 
 class Door:
-    """The way to one bucket. Connects at the first request, so that nobody pays for the client's import before."""
+    """The way to one bucket. Connects at the first request, for reads and for writes apart."""
 
     def __init__(
         self,
@@ -63,7 +77,10 @@ class Door:
         self._connections = connections
         self._lock = threading.Lock()
         self._session: requests.Session | None = None
-        self._base = self._endpoint or GOOGLE
+        self._base, anonymous = _server(self._endpoint)
+        self._http = Http(deadline=deadline, connections=connections)
+        self._tokens = None if anonymous else Tokens(SCOPES, deadline=deadline)
+        self._checked = False
 
     @property
     def where(self) -> str:
@@ -76,6 +93,9 @@ class Door:
             if self._session is not None:
                 self._session.close()
                 self._session = None
+        self._http.close()
+        if self._tokens is not None:
+            self._tokens.close()
 
     def objects(self, *, upload: bool = False) -> str:
         """The URL path of the bucket's objects."""
@@ -87,7 +107,6 @@ class Door:
 
     def is_mine(self, url: str) -> bool:
         """Whether an absolute URL leads to the server that gets our credentials."""
-        self._connected()
         return url.startswith(f"{self._base}/")
 
     def at_home(self, url: str) -> str:
@@ -121,6 +140,38 @@ class Door:
             raise
         self.traffic.writes.wrote(name)
 
+    def get(
+        self,
+        path: str,
+        query: Mapping[str, str | int] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        accept: Iterable[int] = (200,),
+        missing: type[StoreError] = StoreMissing,
+        about: str = "",
+        stream: bool = False,
+    ) -> Answer:
+        """One attempt to read. Returns an answer whose status is in ``accept`` and raises the error that any other is,
+        ``missing`` for a 404. One that is no ``stream`` has come whole."""
+        self._check()
+        self._enter()
+        sent = {"Accept-Encoding": "gzip", **(headers or {})}
+        try:
+            url = self._url(path, query)
+            if self._tokens is None:
+                answer = self._http.ask("GET", url, sent, stream=stream)
+            else:
+                answer = self._tokens.ask(self._http, "GET", url, sent, stream=stream)
+            if answer.status_code not in accept:
+                content = answer.whole(self.deadline)
+                self._refuse(answer.status_code, answer.reason, answer.headers, content, missing, about)
+        except Failed as error:
+            raise of_failed(error, self.where, self._base) from error
+        except NoToken as error:
+            raise of_lack(error, self.where) from error
+        self.traffic.answered()
+        return answer
+
     def once(
         self,
         method: str,
@@ -130,24 +181,19 @@ class Door:
         headers: Mapping[str, str] | None = None,
         data: Iterable[bytes] | bytes | None = None,
         accept: Iterable[int] = (200,),
-        missing: type[StoreError] = StoreMissing,
         about: str = "",
-        stream: bool = False,
     ) -> requests.Response:
-        """One attempt. ``path`` may be the absolute URL of an upload session, which is a secret and is never shown.
+        """One attempt to write. ``path`` may be the absolute URL of an upload session, which is a secret and is never
+        shown.
 
-        Returns an answer whose status is in ``accept`` and raises the error that any other is, ``missing`` for a 404.
-        One that is no ``stream`` has come whole. The first time-out bounds the connect and the sending of each block of
-        a body, never a whole body, however slow the line; the second one the wait for an answer, longer if a large
-        object is put together.
+        Returns an answer whose status is in ``accept``, whole, and raises the error that any other is. The first
+        time-out bounds the connect and the sending of each block of a body, never a whole body, however slow the line;
+        the second one the wait for an answer, longer if a large object is put together.
         """
         session = self._connected()
         self._enter()
         secret = "://" in path
-        url = path if secret else f"{self._base}{path}"
-        asked = {**(query or {}), **({} if "userProject=" in url else self._charged)}
-        if asked:
-            url += f"{'&' if '?' in url else '?'}{urlencode(asked, quote_via=quote)}"
+        url = self._url(path, query)
         answer_wait = self.deadline if data is None or isinstance(data, bytes) else 3 * self.deadline
         try:
             response = session.request(
@@ -157,10 +203,11 @@ class Door:
                 headers={"Accept-Encoding": "gzip", **(headers or {})},
                 timeout=(self.deadline, answer_wait),
                 allow_redirects=False,
-                stream=stream,
             )
             if response.status_code not in accept:
-                self._refuse(response, missing, about)
+                self._refuse(
+                    response.status_code, response.reason, response.headers, response.content, StoreMissing, about
+                )
         except foreign() as error:
             raise translate(error, self.where, self._base) from (None if secret else error)
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
@@ -172,6 +219,13 @@ class Door:
         self.traffic.answered()
         return response
 
+    def _url(self, path: str, query: Mapping[str, str | int] | None) -> str:
+        url = path if "://" in path else f"{self._base}{path}"
+        asked = {**(query or {}), **({} if "userProject=" in url else self._charged)}
+        if asked:
+            url += f"{'&' if '?' in url else '?'}{urlencode(asked, quote_via=quote)}"
+        return url
+
     def _enter(self) -> None:
         """Waits for the turn of an attempt."""
         shut = self.traffic.enter()
@@ -182,12 +236,31 @@ class Door:
     def _connected(self) -> requests.Session:
         with self._lock:
             if self._session is None:
-                self._session, self._base = self._connect()
+                self._check()
+                self._session = self._connect()
             return self._session
 
-    def _connect(self) -> tuple[requests.Session, str]:
-        from google.auth.credentials import AnonymousCredentials
+    def _check(self) -> None:
+        """Before the first request. Raises ConfigError for a server that is not to be asked."""
+        if self._checked:
+            return
+        if not self._base.startswith(("http://", "https://")):
+            raise ConfigError(f"the storage endpoint {self._base!r} has no scheme", hint=f"write http://{self._base}")
+        if self._tokens is not None:
+            # The environment may name a server too, and the token would be sent there.
+            checked_endpoint(self._base)
+            try:
+                universe = self._tokens.universe
+            except NoToken as error:
+                raise of_lack(error, self.where) from error
+            if universe != UNIVERSE:
+                raise ConfigError(
+                    f"the credentials for {self.where} are of another universe than Google's, {universe!r}",
+                    hint=f"use credentials of {UNIVERSE}",
+                )
+        self._checked = True
 
+    def _connect(self) -> requests.Session:
         from reconcile.adapters.http_line import fit_out, fit_out_tokens
 
         try:
@@ -197,18 +270,12 @@ class Door:
         except ValueError as error:
             message = f"the storage client cannot be set up for {self.where}: {error}"
             raise ConfigError(message, hint="check the environment variables of Google's client") from error
-        base: str = client.api_endpoint.rstrip("/")
-        if not base.startswith(("http://", "https://")):
-            raise ConfigError(f"the storage endpoint {base!r} has no scheme", hint=f"write http://{base}")
-        if not isinstance(client._credentials, AnonymousCredentials):
-            # Google's client takes an endpoint from the environment too, and would send the token there.
-            checked_endpoint(base)
         session: requests.Session = client._http
-        fit_out(session, base, connections=self._connections, deadline=self.deadline)
+        fit_out(session, self._base, connections=self._connections, deadline=self.deadline)
         tokens: requests.Session | None = getattr(session, "_auth_request_session", None)
         if tokens is not None:
             fit_out_tokens(tokens, deadline=self.deadline)
-        return session, base
+        return session
 
     def _client(self) -> Any:
         from google.auth.credentials import AnonymousCredentials
@@ -220,17 +287,21 @@ class Door:
         anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]
         return Client(project=None, credentials=anonymous, client_options={"api_endpoint": self._endpoint})
 
-    def _refuse(self, response: requests.Response, missing: type[StoreError], about: str) -> NoReturn:
-        from reconcile.adapters.http_line import whole
-
-        status = response.status_code
-        whole(response, within=self.deadline)
-        said, reasons = refusals.told(response.content)
-        said = said or refusals.one_line(response.reason or "") or "no reason given"
+    def _refuse(
+        self,
+        status: int,
+        reason: str | None,
+        headers: Mapping[str, str] | Message,
+        content: bytes,
+        missing: type[StoreError],
+        about: str,
+    ) -> NoReturn:
+        said, reasons = refusals.told(content)
+        said = said or refusals.one_line(reason or "") or "no reason given"
         what = f"{self.where} answered {status} ({said})" + (f" about {about!r}" if about else "")
         if status in TRANSIENT_STATUS or reasons & TRANSIENT_REASONS:
             doubt = Doubt.ANSWERED if status >= 500 else Doubt.NONE
-            pause = seconds_asked(response.headers.get("Retry-After", ""), response.headers.get("Date", ""))
+            pause = seconds_asked(headers.get("Retry-After", ""), headers.get("Date", ""))
             hint = f"it asks to wait {pause:.0f} s; run again later" if pause else "run again later"
             throttled = status == TOO_MANY_REQUESTS or pause > 0 or bool(reasons & TRANSIENT_REASONS)
             raise Transient(what, hint=hint, doubt=doubt, pause=pause, throttled=throttled)
@@ -256,6 +327,15 @@ class Door:
         bucket = f"gs://{self.bucket}"
         grant = f"gcloud storage buckets add-iam-policy-binding {bucket} --member=ACCOUNT"
         return f"grant roles/storage.objectUser on {bucket}: {grant} --role=roles/storage.objectUser"
+
+
+def _server(endpoint: str) -> tuple[str, bool]:
+    """The server as Google's client chooses it, and whether it gets no credentials."""
+    if endpoint:
+        return endpoint, True
+    emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
+    other = os.environ.get("API_ENDPOINT_OVERRIDE", "")
+    return (emulator or other or GOOGLE).rstrip("/"), bool(emulator)
 
 
 def checked_endpoint(endpoint: str) -> str:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from reconcile.adapters.lean_http import Answer
 from reconcile.core.encoding import BadEncoding, can_unpack, encoding_of, unpacked
 from reconcile.core.errors import StoreUnavailable
 
-if TYPE_CHECKING:
-    import requests
-
-READ_CHUNK = 256 * 1024
 _HINT = "look for a proxy or gateway on the way that packs or unpacks answers"
 
 
@@ -22,18 +18,17 @@ def accepting(*, encoded: bool) -> dict[str, str]:
     return {"Accept-Encoding": "gzip" if encoded else "identity"}
 
 
-def raw(answer: requests.Response) -> Iterator[bytes]:
+def raw(answer: Answer) -> Iterator[bytes]:
     """The body as it came."""
-    while chunk := answer.raw.read(READ_CHUNK, decode_content=False):
-        yield chunk
+    return iter(answer.read, b"")
 
 
-def packing(answer: requests.Response) -> str:
+def packing(answer: Answer) -> str:
     """The content encoding of an answer."""
     return encoding_of(answer.headers.get("Content-Encoding"))
 
 
-def stored(answer: requests.Response, where: str, *, encoded: bool) -> Iterator[bytes]:
+def stored(answer: Answer, where: str, *, encoded: bool) -> Iterator[bytes]:
     """The stored bytes of an object. Raises StoreUnavailable if the answer does not hold them."""
     packed = packing(answer)
     if encoded and not packed:
@@ -47,7 +42,7 @@ def stored(answer: requests.Response, where: str, *, encoded: bool) -> Iterator[
         yield from unpacking(answer, where)
 
 
-def unpacking(answer: requests.Response, where: str) -> Iterator[bytes]:
+def unpacking(answer: Answer, where: str) -> Iterator[bytes]:
     """What was packed on the way, in pieces of bounded size. Raises StoreUnavailable if it cannot be unpacked."""
     if not can_unpack(packing(answer)):
         message = f'{where} gives an object packed as "{packing(answer)}", which was not asked for'

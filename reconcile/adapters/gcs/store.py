@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import BinaryIO, Self
 
 from reconcile.adapters.gcs.answers import (
     LIST_FIELDS,
@@ -19,10 +19,11 @@ from reconcile.adapters.gcs.answers import (
     number,
 )
 from reconcile.adapters.gcs.body import Body
-from reconcile.adapters.gcs.failures import Transient, foreign, translate, wait
+from reconcile.adapters.gcs.failures import Transient, of_failed, wait
 from reconcile.adapters.gcs.http import Door
 from reconcile.adapters.gcs.packing import accepting, stored
 from reconcile.adapters.gcs.upload import NoSessions, Sessions, Upload
+from reconcile.adapters.lean_http import Answer, Failed
 from reconcile.adapters.retry import Budget, Clock
 from reconcile.adapters.workers import Workers
 from reconcile.core.encoding import encoding_of
@@ -30,9 +31,6 @@ from reconcile.core.errors import NotThere, Rejected
 from reconcile.core.names import BucketRoot, key_problem
 from reconcile.core.rows import RemoteObject
 from reconcile.ports import Progress
-
-if TYPE_CHECKING:
-    import requests
 
 DEADLINE = 20.0
 CONCURRENCY = 8
@@ -173,9 +171,7 @@ class GcsObjectStore:
         """See ``ObjectStore.get``; one request."""
         path, query = self._door.object(self._name(key)), {"fields": OBJECT_FIELDS}
         try:
-            answer = self._door.retrying(
-                lambda: self._door.once("GET", path, query, missing=NotThere, about=self._name(key))
-            )
+            answer = self._door.retrying(lambda: self._door.get(path, query, missing=NotThere, about=self._name(key)))
         except NotThere:
             return None
         return self._row(decode_resource(answer.content, self._door.where, self._name(key)))
@@ -255,32 +251,30 @@ class GcsObjectStore:
             "pageToken": span.token,
         }
         query = {name: value for name, value in asked.items() if value}
-        answer = self._door.retrying(lambda: self._door.once("GET", self._door.objects(), query))
+        answer = self._door.retrying(lambda: self._door.get(self._door.objects(), query))
         return decode_page(answer.content, self._door.where)
 
-    def _open(self, name: str, generation: int | None, at: int, *, encoded: bool) -> requests.Response | None:
+    def _open(self, name: str, generation: int | None, at: int, *, encoded: bool) -> Answer | None:
         """The answer whose body is the bytes from ``at``; None if there are none."""
         query: dict[str, str | int] = {"alt": "media"} | ({"generation": generation} if generation else {})
         headers = accepting(encoded=encoded) | ({"Range": f"bytes={at}-"} if at else {})
         accept = (206, 416) if at else (200,)
         path = self._door.object(name, media=True)
-        answer = self._door.once(
-            "GET", path, query, headers=headers, accept=accept, missing=NotThere, about=name, stream=True
-        )
+        answer = self._door.get(path, query, headers=headers, accept=accept, missing=NotThere, about=name, stream=True)
         if answer.status_code == 416:
             answer.close()
             return None
         return answer
 
-    def _chunks(self, answer: requests.Response, *, encoded: bool) -> Iterator[bytes]:
+    def _chunks(self, answer: Answer, *, encoded: bool) -> Iterator[bytes]:
         """The body as it is stored, held against its announced length."""
         try:
             yield from stored(answer, self._door.where, encoded=encoded)
-        except foreign() as error:
-            raise translate(error, self._door.where) from error
+        except Failed as error:
+            raise of_failed(error, self._door.where) from error
         finally:
             answer.close()
 
 
-def _generation_of(answer: requests.Response) -> int | None:
+def _generation_of(answer: Answer) -> int | None:
     return number(answer.headers.get("x-goog-generation", ""))

@@ -117,7 +117,7 @@ class Upload:
         write is then refused."""
         path = self._door.object(self._name)
         query: dict[str, str | int] = {"fields": ",".join(KEPT), "ifGenerationMatch": self._expected}
-        ask = lambda: self._door.once("GET", path, query, missing=NotThere, about=self._name)  # noqa: E731
+        ask = lambda: self._door.get(path, query, missing=NotThere, about=self._name)  # noqa: E731
         try:
             said = decode(_MAP, self._door.retrying(ask).content, self._door.where, "an object")
         except PreconditionFailed:
@@ -293,7 +293,7 @@ class Upload:
         query = {"fields": OBJECT_FIELDS}
         path = self._door.object(self._name)
         try:
-            answer = self._door.retrying(lambda: self._door.once("GET", path, query, missing=NotThere), patience)
+            answer = self._door.retrying(lambda: self._door.get(path, query, missing=NotThere), patience)
         except NotThere:
             return None
         return decode_resource(answer.content, self._door.where, self._name)
