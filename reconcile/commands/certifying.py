@@ -26,7 +26,7 @@ from reconcile.core.proof import (
     proved,
 )
 from reconcile.core.rows import Document, RemoteObject, World
-from reconcile.core.stages.record import place_of
+from reconcile.core.stages.fields import place_of
 from reconcile.pipeline.roster import Roster
 from reconcile.project import OpenProject
 from reconcile.version import VERSION

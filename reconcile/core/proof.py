@@ -22,7 +22,8 @@ from reconcile.core.plan import Scope, Stores
 from reconcile.core.rows import Candidate, Document, RemoteObject, Slot, World
 from reconcile.core.stages.elsewhere import held_in, is_alien, is_ours
 from reconcile.core.stages.explode import all_texts, explode, repairs_in
-from reconcile.core.stages.record import malformed, place_of
+from reconcile.core.stages.fields import place_of
+from reconcile.core.stages.record import malformed
 from reconcile.core.way import Way
 
 FORMAT = "reconcile.verify/1"

@@ -16,7 +16,8 @@ from reconcile.core.paths import PathKind, bare, looks_like_path, meaning
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, Unwanted
 from reconcile.core.stages.elsewhere import held_in, is_ours, texts_elsewhere
 from reconcile.core.stages.explode import entry_key
-from reconcile.core.stages.record import Field, Held, Record, References, malformed, needs_of
+from reconcile.core.stages.fields import Field, Held, References
+from reconcile.core.stages.record import Record, malformed, needs_of
 from reconcile.core.way import Trail, shown
 
 CreationOutput: TypeAlias = CreateRecord | Finding | Unsettled | Unwanted

@@ -15,8 +15,9 @@ from reconcile.core.names import is_unicode
 from reconcile.core.rows import Answer, Claim, Document, Group, Outlook, Row, Stream, Unsettled, Unwanted, World
 from reconcile.core.stages.creation import CreationOutput, create
 from reconcile.core.stages.elsewhere import Fix
+from reconcile.core.stages.fields import References
 from reconcile.core.stages.outputs import as_rows
-from reconcile.core.stages.record import Record, RecordOutput, References, asset_type_of, needs_of, values_of
+from reconcile.core.stages.record import Record, RecordOutput, values_of, values_of_field
 
 DocumentOutput: TypeAlias = SetField | CreateRecord | RewriteLocalDb | Finding | Unsettled | Unwanted
 
@@ -124,23 +125,13 @@ def _with_local_claims(
 def _rewrites(local: Document, references: References, context: Context) -> Iterator[RewriteLocalDb]:
     database = Record(local, references, None, References(()), (), context)
     for field in database.read_fields():
-        asset_type = asset_type_of(field.needs[0], context) if field.needs else None
-        if not field.needs or not context.scope.takes_type(asset_type):
-            continue
-        yield RewriteLocalDb(
-            id=change_id("rewrite_local_db", local.own_id, *database.identity(field), field.old, field.new),
-            key=field.needs[0].key,
-            char_id=local.id,
-            asset_type=asset_type,
-            reason=field.reason,
-            document=local.own_id,
-            entry=field.entry,
-            field=field.name,
-            old=field.old,
-            new=field.new,
-            needs=needs_of(field.needs),
-            position=field.position,
-        )
+        values = values_of_field(field, local.id, context) if field.needs else {}
+        if values and context.scope.takes_type(values["asset_type"]):
+            yield RewriteLocalDb(
+                id=change_id("rewrite_local_db", local.own_id, *database.identity(field), field.old, field.new),
+                document=local.own_id,
+                **values,
+            )
     for fix in database.elsewhere():
         if isinstance(fix, Fix) and context.scope.takes_type(fix.answer.asset_type):
             yield RewriteLocalDb(

@@ -1,10 +1,9 @@
-"""One record while it is judged: what each field holds, what each text leads to, and which claim it gets."""
+"""One record while it is judged: which field gets which claim, and what is to be set in it."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from enum import Enum
 from functools import cached_property, partial
 from typing import Any, TypeAlias
 
@@ -16,84 +15,20 @@ from reconcile.core.context import Context
 from reconcile.core.decide import Choice, choose
 from reconcile.core.names import nfc, spelling
 from reconcile.core.notes import wishes
-from reconcile.core.paths import PathKind, bare, is_separated, looks_like_path, meaning
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, Unwanted
 from reconcile.core.rules import Many
 from reconcile.core.stages.elsewhere import (
     Fix,
-    held_in,
-    is_file_name,
-    is_flat,
-    is_ours,
     judge,
     reason_of,
     texts_elsewhere,
 )
 from reconcile.core.stages.explode import entry_key, repairs_in
-from reconcile.core.way import shown
-
-_OF_PATHS = (Code.OUTSIDE_ROOT, Code.LOCAL_PATH_ELSEWHERE)
+from reconcile.core.stages.fields import Field, FieldReader, Held, References, place_of
 
 ClaimOutput: TypeAlias = Finding | Unsettled | Unwanted
 RecordOutput: TypeAlias = SetField | ClaimOutput
-
-
-class References:
-    """The best answer to each reference of one document."""
-
-    def __init__(self, answers: Sequence[Answer]) -> None:
-        best: dict[Slot, Answer] = {}
-        for answer in sorted(answers, key=_preference):
-            best.setdefault(answer.slot, answer)
-        self._best = best
-
-    def of(self, slot: Slot) -> Answer | None:
-        return self._best.get(slot)
-
-    def all(self) -> Iterator[Answer]:
-        yield from self._best.values()
-
-
-def _preference(answer: Answer) -> tuple[bool, int, int, str, int, str, int, str]:
-    """What exists goes before what does not; exact spelling before another; the longest tail first."""
-    slot = answer.slot
-    absent = answer.outlook is Outlook.ABSENT
-    item = -1 if slot.item is None else slot.item
-    position = -1 if slot.position is None else slot.position
-    return (absent, answer.spelling, answer.rank, answer.key, position, slot.field, item, shown(slot.at))
-
-
-class Held(Enum):
-    """What a field holds, as far as a claim on it is concerned."""
-
-    EMPTY = "empty"
-    GOOD = "good"
-    DANGLING = "dangling"
-    ALIEN = "alien"
-
-
-class Field(msgspec.Struct):
-    """One field of one map, while it is judged."""
-
-    position: int | None
-    entry: str | None
-    name: str
-    old: Any
-    new: Any
-    held: Held
-    reason: Reason = Reason.LOCAL_PATH
-    needs: tuple[Answer | Claim, ...] = ()
-    complaints: tuple[Finding, ...] = ()
-    unresolved: tuple[str, ...] = ()
-    held_without: Held = Held.EMPTY
-
-    def leave_out(self) -> None:
-        """Makes it the field of a new record, which holds no path or URI that leads to nothing."""
-        if self.unresolved:
-            is_list = isinstance(self.new, list)
-            self.new = [item for item in self.new if item not in self.unresolved] if is_list else None
-            self.old, self.held = self.new, self.held_without
 
 
 class Record:
@@ -186,99 +121,8 @@ class Record:
                 )
 
     def read_fields(self) -> list[Field]:
-        entries = self.entries if isinstance(self.entries, list) else []
-        fields: list[Field] = []
-        for position, entry in enumerate(entries):
-            if isinstance(entry, dict):
-                title = entry_key(entry, self.context)
-                fields.extend(
-                    self._field(position, title, name, value)
-                    for name, value in entry.items()
-                    if name != self.context.entry_key
-                )
-        return fields
-
-    def _field(self, position: int, title: str | None, name: str, value: Any) -> Field:
-        if isinstance(value, str):
-            return self._text_field(Slot(position, title, name), value)
-        if isinstance(value, list):
-            return self._list_field(position, title, name, value)
-        held = Held.EMPTY if value is None else Held.ALIEN
-        return Field(position, title, name, value, value, held)
-
-    def _text_field(self, slot: Slot, text: str) -> Field:
-        field = Field(slot.position, slot.entry, slot.field, text, text, Held.EMPTY)
-        if not text.strip():
-            return field
-        answer = self.references.of(slot)
-        if answer is None or answer.outlook is Outlook.ABSENT:
-            field.held, field.complaints = self._unresolved(slot, text)
-            left = any(finding.code in _OF_PATHS for finding in field.complaints)
-            field.unresolved = (text,) if field.held is Held.DANGLING or left else ()
-            return field
-        field.held = Held.GOOD
-        if answer.outlook is Outlook.NEVER:
-            place = place_of(slot, self.context)
-            field.complaints = (
-                findings.make(findings.NEVER_UPLOADED, self.name, self.record.id, place=place, text=text),
-            )
-        if answer.outlook is not Outlook.THERE:
-            field.unresolved = (text,)
-        elif not answer.exact:
-            field.new = self.context.bucket.uri(answer.key)
-            field.needs = (answer,)
-            field.reason = reason_of(answer, text)
-        return field
-
-    def _list_field(self, position: int, title: str | None, name: str, value: list[Any]) -> Field:
-        if not is_flat(value):  # each of its texts is put right by itself
-            return Field(position, title, name, value, value, Held.ALIEN)
-        parts = [
-            self._text_field(Slot(position, title, name, item), text) if isinstance(text, str) else None
-            for item, text in enumerate(value)
-        ]
-        known = [part for part in parts if part is not None]
-        field = Field(position, title, name, value, value, Held.EMPTY)
-        field.complaints = tuple(finding for part in known for finding in part.complaints)
-        field.unresolved = tuple(text for part in known for text in part.unresolved)
-        field.needs = tuple(need for part in known for need in part.needs)
-        if field.needs:
-            field.new = [old if part is None else part.new for old, part in zip(value, parts, strict=True)]
-            field.reason = next(part.reason for part in known if part.needs)
-        field.held = _held_by(parts)
-        field.held_without = _held_by([part for part in parts if part is None or not part.unresolved])
-        return field
-
-    def _unresolved(self, slot: Slot, text: str) -> tuple[Held, tuple[Finding, ...]]:
-        """What to say of a text that leads to nothing."""
-        context, char_id = self.context, self.record.id
-        make = partial(findings.make, place=place_of(slot, context), text=text)
-        ruled = slot.field in context.asset_map.fields
-        if not ruled and not looks_like_path(text) and not is_separated(text):
-            return Held.ALIEN, ()
-        found = meaning(text, context.roots, self.repairs)
-        held = held_in(text, context, self.repairs)
-        if held is not None:
-            return Held.ALIEN, (make(self.within, self.name, char_id, held=held.value),)
-        if context.bucket.key(bare(text)) is not None:
-            return Held.DANGLING, (make(Code.MISSING_ASSET, self.name, char_id),)
-        if not ruled and not looks_like_path(text) and not is_ours(text, found, context):
-            return Held.ALIEN, ()
-        if found.kind is PathKind.GS or found.kind is PathKind.URL:
-            noted = ruled or found.kind is PathKind.GS
-            return Held.ALIEN, (make(Code.FOREIGN_URI, self.name, char_id),) if noted else ()
-        ours = any(target.sure or _is_taken(target.path, context) for target in found.targets)
-        if found.kind is PathKind.DEVICE or found.climbs_out or (found.kind is PathKind.ABSOLUTE and not ours):
-            return Held.ALIEN, (make(Code.OUTSIDE_ROOT, self.name, char_id),)
-        if not ruled and not ours:
-            return Held.ALIEN, ()
-        if found.kind is PathKind.RELATIVE and not ours and not is_file_name(bare(text), context):
-            # A note such as "ask Ken" names no file: it is somebody's text, and stays.
-            return Held.ALIEN, (make(Code.MISSING_ASSET, self.name, char_id),)
-        left_out = next(filter(None, (context.asset_map.left_out(target.path) for target in found.targets)), None)
-        if left_out is not None:
-            return Held.DANGLING, (make(findings.NEVER_LOOKED_AT, self.name, char_id, why=left_out),)
-        return Held.DANGLING, (make(Code.MISSING_ASSET, self.name, char_id),)
+        char_id, references = self.record.id, self.references
+        return FieldReader(self.name, char_id, references, self.repairs, self.within, self.context).read(self.entries)
 
     def settle_claims(self, fields: list[Field], answers: Iterable[Answer]) -> Iterator[ClaimOutput]:
         """Gives each claimed field that holds nothing good the file that the evidence chooses; what ``answers`` says
@@ -386,34 +230,14 @@ class Record:
                 yield Unwanted(claim.key)
 
     def _set(self, field: Field) -> Iterator[SetField]:
-        lead = field.needs[0]
-        asset_type = asset_type_of(lead, self.context)
-        if not self.context.scope.takes_type(asset_type):
-            return
-        yield SetField(
-            id=change_id("set_field", self.name, *self.identity(field), field.old, field.new),
-            key=lead.key,
-            char_id=self.record.id,
-            asset_type=asset_type,
-            reason=field.reason,
-            document=self.name,
-            entry=field.entry,
-            field=field.name,
-            old=field.old,
-            new=field.new,
-            needs=needs_of(field.needs),
-            position=field.position,
-            update_time=self.record.update_time,
-        )
-
-
-def _held_by(parts: Sequence[Field | None]) -> Held:
-    """What a list holds, by its items."""
-    if any(part is None or part.held is Held.ALIEN for part in parts):
-        return Held.ALIEN
-    if any(part is not None and part.held is Held.GOOD for part in parts):
-        return Held.GOOD
-    return Held.DANGLING if parts else Held.EMPTY
+        values = values_of_field(field, self.record.id, self.context)
+        if self.context.scope.takes_type(values["asset_type"]):
+            yield SetField(
+                id=change_id("set_field", self.name, *self.identity(field), field.old, field.new),
+                document=self.name,
+                update_time=self.record.update_time,
+                **values,
+            )
 
 
 def _fill(field: Field, chosen: Sequence[Claim], many: Many, context: Context) -> None:
@@ -431,6 +255,23 @@ def _extend_list(field: Field, claims: Sequence[Claim], context: Context) -> Non
     field.reason = field.reason if field.needs else Reason.UNTRACKED
     field.new = sorted({*field.new, *uris})
     field.needs = (*field.needs, *claims)
+
+
+def values_of_field(field: Field, char_id: str, context: Context) -> dict[str, Any]:
+    """What a change of a field has in both record worlds."""
+    lead = field.needs[0]
+    return {
+        "key": lead.key,
+        "char_id": char_id,
+        "asset_type": asset_type_of(lead, context),
+        "reason": field.reason,
+        "entry": field.entry,
+        "field": field.name,
+        "old": field.old,
+        "new": field.new,
+        "needs": needs_of(field.needs),
+        "position": field.position,
+    }
 
 
 def values_of(fix: Fix, char_id: str, context: Context) -> dict[str, Any]:
@@ -466,19 +307,6 @@ def _overlap(some: Iterable[str], others: Sequence[str]) -> bool:
 
 def _need_key(need: Need) -> str:
     return need.key
-
-
-def place_of(slot: Slot, context: Context) -> str:
-    """Where in its record a slot is, as findings write it."""
-    if slot.at:
-        return shown(slot.at)
-    which = slot.entry if slot.entry is not None else slot.position
-    item = "" if slot.item is None else f"[{slot.item}]"
-    return f"{context.entries}[{which}].{slot.field}{item}"
-
-
-def _is_taken(path: str, context: Context) -> bool:
-    return context.asset_map.read(path, context.known_ids) is not None
 
 
 def malformed(document: str, char_id: str, entries: Any, context: Context) -> Iterator[Finding]:

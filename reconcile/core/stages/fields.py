@@ -1,0 +1,209 @@
+"""The fields of a record's maps while they are judged: what each holds, and what each text leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from reconcile.core import findings
+from reconcile.core.changes import Code, Finding, Reason
+from reconcile.core.context import Context
+from reconcile.core.paths import PathKind, bare, is_separated, looks_like_path, meaning
+from reconcile.core.rows import Answer, Claim, Outlook, Slot
+from reconcile.core.stages.elsewhere import held_in, is_file_name, is_flat, is_ours, reason_of
+from reconcile.core.stages.explode import entry_key
+from reconcile.core.way import shown
+
+_OF_PATHS = (Code.OUTSIDE_ROOT, Code.LOCAL_PATH_ELSEWHERE)
+
+
+class References:
+    """The best answer to each reference of one document."""
+
+    def __init__(self, answers: Sequence[Answer]) -> None:
+        best: dict[Slot, Answer] = {}
+        for answer in sorted(answers, key=_preference):
+            best.setdefault(answer.slot, answer)
+        self._best = best
+
+    def of(self, slot: Slot) -> Answer | None:
+        return self._best.get(slot)
+
+    def all(self) -> Iterator[Answer]:
+        yield from self._best.values()
+
+
+def _preference(answer: Answer) -> tuple[bool, int, int, str, int, str, int, str]:
+    """What exists goes before what does not; exact spelling before another; the longest tail first."""
+    slot = answer.slot
+    absent = answer.outlook is Outlook.ABSENT
+    item = -1 if slot.item is None else slot.item
+    position = -1 if slot.position is None else slot.position
+    return (absent, answer.spelling, answer.rank, answer.key, position, slot.field, item, shown(slot.at))
+
+
+class Held(Enum):
+    """What a field holds, as far as a claim on it is concerned."""
+
+    EMPTY = "empty"
+    GOOD = "good"
+    DANGLING = "dangling"
+    ALIEN = "alien"
+
+
+class Field(msgspec.Struct):
+    """One field of one map, while it is judged."""
+
+    position: int | None
+    entry: str | None
+    name: str
+    old: Any
+    new: Any
+    held: Held
+    reason: Reason = Reason.LOCAL_PATH
+    needs: tuple[Answer | Claim, ...] = ()
+    complaints: tuple[Finding, ...] = ()
+    unresolved: tuple[str, ...] = ()
+    held_without: Held = Held.EMPTY
+
+    def leave_out(self) -> None:
+        """Makes it the field of a new record, which holds no path or URI that leads to nothing."""
+        if self.unresolved:
+            is_list = isinstance(self.new, list)
+            self.new = [item for item in self.new if item not in self.unresolved] if is_list else None
+            self.old, self.held = self.new, self.held_without
+
+
+class FieldReader:
+    """Reads the fields of the maps of one record; ``within`` says what a local path inside a longer text comes to."""
+
+    def __init__(
+        self, name: str, char_id: str, references: References, repairs: int, within: findings.Form, context: Context
+    ) -> None:
+        self.name = name
+        self.char_id = char_id
+        self.references = references
+        self.repairs = repairs
+        self.within = within
+        self.context = context
+
+    def read(self, entries: Any) -> list[Field]:
+        """The fields of all maps, in their order; none if the entries are no list."""
+        fields: list[Field] = []
+        for position, entry in enumerate(entries if isinstance(entries, list) else ()):
+            if isinstance(entry, dict):
+                title = entry_key(entry, self.context)
+                fields.extend(
+                    self._field(position, title, name, value)
+                    for name, value in entry.items()
+                    if name != self.context.entry_key
+                )
+        return fields
+
+    def _field(self, position: int, title: str | None, name: str, value: Any) -> Field:
+        if isinstance(value, str):
+            return self._text_field(Slot(position, title, name), value)
+        if isinstance(value, list):
+            return self._list_field(position, title, name, value)
+        held = Held.EMPTY if value is None else Held.ALIEN
+        return Field(position, title, name, value, value, held)
+
+    def _text_field(self, slot: Slot, text: str) -> Field:
+        field = Field(slot.position, slot.entry, slot.field, text, text, Held.EMPTY)
+        if not text.strip():
+            return field
+        answer = self.references.of(slot)
+        if answer is None or answer.outlook is Outlook.ABSENT:
+            field.held, field.complaints = self._unresolved(slot, text)
+            left = any(finding.code in _OF_PATHS for finding in field.complaints)
+            field.unresolved = (text,) if field.held is Held.DANGLING or left else ()
+            return field
+        field.held = Held.GOOD
+        if answer.outlook is Outlook.NEVER:
+            place = place_of(slot, self.context)
+            field.complaints = (
+                findings.make(findings.NEVER_UPLOADED, self.name, self.char_id, place=place, text=text),
+            )
+        if answer.outlook is not Outlook.THERE:
+            field.unresolved = (text,)
+        elif not answer.exact:
+            field.new = self.context.bucket.uri(answer.key)
+            field.needs = (answer,)
+            field.reason = reason_of(answer, text)
+        return field
+
+    def _list_field(self, position: int, title: str | None, name: str, value: list[Any]) -> Field:
+        if not is_flat(value):  # each of its texts is put right by itself
+            return Field(position, title, name, value, value, Held.ALIEN)
+        parts = [
+            self._text_field(Slot(position, title, name, item), text) if isinstance(text, str) else None
+            for item, text in enumerate(value)
+        ]
+        known = [part for part in parts if part is not None]
+        field = Field(position, title, name, value, value, Held.EMPTY)
+        field.complaints = tuple(finding for part in known for finding in part.complaints)
+        field.unresolved = tuple(text for part in known for text in part.unresolved)
+        field.needs = tuple(need for part in known for need in part.needs)
+        if field.needs:
+            field.new = [old if part is None else part.new for old, part in zip(value, parts, strict=True)]
+            field.reason = next(part.reason for part in known if part.needs)
+        field.held = _held_by(parts)
+        field.held_without = _held_by([part for part in parts if part is None or not part.unresolved])
+        return field
+
+    def _unresolved(self, slot: Slot, text: str) -> tuple[Held, tuple[Finding, ...]]:
+        """What to say of a text that leads to nothing."""
+        context, char_id = self.context, self.char_id
+        make = partial(findings.make, place=place_of(slot, context), text=text)
+        ruled = slot.field in context.asset_map.fields
+        if not ruled and not looks_like_path(text) and not is_separated(text):
+            return Held.ALIEN, ()
+        found = meaning(text, context.roots, self.repairs)
+        held = held_in(text, context, self.repairs)
+        if held is not None:
+            return Held.ALIEN, (make(self.within, self.name, char_id, held=held.value),)
+        if context.bucket.key(bare(text)) is not None:
+            return Held.DANGLING, (make(Code.MISSING_ASSET, self.name, char_id),)
+        if not ruled and not looks_like_path(text) and not is_ours(text, found, context):
+            return Held.ALIEN, ()
+        if found.kind is PathKind.GS or found.kind is PathKind.URL:
+            noted = ruled or found.kind is PathKind.GS
+            return Held.ALIEN, (make(Code.FOREIGN_URI, self.name, char_id),) if noted else ()
+        ours = any(target.sure or _is_taken(target.path, context) for target in found.targets)
+        if found.kind is PathKind.DEVICE or found.climbs_out or (found.kind is PathKind.ABSOLUTE and not ours):
+            return Held.ALIEN, (make(Code.OUTSIDE_ROOT, self.name, char_id),)
+        if not ruled and not ours:
+            return Held.ALIEN, ()
+        if found.kind is PathKind.RELATIVE and not ours and not is_file_name(bare(text), context):
+            # A note such as "ask Ken" names no file: it is somebody's text, and stays.
+            return Held.ALIEN, (make(Code.MISSING_ASSET, self.name, char_id),)
+        left_out = next(filter(None, (context.asset_map.left_out(target.path) for target in found.targets)), None)
+        if left_out is not None:
+            return Held.DANGLING, (make(findings.NEVER_LOOKED_AT, self.name, char_id, why=left_out),)
+        return Held.DANGLING, (make(Code.MISSING_ASSET, self.name, char_id),)
+
+
+def _held_by(parts: Sequence[Field | None]) -> Held:
+    """What a list holds, by its items."""
+    if any(part is None or part.held is Held.ALIEN for part in parts):
+        return Held.ALIEN
+    if any(part is not None and part.held is Held.GOOD for part in parts):
+        return Held.GOOD
+    return Held.DANGLING if parts else Held.EMPTY
+
+
+def place_of(slot: Slot, context: Context) -> str:
+    """Where in its record a slot is, as findings write it."""
+    if slot.at:
+        return shown(slot.at)
+    which = slot.entry if slot.entry is not None else slot.position
+    item = "" if slot.item is None else f"[{slot.item}]"
+    return f"{context.entries}[{which}].{slot.field}{item}"
+
+
+def _is_taken(path: str, context: Context) -> bool:
+    return context.asset_map.read(path, context.known_ids) is not None
