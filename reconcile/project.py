@@ -8,32 +8,36 @@ from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
 import msgspec
 
 from reconcile import config
 from reconcile.adapters.disk_names import as_text
+from reconcile.adapters.embedded.objects import EmbeddedObjectStore
+from reconcile.adapters.embedded.records import EmbeddedRecordStore
+from reconcile.adapters.jsondb.store import JsonDatabase
+from reconcile.adapters.jsondb.swap import left_beside
+from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.store import LocalFiles
+from reconcile.adapters.local.writing import LocalPlaces
+from reconcile.adapters.retry import RETRIES, Budget
+from reconcile.adapters.state.journal import Journal
+from reconcile.adapters.state.lock import ProjectLock
+from reconcile.adapters.state.outbox import Outbox
+from reconcile.adapters.state.store import State
 from reconcile.config import Incomplete, Overrides, Settings
+from reconcile.core.changes import Code, Finding
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Advanced, Listener, Phase, Waiting, silent
+from reconcile.core.findings import make
 from reconcile.core.names import BucketRoot
 from reconcile.core.notes import Note, NotedMap
 from reconcile.core.paths import RootForms, root_forms
 from reconcile.core.plan import Origin, Stores
 from reconcile.core.rules import AssetMap
+from reconcile.ports import AgreedStates, FilePlaces, FileSource, ObjectStore, RecordStore, UrlReader, UrlSigner
 from reconcile.version import VERSION
-
-if TYPE_CHECKING:
-    from reconcile.adapters.jsondb.store import JsonDatabase
-    from reconcile.adapters.local.settle import Looks
-    from reconcile.adapters.retry import Budget
-    from reconcile.adapters.state.journal import Journal
-    from reconcile.adapters.state.lock import ProjectLock
-    from reconcile.adapters.state.outbox import Outbox
-    from reconcile.adapters.state.store import State
-    from reconcile.core.changes import Finding
-    from reconcile.ports import AgreedStates, FilePlaces, FileSource, ObjectStore, RecordStore, UrlReader, UrlSigner
 
 T = TypeVar("T")
 CONCURRENCY = 8
@@ -143,8 +147,6 @@ class OpenProject:
     @cached_property
     def outbox(self) -> Outbox:
         """Where workflow code notes what it could not hand over."""
-        from reconcile.adapters.state.outbox import Outbox
-
         return Outbox(self.settings.project)
 
     @property
@@ -181,8 +183,6 @@ class OpenProject:
     @cached_property
     def state(self) -> State:
         """What this machine remembers, in ``.reconcile/``."""
-        from reconcile.adapters.state.store import State
-
         return self._open.enter_context(State.open(self.settings.project))
 
     @property
@@ -201,8 +201,6 @@ class OpenProject:
     @cached_property
     def journal(self) -> Journal:
         """What runs wrote down of themselves."""
-        from reconcile.adapters.state.journal import Journal
-
         return Journal(self.settings.project)
 
     @property
@@ -213,9 +211,6 @@ class OpenProject:
     @cached_property
     def files(self) -> FileSource:
         """The files below the local root."""
-        from reconcile.adapters.local.settle import Looks
-        from reconcile.adapters.local.store import LocalFiles
-
         settings = self.settings
         waiting = lambda count, seconds: self._listener(Waiting(count, seconds))  # noqa: E731
         return LocalFiles(
@@ -233,8 +228,6 @@ class OpenProject:
     @cached_property
     def places(self) -> FilePlaces:
         """Where missing files are put back."""
-        from reconcile.adapters.local.writing import LocalPlaces
-
         return LocalPlaces(self.settings.root, ignore=self.settings.ignore, rules=self.settings.asset_map.templates)
 
     def _may_lack_root(self) -> bool:
@@ -275,8 +268,6 @@ class OpenProject:
     @cached_property
     def budget(self) -> Budget:
         """The retries that this run may make, at both of its stores together."""
-        from reconcile.adapters.retry import RETRIES, Budget
-
         return Budget(max(RETRIES, RETRIES_A_WORKER * self.options.concurrency))
 
     @cached_property
@@ -284,10 +275,9 @@ class OpenProject:
         """The bucket."""
         settings = self.settings
         if settings.bucket_endpoint.startswith("file:"):
-            from reconcile.adapters.embedded.objects import EmbeddedObjectStore
-
             folder = Path(settings.bucket_endpoint.removeprefix("file:")) / settings.bucket.bucket
             return self._opened(EmbeddedObjectStore.open(folder, settings.bucket.prefix))
+        # What serves a cloud takes long to import, and not every run needs a cloud.
         from reconcile.adapters.gcs.store import GcsObjectStore
 
         return self._opened(
@@ -330,8 +320,6 @@ class OpenProject:
         settings = self.settings
         where = settings.records
         if settings.records_endpoint.startswith("file:"):
-            from reconcile.adapters.embedded.records import EmbeddedRecordStore
-
             folder = Path(settings.records_endpoint.removeprefix("file:")) / where.project / where.database
             return self._opened(EmbeddedRecordStore.open(folder, where.collection))
         from reconcile.adapters.firestore.store import FirestoreRecordStore
@@ -351,8 +339,6 @@ class OpenProject:
         """The pipeline's own JSON database, if the rules name one."""
         if self.settings.local_db is None:
             return None
-        from reconcile.adapters.jsondb.store import JsonDatabase
-
         return JsonDatabase.open(self.settings.local_db.path, self.settings.entries.top)
 
     def kept_versions(self) -> tuple[Finding, ...]:
@@ -360,18 +346,12 @@ class OpenProject:
         found = self.settings.local_db
         if found is None or not found.rewrite:
             return ()
-        from reconcile.adapters.jsondb.swap import left_beside
-        from reconcile.core.changes import Code
-        from reconcile.core.findings import make
-
         return tuple(
             make(Code.DATABASE_KEPT, str(path), None, database=found.path.name) for path in left_beside(found.path)
         )
 
     def lock(self) -> ProjectLock:
         """The lock that one run at a time holds."""
-        from reconcile.adapters.state.lock import ProjectLock
-
         return ProjectLock(self.settings.project)
 
     def _opened(self, store: T) -> T:

@@ -6,15 +6,14 @@ import logging
 import os
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from reconcile.commands.watch import WatchOptions, watch
 from reconcile.core.errors import UsageError
+from reconcile.core.watch_report import WatchEvent
 from reconcile.hooks.errors import LOGGER
 from reconcile.hooks.handover import settings_of
 from reconcile.project import Project
-
-if TYPE_CHECKING:
-    from reconcile.core.watch_report import WatchEvent
 
 
 class Watching:
@@ -49,8 +48,6 @@ class Watching:
         self.stop()
 
     def _run(self) -> None:
-        from reconcile.commands.watch import WatchOptions, watch
-
         folder = self._project.settings.project
         try:
             watch(

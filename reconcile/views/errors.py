@@ -6,6 +6,10 @@ import sys
 import traceback
 
 from reconcile.core.errors import ReconcileError
+from reconcile.views import json
+from reconcile.views.json import ErrorDocument
+from reconcile.views.progress import log
+from reconcile.views.terminal import Terminal
 
 
 def show_error(error: ReconcileError, *, document: bool, log: bool, verbose: bool) -> None:
@@ -17,23 +21,16 @@ def show_error(error: ReconcileError, *, document: bool, log: bool, verbose: boo
     else:
         _tell(error, trace)
     if document:
-        from reconcile.views import json
-
         json.show(sys.stdout, json.ErrorDocument.of(error))
 
 
 def _log(error: ReconcileError, trace: str) -> None:
-    from reconcile.views.json import ErrorDocument
-    from reconcile.views.progress import log
-
     told = ErrorDocument.of(error)
     more = {"traceback": trace} if trace else {}
     log(sys.stderr, "error", code=told.code, message=told.message, hint=told.hint, **more)
 
 
 def _tell(error: ReconcileError, trace: str) -> None:
-    from reconcile.views.terminal import Terminal
-
     terminal = Terminal(sys.stderr)
     terminal.line(("error: ", "bold red"), error.message)
     if error.hint:

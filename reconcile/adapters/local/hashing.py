@@ -13,19 +13,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from concurrent.futures import Future
+from typing import NamedTuple
 
 from reconcile.adapters.local.folder import OpenFolders
 from reconcile.adapters.opening import READ_FILE, WINDOWS, reason
+from reconcile.adapters.workers import Workers
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.media_complete import missing_end
 from reconcile.core.rows import FileProblem, Hashed, LocalFile
 from reconcile.ports import HashCache
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from reconcile.adapters.workers import Workers
 
 _BUFFER_BYTES = 256 * 1024
 _CHUNK_ROWS = 64
@@ -227,6 +224,4 @@ def _files(files: Future[list[LocalFile]] | list[LocalFile]) -> list[LocalFile]:
 
 
 def _pool(workers: int) -> Workers:
-    from reconcile.adapters.workers import Workers
-
     return Workers(workers, "hash")
