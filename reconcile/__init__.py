@@ -13,20 +13,27 @@ if TYPE_CHECKING:
     from typing import Any
 
     from reconcile.api import PlannedRun, apply, plan
-    from reconcile.project import Project
+    from reconcile.commands.watch import WatchOptions, watch
+    from reconcile.project import Project, RunOptions
 
 __version__ = VERSION
-__all__ = ["PlannedRun", "Project", "__version__", "apply", "plan"]
+__all__ = ["PlannedRun", "Project", "RunOptions", "WatchOptions", "__version__", "apply", "plan", "watch"]
+
+_HOMES = {
+    "PlannedRun": "api",
+    "Project": "project",
+    "RunOptions": "project",
+    "WatchOptions": "commands.watch",
+    "apply": "api",
+    "plan": "api",
+    "watch": "commands.watch",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Imports the entry points when they are first named, so that importing the package costs nothing."""
-    if name == "Project":
-        from reconcile.project import Project
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return Project
-    if name in ("PlannedRun", "apply", "plan"):
-        from reconcile import api
-
-        return getattr(api, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

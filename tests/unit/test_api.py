@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import reconcile
 from reconcile import Project, apply, config, plan
 from reconcile.core.errors import LockHeld, UsageError
 from reconcile.core.notes import Note
 from reconcile.core.report import Status
 from reconcile.project import OpenProject
-
-WATCHED = ("google", "grpc", "rich", "typer", "sqlite3", "filelock", "msgspec", "crc32c")
 
 
 @pytest.fixture
@@ -145,23 +140,3 @@ def test_two_runs_at_once_are_refused(project: OpenProject, folder: Path) -> Non
 def test_an_unknown_character_is_a_usage_error(project: OpenProject) -> None:
     with pytest.raises(UsageError, match="nobody"):
         plan(project, char_ids=["nobody"])
-
-
-@pytest.mark.parametrize(
-    ("statement", "allowed"),
-    [
-        ("import reconcile", set()),
-        ("from reconcile import Project", {"msgspec"}),
-        ("from reconcile import plan, apply", {"msgspec"}),
-    ],
-)
-def test_importing_costs_nothing_heavy(statement: str, allowed: set[str]) -> None:
-    code = f"import sys; {statement}; print(*(name for name in {WATCHED!r} if name in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert set(done.stdout.split()) <= allowed
-
-
-def test_there_is_nothing_else_to_import_by_accident() -> None:
-    with pytest.raises(AttributeError, match="nothing_such"):
-        reconcile.nothing_such  # noqa: B018

@@ -334,18 +334,6 @@ def test_version(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().out.startswith("reconcile 0.")
 
 
-HEAVY = {"google", "grpc", "requests", "jinja2", "watchfiles", "rich.progress", "rich.live", "filelock", "crc32c"}
-
-
-def test_help_imports_nothing_heavy() -> None:
-    code = (
-        "import sys; from reconcile.__main__ import main; main(['plan', '--help']);"
-        f"print(sorted(set(sys.modules) & {HEAVY!r}), file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stderr.strip() == "[]"
-
-
 def test_listing_the_commands_imports_none_of_them() -> None:
     modules = {f"reconcile.cli.{entry.module}" for path, entry in cli.COMMANDS.items() if path != "completion"}
     code = (
@@ -360,15 +348,6 @@ def test_listing_the_commands_imports_none_of_them() -> None:
 @pytest.mark.parametrize("path", cli.COMMANDS)
 def test_the_list_of_commands_says_of_each_what_its_own_help_says(path: str) -> None:
     assert cli.load(path).help == cli.COMMANDS[path].help
-
-
-def test_a_plan_on_embedded_stores_imports_no_client(project: Path) -> None:
-    code = (
-        f"import sys; from reconcile.__main__ import main; main(['-C', {str(project)!r}, 'plan', '--quiet']);"
-        "print(sorted(set(sys.modules) & {'google.cloud', 'grpc', 'jinja2', 'rich.progress'}), file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stderr.strip() == "[]"
 
 
 def test_a_reader_that_leaves_early_is_quiet(project: Path) -> None:
