@@ -27,8 +27,8 @@ LONG: dict[str, str] = {
 }
 WIDE: dict[str, str] = {
     "reconcile/config/settings.py:Settings": "one attribute a key of the rules file, checked and with its default",
+    "reconcile/core/changes.py:_OfField": _DOCUMENT,
     "reconcile/core/context.py:Context": "what a run decides by, constant while it runs",
-    "reconcile/core/changes.py:_Placed": _DOCUMENT,
     "reconcile/core/history.py:PastChange": _DOCUMENT,
     "reconcile/core/history.py:PastRun": _DOCUMENT,
     "reconcile/core/proof.py:Proved": _DOCUMENT,
@@ -46,7 +46,6 @@ SAME: dict[str, str] = {
     "RunLog": "to be renamed: 2 classes",
     "Check": "to be renamed: 2 classes",
     "Refused": "to be renamed: 2 classes",
-    "World": "to be renamed: 2 classes",
 }
 
 

@@ -29,11 +29,11 @@ from reconcile.core.edit import Verdict
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, silent
 from reconcile.core.findings import LOST_SINCE, RECORD_GONE, make
-from reconcile.core.journal import Past, Touched, World
+from reconcile.core.journal import Past, Touched
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Report
 from reconcile.core.revert import revert
-from reconcile.core.rows import RemoteObject
+from reconcile.core.rows import RemoteObject, World
 from reconcile.core.way import shown
 from reconcile.pipeline.account import now
 from reconcile.pipeline.executor import run

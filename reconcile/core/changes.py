@@ -94,9 +94,7 @@ class Need(msgspec.Struct, frozen=True):
     crc32c: str | None
 
 
-class Upload(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="upload"):
-    """Creates an object, if it is still absent (``if_generation_match`` 0). ``size`` in bytes."""
-
+class _OfObject(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     key: str
     char_id: str | None
@@ -105,34 +103,33 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="u
     uri: str
     size: int
     crc32c: str
+
+
+class Upload(_OfObject, frozen=True, kw_only=True, tag_field="kind", tag="upload"):
+    """Creates an object, if it is still absent (``if_generation_match`` 0). ``size`` in bytes."""
+
     if_generation_match: int = 0
 
 
-class Replace(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="replace"):
+class Replace(_OfObject, frozen=True, kw_only=True, tag_field="kind", tag="replace"):
     """Replaces the bytes of an object, if its live generation is still the one that was compared."""
 
-    id: str
-    key: str
-    char_id: str | None
-    asset_type: str | None
-    reason: Reason
-    uri: str
-    size: int
-    crc32c: str
     if_generation_match: int
     old_size: int
     old_crc32c: str | None
 
 
-class _Placed(msgspec.Struct, frozen=True, kw_only=True):
-    """A change of one value in a record, if it still is ``old``: of one field of one map, or of the text at the end of
-    ``at``, the way from the record's top to a place that is not a plain field of a map of the entries.
+class _OfField(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of one value in a record, if it still is ``old``: a field of a map of the entries, or the text at the
+    end of ``at``, the way from the record's top, which another text replaces.
 
     ``entry`` is the map's key, None for a map without one. ``position`` is where the map stood, to tell apart maps that
     are otherwise alike; None if the record had no such map, and then it is appended. With ``at``, ``field`` is the
     field of the map or of the record that the way leads through.
     """
 
+    # First, because a plan's fingerprint is taken of its changes as they are written.
+    at: Way | msgspec.UnsetType = msgspec.UNSET
     id: str
     key: str
     char_id: str | None
@@ -145,17 +142,16 @@ class _Placed(msgspec.Struct, frozen=True, kw_only=True):
     new: Any
     needs: tuple[Need, ...]
     position: int | None = None
-    at: Way | msgspec.UnsetType = msgspec.UNSET
 
     @property
     def way(self) -> Way:
-        """The same; empty for a plain field of a map."""
+        """``at``; empty for a field of a map."""
         return () if self.at is msgspec.UNSET else self.at
 
 
-class SetField(_Placed, frozen=True, kw_only=True, tag_field="kind", tag="set_field"):
-    """Sets a value of a record. ``update_time`` is when the record that the plan saw was last written, for people:
-    apply reads it again."""
+class SetField(_OfField, frozen=True, kw_only=True, tag_field="kind", tag="set_field"):
+    """Sets a field, or a text, of a record. ``update_time`` is when the record that the plan saw was last written, for
+    people: apply reads it again."""
 
     update_time: str = ""
 
@@ -173,7 +169,7 @@ class CreateRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
     needs: tuple[Need, ...]
 
 
-class RewriteLocalDb(_Placed, frozen=True, kw_only=True, tag_field="kind", tag="rewrite_local_db"):
+class RewriteLocalDb(_OfField, frozen=True, kw_only=True, tag_field="kind", tag="rewrite_local_db"):
     """Replaces a local path by a gs:// URI in the pipeline's own JSON database."""
 
 

@@ -66,123 +66,85 @@ class ReconcileError(Portable, Exception):
 
 
 class UsageError(ReconcileError):
-    """The command line, or a file that it names, is wrong."""
-
     code = "usage"
     exit_code = ExitCode.USAGE
 
 
 class ConfigError(ReconcileError):
-    """The rules file is wrong; the message begins with ``file:line:`` if a line is to blame."""
-
     code = "config"
     exit_code = ExitCode.CONFIG
 
 
 class LocalDatabaseError(ConfigError):
-    """The pipeline's own JSON database cannot be read as one, or cannot be written."""
-
     code = "local_database"
 
 
 class SourceError(ReconcileError):
-    """The local root, or a file below it, could not be read."""
-
     code = "local"
 
 
 class SourceChanged(SourceError):
-    """A file is no longer the one that was planned: other size, other bytes, or gone."""
-
     code = "source_changed"
 
 
 class StoreError(ReconcileError):
-    """A bucket or a database did not do what was asked."""
-
     code = "store"
 
 
 class StoreUnavailable(StoreError):
-    """The store is down, or still failed when the retries ran out."""
-
     code = "unavailable"
     transient = True
 
 
 class AccessDenied(StoreError):
-    """The store answered that these credentials may not; repeating does not help."""
-
     code = "denied"
 
 
 class StoreMissing(StoreError):
-    """The bucket, or the database, is not there."""
-
     code = "store_missing"
 
 
 class Rejected(StoreError):
-    """The store refused this value for good: a checksum that differs, a size, a name, a hold."""
-
     code = "rejected"
 
 
 class PreconditionFailed(StoreError):
-    """The world moved since it was read; nothing was written."""
-
     code = "precondition"
 
 
 class NotThere(PreconditionFailed):
-    """What was to be changed does not exist (any more)."""
-
     code = "not_there"
 
 
 class Uncertain(StoreError):
-    """The write may or may not have been applied (lost reply, time-out): settle it by reading."""
-
     code = "uncertain"
     transient = True
 
 
 class JournalError(ReconcileError):
-    """The journal of a run cannot be written, so what is changed could not be told or undone; or cannot be read."""
-
     code = "journal"
 
 
 class StateError(ReconcileError):
-    """Something in ``.reconcile`` is a link, no ordinary file, or another user's: it is neither read nor written."""
-
     code = "state"
 
 
 class Refused(ReconcileError):
-    """A safety limit stands in the way; ``--force`` goes past it."""
-
     code = "refused"
     exit_code = ExitCode.REFUSED
 
 
 class Declined(ReconcileError):
-    """A person answered no; nothing was changed."""
-
     code = "declined"
     exit_code = ExitCode.DECLINED
 
 
 class LockHeld(ReconcileError):
-    """Another run holds the project's lock."""
-
     code = "locked"
     exit_code = ExitCode.LOCKED
 
 
 class Interrupted(ReconcileError):
-    """Stopped by a signal; the next run goes on from there."""
-
     code = "interrupted"
     exit_code = ExitCode.INTERRUPTED
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from reconcile.core.journal import ChangeEnded, Past, RecordMade, Touched, World
+from reconcile.core.journal import ChangeEnded, Past, RecordMade, Touched
 from reconcile.core.plan import Scope
 from reconcile.core.report import Counts, OutcomeKind
+from reconcile.core.rows import World
 from reconcile.core.way import Way
 
 FORMAT = "reconcile.history/1"
@@ -142,44 +143,25 @@ def _last(past: Past) -> Iterator[tuple[World, str, Touched]]:
 
 def _change(ended: ChangeEnded, field: tuple[World, str, Touched] | None, made: RecordMade | None) -> PastChange:
     outcome = ended.outcome
-    more: dict[str, Any] = {}
+    told = {
+        **msgspec.structs.asdict(ended),
+        "id": outcome.id,
+        "kind": outcome.kind,
+        "outcome": Told(outcome.outcome.value),
+        "key": outcome.key,
+        "error": outcome.error,
+    }
     if field is not None:
-        more = _of_field(*field)
+        told |= _of_field(*field)
     elif made is not None:
-        more = _of_record(made)
-    return PastChange(
-        **{
-            "id": outcome.id,
-            "kind": outcome.kind,
-            "outcome": Told(outcome.outcome.value),
-            "key": outcome.key,
-            "char_id": ended.char_id,
-            "asset_type": ended.asset_type,
-            "error": outcome.error,
-            "uri": ended.uri,
-            "size": ended.size,
-            "crc32c": ended.crc32c,
-            "generation_before": ended.generation_before,
-            "generation": ended.generation,
-            **more,
-        }
-    )
+        told |= _of_record(made)
+    return PastChange(**told)
 
 
 def _of_field(world: World, document: str, touched: Touched) -> dict[str, Any]:
-    return {
-        "char_id": document,
-        "document": document,
-        "world": world,
-        "entry": touched.entry,
-        "position": touched.position,
-        "field": touched.field,
-        "at": touched.at,
-        "before": touched.before,
-        "had": touched.had,
-        "after": touched.after,
-        "has": touched.has,
-    }
+    told = msgspec.structs.asdict(touched)
+    del told["id"], told["place"]
+    return {"char_id": document, "document": document, "world": world, **told}
 
 
 def _of_record(made: RecordMade) -> dict[str, Any]:

@@ -13,16 +13,10 @@ import msgspec
 
 from reconcile.core.plan import Scope, Stores
 from reconcile.core.report import Counts, Outcome, OutcomeKind, Status
+from reconcile.core.rows import World
 from reconcile.core.way import Way
 
 FORMAT = "reconcile.journal/1"
-
-
-class World(Enum):
-    """Which record world a change was made in."""
-
-    RECORDS = "records"
-    LOCAL_DB = "local_db"
 
 
 class Place(Enum):

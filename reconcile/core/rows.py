@@ -139,7 +139,7 @@ class Coverage(msgspec.Struct, frozen=True):
 
 
 class World(Enum):
-    """Where a reference stands: in the record store, or in the pipeline's own JSON database."""
+    """One of the two places of records: the record store, or the pipeline's own JSON database."""
 
     RECORDS = "records"
     LOCAL_DB = "local_db"
@@ -298,30 +298,18 @@ class KeyRow(msgspec.Struct, frozen=True, gc=False):
 class Stream(StrEnum):
     """What a row is, and what its key is."""
 
-    KEY = "key"
-    """A ``KeyRow``, whole or one side of it, by folded key."""
-    REFERENCE = "reference"
-    """A ``Candidate``, by folded key."""
-    RECORD = "record"
-    """A ``Document`` of the records, by character."""
-    LOCAL_RECORD = "local_record"
-    """A ``Document`` of the pipeline's own database, by character."""
-    ANSWER = "answer"
-    """An ``Answer``, by character."""
-    CLAIM = "claim"
-    """A ``Claim``, by character."""
-    CHANGE = "change"
-    """A change of the plan, by its id."""
-    FINDING = "finding"
-    """A finding of the plan, by its subject."""
-    TALLY = "tally"
-    """A ``KeyTally``, by key."""
-    MARK = "mark"
-    """``Unsettled`` or ``Unwanted``, by key."""
-    AGREED = "agreed"
-    """An ``Agreed`` that is to be remembered, by key."""
-    FACTS = "facts"
-    """The ``KeyFacts`` of a key that was asked for, by key."""
+    KEY = "key"  # a ``KeyRow``, whole or one side of it, by folded key
+    REFERENCE = "reference"  # a ``Candidate``, by folded key
+    RECORD = "record"  # a ``Document`` of the records, by character
+    LOCAL_RECORD = "local_record"  # a ``Document`` of the pipeline's own database, by character
+    ANSWER = "answer"  # an ``Answer``, by character
+    CLAIM = "claim"  # a ``Claim``, by character
+    CHANGE = "change"  # a change of the plan, by its id
+    FINDING = "finding"  # a finding of the plan, by its subject
+    TALLY = "tally"  # a ``KeyTally``, by key
+    MARK = "mark"  # ``Unsettled`` or ``Unwanted``, by key
+    AGREED = "agreed"  # an ``Agreed`` that is to be remembered, by key
+    FACTS = "facts"  # the ``KeyFacts`` of a key that was asked for, by key
 
 
 class Row(NamedTuple):

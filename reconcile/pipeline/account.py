@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 
 from reconcile.core.changes import Change, CreateRecord, is_object
 from reconcile.core.errors import JournalError
-from reconcile.core.journal import ChangeEnded, FieldsTouched, Line, RecordMade, RunEnded, RunStarted, Touched, World
+from reconcile.core.journal import ChangeEnded, FieldsTouched, Line, RecordMade, RunEnded, RunStarted, Touched
 from reconcile.core.plan import Plan
 from reconcile.core.report import Outcome, Report
+from reconcile.core.rows import World
 from reconcile.ports import Journal, RunLog
 
 

@@ -46,12 +46,11 @@ from reconcile.core.errors import (
     UsageError,
 )
 from reconcile.core.events import Advanced, ChangeDone, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
-from reconcile.core.journal import World
 from reconcile.core.media import content_type
 from reconcile.core.plan import Plan, Scope, check_limits
 from reconcile.core.planfile import check_belongs
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report, Status
-from reconcile.core.rows import Agreed, Document
+from reconcile.core.rows import Agreed, Document, World
 from reconcile.pipeline.account import Account, now
 from reconcile.pipeline.record_writes import Editor, merge, merge_many
 from reconcile.project import CONCURRENCY, OpenProject
