@@ -35,6 +35,11 @@ class Severity(Enum):
     WARNING = "warning"
     INFO = "info"
 
+    @property
+    def rank(self) -> int:
+        """0 for the worst."""
+        return list(Severity).index(self)
+
 
 class Code(Enum):
     """What was found. docs/findings.md says what to do about each."""

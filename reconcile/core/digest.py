@@ -23,7 +23,6 @@ def encode_crc32c(value: int) -> str:
 
 
 def is_crc32c(text: str) -> bool:
-    """Whether the text is a crc32c as GCS writes it."""
     try:
         return len(base64.b64decode(text, validate=True)) == 4
     except (binascii.Error, ValueError):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reconcile.core.errors import Rejected
+from reconcile.core.names import is_unicode
 from reconcile.core.portable import Portable
 
 MAX_NAME_BYTES = 1_500
@@ -31,7 +32,6 @@ def id_problem(document: str) -> str | None:
 
 
 def may_start_id(prefix: str) -> bool:
-    """Whether some id could start with this."""
     return id_problem(prefix) is None or id_problem(f"{prefix}x") is None
 
 
@@ -63,10 +63,10 @@ def check_document(path: str, fields: Mapping[str, Any]) -> None:
 def document_problem(path: str, fields: Mapping[str, Any]) -> str | None:
     """Why no document of plain values at ``collection/id`` can have these fields, as the end of a sentence, or None."""
     try:
-        values = _size_of_map(fields, "", depth=0)
+        _check_map(fields, "", depth=0)
     except _Unfit as unfit:
         return str(unfit)
-    return size_problem(path, values)
+    return size_problem(path, size_of(fields))
 
 
 def size_problem(path: str, values: int) -> str | None:
@@ -103,54 +103,42 @@ class _Unfit(Portable, ValueError):
 
 
 def _text_problem(text: str) -> str | None:
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
+    if not is_unicode(text):
         return "it is not valid Unicode"
-    return f"it is longer than {MAX_NAME_BYTES:,} bytes" if size > MAX_NAME_BYTES else None
+    return f"it is longer than {MAX_NAME_BYTES:,} bytes" if len(text.encode()) > MAX_NAME_BYTES else None
 
 
-def _size_of_map(fields: Mapping[str, Any], above: str, depth: int) -> int:
+def _check_map(fields: Mapping[Any, Any], above: str, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise _Unfit(above, f"values nest deeper than {MAX_DEPTH} levels")
-    return sum(_size_of_field(name, value, above, depth) for name, value in fields.items())
+    for name, value in fields.items():
+        if not isinstance(name, str) or not name:
+            raise _Unfit(above, "a field name is empty or no text")
+        field = f"{above}.{name}" if above else name
+        problem = "the field name is reserved" if _RESERVED.fullmatch(name) else _text_problem(field)
+        if problem is not None:
+            raise _Unfit(field, problem)
+        _check(value, field, depth + 1, in_array=False)
 
 
-def _size_of_field(name: object, value: Any, above: str, depth: int) -> int:
-    if not isinstance(name, str) or not name:
-        raise _Unfit(above, "a field name is empty or no text")
-    field = f"{above}.{name}" if above else name
-    problem = "the field name is reserved" if _RESERVED.fullmatch(name) else _text_problem(field)
-    if problem is not None:
-        raise _Unfit(field, problem)
-    return len(name.encode()) + 1 + _size_of(value, field, depth + 1, in_array=False)
-
-
-def _size_of(value: Any, field: str, depth: int, *, in_array: bool) -> int:
+def _check(value: Any, field: str, depth: int, *, in_array: bool) -> None:
     match value:
-        case None | bool():
-            return 1
-        case int() if not -(2**63) <= value < 2**63:
-            raise _Unfit(field, "the number needs more than 64 bits")
-        case int() | float():
-            return 8
+        case None | bool() | float():
+            pass
+        case int():
+            if not -(2**63) <= value < 2**63:
+                raise _Unfit(field, "the number needs more than 64 bits")
         case str():
-            return _size_of_text(value, field)
+            if not is_unicode(value):
+                raise _Unfit(field, "the text is not valid Unicode")
+            if len(value.encode()) > MAX_TEXT_BYTES:
+                raise _Unfit(field, f"the text is longer than {MAX_TEXT_BYTES:,} bytes")
         case Mapping():
-            return _size_of_map(value, field, depth)
-        case list() if in_array:
-            raise _Unfit(field, "an array cannot hold an array")
+            _check_map(value, field, depth)
         case list():
-            return sum(_size_of(each, field, depth + 1, in_array=True) for each in value)
+            if in_array:
+                raise _Unfit(field, "an array cannot hold an array")
+            for each in value:
+                _check(each, field, depth + 1, in_array=True)
         case _:
             raise _Unfit(field, f"a {type(value).__name__} is not a plain value")
-
-
-def _size_of_text(text: str, field: str) -> int:
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        raise _Unfit(field, "the text is not valid Unicode") from error
-    if size > MAX_TEXT_BYTES:
-        raise _Unfit(field, f"the text is longer than {MAX_TEXT_BYTES:,} bytes")
-    return size + 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 from reconcile.core.changes import CreateRecord, FieldChange
 from reconcile.core.journal import Place, Touched
 from reconcile.core.names import spellings
-from reconcile.core.way import Entries, Finder, Way, as_found, copied, put_at, title_of
+from reconcile.core.way import Entries, Finder, Trail, Way, as_found, copied, put_at, title_of
 
 
 class Verdict(Enum):
@@ -33,7 +33,6 @@ class Edit(msgspec.Struct, frozen=True):
 
     @property
     def changed(self) -> bool:
-        """Whether there is anything to write."""
         return Verdict.SET in self.verdicts
 
 
@@ -41,62 +40,79 @@ def edit(fields: Mapping[str, Any], changes: Sequence[FieldChange], entries: Ent
     """Makes the changes on a copy of a record's fields. Places are found by names, by the keys of maps and by the old
     value, never by position alone, so that a list that somebody reordered or added to is still edited in the right
     place; all else stays as it is."""
-    draft = _Draft(fields, entries, entry_key)
-    verdicts = tuple(draft.make(change) for change in changes)
-    return Edit({name: draft.fields[name] for name in sorted(draft.changed)}, verdicts, tuple(draft.touched))
+    draft = _Edited(fields, entries, entry_key)
+    return draft.done(map(draft.make, changes))
 
 
-class _Draft:
-    """The copy while it is edited. ``changed`` are its top-level fields that are not as they were."""
+class Draft:
+    """A copy of a record's fields while it is changed. ``listed`` are its entries; None if there is another value."""
 
     def __init__(self, fields: Mapping[str, Any], entries: Entries, entry_key: str) -> None:
         self.fields: dict[str, Any] = copied(fields)
-        self.changed: set[str] = set()
         self.touched: list[Touched] = []
+        self._changed: set[str] = set()
         self._entries = entries
-        self._entry_key = entry_key
-        self._finder = Finder(self.fields, entry_key)
+        self.entry_key = entry_key
         found = entries.of(self.fields)
-        self._listed: list[Any] | None = [] if found is None else found if isinstance(found, list) else None
-        self._before = len(self._listed or ())
+        self.listed: list[Any] | None = [] if found is None else found if isinstance(found, list) else None
+
+    def put(self, trail: Trail, touched: Touched) -> Verdict:
+        """Puts a text in the place of another."""
+        put_at(self.fields, trail, touched.after)
+        self._changed.add(str(trail[0]))
+        self.touched.append(touched)
+        return Verdict.SET
+
+    def note(self, touched: Touched, listed: list[Any]) -> Verdict:
+        """Notes that a map of the entries was changed."""
+        self._entries.put(self.fields, listed)
+        self._changed.add(self._entries.top)
+        self.touched.append(touched)
+        return Verdict.SET
+
+    def done(self, verdicts: Iterable[Verdict]) -> Edit:
+        judged = tuple(verdicts)
+        return Edit({name: self.fields[name] for name in sorted(self._changed)}, judged, tuple(self.touched))
+
+
+class _Edited(Draft):
+    def __init__(self, fields: Mapping[str, Any], entries: Entries, entry_key: str) -> None:
+        super().__init__(fields, entries, entry_key)
+        self._finder = Finder(self.fields, entry_key)
+        self._before = len(self.listed or ())
         self._places: dict[str | None, list[int]] = defaultdict(list)
-        for at, entry in enumerate(self._listed or ()):
+        for at, entry in enumerate(self.listed or ()):
             if isinstance(entry, dict):
                 self._places[title_of(entry, entry_key)].append(at)
 
     def make(self, change: FieldChange) -> Verdict:
         if change.way:
             return self._put(change, change.way)
-        return Verdict.STALE if self._listed is None else self._set(change, self._listed)
+        return Verdict.STALE if self.listed is None else self._set(change, self.listed)
 
     def _put(self, change: FieldChange, way: Way) -> Verdict:
-        """A change of one text in its own place, which must be there."""
         if not isinstance(change.old, str) or not isinstance(change.new, str):
             return Verdict.STALE
         trail = self._finder.find(way, change.old)
         if trail is None:
             return Verdict.ALREADY if self._finder.has_become(way, change.old, change.new) else Verdict.STALE
-        put_at(self.fields, trail, change.new)
         self._finder.moved(way, trail, change.new)
-        self.changed.add(str(trail[0]))
-        self.touched.append(_touch_at(change, as_found(way, trail)))
-        return Verdict.SET
+        held = {change.field: change.old}
+        return self.put(trail, _touch(change, change.position, held, at=as_found(way, trail)))
 
     def _set(self, change: FieldChange, listed: list[Any]) -> Verdict:
-        """A change of one field of a map of the entries."""
         alike = self._alike(change.entry)
         if not alike and change.old is None and change.entry is not None and change.position is None:
             # Only a map that the plan did not see is added: one that somebody removed since stays removed.
-            listed.append({self._entry_key: change.entry, change.field: change.new})
+            listed.append({self.entry_key: change.entry, change.field: change.new})
             alike.append(len(listed) - 1)
-            self._note(_touch(change, len(listed) - 1, {}, Place.ADDED), listed)
-            return Verdict.SET
+            return self.note(_touch(change, len(listed) - 1, {}, Place.ADDED), listed)
         holding = [at for at in alike if same(listed[at].get(change.field), change.old)]
         at = one_of(holding, change.position)
         if at is not None:
-            self._note(_touch(change, at, listed[at], Place.KEPT if at < self._before else Place.ADDED), listed)
+            touched = _touch(change, at, listed[at], Place.KEPT if at < self._before else Place.ADDED)
             listed[at][change.field] = change.new
-            return Verdict.SET
+            return self.note(touched, listed)
         already = any(same(listed[each].get(change.field), change.new) for each in alike)
         return Verdict.ALREADY if already and not holding else Verdict.STALE
 
@@ -108,13 +124,14 @@ class _Draft:
         respelt = next((each for each in spellings(title) if self._places.get(each)), title)
         return self._places[respelt]
 
-    def _note(self, touched: Touched, listed: list[Any]) -> None:
-        self.touched.append(touched)
-        self._entries.put(self.fields, listed)
-        self.changed.add(self._entries.top)
 
-
-def _touch(change: FieldChange, position: int, before: dict[str, Any], place: Place) -> Touched:
+def _touch(
+    change: FieldChange,
+    position: int | None,
+    before: dict[str, Any],
+    place: Place = Place.KEPT,
+    at: Way | msgspec.UnsetType = msgspec.UNSET,
+) -> Touched:
     return Touched(
         id=change.id,
         entry=change.entry,
@@ -125,20 +142,7 @@ def _touch(change: FieldChange, position: int, before: dict[str, Any], place: Pl
         after=change.new,
         has=True,
         place=place,
-    )
-
-
-def _touch_at(change: FieldChange, way: Way) -> Touched:
-    return Touched(
-        id=change.id,
-        entry=change.entry,
-        position=change.position,
-        field=change.field,
-        before=change.old,
-        had=True,
-        after=change.new,
-        has=True,
-        at=way,
+        at=at,
     )
 
 

@@ -25,7 +25,6 @@ def encoding_of(header: str | None) -> str:
 
 
 def can_unpack(encoding: str) -> bool:
-    """Whether ``unpacked`` knows this encoding."""
     return encoding == GZIP
 
 

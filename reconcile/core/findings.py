@@ -391,8 +391,6 @@ HIDDEN_PLACE = Form(
     "put a folder that can be read in the place of the link or of the folder that cannot, then restore again",
 )
 
-_RANKS = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
-
 
 def make(what: Code | Form, subject: str, char_id: str | None, /, *, why: str = "", **values: object) -> Finding:
     """The finding of a row about a path, a URI or a document. Values are put into the templates of the table as they
@@ -405,7 +403,6 @@ def make(what: Code | Form, subject: str, char_id: str | None, /, *, why: str = 
 
 
 def about_unread(folder: LocalFile) -> Finding:
-    """A folder that was not read."""
     problem = folder.problem or FileProblem.UNREADABLE
     what = UNCLAIMED_FOLDER if problem is FileProblem.UNCLAIMED else Code(problem.value)
     return make(what, folder.path, None, why=folder.detail)
@@ -413,4 +410,4 @@ def about_unread(folder: LocalFile) -> Finding:
 
 def worst_first(finding: Finding) -> tuple[int, str, str, str]:
     """Sorts findings for people: the worst first, those of one code together."""
-    return (_RANKS[finding.severity], finding.code.value, finding.subject, finding.message)
+    return (finding.severity.rank, finding.code.value, finding.subject, finding.message)

@@ -48,7 +48,6 @@ class Touched(msgspec.Struct, frozen=True, kw_only=True):
         return () if self.at is msgspec.UNSET else self.at
 
     def reversed(self) -> Touched:
-        """What takes it back."""
         other = {Place.ADDED: Place.REMOVED, Place.REMOVED: Place.ADDED, Place.KEPT: Place.KEPT}
         return msgspec.structs.replace(
             self, before=self.after, had=self.has, after=self.before, has=self.had, place=other[self.place]
@@ -141,7 +140,6 @@ _LEFT_ALONE = (OutcomeKind.STALE, OutcomeKind.BLOCKED, OutcomeKind.NOT_STARTED)
 
 
 def encode(line: Line) -> bytes:
-    """The line as it stands in the file."""
     return msgspec.json.encode(line, enc_hook=repr) + b"\n"
 
 

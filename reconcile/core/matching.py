@@ -7,6 +7,7 @@ twice ties two places together; its values are tried one by one.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
@@ -44,7 +45,7 @@ class Matcher:
     def __init__(self, parts: Sequence[Part], fixed: Mapping[str, str] | None = None) -> None:
         self._parts = parts
         self._fixed = dict(fixed or {})
-        named = [name for name in _names(parts) if name not in self._fixed]
+        named = [name for name in names_of(parts) if name not in self._fixed]
         self._names = list(dict.fromkeys(named))
         self._groups = {name: f"g{number}" for number, name in enumerate(self._names)}
         self._twice = [name for name in self._names if named.count(name) > 1]
@@ -52,7 +53,6 @@ class Matcher:
         self._regexes = [re.compile(self._expression(self._twice[:level]), re.DOTALL) for level in levels]
 
     def takes(self, path: str) -> bool:
-        """Whether the path matches at all."""
         return self._regexes[0].fullmatch(path[::-1]) is not None if not self._twice else self.match(path) is not None
 
     def match(self, path: str) -> dict[str, str] | None:
@@ -84,8 +84,9 @@ class Matcher:
                     break
                 if part == whole:
                     return [text]
-        path, often = "/".join(names), list(_names(self._parts)).count(name)
-        texts = (each[start:end] for each in names for start in range(len(each)) for end in _ends(each, start))
+        path, often = "/".join(names), list(names_of(self._parts)).count(name)
+        spans = ((each, *span) for each in names for span in itertools.combinations(range(len(each) + 1), 2))
+        texts = (each[start:end] for each, start, end in spans)
         return [text for text in dict.fromkeys(texts) if path.count(text) >= often]
 
     def _expression(self, given: Sequence[str]) -> str:
@@ -124,13 +125,10 @@ class Matcher:
         return pieces[0] + "".join(f"(?>{piece})" for piece in pieces[1:])
 
 
-def _names(parts: Sequence[Part]) -> Iterator[str]:
+def names_of(parts: Sequence[Part]) -> Iterator[str]:
+    """The captures of these parts in order, with repetitions."""
     for part in parts:
         if isinstance(part, Folders):
             yield part.name
         else:
             yield from (token.name for token in part if token.name is not None)
-
-
-def _ends(name: str, start: int) -> range:
-    return range(start + 1, len(name) + 1)

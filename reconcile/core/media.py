@@ -192,7 +192,6 @@ _DOMAINS = frozenset(("ai", "md", "ps"))
 
 
 def content_type(key: str) -> str:
-    """The content type of an object with this key."""
     return _TYPES.get(_ending(key), DEFAULT)
 
 

@@ -25,7 +25,6 @@ def fold(text: str) -> str:
 
 
 def nfc(text: str) -> str:
-    """The composed Unicode form."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
@@ -98,7 +97,6 @@ class BucketRoot(msgspec.Struct, frozen=True):
         return f"{self.prefix}/{key}" if self.prefix else key
 
     def uri(self, key: str) -> str:
-        """The URI of a key."""
         return f"{self}/{key}"
 
     def key(self, uri: str) -> str | None:

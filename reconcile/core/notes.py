@@ -98,7 +98,6 @@ class NotedMap(AssetMap, frozen=True, dict=True):
         return minimal_prefixes((*AssetMap.path_prefixes(self, char_ids, asset_types), *noted))
 
     def key_prefixes(self, char_ids: Sequence[str], asset_types: Sequence[str] = ()) -> tuple[str, ...]:
-        """The same for keys."""
         noted = (self.key_for(note.path, ()) for note in self._of(char_ids))
         return minimal_prefixes((*AssetMap.key_prefixes(self, char_ids, asset_types), *noted))
 
@@ -109,7 +108,6 @@ class NotedMap(AssetMap, frozen=True, dict=True):
 
     @cached_property
     def _placed(self) -> dict[str, list[Note]]:
-        """The notes with places, by character."""
         found: dict[str, list[Note]] = {}
         for note in self.notes.values():
             if note.places and note.char_id is not None:
@@ -125,10 +123,8 @@ class NotedMap(AssetMap, frozen=True, dict=True):
 
 
 def wishes(asset_map: AssetMap, char_id: str, known: Container[str]) -> dict[Place, str]:
-    """Which fields of a character's record were told to name which key; none if nothing is noted."""
     return asset_map.wishes(char_id, known) if isinstance(asset_map, NotedMap) else {}
 
 
 def note_of(asset_map: AssetMap, path: str | None) -> Note | None:
-    """What is noted of the file at this path."""
     return asset_map.notes.get(path) if isinstance(asset_map, NotedMap) and path is not None else None

@@ -173,7 +173,8 @@ def _meaning(text: str, roots: Sequence[RootForms], repairs: int) -> Meaning:
         return found
     repaired = [_plain(fixed, roots) for fixed in _repairs(damaged, repairs)]
     climbs_out = found.climbs_out or any(each.climbs_out for each in repaired)
-    targets = [msgspec.structs.replace(target, damaged=True) for target in _few(repaired)]
+    meant = [msgspec.structs.replace(target, damaged=True) for each in repaired for target in each.targets]
+    targets = [target for target in meant if target.sure] or meant[:MAX_TARGETS]
     possible = [target for target in (*found.targets, *targets) if target.sure or not climbs_out]
     ordered = _unique(sorted(possible, key=lambda target: not target.sure))
     return Meaning(repaired[0].kind, ordered, climbs_out)
@@ -226,15 +227,18 @@ def _plain(text: str, roots: Sequence[RootForms]) -> Meaning:
     if text.startswith(("\\\\.\\", "//./")):
         return Meaning(PathKind.DEVICE)
     readings = list(_forms(text)) if len(text) <= MAX_TEXT else []
-    if any(reading.windows and _has_device(reading.parts) for reading in readings):
+    if any(_is_device(part) for reading in readings if reading.windows for part in reading.parts):
         return Meaning(PathKind.DEVICE)
     kind = PathKind.ABSOLUTE if any(reading.anchor for reading in readings) else PathKind.RELATIVE
     targets: list[Target] = []
     climbs_out = is_root = False
+    known = [form for root in roots for form in root.readings]
     for reading in readings:
-        rest = _below_root(reading, roots)
+        rest = _below_root(reading, reading.parts, known)
         if rest is None:
-            climbs_out |= reading.climbs is not None and _climbs_out(reading, reading.climbs, roots)
+            # It was below a known root until a "..", or is relative and climbs above its start.
+            left = reading.climbs is not None and _below_root(reading, reading.climbs, known) is not None
+            climbs_out |= left or reading.parts[:1] == ("..",)
         elif all(map(_is_name, rest)):
             is_root |= not rest
             targets.extend(Target("/".join(rest), sure=True, windows=reading.windows) for _ in rest[:1])
@@ -273,13 +277,6 @@ def _tails_of(parts: Sequence[str]) -> Iterator[str]:
         yield tail
 
 
-def _few(readings: Iterable[Meaning]) -> list[Target]:
-    """The targets of repaired texts: the sure ones; if there is none, those of the likeliest repairs."""
-    listed = [target for each in readings for target in each.targets]
-    sure = [target for target in listed if target.sure]
-    return sure or listed[:MAX_TARGETS]
-
-
 def _unique(targets: Iterable[Target]) -> tuple[Target, ...]:
     first: dict[str, Target] = {}
     for target in targets:
@@ -287,30 +284,18 @@ def _unique(targets: Iterable[Target]) -> tuple[Target, ...]:
     return tuple(first.values())
 
 
-def _below_root(reading: PathReading, roots: Sequence[RootForms]) -> tuple[str, ...] | None:
-    """The parts below the longest known root (none for that root itself), or None."""
-    forms = itertools.chain.from_iterable(root.readings for root in roots)
-    rests = (_rest(reading.anchor, reading.parts, form, windows=reading.windows) for form in forms)
-    return min((rest for rest in rests if rest is not None), key=len, default=None)
-
-
-def _rest(anchor: str, parts: tuple[str, ...], root: PathReading, *, windows: bool) -> tuple[str, ...] | None:
-    """The parts below a root, none for the root itself, or None if they are not below it."""
-    size = len(root.parts)
-    if anchor != root.anchor or len(parts) < size:
-        return None
-    alike = fold if windows or root.windows else nfc
-    if all(alike(mine) == alike(theirs) for mine, theirs in zip(parts[:size], root.parts, strict=True)):
-        return parts[size:]
-    return None
-
-
-def _climbs_out(reading: PathReading, before: tuple[str, ...], roots: Sequence[RootForms]) -> bool:
-    """Whether the path was below a known root until a ``..``, or is relative and climbs above its start."""
-    if reading.parts[:1] == ("..",):
-        return True
-    below = (form for root in roots for form in root.readings)
-    return any(_rest(reading.anchor, before, root, windows=reading.windows) is not None for root in below)
+def _below_root(reading: PathReading, parts: tuple[str, ...], roots: Iterable[PathReading]) -> tuple[str, ...] | None:
+    """Those of a reading's parts that are below the longest known root, none for that root itself; None if they are
+    below no root."""
+    rest: tuple[str, ...] | None = None
+    for root in roots:
+        size = len(root.parts)
+        if reading.anchor != root.anchor or size > len(parts) or (rest is not None and len(parts) - size >= len(rest)):
+            continue
+        alike = fold if reading.windows or root.windows else nfc
+        if all(alike(mine) == alike(theirs) for mine, theirs in zip(parts, root.parts, strict=False)):
+            rest = parts[size:]
+    return rest
 
 
 def _forms(text: str) -> Iterator[PathReading]:
@@ -360,22 +345,15 @@ def _file_uri_path(rest: str) -> str:
 
 
 def _posix_forms(text: str) -> Iterator[PathReading]:
-    parts = text.split("/")
-    drive = _mounted_drive([part for part in parts if part not in ("", ".")])
-    if drive is not None:
-        yield _drive_reading(f"{drive[0]}:/{'/'.join(drive[1:])}")
-    yield _reading("/", parts, windows=False)
+    names = [part for part in text.split("/") if part not in ("", ".")]
+    # WSL and Cygwin have the drives of Windows there.
+    if len(names) > 2 and names[0] in ("mnt", "cygdrive") and _DRIVE.fullmatch(f"{names[1]}:"):
+        yield _drive_reading(f"{names[1]}:/{'/'.join(names[2:])}")
+    yield _reading("/", names, windows=False)
     if text.startswith("//"):
         yield _reading("//", _WINDOWS_SEPARATORS.split(text), windows=True)
     if "\\" in text:
         yield _reading("/", _WINDOWS_SEPARATORS.split(text), windows=True)
-
-
-def _mounted_drive(parts: Sequence[str]) -> Sequence[str] | None:
-    """``/mnt/c/…`` (WSL) and ``/cygdrive/c/…`` are a Windows drive: the parts from the drive letter on."""
-    if len(parts) > 2 and parts[0] in ("mnt", "cygdrive") and _DRIVE.fullmatch(f"{parts[1]}:"):
-        return parts[1:]
-    return None
 
 
 def _reading(anchor: str, raw: Sequence[str], *, windows: bool) -> PathReading:
@@ -390,13 +368,11 @@ def _reading(anchor: str, raw: Sequence[str], *, windows: bool) -> PathReading:
             done.pop()
         elif not anchor or anchor.endswith("."):
             done.append(part)
-    return PathReading(
-        anchor, tuple(done), windows, climbs=tuple(itertools.takewhile(lambda part: part != "..", parts))
-    )
+    return PathReading(anchor, tuple(done), windows, climbs=parts[: parts.index("..")])
 
 
-def _has_device(parts: Sequence[str]) -> bool:
-    return any(re.split("[.:]", part, maxsplit=1)[0].rstrip(" ").lower() in _DEVICES for part in parts)
+def _is_device(part: str) -> bool:
+    return re.split("[.:]", part, maxsplit=1)[0].rstrip(" ").lower() in _DEVICES
 
 
 def _body(text: str) -> str:
@@ -412,8 +388,7 @@ def _is_damaged(text: str) -> bool:
 def _repairs(text: str, most: int) -> Iterator[str]:
     """The texts that a careless string literal could have turned into this one, most likely first."""
     pieces = [list(_spellings(piece)) if _CONTROL.match(piece) else [piece] for piece in _PIECES.split(text)]
-    combined = itertools.islice(itertools.product(*pieces), most)
-    return ("".join(choice) for choice in combined)
+    return map("".join, itertools.islice(itertools.product(*pieces), most))
 
 
 def _spellings(char: str) -> Iterator[str]:

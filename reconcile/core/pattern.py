@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
-from reconcile.core.matching import Folders, Matcher, Part, Token
+from reconcile.core.matching import Folders, Matcher, Part, Token, names_of
 from reconcile.core.names import nfc
 from reconcile.core.portable import Portable
 
@@ -46,7 +46,7 @@ class Template:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Every capture in order of first appearance; unnamed ones as ``*N`` and ``**N``."""
-        return tuple(dict.fromkeys(self._captures()))
+        return tuple(dict.fromkeys(names_of(self.parts)))
 
     @property
     def literals(self) -> set[str]:
@@ -55,7 +55,6 @@ class Template:
 
     @cached_property
     def literal_prefix(self) -> str:
-        """The text that every match begins with."""
         return self.prefix({})
 
     def prefix(self, captures: Mapping[str, str]) -> str:
@@ -109,7 +108,7 @@ class Template:
         fixed = self.names[0] == name
         spans = {
             (start, end)
-            for start in ([len(prefix)] if fixed else _starts(path, len(prefix), self._texts_before(name)))
+            for start in ([len(prefix)] if fixed else self._starts(path, name))
             for end in _ends(path, start)
             if end > start
         }
@@ -157,21 +156,18 @@ class Template:
     def _tokens(part: Part) -> tuple[Token, ...]:
         return () if isinstance(part, Folders) else part
 
-    def _captures(self) -> Iterator[str]:
-        for part in self.parts:
-            if isinstance(part, Folders):
-                yield part.name
-            else:
-                yield from (token.name for token in part if token.name is not None)
-
     def _neighbours(self) -> Iterator[tuple[Token, Token]]:
         """The tokens that stand side by side in a folder or file name."""
         for part in map(self._tokens, self.parts):
             yield from itertools.pairwise(part)
 
-    def _texts_before(self, name: str) -> set[str]:
-        """The literal texts that stand right before ``{name}`` in a folder or file name."""
-        return {before.text for before, token in self._neighbours() if token.name == name and before.name is None}
+    def _starts(self, path: str, name: str) -> Iterator[int]:
+        first = len(self.literal_prefix)
+        before = {left.text for left, token in self._neighbours() if token.name == name and left.name is None}
+        yield first
+        yield from (at + 1 for at in range(first, len(path)) if path[at] == "/" or path[at] in BOUNDARIES)
+        for text in before:
+            yield from (at for at in range(first, len(path)) if path.endswith(text, first, at))
 
     @cached_property
     def _matcher(self) -> Matcher:
@@ -180,7 +176,7 @@ class Template:
     @cached_property
     def _halves(self) -> tuple[Matcher, Matcher] | None:
         """What stands before and behind ``{char_id}``, or None if a capture stands twice and ties them together."""
-        named = list(self._captures())
+        named = list(names_of(self.parts))
         if CHAR_ID not in named or len(set(named)) != len(named):
             return None
         own = Token(name=CHAR_ID)
@@ -189,13 +185,6 @@ class Template:
         place = tokens.index(own)
         before, behind = (*self.parts[:at], tokens[:place]), (tokens[place + 1 :], *self.parts[at + 1 :])
         return Matcher(before), Matcher(behind)
-
-
-def _starts(path: str, first: int, before: set[str]) -> Iterator[int]:
-    yield first
-    yield from (at + 1 for at in range(first, len(path)) if path[at] == "/" or path[at] in BOUNDARIES)
-    for text in before:
-        yield from (at for at in range(first, len(path)) if path.endswith(text, first, at))
 
 
 def _ends(path: str, start: int) -> Iterator[int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from reconcile.core.changes import Change, Code, CreateRecord, Finding, Replace, Severity, canonical, is_object, kind_of
+from reconcile.core.changes import Change, Code, CreateRecord, Finding, Replace, canonical, is_object, kind_of
 from reconcile.core.errors import Refused
 
 FORMAT = "reconcile.plan/1"
@@ -17,7 +17,6 @@ SMALL_SCOPE = 10
 _KIND_ORDER = {
     kind: rank for rank, kind in enumerate(("upload", "replace", "create_record", "set_field", "rewrite_local_db"))
 }
-_SEVERITY_ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -208,7 +207,7 @@ def _action_order(change: Change) -> tuple[Any, ...]:
 
 
 def _finding_order(finding: Finding) -> tuple[Any, ...]:
-    ranks = (_SEVERITY_ORDER[finding.severity], _CODE_ORDER[finding.code])
+    ranks = (finding.severity.rank, _CODE_ORDER[finding.code])
     return (*ranks, finding.subject, finding.message, finding.char_id or "", finding.hint)
 
 

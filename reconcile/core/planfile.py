@@ -12,6 +12,8 @@ from reconcile.core.errors import UsageError
 from reconcile.core.names import BucketRoot, is_below
 from reconcile.core.plan import FORMAT, Plan, Stores, fingerprint
 
+AGAIN = "save it again with `reconcile plan --out FILE`"
+
 
 def dumps(plan: Plan) -> bytes:
     """The plan as one JSON document, ending with a newline."""
@@ -23,7 +25,7 @@ def loads(data: bytes, source: str) -> Plan:
     try:
         found = msgspec.json.decode(data, type=_Envelope).format
     except (msgspec.DecodeError, RecursionError) as error:
-        raise UsageError(f"{source} is not a whole plan file: {error}", hint=_AGAIN) from error
+        raise UsageError(f"{source} is not a whole plan file: {error}", hint=AGAIN) from error
     if found != FORMAT:
         raise UsageError(
             f"{source} has the format {found!r}; this version reads {FORMAT!r}",
@@ -32,7 +34,7 @@ def loads(data: bytes, source: str) -> Plan:
     try:
         return msgspec.json.decode(data, type=Plan)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise UsageError(f"{source} is not a plan that can be applied: {error}", hint=_AGAIN) from error
+        raise UsageError(f"{source} is not a plan that can be applied: {error}", hint=AGAIN) from error
 
 
 def check_belongs(plan: Plan, stores: Stores, rules_digest: str, bucket: BucketRoot, collection: str) -> None:
@@ -41,15 +43,15 @@ def check_belongs(plan: Plan, stores: Stores, rules_digest: str, bucket: BucketR
     for name in ("local", "bucket", "records", "bucket_endpoint", "records_endpoint"):
         theirs, ours = getattr(plan.stores, name), getattr(stores, name)
         if theirs != ours:
-            raise UsageError(f"the plan was made for {name} {theirs!r}; this project has {ours!r}", hint=_AGAIN)
+            raise UsageError(f"the plan was made for {name} {theirs!r}; this project has {ours!r}", hint=AGAIN)
     if plan.rules_digest != rules_digest:
-        raise UsageError("the rules have changed since the plan was saved", hint=_AGAIN)
+        raise UsageError("the rules have changed since the plan was saved", hint=AGAIN)
     if plan.fingerprint != fingerprint(plan.actions, plan.rules_digest, plan.stores, plan.objects_in_scope):
-        raise UsageError("the plan's fingerprint does not fit its actions: it was edited or torn", hint=_AGAIN)
+        raise UsageError("the plan's fingerprint does not fit its actions: it was edited or torn", hint=AGAIN)
     for action in plan.actions:
         problem = next(_trespasses(action, bucket, collection), None)
         if problem is not None:
-            raise UsageError(f"action {action.id} of the plan {problem}", hint=_AGAIN)
+            raise UsageError(f"action {action.id} of the plan {problem}", hint=AGAIN)
 
 
 def _trespasses(action: Change, bucket: BucketRoot, collection: str) -> Iterator[str]:
@@ -107,6 +109,3 @@ def _unneeded(new: object, old: object, needs: tuple[Need, ...], bucket: BucketR
 
 class _Envelope(msgspec.Struct):
     format: str
-
-
-_AGAIN = "save it again with `reconcile plan --out FILE`"

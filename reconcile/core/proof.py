@@ -118,18 +118,10 @@ class Certificate(msgspec.Struct, frozen=True):
 
     def sealed(self) -> Certificate:
         """The same certificate with its digest."""
-        return msgspec.structs.replace(self, digest=self._digest())
-
-    @property
-    def is_intact(self) -> bool:
-        """Whether it is as it was sealed."""
-        return self.digest == self._digest()
-
-    def _digest(self) -> str:
         told = msgspec.to_builtins(self)
         del told["digest"]
         text = canonical(told).replace(b"\x7f", b"\\u007f")
-        return f"sha256:{hashlib.sha256(text).hexdigest()}"
+        return msgspec.structs.replace(self, digest=f"sha256:{hashlib.sha256(text).hexdigest()}")
 
 
 class Verification(msgspec.Struct, frozen=True):

@@ -112,7 +112,6 @@ class _Ignored:
         self._has_paths = bool(self._paths or self._folders)
 
     def takes(self, folder: str, name: str, *, is_folder: bool) -> bool:
-        """Whether the entry of this name in this folder is left out."""
         name = self._form(name if name.isascii() else nfc(name))
         if name in self._names or name.endswith(self._ends) or any(each.takes(name) for each in self._templates):
             return True

@@ -128,8 +128,7 @@ def remaining(findings: Iterable[Finding], at_least: Severity | None) -> tuple[F
     if it was not told so."""
     if at_least is None:
         return ()
-    order = list(Severity)
-    return tuple(each for each in findings if order.index(each.severity) <= order.index(at_least))
+    return tuple(each for each in findings if each.severity.rank <= at_least.rank)
 
 
 _EXIT = {

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reconcile.core.edit import Edit, Verdict, one_of, same
+from reconcile.core.edit import Draft, Edit, Verdict, one_of, same
 from reconcile.core.journal import Place, Touched
-from reconcile.core.way import Entries, Finder, Trail, Way, copied, numberless, put_at, title_of
+from reconcile.core.way import Entries, Finder, Trail, Way, numberless, title_of
 
 
 def revert(fields: Mapping[str, Any], wanted: Sequence[Touched], entries: Entries, entry_key: str) -> Edit:
@@ -18,49 +18,38 @@ def revert(fields: Mapping[str, Any], wanted: Sequence[Touched], entries: Entrie
     Places are found by names, by the map's key and by what they hold, as ``edit`` finds them.
     """
     draft = _Reversal(fields, wanted, entries, entry_key)
-    verdicts = tuple(map(draft.take_back, wanted))
+    verdicts = list(map(draft.take_back, wanted))
     draft.drop_bare()
-    return Edit({name: draft.fields[name] for name in sorted(draft.changed)}, verdicts, tuple(draft.touched))
+    return draft.done(verdicts)
 
 
-class _Reversal:
-    """The copy while changes are taken back. ``changed`` are its top-level fields that are not as they were."""
-
+class _Reversal(Draft):
     def __init__(self, fields: Mapping[str, Any], wanted: Sequence[Touched], entries: Entries, entry_key: str) -> None:
-        self.fields: dict[str, Any] = copied(fields)
-        self.changed: set[str] = set()
-        self.touched: list[Touched] = []
-        self._entries = entries
-        self._entry_key = entry_key
-        found = entries.of(self.fields)
-        self._listed: list[Any] | None = [] if found is None else found if isinstance(found, list) else None
+        super().__init__(fields, entries, entry_key)
         self._alike = Counter((each.entry, each.field) for each in wanted if not each.way)
         self._trails = _trails(self.fields, [each for each in wanted if each.way], entry_key)
 
     def take_back(self, wanted: Touched) -> Verdict:
         if wanted.way:
             return self._put(wanted, wanted.way)
-        return Verdict.STALE if self._listed is None else self._revert(wanted, self._listed)
+        return Verdict.STALE if self.listed is None else self._revert(wanted, self.listed)
 
     def _put(self, wanted: Touched, way: Way) -> Verdict:
         trail = self._trails.get(wanted.id)
         if trail is not None:
-            put_at(self.fields, trail, wanted.after)
-            self.changed.add(str(trail[0]))
-            self.touched.append(wanted)
-            return Verdict.SET
-        finder = Finder(self.fields, self._entry_key)
+            return self.put(trail, wanted)
+        finder = Finder(self.fields, self.entry_key)
         return Verdict.ALREADY if finder.has_become(way, wanted.before, wanted.after) else Verdict.STALE
 
     def _revert(self, wanted: Touched, listed: list[Any]) -> Verdict:
         alike = [
             at
             for at, entry in enumerate(listed)
-            if isinstance(entry, dict) and title_of(entry, self._entry_key) == wanted.entry
+            if isinstance(entry, dict) and title_of(entry, self.entry_key) == wanted.entry
         ]
         if not alike and wanted.place is Place.ADDED and wanted.entry is not None:
-            listed.append({self._entry_key: wanted.entry, wanted.field: wanted.after})
-            return self._noted(wanted, listed)
+            listed.append({self.entry_key: wanted.entry, wanted.field: wanted.after})
+            return self.note(wanted, listed)
         holding = [each for each in alike if _holds(listed[each], wanted.field, wanted.before, wanted.had)]
         of_several = self._alike[wanted.entry, wanted.field]
         if of_several > 1:
@@ -70,23 +59,17 @@ class _Reversal:
             at = one_of(holding, wanted.position)
         if at is not None:
             listed[at] = _with(listed[at], wanted)
-            return self._noted(wanted, listed)
+            return self.note(wanted, listed)
         if any(_holds(listed[each], wanted.field, wanted.after, wanted.has) for each in alike):
             return Verdict.ALREADY
         return Verdict.ALREADY if not alike and wanted.place is Place.REMOVED else Verdict.STALE
 
-    def _noted(self, wanted: Touched, listed: list[Any]) -> Verdict:
-        self._entries.put(self.fields, listed)
-        self.changed.add(self._entries.top)
-        self.touched.append(wanted)
-        return Verdict.SET
-
     def drop_bare(self) -> None:
         """Takes out the maps that the run had added, once nothing is left in them."""
         for wanted in self.touched:
-            bare = {self._entry_key: wanted.entry}
-            if wanted.place is Place.REMOVED and self._listed is not None and bare in self._listed:
-                self._listed.remove(bare)
+            bare = {self.entry_key: wanted.entry}
+            if wanted.place is Place.REMOVED and self.listed is not None and bare in self.listed:
+                self.listed.remove(bare)
 
 
 def _trails(fields: Mapping[str, Any], wanted: Sequence[Touched], entry_key: str) -> dict[str, Trail]:

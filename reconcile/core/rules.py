@@ -34,8 +34,12 @@ class AssetRule(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def names_character(self) -> bool:
-        """Whether the path holds ``{char_id}``."""
         return CHAR_ID in self.path.names
+
+    @property
+    def begins_with_id(self) -> bool:
+        """Whether ``{char_id}`` is right behind the literal text with which the path begins."""
+        return self.path.prefix({CHAR_ID: "x"}).startswith(f"{self.path.literal_prefix}x")
 
     def captures(self, path: str, known: Container[str]) -> tuple[dict[str, str], bool] | None:
         """The captures of the longest known character id, or of any reading, and whether the id is a known one."""
@@ -113,7 +117,6 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def templates(self) -> tuple[Template, ...]:
-        """The local paths of the rules."""
         return tuple(rule.path for rule in self.rules)
 
     def left_out(self, path: str) -> str | None:
@@ -125,7 +128,6 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         return Reach(self.templates)
 
     def rule(self, asset_type: str) -> AssetRule | None:
-        """The rule of this type."""
         return next((rule for rule in self.rules if rule.type == asset_type), None)
 
     def read(self, path: str, known: Container[str]) -> Reading | None:
@@ -201,7 +203,7 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
     def whole_name_prefixes(self, id_prefix: str = "") -> tuple[str, ...]:
         """Where files that say an id by their whole name can lie, for the ids that start with ``id_prefix``."""
         rules = [rule for rule in self.rules if rule.path.is_whole_name(CHAR_ID)]
-        starts = (rule.path.literal_prefix + (id_prefix if _id_is_next(rule) else "") for rule in rules)
+        starts = (rule.path.literal_prefix + (id_prefix if rule.begins_with_id else "") for rule in rules)
         return minimal_prefixes(map(shared_prefix, starts))
 
     def path_prefixes(self, char_ids: Sequence[str], asset_types: Sequence[str] = ()) -> tuple[str, ...]:
@@ -223,10 +225,6 @@ def _path_of(rule: AssetRule, key: str) -> str | None:
     captures = (rule.object or rule.path).match(key)
     path = None if captures is None else key if rule.object is None else rule.path.format(captures)
     return path if path is not None and is_below(path) else None
-
-
-def _id_is_next(rule: AssetRule) -> bool:
-    return rule.path.prefix({CHAR_ID: "x"}).startswith(rule.path.literal_prefix + "x")
 
 
 def _fixed(char_ids: Sequence[str]) -> Iterator[dict[str, str]]:

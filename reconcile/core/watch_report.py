@@ -85,36 +85,31 @@ class WatchHealth(msgspec.Struct, frozen=True):
 
 
 class Standing:
-    """The errors and warnings that stand, as far as passes have found them."""
+    """The errors and warnings that stand, as far as passes have found them, the worst first."""
 
     def __init__(self) -> None:
-        self._findings: tuple[Finding, ...] = ()
+        self.findings: tuple[Finding, ...] = ()
 
     def __len__(self) -> int:
-        return len(self._findings)
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """All of them, the worst first."""
-        return self._findings
+        return len(self.findings)
 
     def take(self, findings: Iterable[Finding], char_ids: Collection[str]) -> str | None:
         """What a pass found; ``char_ids`` are those that it looked at, none if it looked at everything. Gives a
         sentence if others stand now than before."""
         found = [finding for finding in findings if finding.severity is not Severity.INFO]
         again = {finding.subject for finding in found}
-        before = {_mark(finding) for finding in self._findings}
+        before = {_mark(finding) for finding in self.findings}
         if char_ids:
-            found += [each for each in self._findings if each.char_id not in char_ids and each.subject not in again]
-        self._findings = tuple(sorted(found, key=worst_first))
+            found += [each for each in self.findings if each.char_id not in char_ids and each.subject not in again]
+        self.findings = tuple(sorted(found, key=worst_first))
         if not found or {_mark(finding) for finding in found} == before:
             return None
-        return self._sentence([finding for finding in self._findings if _mark(finding) not in before])
+        return self._sentence([finding for finding in self.findings if _mark(finding) not in before])
 
     def _sentence(self, new: list[Finding]) -> str:
-        counts = Counter(finding.severity.value for finding in self._findings)
+        counts = Counter(finding.severity.value for finding in self.findings)
         counted = ", ".join(f"{count:,} {name}{'s' if count > 1 else ''}" for name, count in counts.items())
-        which, shown = ("new", new) if 0 < len(new) < len(self._findings) else ("the first", self._findings)
+        which, shown = ("new", new) if 0 < len(new) < len(self.findings) else ("the first", self.findings)
         return f"{counted}; {which}: {shown[0].subject}: {shown[0].message}; see `reconcile plan`"
 
 

@@ -79,7 +79,6 @@ class Batch(msgspec.Struct, frozen=True):
     char_ids: frozenset[str]
 
     def with_(self, other: Batch) -> Batch:
-        """Both."""
         return Batch(
             self.cause,
             self.whole or other.whole,
@@ -199,7 +198,6 @@ class Agenda:
         return new
 
     def ask(self, cause: Cause) -> None:
-        """A pass over everything is wanted."""
         if self._whole is None:
             self._whole = cause
 
@@ -258,7 +256,6 @@ class Agenda:
         return self._take(Cause.FILES if self._ready else Cause.LOCAL_DATABASE)
 
     def done(self, batch: Batch, now: float) -> None:
-        """The pass went well."""
         if batch.whole:
             self._next_whole = now + self._every
         if batch.whole or len(self._taken) + len(batch.paths) > MOST_PATHS:

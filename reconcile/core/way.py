@@ -122,7 +122,6 @@ def value_at(fields: Mapping[str, Any], trail: Trail) -> Any:
 
 
 def put_at(fields: dict[str, Any], trail: Trail, new: Any) -> None:
-    """Puts a value at the end of a trail that is there."""
     value_at(fields, trail[:-1])[trail[-1]] = new
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import datetime
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import msgspec
 
 from reconcile.core.changes import Change, CreateRecord, is_object
 from reconcile.core.errors import JournalError
@@ -62,22 +65,17 @@ class Account:
         self._before(RecordMade(id=change.id, document=change.document, fields=fields))
 
     def ended(self, change: Change, outcome: Outcome, generation: int | None) -> None:
-        """What became of a change."""
+        ended = ChangeEnded(outcome=outcome, char_id=change.char_id, asset_type=change.asset_type)
         if is_object(change):
-            self._after(
-                ChangeEnded(
-                    outcome=outcome,
-                    char_id=change.char_id,
-                    asset_type=change.asset_type,
-                    uri=change.uri,
-                    size=change.size,
-                    crc32c=change.crc32c,
-                    generation_before=change.if_generation_match,
-                    generation=generation,
-                )
+            ended = msgspec.structs.replace(
+                ended,
+                uri=change.uri,
+                size=change.size,
+                crc32c=change.crc32c,
+                generation_before=change.if_generation_match,
+                generation=generation,
             )
-        else:
-            self._after(ChangeEnded(outcome=outcome, char_id=change.char_id, asset_type=change.asset_type))
+        self._after(ended)
 
     def close(self, report: Report | None) -> None:
         """Ends the account; without a report the run did not come to its end."""
@@ -95,23 +93,16 @@ class Account:
         if self._log is not None:
             self._log.close()
 
-    def _before(self, line: Line) -> None:
-        if self._log is None:
-            return
-        try:
-            self._log.write(line, durable=True)
-        except JournalError as error:
-            self._break(error)
-            raise
-
     def _after(self, line: Line, *, durable: bool = False) -> None:
+        with suppress(JournalError):
+            self._before(line, durable=durable)
+
+    def _before(self, line: Line, *, durable: bool = True) -> None:
         if self._log is None:
             return
         try:
             self._log.write(line, durable=durable)
         except JournalError as error:
-            self._break(error)
-
-    def _break(self, error: JournalError) -> None:
-        with self._lock:
-            self.broken = self.broken or error
+            with self._lock:
+                self.broken = self.broken or error
+            raise

@@ -42,7 +42,6 @@ class StreamEngine:
     """Groups rows as they stream: it holds references until the row of their key comes, and what is not whole."""
 
     def group(self, rows: Iterable[Row], is_whole: IsWhole | None = None) -> Iterator[tuple[str, Group]]:
-        """See ``Engine.group``."""
         held: defaultdict[Stream, dict[str, list[Any]]] = defaultdict(dict)
         keys = held[Stream.KEY]
         for stream, key, value in rows:

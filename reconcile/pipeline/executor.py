@@ -48,14 +48,13 @@ from reconcile.core.errors import (
 from reconcile.core.events import Advanced, ChangeDone, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
 from reconcile.core.media import content_type
 from reconcile.core.plan import Plan, Scope, check_limits
-from reconcile.core.planfile import check_belongs
+from reconcile.core.planfile import AGAIN, check_belongs
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report, Status
 from reconcile.core.rows import Agreed, Document, World
 from reconcile.pipeline.account import Account, now
 from reconcile.pipeline.record_writes import Editor, merge, merge_many
 from reconcile.project import CONCURRENCY, OpenProject
 
-_AGAIN = "save it again with `reconcile plan --out FILE`"
 _STOPPED = Problem("interrupted", "the run stopped before it", transient=True)
 _REMEMBERED_TOGETHER = 32
 _REMEMBERED_AFTER = 1.0
@@ -63,6 +62,7 @@ _REMEMBERED_AFTER = 1.0
 before the next run is told as a conflict then, and not replaced."""
 
 T = TypeVar("T", SetField, RewriteLocalDb)
+RecordT = TypeVar("RecordT", bound=CreateRecord | SetField | RewriteLocalDb)
 EditorOf: TypeAlias = Callable[[Sequence[FieldChange]], Editor]
 """How the field changes of one record are made."""
 
@@ -116,10 +116,19 @@ def run(
 
     Raises JournalError before anything is changed.
     """
-    started = _Run(project, plan, editor_of, concurrency, listener, stop or threading.Event())
+    # To the microsecond: hooks make several runs a second, and history is in the order of the ids.
+    run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"
     journal = project.journal if project.options.keeps_journal else None
-    account = Account.begin(journal, started.run_id, plan, command=command, undoes=undoes)
-    return started.execute(account)
+    account = Account.begin(journal, run_id, plan, command=command, undoes=undoes)
+    started = _Run(project, plan, editor_of, account, concurrency, listener, stop or threading.Event())
+    report: Report | None = None
+    try:
+        report = started.report(run_id)
+    finally:
+        account.close(report)
+    if account.broken is not None:
+        listener(Warned(account.broken.sentence))
+    return report
 
 
 def _holds_back(project: OpenProject, plan: Plan) -> bool:
@@ -139,9 +148,9 @@ def check(project: OpenProject, plan: Plan) -> None:
     for change in plan.actions:
         if isinstance(change, SetField | RewriteLocalDb) and change.field == settings.entry_key:
             what = f"writes {change.field!r}, which tells maps apart"
-            raise UsageError(f"action {change.id} of the plan {what}", hint=_AGAIN)
+            raise UsageError(f"action {change.id} of the plan {what}", hint=AGAIN)
         if isinstance(change, Replace) and settings.policy.replace is Replacing.NEVER:
-            raise UsageError(f"action {change.id} of the plan replaces, and the rules say never", hint=_AGAIN)
+            raise UsageError(f"action {change.id} of the plan replaces, and the rules say never", hint=AGAIN)
 
 
 class _Run:
@@ -152,6 +161,7 @@ class _Run:
         project: OpenProject,
         plan: Plan,
         editor_of: EditorOf,
+        account: Account,
         concurrency: int,
         listener: Listener,
         stop: threading.Event,
@@ -159,7 +169,7 @@ class _Run:
         self._project = project
         self._plan = plan
         self._editor_of = editor_of
-        self._account = Account(None)
+        self._account = account
         self._changes = {change.id: change for change in plan.actions}
         self._concurrency = concurrency
         self._listener = listener
@@ -173,27 +183,15 @@ class _Run:
         self._local_documents: dict[str, Document] | None = None
         self._moved = 0
         self._breaker = Breaker()
-        # To the microsecond: hooks make several runs a second, and history is in the order of the ids.
-        self.run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"
 
-    def execute(self, account: Account) -> Report:
-        self._account = account
-        report: Report | None = None
-        try:
-            report = self._execute()
-        finally:
-            account.close(report)
-        if account.broken is not None:
-            self._listener(Warned(account.broken.sentence))
-        return report
-
-    def _execute(self) -> Report:
+    def report(self, run_id: str) -> Report:
+        """Does it, and tells what came of it."""
         started = time.monotonic()
         moved = sum(change.size for change in self._uploads.values())
         uploads = [_Job((change,), partial(self._upload, change)) for change in self._uploads.values()]
         self._phase(Phase.UPLOADS, uploads, moved)
         self._remember(self._unremembered)
-        documents = _by_document(self._plan.actions)
+        documents = _by_document(each for each in self._plan.actions if isinstance(each, CreateRecord | SetField))
         jobs = [_Job(tuple(changes), partial(self._write_record, changes)) for changes in documents.values()]
         rewrites = [change for change in self._plan.actions if isinstance(change, RewriteLocalDb)]
         if rewrites:
@@ -201,7 +199,7 @@ class _Run:
         self._phase(Phase.WRITING, jobs)
         kept = self._project.kept_versions() if rewrites else ()
         return reports.build(
-            self.run_id,
+            run_id,
             [self._outcome(change) for change in self._plan.actions],
             dict.fromkeys((*self._plan.findings, *kept)),
             moved=self._moved,
@@ -271,14 +269,16 @@ class _Run:
         try:
             return [self._send(change)]
         except (PreconditionFailed, SourceChanged, Uncertain) as error:
-            if isinstance(error, SourceChanged):
-                self._forget(change)
+            path = self._path(change)
+            if isinstance(error, SourceChanged) and path is not None:
+                # What is remembered is not what it holds, so the next plan reads it, whatever its look says.
+                self._project.files.forget(path)
             return [self._settle(change, error)]
         except ReconcileError as error:
             return [self._failure(change, error)]
 
     def _send(self, change: ObjectChange) -> Outcome:
-        path = self._project.asset_map.path_of(change.key, change.asset_type)
+        path = self._path(change)
         if path is None:
             raise SourceChanged(f"no rule leads from {change.key!r} back to a local file")
         with self._project.files.open(path) as body:
@@ -295,11 +295,8 @@ class _Run:
             self._moved += change.size
         return self._arrive(change, OutcomeKind.APPLIED, arrived.generation)
 
-    def _forget(self, change: ObjectChange) -> None:
-        """What is remembered of the file is not what it holds, so the next plan reads it, whatever its look says."""
-        path = self._project.asset_map.path_of(change.key, change.asset_type)
-        if path is not None:
-            self._project.files.forget(path)
+    def _path(self, change: ObjectChange) -> str | None:
+        return self._project.asset_map.path_of(change.key, change.asset_type)
 
     def _settle(self, change: ObjectChange, error: ReconcileError) -> Outcome:
         """The world moved, or no answer told: if it holds the planned bytes, whoever put them there, all is well."""
@@ -329,12 +326,8 @@ class _Run:
 
     # -- what a field needs --
 
-    def _unmet(self, needs: Iterable[Need]) -> tuple[OutcomeKind, Problem] | None:
-        """What becomes of a change because of the first need that is not met; None if all objects are there with the
-        bytes that are meant."""
-        return next((unmet for need in needs if (unmet := self._unmet_one(need)) is not None), None)
-
-    def _unmet_one(self, need: Need) -> tuple[OutcomeKind, Problem] | None:
+    def _unmet(self, need: Need) -> tuple[OutcomeKind, Problem] | None:
+        """What becomes of a change that needs this; None if the object is there with the bytes that are meant."""
         arrived = self._arrived.get(need.key)
         if arrived is not None and need.crc32c in (None, arrived.crc32c):
             return None
@@ -359,7 +352,7 @@ class _Run:
         records, char_id = self._project.records, document_id(change.document)
         entries = self._project.settings.entries
         try:
-            missing = [need.key for need in change.needs if self._unmet_one(need) is not None]
+            missing = [need.key for need in change.needs if self._unmet(need) is not None]
             wanted = without(change, frozenset(self._project.settings.bucket.uri(key) for key in missing))
             try:
                 if not self._is_of_local_database(change, char_id):
@@ -376,19 +369,15 @@ class _Run:
         remark = f"left out until they are in the bucket: {', '.join(missing)}" if missing else None
         return Outcome.of(change, OutcomeKind.APPLIED, remark=remark)
 
-    def _read_local_documents(self) -> dict[str, Document]:
-        """What the local database holds now of the records to be made; read once, because it is one file."""
-        store = self._project.local_db
-        wanted = [document_id(change.document) for change in self._plan.actions if isinstance(change, CreateRecord)]
-        return {} if store is None else {document.id: document for document in store.read(sorted(wanted))}
-
     def _is_of_local_database(self, change: CreateRecord, char_id: str) -> bool:
         """Whether the new record is what the local database holds, with its paths put right and nothing else."""
-        settings = self._project.settings
+        settings, store = self._project.settings, self._project.local_db
         with self._lock:
-            # Not a cached_property: before Python 3.12 its lock is one for all runs of the process.
+            # Read once, because it is one file; before Python 3.12 a cached_property has one lock for all runs.
             if self._local_documents is None:
-                self._local_documents = self._read_local_documents()
+                made = [document_id(each.document) for each in self._plan.actions if isinstance(each, CreateRecord)]
+                found = store.read(sorted(made)) if store is not None else ()
+                self._local_documents = {document.id: document for document in found}
             source = self._local_documents.get(char_id)
         if source is None:
             return False
@@ -421,7 +410,7 @@ class _Run:
         outcomes: list[Outcome] = []
         for change in changes:
             try:
-                problem = self._unmet(change.needs)
+                problem = next(filter(None, map(self._unmet, change.needs)), None)
             except ReconcileError as error:
                 outcomes.append(self._failure(change, error))
                 continue
@@ -439,9 +428,7 @@ class _Run:
             none = Problem(NotThere.code, "the rules name no local database")
             return [Outcome.of(change, OutcomeKind.STALE, none) for change in changes]
         ready, outcomes = self._ready(changes)
-        documents: dict[str, list[RewriteLocalDb]] = defaultdict(list)
-        for change in ready:
-            documents[change.document].append(change)
+        documents = _by_document(ready)
         try:
             editors = {document: self._editor_of(each) for document, each in documents.items()}
             noting = self._account.fields(World.LOCAL_DB)
@@ -463,17 +450,15 @@ class _Job(msgspec.Struct, frozen=True):
             return self.work()
         except Exception as error:  # noqa: BLE001
             lacking = shortage(error)
+            why = f"an error that nobody foresaw: {type(error).__name__}: {error}"
+            problem = Problem("bug", why, "this is a bug; please report it")
             if lacking:
                 problem = Problem("no_room", f"the system has no {lacking} left for this process", HINT)
-                return [Outcome.of(change, OutcomeKind.FAILED, problem) for change in self.changes]
-            why = f"an error that nobody foresaw: {type(error).__name__}: {error}"
-            bug = Problem("bug", why, "this is a bug; please report it")
-            return [Outcome.of(change, OutcomeKind.FAILED, bug) for change in self.changes]
+            return [Outcome.of(change, OutcomeKind.FAILED, problem) for change in self.changes]
 
 
-def _by_document(actions: Iterable[Change]) -> dict[str, list[CreateRecord | SetField]]:
-    documents: dict[str, list[CreateRecord | SetField]] = defaultdict(list)
-    for change in actions:
-        if isinstance(change, CreateRecord | SetField):
-            documents[change.document].append(change)
+def _by_document(changes: Iterable[RecordT]) -> dict[str, list[RecordT]]:
+    documents: dict[str, list[RecordT]] = defaultdict(list)
+    for change in changes:
+        documents[change.document].append(change)
     return documents

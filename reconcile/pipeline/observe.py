@@ -8,12 +8,14 @@ What the credentials may not read can be left unknown instead, for a reader that
 
 from __future__ import annotations
 
+import heapq
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import cached_property
-from typing import TypeVar
+from operator import attrgetter, itemgetter
+from typing import Any
 
 import msgspec
 
@@ -53,7 +55,6 @@ from reconcile.pipeline.roster import (
 )
 from reconcile.project import OpenProject
 
-T = TypeVar("T")
 LOOKUPS_AT_ONCE = 8
 
 
@@ -122,7 +123,6 @@ class Inventory:
         yield from self.keys(asked)
 
     def documents(self) -> Iterator[Row]:
-        """The documents of both record worlds."""
         yield from (Row(Stream.RECORD, each.id, each) for each in self.roster.documents)
         yield from (Row(Stream.LOCAL_RECORD, each.id, each) for each in self.roster.local_documents)
 
@@ -133,12 +133,10 @@ class Inventory:
 
     @property
     def files(self) -> int:
-        """How many files were there that a rule takes."""
         return self._observed.files
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
-        """What was not read."""
         return (*self.roster.refused, *self._observed.gaps)
 
 
@@ -182,7 +180,11 @@ class Observations:
         paths = {each.key: self._path(each.key) for each in candidates if self._may_answer(each)}
         texts = _respelt(candidates)
         respelt = frozenset(itertools.chain.from_iterable(texts))
-        asked = [key for key in sorted(paths) if key in respelt or not self._covers(key, paths[key])]
+        asked = [
+            key
+            for key, path in sorted(paths.items())
+            if key in respelt or not self.remote.covers(key) or (path is not None and not self.local.covers(path))
+        ]
         files = self._look_at({path for key in asked if (path := paths[key]) is not None})
         gotten = [key for key in asked if paths[key] not in files or not self.remote.covers(key)]
         objects, refused = self._get(gotten)
@@ -218,9 +220,6 @@ class Observations:
 
     def _path(self, key: str) -> str | None:
         return self._map.path_for(key, self._known_ids)
-
-    def _covers(self, key: str, path: str | None) -> bool:
-        return self.remote.covers(key) and (path is None or self.local.covers(path))
 
     def _may_answer(self, candidate: Candidate) -> bool:
         path = None if candidate.sure else self._path(candidate.key)
@@ -262,16 +261,12 @@ class Observations:
 
     def rows(self, asked: Sequence[str]) -> Iterator[Row]:
         """A row for each key that is there, or that is ``asked``, each in order. Iterate once."""
-        with ExitStack() as stack:
-            files = _ahead(stack, self._files)
-            objects = _ahead(stack, self._objects)
-            agreed = ((state.key, state) for state in self._worlds.agreed.all())
-            named = ((each.key, each) for each in self._named_objects)
-            streams = [
+        with closing(Prefetch(self._files)) as files, closing(Prefetch(self._objects)) as objects:
+            streams: list[tuple[str, Iterable[tuple[str, Any]]]] = [
                 ("local files", self._local_by_key(files)),
                 ("objects", self._listed_by_key(objects)),
-                ("named objects", named),
-                ("states", agreed),
+                ("named objects", ((each.key, each) for each in self._named_objects)),
+                ("states", ((state.key, state) for state in self._worlds.agreed.all())),
                 ("references", ((key, key) for key, _ in itertools.groupby(asked))),
             ]
             for key, (file, in_listing, by_name, state, is_asked) in merge(streams):
@@ -305,11 +300,11 @@ class Observations:
         return Row(Stream.KEY, fold(key), KeyRow(key, path, file, found, state, local_known, remote_known))
 
     def _files(self) -> Iterator[LocalFile]:
-        return _merged(self._worlds.files.walk(self.local.prefixes), self._named_files, lambda file: file.path)
+        """Those that are listed and those that are named elsewhere, in one order."""
+        return heapq.merge(self._worlds.files.walk(self.local.prefixes), self._named_files, key=attrgetter("path"))
 
     def _objects(self) -> Iterator[RemoteObject | Refused]:
-        prefixes = self.remote.prefixes
-        return itertools.chain.from_iterable(self._listing(prefix, "") for prefix in prefixes)
+        return itertools.chain.from_iterable(self._listing(prefix, "") for prefix in self.remote.prefixes)
 
     def _listing(self, prefix: str, after: str) -> Iterator[RemoteObject | Refused]:
         """The objects below a prefix, with a key after this one. A listing that is refused is tried again for each part
@@ -352,7 +347,7 @@ class Observations:
     def _local_by_key(self, files: Iterable[LocalFile]) -> Iterator[tuple[str, LocalFile]]:
         """Files under their keys, in key order; if a rule gives keys of its own, the walk's order is another."""
         rows = self._keyed(files)
-        return rows if self._map.keys_are_paths else _one_for_each_key(sorted(rows, key=lambda row: row[0]))
+        return rows if self._map.keys_are_paths else _one_for_each_key(rows)
 
     def _keyed(self, files: Iterable[LocalFile]) -> Iterator[tuple[str, LocalFile]]:
         for file in files:
@@ -364,7 +359,7 @@ class Observations:
 
 def _one_for_each_key(rows: Iterable[tuple[str, LocalFile]]) -> Iterator[tuple[str, LocalFile]]:
     """Where several files have one key, the first of them, as the twin of another: none of them can be uploaded."""
-    for key, group in itertools.groupby(rows, key=lambda row: row[0]):
+    for key, group in itertools.groupby(sorted(rows, key=itemgetter(0)), itemgetter(0)):
         files = sorted((file for _, file in group), key=lambda file: file.path)
         twin = files[1].path if len(files) > 1 else files[0].twin
         yield key, msgspec.structs.replace(files[0], twin=twin)
@@ -383,17 +378,3 @@ def _rivals(asset_map: AssetMap, asset_types: Sequence[str]) -> tuple[str, ...]:
     """These types, and those whose files claim the same fields."""
     fields = {rule.field for rule in asset_map.rules if rule.type in asset_types and rule.field is not None}
     return tuple(rule.type for rule in asset_map.rules if rule.type in asset_types or rule.field in fields)
-
-
-def _ahead(stack: ExitStack, make: Callable[[], Iterable[T]]) -> Prefetch[T]:
-    rows = Prefetch(make)
-    stack.callback(rows.close)
-    return rows
-
-
-def _merged(listed: Iterable[T], named: Sequence[T], name: Callable[[T], str]) -> Iterator[T]:
-    """Two sorted streams as one; named ones are outside what is listed."""
-    if not named:
-        return iter(listed)
-    rows = merge([("listed", ((name(row), row) for row in listed)), ("named", ((name(row), row) for row in named))])
-    return (first if first is not None else second for _, (first, second) in rows)

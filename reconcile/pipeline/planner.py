@@ -27,7 +27,7 @@ from reconcile.core.rows import KeyFacts, Row, Stream
 from reconcile.core.stages import document_stage, is_whole, key_stage
 from reconcile.pipeline.engine import Engine, StreamEngine
 from reconcile.pipeline.observe import Inventory
-from reconcile.pipeline.reducers import AgreedMemory, KeyCounts, NotedFiles, PlanSink, Tallies, Traced
+from reconcile.pipeline.reducers import AgreedMemory, KeyCounts, PlanSink, Tallies, Traced
 from reconcile.pipeline.roster import Gap, Store, Unread, gone
 from reconcile.project import OpenProject
 
@@ -68,13 +68,12 @@ class _Outcome:
         self._sink = PlanSink()
         self._counts = KeyCounts()
         self._agreed = AgreedMemory(project.agreed)
-        self._traced = Traced(frozenset(trace))
-        self._noted = NotedFiles(project.noted)
-        reducers = (self._sink, self._counts, self._agreed, self._traced, self._noted)
+        self._trace = frozenset(trace)
+        self._traced = Traced()
+        reducers = (self._sink, self._counts, self._agreed, self._traced)
         self._takers = {stream: tuple(each.take for each in reducers if stream in each.streams) for stream in Stream}
 
     def take_all(self, rows: Iterable[Row]) -> None:
-        """Gives each row to the reducers of its stream."""
         for row in rows:
             for take in self._takers[row.stream]:
                 take(row)
@@ -89,22 +88,21 @@ class _Outcome:
                 take(row)
 
     def survey(self, seen: Inventory, listener: Listener) -> Survey:
-        """The result, when every row was taken."""
         project, sink, scope = self._project, self._sink, seen.context.scope
         self._agreed.flush()
         for gap in seen.gaps:
             self._leave_unknown(gap, listener)
         has_root = self._judge_root(seen, listener)
         sees_notes = has_root and sink.complete and not scope.asset_types
-        done = self._noted.done(seen.roster.documents, seen.covered, self._counts.pending) if sees_notes else ()
-        project.found_done(done)
+        notes = project.noted if sees_notes else ()
+        project.found_done(self._traced.done(notes, seen.roster.documents, seen.covered, self._counts.pending))
         for warning in project.state.warnings:
             listener(Warned(warning))
         sink.findings.extend(project.kept_versions())
         tallies = self._counts.totals()
         in_step = sum(tally.in_step for tally in tallies.values())
         plan = sink.plan(project.origin, scope, in_step=in_step, objects=self._counts.objects)
-        return Survey(plan, tallies, tuple(self._traced.facts), seen.roster.known_ids)
+        return Survey(plan, tallies, self._traced.of(self._trace), seen.roster.known_ids)
 
     def _leave_unknown(self, gap: Gap, listener: Listener) -> None:
         """Tells of a part that was not read. A link, or a folder in which no rule has files, leaves the plan whole."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias
 
 from reconcile.core import plan as plans
@@ -36,7 +36,6 @@ class PlanSink:
         """Whether everything that is ours could be read."""
 
     def take(self, row: Row) -> None:
-        """A change or a finding."""
         if row.stream is Stream.CHANGE:
             self._changes.append(row.value)
         else:
@@ -44,7 +43,6 @@ class PlanSink:
             self.complete = self.complete and row.value.code is not Code.UNREADABLE_FILE
 
     def plan(self, origin: Origin, scope: Scope, *, in_step: int, objects: int) -> Plan:
-        """The plan of everything taken."""
         return plans.build(
             self._changes,
             self.findings,
@@ -76,7 +74,6 @@ class KeyCounts:
 
     @property
     def held(self) -> int:
-        """How many keys are not counted yet."""
         return len(self._open)
 
     @property
@@ -85,7 +82,6 @@ class KeyCounts:
         return self._to_do | self._unsettled
 
     def take(self, row: Row) -> None:
-        """A tally, a mark or a change."""
         value = row.value
         if row.stream is Stream.TALLY:
             self.objects += value.bucket
@@ -129,74 +125,59 @@ class AgreedMemory:
         self._news: list[Agreed] = []
 
     def take(self, row: Row) -> None:
-        """A state that is news."""
         self._news.append(row.value)
         if len(self._news) >= REMEMBER_AT_ONCE:
             self.flush()
 
     def flush(self) -> None:
-        """Remembers what was taken."""
         self._states.remember(self._news)
         self._news = []
 
 
 class Traced:
-    """The facts of the keys that were asked for, by key or path."""
+    """The facts of the keys that were asked for, and of the files that workflow code noted."""
 
     streams = (Stream.FACTS,)
 
-    def __init__(self, names: frozenset[str]) -> None:
-        self._names = names
-        self.facts: list[KeyFacts] = []
+    def __init__(self) -> None:
+        self._facts: list[KeyFacts] = []
 
     def take(self, row: Row) -> None:
-        """The facts of a key."""
-        if row.value.key in self._names or row.value.path in self._names:
-            self.facts.append(row.value)
+        self._facts.append(row.value)
 
+    def of(self, names: Collection[str]) -> tuple[KeyFacts, ...]:
+        """The facts of these keys and paths."""
+        return tuple(each for each in self._facts if each.key in names or each.path in names)
 
-class NotedFiles:
-    """What became of the files that workflow code noted."""
-
-    streams = (Stream.FACTS,)
-
-    def __init__(self, notes: Sequence[Note]) -> None:
-        self._notes = notes
-        self._paths = frozenset(note.path for note in notes)
-        self._there: set[str] = set()
-        self._keys: dict[str, str] = {}
-
-    def take(self, row: Row) -> None:
-        """The facts of a key."""
-        facts: KeyFacts = row.value
-        local, remote, path = facts.local, facts.remote, facts.path
-        if local is None or path is None or path not in self._paths:
-            return
-        self._there.add(path)
-        if remote is None or local.crc32c is None:
-            return
-        if compare_object(local.size, local.crc32c, remote) is Comparison.SAME:
-            self._keys[path] = facts.key
-
-    def done(self, records: Sequence[Document], context: Context, pending: set[str]) -> tuple[Note, ...]:
+    def done(
+        self, notes: Sequence[Note], records: Sequence[Document], context: Context, pending: set[str]
+    ) -> tuple[Note, ...]:
         """The notes of files that have no more to gain by them: they are in the bucket, and the record of their
         character was read, needs nothing and names them if it was told to; or they are gone."""
-        by_id: Mapping[str, Document] = {document.id: document for document in records} if self._notes else {}
-        return tuple(note for note in self._notes if self._is_done(note, by_id, context, pending))
+        files = {each.path: each for each in self._facts if each.local is not None} if notes else {}
+        by_id = {document.id: document for document in records} if notes else {}
+        return tuple(each for each in notes if _is_done(each, files.get(each.path), by_id, context, pending))
 
-    def _is_done(self, note: Note, records: Mapping[str, Document], context: Context, pending: set[str]) -> bool:
-        key = self._keys.get(note.path)
-        if key is None:
-            return note.path not in self._there and context.local.covers(note.path)
-        if note.char_id is None or key in pending:
-            return key not in pending
-        record = records.get(note.char_id)
-        if record is None or not note.places:
-            return record is not None
-        wished = wishes(context.asset_map, note.char_id, context.known_ids)
-        return _places_of(record, key, context) >= {
-            (nfc(title), name) for title, name in note.places if wished.get((title, name)) == key
-        }
+
+def _is_done(
+    note: Note, facts: KeyFacts | None, records: Mapping[str, Document], context: Context, pending: set[str]
+) -> bool:
+    if facts is None or facts.local is None:
+        return context.local.covers(note.path)
+    key, local, remote = facts.key, facts.local, facts.remote
+    if key in pending or remote is None or local.crc32c is None:
+        return False
+    if compare_object(local.size, local.crc32c, remote) is not Comparison.SAME:
+        return False
+    if note.char_id is None:
+        return True
+    record = records.get(note.char_id)
+    if record is None or not note.places:
+        return record is not None
+    wished = wishes(context.asset_map, note.char_id, context.known_ids)
+    return _places_of(record, key, context) >= {
+        (nfc(title), name) for title, name in note.places if wished.get((title, name)) == key
+    }
 
 
 def _places_of(record: Document, key: str, context: Context) -> set[Place]:

@@ -15,7 +15,7 @@ from reconcile.core.context import Context
 from reconcile.core.errors import AccessDenied, ConfigError, UsageError
 from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted
 from reconcile.core.names import fold, shared_prefix, spelling, spellings
-from reconcile.core.pattern import BOUNDARIES, CHAR_ID
+from reconcile.core.pattern import BOUNDARIES
 from reconcile.core.plan import Scope
 from reconcile.core.rows import Coverage, Document, FileProblem, LocalFile
 from reconcile.core.rules import AssetMap, minimal_prefixes
@@ -89,7 +89,7 @@ def read_roster(worlds: OpenProject, scope: Scope, listener: Listener, *, partia
     """
     with Workers(2, "roster") as pool:
         names = pool.submit(_ids_in_files, worlds, scope)
-        local = pool.submit(_local_documents, worlds)
+        local = pool.submit(lambda: [] if worlds.local_db is None else list(worlds.local_db.read()))
         read = _records(worlds, scope, listener, partial=partial)
         local_documents = _as_recorded(local.result(), read.known_ids)
         in_files, ids_known = names.result()
@@ -103,20 +103,15 @@ def read_roster(worlds: OpenProject, scope: Scope, listener: Listener, *, partia
     return Roster(tuple(records), tuple(local_documents), known, read.coverage, scope, ids_known, read.refused)
 
 
-def _local_documents(worlds: OpenProject) -> list[Document]:
-    return [] if worlds.local_db is None else list(worlds.local_db.read())
-
-
 def _as_recorded(documents: Sequence[Document], recorded: set[str]) -> list[Document]:
     """The local database's documents under the ids that the records have for them, whatever the Unicode form."""
     taken = {document.id for document in documents}
-    return [_renamed(document, spelling(document.id, recorded), taken) for document in documents]
-
-
-def _renamed(document: Document, char_id: str | None, taken: set[str]) -> Document:
-    if char_id is None or char_id in taken:
-        return document
-    return msgspec.structs.replace(document, id=char_id, stored_as=document.id)
+    renamed: list[Document] = []
+    for document in documents:
+        char_id = spelling(document.id, recorded)
+        stays = char_id is None or char_id in taken
+        renamed.append(document if stays else msgspec.structs.replace(document, id=char_id, stored_as=document.id))
+    return renamed
 
 
 class _Read(msgspec.Struct, frozen=True):
@@ -184,11 +179,10 @@ def _read_each(
 def _ids_stand_first(asset_map: AssetMap) -> bool:
     """Whether a file of one character can only be read as another's whose id begins like this one's, or the reverse:
     each id stands right behind a rule's first literal text, and no such text begins with another."""
-    paths = [rule.path for rule in asset_map.rules if rule.names_character]
-    starts = {path.literal_prefix for path in paths}
+    rules = [rule for rule in asset_map.rules if rule.names_character]
+    starts = {rule.path.literal_prefix for rule in rules}
     nested = any(one != other and one.startswith(other) for one in starts for other in starts)
-    first = all(path.prefix({CHAR_ID: "x"}).startswith(f"{path.literal_prefix}x") for path in paths)
-    return asset_map.keys_are_paths and first and not nested
+    return asset_map.keys_are_paths and all(rule.begins_with_id for rule in rules) and not nested
 
 
 def _shorter(char_id: str) -> Iterator[str]:
@@ -293,7 +287,6 @@ def check_entries(settings: Settings, documents: Iterable[Document]) -> None:
 
 
 def gone(root: Path) -> str:
-    """What to say of a local root that has disappeared."""
     return (
         f"the local root {root} has disappeared: is a drive missing? It is taken for empty; nothing is deleted"
         " anywhere, and `reconcile restore` brings its files back"

@@ -594,9 +594,8 @@ def test_a_proof_names_its_stores_with_their_servers(world: World) -> None:
     assert proof.verification.stores == only(proof).stores == world.stores
     assert proof.verification.stores.bucket_endpoint == "http://127.0.0.1:4443"
     assert proof.verification.stores.records_endpoint == "127.0.0.1:8080"
-    assert not msgspec.structs.replace(
-        only(proof), stores=msgspec.structs.replace(world.stores, bucket_endpoint="")
-    ).is_intact
+    moved = msgspec.structs.replace(only(proof), stores=msgspec.structs.replace(world.stores, bucket_endpoint=""))
+    assert moved.sealed() != moved
 
 
 def test_a_certificate_that_was_touched_is_told(world: World) -> None:
@@ -604,10 +603,11 @@ def test_a_certificate_that_was_touched_is_told(world: World) -> None:
     sealed = only(verify(world))
 
     assert sealed.digest.startswith("sha256:")
-    assert sealed.is_intact
-    assert not msgspec.structs.replace(sealed, holds=False).is_intact
+    assert sealed.sealed() == sealed
+    touched = msgspec.structs.replace(sealed, holds=False)
+    assert touched.sealed() != touched
     back = msgspec.json.decode(msgspec.json.encode(sealed), type=Certificate)
-    assert back.is_intact
+    assert back.sealed() == sealed
 
 
 @pytest.mark.parametrize(

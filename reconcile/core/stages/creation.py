@@ -153,7 +153,6 @@ def _is_path(slot: Slot, text: str, maker: Record) -> bool:
 
 
 def _rebuilt(value: Any, trail: Trail, settled: Mapping[tuple[Trail, bool], _Settled], context: Context) -> Any:
-    """A copy with each text as it was settled."""
     if isinstance(value, str):
         found = settled.get((trail, False))
         if found is None:

@@ -23,7 +23,6 @@ DocumentOutput: TypeAlias = SetField | CreateRecord | RewriteLocalDb | Finding |
 
 
 def document_stage(char_id: str, group: Group, context: Context) -> Iterator[Row]:
-    """Everything that follows for one character."""
     record, local = (next(iter(group.get(each, ())), None) for each in (Stream.RECORD, Stream.LOCAL_RECORD))
     answers, claims = group.get(Stream.ANSWER, ()), group.get(Stream.CLAIM, ())
     return as_rows(by_document(char_id, record, local, answers, claims, context))

@@ -165,7 +165,6 @@ def is_file_name(text: str, context: Context) -> bool:
 
 
 def reason_of(answer: Answer, text: str) -> Reason:
-    """Why the URI takes the text's place."""
     if answer.damaged:
         return Reason.DAMAGED_PATH
     return Reason.DANGLING if bare(text).startswith("gs://") else Reason.LOCAL_PATH

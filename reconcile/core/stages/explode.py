@@ -61,7 +61,6 @@ def repairs_in(fields: Mapping[str, Any], context: Context) -> int:
 
 
 def entry_key(entry: dict[str, Any], context: Context) -> str | None:
-    """What tells this map apart, or None."""
     return title_of(entry, context.entry_key)
 
 

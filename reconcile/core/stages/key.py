@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -37,7 +37,6 @@ KeyOutput: TypeAlias = Upload | Replace | Finding | Answer | Claim | KeyTally | 
 
 
 def key_stage(group: Group, context: Context) -> Iterator[Row]:
-    """Everything that follows for one folded key."""
     return as_rows(by_key(key_rows(group), group.get(Stream.REFERENCE, ()), context))
 
 
@@ -105,18 +104,24 @@ def _answer(candidate: Candidate, judged: _Judged) -> Iterator[Answer]:
     outlook = judged.decision.outlook
     if candidate.sure or (judged.reading is not None and outlook is not Outlook.ABSENT):
         spelling = 0 if judged.row.key == candidate.key else 1
-        yield _answer_row(candidate, judged.row.key, spelling, outlook, judged.decision.crc32c, judged.asset_type)
+        yield _answering(candidate, outlook, judged.row.key, spelling, judged.decision.crc32c, judged.asset_type)
 
 
 def _unanswered(candidate: Candidate, row: KeyRow | None, context: Context) -> Iterator[Answer]:
     """The answer to what means no key that exists: absent if that is known; what is unsure may just mean nothing."""
     unknown = row is None or not row.is_absent
-    if candidate.sure or (unknown and _reading(candidate.key, context) is not None):
-        yield _answer_row(candidate, candidate.key, 0, Outlook.UNKNOWN if unknown else Outlook.ABSENT, None, None)
+    path = context.asset_map.path_for(candidate.key, context.known_ids) if unknown else None
+    if candidate.sure or _read(path, context) is not None:
+        yield _answering(candidate, Outlook.UNKNOWN if unknown else Outlook.ABSENT, candidate.key)
 
 
-def _answer_row(
-    candidate: Candidate, key: str, spelling: int, outlook: Outlook, crc32c: str | None, asset_type: str | None
+def _answering(
+    candidate: Candidate,
+    outlook: Outlook,
+    key: str,
+    spelling: int = 0,
+    crc32c: str | None = None,
+    asset_type: str | None = None,
 ) -> Answer:
     return Answer(
         world=candidate.world,
@@ -136,7 +141,7 @@ def _answer_row(
 def _absent_tally(row: KeyRow, unmet: Sequence[Candidate], context: Context) -> Iterator[KeyTally]:
     """What a record surely names and what is nowhere counts as out of step."""
     lost = [each for each in unmet if each.world is World.RECORDS and each.sure and not each.damaged]
-    reading = None if row.path is None else context.asset_map.read(row.path, context.known_ids)
+    reading = _read(row.path, context)
     asset_type = None if reading is None else reading.rule.type
     if lost and context.scope.takes_type(asset_type):
         owners = sorted({each.document for each in lost})
@@ -153,8 +158,7 @@ def _absent_tally(row: KeyRow, unmet: Sequence[Candidate], context: Context) -> 
         )
 
 
-def _reading(key: str, context: Context) -> Reading | None:
-    path = context.asset_map.path_for(key, context.known_ids)
+def _read(path: str | None, context: Context) -> Reading | None:
     return None if path is None else context.asset_map.read(path, context.known_ids)
 
 
@@ -164,13 +168,14 @@ class _Judged:
     def __init__(self, row: KeyRow, context: Context) -> None:
         self.row = row
         self.context = context
-        self.reading = None if row.path is None else context.asset_map.read(row.path, context.known_ids)
+        self.reading = _read(row.path, context)
         unsure = row.local is not None and not (context.ids_known or context.asset_map.keys_are_paths)
         # A character that is not known yet could give the file another key.
         self.decision = ObjectDecision(Outlook.UNKNOWN) if unsure else decide_object(self._facts(), context.replacing)
 
     def _facts(self) -> ObjectFacts:
-        row, context = self.row, self.context
+        row = self.row
+        odd = None if is_below(row.key) else "a part of the name is empty, '.' or '..'"
         return ObjectFacts(
             local=row.local,
             remote=row.remote,
@@ -178,7 +183,7 @@ class _Judged:
             local_known=row.local_known,
             remote_known=row.remote_known,
             taken=self.reading is not None,
-            bad_name=key_problem(context.bucket.object_name(row.key)) or _not_below(row.key),
+            bad_name=key_problem(self.context.bucket.object_name(row.key)) or odd,
         )
 
     @property
@@ -190,16 +195,13 @@ class _Judged:
         return None if self.rule is None else self.rule.type
 
     def outputs(self, candidates: Sequence[Candidate]) -> Iterator[KeyOutput]:
-        """Everything that follows from this key and the references that mean it."""
         owner = self._owner(candidates)
         row = self.row
         if row.key in self.context.trace or (row.path is not None and row.path in self.context.trace):
             yield KeyFacts(
                 row.key, row.path, row.local, row.remote, row.agreed, tuple(candidates), self.decision.outlook
             )
-        news = self._news()
-        if news is not None:
-            yield news
+        yield from self._news()
         scope = self.context.scope
         if not scope.takes_character(owner) and not candidates:
             return
@@ -215,14 +217,14 @@ class _Judged:
         yield from self._findings(owner, candidates, wanted=wanted)
         yield self._tally(owner, candidates, wanted=wanted, claimed=bool(claims))
 
-    def _news(self) -> Agreed | None:
+    def _news(self) -> Iterator[Agreed]:
         """The state to remember, if both sides have the same content and that is not remembered yet."""
         local, remote, known = self.row.local, self.row.remote, self.row.agreed
         if local is None or remote is None or local.crc32c is None:
-            return None
+            return
         now = Agreed(self.row.key, local.size, local.crc32c, remote.generation)
-        is_news = now != known and compare_object(local.size, local.crc32c, remote) is Comparison.SAME
-        return now if is_news else None
+        if now != known and compare_object(local.size, local.crc32c, remote) is Comparison.SAME:
+            yield now
 
     def _may_be_named(self, owner: str | None) -> bool:
         """Whether a record that could not be read may name it."""
@@ -243,30 +245,25 @@ class _Judged:
         if self.decision.verb is Verb.NOTHING or local is None or local.crc32c is None:
             return
         uri = self.context.bucket.uri(key)
+        what: dict[str, Any] = {
+            "key": key,
+            "char_id": owner,
+            "asset_type": self.asset_type,
+            "uri": uri,
+            "size": local.size,
+            "crc32c": local.crc32c,
+        }
         if self.decision.verb is Verb.CREATE:
-            yield Upload(
-                id=change_id("upload", uri, local.crc32c, local.size),
-                key=key,
-                char_id=owner,
-                asset_type=self.asset_type,
-                reason=Reason.MISSING_IN_BUCKET,
-                uri=uri,
-                size=local.size,
-                crc32c=local.crc32c,
-            )
+            ident = change_id("upload", uri, local.crc32c, local.size)
+            yield Upload(id=ident, reason=Reason.MISSING_IN_BUCKET, **what)
         elif remote is not None:
             yield Replace(
                 id=change_id("replace", uri, local.crc32c, local.size),
-                key=key,
-                char_id=owner,
-                asset_type=self.asset_type,
                 reason=Reason.CONTENT_DIFFERS,
-                uri=uri,
-                size=local.size,
-                crc32c=local.crc32c,
                 if_generation_match=remote.generation,
                 old_size=remote.size,
                 old_crc32c=remote.crc32c,
+                **what,
             )
 
     def _claimants(self, reading: Reading, candidates: Sequence[Candidate]) -> list[str]:
@@ -278,7 +275,9 @@ class _Judged:
     def _claims(self, candidates: Sequence[Candidate]) -> Iterator[Claim]:
         """The file's claim on the field of whoever it belongs to; none if the record already names it there."""
         rule, reading, scope = self.rule, self.reading, self.context.scope
-        if rule is None or reading is None or rule.field is None or not self._can_be_claimed():
+        if rule is None or reading is None or rule.field is None:
+            return
+        if self.decision.outlook in (Outlook.ABSENT, Outlook.NEVER) or self.decision.code in _NOT_CLAIMED:
             return
         if not any(scope.takes_type(other.type) for other in self.context.asset_map.rules if other.field == rule.field):
             return
@@ -315,11 +314,6 @@ class _Judged:
             local=local is not None,
             modified=modified,
         )
-
-    def _can_be_claimed(self) -> bool:
-        if self.decision.outlook in (Outlook.ABSENT, Outlook.NEVER):
-            return False
-        return self.decision.code not in (Code.NAME_COLLISION, Code.UNDECODABLE_NAME, Code.EMPTY_OBJECT)
 
     def _findings(self, owner: str | None, candidates: Sequence[Candidate], *, wanted: bool) -> Iterator[Finding]:
         decision, path, key = self.decision, self.row.path, self.row.key
@@ -377,13 +371,10 @@ class _Judged:
         )
 
 
+_NOT_CLAIMED = (Code.NAME_COLLISION, Code.UNDECODABLE_NAME, Code.EMPTY_OBJECT)
 _OF_ASSETS = (Code.ENCODED_OBJECT, Code.EMPTY_OBJECT)
 _OF_OBJECTS = (Code.UNVERIFIABLE, *_OF_ASSETS)
 _HARMLESS = (None, Code.ENCODED_OBJECT)
-
-
-def _not_below(key: str) -> str | None:
-    return None if is_below(key) else "a part of the name is empty, '.' or '..'"
 
 
 def _names(candidate: Candidate, owner: str, field: str) -> bool:

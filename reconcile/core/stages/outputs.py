@@ -31,7 +31,6 @@ _STREAMS: dict[type, tuple[Stream, str]] = {
 
 
 def as_rows(values: Iterable[object]) -> Iterator[Row]:
-    """Each value in its stream and under its key."""
     for value in values:
         stream, name = _STREAMS[type(value)]
         yield Row(stream, getattr(value, name), value)
