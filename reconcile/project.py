@@ -85,7 +85,10 @@ class Project(msgspec.Struct, frozen=True):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Closes nothing: workflows may go on to write ``with Project.open() as project``."""
+        self.close()
+
+    def close(self) -> None:
+        """Closes nothing. Workflows that were written when a project held its stores go on to work."""
 
 
 class OpenProject:

@@ -113,6 +113,7 @@ def test_a_project_is_a_value_that_holds_nothing_open(project: OpenProject, fold
         value.settings = project.settings  # type: ignore[misc]
     with value as same:
         assert apply(plan(same)).status is Status.SUCCESS
+    value.close()
     assert plan(value).actions == ()
     assert value == Project.open(folder)
 
