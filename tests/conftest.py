@@ -5,12 +5,25 @@ import os
 import signal
 import sys
 
+import pytest
 from hypothesis import settings
+
+from tests.kit.windows import systems_of
 
 pytest_plugins = ["tests.servers.fixtures_gcs", "tests.servers.fixtures_firestore"]
 
 settings.register_profile("default", deadline=None, max_examples=100, derandomize=True, print_blob=True, database=None)
 settings.load_profile("default")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "on_each_system" in metafunc.fixturenames:
+        metafunc.parametrize("on_each_system", systems_of(metafunc), indirect=True)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if os.name == "nt" and (mark := item.get_closest_marker("posix")):
+        pytest.skip(mark.args[0])
 
 
 def _leave_the_terminal() -> None:

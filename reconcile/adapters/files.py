@@ -8,8 +8,10 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import BinaryIO, Protocol, TypeAlias
 
+from reconcile.adapters.opening import READ_FILE
+from reconcile.adapters.system import current
 from reconcile.core.portable import Portable
 
 PRIVATE = 0o600
@@ -17,6 +19,7 @@ SHARED = 0o666
 """Less what the umask takes away, as for any file that a program makes."""
 
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _LINK = {"follow_symlinks": False} if os.link in os.supports_follow_symlinks else {}
 _POLL = 0.05
 
@@ -64,20 +67,47 @@ def beside(place: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None 
         yield fresh
     finally:
         with contextlib.suppress(OSError):
-            os.unlink(fresh, dir_fd=folder)
+            remove(fresh, folder=folder)
 
 
 def write_whole(place: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None = None) -> None:
     """Replaces a file, or makes it: a reader sees the old content or the new one. Raises OSError; what was there is
     then still there."""
     with beside(place, data, mode, folder=folder) as fresh:
-        os.replace(fresh, place, src_dir_fd=folder, dst_dir_fd=folder)
+        replace(fresh, place, folder=folder)
+
+
+def replace(path: Path | str, place: Path | str, *, folder: int | None = None) -> None:
+    """Puts a file in the place of another, or where none is; patient with programs that have one of them open.
+
+    Raises OSError.
+    """
+    current().patiently(lambda: os.replace(path, place, src_dir_fd=folder, dst_dir_fd=folder))
+
+
+def remove(path: Path | str, *, folder: int | None = None) -> None:
+    """Removes a file; patient in the same way. Raises OSError, also FileNotFoundError."""
+    current().patiently(lambda: os.unlink(path, dir_fd=folder))
+
+
+@contextlib.contextmanager
+def open_whole(path: Path | str, *, folder: int | None = None) -> Iterator[BinaryIO]:
+    """A file open for reading, so that nobody is kept from renaming or removing it. Raises OSError."""
+    with open(current().open(path, READ_FILE & ~_NO_FOLLOW, folder=folder), "rb", buffering=0) as file:
+        yield file
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """The file's content. Raises OSError."""
+    with open_whole(path) as file:
+        return file.read()
 
 
 def move_to_free(path: Path | str, place: Path | str, *, folder: int | None = None) -> None:
     """Gives a file another name, if nothing has that name. Raises FileExistsError if something has, and OSError."""
-    if os.name == "nt":
-        os.rename(path, place)  # which never replaces a file there
+    system = current()
+    if system.is_windows:
+        system.patiently(lambda: os.rename(path, place))  # which never replaces a file there
         return
     try:
         os.link(path, place, src_dir_fd=folder, dst_dir_fd=folder, **_LINK)
@@ -120,7 +150,10 @@ def lock(path: Path, wait: float, *, poll: float = _POLL) -> HeldLock:
     """
     from filelock import FileLock, Timeout  # slow to import, and most commands take no lock
 
-    taken = FileLock(path, timeout=wait, mode=PRIVATE, thread_local=False)
+    # A lock file that went with its lock would leave nothing to tell a watcher that was killed from one without a lock.
+    # Where modes are access lists, a private file would keep out a colleague, and its maker after an elevated run.
+    system = current()
+    taken = FileLock(path, timeout=wait, mode=system.private, thread_local=False, preserve_lock_file=system.is_windows)
     try:
         taken.acquire(poll_interval=poll)
     except Timeout as error:

@@ -7,9 +7,8 @@ import os
 import re
 
 from reconcile.adapters import descriptors
+from reconcile.adapters.system import current
 from reconcile.core.errors import SourceError
-
-WINDOWS = os.name == "nt"
 
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_BINARY", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -18,8 +17,6 @@ READ_FILE = _READ | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_N
 READ_FOLDER = _READ | _NO_FOLLOW | getattr(os, "O_DIRECTORY", 0)
 READ_ROOT = READ_FOLDER & ~_NO_FOLLOW
 """For a folder that the user names, which may be a link."""
-BY_COMPONENT = bool(_NO_FOLLOW) and os.open in os.supports_dir_fd
-"""Whether this system can open a name in a folder that is open, and refuse to follow a link."""
 
 _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
 
@@ -55,7 +52,7 @@ def split(path: str) -> list[str]:
     parts = path.split("/")
     if "\0" in path or not is_text(path) or any(part in ("", ".", "..") for part in parts):
         return []
-    if WINDOWS and any(is_windows_trick(part) for part in parts):
+    if current().is_windows and any(is_windows_trick(part) for part in parts):
         return []
     return parts
 
@@ -76,11 +73,7 @@ def is_text(name: str) -> bool:
 
 def extended(path: str) -> str:
     r"""The absolute path, on Windows in the form without the limit of 260 characters, ``\\?\``."""
-    if not WINDOWS or path.startswith("\\\\?\\"):
-        return path
-    if path.startswith("\\\\"):
-        return "\\\\?\\UNC" + path[1:]
-    return "\\\\?\\" + path
+    return current().extended(path)
 
 
 def reason(error: Exception) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from reconcile.adapters.files import SHARED, beside, move_to_free
+from reconcile.adapters.files import SHARED, beside, move_to_free, remove, replace
 from reconcile.adapters.state.folder import FOLDER
 from reconcile.config import RULES, Settings, absolute
 from reconcile.core.errors import UsageError
@@ -73,7 +73,7 @@ def write_whole(out: Path, data: bytes, kind: OutputKind, mode: int = SHARED) ->
         with beside(out, data, mode) as new:
             if os.path.lexists(out):
                 _check_is_ours(out, kind)  # again: the work between may have taken an hour
-                new.replace(out)
+                replace(new, out)
             else:
                 move_to_free(new, out)
     except OSError as error:
@@ -106,7 +106,8 @@ def write_new(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
                 made.append(path)
     except BaseException as error:
         for path in made:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                remove(path)
         for each in folders:
             with contextlib.suppress(OSError):
                 each.rmdir()

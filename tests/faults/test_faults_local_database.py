@@ -14,6 +14,7 @@ import pytest
 from reconcile.adapters.jsondb.store import JsonDatabase
 from reconcile.adapters.jsondb.swap import exchange, left_beside
 from reconcile.core.errors import LocalDatabaseError, PreconditionFailed, StoreUnavailable
+from tests.kit.windows import on_each_system  # noqa: F401
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux exchanges two files in a step")
 
@@ -177,6 +178,7 @@ def test_a_kill_between_two_steps_loses_nothing(
     assert not any(file.name in (".characters.json.new", ".characters.json.swap") for file in path.parent.iterdir())
 
 
+@pytest.mark.posix("a file that is open is not exchanged there")
 def test_what_is_written_late_through_an_open_file_survives_a_kill(path: Path) -> None:
     """The old file came out of the exchange with somebody's descriptor on it, and nobody was left to look."""
     with path.open("r+") as file:

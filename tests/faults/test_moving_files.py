@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +23,11 @@ from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
 from reconcile.project import RunOptions
 from tests.kit.bench_project import OLD, Bench
+from tests.kit.windows import on_each_system  # noqa: F401
 from tests.servers.faults import Fault
 from tests.servers.gcs import GcsServer
 
-posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps a file that is open from being moved")
+posix = pytest.mark.posix("Windows keeps a file that is open from being moved")
 
 KEY = "characters/rem.png"
 VIDEO = "dances/dance_rem_01.mp4"

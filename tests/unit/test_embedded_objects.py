@@ -43,6 +43,8 @@ DYING = """
 import os, sys
 from pathlib import Path
 from reconcile.adapters.embedded import objects as embedded_objects
+
+from tests.kit.windows import on_each_system  # noqa: F401
 store = embedded_objects.EmbeddedObjectStore.open(Path(sys.argv[1]), "p")
 
 class Body:

@@ -22,6 +22,8 @@ from pathlib import Path
 from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.core.errors import PreconditionFailed
 
+from tests.kit.windows import on_each_system  # noqa: F401
+
 store = EmbeddedRecordStore.open(Path(sys.argv[1]), "characters")
 for number in range(25):
     while True:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +24,7 @@ from reconcile.core.errors import (
     Rejected,
     StoreUnavailable,
 )
+from tests.kit.windows import on_each_system  # noqa: F401
 
 OLD = r"C:\oo\bar\output\characters\rem.png"
 NEW = "gs://my-bucket/anime_dance/characters/rem.png"
@@ -512,6 +512,7 @@ def save_by_renaming(path: Path, text: str) -> None:
     path.with_name("theirs.tmp").replace(path)
 
 
+@pytest.mark.posix("only Linux swaps two files in one step")
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux swaps two files in one step")
 @pytest.mark.parametrize("save", [save_in_place, save_by_renaming])
 def test_what_somebody_else_writes_at_the_last_moment_stays(path: Path, save: Callable[[Path, str], None]) -> None:
@@ -533,6 +534,7 @@ def test_what_somebody_else_writes_at_the_last_moment_stays(path: Path, save: Ca
     assert sorted(one.name for one in path.parent.iterdir()) == [".characters.json.lock", "characters.json"]
 
 
+@pytest.mark.posix("only Linux tells who has a file open")
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells who has a file open")
 def test_a_file_that_somebody_has_open_for_writing_is_not_replaced_before_they_are_done(path: Path) -> None:
     path.write_text(json.dumps({"rem": DOCUMENT}))
@@ -595,7 +597,7 @@ def test_another_run_is_waited_for_and_then_named(path: Path) -> None:
 # -- the file ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+@pytest.mark.posix("Windows has no such modes")
 def test_the_mode_and_a_link_to_the_file_stay(path: Path, tmp_path: Path) -> None:
     path.write_text(json.dumps({"rem": DOCUMENT}))
     path.chmod(0o640)
@@ -625,7 +627,7 @@ def test_what_a_killed_run_left_is_no_hindrance(path: Path) -> None:
     assert not path.with_name(".characters.json.part").exists()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no limit on a file's size there")
+@pytest.mark.posix("no limit on a file's size there")
 def test_a_disk_that_is_full_leaves_the_file_as_it_was(path: Path) -> None:
     import resource
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -18,16 +19,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.adapters import opening as local_open
-from reconcile.adapters.local import folder as local_folder
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.store import LocalFiles
+from reconcile.adapters.system import System, current, using
+from reconcile.adapters.windows import Windows
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import SourceChanged, SourceError
 from reconcile.core.names import fold
 from reconcile.core.pattern import Template
 from reconcile.core.rows import FileProblem, Hashed, LocalFile
+from tests.kit.windows import FakeCalls, Handles, on_each_system  # noqa: F401
 
-posix = pytest.mark.skipif(os.name == "nt", reason="POSIX names, links and modes")
+posix = pytest.mark.posix("POSIX names, links and modes")
 SECOND = 10**9
 HOUR = 3600 * SECOND
 IGNORE = ("*.tmp", "*.part", ".DS_Store", "Thumbs.db", "desktop.ini")
@@ -38,7 +41,11 @@ HOSTILE = (
     "'\"`.png", "\x7f.png", "\ue000", "...", "..a", "a.", "con", "\u2028", "ａ.png",
 )  # fmt: skip
 HOSTILE_EVERYWHERE = ("[kpop]_x.mp4", "a b  c.png", "レム.mp4", "😀.png", "%2e%2e.png")
-NAMES = [name for name in (HOSTILE if os.name != "nt" else HOSTILE_EVERYWHERE) if not name.startswith(".")]
+NAMES = [
+    name if name in HOSTILE_EVERYWHERE else pytest.param(name, marks=pytest.mark.posix("Windows has no such name"))
+    for name in HOSTILE
+    if not name.startswith(".")
+]
 
 
 class Cache(dict[str, Hashed]):
@@ -239,6 +246,7 @@ def test_a_path_longer_than_the_system_takes_is_walked(tree: Tree) -> None:
     assert (first.path, second.path, second.crc32c) == ("a.png", 20 * f"{'d' * 250}/" + "x", crc(b"deep"))
 
 
+@pytest.mark.posix("only Linux takes any bytes for a name")
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes any bytes for a name")
 def test_a_name_that_is_not_utf_8_is_told_and_not_taken(tree: Tree) -> None:
     root = os.fsencode(tree.root)
@@ -280,6 +288,7 @@ def test_ignored_names_differ_in_case(tree: Tree) -> None:
     assert tree.paths() == ["A.TMP"]
 
 
+@pytest.mark.posix("the other systems take twins for one name")
 @pytest.mark.skipif(sys.platform != "linux", reason="the other systems take twins for one name")
 def test_twins_are_told_on_both_sides(tree: Tree) -> None:
     for path in ("d/a.png", "d/A.png", "d/b.png", NFC, NFD, "x/ß", "x/SS", "x/ss", "up/File", "up/file/x"):
@@ -291,6 +300,7 @@ def test_twins_are_told_on_both_sides(tree: Tree) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.posix("the other systems take twins for one name")
 @pytest.mark.skipif(sys.platform != "linux", reason="the other systems take twins for one name")
 def test_twins_below_folders_that_are_twins(tree: Tree) -> None:
     for path in (
@@ -315,6 +325,7 @@ def test_twins_below_folders_that_are_twins(tree: Tree) -> None:
     assert [row.twin for row in tree.source().lookup(["dances/sub/X"])] == ["Dances/Sub/x"]
 
 
+@pytest.mark.posix("the other systems take twins for one name")
 @pytest.mark.skipif(sys.platform != "linux", reason="the other systems take twins for one name")
 def test_what_is_ignored_or_a_link_to_a_folder_is_nobodys_twin(tree: Tree) -> None:
     tree.put("x/a.tmp")
@@ -502,8 +513,7 @@ def test_what_has_changed_is_read_again(tree: Tree, change: str) -> None:
         if change != "mtime":
             os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     [found] = tree.walk()
-    if os.name != "nt" or change != "bytes":
-        assert found.crc32c == crc(file.read_bytes())
+    assert found.crc32c == crc(file.read_bytes())
 
 
 def test_a_file_id_of_64_bits_is_cached(tree: Tree) -> None:
@@ -669,14 +679,14 @@ def test_a_lookup_tells_case_on_every_system(tree: Tree) -> None:
 
 # -- opening ----------------------------------------------------------------------------------------------------
 
-OPENERS = ("resolved", "by_component") if os.name != "nt" else ("resolved",)
 
-
-@pytest.fixture(params=OPENERS)
-def opener(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+@pytest.fixture(params=("as this system does", "by path"))
+def opener(request: pytest.FixtureRequest) -> Iterator[str]:
     """Both ways to open a file below the root, whichever this system would take."""
-    monkeypatch.setattr(local_folder, "BY_COMPONENT", request.param == "by_component")
-    return str(request.param)
+    with contextlib.ExitStack() as stack:
+        if request.param == "by path" and os.name == "posix":
+            stack.enter_context(using(System(by_component=False)))
+        yield str(request.param)
 
 
 def test_a_file_is_opened_for_reading(tree: Tree, opener: str) -> None:
@@ -753,14 +763,20 @@ def test_names_that_windows_takes_for_another_place(part: str, is_trick: bool) -
     assert local_open.is_windows_trick(part) is is_trick
 
 
-def test_a_long_path_takes_the_form_that_windows_has_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_open, "WINDOWS", True)
+def test_a_long_path_takes_the_form_that_windows_has_for_it() -> None:
+    windows = Windows(FakeCalls(Handles()))
     for path, form in [
         (r"C:\oo\output", r"\\?\C:\oo\output"),
         (r"\\nas\share\output", r"\\?\UNC\nas\share\output"),
-        (r"\\?\C:\oo", r"\\?\C:\oo"),
     ]:
-        assert local_open.extended(path) == form
+        assert (windows.extended(path), windows.extended(form)) == (form, form)
+        assert (windows.plain(path), windows.plain(form)) == (path, path)
+
+
+def test_names_that_windows_takes_for_another_place_are_not_reached_there() -> None:
+    if not current().is_windows:
+        assert local_open.split("nul/b.png") == ["nul", "b.png"]
+        return
     assert local_open.split("a/b.png") == ["a", "b.png"]
     assert local_open.split("a/b.png:stream") == local_open.split("a\\b.png") == local_open.split("nul/b.png") == []
 

@@ -11,8 +11,10 @@ import pytest
 
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.store import LocalFiles
+from reconcile.adapters.system import current
 from reconcile.commands.demo_media import mp4, png
 from reconcile.core.rows import FileProblem, LocalFile
+from tests.kit.windows import on_each_system  # noqa: F401
 from tests.unit.test_local import SECOND, Cache
 
 SETTLE = 2.0
@@ -217,7 +219,7 @@ def scribble(file: Path) -> None:
 
 def moved(folder: Folder, path: str) -> None:
     """The cache comes to hold the file as it looks now, as if no time had moved."""
-    found = (folder.root / path).stat()
+    found = current().lstat(str(folder.root / path))
     old = folder.cache[path]
     folder.cache[path] = old._replace(mtime_ns=found.st_mtime_ns, ctime_ns=found.st_ctime_ns)
 

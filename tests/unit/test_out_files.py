@@ -11,9 +11,10 @@ import pytest
 
 from reconcile.__main__ import main
 from tests.kit.small_project import make_project, write
+from tests.kit.windows import on_each_system  # noqa: F401
 from tests.unit.conftest import Answer
 
-posix_only = pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
+posix_only = pytest.mark.posix("POSIX")
 
 WRITERS: dict[str, list[str]] = {
     "plan": ["plan", "--out"],

@@ -19,6 +19,7 @@ from reconcile.core.notes import Note, NotedMap
 from reconcile.core.plan import Scope
 from reconcile.core.rules import AssetMap, Ownership
 from reconcile.pipeline.planner import survey
+from tests.kit.windows import on_each_system  # noqa: F401
 from tests.kit.world import PRIMARY, World, rule, titled, windows
 
 MUSIC = rule("music", "music/*.mp3", "ai_music")
@@ -28,7 +29,7 @@ REMIX = rule("remix", "remixes/{char_id}*/**/REMIX_*.mp4", "deliverable")
 RULES = AssetMap((COSPLAY, IMAGE, REMIX, MUSIC))
 
 HOSTILE = ["a.png", "[kpop]_x.mp4", "new\nline.png", "\x1b[31mred.png", "../../etc/passwd", "x" * 3000, "é/e\u0301.png"]
-posix_only = pytest.mark.skipif(sys.platform == "win32", reason="file modes and links are POSIX's")
+posix_only = pytest.mark.posix("file modes and links are POSIX's")
 
 
 class Clock:

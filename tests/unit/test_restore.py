@@ -28,9 +28,10 @@ from reconcile.pipeline.executor import execute as apply
 from reconcile.pipeline.planner import survey as plan_survey
 from reconcile.project import OpenProject, Project, RunOptions
 from tests.kit.small_project import KPOP, make_project, open_objects, open_records, put, write
+from tests.kit.windows import on_each_system  # noqa: F401
 from tests.kit.world import digest
 
-posix_only = pytest.mark.skipif(os.name == "nt", reason="Windows gives links to administrators only")
+posix_only = pytest.mark.posix("Windows gives links to administrators only")
 REM = "characters/rem.png"
 AI = "characters/ai_hoshino.png"
 GENERATION = 7
@@ -416,6 +417,7 @@ def test_what_a_record_names_behind_a_link_is_named_in_a_scope_too(studio: Path,
     assert look(studio, "rem").complete
 
 
+@pytest.mark.posix("root may read everything")
 @pytest.mark.skipif(os.name == "nt" or getattr(os, "geteuid", int)() == 0, reason="root may read everything")
 def test_a_folder_that_cannot_be_read_is_told(studio: Path) -> None:
     locked = studio / "output" / "characters"

@@ -22,6 +22,7 @@ from reconcile.pipeline.executor import execute as apply
 from reconcile.pipeline.planner import survey as plan_survey
 from reconcile.project import Project, RunOptions
 from tests.kit.small_project import make_project, open_objects, open_records, put
+from tests.kit.windows import on_each_system  # noqa: F401
 
 case_sensitive = pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="case does not count here")
 REM = "characters/rem.png"  # a record names it, and a rule takes it

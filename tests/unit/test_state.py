@@ -18,9 +18,11 @@ import pytest
 
 from reconcile.adapters.state.lock import ProjectLock
 from reconcile.adapters.state.store import State, UploadSessions
+from reconcile.adapters.system import current
 from reconcile.core.errors import ExitCode, LockHeld
 from reconcile.core.rows import Agreed, Hashed
 from reconcile.ports import AgreedStates, HashCache
+from tests.kit.windows import on_each_system  # noqa: F401
 
 HASH = Hashed(10, 2, 3, 4, "AAAAAA==")
 ODD = ("[kpop]_x.mp4", ":star:", "new\nline", "\u202ertl", "é", "e\u0301", "レム/😀.png", "a" * 3000, "\x00", " ")
@@ -46,7 +48,7 @@ def test_the_folder_is_the_users_own_and_ignores_itself(tmp_path: Path) -> None:
         assert state.warnings == ()
     folder = tmp_path / ".reconcile"
     assert (folder / ".gitignore").read_text() == "*\n"
-    if os.name != "nt":
+    if not current().is_windows:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert {stat.S_IMODE(one.stat().st_mode) for one in folder.glob("state.db*")} == {0o600}
 
@@ -317,7 +319,7 @@ def test_another_process_that_writes_for_long_is_not_waited_for_long(tmp_path: P
     other.close()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+@pytest.mark.posix("needs SIGKILL")
 def test_a_run_killed_in_the_middle_of_a_write_leaves_a_sound_file(tmp_path: Path) -> None:
     writer = (
         "import sys, pathlib\n"

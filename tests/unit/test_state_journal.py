@@ -28,7 +28,7 @@ def started(run_id: str) -> RunStarted:
     )
 
 
-@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX")
+@pytest.mark.posix("modes are POSIX")
 def test_nobody_else_can_read_it_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
@@ -81,7 +81,7 @@ def test_numbers_go_on_past_six_digits_and_past_a_run_that_was_removed(tmp_path:
     assert [path.name for path in folder.glob("b*")] == ["b.1000001.jsonl"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX")
+@pytest.mark.posix("modes are POSIX")
 @pytest.mark.parametrize("kind", ["writable by others", "a folder", "a link", "damaged"])
 def test_a_run_that_cannot_be_believed_is_an_error_and_not_nothing(kind: str, tmp_path: Path) -> None:
     journal = Journal(tmp_path)
@@ -152,6 +152,7 @@ from pathlib import Path
 from reconcile.adapters.state.journal import Journal
 from reconcile.core.errors import JournalError
 from reconcile.core.journal import RecordMade
+from tests.kit.windows import on_each_system  # noqa: F401
 from tests.unit.test_state_journal import started
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -169,7 +170,7 @@ except JournalError as error:
 """
 
 
-@pytest.mark.skipif(os.name == "nt", reason="file size limits are POSIX")
+@pytest.mark.posix("file size limits are POSIX")
 @pytest.mark.parametrize(("limit", "when"), [(10, "begin:"), (1000, "write ")])
 def test_a_disk_that_takes_no_more(tmp_path: Path, limit: int, when: str) -> None:
     done = subprocess.run(

@@ -32,6 +32,7 @@ from reconcile.core.watching import Look, Poll, Seen
 from reconcile.project import OpenProject, Project, RunOptions
 from reconcile.views.json import dumps
 from tests.kit.small_project import OLD, make_project, open_objects, open_records, put, write
+from tests.kit.windows import on_each_system  # noqa: F401
 
 IMAGE = png(1)
 Act = Callable[[], Seen | None]

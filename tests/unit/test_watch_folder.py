@@ -14,6 +14,7 @@ import pytest
 
 from reconcile.adapters.local.watching import POLL_EVERY, RECHECK_EVERY, FolderWatch, filesystem
 from reconcile.core.watching import Poll, Seen
+from tests.kit.windows import on_each_system  # noqa: F401
 
 NEVER = threading.Event()
 PATIENCE = 10.0

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.system import current
 from reconcile.commands.demo_media import png
 from reconcile.commands.verify import verify
 from reconcile.core.changes import Code
@@ -21,6 +22,7 @@ from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
 from reconcile.project import Project, RunOptions
 from tests.kit.small_project import make_project, open_objects, open_records, write
+from tests.kit.windows import on_each_system  # noqa: F401
 
 IMAGE = png(1)
 HALF = IMAGE[:-12]
@@ -178,7 +180,7 @@ def test_a_deep_proof_reads_local_files_whatever_is_remembered(folder: Path) -> 
     path.write_bytes(b"R" * 100)
     os.utime(path, (1, 1))
     with Project.open(folder).opened() as project:
-        remembered, found = project.state.get("characters/rem.png"), path.stat()
+        remembered, found = project.state.get("characters/rem.png"), current().lstat(str(path))
         assert remembered is not None
         as_it_looks = remembered._replace(mtime_ns=found.st_mtime_ns, ctime_ns=found.st_ctime_ns, inode=found.st_ino)
         project.state.put("characters/rem.png", as_it_looks._replace(doubted_since=0))

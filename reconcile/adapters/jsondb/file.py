@@ -25,9 +25,9 @@ class Torn(Portable, ValueError):
 
 def read_whole(path: Path) -> bytes:
     """The file's bytes. Raises OSError, and Torn if it changed meanwhile."""
-    with path.open("rb", buffering=0) as file:
+    with files.open_whole(path) as file:
         before = os.fstat(file.fileno())
-        raw = file.readall()
+        raw = file.read()
         after = os.fstat(file.fileno())
     if len(raw) != after.st_size or before.st_mtime_ns != after.st_mtime_ns:
         raise Torn("it was written while it was read")
@@ -122,7 +122,7 @@ def write_beside(part: Path, new: bytes, like: Path) -> None:
     """
     found = like.stat()
     with contextlib.suppress(FileNotFoundError):
-        part.unlink()
+        files.remove(part)
     files.create(part, new)
     if hasattr(os, "chown"):
         try:

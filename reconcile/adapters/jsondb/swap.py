@@ -8,21 +8,18 @@ file is whose.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import itertools
 import os
-import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
 
-from reconcile.adapters.files import move_to_free, write_whole
+from reconcile.adapters.files import move_to_free, open_whole, read_bytes, remove, replace, write_whole
+from reconcile.adapters.system import current
 
-_NO_SUCH_STEP = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 _MOST_STEPS = 32
 """Steps after which somebody who writes without a rest gets the last word, and the other file is kept."""
 
@@ -56,16 +53,16 @@ class Exchange:
         """
         note = _Note(_digest(new), _digest(old))
         write_whole(self._note, msgspec.json.encode(note))
-        os.replace(self.part, self._fresh)
+        replace(self.part, self._fresh)
         # As late as can be: an update after this look is out of its place until it has been put back, and whoever reads
         # the file meanwhile does not see it.
-        if self._real.read_bytes() != old:
+        if read_bytes(self._real) != old:
             self.settle()
             return False
         try:
             swapped = self._swap(self._fresh, self._real)
             if not swapped:
-                os.replace(self._fresh, self._real)
+                replace(self._fresh, self._real)
         except PermissionError:  # Windows refuses while another process has the file open
             self.settle()
             return False
@@ -79,22 +76,31 @@ class Exchange:
         """
         is_done = False
         with contextlib.suppress(FileNotFoundError):
-            self.part.unlink()  # never anybody's but ours
+            remove(self.part)  # never anybody's but ours
+        self._bring_back()
         note = self._read_note()
         with contextlib.suppress(FileNotFoundError):
             out = _content(self._fresh)
             if note is not None and out == note.new:
-                self._fresh.unlink()
+                remove(self._fresh)
             elif note is not None and out == note.old:
-                self._fresh.unlink()
+                remove(self._fresh)
                 is_done = True
             elif note is not None:
                 self._put_back(note.new)
             else:
                 self._keep()
         with contextlib.suppress(FileNotFoundError):
-            self._note.unlink()
+            remove(self._note)
         return is_done
+
+    def _bring_back(self) -> None:
+        """Ends a step that a kill interrupted on a system whose step needs a third name."""
+        aside = _aside(self._real)
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            move_to_free(aside, self._real)
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            move_to_free(aside, self._fresh)
 
     def _put_back(self, ours: str) -> None:
         """Gives the place to what came out, until what comes out next is what was put in the time before."""
@@ -113,7 +119,7 @@ class Exchange:
                 break
             put = back
         if _content(self._fresh) == ours:
-            self._fresh.unlink()
+            remove(self._fresh)
         else:
             self._keep()
 
@@ -129,7 +135,7 @@ class Exchange:
 
     def _read_note(self) -> _Note | None:
         try:
-            return msgspec.json.decode(self._note.read_bytes(), type=_Note)
+            return msgspec.json.decode(read_bytes(self._note), type=_Note)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
@@ -157,50 +163,20 @@ def _digest(data: bytes) -> str:
 
 
 def _content_of(path: Path) -> str:
-    return _digest(path.read_bytes())
+    return _digest(read_bytes(path))
 
 
 def _content(path: Path) -> str:
     """A digest of the file's content; empty while a process has it open for writing, so that it may still change."""
-    with path.open("rb", buffering=0) as file:
+    with open_whole(path) as file:
         # In this order: a writer who is gone by the first look has left what the second one sees.
-        return "" if _has_writer(file.fileno()) else _digest(file.readall())
+        return "" if current().has_writer(file.fileno()) else _digest(file.read())
 
 
-def _has_writer(fd: int) -> bool:
-    """Whether a process has this file open for writing, as far as the system tells: Linux gives no lease on it then.
-
-    Network file systems refuse a lease for other reasons too, but those cannot swap files, and so are not asked.
-    """
-    if sys.platform != "linux":
-        return False
-    import fcntl
-
-    try:
-        # Whoever opens it meanwhile waits for the lease's end; this signal is ignored, the usual one would kill.
-        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    except OSError as error:
-        return error.errno == errno.EAGAIN
-    return False
+def _aside(place: Path) -> Path:
+    return place.with_name(f".{place.name}.old")
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """A ``Swap`` for Linux, if the file system has that step. Raises OSError."""
-    if sys.platform != "linux":
-        return False
-    import ctypes
-
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if rename is None:
-        return False
-    here, exchanging = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    # Python itself tells of every rename; whoever listens hears of this one too.
-    sys.audit("os.rename", os.fspath(one), os.fspath(other), -1, -1)
-    if rename(here, os.fsencode(one), here, os.fsencode(other), exchanging) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in _NO_SUCH_STEP:
-        return False
-    raise OSError(number, os.strerror(number), os.fspath(other))
+    """This system's ``Swap``. Raises OSError."""
+    return current().exchange(one, other, _aside(other))

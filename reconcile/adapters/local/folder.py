@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import Self
 
 from reconcile.adapters.disk_names import as_text, native
-from reconcile.adapters.files import move_to_free, sync_folder
-from reconcile.adapters.opening import BY_COMPONENT, READ_FILE, READ_FOLDER, READ_ROOT
+from reconcile.adapters.files import move_to_free, remove, sync_folder
+from reconcile.adapters.opening import READ_FILE, READ_FOLDER, READ_ROOT
+from reconcile.adapters.system import current
 from reconcile.core.names import nfc
 
 _HELD = 4
@@ -26,7 +27,7 @@ class OpenFolder:
 
     @classmethod
     def at_root(cls, root: str) -> OpenFolder:
-        if BY_COMPONENT:
+        if current().by_component:
             return cls(root, os.open(root, READ_ROOT))
         return cls(os.path.realpath(root), None)
 
@@ -39,7 +40,7 @@ class OpenFolder:
         """The folder of this name in it. Raises OSError, also for a link."""
         path = os.path.join(self.path, native(name))
         if self._fd is None:
-            _refuse_link(path)
+            current().refuse_link(path)
             return OpenFolder(path, None)
         return OpenFolder(path, os.open(native(name), READ_FOLDER, dir_fd=self._fd))
 
@@ -61,7 +62,9 @@ class OpenFolder:
 
     def stat(self, name: str) -> os.stat_result:
         """How the entry of this name stands, a link by itself. Raises OSError."""
-        return os.stat(self._at(name), dir_fd=self._fd, follow_symlinks=False)
+        if self._fd is None:
+            return current().lstat(self._at(name))
+        return os.stat(native(name), dir_fd=self._fd, follow_symlinks=False)
 
     def target(self, name: str) -> str:
         """Where a link leads. Raises OSError."""
@@ -69,9 +72,21 @@ class OpenFolder:
 
     def open(self, name: str, flags: int) -> int:
         """A descriptor of the file of this name. Raises OSError, also for a link."""
-        if self._fd is None:
-            _refuse_link(self._at(name))
-        return os.open(self._at(name), flags, 0o666, dir_fd=self._fd)
+        if self._fd is not None:
+            return os.open(self._at(name), flags, 0o666, dir_fd=self._fd)
+        system, path = current(), self._at(name)
+        system.refuse_link(path)
+        fd = system.open(path, flags)
+        try:
+            system.check_place(fd, path)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def is_being_written(self, name: str) -> bool:
+        """Whether a program has the file open for writing, if the system tells."""
+        return current().is_being_written(self._at(name))
 
     def link_count(self, name: str) -> int:
         """How many names the file has; 0 if there is none. Raises OSError for what is not a regular file."""
@@ -84,7 +99,7 @@ class OpenFolder:
         return found.st_nlink
 
     def unlink(self, name: str) -> None:
-        os.unlink(self._at(name), dir_fd=self._fd)
+        remove(self._at(name), folder=self._fd)
 
     def move(self, name: str, to: str) -> None:
         """Gives the file its new name, if nothing has that name. Raises FileExistsError."""
@@ -189,11 +204,6 @@ def open_below(root: str, parts: list[str]) -> int:
         return folder.open(parts[-1], READ_FILE)
     finally:
         folder.close()
-
-
-def _refuse_link(path: str) -> None:
-    if os.path.normcase(os.path.realpath(path)) != os.path.normcase(path):
-        raise OSError("a part of the path is a link")
 
 
 def _split(path: str) -> tuple[str, str]:

@@ -17,7 +17,8 @@ from concurrent.futures import Future
 from typing import NamedTuple
 
 from reconcile.adapters.local.folder import OpenFolders
-from reconcile.adapters.opening import READ_FILE, WINDOWS, reason
+from reconcile.adapters.opening import READ_FILE, reason
+from reconcile.adapters.system import current
 from reconcile.adapters.workers import Workers
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.media_complete import missing_end
@@ -117,10 +118,16 @@ class Hasher:
     def _hash(self, folders: OpenFolders, miss: Miss, stop: threading.Event) -> LocalFile | None:
         above, slash, name = miss.path.rpartition("/")
         try:
-            fd = folders.at(above + slash).open(name, READ_FILE)
+            folder = folders.at(above + slash)
+            # Its time may stand still as long as the program that writes it has it open, and its size may not.
+            if folder.is_being_written(name):
+                return miss.problem(FileProblem.UNSETTLED, "a program has it open for writing")
+            fd = folder.open(name, READ_FILE)
         except FileNotFoundError:
             return None
         except OSError as error:
+            if current().is_in_use(error):
+                return miss.problem(FileProblem.UNSETTLED, "another program has it open and lets nobody read it")
             return miss.problem(FileProblem.UNREADABLE, reason(error))
         try:
             return self._hash_open(fd, miss, stop)
@@ -131,14 +138,15 @@ class Hasher:
 
     def _hash_open(self, fd: int, miss: Miss, stop: threading.Event) -> LocalFile | None:
         started = self._clock()
-        before = os.fstat(fd)
+        system = current()
+        before = system.fstat(fd)
         if not _is_same(miss.seen, before):
             return miss.problem(FileProblem.UNSETTLED, "it was replaced while it was looked at")
         count, value = self._checksum(fd, before.st_size, stop)
         if count is None:
             return None
         lacks = missing_end(miss.path, count, lambda offset, size: _read_at(fd, offset, size)) if count else None
-        after = os.fstat(fd)
+        after = system.fstat(fd)
         if count != before.st_size or _times(before) != _times(after):
             return miss.problem(FileProblem.UNSETTLED, "it changed while it was hashed")
         crc32c = encode_crc32c(value)
@@ -176,9 +184,9 @@ def _times(found: os.stat_result) -> tuple[int, int, int]:
 
 def _is_same(seen: os.stat_result, opened: os.stat_result) -> bool:
     """Whether the open file is the one that was seen, unchanged. On Windows the two calls may number a file's
-    volume and id in different ways, so there only size and time are compared."""
-    if WINDOWS:
-        return (seen.st_size, seen.st_mtime_ns) == (opened.st_size, opened.st_mtime_ns)
+    volume and id in different ways, so there only size and times are compared."""
+    if current().is_windows:
+        return _times(seen) == _times(opened)
     return seen.st_dev == opened.st_dev and identity(seen) == identity(opened)
 
 

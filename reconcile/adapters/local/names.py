@@ -12,7 +12,8 @@ from typing import NamedTuple
 from reconcile.adapters.descriptors import is_shortage
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.local.folder import OpenFolder, OpenFolders
-from reconcile.adapters.opening import WINDOWS, is_text
+from reconcile.adapters.opening import is_text
+from reconcile.adapters.system import current
 from reconcile.core.names import fold
 from reconcile.core.reach import Selection
 
@@ -150,7 +151,7 @@ def is_link(entry: os.DirEntry[str]) -> bool:
     """Whether the entry stands for a place elsewhere: a symlink, or a Windows junction or mount point."""
     if entry.is_symlink():
         return True
-    if not WINDOWS:
+    if not current().is_windows:
         return False
     return bool(getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0) & _NAME_SURROGATE)
 

@@ -19,7 +19,8 @@ from reconcile.adapters.local.folder import OpenFolder, OpenFolders, open_below
 from reconcile.adapters.local.hashing import Hasher, Miss, Row, identity
 from reconcile.adapters.local.names import Entry, Folder, Lister, Listing, Prefixes, link_detail
 from reconcile.adapters.local.settle import Looks
-from reconcile.adapters.opening import WINDOWS, SourceFile, extended, hint, is_text, reason, split
+from reconcile.adapters.opening import SourceFile, extended, hint, is_text, reason, split
+from reconcile.adapters.system import current
 from reconcile.core.errors import SourceChanged, SourceError
 from reconcile.core.names import MAX_OBJECT_BYTES, nfc
 from reconcile.core.pattern import Template
@@ -68,7 +69,7 @@ class LocalFiles:
     ) -> None:
         self._root = extended(os.path.abspath(root))
         self._shown = as_text(str(root))
-        self._selection = Selection(ignore, rules, ignore_case=WINDOWS)
+        self._selection = Selection(ignore, rules, ignore_case=current().is_windows)
         self._lister = Lister(self._selection)
         self._looks = looks
         self._cache = cache

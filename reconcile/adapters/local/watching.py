@@ -21,7 +21,8 @@ from reconcile.adapters.disk_names import as_text, native
 from reconcile.adapters.local.folder import OpenFolder, OpenFolders, open_below
 from reconcile.adapters.local.hashing import identity
 from reconcile.adapters.local.names import Entry, Lister
-from reconcile.adapters.opening import WINDOWS, extended, is_text, split
+from reconcile.adapters.opening import extended, is_text, split
+from reconcile.adapters.system import current
 from reconcile.core.media_complete import missing_end
 from reconcile.core.pattern import Template
 from reconcile.core.reach import Selection
@@ -68,7 +69,7 @@ class FolderWatch:
         self._poll = poll
         self._clock = clock
         self._mounts = mounts
-        self._lister = Lister(Selection(ignore, rules, ignore_case=WINDOWS))
+        self._lister = Lister(Selection(ignore, rules, ignore_case=current().is_windows))
         self._identity: tuple[int, int] | None = None
         self._real = ""
         self._notify: RustNotify | None = None
@@ -106,7 +107,7 @@ class FolderWatch:
     def look(self, path: str) -> Look | None:
         """The file or folder as it stands; None if there is none, or none that may be taken."""
         try:
-            found = os.lstat(self._full(path))
+            found = current().lstat(self._full(path))
         except (OSError, ValueError):
             return None
         if stat.S_ISDIR(found.st_mode):

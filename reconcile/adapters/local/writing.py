@@ -14,7 +14,8 @@ from pathlib import Path
 
 from reconcile.adapters.disk_names import native
 from reconcile.adapters.local.folder import OpenFolder
-from reconcile.adapters.opening import READ_FILE, WINDOWS, extended, hint, reason, split
+from reconcile.adapters.opening import READ_FILE, extended, hint, reason, split
+from reconcile.adapters.system import current
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import NotThere, Rejected, SourceChanged, SourceError
 from reconcile.core.pattern import Template
@@ -22,7 +23,6 @@ from reconcile.core.reach import Selection, is_ours
 from reconcile.ports import Progress
 
 CHUNK = 256 * 1024
-LONGEST_NAME = 255
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _WHICH = {5: 1, 6: 1, 7: 1, 8: 1, 9: 2, 10: 2, 11: 2}
 """How many letters at the end of a part's name of this length tell its generation."""
@@ -36,7 +36,7 @@ class LocalPlaces:
 
     def __init__(self, root: Path, *, ignore: Sequence[str] = (), rules: Sequence[Template] | None = None) -> None:
         self._root = extended(os.path.abspath(root))
-        self._selection = Selection(ignore, rules, ignore_case=WINDOWS)
+        self._selection = Selection(ignore, rules, ignore_case=current().is_windows)
         self._freed = threading.Condition()
         self._busy: set[tuple[str, str]] = set()
         self._parts: dict[str, set[str]] = {}
@@ -46,9 +46,10 @@ class LocalPlaces:
         parts = split(path)
         if not parts:
             return "it is not a name below a folder of this system"
-        if any(len(part.encode()) > LONGEST_NAME for part in parts):
-            return f"a name in it is longer than {LONGEST_NAME} bytes"
-        if WINDOWS and any(_NOT_ON_WINDOWS & set(part) for part in parts):
+        system = current()
+        if any(system.name_length(part) > system.longest_name for part in parts):
+            return f"a name in it is longer than {system.longest_name} {system.name_unit}"
+        if system.is_windows and any(_NOT_ON_WINDOWS & set(part) for part in parts):
             return "Windows does not take a character in it"
         return None
 
@@ -240,7 +241,8 @@ class _Part:
             os.close(fd)
 
     def drop(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
+        # One that a scanner holds for long is swept by the next run.
+        with contextlib.suppress(FileNotFoundError, PermissionError):
             self._folder.unlink(self.name)
 
     def _holds(self, name: str, meant: tuple[int, str]) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from reconcile.adapters.files import remove, replace
 from reconcile.adapters.state.folder import StateFolder
 from reconcile.core.portable import Portable
 
@@ -79,10 +80,11 @@ class StateDatabase:
 
     def _replace_database(self, error: sqlite3.Error) -> sqlite3.Connection:
         aside = self._path.with_name(f"{_DATABASE}.damaged")
-        os.replace(self._path, aside)
+        replace(self._path, aside)
         for suffix in _BESIDE:
             # A journal left behind would be played into the new file.
-            self._path.with_name(_DATABASE + suffix).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                remove(self._path.with_name(_DATABASE + suffix))
         self._warn(f"The state file {self._path} was set aside as {aside.name} and is started afresh", error)
         return _open_database(self._folder)
 

@@ -17,7 +17,8 @@ import msgspec
 
 from reconcile.adapters import files
 from reconcile.adapters.files import NEW, PRIVATE, write_whole
-from reconcile.adapters.opening import BY_COMPONENT, READ_FILE, READ_FOLDER, READ_ROOT
+from reconcile.adapters.opening import READ_FILE, READ_FOLDER, READ_ROOT
+from reconcile.adapters.system import current
 from reconcile.core.errors import StateError
 
 T = TypeVar("T")
@@ -44,7 +45,7 @@ class StateFolder:
         for count in range(1, len(self._parts) + 1):
             folder = self._project.joinpath(*self._parts[:count])
             with contextlib.suppress(FileExistsError):
-                folder.mkdir(mode=0o700)
+                current().make_private(folder)
         with self._opened(self._parts[:1], private=True) as folder_fd:
             note = self._project / FOLDER / ".gitignore"
             with contextlib.suppress(FileExistsError):
@@ -64,11 +65,11 @@ class StateFolder:
         try:
             with self._opened() as folder:
                 self._check(name, folder)
-                fd = os.open(self._named(self.path / name, folder), READ_FILE, dir_fd=folder)
+                fd = current().open(self._named(self.path / name, folder), READ_FILE, folder=folder)
                 with os.fdopen(fd, "rb") as file:
                     found = os.fstat(fd)
                     self._refuse(name, found)
-                    if trusted and os.name == "posix" and found.st_mode & 0o022:
+                    if trusted and not current().is_windows and found.st_mode & 0o022:
                         raise _not_ours(self.path / name, "can be written by other users")
                     data = file.read(most + 1)
         except FileNotFoundError:
@@ -92,7 +93,7 @@ class StateFolder:
     def create(self, name: str) -> int:
         """A descriptor of a new file, to append to, whose name is on disk. FileExistsError if there is one."""
         with self._opened() as folder:
-            fd = os.open(self._named(self.path / name, folder), NEW | os.O_APPEND, PRIVATE, dir_fd=folder)
+            fd = current().open(self._named(self.path / name, folder), NEW | os.O_APPEND, PRIVATE, folder=folder)
             if folder is not None:
                 files.sync_folder(folder)
             return fd
@@ -100,7 +101,7 @@ class StateFolder:
     def remove(self, name: str) -> None:
         """Removes a file; nothing happens if there is none."""
         with contextlib.suppress(FileNotFoundError), self._opened() as folder:
-            os.unlink(self._named(self.path / name, folder), dir_fd=folder)
+            files.remove(self._named(self.path / name, folder), folder=folder)
 
     def lock(self, name: str, wait: float, *, poll: float = 0.05) -> files.HeldLock:
         """Takes the lock of this name, in a folder that is made if it is missing. Raises files.LockBusy after ``wait``
@@ -119,13 +120,13 @@ class StateFolder:
             if found is not None:
                 if found.st_nlink > 1:
                     self._part(path, folder)
-                if os.name == "posix" and found.st_mode & 0o077:
+                if not current().is_windows and found.st_mode & 0o077:
                     with contextlib.suppress(OSError):
                         os.chmod(path, found.st_mode & 0o700)
         return path
 
     def _part(self, path: Path, folder: int | None) -> None:
-        with os.fdopen(os.open(self._named(path, folder), READ_FILE, dir_fd=folder), "rb") as file:
+        with os.fdopen(current().open(self._named(path, folder), READ_FILE, folder=folder), "rb") as file:
             write_whole(self._named(path, folder), file.read(), folder=folder)
 
     def _check(self, name: str, folder: int | None) -> os.stat_result | None:
@@ -153,7 +154,7 @@ class StateFolder:
     def _opened(self, parts: list[str] | None = None, *, private: bool = False) -> Iterator[int | None]:
         """A descriptor of the folder, or None if the system cannot use one; its path has then been looked at."""
         path = self._project
-        fd = os.open(path, READ_ROOT) if BY_COMPONENT else None
+        fd = os.open(path, READ_ROOT) if current().by_component else None
         try:
             for part in parts or self._parts:
                 path = path / part
@@ -190,7 +191,7 @@ def _is_link(found: os.stat_result) -> bool:
 
 def _is_ours(found: os.stat_result) -> bool:
     """Whether it belongs to this user, or to the system's, who can do anything anyway."""
-    return not hasattr(os, "geteuid") or found.st_uid in (0, os.geteuid())
+    return current().is_windows or not hasattr(os, "geteuid") or found.st_uid in (0, os.geteuid())
 
 
 def _not_ours(path: Path, what: str) -> StateError:

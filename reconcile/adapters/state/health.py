@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,6 @@ FILE = "watch-health.json"
 _LOCK = "watch.lock"
 _ASKING = 0.5
 """Seconds for which somebody who only asks whether a watcher runs may hold its lock at the very most."""
-_REPLACE_TRIES = 5
 
 
 def read_health(project: Path) -> WatchHealth | None:
@@ -66,15 +65,8 @@ class HealthFile:
     def write(self, health: WatchHealth) -> None:
         """Replaces the file as a whole."""
         data = msgspec.json.format(msgspec.json.encode(health), indent=2) + b"\n"
-        for left in reversed(range(_REPLACE_TRIES)):
-            try:
-                return self._folder.write(FILE, data)
-            except PermissionError:  # on Windows, while somebody reads it
-                if left:
-                    time.sleep(0.02)
-            except OSError:
-                break
-        return None
+        with contextlib.suppress(OSError):
+            self._folder.write(FILE, data)
 
     def close(self) -> None:
         """Leaves the place to another one."""

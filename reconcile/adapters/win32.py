@@ -1,0 +1,118 @@
+"""The calls of Windows that Python does not have, by ``ctypes``. Nothing is decided here, and only Windows runs it.
+
+What a simulation cannot hold, and a real Windows must show: that these declarations are right, the access lists, how
+long a program's writes keep a file's times back, and what a network drive answers to each call.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+if sys.platform == "win32":
+    import ctypes
+    import msvcrt
+    import os
+    from ctypes import wintypes
+
+    _GENERIC_READ = 0x80000000
+    _READ_ATTRIBUTES = 0x80  # takes no part in the checks of sharing
+    _SHARE_READ, _SHARE_WRITE, _SHARE_DELETE = 1, 2, 4
+    _OPEN_EXISTING = 3
+    # Not FILE_FLAG_OPEN_REPARSE_POINT for reading: of a deduplicated file it would show the point, not the content.
+    # Where a link leads is asked of the open file instead.
+    _SEQUENTIAL_SCAN = 0x08000000
+    _OPEN_REPARSE_POINT = 0x00200000
+    _BACKUP_SEMANTICS = 0x02000000
+    _FILE_BASIC_INFO = 0
+    _DRIVE_REMOTE = 4
+    _FROM_1601_TO_1970 = 116_444_736_000_000_000  # in units of 100 ns
+    _INVALID = ctypes.c_void_p(-1).value
+
+    class _BasicInfo(ctypes.Structure):
+        _fields_ = (
+            ("CreationTime", ctypes.c_int64),
+            ("LastAccessTime", ctypes.c_int64),
+            ("LastWriteTime", ctypes.c_int64),
+            ("ChangeTime", ctypes.c_int64),
+            ("FileAttributes", wintypes.DWORD),
+        )
+
+    class Win32:
+        """The calls; see ``windows.Calls``."""
+
+        def __init__(self) -> None:
+            kernel: Any = ctypes.WinDLL("kernel32", use_last_error=True)
+            self._create = kernel.CreateFileW
+            self._create.argtypes = (
+                wintypes.LPCWSTR,
+                wintypes.DWORD,
+                wintypes.DWORD,
+                ctypes.c_void_p,
+                wintypes.DWORD,
+                wintypes.DWORD,
+                wintypes.HANDLE,
+            )
+            self._create.restype = wintypes.HANDLE
+            self._close = kernel.CloseHandle
+            self._close.argtypes = (wintypes.HANDLE,)
+            self._information = kernel.GetFileInformationByHandleEx
+            self._information.argtypes = (wintypes.HANDLE, ctypes.c_int, ctypes.c_void_p, wintypes.DWORD)
+            self._final_path = kernel.GetFinalPathNameByHandleW
+            self._final_path.argtypes = (wintypes.HANDLE, wintypes.LPWSTR, wintypes.DWORD, wintypes.DWORD)
+            self._final_path.restype = wintypes.DWORD
+            self._replace = kernel.ReplaceFileW
+            self._replace.argtypes = (*(wintypes.LPCWSTR,) * 3, wintypes.DWORD, ctypes.c_void_p, ctypes.c_void_p)
+            self._drive_type = kernel.GetDriveTypeW
+            self._drive_type.argtypes = (wintypes.LPCWSTR,)
+            self._drive_type.restype = wintypes.UINT
+
+        def _opened(self, path: str, access: int, share: int, flags: int) -> int:
+            handle = self._create(path, access, share, None, _OPEN_EXISTING, flags, None)
+            if handle in (None, _INVALID):
+                raise _failure(path)
+            return int(handle)
+
+        def open_shared(self, path: str, *, deny_writers: bool = False) -> int:
+            share = _SHARE_READ | _SHARE_DELETE | (0 if deny_writers else _SHARE_WRITE)
+            handle = self._opened(path, _GENERIC_READ, share, _SEQUENTIAL_SCAN)
+            try:
+                return msvcrt.open_osfhandle(handle, os.O_RDONLY | os.O_BINARY | os.O_NOINHERIT)
+            except BaseException:
+                self._close(handle)
+                raise
+
+        def final_path(self, fd: int) -> str:
+            buffer = ctypes.create_unicode_buffer(32768)
+            if not self._final_path(msvcrt.get_osfhandle(fd), buffer, len(buffer), 0):
+                raise _failure("")
+            return buffer.value
+
+        def changed_ns(self, file: str | int) -> int:
+            if isinstance(file, int):
+                return self._changed_ns(msvcrt.get_osfhandle(file))
+            share = _SHARE_READ | _SHARE_WRITE | _SHARE_DELETE
+            handle = self._opened(file, _READ_ATTRIBUTES, share, _OPEN_REPARSE_POINT | _BACKUP_SEMANTICS)
+            try:
+                return self._changed_ns(handle)
+            finally:
+                self._close(handle)
+
+        def _changed_ns(self, handle: int) -> int:
+            found = _BasicInfo()
+            if not self._information(handle, _FILE_BASIC_INFO, ctypes.byref(found), ctypes.sizeof(found)):
+                raise _failure("")
+            return (found.ChangeTime - _FROM_1601_TO_1970) * 100
+
+        def replace_file(self, place: str, fresh: str, backup: str) -> None:
+            if not self._replace(place, fresh, backup, 0, None, None):
+                raise _failure(place)
+
+        def is_remote(self, path: str) -> bool:
+            drive, _ = os.path.splitdrive(os.path.abspath(path))
+            return drive.startswith("\\\\") or self._drive_type(f"{drive}\\") == _DRIVE_REMOTE
+
+    def _failure(path: str) -> OSError:
+        error = ctypes.WinError(ctypes.get_last_error())
+        error.filename = path or None
+        return error

@@ -1,0 +1,165 @@
+"""The rules of Windows over files, on top of the calls that only Windows has (``win32``).
+
+A file that is open cannot be renamed or removed unless every program that has it open shares that, and cannot be
+replaced by ``MoveFileEx`` at all. Virus scanners and indexers open each fresh file for a moment. So files are opened in
+the way that disturbs others least, are let go of while nothing is read, and every step that others may be in the way of
+is tried for a while.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+from typing import Any, Protocol
+
+from reconcile.adapters.system import System
+
+SHARING_VIOLATION = 32
+LOCK_VIOLATION = 33
+ACCESS_DENIED = 5
+_IN_USE = (SHARING_VIOLATION, LOCK_VIOLATION)
+_NO_SUCH_STEP = (1, 50, 87)  # ERROR_INVALID_FUNCTION, ERROR_NOT_SUPPORTED, ERROR_INVALID_PARAMETER
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_PREFIX, _UNC = "\\\\?\\", "\\\\?\\UNC\\"
+
+
+class Calls(Protocol):
+    """What only Windows does. Every call raises OSError with ``winerror``."""
+
+    def open_shared(self, path: str, *, deny_writers: bool = False) -> int:
+        """A descriptor for reading, while which others may rename, remove and (unless denied) write the file."""
+        ...
+
+    def final_path(self, fd: int) -> str:
+        """The path of an open file, with no link in it."""
+        ...
+
+    def changed_ns(self, file: str | int) -> int:
+        """When a file, a link by itself, was last changed in any way: ``FILE_BASIC_INFO.ChangeTime``."""
+        ...
+
+    def replace_file(self, place: str, fresh: str, backup: str) -> None:
+        """``ReplaceFileW``: ``fresh`` gets the name, rights and streams of ``place``, which becomes ``backup``."""
+        ...
+
+    def is_remote(self, path: str) -> bool:
+        """Whether the path's drive is another machine's."""
+        ...
+
+
+class Windows(System):
+    """Windows, with its own calls handed in."""
+
+    is_windows = True
+    lets_go = True
+    private = 0o666
+    """Less would become an access list that keeps out colleagues, and its own maker after an elevated run."""
+    name_unit = "UTF-16 units"
+    waits = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.4, 0.5)
+    """About two seconds: a scanner holds a fresh file for a few hundred milliseconds."""
+
+    def __init__(self, calls: Calls) -> None:
+        super().__init__(by_component=False)
+        self._calls = calls
+
+    def open(self, path: Path | str, flags: int, mode: int = 0o666, *, folder: int | None = None) -> int:
+        assert folder is None
+        if flags & _WRITING:
+            return self.patiently(lambda: os.open(path, flags, mode))
+        return self._calls.open_shared(os.fspath(path))
+
+    def check_place(self, fd: int, path: str) -> None:
+        # The open file itself says where it is, so nobody can put a link there between the look and the opening.
+        try:
+            found = self._calls.final_path(fd)
+        except OSError:  # a drive without a letter: what can be had is another look at the path
+            return self.refuse_link(path)
+        if os.path.normcase(self.plain(found)) != os.path.normcase(self.plain(path)):
+            raise OSError("a part of the path is a link")
+        return None
+
+    def is_in_use(self, error: OSError) -> bool:
+        return getattr(error, "winerror", None) in _IN_USE
+
+    def is_being_written(self, path: str) -> bool:
+        # The system refuses to deny writing exactly while somebody has that right; the probe is closed at once,
+        # because a writer that came meanwhile would be refused because of it.
+        try:
+            os.close(self._calls.open_shared(path, deny_writers=True))
+        except OSError as error:
+            return self.is_in_use(error)
+        return False
+
+    def has_writer(self, fd: int) -> bool:
+        try:
+            path = self._calls.final_path(fd)
+        except OSError:
+            return False
+        return self.is_being_written(path)
+
+    def lstat(self, path: str) -> os.stat_result:
+        return self._with_change_time(os.lstat(path), path)
+
+    def fstat(self, fd: int) -> os.stat_result:
+        return self._with_change_time(os.fstat(fd), fd)
+
+    def _with_change_time(self, found: os.stat_result, file: str | int) -> os.stat_result:
+        """Python calls the time of creation ``st_ctime`` here, which no change of the content moves."""
+        if not stat.S_ISREG(found.st_mode):
+            return found
+        try:
+            changed = self._calls.changed_ns(file)
+        except FileNotFoundError:
+            raise
+        except OSError:  # a drive that has no such time
+            changed = 0
+        _, (fields, more) = _parts(found)
+        return os.stat_result(fields, {**more, "st_ctime_ns": changed})
+
+    def name_length(self, name: str) -> int:
+        return len(name.encode("utf-16-le", "surrogatepass")) // 2
+
+    def extended(self, path: str) -> str:
+        if path.startswith(_PREFIX):
+            return path
+        return _UNC + path[2:] if path.startswith("\\\\") else _PREFIX + path
+
+    def plain(self, path: str) -> str:
+        if path[: len(_UNC)].upper() == _UNC:
+            return "\\\\" + path[len(_UNC) :]
+        return path.removeprefix(_PREFIX)
+
+    def make_private(self, folder: Path) -> None:
+        # The rights of the folder above. Newer Pythons would make of mode 0o700 a folder that only its maker and
+        # administrators may use: after one elevated run the same person, or a colleague, could not use the project.
+        folder.mkdir()
+
+    def exchange(self, one: Path, other: Path, aside: Path) -> bool:
+        """``one`` gets the name, the rights and the streams of ``other``, which gets the name of ``one``."""
+        try:
+            self.patiently(lambda: self._calls.replace_file(str(other), str(one), str(aside)))
+        except OSError as error:
+            # One of its errors leaves the file under its backup's name.
+            if aside.exists() and not other.exists():
+                self.patiently(lambda: os.rename(aside, other))
+            if getattr(error, "winerror", None) in _NO_SUCH_STEP:
+                return False
+            raise
+        self.patiently(lambda: os.rename(aside, one))
+        return True
+
+    def gives_events(self, folder: str) -> bool:
+        with contextlib.suppress(OSError):
+            return not self._calls.is_remote(folder)
+        return True
+
+    def may_pass(self, error: PermissionError) -> bool:
+        # A file that is being deleted, or is open without shared deletion, is refused as "access denied".
+        return getattr(error, "winerror", None) in (*_IN_USE, ACCESS_DENIED)
+
+
+def _parts(found: os.stat_result) -> Any:
+    """The type and the fields of a ``stat_result``, from which one with another field can be made."""
+    return found.__reduce__()
