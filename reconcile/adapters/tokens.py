@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
@@ -159,31 +160,37 @@ def _lack(error: Exception) -> NoToken:
 def default_credentials(scopes: Sequence[str], request: Any) -> Any:
     """The credentials that ``google.auth.default`` finds, in its order. Raises what it raises.
 
-    Without a file of credentials it would import ``requests`` to ask the machine's metadata server, so that is asked
-    here.
+    That function would import ``requests`` for some kinds, and run gcloud to learn a project that nobody needs.
     """
     import google.auth
-    from google.auth import _cloud_sdk, environment_vars
+    from google.auth import _cloud_sdk, credentials, environment_vars
 
     auth: Any = google.auth  # partly typed
     cloud_sdk: Any = _cloud_sdk
-    named = os.environ.get(environment_vars.CREDENTIALS)
-    legacy = os.environ.get(environment_vars.LEGACY_APPENGINE_RUNTIME)
-    if named or legacy or os.path.isfile(cloud_sdk.get_application_default_credentials_path()):
-        return auth.default(scopes=scopes, request=request)[0]
-    return _of_this_machine(scopes, request)
-
-
-def _of_this_machine(scopes: Sequence[str], request: Any) -> Any:
-    from google.auth import _default, compute_engine, credentials, environment_vars, exceptions
-    from google.auth.compute_engine import _metadata
-
-    metadata: Any = _metadata
-    engine: Any = compute_engine
     known: Any = credentials
-    if not metadata.is_on_gce(request=request):
-        error: Any = exceptions.DefaultCredentialsError
-        raise error(_default._CLOUD_SDK_MISSING_CREDENTIALS)
-    machine = engine.Credentials()
-    quota = os.environ.get(environment_vars.GOOGLE_CLOUD_QUOTA_PROJECT)
-    return known.with_scopes_if_required(machine.with_quota_project(quota) if quota else machine, scopes)
+    named = os.environ.get(environment_vars.CREDENTIALS)
+    logged_in = cloud_sdk.get_application_default_credentials_path()
+    if named or os.path.isfile(logged_in):
+        with warnings.catch_warnings():
+            # It warns of files that somebody else provides; this one the user's environment names.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            found, _ = auth.load_credentials_from_file(named or logged_in, request=request)
+    else:
+        found = _of_this_machine(request)
+    return known.with_scopes_if_required(found, scopes)
+
+
+def _of_this_machine(request: Any) -> Any:
+    """The credentials that a machine of Google's gives. ``google.auth`` imports ``requests`` for these."""
+    if os.environ.get("NO_GCE_CHECK") != "true":
+        from google.auth import compute_engine
+        from google.auth.compute_engine import _metadata
+
+        metadata: Any = _metadata
+        engine: Any = compute_engine
+        if metadata.is_on_gce(request=request):
+            return engine.Credentials().with_quota_project_from_environment()
+    from google.auth import _default, exceptions
+
+    error: Any = exceptions.DefaultCredentialsError
+    raise error(_default._CLOUD_SDK_MISSING_CREDENTIALS)
