@@ -13,7 +13,7 @@ import msgspec
 from reconcile.cli import tour
 from reconcile.commands import explain, links, overview, schedule, trials
 from reconcile.core import checkup, history, plan, proof, report, restoration, status, watch_report
-from reconcile.views import json, run
+from reconcile.views import json
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -21,7 +21,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DOCUMENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "plan": (plan.Plan, plan.FORMAT),
     "result": (report.Report, report.FORMAT),
-    "run": (run.RunDocument, run.FORMAT),
+    "run": (json.RunDocument, json.RUN_FORMAT),
     "status": (status.StatusTable, status.FORMAT),
     "report": (overview.Overview, overview.FORMAT),
     "explain": (explain.Explanation, explain.FORMAT),

@@ -10,90 +10,70 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from reconcile import __version__
-from reconcile.cli.options import Common, command, flatten_callback, keep
+from reconcile.cli.options import Common, flattened, keep
 
 
 class CliCommand(NamedTuple):
-    """A command that is imported when it is called: a module of this package, its function and its help."""
+    """A command, which is imported when it is called: the module of this package that has its function, and its help.
+    The function goes by the command's words."""
 
     module: str
-    function: str
     help: str
-    """The function's docstring, which the list of commands shows without importing it."""
     options_first: bool = False
     """Whether options after its first argument belong to that argument, as those of a workflow do."""
 
 
 COMMANDS = {
     "init": CliCommand(
-        "start", "init", "Write a commented rules/asset_map.toml with the ten asset types; never over an existing one."
+        "start", "Write a commented rules/asset_map.toml with the ten asset types; never over an existing one."
     ),
-    "plan": CliCommand("sync", "plan", "Print what is out of step and what apply would do. Changes nothing anywhere."),
+    "plan": CliCommand("sync", "Print what is out of step and what apply would do. Changes nothing anywhere."),
     "apply": CliCommand(
-        "sync", "apply", "Apply a saved plan, or make one and apply it. On a terminal it shows the plan and asks first."
+        "sync", "Apply a saved plan, or make one and apply it. On a terminal it shows the plan and asks first."
     ),
-    "status": CliCommand(
-        "sync", "status", "Print a row for each asset type: local, bucket, records, in step, to do, sync."
-    ),
-    "history": CliCommand(
-        "past", "history", "Tell what runs really did, with the values before and after. Reads no store."
-    ),
+    "status": CliCommand("sync", "Print a row for each asset type: local, bucket, records, in step, to do, sync."),
+    "history": CliCommand("past", "Tell what runs really did, with the values before and after. Reads no store."),
     "undo": CliCommand(
-        "past",
-        "undo",
-        "Put back the record fields that a run changed, if nobody has changed them since. Objects stay.",
+        "past", "Put back the record fields that a run changed, if nobody has changed them since. Objects stay."
     ),
     "explain": CliCommand(
-        "look", "explain", "Say which rule and which character it is, what is where, what would be done and why."
+        "look", "Say which rule and which character it is, what is where, what would be done and why."
     ),
     "verify": CliCommand(
         "proof",
-        "verify",
         "Prove that what the records name can be read: every reference resolves to an object with the bytes meant.",
     ),
-    "restore": CliCommand(
-        "proof", "restore", "Bring back local files that only the bucket has. Never over a file that is there."
-    ),
+    "restore": CliCommand("proof", "Bring back local files that only the bucket has. Never over a file that is there."),
     "report": CliCommand(
-        "report",
         "report",
         "Write one self-contained page: status, characters by asset type, plan, findings. Changes nothing else.",
     ),
     "watch": CliCommand(
         "watch",
-        "watch",
         "Stay up and apply as files settle. With --json: one JSON document a line. SIGTERM and Ctrl-C end it cleanly.",
     ),
     "run": CliCommand(
-        "run",
         "run",
         "Run a workflow, then apply for its character if it succeeded; exits with the workflow's code if that is not"
         " 0.",
         options_first=True,
     ),
     "url": CliCommand(
-        "health", "url", "Print a signed URL for an asset. Anybody who has it can read the asset until it expires."
+        "health", "Print a signed URL for an asset. Anybody who has it can read the asset until it expires."
     ),
     "doctor": CliCommand(
-        "health",
-        "doctor",
-        "Try each thing that a run needs, and say how to mend what fails. Writes nothing that stays.",
+        "health", "Try each thing that a run needs, and say how to mend what fails. Writes nothing that stays."
     ),
-    "schedule": CliCommand(
-        "nightly", "schedule", "Print the nightly job for a scheduler, ready to install. Installs nothing."
-    ),
-    "demo": CliCommand(
-        "start", "demo", "Show the whole scenario on embedded stores: sample media, plan, apply, plan again."
-    ),
+    "schedule": CliCommand("nightly", "Print the nightly job for a scheduler, ready to install. Installs nothing."),
+    "demo": CliCommand("start", "Show the whole scenario on embedded stores: sample media, plan, apply, plan again."),
     "completion": CliCommand(
-        "complete", "completion", "Print the completion script for a shell. It goes into the shell's own start-up file."
+        "complete", "Print the completion script for a shell. It goes into the shell's own start-up file."
     ),
     "rules check": CliCommand(
-        "look", "rules_check", "Read the rules file as every command does, and show what it says. Reads no store."
+        "look", "Read the rules file as every command does, and show what it says. Reads no store."
     ),
     "rules test": CliCommand(
         "look",
-        "rules_test",
         "Say which rule takes each path. Reads no store, so a character id is only what the pattern alone makes of it.",
     ),
 }
@@ -103,9 +83,10 @@ COMMANDS = {
 def load(path: str) -> Any:
     """Imports a command, named by its words as in ``rules check``, and returns it as click's own type."""
     entry = COMMANDS[path]
-    function = getattr(import_module(f"{__name__}.{entry.module}"), entry.function)
+    function = getattr(import_module(f"{__name__}.{entry.module}"), path.replace(" ", "_"))
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    command(alone, path.rpartition(" ")[2], allow_interspersed_args=not entry.options_first)(function)
+    settings = {"allow_interspersed_args": not entry.options_first}
+    alone.command(path.rpartition(" ")[2], help=entry.help, context_settings=settings)(flattened(function))
     return get_command(alone)
 
 
@@ -135,6 +116,12 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _group(context: typer.Context, common: Common) -> None:
+    keep(context, common)
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
 def _main(
     context: typer.Context,
     common: Common,
@@ -142,27 +129,12 @@ def _main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")
     ] = False,
 ) -> None:
-    keep(context, common)
-    _help_without_command(context)
+    _group(context, common)
 
 
-def _rules(context: typer.Context, common: Common) -> None:
-    keep(context, common)
-    _help_without_command(context)
-
-
-def _help_without_command(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-
-
-def _listed() -> None:
-    """Stands in the list of commands for one that is not imported."""
-
-
-app.callback()(flatten_callback(_main))
-rules.callback()(flatten_callback(_rules))
+app.callback()(flattened(_main))
+rules.callback()(flattened(_group))
 app.add_typer(rules, name="rules")
 for _path, _entry in COMMANDS.items():
     _of, _, _name = _path.rpartition(" ")
-    (rules if _of else app).command(_name, help=_entry.help)(_listed)
+    (rules if _of else app).command(_name, help=_entry.help)(lambda: None)  # for the list; ``load`` has the command

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from reconcile.core.errors import ExitCode, ReconcileError
 
 VARIABLE = "_RECONCILE_COMPLETE"
+Shell = Literal["bash", "zsh", "fish", "powershell"]
 
 
-class Shell(StrEnum):
-    """A shell that can complete."""
-
-    BASH = "bash"
-    ZSH = "zsh"
-    FISH = "fish"
-    POWERSHELL = "powershell"
-
-
-def completion(shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh, fish, powershell")]) -> None:
-    """Print the completion script for a shell. It goes into the shell's own start-up file."""
+def completion(
+    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh, fish, powershell")],
+) -> ExitCode:
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
-    typer.echo(get_completion_script(prog_name="reconcile", complete_var=VARIABLE, shell=shell.value))
-    raise typer.Exit(int(ExitCode.OK))
+    typer.echo(get_completion_script(prog_name="reconcile", complete_var=VARIABLE, shell=shell))
+    return ExitCode.OK
 
 
 def asset_types(incomplete: str) -> list[tuple[str, str]]:
@@ -49,14 +40,11 @@ def _harmless(label: str) -> str:
 
 def run_ids(incomplete: str) -> list[str]:
     """The runs of the project's journal that begin so, newest first; read from the names of its files alone."""
-    return [name for name in ("last", *_journals()) if name.startswith(incomplete)]
-
-
-def _journals() -> Iterable[str]:
     try:
         from reconcile.adapters.state.journal import Journal
         from reconcile.config import find_project
 
-        return reversed(Journal(find_project()).run_ids())
+        found = reversed(Journal(find_project()).run_ids())
     except (ReconcileError, OSError):
-        return ()
+        found = iter(())
+    return [name for name in ("last", *found) if name.startswith(incomplete)]

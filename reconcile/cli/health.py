@@ -16,7 +16,6 @@ from reconcile.views.links import show_link
 
 
 def doctor(common: Common) -> ExitCode:
-    """Try each thing that a run needs, and say how to mend what fails. Writes nothing that stays."""
     session = Session(common)
     try:
         with session.opened() as project:
@@ -32,7 +31,6 @@ def url(
     subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="A path, a gs:// URI, or a key in the bucket.")],
     expires: Annotated[str, typer.Option(metavar="TIME", help="How long it holds; 7d at the most.")] = "15m",
 ) -> ExitCode:
-    """Print a signed URL for an asset. Anybody who has it can read the asset until it expires."""
     session = Session(common)
     lifetime = seconds(expires, "--expires")
     with session.opened() as project:

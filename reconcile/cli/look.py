@@ -21,7 +21,6 @@ def explain(
     scope: Scoped,
     subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="A path, a gs:// URI or a character id.")],
 ) -> ExitCode:
-    """Say which rule and which character it is, what is where, what would be done and why."""
     session = Session(common)
     with session.opened() as project, session.progress() as listener:
         answer = ask(project, subject, scope=scope_of(scope), listener=listener)
@@ -31,7 +30,6 @@ def explain(
 
 
 def rules_check(common: Common) -> ExitCode:
-    """Read the rules file as every command does, and show what it says. Reads no store."""
     session = Session(common)
     with session.opened() as project:
         described = describe_rules(project.settings)
@@ -43,7 +41,6 @@ def rules_test(
     common: Common,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Paths, below the local root or relative.")],
 ) -> ExitCode:
-    """Say which rule takes each path. Reads no store, so a character id is only what the pattern alone makes of it."""
     session = Session(common)
     with session.opened() as project:
         trials = try_paths(project, [as_text(str(path)) for path in paths])

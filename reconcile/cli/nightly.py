@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from reconcile.adapters.state.folder import FOLDER
 from reconcile.cli.files import STDOUT, check_place, write_new
-from reconcile.cli.options import Common, SchedulerKind
+from reconcile.cli.options import Common, option
 from reconcile.cli.session import Session
 from reconcile.commands import schedule as schedules
 from reconcile.commands.jobenv import carried
@@ -22,6 +21,7 @@ from reconcile.config import absolute
 from reconcile.core.errors import ExitCode, UsageError
 from reconcile.views.schedule import show_schedule
 
+Scheduler = Literal["cron", "systemd", "windows", "cloud-run"]
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _REGION = re.compile(r"[a-z]+(-[a-z0-9]+)*", re.ASCII)
 _PASSED_ON = ("rules", "bucket_uri", "bucket_endpoint", "records_uri", "records_endpoint", "local_root")
@@ -29,23 +29,15 @@ _PASSED_ON = ("rules", "bucket_uri", "bucket_endpoint", "records_uri", "records_
 
 def schedule(
     common: Common,
-    scheduler: Annotated[SchedulerKind, typer.Argument(metavar="SCHEDULER", help="cron, systemd, windows, cloud-run")],
+    scheduler: Annotated[Scheduler, typer.Argument(metavar="SCHEDULER", help="cron, systemd, windows, cloud-run")],
     at: Annotated[str, typer.Option("--at", metavar="HH:MM", help="The time of day.")] = "03:00",
-    log: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where its output is appended.", show_default=False)
-    ] = None,
-    notify: Annotated[
-        str | None, typer.Option(metavar="COMMAND", help="As apply --notify.", show_default=False)
-    ] = None,
+    log: Annotated[Path | None, option(metavar="FILE", help="Where its output is appended.")] = None,
+    notify: Annotated[str | None, option(metavar="COMMAND", help="As apply --notify.")] = None,
     region: Annotated[str, typer.Option(metavar="REGION", help="For cloud-run.")] = "us-central1",
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="DIR", help="Write the files there, never over another; - is stdout.", show_default=False
-        ),
+        Path | None, option("--out", metavar="DIR", help="Write the files there, never over another; - is stdout.")
     ] = None,
 ) -> ExitCode:
-    """Print the nightly job for a scheduler, ready to install. Installs nothing."""
     session = Session(common)
     found = _TIME.fullmatch(at)
     if found is None:
@@ -53,7 +45,7 @@ def schedule(
     if _REGION.fullmatch(region) is None:
         raise UsageError(f"--region {region!r} is not a region", hint="write it as us-central1")
     found_there = carried(os.environ)
-    if scheduler is SchedulerKind.CLOUD_RUN and (common.rules or common.local_root or _in_a_folder(common)):
+    if scheduler == "cloud-run" and (common.rules or common.local_root or _in_a_folder(common)):
         raise UsageError(
             "--rules, --local-root and endpoints in a folder name places on this machine, and the job runs on another",
             hint="set them in the rules file of the folder that is mounted there",
@@ -82,7 +74,7 @@ def schedule(
             bucket=str(project.bucket),
             region=region,
         )
-    made = schedules.schedule(scheduler.value, job)
+    made = schedules.schedule(scheduler, job)
     for name in job.left_out:
         session.warn(f"{name} holds a secret, so it is left out of the job: give it to the job yourself", of="warning")
     if out is not None:
@@ -100,9 +92,7 @@ def _in_a_folder(common: Common) -> bool:
 def _options(common: Common) -> tuple[str, ...]:
     """The options of every command that were given here and hold for the job too, paths made absolute."""
     words: list[str] = []
-    for field in fields(common):
-        value = getattr(common, field.name)
-        if field.name in _PASSED_ON and value is not None:
-            text = str(absolute(value)) if isinstance(value, Path) else value
-            words += [f"--{field.name.replace('_', '-')}", text]
+    for name, value in vars(common).items():
+        if name in _PASSED_ON and value is not None:
+            words += [f"--{name.replace('_', '-')}", str(absolute(value)) if isinstance(value, Path) else value]
     return tuple(words)

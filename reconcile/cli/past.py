@@ -7,16 +7,16 @@ from typing import Annotated
 import typer
 
 from reconcile.cli.complete import run_ids
-from reconcile.cli.options import Common, NoJournal, Scoped, WaitLock, Yes, seconds
+from reconcile.cli.options import Common, NoJournal, Scoped, WaitLock, Yes, option, seconds
 from reconcile.cli.session import Session, scope_of
-from reconcile.cli.sync import agree, show, tell_report
-from reconcile.commands.undo import describe, execute, find_run, find_undoable, survey
+from reconcile.cli.sync import show_whole, tell_report
+from reconcile.commands.undo import Undoing, describe, execute, find_run, find_undoable, survey
 from reconcile.core.errors import ExitCode, JournalError
 from reconcile.core.history import FORMAT, History, tell, touches
-from reconcile.core.journal import Past
-from reconcile.core.plan import Scope
 from reconcile.project import OpenProject
 from reconcile.views.history import show_history
+from reconcile.views.plan import totals
+from reconcile.views.terminal import Terminal
 
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="The run's id, its beginning, or `last`.", autocompletion=run_ids)
@@ -27,14 +27,10 @@ def history(
     common: Common,
     scope: Scoped,
     run: Annotated[
-        str | None,
-        typer.Option(
-            "--run", metavar="ID", help="One run, with each change.", show_default=False, autocompletion=run_ids
-        ),
+        str | None, option("--run", metavar="ID", help="One run, with each change.", autocompletion=run_ids)
     ] = None,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="So many runs, newest first.")] = 20,
 ) -> ExitCode:
-    """Tell what runs really did, with the values before and after. Reads no store."""
     session = Session(common)
     wanted = scope_of(scope)
     missed: list[JournalError] = []
@@ -64,43 +60,38 @@ def undo(
     wait_lock: WaitLock = None,
     no_journal: NoJournal = False,
 ) -> ExitCode:
-    """Put back the record fields that a run changed, if nobody has changed them since. Objects stay."""
     session = Session(common)
     patience = seconds(wait_lock, "--wait-lock")
     wanted = scope_of(scope)
+
+    def look(project: OpenProject) -> tuple[str, Undoing]:
+        """Which run it is, and what can be put back; says if the run's journal is damaged."""
+        past = find_undoable(project.journal, run, wanted)
+        if past.unread:
+            session.warn(_unread(past.run.run_id, past.unread))
+        return describe(past), survey(project, past, wanted)
+
+    def show(terminal: Terminal) -> None:
+        terminal.prose(f"Undo of run {name}", style="bold")
+        show_whole(terminal, session, project, undoing.plan)
+
     with session.opened(keeps_journal=not no_journal) as project:
         if dry_run:
-            past = _found(session, project, run, wanted)
-            undoing = survey(project, past, wanted)
-            show(session, project, undoing.plan, of=f"undo of run {describe(past)}")
+            name, undoing = look(project)
+            if session.json:
+                session.note(f"undo of run {name}")
+            session.result(undoing.plan, show)
             return ExitCode.OK
         with session.lock(project, patience):
             # Not before: the run that is waited for may be the one that is to be undone.
-            past = _found(session, project, run, wanted)
-            undoing = survey(project, past, wanted)
-            agree(
-                session,
-                project,
-                undoing.plan,
-                yes=yes,
-                force=False,
-                max_actions=None,
-                of=f"undo of run {describe(past)}",
-                question=f"Put back what run {describe(past)} changed?",
-            )
+            name, undoing = look(project)
+            question = f"Put back what run {name} changed?"
+            session.agree(question, totals(undoing.plan), show, yes=yes or not undoing.plan.actions)
             report = session.working(
                 lambda listener, stop: execute(project, undoing, listener=listener, stop=stop, command="undo")
             )
     tell_report(session, undoing.plan, report)
     return report.exit_code
-
-
-def _found(session: Session, project: OpenProject, run: str, scope: Scope) -> Past:
-    """The run that is to be undone; says if its journal is damaged."""
-    past = find_undoable(project.journal, run, scope)
-    if past.unread:
-        session.warn(_unread(past.run.run_id, past.unread))
-    return past
 
 
 def _unread(run_id: str, count: int) -> str:

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from msgspec.structs import replace
 
-from reconcile.cli.asking import person
 from reconcile.cli.files import CERTIFICATE, STDOUT, check_place, check_target, write_whole
-from reconcile.cli.options import AllowEmpty, Common, Scoped, WaitLock, Yes, seconds
+from reconcile.cli.options import AllowEmpty, Common, Scoped, WaitLock, Yes, option, seconds
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.cli.signals import finish
 from reconcile.commands.certifying import Proof
 from reconcile.commands.restore import survey
 from reconcile.commands.restoring import check, execute
 from reconcile.commands.verify import verify as prove
-from reconcile.core.errors import Declined, ExitCode, UsageError
+from reconcile.core.errors import ExitCode, UsageError
 from reconcile.core.proof import Mode, Verification, certificate_name
-from reconcile.core.report import Report
 from reconcile.core.restoration import RestorePlan
 from reconcile.project import CONCURRENCY, OpenProject
 from reconcile.views import json
 from reconcile.views.json import dumps
 from reconcile.views.restore import show_restore_plan, show_restored, totals
+from reconcile.views.terminal import Terminal
 from reconcile.views.verify import show_verification
 
 
@@ -38,14 +36,10 @@ def verify(
     deep: Annotated[bool, typer.Option("--deep", help="Download and hash every object.")] = False,
     urls: Annotated[bool, typer.Option("--urls", help="Fetch each object through a signed URL.")] = False,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="DIR", help="Write a certificate for each character; - is stdout.", show_default=False
-        ),
+        Path | None, option("--out", metavar="DIR", help="Write a certificate for each character; - is stdout.")
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Objects at once.")] = CONCURRENCY,
 ) -> ExitCode:
-    """Prove that what the records name can be read: every reference resolves to an object with the bytes meant."""
     session = Session(common)
     if out is not None:
         _check_scope(session, out, scope)
@@ -74,7 +68,6 @@ def restore(
     allow_empty: AllowEmpty = False,
     wait_lock: WaitLock = None,
 ) -> ExitCode:
-    """Bring back local files that only the bucket has. Never over a file that is there."""
     session = Session(common)
     if everything and (scope.char_id or scope.asset_type):
         raise UsageError(
@@ -82,17 +75,31 @@ def restore(
             hint="leave one of them out",
         )
     patience = seconds(wait_lock, "--wait-lock")
+
+    def look(project: OpenProject) -> RestorePlan:
+        with session.progress() as listener:
+            return survey(project, scope_of(scope), everything=everything, listener=listener)
+
+    def show(terminal: Terminal) -> None:
+        show_restore_plan(terminal, made, labels_of(project), verbose=session.verbose)
+
     with session.opened(concurrency=concurrency, allow_empty=allow_empty, makes_root=True) as project:
         if dry_run:
-            return _show(session, project, _survey(session, project, scope, everything=everything))
+            made = look(project)
+            session.result(made, show)
+            return ExitCode.OK if made.complete else ExitCode.FAILED
         with session.lock(project, patience):
-            made = _survey(session, project, scope, everything=everything)
+            made = look(project)
             check(project, made)
-            _agree(session, project, made, yes=yes)
+            session.agree("Restore these files?", totals(made), show, yes=yes or not made.actions)
             report = session.working(
                 lambda listener, stop: execute(project, made, concurrency=concurrency, listener=listener, stop=stop)
             )
-    _tell(session, made, report)
+    session.told(
+        report,
+        lambda terminal: show_restored(terminal, report, verbose=session.verbose),
+        planned=bool(made.actions),
+    )
     return report.exit_code
 
 
@@ -151,35 +158,3 @@ def _write(proof: Proof, out: Path) -> Verification:
         write_whole(path, dumps(certificate), CERTIFICATE)
         names.append(str(path).encode("utf-8", "backslashreplace").decode("utf-8"))
     return replace(proof.verification, certificates=tuple(names))
-
-
-def _survey(session: Session, project: OpenProject, scope: Scoped, *, everything: bool) -> RestorePlan:
-    with session.progress() as listener:
-        return survey(project, scope_of(scope), everything=everything, listener=listener)
-
-
-def _show(session: Session, project: OpenProject, made: RestorePlan) -> ExitCode:
-    labels = labels_of(project)
-    session.result(made, lambda terminal: show_restore_plan(terminal, made, labels, verbose=session.verbose))
-    return ExitCode.OK if made.complete else ExitCode.FAILED
-
-
-def _agree(session: Session, project: OpenProject, made: RestorePlan, *, yes: bool) -> None:
-    """Shows what will be made, and asks, if there is someone to answer. Raises Declined."""
-    with nullcontext() if yes or not made.actions else person() as asked:
-        if asked is not None or not (session.json or session.common.quiet):
-            terminal = session.terminal(aside=session.json)
-            show_restore_plan(terminal, made, labels_of(project), verbose=session.verbose)
-        about = "" if session.is_seen(aside=session.json) else totals(made)
-        if asked is not None and not asked.confirms("Restore these files?", about=about):
-            raise Declined("declined; nothing was changed")
-
-
-def _tell(session: Session, made: RestorePlan, report: Report) -> None:
-    """The report; if the plan was shown and had nothing to do, that was said already."""
-    if session.json or session.common.quiet:
-        session.result(report, lambda terminal: show_restored(terminal, report, verbose=session.verbose))
-    elif made.actions:
-        terminal = session.terminal()
-        terminal.line()
-        show_restored(terminal, report, verbose=session.verbose)

@@ -34,7 +34,6 @@ def report(
         ),
     ],
 ) -> ExitCode:
-    """Write one self-contained page: status, characters by asset type, plan, findings. Changes nothing else."""
     session = Session(common)
     if out == STDOUT and session.json:
         raise UsageError("stdout can hold the page (--out -) or the document (--json)", hint="leave one of them out")

@@ -16,21 +16,27 @@ from typing import Annotated
 
 import typer
 
-from reconcile.cli.options import AllowEmpty, Common, FailOn, FailOnFindings, Scoped, WaitLock, seconds
-from reconcile.cli.session import Session, labels_of, scope_of, severity
+from reconcile.cli.options import (
+    AllowEmpty,
+    Common,
+    FailOn,
+    FailOnFindings,
+    Force,
+    Replace,
+    Scoped,
+    WaitLock,
+    seconds,
+)
+from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.cli.signals import finish
 from reconcile.core.context import Replacing
 from reconcile.core.errors import ExitCode, Interrupted, ReconcileError
-from reconcile.core.plan import Plan
 from reconcile.core.report import Report
-from reconcile.pipeline.executor import execute
 from reconcile.pipeline.roster import check_types
-from reconcile.project import OpenProject
+from reconcile.views import json
 from reconcile.views.errors import show_error
-from reconcile.views.json import ErrorDocument
 from reconcile.views.plan import show_plan
 from reconcile.views.report import show_report
-from reconcile.views.run import FORMAT, RunDocument, show
 
 PATIENCE = 600.0
 NOT_EXECUTABLE = 126
@@ -45,16 +51,12 @@ def run(
     common: Common,
     scope: Scoped,
     command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The workflow and its arguments.")],
-    force: Annotated[bool, typer.Option("--force", help="Go past a safety limit.")] = False,
-    replace: Annotated[
-        Replacing | None,
-        typer.Option(help="For this run: what to do if the bucket has other bytes.", show_default=False),
-    ] = None,
+    force: Force = False,
+    replace: Replace = None,
     fail_on: FailOnFindings = None,
     allow_empty: AllowEmpty = False,
     wait_lock: WaitLock = None,
 ) -> ExitCode:
-    """Run a workflow, then apply for its character if it succeeded; exits with the workflow's code if that is not 0."""
     session = Session(common)
     patience = seconds(wait_lock, "--wait-lock", PATIENCE)
     with session.opened(replace) as project:  # what is wrong with the rules is said before hours of work, not after
@@ -98,37 +100,17 @@ def _apply(
     fail_on: FailOn | None,
     allow_empty: bool,
 ) -> Report:
+    """The report; it is told on stderr, as the plan is, for stdout is the workflow's."""
+    terminal, quiet = session.terminal(aside=True), session.common.quiet
     with session.opened(replace, allow_empty=allow_empty) as project, session.lock(project, patience):
         made = session.survey(project, scope_of(scope)).plan
-        _show(session, project, made)
-        report = session.working(
-            lambda listener, stop: execute(
-                project,
-                made,
-                force=force,
-                listener=listener,
-                stop=stop,
-                command="run",
-                fail_on=severity(fail_on),
-            )
-        )
-    _show_report(session, made, report)
-    return report
-
-
-# -- what is ours to say: on stderr, for stdout is the workflow's --
-
-
-def _show(session: Session, project: OpenProject, made: Plan) -> None:
-    if not session.common.quiet:
-        show_plan(session.terminal(aside=True), made, labels_of(project), verbose=session.verbose)
-
-
-def _show_report(session: Session, made: Plan, report: Report) -> None:
-    if report.exit_code or (made.actions and not session.common.quiet):
-        terminal = session.terminal(aside=True)
+        if not quiet:
+            show_plan(terminal, made, labels_of(project), verbose=session.verbose)
+        report = session.execute(project, made, force=force, fail_on=fail_on, command="run")
+    if report.exit_code or (made.actions and not quiet):
         terminal.line()
         show_report(terminal, report, verbose=session.verbose)
+    return report
 
 
 def _tell(session: Session, code: int, took: float, report: Report | None, problem: ReconcileError | None) -> int:
@@ -136,21 +118,16 @@ def _tell(session: Session, code: int, took: float, report: Report | None, probl
     if problem is not None:
         _tell_error(session, problem)
     if session.json:
-        _write(code, took, report, problem)
+        finish()
+        told = None if problem is None else json.ErrorDocument.of(problem)
+        json.show_line(sys.stdout, json.RunDocument(json.RUN_FORMAT, code, took, report, told))
     if code or problem is not None:
         return code or int(problem.exit_code if problem is not None else ExitCode.FAILED)
     return int(report.exit_code if report is not None else ExitCode.OK)
 
 
-def _write(code: int, took: float, report: Report | None, problem: ReconcileError | None) -> None:
-    finish()
-    told = None if problem is None else ErrorDocument.of(problem)
-    show(sys.stdout, RunDocument(FORMAT, code, took, report, told))
-
-
 def _tell_error(session: Session, problem: ReconcileError, *, document: bool = False) -> None:
-    as_log = session.common.log_format is not None and session.common.log_format.value == "json"
-    show_error(problem, document=document, log=as_log, verbose=session.verbose)
+    show_error(problem, document=document, log=session.logs_json(), verbose=session.verbose)
 
 
 def _not_run(session: Session, program: str, error: OSError) -> int:

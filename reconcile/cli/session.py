@@ -5,17 +5,20 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
-from reconcile.cli.options import Common, FailOn, LogFormat, Scoped
+import msgspec
+
+from reconcile.cli.asking import person
+from reconcile.cli.options import Common, FailOn, Scoped
 from reconcile.cli.signals import finish, stopping
 from reconcile.config import Overrides, find_project
 from reconcile.core.changes import Finding, Severity
 from reconcile.core.context import Replacing
 from reconcile.core.duration import format_duration
-from reconcile.core.errors import ExitCode, LockHeld
+from reconcile.core.errors import Declined, ExitCode, LockHeld
 from reconcile.core.events import Listener, Warned
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Report, remaining
@@ -42,17 +45,10 @@ class Session:
 
     def project(self, replace: Replacing | None = None) -> Project:
         """The project that the options name. Raises UsageError, ConfigError."""
-        given = self.common
-        overrides = Overrides(
-            rules=given.rules,
-            bucket_uri=given.bucket_uri,
-            bucket_endpoint=given.bucket_endpoint,
-            records_uri=given.records_uri,
-            records_endpoint=given.records_endpoint,
-            local_root=given.local_root,
-            replace=None if replace is None else replace.value,
-        )
-        return Project.open(given.project, overrides=overrides)
+        given = msgspec.convert(self.common, Overrides, from_attributes=True)
+        if replace is not None:
+            given = msgspec.structs.replace(given, replace=replace.value)
+        return Project.open(self.common.project, overrides=given)
 
     def opened(
         self,
@@ -85,6 +81,7 @@ class Session:
         force: bool = False,
         max_actions: int | None = None,
         fail_on: FailOn | None = None,
+        command: str = "apply",
     ) -> Report:
         """Does what the plan says, showing progress; an interrupt finishes what is in flight."""
         return self.working(
@@ -96,7 +93,7 @@ class Session:
                 max_actions=max_actions,
                 listener=listener,
                 stop=stop,
-                command="apply",
+                command=command,
                 fail_on=severity(fail_on),
             )
         )
@@ -133,7 +130,7 @@ class Session:
     @contextmanager
     def progress(self) -> Iterator[Listener]:
         """A listener that tells on stderr how far a run is."""
-        manner = choose(sys.stderr, quiet=self.common.quiet, as_json=self._logs_json())
+        manner = choose(sys.stderr, quiet=self.common.quiet, as_json=self.logs_json())
         with listening(sys.stderr, manner, colour=self._colour()) as listener:
             yield listener
 
@@ -149,13 +146,39 @@ class Session:
         """stdout, or (``aside``) stderr, to write text to."""
         return Terminal(sys.stderr if aside else sys.stdout, self._colour())
 
-    def is_seen(self, *, aside: bool = False) -> bool:
-        """Whether what is written there is seen on a terminal at once."""
-        return (sys.stderr if aside else sys.stdout).isatty()
+    def agree(
+        self,
+        question: str,
+        totals: str,
+        show: Callable[[Terminal], None],
+        *,
+        yes: bool,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Shows what will be done, and asks unless ``yes`` if there is someone to answer, once ``check`` has raised
+        nothing. Raises Declined."""
+        with nullcontext() if yes else person() as asked:
+            if asked is not None:
+                check()
+            if asked is not None or not (self.json or self.common.quiet):
+                show(self.terminal(aside=self.json))
+            # A plan that went into a file was not seen: what it comes to is said with the question.
+            is_seen = (sys.stderr if self.json else sys.stdout).isatty()
+            if asked is not None and not asked.confirms(question, about="" if is_seen else totals):
+                raise Declined("declined; nothing was changed")
+
+    def told(self, report: Report, show: Callable[[Terminal], None], *, planned: bool) -> None:
+        """The report as the result. If the plan was shown and nothing was ``planned``, all has been said."""
+        if self.json or self.common.quiet:
+            self.result(report, show)
+        elif planned:
+            terminal = self.terminal()
+            terminal.line()
+            show(terminal)
 
     def note(self, text: str) -> None:
         """A line on stderr for people; left out with ``--quiet``."""
-        if self._logs_json():
+        if self.logs_json():
             log(sys.stderr, "note", message=text)
         elif not self.common.quiet:
             self.terminal(aside=True).line(text)
@@ -163,7 +186,7 @@ class Session:
     def warn(self, text: str, *, of: str = "error") -> None:
         """A line on stderr that not even ``--quiet`` leaves out: an error, because of which the command fails, or a
         ``warning``."""
-        if self._logs_json():
+        if self.logs_json():
             log(sys.stderr, of, message=text)
         else:
             self.terminal(aside=True).line((f"{of}: ", "bold red" if of == "error" else "yellow"), text)
@@ -177,13 +200,14 @@ class Session:
         if not left:
             return code
         self.warn(
-            f"{needed(left)}, which is a failure by --fail-on {fail_on.value}; the first: {left[0].subject}:"
+            f"{needed(left)}, which is a failure by --fail-on {fail_on}; the first: {left[0].subject}:"
             f" {left[0].message}"
         )
         return ExitCode.FINDINGS
 
-    def _logs_json(self) -> bool:
-        return self.common.log_format is LogFormat.JSON
+    def logs_json(self) -> bool:
+        """Whether stderr takes JSON lines."""
+        return self.common.log_format == "json"
 
     def _colour(self) -> Colour:
         return self.common.color or Colour.AUTO
@@ -191,7 +215,7 @@ class Session:
 
 def severity(fail_on: FailOn | None) -> Severity | None:
     """The severity that --fail-on names."""
-    return None if fail_on is None else Severity(fail_on.value)
+    return None if fail_on is None else Severity(fail_on)
 
 
 def scope_of(scoped: Scoped) -> Scope:

@@ -19,7 +19,6 @@ from reconcile.views import json
 
 
 def init(common: Common) -> ExitCode:
-    """Write a commented rules/asset_map.toml with the ten asset types; never over an existing one."""
     session = Session(common)
     path = common.rules or session.project_folder() / RULES
     try:
@@ -54,5 +53,4 @@ def demo(
         typer.Argument(metavar="[DIR]", help="Where to build it; must be new or empty. [default: demo, demo-2, …]"),
     ] = None,
 ) -> ExitCode:
-    """Show the whole scenario on embedded stores: sample media, plan, apply, plan again."""
     return tour(common, next_free(Path("demo")) if directory is None else directory)

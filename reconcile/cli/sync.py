@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from reconcile.adapters.files import PRIVATE
-from reconcile.cli.asking import person
 from reconcile.cli.files import PLAN, STDOUT, check_target, write_whole
 from reconcile.cli.notify import Notifier
 from reconcile.cli.options import (
     AllowEmpty,
     Common,
     FailOnFindings,
+    Force,
     NoJournal,
+    Replace,
     Scoped,
     WaitLock,
     Yes,
+    option,
     seconds,
 )
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.commands.status import is_in_step, overdue, table
-from reconcile.core.context import Replacing
 from reconcile.core.duration import format_duration
-from reconcile.core.errors import Declined, ExitCode, UsageError
+from reconcile.core.errors import ExitCode, UsageError
 from reconcile.core.plan import Plan, check_limits
 from reconcile.core.planfile import dumps, loads
 from reconcile.core.report import Report, build
@@ -41,25 +40,14 @@ from reconcile.views.terminal import Terminal
 Detailed = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are differences.")]
 
 
-class By(StrEnum):
-    """What a row of the status table is."""
-
-    TYPE = "type"
-    CHARACTER = "character"
-
-
 def plan(
     common: Common,
     scope: Scoped,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="Save the plan for apply; - is stdout.", show_default=False),
-    ] = None,
+    out: Annotated[Path | None, option("--out", metavar="FILE", help="Save the plan for apply; - is stdout.")] = None,
     detailed_exitcode: Detailed = False,
     fail_on: FailOnFindings = None,
     allow_empty: AllowEmpty = False,
 ) -> ExitCode:
-    """Print what is out of step and what apply would do. Changes nothing anywhere."""
     session = Session(common)
     if out == STDOUT:
         session.json, out = True, None
@@ -84,35 +72,21 @@ def apply(
     ] = None,
     yes: Yes = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only show the plan.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Go past a safety limit.")] = False,
+    force: Force = False,
     concurrency: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Uploads at once.")] = CONCURRENCY,
-    max_actions: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Refuse a longer plan.", show_default=False)
-    ] = None,
-    replace: Annotated[
-        Replacing | None,
-        typer.Option(
-            metavar="safe|local|never",
-            help="For this run: what to do if the bucket has other bytes.",
-            show_default=False,
-        ),
-    ] = None,
+    max_actions: Annotated[int | None, option(min=0, metavar="N", help="Refuse a longer plan.")] = None,
+    replace: Replace = None,
     fail_on: FailOnFindings = None,
     allow_empty: AllowEmpty = False,
     wait_lock: WaitLock = None,
     no_journal: NoJournal = False,
     if_older: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Do nothing if the last good run is younger, as 26h.", show_default=False),
+        str | None, option(metavar="TIME", help="Do nothing if the last good run is younger, as 26h.")
     ] = None,
     notify: Annotated[
-        str | None,
-        typer.Option(
-            "--notify", metavar="COMMAND", help="Run it with the run's JSON on its stdin.", show_default=False
-        ),
+        str | None, option("--notify", metavar="COMMAND", help="Run it with the run's JSON on its stdin.")
     ] = None,
 ) -> ExitCode:
-    """Apply a saved plan, or make one and apply it. On a terminal it shows the plan and asks first."""
     session = Session(common)
     if planfile is not None and (scope.char_id or scope.asset_type or replace):
         raise UsageError(
@@ -138,7 +112,14 @@ def apply(
             if age is not None and _is_fresh(session, age):  # another run may have been what was waited for
                 return ExitCode.OK
             made = _plan(session, project, scope, planfile)
-            agree(session, project, made, yes=yes, force=force, max_actions=max_actions)
+            limit = project.settings.policy.max_replace
+            session.agree(
+                "Apply this plan?",
+                totals(made),
+                lambda terminal: show_whole(terminal, session, project, made),
+                yes=yes or not made.actions,
+                check=lambda: None if force else check_limits(made, limit, max_actions),
+            )
             report = session.execute(
                 project, made, concurrency=concurrency, force=force, max_actions=max_actions, fail_on=fail_on
             )
@@ -151,21 +132,19 @@ def apply(
 def status(
     common: Common,
     scope: Scoped,
-    by: Annotated[By, typer.Option("--by", metavar="type|character", help="What a row is.")] = By.TYPE,
+    by: Annotated[
+        Literal["type", "character"], typer.Option("--by", metavar="type|character", help="What a row is.")
+    ] = "type",
     detailed_exitcode: Detailed = False,
     fail_on: FailOnFindings = None,
-    max_age: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Fail if the last good run is older, as 26h.", show_default=False),
-    ] = None,
+    max_age: Annotated[str | None, option(metavar="TIME", help="Fail if the last good run is older, as 26h.")] = None,
 ) -> ExitCode:
-    """Print a row for each asset type: local, bucket, records, in step, to do, sync."""
     session = Session(common)
     allowed = seconds(max_age, "--max-age") if max_age is not None else None
     with session.opened() as project:
         seen = session.survey(project, scope_of(scope))
         last = project.last_good_run
-        rows = table(seen, project.settings.asset_map, by.value, scope_of(scope), last_good_run=last)
+        rows = table(seen, project.settings.asset_map, by, scope_of(scope), last_good_run=last)
     session.result(rows, lambda terminal: show_status(terminal, rows, seen.plan))
     if allowed is not None and (too_old := overdue(last, allowed)):
         session.warn(too_old)
@@ -208,16 +187,13 @@ def _plan(session: Session, project: OpenProject, scope: Scoped, planfile: Path 
     return made
 
 
-def show(session: Session, project: OpenProject, made: Plan, *, of: str = "") -> None:
-    """The plan as the command's result; ``of`` names what it is a plan of, if that is not to bring all in step."""
-    if of and session.json:
-        session.note(of)
-    session.result(made, lambda terminal: _show_plan(terminal, session, project, made, of))
+def show(session: Session, project: OpenProject, made: Plan) -> None:
+    """The plan as the command's result."""
+    session.result(made, lambda terminal: show_whole(terminal, session, project, made))
 
 
-def _show_plan(terminal: Terminal, session: Session, project: OpenProject, made: Plan, of: str) -> None:
-    if of:
-        terminal.prose(f"{of[:1].upper()}{of[1:]}", style="bold")
+def show_whole(terminal: Terminal, session: Session, project: OpenProject, made: Plan) -> None:
+    """The plan as text."""
     show_plan(terminal, made, labels_of(project), verbose=session.verbose)
 
 
@@ -227,35 +203,10 @@ def _code(made: Plan, *, detailed: bool = False) -> ExitCode:
     return ExitCode.DIFFERENCES if detailed and made.actions else ExitCode.OK
 
 
-def agree(
-    session: Session,
-    project: OpenProject,
-    made: Plan,
-    *,
-    yes: bool,
-    force: bool,
-    max_actions: int | None,
-    of: str = "",
-    question: str = "Apply this plan?",
-) -> None:
-    """Shows what will be done, and asks, if there is someone to answer. Raises Refused, Declined."""
-    with nullcontext() if yes or not made.actions else person() as asked:
-        if asked is not None and not force:
-            check_limits(made, project.settings.policy.max_replace, max_actions)
-        if asked is not None or not (session.json or session.common.quiet):
-            terminal = session.terminal(aside=session.json)
-            _show_plan(terminal, session, project, made, of)
-        # A plan that went into a file was not seen: what it comes to is said with the question.
-        about = "" if session.is_seen(aside=session.json) else totals(made)
-        if asked is not None and not asked.confirms(question, about=about):
-            raise Declined("declined; nothing was changed")
-
-
 def tell_report(session: Session, made: Plan, report: Report) -> None:
-    """The report; if the plan was shown and had nothing to do, that was said already."""
-    if session.json or session.common.quiet:
-        session.result(report, lambda terminal: show_report(terminal, report, verbose=session.verbose))
-    elif made.actions:
-        terminal = session.terminal()
-        terminal.line()
-        show_report(terminal, report, verbose=session.verbose)
+    """The report of what the plan came to."""
+    session.told(
+        report,
+        lambda terminal: show_report(terminal, report, verbose=session.verbose),
+        planned=bool(made.actions),
+    )

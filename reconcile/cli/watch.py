@@ -51,7 +51,6 @@ def watch(
         str, typer.Option("--max-age", metavar="TIME", help="With --check: how old the last good pass may be.")
     ] = "3h",
 ) -> ExitCode:
-    """Stay up and apply as files settle. With --json: one JSON document a line. SIGTERM and Ctrl-C end it cleanly."""
     session = Session(common)
     oldest, between = seconds(max_age, "--max-age"), seconds(every, "--every")
     if between < SHORTEST:

@@ -8,12 +8,14 @@ from typing import Any, TextIO
 import msgspec
 
 from reconcile.core.errors import ReconcileError
+from reconcile.core.report import Report
 from reconcile.views.streams import write_bytes
 
 # C1 controls and DEL; marks and overrides of direction; line and paragraph separators; what is not seen at all.
 _OBEYED = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 ERROR_FORMAT = "reconcile.error/1"
 INIT_FORMAT = "reconcile.init/1"
+RUN_FORMAT = "reconcile.run/1"
 
 
 class ErrorDocument(msgspec.Struct, frozen=True):
@@ -35,6 +37,16 @@ class InitDocument(msgspec.Struct, frozen=True):
 
     format: str
     path: str
+
+
+class RunDocument(msgspec.Struct, frozen=True):
+    """``run --json``: the workflow's exit code, how many seconds it took, and what apply did or why it did not."""
+
+    format: str
+    exit_code: int
+    seconds: float
+    result: Report | None
+    error: ErrorDocument | None
 
 
 def dumps(document: Any) -> bytes:
@@ -61,6 +73,11 @@ def harmless(encoded: bytes) -> bytes:
 def show(stream: TextIO, document: Any) -> None:
     """Writes the document as bytes, so that a console's encoding cannot spoil it."""
     write_bytes(stream, dumps(document))
+
+
+def show_line(stream: TextIO, document: Any) -> None:
+    """Writes the document as a line of its own, also if something else ended in the middle of one."""
+    write_bytes(stream, b"\n" + harmless(msgspec.json.encode(document)) + b"\n")
 
 
 def _encodable(text: str) -> str:
