@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 import msgspec
@@ -28,6 +27,7 @@ from reconcile.adapters.state.outbox import Outbox
 from reconcile.adapters.state.store import State
 from reconcile.config import Incomplete, Overrides, Settings
 from reconcile.core.changes import Code, Finding
+from reconcile.core.closing import Closing
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Advanced, Listener, Phase, Waiting, silent
 from reconcile.core.findings import make
@@ -91,7 +91,7 @@ class Project(msgspec.Struct, frozen=True):
         """Closes nothing. Workflows that were written when a project held its stores go on to work."""
 
 
-class OpenProject:
+class OpenProject(Closing):
     """A project that a run has opened: its stores, opened when they are first needed, and what the run found out.
 
     Close it, or use it as a context manager. Its rules know what is noted of single files.
@@ -115,14 +115,6 @@ class OpenProject:
         if notes:
             asset_map = NotedMap.over(self.settings.asset_map, notes)
             self.settings = msgspec.structs.replace(self.settings, asset_map=asset_map)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Closes what was opened."""

@@ -7,12 +7,13 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from reconcile.adapters.descriptors import fitting
 from reconcile.adapters.room import has_thread
+from reconcile.core.closing import Closing
 from reconcile.core.errors import (
     AccessDenied,
     ReconcileError,
@@ -33,7 +34,7 @@ _GLANCE = 0.2
 """Seconds: a wait without an end would not hear a second interrupt on every system."""
 
 
-class Workers:
+class Workers(Closing):
     """Up to ``at_once`` threads, begun as they are needed. Safe for several threads.
 
     Those of the standard library keep the interpreter from ending while one of them waits for a dead server, and cannot
@@ -79,12 +80,6 @@ class Workers:
         if wait:
             for thread in self._threads:
                 thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def _hire(self) -> None:
         if self._threads and not has_thread():

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from reconcile.adapters.gcs.answers import (
     LIST_FIELDS,
@@ -26,6 +26,7 @@ from reconcile.adapters.gcs.upload import NoSessions, Sessions, Upload
 from reconcile.adapters.lean_http import Answer, Failed
 from reconcile.adapters.retry import Budget, Clock
 from reconcile.adapters.workers import Workers
+from reconcile.core.closing import Closing
 from reconcile.core.encoding import encoding_of
 from reconcile.core.errors import NotThere, Rejected
 from reconcile.core.names import BucketRoot, key_problem
@@ -85,7 +86,7 @@ class _Range:
             raise nonsense(self._door.where, f"with {name!r} after {self._last!r} in a listing, which has an order")
 
 
-class GcsObjectStore:
+class GcsObjectStore(Closing):
     """The objects of a bucket below a prefix. Safe for several threads; connects at the first request."""
 
     def __init__(self, root: BucketRoot, door: Door, sessions: Sessions, concurrency: int, page_size: int) -> None:
@@ -134,12 +135,6 @@ class GcsObjectStore:
     def close(self) -> None:
         """Closes the connections that are kept; the store may be used again."""
         self._door.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def list(self, prefix: str = "", splits: Sequence[str] = ()) -> Iterator[RemoteObject]:
         """See ``ObjectStore.list``; the ranges between ``splits`` are read at once, each a few pages ahead."""

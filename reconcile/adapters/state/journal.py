@@ -9,10 +9,10 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from reconcile.adapters.state.folder import StateFolder
+from reconcile.core.closing import Closing
 from reconcile.core.errors import JournalError, StateError
 from reconcile.core.journal import Line, Past, RunStarted, encode, past
 
@@ -120,7 +120,7 @@ class Journal:
         return 1 + max((entry.number for entry in entries), default=0)
 
 
-class RunLog:
+class RunLog(Closing):
     """The open file of one run; safe for several threads."""
 
     def __init__(self, fd: int, path: Path) -> None:
@@ -152,14 +152,6 @@ class RunLog:
             if self._fd >= 0:
                 os.close(self._fd)
                 self._fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _unreadable(path: Path, why: str) -> JournalError:

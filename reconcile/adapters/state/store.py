@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from reconcile.adapters.state.database import StateDatabase
+from reconcile.core.closing import Closing
 from reconcile.core.digest import is_crc32c
 from reconcile.core.rows import Agreed, Hashed
 
@@ -21,7 +21,7 @@ _PAGE = 1000
 _SESSION_SECONDS = 6 * 86400  # a session lives for a week at the most; the last day is not worth a try
 
 
-class State:
+class State(Closing):
     """What the tool remembers of a project between runs; a ``HashCache`` and an ``AgreedStates``.
 
     Opening it raises StateError for what is there and not ours. Nothing else here raises because of the disk: see
@@ -46,14 +46,6 @@ class State:
     def warnings(self) -> tuple[str, ...]:
         """What went wrong so far, for people."""
         return tuple(self._database.warnings)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Writes what is pending and closes the file."""
