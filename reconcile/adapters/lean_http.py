@@ -7,6 +7,7 @@ Google's clients take longer than the reading. Proxies and certificates are thos
 from __future__ import annotations
 
 import http.client
+import os
 import select
 import socket
 import ssl
@@ -170,11 +171,15 @@ class Answer:
 class Http:
     """Requests to any servers. Safe for several threads; ``connections`` are kept for each server.
 
-    ``deadline`` (seconds) bounds the connecting and each wait for an answer. Redirects are answers like others.
+    ``deadline`` (seconds) bounds the connecting and each wait for an answer. ``certificate`` gives a certificate and
+    its key, both as PEM, which servers that ask for one are shown. Redirects are answers like others.
     """
 
-    def __init__(self, *, deadline: float, connections: int) -> None:
+    def __init__(
+        self, *, deadline: float, connections: int, certificate: Callable[[], tuple[bytes, bytes]] | None = None
+    ) -> None:
         self._deadline = deadline
+        self._certificate = certificate
         self._connections = connections
         self._lock = threading.Lock()
         self._routes: dict[tuple[str, str], _Route] = {}
@@ -312,8 +317,6 @@ class Http:
     @cached_property
     def _trust(self) -> ssl.SSLContext:
         """Whom encrypted connections trust. Raises OSError."""
-        import os
-
         import certifi
 
         named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
@@ -324,6 +327,8 @@ class Http:
         is_folder = os.path.isdir(place)
         context = ssl.create_default_context(cafile=None if is_folder else place, capath=place if is_folder else None)
         context.set_alpn_protocols(["http/1.1"])
+        if self._certificate is not None:
+            _show(context, *self._certificate())
         return context
 
 
@@ -331,6 +336,17 @@ def _close(idle: dict[_Route, list[_Connection]]) -> None:
     while idle:
         for connection in idle.popitem()[1]:
             connection.close()
+
+
+def _show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    """Has a context show a certificate; the standard library reads it from files alone."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:  # which is its owner's alone
+        for name, content in (("certificate", certificate), ("key", key)):
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(content)
+        context.load_cert_chain(os.path.join(folder, "certificate"), os.path.join(folder, "key"))
 
 
 class _Inner:

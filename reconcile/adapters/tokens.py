@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from reconcile.adapters.lean_http import Answer, Failed, Http, words
 from reconcile.adapters.network import WayFault
@@ -47,6 +47,15 @@ class NoToken(Portable, Exception):
         self.fault = fault
 
 
+class Server(NamedTuple):
+    """Where a service of Google's is asked. ``universe`` is the domain of all of them, which is another one in a few
+    clouds of their own; ``certificate`` gives a certificate and its key."""
+
+    universe: str
+    url: str
+    certificate: Callable[[], tuple[bytes, bytes]] | None
+
+
 class Tokens:
     """The application default credentials, asked for the first time when they are needed. Safe for several threads.
 
@@ -63,11 +72,19 @@ class Tokens:
         """Closes the connections to the servers of tokens."""
         self._http.close()
 
-    @property
-    def universe(self) -> str:
-        """The domain of Google's services, which is another one in a few clouds of their own. Raises NoToken."""
+    def at_google(self, service: str) -> Server:
+        """The server of a service, such as ``storage``, and the certificate of this device that it is to be shown, if
+        the organisation wants that. Raises NoToken."""
         with self._lock, _lacks():
-            return str(self._found().universe_domain or UNIVERSE)
+            universe = str(self._found().universe_domain or UNIVERSE)
+            from google.auth.transport import mtls
+
+            source: Any = mtls
+            shown = source.should_use_client_cert() and source.has_default_client_cert_source()
+            certificate = source.default_client_cert_source() if shown else None
+        when = os.environ.get("GOOGLE_API_USE_MTLS_ENDPOINT", "auto")
+        own = when == "always" or (when == "auto" and certificate is not None)
+        return Server(universe, f"https://{service}{'.mtls' if own else ''}.{universe}", certificate)
 
     def ask(
         self, http: Http, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None, **options: Any

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-HOSTS = ("oauth2.googleapis.com", "iamcredentials.googleapis.com", "cloudresourcemanager.googleapis.com")
+HOSTS = ("oauth2.googleapis.com", "iamcredentials.googleapis.com", "storage.googleapis.com",
+         "storage.mtls.googleapis.com", "firestore.mtls.googleapis.com")  # fmt: skip
 ACCOUNT = "robot@p.iam.gserviceaccount.com"
 PROGRAM = """
 import sys
@@ -42,13 +43,18 @@ class Google(BaseHTTPRequestHandler):
     tokens: list[str]
     broken: bool
     secure: int
+    shown: list[str]
 
     def do_GET(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length).decode()
         path = self.path.partition("?")[0]
         self.asked.append((path, body, self.headers.get("Authorization", "")))
-        if path.startswith("/storage/"):
+        if isinstance(self.connection, ssl.SSLSocket) and self.connection.getpeercert():
+            self.shown.append(self.headers["Host"])
+        if path.endswith(":runQuery"):
+            self._say(200, [])
+        elif path.startswith("/storage/"):
             known = type(self).taken(self.headers.get("Authorization", ""))
             self._say(404 if known else 401, {"error": {"message": "no such object" if known else "who are you"}})
         elif self.broken and "oken" in path:
@@ -125,11 +131,13 @@ class World:
         self.handler = type(
             "Handler",
             (Google,),
-            {"taken": staticmethod(lambda given: bool(given)), "asked": [], "tokens": [], "broken": False},
+            {"taken": staticmethod(lambda given: bool(given)), "asked": [], "tokens": [], "broken": False, "shown": []},
         )
         self._servers = [ThreadingHTTPServer(("127.0.0.1", 0), self.handler) for _ in range(2)]
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+        context.load_verify_locations(certificate)
+        context.verify_mode = ssl.CERT_OPTIONAL
         self._servers[1].socket = context.wrap_socket(self._servers[1].socket, server_side=True)
         self.port, self.handler.secure = (server.server_address[1] for server in self._servers)
         for server in self._servers:
@@ -146,10 +154,11 @@ class World:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def run(self, credentials: dict[str, Any] | None, **environment: str) -> list[str]:
+    def run(self, credentials: dict[str, Any] | None, program: str = PROGRAM, **environment: str) -> list[str]:
         """What the program says with these credentials, or on a machine of Google's without any."""
         env = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         env.pop("STORAGE_EMULATOR_HOST", None)
+        env.pop("FIRESTORE_EMULATOR_HOST", None)
         env.pop("GOOGLE_APPLICATION_CREDENTIALS", None)
         if credentials is not None:
             path = self.folder / "credentials.json"
@@ -166,7 +175,7 @@ class World:
             "PYTHONWARNINGS": "ignore",
             **environment,
         }
-        done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, env=env, timeout=60)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=env, timeout=60)
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()
 
@@ -286,3 +295,31 @@ def test_credentials_of_another_universe_are_not_sent_to_google(world: World) ->
     assert said.startswith("ConfigError the credentials for gs://b at")
     assert "other.example" in said
     assert world.handler.asked == []
+
+
+RECORDS = """
+from reconcile.adapters.firestore.store import FirestoreRecordStore
+store = FirestoreRecordStore.open("p", "(default)", "c", "")
+print(list(store.ids()))
+store.close()
+"""
+
+
+@pytest.mark.parametrize("when", ["auto", "never", "always"])
+def test_the_certificate_of_the_device_is_shown_if_the_environment_asks_for_it(
+    world: World, certificate: Path, when: str
+) -> None:
+    pair = {"cert_path": str(certificate), "key_path": str(certificate.with_name("key.pem"))}
+    config = world.folder / "certificate_config.json"
+    config.write_text(json.dumps({"cert_configs": {"workload": pair}}))
+    said = world.run(
+        user(world),
+        PROGRAM + RECORDS * (when != "never"),
+        API_ENDPOINT_OVERRIDE="",
+        GOOGLE_API_USE_CLIENT_CERTIFICATE="true",
+        GOOGLE_API_CERTIFICATE_CONFIG=str(config),
+        GOOGLE_API_USE_MTLS_ENDPOINT=when,
+    )
+    assert said == (["None", "[]"] if when == "never" else ["None", "[]", "[]"])
+    own = ["storage.mtls.googleapis.com", "firestore.mtls.googleapis.com"]
+    assert world.handler.shown == (["storage.googleapis.com"] if when == "never" else own)

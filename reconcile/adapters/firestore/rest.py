@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, TypeVar
@@ -97,6 +98,8 @@ class Reads:
     def __init__(self, place: Place, base: str, *, deadline: float, owner: bool = False) -> None:
         self._place = place
         self._base = base
+        self._deadline = deadline
+        self._lock = threading.Lock()
         self._http = Http(deadline=deadline, connections=_KEPT)
         self._tokens = None if base else Tokens(SCOPES, deadline=deadline)
         self._headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
@@ -189,7 +192,7 @@ class Reads:
         """The answer that Firestore gave without a refusal."""
         body = _ENCODE.encode(asked)
         try:
-            url = f"{self._base or self._at_google()}/v1/{quote(path, safe='/:()')}?prettyPrint=false"
+            url = f"{self._server()}/v1/{quote(path, safe='/:()')}?prettyPrint=false"
             if self._tokens is None:
                 answer = self._http.ask("POST", url, self._headers, body, wait=timeout, stream=True)
             else:
@@ -203,9 +206,15 @@ class Reads:
             raise _without_token(error) from error
         raise self._refused(answer, content)
 
-    def _at_google(self) -> str:
-        """Google's server, which is another one in a few clouds of their own."""
-        return f"https://firestore.{self._tokens.universe}" if self._tokens is not None else self._base
+    def _server(self) -> str:
+        """The server that is asked. Raises NoToken."""
+        with self._lock:
+            if not self._base and self._tokens is not None:
+                server = self._tokens.at_google("firestore")
+                self._base = server.url
+                if server.certificate is not None:
+                    self._http = Http(deadline=self._deadline, connections=_KEPT, certificate=server.certificate)
+            return self._base
 
     def _refused(self, answer: Answer, content: bytes) -> CallFailed | Nonsense:
         pause = seconds_asked(answer.headers.get("Retry-After", ""), answer.headers.get("Date", ""))

@@ -80,6 +80,7 @@ class Door:
         self._base, anonymous = _server(self._endpoint)
         self._http = Http(deadline=deadline, connections=connections)
         self._tokens = None if anonymous else Tokens(SCOPES, deadline=deadline)
+        self._checking = threading.Lock()
         self._checked = False
 
     @property
@@ -242,23 +243,30 @@ class Door:
 
     def _check(self) -> None:
         """Before the first request. Raises ConfigError for a server that is not to be asked."""
-        if self._checked:
-            return
+        with self._checking:
+            if not self._checked:
+                self._find_server()
+                self._checked = True
+
+    def _find_server(self) -> None:
         if not self._base.startswith(("http://", "https://")):
             raise ConfigError(f"the storage endpoint {self._base!r} has no scheme", hint=f"write http://{self._base}")
         if self._tokens is not None:
             # The environment may name a server too, and the token would be sent there.
             checked_endpoint(self._base)
             try:
-                universe = self._tokens.universe
+                server = self._tokens.at_google("storage")
             except NoToken as error:
                 raise of_lack(error, self.where) from error
-            if universe != UNIVERSE:
+            if server.universe != UNIVERSE:
                 raise ConfigError(
-                    f"the credentials for {self.where} are of another universe than Google's, {universe!r}",
+                    f"the credentials for {self.where} are of another universe than Google's, {server.universe!r}",
                     hint=f"use credentials of {UNIVERSE}",
                 )
-        self._checked = True
+            if self._base == GOOGLE and server.url != GOOGLE:
+                self._base = server.url
+            if server.certificate is not None:
+                self._http = Http(deadline=self.deadline, connections=self._connections, certificate=server.certificate)
 
     def _connect(self) -> requests.Session:
         from reconcile.adapters.http_line import fit_out, fit_out_tokens
