@@ -250,6 +250,13 @@ def test_a_run_that_clears_what_it_read_loses_no_field_that_is_noted_meanwhile(t
     assert cleared | fields(outbox.notes()) == {f"{who}_{number}" for who in "xy" for number in range(150)}
 
 
+def test_a_note_that_was_neither_read_nor_added_here_is_another_workflows(tmp_path: Path) -> None:
+    note = Note("a.png", "rem")
+    Outbox(tmp_path).add([note])
+    Outbox(tmp_path).remove([note])
+    assert Outbox(tmp_path).notes() == (note,)
+
+
 def test_only_the_very_note_that_was_read_is_removed(tmp_path: Path) -> None:
     run, workflow = Outbox(tmp_path), Outbox(tmp_path)
     workflow.add([Note("a.mp4", "rem", places=(VIDEO,))])
