@@ -46,7 +46,6 @@ SAME: dict[str, str] = {
     "Journal": "to be renamed: 2 classes",
     "RunLog": "to be renamed: 2 classes",
     "Check": "to be renamed: 2 classes",
-    "Refused": "to be renamed: 2 classes",
 }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable
 
 
 class Places:
@@ -16,7 +17,7 @@ class Places:
     def take(self, path: str) -> str | None:
         """Gives the path its place, or tells which path stands in its way: then nothing is taken."""
         name = self._form(path)
-        folders = list(_folders(name))
+        folders = list(itertools.accumulate(name.split("/")[:-1], "{}/{}".format))
         rival = self._files.get(name) or self._folders.get(name)
         rival = rival or next((self._files[folder] for folder in folders if folder in self._files), None)
         if rival is None:
@@ -30,10 +31,3 @@ def in_turn(paths: Iterable[str], form: Callable[[str], str]) -> list[bool]:
     """For each path whether nothing before it could stand in its way."""
     places = Places(form)
     return [places.take(path) is None for path in paths]
-
-
-def _folders(path: str) -> Iterator[str]:
-    at = path.find("/")
-    while at >= 0:
-        yield path[:at]
-        at = path.find("/", at + 1)

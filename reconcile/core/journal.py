@@ -6,8 +6,9 @@ that was killed can be told, and undone, too.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -109,6 +110,7 @@ class RunEnded(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag=
 
 
 Line: TypeAlias = RunStarted | FieldsTouched | RecordMade | ChangeEnded | RunEnded
+LineT = TypeVar("LineT", bound=Line)
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -145,30 +147,23 @@ def encode(line: Line) -> bytes:
 
 def past(data: bytes) -> Past | None:
     """Reads one run's file, or None if the first line is missing."""
-    run: RunStarted | None = None
-    end: RunEnded | None = None
-    fields: list[FieldsTouched] = []
-    made: list[RecordMade] = []
-    outcomes: list[ChangeEnded] = []
-    unread = 0
-    *whole, torn = data.split(b"\n")
-    for line in map(_line, (*whole, torn)):
-        match line:
-            case None:
-                unread += 1
-            case RunStarted():
-                run = run or line
-            case FieldsTouched():
-                fields.append(line)
-            case RecordMade():
-                made.append(line)
-            case ChangeEnded():
-                outcomes.append(line)
-            case RunEnded():
-                end = line
+    lines = [_line(raw) for raw in data.split(b"\n")]
+    run = next(_of(RunStarted, lines), None)
     if run is None or run.format != FORMAT:
         return None
-    return Past(run, tuple(fields), tuple(made), tuple(outcomes), end, unread - (_line(torn) is None))
+    *_, end = (None, *_of(RunEnded, lines))
+    return Past(
+        run,
+        fields=tuple(_of(FieldsTouched, lines)),
+        made=tuple(_of(RecordMade, lines)),
+        outcomes=tuple(_of(ChangeEnded, lines)),
+        end=end,
+        unread=lines[:-1].count(None),
+    )
+
+
+def _of(kind: type[LineT], lines: Iterable[Line | None]) -> Iterator[LineT]:
+    return (line for line in lines if isinstance(line, kind))
 
 
 def _line(raw: bytes) -> Line | None:

@@ -59,17 +59,8 @@ class Template:
 
     def prefix(self, captures: Mapping[str, str]) -> str:
         """The text that every match with these captures begins with."""
-        done = ""
-        for position, part in enumerate(self.parts):
-            if isinstance(part, Folders):
-                return done
-            for token in part:
-                if token.name is not None and token.name not in captures:
-                    return done
-                done += token.text if token.name is None else captures[token.name]
-            if position < len(self.parts) - 1:
-                done += "/"
-        return done
+        known = itertools.takewhile(lambda token: token.name is None or token.name in captures, self._line)
+        return "".join(token.text if token.name is None else captures[token.name] for token in known)
 
     def match(self, path: str, fixed: Mapping[str, str] | None = None) -> dict[str, str] | None:
         """The captures, earlier ones as long as can be, or None. ``fixed`` captures must have just these values."""
@@ -84,18 +75,10 @@ class Template:
 
     def format(self, captures: Mapping[str, str]) -> str:
         """The path with these captures; ``**N`` holds folders with their ``/``. Raises KeyError for a missing one."""
-        texts: list[str] = []
-        last = len(self.parts) - 1
-        for position, part in enumerate(self.parts):
-            if isinstance(part, Folders):
-                texts.append(captures[part.name])
-            else:
-                text = "".join(token.text if token.name is None else captures[token.name] for token in part)
-                texts.append(text if position == last else f"{text}/")
-        return "".join(texts)
+        return "".join(token.text if token.name is None else captures[token.name] for token in self._line)
 
-    def readings(self, path: str, name: str = CHAR_ID) -> Iterator[tuple[str, int, int]]:
-        """Every (value, start, end) that ``name`` could have in this path, longest first, between two boundaries.
+    def readings(self, path: str) -> Iterator[tuple[str, int, int]]:
+        """Every (value, start, end) that ``{char_id}`` could have in this path, longest first, between two boundaries.
 
         Boundaries are the ends of a folder or file name and the characters ``_``, ``-``, ``.`` and space; a value also
         begins where the template's own text before it ends. The value is only a possibility: ``match_span`` tells
@@ -103,29 +86,29 @@ class Template:
         """
         path = nfc(path)
         prefix = self.literal_prefix
-        if name not in self.names or not path.startswith(prefix):
+        if CHAR_ID not in self.names or not path.startswith(prefix):
             return
-        fixed = self.names[0] == name
+        fixed = self.names[0] == CHAR_ID
         spans = {
             (start, end)
-            for start in ([len(prefix)] if fixed else self._starts(path, name))
+            for start in ([len(prefix)] if fixed else self._starts(path))
             for end in _ends(path, start)
             if end > start
         }
         for start, end in sorted(spans, key=lambda span: (span[0] - span[1], span[0])):
             yield path[start:end], start, end
 
-    def match_span(self, path: str, start: int, end: int, name: str = CHAR_ID) -> dict[str, str] | None:
-        """The captures with ``{name}`` at ``path[start:end]`` (composed), or None if the rest does not fit."""
+    def match_span(self, path: str, start: int, end: int) -> dict[str, str] | None:
+        """The captures with ``{char_id}`` at ``path[start:end]`` (composed), or None if the rest does not fit."""
         path = nfc(path)
         value = path[start:end]
-        if self._halves is None or name != CHAR_ID:
-            return self.match(path, {name: value})
+        if self._halves is None:
+            return self.match(path, {CHAR_ID: value})
         left = self._halves[0].match(path[:start])
         right = None if left is None else self._halves[1].match(path[end:])
         if left is None or right is None:
             return None
-        found = {**left, name: value, **right}
+        found = {**left, CHAR_ID: value, **right}
         return {known: found[known] for known in self.names}
 
     def samples(self) -> list[str]:
@@ -161,13 +144,21 @@ class Template:
         for part in map(self._tokens, self.parts):
             yield from itertools.pairwise(part)
 
-    def _starts(self, path: str, name: str) -> Iterator[int]:
+    def _starts(self, path: str) -> Iterator[int]:
         first = len(self.literal_prefix)
-        before = {left.text for left, token in self._neighbours() if token.name == name and left.name is None}
+        before = {left.text for left, token in self._neighbours() if token.name == CHAR_ID and left.name is None}
         yield first
         yield from (at + 1 for at in range(first, len(path)) if path[at] == "/" or path[at] in BOUNDARIES)
         for text in before:
             yield from (at for at in range(first, len(path)) if path.endswith(text, first, at))
+
+    @cached_property
+    def _line(self) -> tuple[Token, ...]:
+        """All parts with what is between them. A ``**`` holds the ``/`` of its folders itself."""
+        line: list[Token] = []
+        for part in self.parts:
+            line += (Token(name=part.name),) if isinstance(part, Folders) else (*part, Token(text="/"))
+        return tuple(line[:-1])
 
     @cached_property
     def _matcher(self) -> Matcher:

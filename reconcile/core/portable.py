@@ -44,28 +44,17 @@ class Foreign(Portable, Exception):
     """Stands for an exception that cannot be pickled: the text is its type and what it said."""
 
 
-def _rebuilt(
-    kind: type[BaseException],
-    args: tuple[Any, ...],
-    state: dict[str, bytes],
-    cause: BaseException | None,
-    context: BaseException | None,
-    suppressed: bool,
-) -> BaseException:
+def _rebuilt(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, bytes], *origin: Any) -> BaseException:
     import pickle
 
     made = kind.__new__(kind, *args)
     made.args = args
     vars(made).update({name: pickle.loads(packed) for name, packed in state.items()})
-    return _came_from(made, cause, context, suppressed)
+    return _came_from(made, *origin)
 
 
-def _came_from(
-    made: BaseException, cause: BaseException | None, context: BaseException | None, suppressed: bool
-) -> BaseException:
-    made.__cause__ = cause
-    made.__context__ = context
-    made.__suppress_context__ = suppressed
+def _came_from(made: BaseException, *origin: Any) -> BaseException:
+    made.__cause__, made.__context__, made.__suppress_context__ = origin
     return made
 
 
@@ -84,12 +73,10 @@ class _Sent:
         return _arrived, (packed, *_origin(self._error))
 
 
-def _arrived(
-    packed: bytes, cause: BaseException | None, context: BaseException | None, suppressed: bool
-) -> BaseException:
+def _arrived(packed: bytes, *origin: Any) -> BaseException:
     import pickle
 
-    return _came_from(pickle.loads(packed), cause, context, suppressed)
+    return _came_from(pickle.loads(packed), *origin)
 
 
 def _sendable(error: BaseException | None) -> Any:

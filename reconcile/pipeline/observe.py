@@ -42,8 +42,8 @@ from reconcile.core.rules import AssetMap, minimal_prefixes
 from reconcile.core.stages import explode_stage
 from reconcile.pipeline.engine import Prefetch, merge
 from reconcile.pipeline.roster import (
+    Denied,
     Gap,
-    Refused,
     Store,
     Unread,
     named_by_files,
@@ -214,7 +214,7 @@ class Observations:
             if not self._partial:
                 raise
             self.ids_known = False
-            self._unread.append(Refused(Store.RECORDS, "", error))
+            self._unread.append(Denied(Store.RECORDS, "", error))
         self._known_ids |= spelled_once(stored, named_by_files(self._worlds, sorted(unknown)) & possible)
         return self._known_ids
 
@@ -242,20 +242,20 @@ class Observations:
         names = self._worlds.files.names((file.path,))
         return next((name for name in names if name.endswith("/") and file.path.startswith(name)), None)
 
-    def _get(self, keys: Sequence[str]) -> tuple[dict[str, RemoteObject], list[Refused]]:
+    def _get(self, keys: Sequence[str]) -> tuple[dict[str, RemoteObject], list[Denied]]:
         possible = [key for key in keys if key_problem(self._worlds.bucket.object_name(key)) is None]
         with Workers(LOOKUPS_AT_ONCE, "lookup") as pool:
             found = [each.result() for each in [pool.submit(self._get_one, key) for key in possible]]
         objects = {each.key: each for each in found if isinstance(each, RemoteObject)}
-        return objects, [each for each in found if isinstance(each, Refused)]
+        return objects, [each for each in found if isinstance(each, Denied)]
 
-    def _get_one(self, key: str) -> RemoteObject | Refused | None:
+    def _get_one(self, key: str) -> RemoteObject | Denied | None:
         try:
             found = self._worlds.objects.get(key)
         except AccessDenied as error:
             if not self._partial:
                 raise
-            return Refused(Store.BUCKET, key, error)
+            return Denied(Store.BUCKET, key, error)
         self.listed = True
         return found
 
@@ -303,10 +303,10 @@ class Observations:
         """Those that are listed and those that are named elsewhere, in one order."""
         return heapq.merge(self._worlds.files.walk(self.local.prefixes), self._named_files, key=attrgetter("path"))
 
-    def _objects(self) -> Iterator[RemoteObject | Refused]:
+    def _objects(self) -> Iterator[RemoteObject | Denied]:
         return itertools.chain.from_iterable(self._listing(prefix, "") for prefix in self.remote.prefixes)
 
-    def _listing(self, prefix: str, after: str) -> Iterator[RemoteObject | Refused]:
+    def _listing(self, prefix: str, after: str) -> Iterator[RemoteObject | Denied]:
         """The objects below a prefix, with a key after this one. A listing that is refused is tried again for each part
         of it in which the rules have keys: the permission may be for those alone."""
         at, parts = after, self._map.key_prefixes(())
@@ -320,20 +320,20 @@ class Observations:
             if not self._partial:
                 raise
             narrower = tuple(part for part in parts if part != prefix and part.startswith(prefix))
-            yield Refused(Store.BUCKET, prefix, error, narrower)
+            yield Denied(Store.BUCKET, prefix, error, narrower)
             for part in narrower:
                 yield from self._listing(part, at)
         else:
             self.listed = True
 
-    def _listed_by_key(self, rows: Iterable[RemoteObject | Refused]) -> Iterator[tuple[str, RemoteObject]]:
+    def _listed_by_key(self, rows: Iterable[RemoteObject | Denied]) -> Iterator[tuple[str, RemoteObject]]:
         for each in rows:
-            if isinstance(each, Refused):
+            if isinstance(each, Denied):
                 self._leave_unknown(each)
             else:
                 yield each.key, each
 
-    def _leave_unknown(self, refused: Refused) -> None:
+    def _leave_unknown(self, refused: Denied) -> None:
         """From here on nothing below this prefix is called absent, except in parts of it that can be listed."""
         remote, name = self.remote, refused.name
         if refused.narrower:

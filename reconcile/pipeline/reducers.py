@@ -15,8 +15,8 @@ from reconcile.core.names import nfc
 from reconcile.core.notes import Note, Place, wishes
 from reconcile.core.plan import Origin, Plan, Scope
 from reconcile.core.rows import Agreed, Document, KeyFacts, KeyTally, Row, Stream, Unwanted
-from reconcile.core.stages.explode import entry_key
 from reconcile.core.status import Tally
+from reconcile.core.way import title_of
 from reconcile.ports import AgreedStates
 
 REMEMBER_AT_ONCE = 5000
@@ -186,7 +186,7 @@ def _places_of(record: Document, key: str, context: Context) -> set[Place]:
     return {
         (nfc(title), name)
         for entry in (entries if isinstance(entries, list) else [])
-        if isinstance(entry, dict) and (title := entry_key(entry, context)) is not None
+        if isinstance(entry, dict) and (title := title_of(entry, context.entry_key)) is not None
         for name, value in entry.items()
         if value == uri or (isinstance(value, list) and uri in value)
     }

@@ -32,7 +32,7 @@ class Store(Enum):
     RECORDS = "the records"
 
 
-class Refused(msgspec.Struct, frozen=True):
+class Denied(msgspec.Struct, frozen=True):
     """A part of a store that these credentials may not read: nothing in it is known to be absent.
 
     ``name`` is a prefix of keys, one key, or a document; an empty one is all of the store. ``narrower`` are the
@@ -56,7 +56,7 @@ class Unread(msgspec.Struct, frozen=True):
         return (self.folder.problem or FileProblem.UNREADABLE) is FileProblem.UNREADABLE
 
 
-Gap: TypeAlias = Unread | Refused
+Gap: TypeAlias = Unread | Denied
 """A part of a world that was not read."""
 
 
@@ -73,7 +73,7 @@ class Roster(msgspec.Struct, frozen=True):
     records: Coverage
     scope: Scope = Scope()
     ids_known: bool = True
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[Denied, ...] = ()
 
     @property
     def denied(self) -> AccessDenied | None:
@@ -97,13 +97,17 @@ def read_roster(worlds: OpenProject, scope: Scope, listener: Listener, *, partia
     known = frozenset({*noted, *(char_id for char_id in in_files if spelling(char_id, noted) is None)})
     asked = tuple(spelling(char_id, known) or char_id for char_id in scope.char_ids)
     scope = msgspec.structs.replace(scope, char_ids=asked)
-    records = [document for document in read.documents if scope.takes_character(document.id)]
-    local_documents = [document for document in local_documents if scope.takes_character(document.id)]
-    ids_known = ids_known and not read.refused
-    return Roster(tuple(records), tuple(local_documents), known, read.coverage, scope, ids_known, read.refused)
+    return msgspec.structs.replace(
+        read,
+        documents=tuple(document for document in read.documents if scope.takes_character(document.id)),
+        local_documents=tuple(document for document in local_documents if scope.takes_character(document.id)),
+        known_ids=known,
+        scope=scope,
+        ids_known=ids_known and not read.refused,
+    )
 
 
-def _as_recorded(documents: Sequence[Document], recorded: set[str]) -> list[Document]:
+def _as_recorded(documents: Sequence[Document], recorded: frozenset[str]) -> list[Document]:
     """The local database's documents under the ids that the records have for them, whatever the Unicode form."""
     taken = {document.id for document in documents}
     renamed: list[Document] = []
@@ -114,46 +118,38 @@ def _as_recorded(documents: Sequence[Document], recorded: set[str]) -> list[Docu
     return renamed
 
 
-class _Read(msgspec.Struct, frozen=True):
-    """The documents in scope, the ids among which a name is read, and what of the scope was read."""
-
-    documents: list[Document]
-    known_ids: set[str]
-    coverage: Coverage
-    refused: tuple[Refused, ...] = ()
-
-
-def _records(worlds: OpenProject, scope: Scope, listener: Listener, *, partial: bool) -> _Read:
+def _records(worlds: OpenProject, scope: Scope, listener: Listener, *, partial: bool) -> Roster:
     if scope.char_ids:
         return _records_of(worlds, scope, listener, partial=partial)
     try:
-        documents = list(_counted(worlds.records.read(), Phase.RECORDS, listener))
+        documents = tuple(_counted(worlds.records.read(), Phase.RECORDS, listener))
     except AccessDenied as error:
         if not partial:
             raise
-        return _Read([], set(), _only_unread(("",)), (Refused(Store.RECORDS, "", error),))
-    return _Read(documents, {document.id for document in documents}, Coverage())
+        return Roster((), (), frozenset(), _only_unread(("",)), refused=(Denied(Store.RECORDS, "", error),))
+    return Roster(documents, (), frozenset(document.id for document in documents), Coverage())
 
 
-def _records_of(worlds: OpenProject, scope: Scope, listener: Listener, *, partial: bool) -> _Read:
+def _records_of(worlds: OpenProject, scope: Scope, listener: Listener, *, partial: bool) -> Roster:
     wanted = {each for char_id in scope.char_ids for each in spellings(char_id)}
     shorter = {short for char_id in wanted for short in _shorter(char_id)}
     starts = [shared_prefix(each) for each in scope.char_ids] if _ids_stand_first(worlds.asset_map) else [""]
     longer: set[str] = set()
-    refused: list[Refused] = []
+    refused: list[Denied] = []
     try:
         longer = {name for start in starts for name in worlds.records.ids(start)}
     except AccessDenied as error:
         if not partial:
             raise
-        refused.append(Refused(Store.RECORDS, "", error))
+        refused.append(Denied(Store.RECORDS, "", error))
     found, denied = _read_each(worlds, sorted(wanted | shorter), partial=partial)
     unread = tuple(sorted(denied.keys() & wanted))
     coverage = msgspec.structs.replace(_only_unread(unread), names=frozenset(wanted.difference(unread)))
     chosen = [document for document in found if document.id in wanted]
-    documents = list(_counted(chosen, Phase.RECORDS, listener))
-    refused += [Refused(Store.RECORDS, char_id, error) for char_id, error in sorted(denied.items())]
-    return _Read(documents, longer | {document.id for document in found}, coverage, tuple(refused))
+    documents = tuple(_counted(chosen, Phase.RECORDS, listener))
+    refused += [Denied(Store.RECORDS, char_id, error) for char_id, error in sorted(denied.items())]
+    known = frozenset(longer.union(document.id for document in found))
+    return Roster(documents, (), known, coverage, refused=tuple(refused))
 
 
 def _only_unread(names: tuple[str, ...]) -> Coverage:

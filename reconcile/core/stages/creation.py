@@ -15,10 +15,9 @@ from reconcile.core.mentions import Mention
 from reconcile.core.paths import PathKind, bare, looks_like_path, meaning
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, Unwanted
 from reconcile.core.stages.elsewhere import held_in, is_ours, texts_elsewhere
-from reconcile.core.stages.explode import entry_key
 from reconcile.core.stages.fields import Field, Held, References
 from reconcile.core.stages.record import Record, malformed, needs_of
-from reconcile.core.way import Trail, shown
+from reconcile.core.way import Trail, shown, title_of
 
 CreationOutput: TypeAlias = CreateRecord | Finding | Unsettled | Unwanted
 
@@ -79,7 +78,7 @@ def _badly_titled(maker: Record, settled: Iterable[_Settled]) -> Iterator[Findin
     """A title is copied as it is, so it may be neither a path nor what a record has to be right about."""
     context = maker.context
     entries = maker.entries if isinstance(maker.entries, list) else []
-    titles = (entry_key(entry, context) for entry in entries if isinstance(entry, dict))
+    titles = (title_of(entry, context.entry_key) for entry in entries if isinstance(entry, dict))
     for title in titles:
         if title is not None and context.bucket.key(bare(title)) is not None:
             why = f"a map has the URI {title!r} for its {context.entry_key}"

@@ -42,7 +42,7 @@ def texts(entries: Any, context: Context) -> Iterator[tuple[Slot, str]]:
     for position, entry in enumerate(entries):
         if not isinstance(entry, dict):
             continue
-        title = entry_key(entry, context)
+        title = title_of(entry, context.entry_key)
         for field, value in entry.items():
             if field == context.entry_key:
                 continue
@@ -58,10 +58,6 @@ def texts(entries: Any, context: Context) -> Iterator[tuple[Slot, str]]:
 def repairs_in(fields: Mapping[str, Any], context: Context) -> int:
     """How many ways to read a damaged text of this document back may be tried."""
     return repairs_each(text for _, text in all_texts(fields, context))
-
-
-def entry_key(entry: dict[str, Any], context: Context) -> str | None:
-    return title_of(entry, context.entry_key)
 
 
 def _candidates(

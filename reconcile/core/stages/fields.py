@@ -15,8 +15,7 @@ from reconcile.core.context import Context
 from reconcile.core.paths import PathKind, bare, is_separated, looks_like_path, meaning
 from reconcile.core.rows import Answer, Claim, Outlook, Slot
 from reconcile.core.stages.elsewhere import held_in, is_file_name, is_flat, is_ours, reason_of
-from reconcile.core.stages.explode import entry_key
-from reconcile.core.way import shown
+from reconcile.core.way import shown, title_of
 
 _OF_PATHS = (Code.OUTSIDE_ROOT, Code.LOCAL_PATH_ELSEWHERE)
 
@@ -96,7 +95,7 @@ class FieldReader:
         fields: list[Field] = []
         for position, entry in enumerate(entries if isinstance(entries, list) else ()):
             if isinstance(entry, dict):
-                title = entry_key(entry, self.context)
+                title = title_of(entry, self.context.entry_key)
                 fields.extend(
                     self._field(position, title, name, value)
                     for name, value in entry.items()

@@ -24,8 +24,9 @@ from reconcile.core.stages.elsewhere import (
     reason_of,
     texts_elsewhere,
 )
-from reconcile.core.stages.explode import entry_key, repairs_in
+from reconcile.core.stages.explode import repairs_in
 from reconcile.core.stages.fields import Field, FieldReader, Held, References, place_of
+from reconcile.core.way import title_of
 
 ClaimOutput: TypeAlias = Finding | Unsettled | Unwanted
 RecordOutput: TypeAlias = SetField | ClaimOutput
@@ -69,7 +70,7 @@ class Record:
     @cached_property
     def _titles(self) -> frozenset[str]:
         listed = self.entries if isinstance(self.entries, list) else []
-        titles = (entry_key(entry, self.context) for entry in listed if isinstance(entry, dict))
+        titles = (title_of(entry, self.context.entry_key) for entry in listed if isinstance(entry, dict))
         return frozenset(title for title in titles if title is not None)
 
     def outputs(self) -> Iterator[RecordOutput]:
@@ -144,7 +145,7 @@ class Record:
     def _position_of(self, entry: str) -> int | None:
         entries = self.entries if isinstance(self.entries, list) else []
         found = (at for at, each in enumerate(entries) if isinstance(each, dict))
-        return next((at for at in found if entry_key(entries[at], self.context) == entry), None)
+        return next((at for at in found if title_of(entries[at], self.context.entry_key) == entry), None)
 
     def _settle(self, field: Field, claims: list[Claim]) -> Iterator[ClaimOutput]:
         rules = self.context.asset_map.rules
@@ -217,7 +218,7 @@ class Record:
         seen: Counter[str | None] = Counter()
         numbers: list[int] = []
         for entry in self.entries if isinstance(self.entries, list) else []:
-            title = entry_key(entry, self.context) if isinstance(entry, dict) else None
+            title = title_of(entry, self.context.entry_key) if isinstance(entry, dict) else None
             numbers.append(seen[title])
             seen[title] += 1
         return numbers
@@ -319,7 +320,7 @@ def malformed(document: str, char_id: str, entries: Any, context: Context) -> It
     bad = [str(at) for at, entry in enumerate(entries) if not isinstance(entry, dict)]
     if bad:
         yield make(why=f"`{context.entries}` item {', '.join(bad)} is not a map")
-    titles = Counter(entry_key(entry, context) for entry in entries if isinstance(entry, dict))
+    titles = Counter(title_of(entry, context.entry_key) for entry in entries if isinstance(entry, dict))
     for title in sorted(title for title, count in titles.items() if title is not None and count > 1):
         yield make(why=f"`{context.entries}` has {titles[title]} maps with {context.entry_key} {title!r}")
 
