@@ -23,10 +23,8 @@ class Replacing(Enum):
 
 
 class Context(msgspec.Struct, frozen=True):
-    """Constants of one planning. ``records`` (ids), ``local`` (paths) and ``remote`` (keys) say what was read whole;
-    the key stage does not ask for the last two, since every key's row says what is known of it.
-
-    ``ids_known`` is false if more characters may exist than ``known_ids``: whose file it is, is then unknown.
+    """Constants of one planning. ``records`` (ids), ``local`` (paths) and ``remote`` (keys) say what was read whole; to
+    the key stage each row says that of its own key. Without ``ids_known`` more characters may exist than ``known_ids``.
     """
 
     asset_map: AssetMap

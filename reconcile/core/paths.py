@@ -55,10 +55,7 @@ class PathKind(Enum):
 
 class PathReading(msgspec.Struct, frozen=True):
     """One way to read a path. ``anchor`` is ``c:``, ``//`` (UNC), ``//?`` or ``/``; empty if relative; ``c:.`` is
-    relative to a folder that only the machine knew on which it was written.
-
-    ``climbs`` holds the parts before the first ``..``, None if there is none.
-    """
+    relative to a folder that only its own machine knows. ``climbs`` are the parts before the first ``..``, if any."""
 
     anchor: str
     parts: tuple[str, ...]
@@ -98,10 +95,8 @@ class Meaning(msgspec.Struct, frozen=True):
 
 
 def meaning(text: str, roots: Sequence[RootForms], repairs: int = MAX_REPAIRS) -> Meaning:
-    """Reads a text from a record. Pure: whether a target exists is asked later.
-
-    What people paste around a path is no part of it, unless a file really is called so. ``repairs`` is how many ways to
-    read a damaged text back are tried at most, the likeliest first.
+    """Reads a text from a record; whether a target exists is asked later. What people paste around a path is no part of
+    it, unless a file is called so. At most ``repairs`` ways to read a damaged text back are tried, the likeliest first.
     """
     found, inner = _meaning(text, roots, repairs), bare(text)
     if inner == text.strip(_BLANKS):

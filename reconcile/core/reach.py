@@ -45,10 +45,8 @@ class Reach:
 
 class Selection:
     """Which names below the root are looked at: not our own, none that ``ignore`` takes, and no leftover unless a rule
-    names it. ``rules`` is None if no rules are known: then no leftover is named, and anything could be taken.
-
-    Raises PatternError for a pattern of ``ignore`` that can never match.
-    """
+    names it. If ``rules`` is None, none names a leftover, and anything could be taken. Raises PatternError for a
+    pattern of ``ignore`` that can never match."""
 
     def __init__(
         self, ignore: Iterable[str], rules: Sequence[Template] | None = None, *, ignore_case: bool = False

@@ -12,11 +12,8 @@ from reconcile.core.way import Entries, Finder, Trail, Way, numberless, title_of
 
 
 def revert(fields: Mapping[str, Any], wanted: Sequence[Touched], entries: Entries, entry_key: str) -> Edit:
-    """Brings each place from what ``before`` says to what ``after`` says, on a copy of the record's fields.
-
-    A field that was absent is taken out again, and so is a map that was added and holds nothing but its key then.
-    Places are found by names, by the map's key and by what they hold, as ``edit`` finds them.
-    """
+    """Brings each place, found as ``edit`` finds it, from ``before`` to ``after``, on a copy of the record's fields. A
+    field that was absent is taken out again, and so is a map that was added and holds nothing but its key then."""
     draft = _Reversal(fields, wanted, entries, entry_key)
     verdicts = list(map(draft.take_back, wanted))
     draft.drop_bare()

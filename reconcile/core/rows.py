@@ -25,11 +25,8 @@ class FileProblem(Enum):
 
 
 class LocalFile(msgspec.Struct, frozen=True, gc=False):
-    """A file below the local root. ``path`` is relative to the root, with ``/`` on every system.
-
-    ``crc32c`` is None exactly when ``problem`` says why. ``twin`` is another local path that differs only in
-    case or Unicode form, which Windows or another tool would take for this one.
-    """
+    """A file below the local root. ``path`` is relative to the root, with ``/`` on every system; ``crc32c`` is None
+    exactly if there is a ``problem``. ``twin`` is another local path that differs only in case or Unicode form."""
 
     path: str
     size: int
@@ -60,11 +57,9 @@ class Hashed(NamedTuple):
 
 
 class RemoteObject(msgspec.Struct, frozen=True, gc=False):
-    """A live object. ``key`` is its name below the bucket prefix; one answer gave all fields.
-
-    ``updated`` is RFC 3339, for people and for ``many = "newest"`` only: clocks are never compared across worlds.
-    With an ``encoding`` (as ``encoding_of`` spells it) ``size`` and ``crc32c`` are those of the packed bytes.
-    """
+    """A live object, all of one answer. ``key`` is its name below the bucket prefix. ``updated`` (RFC 3339) is for
+    people and ``many = "newest"``: clocks are never compared across worlds. With an ``encoding`` (as ``encoding_of``
+    spells it) ``size`` and ``crc32c`` are those of the packed bytes."""
 
     key: str
     size: int
@@ -96,11 +91,8 @@ class Agreed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """A record as read.
-
-    Values are plain Python (str, int, float, bool, None, list, dict) or opaque values of the store's own client,
-    which go back to it untouched. ``update_time`` is an opaque token that the store's ``update`` compares.
-    """
+    """A record as read. Values are plain Python (str, int, float, bool, None, list, dict), or opaque ones of the
+    store's own client, which go back to it untouched. ``update_time`` is a token for ``update``."""
 
     id: str
     fields: Mapping[str, Any]
@@ -114,11 +106,9 @@ class Document(msgspec.Struct, frozen=True):
 
 
 class Coverage(msgspec.Struct, frozen=True):
-    """What was read whole, so that "absent" may be concluded: every name below one of ``prefixes``
-    (the empty prefix is everything) but below none of ``unreadable``, and each name in ``names``.
-
-    ``failed`` are those of ``unreadable`` that hide files which are ours; the others are links, which are left alone.
-    """
+    """What was read whole, so that what was not seen is absent: each of ``names``, and every name below ``prefixes``
+    (the empty one is everything) except those below ``unreadable``. ``failed`` are those of ``unreadable`` that hide
+    files of ours; the others are links, which are left alone."""
 
     prefixes: tuple[str, ...] = ("",)
     unreadable: tuple[str, ...] = ()
@@ -146,11 +136,9 @@ class World(Enum):
 
 
 class Slot(msgspec.Struct, frozen=True, gc=False):
-    """A place in a document: map number ``position`` with key ``entry``, its ``field``, and the item of a list.
-
-    ``at`` is the way to a text in any other place; ``position`` is None if that is outside the maps of the entries, and
-    ``field`` is then the document's own. ``is_name`` if the text is the name at the end of the way, or a map's key.
-    """
+    """A place in a document: map number ``position`` with key ``entry``, its ``field``, and the item of a list; or, at
+    the end of ``at``, any other. Outside the maps of the entries ``position`` is None, and ``field`` the document's
+    own. ``is_name`` if the text is the name at the end of the way, or a map's key."""
 
     position: int | None
     entry: str | None
@@ -166,11 +154,8 @@ class Slot(msgspec.Struct, frozen=True, gc=False):
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
-    """One key that one text of one document could mean; rank 0 is the best reading.
-
-    ``exact`` if the text is the very URI of the key; ``windows`` if case may differ; ``sure`` if a known
-    root or a URI says so, so that the key need not be taken by a rule.
-    """
+    """One key that one text of one document could mean; rank 0 is the best reading. ``exact`` if the text is the very
+    URI of the key; ``windows`` if case may differ; ``sure`` if a known root or a URI says so, whatever the rules."""
 
     key: str
     world: World
@@ -184,11 +169,8 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
 
 
 class Outlook(Enum):
-    """What will be at a key when this plan is done.
-
-    ``NEVER``: a local file is there, but it is not uploaded, and the bucket has nothing. ``BLOCKED``: what is meant
-    cannot be told yet (in conflict, being written, unreadable).
-    """
+    """What will be at a key when this plan is done. ``NEVER``: nothing, for the local file is not uploaded.
+    ``BLOCKED``: what is meant cannot be told yet (in conflict, being written, unreadable)."""
 
     THERE = "there"
     ABSENT = "absent"
@@ -214,11 +196,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
-    """A key that belongs in a field of a character's record.
-
-    ``modified`` orders claims of one kind: nanoseconds of the file's time if there is a local file, the object's
-    RFC 3339 time otherwise. ``rule`` is the number of the rule that says so.
-    """
+    """A key that belongs in a field of a character's record, as the rule of this number says. ``modified`` orders
+    claims of one kind: the time of the local file (ns), or of an object alone (RFC 3339)."""
 
     document: str
     entry: str
@@ -259,10 +238,8 @@ class Unsettled(msgspec.Struct, frozen=True):
 
 
 class KeyRow(msgspec.Struct, frozen=True, gc=False):
-    """What was observed of one exact key; ``path`` is the local path that has this key.
-
-    ``local_known`` and ``remote_known`` say that this side was looked at: only then is nothing there an absence.
-    """
+    """What was observed of one exact key; ``path`` is the local path that has this key. Nothing on a side is an absence
+    only if that side is ``known``: was looked at."""
 
     key: str
     path: str | None

@@ -53,10 +53,8 @@ class StatusRow(msgspec.Struct, frozen=True):
 
 
 class StatusTable(msgspec.Struct, frozen=True):
-    """``status --json``. ``complete`` is false if a part of a world could not be read: counts may then be short.
-
-    ``last_good_run`` is when an apply of everything, on this machine, last left nothing undone (RFC 3339), or null.
-    """
+    """``status --json``. Without ``complete`` a part of a world could not be read, and counts may be short.
+    ``last_good_run`` is when an apply of everything, on this machine, last left nothing undone (RFC 3339), or null."""
 
     format: str
     rows: tuple[StatusRow, ...]

@@ -30,11 +30,8 @@ class Engine(Protocol):
     """Groups rows by key. Any engine gives the same plan, byte for byte; tests hold each one to a plain dictionary."""
 
     def group(self, rows: Iterable[Row], is_whole: IsWhole | None = None) -> Iterator[tuple[str, Group]]:
-        """Every key with the values of its rows, which come in any order, as do the keys and the values.
-
-        An engine may give out a group that ``is_whole`` before it has read on, and the key's later rows as one more
-        group; without it, or to do without it, a key comes once, with all of its rows.
-        """
+        """Every key with the values of its rows, all in any order. A group that ``is_whole`` may be given out before
+        the rest is read, and the key's later rows as one more group; otherwise a key comes once, with all its rows."""
         ...
 
 

@@ -112,10 +112,8 @@ def run(
     command: str = "",
     undoes: str | None = None,
 ) -> Report:
-    """Does what a plan of this process says, however its field changes are made; no limit is looked at.
-
-    Raises JournalError before anything is changed.
-    """
+    """Does what a plan of this process says, however its field changes are made; no limit is looked at. Raises
+    JournalError before anything is changed."""
     # To the microsecond: hooks make several runs a second, and history is in the order of the ids.
     run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"
     journal = project.journal if project.options.keeps_journal else None

@@ -83,10 +83,8 @@ class Roster(msgspec.Struct, frozen=True):
 
 
 def read_roster(worlds: OpenProject, scope: Scope, listener: Listener, *, partial: bool = False) -> Roster:
-    """Reads the records first: they say which characters exist and which keys they name.
-
-    Raises AccessDenied if one may not be read, except for a ``partial`` roster, which tells of it.
-    """
+    """Reads the records, which say which characters exist. Raises AccessDenied if one may not be read, except for a
+    ``partial`` roster, which tells of it."""
     with Workers(2, "roster") as pool:
         names = pool.submit(_ids_in_files, worlds, scope)
         local = pool.submit(lambda: [] if worlds.local_db is None else list(worlds.local_db.read()))

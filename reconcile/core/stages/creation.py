@@ -17,7 +17,7 @@ from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettle
 from reconcile.core.stages.elsewhere import held_in, is_ours, texts_elsewhere
 from reconcile.core.stages.fields import Field, Held, References
 from reconcile.core.stages.record import Record, malformed, needs_of
-from reconcile.core.way import Trail, shown, title_of
+from reconcile.core.way import Trail, shown
 
 CreationOutput: TypeAlias = CreateRecord | Finding | Unsettled | Unwanted
 
@@ -77,9 +77,7 @@ def create(
 def _badly_titled(maker: Record, settled: Iterable[_Settled]) -> Iterator[Finding]:
     """A title is copied as it is, so it may be neither a path nor what a record has to be right about."""
     context = maker.context
-    entries = maker.entries if isinstance(maker.entries, list) else []
-    titles = (title_of(entry, context.entry_key) for entry in entries if isinstance(entry, dict))
-    for title in titles:
+    for title in maker.titles:
         if title is not None and context.bucket.key(bare(title)) is not None:
             why = f"a map has the URI {title!r} for its {context.entry_key}"
             yield make(Code.MALFORMED_RECORD, maker.name, maker.record.id, why=why)

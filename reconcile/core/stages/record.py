@@ -51,6 +51,9 @@ class Record:
         self.context = context
         self.name = context.document(record.id)
         self.entries = context.entries.of(record.fields)
+        listed = self.entries if isinstance(self.entries, list) else []
+        self.titles = [title_of(each, context.entry_key) if isinstance(each, dict) else None for each in listed]
+        """The key of each map, in order; None for what has none."""
         self.repairs = repairs_in(record.fields, context)
         told = wishes(context.asset_map, record.id, context.known_ids)
         named = _named_fields(local, local_references)
@@ -65,13 +68,11 @@ class Record:
         """The key of a map as the record has it; composed if it has none of this name."""
         if title.isascii():
             return title
-        return spelling(title, self._titles) or nfc(title)
+        return spelling(title, self._known_titles) or nfc(title)
 
     @cached_property
-    def _titles(self) -> frozenset[str]:
-        listed = self.entries if isinstance(self.entries, list) else []
-        titles = (title_of(entry, self.context.entry_key) for entry in listed if isinstance(entry, dict))
-        return frozenset(title for title in titles if title is not None)
+    def _known_titles(self) -> frozenset[str]:
+        return frozenset(title for title in self.titles if title is not None)
 
     def outputs(self) -> Iterator[RecordOutput]:
         complaints = list(malformed(self.name, self.record.id, self.entries, self.context))
@@ -115,7 +116,7 @@ class Record:
             ours, theirs = self.references.of(slot), self.local_names.get((field.entry, field.name))
             if ours is None or theirs is None or theirs.key == self.wishes.get((field.entry, field.name)):
                 continue
-            if ours.key != theirs.key and _are_there(ours, theirs):
+            if ours.key != theirs.key and ours.outlook is theirs.outlook is Outlook.THERE:
                 place = place_of(slot, self.context)
                 yield findings.make(
                     Code.DATABASE_DIFFERS, self.name, self.record.id, place=place, key=ours.key, theirs=theirs.key
@@ -138,14 +139,10 @@ class Record:
         for (entry, name), claims in sorted(places.items()):
             field = by_place.get((entry, name))
             if field is None:
-                field = Field(self._position_of(entry), entry, name, None, None, Held.EMPTY)
+                position = self.titles.index(entry) if entry in self._known_titles else None
+                field = Field(position, entry, name, None, None, Held.EMPTY)
                 fields.append(field)
             yield from self._settle(field, sorted(claims, key=lambda claim: claim.key))
-
-    def _position_of(self, entry: str) -> int | None:
-        entries = self.entries if isinstance(self.entries, list) else []
-        found = (at for at, each in enumerate(entries) if isinstance(each, dict))
-        return next((at for at in found if title_of(entries[at], self.context.entry_key) == entry), None)
 
     def _settle(self, field: Field, claims: list[Claim]) -> Iterator[ClaimOutput]:
         rules = self.context.asset_map.rules
@@ -217,8 +214,7 @@ class Record:
         """For each map, how many before it have its key."""
         seen: Counter[str | None] = Counter()
         numbers: list[int] = []
-        for entry in self.entries if isinstance(self.entries, list) else []:
-            title = title_of(entry, self.context.entry_key) if isinstance(entry, dict) else None
+        for title in self.titles:
             numbers.append(seen[title])
             seen[title] += 1
         return numbers
@@ -277,20 +273,9 @@ def values_of_field(field: Field, char_id: str, context: Context) -> dict[str, A
 
 def values_of(fix: Fix, char_id: str, context: Context) -> dict[str, Any]:
     """What a change of a text in another place than a plain field has in both record worlds."""
-    answer, slot = fix.answer, fix.slot
-    return {
-        "key": answer.key,
-        "char_id": char_id,
-        "asset_type": answer.asset_type,
-        "reason": reason_of(answer, fix.text),
-        "entry": slot.entry,
-        "field": slot.field,
-        "old": fix.text,
-        "new": context.bucket.uri(answer.key),
-        "needs": needs_of((answer,)),
-        "position": slot.position,
-        "at": slot.at,
-    }
+    slot, uri, reason = fix.slot, context.bucket.uri(fix.answer.key), reason_of(fix.answer, fix.text)
+    field = Field(slot.position, slot.entry, slot.field, fix.text, uri, Held.GOOD, reason, needs=(fix.answer,))
+    return {**values_of_field(field, char_id, context), "at": slot.at}
 
 
 def asset_type_of(source: Answer | Claim, context: Context) -> str | None:
@@ -298,16 +283,13 @@ def asset_type_of(source: Answer | Claim, context: Context) -> str | None:
 
 
 def needs_of(sources: Sequence[Answer | Claim]) -> tuple[Need, ...]:
-    return tuple(sorted({source.key: Need(source.key, source.crc32c) for source in sources}.values(), key=_need_key))
+    needs = {source.key: Need(source.key, source.crc32c) for source in sources}
+    return tuple(needs[key] for key in sorted(needs))
 
 
 def _overlap(some: Iterable[str], others: Sequence[str]) -> bool:
     """Whether a name may begin with one of these and with one of those prefixes."""
     return any(one.startswith(other) or other.startswith(one) for one in some for other in others)
-
-
-def _need_key(need: Need) -> str:
-    return need.key
 
 
 def malformed(document: str, char_id: str, entries: Any, context: Context) -> Iterator[Finding]:
@@ -332,7 +314,3 @@ def _named_fields(local: Document | None, references: References) -> dict[tuple[
         if answer.outlook is not Outlook.ABSENT and answer.slot.position is not None:
             named[answer.slot.entry, answer.slot.field][answer.key] = answer
     return {place: next(iter(found.values())) for place, found in named.items() if len(found) == 1}
-
-
-def _are_there(*answers: Answer) -> bool:
-    return all(answer.outlook is Outlook.THERE for answer in answers)
