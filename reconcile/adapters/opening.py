@@ -47,11 +47,17 @@ class SourceFile(io.FileIO):
         )
 
 
-def split(path: str) -> list[str]:
+def components(path: str) -> list[str]:
     """The components of a relative path that a walk could have given; none for every other text."""
     parts = path.split("/")
     if "\0" in path or not is_text(path) or any(part in ("", ".", "..") for part in parts):
         return []
+    return parts
+
+
+def split(path: str) -> list[str]:
+    """The components of a relative path that could be opened; none for every other text."""
+    parts = components(path)
     if current().is_windows and any(is_windows_trick(part) for part in parts):
         return []
     return parts

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from reconcile.adapters.descriptors import is_shortage
-from reconcile.adapters.disk_names import as_text
+from reconcile.adapters.disk_names import as_text, native
 from reconcile.adapters.local.folder import OpenFolder, OpenFolders, open_below
 from reconcile.adapters.local.hashing import Hasher, Miss, Row, identity
 from reconcile.adapters.local.names import Entry, Folder, Lister, Listing, Prefixes, link_detail
 from reconcile.adapters.local.settle import Looks
-from reconcile.adapters.opening import SourceFile, extended, hint, is_text, reason, split
+from reconcile.adapters.local.slices import SlicedFile
+from reconcile.adapters.opening import SourceFile, components, extended, hint, is_text, is_windows_trick, reason, split
 from reconcile.adapters.system import current
 from reconcile.core.errors import SourceChanged, SourceError
 from reconcile.core.names import MAX_OBJECT_BYTES, nfc
@@ -136,8 +137,13 @@ class LocalFiles:
         except BaseException:
             os.close(fd)
             raise
-        with io.BufferedReader(SourceFile(fd, path)) as file:
+        with io.BufferedReader(self._raw(fd, path)) as file:
             yield file
+
+    def _raw(self, fd: int, path: str) -> io.RawIOBase:
+        if not current().lets_go:
+            return SourceFile(fd, path)
+        return SlicedFile(fd, lambda: self._open_below(split(path)), path)
 
     def _open(self, path: str) -> int:
         parts = split(path)
@@ -145,8 +151,15 @@ class LocalFiles:
             # What a walk leaves out is not to be had by asking for it by name either.
             raise SourceChanged(f"the path {path!r} is not one of a local file below the root", hint="plan again")
         try:
+            if current().is_being_written(os.path.join(self._root, *map(native, parts))):
+                raise SourceChanged(f"a program has the local file {path} open for writing", hint="plan again")
             return self._open_below(parts)
         except OSError as error:
+            if current().is_in_use(error):
+                raise SourceChanged(
+                    f"another program has the local file {path} open and lets nobody read it",
+                    hint="plan again once it is closed",
+                ) from error
             if isinstance(error, PermissionError) or is_shortage(error) or error.errno in _OF_THE_SYSTEM:
                 raise SourceError(
                     f"the local file {path} cannot be read: {reason(error)}",
@@ -283,7 +296,7 @@ class LocalFiles:
         chain = [root]
         with OpenFolders(self._root) as folders:
             for path in paths:
-                if not split(path):
+                if not components(path):
                     continue
                 while not path.startswith(chain[-1].folder.rel):
                     chain.pop()
@@ -349,6 +362,8 @@ class LocalFiles:
         name = entry.name
         if not (name.isascii() or is_text(name)):
             return FileProblem.UNDECODABLE, "the name is not UTF-8; rename the file"
+        if current().is_windows and is_windows_trick(name):
+            return FileProblem.UNREADABLE, "Windows takes this name for a device or another place; rename the file"
         if stat.S_ISLNK(seen.st_mode) or entry.is_link:
             return FileProblem.SYMLINK, link_detail(folder, entry.name)
         if not stat.S_ISREG(seen.st_mode):

@@ -1,0 +1,89 @@
+"""A file that is read in slices and closed between them, so that a slow reader keeps nobody from replacing it.
+
+Windows lets nobody replace a file that is open, and an upload may take hours.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+
+from reconcile.adapters.opening import hint, reason
+from reconcile.adapters.system import current
+from reconcile.core.errors import SourceChanged, SourceError
+
+SLICE = 8 * 1024 * 1024
+"""Bytes that are read, and held in memory, at a time."""
+
+
+class SlicedFile(io.RawIOBase):
+    """The file of which ``fd``, which is closed, is a descriptor; ``reopen`` gives another one, or raises OSError.
+
+    Reading raises SourceChanged if it is not the same file any more, or has changed, and SourceError if it cannot be
+    read.
+    """
+
+    def __init__(self, fd: int, reopen: Callable[[], int], path: str) -> None:
+        super().__init__()
+        try:
+            found = current().fstat(fd)
+        finally:
+            os.close(fd)
+        self._reopen = reopen
+        self._path = path
+        self._size = found.st_size
+        self._look = _look(found)
+        self._position = 0
+        self._start = 0
+        self._slice = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
+        if not self._start <= self._position < self._start + len(self._slice):
+            self._slice, self._start = self._next(), self._position
+        begin = self._position - self._start
+        data = self._slice[begin : begin + len(buffer)]
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def _next(self) -> bytes:
+        if self._position >= self._size:
+            return b""
+        try:
+            fd = self._reopen()
+        except OSError as error:
+            raise self._changed(reason(error)) from error
+        try:
+            if _look(current().fstat(fd)) != self._look:
+                raise self._changed("it is another one, or was written")
+            os.lseek(fd, self._position, os.SEEK_SET)
+            return os.read(fd, SLICE)
+        except OSError as error:
+            raise SourceError(
+                f"the local file {self._path} could not be read to its end: {reason(error)}",
+                hint=hint(error, "check the disk"),
+            ) from error
+        finally:
+            os.close(fd)
+
+    def _changed(self, why: str) -> SourceChanged:
+        return SourceChanged(f"the local file {self._path} changed while it was read: {why}", hint="plan again")
+
+
+def _look(found: os.stat_result) -> tuple[int, int, int, int]:
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino

@@ -1,0 +1,253 @@
+"""The rules of Windows over files that other programs have open, held by a simulation; see ``tests.kit.windows``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+import pytest
+
+from reconcile.adapters import files
+from reconcile.adapters.jsondb.store import JsonDatabase
+from reconcile.adapters.jsondb.swap import Exchange, exchange
+from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.slices import SLICE
+from reconcile.adapters.local.store import LocalFiles
+from reconcile.adapters.local.writing import LocalPlaces
+from reconcile.adapters.state.folder import StateFolder
+from reconcile.adapters.state.health import HealthFile, is_place_free
+from reconcile.core.errors import SourceChanged
+from reconcile.core.rows import FileProblem, LocalFile
+from tests.kit.windows import FakeWindows, Scanner, rules
+from tests.unit.test_local import Cache
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulation asks Linux who has a file open")
+
+HELD = 0.03
+"""Seconds for which a scanner holds a file."""
+
+
+@pytest.fixture(autouse=True)
+def windows(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeWindows]:
+    with rules(monkeypatch) as system:
+        yield system
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "output"
+    folder.mkdir()
+    return folder
+
+
+def source(root: Path, cache: Cache | None = None) -> LocalFiles:
+    return LocalFiles(root, ignore=(), looks=Looks(0), cache=Cache() if cache is None else cache)
+
+
+def put(root: Path, name: str, body: bytes = b"body") -> Path:
+    file = root / name
+    file.write_bytes(body)
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+    return file
+
+
+def only(rows: Iterator[LocalFile]) -> LocalFile:
+    [row] = rows
+    return row
+
+
+# -- reading --
+
+
+def test_a_file_that_somebody_writes_has_not_settled_although_its_time_stands_still(root: Path) -> None:
+    file = put(root, "a.mp3")
+    with file.open("ab") as writer:
+        before = os.stat(file).st_mtime_ns
+        writer.write(b"half")
+        writer.flush()
+        assert os.stat(file).st_mtime_ns == before
+        row = only(source(root).walk())
+        assert (row.problem, row.detail) == (FileProblem.UNSETTLED, "a program has it open for writing")
+        with pytest.raises(SourceChanged, match="open for writing"), source(root).open("a.mp3"):
+            pass
+    assert only(source(root).walk()).problem is None
+
+
+def test_a_file_that_nobody_may_read_is_in_use_and_not_a_matter_of_rights(root: Path, windows: FakeWindows) -> None:
+    found = put(root, "a.png").stat()
+    windows.handles.refusing_readers.add((found.st_dev, found.st_ino))
+    row = only(source(root).walk())
+    assert row.problem is FileProblem.UNSETTLED
+    with pytest.raises(SourceChanged, match="open"), source(root).open("a.png"):
+        pass
+
+
+def test_a_right_that_is_lacking_stays_a_matter_of_rights(root: Path, windows: FakeWindows) -> None:
+    put(root, "a.png")
+
+    def denied(path: str, *, deny_writers: bool = False) -> int:
+        error = PermissionError(13, "Access is denied", path)
+        error.winerror = 5  # type: ignore[attr-defined]
+        raise error
+
+    windows.calls.open_shared = denied  # type: ignore[method-assign]
+    row = only(source(root).walk())
+    assert (row.problem, row.detail) == (FileProblem.UNREADABLE, "Access is denied")
+
+
+def test_a_file_that_is_uploaded_is_replaced_renamed_and_removed_at_will(root: Path) -> None:
+    for act in ("replace", "rename", "remove"):
+        file = put(root, "a.png", os.urandom(2 * SLICE + 5))
+        with source(root).open("a.png") as body:
+            assert len(body.read(SLICE)) == SLICE
+            if act == "replace":
+                os.replace(put(root, "b.png", b"other"), file)
+            elif act == "rename":
+                os.rename(file, root / "c.png")
+            else:
+                os.unlink(file)
+            with pytest.raises(SourceChanged, match="changed while it was read"):
+                body.read()
+    assert {path.name for path in root.iterdir()} == {"c.png"}
+
+
+@pytest.mark.parametrize("size", [0, 1, SLICE - 1, SLICE, SLICE + 1, 2 * SLICE + 3])
+def test_a_file_that_nobody_touches_is_read_to_its_end(root: Path, size: int) -> None:
+    data = os.urandom(size)
+    put(root, "a.bin", data)
+    with source(root).open("a.bin") as body:
+        assert body.read() == data
+        assert (body.seek(-1, os.SEEK_END) if size else 0) == max(0, size - 1)
+        assert body.read() == data[-1:]
+        assert body.seek(0) == 0
+        assert body.read(10) == data[:10]
+
+
+def test_content_that_changed_under_an_old_time_is_hashed_again(root: Path) -> None:
+    """The time of change tells, which is not what Python calls so on Windows."""
+    file, cache = put(root, "a.png", b"old!"), Cache()
+    before = only(source(root, cache).walk())
+    stamp = file.stat()
+    file.write_bytes(b"new!")
+    os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert file.stat().st_ctime_ns == stamp.st_ctime_ns
+    assert only(source(root, cache).walk()).crc32c != before.crc32c
+
+
+@pytest.mark.parametrize("name", ["aux.png", "con.mp4", "name.", "a "])
+def test_a_name_that_windows_cannot_open_is_a_problem_and_not_a_plan(root: Path, name: str) -> None:
+    put(root, name)
+    for row in (only(source(root).walk()), only(source(root).lookup([name]))):
+        assert (row.path, row.problem) == (name, FileProblem.UNREADABLE)
+        assert "rename the file" in row.detail
+
+
+@pytest.mark.parametrize(("name", "fits"), [("漢" * 100 + ".png", True), ("😀" * 127, True), ("😀" * 128, False)])
+def test_names_are_as_long_as_the_disk_counts_them(root: Path, name: str, *, fits: bool) -> None:
+    assert (LocalPlaces(root).refusal(name) is None) is fits
+
+
+# -- writing --
+
+
+@contextlib.contextmanager
+def open_for_a_while(path: Path, windows: FakeWindows, steps: int = 5) -> Iterator[None]:
+    """A scanner that lets go after a few tries."""
+    found = path.stat()
+    windows.handles.refusing[(found.st_dev, found.st_ino)] = steps
+    yield
+    assert windows.handles.refusing.pop((found.st_dev, found.st_ino)) == 0, "the step was not tried again"
+
+
+def test_a_step_waits_until_a_scanner_lets_go(tmp_path: Path, windows: FakeWindows) -> None:
+    place, fresh = put(tmp_path, "place"), put(tmp_path, "fresh", b"new")
+    with open_for_a_while(place, windows):
+        files.replace(fresh, place)
+    assert place.read_bytes() == b"new"
+    with open_for_a_while(place, windows):
+        files.move_to_free(place, tmp_path / "free")
+    with open_for_a_while(tmp_path / "free", windows):
+        files.remove(tmp_path / "free")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_held_for_good_is_refused_at_last(tmp_path: Path, windows: FakeWindows) -> None:
+    place, fresh = put(tmp_path, "place"), put(tmp_path, "fresh", b"new")
+    with place.open("rb"), pytest.raises(PermissionError) as failure:
+        files.replace(fresh, place)
+    assert windows.is_in_use(failure.value)
+    assert place.read_bytes() == b"body"
+
+
+def test_a_note_is_replaced_while_it_is_read(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    folder.make()
+    with Scanner(tmp_path, HELD):
+        for number in range(20):
+            folder.write("note", b"%d" % number)
+            assert folder.read("note", 10) == b"%d" % number
+
+
+def test_a_lock_file_stays_so_that_a_watcher_that_was_killed_is_noticed(tmp_path: Path) -> None:
+    health = HealthFile(tmp_path)
+    health.open()
+    assert not is_place_free(tmp_path)
+    health.close()
+    assert [is_place_free(tmp_path) for _ in range(3)] == [True, True, True]
+    with filelock.FileLock(tmp_path / "x.lock"):
+        pass
+    assert not (tmp_path / "x.lock").exists(), "the simulation takes a lock file away that is not told to stay"
+
+
+def test_the_state_folder_has_the_rights_of_the_folder_above(tmp_path: Path) -> None:
+    """Less would be an access list for its maker alone, which shuts out colleagues, and the same person after an
+    elevated run."""
+    StateFolder(tmp_path).make()
+    there = (tmp_path / ".reconcile").stat().st_mode
+    (tmp_path / "usual").mkdir()
+    assert there == (tmp_path / "usual").stat().st_mode
+
+
+# -- the local database --
+
+
+def test_what_the_workflow_writes_at_the_last_moment_is_kept(tmp_path: Path) -> None:
+    real = put(tmp_path, "characters.json", b"old")
+    theirs = [b"theirs"]
+
+    def swap(one: Path, other: Path) -> bool:
+        if theirs:
+            put(tmp_path, real.name, theirs.pop())
+        return exchange(one, other)
+
+    trade = Exchange(real, swap)
+    files.create(trade.part, b"ours")
+    assert not trade.put(b"ours", b"old")
+    assert real.read_bytes() == b"theirs"
+    assert [path.name for path in tmp_path.iterdir()] == ["characters.json"]
+
+
+@pytest.mark.parametrize("at", ["before the file is back", "before the old one has its name"])
+def test_an_exchange_that_was_killed_between_its_names_is_ended_by_the_next(tmp_path: Path, at: str) -> None:
+    real = tmp_path / "characters.json"
+    put(tmp_path, ".characters.json.old", b'{"a": {"assets": []}}')
+    if at != "before the file is back":
+        put(tmp_path, real.name, b'{"a": {"assets": []}, "b": {}}')
+    Exchange(real, exchange).settle()
+    assert real.exists()
+    names = {path.name for path in tmp_path.iterdir()} - {real.name}
+    assert all(name.startswith("characters.json.kept-") for name in names), names
+    assert len(names) == (at != "before the file is back")
+
+
+def test_a_drive_without_that_step_is_written_all_the_same(tmp_path: Path, windows: FakeWindows) -> None:
+    windows.calls.has_replace_file = False
+    path = put(tmp_path, "characters.json", b'{"a": {"name": "Ai"}}')
+    store = JsonDatabase(path, "assets", wait=lambda _: None, patience=0)
+    store.update("a", {"name": "Aj"}, if_update_time=next(iter(store.read())).update_time)
+    assert next(iter(store.read())).fields == {"name": "Aj"}
+    assert {each.name for each in tmp_path.iterdir()} <= {path.name, f".{path.name}.lock"}
