@@ -743,6 +743,7 @@ def test_a_root_that_is_a_link_is_the_users_own_choice(tree: Tree, tmp_path: Pat
         assert file.read() == b"body"
 
 
+@pytest.mark.posix("the file that stands for a bad disk is Linux'")
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file whose reading fails")
 @pytest.mark.parametrize("read", [lambda file: file.read(), lambda file: file.read(9)])
 def test_a_disk_that_fails_while_a_file_is_read_is_a_source_error(read: Callable[[object], bytes]) -> None:
