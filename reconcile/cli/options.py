@@ -13,7 +13,6 @@ import typer
 
 from reconcile.adapters.disk_names import as_text
 from reconcile.cli.complete import asset_types
-from reconcile.core.context import Replacing
 from reconcile.core.duration import parse_duration
 from reconcile.core.errors import Interrupted, UsageError
 from reconcile.views.colour import Colour
@@ -80,10 +79,6 @@ AllowEmpty = Annotated[
     bool, typer.Option("--allow-empty", help="It is meant that the local root, which held files, holds none.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Go past a safety limit.")]
-Replace = Annotated[
-    Replacing | None,
-    option(metavar="safe|local|never", help="For this run: what to do if the bucket has other bytes."),
-]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 WaitLock = Annotated[
     str | None, option("--wait-lock", metavar="TIME", help="Wait so long for another run to end, as 10m.")

@@ -22,12 +22,11 @@ from reconcile.cli.options import (
     FailOn,
     FailOnFindings,
     Force,
-    Replace,
     Scoped,
     WaitLock,
     seconds,
 )
-from reconcile.cli.session import Session, labels_of, scope_of
+from reconcile.cli.session import Replace, Session, labels_of, scope_of
 from reconcile.cli.signals import finish
 from reconcile.core.context import Replacing
 from reconcile.core.errors import ExitCode, Interrupted, ReconcileError

@@ -7,12 +7,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from reconcile.cli.asking import person
-from reconcile.cli.options import Common, FailOn, Scoped
+from reconcile.cli.options import Common, FailOn, Scoped, option
 from reconcile.cli.signals import finish, stopping
 from reconcile.config import Overrides, find_project
 from reconcile.core.changes import Finding, Severity
@@ -33,6 +33,12 @@ from reconcile.views.terminal import Terminal
 from reconcile.views.words import needed
 
 T = TypeVar("T")
+
+Replace = Annotated[
+    Replacing | None,
+    option(metavar="safe|local|never", help="For this run: what to do if the bucket has other bytes."),
+]
+"""Here, and not beside the other options: --help does without the core's types."""
 
 
 class Session:

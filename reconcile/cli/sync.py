@@ -16,14 +16,13 @@ from reconcile.cli.options import (
     FailOnFindings,
     Force,
     NoJournal,
-    Replace,
     Scoped,
     WaitLock,
     Yes,
     option,
     seconds,
 )
-from reconcile.cli.session import Session, labels_of, scope_of
+from reconcile.cli.session import Replace, Session, labels_of, scope_of
 from reconcile.commands.status import is_in_step, overdue, table
 from reconcile.core.duration import format_duration
 from reconcile.core.errors import ExitCode, UsageError
