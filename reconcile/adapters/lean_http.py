@@ -182,6 +182,7 @@ class Http:
         self._certificate = certificate
         self._connections = connections
         self._lock = threading.Lock()
+        self._process = os.getpid()
         self._routes: dict[tuple[str, str], _Route] = {}
         self._idle: dict[_Route, list[_Connection]] = {}
         weakref.finalize(self, _close, self._idle)
@@ -261,6 +262,9 @@ class Http:
         """A connection that was kept and still stands, or a new one. Raises Failed."""
         while True:
             with self._lock:
+                if self._process != os.getpid():  # after a fork: what is kept is the other process's too
+                    _close(self._idle)
+                    self._process = os.getpid()
                 idle = self._idle.get(route)
                 kept = idle.pop() if idle else None
             if kept is None:

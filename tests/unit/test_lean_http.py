@@ -169,6 +169,14 @@ def test_no_more_connections_are_kept_than_were_allowed(http: Http) -> None:
         assert sum(len(idle) for idle in http._idle.values()) == 2
 
 
+def test_a_forked_process_does_not_share_the_connections_of_its_parent(plain: pytest.MonkeyPatch, http: Http) -> None:
+    with serving() as (port, handler):
+        for process in (os.getpid(), os.getpid(), 1, 1):
+            plain.setattr(os, "getpid", lambda process=process: process)
+            assert http.ask("GET", f"http://127.0.0.1:{port}/").content == BODY
+        assert handler.connections == 2
+
+
 # -- answers ----------------------------------------------------------------------------------------------------
 
 
