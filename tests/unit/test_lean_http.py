@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import os
+import select
 import socket
 import ssl
 import subprocess
@@ -157,6 +158,8 @@ def test_a_connection_that_the_server_closed_meanwhile_is_not_asked_again(http: 
     with RawServer(answer(b"x")) as server:
         for _ in range(3):
             assert http.ask("GET", server.url).content == b"x"
+            [kept] = [each for idle in http._idle.values() for each in idle]
+            assert select.select([kept.sock], [], [], 5)[0]  # its end has come
         assert len(server.asked) == 3
 
 
