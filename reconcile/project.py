@@ -154,7 +154,8 @@ class OpenProject(Closing):
         """Every root below which a record's path is a key: today's, by its own name too, and the previous ones."""
         settings = self.settings
         resolved = as_text(str(settings.root.resolve()))
-        texts = dict.fromkeys((settings.root_text, as_text(str(settings.root)), resolved, *settings.previous_roots))
+        own = (settings.root_text, settings.root_given, as_text(str(settings.root)), resolved)
+        texts = dict.fromkeys((*own, *settings.previous_roots))
         return tuple(root_forms(text) for text in texts)
 
     @property

@@ -131,6 +131,10 @@ class Windows(System):
             return "\\\\" + path[len(_UNC) :]
         return path.removeprefix(_PREFIX)
 
+    def spelled(self, path: str) -> str:
+        # The end of a link is the walk's to judge; all else is named by the disk, in full and in its own case.
+        return path if os.path.islink(path) else self.plain(os.path.realpath(self.extended(path)))
+
     def make_private(self, folder: Path) -> None:
         # The rights of the folder above. Newer Pythons would make of mode 0o700 a folder that only its maker and
         # administrators may use: after one elevated run the same person, or a colleague, could not use the project.

@@ -51,23 +51,28 @@ def absolute(path: Path) -> Path:
 
 def find_project(start: Path | None = None, explicit: Path | None = None) -> Path:
     """The project folder: the one given, else the nearest at or above ``start`` (by default the current folder) with a
-    rules file, else ``start``.
+    rules file, else ``start``. It is named as it was given: a drive or a link that leads there is part of the name.
 
     Raises UsageError if the one given is not a folder, or the current one cannot be used.
     """
     try:
         if explicit is None:
-            start = absolute(start or Path()).resolve()
+            start = _without_steps_up(absolute(start or Path()))
             return next((folder for folder in (start, *start.parents) if (folder / RULES).is_file()), start)
         folder = absolute(explicit)
         if not folder.is_dir():
             raise UsageError(f"the project folder {str(explicit)!r} is not there", hint="check -C/--project")
-        return folder.resolve()
+        return _without_steps_up(folder)
     except OSError as error:
         named = explicit or start or Path()
         raise UsageError(
             f"the project cannot be looked for in {str(named)!r}: {error.strerror}", hint="name it with -C/--project"
         ) from error
+
+
+def _without_steps_up(folder: Path) -> Path:
+    """The folder by a path without ``..``, which behind a link leads elsewhere than its text says."""
+    return folder.resolve() if ".." in folder.parts else folder
 
 
 def rules_path(project: Path, given: Overrides, env: Mapping[str, str]) -> Path:

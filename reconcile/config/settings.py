@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from reconcile.adapters.disk_names import as_text
 from reconcile.config.environment import (
     Given,
     Overrides,
@@ -80,13 +81,15 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Everything one project folder's rules say, checked. Paths are absolute."""
+    """Everything one project folder's rules say, checked. Paths are absolute, and lead through no link, except for
+    ``root_given``: the local root below the project folder as that was named, which may be by a mapped drive."""
 
     project: Path
     rules_path: Path
     rules_digest: str
     root: Path
     root_text: str
+    root_given: str
     previous_roots: tuple[str, ...]
     ignore: tuple[str, ...]
     settle: float
@@ -128,7 +131,8 @@ def load(project: Path, overrides: Overrides | None = None, environ: Mapping[str
     return _settings(project, RulesFile.parse(path, data), data, given, env)
 
 
-def _settings(project: Path, rules: RulesFile, data: bytes, given: Overrides, env: Mapping[str, str]) -> Settings:
+def _settings(named: Path, rules: RulesFile, data: bytes, given: Overrides, env: Mapping[str, str]) -> Settings:
+    project = named.resolve()
     pick = partial(Given.of, given, env)
     top = rules.top({"local", "bucket", "records", "local_db", "policy", "asset"})
     local = top.table("local", {"root", "previous_roots", "ignore", "settle", "incomplete"})
@@ -148,6 +152,7 @@ def _settings(project: Path, rules: RulesFile, data: bytes, given: Overrides, en
         rules_digest=hashlib.sha256(data).hexdigest(),
         root=_absolute(project, root),
         root_text=root.text,
+        root_given=as_text(str(_absolute(named, root))),
         previous_roots=_previous_roots(local),
         ignore=ignore,
         settle=settle,

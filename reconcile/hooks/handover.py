@@ -15,6 +15,7 @@ from reconcile import config
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.state.outbox import Outbox
+from reconcile.adapters.system import current
 from reconcile.config import Settings
 from reconcile.core.changes import Change, Code, Finding, Replace, SetField, is_object, keys_about
 from reconcile.core.digest import Comparison, compare_object
@@ -47,7 +48,11 @@ def settings_of(chosen: str | None, files: Sequence[str]) -> Settings:
     """The rules and settings of a call's project: the one it names, else the nearest at or above one of its files, the
     first that has one, else at or above the current folder. Raises ConfigError, UsageError."""
     if chosen is None:
-        near = (config.find_project(Path(os.path.abspath(file)).parent) for file in files if "\0" not in file)
+        near = (
+            config.find_project(Path(os.path.abspath(current().plain(file))).parent)
+            for file in files
+            if "\0" not in file
+        )
         chosen = next((str(folder) for folder in near if (folder / config.RULES).is_file()), None)
     return config.load(config.find_project(explicit=None if chosen is None else Path(chosen)))
 
@@ -192,11 +197,13 @@ def below_root(folder: Path, file: str) -> str:
     """The path of a file below the local root, with ``/``. Raises UsageError, SourceError."""
     if "\0" in file:
         raise UsageError(f"{file!r} is not a path", hint="return the path of a file that was written")
-    if os.path.isdir(file):
+    system = current()
+    full = system.spelled(os.path.abspath(system.plain(file)))
+    if os.path.isdir(system.extended(full)):
         raise UsageError(f"{file} is a folder", hint="return the files in it")
-    if not os.path.exists(file):
+    if not os.path.exists(system.extended(full)):
         raise SourceError(f"{file} is not there", hint="return the path of a file that was written")
-    root, full = os.path.abspath(folder), os.path.abspath(file)
+    root = os.path.abspath(folder)
     # A link on the way to the root is followed; one below it is the walk's to judge.
     real = os.path.join(os.path.realpath(os.path.dirname(full)), os.path.basename(full))
     for base, name in ((root, full), (os.path.realpath(root), real)):

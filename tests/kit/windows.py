@@ -171,6 +171,14 @@ class FakeWindows(Windows):
     def extended(self, path: str) -> str:
         return path  # the test's paths are Linux'
 
+    def spelled(self, path: str) -> str:
+        found = Path("/")
+        for part in Path(path).parts[1:]:
+            there = os.listdir(found) if found.is_dir() else []
+            alike = [part] if part in there else [name for name in there if name.casefold() == part.casefold()]
+            found /= alike[0] if alike else part
+        return str(found)
+
 
 class _Entry:
     """A folder's entry as Windows keeps it: without a file id, and with the size that it had before it was opened."""

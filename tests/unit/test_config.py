@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from reconcile.config import Overrides, RecordsUri, Settings, find_project, load
 from reconcile.core.context import Replacing
 from reconcile.core.errors import ConfigError, ExitCode, UsageError
 from reconcile.core.names import BucketRoot
+from reconcile.core.paths import Target, meaning
 from reconcile.core.plan import ReplaceLimit
 from reconcile.core.rules import Many
+from reconcile.project import Project
 
 LINES = r"""[local]
 root = "output"
@@ -631,3 +634,18 @@ def test_an_object_template_that_leads_back_is_taken(tmp_path: Path, path: str, 
 @pytest.mark.parametrize("uri", ["firestore://p/(default)/c", "firestore://p/d/c/doc/sub"])
 def test_a_records_uri_is_written_as_it_is_read(uri: str) -> None:
     assert str(RecordsUri.parse(uri)) == uri
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+def test_the_root_is_also_known_by_the_name_that_the_project_was_given(tmp_path: Path) -> None:
+    """As with a drive letter that stands for a share: records hold paths as the workflow saw them."""
+    (tmp_path / "share" / "studio").mkdir(parents=True)
+    write(tmp_path / "share" / "studio", rules())
+    (tmp_path / "drive").symlink_to(tmp_path / "share")
+    named = tmp_path / "drive" / "studio"
+    settings = load(find_project(explicit=named), environ={})
+    assert settings.root_given == str(named / "output")
+    assert settings.root == (tmp_path / "share" / "studio" / "output").resolve()
+    with Project(settings).opened() as project:
+        value = str(named / "output" / "characters" / "rem.png")
+        assert meaning(value, project.roots).targets[0] == Target("characters/rem.png", sure=True, windows=False)

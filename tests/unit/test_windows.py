@@ -22,6 +22,7 @@ from reconcile.adapters.state.folder import StateFolder
 from reconcile.adapters.state.health import HealthFile, is_place_free
 from reconcile.core.errors import SourceChanged
 from reconcile.core.rows import FileProblem, LocalFile
+from reconcile.hooks.handover import below_root
 from tests.kit.windows import FakeWindows, Scanner, rules
 from tests.unit.test_local import Cache
 
@@ -251,3 +252,15 @@ def test_a_drive_without_that_step_is_written_all_the_same(tmp_path: Path, windo
     store.update("a", {"name": "Aj"}, if_update_time=next(iter(store.read())).update_time)
     assert next(iter(store.read())).fields == {"name": "Aj"}
     assert {each.name for each in tmp_path.iterdir()} <= {path.name, f".{path.name}.lock"}
+
+
+# -- what workflow code hands over --
+
+
+def test_a_file_of_a_call_has_the_name_that_it_has_on_the_disk(root: Path, windows: FakeWindows) -> None:
+    (root / "characters").mkdir()
+    put(root / "characters", "ai.png")
+    assert below_root(root, str(root / "Characters" / "AI.png")) == "characters/ai.png"
+    assert windows.plain("\\\\?\\C:\\oo\\a.png") == "C:\\oo\\a.png"
+    assert windows.plain("\\\\?\\UNC\\nas\\share\\a.png") == "\\\\nas\\share\\a.png"
+    assert below_root(root, f"\\\\?\\{root}/characters/ai.png") == "characters/ai.png"
