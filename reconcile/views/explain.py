@@ -8,13 +8,12 @@ from typing import Any
 from reconcile.commands.explain import AssetView, CharacterView, Explanation
 from reconcile.commands.trials import Loser, RulesDocument, RuleView, Trial, Trials
 from reconcile.core.rows import Outlook, World
-from reconcile.core.status import StatusRow
 from reconcile.views import words
 from reconcile.views.plan import Labels, show_change, show_findings
+from reconcile.views.status import show_rows
 from reconcile.views.terminal import Piece, Terminal
 
 _NAME = 11
-_GRID = ("local", "bucket", "records", "in step", "to do")
 
 
 def show_explanation(terminal: Terminal, explanation: Explanation, labels: Labels) -> None:
@@ -91,13 +90,7 @@ def _show_character(terminal: Terminal, character: CharacterView) -> None:
     for name, value in character.fields.items():
         _fact(terminal, "", (f"{name}  ", "dim"), _plain(value))
     terminal.line()
-    numbers = range(1, 1 + len(_GRID))
-    terminal.table(("asset type", *_GRID, "sync"), [_cells(row) for row in character.assets], numbers=numbers)
-
-
-def _cells(row: StatusRow) -> list[Piece]:
-    counts = (row.local, row.bucket, row.records, row.in_step, row.to_do)
-    return [row.label, *(f"{count:,}" for count in counts), row.sync.value]
+    show_rows(terminal, "asset type", character.assets)
 
 
 def show_rules(terminal: Terminal, document: RulesDocument) -> None:

@@ -6,8 +6,7 @@ What comes from elsewhere (names, records, rules) is escaped wherever a template
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
-from typing import Any, TypeAlias, assert_never
+from typing import Any, TypeAlias
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,13 +14,22 @@ from markupsafe import Markup
 
 from reconcile.commands.overview import Cell, Overview
 from reconcile.commands.status import NO_CHARACTER
-from reconcile.core.changes import Change, CreateRecord, Finding, Replace, RewriteLocalDb, SetField, Upload
-from reconcile.core.findings import FINDINGS
+from reconcile.core.changes import Change, CreateRecord, Replace, RewriteLocalDb, SetField, Upload
 from reconcile.core.plan import Plan
 from reconcile.core.status import StatusRow, Sync
 from reconcile.views import words
 from reconcile.views.markdown import inert, sentence
-from reconcile.views.plan import INCOMPLETE, SEVERITIES, Labels, at, label, texts, totals
+from reconcile.views.plan import (
+    INCOMPLETE,
+    Labels,
+    Pairs,
+    at,
+    by_character,
+    by_code,
+    details,
+    label,
+    totals,
+)
 from reconcile.views.terminal import visible
 
 ON_A_PAGE = 2000
@@ -32,7 +40,6 @@ OPEN = 60
 """A plan of more changes than this is folded, a character each."""
 
 Values: TypeAlias = dict[str, Any]
-Pairs: TypeAlias = tuple[tuple[str, str], ...]
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -72,25 +79,13 @@ class Steps(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...]
 
 
-class FindingGroup(msgspec.Struct, frozen=True):
-    """The findings of one code; ``common`` is what is said of all of them alike."""
-
-    severity: str
-    code: str
-    count: int
-    meaning: str
-    common: str
-    hints: tuple[str, ...]
-    findings: Pairs
-
-
 _NOTHING = Mark("none", "·", "none")
-_STYLES: dict[type, str] = {
-    Upload: "new",
-    Replace: "replace",
-    CreateRecord: "new",
-    SetField: "set",
-    RewriteLocalDb: "set",
+_KINDS: dict[type, tuple[str, str]] = {
+    Upload: ("new", "Upload"),
+    Replace: ("replace", "Replace"),
+    CreateRecord: ("new", "Create record"),
+    SetField: ("set", "Set field"),
+    RewriteLocalDb: ("set", "Rewrite in the local database"),
 }
 
 
@@ -146,7 +141,7 @@ def _values(seen: Overview, plan: Plan, labels: Labels, changes: int, findings: 
         "actions": len(plan.actions),
         "more": max(0, len(plan.actions) - changes),
         "open": len(plan.actions) <= OPEN,
-        "kinds": [_kind(list(group), findings) for _, group in groupby(plan.findings, key=lambda each: each.code)],
+        "kinds": list(by_code(plan.findings, findings)),
         "shown": findings,
     }
 
@@ -211,19 +206,15 @@ def _mark(cell: Cell | None) -> Mark:
 
 
 def _steps(actions: Iterable[Change], labels: Labels) -> list[Steps]:
-    """By character, nobody's last; within one in the order of execution."""
-    ordered = sorted(actions, key=lambda change: (change.char_id is None, change.char_id or ""))
-    made = []
-    for char_id, group in groupby(ordered, key=lambda change: change.char_id):
-        listed = tuple(_step(change, labels) for change in group)
-        made.append(Steps(NO_CHARACTER if char_id is None else char_id, len(listed), listed))
-    return made
+    listed = ((name, tuple(_step(change, labels) for change in each)) for name, each in by_character(actions))
+    return [Steps(name, len(steps), steps) for name, steps in listed]
 
 
 def _step(change: Change, labels: Labels) -> Step:
-    kind, where, size, values = _told(change)
+    style, kind = _KINDS[type(change)]
+    where, size, values = details(change)
     return Step(
-        style=_STYLES[type(change)],
+        style=style,
         sign=words.sign(change),
         kind=kind,
         label="" if isinstance(change, CreateRecord) else label(labels, change.asset_type),
@@ -231,45 +222,4 @@ def _step(change: Change, labels: Labels) -> Step:
         size=size,
         reason=words.REASONS[change.reason],
         values=values,
-    )
-
-
-def _told(change: Change) -> tuple[str, str, str, Pairs]:
-    """What a change does, to what, how large, and the values."""
-    match change:
-        case Upload():
-            return "Upload", change.key, words.size(change.size), ()
-        case Replace():
-            sizes = f"{words.size(change.old_size)} becomes {words.size(change.size)}"
-            return "Replace", change.key, sizes, ()
-        case CreateRecord():
-            made = tuple((name, _text(value)) for name, value in change.fields.items())
-            return "Create record", change.document, "", made
-        case SetField() | RewriteLocalDb():
-            where = f"{change.document} {words.place(change.entry, change.field, change.position, change.way)}"
-            kind = "Set field" if isinstance(change, SetField) else "Rewrite in the local database"
-            pairs = (("was", change.old), ("now", change.new))
-            return kind, where, "", tuple((name, text) for name, value in pairs for text in texts(value))
-        case _:
-            assert_never(change)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()
-
-
-# -- the findings --
-
-
-def _kind(found: Sequence[Finding], shown: int) -> FindingGroup:
-    first = found[0]
-    alike = len(found) > 1 and len({finding.message for finding in found}) == 1
-    return FindingGroup(
-        severity=SEVERITIES[first.severity][0],
-        code=first.code.value,
-        count=len(found),
-        meaning=FINDINGS[first.code].title,
-        common=first.message if alike else "",
-        hints=tuple(dict.fromkeys(finding.hint for finding in found if finding.hint)),
-        findings=tuple((each.subject, "" if alike else each.message) for each in found[:shown]),
     )

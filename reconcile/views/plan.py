@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import Any, TypeAlias, assert_never
+from typing import Any, TypeAlias, TypeVar, assert_never
 
 import msgspec
 
+from reconcile.commands.status import NO_CHARACTER
 from reconcile.core.changes import (
     Change,
     CreateRecord,
@@ -20,9 +21,10 @@ from reconcile.core.changes import (
     Upload,
 )
 from reconcile.core.findings import FINDINGS
-from reconcile.core.plan import Plan
+from reconcile.core.plan import Plan, Scope, Stores
+from reconcile.core.restoration import Restore
 from reconcile.views import words
-from reconcile.views.terminal import Piece, Terminal
+from reconcile.views.terminal import Terminal
 
 SHOWN = 5
 SEVERITIES = {
@@ -30,6 +32,7 @@ SEVERITIES = {
     Severity.WARNING: ("warning", "yellow"),
     Severity.INFO: ("note", "cyan"),
 }
+_OF_SEVERITY = dict(SEVERITIES.values())
 _STYLES: dict[type, str] = {
     Upload: "green",
     Replace: "bold red",
@@ -37,10 +40,24 @@ _STYLES: dict[type, str] = {
     SetField: "yellow",
     RewriteLocalDb: "yellow",
 }
-
+_VALUES = {"was": "red", "now": "green"}
 
 Labels: TypeAlias = Mapping[str, str]
 """How asset types are called."""
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+Action = TypeVar("Action", bound=Change | Restore)
+
+
+class FindingGroup(msgspec.Struct, frozen=True):
+    """The findings of one code, by subject and message; ``common`` is what is said of all of them alike."""
+
+    severity: str
+    code: str
+    count: int
+    meaning: str
+    common: str
+    hints: tuple[str, ...]
+    findings: Pairs
 
 
 def at(uri: str, endpoint: str) -> str:
@@ -55,7 +72,7 @@ def label(labels: Labels, asset_type: str | None) -> str:
 
 def show_plan(terminal: Terminal, plan: Plan, labels: Labels, *, verbose: bool = False) -> None:
     """The whole plan; findings beyond the first five of a kind only if ``verbose``."""
-    show_stores(terminal, plan)
+    show_stores(terminal, plan.stores, plan.scope)
     show_changes(terminal, plan.actions, labels)
     show_findings(terminal, plan.findings, verbose=verbose)
     terminal.line()
@@ -70,64 +87,76 @@ INCOMPLETE = (
 )
 
 
-def show_stores(terminal: Terminal, plan: Plan) -> None:
-    """The three worlds with their endpoints, so that a wrong target is seen before anything else."""
-    terminal.line(("Local    ", "dim"), plan.stores.local)
-    terminal.line(("Bucket   ", "dim"), at(plan.stores.bucket, plan.stores.bucket_endpoint))
-    terminal.line(("Records  ", "dim"), at(plan.stores.records, plan.stores.records_endpoint))
-    parts = [f"character {char_id}" for char_id in plan.scope.char_ids]
-    parts += [f"type {asset_type}" for asset_type in plan.scope.asset_types]
+def show_stores(terminal: Terminal, stores: Stores, scope: Scope) -> None:
+    """The three worlds with their endpoints, so that a wrong target is seen before anything else, and the scope."""
+    terminal.line(("Local    ", "dim"), stores.local)
+    terminal.line(("Bucket   ", "dim"), at(stores.bucket, stores.bucket_endpoint))
+    terminal.line(("Records  ", "dim"), at(stores.records, stores.records_endpoint))
+    show_scope(terminal, scope)
+
+
+def show_scope(terminal: Terminal, scope: Scope) -> None:
+    """The scope, if it is not everything."""
+    parts = [f"character {char_id}" for char_id in scope.char_ids]
+    parts += [f"type {asset_type}" for asset_type in scope.asset_types]
     if parts:
         terminal.line(("Scope    ", "dim"), ", ".join(parts))
 
 
 def show_changes(terminal: Terminal, actions: Iterable[Change], labels: Labels) -> None:
-    """Changes by character, nobody's last; within one in the order of execution."""
-    ordered = sorted(actions, key=lambda change: (change.char_id is None, change.char_id or ""))
-    for char_id, group in groupby(ordered, key=lambda change: change.char_id):
-        listed = list(group)
+    """Changes by character."""
+    for name, listed in by_character(actions):
         terminal.line()
-        terminal.line((char_id or "No character", "bold"), (f"  {words.many(len(listed), 'change')}", "dim"))
+        terminal.line((name, "bold"), (f"  {words.many(len(listed), 'change')}", "dim"))
         for change in listed:
             show_change(terminal, change, labels)
 
 
+def by_character(actions: Iterable[Action]) -> Iterator[tuple[str, list[Action]]]:
+    """Actions by character, nobody's last; within one in the order of execution."""
+    ordered = sorted(actions, key=lambda action: (action.char_id is None, action.char_id or ""))
+    for char_id, group in groupby(ordered, key=lambda action: action.char_id):
+        yield char_id or NO_CHARACTER, list(group)
+
+
 def show_change(terminal: Terminal, change: Change, labels: Labels) -> None:
     """One change with its reason; old and new values on lines of their own, whole."""
-    head: tuple[Piece, ...] = ("  ", (words.sign(change), _STYLES[type(change)]), " ")
-    reason: Piece = (f"  {words.REASONS[change.reason]}", "dim")
+    where, size, values = details(change)
+    kind = "Record" if isinstance(change, CreateRecord) else label(labels, change.asset_type)
+    world = "local database " if isinstance(change, RewriteLocalDb) else ""
+    terminal.line(
+        "  ",
+        (words.sign(change), _STYLES[type(change)]),
+        f" {kind}  {world}",
+        (where, "bold"),
+        (f"  {size}" if size else "", "cyan"),
+        (f"  {words.REASONS[change.reason]}", "dim"),
+    )
+    for name, value in values:
+        style = "" if isinstance(change, CreateRecord) else _VALUES[name]
+        terminal.line("      ", (f"{name}  ", "dim"), (value, style))
+
+
+def details(change: Change) -> tuple[str, str, Pairs]:
+    """What a change is made to, how large that is, and its values: those of a new record by field, else ``was`` and
+    ``now``."""
     match change:
         case Upload():
-            sizes: Piece = (f"  {words.size(change.size)}", "cyan")
-            terminal.line(*head, label(labels, change.asset_type), "  ", (change.key, "bold"), sizes, reason)
+            return change.key, words.size(change.size), ()
         case Replace():
-            sizes = (f"  {words.size(change.old_size)} becomes {words.size(change.size)}", "cyan")
-            terminal.line(*head, label(labels, change.asset_type), "  ", (change.key, "bold"), sizes, reason)
+            return change.key, f"{words.size(change.old_size)} becomes {words.size(change.size)}", ()
         case CreateRecord():
-            terminal.line(*head, "Record  ", (change.document, "bold"), reason)
-            _show_fields(terminal, change.fields)
-        case SetField():
+            return change.document, "", tuple((name, _text(value)) for name, value in change.fields.items())
+        case SetField() | RewriteLocalDb():
             where = f"{change.document} {words.place(change.entry, change.field, change.position, change.way)}"
-            terminal.line(*head, label(labels, change.asset_type), "  ", (where, "bold"), reason)
-            _show_values(terminal, change)
-        case RewriteLocalDb():
-            where = f"{change.document} {words.place(change.entry, change.field, change.position, change.way)}"
-            terminal.line(*head, label(labels, change.asset_type), "  local database ", (where, "bold"), reason)
-            _show_values(terminal, change)
+            pairs = (("was", change.old), ("now", change.new))
+            return where, "", tuple((name, text) for name, value in pairs for text in texts(value))
         case _:
             assert_never(change)
 
 
-def _show_values(terminal: Terminal, change: SetField | RewriteLocalDb) -> None:
-    for name, value, style in (("was", change.old, "red"), ("now", change.new, "green")):
-        for text in texts(value):
-            terminal.line("      ", (f"{name}  ", "dim"), (text, style))
-
-
-def _show_fields(terminal: Terminal, fields: Mapping[str, Any]) -> None:
-    for name, value in fields.items():
-        text = value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()
-        terminal.line("      ", (f"{name}  ", "dim"), text)
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()
 
 
 def texts(value: Any) -> list[str]:
@@ -141,20 +170,35 @@ def texts(value: Any) -> list[str]:
 
 def show_findings(terminal: Terminal, findings: Iterable[Finding], *, verbose: bool) -> None:
     """Findings by code: what it means and what to do once, then the subjects."""
-    for code, group in groupby(findings, key=lambda finding: finding.code):
-        listed = list(group)
-        name, style = SEVERITIES[listed[0].severity]
+    for group in by_code(findings, None if verbose else SHOWN):
         terminal.line()
-        terminal.line((name, style), f"  {code.value} ({len(listed):,}): {FINDINGS[code].title}")
-        alike = len(listed) > 1 and len({finding.message for finding in listed}) == 1
-        if alike:
-            terminal.prose(listed[0].message, indent=2)
-        for hint in dict.fromkeys(finding.hint for finding in listed if finding.hint):
+        style = _OF_SEVERITY[group.severity]
+        terminal.line((group.severity, style), f"  {group.code} ({group.count:,}): {group.meaning}")
+        if group.common:
+            terminal.prose(group.common, indent=2)
+        for hint in group.hints:
             terminal.prose(f"To do: {hint}", indent=2)
-        for finding in listed if verbose else listed[:SHOWN]:
-            terminal.line("    ", (finding.subject, "bold"), "" if alike else f": {finding.message}")
-        if not verbose and len(listed) > SHOWN:
-            terminal.line("    ", (f"and {len(listed) - SHOWN:,} more (--verbose shows all)", "dim"))
+        for subject, message in group.findings:
+            terminal.line("    ", (subject, "bold"), f": {message}" if message else "")
+        if group.count > len(group.findings):
+            more = group.count - len(group.findings)
+            terminal.line("    ", (f"and {more:,} more (--verbose shows all)", "dim"))
+
+
+def by_code(findings: Iterable[Finding], shown: int | None) -> Iterator[FindingGroup]:
+    """Findings by code; of each the first ``shown``."""
+    for code, group in groupby(findings, key=lambda finding: finding.code):
+        found = list(group)
+        alike = len(found) > 1 and len({finding.message for finding in found}) == 1
+        yield FindingGroup(
+            severity=SEVERITIES[found[0].severity][0],
+            code=code.value,
+            count=len(found),
+            meaning=FINDINGS[code].title,
+            common=found[0].message if alike else "",
+            hints=tuple(dict.fromkeys(finding.hint for finding in found if finding.hint)),
+            findings=tuple((each.subject, "" if alike else each.message) for each in found[:shown]),
+        )
 
 
 def totals(plan: Plan) -> str:

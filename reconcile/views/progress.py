@@ -97,33 +97,26 @@ def listening(
     """A listener for the events of a run, which may come from several threads; warnings are told in any manner."""
     match manner:
         case ProgressStyle.BAR:
-            with _bar(stream, colour) as listener:
-                yield listener
+            with _bars(stream, colour) as progress:
+                yield _Counting(clock, _Bars(progress), every=0.0).hear
         case ProgressStyle.LINES:
             yield _Counting(clock, _Lines(stream)).hear
         case ProgressStyle.JSON:
             yield _Counting(clock, _Json(stream)).hear
         case ProgressStyle.QUIET:
-            yield _Quiet(stream).hear
+            lines = _Lines(stream)
+            yield lambda event: lines.warned(event.message) if isinstance(event, Warned) else None
         case _:
             assert_never(manner)
-
-
-class _Quiet:
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def hear(self, event: Event) -> None:
-        if isinstance(event, Warned):
-            _say(self._stream, f"warning: {event.message}")
 
 
 class _Counting:
     """Adds up what phases do, and has a teller tell their begin, their end, and now and then how far they are."""
 
-    def __init__(self, clock: Callable[[], float], teller: _Lines | _Json) -> None:
+    def __init__(self, clock: Callable[[], float], teller: _Lines | _Json, every: float = EVERY) -> None:
         self._clock = clock
         self._teller = teller
+        self._every = every
         self._tallies: dict[Phase, PhaseProgress] = {}
         self._lock = threading.Lock()
 
@@ -156,33 +149,42 @@ class _Counting:
         if tally is None:
             return
         tally.add(event)
-        if now - tally.told >= EVERY:
+        if now - tally.told >= self._every:
             tally.told = now
             self._teller.progress(tally, now)
 
 
 class _Lines:
+    """A line for each thing that is told."""
+
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def started(self, event: PhaseStarted) -> None:
-        _say(self._stream, f"{words.PHASES[event.phase][0]} ...")
+        self._say(f"{words.PHASES[event.phase][0]} ...")
 
     def progress(self, tally: PhaseProgress, now: float) -> None:
-        _say(self._stream, f"{words.PHASES[tally.phase][0]}: {tally.sentence(now)}")
+        self._say(f"{words.PHASES[tally.phase][0]}: {tally.sentence(now)}")
 
     def done(self, tally: PhaseProgress, now: float) -> None:
-        _say(self._stream, f"{words.PHASES[tally.phase][0]}: {tally.sentence(now)}, done in {now - tally.began:.1f} s")
+        self._say(f"{words.PHASES[tally.phase][0]}: {tally.sentence(now)}, done in {now - tally.began:.1f} s")
 
     def waiting(self, event: Waiting) -> None:
-        _say(self._stream, _waiting(event))
+        seconds = f"{event.seconds:.1f} s" if event.seconds < 60 else format_duration(event.seconds)
+        files = "1 file is" if event.count == 1 else f"{event.count:,} files are"
+        self._say(f"{files} new: looking again in {seconds}, to see whether they are still being written")
 
     def change(self, outcome: Outcome) -> None:
         if outcome.outcome is OutcomeKind.FAILED:
-            _say(self._stream, _failure(outcome))
+            why = outcome.error or "no reason was given"
+            self._say(f"failed: {outcome.kind} {outcome.key or outcome.id}: {why}")
 
     def warned(self, message: str) -> None:
-        _say(self._stream, f"warning: {message}")
+        self._say(f"warning: {message}")
+
+    def _say(self, text: str) -> None:
+        write(self._stream, visible(text) + "\n")
+        flush(self._stream)
 
 
 class _Json:
@@ -220,23 +222,8 @@ def log(stream: TextIO, event: str, **fields: Any) -> None:
     flush(stream)
 
 
-def _say(stream: TextIO, text: str) -> None:
-    write(stream, visible(text) + "\n")
-    flush(stream)
-
-
-def _waiting(event: Waiting) -> str:
-    seconds = f"{event.seconds:.1f} s" if event.seconds < 60 else format_duration(event.seconds)
-    files = "1 file is" if event.count == 1 else f"{event.count:,} files are"
-    return f"{files} new: looking again in {seconds}, to see whether they are still being written"
-
-
-def _failure(outcome: Outcome) -> str:
-    return f"failed: {outcome.kind} {outcome.key or outcome.id}: {outcome.error or 'no reason was given'}"
-
-
 @contextmanager
-def _bar(stream: TextIO, colour: Colour) -> Iterator[Listener]:
+def _bars(stream: TextIO, colour: Colour) -> Iterator[Progress]:
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
     from rich.table import Column
 
@@ -247,51 +234,26 @@ def _bar(stream: TextIO, colour: Colour) -> Iterator[Listener]:
         TextColumn("{task.fields[told]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
     )
     with Progress(*columns, console=console(stream, colour), transient=True) as progress:
-        yield _Bar(progress).hear
+        yield progress
 
 
-class _Bar:
+class _Bars(_Lines):
     """One bar for each phase; it disappears when all is done, and the result stands on stdout."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._tasks: dict[Phase, tuple[TaskID, PhaseProgress]] = {}
-        self._lock = threading.Lock()
+        self._tasks: dict[Phase, TaskID] = {}
 
-    def hear(self, event: Event) -> None:
-        with self._lock:
-            self._take(event)
+    def started(self, event: PhaseStarted) -> None:
+        self._tasks[event.phase] = self._progress.add_task(words.PHASES[event.phase][0], total=None, told="")
 
-    def _take(self, event: Event) -> None:
-        match event:
-            case PhaseStarted():
-                task = self._progress.add_task(words.PHASES[event.phase][0], total=None, told="")
-                self._tasks[event.phase] = (task, PhaseProgress(event, time.monotonic()))
-            case Advanced():
-                self._advance(event)
-            case PhaseDone():
-                found = self._tasks.pop(event.phase, None)
-                if found is not None:
-                    self._progress.remove_task(found[0])
-            case Waiting():
-                self._print(_waiting(event))
-            case ChangeDone():
-                if event.outcome.outcome is OutcomeKind.FAILED:
-                    self._print(_failure(event.outcome))
-            case Warned():
-                self._print(f"warning: {event.message}")
-            case _:
-                assert_never(event)
+    def progress(self, tally: PhaseProgress, now: float) -> None:
+        done, task = tally.fraction(), self._tasks[tally.phase]
+        total = None if done is None else 1.0
+        self._progress.update(task, total=total, completed=done or 0.0, told=tally.sentence(now))
 
-    def _advance(self, event: Advanced) -> None:
-        found = self._tasks.get(event.phase)
-        if found is None:
-            return
-        task, tally = found
-        tally.add(event)
-        done = tally.fraction()
-        told = tally.sentence(time.monotonic())
-        self._progress.update(task, total=None if done is None else 1.0, completed=done or 0.0, told=told)
+    def done(self, tally: PhaseProgress, now: float) -> None:  # noqa: ARG002 the bar only goes
+        self._progress.remove_task(self._tasks.pop(tally.phase))
 
-    def _print(self, text: str) -> None:
+    def _say(self, text: str) -> None:
         self._progress.console.print(visible(text), soft_wrap=True)

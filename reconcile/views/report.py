@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from reconcile.core.report import Outcome, OutcomeKind, Report, Status
 from reconcile.views import words
@@ -17,7 +17,7 @@ _NEXT = {
     Status.STALE: "The world moved since the plan was made; `reconcile plan` shows how it stands now.",
     Status.INTERRUPTED: "Run `reconcile apply` again: it goes on from here.",
 }
-_STYLE = {Status.SUCCESS: "bold green", Status.FAILED: "bold red"}
+STYLES = {Status.SUCCESS: "bold green", Status.FAILED: "bold red"}
 _TOLD = {
     OutcomeKind.FAILED: "red",
     OutcomeKind.STALE: "yellow",
@@ -52,7 +52,7 @@ def show_report(terminal: Terminal, report: Report, *, verbose: bool = False) ->
             (f"... and {waiting - _WAITING_SHOWN:,} more not started; `reconcile plan` lists what is left", "dim")
         )
     calm = report.status is not Status.SUCCESS or not but(report.findings)
-    terminal.prose(totals(report), style=_STYLE.get(report.status, "bold yellow") if calm else "bold yellow")
+    terminal.prose(totals(report), style=STYLES.get(report.status, "bold yellow") if calm else "bold yellow")
     if _NEXT[report.status]:
         terminal.prose(_NEXT[report.status])
 
@@ -68,15 +68,14 @@ def _why(outcome: Outcome) -> Iterator[str]:
 
 def totals(report: Report) -> str:
     """One sentence with every count that is not zero."""
-    parts = list(_parts(report))
     needs = but(report.findings) if report.status is Status.SUCCESS else ""
-    done = f"{words.STATUSES[report.status]}{needs}: {', '.join(parts) or 'nothing to do'}"
-    sent = f"; {words.size(report.bytes)} sent" if report.bytes else ""
-    return f"{done}{sent} in {report.seconds:.1f} s.{found(report.findings)}"
+    return f"{words.STATUSES[report.status]}{needs}: {ending(report)}{found(report.findings)}"
 
 
-def _parts(report: Report) -> Iterable[str]:
-    for kind in OutcomeKind:
-        count: int = getattr(report.counts, kind.value)
-        if count:
-            yield f"{count:,} {words.OUTCOMES[kind]}"
+def ending(report: Report, *, applied: str = "applied", moved: str = "sent") -> str:
+    """How much came of it, in how many seconds; ``applied`` and ``moved`` say what was done to changes and bytes."""
+    names = words.OUTCOMES | {OutcomeKind.APPLIED: applied}
+    counts = {kind: getattr(report.counts, kind.value) for kind in OutcomeKind}
+    parts = ", ".join(f"{count:,} {names[kind]}" for kind, count in counts.items() if count)
+    sent = f"; {words.size(report.bytes)} {moved}" if report.bytes else ""
+    return f"{parts or 'nothing to do'}{sent} in {report.seconds:.1f} s."

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import groupby
-
 from reconcile.core.report import OutcomeKind, Report, Status
 from reconcile.core.restoration import RestorePlan
 from reconcile.views import words
-from reconcile.views.plan import Labels, at, found, label, show_findings
+from reconcile.views.plan import Labels, at, by_character, found, label, show_findings, show_scope
+from reconcile.views.report import STYLES, ending
 from reconcile.views.terminal import Terminal
 
 _NEXT = {
@@ -17,7 +16,6 @@ _NEXT = {
     Status.STALE: "The world moved since it was looked at; `reconcile restore` looks again.",
     Status.INTERRUPTED: "Run `reconcile restore` again: it goes on from here.",
 }
-_STYLE = {Status.SUCCESS: "bold green", Status.FAILED: "bold red"}
 _TOLD = {OutcomeKind.FAILED: "red", OutcomeKind.STALE: "yellow"}
 
 
@@ -25,15 +23,10 @@ def show_restore_plan(terminal: Terminal, plan: RestorePlan, labels: Labels, *, 
     """Which files would be made, by character, and what stands in the way of others."""
     terminal.line(("Bucket   ", "dim"), at(plan.stores.bucket, plan.stores.bucket_endpoint))
     terminal.line(("To       ", "dim"), plan.stores.local)
-    parts = [f"character {char_id}" for char_id in plan.scope.char_ids]
-    parts += [f"type {asset_type}" for asset_type in plan.scope.asset_types]
-    if parts:
-        terminal.line(("Scope    ", "dim"), ", ".join(parts))
-    ordered = sorted(plan.actions, key=lambda action: (action.char_id is None, action.char_id or ""))
-    for char_id, group in groupby(ordered, key=lambda action: action.char_id):
-        listed = list(group)
+    show_scope(terminal, plan.scope)
+    for name, listed in by_character(plan.actions):
         terminal.line()
-        terminal.line((char_id or "No character", "bold"), (f"  {words.many(len(listed), 'file')}", "dim"))
+        terminal.line((name, "bold"), (f"  {words.many(len(listed), 'file')}", "dim"))
         for action in listed:
             sizes = f"  {words.size(action.size)}"
             begun = f"  {words.size(action.begun)} of it here already" if action.begun else ""
@@ -70,13 +63,7 @@ def show_restored(terminal: Terminal, report: Report, *, verbose: bool = False) 
             (outcome.key or outcome.id, "bold"),
             f": {outcome.error}" if outcome.error else "",
         )
-    counts = [
-        f"{count:,} {'restored' if kind is OutcomeKind.APPLIED else words.OUTCOMES[kind]}"
-        for kind in OutcomeKind
-        if (count := getattr(report.counts, kind.value))
-    ]
-    done = f"{words.STATUSES[report.status]}: {', '.join(counts) or 'nothing to do'}"
-    fetched = f"; {words.size(report.bytes)} fetched" if report.bytes else ""
-    terminal.prose(f"{done}{fetched} in {report.seconds:.1f} s.", style=_STYLE.get(report.status, "bold yellow"))
+    ended = ending(report, applied="restored", moved="fetched")
+    terminal.prose(f"{words.STATUSES[report.status]}: {ended}", style=STYLES.get(report.status, "bold yellow"))
     if _NEXT[report.status]:
         terminal.prose(_NEXT[report.status])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from reconcile.core.errors import ExitCode
 from reconcile.core.proof import Verification
 from reconcile.views import words
-from reconcile.views.plan import at, show_findings
+from reconcile.views.plan import at, show_findings, show_scope
 from reconcile.views.terminal import Terminal
 
 _STYLE = {ExitCode.OK: "bold green", ExitCode.DIFFERENCES: "bold red", ExitCode.FAILED: "bold red"}
@@ -21,10 +21,7 @@ def show_verification(terminal: Terminal, found: Verification, *, verbose: bool 
     terminal.line(("Bucket   ", "dim"), at(stores.bucket, stores.bucket_endpoint))
     terminal.line(("Records  ", "dim"), at(stores.records, stores.records_endpoint))
     terminal.line(("Proof    ", "dim"), "; ".join(_manner(found)))
-    parts = [f"character {char_id}" for char_id in found.scope.char_ids]
-    parts += [f"type {asset_type}" for asset_type in found.scope.asset_types]
-    if parts:
-        terminal.line(("Scope    ", "dim"), ", ".join(parts))
+    show_scope(terminal, found.scope)
     show_findings(terminal, found.problems, verbose=verbose)
     terminal.line()
     terminal.prose(verdict(found), style=_STYLE[found.exit_code])
