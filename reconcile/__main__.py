@@ -123,12 +123,10 @@ def _bug(cause: Exception) -> ReconcileError:
     lacking = shortage(cause)
     if lacking:
         error = ReconcileError(f"the system has no {lacking} left for this process", hint=HINT)
-        error.code = "no_room"
-        error.__cause__ = cause
-        return error
-    hint = "run it again with --verbose and report what it says"
-    error = ReconcileError(f"this is a bug in reconcile: {type(cause).__name__}: {cause}", hint=hint)
-    error.code = "bug"
+    else:
+        hint = "run it again with --verbose and report what it says"
+        error = ReconcileError(f"this is a bug in reconcile: {type(cause).__name__}: {cause}", hint=hint)
+    error.code = "no_room" if lacking else "bug"
     error.__cause__ = cause
     return error
 
@@ -145,8 +143,8 @@ def _fail(error: ReconcileError, given: Sequence[str]) -> int:
     try:
         show_error(error, document="--json" in asked, log=as_json, verbose="--verbose" in asked)
         _flush()
-    except OutputFailed:  # nobody can be told: the exit code is all that is left
-        return int(error.exit_code)
+    except OutputFailed:
+        pass  # nobody can be told: the exit code is all that is left
     return int(error.exit_code)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from reconcile.cli import tour
-from reconcile.commands import explain, links, overview, schedule, trials
+from reconcile.commands import explain, schedule, trials
+from reconcile.commands import status as statuses
 from reconcile.core import checkup, history, plan, proof, report, restoration, status, watch_report
 from reconcile.views import json
 
@@ -23,7 +24,7 @@ DOCUMENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "result": (report.Report, report.FORMAT),
     "run": (json.RunDocument, json.RUN_FORMAT),
     "status": (status.StatusTable, status.FORMAT),
-    "report": (overview.Overview, overview.FORMAT),
+    "report": (statuses.Overview, statuses.REPORT_FORMAT),
     "explain": (explain.Explanation, explain.FORMAT),
     "rules": (trials.RulesDocument, trials.RULES_FORMAT),
     "rules-test": (trials.Trials, trials.TRIALS_FORMAT),
@@ -33,7 +34,7 @@ DOCUMENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "restore-plan": (restoration.RestorePlan, restoration.FORMAT),
     "schedule": (schedule.Schedule, schedule.FORMAT),
     "doctor": (checkup.Checkup, checkup.FORMAT),
-    "url": (links.Link, links.FORMAT),
+    "url": (explain.Link, explain.URL_FORMAT),
     "watch": (watch_report.WatchEvent, watch_report.FORMAT),
     "watch-health": (watch_report.WatchHealth, watch_report.HEALTH_FORMAT),
     "init": (json.InitDocument, json.INIT_FORMAT),

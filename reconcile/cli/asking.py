@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from reconcile.core.errors import UsageError
 from reconcile.views.streams import flush
@@ -15,14 +14,6 @@ from reconcile.views.terminal import visible
 
 _YES = ("y", "yes")
 _LONGEST = 4096  # bytes of a line, which is what a terminal gives at the most
-
-
-class Person(Protocol):
-    """Somebody who can answer."""
-
-    def confirms(self, question: str, *, about: str = "") -> bool:
-        """Asks; only ``y`` and ``yes`` are a yes, and the end of the input is a no. ``about`` is said before."""
-        ...
 
 
 @contextmanager
@@ -48,14 +39,15 @@ def person() -> Iterator[Person | None]:
         found.close()
 
 
-class _AtTerminal:
-    """A terminal that is read from and written to by descriptors of its own."""
+class Person:
+    """Somebody at a terminal that is read from and written to by descriptors of its own."""
 
     def __init__(self, reading: int, writing: int) -> None:
         self.reading = reading
         self._writing = writing
 
     def confirms(self, question: str, *, about: str = "") -> bool:
+        """Asks; only ``y`` and ``yes`` are a yes, and the end of the input is a no. ``about`` is said before."""
         flush(sys.stdout)
         flush(sys.stderr)
         before = f"{visible(about)}\n" if about else ""
@@ -76,26 +68,26 @@ class _AtTerminal:
             data = data[os.write(self._writing, data) :]
 
 
-def _terminal() -> _AtTerminal | None:
+def _terminal() -> Person | None:
     """The terminal that a standard stream is still connected to, else the one that this process belongs to."""
     for name in (*(_name_of(number) for number in (0, 2, 1)), "/dev/tty"):
         if name is not None:
             with contextlib.suppress(OSError):
                 fd = os.open(name, os.O_RDWR | os.O_NOCTTY)
-                return _AtTerminal(fd, fd)
-    if _is_terminal(0) and _is_terminal(2):  # one that has no name here, as in some containers
-        return _AtTerminal(os.dup(0), os.dup(2))
+                return Person(fd, fd)
+    if os.isatty(0) and os.isatty(2):  # one that has no name here, as in some containers
+        return Person(os.dup(0), os.dup(2))
     return None
 
 
-def _console() -> _AtTerminal | None:
+def _console() -> Person | None:
     """The console window of this process on Windows."""
     try:
         reading = os.open("CONIN$", os.O_RDWR)
     except OSError:
         return None
     try:
-        return _AtTerminal(reading, os.open("CONOUT$", os.O_RDWR))
+        return Person(reading, os.open("CONOUT$", os.O_RDWR))
     except OSError:
         os.close(reading)
         return None
@@ -106,13 +98,6 @@ def _name_of(number: int) -> str | None:
         return os.ttyname(number)
     except OSError:
         return None
-
-
-def _is_terminal(number: int) -> bool:
-    try:
-        return os.isatty(number)
-    except OSError:
-        return False
 
 
 def _is_in_background(fd: int) -> bool:

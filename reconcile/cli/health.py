@@ -9,10 +9,9 @@ import typer
 from reconcile.cli.options import Common, seconds
 from reconcile.cli.session import Session
 from reconcile.commands.doctor import check_nothing, check_project
-from reconcile.commands.links import link
+from reconcile.commands.explain import link
 from reconcile.core.errors import ConfigError, ExitCode
 from reconcile.views.doctor import show_checkup
-from reconcile.views.links import show_link
 
 
 def doctor(common: Common) -> ExitCode:
@@ -35,5 +34,5 @@ def url(
     lifetime = seconds(expires, "--expires")
     with session.opened() as project:
         made = link(project, subject, lifetime)
-    session.result(made, lambda terminal: show_link(terminal, made))
+    session.result(made, lambda terminal: terminal.line(made.url))
     return ExitCode.OK

@@ -13,7 +13,7 @@ from reconcile.cli.files import MARKDOWN, PAGE, STDOUT, check_target, write_whol
 from reconcile.cli.options import Common, Scoped
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.cli.signals import finish
-from reconcile.commands.overview import overview
+from reconcile.commands.status import overview
 from reconcile.core.errors import ExitCode, UsageError
 from reconcile.views import page
 from reconcile.views.plan import totals

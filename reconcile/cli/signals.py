@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -52,7 +52,7 @@ def stopping(tell: Callable[[str], None] = _tell) -> Iterator[threading.Event]:
     except RuntimeError:  # the system gives no further thread: an interrupt is heard all the same, and told at the end
         watched = False
     try:
-        with _handling({signal.SIGINT: interrupted, signal.SIGTERM: interrupted}):
+        with handling({signal.SIGINT: interrupted, signal.SIGTERM: interrupted}):
             yield stop
     finally:
         wake.set()
@@ -69,7 +69,7 @@ def terminable() -> Iterator[None]:
     def terminated(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    with _handling({signal.SIGTERM: terminated, signal.SIGINT: terminated}):
+    with handling({signal.SIGTERM: terminated, signal.SIGINT: terminated}):
         yield
 
 
@@ -81,7 +81,7 @@ def finish() -> None:
 
 
 @contextmanager
-def _handling(handlers: dict[signal.Signals, signal._HANDLER]) -> Iterator[None]:
+def handling(handlers: Mapping[signal.Signals, signal._HANDLER]) -> Iterator[None]:
     """These handlers for a while; Python allows them in the main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield

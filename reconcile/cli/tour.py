@@ -59,19 +59,33 @@ def tour(common: Common, directory: Path) -> ExitCode:
 
 
 def _steps(session: Session, project: OpenProject, directory: Path) -> DemoDocument:
-    told = _Told(session)
-    told.step(f"{directory} now holds a small studio", STUDIO)
+    terminal = None if session.json else session.terminal()
+
+    def step(title: str, text: str) -> None:
+        if terminal is not None:
+            terminal.line()
+            terminal.line((title, "bold cyan"))
+            terminal.prose(text)
+            flush(sys.stdout)
+
+    def shown(view: Callable[[Terminal], None]) -> None:
+        if terminal is not None:
+            terminal.line()
+            view(terminal)
+            flush(sys.stdout)
+
+    step(f"{directory} now holds a small studio", STUDIO)
     plan = session.survey(project, Scope()).plan
-    told.step("1. `reconcile plan` says what is out of step", PLANNED)
-    told.show(lambda terminal: show_plan(terminal, plan, labels_of(project)))
+    step("1. `reconcile plan` says what is out of step", PLANNED)
+    shown(lambda terminal: show_plan(terminal, plan, labels_of(project)))
     with project.lock().acquire():
         report = session.execute(project, plan)
-    told.step("2. `reconcile apply` puts it right", APPLIED)
-    told.show(lambda terminal: show_report(terminal, report))
+    step("2. `reconcile apply` puts it right", APPLIED)
+    shown(lambda terminal: show_report(terminal, report))
     again = session.survey(project, Scope()).plan
-    told.step("3. `reconcile plan` again", AGAIN)
-    told.show(lambda terminal: terminal.prose(totals(again), style="bold"))
-    told.step("Now you", f"Try: {_program()} -C {shlex.quote(str(directory))} status")
+    step("3. `reconcile plan` again", AGAIN)
+    shown(lambda terminal: terminal.prose(totals(again), style="bold"))
+    step("Now you", f"Try: {_program()} -C {shlex.quote(str(directory))} status")
     return DemoDocument(FORMAT, str(directory), plan, report, again)
 
 
@@ -87,25 +101,3 @@ def _program() -> str:
     except OSError:
         return shlex.quote(str(installed))
     return shlex.quote(str(installed.relative_to(here) if installed.is_relative_to(here) else installed))
-
-
-class _Told:
-    """Tells the steps as text; with ``--json`` it tells nothing, and the document at the end is all."""
-
-    def __init__(self, session: Session) -> None:
-        self._terminal = None if session.json else session.terminal()
-
-    def step(self, title: str, text: str) -> None:
-        """What comes, and why."""
-        if self._terminal is not None:
-            self._terminal.line()
-            self._terminal.line((title, "bold cyan"))
-            self._terminal.prose(text)
-            flush(sys.stdout)
-
-    def show(self, view: Callable[[Terminal], None]) -> None:
-        """What came of it."""
-        if self._terminal is not None:
-            self._terminal.line()
-            view(self._terminal)
-            flush(sys.stdout)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -14,7 +13,7 @@ import typer
 
 from reconcile.cli.options import AllowEmpty, Common, FailOnFindings, Scoped, seconds
 from reconcile.cli.session import Session, scope_of, severity
-from reconcile.cli.signals import stopping
+from reconcile.cli.signals import handling, stopping
 from reconcile.commands.watch import WatchOptions
 from reconcile.commands.watch import watch as stay
 from reconcile.commands.watch_teller import check
@@ -124,13 +123,5 @@ def _heard() -> Iterator[list[int]]:
         if callable(handler):
             handler(number, frame)
 
-    if threading.current_thread() is not threading.main_thread():  # Python allows handlers in the main thread only
+    with handling(dict.fromkeys(before, noted)):
         yield numbers
-        return
-    for number in before:
-        signal.signal(number, noted)
-    try:
-        yield numbers
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

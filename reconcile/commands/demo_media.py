@@ -16,7 +16,7 @@ _COLOURS = 64
 
 def png(label: int | str) -> bytes:
     """A PNG of 96 by 96 pixels, in colours that go by the label."""
-    sample = _sample("picture.png")
+    sample = sample_file("picture.png")
     at = sample.index(b"PLTE") - 4
     after = at + 12 + 3 * _COLOURS
     title = _chunk(b"tEXt", b"Title\0" + str(label).encode("latin-1", "replace") + _digest("png", label))
@@ -25,7 +25,7 @@ def png(label: int | str) -> bytes:
 
 def mp4(label: int | str, size: int = 0) -> bytes:
     """An MP4 of one second (H.264, 64 by 64 pixels), padded to ``size`` bytes if it is shorter."""
-    sample = _sample("film.mp4")
+    sample = sample_file("film.mp4")
     text = f"{label} ".encode() + _digest("mp4", label)
     body = text.ljust(size - len(sample) - 8, b"\0")
     return sample + (8 + len(body)).to_bytes(4, "big") + b"free" + body
@@ -35,11 +35,12 @@ def mp3(label: int | str) -> bytes:
     """An MP3 of one second (mono, 44.1 kHz, 32 kbit/s) behind an ID3 tag with the label as its title."""
     text = b"\3" + f"{label} ".encode() + _digest("mp3", label)
     frame = b"TIT2" + _synchsafe(len(text)) + b"\0\0" + text
-    return b"ID3\4\0\0" + _synchsafe(len(frame)) + frame + _sample("music.mp3")
+    return b"ID3\4\0\0" + _synchsafe(len(frame)) + frame + sample_file("music.mp3")
 
 
 @cache
-def _sample(name: str) -> bytes:
+def sample_file(name: str) -> bytes:
+    """A file of the package's samples."""
     return (files("reconcile") / "samples" / name).read_bytes()
 
 

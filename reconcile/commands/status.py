@@ -1,17 +1,21 @@
-"""The status table: a survey's tallies, added up by asset type or by character."""
+"""The status table (a survey's tallies, added up by asset type or by character), and the overview, which holds both
+sums and each tally."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
+
+import msgspec
 
 from reconcile.core.duration import format_duration
-from reconcile.core.plan import Scope
+from reconcile.core.plan import Scope, Stores, Summary
 from reconcile.core.rules import AssetMap
 from reconcile.core.status import FORMAT, StatusRow, StatusTable, Sync, Tally
 from reconcile.pipeline.planner import Survey
 
+REPORT_FORMAT = "reconcile.report/1"
 By = Literal["type", "character"]
 TallyKey = tuple[str | None, str | None]
 
@@ -22,6 +26,43 @@ NO_RULE = "No rule"
 NO_CHARACTER = "No character"
 
 
+class Cell(msgspec.Struct, frozen=True):
+    """One character's assets of one type, counted as in the status table; a pair without any has no cell.
+
+    ``wanted`` are the keys that ought to be in step. ``asset_type`` is None for files that no rule takes, ``char_id``
+    for those that are nobody's.
+    """
+
+    char_id: str | None
+    asset_type: str | None
+    local: int
+    bucket: int
+    records: int
+    wanted: int
+    in_step: int
+    to_do: int
+    sync: Sync
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """``report --json``: what the page written to ``out`` shows, except for the plan's single changes and findings.
+
+    ``rows`` are by asset type, ``characters`` by character. ``complete`` is false if a part of a world could not be
+    read: counts may then be short.
+    """
+
+    format: str
+    out: str
+    created: str
+    complete: bool
+    scope: Scope
+    stores: Stores
+    summary: Summary
+    rows: tuple[StatusRow, ...]
+    characters: tuple[StatusRow, ...]
+    cells: tuple[Cell, ...]
+
+
 def table(
     survey: Survey, asset_map: AssetMap, by: By, scope: Scope, *, last_good_run: str | None = None
 ) -> StatusTable:
@@ -29,6 +70,23 @@ def table(
     character, then one for what is nobody's. Only what is in scope has a row."""
     rows = _by_type(survey, asset_map, scope) if by == "type" else _by_character(survey, scope)
     return StatusTable(FORMAT, tuple(rows), complete=survey.plan.complete, last_good_run=last_good_run)
+
+
+def overview(survey: Survey, asset_map: AssetMap, out: str) -> Overview:
+    """Counts what the survey saw; ``out`` says where it will be written."""
+    plan = survey.plan
+    return Overview(
+        format=REPORT_FORMAT,
+        out=out,
+        created=plan.created,
+        complete=plan.complete,
+        scope=plan.scope,
+        stores=plan.stores,
+        summary=plan.summary,
+        rows=table(survey, asset_map, "type", plan.scope).rows,
+        characters=table(survey, asset_map, "character", plan.scope).rows,
+        cells=tuple(_cells(survey)),
+    )
 
 
 def is_in_step(survey: Survey) -> bool:
@@ -74,17 +132,7 @@ def _by_character(survey: Survey, scope: Scope) -> Iterator[StatusRow]:
 
 
 def _row(tally: Tally, label: str, asset_type: str | None = None, char_id: str | None = None) -> StatusRow:
-    return StatusRow(
-        asset_type=asset_type,
-        label=label,
-        local=tally.local,
-        bucket=tally.bucket,
-        records=tally.records,
-        in_step=tally.in_step,
-        to_do=tally.to_do,
-        sync=tally.sync(),
-        char_id=char_id,
-    )
+    return StatusRow(asset_type=asset_type, label=label, char_id=char_id, **_counts(tally))
 
 
 def _sums(tallies: Mapping[TallyKey, Tally], group: Callable[[TallyKey], str | None]) -> dict[str | None, Tally]:
@@ -95,3 +143,23 @@ def _sums(tallies: Mapping[TallyKey, Tally], group: Callable[[TallyKey], str | N
         for name in Tally.__struct_fields__:
             setattr(total, name, getattr(total, name) + getattr(tally, name))
     return sums
+
+
+def _cells(survey: Survey) -> Iterator[Cell]:
+    scope = survey.plan.scope
+    nobody_last = sorted(survey.tallies, key=lambda pair: (pair[1] is None, pair[1] or "", pair[0] or ""))
+    for asset_type, char_id in nobody_last:
+        if scope.takes_type(asset_type) and scope.takes_character(char_id):
+            tally = survey.tallies[asset_type, char_id]
+            yield Cell(char_id=char_id, asset_type=asset_type, wanted=tally.keys, **_counts(tally))
+
+
+def _counts(tally: Tally) -> dict[str, Any]:
+    return {
+        "local": tally.local,
+        "bucket": tally.bucket,
+        "records": tally.records,
+        "in_step": tally.in_step,
+        "to_do": tally.to_do,
+        "sync": tally.sync(),
+    }

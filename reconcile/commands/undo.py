@@ -131,7 +131,14 @@ class _UndoSurvey:
             make(Code.RECORD_STAYS, made.document, document_id(made.document))
             for made in _made(self._past, self._scope)
         ]
-        plan = _plan(self._project, self._actions, self._findings, self._scope, self._in_step)
+        plan = plans.build(
+            self._actions,
+            self._findings,
+            self._project.origin,
+            created=now(),
+            scope=self._scope,
+            in_step=self._in_step,
+        )
         return Undoing(self._past.run.run_id, plan, self._wanted)
 
     def _take(self, world: World, document: str, fields: Mapping[str, Any], touched: Sequence[Touched]) -> None:
@@ -268,16 +275,3 @@ def _made(past: Past, scope: Scope) -> Iterable[Any]:
     return [
         made for made in past.made if made.id not in left and scope.takes_character(made.document.rpartition("/")[2])
     ]
-
-
-def _plan(
-    project: OpenProject, actions: Sequence[Change], found: Sequence[Finding], scope: Scope, in_step: int
-) -> Plan:
-    return plans.build(
-        actions,
-        found,
-        project.origin,
-        created=now(),
-        scope=scope,
-        in_step=in_step,
-    )

@@ -12,8 +12,7 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reconcile.commands.overview import Cell, Overview
-from reconcile.commands.status import NO_CHARACTER
+from reconcile.commands.status import NO_CHARACTER, Cell, Overview
 from reconcile.core.changes import Change, CreateRecord, Replace, RewriteLocalDb, SetField, Upload
 from reconcile.core.plan import Plan
 from reconcile.core.status import StatusRow, Sync

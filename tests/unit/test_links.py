@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reconcile.commands.links import link
+from reconcile.commands.explain import link
 from reconcile.core.errors import NotThere, Rejected, UsageError
 from reconcile.project import Project
 from tests.kit.workshop import PREFIX, Workshop, open_workshop

@@ -15,7 +15,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from reconcile.__main__ import main
-from reconcile.commands.overview import FORMAT, Cell, Overview
+from reconcile.commands.status import REPORT_FORMAT as FORMAT
+from reconcile.commands.status import Cell, Overview
 from reconcile.core.changes import Code, Finding, Severity
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.status import StatusRow, Sync
