@@ -37,25 +37,19 @@ def is_derived(
     added whose key the rule gives to a needed object.
     """
     keys = {bucket.uri(need.key): need.key for need in needs}
-    return _Derivation(keys, char_id, entries, entry_key, asset_map).of_record(made, source)
+    return _Derivation(keys, char_id, entry_key, asset_map).of_level(made, source, entries.path)
 
 
 class _Derivation:
     """``keys`` are those of the URIs that may stand in the record."""
 
-    def __init__(
-        self, keys: Mapping[str, str], char_id: str, entries: Entries, entry_key: str, asset_map: AssetMap
-    ) -> None:
+    def __init__(self, keys: Mapping[str, str], char_id: str, entry_key: str, asset_map: AssetMap) -> None:
         self._keys = keys
         self._char_id = char_id
-        self._entries = entries
         self._entry_key = entry_key
         self._map = asset_map
 
-    def of_record(self, made: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
-        return self._of_level(made, source, self._entries.path)
-
-    def _of_level(self, made: Any, source: Any, path: Sequence[str]) -> bool:
+    def of_level(self, made: Any, source: Any, path: Sequence[str]) -> bool:
         """One of the maps that lead to the entries, or the entries themselves."""
         if not path:
             return self._of_entries(made, source or [])
@@ -64,7 +58,7 @@ class _Derivation:
             return False
         rest = (name for name in source if name != path[0])
         others = all(self._of_member(name, made.get(name, _GONE), source[name]) for name in rest)
-        return others and self._of_level(made.get(path[0]), source.get(path[0]), path[1:])
+        return others and self.of_level(made.get(path[0]), source.get(path[0]), path[1:])
 
     def _of_entries(self, made: Any, source: Any) -> bool:
         if not isinstance(made, list) or not isinstance(source, list) or len(made) < len(source):

@@ -21,11 +21,11 @@ class Kind(NamedTuple):
 
 
 class Form(NamedTuple):
-    """Another message and hint of a code, for a case that its row does not fit."""
+    """Another message of a code, and another hint if the row's does not fit either."""
 
     code: Code
     message: str
-    hint: str
+    hint: str | None = None
 
 
 FINDINGS: dict[Code, Kind] = {
@@ -286,15 +286,9 @@ FINDINGS: dict[Code, Kind] = {
     ),
 }
 
-UNCLAIMED_FOLDER = Form(
-    Code.UNCLAIMED_FILE,
-    "no rule takes anything in this folder, so nothing depends on it",
-    FINDINGS[Code.UNCLAIMED_FILE].hint,
-)
+UNCLAIMED_FOLDER = Form(Code.UNCLAIMED_FILE, "no rule takes anything in this folder, so nothing depends on it")
 UNKNOWN_NAME = Form(
-    Code.UNKNOWN_CHARACTER,
-    "{guess!r} is not a known character; it is uploaded, but no record is touched",
-    FINDINGS[Code.UNKNOWN_CHARACTER].hint,
+    Code.UNKNOWN_CHARACTER, "{guess!r} is not a known character; it is uploaded, but no record is touched"
 )
 ROOT_GONE = Form(
     Code.ROOT_EMPTIED,
@@ -369,7 +363,7 @@ NAMED_ENCODED = Form(
     '{place} names "{uri}", which is stored compressed',
     "verify again with --deep, which unpacks it; `reconcile apply --replace local` stores the file as it is",
 )
-NAMED_EMPTY = Form(Code.EMPTY_OBJECT, '{place} names "{uri}", which holds nothing', FINDINGS[Code.EMPTY_OBJECT].hint)
+NAMED_EMPTY = Form(Code.EMPTY_OBJECT, '{place} names "{uri}", which holds nothing')
 LEFT_ALONE = Form(
     Code.CONTENT_CONFLICT,
     "stands where the bucket has other bytes or may have them ({size} bytes there): {why}; it was left alone",
@@ -395,11 +389,11 @@ HIDDEN_PLACE = Form(
 def make(what: Code | Form, subject: str, char_id: str | None, /, *, why: str = "", **values: object) -> Finding:
     """The finding of a row about a path, a URI or a document. Values are put into the templates of the table as they
     are: nothing in them is read as a template."""
-    code = what.code if isinstance(what, Form) else what
-    said = what if isinstance(what, Form) else FINDINGS[what]
-    template = said.message if "{why}" in said.message or not why else f"{said.message}: {{why}}"
-    message, hint = (each.format(why=why, **values) for each in (template, said.hint))
-    return Finding(code, FINDINGS[code].severity, subject, char_id, message, hint)
+    form = what if isinstance(what, Form) else Form(what, FINDINGS[what].message)
+    row, message = FINDINGS[form.code], form.message
+    template = message if "{why}" in message or not why else f"{message}: {{why}}"
+    said, hint = (each.format(why=why, **values) for each in (template, form.hint or row.hint))
+    return Finding(form.code, row.severity, subject, char_id, said, hint)
 
 
 def about_unread(folder: LocalFile) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TypeAlias
@@ -103,20 +104,20 @@ class NotedMap(AssetMap, frozen=True, dict=True):
 
     def wishes(self, char_id: str, known: Container[str]) -> dict[Place, str]:
         """Which fields of this character's record were told to name which key."""
-        mine = [note for note in self._placed.get(char_id, ()) if self._is_owner(note, known)]
-        return {place: self.key_for(note.path, known) for note in mine for place in note.places}
+        found: dict[Place, str] = {}
+        for note in self._placed.get(char_id, ()):
+            reading = self.read(note.path, known)
+            if reading is not None and reading.char_id == char_id:
+                found.update(dict.fromkeys(note.places, self.key_for(note.path, known)))
+        return found
 
     @cached_property
     def _placed(self) -> dict[str, list[Note]]:
-        found: dict[str, list[Note]] = {}
+        found: dict[str, list[Note]] = defaultdict(list)
         for note in self.notes.values():
             if note.places and note.char_id is not None:
-                found.setdefault(note.char_id, []).append(note)
+                found[note.char_id].append(note)
         return found
-
-    def _is_owner(self, note: Note, known: Container[str]) -> bool:
-        reading = self.read(note.path, known)
-        return reading is not None and reading.char_id == note.char_id
 
     def _of(self, char_ids: Sequence[str]) -> list[Note]:
         return [note for note in self.notes.values() if note.char_id is not None and note.char_id in char_ids]

@@ -65,11 +65,9 @@ def _trespasses(action: Change, bucket: BucketRoot, collection: str) -> Iterator
                 yield f"has {action.crc32c!r} for a crc32c"
             if isinstance(action, Upload) is not (action.if_generation_match == 0):
                 yield "creates where it should replace, or replaces where it should create"
-        case SetField():
-            yield from _outside(action.document, collection)
-            yield from _misplaced(action)
-            yield from _unneeded(action.new, action.old, action.needs, bucket)
-        case RewriteLocalDb():
+        case SetField() | RewriteLocalDb():
+            if isinstance(action, SetField):
+                yield from _outside(action.document, collection)
             yield from _misplaced(action)
             yield from _unneeded(action.new, action.old, action.needs, bucket)
         case CreateRecord():

@@ -29,7 +29,8 @@ class Portable:
             state[name] = packed or b""
         if lost:
             state[NOTES] = _packed([*getattr(self, NOTES, ()), *lost]) or b""
-        return _rebuilt, (type(self), _portable_args(self), state, *_origin(self))
+        args = tuple(each if _packed(each) is not None else _shown(each) for each in self.args)  # type: ignore[attr-defined]
+        return _rebuilt, (type(self), args, state, *_origin(self))
 
     def __copy__(self) -> Self:
         made = type(self).__new__(type(self), *self.args)  # type: ignore[attr-defined]
@@ -81,10 +82,6 @@ def _arrived(packed: bytes, *origin: Any) -> BaseException:
 
 def _sendable(error: BaseException | None) -> Any:
     return error if error is None or isinstance(error, Portable) else _Sent(error)
-
-
-def _portable_args(error: Any) -> tuple[Any, ...]:
-    return tuple(each if _packed(each) is not None else _shown(each) for each in error.args)
 
 
 def _packed(value: Any) -> bytes | None:

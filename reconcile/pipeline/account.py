@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
@@ -52,13 +52,9 @@ class Account:
         )
         return cls(journal.begin(started))
 
-    def fields(self, world: World) -> Callable[[str, Sequence[Touched]], None]:
-        """To be told what is about to be written in the records of a world. Raises JournalError."""
-
-        def note(document: str, touched: Sequence[Touched]) -> None:
-            self._before(FieldsTouched(world=world, document=document, touched=tuple(touched)))
-
-        return note
+    def touches(self, world: World, document: str, touched: Sequence[Touched]) -> None:
+        """These fields of a record of this world are about to be written. Raises JournalError."""
+        self._before(FieldsTouched(world=world, document=document, touched=tuple(touched)))
 
     def creates(self, change: CreateRecord, fields: dict[str, object]) -> None:
         """A document is about to be created with these fields. Raises JournalError."""

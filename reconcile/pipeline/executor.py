@@ -37,14 +37,7 @@ from reconcile.core.context import Replacing
 from reconcile.core.derived import is_derived
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.edit import edit, same, without
-from reconcile.core.errors import (
-    NotThere,
-    PreconditionFailed,
-    ReconcileError,
-    SourceChanged,
-    Uncertain,
-    UsageError,
-)
+from reconcile.core.errors import NotThere, PreconditionFailed, ReconcileError, SourceChanged, Uncertain, UsageError
 from reconcile.core.events import Advanced, ChangeDone, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
 from reconcile.core.media import content_type
 from reconcile.core.plan import Plan, Scope, check_limits
@@ -396,7 +389,7 @@ class _Run:
             return outcomes
         char_id = document_id(ready[0].document)
         try:
-            editor, noting = self._editor_of(ready), self._account.fields(World.RECORDS)
+            editor, noting = self._editor_of(ready), partial(self._account.touches, World.RECORDS)
             made = merge(self._project.records, char_id, ready, editor, noting, self._project.options.wait)
         except ReconcileError as error:
             made = [self._failure(change, error) for change in ready]
@@ -429,7 +422,7 @@ class _Run:
         documents = _by_document(ready)
         try:
             editors = {document: self._editor_of(each) for document, each in documents.items()}
-            noting = self._account.fields(World.LOCAL_DB)
+            noting = partial(self._account.touches, World.LOCAL_DB)
             made = merge_many(store, documents, editors, noting, self._project.options.wait)
         except ReconcileError as error:
             made = [self._failure(change, error) for change in ready]

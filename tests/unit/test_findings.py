@@ -19,7 +19,8 @@ HOSTILE = "{why} {0.__class__} %s $x [red]<b>\x1b[31m"
 def values_of(what: Code | Form) -> dict[str, str | int]:
     """A value for each place of the templates; those that are shown as numbers get one."""
     said = what if isinstance(what, Form) else FINDINGS[what]
-    places = re.findall(r"\{(\w+)([^}]*)\}", said.message + said.hint)
+    hint = said.hint or FINDINGS[what.code if isinstance(what, Form) else what].hint
+    places = re.findall(r"\{(\w+)([^}]*)\}", said.message + hint)
     return {name: 1234 if "," in rest else HOSTILE for name, rest in places}
 
 

@@ -5,17 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from reconcile.core.changes import CreateRecord, Finding, Replace, RewriteLocalDb, SetField, Upload
-from reconcile.core.rows import (
-    Agreed,
-    Answer,
-    Claim,
-    KeyFacts,
-    KeyTally,
-    Row,
-    Stream,
-    Unsettled,
-    Unwanted,
-)
+from reconcile.core.rows import Agreed, Answer, Claim, KeyFacts, KeyTally, Row, Stream, Unsettled, Unwanted
 
 _STREAMS: dict[type, tuple[Stream, str]] = {
     Answer: (Stream.ANSWER, "document"),

@@ -18,12 +18,7 @@ from reconcile.core.notes import wishes
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, Unwanted
 from reconcile.core.rules import Many
-from reconcile.core.stages.elsewhere import (
-    Fix,
-    judge,
-    reason_of,
-    texts_elsewhere,
-)
+from reconcile.core.stages.elsewhere import Fix, judge, reason_of, texts_elsewhere
 from reconcile.core.stages.explode import repairs_in
 from reconcile.core.stages.fields import Field, FieldReader, Held, References, place_of
 from reconcile.core.way import title_of
