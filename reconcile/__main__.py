@@ -141,7 +141,7 @@ def _fail(error: ReconcileError, given: Sequence[str]) -> int:
     asked = given[: given.index("--")] if "--" in given else given
     as_json = "--log-format=json" in asked or ("--log-format", "json") in itertools.pairwise(asked)
     try:
-        show_error(error, document="--json" in asked, log=as_json, verbose="--verbose" in asked)
+        show_error(error, document="--json" in asked, as_log=as_json, verbose="--verbose" in asked)
         _flush()
     except OutputFailed:
         pass  # nobody can be told: the exit code is all that is left

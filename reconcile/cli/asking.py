@@ -70,18 +70,17 @@ class Person:
 
 def _terminal() -> Person | None:
     """The terminal that a standard stream is still connected to, else the one that this process belongs to."""
-    for name in (*(_name_of(number) for number in (0, 2, 1)), "/dev/tty"):
-        if name is not None:
-            with contextlib.suppress(OSError):
-                fd = os.open(name, os.O_RDWR | os.O_NOCTTY)
-                return Person(fd, fd)
+    for number in (0, 2, 1, None):
+        with contextlib.suppress(OSError):
+            name = "/dev/tty" if number is None else os.ttyname(number)
+            fd = os.open(name, os.O_RDWR | os.O_NOCTTY)
+            return Person(fd, fd)
     if os.isatty(0) and os.isatty(2):  # one that has no name here, as in some containers
         return Person(os.dup(0), os.dup(2))
     return None
 
 
 def _console() -> Person | None:
-    """The console window of this process on Windows."""
     try:
         reading = os.open("CONIN$", os.O_RDWR)
     except OSError:
@@ -90,13 +89,6 @@ def _console() -> Person | None:
         return Person(reading, os.open("CONOUT$", os.O_RDWR))
     except OSError:
         os.close(reading)
-        return None
-
-
-def _name_of(number: int) -> str | None:
-    try:
-        return os.ttyname(number)
-    except OSError:
         return None
 
 

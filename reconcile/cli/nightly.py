@@ -45,7 +45,9 @@ def schedule(
     if _REGION.fullmatch(region) is None:
         raise UsageError(f"--region {region!r} is not a region", hint="write it as us-central1")
     found_there = carried(os.environ)
-    if scheduler == "cloud-run" and (common.rules or common.local_root or _in_a_folder(common)):
+    endpoints = (common.bucket_endpoint or "", common.records_endpoint or "")
+    is_here = common.rules or common.local_root or any(each.startswith("file:") for each in endpoints)
+    if scheduler == "cloud-run" and is_here:
         raise UsageError(
             "--rules, --local-root and endpoints in a folder name places on this machine, and the job runs on another",
             hint="set them in the rules file of the folder that is mounted there",
@@ -82,11 +84,6 @@ def schedule(
         session.note(f"written: {', '.join(map(str, written))}")
     session.result(made, lambda terminal: show_schedule(terminal, made, written=out is not None))
     return ExitCode.OK
-
-
-def _in_a_folder(common: Common) -> bool:
-    endpoints = (common.bucket_endpoint or "", common.records_endpoint or "")
-    return any(endpoint.startswith("file:") for endpoint in endpoints)
 
 
 def _options(common: Common) -> tuple[str, ...]:

@@ -6,9 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import suppress
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from reconcile.cli.session import Session
 from reconcile.core.errors import Declined, ExitCode, Interrupted, ReconcileError
@@ -19,40 +19,25 @@ TIMEOUT = 60.0
 """Seconds that the command may take: a mail server that hangs must not hold the project's lock, or the next night."""
 
 
-class Notifier:
-    """Tells a run's end to a shell command; used as a context manager round the run. Without a command it is silent.
+@contextmanager
+def notifying(command: str | None, session: Session, timeout: float = TIMEOUT) -> Iterator[Callable[[Any, int], None]]:
+    """Round a run whose end a shell command is told of: the error, or what the run called with its document and exit
+    code. Without a command it is silent.
 
     What the command prints goes to stderr, where our own notes are; when it fails, a warning says so and the run's
     exit code stays what it was. ``RECONCILE_EXIT_CODE`` in its environment is that code.
     """
-
-    def __init__(self, command: str | None, session: Session, timeout: float = TIMEOUT) -> None:
-        self._timeout = timeout
-        self._command = command
-        self._session = session
-        self._ended: tuple[Any, int] | None = None
-
-    def ended(self, document: Any, code: int) -> None:
-        """The run came to its end with this document."""
-        self._ended = (document, code)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._command is None or isinstance(error, Declined):
-            return
-        if error is not None:
-            self._send(*_told(error))
-        elif self._ended is not None:
-            self._send(*self._ended)
-
-    def _send(self, document: Any, code: int) -> None:
-        problem = _run(self._command or "", json.dumps(document), code, self._timeout)
-        if problem:
-            self._session.warn(f"the --notify command {problem}", of="warning")
+    ended: list[tuple[Any, int]] = []
+    try:
+        yield lambda document, code: ended.append((document, code))
+    except BaseException as error:
+        ended = [] if isinstance(error, Declined) else [_told(error)]
+        raise
+    finally:
+        for document, code in ended if command else ():
+            problem = _run(command or "", json.dumps(document), code, timeout)
+            if problem:
+                session.warn(f"the --notify command {problem}", of="warning")
 
 
 def _run(command: str, document: bytes, code: int, timeout: float) -> str:

@@ -81,7 +81,7 @@ AllowEmpty = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Go past a safety limit.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 WaitLock = Annotated[
-    str | None, option("--wait-lock", metavar="TIME", help="Wait so long for another run to end, as 10m.")
+    str | None, option("--wait-lock", metavar="TIME", help="How long to wait for another run to end, such as 10m.")
 ]
 NoJournal = Annotated[bool, typer.Option("--no-journal", help="Write no journal: this run cannot be told or undone.")]
 

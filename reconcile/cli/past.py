@@ -29,7 +29,7 @@ def history(
     run: Annotated[
         str | None, option("--run", metavar="ID", help="One run, with each change.", autocompletion=run_ids)
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="So many runs, newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most N runs, newest first.")] = 20,
 ) -> ExitCode:
     session = Session(common)
     wanted = scope_of(scope)

@@ -1,4 +1,4 @@
-"""verify and restore: the proof that the cloud alone is enough, and the way back from it."""
+"""verify and restore: proves that the cloud alone is enough, and brings local files back from it."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def _tell(session: Session, code: int, took: float, report: Report | None, probl
 
 
 def _tell_error(session: Session, problem: ReconcileError, *, document: bool = False) -> None:
-    show_error(problem, document=document, log=session.logs_json(), verbose=session.verbose)
+    show_error(problem, document=document, as_log=session.logs_json(), verbose=session.verbose)
 
 
 def _not_run(session: Session, program: str, error: OSError) -> int:

@@ -73,10 +73,10 @@ class Session:
         """The folder of the project, which need not have rules yet."""
         return find_project(explicit=self.common.project)
 
-    def survey(self, project: OpenProject, scope: Scope, trace: tuple[str, ...] = ()) -> Survey:
+    def survey(self, project: OpenProject, scope: Scope) -> Survey:
         """Reads the three worlds and plans, showing progress."""
         with self.progress() as listener:
-            return survey(project, scope, listener=listener, trace=trace)
+            return survey(project, scope, listener=listener)
 
     def execute(
         self,
@@ -111,8 +111,8 @@ class Session:
 
     @contextmanager
     def lock(self, project: OpenProject, patience: float = 0.0, *, give_way: bool = False) -> Iterator[bool]:
-        """Holds the project's lock, for which it waits so many seconds. Raises LockHeld; one that may ``give_way`` to
-        the other run gives False instead, with a note."""
+        """Holds the project's lock, and waits up to ``patience`` seconds for it. Raises LockHeld; one that may
+        ``give_way`` to the other run gives False instead, with a note."""
         lock = project.lock()
         try:
             lock.acquire()

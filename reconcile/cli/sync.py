@@ -9,7 +9,7 @@ import typer
 
 from reconcile.adapters.files import PRIVATE
 from reconcile.cli.files import PLAN, STDOUT, check_target, write_whole
-from reconcile.cli.notify import Notifier
+from reconcile.cli.notify import notifying
 from reconcile.cli.options import (
     AllowEmpty,
     Common,
@@ -103,7 +103,7 @@ def apply(
             made = _plan(session, project, scope, planfile)
             show(session, project, made)
             return session.verdict(_code(made), made.findings, fail_on)
-    with Notifier(notify, session) as notifier:
+    with notifying(notify, session) as ended:
         run = session.opened(replace, concurrency=concurrency, allow_empty=allow_empty, keeps_journal=not no_journal)
         with run as project, session.lock(project, patience, give_way=age is not None) as held:
             if not held:
@@ -124,7 +124,7 @@ def apply(
             )
         tell_report(session, made, report)
         code = session.verdict(report.exit_code, report.findings, fail_on)
-        notifier.ended(report, code)
+        ended(report, code)
     return code
 
 
@@ -155,7 +155,7 @@ def status(
 
 
 def _is_fresh(session: Session, age: float) -> bool:
-    """Whether the last good run of everything is younger than so many seconds; then it says so."""
+    """Whether the last good run of everything is younger than ``age`` seconds; if it is, a note says so."""
     with session.opened() as project:
         last = project.last_good_run
     if overdue(last, age):

@@ -90,7 +90,6 @@ def _steps(session: Session, project: OpenProject, directory: Path) -> DemoDocum
 
 
 def _program() -> str:
-    """How this program is called from the current folder."""
     if shutil.which("reconcile"):
         return "reconcile"
     installed = Path(sys.executable).with_name("reconcile")

@@ -113,7 +113,6 @@ class _Unwell(ReconcileError):
 
 @contextmanager
 def _heard() -> Iterator[list[int]]:
-    """Which signals came, besides what is done about them."""
     numbers: list[int] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 

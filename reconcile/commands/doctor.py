@@ -24,7 +24,7 @@ Found = tuple[Health, str, str]
 
 
 def check_project(project: OpenProject, now: Callable[[], float] = time.time) -> Checkup:
-    """Tries everything, one after the other; what depends on something that failed is skipped. Raises none of ours."""
+    """Tries everything in turn; what depends on something that failed is skipped. Raises no ReconcileError."""
     return _checkup(list(_checks(project, now)))
 
 

@@ -184,7 +184,7 @@ def keys_of(project: OpenProject, subject: str) -> list[str]:
 
 
 def link(project: OpenProject, subject: str, lifetime: float) -> Link:
-    """Signs a URL that holds for so many seconds.
+    """Signs a URL that is valid for ``lifetime`` seconds.
 
     Raises UsageError for a subject that is not an asset's or a bucket without URLs, NotThere if no object is, Rejected
     for a lifetime that cannot be, AccessDenied if the credentials cannot sign.

@@ -37,10 +37,13 @@ class Nightly(msgspec.Struct, frozen=True):
 
     def command(self, *more: str) -> list[str]:
         """The job's command line."""
-        notify = ["--notify", self.notify] if self.notify else []
-        what = ["apply", "-C", str(self.project), *self.options, "--yes", *FAILS, "--wait-lock", WAIT, *notify, *more]
         # -P: a file of the project's own that is called like a module must not be taken for it.
-        return [self.python, "-P", "-m", "reconcile", *what]
+        return [self.python, "-P", "-m", "reconcile", *self.arguments(str(self.project)), *more]
+
+    def arguments(self, project: str, *more: str) -> list[str]:
+        """The job's command line behind the program's name, for the project in this folder."""
+        notify = ["--notify", self.notify] if self.notify else []
+        return ["apply", "-C", project, *self.options, "--yes", *FAILS, "--wait-lock", WAIT, *more, *notify]
 
     @property
     def at(self) -> str:

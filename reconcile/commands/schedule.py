@@ -17,7 +17,7 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reconcile.commands.jobenv import OF_THIS_MACHINE
-from reconcile.commands.nightly import DUE, FAILS, WAIT, Nightly, check
+from reconcile.commands.nightly import DUE, Nightly, check
 
 FORMAT = "reconcile.schedule/1"
 _FILES = {
@@ -72,8 +72,6 @@ def schedule(kind: str, job: Nightly) -> Schedule:
 def _values(job: Nightly) -> dict[str, Any]:
     """What the templates are filled in with."""
     variables = sorted(job.environment.items())
-    options = [*job.options, "--yes", *FAILS, "--wait-lock", WAIT]
-    notify = ["--notify", job.notify] if job.notify else []
     return {
         "job": job,
         "folder": str(job.project),
@@ -85,7 +83,7 @@ def _values(job: Nightly) -> dict[str, Any]:
         # A job that runs on another machine, on a mounted folder.
         "portable": [(name, value) for name, value in variables if name not in OF_THIS_MACHINE],
         "left_here": [name for name, _ in variables if name in OF_THIS_MACHINE],
-        "mounted": ["apply", "-C", "/project", *options, "--log-format", "json", *notify],
+        "mounted": job.arguments("/project", "--log-format", "json"),
     }
 
 

@@ -97,7 +97,7 @@ def is_in_step(survey: Survey) -> bool:
 
 
 def overdue(last_good_run: str | None, allowed: float, at: datetime | None = None) -> str:
-    """The sentence that says that the last good run is longer ago than so many seconds; empty if it is not."""
+    """What to say if the last good run is more than ``allowed`` seconds ago; empty if it is not."""
     if last_good_run is None:
         return "no run of everything has ended well here yet"
     try:

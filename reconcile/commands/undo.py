@@ -183,22 +183,22 @@ class _UndoSurvey:
         key = next((each for each in keys if each is not None), None)
         path = None if key is None else project.asset_map.path_for(key, (document,))
         reading = None if path is None else project.asset_map.read(path, (document,))
-        shared: dict[str, Any] = {
-            "id": change_id("undo", self._past.run.run_id, touched.id),
-            "key": key or "",
-            "char_id": document,
-            "asset_type": None if reading is None else reading.rule.type,
-            "reason": Reason.UNDO,
-            "document": self._named(world, document),
-            "entry": touched.entry,
-            "field": touched.field,
-            "old": touched.after,
-            "new": touched.before,
-            "needs": (),
-            "position": touched.position,
-            "at": touched.at,
-        }
-        return RewriteLocalDb(**shared) if world is World.LOCAL_DB else SetField(**shared)
+        kind = RewriteLocalDb if world is World.LOCAL_DB else SetField
+        return kind(
+            id=change_id("undo", self._past.run.run_id, touched.id),
+            key=key or "",
+            char_id=document,
+            asset_type=None if reading is None else reading.rule.type,
+            reason=Reason.UNDO,
+            document=self._named(world, document),
+            entry=touched.entry,
+            field=touched.field,
+            old=touched.after,
+            new=touched.before,
+            needs=(),
+            position=touched.position,
+            at=touched.at,
+        )
 
     def _named(self, world: World, document: str) -> str:
         return document if world is World.LOCAL_DB else f"{self._project.settings.records.collection}/{document}"

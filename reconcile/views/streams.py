@@ -56,12 +56,16 @@ def flush(stream: TextIO) -> None:
         _forget(stream, error)
 
 
-def _forget(stream: TextIO, error: OSError) -> None:
-    """Lets the rest of the output go nowhere. A reader that has gone (EPIPE, on Windows EINVAL) is no error; anything
-    else, such as a full disk, is."""
+def silence(stream: TextIO, error: OSError) -> bool:
+    """Lets the rest of a stream's output go nowhere; whether it is because its reader has left (EPIPE, on Windows
+    EINVAL), which is no error, unlike a full disk."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+    return error.errno in (errno.EPIPE, errno.EINVAL)
+
+
+def _forget(stream: TextIO, error: OSError) -> None:
     # What goes to stderr is progress and notes: a full log disk must not stop the night's work.
-    if stream is not sys.stderr and error.errno not in (errno.EPIPE, errno.EINVAL):
+    if not silence(stream, error) and stream is not sys.stderr:
         raise OutputFailed(f"the output cannot be written: {error.strerror}", hint=_ELSEWHERE) from error

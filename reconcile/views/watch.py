@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from typing import TextIO
 
 import msgspec
@@ -12,6 +10,7 @@ from reconcile.core.portable import Portable
 from reconcile.core.watch_report import EventKind, WatchEvent, WatchHealth
 from reconcile.views import words
 from reconcile.views.json import harmless
+from reconcile.views.streams import silence
 from reconcile.views.terminal import Terminal
 
 _STYLES = {
@@ -50,10 +49,7 @@ class WatchLines:
                 _write_text(self._terminal, event)
             self._stream.flush()
         except OSError as error:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self._stream.fileno())
-            os.close(nowhere)
-            if error.errno in (errno.EPIPE, errno.EINVAL):
+            if silence(self._stream, error):
                 raise ReaderLeft from error
 
     def _is_told(self, kind: EventKind) -> bool:

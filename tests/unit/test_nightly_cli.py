@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from reconcile.cli.notify import Notifier
+from reconcile.cli.notify import notifying
 from reconcile.cli.options import Common
 from reconcile.cli.session import Session
 from reconcile.commands.status import overdue
@@ -153,8 +153,8 @@ def test_a_dry_run_tells_nobody(run: Any, tmp_path: Path) -> None:
 def test_a_command_that_hangs_is_stopped_with_all_that_it_started(capfd: pytest.CaptureFixture[str]) -> None:
     session = Session(Common(quiet=True))
     started = time.monotonic()
-    with Notifier("(sleep 60; true) | cat", session, timeout=0.5) as notifier:
-        notifier.ended({"format": "any"}, 0)
+    with notifying("(sleep 60; true) | cat", session, timeout=0.5) as ended:
+        ended({"format": "any"}, 0)
     assert "took longer than 0.5 s and was stopped" in capfd.readouterr().err
     assert time.monotonic() - started < 30
 
