@@ -170,11 +170,19 @@ def run() -> NoReturn:
     """
     signal.signal(signal.SIGINT, _before_the_command)
     signal.signal(signal.SIGTERM, _before_the_command)
+    if hasattr(signal, "SIGBREAK"):
+        signal.signal(signal.SIGBREAK, _before_the_command)
     code = main()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said: an interrupt now would only spoil the exit code
     if code == _INTERRUPTED:
         os._exit(code)
-    sys.exit(code)
+    sys.exit(status(code))
+
+
+def status(code: int) -> int:
+    """The exit code as Python takes it: Windows has codes of 32 bits, and Python makes -1 of what is too large for a C
+    ``int``. As a negative number it is the same 32 bits."""
+    return code - (1 << 32) if code >> 31 == 1 else code
 
 
 def _before_the_command(number: int, _frame: FrameType | None) -> None:

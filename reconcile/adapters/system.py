@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import sys
 import time
@@ -90,6 +91,10 @@ class System:
         """The same of an open file."""
         return os.fstat(fd)
 
+    def is_elsewhere(self, found: os.stat_result) -> bool:  # noqa: ARG002
+        """Whether a file's content is not on this disk, so that reading it would fetch it."""
+        return False
+
     # -- names --
 
     def name_length(self, name: str) -> int:
@@ -110,6 +115,10 @@ class System:
     def spelled(self, path: str) -> str:
         """An absolute path as the disk spells its names, where a name is found in other spellings too."""
         return path
+
+    def quoted(self, word: str) -> str:
+        """A word of a command line as the shell of this system takes it."""
+        return shlex.quote(word)
 
     # -- writing --
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +22,9 @@ LOCK_VIOLATION = 33
 ACCESS_DENIED = 5
 _IN_USE = (SHARING_VIOLATION, LOCK_VIOLATION)
 _NO_SUCH_STEP = (1, 50, 87)  # ERROR_INVALID_FUNCTION, ERROR_NOT_SUPPORTED, ERROR_INVALID_PARAMETER
+_RECALLED = 0x400000 | 0x40000 | 0x1000  # FILE_ATTRIBUTE_RECALL_ON_DATA_ACCESS, _RECALL_ON_OPEN, _OFFLINE
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_PLAIN = re.compile(r"[\w\\/:.@+=-]+")
 _PREFIX, _UNC = "\\\\?\\", "\\\\?\\UNC\\"
 
 
@@ -118,6 +121,9 @@ class Windows(System):
         _, (fields, more) = _parts(found)
         return os.stat_result(fields, {**more, "st_ctime_ns": changed})
 
+    def is_elsewhere(self, found: os.stat_result) -> bool:
+        return bool(getattr(found, "st_file_attributes", 0) & _RECALLED)
+
     def name_length(self, name: str) -> int:
         return len(name.encode("utf-16-le", "surrogatepass")) // 2
 
@@ -134,6 +140,11 @@ class Windows(System):
     def spelled(self, path: str) -> str:
         # The end of a link is the walk's to judge; all else is named by the disk, in full and in its own case.
         return path if os.path.islink(path) else self.plain(os.path.realpath(self.extended(path)))
+
+    def quoted(self, word: str) -> str:
+        # Double quotes are what cmd and PowerShell both take. Neither takes a program's path in them as a command
+        # without a word before it (`&`), so a path without blanks stays as it is.
+        return word if _PLAIN.fullmatch(word) else '"' + word.replace('"', '\\"') + '"'
 
     def make_private(self, folder: Path) -> None:
         # The rights of the folder above. Newer Pythons would make of mode 0o700 a folder that only its maker and

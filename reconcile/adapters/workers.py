@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -31,7 +32,7 @@ REFUSALS = 8
 REFUSALS_OF_A_STORE = (AccessDenied, StoreUnavailable, StoreMissing, Uncertain)
 """Errors that say more of the store than of what it was asked for."""
 _GLANCE = 0.2
-"""Seconds: a wait without an end would not hear a second interrupt on every system."""
+"""Seconds: Windows' Python hears no interrupt in a wait on a lock, whose end nobody knows."""
 
 
 class Workers(Closing):
@@ -79,7 +80,7 @@ class Workers(Closing):
             future.cancel()
         if wait:
             for thread in self._threads:
-                thread.join()
+                joined(thread)
 
     def _hire(self) -> None:
         if self._threads and not has_thread():
@@ -105,6 +106,20 @@ class Workers(Closing):
                 self._change.wait()
                 self._idle -= 1
             return self._waiting.popleft()
+
+
+def awaited(future: Future[T]) -> T:
+    """The result of a call, or what it raised; an interrupt is heard while it is waited for, on every system."""
+    while not future.done():
+        wait([future], _GLANCE)
+    return future.result()
+
+
+def joined(thread: threading.Thread, seconds: float | None = None) -> None:
+    """Waits until the thread has ended, so many seconds at the most, in the same manner."""
+    end = None if seconds is None else time.monotonic() + seconds
+    while thread.is_alive() and (end is None or time.monotonic() < end):
+        thread.join(_GLANCE if end is None else max(0.0, min(_GLANCE, end - time.monotonic())))
 
 
 def _do(future: Future[Any], work: Callable[[], Any]) -> None:

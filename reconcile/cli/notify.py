@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -17,6 +19,9 @@ from reconcile.views.json import ERROR_FORMAT, ErrorDocument
 
 TIMEOUT = 60.0
 """Seconds that the command may take: a mail server that hangs must not hold the project's lock, or the next night."""
+
+GLANCE = 0.2
+"""Seconds between two looks for an interrupt."""
 
 
 @contextmanager
@@ -53,8 +58,11 @@ def _run(command: str, document: bytes, code: int, timeout: float) -> str:
         )
     except OSError as error:
         return f"could not be run: {error}"
+    # A thread writes: on Windows `communicate` would write first and look at the clock afterwards, and a command that
+    # reads nothing would keep the run for ever once the pipe is full.
+    threading.Thread(target=_feed, args=(told, document), name="notify", daemon=True).start()
     try:
-        told.communicate(document, timeout=timeout)
+        _wait(told, timeout)
     except (subprocess.TimeoutExpired, KeyboardInterrupt) as error:
         _stop(told)
         timed_out = isinstance(error, subprocess.TimeoutExpired)
@@ -62,8 +70,30 @@ def _run(command: str, document: bytes, code: int, timeout: float) -> str:
     return f"exited with {told.returncode}" if told.returncode else ""
 
 
+def _feed(told: subprocess.Popen[bytes], document: bytes) -> None:
+    assert told.stdin is not None
+    with suppress(OSError), told.stdin:  # it need not read what it is given
+        told.stdin.write(document)
+
+
+def _wait(told: subprocess.Popen[bytes], timeout: float) -> None:
+    """Raises TimeoutExpired; an interrupt is heard between two slices, on every system."""
+    end = time.monotonic() + timeout
+    while told.poll() is None:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise subprocess.TimeoutExpired(told.args, timeout)
+        with suppress(subprocess.TimeoutExpired):
+            told.wait(min(left, GLANCE))
+
+
 def _stop(told: subprocess.Popen[bytes]) -> None:
-    if hasattr(os, "killpg"):
+    """Ends the command, and what it has started."""
+    if sys.platform == "win32":
+        with suppress(OSError, subprocess.TimeoutExpired):
+            tree = ["taskkill", "/T", "/F", "/PID", str(told.pid)]
+            subprocess.run(tree, capture_output=True, check=False, timeout=10)
+    else:
         with suppress(OSError):
             os.killpg(told.pid, signal.SIGKILL)
     told.kill()

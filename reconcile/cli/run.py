@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from reconcile.adapters.system import current
 from reconcile.cli.options import (
     AllowEmpty,
     Common,
@@ -41,9 +42,12 @@ PATIENCE = 600.0
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 _SIGNALLED = 128
-_PASSED_ON = ("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2")
-_OF_THE_KEYBOARD = ("SIGINT", "SIGQUIT")
-_ENDING = ("SIGTERM", "SIGHUP")
+_PASSED_ON = ("SIGTERM", "SIGBREAK", "SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+_OF_THE_KEYBOARD = ("SIGINT", "SIGQUIT", "SIGBREAK")
+_ENDING = ("SIGTERM", "SIGHUP", "SIGBREAK")
+_CONTROL_C = 0xC000013A
+"""The exit code of a program on Windows that Ctrl-C or Ctrl-Break has ended."""
+_GLANCE = 0.2
 
 
 def run(
@@ -173,11 +177,11 @@ class _Workflow:
             self._child = subprocess.Popen(command, close_fds=False, env=_environment())
             for number in self._early:
                 self._send(number)
-            code = self._child.wait()
+            code = _ended(self._child)
             self._over = True
         if self._late:
             raise KeyboardInterrupt
-        return code if code >= 0 else _SIGNALLED - code
+        return shell_code(code)
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
@@ -199,10 +203,10 @@ class _Workflow:
         if self._over:
             self._late = self._late or name in (*_ENDING, *_OF_THE_KEYBOARD)
             return
-        if name in _OF_THE_KEYBOARD and _is_foreground():
-            return  # the terminal has sent it to the workflow as well, and waits for what that makes of it
         if name in _ENDING:
             self.asked_by = name
+        if name in _OF_THE_KEYBOARD and _is_foreground():
+            return  # the terminal has sent it to the workflow as well, and waits for what that makes of it
         if self._child is None:
             self._early.append(number)
         else:
@@ -211,6 +215,25 @@ class _Workflow:
     def _send(self, number: int) -> None:
         if self._child is not None and self._child.returncode is None:
             self._child.send_signal(number)
+
+
+def _ended(child: subprocess.Popen[bytes]) -> int:
+    """The exit code, when there is one."""
+    if not current().is_windows:
+        return child.wait()
+    while True:  # in slices: a wait without an end hears no interrupt there
+        try:
+            return child.wait(_GLANCE)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def shell_code(code: int) -> int:
+    """The exit code of a program as a shell has it: 128 + n if signal n ended it, also where Ctrl-C has a code of its
+    own."""
+    if code == _CONTROL_C:
+        return _SIGNALLED + signal.SIGINT
+    return code if code >= 0 else _SIGNALLED - code
 
 
 def program(name: str, system: str = sys.platform, which: Callable[[str], str | None] = shutil.which) -> str:

@@ -18,9 +18,16 @@ def _tell(sentence: str) -> None:
         os.write(2, f"{sentence}\n".encode())
 
 
+def ending() -> tuple[signal.Signals, ...]:
+    """The signals by which other programs ask this one to end."""
+    on_windows: signal.Signals | None = getattr(signal, "SIGBREAK", None)
+    return (signal.SIGTERM,) if on_windows is None else (signal.SIGTERM, on_windows)
+
+
 @contextmanager
 def stopping(tell: Callable[[str], None] = _tell) -> Iterator[threading.Event]:
-    """An event that the first SIGINT, and any SIGTERM, sets; a second SIGINT raises KeyboardInterrupt.
+    """An event that the first SIGINT, and any SIGTERM, sets; a second SIGINT raises KeyboardInterrupt. SIGBREAK, by
+    which Windows says Ctrl-Break and one process may ask another to end, is taken for SIGTERM, here and below.
 
     ``tell`` is called with the sentence for people, at once, from a thread of its own: the signal may have come while
     the main thread writes to the very stream that the sentence goes to.
@@ -52,7 +59,7 @@ def stopping(tell: Callable[[str], None] = _tell) -> Iterator[threading.Event]:
     except RuntimeError:  # the system gives no further thread: an interrupt is heard all the same, and told at the end
         watched = False
     try:
-        with handling({signal.SIGINT: interrupted, signal.SIGTERM: interrupted}):
+        with handling(dict.fromkeys((signal.SIGINT, *ending()), interrupted)):
             yield stop
     finally:
         wake.set()
@@ -69,15 +76,15 @@ def terminable() -> Iterator[None]:
     def terminated(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    with handling({signal.SIGTERM: terminated, signal.SIGINT: terminated}):
+    with handling(dict.fromkeys((signal.SIGINT, *ending()), terminated)):
         yield
 
 
 def finish() -> None:
     """Lets no signal stop the command any more: its work is done, and half a document, or two, would help nobody."""
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in (signal.SIGINT, *ending()):
+            signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from reconcile import config
+from reconcile.adapters.system import current
 from reconcile.cli.options import Common
 from reconcile.cli.session import Session, labels_of
 from reconcile.commands.demo import build
@@ -85,18 +85,18 @@ def _steps(session: Session, project: OpenProject, directory: Path) -> DemoDocum
     again = session.survey(project, Scope()).plan
     step("3. `reconcile plan` again", AGAIN)
     shown(lambda terminal: terminal.prose(totals(again), style="bold"))
-    step("Now you", f"Try: {_program()} -C {shlex.quote(str(directory))} status")
+    step("Now you", f"Try: {_program()} -C {current().quoted(str(directory))} status")
     return DemoDocument(FORMAT, str(directory), plan, report, again)
 
 
 def _program() -> str:
     if shutil.which("reconcile"):
         return "reconcile"
-    installed = Path(sys.executable).with_name("reconcile")
+    installed = Path(sys.executable).with_name("reconcile.exe" if current().is_windows else "reconcile")
     if not installed.exists():
-        return f"{shlex.quote(sys.executable)} -m reconcile"
+        return f"{current().quoted(sys.executable)} -m reconcile"
     try:
         here = Path.cwd()
     except OSError:
-        return shlex.quote(str(installed))
-    return shlex.quote(str(installed.relative_to(here) if installed.is_relative_to(here) else installed))
+        return current().quoted(str(installed))
+    return current().quoted(str(installed.relative_to(here) if installed.is_relative_to(here) else installed))

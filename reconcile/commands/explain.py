@@ -4,12 +4,12 @@ the way. Reads what a plan reads, and changes nothing. Also signs the URL of wha
 from __future__ import annotations
 
 import datetime
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from reconcile.adapters.system import current
 from reconcile.commands.status import table
 from reconcile.commands.trials import Loser, RuleView, losers, possible_paths, why_left_out
 from reconcile.core.changes import Change, CreateRecord, Finding, Replace, Severity, Upload, keys_about
@@ -206,7 +206,8 @@ def link(project: OpenProject, subject: str, lifetime: float) -> Link:
                 found.content_type,
             )
     raise NotThere(
-        f"{subject!r} is not in {project.bucket}", hint=f"`reconcile explain {shlex.quote(subject)}` says what is where"
+        f"{subject!r} is not in {project.bucket}",
+        hint=f"`reconcile explain {current().quoted(subject)}` says what is where",
     )
 
 

@@ -5,9 +5,9 @@ objects and local files. ``restoring`` makes them: verified, whole, and over not
 from __future__ import annotations
 
 import datetime
-import shlex
 from collections.abc import Iterator
 
+from reconcile.adapters.system import current
 from reconcile.core.changes import Code, Finding
 from reconcile.core.clashes import Places
 from reconcile.core.context import Context
@@ -186,7 +186,7 @@ def _left_alone(local: LocalFile, char_id: str | None, size: int) -> Finding:
 
 
 def _place_taken(uri: str, char_id: str | None, path: str, other: str) -> Finding:
-    return make(PLACE_TAKEN, uri, char_id, path=path, other=other, quoted=shlex.quote(uri))
+    return make(PLACE_TAKEN, uri, char_id, path=path, other=other, quoted=current().quoted(uri))
 
 
 def _unread_above(path: str, local: Coverage) -> str:

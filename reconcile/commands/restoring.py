@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import datetime
 import secrets
-import shlex
 import threading
 import time
 from collections.abc import Iterable, Iterator
 
+from reconcile.adapters.system import current
 from reconcile.adapters.workers import Breaker, results
 from reconcile.commands.measuring import Sum, content_from, measure
 from reconcile.core import report as reports
@@ -137,7 +137,7 @@ class _RestoreRun:
         It is read through first and kept nowhere: nothing is written before it is known how much there is.
         """
         found = measure(self._told(self._body(action, 0)), action.size, action.encoding)
-        by_hand = f"fetch it by hand: gcloud storage cp {shlex.quote(action.uri)} FILE"
+        by_hand = f"fetch it by hand: gcloud storage cp {current().quoted(action.uri)} FILE"
         if found.stored != Sum(action.size, action.crc32c):
             raise Rejected(f"the bytes that came for {action.path} are not those of its checksum", hint="run again")
         if found.content is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 
 import msgspec
@@ -22,6 +23,7 @@ def dumps(plan: Plan) -> bytes:
 
 def loads(data: bytes, source: str) -> Plan:
     """Reads a plan file. Raises UsageError, naming ``source``, if it is torn, of another format, or no plan."""
+    data = _as_written(data, source)
     try:
         found = msgspec.json.decode(data, type=_Envelope).format
     except (msgspec.DecodeError, RecursionError) as error:
@@ -35,6 +37,24 @@ def loads(data: bytes, source: str) -> Plan:
         return msgspec.json.decode(data, type=Plan)
     except (msgspec.DecodeError, RecursionError) as error:
         raise UsageError(f"{source} is not a plan that can be applied: {error}", hint=AGAIN) from error
+
+
+def _as_written(data: bytes, source: str) -> bytes:
+    """The document without what an editor, or PowerShell's ``>``, makes of it: a byte order mark, and UTF-16. Raises
+    UsageError if that has changed the letters, too."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            text = data.decode("utf-16")
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{source} is not a whole plan file: {error}", hint=AGAIN) from error
+        # PowerShell has read our UTF-8 by the console's code page, so that every other letter is two or three by now.
+        if text.startswith("{") and not text.isascii():
+            raise UsageError(
+                f"{source} is in UTF-16, as PowerShell's `>` writes it, which changes every letter that is not ASCII",
+                hint=AGAIN,
+            )
+        return text.encode()
+    return data.removeprefix(codecs.BOM_UTF8)
 
 
 def check_belongs(plan: Plan, stores: Stores, rules_digest: str, bucket: BucketRoot, collection: str) -> None:

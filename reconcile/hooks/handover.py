@@ -96,9 +96,8 @@ class Handover:
         note = Note(below_root(self.settings.root, name), call.char_id, asset_type, tuple(self._places(name)))
         reading = rules.read(note.path, ())
         if reading is None:
-            raise UsageError(
-                f"no rule takes {note.path}", hint=f"add one, and try it with `reconcile rules test '{note.path}'`"
-            )
+            test = f"reconcile rules test {current().quoted(note.path)}"
+            raise UsageError(f"no rule takes {note.path}", hint=f"add one, and try it with `{test}`")
         rule = rules.rule(asset_type or "")
         if rule is not None and not rule.path.takes(note.path):
             raise _other_type(note, rule, reading)

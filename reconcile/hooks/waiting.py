@@ -16,6 +16,8 @@ from reconcile.hooks.calls import Call
 from reconcile.hooks.errors import LOGGER, QUEUE, TAKEN_UP, Manner, NotUploaded, as_ours
 from reconcile.hooks.handover import Handover, settings_of
 
+_GLANCE = 0.2
+"""Seconds between two looks for an interrupt, which Windows' Python does not hear in a longer wait."""
 _WAITS = "it waits in the outbox, and the next run takes it"
 _AGAIN = "call the upsert again: `reconcile apply` leaves a field that names another file as it is"
 _TAKEN_UP_ALONE = "it could not be noted; `reconcile apply` takes the file, and does not know what the call knew of it"
@@ -123,7 +125,7 @@ class _Attempt(threading.Thread):
                     self._handover.outbox.failed()
                 silent = StoreUnavailable(f"nothing was heard for {patience:g} s", hint=self._hint)
                 raise NotUploaded(silent, self._handover.first, {})
-            self._over.wait(left)
+            self._over.wait(min(left, _GLANCE))
         if isinstance(self._ended, dict):
             return self._ended
         error = as_ours(self._ended)

@@ -8,6 +8,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
+from reconcile.adapters.workers import joined
 from reconcile.commands.watch import WatchOptions, watch
 from reconcile.core.errors import UsageError
 from reconcile.core.watch_report import WatchEvent
@@ -36,7 +37,7 @@ class Watching:
         """Lets it finish what is in flight and end, and waits for that, ``timeout`` seconds at the most. Gives whether
         it has ended."""
         self._stop.set()
-        self._thread.join(timeout)
+        joined(self._thread, timeout)
         return not self._thread.is_alive()
 
     def __enter__(self) -> Self:

@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 CLOSING = 1.0
 """Seconds to wait for a reading thread that is told to stop."""
+GLANCE = 0.2
+"""Seconds between two looks for an interrupt."""
 
 
 IsWhole: TypeAlias = Callable[[Group], bool]
@@ -127,7 +129,7 @@ class Prefetch(Iterator[T]):
         while True:
             for row in self._batch:
                 return row
-            got = self._queue.get()
+            got = self._got()
             if got is _DONE:
                 self._queue.put(_DONE)
                 raise StopIteration
@@ -135,6 +137,13 @@ class Prefetch(Iterator[T]):
                 self._queue.put(_DONE)
                 raise got
             self._batch = iter(got)
+
+    def _got(self) -> Any:
+        while True:  # in slices: Windows' Python hears no interrupt in a wait that has no end
+            try:
+                return self._queue.get(timeout=GLANCE)
+            except queue.Empty:
+                continue
 
     def close(self) -> None:
         """Stops reading ahead; what was read is dropped. A request that hangs is left to the daemon thread."""

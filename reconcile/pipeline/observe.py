@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from reconcile.adapters.workers import Workers
+from reconcile.adapters.workers import Workers, awaited
 from reconcile.core.context import Context
 from reconcile.core.errors import AccessDenied
 from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted
@@ -245,7 +245,7 @@ class Observations:
     def _get(self, keys: Sequence[str]) -> tuple[dict[str, RemoteObject], list[Denied]]:
         possible = [key for key in keys if key_problem(self._worlds.bucket.object_name(key)) is None]
         with Workers(LOOKUPS_AT_ONCE, "lookup") as pool:
-            found = [each.result() for each in [pool.submit(self._get_one, key) for key in possible]]
+            found = [awaited(each) for each in [pool.submit(self._get_one, key) for key in possible]]
         objects = {each.key: each for each in found if isinstance(each, RemoteObject)}
         return objects, [each for each in found if isinstance(each, Denied)]
 

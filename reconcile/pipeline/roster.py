@@ -9,7 +9,7 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from reconcile.adapters.workers import Workers
+from reconcile.adapters.workers import Workers, awaited
 from reconcile.config import Settings
 from reconcile.core.context import Context
 from reconcile.core.errors import AccessDenied, ConfigError, UsageError
@@ -89,8 +89,9 @@ def read_roster(worlds: OpenProject, scope: Scope, listener: Listener, *, partia
         names = pool.submit(_ids_in_files, worlds, scope)
         local = pool.submit(lambda: [] if worlds.local_db is None else list(worlds.local_db.read()))
         read = _records(worlds, scope, listener, partial=partial)
-        local_documents = _as_recorded(local.result(), read.known_ids)
-        in_files, ids_known = names.result()
+        in_database = awaited(local)
+        local_documents = _as_recorded(in_database, read.known_ids)
+        in_files, ids_known = awaited(names)
     noted = {*read.known_ids, *(document.id for document in local_documents)}
     known = frozenset({*noted, *(char_id for char_id in in_files if spelling(char_id, noted) is None)})
     asked = tuple(spelling(char_id, known) or char_id for char_id in scope.char_ids)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, TextIO
 
 import msgspec
 
+from reconcile.adapters.system import current
 from reconcile.core.errors import ReconcileError
 from reconcile.core.report import Report
 from reconcile.views.streams import write_bytes
 
 # C1 controls and DEL; marks and overrides of direction; line and paragraph separators; what is not seen at all.
 _OBEYED = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+_NOT_ASCII = re.compile("[^\x00-\x7f]")
 ERROR_FORMAT = "reconcile.error/1"
 INIT_FORMAT = "reconcile.init/1"
 RUN_FORMAT = "reconcile.run/1"
@@ -72,12 +75,20 @@ def harmless(encoded: bytes) -> bytes:
 
 def show(stream: TextIO, document: Any) -> None:
     """Writes the document as bytes, so that a console's encoding cannot spoil it."""
-    write_bytes(stream, dumps(document))
+    write_bytes(stream, _for(stream, dumps(document)))
 
 
 def show_line(stream: TextIO, document: Any) -> None:
     """Writes the document as a line of its own, also if something else ended in the middle of one."""
-    write_bytes(stream, b"\n" + harmless(msgspec.json.encode(document)) + b"\n")
+    write_bytes(stream, _for(stream, b"\n" + harmless(msgspec.json.encode(document)) + b"\n"))
+
+
+def _for(stream: TextIO, encoded: bytes) -> bytes:
+    """The JSON for what reads the stream. On Windows that may be PowerShell, which takes what a program writes for the
+    console's code page: so no letter but ASCII's is written, other ones as ``\\u`` escapes."""
+    if encoded.isascii() or not current().is_windows or stream.isatty():
+        return encoded
+    return _NOT_ASCII.sub(lambda found: json.dumps(found.group())[1:-1], encoded.decode()).encode()
 
 
 def _encodable(text: str) -> str:

@@ -122,6 +122,7 @@ class FakeCalls:
     def __init__(self, handles: Handles) -> None:
         self._handles = handles
         self.has_replace_file = True
+        self.remote = False
 
     def open_shared(self, path: str, *, deny_writers: bool = False) -> int:
         fd = _open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -155,7 +156,7 @@ class FakeCalls:
         os.chmod(place, stat.S_IMODE(kept.st_mode))
 
     def is_remote(self, path: str) -> bool:
-        return path.startswith("\\\\")
+        return self.remote or path.startswith("\\\\")
 
 
 class FakeWindows(Windows):
@@ -167,6 +168,10 @@ class FakeWindows(Windows):
         self.handles = Handles()
         self.calls = FakeCalls(self.handles)
         super().__init__(self.calls)
+        self.elsewhere = False
+
+    def is_elsewhere(self, found: os.stat_result) -> bool:
+        return self.elsewhere or super().is_elsewhere(found)
 
     def extended(self, path: str) -> str:
         return path  # the test's paths are Linux'

@@ -15,7 +15,7 @@ import pytest
 
 from reconcile import cli
 from reconcile.__main__ import main
-from reconcile.cli.signals import stopping
+from reconcile.cli.signals import stopping, terminable
 from reconcile.project import Project
 from tests.kit.at_terminal import Question, at_terminal
 from tests.kit.small_project import LOCAL_PATH, URI, open_objects, open_records, write
@@ -418,6 +418,17 @@ def test_sigterm_asks_to_stop_however_often_it_comes() -> None:
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
         assert stop.is_set()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the real one ends the test run's console, too")
+def test_windows_ctrl_break_asks_to_stop_like_sigterm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
+    with stopping() as stop:
+        signal.raise_signal(signal.SIGUSR1)
+        signal.raise_signal(signal.SIGUSR1)
+        assert stop.is_set()
+    with pytest.raises(KeyboardInterrupt), terminable():
+        signal.raise_signal(signal.SIGUSR1)
 
 
 def test_handlers_are_put_back() -> None:

@@ -159,6 +159,21 @@ def test_a_command_that_hangs_is_stopped_with_all_that_it_started(capfd: pytest.
     assert time.monotonic() - started < 30
 
 
+def test_a_command_that_reads_nothing_of_a_long_document_is_stopped_in_time(capfd: pytest.CaptureFixture[str]) -> None:
+    """Whatever a pipe holds: on Windows that is very little."""
+    started = time.monotonic()
+    with notifying("exec sleep 60", Session(Common(quiet=True)), timeout=0.5) as ended:
+        ended({"format": "x" * 1_000_000}, 0)
+    assert "was stopped" in capfd.readouterr().err
+    assert time.monotonic() - started < 30
+
+
+def test_a_command_need_not_read_what_it_is_given(capfd: pytest.CaptureFixture[str]) -> None:
+    with notifying("true", Session(Common(quiet=True))) as ended:
+        ended({"format": "x" * 1_000_000}, 0)
+    assert capfd.readouterr().err == ""
+
+
 # -- --if-older --
 
 

@@ -296,3 +296,21 @@ def test_values_that_json_has_no_word_for_are_written_as_text() -> None:
     held = plan([set_field(old=[complex(1, 2), OLD], new=[complex(1, 2), NEW])])
     assert loads(dumps(held), "p.json").fingerprint == held.fingerprint
     belongs(loads(dumps(held), "p.json"))
+
+
+# -- what a shell or an editor makes of a file --
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_plan_that_powershell_has_saved_is_read(encoding: str, newline: str) -> None:
+    text = dumps(plan()).decode().replace("\n", newline)
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    assert loads((mark + text).encode(encoding), "p.json") == plan()
+
+
+def test_a_plan_whose_letters_powershell_has_changed_is_refused_with_what_to_do() -> None:
+    spoiled = dumps(plan(scope=Scope(("レム",)))).decode("cp437")
+    with pytest.raises(UsageError, match="PowerShell's `>`") as failure:
+        loads(spoiled.encode("utf-16"), "p.json")
+    assert "--out" in failure.value.hint

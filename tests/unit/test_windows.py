@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import json
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
 import pytest
 
+from reconcile.__main__ import main
 from reconcile.adapters import files
 from reconcile.adapters.jsondb.store import JsonDatabase
 from reconcile.adapters.jsondb.swap import Exchange, exchange
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.slices import SLICE
 from reconcile.adapters.local.store import LocalFiles
+from reconcile.adapters.local.watching import FolderWatch
 from reconcile.adapters.local.writing import LocalPlaces
 from reconcile.adapters.state.folder import StateFolder
 from reconcile.adapters.state.health import HealthFile, is_place_free
 from reconcile.core.errors import SourceChanged
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.hooks.handover import below_root
+from reconcile.views.json import show, show_line
+from tests.kit.small_project import make_project, open_objects
 from tests.kit.windows import FakeWindows, Scanner, rules
 from tests.unit.test_local import Cache
 
@@ -264,3 +271,78 @@ def test_a_file_of_a_call_has_the_name_that_it_has_on_the_disk(root: Path, windo
     assert windows.plain("\\\\?\\C:\\oo\\a.png") == "C:\\oo\\a.png"
     assert windows.plain("\\\\?\\UNC\\nas\\share\\a.png") == "\\\\nas\\share\\a.png"
     assert below_root(root, f"\\\\?\\{root}/characters/ai.png") == "characters/ai.png"
+
+
+# -- what is said --
+
+
+class Pipe(io.TextIOWrapper):
+    """A stream that is not a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="cp437")
+
+    @property
+    def written(self) -> bytes:
+        self.flush()
+        return self.buffer.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+@pytest.mark.parametrize("text", ["レム.mp4", "😀", "é\u2028\u202e", "plain"])
+def test_json_for_a_pipe_holds_no_letter_that_powershell_would_change(text: str) -> None:
+    pipe = Pipe()
+    show(pipe, {"path": text})
+    show_line(pipe, {"path": text})
+    assert pipe.written.isascii()
+    whole, line = pipe.written.decode().rsplit("\n", 2)[:2]
+    assert json.loads(whole) == json.loads(line) == {"path": text}
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("C:\\oo\\.venv\\Scripts\\reconcile.exe", "C:\\oo\\.venv\\Scripts\\reconcile.exe"),
+        ("two words", '"two words"'),
+        ("it's [kpop]_x.mp4", '"it\'s [kpop]_x.mp4"'),
+        ("", '""'),
+    ],
+)
+def test_a_word_is_quoted_as_cmd_and_powershell_both_take_it(word: str, said: str, windows: FakeWindows) -> None:
+    assert windows.quoted(word) == said
+
+
+def test_a_file_that_is_kept_in_the_cloud_is_named_and_not_fetched(root: Path, windows: FakeWindows) -> None:
+    put(root, "a.mp4")
+    windows.elsewhere = True
+    row = only(source(root).walk())
+    assert row.problem is FileProblem.UNREADABLE
+    assert "kept in the cloud" in row.detail
+
+
+def test_a_drive_of_another_machine_is_looked_at_instead_of_listened_to(root: Path, windows: FakeWindows) -> None:
+    windows.calls.remote = True
+    watch = FolderWatch(root, ignore=())
+    try:
+        seen = watch.wait(0, threading.Event())
+    finally:
+        watch.close()
+    assert seen.armed is not None
+    assert seen.armed.startswith("by looking every")
+
+
+# -- a workflow that is run --
+
+
+def test_a_workflow_is_run_and_what_it_made_is_applied(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "studio")
+    made = "import pathlib; pathlib.Path('output/characters/rem_cosplay.png').write_bytes(b'new')"
+    here = os.getcwd()
+    os.chdir(project)
+    try:
+        assert main(["run", "--quiet", "--", sys.executable, "-c", made]) == 0
+        assert main(["run", "--quiet", "--", sys.executable, "-c", "raise SystemExit(7)"]) == 7
+    finally:
+        os.chdir(here)
+    objects = open_objects(project)
+    assert objects.get("characters/rem_cosplay.png") is not None
+    objects.close()

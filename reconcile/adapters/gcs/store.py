@@ -25,7 +25,7 @@ from reconcile.adapters.gcs.packing import accepting, stored
 from reconcile.adapters.gcs.upload import NoSessions, Sessions, Upload
 from reconcile.adapters.lean_http import Answer, Failed
 from reconcile.adapters.retry import Budget, Clock
-from reconcile.adapters.workers import Workers
+from reconcile.adapters.workers import Workers, awaited
 from reconcile.core.closing import Closing
 from reconcile.core.encoding import encoding_of
 from reconcile.core.errors import NotThere, Rejected
@@ -154,7 +154,7 @@ class GcsObjectStore(Closing):
                     span = ranges.popleft()
                     running.append((span, workers.submit(self._pages, span)))
                 span, future = running.popleft()
-                pages = future.result()
+                pages = awaited(future)
                 if span.token:
                     running.appendleft((span, workers.submit(self._pages, span)))
                 for page in pages:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from reconcile.adapters.local.folder import OpenFolders
 from reconcile.adapters.opening import READ_FILE, reason
 from reconcile.adapters.system import current
-from reconcile.adapters.workers import Workers
+from reconcile.adapters.workers import Workers, awaited
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.media_complete import missing_end
 from reconcile.core.rows import FileProblem, Hashed, LocalFile
@@ -228,7 +228,7 @@ def _is_done(files: Future[list[LocalFile]] | list[LocalFile]) -> bool:
 
 
 def _files(files: Future[list[LocalFile]] | list[LocalFile]) -> list[LocalFile]:
-    return files if isinstance(files, list) else files.result()
+    return files if isinstance(files, list) else awaited(files)
 
 
 def _pool(workers: int) -> Workers:

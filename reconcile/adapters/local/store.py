@@ -368,6 +368,8 @@ class LocalFiles:
             return FileProblem.SYMLINK, link_detail(folder, entry.name)
         if not stat.S_ISREG(seen.st_mode):
             return FileProblem.UNREADABLE, f"it is {_kind(seen.st_mode)}, not a regular file"
+        if current().is_elsewhere(seen):
+            return FileProblem.UNREADABLE, "its content is kept in the cloud only; have it kept on this disk too"
         if seen.st_size > MAX_OBJECT_BYTES:
             return FileProblem.TOO_LARGE, f"it has {seen.st_size:,} bytes"
         return None

@@ -170,6 +170,8 @@ class FolderWatch:
         kind = filesystem(self._real, self._mounts)
         if self._poll is Poll.AUTO and kind is not None and _WITHOUT_EVENTS.fullmatch(kind):
             return f"{kind} gives no events for what other machines do"
+        if self._poll is Poll.AUTO and not current().gives_events(self._real):
+            return "a drive of another machine gives no events for what other machines do"
         if self._poll is Poll.AUTO and self._has_linked_folder():
             return "it holds links to folders, which the system's events would follow"
         from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
