@@ -5,7 +5,7 @@ What comes from elsewhere (names, records, rules) is escaped wherever a template
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -70,14 +70,6 @@ class Step(msgspec.Struct, frozen=True):
     values: Pairs
 
 
-class Steps(msgspec.Struct, frozen=True):
-    """The changes of one character."""
-
-    name: str
-    count: int
-    steps: tuple[Step, ...]
-
-
 _NOTHING = Mark("none", "·", "none")
 _KINDS: dict[type, tuple[str, str]] = {
     Upload: ("new", "Upload"),
@@ -90,15 +82,16 @@ _KINDS: dict[type, tuple[str, str]] = {
 
 def html(seen: Overview, plan: Plan, labels: Labels) -> str:
     """The whole page."""
-    return _rendered("page.html.j2", _values(seen, plan, labels, ON_A_PAGE, ON_A_PAGE), escaping=True)
+    return _rendered("page.html.j2", _values(seen, plan, labels, ON_A_PAGE), escaping=True)
 
 
 def markdown(seen: Overview, plan: Plan, labels: Labels) -> str:
     """The page as Markdown, short enough for a comment: characters in step are counted, not listed."""
-    return _rendered("page.md.j2", _values(seen, plan, labels, IN_A_COMMENT, IN_A_COMMENT), escaping=False)
+    return _rendered("page.md.j2", _values(seen, plan, labels, IN_A_COMMENT), escaping=False)
 
 
 def _rendered(template: str, values: Values, *, escaping: bool) -> str:
+    made_inert = visible if escaping else inert
     environment = Environment(
         loader=PackageLoader("reconcile.views"),
         autoescape=escaping,
@@ -106,7 +99,8 @@ def _rendered(template: str, values: Values, *, escaping: bool) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        finalize=_writer(visible if escaping else inert),
+        # Only what a template itself calls its own is left as it is.
+        finalize=lambda value: value if isinstance(value, Markup) else made_inert(str(value)),
     )
     environment.filters["number"] = "{:,}".format
     environment.filters["own"] = Markup
@@ -114,13 +108,9 @@ def _rendered(template: str, values: Values, *, escaping: bool) -> str:
     return environment.get_template(template).render(values)
 
 
-def _writer(made_inert: Callable[[str], str]) -> Callable[[Any], Any]:
-    """What every expression of a template goes through. Only what a template itself calls its own is left as it is."""
-    return lambda value: value if isinstance(value, Markup) else made_inert(str(value))
-
-
-def _values(seen: Overview, plan: Plan, labels: Labels, changes: int, findings: int) -> Values:
+def _values(seen: Overview, plan: Plan, labels: Labels, shown: int) -> Values:
     columns = _columns(seen)
+    actions = plan.actions[:shown]
     lines = sorted(_lines(seen, columns), key=lambda line: not line.open)
     return {
         "title": plan.stores.bucket,
@@ -136,12 +126,12 @@ def _values(seen: Overview, plan: Plan, labels: Labels, changes: int, findings: 
         "lines": lines,
         "known": sum(row.char_id is not None for row in seen.characters),
         "quiet": sum(not _is_open(row) for row in seen.characters if row.char_id is not None),
-        "steps": _steps(plan.actions[:changes], labels),
+        "steps": [(name, [_step(each, labels) for each in changes]) for name, changes in by_character(actions)],
         "actions": len(plan.actions),
-        "more": max(0, len(plan.actions) - changes),
+        "more": len(plan.actions) - len(actions),
         "open": len(plan.actions) <= OPEN,
-        "kinds": list(by_code(plan.findings, findings)),
-        "shown": findings,
+        "kinds": list(by_code(plan.findings, shown)),
+        "shown": shown,
     }
 
 
@@ -202,11 +192,6 @@ def _mark(cell: Cell | None) -> Mark:
 
 
 # -- the plan --
-
-
-def _steps(actions: Iterable[Change], labels: Labels) -> list[Steps]:
-    listed = ((name, tuple(_step(change, labels) for change in each)) for name, each in by_character(actions))
-    return [Steps(name, len(steps), steps) for name, steps in listed]
 
 
 def _step(change: Change, labels: Labels) -> Step:
