@@ -6,11 +6,12 @@ from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from reconcile import __version__
 from reconcile.cli.options import Common, flattened, keep
+from reconcile.cli.params import unvalidated
 
 
 class CliCommand(NamedTuple):
@@ -86,12 +87,21 @@ def load(path: str) -> Any:
     function = getattr(import_module(f"{__name__}.{entry.module}"), path.replace(" ", "_"))
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     settings = {"allow_interspersed_args": not entry.options_first}
-    alone.command(path.rpartition(" ")[2], help=entry.help, context_settings=settings)(flattened(function))
+    name = path.rpartition(" ")[2]
+    alone.command(name, cls=_Command, help=entry.help, context_settings=settings)(flattened(function))
     return get_command(alone)
+
+
+class _Command(TyperCommand):
+    def get_params(self, ctx: Any) -> Any:
+        return unvalidated(super().get_params(ctx))
 
 
 class _Group(TyperGroup):
     """A group that lists its commands from the table and imports the one that is called."""
+
+    def get_params(self, ctx: Any) -> Any:
+        return unvalidated(super().get_params(ctx))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, listed, rest = super().resolve_command(ctx, args)

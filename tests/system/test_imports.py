@@ -40,7 +40,7 @@ def shop(tmp_path: Path, firestore_server: FirestoreServer) -> Iterator[Workshop
 def command(folder: Path, *arguments: str) -> tuple[int, set[str], str]:
     """The exit code of a command, what it imported, and what it said."""
     done = subprocess.run(
-        [sys.executable, "-c", COMMAND, "-C", str(folder), *arguments], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", COMMAND, *arguments], cwd=folder, capture_output=True, text=True, timeout=120
     )
     *said, imported = done.stderr.rstrip().splitlines()
     return done.returncode, set(imported.split()), done.stdout + "\n".join(said)
@@ -66,7 +66,7 @@ def test_the_help_of_a_command_opens_no_store(tmp_path: Path, name: str) -> None
 def test_what_finds_nothing_to_write_imports_no_client(shop: Workshop, arguments: tuple[str, ...]) -> None:
     code, imported, said = command(shop.folder, *arguments)
     assert code == 0, said
-    assert imported & CLIENTS == set()
+    assert imported & (CLIENTS | {"pydantic"}) == set()
     assert {"msgspec", "http"} <= imported
 
 
