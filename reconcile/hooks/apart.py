@@ -1,4 +1,7 @@
-"""Work that is done in a process of its own while this interpreter is ending and its clients cannot be used any more.
+"""Work that is done in a process of its own when Google's clients cannot be used in this one.
+
+That is so while the interpreter is ending, and in a child that was forked after gRPC was loaded: gRPC's threads are not
+in the child, and what they held stays held, so a call there may never return (gRPC promises nothing after a fork).
 
 A thread may outlive the main one, and ``atexit`` functions run after it. By then Python 3.11 lets no module be imported
 that registers itself for the end of the threads, as gRPC does through ``concurrent.futures``, and Python 3.12 and newer
@@ -30,8 +33,22 @@ _CODE = (
 _PYTHONS = ("python", "pypy", "graalpy")
 
 
-def is_ending() -> bool:
-    """Whether this interpreter cannot do any more what the clients of the stores need."""
+_forked_with_grpc = False
+
+
+def _note_fork() -> None:
+    global _forked_with_grpc
+    _forked_with_grpc = _forked_with_grpc or "grpc" in sys.modules
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def is_needed() -> bool:
+    """Whether this process cannot do what the clients of the stores need."""
+    if _forked_with_grpc:
+        return True
     try:
         import concurrent.futures.thread  # noqa: F401
 

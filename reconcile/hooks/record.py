@@ -28,7 +28,7 @@ def update_field(char_id: str, title: str, field: str, uri: str, project: str | 
     """Sets one field in the project of a folder, and gives whether something was written. Raises UsageError, NotThere,
     LockHeld, StoreError."""
     folder = None if project is None else os.fspath(project)
-    if apart.is_ending():
+    if apart.is_needed():
         return apart.call(update_field, char_id, title, field, uri, folder)
     with Project.open(folder).opened() as opened, opened.lock().acquire(PATIENCE):
         done = set_field(opened, char_id, title, field, uri)

@@ -1,5 +1,5 @@
 """How a call waits for its hand-over: to the end if it may raise or warn; by way of the outbox, in a thread that it can
-leave behind, if it may not be kept waiting; in another process while this one is ending."""
+leave behind, if it may not be kept waiting; in another process if this one cannot do it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _direct(handover: Handover, manner: Manner) -> dict[str, str]:
     except SourceError as error:
         _log().warning("%s", error.sentence)
     try:
-        if apart.is_ending():
+        if apart.is_needed():
             return _apart(handover, manner)
         return handover.run(patience=manner.lock, listener=_listen)
     except ReconcileError as error:
@@ -74,7 +74,7 @@ def _apart(handover: Handover, manner: Manner) -> dict[str, str]:
         return apart.call(hand_over, handover.call, manner)
     except OSError as error:
         handover.outbox.add(handover.notes.values())
-        told = f"the interpreter is ending, and no process could be started: {error}"
+        told = f"this process cannot do it itself, and no other could be started: {error}"
         raise NotUploaded(StoreUnavailable(told, hint=_WAITS), handover.first, {}) from error
 
 
@@ -86,7 +86,7 @@ def _queued(handover: Handover, manner: Manner) -> dict[str, str]:
     except SourceError as error:  # all the more reason to try
         _log().warning("%s", error.sentence)
         hint = _TAKEN_UP_ALONE
-    if apart.is_ending():
+    if apart.is_needed():
         return _apart(handover, manner)
     if hint == _WAITS and outbox.failed_within(manner.rest):
         raise NotUploaded(StoreUnavailable("the cloud failed a moment ago", hint=hint), handover.first, {})
