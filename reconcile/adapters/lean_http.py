@@ -18,9 +18,10 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from functools import cached_property
-from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
+from reconcile.adapters.dialing import Inner, is_socks, login, show, through_socks, through_tls
 from reconcile.adapters.network import Proxy, WayFault, certificates, fault_here, fault_of_proxy, proxy_for
 from reconcile.adapters.pace import LONGEST_ANSWER, Response
 from reconcile.adapters.refusals import one_line
@@ -30,8 +31,6 @@ from reconcile.core.portable import Portable
 from reconcile.version import VERSION
 
 PIECE = 256 * 1024
-_SOCKS = {"socks4": (1, False), "socks4a": (1, True), "socks5": (2, False), "socks5h": (2, True)}
-"""PySocks' number of the protocol, and whether the proxy looks up the names of hosts."""
 
 
 class How(Enum):
@@ -86,7 +85,7 @@ class _Route(NamedTuple):
         return f"{self.scheme}://{host}:{self.port}"
 
 
-class Answer:
+class Reply:
     """The answer to one request. One that is not read to its end must be closed."""
 
     def __init__(self, response: http.client.HTTPResponse, give_back: Callable[[bool], None]) -> None:
@@ -201,7 +200,7 @@ class Http:
         *,
         wait: float | None = None,
         stream: bool = False,
-    ) -> Answer:
+    ) -> Reply:
         """Sends one request, once. ``wait`` (seconds) bounds the connecting and the wait for an answer; the deadline if
         None. One that is no ``stream`` comes whole, in three times as long.
 
@@ -223,7 +222,7 @@ class Http:
             if isinstance(error, OSError | http.client.HTTPException | ValueError):
                 raise _failed(error) from error
             raise
-        answer = Answer(response, lambda reusable: self._back(route, connection, reusable=reusable))
+        answer = Reply(response, lambda reusable: self._back(route, connection, reusable=reusable))
         if not stream:
             answer.whole(3 * limit)
         return answer
@@ -236,9 +235,9 @@ class Http:
         except ValueError as error:
             raise Failed(How.NO_URL, str(error)) from error
         target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
-        if route.proxy is None or route.scheme == "https" or _is_socks(route.proxy):
+        if route.proxy is None or route.scheme == "https" or is_socks(route.proxy):
             return route, target, {}
-        return route, f"http://{parts.netloc}{target}", _login(route.proxy)
+        return route, f"http://{parts.netloc}{target}", login(route.proxy)
 
     def _route(self, scheme: str, netloc: str) -> _Route:
         with self._lock:
@@ -296,7 +295,7 @@ class Http:
         """A connection that is not open yet, whose ``connect`` goes by the proxy."""
         secret, proxy = route.scheme == "https", route.proxy
         at = urlsplit(proxy.url if "://" in proxy.url else f"http://{proxy.url}") if proxy is not None else None
-        if proxy is None or at is None or _is_socks(proxy):
+        if proxy is None or at is None or is_socks(proxy):
             host, port = route.host, route.port
         else:
             host, port = at.hostname or "", at.port or (443 if at.scheme == "https" else 80)
@@ -307,15 +306,15 @@ class Http:
             connection = _Plain(host, port, timeout=limit)
         if proxy is None or at is None:
             return connection
-        if _is_socks(proxy):
-            connection._create_connection = _through_socks(proxy.url)  # type: ignore[union-attr]
+        if is_socks(proxy):
+            connection._create_connection = through_socks(proxy.url)  # type: ignore[union-attr]
             return connection
         if at.scheme == "https":
-            connection._create_connection = _through_tls(self._trust, host)  # type: ignore[union-attr]
+            connection._create_connection = through_tls(self._trust, host)  # type: ignore[union-attr]
             if secret:
-                connection._context = _Inner(self._trust)  # type: ignore[union-attr]
+                connection._context = Inner(self._trust)  # type: ignore[union-attr]
         if secret:
-            connection.set_tunnel(route.host, route.port, _login(proxy))
+            connection.set_tunnel(route.host, route.port, login(proxy))
         return connection
 
     @cached_property
@@ -332,7 +331,7 @@ class Http:
         context = ssl.create_default_context(cafile=None if is_folder else place, capath=place if is_folder else None)
         context.set_alpn_protocols(["http/1.1"])
         if self._certificate is not None:
-            _show(context, *self._certificate())
+            show(context, *self._certificate())
         return context
 
 
@@ -340,74 +339,6 @@ def _close(idle: dict[_Route, list[_Connection]]) -> None:
     while idle:
         for connection in idle.popitem()[1]:
             connection.close()
-
-
-def _show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """Has a context show a certificate; the standard library reads it from files alone."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:  # which is its owner's alone
-        for name, content in (("certificate", certificate), ("key", key)):
-            with open(os.path.join(folder, name), "wb") as file:
-                file.write(content)
-        context.load_cert_chain(os.path.join(folder, "certificate"), os.path.join(folder, "key"))
-
-
-class _Inner:
-    """Stands for a context in a tunnel that is encrypted itself, which the standard library has no word for."""
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-
-    def wrap_socket(self, outer: ssl.SSLSocket, server_hostname: str) -> Any:
-        from urllib3.util.ssltransport import SSLTransport
-
-        return SSLTransport(outer, self._context, server_hostname)
-
-
-def _through_tls(context: ssl.SSLContext, host: str) -> Callable[..., socket.socket]:
-    def dial(address: tuple[str, int], timeout: float, source: Any = None) -> socket.socket:
-        return context.wrap_socket(socket.create_connection(address, timeout, source), server_hostname=host)
-
-    return dial
-
-
-def _through_socks(url: str) -> Callable[..., socket.socket]:
-    import socks  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
-    parts = urlsplit(url)
-    kind, remote = _SOCKS[parts.scheme]
-
-    def dial(address: tuple[str, int], timeout: float, source: Any = None) -> socket.socket:
-        made: socket.socket = socks.create_connection(
-            address,
-            timeout,
-            source,
-            proxy_type=kind,
-            proxy_addr=parts.hostname,
-            proxy_port=parts.port or 1080,
-            proxy_rdns=remote,
-            proxy_username=unquote(parts.username) if parts.username else None,
-            proxy_password=unquote(parts.password) if parts.password else None,
-        )
-        return made
-
-    return dial
-
-
-def _is_socks(proxy: Proxy) -> bool:
-    return proxy.url.startswith("socks")
-
-
-def _login(proxy: Proxy) -> dict[str, str]:
-    """The header with the login of a proxy's URL, if it has one."""
-    from base64 import b64encode
-
-    parts = urlsplit(proxy.url)
-    if not parts.username:
-        return {}
-    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return {"Proxy-Authorization": f"Basic {b64encode(pair.encode('latin-1', 'replace')).decode()}"}
 
 
 def _dropped(sock: socket.socket | None) -> bool:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import Any, NamedTuple
 
-from reconcile.adapters.lean_http import Answer, Failed, Http, words
+from reconcile.adapters.lean_http import Failed, Http, Reply, words
 from reconcile.adapters.network import WayFault
 from reconcile.core.exceptions import chain
 from reconcile.core.portable import Portable
@@ -88,7 +88,7 @@ class Tokens:
 
     def ask(
         self, http: Http, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None, **options: Any
-    ) -> Answer:
+    ) -> Reply:
         """One request with a token, and again with a new one if the server does not take that.
 
         Raises Failed and NoToken, and ConfigError as ``Http`` does.
@@ -136,7 +136,7 @@ class Tokens:
 class _Response:
     """A ``google.auth.transport.Response``."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Reply) -> None:
         self.status = answer.status_code
         self.headers = {name.lower(): value for name, value in answer.headers.items()}
         self.data = answer.content

@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.adapters.firestore.calls import CallFailed, Place, Span
+from reconcile.adapters.firestore.calls import CallFailed, Collected, Span
 from reconcile.adapters.firestore.json_rows import _AT_ONCE, LONGEST_ELEMENT
 from reconcile.adapters.firestore.messages import token
 from reconcile.adapters.firestore.rest import Reads
@@ -26,7 +26,7 @@ from tests.servers.clock import SkippingClock
 from tests.servers.firestore_front import Cut, Front
 from tests.servers.raw import Endless, RawServer, answer
 
-PLACE = Place.of("p", "(default)", "characters")
+PLACE = Collected.of("p", "(default)", "characters")
 PREFIX = PLACE.prefix
 NOW = Timestamp(seconds=1_770_000_000)
 

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import pytest
 
-from reconcile.adapters.firestore.calls import Place
+from reconcile.adapters.firestore.calls import Collected
 from reconcile.adapters.firestore.rest import Reads
 from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.adapters.gcs.failures import translate
@@ -127,7 +127,7 @@ def read(endpoint: str) -> StoreError:
 
 def read_far() -> StoreError:
     """What reading the records far away raises, without credentials."""
-    reads = Reads(Place.of("p", "d", "c"), FAR, deadline=0.3)
+    reads = Reads(Collected.of("p", "d", "c"), FAR, deadline=0.3)
     return failed(FirestoreRecordStore(reads, no_writes, "firestore://p/d/c", Traffic(0.3)))
 
 

@@ -89,7 +89,7 @@ class Found(NamedTuple):
     update_time: str
 
 
-class Place(NamedTuple):
+class Collected(NamedTuple):
     """The collection that is asked: its database, the document or database above it, its own id."""
 
     database: str
@@ -97,7 +97,7 @@ class Place(NamedTuple):
     collection: str
 
     @classmethod
-    def of(cls, project: str, database: str, collection: str) -> Place:
+    def of(cls, project: str, database: str, collection: str) -> Collected:
         """From a path of collection and document ids, such as ``shows/re_zero/characters``."""
         root = f"projects/{project}/databases/{database}"
         above, _, own = collection.rpartition("/")

@@ -14,17 +14,17 @@ from reconcile.adapters import refusals
 from reconcile.adapters.firestore.calls import (
     LONGEST,
     CallFailed,
+    Collected,
     CredentialsMissing,
     Found,
     Nonsense,
-    Place,
     Span,
     field_path,
     rank,
 )
 from reconcile.adapters.firestore.json_rows import BrokenOff, NoArray, Rows
 from reconcile.adapters.firestore.values import decode_fields, moment
-from reconcile.adapters.lean_http import Answer, Failed, How, Http
+from reconcile.adapters.lean_http import Failed, How, Http, Reply
 from reconcile.adapters.network import Fault, proxy_for
 from reconcile.adapters.retry import LONGEST_ASKED, seconds_asked
 from reconcile.adapters.tokens import UNIVERSE, Lack, NoToken, Tokens
@@ -95,7 +95,7 @@ class Reads:
     wait for a server of tokens.
     """
 
-    def __init__(self, place: Place, base: str, *, deadline: float, owner: bool = False) -> None:
+    def __init__(self, place: Collected, base: str, *, deadline: float, owner: bool = False) -> None:
         self._place = place
         self._base = base
         self._deadline = deadline
@@ -188,7 +188,7 @@ class Reads:
         finally:
             answer.close()
 
-    def _ask(self, path: str, asked: Any, timeout: float) -> Answer:
+    def _ask(self, path: str, asked: Any, timeout: float) -> Reply:
         """The answer that Firestore gave without a refusal."""
         body = _ENCODE.encode(asked)
         try:
@@ -216,7 +216,7 @@ class Reads:
                     self._http = Http(deadline=self._deadline, connections=_KEPT, certificate=server.certificate)
             return self._base
 
-    def _refused(self, answer: Answer, content: bytes) -> CallFailed | Nonsense:
+    def _refused(self, answer: Reply, content: bytes) -> CallFailed | Nonsense:
         pause = seconds_asked(answer.headers.get("Retry-After", ""), answer.headers.get("Date", ""))
         status = answer.status_code
         for decoder in (_REFUSED, _REFUSED_LIST):
@@ -251,7 +251,7 @@ class Reads:
             raise Nonsense(f"with a value in {own!r} that is none: {error}") from error
 
 
-def _until(end: float, answer: Answer) -> Iterator[bytes]:
+def _until(end: float, answer: Reply) -> Iterator[bytes]:
     """The pieces of a body until then; each wait for one is bounded by the answer's own."""
     for piece in answer.pieces():
         if time.monotonic() > end:

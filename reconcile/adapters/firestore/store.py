@@ -13,7 +13,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from reconcile.adapters import room
-from reconcile.adapters.firestore.calls import CallFailed, CredentialsMissing, Found, Nonsense, Place, Span
+from reconcile.adapters.firestore.calls import CallFailed, Collected, CredentialsMissing, Found, Nonsense, Span
 from reconcile.adapters.firestore.failures import (
     ABOUT_THE_DOCUMENT,
     LOGIN,
@@ -92,7 +92,7 @@ class FirestoreRecordStore:
                 hint="write records.uri as firestore://PROJECT/DATABASE/COLLECTION",
             )
         shown = f"firestore://{project}/{database}/{collection}" + (f" at {endpoint}" if endpoint else "")
-        place = Place.of(project, database, collection)
+        place = Collected.of(project, database, collection)
         emulator = "" if endpoint else os.environ.get(EMULATOR, "")
         base = f"http://{endpoint or emulator}" if endpoint or emulator else ""
         reads = Reads(place, base, deadline=deadline, owner=bool(emulator))

@@ -21,7 +21,7 @@ from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import ErrorInfo, PreconditionFailure, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from reconcile.adapters.firestore.calls import LONGEST, CallFailed, CredentialsMissing, Place, field_path
+from reconcile.adapters.firestore.calls import LONGEST, CallFailed, Collected, CredentialsMissing, field_path
 from reconcile.adapters.firestore.messages import timestamp, token
 
 _OPTIONS = [
@@ -49,7 +49,7 @@ def connect(project: str, database: str, endpoint: str) -> Any:
 class Wire:
     """One collection, by a transport; safe for several threads."""
 
-    def __init__(self, transport: Any, place: Place) -> None:
+    def __init__(self, transport: Any, place: Collected) -> None:
         self._transport = transport
         self._place = place
         routed = routing_header.to_grpc_metadata([("database", place.database)])  # type: ignore[no-untyped-call]

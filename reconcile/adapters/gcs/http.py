@@ -28,7 +28,7 @@ from reconcile.adapters.gcs.failures import (
     translate,
     wait,
 )
-from reconcile.adapters.lean_http import Answer, Failed, Http
+from reconcile.adapters.lean_http import Failed, Http, Reply
 from reconcile.adapters.network import GOOGLE
 from reconcile.adapters.retry import Budget, Clock, Patience, Traffic, seconds_asked
 from reconcile.adapters.tokens import UNIVERSE, NoToken, Tokens
@@ -70,18 +70,25 @@ class Door:
     ) -> None:
         self.bucket = bucket
         self._charged = {"userProject": user_project} if user_project else {}
-        self.deadline = deadline
-        self.clock = clock
         self.traffic = Traffic(deadline, budget, clock)
         self._endpoint = checked_endpoint(endpoint)
         self._connections = connections
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._session: requests.Session | None = None
         self._base, anonymous = _server(self._endpoint)
         self._http = Http(deadline=deadline, connections=connections)
         self._tokens = None if anonymous else Tokens(SCOPES, deadline=deadline)
-        self._checking = threading.Lock()
         self._checked = False
+
+    @property
+    def deadline(self) -> float:
+        """Seconds that a call keeps trying, and that each wait for an answer may take."""
+        return self.traffic.deadline
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of all waits."""
+        return self.traffic.clock
 
     @property
     def where(self) -> str:
@@ -151,7 +158,7 @@ class Door:
         missing: type[StoreError] = StoreMissing,
         about: str = "",
         stream: bool = False,
-    ) -> Answer:
+    ) -> Reply:
         """One attempt to read. Returns an answer whose status is in ``accept`` and raises the error that any other is,
         ``missing`` for a 404. One that is no ``stream`` has come whole."""
         self._check()
@@ -243,7 +250,7 @@ class Door:
 
     def _check(self) -> None:
         """Before the first request. Raises ConfigError for a server that is not to be asked."""
-        with self._checking:
+        with self._lock:
             if not self._checked:
                 self._find_server()
                 self._checked = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from reconcile.adapters.lean_http import Answer
+from reconcile.adapters.lean_http import Reply
 from reconcile.core.encoding import BadEncoding, can_unpack, encoding_of, unpacked
 from reconcile.core.errors import StoreUnavailable
 
@@ -18,17 +18,17 @@ def accepting(*, encoded: bool) -> dict[str, str]:
     return {"Accept-Encoding": "gzip" if encoded else "identity"}
 
 
-def raw(answer: Answer) -> Iterator[bytes]:
+def raw(answer: Reply) -> Iterator[bytes]:
     """The body as it came."""
     return iter(answer.read, b"")
 
 
-def packing(answer: Answer) -> str:
+def packing(answer: Reply) -> str:
     """The content encoding of an answer."""
     return encoding_of(answer.headers.get("Content-Encoding"))
 
 
-def stored(answer: Answer, where: str, *, encoded: bool) -> Iterator[bytes]:
+def stored(answer: Reply, where: str, *, encoded: bool) -> Iterator[bytes]:
     """The stored bytes of an object. Raises StoreUnavailable if the answer does not hold them."""
     packed = packing(answer)
     if encoded and not packed:
@@ -42,7 +42,7 @@ def stored(answer: Answer, where: str, *, encoded: bool) -> Iterator[bytes]:
         yield from unpacking(answer, where)
 
 
-def unpacking(answer: Answer, where: str) -> Iterator[bytes]:
+def unpacking(answer: Reply, where: str) -> Iterator[bytes]:
     """What was packed on the way, in pieces of bounded size. Raises StoreUnavailable if it cannot be unpacked."""
     if not can_unpack(packing(answer)):
         message = f'{where} gives an object packed as "{packing(answer)}", which was not asked for'

@@ -23,7 +23,7 @@ from reconcile.adapters.gcs.failures import Transient, of_failed, wait
 from reconcile.adapters.gcs.http import Door
 from reconcile.adapters.gcs.packing import accepting, stored
 from reconcile.adapters.gcs.upload import NoSessions, Sessions, Upload
-from reconcile.adapters.lean_http import Answer, Failed
+from reconcile.adapters.lean_http import Failed, Reply
 from reconcile.adapters.retry import Budget, Clock
 from reconcile.adapters.workers import Workers, awaited
 from reconcile.core.closing import Closing
@@ -249,7 +249,7 @@ class GcsObjectStore(Closing):
         answer = self._door.retrying(lambda: self._door.get(self._door.objects(), query))
         return decode_page(answer.content, self._door.where)
 
-    def _open(self, name: str, generation: int | None, at: int, *, encoded: bool) -> Answer | None:
+    def _open(self, name: str, generation: int | None, at: int, *, encoded: bool) -> Reply | None:
         """The answer whose body is the bytes from ``at``; None if there are none."""
         query: dict[str, str | int] = {"alt": "media"} | ({"generation": generation} if generation else {})
         headers = accepting(encoded=encoded) | ({"Range": f"bytes={at}-"} if at else {})
@@ -261,7 +261,7 @@ class GcsObjectStore(Closing):
             return None
         return answer
 
-    def _chunks(self, answer: Answer, *, encoded: bool) -> Iterator[bytes]:
+    def _chunks(self, answer: Reply, *, encoded: bool) -> Iterator[bytes]:
         """The body as it is stored, held against its announced length."""
         try:
             yield from stored(answer, self._door.where, encoded=encoded)
@@ -271,5 +271,5 @@ class GcsObjectStore(Closing):
             answer.close()
 
 
-def _generation_of(answer: Answer) -> int | None:
+def _generation_of(answer: Reply) -> int | None:
     return number(answer.headers.get("x-goog-generation", ""))

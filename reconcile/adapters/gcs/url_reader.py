@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from reconcile.adapters.gcs.failures import TOO_MANY_REQUESTS, TRANSIENT_STATUS, Transient, of_failed, wait
 from reconcile.adapters.gcs.packing import accepting, packing, raw, unpacking
-from reconcile.adapters.lean_http import Answer, Failed, Http
+from reconcile.adapters.lean_http import Failed, Http, Reply
 from reconcile.adapters.retry import Clock, Patience, Traffic, seconds_asked
 from reconcile.core.rows import Served
 
@@ -44,7 +44,7 @@ class HttpReader:
         finally:
             answer.close()
 
-    def _answer(self, url: str, headers: dict[str, str]) -> Answer:
+    def _answer(self, url: str, headers: dict[str, str]) -> Reply:
         patience = Patience(self._traffic)
         where = _host(url)
         while True:
@@ -56,7 +56,7 @@ class HttpReader:
             except Transient as failure:
                 wait(patience, failure)
 
-    def _once(self, url: str, headers: dict[str, str], where: str) -> Answer:
+    def _once(self, url: str, headers: dict[str, str], where: str) -> Reply:
         try:
             answer = self._http.ask("GET", url, headers, stream=True)
         except Failed as error:
@@ -70,7 +70,7 @@ class HttpReader:
             raise Transient(message, hint="run again later", pause=pause, throttled=throttled)
         return answer
 
-    def _body(self, answer: Answer, where: str, *, unpacks: bool) -> Iterator[bytes]:
+    def _body(self, answer: Reply, where: str, *, unpacks: bool) -> Iterator[bytes]:
         try:
             yield from unpacking(answer, where) if unpacks else raw(answer)
         except Failed as error:
