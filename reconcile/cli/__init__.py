@@ -10,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from reconcile import __version__
-from reconcile.cli.options import Common, flattened, keep
+from reconcile.cli.options import META, Common, flattened
 from reconcile.cli.params import unvalidated
 
 
@@ -127,7 +127,7 @@ def _version(asked: bool) -> None:
 
 
 def _group(context: typer.Context, common: Common) -> None:
-    keep(context, common)
+    context.meta[META] = common
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 

@@ -96,12 +96,8 @@ def seconds(text: str | None, option: str, default: float = 0.0) -> float:
         raise UsageError(f"{option}: {error}", hint=f"for example {option} 10m") from error
 
 
-_META = "reconcile.common"
-
-
-def keep(context: typer.Context, common: Common) -> None:
-    """Remembers the options given before the command's name."""
-    context.meta[_META] = common
+META = "reconcile.common"
+"""Under which a context keeps the options given before the command's name."""
 
 
 def flattened(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,7 +112,7 @@ def flattened(function: Callable[..., Any]) -> Callable[..., Any]:
         for name, group in groups.items():
             given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
         if "common" in given:
-            given["common"] = given["common"].over(context.meta.get(_META, Common()))
+            given["common"] = given["common"].over(context.meta.get(META, Common()))
         if "context" in hints:
             given["context"] = context
         try:

@@ -128,13 +128,10 @@ def _character(project: OpenProject, char_id: str, within: Scope, listener: List
     local_db = None if project.local_db is None else bool(list(project.local_db.read([char_id])))
     entries = project.settings.entries
     fields = {name: _plain(value) for each in records for name, value in each.fields.items() if name != entries.top}
-    view = CharacterView(char_id, bool(records), local_db, fields, tuple(row for row in rows if _is_used(row)))
+    used = tuple(row for row in rows if row.asset_type is not None or row.local or row.bucket)
+    view = CharacterView(char_id, bool(records), local_db, fields, used)
     verdict = _character_verdict(view, seen)
     return Explanation(FORMAT, char_id, verdict, None, view, seen.plan.actions, seen.plan.findings)
-
-
-def _is_used(row: StatusRow) -> bool:
-    return row.asset_type is not None or bool(row.local or row.bucket)
 
 
 def _character_verdict(view: CharacterView, seen: Survey) -> str:

@@ -199,7 +199,7 @@ def _step(change: Change, labels: Labels) -> Step:
     where, size, values = details(change)
     return Step(
         style=style,
-        sign=words.sign(change),
+        sign=words.SIGNS[type(change)],
         kind=kind,
         label="" if isinstance(change, CreateRecord) else label(labels, change.asset_type),
         where=where,

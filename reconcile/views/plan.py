@@ -126,7 +126,7 @@ def show_change(terminal: Terminal, change: Change, labels: Labels) -> None:
     world = "local database " if isinstance(change, RewriteLocalDb) else ""
     terminal.line(
         "  ",
-        (words.sign(change), _STYLES[type(change)]),
+        (words.SIGNS[type(change)], _STYLES[type(change)]),
         f" {kind}  {world}",
         (where, "bold"),
         (f"  {size}" if size else "", "cyan"),

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from rich.filesize import decimal
 
 from reconcile.core.changes import (
-    Change,
     CreateRecord,
     Finding,
     Reason,
@@ -34,7 +33,8 @@ REASONS = {
     Reason.UNDO: "as it was before the run",
 }
 
-SIGNS = {Upload: "+", Replace: "!", CreateRecord: "+", SetField: "~", RewriteLocalDb: "~"}
+# What makes something, sets a field, or replaces bytes.
+SIGNS: dict[type, str] = {Upload: "+", Replace: "!", CreateRecord: "+", SetField: "~", RewriteLocalDb: "~"}
 
 OUTCOMES = {
     OutcomeKind.APPLIED: "applied",
@@ -99,8 +99,3 @@ def place(entry: str | None, field: str, position: int | None = None, way: Way =
     if entry is None:
         return f"#{position}.{field}" if position is not None else f"?.{field}"
     return f"{entry}.{field}"
-
-
-def sign(change: Change) -> str:
-    """``+`` makes something, ``~`` sets a field, ``!`` replaces bytes."""
-    return SIGNS[type(change)]
