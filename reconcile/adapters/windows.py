@@ -9,6 +9,7 @@ is tried for a while.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -23,6 +24,8 @@ ACCESS_DENIED = 5
 _IN_USE = (SHARING_VIOLATION, LOCK_VIOLATION)
 _NO_SUCH_STEP = (1, 50, 87)  # ERROR_INVALID_FUNCTION, ERROR_NOT_SUPPORTED, ERROR_INVALID_PARAMETER
 _RECALLED = 0x400000 | 0x40000 | 0x1000  # FILE_ATTRIBUTE_RECALL_ON_DATA_ACCESS, _RECALL_ON_OPEN, _OFFLINE
+# ERROR_UNABLE_TO_REMOVE_REPLACED, ERROR_UNABLE_TO_MOVE_REPLACEMENT and _2
+_NOT_MOVED = (1175, 1176, 1177)
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _PLAIN = re.compile(r"[\w\\/:.@+=-]+")
 _PREFIX, _UNC = "\\\\?\\", "\\\\?\\UNC\\"
@@ -66,6 +69,7 @@ class Windows(System):
     def __init__(self, calls: Calls) -> None:
         super().__init__(by_component=False)
         self._calls = calls
+        self._remote: dict[str, bool] = {}
 
     def open(self, path: Path | str, flags: int, mode: int = 0o666, *, folder: int | None = None) -> int:
         assert folder is None
@@ -103,7 +107,9 @@ class Windows(System):
         return self.is_being_written(path)
 
     def lstat(self, path: str) -> os.stat_result:
-        return self._with_change_time(os.lstat(path), path)
+        found = self._with_change_time(os.lstat(path), path)
+        # Some drives of other machines number a file anew each time that it is opened.
+        return _with(found, st_ino=0) if self._is_remote(path) else found
 
     def fstat(self, fd: int) -> os.stat_result:
         return self._with_change_time(os.fstat(fd), fd)
@@ -118,8 +124,7 @@ class Windows(System):
             raise
         except OSError:  # a drive that has no such time
             changed = 0
-        _, (fields, more) = _parts(found)
-        return os.stat_result(fields, {**more, "st_ctime_ns": changed})
+        return _with(found, st_ctime_ns=changed)
 
     def is_elsewhere(self, found: os.stat_result) -> bool:
         return bool(getattr(found, "st_file_attributes", 0) & _RECALLED)
@@ -153,28 +158,41 @@ class Windows(System):
 
     def exchange(self, one: Path, other: Path, aside: Path) -> bool:
         """``one`` gets the name, the rights and the streams of ``other``, which gets the name of ``one``."""
+        place, fresh, backup = (self.extended(str(path)) for path in (other, one, aside))
         try:
-            self.patiently(lambda: self._calls.replace_file(str(other), str(one), str(aside)))
+            self.patiently(lambda: self._calls.replace_file(place, fresh, backup))
         except OSError as error:
             # One of its errors leaves the file under its backup's name.
             if aside.exists() and not other.exists():
                 self.patiently(lambda: os.rename(aside, other))
-            if getattr(error, "winerror", None) in _NO_SUCH_STEP:
+            number = getattr(error, "winerror", None)
+            if number in _NO_SUCH_STEP:
                 return False
+            if number in _NOT_MOVED:  # one of them was opened meanwhile
+                raise PermissionError(errno.EACCES, error.strerror, str(other)) from error
             raise
         self.patiently(lambda: os.rename(aside, one))
         return True
 
     def gives_events(self, folder: str) -> bool:
-        with contextlib.suppress(OSError):
-            return not self._calls.is_remote(folder)
-        return True
+        return not self._is_remote(folder)
+
+    def _is_remote(self, path: str) -> bool:
+        drive = os.path.splitdrive(self.plain(path))[0]
+        if drive not in self._remote:
+            with contextlib.suppress(OSError):
+                self._remote[drive] = self._calls.is_remote(self.plain(path))
+        return self._remote.get(drive, False)
 
     def may_pass(self, error: PermissionError) -> bool:
         # A file that is being deleted, or is open without shared deletion, is refused as "access denied".
         return getattr(error, "winerror", None) in (*_IN_USE, ACCESS_DENIED)
 
 
-def _parts(found: os.stat_result) -> Any:
-    """The type and the fields of a ``stat_result``, from which one with another field can be made."""
-    return found.__reduce__()
+def _with(found: os.stat_result, **changed: int) -> os.stat_result:
+    """The same with another value of a field."""
+    parts: Any = found.__reduce__()
+    fields, more = parts[1]
+    if "st_ino" in changed:
+        fields = (fields[0], changed.pop("st_ino"), *fields[2:])
+    return os.stat_result(fields, {**more, **changed})

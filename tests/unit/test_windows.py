@@ -330,6 +330,40 @@ def test_a_drive_of_another_machine_is_looked_at_instead_of_listened_to(root: Pa
     assert seen.armed.startswith("by looking every")
 
 
+def test_a_number_that_a_remote_drive_gives_anew_tells_nothing(root: Path, windows: FakeWindows) -> None:
+    windows.calls.remote = True
+    put(root, "a.png")
+    assert windows.lstat(str(root / "a.png")).st_ino == 0
+    cache = Cache()
+    first = only(source(root, cache).walk())
+    assert cache["a.png"].inode == 0
+    assert only(source(root, cache).walk()) == first
+
+
+@pytest.mark.parametrize("number", [1175, 1176, 1177])
+def test_a_replace_that_another_program_prevents_is_tried_again(
+    tmp_path: Path, windows: FakeWindows, number: int
+) -> None:
+    """Also if that step left the file under its third name."""
+    path = put(tmp_path, "characters.json", b'{"a": {"name": "Ai"}}')
+    store = JsonDatabase(path, "assets", wait=lambda _: None, patience=0)
+    step, left = windows.calls.replace_file, [number]
+
+    def prevented(place: str, fresh: str, backup: str) -> None:
+        if left:
+            if left.pop() == 1177:
+                os.rename(place, backup)
+            error = OSError(22, "Unable to remove the file to be replaced", place)
+            error.winerror = number  # type: ignore[attr-defined]
+            raise error
+        step(place, fresh, backup)
+
+    windows.calls.replace_file = prevented  # type: ignore[method-assign]
+    store.update("a", {"name": "Aj"}, if_update_time=next(iter(store.read())).update_time)
+    assert next(iter(store.read())).fields == {"name": "Aj"}
+    assert {each.name for each in tmp_path.iterdir()} <= {path.name, f".{path.name}.lock"}
+
+
 # -- a workflow that is run --
 
 

@@ -132,6 +132,8 @@ class Hasher:
         try:
             return self._hash_open(fd, miss, stop)
         except OSError as error:
+            if current().is_windows and isinstance(error, PermissionError):  # it may be read, as it could be opened
+                return miss.problem(FileProblem.UNSETTLED, "another program has locked a part of it")
             return miss.problem(FileProblem.UNREADABLE, reason(error))
         finally:
             os.close(fd)

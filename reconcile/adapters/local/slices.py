@@ -85,5 +85,6 @@ class SlicedFile(io.RawIOBase):
         return SourceChanged(f"the local file {self._path} changed while it was read: {why}", hint="plan again")
 
 
-def _look(found: os.stat_result) -> tuple[int, int, int, int]:
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+def _look(found: os.stat_result) -> tuple[int, int, int]:
+    # Not its id, which is another one at each opening on some drives of other machines; the time of change is enough.
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -151,7 +151,10 @@ class FolderWatch:
             found = os.stat(self._root)
         except OSError:
             return None
-        return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None
+        if not stat.S_ISDIR(found.st_mode):
+            return None
+        # Some drives of other machines number a folder anew each time that it is opened.
+        return (found.st_dev, found.st_ino) if current().gives_events(os.fspath(self._root)) else (0, 0)
 
     def _arm(self, identity: tuple[int, int]) -> str:
         """Listens, then looks, so that nothing falls in between. Gives how the folder is watched from now on."""
