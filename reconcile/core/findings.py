@@ -128,7 +128,7 @@ FINDINGS: dict[Code, Kind] = {
         "changed too recently, or while it was read; it may still be being written",
         "nothing to do: the next run takes it",
         ": they did not look the same (size, times, file id) twice, `settle` seconds apart by this program's own clock,"
-        " or changed while they were read",
+        " or changed while they were read; on Windows also if a program has them open for writing",
     ),
     Code.INCOMPLETE_FILE: Kind(
         Severity.WARNING,
