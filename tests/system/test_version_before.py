@@ -80,6 +80,14 @@ def test_a_saved_plan_is_read_with_its_fingerprint() -> None:
     ]
 
 
+def test_a_saved_plan_of_a_text_elsewhere_in_a_record_is_read_with_its_fingerprint() -> None:
+    plan = planfile.loads((DATA / "plan_with_way.json").read_bytes(), "plan.json")
+    ways = [change.at for change in plan.actions if isinstance(change, SetField) and change.at]
+    assert ways == [
+        ("extra", "shots", 1, "path"),
+    ]
+
+
 def test_a_saved_plan_is_applied_and_the_next_one_is_empty(folder: Path) -> None:
     run(folder, "apply", moved_plan(folder), "--yes")
     assert entry(folder, "miku")["anime_image"] == MIKU
