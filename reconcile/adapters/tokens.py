@@ -81,7 +81,7 @@ class Tokens:
 
             source: Any = mtls
             shown = source.should_use_client_cert() and source.has_default_client_cert_source()
-            certificate = source.default_client_cert_source() if shown else None
+            certificate = _certificate(source.default_client_cert_source()) if shown else None
         when = os.environ.get("GOOGLE_API_USE_MTLS_ENDPOINT", "auto")
         own = when == "always" or (when == "auto" and certificate is not None)
         return Server(universe, f"https://{service}{'.mtls' if own else ''}.{universe}", certificate)
@@ -107,6 +107,9 @@ class Tokens:
         found: dict[str, str] = {}
         with self._lock, _lacks():
             self._found().before_request(self._request, method, url, found)
+        if not all(value.isascii() and value.isprintable() for value in found.values()):
+            # http.client would refuse it, in words that repeat the token.
+            raise NoToken(Lack.UNREADABLE, "a token holds characters that no header has")
         return found
 
     def _found(self) -> Any:
@@ -140,6 +143,19 @@ class _Response:
         self.status = answer.status_code
         self.headers = {name.lower(): value for name, value in answer.headers.items()}
         self.data = answer.content
+
+
+def _certificate(source: Callable[[], tuple[bytes, bytes]]) -> Callable[[], tuple[bytes, bytes]]:
+    """The same certificate, and NoToken for what ``google.auth`` raises if it cannot be read."""
+
+    def certificate() -> tuple[bytes, bytes]:
+        try:
+            with _lacks():
+                return source()
+        except NoToken as error:
+            raise NoToken(error.lack, f"the certificate of this device cannot be read: {error.why}") from error
+
+    return certificate
 
 
 @contextmanager

@@ -44,6 +44,7 @@ class Google(BaseHTTPRequestHandler):
     broken: bool
     secure: int
     shown: list[str]
+    odd = ""
 
     def do_GET(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
@@ -87,7 +88,7 @@ class Google(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _token(self) -> str:
-        self.tokens.append(f"t{len(self.tokens) + 1}")
+        self.tokens.append(f"t{len(self.tokens) + 1}{self.odd}")
         return self.tokens[-1]
 
     def _say(self, status: int, said: Any) -> None:
@@ -266,6 +267,14 @@ def test_credentials_that_are_refused_say_how_to_log_in(world: World, kind: Call
     assert imported == "[]"
 
 
+def test_a_token_that_no_header_can_hold_is_not_repeated(world: World) -> None:
+    world.handler.odd = "\nx"
+    said, _ = world.run(user(world))
+    assert said.startswith("StoreUnavailable gs://b at")
+    assert "a token holds characters that no header has" in said
+    assert "t1" not in said
+
+
 def test_without_any_credentials_it_says_how_to_log_in(world: World) -> None:
     said, imported = world.run(None, NO_GCE_CHECK="true")
     assert said.startswith("AccessDenied there are no valid credentials for gs://b at")
@@ -323,3 +332,17 @@ def test_the_certificate_of_the_device_is_shown_if_the_environment_asks_for_it(
     assert said == (["None", "[]"] if when == "never" else ["None", "[]", "[]"])
     own = ["storage.mtls.googleapis.com", "firestore.mtls.googleapis.com"]
     assert world.handler.shown == (["storage.googleapis.com"] if when == "never" else own)
+
+
+def test_a_certificate_of_the_device_that_cannot_be_read_is_told(world: World) -> None:
+    pair = {"cert_path": str(world.folder / "none.pem"), "key_path": str(world.folder / "none.key")}
+    config = world.folder / "certificate_config.json"
+    config.write_text(json.dumps({"cert_configs": {"workload": pair}}))
+    said, _ = world.run(
+        user(world),
+        API_ENDPOINT_OVERRIDE="",
+        GOOGLE_API_USE_CLIENT_CERTIFICATE="true",
+        GOOGLE_API_CERTIFICATE_CONFIG=str(config),
+    )
+    assert said.startswith("AccessDenied there are no valid credentials for gs://b at")
+    assert "the certificate of this device cannot be read: No such file or directory" in said
