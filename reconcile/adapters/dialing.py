@@ -69,7 +69,7 @@ def through_socks(url: str) -> Callable[..., socket.socket]:
 
 
 def is_socks(proxy: Proxy) -> bool:
-    return proxy.url.startswith("socks")
+    return proxy.url.lower().startswith("socks")
 
 
 def login(proxy: Proxy) -> dict[str, str]:

@@ -7,6 +7,7 @@ Google's clients take longer than the reading. Proxies and certificates are thos
 from __future__ import annotations
 
 import http.client
+import math
 import os
 import select
 import socket
@@ -31,6 +32,9 @@ from reconcile.core.portable import Portable
 from reconcile.version import VERSION
 
 PIECE = 256 * 1024
+_KEPT_FOR = 60.0
+"""Seconds that an idle connection is kept: a firewall may forget one without a word, and what is then asked on it waits
+for nothing until its time is up."""
 
 
 class How(Enum):
@@ -62,10 +66,12 @@ class Failed(Portable, Exception):
 
 class _Plain(http.client.HTTPConnection):
     response_class = Response
+    idle_since = 0.0
 
 
 class _Encrypted(http.client.HTTPSConnection):
     response_class = Response
+    idle_since = 0.0
 
 
 _Connection = _Plain | _Encrypted
@@ -110,29 +116,28 @@ class Reply:
                 raise _failed(error) from error
             raise
         if not piece:
-            self._end(reusable=not self._response.will_close)
+            # Another answer follows one that is only provisional, such as 103.
+            self._end(reusable=not self._response.will_close and self.status_code >= http.HTTPStatus.OK)
         return piece
 
-    def pieces(self) -> Iterator[bytes]:
-        """The body, unpacked, in pieces of bounded size. Raises Failed."""
-        packed = iter(self.read, b"")
+    def pieces(self, until: float = math.inf) -> Iterator[bytes]:
+        """The body, unpacked, in pieces of bounded size, until then by the monotonic clock. Raises Failed."""
+        packed = _timed(iter(self.read, b""), until)
         if encoding_of(self.headers.get("Content-Encoding")) != GZIP:
             return packed
-        return self._unpacked(packed)
+        return _timed(self._unpacked(packed), until)  # packed bytes may come to nothing, or to very much
 
     def whole(self, within: float, most: int = LONGEST_ANSWER) -> bytes:
         """The whole body, which is its ``content`` then. Raises Failed, also past ``most`` bytes and after ``within``
         seconds."""
         if self._content is None:
-            began, size = time.monotonic(), 0
+            size = 0
             pieces: list[bytes] = []
             try:
-                for piece in self.pieces():
+                for piece in self.pieces(time.monotonic() + within):
                     size += len(piece)
                     if size > most:
                         raise Failed(How.TOO_LONG, f"its answer has more than {most:,} bytes")
-                    if time.monotonic() - began > within:
-                        raise Failed(How.SLOW, f"its answer was not whole after {within:g} s")
                     pieces.append(piece)
             finally:
                 self.close()
@@ -167,6 +172,13 @@ class Reply:
             raise Failed(How.SILENT, f"its answer {error}") from error
 
 
+def _timed(pieces: Iterator[bytes], until: float) -> Iterator[bytes]:
+    for piece in pieces:
+        if time.monotonic() > until:
+            raise Failed(How.SLOW, "its answer was not whole in time")
+        yield piece
+
+
 class Http:
     """Requests to any servers. Safe for several threads; ``connections`` are kept for each server.
 
@@ -175,9 +187,15 @@ class Http:
     """
 
     def __init__(
-        self, *, deadline: float, connections: int, certificate: Callable[[], tuple[bytes, bytes]] | None = None
+        self,
+        *,
+        deadline: float,
+        connections: int,
+        certificate: Callable[[], tuple[bytes, bytes]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._deadline = deadline
+        self._clock = clock
         self._certificate = certificate
         self._connections = connections
         self._lock = threading.Lock()
@@ -268,11 +286,12 @@ class Http:
                 kept = idle.pop() if idle else None
             if kept is None:
                 return self._connected(route, limit)
-            if not _dropped(kept.sock):
+            if self._clock() - kept.idle_since <= _KEPT_FOR and not _dropped(kept.sock):
                 return kept
             kept.close()
 
     def _back(self, route: _Route, connection: _Connection, *, reusable: bool) -> None:
+        connection.idle_since = self._clock()
         with self._lock:
             idle = self._idle.setdefault(route, [])
             if reusable and connection.sock is not None and len(idle) < self._connections:

@@ -210,7 +210,7 @@ def fault_of(error: BaseException, url: str) -> WayFault | None:
     if any(isinstance(each, settings) for each in causes) and (problem := proxy.problem()) is not None:
         return problem
     proxies = (ProxyError, RequestsProxyError)
-    is_socks = proxy.url.startswith("socks") and any(isinstance(each, NewConnectionError) for each in causes)
+    is_socks = proxy.url.lower().startswith("socks") and any(isinstance(each, NewConnectionError) for each in causes)
     if is_socks or any(isinstance(each, proxies) for each in causes):
         return fault_of_proxy(proxy, error, url)
     return None

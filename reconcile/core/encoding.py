@@ -11,6 +11,8 @@ GZIP = "gzip"
 PIECE = 256 * 1024
 SMALL = 64 * 1024 * 1024
 RATIO = 100
+BARREN = 4 * 1024 * 1024
+"""Packed bytes in a row that may come to nothing, such as padding or empty members."""
 _SYNONYMS = {"x-gzip": GZIP, "identity": ""}
 
 
@@ -34,12 +36,15 @@ def most_unpacked(size: int) -> int:
 
 
 def unpacked(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
-    """What was packed with gzip, in pieces of bounded size. Raises BadEncoding for what is not whole gzip data, and
-    past ``most`` bytes."""
-    members, size = 0, 0
+    """What was packed with gzip, in pieces of bounded size. Raises BadEncoding for what is not whole gzip data, past
+    ``most`` bytes, and for more than ``BARREN`` bytes that come to nothing."""
+    members, size, barren = 0, 0, 0
     stream = None
     for chunk in chunks:
         data = chunk
+        barren += len(chunk)
+        if barren > BARREN + len(chunk):
+            raise BadEncoding(f"holds more than {BARREN:,} packed bytes that come to nothing")
         while data:
             if stream is None:
                 data = data.lstrip(b"\0") if members else data  # padding behind the end, which gzip allows
@@ -54,6 +59,7 @@ def unpacked(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
             if size > most:
                 raise BadEncoding(f"unpacks to more than {most:,} bytes")
             if piece:
+                barren = 0
                 yield piece
             if stream.eof:
                 data, stream, members = stream.unused_data, None, members + 1

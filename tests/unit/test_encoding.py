@@ -129,3 +129,14 @@ def test_content_goes_on_at_any_offset(offset: int) -> None:
     plain = random.Random(7).randbytes(3 * PIECE + 5)
     packed = gzip.compress(plain)
     assert b"".join(content_from(cut(packed, 5000), len(packed), offset)) == plain[offset:]
+
+
+@pytest.mark.parametrize("nothing", [bytes(1 << 16), gzip.compress(b"") * 3000], ids=["padding", "empty members"])
+def test_packed_bytes_that_come_to_nothing_for_ever_are_refused(nothing: bytes) -> None:
+    def endless() -> Iterator[bytes]:
+        yield gzip.compress(TEXT)
+        while True:
+            yield nothing
+
+    with pytest.raises(BadEncoding, match="come to nothing"):
+        sum(map(len, unpacked(endless(), ENOUGH)))

@@ -163,6 +163,34 @@ def test_a_connection_that_the_server_closed_meanwhile_is_not_asked_again(http: 
         assert len(server.asked) == 3
 
 
+def test_a_connection_that_was_idle_for_long_is_not_used_again() -> None:
+    now = [0.0]
+    http = Http(deadline=5, connections=2, clock=lambda: now[0])
+    with serving() as (port, handler):
+        for seconds, connections in ((59, 1), (59, 1), (61, 2)):
+            http.ask("GET", f"http://127.0.0.1:{port}/")
+            now[0] += seconds
+            http.ask("GET", f"http://127.0.0.1:{port}/")
+            assert handler.connections == connections
+    http.close()
+
+
+def test_behind_a_provisional_answer_a_connection_is_not_used_again(http: Http) -> None:
+    early = threading.Event()
+    pieces = [b"HTTP/1.1 103 Early Hints\r\n\r\n", answer(b"late")]
+
+    class Late:
+        def __iter__(self) -> Iterator[bytes]:
+            yield pieces[0]
+            early.wait(5)
+            yield pieces[1]
+
+    with RawServer(Late()) as server:
+        assert http.ask("GET", server.url).status_code == 103
+        assert not any(http._idle.values())
+        early.set()
+
+
 def test_no_more_connections_are_kept_than_were_allowed(http: Http) -> None:
     with serving() as (port, _):
         url = f"http://127.0.0.1:{port}/"
@@ -229,6 +257,23 @@ def test_an_answer_without_end_ends(http: Http, start: bytes) -> None:
         http.ask("GET", server.url)
     assert caught.value.how is How.TOO_LONG
     assert f"{LONGEST_ANSWER:,}" in caught.value.why
+
+
+@pytest.mark.parametrize("piece", [bytes(64 * 1024), gzip.compress(b"") * 500], ids=["padding", "empty members"])
+def test_packed_bytes_that_come_to_nothing_end(http: Http, piece: bytes) -> None:
+    start = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"x")
+    with RawServer(Endless(start, piece)) as server, pytest.raises(Failed) as caught:
+        http.ask("GET", server.url)
+    assert "come to nothing" in caught.value.why
+
+
+def test_packed_bytes_that_come_to_nothing_slowly_are_not_waited_for(http: Http) -> None:
+    start = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"x")
+    with RawServer(Endless(start, bytes(1024)), pause=0.01) as server:
+        answered = http.ask("GET", server.url, stream=True)
+        with pytest.raises(Failed) as caught:
+            answered.whole(0.2)
+    assert caught.value.how is How.SLOW
 
 
 @pytest.mark.parametrize("piece", [b"X-More: 1\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])

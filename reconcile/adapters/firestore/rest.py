@@ -175,7 +175,7 @@ class Reads:
         end = time.monotonic() + timeout
         answer = self._ask(path, asked, timeout)
         try:
-            for row in rows.read(_until(end, answer)):
+            for row in rows.read(answer.pieces(end)):
                 if row.error is not None:
                     raise _refusal(row.error, 0, 0.0)
                 yield row
@@ -249,14 +249,6 @@ class Reads:
             return Found(own, decode_fields(document.fields), updated)
         except (ValueError, RecursionError) as error:
             raise Nonsense(f"with a value in {own!r} that is none: {error}") from error
-
-
-def _until(end: float, answer: Reply) -> Iterator[bytes]:
-    """The pieces of a body until then; each wait for one is bounded by the answer's own."""
-    for piece in answer.pieces():
-        if time.monotonic() > end:
-            raise Failed(How.SLOW, "its answer was not whole in time")
-        yield piece
 
 
 def _broken(error: Failed) -> CallFailed:
