@@ -102,7 +102,7 @@ if sys.platform == "win32":
             found = _BasicInfo()
             if not self._information(handle, _FILE_BASIC_INFO, ctypes.byref(found), ctypes.sizeof(found)):
                 raise _failure("")
-            return (found.ChangeTime - _FROM_1601_TO_1970) * 100
+            return (int(found.ChangeTime) - _FROM_1601_TO_1970) * 100
 
         def replace_file(self, place: str, fresh: str, backup: str) -> None:
             if not self._replace(place, fresh, backup, 0, None, None):

@@ -25,7 +25,7 @@ from reconcile.adapters.local.watching import FolderWatch
 from reconcile.adapters.local.writing import LocalPlaces
 from reconcile.adapters.state.folder import StateFolder
 from reconcile.adapters.state.health import HealthFile, is_place_free
-from reconcile.core.errors import SourceChanged
+from reconcile.core.errors import ExitCode, SourceChanged
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.hooks.handover import below_root
 from reconcile.views.json import show, show_line
@@ -380,3 +380,12 @@ def test_a_workflow_is_run_and_what_it_made_is_applied(tmp_path: Path) -> None:
     objects = open_objects(project)
     assert objects.get("characters/rem_cosplay.png") is not None
     objects.close()
+
+
+def test_a_process_without_standard_streams_does_its_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under pythonw, and with some services."""
+    project = make_project(tmp_path / "studio")
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert main(["-C", str(project), "plan", "--detailed-exitcode"]) == ExitCode.DIFFERENCES
+    assert main(["-C", str(project), "apply", "--yes"]) == ExitCode.OK
