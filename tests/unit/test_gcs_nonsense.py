@@ -247,6 +247,21 @@ def test_an_object_that_cannot_be_is_an_error_of_the_store(
         list(store.list())
 
 
+@pytest.mark.parametrize("said", [{"error": {"code": 503, "message": "x"}}, {"message": "Sign in"}, {"status": "ok"}])
+def test_an_answer_of_something_else_is_not_an_empty_bucket(
+    server: GcsServer, store: GcsObjectStore, said: dict[str, Any]
+) -> None:
+    pages_of(server, itertools.repeat(said))
+    with pytest.raises(StoreUnavailable, match="without a listing: it has"):
+        list(store.list())
+
+
+@pytest.mark.parametrize("said", [{}, {"kind": "storage#objects"}, {"items": []}, {"prefixes": ["p/"], "items": []}])
+def test_an_empty_page_is_an_empty_bucket(server: GcsServer, store: GcsObjectStore, said: dict[str, Any]) -> None:
+    pages_of(server, itertools.repeat(said))
+    assert list(store.list()) == []
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -42,6 +42,8 @@ class Page(msgspec.Struct, gc=False):
 
 _RESOURCE = msgspec.json.Decoder(Resource, strict=False)
 _PAGE = msgspec.json.Decoder(Page, strict=False)
+_ANY = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_OF_A_PAGE = frozenset({"kind", "items", "prefixes", "nextPageToken"})
 
 
 def decode_resource(answer: bytes, where: str, name: str | None = None) -> Resource:
@@ -54,7 +56,13 @@ def decode_resource(answer: bytes, where: str, name: str | None = None) -> Resou
 
 def decode_page(answer: bytes, where: str) -> Page:
     """Reads a page of a listing. Raises StoreUnavailable for anything else."""
-    return decode(_PAGE, answer, where, "a listing")
+    page = decode(_PAGE, answer, where, "a listing")
+    if not page.items:
+        # An empty page has no field that must be there, so any JSON object would pass for an empty bucket.
+        strange = min(decode(_ANY, answer, where, "a listing").keys() - _OF_A_PAGE, default=None)
+        if strange is not None:
+            raise nonsense(where, f"without a listing: it has {strange[:40]!r}")
+    return page
 
 
 def decode(decoder: msgspec.json.Decoder[T], answer: bytes, where: str, what: str) -> T:
