@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import ssl
 from collections.abc import Callable
@@ -81,3 +82,17 @@ def login(proxy: Proxy) -> dict[str, str]:
         return {}
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return {"Proxy-Authorization": f"Basic {b64encode(pair.encode('latin-1', 'replace')).decode()}"}
+
+
+def dropped(sock: socket.socket | None) -> bool:
+    """Whether the server has closed a connection that was kept, or said something that nobody asked."""
+    if sock is None:
+        return True
+    try:
+        if hasattr(select, "poll"):
+            poll = select.poll()
+            poll.register(sock, select.POLLIN)
+            return bool(poll.poll(0))
+        return bool(select.select([sock], [], [], 0)[0])
+    except (OSError, ValueError):
+        return True

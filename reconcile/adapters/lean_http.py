@@ -9,8 +9,6 @@ from __future__ import annotations
 import http.client
 import math
 import os
-import select
-import socket
 import ssl
 import sys
 import threading
@@ -22,7 +20,7 @@ from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from reconcile.adapters.dialing import Inner, is_socks, login, show, through_socks, through_tls
+from reconcile.adapters.dialing import Inner, dropped, is_socks, login, show, through_socks, through_tls
 from reconcile.adapters.network import Proxy, WayFault, certificates, fault_here, fault_of_proxy, proxy_for
 from reconcile.adapters.pace import LONGEST_ANSWER, Response
 from reconcile.adapters.refusals import one_line
@@ -66,12 +64,12 @@ class Failed(Portable, Exception):
 
 class _Plain(http.client.HTTPConnection):
     response_class = Response
-    idle_since = 0.0
+    idle_since: float | None = None
 
 
 class _Encrypted(http.client.HTTPSConnection):
     response_class = Response
-    idle_since = 0.0
+    idle_since: float | None = None
 
 
 _Connection = _Plain | _Encrypted
@@ -179,6 +177,16 @@ def _timed(pieces: Iterator[bytes], until: float) -> Iterator[bytes]:
         yield piece
 
 
+def _response(
+    connection: _Connection, limit: float, method: str, target: str, body: bytes | None, headers: Mapping[str, str]
+) -> http.client.HTTPResponse:
+    connection.timeout = limit
+    if connection.sock is not None:
+        connection.sock.settimeout(limit)
+    connection.request(method, target, body, headers)
+    return connection.getresponse()
+
+
 class Http:
     """Requests to any servers. Safe for several threads; ``connections`` are kept for each server.
 
@@ -219,22 +227,27 @@ class Http:
         wait: float | None = None,
         stream: bool = False,
     ) -> Reply:
-        """Sends one request, once. ``wait`` (seconds) bounds the connecting and the wait for an answer; the deadline if
-        None. One that is no ``stream`` comes whole, in three times as long.
+        """Sends one request; once more if a connection that was kept turns out to be closed.
+
+        ``wait`` (seconds) bounds the connecting and the wait for an answer; the deadline if None. One that is no
+        ``stream`` comes whole, in three times as long.
 
         Raises Failed, and ConfigError for a proxy that cannot be used.
         """
         limit = self._deadline if wait is None else wait
         route, target, private = self._way(url)
+        sent = {"User-Agent": f"reconcile/{VERSION}", **private, **(headers or {})}
         connection = self._take(route, limit)
         try:
-            connection.timeout = limit
-            if connection.sock is not None:
-                connection.sock.settimeout(limit)
-            connection.request(
-                method, target, body, {"User-Agent": f"reconcile/{VERSION}", **private, **(headers or {})}
-            )
-            response = connection.getresponse()
+            try:
+                response = _response(connection, limit, method, target, body, sent)
+            except ConnectionError:
+                if connection.idle_since is None:
+                    raise
+                # The server closed what was kept while the request was on its way there.
+                connection.close()
+                connection = self._connected(route, limit)
+                response = _response(connection, limit, method, target, body, sent)
         except BaseException as error:
             connection.close()
             if isinstance(error, OSError | http.client.HTTPException | ValueError):
@@ -286,7 +299,7 @@ class Http:
                 kept = idle.pop() if idle else None
             if kept is None:
                 return self._connected(route, limit)
-            if self._clock() - kept.idle_since <= _KEPT_FOR and not _dropped(kept.sock):
+            if self._clock() - (kept.idle_since or 0.0) <= _KEPT_FOR and not dropped(kept.sock):
                 return kept
             kept.close()
 
@@ -358,20 +371,6 @@ def _close(idle: dict[_Route, list[_Connection]]) -> None:
     while idle:
         for connection in idle.popitem()[1]:
             connection.close()
-
-
-def _dropped(sock: socket.socket | None) -> bool:
-    """Whether the server has closed a connection that was kept, or said something that nobody asked."""
-    if sock is None:
-        return True
-    try:
-        if hasattr(select, "poll"):
-            poll = select.poll()
-            poll.register(sock, select.POLLIN)
-            return bool(poll.poll(0))
-        return bool(select.select([sock], [], [], 0)[0])
-    except (OSError, ValueError):
-        return True
 
 
 def _failed(error: Exception, *, reached: bool = True) -> Failed:

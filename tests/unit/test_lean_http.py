@@ -163,6 +163,26 @@ def test_a_connection_that_the_server_closed_meanwhile_is_not_asked_again(http: 
         assert len(server.asked) == 3
 
 
+def test_a_connection_that_closes_when_it_is_used_again_costs_no_request(http: Http) -> None:
+    asked: list[bytes] = []
+
+    def serve(listener: socket.socket) -> None:
+        for answers in (1, 1, 0):
+            with listener.accept()[0] as connection:
+                for _ in range(answers):
+                    asked.append(connection.recv(64 * 1024))
+                    connection.sendall(answer(b"%d" % len(asked)))
+                connection.recv(64 * 1024)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        assert [http.ask("GET", url).content for _ in range(2)] == [b"1", b"2"]
+        with pytest.raises(Failed):
+            http.ask("GET", url)  # a new connection that gives no answer either
+    assert len(asked) == 2
+
+
 def test_a_connection_that_was_idle_for_long_is_not_used_again() -> None:
     now = [0.0]
     http = Http(deadline=5, connections=2, clock=lambda: now[0])
