@@ -319,6 +319,14 @@ def test_a_file_that_is_kept_in_the_cloud_is_named_and_not_fetched(root: Path, w
     assert "kept in the cloud" in row.detail
 
 
+def test_a_file_that_was_moved_to_the_cloud_is_still_known(root: Path, windows: FakeWindows) -> None:
+    put(root, "a.mp4")
+    cache = Cache()
+    before = only(source(root, cache).walk())
+    windows.elsewhere = True
+    assert only(source(root, cache).walk()) == before
+
+
 def test_a_drive_of_another_machine_is_looked_at_instead_of_listened_to(root: Path, windows: FakeWindows) -> None:
     windows.calls.remote = True
     watch = FolderWatch(root, ignore=())

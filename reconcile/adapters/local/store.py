@@ -353,7 +353,11 @@ class LocalFiles:
             return LocalFile(path, seen.st_size, seen.st_mtime_ns, None, trouble[0], trouble[1], twin)
         cached = self._cache.get(path)
         if cached is None or cached.look != identity(seen):
-            return Miss(path, seen, twin)
+            miss = Miss(path, seen, twin)
+            if current().is_elsewhere(seen):
+                detail = "its content is kept in the cloud only; have it kept on this disk too"
+                return miss.problem(FileProblem.UNREADABLE, detail)
+            return miss
         if cached.doubted_since or anew:
             return Miss(path, seen, twin, cached)
         return self._hasher.file(path, cached, twin)
@@ -368,8 +372,6 @@ class LocalFiles:
             return FileProblem.SYMLINK, link_detail(folder, entry.name)
         if not stat.S_ISREG(seen.st_mode):
             return FileProblem.UNREADABLE, f"it is {_kind(seen.st_mode)}, not a regular file"
-        if current().is_elsewhere(seen):
-            return FileProblem.UNREADABLE, "its content is kept in the cloud only; have it kept on this disk too"
         if seen.st_size > MAX_OBJECT_BYTES:
             return FileProblem.TOO_LARGE, f"it has {seen.st_size:,} bytes"
         return None

@@ -65,7 +65,8 @@ class StateFolder:
         try:
             with self._opened() as folder:
                 self._check(name, folder)
-                fd = current().open(self._named(self.path / name, folder), READ_FILE, folder=folder)
+                path, system = self._named(self.path / name, folder), current()
+                fd = system.patiently(lambda: system.open(path, READ_FILE, folder=folder))
                 with os.fdopen(fd, "rb") as file:
                     found = os.fstat(fd)
                     self._refuse(name, found)
