@@ -242,7 +242,7 @@ def test_what_the_workflow_writes_at_the_last_moment_is_kept(tmp_path: Path) -> 
 @pytest.mark.parametrize("at", ["before the file is back", "before the old one has its name"])
 def test_an_exchange_that_was_killed_between_its_names_is_ended_by_the_next(tmp_path: Path, at: str) -> None:
     real = tmp_path / "characters.json"
-    put(tmp_path, ".characters.json.old", b'{"a": {"assets": []}}')
+    put(tmp_path, ".characters.json.out", b'{"a": {"assets": []}}')
     if at != "before the file is back":
         put(tmp_path, real.name, b'{"a": {"assets": []}, "b": {}}')
     Exchange(real, exchange).settle()

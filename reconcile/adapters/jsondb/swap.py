@@ -95,7 +95,9 @@ class Exchange:
         return is_done
 
     def _bring_back(self) -> None:
-        """Ends a step that a kill interrupted on a system whose step needs a third name."""
+        """Ends a step that a kill interrupted on Windows, whose step needs a third name."""
+        if not current().is_windows:
+            return
         aside = _aside(self._real)
         with contextlib.suppress(FileNotFoundError, FileExistsError):
             move_to_free(aside, self._real)
@@ -145,8 +147,8 @@ def left_beside(path: Path) -> list[Path]:
     killed left until the next write puts it right."""
     real = Path(os.path.realpath(path))
     found = sorted(real.parent.glob(f"{_escaped(real.name)}.kept-*"))
-    fresh = real.with_name(f".{real.name}.new")
-    return [*found, fresh] if fresh.is_file() else found
+    ours = (real.with_name(f".{real.name}.new"), _aside(real))
+    return [*found, *(path for path in ours if path.is_file())]
 
 
 def _kept_names(real: Path, digest: str) -> Iterator[Path]:
@@ -174,7 +176,7 @@ def _content(path: Path) -> str:
 
 
 def _aside(place: Path) -> Path:
-    return place.with_name(f".{place.name}.old")
+    return place.with_name(f".{place.name}.out")
 
 
 def exchange(one: Path, other: Path) -> bool:
