@@ -16,7 +16,7 @@ import stat
 from pathlib import Path
 from typing import Any, Protocol
 
-from reconcile.adapters.system import System
+from reconcile.adapters.posix import System
 
 SHARING_VIOLATION = 32
 LOCK_VIOLATION = 33

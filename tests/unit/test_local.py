@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from reconcile.adapters import opening as local_open
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.store import LocalFiles
-from reconcile.adapters.system import System, current, using
+from reconcile.adapters.posix import System
+from reconcile.adapters.system import current, using
 from reconcile.adapters.windows import Windows
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import SourceChanged, SourceError

@@ -1,0 +1,148 @@
+"""A POSIX system, as far as systems differ over files; other systems are told by what differs from it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_LONGEST_NAME = 255
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+
+
+class System:
+    """A POSIX system, and what other systems are told from it by."""
+
+    is_windows = False
+    lets_go = False
+    """Whether a file is closed while nothing is read from it, because others cannot replace a file that is open."""
+    private = 0o600
+    """The mode of a lock file that only this user may open."""
+    waits: tuple[float, ...] = ()
+    """Seconds between the tries of a step that was refused because another program had the file open."""
+
+    def __init__(self, *, by_component: bool | None = None) -> None:
+        able = bool(_NO_FOLLOW) and os.open in os.supports_dir_fd
+        self.by_component = able if by_component is None else by_component
+        """Whether a name can be opened in a folder that is open, and a link be refused."""
+
+    def sleep(self, seconds: float) -> None:
+        """Passes the time between two tries."""
+        time.sleep(seconds)
+
+    # -- opening --
+
+    def open(self, path: Path | str, flags: int, mode: int = 0o666, *, folder: int | None = None) -> int:
+        """A descriptor of a file. Raises OSError."""
+        return os.open(path, flags, mode, dir_fd=folder)
+
+    def refuse_link(self, path: str) -> None:
+        """Raises OSError for a path that leads through a link."""
+        if os.path.normcase(os.path.realpath(path)) != os.path.normcase(path):
+            raise OSError("a part of the path is a link")
+
+    def check_place(self, fd: int, path: str) -> None:
+        """Raises OSError if the open file is not the one at this path, reached without a link, if the system tells."""
+
+    def is_in_use(self, error: OSError) -> bool:  # noqa: ARG002
+        """Whether a file was refused because another program has it open, and not for want of a right."""
+        return False
+
+    def is_being_written(self, path: str) -> bool:  # noqa: ARG002
+        """Whether a program has the file open for writing, if the system tells."""
+        return False
+
+    def has_writer(self, fd: int) -> bool:
+        """The same of an open file. Linux gives no lease on a file that is open for writing; network file systems
+        refuse one for other reasons too, but those cannot swap files, and so are not asked."""
+        if sys.platform != "linux":
+            return False
+        import errno
+        import fcntl
+
+        try:
+            # Whoever opens it meanwhile waits for the lease's end; this signal is ignored, the usual one would kill.
+            fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        except OSError as error:
+            return error.errno == errno.EAGAIN
+        return False
+
+    # -- what a file looks like --
+
+    def lstat(self, path: str) -> os.stat_result:
+        """How a file stands, a link by itself; ``st_ctime_ns`` is its change time. Raises OSError."""
+        return os.lstat(path)
+
+    def fstat(self, fd: int) -> os.stat_result:
+        """The same of an open file."""
+        return os.fstat(fd)
+
+    def is_elsewhere(self, found: os.stat_result) -> bool:  # noqa: ARG002
+        """Whether a file's content is not on this disk, so that reading it would fetch it."""
+        return False
+
+    # -- names --
+
+    def name_length(self, name: str) -> int:
+        """How much of the longest name this one takes, in ``name_unit``."""
+        return len(name.encode("utf-8", "surrogateescape"))
+
+    longest_name = _LONGEST_NAME
+    name_unit = "bytes"
+
+    def extended(self, path: str) -> str:
+        """The absolute path in a form without a limit on its length."""
+        return path
+
+    def plain(self, path: str) -> str:
+        """The path as people write it, from any form that names the same file."""
+        return path
+
+    def spelled(self, path: str) -> str:
+        """An absolute path as the disk spells its names, where a name is found in other spellings too."""
+        return path
+
+    def quoted(self, word: str) -> str:
+        """A word of a command line as the shell of this system takes it."""
+        return shlex.quote(word)
+
+    # -- writing --
+
+    def make_private(self, folder: Path) -> None:
+        """Makes a folder for this user alone, as far as the system's modes say that. Raises OSError."""
+        folder.mkdir(mode=0o700)
+
+    def exchange(self, one: Path, other: Path, aside: Path) -> bool:  # noqa: ARG002
+        """Gives two files each other's names in one step. False, with nothing changed, if there is no such step.
+        ``aside`` is a free name that a system may need on the way. Raises OSError."""
+        from reconcile.adapters.renameat2 import exchange
+
+        return exchange(one, other)
+
+    def gives_events(self, folder: str) -> bool:  # noqa: ARG002
+        """Whether the system's events tell what happens in a folder, as far as the drive's kind tells that."""
+        return True
+
+    def patiently(self, step: Callable[[], T]) -> T:
+        """What the step gives, which is tried again while another program has the file open. Raises OSError."""
+        for seconds in self.waits:
+            try:
+                return step()
+            except PermissionError as error:
+                if not self.may_pass(error):
+                    raise
+                self.sleep(seconds)
+        return step()
+
+    def may_pass(self, error: PermissionError) -> bool:  # noqa: ARG002
+        """Whether the refusal may be over in a moment."""
+        return False
