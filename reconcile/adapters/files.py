@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -22,6 +23,9 @@ NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getatt
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _LINK = {"follow_symlinks": False} if os.link in os.supports_follow_symlinks else {}
 _POLL = 0.05
+_LONGEST_NAME = 255
+_LONGEST_ENDING = 24
+"""Bytes of ``near``'s lead and ending, so that one place's names are all made in the same way."""
 
 
 Stamp: TypeAlias = tuple[int, int, int]
@@ -68,6 +72,15 @@ def beside(place: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None 
     finally:
         with contextlib.suppress(OSError):
             remove(fresh, folder=folder)
+
+
+def near(place: Path, ending: str, *, lead: str = ".") -> Path:
+    """A name next to a place that says whose it is: the place's own with an ending, or a digest of it if that could be
+    longer than a name may be."""
+    name = os.fsencode(place.name)
+    if len(name) <= _LONGEST_NAME - _LONGEST_ENDING:
+        return place.with_name(f"{lead}{place.name}.{ending}")
+    return place.with_name(f"{lead}{hashlib.sha256(name).hexdigest()[:16]}.{ending}")
 
 
 def write_whole(place: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None = None) -> None:

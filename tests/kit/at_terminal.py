@@ -29,7 +29,7 @@ def at_terminal(arguments: list[str], question: Question, answer: bytes | signal
     try:
         while chunk := os.read(ours, 65536):
             seen += chunk
-            if not asked and seen.endswith(question.asked):
+            if not asked and question.asked in seen:
                 asked = True
                 assert question.shown in seen
                 child.send_signal(answer) if isinstance(answer, signal.Signals) else os.write(ours, answer)

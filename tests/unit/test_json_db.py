@@ -14,8 +14,9 @@ from filelock import FileLock
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from reconcile.adapters.files import near
 from reconcile.adapters.jsondb.store import JsonDatabase
-from reconcile.adapters.jsondb.swap import exchange
+from reconcile.adapters.jsondb.swap import exchange, left_beside
 from reconcile.adapters.jsondb.text import container, edits, insertion, same, splice, style_of
 from reconcile.core.errors import (
     LocalDatabaseError,
@@ -479,6 +480,22 @@ def test_what_somebody_else_writes_in_between_stays(path: Path) -> None:
     token = store.update("rem", fields, if_update_time=found.update_time)
     assert json.loads(path.read_text()) == {**theirs, "rem": {"name": "Rem", "assets": []}}
     assert [one.update_time for one in store.read(["rem"])] == [token]
+
+
+@pytest.mark.parametrize("size", [231, 232, 250, 255])
+@pytest.mark.parametrize("letter", ["x", "名"])
+def test_the_longest_name_leaves_room_for_those_beside_it(tmp_path: Path, size: int, letter: str) -> None:
+    count, left = divmod(size - len(".json"), len(letter.encode()))
+    path = tmp_path / f"{letter * count}{'y' * left}.json"
+    path.write_text(json.dumps({"rem": DOCUMENT}))
+    store = patient(path)
+    [found] = store.read(["rem"])
+    theirs = {"rem": DOCUMENT, "ram": {"name": "theirs"}}
+    fields = Meddling({"assets": []}, lambda: path.write_text(json.dumps(theirs)))
+    store.update("rem", fields, if_update_time=found.update_time)
+    assert json.loads(path.read_text()) == {**theirs, "rem": {"name": "Rem", "assets": []}}
+    near(path, "kept-12345678-9", lead="").write_text("{}")
+    assert left_beside(path) == [near(path, "kept-12345678-9", lead="")]
 
 
 def test_a_document_that_somebody_else_writes_in_between_is_theirs(path: Path) -> None:

@@ -70,7 +70,7 @@ def locked(path: Path, patience: float) -> Iterator[None]:
     Raises StoreUnavailable after ``patience`` seconds, LocalDatabaseError if there is no place for the lock.
     """
     try:
-        lock = files.lock(path.with_name(f".{path.name}.lock"), patience)
+        lock = files.lock(files.near(path, "lock"), patience)
     except files.LockBusy as error:
         raise StoreUnavailable(
             f"another run has been writing the local database {path} for {patience:g} s", hint="run again"
@@ -78,7 +78,7 @@ def locked(path: Path, patience: float) -> Iterator[None]:
     except OSError as error:
         raise LocalDatabaseError(
             f"the folder of the local database {path} cannot be written: {error}",
-            hint="give this user the right to write in it",
+            hint=hint(error, "give this user the right to write in it"),
         ) from error
     try:
         yield

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from reconcile.adapters.files import move_to_free, open_whole, read_bytes, remove, replace, write_whole
+from reconcile.adapters.files import move_to_free, near, open_whole, read_bytes, remove, replace, write_whole
 from reconcile.adapters.system import current
 
 _MOST_STEPS = 32
@@ -41,9 +41,9 @@ class Exchange:
     def __init__(self, real: Path, swap: Swap) -> None:
         self._real = real
         self._swap = swap
-        self.part = real.with_name(f".{real.name}.part")
-        self._fresh = real.with_name(f".{real.name}.new")
-        self._note = real.with_name(f".{real.name}.swap")
+        self.part = near(real, "part")
+        self._fresh = near(real, "new")
+        self._note = near(real, "swap")
         self.kept: list[Path] = []
 
     def put(self, new: bytes, old: bytes) -> bool:
@@ -146,14 +146,15 @@ def left_beside(path: Path) -> list[Path]:
     """Files beside a database that hold updates of others which could not get their place, and what a run that was
     killed left until the next write puts it right."""
     real = Path(os.path.realpath(path))
-    found = sorted(real.parent.glob(f"{_escaped(real.name)}.kept-*"))
-    ours = (real.with_name(f".{real.name}.new"), _aside(real))
+    found = sorted(real.parent.glob(_escaped(near(real, "kept-", lead="").name) + "*"))
+    ours = (near(real, "new"), _aside(real))
     return [*found, *(path for path in ours if path.is_file())]
 
 
 def _kept_names(real: Path, digest: str) -> Iterator[Path]:
-    yield real.with_name(f"{real.name}.kept-{digest[:8]}")
-    yield from (real.with_name(f"{real.name}.kept-{digest[:8]}-{number}") for number in itertools.count(2))
+    first = f"kept-{digest[:8]}"
+    yield near(real, first, lead="")
+    yield from (near(real, f"{first}-{number}", lead="") for number in itertools.count(2))
 
 
 def _escaped(name: str) -> str:
@@ -176,7 +177,7 @@ def _content(path: Path) -> str:
 
 
 def _aside(place: Path) -> Path:
-    return place.with_name(f".{place.name}.out")
+    return near(place, "out")
 
 
 def exchange(one: Path, other: Path) -> bool:
