@@ -50,7 +50,7 @@ def test_under_a_scanner_everything_is_applied_and_restored(project: Path, tmp_p
         assert command(project, "apply", "--yes") == ExitCode.OK
         os.rename(project / "output", tmp_path / "elsewhere")
         assert command(project, "restore", "--yes") == ExitCode.OK
-    assert scanner.opened > 10
+    assert scanner.opened > 0
     assert {name: (project / "output" / name).read_bytes() for name in before} == before
     assert [path.name for path in (project / "output").rglob(".r-*")] == []
 

@@ -29,8 +29,14 @@ def firestore(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, gcs_server: GcsServer, firestore: str) -> Workshop:
-    return open_workshop(tmp_path_factory.mktemp("users") / "project", gcs_server, firestore)
+def gcs() -> Iterator[GcsServer]:
+    with GcsServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory, gcs: GcsServer, firestore: str) -> Workshop:
+    return open_workshop(tmp_path_factory.mktemp("users") / "project", gcs, firestore)
 
 
 @pytest.fixture(scope="module")
@@ -151,8 +157,8 @@ def test_status_counts_what_is_there(shop: Workshop, story: Story) -> None:
     assert all(row["to_do"] == 0 for row in rows.values())
 
 
-def test_one_character_is_brought_in_step_alone(tmp_path: Path, gcs_server: GcsServer, firestore: str) -> None:
-    shop = open_workshop(tmp_path / "project", gcs_server, firestore)
+def test_one_character_is_brought_in_step_alone(tmp_path: Path, gcs: GcsServer, firestore: str) -> None:
+    shop = open_workshop(tmp_path / "project", gcs, firestore)
     studio = build_studio(shop.folder, seed=3, scale=0.1, bucket_uri=f"gs://{shop.bucket}/{PREFIX}")
     furnish(shop, studio)
     whole = shop.run("plan", "--json").document
