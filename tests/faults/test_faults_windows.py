@@ -136,7 +136,7 @@ def test_a_workflow_renames_and_removes_what_is_being_read(project: Path) -> Non
 
     with Workflow(act) as workflow:
         for _ in range(3):
-            command(project, "apply", "--yes")  # a file that is away just then is left for the next run, which says so
+            assert command(project, "apply", "--yes") in (ExitCode.OK, ExitCode.STALE)
     assert workflow.failures == []
     assert workflow.done
     assert command(project, "apply", "--yes") == ExitCode.OK

@@ -55,6 +55,8 @@ class Handles:
     """The files that are open in this process, and how each opening shares them."""
 
     def __init__(self) -> None:
+        self.lock = threading.RLock()
+        """Held while a file is opened or looked up: on Windows an opening and what it shares are one step."""
         self.shared: dict[int, Id] = {}
         """Descriptors that let others rename and remove the file."""
         self.refusing_readers: set[Id] = set()
@@ -82,6 +84,10 @@ class Handles:
 
     def check(self, path: Any, step: str, *, replaced: bool = False, folder: int | None = None) -> None:
         """Raises what Windows does for a file that may not be renamed, removed or replaced now."""
+        with self.lock:
+            self._check(path, step, replaced=replaced, folder=folder)
+
+    def _check(self, path: Any, step: str, *, replaced: bool, folder: int | None) -> None:
         try:
             found = _stat(path, dir_fd=folder, follow_symlinks=False)
         except OSError:
@@ -125,6 +131,10 @@ class FakeCalls:
         self.remote = False
 
     def open_shared(self, path: str, *, deny_writers: bool = False) -> int:
+        with self._handles.lock:
+            return self._open_shared(path, deny_writers=deny_writers)
+
+    def _open_shared(self, path: str, *, deny_writers: bool) -> int:
         fd = _open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         found = _fstat(fd)
         if stat.S_ISREG(found.st_mode):
