@@ -91,7 +91,7 @@ def write_whole(place: Path, data: bytes, mode: int = PRIVATE, *, folder: int | 
 
 
 def replace(path: Path | str, place: Path | str, *, folder: int | None = None) -> None:
-    """Puts a file in the place of another, or where none is; patient with programs that have one of them open.
+    """Puts a file in the place of another, or in a free one; patient with programs that have one of them open.
 
     Raises OSError.
     """

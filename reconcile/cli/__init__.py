@@ -63,7 +63,7 @@ COMMANDS = {
         "health", "Print a signed URL for an asset. Anybody who has it can read the asset until it expires."
     ),
     "doctor": CliCommand(
-        "health", "Try each thing that a run needs, and say how to mend what fails. Writes nothing that stays."
+        "health", "Try each thing that a run needs, and say what to do about what fails. Writes nothing that stays."
     ),
     "schedule": CliCommand("nightly", "Print the nightly job for a scheduler, ready to install. Installs nothing."),
     "demo": CliCommand("start", "Show the whole scenario on embedded stores: sample media, plan, apply, plan again."),

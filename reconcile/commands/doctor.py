@@ -1,4 +1,4 @@
-"""doctor: tries each thing that a run needs, writes nothing that stays, and says how to mend what fails."""
+"""doctor: tries each thing that a run needs, writes nothing that stays, and says what to do about what fails."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def error_of(failure: CallFailed, place: str, host: str, document: str = "", *, 
             hint = "do what the answer says, then run again"
             return Rejected(f"{where} is not ready for this: {failure.details}", hint=hint)
         case "INVALID_ARGUMENT" | "OUT_OF_RANGE":
-            return Rejected(f"{where} was refused: {failure.details}", hint="mend the value and try again")
+            return Rejected(f"{where} was refused: {failure.details}", hint="correct the value, then run again")
         case "RESOURCE_EXHAUSTED":
             hint = SPENT if spent else _QUOTA
             return StoreUnavailable(f"{where} is over its quota: {failure.details}", hint=hint)

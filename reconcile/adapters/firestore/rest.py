@@ -244,11 +244,11 @@ class Reads:
         try:
             updated = moment(document.updateTime)
         except ValueError as error:
-            raise Nonsense(f"with an update time of {own!r} that is none: {error}") from error
+            raise Nonsense(f"with an update time of {own!r} that is not one: {error}") from error
         try:
             return Found(own, decode_fields(document.fields), updated)
         except (ValueError, RecursionError) as error:
-            raise Nonsense(f"with a value in {own!r} that is none: {error}") from error
+            raise Nonsense(f"with a value in {own!r} that is not one: {error}") from error
 
 
 def _broken(error: Failed) -> CallFailed:

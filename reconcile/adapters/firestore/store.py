@@ -272,7 +272,7 @@ class FirestoreRecordStore:
             wanted = encode_fields(fields)
         except (ValueError, TypeError) as error:
             raise Rejected(
-                f"{self._name(document)} cannot be written: {error}", hint="mend the value and try again"
+                f"{self._name(document)} cannot be written: {error}", hint="correct the value, then run again"
             ) from error
         try:
             request = wire.write(document, wanted, if_update_time)
