@@ -28,8 +28,8 @@ demo: run-venv ## the whole scenario on embedded stores: sample media, plan, app
 test: dev-venv ## all tests, on several cores
 	@$(PY) -m pytest $(PARALLEL) $(ARGS)
 
-bench: dev-venv ## how long a plan takes where nothing is to be done; ARGS=20000 for so many files
-	@$(PY) -m tests.benchmarks.plan $(ARGS)
+bench: dev-venv ## whole commands beside rclone's; ARGS="--sizes 1000,10000 --rounds 3", ARGS=--write for the documentation
+	@$(PY) -m tests.benchmarks.table $(ARGS)
 
 soak: dev-venv ## long runs of the fault tests, and a table of what they did; ARGS="--minutes 60"
 	@$(PY) -m tests.faults.soak $(ARGS)

@@ -1,4 +1,4 @@
-"""The assets of the benchmarks: ten small files for each character, one of each type, and the record that names them."""
+"""The assets of the benchmarks: ten small files for each character, and the record that names them."""
 
 from __future__ import annotations
 

