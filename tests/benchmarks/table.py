@@ -190,17 +190,20 @@ def main() -> None:
     parser.add_argument("--sizes", default="1000,10000,100000", help="numbers of assets, smallest first")
     parser.add_argument("--uploads", type=int, default=1000, help="files to upload")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--wait", type=float, default=61, help="seconds that files must be old for one hash to be enough"
+    )
     parser.add_argument("--write", action="store_true", help="put the figures into docs/performance.md")
     options = parser.parse_args()
     sizes = [int(size) for size in options.sizes.split(",")]
     rclone = shutil.which("rclone")
     found = []
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        for size in {*sizes, options.uploads}:
+            make_files(Path(name) / str(size) / "output", size)
+        time.sleep(options.wait)
         for row in rows(sizes, options.uploads):
-            folder = Path(name) / str(row.assets)
-            if not folder.exists():
-                make_files(folder / "output", row.assets)
-            found.append(figures(row, folder, options.rounds, rclone))
+            found.append(figures(row, Path(name) / str(row.assets), options.rounds, rclone))
             sys.stderr.write(f"{table(found[-1:]).splitlines()[-1]}\n")
     text = f"{machine(rclone)}\n{table(found)}"
     sys.stdout.write(text)
