@@ -38,7 +38,7 @@ check: dev-venv ## format, lint, types, import layers, house, links, wheel; stop
 	@step() { echo "check: $$1"; shift; "$$@" || { echo "make check: stopped at: $$*" >&2; exit 1; }; }; \
 	step "format" $(PY) -m ruff format --check . && \
 	step "lint" $(PY) -m ruff check . && \
-	step "types" $(PY) -m mypy reconcile tools && \
+	step "types" $(PY) -m tools.check_types && \
 	step "import layers" $(BIN)/lint-imports && \
 	step "house" $(PY) -m tools.check_house && \
 	step "links" $(PY) -m tools.check_links && \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 
 from reconcile.core.exceptions import chain
 
@@ -17,12 +18,13 @@ _SHORTAGES = (errno.EMFILE, errno.ENFILE)
 
 def limit() -> int | None:
     """How many files this process may have open, connections too; None if the system has no such limit."""
-    try:
+    most: int | None = None
+    if sys.platform != "win32":
         import resource
-    except ImportError:  # Windows
-        return None
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return None if soft == resource.RLIM_INFINITY else soft
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = None if soft == resource.RLIM_INFINITY else soft
+    return most
 
 
 def fitting(at_once: int) -> int:

@@ -6,6 +6,7 @@ import os
 import select
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -89,7 +90,7 @@ def dropped(sock: socket.socket | None) -> bool:
     if sock is None:
         return True
     try:
-        if hasattr(select, "poll"):
+        if sys.platform != "win32" and hasattr(select, "poll"):
             poll = select.poll()
             poll.register(sock, select.POLLIN)
             return bool(poll.poll(0))

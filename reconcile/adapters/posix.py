@@ -62,19 +62,19 @@ class System:
     def has_writer(self, fd: int) -> bool:
         """The same of an open file. Linux gives no lease on a file that is open for writing; network file systems
         refuse one for other reasons too, but those cannot swap files, and so are not asked."""
-        if sys.platform != "linux":
-            return False
-        import errno
-        import fcntl
+        refused = False
+        if sys.platform == "linux":
+            import errno
+            import fcntl
 
-        try:
-            # Whoever opens it meanwhile waits for the lease's end; this signal is ignored, the usual one would kill.
-            fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
-            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        except OSError as error:
-            return error.errno == errno.EAGAIN
-        return False
+            try:
+                # Whoever opens it meanwhile waits for the lease's end; this signal is ignored, the usual would kill.
+                fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+                fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+                fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+            except OSError as error:
+                refused = error.errno == errno.EAGAIN
+        return refused
 
     # -- what a file looks like --
 

@@ -25,11 +25,12 @@ _WORDS = ("can't start new thread", "failed to map segment", "cannot allocate me
 
 def is_limited() -> bool:
     """Whether the address space of this process has a limit."""
-    try:
+    limited = False
+    if sys.platform != "win32":
         import resource
-    except ImportError:  # Windows has none
-        return False
-    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+
+        limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+    return limited
 
 
 def need_less() -> None:

@@ -14,12 +14,13 @@ from reconcile.adapters.posix import System
 
 
 def _native() -> System:
+    found = System()
     if sys.platform == "win32":
         from reconcile.adapters.win32 import Win32
         from reconcile.adapters.windows import Windows
 
-        return Windows(Win32())
-    return System()
+        found = Windows(Win32())
+    return found
 
 
 _current = [_native()]

@@ -70,11 +70,12 @@ class Person:
 
 def _terminal() -> Person | None:
     """The terminal that a standard stream is still connected to, else the one that this process belongs to."""
-    for number in (0, 2, 1, None):
-        with contextlib.suppress(OSError):
-            name = "/dev/tty" if number is None else os.ttyname(number)
-            fd = os.open(name, os.O_RDWR | os.O_NOCTTY)
-            return Person(fd, fd)
+    if sys.platform != "win32":
+        for number in (0, 2, 1, None):
+            with contextlib.suppress(OSError):
+                name = "/dev/tty" if number is None else os.ttyname(number)
+                fd = os.open(name, os.O_RDWR | os.O_NOCTTY)
+                return Person(fd, fd)
     if os.isatty(0) and os.isatty(2):  # one that has no name here, as in some containers
         return Person(os.dup(0), os.dup(2))
     return None
@@ -93,9 +94,9 @@ def _console() -> Person | None:
 
 
 def _is_in_background(fd: int) -> bool:
-    if sys.platform == "win32":
-        return False
-    try:
-        return os.tcgetpgrp(fd) != os.getpgrp()
-    except OSError:  # a terminal, but not the one that this process belongs to: nothing there stops it
-        return False
+    behind = False
+    if sys.platform != "win32":
+        # Another terminal than the one that this process belongs to is an error: nothing there stops it.
+        with contextlib.suppress(OSError):
+            behind = os.tcgetpgrp(fd) != os.getpgrp()
+    return behind

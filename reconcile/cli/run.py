@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -10,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated
 
@@ -183,7 +183,7 @@ class _Workflow:
             raise KeyboardInterrupt
         return shell_code(code)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -244,18 +244,16 @@ def program(name: str, system: str = sys.platform, which: Callable[[str], str | 
 
 def _is_foreground() -> bool:
     """Whether the terminal's keys reach this process and the workflow alike."""
-    if sys.platform == "win32":
-        return True
-    try:
-        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
-    except OSError:
-        return False
-    try:
-        return os.tcgetpgrp(terminal) == os.getpgrp()
-    except OSError:
-        return False
-    finally:
-        os.close(terminal)
+    reached = True
+    if sys.platform != "win32":
+        reached = False
+        with contextlib.suppress(OSError):
+            terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+            try:
+                reached = os.tcgetpgrp(terminal) == os.getpgrp()
+            finally:
+                os.close(terminal)
+    return reached
 
 
 def _environment() -> dict[str, str]:

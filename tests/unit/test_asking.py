@@ -7,7 +7,6 @@ import itertools
 import os
 import subprocess
 import sys
-import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ if sys.platform == "win32":
     pytest.skip("terminals here are POSIX", allow_module_level=True)
 import fcntl
 import pty
+import termios
 
 QUESTION = b"[y/N] "
 STREAMS = ("stdin", "stdout", "stderr")

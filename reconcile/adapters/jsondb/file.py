@@ -130,23 +130,21 @@ def write_beside(part: Path, new: bytes, like: Path) -> None:
         except PermissionError:
             os.chown(part, -1, found.st_gid)
     os.chmod(part, stat.S_IMODE(found.st_mode))
-    if sys.platform == "linux":
-        _copy_attributes(like, part)
+    _copy_attributes(like, part)
 
 
 def _copy_attributes(old: Path, new: Path) -> None:
     """Raises OSError for one that a user, or the access list, has set and that cannot be kept."""
-    if sys.platform != "linux":
-        return
-    try:
-        names = os.listxattr(old)
-    except OSError as error:
-        if error.errno == errno.ENOTSUP:
-            return
-        raise
-    for name in names:
+    if sys.platform == "linux":
         try:
-            os.setxattr(new, name, os.getxattr(old, name))
-        except OSError:
-            if not name.startswith(("security.", "trusted.")):  # these the system gives to a new file itself
-                raise
+            names = os.listxattr(old)
+        except OSError as error:
+            if error.errno == errno.ENOTSUP:
+                return
+            raise
+        for name in names:
+            try:
+                os.setxattr(new, name, os.getxattr(old, name))
+            except OSError:
+                if not name.startswith(("security.", "trusted.")):  # these the system gives to a new file itself
+                    raise

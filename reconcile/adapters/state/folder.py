@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -173,7 +174,7 @@ class StateFolder:
                     found = os.fstat(fd)
                 if not _is_ours(found):
                     raise _not_ours(path, f"belongs to another user ({found.st_uid})")
-                if private and fd is not None and found.st_mode & 0o077:
+                if sys.platform != "win32" and private and fd is not None and found.st_mode & 0o077:
                     with contextlib.suppress(OSError):
                         os.fchmod(fd, stat.S_IMODE(found.st_mode) & 0o700)
             yield fd
