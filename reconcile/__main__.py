@@ -20,6 +20,18 @@ if TYPE_CHECKING:
     from reconcile.core.errors import Interrupted, ReconcileError, UsageError
 
 _INTERRUPTED = 130
+_NO_MEMORY = b"""\
+error: the system has no memory left for this process
+hint: raise the limit (ulimit -v, the memory of a container)
+"""
+_NO_MEMORY_DOCUMENT = b"""\
+{
+  "format": "reconcile.error/1",
+  "code": "no_room",
+  "message": "the system has no memory left for this process",
+  "hint": "raise the limit (ulimit -v, the memory of a container)"
+}
+"""
 _early: list[int] = []
 """The signal that came before the command could begin."""
 
@@ -31,10 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # gRPC writes lines of its own to stderr when a connection ends, unless it is told not to before it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        from reconcile.adapters.room import need_less
+        from reconcile.adapters.room import keep, need_less
         from reconcile.cli.signals import terminable
 
         need_less()
+        keep()
 
         with terminable():
             if _early:
@@ -42,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _told(given)
     except KeyboardInterrupt as error:  # before the command had begun, or while its end was told
         return _fail(_interrupted(error), given)
+    except Exception as error:  # noqa: BLE001 before the command had begun, or while an error was told
+        return _tell_without_memory(error, given)
 
 
 def _told(given: list[str]) -> int:
@@ -117,17 +132,15 @@ def _interrupted(cause: BaseException) -> Interrupted:
 
 
 def _bug(cause: Exception) -> ReconcileError:
-    from reconcile.adapters.room import HINT, shortage
+    from reconcile.adapters.room import no_room
     from reconcile.core.errors import ReconcileError
 
-    lacking = shortage(cause)
-    if lacking:
-        error = ReconcileError(f"the system has no {lacking} left for this process", hint=HINT)
-    else:
+    error = no_room(cause)
+    if error is None:
         hint = "run it again with --verbose and report what it says"
         error = ReconcileError(f"this is a bug in reconcile: {type(cause).__name__}: {cause}", hint=hint)
-    error.code = "no_room" if lacking else "bug"
-    error.__cause__ = cause
+        error.code = "bug"
+        error.__cause__ = cause
     return error
 
 
@@ -135,6 +148,9 @@ def _fail(error: ReconcileError, given: Sequence[str]) -> int:
     """Tells the error on stderr, and on stdout too if JSON was asked for: there it is the one document."""
     import itertools
 
+    from reconcile.adapters.room import let_go
+
+    let_go()
     from reconcile.views.errors import show_error
     from reconcile.views.streams import OutputFailed
 
@@ -146,6 +162,17 @@ def _fail(error: ReconcileError, given: Sequence[str]) -> int:
     except OutputFailed:
         pass  # nobody can be told: the exit code is all that is left
     return int(error.exit_code)
+
+
+def _tell_without_memory(error: Exception, given: Sequence[str]) -> int:
+    """Tells that there is no memory for anything else, in words that need none. Raises every other error."""
+    room = sys.modules.get("reconcile.adapters.room")  # which is not there if its own import failed
+    if room is not None and not room.shortage(error):
+        raise error
+    if "--json" in given:
+        os.write(1, _NO_MEMORY_DOCUMENT)
+    os.write(2, _NO_MEMORY)
+    return 1
 
 
 def _keep_names_writable() -> None:

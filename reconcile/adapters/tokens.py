@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from reconcile.adapters.lean_http import Failed, Http, Reply, words
 from reconcile.adapters.network import WayFault
+from reconcile.adapters.room import shortage
 from reconcile.core.exceptions import chain
 from reconcile.core.portable import Portable
 
@@ -160,10 +161,12 @@ def _certificate(source: Callable[[], tuple[bytes, bytes]]) -> Callable[[], tupl
 
 @contextmanager
 def _lacks() -> Iterator[None]:
-    """Around what ``google.auth`` does: what it raises as NoToken."""
+    """Around what ``google.auth`` does: what it raises as NoToken. A want of memory is none of its own."""
     try:
         yield
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        if shortage(error):
+            raise
         raise _lack(error) from error
     except Exception as error:
         from google.auth.exceptions import GoogleAuthError

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from reconcile.adapters.room import no_room
 from reconcile.cli.session import Session
 from reconcile.core.errors import Declined, ExitCode, Interrupted, ReconcileError
 from reconcile.views import json
@@ -103,6 +104,8 @@ def _stop(told: subprocess.Popen[bytes]) -> None:
 def _told(error: BaseException) -> tuple[Any, int]:
     if isinstance(error, KeyboardInterrupt):
         error = Interrupted("interrupted", hint="run it again: it goes on from there")
+    if not isinstance(error, ReconcileError):
+        error = no_room(error) or error
     if isinstance(error, ReconcileError):
         return ErrorDocument.of(error), int(error.exit_code)
     return ErrorDocument(ERROR_FORMAT, "bug", f"{type(error).__name__}: {error}", ""), int(ExitCode.FAILED)

@@ -20,6 +20,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from reconcile.adapters.room import no_room
 from reconcile.adapters.state.health import HealthFile
 from reconcile.commands.watch_sources import Folder, Sources, digests, folder_of
 from reconcile.commands.watch_teller import Pulse, Teller, WatchListener, many
@@ -224,7 +225,10 @@ class Watcher:
             else:
                 self._fail(batch, error.sentence, error.code, waiting=isinstance(error, StoreUnavailable))
         except Exception as error:  # noqa: BLE001 a watcher outlives what nobody foresaw, and says so
-            self._fail(batch, f"this is a bug in reconcile: {type(error).__name__}: {error}", "bug")
+            if lacking := no_room(error):
+                self._fail(batch, lacking.sentence, lacking.code)
+            else:
+                self._fail(batch, f"this is a bug in reconcile: {type(error).__name__}: {error}", "bug")
 
     def _run_options(self) -> RunOptions:
         concurrency = max(CONCURRENCY, self._options.concurrency)

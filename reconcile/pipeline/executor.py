@@ -16,7 +16,7 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
-from reconcile.adapters.room import HINT, shortage
+from reconcile.adapters.room import no_room
 from reconcile.adapters.workers import Breaker, results
 from reconcile.core import report as reports
 from reconcile.core.changes import (
@@ -440,11 +440,9 @@ class _Job(msgspec.Struct, frozen=True):
         try:
             return self.work()
         except Exception as error:  # noqa: BLE001
-            lacking = shortage(error)
+            lacking = no_room(error)
             why = f"an error that nobody foresaw: {type(error).__name__}: {error}"
-            problem = Problem("bug", why, "this is a bug; please report it")
-            if lacking:
-                problem = Problem("no_room", f"the system has no {lacking} left for this process", HINT)
+            problem = Problem.of(lacking) if lacking else Problem("bug", why, "this is a bug; please report it")
             return [Outcome.of(change, OutcomeKind.FAILED, problem) for change in self.changes]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -40,6 +41,32 @@ from reconcile.__main__ import main
 sys.exit(main(sys.argv[2:]))
 """
 
+IMPORTING = """
+import resource, sys
+from reconcile.adapters.room import importing
+from reconcile.core.errors import StoreUnavailable
+with open("/proc/self/statm") as file:
+    here = int(file.read().split()[0]) * resource.getpagesize()
+most = resource.getrlimit(resource.RLIMIT_AS)[1]
+
+def attempt(fails):
+    try:
+        with importing("storage", "gs://b"):
+            if fails:
+                raise ValueError("field 'target' is required")
+        return "imported"
+    except StoreUnavailable as error:
+        assert "ulimit -v" in error.hint
+        return error.message
+    except ValueError as error:
+        return f"ValueError: {error}"
+
+resource.setrlimit(resource.RLIMIT_AS, (here + (int(sys.argv[1]) << 20), most))
+print(attempt(fails=True))
+resource.setrlimit(resource.RLIMIT_AS, (here + (1 << 30), most))
+print(attempt(fails=False))
+"""
+
 
 @pytest.fixture
 def away(tmp_path: Path, firestore_server: FirestoreServer) -> Iterator[Path]:
@@ -74,14 +101,40 @@ def test_three_hundred_mebibytes_are_enough(away: Path, arguments: tuple[str, ..
 
 
 @linux
-@pytest.mark.parametrize("limit", [60, 90, 120, 160])
-def test_too_little_memory_for_googles_client_is_said_before_it_ends_the_process(away: Path, limit: int) -> None:
-    done = run(LIMITED, limit, away, "apply", "--yes")
+def test_too_little_memory_is_said_whatever_it_ends(away: Path) -> None:
+    for limit in [*range(26, 62, 4), 70, 90, 120, 160, 200]:
+        done = run(LIMITED, limit, away, "apply", "--yes")
+        said = done.stdout + done.stderr
+        assert done.returncode == 1, (limit, said)
+        assert "leaves this process less than" in said or "no memory left" in said, (limit, said)
+        assert "ulimit -v" in said, (limit, said)
+        assert "bug" not in said, (limit, said)
+        assert "Traceback" not in said, (limit, said)
+
+
+@linux
+@pytest.mark.parametrize("limit", [26, 34, 44])
+def test_without_memory_for_anything_else_json_is_still_one_document(away: Path, limit: int) -> None:
+    done = run(LIMITED, limit, away, "apply", "--yes", "--json")
     assert done.returncode == 1
-    said = done.stdout + done.stderr
-    assert "leaves this process less than" in said or "no memory left" in said
-    assert "ulimit -v" in said
-    assert "bug" not in said
+    document = json.loads(done.stdout)
+    assert (document["format"], document["code"]) == ("reconcile.error/1", "no_room")
+    assert "ulimit -v" in document["hint"]
+
+
+@linux
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        (40, ["gs://b cannot be asked: the limit of its memory leaves this process less than 64 MiB", "imported"]),
+        (100, ["gs://b cannot be asked: the system has no memory left for this process"] * 2),
+        (500, ["ValueError: field 'target' is required", "imported"]),
+    ],
+)
+def test_an_import_that_ran_out_of_memory_is_not_tried_again(left: int, said: list[str]) -> None:
+    command = [sys.executable, "-c", IMPORTING, str(left)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.splitlines() == said, done.stderr
 
 
 @pytest.mark.parametrize("threads", [0, 1, 5])

@@ -98,7 +98,8 @@ class FirestoreRecordStore:
         reads = Reads(place, base, deadline=deadline, owner=bool(emulator))
 
         def open_writes() -> Wire:
-            from reconcile.adapters.firestore.wire import Wire, connect
+            with room.importing("firestore", shown):
+                from reconcile.adapters.firestore.wire import Wire, connect
 
             return Wire(connect(project, database, endpoint), place)
 

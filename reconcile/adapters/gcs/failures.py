@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
-from reconcile.adapters import network, refusals
+from reconcile.adapters import network, refusals, room
 from reconcile.adapters.lean_http import Failed, How
 from reconcile.adapters.network import GOOGLE
 from reconcile.adapters.retry import SPENT, Patience
@@ -52,6 +52,16 @@ def wait(patience: Patience, failure: Transient) -> None:
         if patience.spent:
             failure.hint = SPENT
         raise failure
+
+
+def import_client(where: str) -> None:
+    """Imports Google's storage client, and what is used with it. Raises StoreUnavailable if there is no room for it."""
+    with room.importing("storage", where):
+        import google.cloud.storage  # noqa: F401
+
+        from reconcile.adapters import http_line  # noqa: F401
+
+        foreign()
 
 
 def foreign() -> tuple[type[Exception], ...]:

@@ -22,6 +22,7 @@ from reconcile.adapters.gcs.failures import (
     Doubt,
     Transient,
     foreign,
+    import_client,
     of_failed,
     of_lack,
     of_the_way,
@@ -276,6 +277,7 @@ class Door:
                 self._http = Http(deadline=self.deadline, connections=self._connections, certificate=server.certificate)
 
     def _connect(self) -> requests.Session:
+        import_client(self.where)
         from reconcile.adapters.http_line import fit_out, fit_out_tokens
 
         try:

@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from reconcile.adapters import refusals
-from reconcile.adapters.gcs.failures import foreign, translate
+from reconcile.adapters.gcs.failures import foreign, import_client, translate
 from reconcile.adapters.gcs.http import checked_endpoint
 from reconcile.core.errors import AccessDenied, ConfigError, Rejected, StoreError, StoreUnavailable
 from reconcile.core.names import BucketRoot, key_problem
@@ -62,6 +62,7 @@ class Signer:
             raise Rejected(f"{self._root} cannot hold {name!r}: {problem}", hint="rename the file")
         if not 1 <= expires <= LONGEST:
             raise Rejected(f"a URL cannot be signed for {expires:g} s", hint="one second to 7 days are possible")
+        import_client(str(self._root))
         try:
             client, signing = self._connected()
             url: str = (
