@@ -2,9 +2,9 @@
 
     wrapping   a function, with the hook that comes after it
     calls      what a call that has ended says: its files, their character, the fields they were given
-    waiting    how a call waits for its hand-over: to the end, by way of the outbox, or in another process
+    waiting    how a call waits for its hand-over: to the end, with the outbox behind it, or for another process
     handover   survey, the call's part of the plan, execute, answer
-    errors     what becomes of an answer that is not good: it is raised, warned of, or logged
+    errors     what becomes of the answer's problems: they are raised, warned of, or logged
 
 Each room is imported when it is first needed.
 """

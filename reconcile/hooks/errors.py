@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from reconcile.hooks.handover import Answer
+
 QUEUE = "queue"
 ON_ERROR = ("raise", "warn", QUEUE)
 LOGGER = "reconcile.hooks"
-TAKEN_UP = "`reconcile apply` takes it up again"
 
 
 class NotUploaded(ReconcileError):
@@ -25,80 +26,79 @@ class NotUploaded(ReconcileError):
     the URI of each file that did.
     """
 
-    def __init__(self, cause: ReconcileError, path: str, uris: dict[str, str]) -> None:
+    def __init__(self, cause: ReconcileError, path: str, uris: dict[str, str], result: Any = None) -> None:
         told = f"{path} is on disk, but the cloud is not in step with it: {cause.message}"
-        super().__init__(told, hint=cause.hint or TAKEN_UP)
-        self.__cause__ = cause
+        super().__init__(told, hint=cause.hint or "`reconcile apply` takes it up again")
         self.code = cause.code
         self.exit_code = cause.exit_code
         self.transient = cause.transient
         self.path = path
         self.uris = uris
-        self.result: Any = None
+        self.result = result
 
 
 class Manner:
-    """How a hook behaves when the cloud does not do its part, and how long it waits, in seconds: ``lock`` for another
-    run to end, ``silence`` for a queued hand-over of which nothing is heard (``doubt`` if one failed in the last
-    ``memory``), and ``rest`` before it tries again a cloud that failed."""
+    """How a hook behaves when the cloud does not do its part, and how long it waits, in seconds."""
 
-    def __init__(
-        self,
-        on_error: str,
-        project: str | None,
-        *,
-        lock: float = 600.0,
-        silence: float = 10.0,
-        doubt: float = 2.0,
-        rest: float = 30.0,
-        memory: float = 600.0,
-    ) -> None:
+    lock = 600.0
+    """For another run to end; a queued hand-over waits less long."""
+    silence = 10.0
+    """For a queued hand-over of which nothing is heard."""
+    doubt = 2.0
+    """The same if one failed within the last ``memory`` seconds."""
+    memory = 600.0
+    rest = 30.0
+    """Before a queued hand-over is tried again after one failed."""
+
+    def __init__(self, on_error: str, project: str | os.PathLike[str] | None, **seconds: float) -> None:
         self.on_error = on_error
-        self.project = project
-        self.lock = lock
-        self.silence = silence
-        self.doubt = doubt
-        self.rest = rest
-        self.memory = memory
+        self.project = None if project is None else os.fspath(project)
+        if on_error == QUEUE:
+            self.lock = 5.0
+        vars(self).update(seconds)
 
     @classmethod
     def of(cls, on_error: str, project: str | os.PathLike[str] | None, hook: str) -> Manner:
         """The manner that a hook's options name. Raises UsageError for an ``on_error`` that does not exist."""
         if on_error not in ON_ERROR:
             raise UsageError(f"{hook}: on_error is {on_error!r}", hint="give 'raise', 'warn' or 'queue'")
-        folder = None if project is None else os.fspath(project)
-        return cls(on_error, folder, lock=5.0) if on_error == QUEUE else cls(on_error, folder)
+        return cls(on_error, project)
 
-    def guarded(self, work: Callable[[], dict[str, str]], result: Any, name: str) -> dict[str, str]:
-        """What the work gives: the URIs by path; if it fails, those of the files that did arrive. ``result`` is what
-        the workflow's function returned, and ``name`` what to call it if no file is to blame. Raises NotUploaded if the
-        hook was told to raise."""
+    def guarded(self, work: Callable[[], Answer], result: Any, name: str) -> dict[str, str]:
+        """The URIs that the work gives, by path. ``result`` is what the workflow's function returned, and ``name`` what
+        to call it if no file is to blame. Raises NotUploaded if something failed and the hook was told to raise."""
+        uris: dict[str, str] = {}
         try:
-            return work()
-        except NotUploaded as error:
-            failure = error
+            answer = work()
+            uris, problems = answer.uris, answer.problems
         except Exception as error:  # noqa: BLE001 whatever it is, what the workflow made must reach its caller
-            failure = NotUploaded(as_ours(error), name, {})
-        failure.result = result
-        if self.on_error == "raise":
-            raise failure from failure.__cause__
+            problems = {name: as_ours(error)}
+        if not problems:
+            return uris
+        (path, cause), *others = problems.items()
+        failure = NotUploaded(cause, path, uris, result)
         with contextlib.suppress(ImportError):  # so late in the program's end nothing can be imported any more
-            self._tell(failure)
-        return failure.uris
+            self._tell(failure, [error for _, error in others])
+        if self.on_error == "raise":
+            raise failure from cause
+        return uris
 
-    def _tell(self, failure: NotUploaded) -> None:
+    def _tell(self, failure: NotUploaded, others: list[ReconcileError]) -> None:
+        """Logs and warns of what is not raised: an error has room for one cause."""
         import logging
         import warnings
 
         logger = logging.getLogger(LOGGER)
+        for error in others:
+            logger.warning("%s", error.sentence)
         # Without a handler logging would write to stderr, where the warning is already.
-        if self.on_error == QUEUE or logger.hasHandlers():
+        if self.on_error == QUEUE or (self.on_error == "warn" and logger.hasHandlers()):
             logger.warning("%s", failure.sentence)
         if self.on_error == "warn":
             warnings.warn(failure.sentence, stacklevel=5)
 
 
-def as_ours(error: Exception) -> ReconcileError:
+def as_ours(error: BaseException) -> ReconcileError:
     """The error itself, or one of this package that tells of it and has it as its cause."""
     if isinstance(error, ReconcileError):
         return error

@@ -22,13 +22,13 @@ from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.errors import ReconcileError, SourceError, StoreError, UsageError
 from reconcile.core.events import Listener
 from reconcile.core.names import is_unicode, spelling
-from reconcile.core.notes import Note
+from reconcile.core.notes import Note, Place
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report
 from reconcile.core.rows import KeyFacts
 from reconcile.core.rules import AssetMap, AssetRule, Ownership, Reading
 from reconcile.hooks.calls import Call
-from reconcile.hooks.errors import LOGGER, NotUploaded
+from reconcile.hooks.errors import LOGGER
 from reconcile.hooks.record import set_field
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import Survey, survey
@@ -57,15 +57,26 @@ def settings_of(chosen: str | None, files: Sequence[str]) -> Settings:
     return config.load(config.find_project(explicit=None if chosen is None else Path(chosen)))
 
 
+class Answer(msgspec.Struct, frozen=True):
+    """What became of a call: the URIs of the files that are in the cloud, and why the others are not, or their record
+    not in step, by the names that the call gave the files."""
+
+    uris: dict[str, str] = {}
+    problems: dict[str, ReconcileError] = {}
+
+    def but(self, problems: Mapping[str, ReconcileError]) -> Answer:
+        """The answer, to which these are the first that is to be said."""
+        return Answer(self.uris, {**problems, **self.problems})
+
+
 class Handover:
     """A call as the rules of its project read it: ``notes`` has what is noted of each file that a run could take, by
     the name that the call gave it. Making one asks no store.
 
-    ``call`` is left with these. ``refused`` is the first other file, and why; an upsert may name what it likes.
+    ``call`` is left with these. ``refused`` says why a run could not take the others; an upsert may name what it likes.
     """
 
     def __init__(self, call: Call, settings: Settings) -> None:
-        """Raises UsageError or SourceError if no run could take any of the files."""
         self.call = call
         self.settings = settings
         self.outbox = Outbox(settings.project)
@@ -73,15 +84,13 @@ class Handover:
         title = (call.asset or {}).get(settings.entry_key, "")
         self.title = title if title.strip() else None
         self.notes: dict[str, Note] = {}
-        refused: dict[str, ReconcileError] = {}
+        self.refused: dict[str, ReconcileError] = {}
         for name in call.files:
             try:
                 self.notes[name] = self._note_of(name)
             except ReconcileError as error:
-                refused[name] = error
-        if refused and not self.notes and not self.is_upsert:
-            raise next(iter(refused.values()))
-        self.refused = None if self.is_upsert else next(iter(refused.items()), None)
+                if not self.is_upsert:
+                    self.refused[name] = error
         fields = tuple((field, name) for field, name in call.fields if name in self.notes)
         self.call = msgspec.structs.replace(call, files=tuple(self.notes), fields=fields)
 
@@ -103,70 +112,65 @@ class Handover:
             raise _other_type(note, rule, reading)
         return note
 
-    def _places(self, name: str) -> Iterator[tuple[str, str]]:
+    def _places(self, name: str) -> Iterator[Place]:
         if self.title is not None and is_unicode(self.title):
             for field, named in self.call.fields:
                 if named == name and field != self.settings.entry_key and field.strip() and is_unicode(field):
                     yield self.title, field
 
-    def run(self, *, patience: float, listener: Listener, stop: threading.Event | None = None) -> dict[str, str]:
+    def run(self, *, patience: float, listener: Listener, stop: threading.Event | None = None) -> Answer:
         """Brings the files in step, under the project's lock, for which it waits ``patience`` seconds, and removes the
-        notes that no later run needs. Gives the URIs of the files by the names that the call gave them.
-
-        Raises NotUploaded if something went wrong with single files or changes, UsageError if the call and the rules
-        contradict each other about every file, LockHeld, and what a plan raises.
-        """
-        try:
-            uris, problems, done = self._run(patience, listener, stop)
-        except UsageError:
-            self.outbox.remove(self.notes.values())  # a note of what the rules contradict would do no good
-            raise
-        self.outbox.remove(done)
-        for file, error in problems.items():
-            raise NotUploaded(error, file, uris) from error
-        return uris
+        notes that no later run needs. Raises LockHeld, and what a plan raises."""
+        options = RunOptions(notes=tuple(self.notes.values()), looks=_looks(self.settings))
+        with Project(self.settings).opened(options) as project:
+            try:
+                answer, done = self._run(project, patience, listener, stop)
+            except UsageError:
+                self.outbox.remove(self.notes.values())  # a note of what the rules contradict would do no good
+                raise
+        self.outbox.remove(self.notes[name] for name in done)
+        return answer
 
     def _run(
-        self, patience: float, listener: Listener, stop: threading.Event | None
-    ) -> tuple[dict[str, str], dict[str, ReconcileError], list[Note]]:
-        """The URIs and the errors by the files' names, and the notes that no later run needs."""
-        notes = tuple(self.notes.values())
-        with Project(self.settings).opened(RunOptions(notes=notes, looks=_looks(self.settings))) as project:
-            # Asked before the lock is taken: a cloud that does not answer must not keep out other runs.
-            known = known_owners(project, [note.path for note in notes], self.call.char_id)
-            rules = project.asset_map
-            refused = self._contradicted(rules, known)
-            paths = {name: note.path for name, note in self.notes.items() if name not in refused}
-            owner = self.call.char_id and (spelling(self.call.char_id, known) or self.call.char_id)
-            scope = _scope([rules.read(path, known) for path in paths.values()], owner)
-            keys = {name: rules.key_for(path, known) for name, path in paths.items()}
-            own = set(keys.values())
-            with project.lock().acquire(patience):
-                seen = survey(project, scope, listener=listener, trace=own)
-                plan = seen.plan
-                if not self.is_upsert:
-                    waiting = [each.path for each in project.noted if spelling(each.char_id or "", scope.char_ids)]
-                    plan = plan.keeping(_about(plan, {*own, *(rules.key_for(path, known) for path in waiting)}))
-                # The limit on replacing is there for accidents, not for what the call itself made anew.
-                meant = all(change.key in own for change in plan.actions if isinstance(change, Replace))
-                report = execute(project, plan, force=meant, listener=listener, stop=stop, command=COMMAND)
-                missing = {name: _why_missing(paths[name], keys[name], project, seen, report) for name in keys}
-                uris = {name: project.bucket.uri(key) for name, key in keys.items() if missing[name] is None}
-                problems = {name: error for name, error in missing.items() if error is not None}
-                for change, outcome in zip(plan.actions, report.outcomes, strict=True):
-                    if outcome.outcome not in DONE and (self.is_upsert or not own.isdisjoint(keys_about(change))):
-                        problems.setdefault(next(iter(keys), self.first), _error(outcome))
-                subjects = {*paths.values(), *map(project.bucket.uri, own)}
-                needed = _is_unmet(seen.plan.findings, subjects, owner)
-                if not problems and owner is not None:
-                    problems = self._set_fields(project, owner, uris)
-        if not (problems or needed):
-            return uris, refused, list(notes)
-        return uris, {**problems, **refused}, [self.notes[name] for name in refused]
+        self, project: OpenProject, patience: float, listener: Listener, stop: threading.Event | None
+    ) -> tuple[Answer, Collection[str]]:
+        """The answer, and the files of which no later run needs the notes."""
+        # Asked before the lock is taken: a cloud that does not answer must not keep out other runs.
+        known = known_owners(project, [note.path for note in self.notes.values()], self.call.char_id)
+        refused = self._contradicted(project.asset_map, known)
+        if refused.keys() == self.notes.keys() != set():
+            return Answer(problems=refused), refused
+        owner = self.call.char_id and (spelling(self.call.char_id, known) or self.call.char_id)
+        taken = {name: note.path for name, note in self.notes.items() if name not in refused}
+        scope = _scope([project.asset_map.read(path, known) for path in taken.values()], owner)
+        keys = {name: project.asset_map.key_for(path, known) for name, path in taken.items()}
+        own = set(keys.values())
+        with project.lock().acquire(patience):
+            seen = survey(project, scope, listener=listener, trace=own)
+            plan = seen.plan
+            if not self.is_upsert:
+                waiting = [each.path for each in project.noted if spelling(each.char_id or "", scope.char_ids)]
+                plan = plan.keeping(_about(plan, {*own, *(project.asset_map.key_for(each, known) for each in waiting)}))
+            # The limit on replacing is there for accidents, not for what the call itself made anew.
+            meant = all(change.key in own for change in plan.actions if isinstance(change, Replace))
+            report = execute(project, plan, force=meant, listener=listener, stop=stop, command=COMMAND)
+            uris, problems = {}, {}
+            for name, key in keys.items():
+                why = _why_missing(taken[name], key, project, seen, report)
+                if why is None:
+                    uris[name] = project.bucket.uri(key)
+                else:
+                    problems[name] = why
+            for change, outcome in zip(plan.actions, report.outcomes, strict=True):
+                if outcome.outcome not in DONE and (self.is_upsert or not own.isdisjoint(keys_about(change))):
+                    problems.setdefault(next(iter(keys), self.first), _error(outcome))
+            if not problems and owner is not None:
+                problems = self._set_fields(project, owner, uris)
+        unmet = _is_unmet(seen.plan.findings, {*taken.values(), *map(project.bucket.uri, own)}, owner)
+        return Answer(uris, {**problems, **refused}), refused if problems or unmet else self.notes
 
     def _contradicted(self, rules: AssetMap, known: frozenset[str]) -> dict[str, ReconcileError]:
-        """The files of which the rules say something else than the call, by name. Raises UsageError if these are
-        all."""
+        """The files of which the rules say something else than the call, by name."""
         refused: dict[str, ReconcileError] = {}
         for name, note in self.notes.items():
             try:
@@ -176,8 +180,6 @@ class Handover:
                     raise _other_type(note, rule, reading)
             except UsageError as error:
                 refused[name] = error
-        if refused and len(refused) == len(self.notes):
-            raise next(iter(refused.values()))
         return refused
 
     def _set_fields(self, project: OpenProject, owner: str, uris: Mapping[str, str]) -> dict[str, ReconcileError]:

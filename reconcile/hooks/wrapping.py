@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from reconcile.hooks.calls import CharacterOf, Returned
     from reconcile.hooks.errors import Manner
+    from reconcile.hooks.handover import Answer
 
     Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
     Hook: TypeAlias = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any], Any], Any]
@@ -68,7 +69,7 @@ class Wrapper:
     async def _wait(self, args: tuple[Any, ...], kwargs: dict[str, Any], value: Awaitable[Any]) -> Any:
         made = await value
 
-        from reconcile.hooks.aside import aside
+        from reconcile.hooks.apart import aside
 
         return await aside(lambda: self._hook(self._function, args, kwargs, made))
 
@@ -171,7 +172,7 @@ def _upload(
         return None
     returned: Returned | None = None
 
-    def handed_over() -> dict[str, str]:
+    def handed_over() -> Answer:
         from reconcile.hooks.calls import Call, arguments, character, read
         from reconcile.hooks.waiting import hand_over
 
@@ -181,7 +182,8 @@ def _upload(
         if returned.paths:
             owner = character(arguments(function, args, kwargs), char_id, name_of(function))
             call = Call(returned.paths, owner, asset_type)
-        return hand_over(call, manner, returned.wrong)
+        answer = hand_over(call, manner)
+        return answer if returned.wrong is None else answer.but({"what was made": returned.wrong})
 
     name = os.fspath(value) if isinstance(value, str | os.PathLike) else f"what {name_of(function)} made"
     uris = manner.guarded(handed_over, value, name)
@@ -194,7 +196,7 @@ def _sync(
     """The value as it is, when the cloud is in step with what was upserted. The upsert is done: from here on nothing
     may undo that."""
 
-    def followed() -> dict[str, str]:
+    def followed() -> Answer:
         from reconcile.hooks.calls import arguments, upserted
         from reconcile.hooks.waiting import hand_over
 
