@@ -22,14 +22,14 @@ class Portable:
         state: dict[str, bytes] = {}
         lost: list[str] = []
         for name, value in vars(self).items():
-            packed = _packed(value)
+            packed = pickled(value)
             if packed is None:
                 lost.append(f"`{name}` could not be sent to another process: {_shown(value)}")
-                packed = _packed(None)
+                packed = pickled(None)
             state[name] = packed or b""
         if lost:
-            state[NOTES] = _packed([*getattr(self, NOTES, ()), *lost]) or b""
-        args = tuple(each if _packed(each) is not None else _shown(each) for each in self.args)  # type: ignore[attr-defined]
+            state[NOTES] = pickled([*getattr(self, NOTES, ()), *lost]) or b""
+        args = tuple(each if pickled(each) is not None else _shown(each) for each in self.args)  # type: ignore[attr-defined]
         return _rebuilt, (type(self), args, state, *_origin(self))
 
     def __copy__(self) -> Self:
@@ -70,7 +70,7 @@ class _Sent:
         self._error = error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        packed = _packed(self._error) or _packed(Foreign(f"{_name_of(self._error)}: {_shown(self._error)}"))
+        packed = pickled(self._error) or pickled(Foreign(f"{_name_of(self._error)}: {_shown(self._error)}"))
         return _arrived, (packed, *_origin(self._error))
 
 
@@ -84,7 +84,7 @@ def _sendable(error: BaseException | None) -> Any:
     return error if error is None or isinstance(error, Portable) else _Sent(error)
 
 
-def _packed(value: Any) -> bytes | None:
+def pickled(value: Any) -> bytes | None:
     """The pickled value, or None if it cannot be pickled, or not be read again."""
     import pickle
 

@@ -1,4 +1,4 @@
-"""What workflow code imports: a decorator, a wrapper, a helper and a watcher. Nothing is loaded before one is named.
+"""What workflow code imports: a decorator, a wrapper, a helper and a watcher. Each loads what it needs when called.
 
 >>> @auto_upload_to_gcs(asset_type="anime_image")
 ... def generate_character_image(char_id: str) -> str: ...
@@ -7,26 +7,24 @@
 
 from __future__ import annotations
 
-# typing takes longer to import than a workflow should pay for a decorator that it may never call.
+from reconcile.hooks.api import auto_upload_to_gcs, sync_upsert, update_firestore_gcs_path, watch_directory
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from reconcile.hooks.api import auto_upload_to_gcs, sync_upsert, update_firestore_gcs_path, watch_directory
     from reconcile.hooks.errors import NotUploaded
 
 __all__ = ["NotUploaded", "auto_upload_to_gcs", "sync_upsert", "update_firestore_gcs_path", "watch_directory"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is exported when it is first named."""
-    if name not in __all__:
+    """Imports the error when it is first named: it takes longer than all else here."""
+    if name != "NotUploaded":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "NotUploaded":
-        from reconcile.hooks import errors as room
-    else:
-        from reconcile.hooks import api as room  # type: ignore[no-redef]
-    return getattr(room, name)
+    from reconcile.hooks.errors import NotUploaded
+
+    return NotUploaded
 
 
 def __dir__() -> list[str]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from reconcile.hooks.handover import Answer
+    from reconcile.hooks.handover import HandedOver
 
 QUEUE = "queue"
 ON_ERROR = ("raise", "warn", QUEUE)
@@ -64,7 +64,7 @@ class Manner:
             raise UsageError(f"{hook}: on_error is {on_error!r}", hint="give 'raise', 'warn' or 'queue'")
         return cls(on_error, project)
 
-    def guarded(self, work: Callable[[], Answer], result: Any, name: str) -> dict[str, str]:
+    def guarded(self, work: Callable[[], HandedOver], result: Any, name: str) -> dict[str, str]:
         """The URIs that the work gives, by path. ``result`` is what the workflow's function returned, and ``name`` what
         to call it if no file is to blame. Raises NotUploaded if something failed and the hook was told to raise."""
         uris: dict[str, str] = {}

@@ -57,16 +57,16 @@ def settings_of(chosen: str | None, files: Sequence[str]) -> Settings:
     return config.load(config.find_project(explicit=None if chosen is None else Path(chosen)))
 
 
-class Answer(msgspec.Struct, frozen=True):
+class HandedOver(msgspec.Struct, frozen=True):
     """What became of a call: the URIs of the files that are in the cloud, and why the others are not, or their record
     not in step, by the names that the call gave the files."""
 
     uris: dict[str, str] = {}
     problems: dict[str, ReconcileError] = {}
 
-    def but(self, problems: Mapping[str, ReconcileError]) -> Answer:
+    def but(self, problems: Mapping[str, ReconcileError]) -> HandedOver:
         """The answer, to which these are the first that is to be said."""
-        return Answer(self.uris, {**problems, **self.problems})
+        return HandedOver(self.uris, {**problems, **self.problems})
 
 
 class Handover:
@@ -118,7 +118,7 @@ class Handover:
                 if named == name and field != self.settings.entry_key and field.strip() and is_unicode(field):
                     yield self.title, field
 
-    def run(self, *, patience: float, listener: Listener, stop: threading.Event | None = None) -> Answer:
+    def run(self, *, patience: float, listener: Listener, stop: threading.Event | None = None) -> HandedOver:
         """Brings the files in step, under the project's lock, for which it waits ``patience`` seconds, and removes the
         notes that no later run needs. Raises LockHeld, and what a plan raises."""
         options = RunOptions(notes=tuple(self.notes.values()), looks=_looks(self.settings))
@@ -133,13 +133,13 @@ class Handover:
 
     def _run(
         self, project: OpenProject, patience: float, listener: Listener, stop: threading.Event | None
-    ) -> tuple[Answer, Collection[str]]:
+    ) -> tuple[HandedOver, Collection[str]]:
         """The answer, and the files of which no later run needs the notes."""
         # Asked before the lock is taken: a cloud that does not answer must not keep out other runs.
         known = known_owners(project, [note.path for note in self.notes.values()], self.call.char_id)
         refused = self._contradicted(project.asset_map, known)
         if refused.keys() == self.notes.keys() != set():
-            return Answer(problems=refused), refused
+            return HandedOver(problems=refused), refused
         owner = self.call.char_id and (spelling(self.call.char_id, known) or self.call.char_id)
         taken = {name: note.path for name, note in self.notes.items() if name not in refused}
         scope = _scope([project.asset_map.read(path, known) for path in taken.values()], owner)
@@ -167,7 +167,7 @@ class Handover:
             if not problems and owner is not None:
                 problems = self._set_fields(project, owner, uris)
         unmet = _is_unmet(seen.plan.findings, {*taken.values(), *map(project.bucket.uri, own)}, owner)
-        return Answer(uris, {**problems, **refused}), refused if problems or unmet else self.notes
+        return HandedOver(uris, {**problems, **refused}), refused if problems or unmet else self.notes
 
     def _contradicted(self, rules: AssetMap, known: frozenset[str]) -> dict[str, ReconcileError]:
         """The files of which the rules say something else than the call, by name."""

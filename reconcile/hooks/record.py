@@ -7,7 +7,7 @@ import os
 from reconcile.core import plan as plans
 from reconcile.core.changes import Need, Reason, SetField, change_id
 from reconcile.core.errors import NotThere, PreconditionFailed, Rejected, StoreError, UsageError
-from reconcile.core.names import is_unicode, nfc
+from reconcile.core.names import is_unicode, spelling
 from reconcile.core.notes import Note
 from reconcile.core.plan import Scope
 from reconcile.core.report import OutcomeKind, Problem
@@ -87,15 +87,16 @@ def _change(project: OpenProject, char_id: str, title: str, field: str, found: R
     listed = [] if entries is None else entries
     if not isinstance(listed, list):
         raise StoreError(f"{name}: `{settings.entries}` is not a list of maps", hint="put the record right by hand")
-    titles = {at: title_of(each, settings.entry_key) for at, each in enumerate(listed) if isinstance(each, dict)}
-    held = [at for at, each in titles.items() if each == title]
-    held = held or [at for at, each in titles.items() if each is not None and nfc(each) == nfc(title)]
+    titles = [title_of(each, settings.entry_key) if isinstance(each, dict) else None for each in listed]
+    known = spelling(title, {each for each in titles if each is not None})
+    held = [at for at, each in enumerate(titles) if each is not None and each == known]
     if len(held) > 1:
         raise StoreError(
             f"{name}: `{settings.entries}` has {len(held)} maps with {settings.entry_key} {title!r}",
             hint="put the record right by hand",
         )
-    old = listed[held[0]].get(field) if held else None
+    position = held[0] if held else None
+    old = None if position is None else listed[position].get(field)
     if old == uri:
         return None
     return SetField(
@@ -110,6 +111,6 @@ def _change(project: OpenProject, char_id: str, title: str, field: str, found: R
         old=old,
         new=uri,
         needs=(Need(found.key, found.crc32c),),
-        position=held[0] if held else None,
+        position=position,
         update_time=document.update_time,
     )

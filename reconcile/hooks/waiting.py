@@ -13,7 +13,7 @@ from reconcile.core.events import Event, Warned
 from reconcile.hooks import apart
 from reconcile.hooks.calls import Call
 from reconcile.hooks.errors import LOGGER, QUEUE, Manner, as_ours
-from reconcile.hooks.handover import Answer, Handover, settings_of
+from reconcile.hooks.handover import HandedOver, Handover, settings_of
 
 _GLANCE = 0.2
 """Seconds between two looks for an interrupt, which Windows' Python does not hear in a longer wait."""
@@ -22,21 +22,21 @@ _AGAIN = "call the upsert again: `reconcile apply` leaves a field that names ano
 _TAKEN_UP_ALONE = "it could not be noted; `reconcile apply` takes the file, and does not know what the call knew of it"
 
 
-def hand_over(call: Call, manner: Manner) -> Answer:
+def hand_over(call: Call, manner: Manner) -> HandedOver:
     """What became of the files and fields of a call. Raises ConfigError and UsageError if its project has none, or
     wrong, rules."""
     if not call.files and call.asset is None:
-        return Answer()
+        return HandedOver()
     handover = Handover(call, settings_of(manner.project, call.files))
     if call.fields and handover.title is None:
         key = handover.settings.entry_key
         _log().warning("the upsert for %s gives no text for %r, so no field is set", call.char_id, key)
-    answer = Answer()
+    answer = HandedOver()
     if handover.notes or handover.is_upsert:
         try:
             answer = _queued(handover, manner) if manner.on_error == QUEUE else _direct(handover, manner)
         except Exception as error:  # noqa: BLE001 what is wrong with other files is to be told too
-            answer = Answer(problems={handover.first: as_ours(error)})
+            answer = HandedOver(problems={handover.first: as_ours(error)})
     if manner.on_error != QUEUE and handover.call.fields:
         for problem in answer.problems.values():
             # Without a note no later run knows which file a field was given.
@@ -45,7 +45,7 @@ def hand_over(call: Call, manner: Manner) -> Answer:
     return answer.but(handover.refused)
 
 
-def _direct(handover: Handover, manner: Manner) -> Answer:
+def _direct(handover: Handover, manner: Manner) -> HandedOver:
     try:
         # What waits in the outbox for the same fields is older than this call, whatever becomes of it.
         handover.outbox.overtake(handover.notes.values())
@@ -56,7 +56,7 @@ def _direct(handover: Handover, manner: Manner) -> Answer:
     return handover.run(patience=manner.lock, listener=_listen)
 
 
-def _apart(handover: Handover, manner: Manner) -> Answer:
+def _apart(handover: Handover, manner: Manner) -> HandedOver:
     """The hand-over by another process. If there is none the files are noted, whatever the call would do otherwise:
     nobody is left who could call again."""
     try:
@@ -67,7 +67,7 @@ def _apart(handover: Handover, manner: Manner) -> Answer:
         raise StoreUnavailable(told, hint=_WAITS) from error
 
 
-def _queued(handover: Handover, manner: Manner) -> Answer:
+def _queued(handover: Handover, manner: Manner) -> HandedOver:
     """Notes the files first, so that nothing that happens later loses what the call knows of them."""
     outbox, hint = handover.outbox, _WAITS
     try:
@@ -89,7 +89,7 @@ def _queued(handover: Handover, manner: Manner) -> Answer:
         raise ours from error
 
 
-def _attempted(handover: Handover, manner: Manner) -> Answer:
+def _attempted(handover: Handover, manner: Manner) -> HandedOver:
     """The hand-over in a thread that is left behind when nothing has been heard of it for too long. It remembers
     whether the cloud could be reached, and clears the outbox behind it, also if it ends late.
 
@@ -105,7 +105,7 @@ def _attempted(handover: Handover, manner: Manner) -> Answer:
         heard = time.monotonic()
         _listen(event)
 
-    def work() -> Answer:
+    def work() -> HandedOver:
         try:
             answer = handover.run(patience=manner.lock, listener=listen, stop=halt)
         except ReconcileError as error:
@@ -118,7 +118,7 @@ def _attempted(handover: Handover, manner: Manner) -> Answer:
             outbox.failed()
         return answer
 
-    future: Future[Answer] = Future()
+    future: Future[HandedOver] = Future()
     threading.Thread(target=apart.settle, args=(future, work), name="reconcile-hand-over", daemon=True).start()
     while not future.done():
         left = heard + patience - time.monotonic()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from types import TracebackType
-from typing import Self
 
 from reconcile.adapters.workers import joined
 from reconcile.commands.watch import WatchOptions, watch
+from reconcile.core.closing import Closing
 from reconcile.core.errors import UsageError
 from reconcile.core.watch_report import WatchEvent
 from reconcile.hooks.errors import LOGGER
@@ -17,7 +16,7 @@ from reconcile.hooks.handover import settings_of
 from reconcile.project import Project
 
 
-class Watching:
+class Watching(Closing):
     """A watcher at work. ``error`` is what ended it if ``stop`` did not, such as another watcher of the same folder."""
 
     def __init__(self, project: Project, *, auto_upload: bool) -> None:
@@ -40,12 +39,8 @@ class Watching:
         joined(self._thread, timeout)
         return not self._thread.is_alive()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """The same, however long it takes."""
         self.stop()
 
     def _run(self) -> None:

@@ -11,6 +11,7 @@ import sys
 from types import MethodType
 
 from reconcile.core.errors import UsageError
+from reconcile.core.portable import pickled
 
 # A workflow pays for what is imported here each time it starts, whether or not it calls a decorated function.
 TYPE_CHECKING = False
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from reconcile.hooks.calls import CharacterOf, Returned
     from reconcile.hooks.errors import Manner
-    from reconcile.hooks.handover import Answer
+    from reconcile.hooks.handover import HandedOver
 
     Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
     Hook: TypeAlias = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any], Any], Any]
@@ -48,25 +49,19 @@ class Wrapper:
         # After it, since what is wrapped may itself be one of these and have attributes of the same names.
         self._function = function
         self._hook = hook
-        self._is_async = is_async(function)
 
     @property
     def __code__(self) -> CodeType:
         """By its flags `inspect` knows whether a call gives a coroutine."""
-        return Wrapper._later.__code__ if self._is_async else Wrapper.__call__.__code__
+        return (Wrapper._later if _flags(self._function) & _COROUTINE else Wrapper.__call__).__code__
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        if self._is_async:
-            return self._later(args, kwargs)
         value = self._function(*args, **kwargs)
         if hasattr(value, "__await__"):
-            return self._wait(args, kwargs, value)
+            return self._later(args, kwargs, value)
         return self._hook(self._function, args, kwargs, value)
 
-    async def _later(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return await self._wait(args, kwargs, self._function(*args, **kwargs))
-
-    async def _wait(self, args: tuple[Any, ...], kwargs: dict[str, Any], value: Awaitable[Any]) -> Any:
+    async def _later(self, args: tuple[Any, ...], kwargs: dict[str, Any], value: Awaitable[Any]) -> Any:
         made = await value
 
         from reconcile.hooks.apart import aside
@@ -87,15 +82,19 @@ class Wrapper:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """By the name under which it is found; without one, by its function and its hook."""
-        hook = _packed(self._hook)
-        if _looked_up(self.__module__, self.__qualname__) is self:
-            return _named, (self.__module__, self.__qualname__, hook)
-        if hook is not None and _packed(self._function) is not None:
-            return Wrapper, (self._function, self._hook)
+        hook, module, name = pickled(self._hook), self.__module__, self.__qualname__
+        if _looked_up(module, name) is not self:
+            if hook is not None and pickled(self._function) is not None:
+                return Wrapper, (self._function, self._hook)
+            module, name = self._place()
+        return _named, (module, name, hook)
+
+    def _place(self) -> tuple[str, str]:
+        """The module and the name under which it is. Raises PicklingError if it has none."""
         for module in (self.__module__, "__main__", *sys.modules):
             for name, value in list(vars(sys.modules.get(module, sys)).items()):
                 if value is self:
-                    return _named, (module, name, hook)
+                    return module, name
         from pickle import PicklingError
 
         raise PicklingError(
@@ -124,15 +123,6 @@ def _looked_up(module: str, name: str) -> Any:
     for part in name.split("."):
         found = getattr(found, part, None)
     return found
-
-
-def _packed(value: Any) -> bytes | None:
-    import pickle
-
-    try:
-        return pickle.dumps(value)
-    except Exception:  # noqa: BLE001 whatever an object of the program does when it is pickled
-        return None
 
 
 def uploading(asset_type: str | None, char_id: CharacterOf | None, manner: Manner) -> Decorator:
@@ -172,7 +162,7 @@ def _upload(
         return None
     returned: Returned | None = None
 
-    def handed_over() -> Answer:
+    def handed_over() -> HandedOver:
         from reconcile.hooks.calls import Call, arguments, character, read
         from reconcile.hooks.waiting import hand_over
 
@@ -196,7 +186,7 @@ def _sync(
     """The value as it is, when the cloud is in step with what was upserted. The upsert is done: from here on nothing
     may undo that."""
 
-    def followed() -> Answer:
+    def followed() -> HandedOver:
         from reconcile.hooks.calls import arguments, upserted
         from reconcile.hooks.waiting import hand_over
 
@@ -211,12 +201,8 @@ def name_of(function: Callable[..., Any]) -> str:
     return str(getattr(function, "__qualname__", None) or type(function).__name__)
 
 
-def is_async(function: Callable[..., Any]) -> bool:
-    """Whether a call gives a coroutine: also of a partial, and of an object with a coroutine function to be called."""
-    return bool(_flags(function) & _COROUTINE)
-
-
 def _flags(function: Any) -> int:
+    """Those of the code that a call runs: also of a partial, and of an object that can be called."""
     while isinstance(function, functools.partial):
         function = function.func
     if not hasattr(function, "__code__") and not hasattr(function, "__func__"):
