@@ -15,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from reconcile.core.errors import Interrupted, ReconcileError, UsageError
 
@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command line (``sys.argv`` by default) and returns its exit code. Never raises."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     _open_streams()
+    streams = sys.stdout, sys.stderr
     # gRPC writes lines of its own to stderr when a connection ends, unless it is told not to before it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
@@ -57,6 +58,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(_interrupted(error), given)
     except Exception as error:  # noqa: BLE001 before the command had begun, or while an error was told
         return _tell_without_memory(error, given)
+    finally:
+        _close_log(streams)
+
+
+def _close_log(streams: tuple[Any, Any]) -> None:
+    """Gives the process its streams back if ``--log-file`` took their place."""
+    log, (sys.stdout, sys.stderr) = sys.stdout, streams
+    if log is not streams[0]:
+        try:
+            log.close()
+        except OSError:
+            pass  # its disk is full
 
 
 def _told(given: list[str]) -> int:

@@ -107,6 +107,10 @@ class System:
         """The path as people write it, from any form that names the same file."""
         return path
 
+    def beyond_drives(self, path: str) -> str:
+        """The path as it is known in a session without this one's drive letters."""
+        return path
+
     def spelled(self, path: str) -> str:
         """An absolute path as the disk spells its names, where a name is found in other spellings too."""
         return path

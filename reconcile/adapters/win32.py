@@ -108,6 +108,9 @@ if sys.platform == "win32":
             if not self._replace(place, fresh, backup, 0, None, None):
                 raise _failure(place)
 
+        def drive_target(self, drive: str) -> str:
+            return os.path.realpath(drive)
+
         def is_remote(self, path: str) -> bool:
             drive, _ = os.path.splitdrive(os.path.abspath(path))
             return drive.startswith("\\\\") or self._drive_type(f"{drive}\\") == _DRIVE_REMOTE

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ntpath
 import os
 import re
 import stat
@@ -48,6 +49,10 @@ class Calls(Protocol):
 
     def replace_file(self, place: str, fresh: str, backup: str) -> None:
         """``ReplaceFileW``: ``fresh`` gets the name, rights and streams of ``place``, which becomes ``backup``."""
+        ...
+
+    def drive_target(self, drive: str) -> str:
+        r"""The folder that a drive's root (``Z:\``) is, on a disk or another machine; itself if it is a disk's own."""
         ...
 
     def is_remote(self, path: str) -> bool:
@@ -141,6 +146,14 @@ class Windows(System):
         if path[: len(_UNC)].upper() == _UNC:
             return "\\\\" + path[len(_UNC) :]
         return path.removeprefix(_PREFIX)
+
+    def beyond_drives(self, path: str) -> str:
+        # A mapped drive, and one made by `subst`, is of the session that made it.
+        drive, rest = ntpath.splitdrive(path)
+        if not re.fullmatch("[A-Za-z]:", drive):
+            return path
+        real = self._calls.drive_target(f"{drive}\\")
+        return path if real[:2].upper() == drive.upper() else ntpath.join(real, rest.lstrip("\\/"))
 
     def spelled(self, path: str) -> str:
         # The end of a link is the walk's to judge; all else is named by the disk, in full and in its own case.

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from reconcile.adapters.state.folder import FOLDER
+from reconcile.adapters.system import current
 from reconcile.cli.files import STDOUT, check_place, write_new
 from reconcile.cli.options import Common, option
 from reconcile.cli.session import Session
@@ -19,7 +20,7 @@ from reconcile.commands.jobenv import carried
 from reconcile.commands.nightly import Nightly
 from reconcile.config import absolute
 from reconcile.core.errors import ExitCode, UsageError
-from reconcile.views.schedule import show_schedule
+from reconcile.views.schedule import has_own_comments, show_install, show_schedule
 
 Scheduler = Literal["cron", "systemd", "windows", "cloud-run"]
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
@@ -61,20 +62,31 @@ def schedule(
             project.state  # noqa: B018 its folder is made, for the log to be opened in
         elif not absolute(log).parent.is_dir():
             raise UsageError(f"--log {str(log)!r}: there is no folder to write it in", hint="make it, or name another")
-        elif absolute(log).parent != folder / FOLDER or log.suffix != ".log":
+        elif log.suffix != ".log":
+            raise UsageError(
+                f"--log {str(log)!r} does not end in .log", hint="name it so, and nobody takes it for work"
+            )
+        elif absolute(log).parent != folder / FOLDER:
             check_place(log, project.settings, "--log")
+        root = project.settings.root_given
+        if current().beyond_drives(root) != root and root not in project.settings.previous_roots:
+            session.warn(
+                f"the job has no drive {root[:2]}, so put {root!r} into previous_roots if records hold such paths",
+                of="warning",
+            )
         job = Nightly(
-            python=sys.executable,
+            python=_python(scheduler),
             project=folder,
             options=_options(common),
             hour=int(found[1]),
             minute=int(found[2]),
-            log=absolute(log or folder / FOLDER / "nightly.log"),
+            log=_place(log or folder / FOLDER / "nightly.log"),
             environment=found_there.variables,
             left_out=found_there.secret,
             notify=notify,
             bucket=str(project.bucket),
             region=region,
+            gcp_project=project.settings.records.project,
         )
     made = schedules.schedule(scheduler, job)
     for name in job.left_out:
@@ -82,8 +94,22 @@ def schedule(
     if out is not None:
         written = write_new(out, {file.name: file.text.encode(file.encoding) for file in made.files})
         session.note(f"written: {', '.join(map(str, written))}")
-    session.result(made, lambda terminal: show_schedule(terminal, made, written=out is not None))
+    session.result(made, lambda terminal: (show_schedule if out is None else show_install)(terminal, made))
+    if has_own_comments(made) and out is None and not (session.json or common.quiet):
+        show_install(session.terminal(aside=True), made)
     return ExitCode.OK
+
+
+def _python(scheduler: Scheduler) -> str:
+    """The Python of the job: for a task of Windows the one that opens no console window, if there is one."""
+    windowless = Path(sys.executable).with_name("pythonw.exe")
+    found = str(windowless) if scheduler == "windows" and windowless.is_file() else sys.executable
+    return current().beyond_drives(found)
+
+
+def _place(path: Path) -> Path:
+    """A path as a session without this one's drive letters finds it."""
+    return Path(current().beyond_drives(str(absolute(path))))
 
 
 def _options(common: Common) -> tuple[str, ...]:
@@ -91,5 +117,6 @@ def _options(common: Common) -> tuple[str, ...]:
     words: list[str] = []
     for name, value in vars(common).items():
         if name in _PASSED_ON and value is not None:
-            words += [f"--{name.replace('_', '-')}", str(absolute(value)) if isinstance(value, Path) else value]
+            value = current().beyond_drives(value) if name == "local_root" else value
+            words += [f"--{name.replace('_', '-')}", str(_place(value)) if isinstance(value, Path) else value]
     return tuple(words)

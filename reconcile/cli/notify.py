@@ -21,6 +21,9 @@ from reconcile.views.json import ERROR_FORMAT, ErrorDocument
 TIMEOUT = 60.0
 """Seconds that the command may take: a mail server that hangs must not hold the project's lock, or the next night."""
 
+_NO_WINDOW: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+"""On Windows a command of a process without a console would get a window of its own, which a click can close."""
+
 GLANCE = 0.2
 """Seconds between two looks for an interrupt."""
 
@@ -54,6 +57,8 @@ def _run(command: str, document: bytes, code: int, timeout: float) -> str:
             shell=True,
             stdin=subprocess.PIPE,
             stdout=sys.stderr.fileno(),
+            stderr=subprocess.STDOUT,
+            creationflags=0 if sys.stderr.isatty() else _NO_WINDOW,
             env={**os.environ, "RECONCILE_EXIT_CODE": str(code)},
             start_new_session=True,  # so that all that it starts can be stopped with it
         )

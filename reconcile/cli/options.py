@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -43,6 +45,9 @@ class Common:
     ] = None
     log_format: Annotated[
         Literal["text", "json"] | None, _common("--log-format", metavar="text|json", help="How stderr is written.")
+    ] = None
+    log_file: Annotated[
+        Path | None, _common("--log-file", metavar="FILE", help="Append all output to it; large ones are put aside.")
     ] = None
     bucket_uri: Annotated[str | None, _stores(metavar="URI", help="gs://BUCKET/PREFIX")] = None
     bucket_endpoint: Annotated[str | None, _stores(metavar="URL", help="An emulator, or file:DIR.")] = None
@@ -96,6 +101,17 @@ def seconds(text: str | None, option: str, default: float = 0.0) -> float:
         raise UsageError(f"{option}: {error}", hint=f"for example {option} 10m") from error
 
 
+def variables(given: list[str] | None) -> dict[str, str]:
+    """The variables that ``--env`` gives. Raises UsageError."""
+    found: dict[str, str] = {}
+    for each in given or ():
+        name, sign, value = each.partition("=")
+        if not (name and sign) or "\0" in each:
+            raise UsageError(f"--env {each!r} is not NAME=VALUE", hint="for example --env RECONCILE_RULES=rules.toml")
+        found[name] = value
+    return found
+
+
 META = "reconcile.common"
 """Under which a context keeps the options given before the command's name."""
 
@@ -113,6 +129,8 @@ def flattened(function: Callable[..., Any]) -> Callable[..., Any]:
             given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
         if "common" in given:
             given["common"] = given["common"].over(context.meta.get(META, Common()))
+            if context.invoked_subcommand is None:
+                _log_to_file(given["common"], context)
         if "context" in hints:
             given["context"] = context
         try:
@@ -130,6 +148,18 @@ def flattened(function: Callable[..., Any]) -> Callable[..., Any]:
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return wrapper
+
+
+def _log_to_file(common: Common, context: typer.Context) -> None:
+    """Lets everything that this process writes go into the file of ``--log-file``. Raises UsageError."""
+    if common.log_file is None:
+        return
+    from reconcile.adapters.logfile import open_log
+
+    log = open_log(common.log_file)
+    sys.stdout = sys.stderr = log
+    if common.log_format != "json":  # whose lines say when
+        log.write(time.strftime(f"---- %Y-%m-%dT%H:%M:%SZ {context.command_path}\n", time.gmtime()))
 
 
 def _read(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,7 @@ from reconcile.cli.options import (
     Yes,
     option,
     seconds,
+    variables,
 )
 from reconcile.cli.session import Replace, Session, labels_of, scope_of
 from reconcile.commands.status import is_in_step, overdue, table
@@ -85,7 +87,11 @@ def apply(
     notify: Annotated[
         str | None, option("--notify", metavar="COMMAND", help="Run it with the run's JSON on its stdin.")
     ] = None,
+    env: Annotated[
+        list[str] | None, option("--env", metavar="NAME=VALUE", help="Set a variable for this run; repeatable.")
+    ] = None,
 ) -> ExitCode:
+    os.environ.update(variables(env))
     session = Session(common)
     if planfile is not None and (scope.char_id or scope.asset_type or replace):
         raise UsageError(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from reconcile.adapters.system import current
 from reconcile.config import FIRESTORE_EMULATOR, STORAGE_EMULATOR, absolute
 from reconcile.core.errors import UsageError
 
@@ -91,8 +92,10 @@ def _holds_secret(name: str, value: str) -> bool:
 
 
 def _absolute(name: str, value: str) -> str:
+    # Another session may not have this one's drive letters.
+    place = current().beyond_drives
     if name not in _FILES:
-        return value
+        return place(value) if name == "RECONCILE_LOCAL_ROOT" else value
     # OpenSSL takes several folders.
     parts = value.split(os.pathsep) if name == "SSL_CERT_DIR" else [value]
-    return os.pathsep.join(str(absolute(Path(part))) if part else part for part in parts)
+    return os.pathsep.join(place(str(absolute(Path(part)))) if part else part for part in parts)

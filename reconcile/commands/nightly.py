@@ -34,11 +34,18 @@ class Nightly(msgspec.Struct, frozen=True):
     notify: str | None
     bucket: str
     region: str
+    gcp_project: str
+    """The project of the records, in which a job in the cloud runs too."""
 
     def command(self, *more: str) -> list[str]:
         """The job's command line."""
-        # -P: a file of the project's own that is called like a module must not be taken for it.
-        return [self.python, "-P", "-m", "reconcile", *self.arguments(str(self.project)), *more]
+        # -X utf8: whatever the system's code page is, texts are UTF-8. -P: a file of the project's own that is called
+        # like a module must not be taken for it.
+        return [self.python, "-X", "utf8", "-P", "-m", "reconcile", *self.arguments(str(self.project)), *more]
+
+    def logged(self, *more: str) -> list[str]:
+        """The same for a scheduler that keeps no log: the job keeps its own, which does not grow without end."""
+        return self.command(*more, "--log-file", str(self.log))
 
     def arguments(self, project: str, *more: str) -> list[str]:
         """The job's command line behind the program's name, for the project in this folder."""
@@ -62,13 +69,19 @@ _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069
 _UNDECODED = re.compile("[\ud800-\udfff]")
 
 
-def check(job: Nightly, *, quotes: bool = True) -> None:
-    """Raises UsageError for a job with something in it that no schedule can hold, or, without ``quotes``, that a task
-    of Windows cannot."""
+_REPLACED = re.compile(r"%[^\W\d][\w()]*%|\$\(")
+"""What Task Scheduler puts a value in the place of, and has no sign to prevent."""
+
+
+def check(job: Nightly, *, of_windows: bool = False) -> None:
+    """Raises UsageError for a job with something in it that no schedule, or no task of Windows, can hold."""
     for what, text in _texts(job):
         _check_harmless(what, text)
-    if not quotes:
-        _check_unquoted(job)
+        # A notifier is run by cmd, which would put the same values there.
+        if of_windows and what != "--notify" and (found := _REPLACED.search(text)):
+            raise UsageError(
+                f"{what} has {found[0]} in it, which a task of Windows takes for a variable", hint="rename it"
+            )
 
 
 def _texts(job: Nightly) -> Iterable[tuple[str, str]]:
@@ -78,6 +91,7 @@ def _texts(job: Nightly) -> Iterable[tuple[str, str]]:
     yield "--log", str(job.log)
     yield "--region", job.region
     yield "the bucket's name", job.bucket
+    yield "the project of the records", job.gcp_project
     yield "--notify", job.notify or ""
     for option, value in zip(job.options[::2], job.options[1::2], strict=True):
         yield option, value
@@ -95,12 +109,3 @@ def _check_harmless(what: str, text: str) -> None:
         )
     if _UNDECODED.search(text):
         raise UsageError(f"{what} has bytes in it that are not UTF-8", hint="rename it, or take them out")
-
-
-def _check_unquoted(job: Nightly) -> None:
-    """cmd has no sign that takes a quote inside quotes as it is, and no file name there has one."""
-    named = [("the path of this Python", job.python), ("--log", str(job.log))]
-    named += [(f"the environment's {name}", value) for name, value in job.environment.items()]
-    for what, text in named:
-        if '"' in text:
-            raise UsageError(f"{what} has a quote in it, which a task of Windows cannot hold", hint="take it out")

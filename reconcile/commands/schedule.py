@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reconcile.commands.jobenv import OF_THIS_MACHINE
 from reconcile.commands.nightly import DUE, Nightly, check
+from reconcile.core.errors import UsageError
 
 FORMAT = "reconcile.schedule/1"
 _FILES = {
@@ -33,6 +34,7 @@ _FILES = {
     ),
 }
 """The files of each scheduler: name, place and encoding."""
+_PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z0-9-]+", re.ASCII)
 
 
 class File(msgspec.Struct, frozen=True):
@@ -59,7 +61,12 @@ def schedule(kind: str, job: Nightly) -> Schedule:
     Raises UsageError if a value of the job cannot be written down for it: a line break, for example, would start a
     line, and so a job, of its own.
     """
-    check(job, quotes=kind != "windows")
+    check(job, of_windows=kind == "windows")
+    if kind == "cloud-run" and _PROJECT.fullmatch(job.gcp_project) is None:
+        raise UsageError(
+            f"the project of the records, {job.gcp_project!r}, is not one that a Cloud Run job can be in",
+            hint="set records.uri in the rules file",
+        )
     environment, values = _environment(), _values(job)
     files = tuple(
         File(name, place, environment.get_template(f"{name}.j2").render(values), encoding)
@@ -75,11 +82,15 @@ def _values(job: Nightly) -> dict[str, Any]:
     return {
         "job": job,
         "folder": str(job.project),
-        "log": str(job.log),
         "environment": variables,
         "secrets": job.said_of_secrets(),
         "due": DUE,
         "bucket": job.bucket.removeprefix("gs://").partition("/")[0],
+        # An older project may have a domain before its name: example.com:studio.
+        "image": f"{job.region}-docker.pkg.dev/{job.gcp_project.replace(':', '/')}/reconcile/reconcile:latest",
+        "account": f"reconcile@{'.'.join(reversed(job.gcp_project.split(':')))}.iam.gserviceaccount.com",
+        # A process that Task Scheduler starts gets no variables but those of its user.
+        "given": [word for name, value in variables for word in ("--env", f"{name}={value}")],
         # A job that runs on another machine, on a mounted folder.
         "portable": [(name, value) for name, value in variables if name not in OF_THIS_MACHINE],
         "left_here": [name for name, _ in variables if name in OF_THIS_MACHINE],
@@ -105,7 +116,7 @@ def _environment() -> Environment:
         "unit": _unit,
         "unit_quoted": _unit_quoted,
         "unit_words": _unit_words,
-        "cmd_words": _cmd_words,
+        "windows_words": subprocess.list2cmdline,
         "xml": escape,
         "yaml": _yaml,
     }
@@ -140,17 +151,6 @@ def _unit_quoted(text: str) -> str:
 def _unit_words(words: Iterable[str]) -> str:
     """A command line in a unit file, with neither specifiers nor variables in it."""
     return " ".join(_unit_quoted(word.replace("$", "$$")) for word in words)
-
-
-def _cmd_words(words: Iterable[str]) -> str:
-    """A command line for cmd.
-
-    cmd itself must see where the program's name ends, so that name is quoted for cmd. The words after it are quoted for
-    the C runtime, and every character that cmd knows is escaped in them.
-    """
-    program, *others = words
-    escaped = (re.sub(r'[()%!^"<>&|]', r"^\g<0>", subprocess.list2cmdline([word])) for word in others)
-    return " ".join([f'"{program}"', *escaped])
 
 
 def _yaml(text: str) -> str:

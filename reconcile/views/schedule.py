@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from reconcile.commands.schedule import Schedule
 from reconcile.views.terminal import Terminal
 
 
-def show_schedule(terminal: Terminal, made: Schedule, *, written: bool = False) -> None:
-    """Each file with its name in a comment, then how to install it, in comments too; with ``written`` that alone."""
-    opening, closing = ("<!-- ", " -->") if made.kind == "windows" else ("# ", "")
-    for file in () if written else made.files:
+def show_schedule(terminal: Terminal, made: Schedule) -> None:
+    """Each file with its name in a comment, then how to install it, in comments too, if the file's language has such
+    comments."""
+    for file in made.files:
         if len(made.files) > 1:
-            terminal.line(f"{opening}---- {file.name} (to {file.place}) ----{closing}")
+            terminal.line(f"# ---- {file.name} (to {file.place}) ----")
         terminal.verbatim(file.text)
-    terminal.line(f"{opening}Install:{closing}")
+    if not has_own_comments(made):
+        show_install(terminal, made)
+
+
+def has_own_comments(made: Schedule) -> bool:
+    """Whether commands cannot stand in the file's comments: XML allows no two hyphens there."""
+    return made.kind == "windows"
+
+
+def show_install(terminal: Terminal, made: Schedule) -> None:
+    """How to install it, in lines that can be pasted into a shell."""
+    for line in _lines(made):
+        terminal.line(line)
+
+
+def _lines(made: Schedule) -> Iterator[str]:
+    yield "# Install:"
     for command in made.install:
-        terminal.line(f"{opening}  {command.replace('--', '- -') if closing else command}{closing}")
+        yield command if has_own_comments(made) else f"#   {command}"

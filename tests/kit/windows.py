@@ -128,6 +128,8 @@ class FakeCalls:
     def __init__(self, handles: Handles) -> None:
         self._handles = handles
         self.has_replace_file = True
+        self.drives: dict[str, str] = {}
+        """Drives that stand for folders elsewhere."""
         self.remote = False
 
     def open_shared(self, path: str, *, deny_writers: bool = False) -> int:
@@ -164,6 +166,9 @@ class FakeCalls:
         _link(place, backup)
         _replace(fresh, place)
         os.chmod(place, stat.S_IMODE(kept.st_mode))
+
+    def drive_target(self, drive: str) -> str:
+        return self.drives.get(drive, drive)
 
     def is_remote(self, path: str) -> bool:
         return self.remote or path.startswith("\\\\")

@@ -21,6 +21,7 @@ from reconcile.commands.nightly import Nightly
 from reconcile.commands.schedule import Schedule, schedule
 from reconcile.core.errors import UsageError
 from tests.kit.small_project import make_project
+from tests.kit.windows import rules
 
 TASK = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
 HOSTILE = '/srv/a b/100%/$HOME/it\'s "q"/[x]/\\n'
@@ -39,6 +40,7 @@ def nightly(folder: str = "/srv/studio", **more: Any) -> Nightly:
         "notify": None,
         "bucket": "gs://my-bucket/anime_dance",
         "region": "europe-west1",
+        "gcp_project": "my-project",
     }
     return Nightly(**(given | more))
 
@@ -63,7 +65,7 @@ def test_a_crontab_line_is_five_times_and_a_command_that_a_shell_reads_back(fold
         *when, command = line.split(None, 5)
         assert len(when) == 5
         words = shlex.split(command.replace(r"\%", "%"))
-        assert words == [*job.command(*more), ">>", str(job.log), "2>&1"]
+        assert words == job.logged(*more)
 
 
 def test_a_crontab_runs_every_night_and_asks_every_hour_whether_one_was_missed() -> None:
@@ -120,10 +122,27 @@ def test_a_systemd_timer_catches_up_and_a_service_gives_every_word_as_it_is() ->
 # -- Windows --
 
 
-def arguments(made: Schedule) -> str:
+def words(made: Schedule) -> list[str]:
+    """The words of the task's command line, as the C runtime of Windows reads them."""
     root = ElementTree.fromstring(text(made, "reconcile.xml").encode("utf-16"))
-    found = root.findtext(f"{TASK}Actions/{TASK}Exec/{TASK}Arguments")
-    assert found is not None
+    program, line = (root.findtext(f"{TASK}Actions/{TASK}Exec/{TASK}{name}") for name in ("Command", "Arguments"))
+    assert program is not None
+    assert line is not None
+    found, word, quoted = [program], None, False
+    for slashes, sign in re.findall(r'(\\*)("|[^\\"]|$)', line):
+        if slashes or sign.strip() or (sign and quoted):
+            word = word or ""
+        if sign == '"':
+            word = (word or "") + slashes[: len(slashes) // 2]
+            if len(slashes) % 2:
+                word += '"'
+            else:
+                quoted = not quoted
+        elif (sign == "" or sign.isspace()) and not quoted:
+            found += [] if word is None else [word + slashes]
+            word = None
+        else:
+            word = (word or "") + slashes + sign
     return found
 
 
@@ -152,8 +171,9 @@ def test_a_windows_task_is_the_xml_that_task_scheduler_reads() -> None:
     assert root.findtext(f"{TASK}Settings/{TASK}MultipleInstancesPolicy") == "IgnoreNew"
     assert root.findtext(f"{TASK}Triggers/{TASK}CalendarTrigger/{TASK}StartBoundary", "").endswith("T03:45:00")
     assert root.findtext(f"{TASK}Actions/{TASK}Exec/{TASK}WorkingDirectory") == str(folder)
-    assert arguments(made).startswith('/d /c "set "RECONCILE_BUCKET_URI=gs://b/p" && "C:\\Python 3\\python.exe" -P -m')
-    assert arguments(made).endswith('>> "C:\\oo\\bar & <co>\\nightly.log" 2>&1"')
+    program, *given = words(made)
+    assert (program, given[:6]) == ("C:\\Python 3\\python.exe", ["-X", "utf8", "-P", "-m", "reconcile", "apply"])
+    assert given[-4:] == ["--env", "RECONCILE_BUCKET_URI=gs://b/p", "--log-file", str(folder / "nightly.log")]
 
 
 def test_a_windows_task_is_valid_by_the_schema_of_task_scheduler() -> None:
@@ -165,12 +185,66 @@ def test_a_windows_task_is_valid_by_the_schema_of_task_scheduler() -> None:
     assert not schema.is_valid(ElementTree.fromstring(wrong.encode("utf-16")))
 
 
-def test_what_cmd_would_take_for_its_own_is_the_program_s() -> None:
-    """As the C runtime reads it once cmd has taken its carets away."""
-    made = schedule("windows", nightly(project=PureWindowsPath("C:\\my dir\\"), notify='curl "https://x/?a=1&b=%2"'))
-    given = re.sub(r"\^(.)", r"\1", arguments(made))
-    assert subprocess.list2cmdline(["--notify", 'curl "https://x/?a=1&b=%2"']) in given
-    assert not re.search(r"(?<!\^)[&|]", arguments(made).replace("2>&1", "").replace(" && ", " "))
+@pytest.mark.parametrize("notify", ['curl "https://x/?a=1&b=%2"', "say ^ %RECONCILE_EXIT_CODE% | \\", '"', ""])
+def test_a_windows_task_gives_every_word_as_it_is(notify: str) -> None:
+    folder, variables = PureWindowsPath("C:\\my dir (100%) & \\"), {"no_proxy": 'x" & calc & "', "A": "C:\\a b\\"}
+    job = nightly(project=folder, log=folder / "nightly.log", notify=notify or None, environment=variables)
+    given = [word for name in sorted(variables) for word in ("--env", f"{name}={variables[name]}")]
+    assert words(schedule("windows", job)) == job.logged(*given)
+
+
+@pytest.mark.parametrize("text", ["C:\\%TEMP%\\x", "$(Arg0)", "%a(b)%"])
+def test_what_task_scheduler_would_replace_is_refused(text: str) -> None:
+    for more in ({"project": PureWindowsPath(text)}, {"environment": {"no_proxy": text}}, {"python": text}):
+        with pytest.raises(UsageError, match="takes for a variable"):
+            schedule("windows", nightly(**more))
+        schedule("cron", nightly(**more))
+
+
+def test_a_windows_task_is_registered_for_each_way_of_logging_on_by_lines_that_can_be_pasted(run: Any) -> None:
+    answer = run("schedule", "windows")
+    task = ElementTree.fromstring(answer.out.encode("utf-16"))
+    way = f">{task.findtext(f'{TASK}Principals/{TASK}Principal/{TASK}LogonType')}<"
+    lines = answer.err[answer.err.index("# Install:") :].splitlines()
+    registered = [line for line in lines if "Register-ScheduledTask" in line and not line.startswith("#")]
+    assert [re.search(r"Replace\((.*?)\)", line) is not None for line in registered] == [False, True, True]
+    assert all(f'"{way}"' in line for line in registered[1:])
+    schema = xmlschema.XMLSchema(str(Path(__file__).with_name("task_scheduler.xsd")))
+    for kind in ("Password", "S4U"):
+        (line,) = (line for line in registered if f">{kind}<" in line)
+        assert "-User " in line
+        schema.validate(ElementTree.fromstring(answer.out.replace(way, f">{kind}<").encode("utf-16")))
+    assert "reconcile status --max-age 26h" in lines
+    assert run("schedule", "windows", "--quiet").err == ""
+
+
+def test_a_windows_task_runs_in_the_python_without_a_window(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = tmp_path / "python.exe"
+    monkeypatch.setattr(sys, "executable", str(python))
+    for there, name in ((False, "python.exe"), (True, "pythonw.exe")):
+        if there:
+            (tmp_path / name).touch()
+        made = run("schedule", "windows").out
+        assert f"<Command>{tmp_path / name}</Command>" in made
+        assert f"{python} -X" in run("schedule", "cron").out
+
+
+def test_a_job_names_no_drive_of_this_session(run: Any, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with rules(monkeypatch) as system:
+        system.calls.drives = {"Z:\\": "\\\\nas\\share", "O:\\": "C:\\a", "C:\\": "C:\\"}
+        for given, known in (
+            ("Z:\\studio\\x", "\\\\nas\\share\\studio\\x"),
+            ("O:\\", "C:\\a\\"),
+            ("C:\\b", "C:\\b"),
+            ("\\\\nas\\x\\y", "\\\\nas\\x\\y"),
+            ("output", "output"),
+        ):
+            assert system.beyond_drives(given) == known
+        monkeypatch.setenv("RECONCILE_LOCAL_ROOT", "Z:\\out")
+        assert carried(os.environ).variables["RECONCILE_LOCAL_ROOT"] == "\\\\nas\\share\\out"
+    assert run("schedule", "windows", "--local-root", "output").code == 0
 
 
 # -- Cloud Run --
@@ -199,6 +273,19 @@ def test_a_cloud_run_job_is_yaml_with_one_task_and_the_words_as_they_are() -> No
     assert task["volumes"][0]["name"] == container["volumeMounts"][0]["name"]
 
 
+def test_a_cloud_run_job_is_in_the_project_of_the_records(run: Any) -> None:
+    made = run("schedule", "cloud-run", "--records-uri", "firestore://studio-1/(default)/characters").out
+    assert "PROJECT_ID" not in made
+    assert "serviceAccountName: reconcile@studio-1.iam.gserviceaccount.com" in made
+    assert "gcloud projects add-iam-policy-binding studio-1 " in made
+    old = text(schedule("cloud-run", nightly(gcp_project="example.com:studio")), "reconcile-job.yaml")
+    assert "serviceAccountName: reconcile@studio.example.com.iam.gserviceaccount.com" in old
+    assert "-docker.pkg.dev/example.com/studio/reconcile/" in old
+    for odd in ("x;id", "a b", "$(id)", "Studio", ""):
+        with pytest.raises(UsageError, match="Cloud Run"):
+            schedule("cloud-run", nightly(gcp_project=odd))
+
+
 # -- the command --
 
 
@@ -207,7 +294,8 @@ def test_the_command_prints_and_writes_it(kind: str, run: Any, project: Path, tm
     answer = run("schedule", kind)
     assert answer.code == 0
     made = run("schedule", kind, "--at", "23:05", "--json").document("schedule")
-    assert all(line in answer.out for line in ("reconcile", "nstall"))
+    assert "reconcile" in answer.out
+    assert "nstall" in (answer.err if kind == "windows" else answer.out)
     out = tmp_path / "out"
     assert run("schedule", kind, "--out", str(out)).code == 0
     assert sorted(path.name for path in out.iterdir()) == sorted(file["name"] for file in made["files"])
@@ -268,8 +356,11 @@ def test_what_a_run_honours_of_its_environment_goes_into_the_job(kind: str) -> N
         assert all(name in line for name in OF_FILES)
         return
     for name, value in (PROXIED | OF_FILES).items():
+        if kind == "windows":
+            assert f"{name}={value}" in words(made)
+            continue
         lines = {"cron": f"\n{name}={value}\n", "systemd": f'\nEnvironment="{name}={value}"\n'}
-        assert lines.get(kind, f'set "{name}={value}" &amp;&amp; ') in whole
+        assert lines[kind] in whole
 
 
 def test_names_of_files_are_whole_in_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,7 +393,7 @@ def test_what_holds_a_secret_is_left_out_and_that_is_said(
     (line,) = (line for line in answer.out.splitlines() if "a secret is in it" in line)
     assert name in line
     if kind == "windows":
-        ElementTree.fromstring(answer.out[: answer.out.index("<!-- Install")].encode("utf-16"))
+        ElementTree.fromstring(answer.out.encode("utf-16"))
 
 
 def test_an_endpoint_with_a_login_is_refused_and_not_left_out_for_google_s(
@@ -374,12 +465,6 @@ def test_a_folder_whose_end_systemd_would_misread_takes_no_line_along(end: str) 
     assert "\nEnvironment=" in service
 
 
-def test_a_quote_that_cmd_would_end_a_name_at_is_refused() -> None:
-    for more in ({"environment": {"no_proxy": 'x" & calc & "'}}, {"log": PurePosixPath('/x" & calc & "')}):
-        with pytest.raises(UsageError, match="quote"):
-            schedule("windows", nightly(**more))
-
-
 def test_a_name_in_any_script_is_printed_as_it_is(run: Any, tmp_path: Path) -> None:
     folder = make_project(tmp_path / "スタジオ\u3000👩\u200d🎨")
     assert f"-C '{folder}'" in run("schedule", "cron", folder=folder).out
@@ -391,7 +476,10 @@ def test_every_job_fails_while_an_error_stands(kind: str) -> None:
     assert re.search(r"--fail-on\W+error", whole)
 
 
-@pytest.mark.parametrize("given", [["--at", "25:00"], ["--at", "3"], ["--notify", "a\nb"], ["--log", "/no/such/dir/x"]])
+@pytest.mark.parametrize(
+    "given",
+    [["--at", "25:00"], ["--at", "3"], ["--notify", "a\nb"], ["--log", "/no/such/dir/x"], ["--log", "characters.json"]],
+)
 def test_what_no_scheduler_can_hold_exits_64(given: list[str], run: Any) -> None:
     assert run("schedule", "cron", *given, "--json").code == 64
 

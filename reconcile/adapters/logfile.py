@@ -1,0 +1,59 @@
+"""The log of a job that runs by itself: appended to, and put aside once it is large, with a few older ones kept."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TextIO
+
+from reconcile.adapters.files import SHARED, replace
+from reconcile.core.errors import UsageError
+
+LARGE = 1024 * 1024
+"""Bytes at which the next run begins a new file."""
+KEPT = 9
+"""How many older ones there are: ``nightly.log.1`` is the newest of them."""
+
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+def open_log(path: Path) -> TextIO:
+    """The log, open for appending in UTF-8; a large one is put aside first. Raises UsageError."""
+    if path.suffix != ".log":
+        raise UsageError(
+            f"--log-file {str(path)!r} does not end in .log",
+            hint="name it so: it is appended to, and no file of your work can then be meant",
+        )
+    try:
+        _put_aside(path)
+        if path.is_symlink():
+            raise OSError("it is a link")
+        fd = os.open(path, _APPEND, SHARED)
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise _unwritable(path, "it is not a regular file")
+    return open(fd, "a", buffering=1, encoding="utf-8", errors="backslashreplace")
+
+
+def _put_aside(path: Path) -> None:
+    """Gives a large log the number 1, and each older one the next number, as far as the first number that is free.
+
+    A log that another program has open on Windows is appended to instead. The number 1 stays free then, so that no
+    older log is lost however often this is tried.
+    """
+    try:
+        if path.lstat().st_size < LARGE:
+            return
+        places = [path, *(path.with_name(f"{path.name}.{number}") for number in range(1, KEPT + 1))]
+        free = next((number for number, place in enumerate(places) if not os.path.lexists(place)), KEPT)
+        for number in range(free, 0, -1):
+            replace(places[number - 1], places[number])
+    except OSError:
+        return
+
+
+def _unwritable(path: Path, why: str) -> UsageError:
+    return UsageError(f"--log-file {str(path)!r} cannot be written: {why}", hint="name another file")
