@@ -119,6 +119,10 @@ class System:
         """A word of a command line as the shell of this system takes it."""
         return shlex.quote(word)
 
+    def takes_escapes(self, fd: int) -> bool:  # noqa: ARG002
+        """Whether what is written there may hold escape sequences, which an old console would print as they are."""
+        return True
+
     # -- writing --
 
     def make_private(self, folder: Path) -> None:

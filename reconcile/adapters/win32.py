@@ -26,6 +26,7 @@ if sys.platform == "win32":
     _BACKUP_SEMANTICS = 0x02000000
     _FILE_BASIC_INFO = 0
     _DRIVE_REMOTE = 4
+    _VIRTUAL_TERMINAL = 4
     _FROM_1601_TO_1970 = 116_444_736_000_000_000  # in units of 100 ns
     _INVALID = ctypes.c_void_p(-1).value
 
@@ -63,6 +64,10 @@ if sys.platform == "win32":
             self._final_path.restype = wintypes.DWORD
             self._replace = kernel.ReplaceFileW
             self._replace.argtypes = (*(wintypes.LPCWSTR,) * 3, wintypes.DWORD, ctypes.c_void_p, ctypes.c_void_p)
+            self._console_mode = kernel.GetConsoleMode
+            self._console_mode.argtypes = (wintypes.HANDLE, ctypes.c_void_p)
+            self._set_console_mode = kernel.SetConsoleMode
+            self._set_console_mode.argtypes = (wintypes.HANDLE, wintypes.DWORD)
             self._drive_type = kernel.GetDriveTypeW
             self._drive_type.argtypes = (wintypes.LPCWSTR,)
             self._drive_type.restype = wintypes.UINT
@@ -110,6 +115,13 @@ if sys.platform == "win32":
 
         def drive_target(self, drive: str) -> str:
             return os.path.realpath(drive)
+
+        def takes_escapes(self, fd: int) -> bool:
+            mode = wintypes.DWORD()
+            handle = msvcrt.get_osfhandle(fd)
+            if not self._console_mode(handle, ctypes.byref(mode)):
+                return True
+            return bool(self._set_console_mode(handle, mode.value | _VIRTUAL_TERMINAL))
 
         def is_remote(self, path: str) -> bool:
             drive, _ = os.path.splitdrive(os.path.abspath(path))

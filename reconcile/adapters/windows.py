@@ -55,6 +55,10 @@ class Calls(Protocol):
         r"""The folder that a drive's root (``Z:\``) is, on a disk or another machine; itself if it is a disk's own."""
         ...
 
+    def takes_escapes(self, fd: int) -> bool:
+        """Lets a console obey escape sequences; False if it cannot. What is no console takes everything."""
+        ...
+
     def is_remote(self, path: str) -> bool:
         """Whether the path's drive is another machine's."""
         ...
@@ -163,6 +167,9 @@ class Windows(System):
         # Double quotes are what cmd and PowerShell both take. Neither takes a program's path in them as a command
         # without a word before it (`&`), so a path without blanks stays as it is.
         return word if _PLAIN.fullmatch(word) else '"' + word.replace('"', '\\"') + '"'
+
+    def takes_escapes(self, fd: int) -> bool:
+        return self._calls.takes_escapes(fd)
 
     def make_private(self, folder: Path) -> None:
         # The rights of the folder above. Newer Pythons would make of mode 0o700 a folder that only its maker and

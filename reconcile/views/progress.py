@@ -18,7 +18,7 @@ from reconcile.core.report import Outcome, OutcomeKind
 from reconcile.views import json, words
 from reconcile.views.colour import Colour
 from reconcile.views.streams import flush, write, write_bytes
-from reconcile.views.terminal import console, visible
+from reconcile.views.terminal import console, takes_escapes, visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -78,12 +78,13 @@ class PhaseProgress:
 
 
 def choose(stream: TextIO, *, quiet: bool, as_json: bool) -> ProgressStyle:
-    """The manner for a stream: machines first, then silence, then a bar if someone can see it move."""
+    """The manner for a stream: machines first, then silence, then a bar if someone can see it move. Where it cannot
+    be moved by escape sequences, it would be moved by calls that move stdout's cursor."""
     if as_json:
         return ProgressStyle.JSON
     if quiet:
         return ProgressStyle.QUIET
-    return ProgressStyle.BAR if stream.isatty() else ProgressStyle.LINES
+    return ProgressStyle.BAR if stream.isatty() and takes_escapes(stream) else ProgressStyle.LINES
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from rich.color import ColorSystem
 from rich.console import Console
 from rich.style import Style
 
+from reconcile.adapters.system import current
 from reconcile.views.colour import Colour
 from reconcile.views.streams import write
 
@@ -37,10 +38,20 @@ def console(stream: TextIO, colour: Colour = Colour.AUTO, *, width: int | None =
         force_terminal=True if colour is Colour.ALWAYS else None,
         color_system=None if colour is Colour.NEVER else "auto",
         no_color=None if colour is Colour.AUTO else colour is Colour.NEVER,
+        # Left to rich it would be asked of stdout's console, whichever stream this is.
+        legacy_windows=not takes_escapes(stream),
         markup=False,
         highlight=False,
         emoji=False,
     )
+
+
+def takes_escapes(stream: TextIO) -> bool:
+    """Whether the stream's own console, if it is one, obeys escape sequences."""
+    try:
+        return current().takes_escapes(stream.fileno())
+    except (OSError, ValueError):  # it is no file
+        return True
 
 
 class Terminal:

@@ -128,6 +128,8 @@ class FakeCalls:
     def __init__(self, handles: Handles) -> None:
         self._handles = handles
         self.has_replace_file = True
+        self.old_consoles: set[int] = set()
+        """Descriptors of consoles that know no escape sequences."""
         self.drives: dict[str, str] = {}
         """Drives that stand for folders elsewhere."""
         self.remote = False
@@ -166,6 +168,9 @@ class FakeCalls:
         _link(place, backup)
         _replace(fresh, place)
         os.chmod(place, stat.S_IMODE(kept.st_mode))
+
+    def takes_escapes(self, fd: int) -> bool:
+        return fd not in self.old_consoles
 
     def drive_target(self, drive: str) -> str:
         return self.drives.get(drive, drive)

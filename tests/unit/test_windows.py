@@ -29,6 +29,8 @@ from reconcile.core.errors import ExitCode, SourceChanged
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.hooks.handover import below_root
 from reconcile.views.json import show, show_line
+from reconcile.views.progress import ProgressStyle, choose
+from reconcile.views.terminal import Terminal, console
 from tests.kit.small_project import make_project, open_objects
 from tests.kit.windows import FakeWindows, Scanner, rules
 from tests.unit.test_local import Cache
@@ -296,6 +298,37 @@ def test_json_for_a_pipe_holds_no_letter_that_powershell_would_change(text: str)
     assert pipe.written.isascii()
     whole, line = pipe.written.decode().rsplit("\n", 2)[:2]
     assert json.loads(whole) == json.loads(line) == {"path": text}
+
+
+class Console(Pipe):
+    """A console by a descriptor of its own."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__()
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_whether_a_bar_can_move_is_asked_of_the_console_that_it_is_on(
+    windows: FakeWindows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not of stdout, which may be a file."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    new, old = Console(101), Console(102)
+    windows.calls.old_consoles.add(102)
+    assert choose(new, quiet=False, as_json=False) is ProgressStyle.BAR
+    assert choose(old, quiet=False, as_json=False) is ProgressStyle.LINES
+    assert not console(new).legacy_windows
+    for stream, coloured in ((new, True), (old, False)):
+        Terminal(stream).line(("word", "red"))
+        assert (b"\x1b" in stream.written) is coloured
+    assert not console(Pipe()).legacy_windows
 
 
 @pytest.mark.parametrize(
