@@ -66,7 +66,7 @@ def _close_log(streams: tuple[Any, Any]) -> None:
     """Gives the process its streams back if ``--log-file`` took their place."""
     log, (sys.stdout, sys.stderr) = sys.stdout, streams
     if log is not streams[0]:
-        try:
+        try:  # noqa: SIM105 one import less
             log.close()
         except OSError:
             pass  # its disk is full

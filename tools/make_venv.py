@@ -60,7 +60,7 @@ def make(root: Path, kind: str) -> None:
     if missing:
         raise Trouble(
             f"{sys.executable} has no {' and no '.join(missing)}: install it (Debian and Ubuntu: apt-get install "
-            "python3-venv), or name another Python: make PYTHON=/path/to/python3."
+            "python3-venv), or run this with another Python: make PYTHON=/path/to/python3."
         )
     venv = root / ".venv"
     sys.stderr.write(f"Making {venv} ({kind}); this takes a minute the first time.\n")
@@ -91,7 +91,7 @@ def call(root: Path, *command: str) -> None:
     code = subprocess.run(command, cwd=root, check=False).returncode
     if code:
         raise Trouble(
-            f"this failed with code {code}, for the reason above: {' '.join(command)}\nMend it and run make again."
+            f"this failed with code {code}, for the reason above: {' '.join(command)}\nFix that, then run this again."
         )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -25,12 +27,32 @@ DOCUMENTS = ("README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in s
 BEFORE = {"docs/proof.md": ["apply --yes"], "docs/history.md": ["apply --yes"], "README.md": ["apply --yes"]}
 
 
-def shown(document: str) -> list[str]:
-    """The reconcile commands in a document's console blocks."""
+class Block(NamedTuple):
+    """A block of code in a document: its language, and its lines without prompts and comments."""
+
+    language: str
+    lines: list[str]
+
+
+def blocks(document: str) -> list[Block]:
     text = (ROOT / document).read_text(encoding="utf-8")
-    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
-    lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
-    return [line.partition("  #")[0].strip() for line in lines if line.startswith("reconcile ")]
+    found = re.findall(r"^ *```(\w+)\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
+    return [Block(language, [_command(line) for line in body.splitlines()]) for language, body in found]
+
+
+def _command(line: str) -> str:
+    return line.strip().removeprefix("$ ").partition("  #")[0].strip()
+
+
+def shown(document: str) -> list[tuple[str, str]]:
+    """The reconcile commands in a document's blocks for a console and for PowerShell, with the block's language."""
+    return [
+        (block.language, line)
+        for block in blocks(document)
+        if block.language in ("console", "powershell")
+        for line in block.lines
+        if line.startswith("reconcile ")
+    ]
 
 
 def right(command: str) -> set[int]:
@@ -58,22 +80,27 @@ def test_the_commands_that_a_document_shows_run_one_after_the_other(
     document: str, studio: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(studio)
-    for command in [*(f"reconcile {each}" for each in BEFORE.get(document, [])), *shown(document)]:
+    before = [("console", f"reconcile {each}") for each in BEFORE.get(document, [])]
+    for language, command in [*before, *shown(document)]:
         if command.startswith("reconcile watch") and "--check" not in command:
             assert watched(studio, command) == ExitCode.OK, command
             continue
-        code = main(words(command, studio))
+        code = main(words(language, command, studio))
         said = capfd.readouterr().err
         assert code in right(command), f"{command}: {code}\n{said}"
         assert "Traceback" not in said
 
 
-def words(command: str, studio: Path) -> list[str]:
-    """The command's arguments; a workflow that it names is written, and runs with the Python that is here."""
-    found = shlex.split(command)[1:]
+def words(language: str, command: str, studio: Path) -> list[str]:
+    """The command's arguments, as the block's shell reads them; a workflow that it names is written, and runs with the
+    Python that is here."""
+    if language == "powershell":
+        found = [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|(\S+)', command)][1:]
+    else:
+        found = shlex.split(command)[1:]
     for workflow in (word for word in found if word.endswith(".py")):
         (studio / workflow).write_text("print('rendered')\n", encoding="utf-8")
-    return [sys.executable if word in ("python", "python3") else word for word in found]
+    return [sys.executable if word == "python" else word for word in found]
 
 
 def watched(studio: Path, command: str) -> int:
@@ -85,6 +112,48 @@ def watched(studio: Path, command: str) -> int:
     watcher.terminate()
     watcher.communicate(timeout=60)
     return watcher.returncode
+
+
+def test_commands_are_quoted_as_every_shell_takes_them() -> None:
+    """In cmd a single quote is an ordinary letter."""
+    wrong = {
+        f"{document}: {line}"
+        for document in DOCUMENTS
+        for line in (
+            *(line for block in blocks(document) for line in block.lines),
+            *re.findall(r"`(reconcile [^`]*)`", (ROOT / document).read_text(encoding="utf-8")),
+        )
+        if line.startswith("reconcile ") and "'" in line
+    }
+    assert wrong == set()
+
+
+def test_no_document_calls_python_by_a_name_that_windows_does_not_have() -> None:
+    for document in DOCUMENTS:
+        assert not re.search(r"python3(?![.\d])", (ROOT / document).read_text(encoding="utf-8")), document
+
+
+OTHER_IN_POWERSHELL = re.compile(r"^make |/bin/|\\\$|sha256sum|export |source ")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_block_for_another_shell_has_one_for_powershell_beside_it(document: str) -> None:
+    found = blocks(document)
+    for block, following in itertools.zip_longest(found, found[1:]):
+        if block.language in ("console", "sh") and any(map(OTHER_IN_POWERSHELL.search, block.lines)):
+            assert following is not None, block.lines
+            assert following.language == "powershell", block.lines
+
+
+def test_the_tests_without_make_are_those_of_make() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    flags = re.search(r"^PARALLEL := (.*)$", makefile, re.MULTILINE)
+    assert flags is not None
+    for document in ("README.md", "CONTRIBUTING.md"):
+        (lines,) = (block.lines for block in blocks(document) if block.language == "powershell")
+        assert rf".venv\Scripts\python -m pytest {flags[1]}" in lines
+        assert "py -m tools.make_venv dev" in lines
+        assert "@$(PYTHON) -m tools.make_venv dev" in makefile
 
 
 def test_the_manual_page_is_that_of_the_commands() -> None:
