@@ -27,6 +27,7 @@ LONG: dict[str, str] = {
     "reconcile/pipeline/executor.py": _TO_SPLIT,
 }
 WIDE: dict[str, str] = {
+    "reconcile/cli/options.py:Common": "one attribute an option of every command",
     "reconcile/config/settings.py:Settings": "one attribute a key of the rules file, checked and with its default",
     "reconcile/core/changes.py:_OfField": _DOCUMENT,
     "reconcile/core/context.py:Context": "what a run decides by, constant while it runs",
