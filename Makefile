@@ -51,7 +51,7 @@ format: dev-venv ## formats the code and mends what the linter can
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
-lock: python ## writes requirements/*.txt anew from pyproject.toml (needs uv; ARGS=--upgrade for newer versions)
+lock: python ## writes requirements/*.txt anew from pyproject.toml, and says where they install (needs uv; ARGS=--upgrade for newer versions)
 	@$(PYTHON) -m tools.lock $(ARGS)
 
 clean: ## removes .venv, caches, builds and the demo's folder

@@ -1,6 +1,7 @@
 """Writes requirements/*.txt from pyproject.toml with uv; further arguments (``--upgrade``) go to uv.
 
-The pins that stand are kept where they still fit. One file holds for every system and Python version, with hashes.
+The pins that stand are kept if they still fit. One file holds for every system and Python version, with hashes; on
+which of them it can be installed from wheels alone is said at the end.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+
+from tools import check_lock
 
 ROOT = Path(__file__).resolve().parent.parent
 # Neither a header nor an index address: the files say what, never where from.
@@ -35,7 +38,7 @@ def main(arguments: list[str]) -> int:
     except subprocess.CalledProcessError as error:
         sys.stderr.write(f"lock: uv failed with code {error.returncode}, for the reason above.\n")
         return 1
-    return 0
+    return check_lock.main()
 
 
 if __name__ == "__main__":
