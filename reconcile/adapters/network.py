@@ -19,6 +19,7 @@ GOOGLE = "https://storage.googleapis.com"
 AGAIN = "check the network and the endpoint, then run again"
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 GRPC_ROOTS = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
+_GRPC_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 
 _SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 _LOGIN = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?([^:@/]*)(:.*)?@", re.DOTALL)
@@ -249,11 +250,25 @@ def grpc_fault_of(details: str, host: str, environ: Mapping[str, str] | None = N
             return None
         number = _ERRNO.search(details)
         return proxy.problem() or proxy.fault(number[1] if number else _tail(details), "oauth2.googleapis.com")
-    named = next(((name, env[name]) for name in ("grpc_proxy", "https_proxy", "http_proxy") if env.get(name)), None)
+    named = next(((name, env[name]) for name in _GRPC_PROXIES if env.get(name)), None)
     if named is None or _goes_without(host, env):
         return None
     proxy = Proxy(named[1], named[0])
     return proxy.fault(_tail(details), host) if urlsplit(named[1]).scheme in ("http", "") else None
+
+
+def grpc_advice(host: str, environ: Mapping[str, str] | None = None) -> str:
+    """What to do if HTTP reaches a host and gRPC, which has rules of its own, does not, as the end of a sentence."""
+    env = os.environ if environ is None else environ
+    proxy = proxy_for(f"https://{host}")
+    if proxy is None or any(env.get(name) for name in _GRPC_PROXIES):
+        return (
+            "writes go by gRPC: if there is a proxy or a firewall on the way, set https_proxy (in small letters) to the"
+            f" proxy, and {GRPC_ROOTS} to a PEM file that has the certificate of its CA as well"
+        )
+    if proxy.url.lower().startswith("socks"):
+        return f"writes go by gRPC, which does not use {proxy}: set https_proxy (in small letters) to an HTTP proxy"
+    return f"writes go by gRPC, which does not heed {proxy}: set https_proxy (in small letters) to it as well"
 
 
 def _goes_without(host: str, env: Mapping[str, str]) -> bool:

@@ -402,6 +402,33 @@ def test_a_write_that_fails_for_good_writes_nothing_and_says_so(
     assert hand.fields("rem") == BEFORE
 
 
+@pytest.mark.parametrize("code", [Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED])
+def test_a_server_that_is_read_and_never_answers_a_write_makes_us_name_what_grpc_heeds(
+    hasty: FirestoreRecordStore,
+    firestore_server: FirestoreServer,
+    hand: ClientHand,
+    code: grpc.StatusCode,
+) -> None:
+    hand.put("rem", BEFORE)
+    time = seen(hasty)
+    firestore_server.fault("Commit", times=FOREVER, before=code)
+    with pytest.raises(StoreError) as failure:
+        fix(hasty, time)
+    assert "https_proxy" in failure.value.hint
+    assert "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" in failure.value.hint
+
+
+def test_a_server_that_has_answered_a_write_is_not_behind_a_proxy(
+    hasty: FirestoreRecordStore, firestore_server: FirestoreServer, hand: ClientHand
+) -> None:
+    hand.put("rem", BEFORE)
+    hasty.create("ram", BEFORE)
+    firestore_server.fault("Commit", times=FOREVER, before=Code.UNAVAILABLE)
+    with pytest.raises(StoreUnavailable) as failure:
+        fix(hasty, seen(hasty))
+    assert "proxy" not in failure.value.hint
+
+
 @pytest.mark.parametrize(
     ("code", "error"),
     [(Code.PERMISSION_DENIED, AccessDenied), (Code.UNAUTHENTICATED, AccessDenied), (Code.INVALID_ARGUMENT, Rejected)],

@@ -19,7 +19,7 @@ from reconcile.adapters.firestore.rest import Reads
 from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.adapters.gcs.failures import translate
 from reconcile.adapters.gcs.store import GcsObjectStore
-from reconcile.adapters.network import grpc_fault_of, masked
+from reconcile.adapters.network import grpc_advice, grpc_fault_of, masked
 from reconcile.adapters.retry import Traffic
 from reconcile.core.errors import AccessDenied, ConfigError, ReconcileError, StoreError, StoreUnavailable
 
@@ -301,6 +301,31 @@ def test_what_grpc_says_of_a_ca_names_its_own_variable() -> None:
     fault = grpc_fault_of(UNTRUSTED, "firestore.googleapis.com", {})
     assert fault is not None
     assert "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" in fault.hint
+
+
+@pytest.mark.parametrize(
+    ("variable", "proxy", "said"),
+    [
+        (
+            "HTTPS_PROXY",
+            "http://ai:geheim@proxy:3128",
+            "does not heed the proxy http://ai:***@proxy:3128 of HTTPS_PROXY",
+        ),
+        ("all_proxy", "http://proxy:3128", "does not heed the proxy http://proxy:3128 of all_proxy"),
+        ("HTTPS_PROXY", "socks5h://proxy:1080", "to an HTTP proxy"),
+        ("https_proxy", "http://proxy:3128", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"),
+        ("", "", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"),
+    ],
+)
+def test_a_way_that_is_open_to_http_alone_is_told_by_what_grpc_does_not_heed(
+    variable: str, proxy: str, said: str, plain: pytest.MonkeyPatch
+) -> None:
+    if variable:
+        plain.setenv(variable, proxy)
+    advice = grpc_advice("firestore.googleapis.com")
+    assert said in advice
+    assert "set https_proxy (in small letters)" in advice
+    assert "geheim" not in advice
 
 
 def test_a_token_that_a_proxy_keeps_from_us_is_no_matter_of_the_login(plain: pytest.MonkeyPatch) -> None:

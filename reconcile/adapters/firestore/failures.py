@@ -36,8 +36,11 @@ def nonsense(place: str, answer: str) -> StoreError:
     )
 
 
-def error_of(failure: CallFailed, place: str, host: str, document: str = "", *, spent: bool = False) -> StoreError:
-    """The error of ours that a status means, with the server's own words; ``spent`` if no retries are left."""
+def error_of(
+    failure: CallFailed, place: str, host: str, document: str = "", *, spent: bool = False, advice: str = ""
+) -> StoreError:
+    """The error of ours that a status means, with the server's own words; ``spent`` if no retries are left, ``advice``
+    is what else to look at if it does not answer."""
     where = f"{place}/{document}" if document else place
     fault = failure.fault
     if failure.never_sent and not failure.unsent:
@@ -65,7 +68,7 @@ def error_of(failure: CallFailed, place: str, host: str, document: str = "", *, 
             return StoreUnavailable(f"{where} is over its quota: {failure.details}", hint=hint)
         case _:
             look = "look at records.uri, records.endpoint and the network, then run again"
-            hint = SPENT if spent else look
+            hint = SPENT if spent else "; ".join(filter(None, (look, advice)))
             return StoreUnavailable(f"{where} does not answer as it should: {failure}", hint=hint)
 
 

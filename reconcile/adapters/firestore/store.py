@@ -24,7 +24,7 @@ from reconcile.adapters.firestore.failures import (
     nonsense,
 )
 from reconcile.adapters.firestore.rest import Reads
-from reconcile.adapters.network import is_this_machine
+from reconcile.adapters.network import grpc_advice, is_this_machine
 from reconcile.adapters.retry import Budget, Clock, Patience, Traffic
 from reconcile.core.document_rules import MAX_DOCUMENT_BYTES, check_id, id_problem, may_start_id, prefix_end
 from reconcile.core.errors import (
@@ -65,6 +65,8 @@ class FirestoreRecordStore:
         self._place = place
         self._traffic = traffic
         self._deadline = traffic.deadline
+        self._written = False
+        """Whether the server has ever answered a write."""
 
     @classmethod
     def open(
@@ -255,10 +257,12 @@ class FirestoreRecordStore:
             written = self._wire().commit(request, min(self._deadline / 2, patience.left()))
         except CallFailed as failure:
             self._note_answer(failure)
+            self._written = self._written or failure.code not in TRANSIENT
             if maybe_applied(failure):
                 self._traffic.writes.wrote(document)
             raise
         self._note_answer(None)
+        self._written = True
         self._traffic.writes.wrote(document)
         return written
 
@@ -325,18 +329,21 @@ class FirestoreRecordStore:
             ) from error
 
     def _give_up(self, document: str, failure: CallFailed, *, spent: bool) -> NoReturn:
+        # What is written was read before, by HTTP, which goes another way than gRPC if there is a proxy.
+        advice = "" if self._written or failure.throttled else grpc_advice(self._reads.host)
         if failure.code in MAY_STILL_LAND:
+            hint = "plan again to see what it holds"
             raise Uncertain(
                 f"no answer told whether {self._name(document)} was written ({failure})",
-                hint="plan again to see what it holds",
+                hint="; ".join(filter(None, (hint, advice))),
             ) from failure
-        raise self._error(failure, document, spent=spent) from failure
+        raise self._error(failure, document, spent=spent, advice=advice) from failure
 
     def _name(self, document: str) -> str:
         return f"{self._place}/{document}"
 
-    def _error(self, failure: CallFailed, document: str = "", *, spent: bool = False) -> StoreError:
-        return error_of(failure, self._place, self._reads.host, document, spent=spent)
+    def _error(self, failure: CallFailed, document: str = "", *, spent: bool = False, advice: str = "") -> StoreError:
+        return error_of(failure, self._place, self._reads.host, document, spent=spent, advice=advice)
 
 
 def _span(prefix: str) -> Span | None:
