@@ -1,4 +1,5 @@
-"""Checks the rules of the house that no other tool checks: the voice of messages, and how large and unique things are.
+"""Checks the rules of the house that no other tool checks: the voice of messages, how large and unique things are, and
+that what Windows does differently is done in the rooms for it.
 
 ``python -m tools.check_house`` prints what breaks them; ``make check`` runs it. What may break them today is listed
 below with the reason: the lists are there to become empty.
@@ -48,14 +49,53 @@ SAME: dict[str, str] = {
     "RunLog": "to be renamed: 2 classes",
     "Check": "to be renamed: 2 classes",
 }
+# Modules that may rename, replace, remove, flush or open files by the system's own functions. Others go through
+# `adapters/files.py`, which is patient with programs that have a file open, and in its turn disturbs none of them.
+_DEVICE = "a terminal or the null device, and no file"
+ROOMS: dict[str, str] = {
+    "reconcile/__main__.py": _DEVICE,
+    "reconcile/cli/asking.py": _DEVICE,
+    "reconcile/cli/run.py": _DEVICE,
+    "reconcile/views/streams.py": _DEVICE,
+    "reconcile/adapters/files.py": "the room for it",
+    "reconcile/adapters/posix.py": "the room for it",
+    "reconcile/adapters/windows.py": "the room for it",
+    "reconcile/adapters/embedded/objects.py": "a blob that somebody reads is left, and not waited for",
+    "reconcile/adapters/local/folder.py": "names in a folder that is open, with the patience of the system",
+    "reconcile/adapters/local/writing.py": "flushes the file that it has written",
+    "reconcile/adapters/logfile.py": "a log that is appended to as text",
+    "reconcile/adapters/state/folder.py": "opens folders",
+    "reconcile/adapters/state/journal.py": "flushes the file that it appends to",
+}
+# Functions that may wait without an end. Elsewhere that would make Windows deaf to Ctrl-C, as it hears none while a
+# thread is waited for.
+_DONE = "what it asks is done"
+WAITS: dict[str, str] = {
+    "reconcile/adapters/local/store.py:LocalFiles._settled_rows": "sleeps, and for the time of `settle` at most",
+    "reconcile/adapters/local/writing.py:LocalPlaces._alone": "only workers run it",
+    "reconcile/adapters/room.py:lacks": "the threads have been told to end",
+    "reconcile/adapters/workers.py:Workers._next": "only workers run it",
+    "reconcile/adapters/workers.py:awaited": _DONE,
+    "reconcile/adapters/workers.py:results": _DONE,
+    "reconcile/cli/run.py:_ended": "POSIX alone, which hears signals meanwhile",
+    "reconcile/cli/signals.py:stopping.watch": "a thread of its own runs it",
+    "reconcile/hooks/apart.py:is_needed": "the thread has nothing to do",
+    "reconcile/hooks/waiting.py:_attempted": _DONE,
+}
+_OF_FILES = {"fsync", "link", "open", "remove", "rename", "renames", "replace", "unlink"}
+_OF_PATHS = {"rename", "unlink"}
+_ENDLESS = {"join", "result", "wait"}
 
 
 class Lists(NamedTuple):
-    """What may break a rule: modules that are too long, classes that are too wide, names of several classes."""
+    """What may break a rule: modules that are too long, classes that are too wide, names of several classes, modules
+    that touch files by the system's own functions, functions that wait without an end."""
 
     long: Mapping[str, str] = LONG
     wide: Mapping[str, str] = WIDE
     same: Mapping[str, str] = SAME
+    rooms: Mapping[str, str] = ROOMS
+    waits: Mapping[str, str] = WAITS
 
 
 _ERRORS = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, ReconcileError)}
@@ -80,14 +120,23 @@ _NAMES = (
 def problems(folder: Path, lists: Lists) -> Iterator[str]:
     """What breaks the rules in the modules below a folder, a line each."""
     places: dict[str, list[str]] = defaultdict(list)
-    long, wide = set(), set()
+    long, wide, rooms, waits = set(), set(), set(), set()
     for path in sorted(folder.rglob("*.py")):
         name, text = path.relative_to(folder.parent).as_posix(), path.read_text(encoding="utf-8")
         if text.count("\n") > LINES:
             long.add(name)
             if name not in lists.long:
                 yield f"{name}: {text.count(chr(10))} lines, and a module has at most {LINES}"
-        for node in ast.walk(ast.parse(text)):
+        tree = ast.parse(text)
+        for line, call in _file_calls(tree):
+            rooms.add(name)
+            if name not in lists.rooms:
+                yield f"{name}:{line}: {call} outside of the rooms for it: use adapters/files.py"
+        for line, function, call in _endless(tree):
+            waits.add(f"{name}:{function}")
+            if f"{name}:{function}" not in lists.waits:
+                yield f"{name}:{line}: {call} in {function} has no time-out: Ctrl-C is not heard meanwhile on Windows"
+        for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(name)
                 count, known = len(_attributes(node)), f"{name}:{node.name}"
@@ -101,7 +150,7 @@ def problems(folder: Path, lists: Lists) -> Iterator[str]:
     for name, where in twice.items():
         if name not in lists.same:
             yield f"{name} is the name of several classes: {', '.join(where)}"
-    for listed, broken in zip(lists, (long, wide, set(twice)), strict=True):
+    for listed, broken in zip(lists, (long, wide, set(twice), rooms, waits), strict=True):
         yield from (f"{name} keeps to the rule now: take it off the list" for name in sorted(set(listed) - broken))
 
 
@@ -118,6 +167,39 @@ def _attributes(node: ast.ClassDef) -> set[str]:
         and isinstance(each.value, ast.Name)
         and each.value.id == "self"
     }
+
+
+def _file_calls(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """The calls of a module by which Python renames, replaces, removes, flushes or opens a file, with their lines."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        of, called = node.func.value, node.func.attr
+        if isinstance(of, ast.Name) and of.id == "os":
+            if called in _OF_FILES:
+                yield node.lineno, f"os.{called}"
+        elif isinstance(of, ast.Name) and of.id == "files":
+            continue
+        # A text is replaced by another one, a struct by its fields, which have names: only a path has one argument.
+        elif called in _OF_PATHS or (called == "replace" and len(node.args) == 1 and not node.keywords):
+            yield node.lineno, f".{called}"
+
+
+def _endless(node: ast.AST, inside: tuple[str, ...] = ()) -> Iterator[tuple[int, str, str]]:
+    """The calls below a node that wait without an end, with their lines and the functions that they are in."""
+    for each in ast.iter_child_nodes(node):
+        if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield from _endless(each, (*inside, each.name))
+            continue
+        if (
+            isinstance(each, ast.Call)
+            and isinstance(each.func, ast.Attribute)
+            and each.func.attr in _ENDLESS
+            and not each.args
+            and not each.keywords
+        ):
+            yield each.lineno, ".".join(inside), f".{each.func.attr}()"
+        yield from _endless(each, inside)
 
 
 def _voice(call: ast.Call) -> Iterator[tuple[int, str]]:

@@ -24,6 +24,9 @@ TIMEOUT = 60.0
 _NO_WINDOW: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 """On Windows a command of a process without a console would get a window of its own, which a click can close."""
 
+_ENDING = 10.0
+"""Seconds that a command that was killed may take to be gone."""
+
 GLANCE = 0.2
 """Seconds between two looks for an interrupt."""
 
@@ -98,12 +101,13 @@ def _stop(told: subprocess.Popen[bytes]) -> None:
     if sys.platform == "win32":
         with suppress(OSError, subprocess.TimeoutExpired):
             tree = ["taskkill", "/T", "/F", "/PID", str(told.pid)]
-            subprocess.run(tree, capture_output=True, check=False, timeout=10)
+            subprocess.run(tree, capture_output=True, check=False, timeout=_ENDING)
     else:
         with suppress(OSError):
             os.killpg(told.pid, signal.SIGKILL)
     told.kill()
-    told.wait()
+    with suppress(subprocess.TimeoutExpired):
+        told.wait(_ENDING)
 
 
 def _told(error: BaseException) -> tuple[Any, int]:

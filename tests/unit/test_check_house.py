@@ -8,7 +8,7 @@ import pytest
 
 from tools import check_house
 
-NONE = check_house.Lists({}, {}, {})
+NONE = check_house.Lists({}, {}, {}, {}, {})
 
 
 def found(folder: Path, text: str, lists: check_house.Lists = NONE) -> list[str]:
@@ -69,11 +69,60 @@ def test_a_name_of_two_classes_is_found(tmp_path: Path) -> None:
     assert told.startswith("Twin is the name of several classes")
 
 
+@pytest.mark.parametrize(
+    ("text", "call"),
+    [
+        ("os.replace(a, b)", "os.replace"),
+        ("os.rename(a, b)", "os.rename"),
+        ("os.unlink(a)", "os.unlink"),
+        ("os.fsync(fd)", "os.fsync"),
+        ("os.open(a, os.O_RDONLY)", "os.open"),
+        ("fresh.replace(place)", ".replace"),
+        ("(folder / name).rename(place)", ".rename"),
+        ("path.unlink(missing_ok=True)", ".unlink"),
+    ],
+)
+def test_a_step_that_another_program_may_prevent_is_for_the_rooms_that_are_patient(
+    text: str, call: str, tmp_path: Path
+) -> None:
+    (told,) = found(tmp_path, f"def act():\n    {text}\n")
+    assert told.startswith(f"package/module.py:2: {call} outside of the rooms for it")
+
+
+@pytest.mark.parametrize("text", ["thread.join()", "future.result()", "child.wait()", "self.pool[0].result()"])
+def test_a_wait_without_an_end_is_found_with_the_function_that_it_is_in(text: str, tmp_path: Path) -> None:
+    (told,) = found(tmp_path, f"class A:\n    def act(self):\n        if ready:\n            x = [{text}]\n")
+    assert told.startswith(f"package/module.py:4: {text[text.rindex('.') :]} in A.act has no time-out")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'text.replace("a", "b")',
+        "structs.replace(value, name=1)",
+        "files.replace(a, b)",
+        "files.remove(a)",
+        '", ".join(names)',
+        "thread.join(1)",
+        "child.wait(timeout=1)",
+        "session.result(made, show)",
+    ],
+)
+def test_other_calls_of_these_names_pass(text: str, tmp_path: Path) -> None:
+    assert found(tmp_path, f"{text}\n") == []
+
+
+def test_a_function_may_wait_without_an_end_if_it_is_listed(tmp_path: Path) -> None:
+    text = "def act():\n    thread.join()\n\n\ndef other():\n    thread.join()\n"
+    (told,) = found(tmp_path, text, NONE._replace(waits={"package/module.py:act": "the thread has ended"}))
+    assert "in other has" in told
+
+
 def test_what_is_listed_may_break_its_rule(tmp_path: Path) -> None:
-    lists = check_house.Lists({}, {}, {"Twin": "two halves"})
+    lists = NONE._replace(same={"Twin": "two halves"})
     assert found(tmp_path, "class Twin: ...\n\n\nclass Twin: ...\n", lists) == []
 
 
 def test_what_keeps_to_a_rule_again_goes_from_its_list(tmp_path: Path) -> None:
-    lists = check_house.Lists({"package/module.py": "to be split"}, {}, {})
+    lists = NONE._replace(long={"package/module.py": "to be split"})
     assert found(tmp_path, "x = 1\n", lists) == ["package/module.py keeps to the rule now: take it off the list"]
