@@ -27,7 +27,7 @@ from reconcile.core.findings import (
     make,
 )
 from reconcile.core.media import DEFAULT, content_type
-from reconcile.core.proof import Against, Check, Mode, Reference
+from reconcile.core.proof import Against, Mode, ProofMethod, Reference
 from reconcile.core.rows import Agreed, FileProblem, LocalFile, RemoteObject, Served
 from reconcile.project import OpenProject
 
@@ -43,7 +43,7 @@ class Examined(msgspec.Struct, frozen=True):
     """What was found of one key, in words that hold for each reference to it."""
 
     found: RemoteObject | None
-    checked: tuple[Check, ...] = ()
+    checked: tuple[ProofMethod, ...] = ()
     against: Against | None = None
     complaints: tuple[Complaint, ...] = ()
 
@@ -56,7 +56,7 @@ class _Look:
         self.size = None if found.encoding else found.size
         self.crc32c = None if found.encoding else found.crc32c
         self.unpacked_on_the_way = False
-        self.checked = [Check.METADATA]
+        self.checked = [ProofMethod.METADATA]
         self.complaints: list[Complaint] = []
 
 
@@ -82,7 +82,7 @@ class Examiner:
     def examine(self, found: RemoteObject, meant: Meant) -> Examined:
         """What there is to say of the object. Raises NotThere if it was replaced meanwhile, and StoreError."""
         if not found.size:
-            return Examined(found, (Check.METADATA,), None, (says(NAMED_EMPTY),))
+            return Examined(found, (ProofMethod.METADATA,), None, (says(NAMED_EMPTY),))
         look = _Look(found)
         if self._mode.urls:
             self._look_through_url(look)
@@ -105,7 +105,7 @@ class Examiner:
         stored, content = measured.stored, measured.content
         with self._lock:
             self.read += stored.size
-        look.checked.append(Check.DEEP)
+        look.checked.append(ProofMethod.DEEP)
         as_stored = encoding == found.encoding
         look.unpacked_on_the_way = not as_stored
         if as_stored and compare(stored.size, stored.crc32c, found.size, found.crc32c) is Comparison.DIFFERENT:
@@ -132,7 +132,7 @@ class Examiner:
         url = self._project.signer.sign(found.key, expires=URL_LIVES)
         limit = None if self._mode.deep or not found.size else FIRST_BYTES
         with self._project.url_reader.fetch(url, limit=limit, encoded=bool(found.encoding)) as served:
-            look.checked.append(Check.URL)
+            look.checked.append(ProofMethod.URL)
             if served.status not in (200, 206):
                 look.complaints.append(says(Code.URL_REFUSED, why=f"it answers {served.status}"))
                 return

@@ -86,7 +86,7 @@ class Target(msgspec.Struct, frozen=True):
     damaged: bool = False
 
 
-class Meaning(msgspec.Struct, frozen=True):
+class PathMeaning(msgspec.Struct, frozen=True):
     """What a text means: its kind, the paths it could mean (best first), and whether it climbs out of a root."""
 
     kind: PathKind
@@ -94,7 +94,7 @@ class Meaning(msgspec.Struct, frozen=True):
     climbs_out: bool = False
 
 
-def meaning(text: str, roots: Sequence[RootForms], repairs: int = MAX_REPAIRS) -> Meaning:
+def meaning(text: str, roots: Sequence[RootForms], repairs: int = MAX_REPAIRS) -> PathMeaning:
     """Reads a text from a record; whether a target exists is asked later. What people paste around a path is no part of
     it, unless a file is called so. At most ``repairs`` ways to read a damaged text back are tried, the likeliest first.
     """
@@ -106,7 +106,7 @@ def meaning(text: str, roots: Sequence[RootForms], repairs: int = MAX_REPAIRS) -
         return meant
     paths = {target.path for target in meant.targets}
     named = [target for target in found.targets if target.path not in paths]
-    return Meaning(meant.kind, (*named, *meant.targets))
+    return PathMeaning(meant.kind, (*named, *meant.targets))
 
 
 def bare(text: str) -> str:
@@ -161,7 +161,7 @@ def _count(text: str, quote: str) -> int:
     return sum(map(text.count, pairs))
 
 
-def _meaning(text: str, roots: Sequence[RootForms], repairs: int) -> Meaning:
+def _meaning(text: str, roots: Sequence[RootForms], repairs: int) -> PathMeaning:
     found = _plain(text.strip(_BLANKS), roots)
     damaged = _body(text)
     if found.kind not in (PathKind.ABSOLUTE, PathKind.RELATIVE) or not _is_damaged(damaged):
@@ -172,7 +172,7 @@ def _meaning(text: str, roots: Sequence[RootForms], repairs: int) -> Meaning:
     targets = [target for target in meant if target.sure] or meant[:MAX_TARGETS]
     possible = [target for target in (*found.targets, *targets) if target.sure or not climbs_out]
     ordered = _unique(sorted(possible, key=lambda target: not target.sure))
-    return Meaning(repaired[0].kind, ordered, climbs_out)
+    return PathMeaning(repaired[0].kind, ordered, climbs_out)
 
 
 def repairs_each(texts: Iterable[str]) -> int:
@@ -213,17 +213,17 @@ def is_separated(text: str) -> bool:
     return "/" in text or "\\" in text or ("%" in text and _ENCODED_SEPARATOR.search(text) is not None)
 
 
-def _plain(text: str, roots: Sequence[RootForms]) -> Meaning:
+def _plain(text: str, roots: Sequence[RootForms]) -> PathMeaning:
     if text.startswith("gs://"):
-        return Meaning(PathKind.GS)
+        return PathMeaning(PathKind.GS)
     scheme = _SCHEME.match(text)
     if scheme and scheme.group(1).lower() != "file":
-        return Meaning(PathKind.URL)
+        return PathMeaning(PathKind.URL)
     if text.startswith(("\\\\.\\", "//./")):
-        return Meaning(PathKind.DEVICE)
+        return PathMeaning(PathKind.DEVICE)
     readings = list(_forms(text)) if len(text) <= MAX_TEXT else []
     if any(_is_device(part) for reading in readings if reading.windows for part in reading.parts):
-        return Meaning(PathKind.DEVICE)
+        return PathMeaning(PathKind.DEVICE)
     kind = PathKind.ABSOLUTE if any(reading.anchor for reading in readings) else PathKind.RELATIVE
     targets: list[Target] = []
     climbs_out = is_root = False
@@ -242,7 +242,7 @@ def _plain(text: str, roots: Sequence[RootForms]) -> Meaning:
     sure = any(target.sure for target in targets) and kind is PathKind.ABSOLUTE
     if not (sure or is_root or climbs_out):
         targets.extend(_tails(readings))
-    return Meaning(kind, _unique(targets), climbs_out)
+    return PathMeaning(kind, _unique(targets), climbs_out)
 
 
 def _is_name(part: str) -> bool:

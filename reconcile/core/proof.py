@@ -30,7 +30,7 @@ FORMAT = "reconcile.verify/1"
 CERTIFICATE_FORMAT = "reconcile.certificate/1"
 
 
-class Check(Enum):
+class ProofMethod(Enum):
     """How an object was checked: by what the bucket says of it, by reading all its bytes, through a signed URL."""
 
     METADATA = "metadata"
@@ -88,7 +88,7 @@ class Proved(msgspec.Struct, frozen=True):
     crc32c: str | None
     generation: int | None
     content_type: str | None
-    checked: tuple[Check, ...]
+    checked: tuple[ProofMethod, ...]
     against: Against | None
     at: Way | msgspec.UnsetType = msgspec.UNSET
 
@@ -251,7 +251,7 @@ def is_askable(key: str, context: Context) -> bool:
 def proved(
     reference: Reference,
     found: RemoteObject | None,
-    checked: tuple[Check, ...],
+    checked: tuple[ProofMethod, ...],
     against: Against | None,
     *,
     ok: bool,

@@ -10,14 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.core.names import fold, nfc
-from reconcile.core.paths import MAX_TEXT, Meaning, PathKind, Target, is_separated, looks_like_path, meaning, root_forms
+from reconcile.core.paths import (
+    MAX_TEXT,
+    PathKind,
+    PathMeaning,
+    Target,
+    is_separated,
+    looks_like_path,
+    meaning,
+    root_forms,
+)
 from tests.kit.strategies import ROOTS, TRAP_IDS, asset_paths, posix_spellings, windows_spellings
 
 KNOWN_ROOTS = tuple(root_forms(root) for root in ROOTS)
 KEY = "characters/a.png"
 
 
-def read(text: str, *roots: str) -> Meaning:
+def read(text: str, *roots: str) -> PathMeaning:
     return meaning(text, tuple(root_forms(root) for root in roots) or KNOWN_ROOTS)
 
 
@@ -157,7 +166,7 @@ def test_a_project_folder_as_root_takes_relative_paths_that_stay_below_it() -> N
 
 def test_a_root_above_the_project_is_known_by_its_own_name() -> None:
     assert sure("../output/characters/a.png", "../output") == [KEY]
-    assert read("../else/characters/a.png", "../output") == Meaning(PathKind.RELATIVE, climbs_out=True)
+    assert read("../else/characters/a.png", "../output") == PathMeaning(PathKind.RELATIVE, climbs_out=True)
 
 
 # -- below no known root --
@@ -186,7 +195,7 @@ def test_a_path_relative_to_a_drives_folder_is_below_no_root() -> None:
     assert found.kind is PathKind.ABSOLUTE
     assert sure(r"C:oo\bar\output\characters\a.png") == []
     assert KEY in guesses(r"C:oo\bar\output\characters\a.png")
-    assert read(r"C:..\characters\a.png") == Meaning(PathKind.ABSOLUTE, climbs_out=True)
+    assert read(r"C:..\characters\a.png") == PathMeaning(PathKind.ABSOLUTE, climbs_out=True)
 
 
 def test_a_backslash_may_be_part_of_a_posix_name() -> None:
@@ -241,7 +250,7 @@ def test_an_escaped_dotdot_climbs_out_too_and_only_a_folder_of_that_very_name_do
     ],
 )
 def test_a_device_name_is_no_path(text: str) -> None:
-    assert read(text) == Meaning(PathKind.DEVICE)
+    assert read(text) == PathMeaning(PathKind.DEVICE)
 
 
 @pytest.mark.parametrize(
@@ -255,14 +264,14 @@ def test_a_name_that_only_begins_like_a_device_is_a_name(text: str) -> None:
     "text", ["gs://my-bucket/anime_dance/characters/a.png", " gs://other/a.png\n", "\ngs://other/characters/a.png"]
 )
 def test_a_bucket_uri_is_no_local_path(text: str) -> None:
-    assert read(text) == Meaning(PathKind.GS)
+    assert read(text) == PathMeaning(PathKind.GS)
 
 
 @pytest.mark.parametrize(
     "text", ["https://x.org/characters/a.png", "HTTP://x", "s3://b/characters/a.png", "\thttps://x/characters/a.png"]
 )
 def test_a_url_is_no_local_path(text: str) -> None:
-    assert read(text) == Meaning(PathKind.URL)
+    assert read(text) == PathMeaning(PathKind.URL)
 
 
 # -- damaged paths --

@@ -20,7 +20,7 @@ from reconcile.core.errors import AccessDenied, ExitCode, StoreMissing, StoreUna
 from reconcile.core.events import Event, Warned
 from reconcile.core.media import content_type
 from reconcile.core.plan import Scope
-from reconcile.core.proof import Against, Certificate, Check, Mode, Verification, certificate_name
+from reconcile.core.proof import Against, Certificate, Mode, ProofMethod, Verification, certificate_name
 from reconcile.core.rows import Agreed, FileProblem, LocalFile, Served
 from tests.kit.world import World, digest, rule, titled, windows
 
@@ -343,7 +343,7 @@ def test_deep_reads_and_hashes_every_object_once(world: World) -> None:
 
     assert proof.verification.bytes == 700_000
     assert proof.verification.ok == 2
-    assert {each.checked for each in only(proof).references} == {(Check.METADATA, Check.DEEP)}
+    assert {each.checked for each in only(proof).references} == {(ProofMethod.METADATA, ProofMethod.DEEP)}
 
 
 class Damaged:
@@ -491,14 +491,14 @@ def test_urls_are_signed_and_fetched(world: World, web: Web) -> None:
     assert set(web.signed[1:]) == {KEY, "e.png"}
     assert all(limit is None or limit < 5000 for limit in web.limits)
     assert proof.verification.bytes == 0
-    assert only(proof).references[0].checked == (Check.METADATA, Check.URL)
+    assert only(proof).references[0].checked == (ProofMethod.METADATA, ProofMethod.URL)
 
 
 def test_deep_urls_hash_what_the_url_gives(world: World, web: Web) -> None:
     world.record("rem", titled(anime_image=world.object(KEY, b"right")))
     mode = Mode(cloud_only=True, deep=True, urls=True)
     proof = verify(world, mode=mode)
-    assert only(proof).references[0].checked == (Check.METADATA, Check.URL, Check.DEEP)
+    assert only(proof).references[0].checked == (ProofMethod.METADATA, ProofMethod.URL, ProofMethod.DEEP)
     web.broken[KEY] = b"wrong"
 
     assert codes(prove(world, mode=mode)) == ["damaged_object"]
@@ -543,7 +543,7 @@ def test_a_url_that_is_refused_is_found(world: World, web: Web, status: int) -> 
 
     assert codes(found) == ["url_refused"]
     deep = verify(world, mode=Mode(cloud_only=True, deep=True, urls=True))
-    assert only(deep).references[0].checked == (Check.METADATA, Check.URL)
+    assert only(deep).references[0].checked == (ProofMethod.METADATA, ProofMethod.URL)
     assert deep.verification.bytes == 0
     assert str(status) in found.problems[0].message
     assert "https://signed" not in json.dumps(msgspec.to_builtins(found))

@@ -20,7 +20,7 @@ from reconcile.core.changes import Code, Finding, Reason
 from reconcile.core.context import Context
 from reconcile.core.media import names_a_file
 from reconcile.core.mentions import Mention, is_near, mention
-from reconcile.core.paths import Meaning, PathKind, bare, is_separated, is_windows, meaning
+from reconcile.core.paths import PathKind, PathMeaning, bare, is_separated, is_windows, meaning
 from reconcile.core.rows import Answer, Outlook, Slot
 from reconcile.core.way import Step, Titled, Way, shown, title_of
 
@@ -144,14 +144,14 @@ def _is_longer(text: str, context: Context) -> bool:
     return len(names) > 1 or any(is_file_name(bare(word), context) for word in words)
 
 
-def is_ours(text: str, found: Meaning, context: Context) -> bool:
+def is_ours(text: str, found: PathMeaning, context: Context) -> bool:
     """Whether a text is below a known root whatever exists there: a relative one must name a file, because "output/x"
     may be anything."""
     sure = any(target.sure for target in found.targets)
     return sure and (found.kind is PathKind.ABSOLUTE or is_file_name(bare(text), context))
 
 
-def is_alien(text: str, found: Meaning, context: Context) -> bool:
+def is_alien(text: str, found: PathMeaning, context: Context) -> bool:
     """Whether a text that is below no known root surely is a local path of a file. One that begins with a single slash
     may just as well be the path of a web page."""
     return found.kind is PathKind.ABSOLUTE and is_windows(text) and is_file_name(bare(text), context)

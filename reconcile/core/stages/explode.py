@@ -8,7 +8,16 @@ from typing import Any
 from reconcile.core.context import Context
 from reconcile.core.mentions import Mention, mention
 from reconcile.core.names import fold, is_unicode
-from reconcile.core.paths import Meaning, PathKind, Target, bare, is_separated, looks_like_path, meaning, repairs_each
+from reconcile.core.paths import (
+    PathKind,
+    PathMeaning,
+    Target,
+    bare,
+    is_separated,
+    looks_like_path,
+    meaning,
+    repairs_each,
+)
 from reconcile.core.rows import Candidate, Document, Row, Slot, Stream, World
 from reconcile.core.stages.elsewhere import is_flat, is_ours, texts_elsewhere
 from reconcile.core.way import title_of
@@ -95,7 +104,7 @@ def _candidates(
             )
 
 
-def _may_be(target: Target, text: str, found: Meaning, slot: Slot) -> bool:
+def _may_be(target: Target, text: str, found: PathMeaning, slot: Slot) -> bool:
     """Whether a text that no rule writes can be the path of what its tail names: in a sentence, or a list of words
     between slashes, the tail may just be named. A name of a map is a path only if the text has a path's form."""
     if found.kind is PathKind.ABSOLUTE or target.sure:
