@@ -155,11 +155,11 @@ def _log_to_file(common: Common, context: typer.Context) -> None:
     if common.log_file is None:
         return
     from reconcile.adapters.logfile import open_log
+    from reconcile.views.streams import write
 
-    log = open_log(common.log_file)
-    sys.stdout = sys.stderr = log
+    sys.stdout = sys.stderr = open_log(common.log_file)
     if common.log_format != "json":  # whose lines say when
-        log.write(time.strftime(f"---- %Y-%m-%dT%H:%M:%SZ {context.command_path}\n", time.gmtime()))
+        write(sys.stderr, time.strftime(f"---- %Y-%m-%dT%H:%M:%SZ {context.command_path}\n", time.gmtime()))
 
 
 def _read(value: Any) -> Any:

@@ -18,11 +18,13 @@ from reconcile.__main__ import main
 from reconcile.adapters import files
 from reconcile.adapters.jsondb.store import JsonDatabase
 from reconcile.adapters.jsondb.swap import Exchange, exchange
+from reconcile.adapters.local.ahead import AT_ONCE
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.slices import SLICE
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.adapters.local.watching import FolderWatch
 from reconcile.adapters.local.writing import LocalPlaces
+from reconcile.adapters.posix import System
 from reconcile.adapters.state.folder import StateFolder
 from reconcile.adapters.state.health import HealthFile, is_place_free
 from reconcile.core.errors import ExitCode, SourceChanged
@@ -379,6 +381,61 @@ def test_a_number_that_a_remote_drive_gives_anew_tells_nothing(root: Path, windo
     first = only(source(root, cache).walk())
     assert cache["a.png"].inode == 0
     assert only(source(root, cache).walk()) == first
+
+
+def test_files_on_another_machine_are_looked_at_several_at_a_time(root: Path, windows: FakeWindows) -> None:
+    """And the rows come in the order of their paths all the same."""
+    many = [f"{number:04}.png" for number in range(4 * AT_ONCE)]
+    for folder in ("", "b/", "b/c/"):
+        (root / folder).mkdir(exist_ok=True)
+        for name in many:
+            put(root, f"{folder}{name}", folder.encode() + name.encode())
+    put(root / "b", "last.png")
+    together, threads = threading.Barrier(AT_ONCE), set()
+
+    def look(name: str) -> os.stat_result:
+        threads.add(threading.current_thread().name)
+        if os.path.basename(name) in many:
+            together.wait(60)
+        return System.lstat(windows, name)
+
+    windows.calls.remote = True
+    windows.lstat = look  # type: ignore[method-assign]
+    found = [row.path for row in source(root).walk()]
+    assert found == sorted([*(f"{folder}{name}" for folder in ("", "b/", "b/c/") for name in many), "b/last.png"])
+    assert len(threads) >= AT_ONCE
+
+
+def test_what_a_look_ahead_finds_out_is_said_of_its_file_alone(root: Path, windows: FakeWindows) -> None:
+    for name in ("a.png", "gone.png", "mine.png", "z.png"):
+        put(root, name)
+    look = windows.lstat
+
+    def refused(path: str) -> os.stat_result:
+        if path.endswith("gone.png"):
+            raise FileNotFoundError(2, "gone")
+        if path.endswith("mine.png"):
+            raise PermissionError(13, "Access is denied")
+        return look(path)
+
+    windows.calls.remote = True
+    windows.lstat = refused  # type: ignore[method-assign]
+    rows = list(source(root).walk())
+    assert [(row.path, row.problem) for row in rows] == [
+        ("a.png", None),
+        ("mine.png", FileProblem.UNREADABLE),
+        ("z.png", None),
+    ]
+
+
+def test_a_walk_that_is_left_leaves_no_thread_behind(root: Path, windows: FakeWindows) -> None:
+    for number in range(4 * AT_ONCE):
+        put(root, f"{number:04}.png")
+    windows.calls.remote = True
+    names = source(root).names()
+    assert next(names) == "0000.png"
+    names.close()  # type: ignore[attr-defined]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("look")]
 
 
 @pytest.mark.parametrize("number", [1175, 1176, 1177])

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from reconcile.adapters.descriptors import is_shortage
 from reconcile.adapters.disk_names import as_text, native
+from reconcile.adapters.local.ahead import Ahead, Look
 from reconcile.adapters.local.folder import OpenFolder, OpenFolders, open_below
 from reconcile.adapters.local.hashing import Hasher, Miss, Row, identity
 from reconcile.adapters.local.names import Entry, Folder, Lister, Listing, Prefixes, link_detail
@@ -271,21 +272,24 @@ class LocalFiles:
     def _observe(self, root: Listing, prefixes: Prefixes, start: str = "") -> Iterator[Row]:
         """Depth first with a stack of its own: the tree may be deeper than Python's. What comes before ``start`` is
         left out, unread."""
-        stack = [(root, iter(root.names))]
-        with OpenFolders(self._root) as folders:
+
+        def is_wanted(path: str) -> bool:
+            return path >= start and prefixes.takes(path)
+
+        is_far = not current().gives_events(self._root)
+        with OpenFolders(self._root) as folders, Ahead(folders, is_far=is_far) as ahead:
+            stack = [(root, ahead.names(root, is_wanted))]
             while stack:
                 listing, names = stack[-1]
-                for name, entry in names:
+                for name, entry, look in names:
                     path = listing.folder.rel + name
-                    if path < start and not (name.endswith("/") and start.startswith(path)):
-                        continue
                     if not name.endswith("/"):
-                        if prefixes.takes(path) and (row := self._file(folders, listing, path, entry)):
+                        if is_wanted(path) and (row := self._file(folders, listing, path, entry, look=look)):
                             yield row
-                    elif prefixes.reaches(path):
+                    elif prefixes.reaches(path) and (path >= start or start.startswith(path)):
                         below = self._enter(folders, listing, path, entry)
                         if isinstance(below, Listing):
-                            stack.append((below, iter(below.names)))
+                            stack.append((below, ahead.names(below, is_wanted)))
                             break
                         if below:
                             yield below
@@ -339,11 +343,18 @@ class LocalFiles:
         return LocalFile(path, 0, 0, problem=FileProblem.SYMLINK, detail=detail)
 
     def _file(
-        self, folders: OpenFolders, listing: Listing, path: str, entry: Entry, *, anew: bool = False
+        self,
+        folders: OpenFolders,
+        listing: Listing,
+        path: str,
+        entry: Entry,
+        *,
+        anew: bool = False,
+        look: Look | None = None,
     ) -> Row | None:
         try:
             folder = folders.at(listing.folder.rel)
-            seen = folder.stat(entry.name)
+            seen = folder.stat(entry.name) if look is None else look()
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -1,0 +1,63 @@
+"""Looking at files ahead of the walk, for drives on which each look is a question to another machine.
+
+What a folder's listing says of its files would cost nothing, but on Windows it is old while a program writes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import TypeAlias
+
+from reconcile.adapters.local.folder import OpenFolders
+from reconcile.adapters.local.names import Entry, Listing
+from reconcile.adapters.workers import Workers, awaited
+from reconcile.core.closing import Closing
+
+Look: TypeAlias = Callable[[], os.stat_result]
+"""Gives what was seen. Raises OSError."""
+Names: TypeAlias = Iterator[tuple[str, Entry, Look | None]]
+"""A folder's names in their order, with the look at a file if one was begun."""
+
+AT_ONCE = 16
+_AHEAD = 4 * AT_ONCE
+"""Files that are looked at before their turn. What changes between the two is left for the next run, so not many."""
+
+
+class Ahead(Closing):
+    """Begins looks at files a little before their turn if the drive is far, and none if it is not."""
+
+    def __init__(self, folders: OpenFolders, *, is_far: bool) -> None:
+        self._folders = folders
+        self._workers = Workers(AT_ONCE, "look") if is_far else None
+
+    def close(self) -> None:
+        if self._workers is not None:
+            self._workers.close(cancel=True)
+
+    def names(self, listing: Listing, is_wanted: Callable[[str], bool]) -> Names:
+        """The names of a folder, with looks at the files of the paths that are wanted."""
+        if self._workers is None:
+            return ((name, entry, None) for name, entry in listing.names)
+        return self._looked_at(listing, is_wanted, self._workers)
+
+    def _looked_at(self, listing: Listing, is_wanted: Callable[[str], bool], workers: Workers) -> Names:
+        # No file is looked at before a folder that precedes it is left: the walk may be in there for long.
+        for is_folder, group in groupby(listing.names, lambda each: each[0].endswith("/")):
+            ahead: deque[tuple[str, Entry, Look | None]] = deque()
+            for name, entry in group:
+                looks = not is_folder and is_wanted(listing.folder.rel + name)
+                ahead.append((name, entry, self._begun(listing.folder.rel, entry, workers) if looks else None))
+                if is_folder or len(ahead) > _AHEAD:
+                    yield ahead.popleft()
+            yield from ahead
+
+    def _begun(self, rel: str, entry: Entry, workers: Workers) -> Look | None:
+        try:
+            folder = self._folders.at(rel)
+        except OSError:  # the walk will find out, and say so
+            return None
+        future = workers.submit(folder.stat, entry.name)
+        return lambda: awaited(future)
