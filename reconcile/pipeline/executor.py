@@ -34,25 +34,19 @@ from reconcile.core.changes import (
     is_object,
 )
 from reconcile.core.context import Replacing
-from reconcile.core.derived import is_derived
-from reconcile.core.digest import Comparison, compare_object
-from reconcile.core.edit import edit, same, without
-from reconcile.core.errors import NotThere, PreconditionFailed, ReconcileError, SourceChanged, Uncertain, UsageError
+from reconcile.core.edit import edit, without
+from reconcile.core.errors import NotThere, PreconditionFailed, ReconcileError, SourceChanged, UsageError
 from reconcile.core.events import Advanced, ChangeDone, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
-from reconcile.core.media import content_type
 from reconcile.core.plan import Plan, Scope, check_limits
 from reconcile.core.planfile import AGAIN, check_belongs
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report, Status
-from reconcile.core.rows import Agreed, Document, World
+from reconcile.core.rows import World
 from reconcile.pipeline.account import Account, now
-from reconcile.pipeline.record_writes import Editor, merge, merge_many
+from reconcile.pipeline.object_writes import Arrivals, write
+from reconcile.pipeline.record_writes import Creations, Editor, merge, merge_many
 from reconcile.project import CONCURRENCY, OpenProject
 
 _STOPPED = Problem("interrupted", "the run stopped before it", transient=True)
-_REMEMBERED_TOGETHER = 32
-_REMEMBERED_AFTER = 1.0
-"""Uploads, and seconds: what a killed run put there since is not remembered as agreed, so a file that is rendered anew
-before the next run is told as a conflict then, and not replaced."""
 
 T = TypeVar("T", SetField, RewriteLocalDb)
 RecordT = TypeVar("RecordT", bound=CreateRecord | SetField | RewriteLocalDb)
@@ -145,7 +139,7 @@ def check(project: OpenProject, plan: Plan) -> None:
 
 
 class _Run:
-    """One run: the outcomes so far, and what is known to be in the bucket because this run put it there."""
+    """One run: its two phases, and the outcomes so far."""
 
     def __init__(
         self,
@@ -161,51 +155,43 @@ class _Run:
         self._plan = plan
         self._editor_of = editor_of
         self._account = account
-        self._changes = {change.id: change for change in plan.actions}
         self._concurrency = concurrency
         self._listener = listener
         self._stop = stop
-        self._lock = threading.Lock()
         self._outcomes: dict[str, Outcome] = {}
-        self._uploads = {change.key: change for change in plan.actions if is_object(change)}
-        self._arrived: dict[str, Agreed] = {}
-        self._unremembered: list[Agreed] = []
-        self._remembered_at = time.monotonic()
-        self._local_documents: dict[str, Document] | None = None
-        self._moved = 0
+        self._arrivals = Arrivals(project.agreed, [change for change in plan.actions if is_object(change)])
+        self._creations = Creations(project, plan)
         self._breaker = Breaker()
 
     def report(self, run_id: str) -> Report:
         """Does it, and tells what came of it."""
-        started = time.monotonic()
-        moved = sum(change.size for change in self._uploads.values())
-        uploads = [_Job((change,), partial(self._upload, change)) for change in self._uploads.values()]
-        self._phase(Phase.UPLOADS, uploads, moved)
-        self._remember(self._unremembered)
-        documents = _by_document(each for each in self._plan.actions if isinstance(each, CreateRecord | SetField))
+        started, actions = time.monotonic(), self._plan.actions
+        uploads = [change for change in actions if is_object(change)]
+        jobs = [_Job((change,), partial(self._upload, change)) for change in uploads]
+        self._phase(Phase.UPLOADS, jobs, sum(change.size for change in uploads))
+        self._arrivals.remember()
+        documents = _by_document(each for each in actions if isinstance(each, CreateRecord | SetField))
         jobs = [_Job(tuple(changes), partial(self._write_record, changes)) for changes in documents.values()]
-        rewrites = [change for change in self._plan.actions if isinstance(change, RewriteLocalDb)]
+        rewrites = [change for change in actions if isinstance(change, RewriteLocalDb)]
         if rewrites:
             jobs.append(_Job(tuple(rewrites), partial(self._rewrite, rewrites)))
         self._phase(Phase.WRITING, jobs)
         kept = self._project.kept_versions() if rewrites else ()
         return reports.build(
             run_id,
-            [self._outcome(change) for change in self._plan.actions],
+            [self._outcomes.get(change.id) or self._not_started(change) for change in actions],
             dict.fromkeys((*self._plan.findings, *kept)),
-            moved=self._moved,
+            moved=self._arrivals.moved,
             seconds=round(time.monotonic() - started, 3),
-            interrupted=self._stop.is_set() and any(change.id not in self._outcomes for change in self._plan.actions),
+            interrupted=self._stop.is_set() and any(change.id not in self._outcomes for change in actions),
             complete=self._plan.complete,
         )
 
-    def _outcome(self, change: Change) -> Outcome:
-        found = self._outcomes.get(change.id)
-        broken = self._account.broken
-        why = _STOPPED
+    def _not_started(self, change: Change) -> Outcome:
+        broken, why = self._account.broken, _STOPPED
         if broken is not None:
             why = msgspec.structs.replace(Problem.of(broken), message=f"{_STOPPED.message}: {broken.message}")
-        return found or Outcome.of(change, OutcomeKind.NOT_STARTED, why)
+        return Outcome.of(change, OutcomeKind.NOT_STARTED, why)
 
     # -- running jobs --
 
@@ -214,36 +200,30 @@ class _Run:
             return
         self._listener(PhaseStarted(phase, len(jobs), size))
         self._breaker = Breaker()
+        changes = {change.id: change for job in jobs for change in job.changes}
         # A second interrupt waits for nobody; what is in flight is settled by the next run's preconditions.
         running = results((job.run for job in jobs), self._concurrency, breaker=self._breaker, halted=self._halted)
         for outcomes in running:
             for outcome in outcomes:
-                self._note(outcome)
+                self._note(changes.pop(outcome.id), outcome)
             self._listener(Advanced(phase, 1))
         self._listener(PhaseDone(phase))
-        self._tell_of_the_breaker([change for job in jobs for change in job.changes])
-
-    def _tell_of_the_breaker(self, changes: Iterable[Change]) -> None:
-        """Says once, and of each change that was therefore not tried, that a store refuses everything."""
-        tripped = self._breaker.tripped
-        if tripped is None:
-            return
-        self._listener(Warned(tripped.sentence))
-        for change in changes:
-            if change.id not in self._outcomes:
-                self._note(Outcome.of(change, OutcomeKind.NOT_STARTED, tripped))
+        if self._breaker.tripped is not None:
+            self._listener(Warned(self._breaker.tripped.sentence))
+            for change in changes.values():
+                self._note(change, Outcome.of(change, OutcomeKind.NOT_STARTED, self._breaker.tripped))
 
     def _halted(self) -> bool:
         """Whether to start nothing more: somebody said stop, or what is done cannot be written down any more."""
         return self._stop.is_set() or self._account.broken is not None
 
-    def _note(self, outcome: Outcome) -> None:
+    def _note(self, change: Change, outcome: Outcome) -> None:
         self._outcomes[outcome.id] = outcome
-        change = self._changes[outcome.id]
-        arrived = self._arrived.get(change.key) if is_object(change) else None
+        key = change.key if is_object(change) else None
+        arrived = None if key is None else self._arrivals.of(key)
         self._account.ended(change, outcome, None if arrived is None else arrived.generation)
         if outcome.outcome in (OutcomeKind.APPLIED, OutcomeKind.ALREADY):
-            self._breaker.succeeded(change.key if is_object(change) else None)
+            self._breaker.succeeded(key)
         self._listener(ChangeDone(outcome))
 
     def _failure(self, change: Change, error: ReconcileError) -> Outcome:
@@ -258,71 +238,23 @@ class _Run:
         if barred is not None:
             return [Outcome.of(change, OutcomeKind.NOT_STARTED, barred)]
         try:
-            return [self._send(change)]
-        except (PreconditionFailed, SourceChanged, Uncertain) as error:
-            path = self._path(change)
-            if isinstance(error, SourceChanged) and path is not None:
-                # What is remembered is not what it holds, so the next plan reads it, whatever its look says.
-                self._project.files.forget(path)
-            return [self._settle(change, error)]
+            kind, generation, moved = write(self._project, change, self._progress)
         except ReconcileError as error:
             return [self._failure(change, error)]
+        self._arrivals.add(change, generation, moved=moved)
+        return [Outcome.of(change, kind)]
 
-    def _send(self, change: ObjectChange) -> Outcome:
-        path = self._path(change)
-        if path is None:
-            raise SourceChanged(f"no rule leads from {change.key!r} back to a local file")
-        with self._project.files.open(path) as body:
-            arrived = self._project.objects.put(
-                change.key,
-                body,
-                size=change.size,
-                crc32c=change.crc32c,
-                content_type=content_type(change.key),
-                if_generation_match=change.if_generation_match,
-                progress=lambda moved: self._listener(Advanced(Phase.UPLOADS, 0, moved)),
-            )
-        with self._lock:
-            self._moved += change.size
-        return self._arrive(change, OutcomeKind.APPLIED, arrived.generation)
-
-    def _path(self, change: ObjectChange) -> str | None:
-        return self._project.asset_map.path_of(change.key, change.asset_type)
-
-    def _settle(self, change: ObjectChange, error: ReconcileError) -> Outcome:
-        """The world moved, or no answer told: if it holds the planned bytes, whoever put them there, all is well."""
-        try:
-            found = self._project.objects.get(change.key)
-        except ReconcileError as second:
-            return self._failure(change, second)
-        if found is not None and compare_object(change.size, change.crc32c, found) is Comparison.SAME:
-            return self._arrive(change, OutcomeKind.ALREADY, found.generation)
-        return self._failure(change, error)
-
-    def _arrive(self, change: ObjectChange, kind: OutcomeKind, generation: int) -> Outcome:
-        agreed = Agreed(change.key, change.size, change.crc32c, generation)
-        due: list[Agreed] = []
-        with self._lock:
-            self._arrived[change.key] = agreed
-            self._unremembered.append(agreed)
-            now = time.monotonic()
-            if len(self._unremembered) >= _REMEMBERED_TOGETHER or now - self._remembered_at > _REMEMBERED_AFTER:
-                due, self._unremembered, self._remembered_at = self._unremembered, [], now
-        self._remember(due)
-        return Outcome.of(change, kind)
-
-    def _remember(self, agreed: Sequence[Agreed]) -> None:
-        if agreed:
-            self._project.agreed.remember(agreed)
+    def _progress(self, moved: int) -> None:
+        self._listener(Advanced(Phase.UPLOADS, 0, moved))
 
     # -- what a field needs --
 
     def _unmet(self, need: Need) -> tuple[OutcomeKind, Problem] | None:
         """What becomes of a change that needs this; None if the object is there with the bytes that are meant."""
-        arrived = self._arrived.get(need.key)
+        arrived = self._arrivals.of(need.key)
         if arrived is not None and need.crc32c in (None, arrived.crc32c):
             return None
-        if arrived is None and need.key in self._uploads:
+        if arrived is None and need.key in self._arrivals.expected:
             return OutcomeKind.BLOCKED, Problem(NotThere.code, f"{need.key} was not uploaded")
         found = self._project.objects.get(need.key)
         if found is None:
@@ -332,56 +264,36 @@ class _Run:
             return OutcomeKind.STALE, Problem(PreconditionFailed.code, why, "plan again")
         return None
 
-    # -- records --
+    def _ready(self, changes: Sequence[T]) -> tuple[list[T], list[Outcome]]:
+        """The changes whose objects are there, and the outcomes of the others."""
+        found = [(change, self._blocked(change)) for change in changes]
+        return [each for each, outcome in found if outcome is None], [outcome for _, outcome in found if outcome]
 
-    def _write_record(self, changes: Sequence[CreateRecord | SetField]) -> list[Outcome]:
-        creations = [change for change in changes if isinstance(change, CreateRecord)]
-        fields = [change for change in changes if isinstance(change, SetField)]
-        return [self._create(change) for change in creations] + self._set_fields(fields)
-
-    def _create(self, change: CreateRecord) -> Outcome:
-        records, char_id = self._project.records, document_id(change.document)
-        entries = self._project.settings.entries
+    def _blocked(self, change: SetField | RewriteLocalDb) -> Outcome | None:
         try:
-            missing = [need.key for need in change.needs if self._unmet(need) is not None]
-            wanted = without(change, frozenset(self._project.settings.bucket.uri(key) for key in missing))
-            try:
-                if not self._is_of_local_database(change, char_id):
-                    raise PreconditionFailed("the local database no longer holds what the plan saw", hint="plan again")
-                self._account.creates(change, wanted)
-                records.create(char_id, wanted)
-            except (PreconditionFailed, Uncertain) as error:
-                found = next(iter(records.read([char_id])), None)
-                if found is not None and same(entries.of(found.fields), entries.of(wanted)):
-                    return Outcome.of(change, OutcomeKind.ALREADY)
-                return self._failure(change, error)
+            problem = next(filter(None, map(self._unmet, change.needs)), None)
         except ReconcileError as error:
             return self._failure(change, error)
+        return None if problem is None else Outcome.of(change, *problem)
+
+    # -- records, and the pipeline's own database --
+
+    def _write_record(self, changes: Sequence[CreateRecord | SetField]) -> list[Outcome]:
+        creations = [self._create(change) for change in changes if isinstance(change, CreateRecord)]
+        return creations + self._set_fields([change for change in changes if isinstance(change, SetField)])
+
+    def _create(self, change: CreateRecord) -> Outcome:
+        settings = self._project.settings
+        try:
+            missing = [need.key for need in change.needs if self._unmet(need) is not None]
+            wanted = without(change, frozenset(map(settings.bucket.uri, missing)))
+            made = self._creations.make(change, wanted, self._account.creates)
+        except ReconcileError as error:
+            return self._failure(change, error)
+        if not made:
+            return Outcome.of(change, OutcomeKind.ALREADY)
         remark = f"left out until they are in the bucket: {', '.join(missing)}" if missing else None
         return Outcome.of(change, OutcomeKind.APPLIED, remark=remark)
-
-    def _is_of_local_database(self, change: CreateRecord, char_id: str) -> bool:
-        """Whether the new record is what the local database holds, with its paths put right and nothing else."""
-        settings, store = self._project.settings, self._project.local_db
-        with self._lock:
-            # Read once, because it is one file; before Python 3.12 a cached_property has one lock for all runs.
-            if self._local_documents is None:
-                made = [document_id(each.document) for each in self._plan.actions if isinstance(each, CreateRecord)]
-                found = store.read(sorted(made)) if store is not None else ()
-                self._local_documents = {document.id: document for document in found}
-            source = self._local_documents.get(char_id)
-        if source is None:
-            return False
-        return is_derived(
-            change.fields,
-            source.fields,
-            change.needs,
-            char_id=char_id,
-            entries=settings.entries,
-            entry_key=settings.entry_key,
-            bucket=settings.bucket,
-            asset_map=settings.asset_map,
-        )
 
     def _set_fields(self, changes: Sequence[SetField]) -> list[Outcome]:
         ready, outcomes = self._ready(changes)
@@ -390,28 +302,9 @@ class _Run:
         char_id = document_id(ready[0].document)
         try:
             editor, noting = self._editor_of(ready), partial(self._account.touches, World.RECORDS)
-            made = merge(self._project.records, char_id, ready, editor, noting, self._project.options.wait)
+            return outcomes + merge(self._project.records, char_id, ready, editor, noting, self._project.options.wait)
         except ReconcileError as error:
-            made = [self._failure(change, error) for change in ready]
-        return outcomes + made
-
-    def _ready(self, changes: Sequence[T]) -> tuple[list[T], list[Outcome]]:
-        """The changes whose objects are there, and the outcomes of the others."""
-        ready: list[T] = []
-        outcomes: list[Outcome] = []
-        for change in changes:
-            try:
-                problem = next(filter(None, map(self._unmet, change.needs)), None)
-            except ReconcileError as error:
-                outcomes.append(self._failure(change, error))
-                continue
-            if problem is None:
-                ready.append(change)
-            else:
-                outcomes.append(Outcome.of(change, *problem))
-        return ready, outcomes
-
-    # -- the pipeline's own database --
+            return outcomes + [self._failure(change, error) for change in ready]
 
     def _rewrite(self, changes: Sequence[RewriteLocalDb]) -> list[Outcome]:
         store = self._project.local_db
@@ -423,10 +316,9 @@ class _Run:
         try:
             editors = {document: self._editor_of(each) for document, each in documents.items()}
             noting = partial(self._account.touches, World.LOCAL_DB)
-            made = merge_many(store, documents, editors, noting, self._project.options.wait)
+            return outcomes + merge_many(store, documents, editors, noting, self._project.options.wait)
         except ReconcileError as error:
-            made = [self._failure(change, error) for change in ready]
-        return outcomes + made
+            return outcomes + [self._failure(change, error) for change in ready]
 
 
 class _Job(msgspec.Struct, frozen=True):

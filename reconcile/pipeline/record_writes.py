@@ -1,18 +1,23 @@
-"""Field changes merged into shared records: read, set what still holds what the plan saw, write under the time read."""
+"""Records written as planned: made of what the local database holds, or changed under the update time that was read."""
 
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
-from reconcile.core.changes import FieldChange
-from reconcile.core.edit import Edit, Verdict
+from reconcile.core.changes import CreateRecord, FieldChange, document_id
+from reconcile.core.derived import is_derived
+from reconcile.core.edit import Edit, Verdict, same
 from reconcile.core.errors import NotThere, PreconditionFailed, ReconcileError, StoreError, Uncertain
 from reconcile.core.journal import Touched
+from reconcile.core.plan import Plan
 from reconcile.core.report import Outcome, OutcomeKind, Problem
+from reconcile.core.rows import Document
 from reconcile.ports import RecordStore
+from reconcile.project import OpenProject
 
 ATTEMPTS = 8
 _GONE = Problem(NotThere.code, "the record is gone")
@@ -21,15 +26,12 @@ _BUSY = Problem(
 )
 _MOVED = Problem(PreconditionFailed.code, "the field no longer holds what the plan saw", "plan again")
 
-
 Editor: TypeAlias = Callable[[Mapping[str, Any]], Edit]
 """Makes the changes of one record on its fields, as they were just read."""
 Noting: TypeAlias = Callable[[str, Sequence[Touched]], None]
-"""Told, before each write, which record is written and what is touched; raises if the write must not be."""
-
-
+"""Is told, before each write, which record is written and which of its fields; raises if it must not be written."""
 Wait: TypeAlias = Callable[[float], None]
-"""Passes so many seconds between two tries."""
+"""Sleeps, in seconds, between two attempts."""
 
 
 class BatchStore(RecordStore, Protocol):
@@ -39,6 +41,55 @@ class BatchStore(RecordStore, Protocol):
         """Sets top-level fields of several documents, ``{id: (fields, if_update_time)}``; an error for each that was
         kept from being written."""
         ...
+
+
+class Creations:
+    """Makes the records that a plan creates of what the local database holds. Safe for several threads."""
+
+    def __init__(self, project: OpenProject, plan: Plan) -> None:
+        self._project = project
+        self._wanted = sorted(document_id(each.document) for each in plan.actions if isinstance(each, CreateRecord))
+        self._lock = threading.Lock()
+        self._sources: dict[str, Document] | None = None
+
+    def make(
+        self, change: CreateRecord, fields: dict[str, Any], noting: Callable[[CreateRecord, dict[str, Any]], None]
+    ) -> bool:
+        """Creates a record with these of its fields, and gives whether it did: False if there is one with the same
+        entries. Raises what the stores and ``noting`` raise, and PreconditionFailed if the local database no longer
+        holds what the plan saw; a lost reply is settled by reading."""
+        records, entries, char_id = self._project.records, self._project.settings.entries, document_id(change.document)
+        try:
+            if not self._is_derived(change, char_id):
+                raise PreconditionFailed("the local database no longer holds what the plan saw", hint="plan again")
+            noting(change, fields)
+            records.create(char_id, fields)
+        except (PreconditionFailed, Uncertain):
+            found = next(iter(records.read([char_id])), None)
+            if found is None or not same(entries.of(found.fields), entries.of(fields)):
+                raise
+            return False
+        return True
+
+    def _is_derived(self, change: CreateRecord, char_id: str) -> bool:
+        """Whether the new record is what the local database holds, with its paths put right and nothing else."""
+        settings, store = self._project.settings, self._project.local_db
+        with self._lock:
+            # Read once, because it is one file; before Python 3.12 a cached_property has one lock for all runs.
+            if self._sources is None:
+                found = store.read(self._wanted) if store is not None else ()
+                self._sources = {document.id: document for document in found}
+            source = self._sources.get(char_id)
+        return source is not None and is_derived(
+            change.fields,
+            source.fields,
+            change.needs,
+            char_id=char_id,
+            entries=settings.entries,
+            entry_key=settings.entry_key,
+            bucket=settings.bucket,
+            asset_map=settings.asset_map,
+        )
 
 
 def merge(
@@ -54,11 +105,19 @@ def merge(
     Raises what the store and ``noting`` raise, except for failed preconditions and lost replies: those are settled by
     reading.
     """
+    lost: Uncertain | None = None
     for attempt in range(ATTEMPTS):
-        document = next(iter(store.read([char_id])), None)
+        try:
+            document = next(iter(store.read([char_id])), None)
+        except StoreError as unread:
+            if lost is None:
+                raise
+            raise lost from unread
         if document is None:
             return _all(changes, OutcomeKind.STALE, _GONE)
         edited = editor(document.fields)
+        if lost is not None and edited.changed:
+            raise lost  # nothing was written, and a store that does not answer is not asked again and again
         try:
             if edited.changed:
                 noting(char_id, edited.touched)
@@ -67,32 +126,11 @@ def merge(
             return _all(changes, OutcomeKind.STALE, _GONE)
         except PreconditionFailed:
             _back_off(attempt, wait)
-            continue
         except Uncertain as error:
-            return _settled(store, char_id, changes, editor, error)
-        return list(_verdicts(changes, edited))
+            lost = error
+        else:
+            return list(_verdicts(changes, edited))
     return _all(changes, OutcomeKind.FAILED, _BUSY)
-
-
-def _settled(
-    store: RecordStore,
-    char_id: str,
-    changes: Sequence[FieldChange],
-    editor: Editor,
-    error: Uncertain,
-) -> list[Outcome]:
-    """The outcomes after a lost reply, as the record tells them. Raises the error if it tells that nothing was
-    written: a store that does not answer is not asked again and again."""
-    try:
-        document = next(iter(store.read([char_id])), None)
-    except StoreError as unread:
-        raise error from unread
-    if document is None:
-        return _all(changes, OutcomeKind.STALE, _GONE)
-    edited = editor(document.fields)
-    if edited.changed:
-        raise error
-    return list(_verdicts(changes, edited))
 
 
 def merge_many(

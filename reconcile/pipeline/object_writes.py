@@ -1,0 +1,99 @@
+"""Objects written as planned: under a precondition, and what is uncertain is settled by reading."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from reconcile.core.changes import ObjectChange
+from reconcile.core.digest import Comparison, compare_object
+from reconcile.core.errors import PreconditionFailed, SourceChanged, Uncertain
+from reconcile.core.media import content_type
+from reconcile.core.report import OutcomeKind
+from reconcile.core.rows import Agreed
+from reconcile.ports import AgreedStates
+from reconcile.project import OpenProject
+
+_REMEMBERED_TOGETHER = 32
+"""Objects."""
+_REMEMBERED_AFTER = 1.0
+"""Seconds."""
+
+
+class Written(NamedTuple):
+    """How an object came to hold the planned bytes, with its generation and the bytes that were sent."""
+
+    kind: OutcomeKind
+    generation: int
+    moved: int
+
+
+def write(project: OpenProject, change: ObjectChange, progress: Callable[[int], None]) -> Written:
+    """Uploads a file; ``progress`` is told of the bytes as they are sent. If the world moved, or no answer told, and
+    the object holds the planned bytes, whoever put them there, all is well.
+
+    Raises SourceChanged, SourceError, and StoreError.
+    """
+    path = project.asset_map.path_of(change.key, change.asset_type)
+    try:
+        if path is None:
+            raise SourceChanged(f"no rule leads from {change.key!r} back to a local file")
+        with project.files.open(path) as body:
+            sent = project.objects.put(
+                change.key,
+                body,
+                size=change.size,
+                crc32c=change.crc32c,
+                content_type=content_type(change.key),
+                if_generation_match=change.if_generation_match,
+                progress=progress,
+            )
+    except (PreconditionFailed, SourceChanged, Uncertain) as error:
+        if isinstance(error, SourceChanged) and path is not None:
+            # What is remembered is not what it holds, so the next plan reads it, whatever its look says.
+            project.files.forget(path)
+        found = project.objects.get(change.key)
+        if found is None or compare_object(change.size, change.crc32c, found) is not Comparison.SAME:
+            raise
+        return Written(OutcomeKind.ALREADY, found.generation, 0)
+    return Written(OutcomeKind.APPLIED, sent.generation, change.size)
+
+
+class Arrivals:
+    """What this run has put into the bucket, or found there as planned. Safe for several threads.
+
+    It is remembered as agreed, a few objects at a time: what a killed run put there since the last time is not, so a
+    file that is rendered anew before the next run is told as a conflict then, and not replaced.
+    """
+
+    def __init__(self, agreed: AgreedStates, expected: Iterable[ObjectChange]) -> None:
+        self.expected = frozenset(change.key for change in expected)
+        self.moved = 0
+        """Bytes."""
+        self._agreed = agreed
+        self._lock = threading.Lock()
+        self._found: dict[str, Agreed] = {}
+        self._due: list[Agreed] = []
+        self._remembered_at = time.monotonic()
+
+    def of(self, key: str) -> Agreed | None:
+        return self._found.get(key)
+
+    def add(self, change: ObjectChange, generation: int, *, moved: int = 0) -> None:
+        found = Agreed(change.key, change.size, change.crc32c, generation)
+        with self._lock:
+            self.moved += moved
+            self._found[change.key] = found
+            self._due.append(found)
+            late = time.monotonic() - self._remembered_at > _REMEMBERED_AFTER
+            is_time = late or len(self._due) >= _REMEMBERED_TOGETHER
+        if is_time:
+            self.remember()
+
+    def remember(self) -> None:
+        with self._lock:
+            due, self._due, self._remembered_at = self._due, [], time.monotonic()
+        if due:
+            self._agreed.remember(due)
