@@ -11,7 +11,7 @@ from reconcile.core.changes import Code
 from reconcile.core.context import Replacing
 from reconcile.core.digest import Comparison, compare, compare_object
 from reconcile.core.encoding import can_unpack
-from reconcile.core.rows import Agreed, Claim, FileProblem, LocalFile, Outlook, RemoteObject
+from reconcile.core.rows import Agreed, Claim, FileProblem, KeyRow, LocalFile, Outlook, RemoteObject
 from reconcile.core.rules import Many
 
 
@@ -21,18 +21,6 @@ class Verb(Enum):
     NOTHING = "nothing"
     CREATE = "create"
     REPLACE = "replace"
-
-
-class ObjectFacts(msgspec.Struct, frozen=True):
-    """One key's file and object; ``*_known`` is false if a missing one may just not have been read."""
-
-    local: LocalFile | None
-    remote: RemoteObject | None
-    agreed: Agreed | None = None
-    local_known: bool = True
-    remote_known: bool = True
-    taken: bool = True
-    bad_name: str | None = None
 
 
 class ObjectDecision(msgspec.Struct, frozen=True):
@@ -46,15 +34,18 @@ class ObjectDecision(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-def decide_object(facts: ObjectFacts, replacing: Replacing) -> ObjectDecision:
-    """The table of local file against bucket object."""
-    local, remote = facts.local, facts.remote
-    if remote is None and not facts.remote_known:
+def decide_object(
+    row: KeyRow, replacing: Replacing, *, taken: bool = True, bad_name: str | None = None
+) -> ObjectDecision:
+    """The table of local file against bucket object. ``taken`` if a rule takes the file; ``bad_name`` says why the
+    bucket cannot hold an object of this name."""
+    local, remote = row.local, row.remote
+    if remote is None and not row.remote_known:
         return ObjectDecision(Outlook.UNKNOWN)
     if local is None or local.problem is FileProblem.SYMLINK:
-        return _without_file(facts)
-    if local.problem is not None and not facts.taken:
-        # What no rule can take is a note, whatever is wrong with it.
+        return _without_file(row)
+    if local.problem is not None and not taken:
+        # What no rule can take is only noted, whatever is wrong with it.
         outlook = Outlook.NEVER if remote is None else Outlook.BLOCKED
         return ObjectDecision(outlook, code=Code.UNCLAIMED_FILE, why=local.detail)
     if remote is not None and not remote.size and local.problem in _NEVER_UPLOADED:
@@ -62,8 +53,10 @@ def decide_object(facts: ObjectFacts, replacing: Replacing) -> ObjectDecision:
     if local.problem is not None:
         return _with_problem(local, local.problem, remote)
     if remote is None:
-        return _without_object(facts, local)
-    return _both(facts, local, remote, replacing)
+        return _without_object(local, taken=taken, bad_name=bad_name)
+    if remote.encoding:
+        return _both_packed(row.agreed, local, remote, replacing, taken=taken)
+    return _both(row.agreed, local, remote, replacing, taken=taken)
 
 
 _NEVER_UPLOADED = (FileProblem.EMPTY, FileProblem.UNDECODABLE, FileProblem.TOO_LARGE)
@@ -80,18 +73,18 @@ def _with_problem(local: LocalFile, problem: FileProblem, remote: RemoteObject |
     return ObjectDecision(Outlook.THERE, crc32c=remote.crc32c, code=code, why=local.detail)
 
 
-def _without_file(facts: ObjectFacts) -> ObjectDecision:
-    if not facts.local_known:
+def _without_file(row: KeyRow) -> ObjectDecision:
+    link, remote = row.local, row.remote
+    if not row.local_known:
         return ObjectDecision(Outlook.UNKNOWN)
-    code = Code.SYMLINK_SKIPPED if facts.local is not None else None
-    why = facts.local.detail if facts.local is not None else ""
-    if facts.remote is None:
+    code, why = (None, "") if link is None else (Code.SYMLINK_SKIPPED, link.detail)
+    if remote is None:
         return ObjectDecision(Outlook.ABSENT, code=code, why=why)
-    if not facts.remote.size:
+    if not remote.size:
         return ObjectDecision(Outlook.BLOCKED, code=Code.EMPTY_OBJECT)
-    if facts.remote.encoding:
-        return _packed(facts.remote)
-    return ObjectDecision(Outlook.THERE, in_step=True, crc32c=facts.remote.crc32c, code=code, why=why)
+    if remote.encoding:
+        return _packed(remote)
+    return ObjectDecision(Outlook.THERE, in_step=True, crc32c=remote.crc32c, code=code, why=why)
 
 
 def _packed(remote: RemoteObject) -> ObjectDecision:
@@ -106,42 +99,44 @@ def _unread(remote: RemoteObject, why: str) -> ObjectDecision:
     return ObjectDecision(Outlook.BLOCKED, code=Code.ENCODED_OBJECT, why=f'"{remote.encoding}", {why}')
 
 
-def _without_object(facts: ObjectFacts, local: LocalFile) -> ObjectDecision:
-    if not facts.taken:
+def _without_object(local: LocalFile, *, taken: bool, bad_name: str | None) -> ObjectDecision:
+    if not taken:
         return ObjectDecision(Outlook.NEVER, code=Code.UNCLAIMED_FILE)
-    if facts.bad_name is not None:
-        return ObjectDecision(Outlook.NEVER, code=Code.UNDECODABLE_NAME, why=facts.bad_name)
+    if bad_name is not None:
+        return ObjectDecision(Outlook.NEVER, code=Code.UNDECODABLE_NAME, why=bad_name)
     if local.twin is not None:
         return ObjectDecision(Outlook.NEVER, code=Code.NAME_COLLISION, why=local.twin)
     return ObjectDecision(Outlook.THERE, Verb.CREATE, crc32c=local.crc32c)
 
 
-def _both(facts: ObjectFacts, local: LocalFile, remote: RemoteObject, replacing: Replacing) -> ObjectDecision:
-    if remote.encoding:
-        return _both_packed(facts, local, remote, replacing)
+def _both(
+    agreed: Agreed | None, local: LocalFile, remote: RemoteObject, replacing: Replacing, *, taken: bool
+) -> ObjectDecision:
     same = compare(local.size, local.crc32c, remote.size, remote.crc32c)
     if same is Comparison.SAME:
-        code = Code.UNCLAIMED_FILE if not facts.taken else Code.NAME_COLLISION if local.twin is not None else None
-        why = (local.twin or "") if facts.taken else ""
+        code = Code.UNCLAIMED_FILE if not taken else Code.NAME_COLLISION if local.twin is not None else None
+        why = (local.twin or "") if taken else ""
         return ObjectDecision(Outlook.THERE, in_step=True, crc32c=remote.crc32c, code=code, why=why)
-    if not facts.taken:
+    if not taken:
         return ObjectDecision(Outlook.BLOCKED, code=Code.UNCLAIMED_FILE)
     if same is Comparison.UNKNOWN:
         return ObjectDecision(Outlook.BLOCKED, code=Code.UNVERIFIABLE)
     if local.twin is not None:
         return ObjectDecision(Outlook.BLOCKED, code=Code.NAME_COLLISION, why=local.twin)
-    return _replace(local, remote, facts.agreed, replacing)
+    return _replace(local, remote, agreed, replacing)
 
 
-def _both_packed(facts: ObjectFacts, local: LocalFile, remote: RemoteObject, replacing: Replacing) -> ObjectDecision:
+def _both_packed(
+    agreed: Agreed | None, local: LocalFile, remote: RemoteObject, replacing: Replacing, *, taken: bool
+) -> ObjectDecision:
     """A file beside an encoded object: only what was unpacked once tells whether they are the same."""
-    if not facts.taken:
+    if not taken:
         return ObjectDecision(Outlook.BLOCKED, code=Code.UNCLAIMED_FILE)
     if local.twin is not None:
         return ObjectDecision(Outlook.BLOCKED, code=Code.NAME_COLLISION, why=local.twin)
     if replacing is Replacing.LOCAL:
         return ObjectDecision(Outlook.THERE, Verb.REPLACE, crc32c=local.crc32c)
-    same = compare_object(local.size, local.crc32c, remote, facts.agreed)
+    same = compare_object(local.size, local.crc32c, remote, agreed)
     if same is Comparison.SAME:
         return _packed(remote)
     if same is Comparison.UNKNOWN:

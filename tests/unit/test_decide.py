@@ -6,8 +6,8 @@ import pytest
 
 from reconcile.core.changes import Code
 from reconcile.core.context import Replacing
-from reconcile.core.decide import Choice, ObjectDecision, ObjectFacts, Verb, choose, decide_object, newest
-from reconcile.core.rows import Agreed, Claim, FileProblem, LocalFile, Outlook, RemoteObject
+from reconcile.core.decide import Choice, ObjectDecision, Verb, choose, decide_object, newest
+from reconcile.core.rows import Agreed, Claim, FileProblem, KeyRow, LocalFile, Outlook, RemoteObject
 from reconcile.core.rules import Many
 
 KEY = "characters/rem.png"
@@ -28,8 +28,21 @@ def agreed(crc32c: str = A, *, size: int = 3, generation: int = 7) -> Agreed:
     return Agreed(KEY, size, crc32c, generation)
 
 
-def decide(facts: ObjectFacts, replacing: Replacing = Replacing.SAFE) -> ObjectDecision:
-    return decide_object(facts, replacing)
+def row(
+    local: LocalFile | None,
+    remote: RemoteObject | None,
+    agreed: Agreed | None = None,
+    *,
+    local_known: bool = True,
+    remote_known: bool = True,
+) -> KeyRow:
+    return KeyRow(KEY, KEY, local, remote, agreed, local_known, remote_known)
+
+
+def decide(
+    row: KeyRow, replacing: Replacing = Replacing.SAFE, *, taken: bool = True, bad_name: str | None = None
+) -> ObjectDecision:
+    return decide_object(row, replacing, taken=taken, bad_name=bad_name)
 
 
 # -- the table of local file against bucket object --
@@ -37,18 +50,18 @@ def decide(facts: ObjectFacts, replacing: Replacing = Replacing.SAFE) -> ObjectD
 
 @pytest.mark.parametrize("replacing", Replacing)
 def test_local_there_bucket_absent_is_uploaded(replacing: Replacing) -> None:
-    assert decide(ObjectFacts(file(), None), replacing) == ObjectDecision(Outlook.THERE, Verb.CREATE, crc32c=A)
+    assert decide(row(file(), None), replacing) == ObjectDecision(Outlook.THERE, Verb.CREATE, crc32c=A)
 
 
 @pytest.mark.parametrize("replacing", Replacing)
 def test_local_there_bucket_same_size_and_crc32c_is_in_step(replacing: Replacing) -> None:
-    found = decide(ObjectFacts(file(), there()), replacing)
+    found = decide(row(file(), there()), replacing)
     assert found == ObjectDecision(Outlook.THERE, in_step=True, crc32c=A)
 
 
 @pytest.mark.parametrize("replacing", Replacing)
 def test_local_there_bucket_without_crc32c_is_unverifiable_neither_equal_nor_different(replacing: Replacing) -> None:
-    found = decide(ObjectFacts(file(), there(None), agreed()), replacing)
+    found = decide(row(file(), there(None), agreed()), replacing)
     assert (found.outlook, found.verb, found.in_step, found.code) == (
         Outlook.BLOCKED,
         Verb.NOTHING,
@@ -58,29 +71,29 @@ def test_local_there_bucket_without_crc32c_is_unverifiable_neither_equal_nor_dif
 
 
 def test_local_absent_bucket_there_is_in_step_remote_only() -> None:
-    assert decide(ObjectFacts(None, there(B))) == ObjectDecision(Outlook.THERE, in_step=True, crc32c=B)
+    assert decide(row(None, there(B))) == ObjectDecision(Outlook.THERE, in_step=True, crc32c=B)
 
 
 def test_local_absent_bucket_there_without_crc32c_is_in_step_too() -> None:
-    assert decide(ObjectFacts(None, there(None))) == ObjectDecision(Outlook.THERE, in_step=True)
+    assert decide(row(None, there(None))) == ObjectDecision(Outlook.THERE, in_step=True)
 
 
 def test_local_absent_bucket_absent_is_absent() -> None:
-    assert decide(ObjectFacts(None, None)) == ObjectDecision(Outlook.ABSENT)
+    assert decide(row(None, None)) == ObjectDecision(Outlook.ABSENT)
 
 
 @pytest.mark.parametrize("local", [None, file()], ids=["local absent", "local there"])
 def test_bucket_unknown_is_never_taken_for_absent(local: LocalFile | None) -> None:
-    assert decide(ObjectFacts(local, None, remote_known=False), Replacing.LOCAL) == ObjectDecision(Outlook.UNKNOWN)
+    assert decide(row(local, None, remote_known=False), Replacing.LOCAL) == ObjectDecision(Outlook.UNKNOWN)
 
 
 @pytest.mark.parametrize("remote", [None, there()], ids=["bucket absent", "bucket there"])
 def test_local_unknown_is_never_taken_for_absent(remote: RemoteObject | None) -> None:
-    assert decide(ObjectFacts(None, remote, local_known=False)) == ObjectDecision(Outlook.UNKNOWN)
+    assert decide(row(None, remote, local_known=False)) == ObjectDecision(Outlook.UNKNOWN)
 
 
 def test_what_was_seen_is_known_whatever_was_not_read() -> None:
-    found = decide(ObjectFacts(file(), there(), local_known=False, remote_known=False))
+    found = decide(row(file(), there(), local_known=False, remote_known=False))
     assert found == ObjectDecision(Outlook.THERE, in_step=True, crc32c=A)
 
 
@@ -92,7 +105,7 @@ def packed(encoding: str = "gzip", *, size: int = 2, generation: int = 7) -> Rem
 
 
 def test_an_encoded_object_alone_is_in_step_and_said() -> None:
-    found = decide(ObjectFacts(None, packed()))
+    found = decide(row(None, packed()))
     assert (found.outlook, found.verb, found.in_step) == (Outlook.THERE, Verb.NOTHING, True)
     assert (found.code, found.crc32c) == (Code.ENCODED_OBJECT, B)
 
@@ -100,7 +113,7 @@ def test_an_encoded_object_alone_is_in_step_and_said() -> None:
 @pytest.mark.parametrize("encoding", ["br", "zstd", "deflate", "gzip, gzip"])
 @pytest.mark.parametrize("local", [None, file()], ids=["local absent", "local there"])
 def test_an_encoding_that_cannot_be_unpacked_is_never_in_step(encoding: str, local: LocalFile | None) -> None:
-    found = decide(ObjectFacts(local, packed(encoding), agreed()))
+    found = decide(row(local, packed(encoding), agreed()))
     assert (found.outlook, found.in_step, found.code) == (Outlook.BLOCKED, False, Code.ENCODED_OBJECT)
     assert encoding in found.why
 
@@ -115,7 +128,7 @@ def test_an_encoding_that_cannot_be_unpacked_is_never_in_step(encoding: str, loc
 def test_an_encoded_object_beside_a_file_is_neither_equal_nor_different(
     replacing: Replacing, memory: Agreed | None, local: LocalFile
 ) -> None:
-    found = decide(ObjectFacts(local, packed(), memory), replacing)
+    found = decide(row(local, packed(), memory), replacing)
     assert (found.outlook, found.verb, found.in_step, found.code) == (
         Outlook.BLOCKED,
         Verb.NOTHING,
@@ -125,11 +138,11 @@ def test_an_encoded_object_beside_a_file_is_neither_equal_nor_different(
 
 
 def test_an_encoded_object_whose_content_is_remembered_is_compared_by_it() -> None:
-    facts = ObjectFacts(file(), packed(), agreed())
+    facts = row(file(), packed(), agreed())
     for replacing in (Replacing.SAFE, Replacing.NEVER):
         found = decide(facts, replacing)
         assert (found.outlook, found.in_step, found.code) == (Outlook.THERE, True, Code.ENCODED_OBJECT)
-    changed = ObjectFacts(file(C), packed(), agreed())
+    changed = row(file(C), packed(), agreed())
     assert decide(changed) == ObjectDecision(Outlook.THERE, Verb.REPLACE, crc32c=C)
     assert decide(changed, Replacing.NEVER).code is Code.ENCODED_OBJECT
 
@@ -137,7 +150,7 @@ def test_an_encoded_object_whose_content_is_remembered_is_compared_by_it() -> No
 @pytest.mark.parametrize("memory", [None, agreed()], ids=["nothing remembered", "the same content"])
 @pytest.mark.parametrize("encoding", ["gzip", "br"])
 def test_told_so_the_local_file_takes_the_place_of_an_encoded_object(memory: Agreed | None, encoding: str) -> None:
-    found = decide(ObjectFacts(file(), packed(encoding), memory), Replacing.LOCAL)
+    found = decide(row(file(), packed(encoding), memory), Replacing.LOCAL)
     assert found == ObjectDecision(Outlook.THERE, Verb.REPLACE, crc32c=A)
 
 
@@ -149,15 +162,15 @@ def test_told_so_the_local_file_takes_the_place_of_an_encoded_object(memory: Agr
 @pytest.mark.parametrize("encoding", ["", "gzip"])
 def test_an_object_without_a_byte_is_no_asset(local: LocalFile | None, encoding: str) -> None:
     empty = RemoteObject(KEY, 0, 7, "AAAAAA==", encoding=encoding)
-    assert decide(ObjectFacts(local, empty)) == ObjectDecision(Outlook.BLOCKED, code=Code.EMPTY_OBJECT)
+    assert decide(row(local, empty)) == ObjectDecision(Outlook.BLOCKED, code=Code.EMPTY_OBJECT)
 
 
 def test_an_object_without_a_byte_beside_a_good_file_is_a_conflict_that_says_so() -> None:
     empty = there("AAAAAA==", size=0)
-    found = decide(ObjectFacts(file(B), empty))
+    found = decide(row(file(B), empty))
     assert (found.outlook, found.code) == (Outlook.BLOCKED, Code.CONTENT_CONFLICT)
     assert "the object is empty" in found.why
-    assert decide(ObjectFacts(file(B), empty), Replacing.LOCAL).verb is Verb.REPLACE
+    assert decide(row(file(B), empty), Replacing.LOCAL).verb is Verb.REPLACE
 
 
 @pytest.mark.parametrize("problem", [FileProblem.UNSETTLED, FileProblem.UNREADABLE])
@@ -165,23 +178,23 @@ def test_an_object_without_a_byte_beside_a_good_file_is_a_conflict_that_says_so(
 def test_a_file_that_cannot_be_judged_now_is_neither_uploaded_nor_in_step(
     problem: FileProblem, remote: RemoteObject | None
 ) -> None:
-    found = decide(ObjectFacts(file(problem=problem), remote), Replacing.LOCAL)
+    found = decide(row(file(problem=problem), remote), Replacing.LOCAL)
     assert found == ObjectDecision(Outlook.BLOCKED, code=Code(problem.value), why="why")
 
 
 @pytest.mark.parametrize("problem", [FileProblem.EMPTY, FileProblem.UNDECODABLE])
 def test_a_file_that_is_never_uploaded_leaves_nothing_or_the_object(problem: FileProblem) -> None:
-    alone = decide(ObjectFacts(file(problem=problem), None), Replacing.LOCAL)
+    alone = decide(row(file(problem=problem), None), Replacing.LOCAL)
     assert alone == ObjectDecision(Outlook.NEVER, code=Code(problem.value), why="why")
-    beside = decide(ObjectFacts(file(problem=problem), there()), Replacing.LOCAL)
+    beside = decide(row(file(problem=problem), there()), Replacing.LOCAL)
     assert beside == ObjectDecision(Outlook.THERE, crc32c=A, code=Code(problem.value), why="why")
 
 
 def test_a_symlink_counts_as_no_file_and_is_said() -> None:
     link = file(problem=FileProblem.SYMLINK)
-    alone = decide(ObjectFacts(link, None))
+    alone = decide(row(link, None))
     assert (alone.outlook, alone.verb, alone.code) == (Outlook.ABSENT, Verb.NOTHING, Code.SYMLINK_SKIPPED)
-    with_object = decide(ObjectFacts(link, there(B)))
+    with_object = decide(row(link, there(B)))
     assert (with_object.outlook, with_object.in_step, with_object.crc32c) == (Outlook.THERE, True, B)
 
 
@@ -190,38 +203,38 @@ def test_every_problem_of_a_file_has_its_finding() -> None:
 
 
 def test_a_file_that_no_rule_takes_is_not_uploaded() -> None:
-    found = decide(ObjectFacts(file(), None, taken=False), Replacing.LOCAL)
+    found = decide(row(file(), None), Replacing.LOCAL, taken=False)
     assert (found.outlook, found.verb, found.code) == (Outlook.NEVER, Verb.NOTHING, Code.UNCLAIMED_FILE)
 
 
 def test_a_file_that_no_rule_takes_replaces_nothing() -> None:
-    found = decide(ObjectFacts(file(), there(B), taken=False), Replacing.LOCAL)
+    found = decide(row(file(), there(B)), Replacing.LOCAL, taken=False)
     assert (found.verb, found.code) == (Verb.NOTHING, Code.UNCLAIMED_FILE)
 
 
 def test_a_file_that_no_rule_takes_may_be_in_the_bucket_all_the_same() -> None:
-    found = decide(ObjectFacts(file(), there(), taken=False))
+    found = decide(row(file(), there()), taken=False)
     assert (found.outlook, found.in_step, found.code) == (Outlook.THERE, True, Code.UNCLAIMED_FILE)
 
 
 def test_a_name_that_the_bucket_refuses_is_not_uploaded() -> None:
-    found = decide(ObjectFacts(file(), None, bad_name="too long"))
+    found = decide(row(file(), None), bad_name="too long")
     assert (found.outlook, found.code, found.why) == (Outlook.NEVER, Code.UNDECODABLE_NAME, "too long")
 
 
 def test_of_two_names_that_windows_would_take_for_one_neither_is_uploaded() -> None:
-    found = decide(ObjectFacts(file(twin="characters/REM.png"), None))
+    found = decide(row(file(twin="characters/REM.png"), None))
     assert (found.outlook, found.verb, found.code) == (Outlook.NEVER, Verb.NOTHING, Code.NAME_COLLISION)
     assert found.why == "characters/REM.png"
 
 
 def test_of_two_names_that_windows_would_take_for_one_neither_replaces() -> None:
-    found = decide(ObjectFacts(file(twin="characters/REM.png"), there(B), agreed(B)), Replacing.LOCAL)
+    found = decide(row(file(twin="characters/REM.png"), there(B), agreed(B)), Replacing.LOCAL)
     assert (found.verb, found.code) == (Verb.NOTHING, Code.NAME_COLLISION)
 
 
 def test_of_two_such_names_one_that_is_in_the_bucket_already_is_in_step() -> None:
-    found = decide(ObjectFacts(file(twin="characters/REM.png"), there()))
+    found = decide(row(file(twin="characters/REM.png"), there()))
     assert (found.outlook, found.in_step, found.code) == (Outlook.THERE, True, Code.NAME_COLLISION)
 
 
@@ -238,39 +251,39 @@ def test_of_two_such_names_one_that_is_in_the_bucket_already_is_in_step() -> Non
     ],
 )
 def test_safe_other_bytes_is_a_conflict_unless_only_the_local_file_changed(remembered: Agreed | None, why: str) -> None:
-    found = decide(ObjectFacts(file(A), there(B), remembered))
+    found = decide(row(file(A), there(B), remembered))
     assert (found.outlook, found.verb, found.code) == (Outlook.BLOCKED, Verb.NOTHING, Code.CONTENT_CONFLICT)
     assert why in found.why
 
 
 def test_safe_replaces_where_only_the_local_file_changed() -> None:
-    found = decide(ObjectFacts(file(A), there(B), agreed(B)))
+    found = decide(row(file(A), there(B), agreed(B)))
     assert found == ObjectDecision(Outlook.THERE, Verb.REPLACE, crc32c=A)
 
 
 def test_safe_replaces_an_object_that_was_written_again_with_the_same_bytes() -> None:
-    assert decide(ObjectFacts(file(A), there(B, generation=9), agreed(B, generation=7))).verb is Verb.REPLACE
+    assert decide(row(file(A), there(B, generation=9), agreed(B, generation=7))).verb is Verb.REPLACE
 
 
 def test_safe_never_takes_an_object_without_crc32c_for_the_one_remembered() -> None:
-    found = decide(ObjectFacts(file(A, size=4), there(None), agreed(B)))
+    found = decide(row(file(A, size=4), there(None), agreed(B)))
     assert (found.verb, found.code) == (Verb.NOTHING, Code.CONTENT_CONFLICT)
 
 
 @pytest.mark.parametrize("remembered", [None, agreed(A), agreed(B), agreed(C)])
 def test_local_the_local_file_wins(remembered: Agreed | None) -> None:
-    found = decide(ObjectFacts(file(A), there(B), remembered), Replacing.LOCAL)
+    found = decide(row(file(A), there(B), remembered), Replacing.LOCAL)
     assert found == ObjectDecision(Outlook.THERE, Verb.REPLACE, crc32c=A)
 
 
 @pytest.mark.parametrize("remembered", [None, agreed(A), agreed(B), agreed(C)])
 def test_never_is_always_a_finding(remembered: Agreed | None) -> None:
-    found = decide(ObjectFacts(file(A), there(B), remembered), Replacing.NEVER)
+    found = decide(row(file(A), there(B), remembered), Replacing.NEVER)
     assert (found.outlook, found.verb, found.code) == (Outlook.BLOCKED, Verb.NOTHING, Code.CONTENT_CONFLICT)
 
 
 def test_the_same_crc32c_of_another_size_is_other_bytes() -> None:
-    assert decide(ObjectFacts(file(A, size=3), there(A, size=4)), Replacing.LOCAL).verb is Verb.REPLACE
+    assert decide(row(file(A, size=3), there(A, size=4)), Replacing.LOCAL).verb is Verb.REPLACE
 
 
 # -- several files for one field --

@@ -9,7 +9,7 @@ import msgspec
 
 from reconcile.core.changes import Code, Finding, Reason, Replace, Upload, change_id
 from reconcile.core.context import Context
-from reconcile.core.decide import ObjectDecision, ObjectFacts, Verb, decide_object
+from reconcile.core.decide import ObjectDecision, Verb, decide_object
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.findings import UNKNOWN_NAME, make
 from reconcile.core.names import fold, is_below, key_problem, nfc
@@ -170,21 +170,12 @@ class _Judged:
         self.context = context
         self.reading = _read(row.path, context)
         unsure = row.local is not None and not (context.ids_known or context.asset_map.keys_are_paths)
-        # A character that is not known yet could give the file another key.
-        self.decision = ObjectDecision(Outlook.UNKNOWN) if unsure else decide_object(self._facts(), context.replacing)
-
-    def _facts(self) -> ObjectFacts:
-        row = self.row
-        odd = None if is_below(row.key) else "a part of the name is empty, '.' or '..'"
-        return ObjectFacts(
-            local=row.local,
-            remote=row.remote,
-            agreed=row.agreed,
-            local_known=row.local_known,
-            remote_known=row.remote_known,
-            taken=self.reading is not None,
-            bad_name=key_problem(self.context.bucket.object_name(row.key)) or odd,
-        )
+        if unsure:  # a character that is not known yet could give the file another key
+            self.decision = ObjectDecision(Outlook.UNKNOWN)
+        else:
+            odd = None if is_below(row.key) else "a part of the name is empty, '.' or '..'"
+            bad_name = key_problem(context.bucket.object_name(row.key)) or odd
+            self.decision = decide_object(row, context.replacing, taken=self.reading is not None, bad_name=bad_name)
 
     @property
     def rule(self) -> AssetRule | None:
