@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
-import msgspec
-
-from reconcile.core.changes import Code, CreateRecord, Finding, RewriteLocalDb, SetField, change_id
+from reconcile.core.changes import Code, CreateRecord, Finding, RewriteLocalDb, SetField
 from reconcile.core.context import Context
 from reconcile.core.document_rules import document_problem, id_problem, size_of, size_problem
 from reconcile.core.findings import BAD_ID, make
 from reconcile.core.names import is_unicode
 from reconcile.core.rows import Answer, Claim, Document, Group, Outlook, Row, Stream, Unsettled, Unwanted, World
 from reconcile.core.stages.creation import CreationOutput, create
-from reconcile.core.stages.elsewhere import Fix
 from reconcile.core.stages.fields import References
 from reconcile.core.stages.outputs import as_rows
-from reconcile.core.stages.record import Record, RecordOutput, values_of, values_of_field
+from reconcile.core.stages.record import Record, RecordOutput
 
 DocumentOutput: TypeAlias = SetField | CreateRecord | RewriteLocalDb | Finding | Unsettled | Unwanted
 
@@ -123,20 +120,7 @@ def _with_local_claims(
 
 def _rewrites(local: Document, references: References, context: Context) -> Iterator[RewriteLocalDb]:
     database = Record(local, references, None, References(()), (), context)
-    for field in database.read_fields():
-        values = values_of_field(field, local.id, context) if field.needs else {}
-        if values and context.scope.takes_type(values["asset_type"]):
-            yield RewriteLocalDb(
-                id=change_id("rewrite_local_db", local.own_id, *database.identity(field), field.old, field.new),
-                document=local.own_id,
-                **values,
-            )
-    for fix in database.elsewhere():
-        if isinstance(fix, Fix) and context.scope.takes_type(fix.answer.asset_type):
-            yield RewriteLocalDb(
-                id=change_id(
-                    "rewrite_local_db", local.own_id, *map(msgspec.to_builtins, fix.slot.at), fix.text, fix.answer.key
-                ),
-                document=local.own_id,
-                **values_of(fix, local.id, context),
-            )
+    for found in (*database.read_fields(), *database.elsewhere()):
+        if not isinstance(found, Finding):
+            changes = database.changes(found, "rewrite_local_db", local.own_id)
+            yield from (RewriteLocalDb(**change) for change in changes)

@@ -13,8 +13,6 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-import msgspec
-
 from reconcile.core import findings
 from reconcile.core.changes import Code, Finding, Reason
 from reconcile.core.context import Context
@@ -25,14 +23,6 @@ from reconcile.core.rows import Answer, Outlook, Slot
 from reconcile.core.way import Step, Titled, Way, shown, title_of
 
 _LISTED = re.compile(r"[\n\r;,|]+")
-
-
-class Fix(msgspec.Struct, frozen=True):
-    """A text that is to become the URI of what it means."""
-
-    slot: Slot
-    text: str
-    answer: Answer
 
 
 def texts_elsewhere(fields: Mapping[str, Any], context: Context) -> Iterator[tuple[Slot, str]]:
@@ -91,8 +81,8 @@ def _slot(way: Way, home: Slot | None, *, is_name: bool = False) -> Slot:
 
 def judge(
     document: str, char_id: str, slot: Slot, text: str, answer: Answer | None, context: Context, repairs: int
-) -> Fix | Finding | None:
-    """What follows from one such text: it is put right, it is a finding, or it is nothing of ours."""
+) -> Answer | Finding | None:
+    """What follows from one such text: the answer whose URI replaces it, a finding, or nothing if it is not ours."""
     make = partial(findings.make, place=shown(slot.at), text=text)
     if answer is None or answer.outlook is Outlook.ABSENT:
         return _unresolved(document, char_id, slot, text, context, repairs)
@@ -103,7 +93,7 @@ def judge(
         return make(Code.LOCAL_PATH_ELSEWHERE, document, char_id)
     if answer.outlook is Outlook.NEVER:
         return make(findings.NEVER_UPLOADED, document, char_id)
-    return Fix(slot, text, answer) if answer.outlook is Outlook.THERE else None
+    return answer if answer.outlook is Outlook.THERE else None
 
 
 def _unresolved(document: str, char_id: str, slot: Slot, text: str, context: Context, repairs: int) -> Finding | None:

@@ -15,7 +15,7 @@ from reconcile.core.context import Context
 from reconcile.core.paths import PathKind, bare, is_separated, looks_like_path, meaning
 from reconcile.core.rows import Answer, Claim, Outlook, Slot
 from reconcile.core.stages.elsewhere import held_in, is_file_name, is_flat, is_ours, reason_of
-from reconcile.core.way import shown, title_of
+from reconcile.core.way import Way, shown, title_of
 
 _OF_PATHS = (Code.OUTSIDE_ROOT, Code.LOCAL_PATH_ELSEWHERE)
 
@@ -55,7 +55,7 @@ class Held(Enum):
 
 
 class Field(msgspec.Struct):
-    """One field of one map, while it is judged."""
+    """One field of one map, or the text at the end of ``at``, while it is judged."""
 
     position: int | None
     entry: str | None
@@ -68,6 +68,7 @@ class Field(msgspec.Struct):
     complaints: tuple[Finding, ...] = ()
     unresolved: tuple[str, ...] = ()
     held_without: Held = Held.EMPTY
+    at: Way = ()
 
     def leave_out(self) -> None:
         """Makes it the field of a new record, which holds no path or URI that leads to nothing."""

@@ -18,7 +18,7 @@ from reconcile.core.notes import wishes
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, Unwanted
 from reconcile.core.rules import Many
-from reconcile.core.stages.elsewhere import Fix, judge, reason_of, texts_elsewhere
+from reconcile.core.stages.elsewhere import judge, reason_of, texts_elsewhere
 from reconcile.core.stages.explode import repairs_in
 from reconcile.core.stages.fields import Field, FieldReader, Held, References, place_of
 from reconcile.core.way import title_of
@@ -80,27 +80,46 @@ class Record:
             yield from self.settle_claims(fields, self.references.all())
         for field in fields:
             yield from field.complaints
-            if field.needs:
-                yield from self._set(field)
+            yield from self._set(field)
         for found in self.elsewhere():
-            yield from self._put_right(found) if isinstance(found, Fix) else [found]
+            yield from [found] if isinstance(found, Finding) else self._set(found)
 
-    def elsewhere(self) -> Iterator[Fix | Finding]:
-        """What follows from the texts in other places than plain fields."""
+    def elsewhere(self) -> Iterator[Field | Finding]:
+        """The texts outside the plain fields that are to become URIs, and findings about others."""
         for slot, text in texts_elsewhere(self.record.fields, self.context):
             answer = self.references.of(slot)
             found = judge(self.name, self.record.id, slot, text, answer, self.context, self.repairs)
-            if found is not None:
+            if isinstance(found, Answer):
+                place = (slot.position, slot.entry, slot.field)
+                uri, reason = self.context.bucket.uri(found.key), reason_of(found, text)
+                yield Field(*place, text, uri, Held.GOOD, reason, needs=(found,), at=slot.at)
+            elif found is not None:
                 yield found
 
-    def _put_right(self, fix: Fix) -> Iterator[SetField]:
-        if self.context.scope.takes_type(fix.answer.asset_type):
-            yield SetField(
-                id=change_id("set_field", self.name, *map(msgspec.to_builtins, fix.slot.at), fix.text, fix.answer.key),
-                document=self.name,
-                update_time=self.record.update_time,
-                **values_of(fix, self.record.id, self.context),
-            )
+    def changes(self, field: Field, kind: str, document: str) -> Iterator[dict[str, Any]]:
+        """What a change of this field has in both worlds of records; none if it is not to be set or not in scope."""
+        lead = next(iter(field.needs), None)
+        if lead is None:
+            return
+        rules = self.context.asset_map.rules
+        asset_type = lead.asset_type if isinstance(lead, Answer) else rules[lead.rule].type
+        if self.context.scope.takes_type(asset_type):
+            new = lead.key if field.at else field.new
+            yield {
+                "id": change_id(kind, document, *self._identity(field), field.old, new),
+                "key": lead.key,
+                "char_id": self.record.id,
+                "asset_type": asset_type,
+                "reason": field.reason,
+                "document": document,
+                "entry": field.entry,
+                "field": field.name,
+                "old": field.old,
+                "new": field.new,
+                "needs": needs_of(field.needs),
+                "position": field.position,
+                "at": field.at or msgspec.UNSET,
+            }
 
     def _differing(self, fields: Iterable[Field]) -> Iterator[Finding]:
         """Where the pipeline's own database names another file than the record does."""
@@ -197,12 +216,13 @@ class Record:
             keys, count = ", ".join(claim.key for claim in claims), len(claims)
             yield findings.make(Code.AMBIGUOUS_FIELD, self.name, self.record.id, place=place, count=count, keys=keys)
 
-    def identity(self, field: Field) -> tuple[str | int | None, int, str]:
+    def _identity(self, field: Field) -> tuple[Any, ...]:
         """The field's place, whatever the order of maps with other keys."""
+        if field.at:
+            return tuple(map(msgspec.to_builtins, field.at))
         if field.entry is None or field.position is None:
             return (field.position if field.entry is None else field.entry, 0, field.name)
-        alike = self._number_alike[field.position]
-        return (field.entry, alike, field.name)
+        return (field.entry, self._number_alike[field.position], field.name)
 
     @cached_property
     def _number_alike(self) -> list[int]:
@@ -222,14 +242,8 @@ class Record:
                 yield Unwanted(claim.key)
 
     def _set(self, field: Field) -> Iterator[SetField]:
-        values = values_of_field(field, self.record.id, self.context)
-        if self.context.scope.takes_type(values["asset_type"]):
-            yield SetField(
-                id=change_id("set_field", self.name, *self.identity(field), field.old, field.new),
-                document=self.name,
-                update_time=self.record.update_time,
-                **values,
-            )
+        for change in self.changes(field, "set_field", self.name):
+            yield SetField(update_time=self.record.update_time, **change)
 
 
 def _fill(field: Field, chosen: Sequence[Claim], many: Many, context: Context) -> None:
@@ -247,34 +261,6 @@ def _extend_list(field: Field, claims: Sequence[Claim], context: Context) -> Non
     field.reason = field.reason if field.needs else Reason.UNTRACKED
     field.new = sorted({*field.new, *uris})
     field.needs = (*field.needs, *claims)
-
-
-def values_of_field(field: Field, char_id: str, context: Context) -> dict[str, Any]:
-    """What a change of a field has in both record worlds."""
-    lead = field.needs[0]
-    return {
-        "key": lead.key,
-        "char_id": char_id,
-        "asset_type": asset_type_of(lead, context),
-        "reason": field.reason,
-        "entry": field.entry,
-        "field": field.name,
-        "old": field.old,
-        "new": field.new,
-        "needs": needs_of(field.needs),
-        "position": field.position,
-    }
-
-
-def values_of(fix: Fix, char_id: str, context: Context) -> dict[str, Any]:
-    """What a change of a text in another place than a plain field has in both record worlds."""
-    slot, uri, reason = fix.slot, context.bucket.uri(fix.answer.key), reason_of(fix.answer, fix.text)
-    field = Field(slot.position, slot.entry, slot.field, fix.text, uri, Held.GOOD, reason, needs=(fix.answer,))
-    return {**values_of_field(field, char_id, context), "at": slot.at}
-
-
-def asset_type_of(source: Answer | Claim, context: Context) -> str | None:
-    return source.asset_type if isinstance(source, Answer) else context.asset_map.rules[source.rule].type
 
 
 def needs_of(sources: Sequence[Answer | Claim]) -> tuple[Need, ...]:
