@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from reconcile.core.names import nfc, spelling
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.rules import AssetMap, Ownership, Reading, minimal_prefixes
 
@@ -25,19 +26,24 @@ class Note(msgspec.Struct, frozen=True):
     asset_type: str | None = None
     places: tuple[Place, ...] = ()
 
+    @property
+    def owner(self) -> str | None:
+        """The character in the one Unicode form in which ids are compared."""
+        return None if self.char_id is None else nfc(self.char_id)
+
 
 def overtaken(held: Iterable[Note], notes: Sequence[Note]) -> Iterator[Note]:
     """Those of the held notes that newer ones change, as they are then: a place is given to one file, the last."""
-    taken = {(note.char_id, place): note.path for note in notes for place in note.places}
+    taken = {(note.owner, place): note.path for note in notes for place in note.places}
     for note in held:
-        kept = tuple(each for each in note.places if taken.get((note.char_id, each), note.path) == note.path)
+        kept = tuple(each for each in note.places if taken.get((note.owner, each), note.path) == note.path)
         if kept != note.places:
             yield msgspec.structs.replace(note, places=kept)
 
 
 def joined(held: Note | None, note: Note) -> Note:
     """A note with the places that an earlier one of the same file and character has."""
-    if held is None or held.char_id != note.char_id:
+    if held is None or held.owner != note.owner:
         return note
     return msgspec.structs.replace(note, places=tuple(dict.fromkeys((*held.places, *note.places))))
 
@@ -66,13 +72,13 @@ class NotedMap(AssetMap, frozen=True, dict=True):
             return AssetMap.read(self, path, known)
         if note.char_id is None:
             return self._read_by_type(path, known, note.asset_type)
-        plain = AssetMap.read(self, path, known)
-        if plain is not None and plain.characters and note.char_id not in plain.characters:
+        plain, owner = AssetMap.read(self, path, known), spelling(note.char_id, known) or note.char_id
+        if plain is not None and plain.characters and owner not in plain.characters:
             return plain  # the call was wrong about it, and nobody was there yet to say so
-        found = AssetMap.read(self, path, (note.char_id,))
+        found = AssetMap.read(self, path, (owner,))
         if found is None:
             return None
-        return msgspec.structs.replace(found, ownership=Ownership.KNOWN, characters=(note.char_id,))
+        return msgspec.structs.replace(found, ownership=Ownership.KNOWN, characters=(owner,))
 
     def _read_by_type(self, path: str, known: Container[str], asset_type: str | None) -> Reading | None:
         """The type settles which of two characters it is, if two rules read two in the path."""
@@ -90,7 +96,7 @@ class NotedMap(AssetMap, frozen=True, dict=True):
 
     def whole_name_prefixes(self, id_prefix: str = "") -> tuple[str, ...]:
         """As the map's, and where the noted characters' files lie."""
-        noted = (note.path for note in self.notes.values() if note.char_id and note.char_id.startswith(id_prefix))
+        noted = (note.path for note in self.notes.values() if note.owner and note.owner.startswith(nfc(id_prefix)))
         return minimal_prefixes((*AssetMap.whole_name_prefixes(self, id_prefix), *noted))
 
     def path_prefixes(self, char_ids: Sequence[str], asset_types: Sequence[str] = ()) -> tuple[str, ...]:
@@ -105,7 +111,7 @@ class NotedMap(AssetMap, frozen=True, dict=True):
     def wishes(self, char_id: str, known: Container[str]) -> dict[Place, str]:
         """Which fields of this character's record were told to name which key."""
         found: dict[Place, str] = {}
-        for note in self._placed.get(char_id, ()):
+        for note in self._placed.get(nfc(char_id), ()):
             reading = self.read(note.path, known)
             if reading is not None and reading.char_id == char_id:
                 found.update(dict.fromkeys(note.places, self.key_for(note.path, known)))
@@ -115,12 +121,12 @@ class NotedMap(AssetMap, frozen=True, dict=True):
     def _placed(self) -> dict[str, list[Note]]:
         found: dict[str, list[Note]] = defaultdict(list)
         for note in self.notes.values():
-            if note.places and note.char_id is not None:
-                found[note.char_id].append(note)
+            if note.places and note.owner is not None:
+                found[note.owner].append(note)
         return found
 
     def _of(self, char_ids: Sequence[str]) -> list[Note]:
-        return [note for note in self.notes.values() if note.char_id is not None and note.char_id in char_ids]
+        return [note for note in self.notes.values() if spelling(note.char_id or "", char_ids)]
 
 
 def wishes(asset_map: AssetMap, char_id: str, known: Container[str]) -> dict[Place, str]:

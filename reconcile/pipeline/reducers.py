@@ -11,7 +11,7 @@ from reconcile.core import plan as plans
 from reconcile.core.changes import Change, Code, Finding, Replace, Upload
 from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare_object
-from reconcile.core.names import nfc
+from reconcile.core.names import nfc, spelling
 from reconcile.core.notes import Note, Place, wishes
 from reconcile.core.plan import Origin, Plan, Scope
 from reconcile.core.rows import Agreed, Document, KeyFacts, KeyTally, Row, Stream, Unwanted
@@ -171,7 +171,7 @@ def _is_done(
         return False
     if note.char_id is None:
         return True
-    record = records.get(note.char_id)
+    record = records.get(spelling(note.char_id, records) or "")
     if record is None or not note.places:
         return record is not None
     wished = wishes(context.asset_map, note.char_id, context.known_ids)

@@ -224,6 +224,27 @@ def test_a_queued_upsert_sets_its_field_at_the_next_run_also_where_it_names_anot
     assert studio.notes() == ()
 
 
+@pytest.mark.parametrize("recorded", ["NFC", "NFD"])
+@pytest.mark.parametrize("told", ["NFC", "NFD"])
+@pytest.mark.parametrize("path", ["dances/dance_{}_1.mp4", "remixes/shared/x/REMIX_1.mp4"])
+def test_a_queued_upsert_finds_its_character_in_either_unicode_form(
+    studio: Studio, path: str, told: Literal["NFC", "NFD"], recorded: Literal["NFC", "NFD"]
+) -> None:
+    known, named = unicodedata.normalize(recorded, "zoé"), unicodedata.normalize(told, "zoé")
+    store = open_records(studio.folder)
+    store.put(known, {"assets": [{"title": "primary", "dance_video": REM}]})
+    store.close()
+    studio.cut_off()
+    made = studio.make(path.format(named))
+    for char_id in (known, named):
+        queued_upsert()(char_id, {"title": "primary", "dance_video": made, "trailer": made})
+    studio.mend()
+    apply_until_quiet(studio, known)
+    fields = studio.entry(known)
+    assert fields["dance_video"] == fields["trailer"] == f"{BASE}/{path.format(named)}"
+    assert studio.notes() == ()
+
+
 def test_of_two_queued_upserts_of_one_field_the_last_counts(studio: Studio) -> None:
     studio.cut_off()
     for number in (2, 1):

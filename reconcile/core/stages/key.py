@@ -281,7 +281,7 @@ class _Judged:
     def _given(self, note: Note) -> Iterator[Claim]:
         """The file's claims on the fields that a workflow's call gave it, whatever its rule says."""
         reading, scope = self.reading, self.context.scope
-        if reading is None or reading.char_id is None or reading.char_id != note.char_id:
+        if reading is None or reading.char_id is None or nfc(reading.char_id) != note.owner:
             return
         local, is_there = self.row.local, self.decision.outlook is Outlook.THERE and self.context.ids_known
         if local is None or local.crc32c is None or not is_there:
