@@ -87,18 +87,15 @@ class Batch(msgspec.Struct, frozen=True):
         )
 
 
-class _Settling(msgspec.Struct):
+class _Waiting(msgspec.Struct):
+    """A file that is looked at again when it is ``due``. It settles, or, with a ``delay`` between two looks, it is held
+    back because it is incomplete; ``reason`` is what it lacked when it was last held back."""
+
     due: float
     since: float
     signature: Signature | None = None
     reason: str | None = None
-
-
-class _Held(msgspec.Struct):
-    due: float
-    reason: str
-    signature: Signature
-    delay: float
+    delay: float = 0.0
 
 
 class _Retry:
@@ -146,8 +143,7 @@ class Agenda:
         self._settle = max(settle, _QUIET)
         self._every = every
         self._max_wait = max_wait
-        self._settling: dict[str, _Settling] = {}
-        self._held: dict[str, _Held] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._ready: dict[str, Signature] = {}
         self._char_ids: set[str] = set()
         self._since: float | None = None
@@ -160,12 +156,12 @@ class Agenda:
     def pending(self) -> int:
         """Files that were seen and are not taken yet."""
         again = self._retry.batch.paths if self._retry.batch is not None else {}
-        return len({*self._settling, *self._held, *self._ready, *again})
+        return len({*self._waiting, *self._ready, *again})
 
     @property
     def held(self) -> int:
         """Files among them that are not complete."""
-        return len(self._held)
+        return sum(found.delay > 0 for found in self._waiting.values())
 
     @property
     def is_failing(self) -> bool:
@@ -175,7 +171,7 @@ class Agenda:
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits except for the next periodic pass, or for somebody to finish a file."""
-        waits = self._settling or self._ready or self._char_ids
+        waits = self._is_settling or self._ready or self._char_ids
         return not waits and self._whole is None and self._retry.batch is None
 
     # -- what happened --
@@ -185,11 +181,10 @@ class Agenda:
         new = 0
         for path in paths:
             self._unready(path)
-            held = self._held.pop(path, None)
-            found = self._settling.get(path)
-            new += found is None and held is None
-            if found is None:
-                self._settling[path] = _Settling(now, now, reason=held.reason if held else None)
+            found = self._waiting.get(path)
+            new += found is None
+            if found is None or found.delay:
+                self._waiting[path] = _Waiting(now, now, reason=found.reason if found else None)
             else:
                 found.due = found.since = now
         if self._is_full():
@@ -211,22 +206,18 @@ class Agenda:
 
     def to_look_at(self, now: float) -> list[str]:
         """The files that are due to be looked at."""
-        settling = [path for path, found in self._settling.items() if found.due <= now]
-        return settling + [path for path, held in self._held.items() if held.due <= now]
+        return [path for path, found in self._waiting.items() if found.due <= now]
 
     def looked(self, path: str, look: Look | None, now: float, missing: Callable[[], str | None]) -> str | None:
         """A file was looked at; None if it has gone. ``missing`` says what it lacks, and is asked when the file has
         settled. Gives the reason for which it is held back, if it is a new one."""
-        held = self._held.pop(path, None)
-        found = self._settling.pop(path, None)
-        if found is None:
-            found = _Settling(now, -math.inf, held.signature, held.reason) if held else _Settling(now, now)
+        found = self._waiting.pop(path, None) or _Waiting(now, now)
         if look is None:
             return None
         since = found.since if found.signature == look.signature else now
         due = since + self._settle
         if due > now:
-            self._settling[path] = _Settling(due, since, look.signature, found.reason)
+            self._waiting[path] = _Waiting(due, since, look.signature, found.reason)
             return None
         if look.folder or self._taken.get(path) == look.signature:
             return None
@@ -235,8 +226,8 @@ class Agenda:
             self._ready[path] = look.signature
             self._note_ready(now)
             return None
-        delay = _HELD_FIRST if held is None else min(2 * held.delay, _HELD_LAST)
-        self._held[path] = _Held(now + delay, reason, look.signature, delay)
+        delay = min(2 * found.delay, _HELD_LAST) or _HELD_FIRST
+        self._waiting[path] = _Waiting(now + delay, -math.inf, look.signature, reason, delay)
         return None if found.reason == reason else reason
 
     # -- passes --
@@ -251,7 +242,7 @@ class Agenda:
             self._whole = Cause.PERIODIC
         if self._whole is not None:
             return self._take(self._whole)
-        if self._since is None or (self._settling and now < self._since + self._max_wait):
+        if self._since is None or (self._is_settling and now < self._since + self._max_wait):
             return None
         return self._take(Cause.FILES if self._ready else Cause.LOCAL_DATABASE)
 
@@ -267,8 +258,8 @@ class Agenda:
         """These files may be there to be taken: a pass left them, or they lie in a new folder."""
         for path in paths:
             self._taken.pop(path, None)
-            if not (path in self._settling or path in self._held or path in self._ready):
-                self._settling[path] = _Settling(now, now)
+            if path not in self._waiting and path not in self._ready:
+                self._waiting[path] = _Waiting(now, now)
         if self._is_full():
             # A pass over everything takes them instead, once they can have settled.
             self._drop()
@@ -288,23 +279,26 @@ class Agenda:
 
     def wait(self, now: float) -> float:
         """Seconds until something is to be done, if nothing happens."""
-        times = [found.due for found in self._settling.values()] + [held.due for held in self._held.values()]
+        times = [found.due for found in self._waiting.values()]
         passes = [self._next_whole]
         if self._retry.batch is not None:
             passes.append(self._retry.at)
         if self._whole is not None:
             passes.append(now)
         if self._since is not None:
-            passes.append(self._since + self._max_wait if self._settling else now)
+            passes.append(self._since + self._max_wait if self._is_settling else now)
         times.append(max(min(passes), self._retry.blocked_until))
         return max(0.0, min(times) - now)
 
+    @property
+    def _is_settling(self) -> bool:
+        return any(not found.delay for found in self._waiting.values())
+
     def _is_full(self) -> bool:
-        return len(self._settling) + len(self._held) + len(self._ready) > MOST_PATHS
+        return len(self._waiting) + len(self._ready) > MOST_PATHS
 
     def _drop(self) -> None:
-        self._settling.clear()
-        self._held.clear()
+        self._waiting.clear()
         self._ready.clear()
         self._since = None
 
