@@ -18,7 +18,7 @@ from reconcile.core.events import Listener, silent
 from reconcile.core.names import fold
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.plan import Scope
-from reconcile.core.rows import Candidate, KeyFacts, LocalFile, Outlook, RemoteObject, World
+from reconcile.core.rows import Candidate, KeyFacts, LocalFile, RemoteObject, World
 from reconcile.core.rules import Ownership, Reading
 from reconcile.core.status import StatusRow
 from reconcile.core.way import Entries, Way, value_at
@@ -214,7 +214,7 @@ def _best(keys: Sequence[str], facts: Iterable[KeyFacts]) -> KeyFacts:
     # A file may have its object under another spelling of its name.
     by_key = {**{each.path: each for each in listed if each.path is not None}, **{each.key: each for each in listed}}
     found = (by_key[key] for key in keys if key in by_key and _is_there(by_key[key]))
-    nothing = KeyFacts(keys[0], None, None, None, None, (), Outlook.ABSENT)
+    nothing = KeyFacts(keys[0], None)
     return next(found, by_key.get(keys[0], nothing))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from reconcile.core.changes import document_id
 from reconcile.core.journal import ChangeEnded, Past, RecordMade, Touched
 from reconcile.core.plan import Scope
 from reconcile.core.report import Counts, OutcomeKind
@@ -124,7 +125,7 @@ def _is_in(change: PastChange, scope: Scope) -> bool:
 
 
 def _changes(past: Past) -> Iterator[PastChange]:
-    fields = {touched.id: (world, document, touched) for world, document, touched in _last(past)}
+    fields = {touched.id: (line.world, line.document, touched) for line in past.fields for touched in line.touched}
     made = {each.id: each for each in past.made}
     for each in past.outcomes:
         yield _change(each, fields.pop(each.outcome.id, None), made.pop(each.outcome.id, None))
@@ -133,12 +134,6 @@ def _changes(past: Past) -> Iterator[PastChange]:
         yield PastChange(id=ident, kind=kind, outcome=Told.UNKNOWN, **_of_field(world, document, touched))
     for record in made.values():
         yield PastChange(id=record.id, kind="create_record", outcome=Told.UNKNOWN, **_of_record(record))
-
-
-def _last(past: Past) -> Iterator[tuple[World, str, Touched]]:
-    for line in past.fields:
-        for touched in line.touched:
-            yield line.world, line.document, touched
 
 
 def _change(ended: ChangeEnded, field: tuple[World, str, Touched] | None, made: RecordMade | None) -> PastChange:
@@ -166,7 +161,7 @@ def _of_field(world: World, document: str, touched: Touched) -> dict[str, Any]:
 
 def _of_record(made: RecordMade) -> dict[str, Any]:
     return {
-        "char_id": made.document.rpartition("/")[2],
+        "char_id": document_id(made.document),
         "document": made.document,
         "world": World.RECORDS,
         "had": False,

@@ -301,13 +301,8 @@ Group: TypeAlias = Mapping[Stream, Sequence[Any]]
 """The values of all rows that have one key, by stream, in no order."""
 
 
-class KeyFacts(msgspec.Struct, frozen=True):
-    """What is known of one key, for people who ask."""
+class KeyFacts(KeyRow, frozen=True):
+    """What is known of one key, for people who ask: also which texts could mean it, and what will be there."""
 
-    key: str
-    path: str | None
-    local: LocalFile | None
-    remote: RemoteObject | None
-    agreed: Agreed | None
-    candidates: tuple[Candidate, ...]
-    outlook: Outlook
+    candidates: tuple[Candidate, ...] = ()
+    outlook: Outlook = Outlook.ABSENT

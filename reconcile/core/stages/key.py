@@ -83,7 +83,7 @@ def by_key(rows: Sequence[KeyRow], candidates: Sequence[Candidate], context: Con
         asking = [(candidate, means) for candidate, means in meant if candidate.key == absent]
         if absent in context.trace:
             outlook = Outlook.ABSENT if row.is_absent else Outlook.UNKNOWN
-            yield KeyFacts(absent, row.path, None, None, None, tuple(each for each, _ in asking), outlook)
+            yield KeyFacts(absent, row.path, candidates=tuple(each for each, _ in asking), outlook=outlook)
         if row.is_absent:
             yield from _absent_tally(row, [candidate for candidate, means in asking if means is None], context)
 
@@ -103,8 +103,7 @@ def _match(candidate: Candidate, existing: Collection[str]) -> str | None:
 def _answer(candidate: Candidate, judged: _Judged) -> Iterator[Answer]:
     outlook = judged.decision.outlook
     if candidate.sure or (judged.reading is not None and outlook is not Outlook.ABSENT):
-        spelling = 0 if judged.row.key == candidate.key else 1
-        yield _answering(candidate, outlook, judged.row.key, spelling, judged.decision.crc32c, judged.asset_type)
+        yield _answering(candidate, outlook, judged.row.key, judged.decision.crc32c, judged.asset_type)
 
 
 def _unanswered(candidate: Candidate, row: KeyRow | None, context: Context) -> Iterator[Answer]:
@@ -116,13 +115,9 @@ def _unanswered(candidate: Candidate, row: KeyRow | None, context: Context) -> I
 
 
 def _answering(
-    candidate: Candidate,
-    outlook: Outlook,
-    key: str,
-    spelling: int = 0,
-    crc32c: str | None = None,
-    asset_type: str | None = None,
+    candidate: Candidate, outlook: Outlook, key: str, crc32c: str | None = None, asset_type: str | None = None
 ) -> Answer:
+    spelling = 0 if key == candidate.key else 1
     return Answer(
         world=candidate.world,
         document=candidate.document,
@@ -189,9 +184,8 @@ class _Judged:
         owner = self._owner(candidates)
         row = self.row
         if row.key in self.context.trace or (row.path is not None and row.path in self.context.trace):
-            yield KeyFacts(
-                row.key, row.path, row.local, row.remote, row.agreed, tuple(candidates), self.decision.outlook
-            )
+            seen = msgspec.structs.asdict(row)
+            yield KeyFacts(**seen, candidates=tuple(candidates), outlook=self.decision.outlook)
         yield from self._news()
         scope = self.context.scope
         if not scope.takes_character(owner) and not candidates:
