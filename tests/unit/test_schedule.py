@@ -18,7 +18,7 @@ import yaml
 
 from reconcile.commands.jobenv import carried
 from reconcile.commands.nightly import Nightly
-from reconcile.commands.schedule import Schedule, schedule
+from reconcile.commands.schedule import File, Schedule, schedule
 from reconcile.core.errors import UsageError
 from tests.kit.small_project import make_project
 from tests.kit.windows import rules
@@ -120,6 +120,11 @@ def test_a_systemd_timer_catches_up_and_a_service_gives_every_word_as_it_is() ->
 
 
 # -- Windows --
+
+
+def words_of(answer: Any) -> list[str]:
+    """The words of a task that was printed."""
+    return words(Schedule("", "windows", (File("reconcile.xml", "", answer.out),), ()))
 
 
 def words(made: Schedule) -> list[str]:
@@ -244,7 +249,22 @@ def test_a_job_names_no_drive_of_this_session(run: Any, project: Path, monkeypat
             assert system.beyond_drives(given) == known
         monkeypatch.setenv("RECONCILE_LOCAL_ROOT", "Z:\\out")
         assert carried(os.environ).variables["RECONCILE_LOCAL_ROOT"] == "\\\\nas\\share\\out"
-    assert run("schedule", "windows", "--local-root", "output").code == 0
+
+
+def test_what_a_job_is_given_by_a_drive_is_named_as_every_session_knows_it_and_old_records_are_thought_of(
+    run: Any, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ["--rules", str(project / "rules" / "asset_map.toml"), "--log", str(project / "night.log")]
+    with rules(monkeypatch) as system:
+        plain = run("schedule", "windows", *given)
+        system.beyond_drives = lambda path: path.replace(str(project), "//nas/share")  # type: ignore[method-assign]
+        found = words_of(run("schedule", "windows", *given))
+        away = run("schedule", "windows", *given, "--local-root", str(project / "output"))
+    assert "previous_roots" not in plain.err
+    for option, place in (("--rules", "rules/asset_map.toml"), ("--log-file", "night.log")):
+        assert found[found.index(option) + 1] == f"//nas/share/{place}"
+    assert words_of(away)[words_of(away).index("--local-root") + 1] == "//nas/share/output"
+    assert f"put {str(project / 'output')!r} into previous_roots" in away.err
 
 
 # -- Cloud Run --
