@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any, NoReturn
 
-    from reconcile.core.errors import Interrupted, ReconcileError, UsageError
+    from reconcile.core.errors import UsageError
 
 _INTERRUPTED = 130
 _NO_MEMORY = b"""\
@@ -53,9 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with terminable():
             if _early:
                 raise KeyboardInterrupt
-            return _told(given)
+            try:
+                _keep_names_writable()
+                code = _run(given)
+                _flush()
+                return code
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 whatever it is, the user gets a sentence
+                return _fail(error, given)
     except KeyboardInterrupt as error:  # before the command had begun, or while its end was told
-        return _fail(_interrupted(error), given)
+        return _fail(error, given)
     except Exception as error:  # noqa: BLE001 before the command had begun, or while an error was told
         return _tell_without_memory(error, given)
     finally:
@@ -70,27 +76,6 @@ def _close_log(streams: tuple[Any, Any]) -> None:
             log.close()
         except OSError:
             pass  # its disk is full
-
-
-def _told(given: list[str]) -> int:
-    """Runs the command; every error is told, none is raised."""
-    from reconcile.core.errors import ReconcileError
-
-    try:
-        _keep_names_writable()
-        code = _run(given)
-        _flush()
-        return code
-    except ReconcileError as error:
-        return _fail(error, given)
-    except KeyboardInterrupt as error:
-        return _fail(_interrupted(error), given)
-    except OSError as error:
-        from reconcile.views.streams import refused
-
-        return _fail(refused(error) or _bug(error), given)
-    except Exception as error:  # noqa: BLE001 whatever it is, the user gets a sentence
-        return _fail(_bug(error), given)
 
 
 def _open_streams() -> None:
@@ -119,10 +104,10 @@ def _run(given: list[str]) -> int:
     except usage as error:
         raise _usage(error) from error
     except typer.Abort as error:
-        raise _interrupted(error) from error
+        raise KeyboardInterrupt from error
     if code == ExitCode.INTERRUPTED and not isinstance(code, ExitCode):
         # Our commands answer with an ExitCode; a bare 130 is what the library makes of an interrupt of its own code.
-        raise _interrupted(KeyboardInterrupt())
+        raise KeyboardInterrupt
     return int(code)
 
 
@@ -136,39 +121,19 @@ def _usage(error: BaseException) -> UsageError:
     return UsageError(sentence[:1].lower() + sentence[1:], hint=f"`{path} --help` says what it takes")
 
 
-def _interrupted(cause: BaseException) -> Interrupted:
-    from reconcile.core.errors import Interrupted
-
-    error = Interrupted("interrupted", hint="run it again: it goes on from there")
-    error.__cause__ = cause
-    return error
-
-
-def _bug(cause: Exception) -> ReconcileError:
-    from reconcile.adapters.room import no_room
-    from reconcile.core.errors import ReconcileError
-
-    error = no_room(cause)
-    if error is None:
-        hint = "run it again with --verbose and report what it says"
-        error = ReconcileError(f"this is a bug in reconcile: {type(cause).__name__}: {cause}", hint=hint)
-        error.code = "bug"
-        error.__cause__ = cause
-    return error
-
-
-def _fail(error: ReconcileError, given: Sequence[str]) -> int:
-    """Tells the error on stderr, and on stdout too if JSON was asked for: there it is the one document."""
+def _fail(cause: BaseException, given: Sequence[str]) -> int:
+    """Writes the error to stderr, and to stdout too if JSON was asked for: there it is the one document."""
     import itertools
 
     from reconcile.adapters.room import let_go
 
     let_go()
-    from reconcile.views.errors import show_error
+    from reconcile.views.errors import error_of, show_error
     from reconcile.views.streams import OutputFailed
 
     asked = given[: given.index("--")] if "--" in given else given
     as_json = "--log-format=json" in asked or ("--log-format", "json") in itertools.pairwise(asked)
+    error = error_of(cause)
     try:
         show_error(error, document="--json" in asked, as_log=as_json, verbose="--verbose" in asked)
         _flush()

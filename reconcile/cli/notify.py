@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from reconcile.adapters.room import no_room
 from reconcile.cli.session import Session
-from reconcile.core.errors import Declined, ExitCode, Interrupted, ReconcileError
+from reconcile.core.errors import Declined
 from reconcile.views import json
-from reconcile.views.json import ERROR_FORMAT, ErrorDocument
+from reconcile.views.errors import error_of
+from reconcile.views.json import ErrorDocument
 
 TIMEOUT = 60.0
 """Seconds that the command may take: a mail server that hangs must not hold the project's lock, or the next night."""
@@ -43,7 +43,8 @@ def notifying(command: str | None, session: Session, timeout: float = TIMEOUT) -
     try:
         yield lambda document, code: ended.append((document, code))
     except BaseException as error:
-        ended = [] if isinstance(error, Declined) else [_told(error)]
+        told = error_of(error)
+        ended = [] if isinstance(error, Declined) else [(ErrorDocument.of(told), int(told.exit_code))]
         raise
     finally:
         for document, code in ended if command else ():
@@ -108,13 +109,3 @@ def _stop(told: subprocess.Popen[bytes]) -> None:
     told.kill()
     with suppress(subprocess.TimeoutExpired):
         told.wait(_ENDING)
-
-
-def _told(error: BaseException) -> tuple[Any, int]:
-    if isinstance(error, KeyboardInterrupt):
-        error = Interrupted("interrupted", hint="run it again: it goes on from there")
-    if not isinstance(error, ReconcileError):
-        error = no_room(error) or error
-    if isinstance(error, ReconcileError):
-        return ErrorDocument.of(error), int(error.exit_code)
-    return ErrorDocument(ERROR_FORMAT, "bug", f"{type(error).__name__}: {error}", ""), int(ExitCode.FAILED)

@@ -17,7 +17,7 @@ from reconcile.adapters.disk_names import as_text
 from reconcile.cli.complete import asset_types
 from reconcile.core.duration import parse_duration
 from reconcile.core.errors import Interrupted, UsageError
-from reconcile.views.colour import Colour
+from reconcile.views.streams import Colour
 
 COMMON = "Options of every command"
 STORES = "Stores (a flag overrides the environment and the rules file)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -87,9 +88,7 @@ def undo(
             name, undoing = look(project)
             question = f"Put back what run {name} changed?"
             session.agree(question, totals(undoing.plan), show, yes=yes or not undoing.plan.actions)
-            report = session.working(
-                lambda listener, stop: execute(project, undoing, listener=listener, stop=stop, command="undo")
-            )
+            report = session.execute(partial(execute, project, undoing, command="undo"))
     tell_report(session, undoing.plan, report)
     return report.exit_code
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,8 @@ from reconcile.core.restoration import RestorePlan
 from reconcile.project import CONCURRENCY, OpenProject
 from reconcile.views import json
 from reconcile.views.json import dumps
-from reconcile.views.restore import show_restore_plan, show_restored, totals
+from reconcile.views.report import RESTORE, show_report
+from reconcile.views.restore import show_restore_plan, totals
 from reconcile.views.terminal import Terminal
 from reconcile.views.verify import show_verification
 
@@ -92,12 +94,10 @@ def restore(
             made = look(project)
             check(project, made)
             session.agree("Restore these files?", totals(made), show, yes=yes or not made.actions)
-            report = session.working(
-                lambda listener, stop: execute(project, made, concurrency=concurrency, listener=listener, stop=stop)
-            )
+            report = session.execute(partial(execute, project, made, concurrency=concurrency))
     session.told(
         report,
-        lambda terminal: show_restored(terminal, report, verbose=session.verbose),
+        lambda terminal: show_report(terminal, report, RESTORE, verbose=session.verbose),
         planned=bool(made.actions),
     )
     return report.exit_code

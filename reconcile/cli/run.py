@@ -8,9 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from types import FrameType
 from typing import Annotated
 
@@ -27,11 +27,12 @@ from reconcile.cli.options import (
     WaitLock,
     seconds,
 )
-from reconcile.cli.session import Replace, Session, labels_of, scope_of
-from reconcile.cli.signals import finish
+from reconcile.cli.session import Replace, Session, labels_of, scope_of, severity
+from reconcile.cli.signals import finish, handling
 from reconcile.core.context import Replacing
 from reconcile.core.errors import ExitCode, Interrupted, ReconcileError
 from reconcile.core.report import Report
+from reconcile.pipeline.executor import execute
 from reconcile.pipeline.roster import check_types
 from reconcile.views import json
 from reconcile.views.errors import show_error
@@ -109,7 +110,8 @@ def _apply(
         made = session.survey(project, scope_of(scope)).plan
         if not quiet:
             show_plan(terminal, made, labels_of(project), verbose=session.verbose)
-        report = session.execute(project, made, force=force, fail_on=fail_on, command="run")
+        work = partial(execute, project, made, force=force, fail_on=severity(fail_on), command="run")
+        report = session.execute(work)
     if report.exit_code or (made.actions and not quiet):
         terminal.line()
         show_report(terminal, report, verbose=session.verbose)
@@ -171,7 +173,10 @@ class _Workflow:
         """Its exit code, 128 + n if signal n ended it. Raises OSError if it cannot be run."""
         sys.stdout.flush()
         sys.stderr.flush()
-        with self._listening():
+        numbers = [getattr(signal, name) for name in _PASSED_ON if hasattr(signal, name)]
+        # What is ignored stays so, for the workflow too: it was started in the background, or with nohup.
+        heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+        with handling(dict.fromkeys(heard, self._on_signal)):
             # Without close_fds the workflow gets just what was handed to us: our own files are not inherited.
             command = [program(self._command[0]), *self._command[1:]]
             self._child = subprocess.Popen(command, close_fds=False, env=_environment())
@@ -182,21 +187,6 @@ class _Workflow:
         if self._late:
             raise KeyboardInterrupt
         return shell_code(code)
-
-    @contextlib.contextmanager
-    def _listening(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        numbers = [getattr(signal, name) for name in _PASSED_ON if hasattr(signal, name)]
-        # What is ignored stays so, for the workflow too: it was started in the background, or with nohup.
-        heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-        before = {number: signal.signal(number, self._on_signal) for number in heard}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         name = signal.Signals(number).name

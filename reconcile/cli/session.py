@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 
@@ -20,19 +19,16 @@ from reconcile.core.context import Replacing
 from reconcile.core.duration import format_duration
 from reconcile.core.errors import Declined, ExitCode, LockHeld
 from reconcile.core.events import Listener, Warned
-from reconcile.core.plan import Plan, Scope
+from reconcile.core.plan import Scope
 from reconcile.core.report import Report, remaining
-from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import Survey, survey
 from reconcile.project import CONCURRENCY, OpenProject, Project, RunOptions
 from reconcile.views import json
-from reconcile.views.colour import Colour
 from reconcile.views.plan import Labels
-from reconcile.views.progress import choose, listening, log
+from reconcile.views.progress import listening, log
+from reconcile.views.streams import Colour
 from reconcile.views.terminal import Terminal
 from reconcile.views.words import needed
-
-T = TypeVar("T")
 
 Replace = Annotated[
     Replacing | None,
@@ -78,36 +74,11 @@ class Session:
         with self.progress() as listener:
             return survey(project, scope, listener=listener)
 
-    def execute(
-        self,
-        project: OpenProject,
-        plan: Plan,
-        *,
-        concurrency: int = CONCURRENCY,
-        force: bool = False,
-        max_actions: int | None = None,
-        fail_on: FailOn | None = None,
-        command: str = "apply",
-    ) -> Report:
-        """Does what the plan says, showing progress; an interrupt finishes what is in flight."""
-        return self.working(
-            lambda listener, stop: execute(
-                project,
-                plan,
-                concurrency=concurrency,
-                force=force,
-                max_actions=max_actions,
-                listener=listener,
-                stop=stop,
-                command=command,
-                fail_on=severity(fail_on),
-            )
-        )
-
-    def working(self, work: Callable[[Listener, threading.Event], T]) -> T:
-        """Does a run's work, showing progress; an interrupt sets the event, and finishes what is in flight."""
+    def execute(self, work: Callable[..., Report]) -> Report:
+        """Does a run's work, which takes a ``listener`` and a ``stop``, showing progress; an interrupt finishes what
+        is in flight."""
         with self.progress() as listener, stopping(lambda sentence: listener(Warned(sentence))) as stop:
-            return work(listener, stop)
+            return work(listener=listener, stop=stop)
 
     @contextmanager
     def lock(self, project: OpenProject, patience: float = 0.0, *, give_way: bool = False) -> Iterator[bool]:
@@ -135,9 +106,9 @@ class Session:
 
     @contextmanager
     def progress(self) -> Iterator[Listener]:
-        """A listener that tells on stderr how far a run is."""
-        manner = choose(sys.stderr, quiet=self.common.quiet, as_json=self.logs_json())
-        with listening(sys.stderr, manner, colour=self._colour()) as listener:
+        """A listener that shows on stderr how far a run is."""
+        as_json, colour = self.logs_json(), self._colour()
+        with listening(sys.stderr, quiet=self.common.quiet, as_json=as_json, colour=colour) as listener:
             yield listener
 
     def result(self, document: Any, show: Callable[[Terminal], None]) -> None:
@@ -216,7 +187,7 @@ class Session:
         return self.common.log_format == "json"
 
     def _colour(self) -> Colour:
-        return self.common.color or Colour.AUTO
+        return self.common.color or "auto"
 
 
 def severity(fail_on: FailOn | None) -> Severity | None:

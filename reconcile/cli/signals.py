@@ -24,32 +24,37 @@ def ending() -> tuple[signal.Signals, ...]:
     return (signal.SIGTERM,) if on_windows is None else (signal.SIGTERM, on_windows)
 
 
+class Stop(threading.Event):
+    """Set by the first signal that asks a run to end; ``by`` is that signal."""
+
+    by: int | None = None
+
+
 @contextmanager
-def stopping(tell: Callable[[str], None] = _tell) -> Iterator[threading.Event]:
+def stopping(tell: Callable[[str], None] = _tell) -> Iterator[Stop]:
     """An event that the first SIGINT, and any SIGTERM, sets; a second SIGINT raises KeyboardInterrupt. SIGBREAK, by
     which Windows says Ctrl-Break and one process may ask another to end, is taken for SIGTERM, here and below.
 
     ``tell`` is called with the sentence for people, at once, from a thread of its own: the signal may have come while
     the main thread writes to the very stream that the sentence goes to.
     """
-    stop = threading.Event()
-    heard: list[int] = []
+    stop = Stop()
     wake = threading.Event()
 
     def interrupted(number: int, _frame: FrameType | None) -> None:
         # A scheduler may send SIGTERM to a process and again to its group: only a person's second Ctrl-C aborts.
-        # The list and not the event is asked: an event cannot be set while this thread is already setting it.
-        if heard:
+        # ``by`` and not the event is asked: an event cannot be set while this thread is already setting it.
+        if stop.by is not None:
             if number == signal.SIGINT:
                 raise KeyboardInterrupt
             return
-        heard.append(number)
+        stop.by = number
         stop.set()
         wake.set()
 
     def watch() -> None:
         wake.wait()
-        if heard:
+        if stop.by is not None:
             tell(ASKED)
 
     watcher = threading.Thread(target=watch, name="interrupt", daemon=True)

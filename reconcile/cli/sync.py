@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,14 +25,14 @@ from reconcile.cli.options import (
     seconds,
     variables,
 )
-from reconcile.cli.session import Replace, Session, labels_of, scope_of
+from reconcile.cli.session import Replace, Session, labels_of, scope_of, severity
 from reconcile.commands.status import is_in_step, overdue, table
 from reconcile.core.duration import format_duration
 from reconcile.core.errors import ExitCode, UsageError
 from reconcile.core.plan import Plan, check_limits
 from reconcile.core.planfile import dumps, loads
 from reconcile.core.report import Report, build
-from reconcile.pipeline.executor import check
+from reconcile.pipeline.executor import check, execute
 from reconcile.project import CONCURRENCY, OpenProject
 from reconcile.views.plan import show_plan, totals
 from reconcile.views.report import show_report
@@ -125,9 +126,8 @@ def apply(
                 yes=yes or not made.actions,
                 check=lambda: None if force else check_limits(made, limit, max_actions),
             )
-            report = session.execute(
-                project, made, concurrency=concurrency, force=force, max_actions=max_actions, fail_on=fail_on
-            )
+            work = partial(execute, project, made, concurrency=concurrency, command="apply", fail_on=severity(fail_on))
+            report = session.execute(partial(work, force=force, max_actions=max_actions))
         tell_report(session, made, report)
         code = session.verdict(report.exit_code, report.findings, fail_on)
         ended(report, code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,7 @@ from reconcile.commands.demo import build
 from reconcile.core.errors import ExitCode
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Report
+from reconcile.pipeline.executor import execute
 from reconcile.project import OpenProject, Project
 from reconcile.views.plan import show_plan, totals
 from reconcile.views.report import show_report
@@ -61,30 +63,24 @@ def tour(common: Common, directory: Path) -> ExitCode:
 def _steps(session: Session, project: OpenProject, directory: Path) -> DemoDocument:
     terminal = None if session.json else session.terminal()
 
-    def step(title: str, text: str) -> None:
+    def step(title: str, text: str, show: Callable[[Terminal], None] | None = None) -> None:
         if terminal is not None:
             terminal.line()
             terminal.line((title, "bold cyan"))
             terminal.prose(text)
-            flush(sys.stdout)
-
-    def shown(view: Callable[[Terminal], None]) -> None:
-        if terminal is not None:
-            terminal.line()
-            view(terminal)
+            if show is not None:
+                terminal.line()
+                show(terminal)
             flush(sys.stdout)
 
     step(f"{directory} now holds a small studio", STUDIO)
     plan = session.survey(project, Scope()).plan
-    step("1. `reconcile plan` says what is out of step", PLANNED)
-    shown(lambda terminal: show_plan(terminal, plan, labels_of(project)))
+    step("1. `reconcile plan` says what is out of step", PLANNED, lambda at: show_plan(at, plan, labels_of(project)))
     with project.lock().acquire():
-        report = session.execute(project, plan)
-    step("2. `reconcile apply` puts it right", APPLIED)
-    shown(lambda terminal: show_report(terminal, report))
+        report = session.execute(partial(execute, project, plan, command="apply"))
+    step("2. `reconcile apply` puts it right", APPLIED, lambda at: show_report(at, report))
     again = session.survey(project, Scope()).plan
-    step("3. `reconcile plan` again", AGAIN)
-    shown(lambda terminal: terminal.prose(totals(again), style="bold"))
+    step("3. `reconcile plan` again", AGAIN, lambda at: at.prose(totals(again), style="bold"))
     step("Now you", f"Try: {_program()} -C {current().quoted(str(directory))} status")
     return DemoDocument(FORMAT, str(directory), plan, report, again)
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Annotated
 
 import typer
 
 from reconcile.cli.options import AllowEmpty, Common, FailOnFindings, Scoped, seconds
 from reconcile.cli.session import Session, scope_of, severity
-from reconcile.cli.signals import handling, stopping
+from reconcile.cli.signals import stopping
 from reconcile.commands.watch import WatchOptions
 from reconcile.commands.watch import watch as stay
 from reconcile.commands.watch_teller import check
@@ -74,7 +71,7 @@ def watch(
             session.note(sentence)
 
     project = session.project()
-    with stopping(interrupted) as stop, _heard() as heard:
+    with stopping(interrupted) as stop:
         left = stay(
             project,
             WatchOptions(
@@ -90,7 +87,7 @@ def watch(
             reopen=session.project,
         )
     # A service that is told to end has done well; Ctrl-C is an interrupt, as everywhere.
-    if signal.SIGINT in heard and not gone:
+    if stop.by == signal.SIGINT and not gone:
         return ExitCode.INTERRUPTED
     return session.verdict(ExitCode.OK, left, fail_on)
 
@@ -109,18 +106,3 @@ class _Unwell(ReconcileError):
     """A watcher that does not do its work."""
 
     code = "watch_unwell"
-
-
-@contextmanager
-def _heard() -> Iterator[list[int]]:
-    numbers: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def noted(number: int, frame: FrameType | None) -> None:
-        numbers.append(number)
-        handler = before[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
-
-    with handling(dict.fromkeys(before, noted)):
-        yield numbers

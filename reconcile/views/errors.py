@@ -1,14 +1,32 @@
-"""An error: one sentence and what to do on stderr, or one JSON document on stdout."""
+"""Errors as people and programs see them: one sentence and what to do on stderr, or one JSON document on stdout."""
 
 from __future__ import annotations
 
 import sys
 import traceback
 
-from reconcile.core.errors import ReconcileError
+from reconcile.adapters.room import no_room
+from reconcile.core.errors import Interrupted, ReconcileError
 from reconcile.views import json
 from reconcile.views.progress import log
+from reconcile.views.streams import refused
 from reconcile.views.terminal import Terminal
+
+
+def error_of(cause: BaseException) -> ReconcileError:
+    """What a user is told of any exception: of one that nobody foresaw, that it is a bug."""
+    if isinstance(cause, ReconcileError):
+        return cause
+    error = refused(cause) if isinstance(cause, OSError) else None
+    error = error or no_room(cause)
+    if isinstance(cause, KeyboardInterrupt):
+        error = Interrupted("interrupted", hint="run it again: it goes on from there")
+    if error is None:
+        hint = "run it again with --verbose and report what it says"
+        error = ReconcileError(f"this is a bug in reconcile: {type(cause).__name__}: {cause}", hint=hint)
+        error.code = "bug"
+    error.__cause__ = cause
+    return error
 
 
 def show_error(error: ReconcileError, *, document: bool, as_log: bool, verbose: bool) -> None:

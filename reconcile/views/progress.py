@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from enum import Enum
 from typing import TYPE_CHECKING, Any, TextIO, assert_never
 
 import msgspec
@@ -16,8 +15,7 @@ from reconcile.core.duration import format_duration
 from reconcile.core.events import Advanced, ChangeDone, Event, Listener, Phase, PhaseDone, PhaseStarted, Waiting, Warned
 from reconcile.core.report import Outcome, OutcomeKind
 from reconcile.views import json, words
-from reconcile.views.colour import Colour
-from reconcile.views.streams import flush, write, write_bytes
+from reconcile.views.streams import Colour, flush, write, write_bytes
 from reconcile.views.terminal import console, takes_escapes, visible
 
 if TYPE_CHECKING:
@@ -25,15 +23,6 @@ if TYPE_CHECKING:
 
 EVERY = 10.0
 """Seconds between two lines of one phase."""
-
-
-class ProgressStyle(Enum):
-    """How progress is told."""
-
-    BAR = "bar"
-    LINES = "lines"
-    JSON = "json"
-    QUIET = "quiet"
 
 
 class PhaseProgress:
@@ -47,11 +36,6 @@ class PhaseProgress:
         self.size = 0
         self.began = now
         self.told = now
-
-    def add(self, event: Advanced) -> None:
-        """Counts an event in."""
-        self.count += event.count
-        self.size += event.size
 
     def fraction(self) -> float | None:
         """How much is done, by bytes if they are known; None if no total is."""
@@ -77,38 +61,29 @@ class PhaseProgress:
             yield f"{seconds / done - seconds:.0f} s left"
 
 
-def choose(stream: TextIO, *, quiet: bool, as_json: bool) -> ProgressStyle:
-    """The manner for a stream: machines first, then silence, then a bar if someone can see it move. Where it cannot
-    be moved by escape sequences, it would be moved by calls that move stdout's cursor."""
-    if as_json:
-        return ProgressStyle.JSON
-    if quiet:
-        return ProgressStyle.QUIET
-    return ProgressStyle.BAR if stream.isatty() and takes_escapes(stream) else ProgressStyle.LINES
-
-
 @contextmanager
 def listening(
     stream: TextIO,
-    manner: ProgressStyle,
     *,
-    colour: Colour = Colour.AUTO,
+    quiet: bool = False,
+    as_json: bool = False,
+    colour: Colour = "auto",
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Listener]:
-    """A listener for the events of a run, which may come from several threads; warnings are told in any manner."""
-    match manner:
-        case ProgressStyle.BAR:
-            with _bars(stream, colour) as progress:
-                yield _Counting(clock, _Bars(progress), every=0.0).hear
-        case ProgressStyle.LINES:
-            yield _Counting(clock, _Lines(stream)).hear
-        case ProgressStyle.JSON:
-            yield _Counting(clock, _Json(stream)).hear
-        case ProgressStyle.QUIET:
-            lines = _Lines(stream)
-            yield lambda event: lines.warned(event.message) if isinstance(event, Warned) else None
-        case _:
-            assert_never(manner)
+    """A listener for the events of a run, which may come from several threads.
+
+    JSON lines go before silence, and silence before a bar, which only a terminal shows. Warnings are always written.
+    """
+    lines = _Lines(stream)
+    if as_json:
+        yield _Counting(clock, _Json(stream)).hear
+    elif quiet:
+        yield lambda event: lines.warned(event.message) if isinstance(event, Warned) else None
+    elif stream.isatty() and takes_escapes(stream):  # else a bar would be moved by calls that move stdout's cursor
+        with _bars(stream, colour) as progress:
+            yield _Counting(clock, _Bars(progress), every=0.0).hear
+    else:
+        yield _Counting(clock, lines).hear
 
 
 class _Counting:
@@ -149,7 +124,8 @@ class _Counting:
         tally = self._tallies.get(event.phase)
         if tally is None:
             return
-        tally.add(event)
+        tally.count += event.count
+        tally.size += event.size
         if now - tally.told >= self._every:
             tally.told = now
             self._teller.progress(tally, now)

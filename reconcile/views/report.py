@@ -4,20 +4,32 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from reconcile.core.report import Outcome, OutcomeKind, Report, Status
 from reconcile.views import words
 from reconcile.views.plan import but, found
 from reconcile.views.terminal import Terminal
 
+
+class Verb(NamedTuple):
+    """The command that a report is of: how to run it again, how to see what it would do, and what it does to files and
+    bytes."""
+
+    again: str = "reconcile apply"
+    plan: str = "reconcile plan"
+    applied: str = words.OUTCOMES[OutcomeKind.APPLIED]
+    moved: str = "sent"
+
+
 _NEXT = {
     Status.SUCCESS: "",
-    Status.PARTIAL: "What failed was left as it was; run `reconcile apply` again once the cause is mended.",
-    Status.FAILED: "Nothing that failed was half done; run `reconcile apply` again once the cause is mended.",
-    Status.STALE: "The world moved since the plan was made; `reconcile plan` shows how it stands now.",
-    Status.INTERRUPTED: "Run `reconcile apply` again: it goes on from here.",
+    Status.PARTIAL: "What failed was left as it was; run `{0.again}` again once the cause is fixed.",
+    Status.FAILED: "Nothing that failed was half done; run `{0.again}` again once the cause is fixed.",
+    Status.STALE: "The world moved since the plan was made; `{0.plan}` shows how it stands now.",
+    Status.INTERRUPTED: "Run `{0.again}` again: it goes on from here.",
 }
-STYLES = {Status.SUCCESS: "bold green", Status.FAILED: "bold red"}
+_STYLES = {Status.SUCCESS: "bold green", Status.FAILED: "bold red"}
 _TOLD = {
     OutcomeKind.FAILED: "red",
     OutcomeKind.STALE: "yellow",
@@ -25,9 +37,11 @@ _TOLD = {
     OutcomeKind.NOT_STARTED: "dim",
 }
 _WAITING_SHOWN = 20
+APPLY = Verb()
+RESTORE = Verb("reconcile restore", "reconcile restore --dry-run", "restored", "fetched")
 
 
-def show_report(terminal: Terminal, report: Report, *, verbose: bool = False) -> None:
+def show_report(terminal: Terminal, report: Report, verb: Verb = APPLY, *, verbose: bool = False) -> None:
     """Each change that did not go through by name with its sentence, then the totals. The findings are the plan's, and
     are only counted here. Of what a stop left for the next run the first are named, and all with ``verbose``."""
     waiting = 0
@@ -49,12 +63,12 @@ def show_report(terminal: Terminal, report: Report, *, verbose: bool = False) ->
         terminal.line(("hint  ", "dim"), f"{hint}{f' ({count:,} changes)' if count > 1 else ''}")
     if waiting > _WAITING_SHOWN and not verbose:
         terminal.line(
-            (f"... and {waiting - _WAITING_SHOWN:,} more not started; `reconcile plan` lists what is left", "dim")
+            (f"... and {waiting - _WAITING_SHOWN:,} more not started; `{verb.plan}` lists what is left", "dim")
         )
     calm = report.status is not Status.SUCCESS or not but(report.findings)
-    terminal.prose(totals(report), style=STYLES.get(report.status, "bold yellow") if calm else "bold yellow")
+    terminal.prose(_totals(report, verb), style=_STYLES.get(report.status, "bold yellow") if calm else "bold yellow")
     if _NEXT[report.status]:
-        terminal.prose(_NEXT[report.status])
+        terminal.prose(_NEXT[report.status].format(verb))
 
 
 def _why(outcome: Outcome) -> Iterator[str]:
@@ -66,16 +80,12 @@ def _why(outcome: Outcome) -> Iterator[str]:
         yield f": {said}"
 
 
-def totals(report: Report) -> str:
+def _totals(report: Report, verb: Verb) -> str:
     """One sentence with every count that is not zero."""
     needs = but(report.findings) if report.status is Status.SUCCESS else ""
-    return f"{words.STATUSES[report.status]}{needs}: {ending(report)}{found(report.findings)}"
-
-
-def ending(report: Report, *, applied: str = "applied", moved: str = "sent") -> str:
-    """How much came of it, in how many seconds; ``applied`` and ``moved`` say what was done to changes and bytes."""
-    names = words.OUTCOMES | {OutcomeKind.APPLIED: applied}
+    names = words.OUTCOMES | {OutcomeKind.APPLIED: verb.applied}
     counts = {kind: getattr(report.counts, kind.value) for kind in OutcomeKind}
     parts = ", ".join(f"{count:,} {names[kind]}" for kind, count in counts.items() if count)
-    sent = f"; {words.size(report.bytes)} {moved}" if report.bytes else ""
-    return f"{parts or 'nothing to do'}{sent} in {report.seconds:.1f} s."
+    sent = f"; {words.size(report.bytes)} {verb.moved}" if report.bytes else ""
+    ended = f"{parts or 'nothing to do'}{sent} in {report.seconds:.1f} s."
+    return f"{words.STATUSES[report.status]}{needs}: {ended}{found(report.findings)}"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import TextIO
+from typing import Literal, TextIO, TypeAlias
 
 from reconcile.core.errors import ReconcileError
 
+Colour: TypeAlias = Literal["auto", "always", "never"]
+"""When to colour: ``auto`` is on a terminal without ``NO_COLOR``."""
 _ELSEWHERE = "write it somewhere else; what was done stays done, and `reconcile status` shows how things stand"
 
 

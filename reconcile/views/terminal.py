@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.style import Style
 
 from reconcile.adapters.system import current
-from reconcile.views.colour import Colour
-from reconcile.views.streams import write
+from reconcile.views.streams import Colour, write
 
 MAX_PROSE = 100
 
@@ -30,14 +29,14 @@ def visible(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
-def console(stream: TextIO, colour: Colour = Colour.AUTO, *, width: int | None = None) -> Console:
+def console(stream: TextIO, colour: Colour = "auto", *, width: int | None = None) -> Console:
     """A rich console that takes nothing in a text for markup, an emoji or something to highlight."""
     return Console(
         file=stream,
         width=width,
-        force_terminal=True if colour is Colour.ALWAYS else None,
-        color_system=None if colour is Colour.NEVER else "auto",
-        no_color=None if colour is Colour.AUTO else colour is Colour.NEVER,
+        force_terminal=True if colour == "always" else None,
+        color_system=None if colour == "never" else "auto",
+        no_color=None if colour == "auto" else colour == "never",
         # Left to rich it would be asked of stdout's console, whichever stream this is.
         legacy_windows=not takes_escapes(stream),
         markup=False,
@@ -60,7 +59,7 @@ class Terminal:
     The lines are the same on a terminal and in a pipe, except for colours, and for prose, which only a terminal wraps.
     """
 
-    def __init__(self, stream: TextIO, colour: Colour = Colour.AUTO, *, width: int | None = None) -> None:
+    def __init__(self, stream: TextIO, colour: Colour = "auto", *, width: int | None = None) -> None:
         """``width`` None is the terminal's own."""
         found = console(stream, colour, width=width)
         self._stream = stream

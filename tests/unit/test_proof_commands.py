@@ -17,7 +17,7 @@ import pytest
 from reconcile.core.errors import ExitCode
 from reconcile.core.report import OutcomeKind, Report, Status
 from reconcile.core.report import build as report_of
-from reconcile.views.restore import show_restored
+from reconcile.views.report import RESTORE, show_report
 from reconcile.views.terminal import Terminal
 from tests.kit.at_terminal import Question, at_terminal
 from tests.kit.small_project import KPOP, make_project, open_objects, open_records, put, write
@@ -265,7 +265,7 @@ def test_on_a_terminal_it_shows_the_files_and_asks(project: Path, typed: bytes |
 
 def shown_report(report: Report) -> str:
     stream = io.StringIO()
-    show_restored(Terminal(stream), report)
+    show_report(Terminal(stream), report, RESTORE)
     return stream.getvalue()
 
 
