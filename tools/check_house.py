@@ -41,7 +41,6 @@ WIDE: dict[str, str] = {
 }
 SAME: dict[str, str] = {
     "Upload": "to be renamed: 2 classes",
-    "Folder": "to be renamed: 2 classes",
     "Journal": "to be renamed: 2 classes",
     "RunLog": "to be renamed: 2 classes",
 }

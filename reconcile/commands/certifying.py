@@ -1,9 +1,10 @@
-"""What a proof came to: the verification of everything in scope, and a certificate for each character."""
+"""The result of a proof: the verification of everything in scope, and a certificate for each character."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import msgspec
 
@@ -11,7 +12,6 @@ from reconcile.commands.examining import Examined
 from reconcile.core.changes import Code, Finding
 from reconcile.core.context import Context
 from reconcile.core.findings import worst_first
-from reconcile.core.plan import Scope
 from reconcile.core.proof import (
     CERTIFICATE_FORMAT,
     FORMAT,
@@ -35,7 +35,7 @@ _PATHS = (Code.LOCAL_PATH, Code.LOCAL_PATH_ELSEWHERE, Code.OUTSIDE_ROOT)
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """A verification, and the certificates of what it found, one for each character; none of some asset types only."""
+    """A verification, and a certificate for each character; none if the scope is some asset types only."""
 
     verification: Verification
     certificates: tuple[Certificate, ...]
@@ -68,7 +68,7 @@ class AllNamed:
                     self._problems.append(each)
 
     def problems(self, objects: Mapping[str, RemoteObject], unread: Mapping[str, str]) -> Iterator[Finding]:
-        """What is wrong beside the references; texts that no object answers to are somebody's words."""
+        """What is wrong beside the references. A text that names no object is taken for prose."""
         yield from self._problems
         for each in self._suspects:
             if any(key in objects for key in each.keys):
@@ -78,81 +78,67 @@ class AllNamed:
                 yield msgspec.structs.replace(each.finding, code=Code.UNREADABLE_OBJECT, message=message)
 
 
-class Certifier:
-    """Writes down what was found of the references of the records in scope, at one time."""
-
-    def __init__(self, project: OpenProject, scope: Scope, mode: Mode, context: Context, created: str) -> None:
-        self._project = project
-        self._scope = scope
-        self._mode = mode
-        self._context = context
-        self._created = created
-
-    def certify(
-        self,
-        named: AllNamed,
-        verdicts: Mapping[str, Examined],
-        beside: Iterator[Finding],
-        *,
-        read: int,
-        seconds: float,
-    ) -> Proof:
-        """The verification and the certificates; ``beside`` is what is wrong apart from the references, and ``read``
-        how many bytes were hashed."""
-        lines: dict[str, list[Proved]] = defaultdict(list)
-        problems: dict[str, list[Finding]] = defaultdict(list)
-        for found in beside:
-            problems[found.char_id or ""].append(found)
-        for reference in named.references:
-            verdict = verdicts[reference.key]
-            where = place_of(reference.slot, self._context)
-            said = tuple(complain(reference, where) for complain in verdict.complaints)
-            problems[reference.char_id] += said
-            lines[reference.char_id].append(
-                proved(reference, verdict.found, verdict.checked, verdict.against, ok=holds(said))
-            )
-        everything = [problem for char_id in sorted(problems) for problem in problems[char_id]]
-        refs = [line for listed in lines.values() for line in listed]
-        paths = sum(problem.code in _PATHS for problem in everything)
-        verification = Verification(
-            format=FORMAT,
-            tool=f"reconcile {VERSION}",
-            created=self._created,
-            bucket=str(self._context.bucket),
-            records=str(self._project.settings.records),
-            stores=self._project.stores,
-            scope=self._scope,
-            mode=self._mode,
-            documents=len(named.documents),
-            objects=len(verdicts),
-            checked=len(refs) + paths,
-            ok=sum(line.ok for line in refs),
-            bytes=read,
-            seconds=seconds,
-            complete=all(problem.code is not Code.UNREADABLE_OBJECT for problem in everything),
-            problems=tuple(sorted(everything, key=worst_first)),
-        )
-        # What was proved of a part of a record says nothing about the record.
-        certified = () if self._scope.asset_types else named.documents
-        certificates = [
-            self._certificate(document, lines.get(document.id, []), problems.get(document.id, []))
-            for document in certified
-        ]
-        return Proof(verification, tuple(certificates))
-
-    def _certificate(self, document: Document, lines: list[Proved], said: list[Finding]) -> Certificate:
-        return Certificate(
+def certify(
+    project: OpenProject,
+    context: Context,
+    mode: Mode,
+    named: AllNamed,
+    verdicts: Mapping[str, Examined],
+    beside: Iterable[Finding],
+    *,
+    created: str,
+    read: int,
+    seconds: float,
+) -> Proof:
+    """The verification and the certificates; ``beside`` is what is wrong apart from the references, and ``read`` how
+    many bytes were hashed."""
+    lines: dict[str, list[Proved]] = defaultdict(list)
+    problems: dict[str, list[Finding]] = defaultdict(list)
+    for found in beside:
+        problems[found.char_id or ""].append(found)
+    for reference in named.references:
+        verdict = verdicts[reference.key]
+        where = place_of(reference.slot, context)
+        said = tuple(complain(reference, where) for complain in verdict.complaints)
+        problems[reference.char_id] += said
+        line = proved(reference, verdict.found, verdict.checked, verdict.against, ok=holds(said))
+        lines[reference.char_id].append(line)
+    everything = [problem for char_id in sorted(problems) for problem in problems[char_id]]
+    refs = [line for listed in lines.values() for line in listed]
+    common: dict[str, Any] = {
+        "tool": f"reconcile {VERSION}",
+        "created": created,
+        "bucket": str(context.bucket),
+        "records": str(project.settings.records),
+        "stores": project.stores,
+        "mode": mode,
+    }
+    verification = Verification(
+        format=FORMAT,
+        scope=context.scope,
+        documents=len(named.documents),
+        objects=len(verdicts),
+        checked=len(refs) + sum(problem.code in _PATHS for problem in everything),
+        ok=sum(line.ok for line in refs),
+        bytes=read,
+        seconds=seconds,
+        complete=all(problem.code is not Code.UNREADABLE_OBJECT for problem in everything),
+        problems=tuple(sorted(everything, key=worst_first)),
+        **common,
+    )
+    # What was proved of a part of a record says nothing about the record.
+    certified = () if context.scope.asset_types else named.documents
+    certificates = tuple(
+        Certificate(
             format=CERTIFICATE_FORMAT,
-            tool=f"reconcile {VERSION}",
             char_id=document.id,
-            created=self._created,
-            holds=holds(tuple(said)),
-            bucket=str(self._context.bucket),
-            records=str(self._project.settings.records),
-            stores=self._project.stores,
-            mode=self._mode,
-            document=self._context.document(document.id),
+            holds=holds(tuple(problems[document.id])),
+            document=context.document(document.id),
             update_time=document.update_time,
-            references=tuple(lines),
-            problems=tuple(said),
+            references=tuple(lines[document.id]),
+            problems=tuple(problems[document.id]),
+            **common,
         ).sealed()
+        for document in certified
+    )
+    return Proof(verification, certificates)

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from reconcile.adapters.workers import Breaker, results
-from reconcile.commands.certifying import AllNamed, Certifier, Proof
+from reconcile.commands.certifying import AllNamed, Proof, certify
 from reconcile.commands.examining import URL_LIVES, Examined, Examiner, Meant, says
 from reconcile.core.changes import Code
 from reconcile.core.context import Context
@@ -60,7 +60,7 @@ class _Proving:
         self._concurrency = concurrency
         self._listener = listener
         self._started = time.monotonic()
-        self._now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._created = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self._examiner = Examiner(project, mode, listener)
         self._breaker = Breaker(counted=(StoreError,))
         self._unread: dict[str, str] = {}
@@ -79,11 +79,14 @@ class _Proving:
         self._project.agreed.remember(self._examiner.unpacked)
         for warning in self._project.state.warnings:
             self._listener(Warned(warning))
-        certifier = Certifier(self._project, self._scope, self._mode, context, self._now)
-        return certifier.certify(
+        return certify(
+            self._project,
+            context,
+            self._mode,
             named,
             verdicts,
             named.problems(objects, self._unread),
+            created=self._created,
             read=self._examiner.read,
             seconds=round(time.monotonic() - self._started, 3),
         )

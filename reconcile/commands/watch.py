@@ -20,9 +20,10 @@ from typing import TypeAlias
 
 import msgspec
 
+from reconcile.adapters.local.watching import FolderWatch
 from reconcile.adapters.room import no_room
 from reconcile.adapters.state.health import HealthFile
-from reconcile.commands.watch_sources import Folder, Sources, digests, folder_of
+from reconcile.commands.watch_sources import Sources, digests, folder_of
 from reconcile.commands.watch_teller import Pulse, Teller, WatchListener, many
 from reconcile.config import Settings
 from reconcile.core.changes import Code, Finding, Severity
@@ -31,7 +32,7 @@ from reconcile.core.events import Advanced, Event, Warned
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.portable import Portable
 from reconcile.core.report import OutcomeKind, Report, Status, remaining
-from reconcile.core.watch_report import Standing, WatchState
+from reconcile.core.watch_report import EventKind, Standing, WatchState
 from reconcile.core.watching import (
     EVERY,
     LAST_LOCK_RETRY,
@@ -50,6 +51,9 @@ from reconcile.project import CONCURRENCY, OpenProject, Project, RunOptions
 
 TICK = 1.0
 """Seconds after which the rules, the local database and the folder itself are looked at again."""
+
+_SHOWN = 10
+"""Paths that an event names at most."""
 
 Opener: TypeAlias = Callable[[], Project]
 _BAD = (OutcomeKind.FAILED, OutcomeKind.STALE, OutcomeKind.BLOCKED, OutcomeKind.NOT_STARTED)
@@ -113,7 +117,7 @@ class Watcher:
         listener: WatchListener,
         stop: threading.Event,
         clock: Callable[[], float] = time.monotonic,
-        folder: Callable[[Settings, Poll], Folder] = folder_of,
+        folder: Callable[[Settings, Poll], FolderWatch] = folder_of,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         settings = project.settings
@@ -135,7 +139,7 @@ class Watcher:
         another watcher is at work."""
         self._teller.pulse.open()
         try:
-            self._teller.started(self._sources.root)
+            self._teller.tell(EventKind.STARTED, f"watching {self._sources.root}")
             self._agenda.ask(Cause.START)
             self._sources.changed()
             while not self._stop.is_set():
@@ -145,7 +149,7 @@ class Watcher:
         finally:
             self._sources.folder.close()
             self._teller.pulse.close()
-            self._teller.stopped()
+            self._teller.tell(EventKind.STOPPED, "stopped")
         return remaining(self._standing.findings, self._options.fail_on)
 
     def _turn(self) -> None:
@@ -167,13 +171,19 @@ class Watcher:
     # -- what happened --
 
     def _see(self, seen: Seen) -> None:
+        root = self._sources.root
         if seen.gone and not self._sources.gone:
-            self._teller.folder_gone(self._sources.root)
+            self._teller.is_idle = False
+            message = f"the local root {root} is not there; waiting for it"
+            self._teller.tell(EventKind.WAITING, message, code="root_gone")
         self._sources.gone = seen.gone
         if seen.armed is not None:
-            self._teller.watching(self._sources.root, seen.armed)
+            self._teller.tell(EventKind.WATCHING, f"watching {root} {seen.armed}")
             self._agenda.ask(Cause.FOLDER)
-        self._teller.changed(seen.paths, self._agenda.touch(seen.paths, self._clock()))
+        new = self._agenda.touch(seen.paths, self._clock())
+        if new:
+            paths = tuple(sorted(seen.paths)[:_SHOWN])
+            self._teller.tell(EventKind.CHANGED, f"{many(new, 'file')} changed", count=new, paths=paths)
 
     def _look(self) -> None:
         folder = self._sources.folder
@@ -183,7 +193,8 @@ class Watcher:
                 self._agenda.look_again(folder.below(path), self._clock())
             reason = self._agenda.looked(path, look, self._clock(), partial(folder.missing_end, path))
             if reason is not None:
-                self._teller.incomplete(path, reason)
+                message = f"{path} is not complete: it {reason}"
+                self._teller.tell(EventKind.WAITING, message, code="incomplete", paths=(path,))
             if self._stop.is_set():
                 return
 
@@ -235,11 +246,15 @@ class Watcher:
         return RunOptions(concurrency, allows_empty=self._options.allows_empty, looks=self._sources.looks)
 
     def _locked(self, project: OpenProject, batch: Batch, scope: Scope) -> None:
-        self._teller.passing()
+        self._teller.is_idle = False
+        self._teller.pulse.beat(WatchState.PASS, now=True)
         report: Report | None = None
         with project.lock().acquire() as lock:
             whole = scope == self._options.scope
-            self._teller.pass_started(batch, () if whole else scope.char_ids)
+            char_ids = () if whole else scope.char_ids
+            message = f"looking at {', '.join(char_ids) or 'everything'}"
+            about = {"cause": batch.cause, "char_ids": char_ids, "count": len(batch.paths)}
+            self._teller.tell(EventKind.PASS_STARTED, message, **about)
             warnings = [lock.warning] if lock.warning else []
             if whole:
                 self._sources.database = digests(project)
@@ -249,7 +264,7 @@ class Watcher:
             if self._options.apply:
                 report = self._execute(project, seen.plan)
             else:
-                self._teller.planned(seen.plan)
+                self._teller.plan(EventKind.PLANNED, seen.plan, "{} to make")
                 self._unmade = bool(seen.plan.actions) or (self._unmade and not whole)
         self._conclude(project, batch, scope, seen.plan, report)
 
@@ -272,7 +287,8 @@ class Watcher:
             raise _Stopped
 
     def _execute(self, project: OpenProject, plan: Plan) -> Report:
-        self._teller.applying(plan)
+        if plan.actions:
+            self._teller.plan(EventKind.APPLYING, plan, "making {}")
         return execute(
             project,
             plan,
@@ -299,7 +315,7 @@ class Watcher:
         else:
             self._conclude_badly(batch, plan, report)
         if found is not None:
-            self._teller.findings(found, len(self._standing))
+            self._teller.tell(EventKind.WARNING, found, code="findings", count=len(self._standing))
         others = () if whole else self._others(project, batch, scope)
         self._agenda.look_again([*_to_look_at(plan.findings), *others], self._clock())
 

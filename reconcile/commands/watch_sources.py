@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from reconcile.adapters.files import Stamp, stamp_of
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.watching import FolderWatch
 from reconcile.config import Incomplete, Settings
 from reconcile.core.changes import canonical
-from reconcile.core.watching import Look, Poll, Seen
+from reconcile.core.watching import Poll
 from reconcile.project import OpenProject
-
-
-class Folder(Protocol):
-    """The watched folder."""
-
-    def wait(self, seconds: float, stop: threading.Event) -> Seen:
-        """Waits up to so long for something to happen."""
-        ...
-
-    def look(self, path: str) -> Look | None:
-        """The file as it stands, or None."""
-        ...
-
-    def below(self, path: str) -> Iterable[str]:
-        """The files below a folder."""
-        ...
-
-    def missing_end(self, path: str) -> str | None:
-        """What the file surely lacks, or None."""
-        ...
-
-    def close(self) -> None:
-        """Stops listening."""
-        ...
 
 
 class Sources:
@@ -47,7 +21,9 @@ class Sources:
     digest of each character's entry in the local database, None before the first pass over everything.
     """
 
-    def __init__(self, settings: Settings, watched: Callable[[Settings], Folder], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: Settings, watched: Callable[[Settings], FolderWatch], clock: Callable[[], float]
+    ) -> None:
         self._settings = settings
         self._watched = watched
         self._clock = clock
@@ -100,7 +76,7 @@ def digests(project: OpenProject) -> dict[str, int]:
     return {document.id: hash(canonical(document.fields)) for document in database.read()}
 
 
-def folder_of(settings: Settings, poll: Poll) -> Folder:
+def folder_of(settings: Settings, poll: Poll) -> FolderWatch:
     """The project's local root as it is watched."""
     holds = settings.incomplete is Incomplete.HOLD
     return FolderWatch(

@@ -1,4 +1,4 @@
-"""What a watcher says: each thing once, to its listener, and how it is, to the health file; and reading that file."""
+"""The events and the health file of a watcher: what it tells its listener, how it is, and whether that is well."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ from reconcile.core.changes import Finding
 from reconcile.core.plan import Plan
 from reconcile.core.report import Report
 from reconcile.core.watch_report import FORMAT, HEALTH_FORMAT, EventKind, WatchEvent, WatchHealth, WatchState
-from reconcile.core.watching import Agenda, Batch
+from reconcile.core.watching import Agenda
 from reconcile.pipeline.account import now as time_now
 
 BEAT = 30.0
 """Seconds between two signs of life in the health file."""
 SILENT_AFTER = 300.0
 """Seconds after which a watcher that gave no sign of life counts as dead."""
-_SHOWN = 10
 
 WatchListener: TypeAlias = Callable[[WatchEvent], None]
 
@@ -80,93 +79,45 @@ class Pulse:
 
 
 class Teller:
-    """Turns what happens into events, and says nothing twice: a trouble that lasts, a warning of every pass, or that
-    there is nothing to do."""
+    """Turns what happens into events, and repeats nothing: neither a trouble that lasts, nor a warning of every pass,
+    nor that there is nothing to do.
+
+    ``is_idle`` is whether the last thing said is that there is nothing to do.
+    """
 
     def __init__(self, listener: WatchListener, pulse: Pulse) -> None:
         self.pulse = pulse
+        self.is_idle = False
         self._listener = listener
         self._warned: frozenset[str] = frozenset()
         self._trouble: object = None
-        self._idle = False
 
-    def started(self, root: Path) -> None:
-        """It begins."""
-        self._tell(EventKind.STARTED, f"watching {root}")
+    def tell(self, event: EventKind, message: str, **fields: Any) -> None:
+        """One event."""
+        self._listener(WatchEvent(FORMAT, event, time_now(), message, **fields))
 
-    def stopped(self) -> None:
-        """It has ended."""
-        self._tell(EventKind.STOPPED, "stopped")
-
-    def watching(self, root: Path, how: str) -> None:
-        """The folder is listened to from now on."""
-        self._tell(EventKind.WATCHING, f"watching {root} {how}")
-
-    def folder_gone(self, root: Path) -> None:
-        """The folder is not there any more."""
-        self._idle = False
-        self._tell(EventKind.WAITING, f"the local root {root} is not there; waiting for it", code="root_gone")
-
-    def changed(self, paths: Collection[str], new: int) -> None:
-        """Files changed; ``new`` of them were not known to."""
-        if new:
-            shown = tuple(sorted(paths)[:_SHOWN])
-            self._tell(EventKind.CHANGED, f"{many(new, 'file')} changed", count=new, paths=shown)
-
-    def incomplete(self, path: str, reason: str) -> None:
-        """A file is held back."""
-        self._tell(EventKind.WAITING, f"{path} is not complete: it {reason}", code="incomplete", paths=(path,))
-
-    def passing(self) -> None:
-        """A pass is about to begin."""
-        self._idle = False
-        self.pulse.beat(WatchState.PASS, now=True)
-
-    def pass_started(self, batch: Batch, char_ids: tuple[str, ...]) -> None:
-        """A pass has the lock; no ``char_ids`` if it is over everything."""
-        message = f"looking at {', '.join(char_ids) or 'everything'}"
-        self._tell(EventKind.PASS_STARTED, message, cause=batch.cause, char_ids=char_ids, count=len(batch.paths))
-
-    def warnings(self, messages: Collection[str]) -> None:
-        """The warnings of a pass; those that the pass before it had too were told then."""
-        for message in dict.fromkeys(messages):
-            if message not in self._warned:
-                self._tell(EventKind.WARNING, message)
-        self._warned = frozenset(messages)
-
-    def findings(self, sentence: str, count: int) -> None:
-        """Other findings remain than before."""
-        self._tell(EventKind.WARNING, sentence, code="findings", count=count)
-
-    def planned(self, plan: Plan) -> None:
-        """What would be done."""
-        self._tell_plan(EventKind.PLANNED, plan, "{} to make")
-
-    def applying(self, plan: Plan) -> None:
-        """What is about to be done, if anything."""
-        if plan.actions:
-            self._tell_plan(EventKind.APPLYING, plan, "making {}")
-
-    def _tell_plan(self, event: EventKind, plan: Plan, message: str) -> None:
+    def plan(self, event: EventKind, plan: Plan, message: str) -> None:
+        """What would be, or is about to be, done: the message with the count of changes in it."""
         count = len(plan.actions)
-        self._tell(event, message.format(many(count, "change")), count=count, bytes=plan.summary.bytes)
+        self.tell(event, message.format(many(count, "change")), count=count, bytes=plan.summary.bytes)
 
     def applied(self, report: Report, message: str) -> None:
         """What was done."""
-        self._tell(
-            EventKind.APPLIED,
-            message,
-            run_id=report.run_id,
-            counts=report.counts,
-            bytes=report.bytes,
-            seconds=report.seconds,
-        )
+        figures = {"counts": report.counts, "bytes": report.bytes, "seconds": report.seconds}
+        self.tell(EventKind.APPLIED, message, run_id=report.run_id, **figures)
+
+    def warnings(self, messages: Collection[str]) -> None:
+        """The warnings of a pass, except those that the pass before it had too."""
+        for message in dict.fromkeys(messages):
+            if message not in self._warned:
+                self.tell(EventKind.WARNING, message)
+        self._warned = frozenset(messages)
 
     def good(self, left: Collection[Finding]) -> None:
         """A pass went well, and nothing has to be tried again; ``left`` are findings for which it is not a good one."""
         if self._trouble is not None:
             self._trouble = None
-            self._tell(EventKind.RECOVERED, "it works again")
+            self.tell(EventKind.RECOVERED, "it works again")
         if left:
             first = next(iter(left))
             self.pulse.beat(now=True, last_error=f"{first.subject}: {first.message}")
@@ -176,25 +127,22 @@ class Teller:
     def failed(self, sentence: str, code: str, delay: float, about: object, *, waiting: bool) -> None:
         """A pass is tried again in ``delay`` seconds; said again only if the trouble, or what it is ``about``, is
         another than last time."""
-        self._idle = False
+        self.is_idle = False
         trouble = (code, about)
         if trouble != self._trouble:
             kind = EventKind.WAITING if waiting else EventKind.FAILED
-            self._tell(kind, sentence, code=code, retry_in=round(delay, 1))
+            self.tell(kind, sentence, code=code, retry_in=round(delay, 1))
         self._trouble = trouble
         self.pulse.beat(WatchState.WAITING if waiting else WatchState.FAILING, now=True, last_error=sentence)
 
     def idle(self, held: int, *, left: bool) -> None:
-        """There is nothing to do; ``left`` is whether something remains that a watcher does not take."""
-        if self._idle:
+        """There is nothing to do, except for what a watcher does not take if something is ``left``."""
+        if self.is_idle:
             return
         message = "nothing left to take; waiting for files" if left else "in step; waiting for files"
-        self._tell(EventKind.IDLE, message, count=held)
-        self._idle = True
+        self.tell(EventKind.IDLE, message, count=held)
+        self.is_idle = True
         self.pulse.beat(WatchState.IDLE, now=True)
-
-    def _tell(self, event: EventKind, message: str, **fields: Any) -> None:
-        self._listener(WatchEvent(FORMAT, event, time_now(), message, **fields))
 
 
 def check(project: Path, max_age: float, now: datetime.datetime | None = None) -> tuple[WatchHealth | None, str | None]:
