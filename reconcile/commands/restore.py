@@ -1,11 +1,12 @@
-"""What a restore would bring back: the local files that exist only in the bucket, joined as for a plan from records,
-objects and local files. ``restoring`` makes them: verified, whole, and over nothing that is there.
+"""Plans a restore: the local files that exist only in the bucket, found by the same join of records, objects and local
+files as for a plan. ``restoring`` makes them: verified, whole, and over nothing that is there.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from reconcile.adapters.system import current
 from reconcile.core.changes import Code, Finding
@@ -19,7 +20,6 @@ from reconcile.core.names import fold, nfc
 from reconcile.core.plan import Scope
 from reconcile.core.restoration import FORMAT, Restore, RestorePlan, restore_id
 from reconcile.core.rows import Agreed, Candidate, Coverage, FileProblem, KeyRow, LocalFile, RemoteObject
-from reconcile.core.rules import Reading
 from reconcile.core.stages import is_whole, key_rows
 from reconcile.pipeline.engine import StreamEngine
 from reconcile.pipeline.observe import Inventory
@@ -46,8 +46,8 @@ class _Survey:
         self._everything = everything
         self._listener = listener
         self._findings: list[Finding] = []
-        self._missing: list[tuple[KeyRow, RemoteObject]] = []
-        self._here: set[str] = set()  # names that another Unicode form could spell, composed
+        self._missing: list[tuple[KeyRow, RemoteObject, _Claim]] = []
+        self._here: set[str] = set()  # in Unicode's composed form: names that could be spelt in another one
         self._in_step = 0
         self._complete = True
 
@@ -55,14 +55,14 @@ class _Survey:
         project, scope, listener = self._project, self._scope, self._listener
         seen = Inventory(project, scope, listener)
         self._scope = scope = seen.roster.scope
-        wanted = _Wanted(seen.context, _Names(seen), everything=self._everything)
+        owners = _owners(seen)
         for _, group in StreamEngine().group(seen.keys(), is_whole):
             for row in key_rows(group):
-                if row.remote is not None and wanted.takes(row):
-                    self._take(row, row.remote, wanted)
+                if row.remote is not None and self._is_wanted(claim := _claim(row, seen.context, owners)):
+                    self._take(row, row.remote, claim)
         for gap in seen.gaps:
             self._note(gap)
-        actions = self._without_clashes(list(self._actions(seen.covered.local, wanted)), wanted)
+        actions = self._without_clashes(list(self._actions(seen.covered.local)))
         # What an interrupted restore left is ours, and says that this is the place.
         if self._complete and not project.options.allows_empty and not any(action.begun for action in actions):
             self._judge_root()
@@ -83,8 +83,8 @@ class _Survey:
         )
 
     def _judge_root(self) -> None:
-        """A root that is there and lost its files may be the empty place where a drive is mounted, and to restore there
-        would fill another disk; one that is gone is made anew."""
+        """Notes a root that is there but lost its files: it may be where a drive is mounted, and restoring would fill
+        another disk. A root that is gone is made anew."""
         held = self._project.lost_files()
         if held and not self._project.root_is_gone:
             self._findings.append(make(Code.ROOT_EMPTIED, str(self._project.settings.root), None, held=held))
@@ -94,15 +94,24 @@ class _Survey:
         self._complete = self._complete and not gap.hides_ours
         self._findings.append(about_unread(gap.folder))
 
-    def _take(self, rows: KeyRow, found: RemoteObject, wanted: _Wanted) -> None:
-        local, uri, char_id = rows.local, self._project.bucket.uri(found.key), wanted.of(rows)[0]
+    def _is_wanted(self, claim: _Claim) -> bool:
+        """Whether an object is to be brought back: a rule takes it, a record names it, or all are wanted."""
+        scope = self._scope
+        if claim.rank == _NOBODYS:
+            return self._everything and not (scope.char_ids or scope.asset_types)
+        if not claim.named and not scope.takes_character(claim.char_id):
+            return False
+        return not scope.asset_types or claim.asset_type in scope.asset_types
+
+    def _take(self, rows: KeyRow, found: RemoteObject, claim: _Claim) -> None:
+        local, uri, char_id = rows.local, self._project.bucket.uri(found.key), claim.char_id
         if local is not None and not local.path.isascii():
             self._here.add(nfc(local.path))
         if not found.size:
             if not found.key.endswith("/"):  # the placeholder of a folder
                 self._findings.append(make(Code.EMPTY_OBJECT, uri, char_id))
         elif local is None:
-            self._missing.append((rows, found))
+            self._missing.append((rows, found, claim))
         elif (same := _same(local, found, rows.agreed)) is Comparison.DIFFERENT:
             self._findings.append(_left_alone(local, char_id, found.size))
         elif same is Comparison.UNKNOWN and found.encoding:
@@ -111,10 +120,9 @@ class _Survey:
         else:
             self._in_step += 1
 
-    def _actions(self, local: Coverage, wanted: _Wanted) -> Iterator[Restore]:
-        for rows, found in self._missing:
+    def _actions(self, local: Coverage) -> Iterator[Restore]:
+        for rows, found, (char_id, asset_type, _) in self._missing:
             uri = self._project.bucket.uri(found.key)
-            char_id, asset_type = wanted.of(rows)
             if rows.path is not None and nfc(rows.path) in self._here:
                 self._in_step += 1  # its file is here, with the spelling of another object
             elif rows.path is None:
@@ -151,12 +159,14 @@ class _Survey:
                     encoding=found.encoding,
                 )
 
-    def _without_clashes(self, actions: list[Restore], wanted: _Wanted) -> tuple[Restore, ...]:
-        """Those of which each can be a file beside the others, in their order; what is wanted most has its place first.
+    def _without_clashes(self, actions: list[Restore]) -> tuple[Restore, ...]:
+        """The actions whose files can all be there together, in their order; of two that clash the one that is wanted
+        more.
 
-        Names that only some folders take for one come last: if the folder does, the first one has the place.
+        Names that only some folders take for the same come last: if the folder does, the first one keeps the place.
         """
-        ranked = sorted(actions, key=lambda action: (wanted.rank(action.key, action.asset_type), action.key))
+        ranks = {found.key: claim.rank for _, found, claim in self._missing}
+        ranked = sorted(actions, key=lambda action: (ranks[action.key], action.key))
         sure, maybe, late = Places(nfc), Places(fold), set()
         kept: set[str] = set()
         uris = {action.path: action.uri for action in reversed(ranked)}
@@ -194,48 +204,37 @@ def _unread_above(path: str, local: Coverage) -> str:
     return next((folder for folder in local.unreadable if path.startswith(folder)), "a folder outside the scope")
 
 
-class _Names:
-    """Which keys the records in scope name for sure, and for whom."""
+def _owners(seen: Inventory) -> dict[str, str]:
+    """The keys that the records in scope name for sure, each with the first record that does."""
+    owners: dict[str, str] = {}
+    types, rules = seen.context.scope.asset_types, seen.context.asset_map.rules
+    fields = {rule.field for rule in rules if rule.type in types}
+    for row in seen.references():
+        each: Candidate = row.value
+        if each.sure and (not types or (not each.slot.at and each.slot.field in fields)):
+            owners.setdefault(each.key, each.document)
+    return owners
 
-    def __init__(self, seen: Inventory) -> None:
-        self.owners: dict[str, str] = {}
-        types, rules = seen.context.scope.asset_types, seen.context.asset_map.rules
-        fields = {rule.field for rule in rules if rule.type in types}
-        for row in seen.references():
-            each: Candidate = row.value
-            if each.sure and (not types or (not each.slot.at and each.slot.field in fields)):
-                self.owners.setdefault(each.key, each.document)
+
+class _Claim(NamedTuple):
+    """Whose an object is: its character, its asset type if a rule takes it, and whether a record names it."""
+
+    char_id: str | None
+    asset_type: str | None
+    named: bool
+
+    @property
+    def rank(self) -> int:
+        """How much the object is wanted; less is more."""
+        return 0 if self.named else 1 if self.asset_type is not None else _NOBODYS
 
 
-class _Wanted:
-    """Which objects the scope takes, and whose they are."""
+_NOBODYS = 2
 
-    def __init__(self, context: Context, named: _Names, *, everything: bool) -> None:
-        self._context = context
-        self._named = named
-        self._everything = everything
 
-    def takes(self, rows: KeyRow) -> bool:
-        """Whether the object is to be brought back: a rule takes it, a record names it, or all are wanted."""
-        scope, reading = self._context.scope, self._reading(rows)
-        named = rows.key in self._named.owners
-        if reading is None and not named:
-            return self._everything and not (scope.char_ids or scope.asset_types)
-        if not named and not scope.takes_character(None if reading is None else reading.char_id):
-            return False
-        return not scope.asset_types or (reading is not None and reading.rule.type in scope.asset_types)
-
-    def of(self, rows: KeyRow) -> tuple[str | None, str | None]:
-        """The character and the asset type."""
-        reading = self._reading(rows)
-        owner = self._named.owners.get(rows.key)
-        if reading is None:
-            return owner, None
-        return reading.char_id or owner, reading.rule.type
-
-    def rank(self, key: str, asset_type: str | None) -> int:
-        """How much an object is wanted: a record names it, a rule takes it, or neither; less is more."""
-        return 0 if key in self._named.owners else 1 if asset_type is not None else 2
-
-    def _reading(self, rows: KeyRow) -> Reading | None:
-        return None if rows.path is None else self._context.asset_map.read(rows.path, self._context.known_ids)
+def _claim(row: KeyRow, context: Context, owners: Mapping[str, str]) -> _Claim:
+    reading = None if row.path is None else context.asset_map.read(row.path, context.known_ids)
+    owner = owners.get(row.key)
+    if reading is None:
+        return _Claim(owner, None, owner is not None)
+    return _Claim(reading.char_id or owner, reading.rule.type, owner is not None)

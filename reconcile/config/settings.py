@@ -23,7 +23,7 @@ from reconcile.config.environment import (
     endpoint,
     rules_path,
 )
-from reconcile.config.toml import RulesFile, Table
+from reconcile.config.toml import RulesFile, Table, Texts
 from reconcile.core.context import Replacing
 from reconcile.core.errors import ConfigError, UsageError
 from reconcile.core.names import BucketRoot
@@ -140,7 +140,7 @@ def _settings(named: Path, rules: RulesFile, data: bytes, given: Overrides, env:
     records = top.table("records", {"uri", "endpoint", "entries", "entry_key"})
     root = pick(local, "root", "output")
     ignore = _ignore(local)
-    settle = local.number("settle", 2.0)
+    settle = local.value("settle", float, 2.0)
     if not 0 <= settle <= 86_400:
         raise local.error("settle", f"settle = {settle:g} is not a sensible wait", "give seconds from 0 to 86400")
     bucket_endpoint = endpoint(project, pick(bucket, "endpoint"), http=True)
@@ -156,7 +156,7 @@ def _settings(named: Path, rules: RulesFile, data: bytes, given: Overrides, env:
         previous_roots=_previous_roots(local),
         ignore=ignore,
         settle=settle,
-        incomplete=local.choice("incomplete", Incomplete, Incomplete.HOLD),
+        incomplete=local.value("incomplete", Incomplete, Incomplete.HOLD),
         bucket=_parsed(pick(bucket, "uri"), BucketRoot.parse, "gs://my-bucket/anime_dance"),
         bucket_endpoint=bucket_endpoint,
         records=_parsed(pick(records, "uri"), RecordsUri.parse, "firestore://my-project/(default)/characters"),
@@ -181,7 +181,8 @@ def _name(table: Table, key: str, default: str) -> str:
 
 def _entries(table: Table) -> Entries:
     """A literal name, or the names that lead to the array."""
-    path = table.text_or_texts("entries", "assets")
+    written: str | Texts = table.value("entries", str | Texts, "assets")
+    path = (written,) if isinstance(written, str) else written
     if not path or not all(path):
         what = "entries is empty" if not any(path) else f"entries = {list(path)!r} holds an empty name"
         raise table.error("entries", what, 'write entries = "assets", or entries = ["media", "assets"]')
@@ -195,7 +196,7 @@ def _absolute(project: Path, root: Given) -> Path:
 
 
 def _ignore(local: Table) -> tuple[str, ...]:
-    patterns = local.texts("ignore", DEFAULT_IGNORE)
+    patterns: Texts = local.value("ignore", Texts, DEFAULT_IGNORE)
     for pattern in patterns:
         try:
             Selection([pattern])
@@ -206,7 +207,7 @@ def _ignore(local: Table) -> tuple[str, ...]:
 
 
 def _previous_roots(local: Table) -> tuple[str, ...]:
-    roots = local.texts("previous_roots", ())
+    roots: Texts = local.value("previous_roots", Texts, ())
     for root in roots:
         if any(set(form.parts) <= {".."} for form in root_forms(root).readings):
             message = f"previous_roots holds {root!r}, below which anything would count as ours"
@@ -238,12 +239,12 @@ def _local_db(project: Path, top: Table) -> LocalDbSettings | None:
     if not path:
         raise table.error("path", "[local_db] has no path", 'write path = "data/characters.json", or leave it out')
     at = disk_path(path, lambda what, right: table.error("path", what, f"write {right}"))
-    return LocalDbSettings(project / at, table.flag("rewrite", default=False))
+    return LocalDbSettings(project / at, table.value("rewrite", bool, False))
 
 
 def _policy(top: Table, given: Overrides) -> Policy:
     table = top.table("policy", {"replace", "max_replace", "create_records"})
-    replacing = table.choice("replace", Replacing, Replacing.SAFE)
+    replacing = table.value("replace", Replacing, Replacing.SAFE)
     if given.replace is not None:
         try:
             replacing = Replacing(given.replace)
@@ -254,7 +255,7 @@ def _policy(top: Table, given: Overrides) -> Policy:
         max_replace = ReplaceLimit.parse(limit)
     except ValueError as error:
         raise table.error("max_replace", f"max_replace = {limit!r} is not a limit", 'write "10%" or "25"') from error
-    return Policy(replacing, max_replace, table.flag("create_records", default=True))
+    return Policy(replacing, max_replace, table.value("create_records", bool, True))
 
 
 _ASSET_KEYS = {"type", "label", "path", "object", "field", "entry", "many"}
@@ -294,7 +295,7 @@ def _rule(table: Table) -> AssetRule:
         object=_template(table, "object") if table.has("object") else None,
         field=field,
         entry=entry,
-        many=table.choice("many", Many, Many.REPORT),
+        many=table.value("many", Many, Many.REPORT),
     )
     _check_names(table, rule)
     return rule

@@ -5,16 +5,26 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable
-from enum import Enum
+from enum import Enum, EnumMeta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+import msgspec
 
 from reconcile.core.errors import ConfigError
 
-_E = TypeVar("_E", bound=Enum)
 _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_\-.\"' ]+?)\s*\]")
 _MISSING = object()
+Texts = tuple[str, ...]
+_KINDS: dict[Any, tuple[str, str]] = {
+    str: ("not a text", '"…"'),
+    int | str: ("not a text", '"…"'),
+    Texts: ("not a list of texts", '["…", "…"]'),
+    str | Texts: ("neither a text nor a list of texts", '"…", or {key} = ["…", "…"]'),
+    float: ("not a number", "{default}"),
+    bool: ("neither true nor false", "{default}"),
+}
+"""For each type: what a value of another one is not, and what would be right."""
 
 
 class RulesFile:
@@ -115,58 +125,29 @@ class Table:
 
     def text(self, key: str, default: Any = _MISSING, *, numbers: bool = False) -> str:
         """A string (or, with ``numbers``, an integer as text)."""
-        value = self._values.get(key, default)
-        if value is _MISSING:
+        return str(self.value(key, int | str if numbers else str, default))
+
+    def value(self, key: str, kind: Any, default: Any = _MISSING) -> Any:
+        """What is written, checked to be of this type, or the default."""
+        written = self._values.get(key, default)
+        if written is _MISSING:
             raise self.error(key, f"a [[{self.name}]] has no {key}", f'write {key} = "…"')
-        if numbers and isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-        if not isinstance(value, str):
-            raise self.error(key, f"{key} = {value!r} is not a text", f'write {key} = "…"')
-        return value
-
-    def texts(self, key: str, default: Iterable[str]) -> tuple[str, ...]:
-        """A list of strings."""
-        value = self._values.get(key, list(default))
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self.error(key, f"{key} = {value!r} is not a list of texts", f'write {key} = ["…", "…"]')
-        return tuple(value)
-
-    def text_or_texts(self, key: str, default: str) -> tuple[str, ...]:
-        """A string, as the only one of a list, or a list of strings."""
-        value = self._values.get(key, default)
-        listed = value if isinstance(value, list) else [value]
-        if not all(isinstance(item, str) for item in listed):
-            what = f"{key} = {value!r} is neither a text nor a list of texts"
-            raise self.error(key, what, f'write {key} = "…", or {key} = ["…", "…"]')
-        return tuple(listed)
-
-    def number(self, key: str, default: float) -> float:
-        """A number."""
-        value = self._values.get(key, default)
+        if written is default:
+            return default
         try:
-            if not isinstance(value, bool) and isinstance(value, int | float):
-                return float(value)
-        except OverflowError as error:
-            raise self.error(key, f"{key} is too large a number", f"write {key} = {default:g}") from error
-        raise self.error(key, f"{key} = {value!r} is not a number", f"write {key} = {default:g}")
-
-    def flag(self, key: str, *, default: bool) -> bool:
-        """true or false."""
-        value = self._values.get(key, default)
-        if not isinstance(value, bool):
-            raise self.error(
-                key, f"{key} = {value!r} is neither true nor false", f"write {key} = {str(default).lower()}"
-            )
-        return value
-
-    def choice(self, key: str, kind: type[_E], default: _E) -> _E:
-        """One of an enum's values."""
-        value = self._values.get(key, default.value)
-        try:
-            return kind(value)
-        except ValueError as error:
-            allowed = ", ".join(f'"{each.value}"' for each in kind)
-            raise self.error(key, f"{key} = {value!r} is not one of {allowed}", f"write one of {allowed}") from error
+            return msgspec.convert(written, kind)
+        except msgspec.ValidationError as error:
+            if isinstance(kind, EnumMeta):
+                allowed = ", ".join(f'"{each.value}"' for each in list[Enum](kind))
+                raise self.error(
+                    key, f"{key} = {written!r} is not one of {allowed}", f"write one of {allowed}"
+                ) from error
+            what, right = _KINDS[kind]
+            right = right.format(key=key, default=msgspec.json.encode(default).decode())
+            said = f"{key} = {written!r} is {what}"
+            if kind is float and type(written) is int:
+                said = f"{key} is too large a number"
+            raise self.error(key, said, f"write {key} = {right}") from error
 
 
 def _holds_endless_number(value: object) -> bool:
