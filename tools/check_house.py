@@ -94,7 +94,7 @@ class Lists(NamedTuple):
 
 
 _ERRORS = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, ReconcileError)}
-_FIRST = {*_ERRORS, "Problem", "Kind", "Form"}
+_FIRST = {*_ERRORS, "Problem", "Kind", "Form", "error", "note", "warn", "Check", "Warned"}
 # Words that begin a message with a capital letter, because they are names.
 _NAMES = (
     "Cloud ",
@@ -123,6 +123,7 @@ def problems(folder: Path, lists: Lists) -> Iterator[str]:
             if name not in lists.long:
                 yield f"{name}: {text.count(chr(10))} lines, and a module has at most {LINES}"
         tree = ast.parse(text)
+        held = _held(tree)
         for line, call in _file_calls(tree):
             rooms.add(name)
             if name not in lists.rooms:
@@ -140,7 +141,7 @@ def problems(folder: Path, lists: Lists) -> Iterator[str]:
                     if known not in lists.wide:
                         yield f"{known}: {count} attributes, and a class has at most {ATTRIBUTES}"
             elif isinstance(node, ast.Call):
-                yield from (f"{name}:{line}: {why}" for line, why in _voice(node))
+                yield from (f"{name}:{line}: {why}" for line, why in _voice(node, held))
     twice = {name: where for name, where in places.items() if len(where) > 1}
     for name, where in twice.items():
         if name not in lists.same:
@@ -197,15 +198,27 @@ def _endless(node: ast.AST, inside: tuple[str, ...] = ()) -> Iterator[tuple[int,
         yield from _endless(each, inside)
 
 
-def _voice(call: ast.Call) -> Iterator[tuple[int, str]]:
-    """What is wrong with the messages and hints that a call is given."""
+def _held(tree: ast.Module) -> dict[str, list[ast.expr]]:
+    """What is assigned to each name of a module, wherever in it: a message may be held in a variable first."""
+    held: dict[str, list[ast.expr]] = defaultdict(list)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Name):
+                    held[target.id].append(node.value)
+    return held
+
+
+def _voice(call: ast.Call, held: Mapping[str, list[ast.expr]]) -> Iterator[tuple[int, str]]:
+    """What is wrong with the messages and hints that a call is given, itself or by a name."""
     called = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
     given = [*call.args] if called in _FIRST else []
     given += [
         each.value for each in call.keywords if each.arg == "hint" or (called in _FIRST and each.arg == "message")
     ]
     for argument in given:
-        for each in _choices(argument):
+        texts = held.get(argument.id, []) if isinstance(argument, ast.Name) else [argument]
+        for each in (choice for text in texts for choice in _choices(text)):
             said = _text(each)
             if said is None:
                 continue

@@ -90,7 +90,7 @@ class Session:
         except LockHeld as held:
             if not patience and not give_way:
                 raise
-            self.note(f"{held.message} Waiting up to {format_duration(patience)} for it.")
+            self.note(f"{held.message}; waiting up to {format_duration(patience)} for it")
             try:
                 lock.acquire(patience)
             except LockHeld:

@@ -156,8 +156,7 @@ class _RestoreRun:
             try:
                 yield from content_from(self._body(action, 0), action.size, offset)
             except BadEncoding as error:
-                message = f"What came for {action.path} the second time {error}."
-                raise Rejected(message, hint="run again") from error
+                raise Rejected(f"what came for {action.path} the second time {error}", hint="run again") from error
 
         def told(moved: int) -> None:
             self._listener(Advanced(Phase.RESTORING, 0, moved))

@@ -17,8 +17,7 @@ def error_of(cause: BaseException) -> ReconcileError:
     """What a user is told of any exception: of one that nobody foresaw, that it is a bug."""
     if isinstance(cause, ReconcileError):
         return cause
-    error = refused(cause) if isinstance(cause, OSError) else None
-    error = error or no_room(cause)
+    error = (refused(cause) if isinstance(cause, OSError) else None) or no_room(cause)
     if isinstance(cause, KeyboardInterrupt):
         error = Interrupted("interrupted", hint="run it again: it goes on from there")
     if error is None:

@@ -12,7 +12,7 @@ from reconcile.views.plan import but, found
 from reconcile.views.terminal import Terminal
 
 
-class Verb(NamedTuple):
+class Command(NamedTuple):
     """The command that a report is of: how to run it again, how to see what it would do, and what it does to files and
     bytes."""
 
@@ -37,11 +37,11 @@ _TOLD = {
     OutcomeKind.NOT_STARTED: "dim",
 }
 _WAITING_SHOWN = 20
-APPLY = Verb()
-RESTORE = Verb("reconcile restore", "reconcile restore --dry-run", "restored", "fetched")
+APPLY = Command()
+RESTORE = Command("reconcile restore", "reconcile restore --dry-run", "restored", "fetched")
 
 
-def show_report(terminal: Terminal, report: Report, verb: Verb = APPLY, *, verbose: bool = False) -> None:
+def show_report(terminal: Terminal, report: Report, command: Command = APPLY, *, verbose: bool = False) -> None:
     """Each change that did not go through by name with its sentence, then the totals. The findings are the plan's, and
     are only counted here. Of what a stop left for the next run the first are named, and all with ``verbose``."""
     waiting = 0
@@ -63,12 +63,12 @@ def show_report(terminal: Terminal, report: Report, verb: Verb = APPLY, *, verbo
         terminal.line(("hint  ", "dim"), f"{hint}{f' ({count:,} changes)' if count > 1 else ''}")
     if waiting > _WAITING_SHOWN and not verbose:
         terminal.line(
-            (f"... and {waiting - _WAITING_SHOWN:,} more not started; `{verb.plan}` lists what is left", "dim")
+            (f"... and {waiting - _WAITING_SHOWN:,} more not started; `{command.plan}` lists what is left", "dim")
         )
     calm = report.status is not Status.SUCCESS or not but(report.findings)
-    terminal.prose(_totals(report, verb), style=_STYLES.get(report.status, "bold yellow") if calm else "bold yellow")
+    terminal.prose(_totals(report, command), style=_STYLES.get(report.status, "bold yellow") if calm else "bold yellow")
     if _NEXT[report.status]:
-        terminal.prose(_NEXT[report.status].format(verb))
+        terminal.prose(_NEXT[report.status].format(command))
 
 
 def _why(outcome: Outcome) -> Iterator[str]:
@@ -80,12 +80,12 @@ def _why(outcome: Outcome) -> Iterator[str]:
         yield f": {said}"
 
 
-def _totals(report: Report, verb: Verb) -> str:
+def _totals(report: Report, command: Command) -> str:
     """One sentence with every count that is not zero."""
     needs = but(report.findings) if report.status is Status.SUCCESS else ""
-    names = words.OUTCOMES | {OutcomeKind.APPLIED: verb.applied}
+    names = words.OUTCOMES | {OutcomeKind.APPLIED: command.applied}
     counts = {kind: getattr(report.counts, kind.value) for kind in OutcomeKind}
     parts = ", ".join(f"{count:,} {names[kind]}" for kind, count in counts.items() if count)
-    sent = f"; {words.size(report.bytes)} {verb.moved}" if report.bytes else ""
+    sent = f"; {words.size(report.bytes)} {command.moved}" if report.bytes else ""
     ended = f"{parts or 'nothing to do'}{sent} in {report.seconds:.1f} s."
     return f"{words.STATUSES[report.status]}{needs}: {ended}{found(report.findings)}"

@@ -171,7 +171,7 @@ def test_another_run_is_waited_for(folder: Path) -> None:
         command = [sys.executable, "-m", "reconcile", "run", "--char-id", "ai_hoshino", "--", "sh", "-c", MAKE]
         child = subprocess.Popen(command, cwd=folder, env=environment(), stderr=subprocess.PIPE)
         assert child.stderr is not None
-        assert b"Waiting up to 10m" in child.stderr.readline()
+        assert b"waiting up to 10m" in child.stderr.readline()
         assert cosplay(folder) is None
         lock.release()
         child.communicate(timeout=60)

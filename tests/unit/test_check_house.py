@@ -29,6 +29,8 @@ def found(folder: Path, text: str, lists: check_house.Lists = NONE) -> list[str]
         ('raise StoreError("a" if x else "Another", hint="b")', "begins in lower case"),
         ('fail(why, hint="Plan again")', "begins in lower case"),
         ('Problem(code="store", message="It failed", hint="")', "begins in lower case"),
+        ('HINT = "Plan again"\nfail(why, hint=HINT)', "begins in lower case"),
+        ('session.note(f"{name} is saved.")', "no full stop"),
         ('Form(Code.X, "fine", "mount its drive.")', "no full stop"),
     ],
 )
