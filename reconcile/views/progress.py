@@ -61,6 +61,12 @@ class PhaseProgress:
             yield f"{seconds / done - seconds:.0f} s left"
 
 
+def shows_bars(stream: TextIO) -> bool:
+    """Whether a bar can be shown: on a terminal that takes escape sequences. Without them it would be moved by calls
+    that move stdout's cursor."""
+    return stream.isatty() and takes_escapes(stream)
+
+
 @contextmanager
 def listening(
     stream: TextIO,
@@ -72,14 +78,14 @@ def listening(
 ) -> Iterator[Listener]:
     """A listener for the events of a run, which may come from several threads.
 
-    JSON lines go before silence, and silence before a bar, which only a terminal shows. Warnings are always written.
+    JSON lines go before silence, and silence before bars, which not every stream shows. Warnings are always written.
     """
     lines = _Lines(stream)
     if as_json:
         yield _Counting(clock, _Json(stream)).hear
     elif quiet:
         yield lambda event: lines.warned(event.message) if isinstance(event, Warned) else None
-    elif stream.isatty() and takes_escapes(stream):  # else a bar would be moved by calls that move stdout's cursor
+    elif shows_bars(stream):
         with _bars(stream, colour) as progress:
             yield _Counting(clock, _Bars(progress), every=0.0).hear
     else:

@@ -31,7 +31,7 @@ from reconcile.core.errors import ExitCode, SourceChanged
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.hooks.handover import below_root
 from reconcile.views.json import show, show_line
-from reconcile.views.progress import ProgressStyle, choose
+from reconcile.views.progress import shows_bars
 from reconcile.views.terminal import Terminal, console
 from tests.kit.small_project import make_project, open_objects
 from tests.kit.windows import FakeWindows, Scanner, rules
@@ -324,8 +324,8 @@ def test_whether_a_bar_can_move_is_asked_of_the_console_that_it_is_on(
     monkeypatch.delenv("NO_COLOR", raising=False)
     new, old = Console(101), Console(102)
     windows.calls.old_consoles.add(102)
-    assert choose(new, quiet=False, as_json=False) is ProgressStyle.BAR
-    assert choose(old, quiet=False, as_json=False) is ProgressStyle.LINES
+    assert shows_bars(new)
+    assert not shows_bars(old)
     assert not console(new).legacy_windows
     for stream, coloured in ((new, True), (old, False)):
         Terminal(stream).line(("word", "red"))
