@@ -13,6 +13,7 @@ from pathlib import Path
 
 import filelock
 import pytest
+from crc32c import crc32c
 
 from reconcile.__main__ import main
 from reconcile.adapters import files
@@ -27,6 +28,7 @@ from reconcile.adapters.local.writing import LocalPlaces
 from reconcile.adapters.posix import System
 from reconcile.adapters.state.folder import StateFolder
 from reconcile.adapters.state.health import HealthFile, is_place_free
+from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import ExitCode, SourceChanged
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.hooks.handover import below_root
@@ -125,6 +127,42 @@ def test_a_file_that_is_uploaded_is_replaced_renamed_and_removed_at_will(root: P
             with pytest.raises(SourceChanged, match="changed while it was read"):
                 body.read()
     assert {path.name for path in root.iterdir()} == {"c.png"}
+
+
+@pytest.mark.parametrize("act", ["replace", "rename", "remove", "write"])
+@pytest.mark.parametrize("at", [1, SLICE + 1, 2 * SLICE + 5])
+def test_a_large_file_that_is_hashed_is_replaced_renamed_and_removed_at_will(root: Path, act: str, at: int) -> None:
+    file = put(root, "a.bin", os.urandom(2 * SLICE + 5))
+    other = put(root.parent, "other", os.urandom(2 * SLICE + 5))
+    read, acted = 0, False
+
+    def workflow(count: int) -> None:
+        nonlocal read, acted
+        read += count
+        if read < at or acted:
+            return
+        acted = True
+        if act == "replace":
+            os.replace(other, file)
+        elif act == "rename":
+            os.rename(file, root.parent / "c.bin")
+        elif act == "remove":
+            os.unlink(file)
+        else:
+            with file.open("r+b") as body:
+                body.seek(-1, os.SEEK_END)
+                body.write(b"x")
+
+    row = only(LocalFiles(root, ignore=(), looks=Looks(0), cache=Cache(), on_progress=workflow).walk())
+    assert acted
+    assert (row.problem, row.detail) == (FileProblem.UNSETTLED, "it changed while it was hashed")
+
+
+@pytest.mark.parametrize("size", [SLICE - 1, SLICE, SLICE + 1, 2 * SLICE + 3])
+def test_a_file_that_nobody_touches_has_the_same_hash_in_slices(root: Path, size: int) -> None:
+    data = os.urandom(size)
+    put(root, "a.bin", data)
+    assert only(source(root).walk()).crc32c == encode_crc32c(crc32c(data))
 
 
 @pytest.mark.parametrize("size", [0, 1, SLICE - 1, SLICE, SLICE + 1, 2 * SLICE + 3])

@@ -1,5 +1,7 @@
 """Hashing files: each is read once, in one small buffer, and is only believed if it did not change meanwhile.
 
+On a system on which nobody can replace an open file, a large one is closed while what was read of it is hashed.
+
 A change of content that moves no time of the file is possible for a while: within the grain of its clock, and as long
 as a program writes through a mapping whose pages the system has not cleaned (half a minute on Linux). So a hash that
 was taken soon after the file's last change is doubted: it is taken once more by a later run.
@@ -7,6 +9,7 @@ was taken soon after the file's last change is doubted: it is taken once more by
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import threading
@@ -17,10 +20,12 @@ from concurrent.futures import Future
 from typing import NamedTuple
 
 from reconcile.adapters.local.folder import OpenFolders
+from reconcile.adapters.local.slices import SLICE, SlicedFile
 from reconcile.adapters.opening import READ_FILE, reason
 from reconcile.adapters.system import current
 from reconcile.adapters.workers import Workers, awaited
 from reconcile.core.digest import encode_crc32c
+from reconcile.core.errors import SourceChanged, SourceError
 from reconcile.core.media_complete import missing_end
 from reconcile.core.rows import FileProblem, Hashed, LocalFile
 from reconcile.ports import HashCache
@@ -130,25 +135,37 @@ class Hasher:
                 return miss.problem(FileProblem.UNSETTLED, "another program has it open and lets nobody read it")
             return miss.problem(FileProblem.UNREADABLE, reason(error))
         try:
-            return self._hash_open(fd, miss, stop)
+            return self._hash_open(fd, lambda: folder.open(name, READ_FILE), miss, stop)
         except OSError as error:
             if current().is_windows and isinstance(error, PermissionError):  # it may be read, as it could be opened
                 return miss.problem(FileProblem.UNSETTLED, "another program has locked a part of it")
             return miss.problem(FileProblem.UNREADABLE, reason(error))
-        finally:
-            os.close(fd)
 
-    def _hash_open(self, fd: int, miss: Miss, stop: threading.Event) -> LocalFile | None:
+    def _hash_open(self, fd: int, reopen: Callable[[], int], miss: Miss, stop: threading.Event) -> LocalFile | None:
+        """The row of an open file, which is closed. Raises OSError."""
         started = self._clock()
         system = current()
-        before = system.fstat(fd)
-        if not _is_same(miss.seen, before):
-            return miss.problem(FileProblem.UNSETTLED, "it was replaced while it was looked at")
-        count, value = self._checksum(fd, before.st_size, stop)
-        if count is None:
-            return None
-        lacks = missing_end(miss.path, count, lambda offset, size: _read_at(fd, offset, size)) if count else None
-        after = system.fstat(fd)
+        with contextlib.ExitStack() as held:
+            file: io.RawIOBase = held.enter_context(io.FileIO(fd))
+            before = system.fstat(fd)
+            if not _is_same(miss.seen, before):
+                return miss.problem(FileProblem.UNSETTLED, "it was replaced while it was looked at")
+            sliced = system.lets_go and before.st_size > SLICE
+            if sliced:
+                held.close()
+                file = SlicedFile(before, reopen, miss.path)
+            try:
+                count, value = self._checksum(file, before.st_size, stop)
+                if sliced:
+                    fd = held.enter_context(_reopened(reopen)).fileno()
+            except SourceChanged:
+                return miss.problem(FileProblem.UNSETTLED, "it changed while it was hashed")
+            except SourceError as error:
+                raise error.__cause__ or error from None
+            if count is None:
+                return None
+            lacks = missing_end(miss.path, count, lambda offset, size: _read_at(fd, offset, size)) if count else None
+            after = system.fstat(fd)
         if count != before.st_size or _times(before) != _times(after):
             return miss.problem(FileProblem.UNSETTLED, "it changed while it was hashed")
         crc32c = encode_crc32c(value)
@@ -156,23 +173,29 @@ class Hasher:
         self._cache.put(miss.path, found)
         return self.file(miss.path, found, miss.twin)
 
-    def _checksum(self, fd: int, size: int, stop: threading.Event) -> tuple[int | None, int]:
-        """(bytes read, crc32c) of an open file; None for the bytes if nobody waits for the answer any more."""
+    def _checksum(self, file: io.RawIOBase, size: int, stop: threading.Event) -> tuple[int | None, int]:
+        """(bytes read, crc32c) of a file; None for the bytes if nobody waits for the answer any more."""
         from crc32c import crc32c  # a tenth of a second to import, which a run with a warm cache must not pay
 
         buffer: memoryview | None = getattr(self._buffers, "view", None)
         if buffer is None:
             buffer = self._buffers.view = memoryview(bytearray(_BUFFER_BYTES))
         count = value = 0
-        with io.FileIO(fd, closefd=False) as file:
-            while count < size and (n := file.readinto(buffer)):
-                value = crc32c(buffer[:n], value)
-                count += n
-                if self._on_progress:
-                    self._on_progress(n)
-                if stop.is_set():
-                    return None, 0
+        while count < size and (n := file.readinto(buffer)):
+            value = crc32c(buffer[:n], value)
+            count += n
+            if self._on_progress:
+                self._on_progress(n)
+            if stop.is_set():
+                return None, 0
         return count, value
+
+
+def _reopened(reopen: Callable[[], int]) -> io.FileIO:
+    try:
+        return io.FileIO(reopen())
+    except OSError as error:
+        raise SourceChanged(reason(error)) from error
 
 
 def identity(found: os.stat_result) -> tuple[int, int, int, int]:

@@ -1,6 +1,6 @@
 """A file that is read in slices and closed between them, so that a slow reader keeps nobody from replacing it.
 
-Windows lets nobody replace a file that is open, and an upload may take hours.
+Windows lets nobody replace a file that is open, an upload may take hours, and the hash of a large file minutes.
 """
 
 from __future__ import annotations
@@ -18,18 +18,14 @@ SLICE = 8 * 1024 * 1024
 
 
 class SlicedFile(io.RawIOBase):
-    """The file of which ``fd``, which is closed, is a descriptor; ``reopen`` gives another one, or raises OSError.
+    """The file that looked like ``found`` when it was open; ``reopen`` gives a descriptor of it, or raises OSError.
 
     Reading raises SourceChanged if it is not the same file any more, or has changed, and SourceError if it cannot be
     read.
     """
 
-    def __init__(self, fd: int, reopen: Callable[[], int], path: str) -> None:
+    def __init__(self, found: os.stat_result, reopen: Callable[[], int], path: str) -> None:
         super().__init__()
-        try:
-            found = current().fstat(fd)
-        finally:
-            os.close(fd)
         self._reopen = reopen
         self._path = path
         self._size = found.st_size

@@ -133,18 +133,18 @@ class LocalFiles:
         """
         fd = self._open(path)
         try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
+            found = current().fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
                 raise SourceChanged(f"the local file {path} is not a regular file any more", hint="plan again")
         except BaseException:
             os.close(fd)
             raise
-        with io.BufferedReader(self._raw(fd, path)) as file:
+        raw: io.RawIOBase = SourceFile(fd, path)
+        if current().lets_go:
+            raw.close()
+            raw = SlicedFile(found, lambda: self._open_below(split(path)), path)
+        with io.BufferedReader(raw) as file:
             yield file
-
-    def _raw(self, fd: int, path: str) -> io.RawIOBase:
-        if not current().lets_go:
-            return SourceFile(fd, path)
-        return SlicedFile(fd, lambda: self._open_below(split(path)), path)
 
     def _open(self, path: str) -> int:
         parts = split(path)
