@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 import sys
@@ -12,11 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.local.watching import POLL_EVERY, RECHECK_EVERY, FolderWatch, filesystem
+from reconcile.adapters.local.hearing import LATE, RECHECK_EVERY, RECHECK_LOST, Hearing
+from reconcile.adapters.local.watching import POLL_EVERY, FolderWatch, filesystem
 from reconcile.core.watching import Poll, Seen
 from tests.kit.windows import on_each_system  # noqa: F401
 
 NEVER = threading.Event()
+
+
+def nobody_writes(path: str) -> bool:
+    return False
+
+
 PATIENCE = 10.0
 POSIX = os.name == "posix"
 LINUX = sys.platform == "linux"
@@ -174,6 +182,61 @@ def test_what_no_event_told_of_is_found_by_looking(
     assert heard(watch) == Seen(("a.png",))
     assert looked(watch, clock) == Seen(("a.png",)), "looking does not rely on what was heard"
     assert looked(watch, clock) == Seen()
+
+
+@pytest.mark.skipif(not LINUX, reason="a write through a mapping, of which Linux gives no event")
+@pytest.mark.posix("a file that is being written is asked for there, and not missed")
+def test_after_a_change_without_an_event_the_listening_begins_anew_and_looks_are_more_frequent(
+    root: Path, clock: Clock, open_watch: Callable[..., FolderWatch]
+) -> None:
+    (root / "a.png").write_bytes(b"x" * 10)
+    watch = open_watch()
+    with (root / "a.png").open("r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+        watch.wait(0, NEVER)
+        mapped[0:1] = b"y"
+        mapped.flush()
+        assert looked(watch, clock) == Seen(("a.png",))
+        assert watch.wait(0.0, NEVER) == Seen(), "its event may be on its way"
+        clock.now += LATE
+        assert watch.wait(0.0, NEVER).armed == (
+            "by the system's events, begun anew, because they did not tell of a file that changed, 'a.png'"
+        )
+        mapped[0:1] = b"z"
+        mapped.flush()
+        clock.now += RECHECK_LOST
+        assert watch.wait(0.0, NEVER) == Seen(("a.png",))
+    (root / "b.png").write_bytes(b"x")
+    assert "b.png" in heard(watch).paths
+
+
+def test_an_event_may_come_before_the_look_or_a_while_after_it(clock: Clock) -> None:
+    hearing = Hearing(clock)
+    hearing.told(["before.png", "folder"])
+    hearing.looked(["before.png", "after.png", "folder/deep/a.png", "never.png"])
+    hearing.told(["after.png"])
+    assert hearing.lost(nobody_writes) == []
+    clock.now += LATE
+    assert hearing.lost(nobody_writes) == ["never.png"]
+    assert hearing.lost(nobody_writes) == [], "said once"
+    assert hearing.recheck == RECHECK_LOST
+
+
+def test_what_was_told_of_before_an_earlier_look_is_told_of_no_more(clock: Clock) -> None:
+    hearing = Hearing(clock)
+    hearing.told(["a.png"])
+    hearing.looked(["a.png"])
+    hearing.looked(["a.png"])
+    clock.now += LATE
+    assert hearing.lost(nobody_writes) == ["a.png"]
+
+
+def test_a_file_that_is_being_written_is_not_missed(clock: Clock) -> None:
+    """Windows may tell of it when it is closed, and not before."""
+    hearing = Hearing(clock)
+    hearing.looked(["a.mp4"])
+    clock.now += LATE
+    assert hearing.lost(lambda path: path == "a.mp4") == []
+    assert hearing.recheck == RECHECK_EVERY
 
 
 @pytest.mark.skipif(not LINUX, reason="other systems refuse such names")

@@ -2,7 +2,7 @@
 
 Links are never followed. The system's events (of Linux) would follow them out of the folder, so a folder that holds
 links to folders is looked at instead. Events can be lost, too (a full queue, a limit that was reached later), so the
-folder is also looked at now and then while they are heard.
+folder is also looked at now and then while they are heard, and the listening begins anew if that shows that some were.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from reconcile.adapters.disk_names import as_text, native
 from reconcile.adapters.local.folder import OpenFolder, OpenFolders, open_below
 from reconcile.adapters.local.hashing import identity
+from reconcile.adapters.local.hearing import Hearing
 from reconcile.adapters.local.names import Entry, Lister
 from reconcile.adapters.opening import extended, is_text, split
 from reconcile.adapters.system import current
@@ -33,13 +34,8 @@ if TYPE_CHECKING:
 
 POLL_EVERY = 5.0
 """Seconds between two looks at the whole folder if it gives no events."""
-RECHECK_EVERY = 300.0
-"""The same if it does."""
-
 _GROUPED_MS = 500
 _STEP_MS = 100
-_ERRORS = 3
-_ERRORS_WITHIN = 600.0
 _SHARE = 20  # looking at a large folder takes at most a twentieth of the time
 _DELETED = 3
 _ADDED = 1
@@ -73,7 +69,7 @@ class FolderWatch:
         self._identity: tuple[int, int] | None = None
         self._real = ""
         self._notify: RustNotify | None = None
-        self._errors: list[float] = []
+        self._hearing = Hearing(clock)
         self._known: dict[str, Signature] = {}
         self._next_scan = 0.0
 
@@ -84,6 +80,7 @@ class FolderWatch:
             self._notify = None
         self._identity = None
         self._known = {}
+        self._hearing.forget()
 
     def wait(self, seconds: float, stop: threading.Event) -> Seen:
         """Waits up to so long for something to happen, or for ``stop``."""
@@ -201,20 +198,28 @@ class FolderWatch:
             # One name that is not UTF-8 is enough; the listener is of no use from then on.
             return self._listen_again()
         if isinstance(heard, str):
-            return Seen()
+            lost = self._hearing.lost(lambda path: current().is_being_written(self._full(path)))
+            return self._listen_again(lost) if lost else Seen()
         if (_DELETED, as_text(self._real)) in heard:
             self._identity = None  # even if one is there again: it may have got the same number
-        paths = {self._heard(change, path) for change, path in heard if change != _DELETED}
-        return Seen(tuple(sorted(path for path in paths if path is not None)))
+        found = {self._heard(change, path) for change, path in heard if change != _DELETED}
+        paths = sorted(path for path in found if path is not None)
+        self._hearing.told(paths)
+        return Seen(tuple(paths))
 
-    def _listen_again(self) -> Seen:
+    def _listen_again(self, lost: Sequence[str] = ()) -> Seen:
+        """``lost`` are files of which the system's events did not tell."""
         assert self._notify is not None
         self._notify.close()
         self._notify = None
-        now = self._clock()
-        self._errors = [*(at for at in self._errors if now - at < _ERRORS_WITHIN), now]
-        why = "the system's events fail again and again" if len(self._errors) > _ERRORS else self._listen()
-        return Seen(self._changed(), armed=f"by looking every {POLL_EVERY:g} s: {why}" if why else None)
+        why = "the system's events fail again and again" if self._hearing.failed() else self._listen()
+        how = f"by looking every {POLL_EVERY:g} s: {why}" if why else None
+        if lost and how is None:
+            files = f"{len(lost)} files, such as" if len(lost) > 1 else "a file that changed,"
+            how = f"by the system's events, begun anew, because they did not tell of {files} {lost[0]!r}"
+        changed = self._changed()
+        self._hearing.forget()
+        return Seen(changed, armed=how)
 
     def _heard(self, change: int, full: str) -> str | None:
         """The path below the root; None for what does not count."""
@@ -230,7 +235,10 @@ class FolderWatch:
         before, (self._known, links) = self._known, self._scanned()
         if links and self._notify is not None and self._poll is Poll.AUTO:
             self._identity = None  # to be armed anew
-        return tuple(path for path, signature in self._known.items() if before.get(path) != signature)
+        changed = [path for path, signature in self._known.items() if before.get(path) != signature]
+        if self._notify is not None:  # no event tells of every change of a file's rights or other names
+            self._hearing.looked(path for path in changed if before.get(path, ())[:2] != self._known[path][:2])
+        return tuple(changed)
 
     def _scanned(self) -> tuple[dict[str, Signature], bool]:
         started = self._clock()
@@ -239,7 +247,7 @@ class FolderWatch:
         return found
 
     def _schedule(self, took: float) -> None:
-        every = POLL_EVERY if self._notify is None else RECHECK_EVERY
+        every = POLL_EVERY if self._notify is None else self._hearing.recheck
         self._next_scan = self._clock() + max(every, _SHARE * took)
 
     def _scan(self, start: str) -> tuple[dict[str, Signature], bool]:
