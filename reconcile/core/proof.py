@@ -187,10 +187,9 @@ def named_by(document: Document, world: World, context: Context) -> Iterator[Nam
             yield make(what, name, document.id, place=place_of(slot, context), text=text, held=held.value)
         elif key is not None:
             yield Reference(world, name, document.id, slot, text, key)
-        elif slot.at:
-            yield from _path_elsewhere(name, document.id, slot, text, candidates[slot], context, repairs)
         else:
-            yield from _no_uri_of_ours(name, document.id, slot, text, candidates[slot], context, repairs)
+            against = _against(name, document.id, slot, text, candidates[slot], context, repairs)
+            yield from () if against is None else (against,)
 
 
 def _in_scope(slot: Slot, key: str | None, context: Context) -> bool:
@@ -204,43 +203,27 @@ def _in_scope(slot: Slot, key: str | None, context: Context) -> bool:
     return reading is not None and reading.rule.type in types
 
 
-def _path_elsewhere(
+def _against(
     name: str, char_id: str, slot: Slot, text: str, candidates: list[Candidate], context: Context, repairs: int
-) -> Iterator[Suspect | Finding]:
-    """What a text in another place than a plain field says against the proof, if it is a path."""
+) -> Suspect | Finding | None:
+    """What a text that is no URI of ours says against the proof; None if it is no path."""
     say = partial(make, place=place_of(slot, context), text=text)
     path = say(Code.LOCAL_PATH_ELSEWHERE if slot.is_name else Code.LOCAL_PATH, name, char_id)
     found = meaning(text, context.roots, repairs)
-    if any(each.sure for each in candidates) or is_ours(text, found, context):
-        yield path
-    elif not slot.is_name and is_alien(text, found, context):
-        yield say(Code.OUTSIDE_ROOT, name, char_id) if found.climbs_out or not candidates else path
-    elif candidates:
-        yield Suspect(path, tuple(each.key for each in candidates))
-
-
-def _no_uri_of_ours(
-    name: str, char_id: str, slot: Slot, text: str, candidates: list[Candidate], context: Context, repairs: int
-) -> Iterator[Suspect | Finding]:
-    say = partial(make, place=place_of(slot, context), text=text)
-    ruled = slot.field in context.asset_map.fields
-    path = say(Code.LOCAL_PATH, name, char_id)
+    ruled = not slot.at and slot.field in context.asset_map.fields
+    if slot.at or not (ruled or looks_like_path(text)):
+        if any(each.sure for each in candidates) or (slot.at and is_ours(text, found, context)):
+            return path
+        if slot.at and not slot.is_name and is_alien(text, found, context):
+            return say(Code.OUTSIDE_ROOT, name, char_id) if found.climbs_out or not candidates else path
+        return Suspect(path, tuple(each.key for each in candidates)) if candidates else None
     if context.bucket.key(bare(text)) is not None:
-        yield path
-        return
-    if not ruled and not looks_like_path(text):
-        if any(each.sure for each in candidates):
-            yield path
-        elif candidates:
-            yield Suspect(path, tuple(each.key for each in candidates))
-        return
-    found = meaning(text, context.roots, repairs)
-    if found.kind is PathKind.GS or (found.kind is PathKind.URL and ruled):
-        yield say(Code.FOREIGN_URI, name, char_id)
-    elif found.kind is not PathKind.URL:
-        ours = any(target.sure for target in found.targets) or bool(candidates)
-        alien = found.kind is PathKind.DEVICE or found.climbs_out or (found.kind is PathKind.ABSOLUTE and not ours)
-        yield say(Code.OUTSIDE_ROOT, name, char_id) if alien else path
+        return path
+    if found.kind is PathKind.GS or found.kind is PathKind.URL:
+        return say(Code.FOREIGN_URI, name, char_id) if ruled or found.kind is PathKind.GS else None
+    ours = any(target.sure for target in found.targets) or bool(candidates)
+    alien = found.kind is PathKind.DEVICE or found.climbs_out or (found.kind is PathKind.ABSOLUTE and not ours)
+    return say(Code.OUTSIDE_ROOT, name, char_id) if alien else path
 
 
 def is_askable(key: str, context: Context) -> bool:
