@@ -12,7 +12,7 @@ import msgspec
 from reconcile.core.changes import CreateRecord, FieldChange
 from reconcile.core.journal import Place, Touched
 from reconcile.core.names import spellings
-from reconcile.core.way import Entries, Finder, Trail, Way, as_found, copied, put_at, title_of
+from reconcile.core.way import GONE, Entries, Finder, Trail, Way, as_found, copied, put_at, remade, title_of
 
 
 class Verdict(Enum):
@@ -164,21 +164,9 @@ def same(value: Any, other: Any) -> bool:
     return bool(value == other)
 
 
-_GONE = object()
-
-
 def without(change: CreateRecord, uris: frozenset[str]) -> dict[str, Any]:
     """The fields of a new record, at every depth, without what holds one of these URIs: their objects are not there."""
-    kept: dict[str, Any] = _without(change.fields, uris)
+    kept: dict[str, Any] = remade(
+        change.fields, lambda _, value: GONE if isinstance(value, str) and value in uris else value
+    )
     return kept
-
-
-def _without(value: Any, uris: frozenset[str]) -> Any:
-    if isinstance(value, str):
-        return _GONE if value in uris else value
-    if isinstance(value, Mapping):
-        items = ((key, _without(item, uris)) for key, item in value.items())
-        return {key: item for key, item in items if item is not _GONE}
-    if isinstance(value, list):
-        return [item for item in (_without(each, uris) for each in value) if item is not _GONE]
-    return value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -109,6 +109,23 @@ def copied(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: copied(each) for name, each in value.items()}
     return [copied(each) for each in value] if isinstance(value, list) else value
+
+
+GONE = object()
+"""What stands for a value that is left out."""
+
+
+def remade(value: Any, make: Callable[[Trail, Any], Any], trail: Trail = ()) -> Any:
+    """A copy in which each value is what ``make`` gives for its trail and itself; what becomes ``GONE`` is left out of
+    its map or list."""
+    made = make(trail, value)
+    if isinstance(made, Mapping):
+        members = ((name, remade(each, make, (*trail, name))) for name, each in made.items())
+        return {name: each for name, each in members if each is not GONE}
+    if isinstance(made, list):
+        items = (remade(each, make, (*trail, at)) for at, each in enumerate(made))
+        return [each for each in items if each is not GONE]
+    return made
 
 
 def value_at(fields: Mapping[str, Any], trail: Trail) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -17,7 +17,7 @@ from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettle
 from reconcile.core.stages.elsewhere import held_in, is_ours, texts_elsewhere
 from reconcile.core.stages.fields import Field, Held, References
 from reconcile.core.stages.record import Record, malformed, needs_of
-from reconcile.core.way import Trail, shown
+from reconcile.core.way import GONE, Trail, remade, shown
 
 CreationOutput: TypeAlias = CreateRecord | Finding | Unsettled | Unwanted
 
@@ -55,7 +55,14 @@ def create(
     needs: list[Answer | Claim] = [each for each in references.all() if each.exact and each.outlook is Outlook.THERE]
     yield from (_left_out(maker, each) for each in settled.values() if each.answer is None)
     needs += [each.answer for each in settled.values() if each.answer is not None]
-    data = _rebuilt(local.fields, (), settled, context)
+
+    def settle(trail: Trail, value: Any) -> Any:
+        found = settled.get((trail, True)) or settled.get((trail, False))
+        if found is None:
+            return value
+        return GONE if found.answer is None else context.bucket.uri(found.answer.key)
+
+    data = remade(local.fields, settle)
     entries = context.entries.of(data) or []
     context.entries.put(data, entries)
     for field in fields:
@@ -107,9 +114,6 @@ def _odd_numbers(value: Any) -> Iterator[str]:
         yield "an integer of more than 64 bits"
 
 
-_GONE = object()
-
-
 class _Settled(msgspec.Struct, frozen=True):
     """A text, and the answer that gives its URI; None if it is left out."""
 
@@ -147,22 +151,6 @@ def _is_path(slot: Slot, text: str, maker: Record) -> bool:
     if found.kind is PathKind.GS or found.kind is PathKind.URL:
         return False
     return is_ours(text, found, context) or (looks_like_path(text) and not slot.is_name)
-
-
-def _rebuilt(value: Any, trail: Trail, settled: Mapping[tuple[Trail, bool], _Settled], context: Context) -> Any:
-    if isinstance(value, str):
-        found = settled.get((trail, False))
-        if found is None:
-            return value
-        return _GONE if found.answer is None else context.bucket.uri(found.answer.key)
-    if isinstance(value, Mapping):
-        kept = ((name, each) for name, each in value.items() if ((*trail, name), True) not in settled)
-        made = ((name, _rebuilt(each, (*trail, name), settled, context)) for name, each in kept)
-        return {name: each for name, each in made if each is not _GONE}
-    if isinstance(value, list):
-        items = (_rebuilt(each, (*trail, at), settled, context) for at, each in enumerate(value))
-        return [each for each in items if each is not _GONE]
-    return value
 
 
 def _put(entries: list[Any], field: Field, context: Context) -> None:
