@@ -21,7 +21,7 @@ class Kind(NamedTuple):
 
 
 class Form(NamedTuple):
-    """Another message of a code, and another hint if the row's does not fit either."""
+    """Another message for a code, and another hint if that of the row does not fit either."""
 
     code: Code
     message: str
@@ -47,7 +47,7 @@ FINDINGS: dict[Code, Kind] = {
         Severity.WARNING,
         "files that could belong to several characters",
         "could belong to {characters}; no field is filled with it",
-        "rename it; or name it in the right record yourself, which is then kept right",
+        "rename it, or name it in the right record yourself, which is then kept up to date",
         "; no field is filled with them",
     ),
     Code.AMBIGUOUS_FIELD: Kind(
@@ -61,16 +61,14 @@ FINDINGS: dict[Code, Kind] = {
         "characters without a record",
         "there is no such record; {why}",
         "register the character; its assets are uploaded meanwhile",
-        ", and none can be made of what the local database holds: it has no entry, or an id or fields that the store"
-        " would refuse, and the message says which",
+        ", and the local database cannot give one: it has no entry, or an id or fields that the store would refuse",
     ),
     Code.MISSING_ASSET: Kind(
         Severity.ERROR,
         "assets that a record names and that are nowhere",
         '{place} names "{text}", which is neither below the local root nor in the bucket',
         "bring the file back or render it again; the field is left as it is",
-        ", or whose file is never uploaded (no rule, empty); or a new record is made without such a path. In any place"
-        " of the record, at any depth",
+        ", anywhere in it, or whose file is never uploaded (no rule, empty); or a new record is made without its path",
     ),
     Code.CONTENT_CONFLICT: Kind(
         Severity.ERROR,
@@ -82,7 +80,7 @@ FINDINGS: dict[Code, Kind] = {
         Severity.WARNING,
         "objects that are stored compressed",
         "is stored compressed",
-        "nothing to do, if it is meant; to store a local file as it is: `reconcile apply --replace local`",
+        "nothing to do if this is intended; to store a local file as it is: `reconcile apply --replace local`",
         " (`contentEncoding`): size and checksum are those of the packed bytes, so a listing cannot tell whether the"
         " object holds the local file; `verify --deep` compares the content",
     ),
@@ -91,8 +89,7 @@ FINDINGS: dict[Code, Kind] = {
         "objects that are empty",
         "is an empty object (0 bytes), which is not an asset: no record is pointed at it",
         "bring the file back or render it again, then run `reconcile apply --replace local`",
-        " (0 bytes) and that a record or a rule expects to be an asset; such an object is not in step, proves nothing,"
-        " is not restored, and no record is pointed at it",
+        " (0 bytes) although a record or a rule expects an asset; they are not in step, not restored, and not proved",
     ),
     Code.UNVERIFIABLE: Kind(
         Severity.WARNING,
@@ -112,7 +109,7 @@ FINDINGS: dict[Code, Kind] = {
         Severity.WARNING,
         "paths outside every known root",
         '{place} names "{text}", which is below no known root; it is never read and never uploaded',
-        "if it is an old place of the output folder, add it to `previous_roots`",
+        "if the output folder used to be there, add that folder to `previous_roots`",
         " that a record names; they are never read and never uploaded",
     ),
     Code.FOREIGN_URI: Kind(
@@ -127,16 +124,16 @@ FINDINGS: dict[Code, Kind] = {
         "files that are still changing",
         "changed too recently, or while it was read; it may still be being written",
         "nothing to do: the next run takes it",
-        ": they did not look the same (size, times, file id) twice, `settle` seconds apart by this program's own clock,"
-        " or changed while they were read; on Windows also if a program has them open for writing",
+        ": they have not looked the same (size, times, file id) for `settle` seconds of this program's own clock, or"
+        " changed while they were read; on Windows also if a program has them open for writing",
     ),
     Code.INCOMPLETE_FILE: Kind(
         Severity.WARNING,
         "media that is not whole",
-        "surely is not whole, so it is not uploaded, and no record is pointed at it",
+        "is certainly incomplete, so it is not uploaded, and no record is pointed at it",
         'render it again; `incomplete = "take"` under [local] in the rules file takes such files as they are',
-        ": an MP4 without `moov`, a PNG without `IEND`, fewer bytes than the header declares"
-        " ([what is told of which format](watching.md#when-a-file-is-taken)); such a run does not count as a good one",
+        ": an MP4 without `moov`, a PNG without `IEND`, fewer bytes than the header declares ([what each format"
+        " shows](watching.md#when-a-file-is-taken)); such a run does not count as a good one",
     ),
     Code.ROOT_EMPTIED: Kind(
         Severity.ERROR,
@@ -144,10 +141,9 @@ FINDINGS: dict[Code, Kind] = {
         "is there and holds no file that a rule takes; when it was last seen it held {held:,}, so this run does not"
         " count as a good one",
         "mount its drive, or bring its files back with `reconcile restore`; --allow-empty says that it is meant",
-        ": it holds none that a rule takes, or is gone: a drive may be missing. Nothing is deleted anywhere, but such a"
-        " run does not count as a good one, and `restore` makes no file in a root that is there and empty. With"
-        " `--allow-empty` (`plan`, `apply`, `run`, `watch`, `restore`) it is meant, and after an `apply` it is not"
-        " said again",
+        ": it is gone, or holds no file that a rule takes; a drive may be missing. Nothing is deleted, but the run does"
+        " not count as a good one, and `restore` makes no file in an empty root. `--allow-empty` (`plan`, `apply`,"
+        " `run`, `watch`, `restore`) says that it is meant; after an `apply` it is not reported again",
     ),
     Code.UNREADABLE_FILE: Kind(
         Severity.ERROR,
@@ -181,7 +177,7 @@ FINDINGS: dict[Code, Kind] = {
         Severity.ERROR,
         "files that are too large for the bucket",
         "is larger than the 5 TiB that an object can have",
-        "make smaller files of it, or keep it elsewhere and name it in an `ignore` pattern",
+        "split it into smaller files, or keep it elsewhere and name it in an `ignore` pattern",
         " (5 TiB at most); they are not hashed",
     ),
     Code.UNDECODABLE_NAME: Kind(
@@ -196,8 +192,7 @@ FINDINGS: dict[Code, Kind] = {
         "names that are the same on Windows or in the bucket",
         "would be the same file as {why} in the bucket, or on Windows, where case and Unicode form do not count",
         "rename one of the two",
-        ": they differ only in case or Unicode form, and neither is uploaded anew; `restore`: two objects cannot both"
-        " be files here, and the one that is wanted more is made",
+        ": they differ only in case or Unicode form; neither is uploaded anew, and `restore` makes a file of only one",
     ),
     Code.OTHER_SPELLING: Kind(
         Severity.INFO,
@@ -223,11 +218,10 @@ FINDINGS: dict[Code, Kind] = {
     Code.LOCAL_PATH_ELSEWHERE: Kind(
         Severity.ERROR,
         "local paths where they cannot be put right",
-        '{place} has the local path "{text}" for its name, which cannot be put right here',
+        '{place} has the local path "{text}" as its name, which cannot be put right here',
         "rename it by hand, or have the workflow that writes it use another name",
-        ": in the name of a field or the key of a map of a record, or inside a longer text (a sentence, JSON, several"
-        " paths in one text), percent-encoded, or the root folder itself; such a text is never rewritten, and no proof"
-        " holds while it is there. A new record is made without it",
+        ": as the name of a field or the key of a map, in a longer text (a sentence, JSON, several paths), encoded, or"
+        " as the root folder itself; such a text is never rewritten, no proof holds with it, and no new record gets it",
     ),
     Code.DATABASE_DIFFERS: Kind(
         Severity.INFO,
@@ -293,7 +287,6 @@ UNKNOWN_NAME = Form(
 ROOT_GONE = Form(
     Code.ROOT_EMPTIED,
     "is gone; when it was last seen it held {held:,} files, so this run does not count as a good one",
-    FINDINGS[Code.ROOT_EMPTIED].hint,
 )
 NEVER_LOOKED_AT = Form(
     Code.MISSING_ASSET,
@@ -366,7 +359,7 @@ NAMED_ENCODED = Form(
 NAMED_EMPTY = Form(Code.EMPTY_OBJECT, '{place} names "{uri}", which holds nothing')
 LEFT_ALONE = Form(
     Code.CONTENT_CONFLICT,
-    "stands where the bucket has other bytes or may have them ({size} bytes there): {why}; it was left alone",
+    "is in the place of an object whose content ({size} bytes) differs or may differ: {why}; it was left alone",
     "to have the bucket's copy, move the file away and restore again",
 )
 NO_PLACE = Form(
