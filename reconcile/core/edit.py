@@ -166,7 +166,9 @@ def same(value: Any, other: Any) -> bool:
 
 def without(change: CreateRecord, uris: frozenset[str]) -> dict[str, Any]:
     """The fields of a new record, at every depth, without what holds one of these URIs: their objects are not there."""
-    kept: dict[str, Any] = remade(
-        change.fields, lambda _, value: GONE if isinstance(value, str) and value in uris else value
-    )
+
+    def leave_out(_: Trail, value: Any) -> Any:
+        return GONE if isinstance(value, str) and value in uris else value
+
+    kept: dict[str, Any] = remade(change.fields, leave_out)
     return kept
