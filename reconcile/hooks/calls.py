@@ -66,19 +66,19 @@ def character(given: Mapping[str, Any], chosen: CharacterOf | None, function: st
 class Returned:
     """What a function returned: the ``paths`` in it as texts, and the shape in which their URIs are put beside them.
 
-    ``wrong`` is what is wrong with what stands among the paths and is neither a path nor a gap.
+    ``wrong`` tells of a value among the paths that is neither a path nor a gap.
     """
 
-    def __init__(self, given: tuple[Any, ...], function: str, shape: Callable[[list[Any]], Any]) -> None:
-        self._given = given
+    def __init__(self, given: Sequence[Any], function: str, shape: Callable[[list[Any]], Any]) -> None:
+        self._given = [(each, _text(each)) for each in given]
         self._shape = shape
-        self.paths = tuple(os.fspath(each) for each in given if _is_path(each))
-        strange = [each for each in given if not _is_path(each) and not _is_gap(each)]
+        self.paths = tuple(text for _, text in self._given if text)
+        strange = [each for each, text in self._given if text is None]
         self.wrong = _error(function, strange[0], " among its paths") if strange else None
 
     def with_uris(self, uris: Mapping[str, str]) -> Any:
         """The value with the URI beside each path; None if a path has none, and beside a gap."""
-        return self._shape([(each, uris.get(os.fspath(each)) if _is_path(each) else None) for each in self._given])
+        return self._shape([(each, uris.get(text or "")) for each, text in self._given])
 
 
 def read(value: Any, function: str) -> Returned:
@@ -88,52 +88,45 @@ def read(value: Any, function: str) -> Returned:
     A gap, which is None or an empty text, stands for a file that was not made, and changes no shape: in a tuple of at
     least two paths, or before one, it is one of several. Raises UsageError.
     """
-    if _is_path(value) or _is_gap(value):
-        return Returned((value,), function, lambda pairs: pairs[0])
-    if isinstance(value, list) or (isinstance(value, tuple) and _are_several(value)):
-        return Returned(tuple(value), function, lambda pairs: pairs)
-    if isinstance(value, tuple) and (_is_path(value[0]) or _is_gap(value[0])):
+    if _text(value) is not None:
+        return Returned([value], function, lambda pairs: pairs[0])
+    if isinstance(value, list) or (isinstance(value, tuple) and _are_several(list(map(_text, value)))):
+        return Returned(value, function, lambda pairs: pairs)
+    if isinstance(value, tuple) and _text(value[0]) is not None:
         return Returned(value[:1], function, lambda pairs: (*pairs[0], *value[1:]))
     raise _error(function, value)
 
 
-def _error(function: str, value: Any, where: str = "") -> UsageError:
+def _error(function: str, value: Any, among: str = "") -> UsageError:
+    first = f" with {type(value[0]).__name__} first" if isinstance(value, list | tuple) and value else ""
     return UsageError(
-        f"{function} returned {_described(value)}{where}, which names no file",
+        f"{function} returned a value of type {type(value).__name__}{first}{among}, which names no file",
         hint="return a path, a list of paths, a tuple that begins with a path, or None",
     )
 
 
-def _is_path(value: Any) -> bool:
-    return isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str) and os.fspath(value) != ""
+def _text(value: Any) -> str | None:
+    """A path as text, which is empty for a gap; None for what is neither."""
+    text = "" if value is None else os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    return text if isinstance(text, str) else None
 
 
-def _is_gap(value: Any) -> bool:
-    return value is None or (isinstance(value, str | os.PathLike) and os.fspath(value) == "")
-
-
-def _are_several(values: tuple[Any, ...]) -> bool:
-    paths = tuple(each for each in values if _is_path(each))
-    gaps = sum(map(_is_gap, values))
-    if len(paths) + gaps < len(values) or not _are_files(paths):
+def _are_several(texts: Sequence[str | None]) -> bool:
+    paths = [text for text in texts if text]
+    if None in texts or not _are_files(paths):
         return False
     # A path and then nothing is one file, of which something is not known.
-    return not gaps or len(paths) > 1 or len(values) == 1 or (bool(paths) and not _is_path(values[0]))
+    return "" not in texts or len(paths) > 1 or len(texts) == 1 or (bool(paths) and not texts[0])
 
 
-def _are_files(paths: tuple[Any, ...]) -> bool:
+def _are_files(paths: Sequence[str]) -> bool:
     """Whether they are all there, or would be of one kind: a render that failed changes no shape."""
-    suffixes = {os.path.splitext(os.fspath(path))[1].lower() for path in paths}
-    return all(map(_is_file, paths)) or (len(suffixes) == 1 and suffixes != {""})
+    endings = {os.path.splitext(path)[1].lower() for path in paths}
+    return all(map(_is_file, paths)) or (len(endings) == 1 and endings != {""})
 
 
-def _is_file(path: Any) -> bool:
-    return "\0" not in os.fspath(path) and os.path.isfile(path)
-
-
-def _described(value: Any) -> str:
-    held = f" with {type(value[0]).__name__} first" if isinstance(value, list | tuple) and value else ""
-    return f"a value of type {type(value).__name__}{held}"
+def _is_file(path: str | None) -> bool:
+    return path is not None and "\0" not in path and os.path.isfile(path)
 
 
 def upserted(given: Mapping[str, Any], function: str) -> Call:
@@ -149,7 +142,7 @@ def upserted(given: Mapping[str, Any], function: str) -> Call:
         )
     named = {str(name): value for name, value in asset.items()}
     _tell_passed_over(named, function)
-    fields = tuple((name, os.fspath(held)) for name, held in named.items() if _is_one_file(held))
+    fields = tuple((name, os.fspath(held)) for name, held in named.items() if _is_file(_text(held)))
     # A hand-over may be done by another process, and what else is in the map need not go through pickle.
     plain = {name: str.__str__(held) for name, held in named.items() if isinstance(held, str)}
     return Call(tuple(file for _, file in fields), char_id, asset=plain, fields=fields)
@@ -157,14 +150,14 @@ def upserted(given: Mapping[str, Any], function: str) -> Call:
 
 def _tell_passed_over(asset: Mapping[str, Any], function: str) -> None:
     """Logs which fields hold lists of files: an upsert sets fields of one file."""
-    lists = [name for name, held in asset.items() if isinstance(held, list | tuple) and any(map(_is_one_file, held))]
+    lists = [
+        name
+        for name, held in asset.items()
+        if isinstance(held, list | tuple) and any(_is_file(_text(each)) for each in held)
+    ]
     if lists:
         logging.getLogger(LOGGER).warning(
             "%s was given a list of files for %s; a list sets no field, and the files are uploaded as the rules say",
             function,
             ", ".join(lists),
         )
-
-
-def _is_one_file(value: Any) -> bool:
-    return _is_path(value) and _is_file(value)
