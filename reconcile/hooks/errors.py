@@ -1,4 +1,4 @@
-"""What a workflow is told of a file that did not arrive in the cloud: an error, a warning, or a line in the log."""
+"""How a workflow learns of a file that did not arrive in the cloud: an error, a warning, or a line in the log."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Manner:
     """How a hook behaves when the cloud does not do its part, and how long it waits, in seconds."""
 
     lock = 600.0
-    """For another run to end; a queued hand-over waits less long."""
+    """For another run to end; a queued hand-over waits for 5."""
     silence = 10.0
     """For a queued hand-over of which nothing is heard."""
     doubt = 2.0
@@ -66,7 +66,7 @@ class Manner:
 
     def guarded(self, work: Callable[[], HandedOver], result: Any, name: str) -> dict[str, str]:
         """The URIs that the work gives, by path. ``result`` is what the workflow's function returned, and ``name`` what
-        to call it if no file is to blame. Raises NotUploaded if something failed and the hook was told to raise."""
+        to call it if no file is to blame. Raises NotUploaded if something failed and ``on_error`` says so."""
         uris: dict[str, str] = {}
         try:
             answer = work()

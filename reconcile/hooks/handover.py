@@ -73,7 +73,8 @@ class Handover:
     """A call as the rules of its project read it: ``notes`` has what is noted of each file that a run could take, by
     the name that the call gave it. Making one asks no store.
 
-    ``call`` is left with these. ``refused`` says why a run could not take the others; an upsert may name what it likes.
+    ``call`` keeps these files alone. ``refused`` says why a run could not take the others; an upsert may name what it
+    likes.
     """
 
     def __init__(self, call: Call, settings: Settings) -> None:
@@ -96,7 +97,7 @@ class Handover:
 
     @property
     def first(self) -> str:
-        """How to call what is handed over in a sentence: by its first file."""
+        """A name for what is handed over, for messages: its first file."""
         return next(iter(self.notes), f"what belongs to {self.call.char_id}")
 
     def _note_of(self, name: str) -> Note:
@@ -154,13 +155,9 @@ class Handover:
             # The limit on replacing is there for accidents, not for what the call itself made anew.
             meant = all(change.key in own for change in plan.actions if isinstance(change, Replace))
             report = execute(project, plan, force=meant, listener=listener, stop=stop, command=COMMAND)
-            uris, problems = {}, {}
-            for name, key in keys.items():
-                why = _why_missing(taken[name], key, project, seen, report)
-                if why is None:
-                    uris[name] = project.bucket.uri(key)
-                else:
-                    problems[name] = why
+            missing = {name: _why_missing(taken[name], key, project, seen, report) for name, key in keys.items()}
+            uris = {name: project.bucket.uri(key) for name, key in keys.items() if missing[name] is None}
+            problems = {name: why for name, why in missing.items() if why is not None}
             for change, outcome in zip(plan.actions, report.outcomes, strict=True):
                 if outcome.outcome not in DONE and (self.is_upsert or not own.isdisjoint(keys_about(change))):
                     problems.setdefault(next(iter(keys), self.first), _error(outcome))
@@ -273,8 +270,8 @@ def _scope(readings: Sequence[Reading | None], owner: str | None) -> Scope:
 
 
 def _about(plan: Plan, keys: set[str]) -> Iterator[Change]:
-    """The changes about these keys, and the uploads that they need: a call pays for what it made, and leaves to other
-    runs what they are behind with."""
+    """The changes about these keys, and the uploads that they need: a call waits for what it made, and all else is left
+    to other runs."""
     own = [change for change in plan.actions if not keys.isdisjoint(keys_about(change))]
     needed = {need.key for change in own if isinstance(change, SetField) for need in change.needs}
     yield from own

@@ -1,4 +1,4 @@
-"""How a function is wrapped: called, bound and looked at like the function itself, and sent to a process pool like one.
+"""A decorated function: it is called, bound, inspected and sent to a process pool like the function below it.
 
 The hooks, which come after the function, are here too; what they need is imported when a function has returned.
 """
@@ -142,8 +142,20 @@ def syncing(manner: Manner) -> Decorator:
     return functools.partial(_wrapped, hook=functools.partial(_sync, manner=manner), decorator=SYNCING)
 
 
-def _wrapped(function: Callable[..., Any], hook: Hook, decorator: str) -> Callable[..., Any]:
-    check_function(function, decorator)
+def _wrapped(function: Any, hook: Hook, decorator: str) -> Callable[..., Any]:
+    """The decorated function. Raises UsageError for what cannot be decorated."""
+    if not callable(function):
+        below = " below @classmethod" if isinstance(function, classmethod) else ""
+        raise UsageError(
+            f"@{decorator} was given {type(function).__name__}, which is not a function",
+            hint=f"write @{decorator}(…){below} right above the function",
+        )
+    if _flags(function) & (_GENERATOR | _ASYNC_GENERATOR):
+        raise UsageError(
+            f"@{decorator}: {name_of(function)} is a generator function, so there is no one moment at which its files"
+            " are done",
+            hint="decorate a function that returns the list of paths",
+        )
     return Wrapper(function, hook)
 
 
@@ -157,7 +169,7 @@ def _upload(
     char_id: CharacterOf | None,
     manner: Manner,
 ) -> Any:
-    """The value with the URIs of its files. The function has returned: from here on nothing may lose what it made."""
+    """The value with the URIs of its files. The function has returned: nothing may lose what it made any more."""
     if value is None:
         return None
     returned: Returned | None = None
@@ -183,8 +195,7 @@ def _upload(
 def _sync(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], value: Any, *, manner: Manner
 ) -> Any:
-    """The value as it is, when the cloud is in step with what was upserted. The upsert is done: from here on nothing
-    may undo that."""
+    """The value as it is, once the cloud is in step with what was upserted. The upsert is done: nothing may undo it."""
 
     def followed() -> HandedOver:
         from reconcile.hooks.calls import arguments, upserted
@@ -209,19 +220,3 @@ def _flags(function: Any) -> int:
         function = getattr(type(function), "__call__", None)  # noqa: B004 not whether it is callable, but what its call is
     code = getattr(getattr(function, "__func__", function), "__code__", None)
     return getattr(code, "co_flags", 0)
-
-
-def check_function(function: Any, decorator: str) -> None:
-    """Raises UsageError for what cannot be decorated."""
-    if not callable(function):
-        below = " below @classmethod" if isinstance(function, classmethod) else ""
-        raise UsageError(
-            f"@{decorator} was given {type(function).__name__}, which is not a function",
-            hint=f"write @{decorator}(…){below} right above the function",
-        )
-    if _flags(function) & (_GENERATOR | _ASYNC_GENERATOR):
-        raise UsageError(
-            f"@{decorator}: {name_of(function)} is a generator function, so there is no one moment at which its files"
-            " are done",
-            hint="decorate a function that returns the list of paths",
-        )

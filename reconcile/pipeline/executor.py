@@ -1,6 +1,7 @@
 """Plan + ports → Report: the executor.
 
-Uploads before records; every write carries a precondition; what is uncertain is settled by reading.
+Uploads come before records, and what waits for an object is written only when that is there. Every write carries a
+precondition, and what is uncertain is settled by reading (``object_writes``, ``record_writes``).
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def execute(
     Raises UsageError for a plan of other stores or rules, Refused past a safety limit, and JournalError if the run
     cannot be written down, before anything is changed. A failure of one change is an outcome of the report, never an
     exception. Setting ``stop`` finishes what is in flight and starts nothing more. ``command`` is who asked, for the
-    journal. Where findings of the severity ``fail_on`` remain, it is not remembered as a good run of everything.
+    journal. If findings of the severity ``fail_on`` remain, it is not remembered as a good run of everything.
     """
     check(project, plan)
     if not force:
@@ -99,8 +100,8 @@ def run(
     command: str = "",
     undoes: str | None = None,
 ) -> Report:
-    """Does what a plan of this process says, however its field changes are made; no limit is looked at. Raises
-    JournalError before anything is changed."""
+    """Does what a plan says that this process has made; ``editor_of`` makes its field changes, and no limit is checked.
+    Raises JournalError before anything is changed."""
     # To the microsecond: hooks make several runs a second, and history is in the order of the ids.
     run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"
     journal = project.journal if project.options.keeps_journal else None
@@ -164,7 +165,7 @@ class _Run:
         self._breaker = Breaker()
 
     def report(self, run_id: str) -> Report:
-        """Does it, and tells what came of it."""
+        """Makes the changes, and reports the outcome of each."""
         started, actions = time.monotonic(), self._plan.actions
         uploads = [change for change in actions if is_object(change)]
         jobs = [_Job((change,), partial(self._upload, change)) for change in uploads]
