@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Self, TypeVar
 
 import msgspec
@@ -21,6 +22,7 @@ from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.adapters.local.writing import LocalPlaces
 from reconcile.adapters.retry import RETRIES, Budget
+from reconcile.adapters.state.folder import StateFolder
 from reconcile.adapters.state.journal import Journal
 from reconcile.adapters.state.lock import ProjectLock
 from reconcile.adapters.state.outbox import Outbox
@@ -28,7 +30,7 @@ from reconcile.adapters.state.store import State
 from reconcile.config import Incomplete, Overrides, Settings
 from reconcile.core.changes import Code, Finding
 from reconcile.core.closing import Closing
-from reconcile.core.errors import UsageError
+from reconcile.core.errors import StateError, UsageError
 from reconcile.core.events import Advanced, Listener, Phase, Waiting, silent
 from reconcile.core.findings import make
 from reconcile.core.names import BucketRoot
@@ -44,6 +46,8 @@ CONCURRENCY = 8
 """Requests at once, unless a run asks for more."""
 RETRIES_A_WORKER = 16
 """What it takes each worker to wait until a store that is down for a while answers again."""
+MEMORY = 64 * 2**20
+"""Bytes that the rows of one planning may take together, unless a run says otherwise."""
 
 _GOOD_RUN = "last good run"
 
@@ -54,7 +58,9 @@ class RunOptions(msgspec.Struct, frozen=True):
     ``concurrency`` is how many requests at once the stores must bear. With ``allows_empty`` a local root that held
     files may hold none, and with ``makes_root`` it need not be there. ``keeps_journal`` False writes nothing down.
     ``notes`` is what the caller knows of files, which are complete, however new; the outbox is left as it is. ``looks``
-    tells whether other new files have settled. ``wait`` sleeps, in seconds, between two attempts at a record.
+    tells whether other new files have settled. The rows of one planning take about ``memory`` bytes, and the
+    others go to the folder ``spill`` (None: to ``.reconcile/``). ``wait`` sleeps, in seconds, between two attempts at
+    a record.
     """
 
     concurrency: int = CONCURRENCY
@@ -63,6 +69,8 @@ class RunOptions(msgspec.Struct, frozen=True):
     keeps_journal: bool = True
     notes: tuple[Note, ...] = ()
     looks: Looks | None = None
+    memory: int = MEMORY
+    spill: Path | None = None
     wait: Callable[[float], None] = time.sleep
 
 
@@ -193,6 +201,17 @@ class OpenProject(Closing):
         # An old plan does not take the place of a later run; a time that has not come yet was a wrong clock's.
         if not when < known <= now:
             self.state.remember_fact(_GOOD_RUN, when)
+
+    def spill_folder(self) -> Path:
+        """Where the rows of a planning go that do not fit in its memory."""
+        if self.options.spill is not None:
+            return self.options.spill
+        folder = StateFolder(self.settings.project)
+        try:
+            folder.make()
+        except (OSError, StateError):
+            return Path(gettempdir())
+        return folder.path
 
     @cached_property
     def journal(self) -> Journal:

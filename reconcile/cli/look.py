@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reconcile.adapters.disk_names import as_text
-from reconcile.cli.options import Common, Scoped
+from reconcile.cli.options import Common, Scoped, Sized
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.commands.explain import explain as ask
 from reconcile.commands.trials import describe_rules, try_paths
@@ -19,10 +19,11 @@ from reconcile.views.explain import show_explanation, show_rules, show_trials
 def explain(
     common: Common,
     scope: Scoped,
+    sized: Sized,
     subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="A path, a gs:// URI or a character id.")],
 ) -> ExitCode:
     session = Session(common)
-    with session.opened() as project, session.progress() as listener:
+    with session.opened(sized=sized) as project, session.progress() as listener:
         answer = ask(project, subject, scope=scope_of(scope), listener=listener)
         labels = labels_of(project)
     session.result(answer, lambda terminal: show_explanation(terminal, answer, labels))

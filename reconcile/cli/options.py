@@ -76,6 +76,20 @@ class Scoped:
     ] = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sized:
+    """How a plan is made, and how much of it may be held."""
+
+    engine: Annotated[Literal["stream"], option("--engine", metavar="stream", help="What joins the worlds.")] = "stream"
+    memory: Annotated[
+        str | None,
+        option("--memory", metavar="SIZE", help="What a plan may hold in memory, as 32M; the rest goes to disk."),
+    ] = None
+    spill: Annotated[
+        Path | None, option("--spill", metavar="DIR", help="Where the rest goes, if not to .reconcile/.")
+    ] = None
+
+
 FailOnFindings = Annotated[
     FailOn | None,
     option("--fail-on", metavar="error|warning", help="Exit with 6 if findings of this severity, or worse, remain."),
@@ -117,10 +131,11 @@ META = "reconcile.common"
 
 
 def flattened(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A command's function for typer: each of its groups of options (``Common``, ``Scoped``) becomes an option for each
-    field of the group, and ``common`` gets what was given before the command's name. A ``context`` is passed on."""
+    """A command's function for typer: each of its groups of options (``Common``, ``Scoped``, ``Sized``) becomes one
+    option for each field of the group, and ``common`` gets what was given before the command's name. A ``context`` is
+    passed on."""
     hints = get_type_hints(function, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if hint in (Common, Scoped)}
+    groups = {name: hint for name, hint in hints.items() if hint in (Common, Scoped, Sized)}
 
     @functools.wraps(function)
     def wrapper(context: typer.Context, **options: Any) -> Any:

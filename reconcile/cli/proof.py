@@ -12,7 +12,7 @@ import typer
 from msgspec.structs import replace
 
 from reconcile.cli.files import CERTIFICATE, STDOUT, check_place, check_target, write_whole
-from reconcile.cli.options import AllowEmpty, Common, Scoped, WaitLock, Yes, option, seconds
+from reconcile.cli.options import AllowEmpty, Common, Scoped, Sized, WaitLock, Yes, option, seconds
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.cli.signals import finish
 from reconcile.commands.certifying import Proof
@@ -61,6 +61,7 @@ def verify(
 def restore(
     common: Common,
     scope: Scoped,
+    sized: Sized,
     everything: Annotated[
         bool, typer.Option("--all", help="Also objects that no rule takes and no record names.")
     ] = False,
@@ -85,7 +86,8 @@ def restore(
     def show(terminal: Terminal) -> None:
         show_restore_plan(terminal, made, labels_of(project), verbose=session.verbose)
 
-    with session.opened(concurrency=concurrency, allow_empty=allow_empty, makes_root=True) as project:
+    run = session.opened(sized=sized, concurrency=concurrency, allow_empty=allow_empty, makes_root=True)
+    with run as project:
         if dry_run:
             made = look(project)
             session.result(made, show)

@@ -10,7 +10,7 @@ import typer
 
 from reconcile.adapters.disk_names import as_text
 from reconcile.cli.files import MARKDOWN, PAGE, STDOUT, check_target, write_whole
-from reconcile.cli.options import Common, Scoped
+from reconcile.cli.options import Common, Scoped, Sized
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.cli.signals import finish
 from reconcile.commands.status import overview
@@ -27,6 +27,7 @@ MD = (".md", ".markdown")
 def report(
     common: Common,
     scope: Scoped,
+    sized: Sized,
     out: Annotated[
         Path,
         typer.Option(
@@ -42,7 +43,7 @@ def report(
         raise UsageError(f"--out {str(out)!r} is neither a page nor Markdown", hint="name it FILE.html or FILE.md")
     shown = as_text(str(out))
     kind, write = (PAGE, page.html) if suffix in HTML else (MARKDOWN, page.markdown)
-    with session.opened() as project:
+    with session.opened(sized=sized) as project:
         if out != STDOUT:
             check_target(out, kind, project.settings)
         survey = session.survey(project, scope_of(scope))

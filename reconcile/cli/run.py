@@ -24,16 +24,17 @@ from reconcile.cli.options import (
     FailOnFindings,
     Force,
     Scoped,
+    Sized,
     WaitLock,
     seconds,
 )
 from reconcile.cli.session import Replace, Session, labels_of, scope_of, severity
 from reconcile.cli.signals import finish, handling
-from reconcile.core.context import Replacing
 from reconcile.core.errors import ExitCode, Interrupted, ReconcileError
 from reconcile.core.report import Report
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.roster import check_types
+from reconcile.project import OpenProject
 from reconcile.views import json
 from reconcile.views.errors import show_error
 from reconcile.views.plan import show_plan
@@ -54,6 +55,7 @@ _GLANCE = 0.2
 def run(
     common: Common,
     scope: Scoped,
+    sized: Sized,
     command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The workflow and its arguments.")],
     force: Force = False,
     replace: Replace = None,
@@ -63,7 +65,8 @@ def run(
 ) -> ExitCode:
     session = Session(common)
     patience = seconds(wait_lock, "--wait-lock", PATIENCE)
-    with session.opened(replace) as project:  # what is wrong with the rules is said before hours of work, not after
+    # What is wrong with the rules is said before hours of work, not after.
+    with session.opened(replace, sized) as project:
         check_types(project, scope_of(scope))
     started = time.monotonic()
     workflow = _Workflow(command)
@@ -80,7 +83,8 @@ def run(
         if code:
             session.note(f"the workflow ended with {code}, so nothing was applied")
         else:
-            report = _apply(session, scope, replace, patience, force=force, fail_on=fail_on, allow_empty=allow_empty)
+            opened = session.opened(replace, sized, allow_empty=allow_empty)
+            report = _apply(session, opened, scope, patience, force=force, fail_on=fail_on)
     except KeyboardInterrupt:
         problem = Interrupted("interrupted; the workflow is done, its files are not all in step", hint=_LATER)
     except ReconcileError as error:
@@ -95,18 +99,11 @@ _LATER = "`reconcile apply` goes on from here"
 
 
 def _apply(
-    session: Session,
-    scope: Scoped,
-    replace: Replacing | None,
-    patience: float,
-    *,
-    force: bool,
-    fail_on: FailOn | None,
-    allow_empty: bool,
+    session: Session, opened: OpenProject, scope: Scoped, patience: float, *, force: bool, fail_on: FailOn | None
 ) -> Report:
     """The report; it is told on stderr, as the plan is, for stdout is the workflow's."""
     terminal, quiet = session.terminal(aside=True), session.common.quiet
-    with session.opened(replace, allow_empty=allow_empty) as project, session.lock(project, patience):
+    with opened as project, session.lock(project, patience):
         made = session.survey(project, scope_of(scope)).plan
         if not quiet:
             show_plan(terminal, made, labels_of(project), verbose=session.verbose)

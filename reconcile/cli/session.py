@@ -11,16 +11,17 @@ from typing import Annotated, Any
 import msgspec
 
 from reconcile.cli.asking import person
-from reconcile.cli.options import Common, FailOn, Scoped, option
+from reconcile.cli.options import Common, FailOn, Scoped, Sized, option
 from reconcile.cli.signals import finish, stopping
 from reconcile.config import Overrides, find_project
 from reconcile.core.changes import Finding, Severity
 from reconcile.core.context import Replacing
 from reconcile.core.duration import format_duration
-from reconcile.core.errors import Declined, ExitCode, LockHeld
+from reconcile.core.errors import Declined, ExitCode, LockHeld, UsageError
 from reconcile.core.events import Listener, Warned
 from reconcile.core.plan import Scope
 from reconcile.core.report import Report, remaining
+from reconcile.core.size import parse_size
 from reconcile.pipeline.planner import Survey, survey
 from reconcile.project import CONCURRENCY, OpenProject, Project, RunOptions
 from reconcile.views import json
@@ -55,14 +56,18 @@ class Session:
     def opened(
         self,
         replace: Replacing | None = None,
+        sized: Sized | None = None,
         *,
         concurrency: int = CONCURRENCY,
         allow_empty: bool = False,
         makes_root: bool = False,
         keeps_journal: bool = True,
     ) -> OpenProject:
-        """Opens it for a run."""
+        """Opens it for a run. Raises as ``project``."""
         options = RunOptions(max(concurrency, CONCURRENCY), allow_empty, makes_root, keeps_journal)
+        if sized is not None:
+            memory, spill = memory_of(sized.memory, options.memory), spill_of(sized.spill)
+            options = msgspec.structs.replace(options, memory=memory, spill=spill)
         return self.project(replace).opened(options)
 
     def project_folder(self) -> Path:
@@ -193,6 +198,23 @@ class Session:
 def severity(fail_on: FailOn | None) -> Severity | None:
     """The severity that --fail-on names."""
     return None if fail_on is None else Severity(fail_on)
+
+
+def memory_of(text: str | None, default: int) -> int:
+    """The bytes that --memory gives. Raises UsageError."""
+    if text is None:
+        return default
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise UsageError(f"--memory: {error}", hint="for example --memory 32M") from error
+
+
+def spill_of(folder: Path | None) -> Path | None:
+    """The folder that --spill names. Raises UsageError."""
+    if folder is not None and not folder.is_dir():
+        raise UsageError(f"--spill: there is no folder {str(folder)!r}", hint="make it, or name another one")
+    return folder
 
 
 def scope_of(scoped: Scoped) -> Scope:

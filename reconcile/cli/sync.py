@@ -19,6 +19,7 @@ from reconcile.cli.options import (
     Force,
     NoJournal,
     Scoped,
+    Sized,
     WaitLock,
     Yes,
     option,
@@ -45,6 +46,7 @@ Detailed = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2
 def plan(
     common: Common,
     scope: Scoped,
+    sized: Sized,
     out: Annotated[Path | None, option("--out", metavar="FILE", help="Save the plan for apply; - is stdout.")] = None,
     detailed_exitcode: Detailed = False,
     fail_on: FailOnFindings = None,
@@ -53,7 +55,7 @@ def plan(
     session = Session(common)
     if out == STDOUT:
         session.json, out = True, None
-    with session.opened(allow_empty=allow_empty) as project:
+    with session.opened(sized=sized, allow_empty=allow_empty) as project:
         if out is not None:
             check_target(out, PLAN, project.settings)
         made = session.survey(project, scope_of(scope)).plan
@@ -69,6 +71,7 @@ def plan(
 def apply(
     common: Common,
     scope: Scoped,
+    sized: Sized,
     planfile: Annotated[
         Path | None, typer.Argument(metavar="[PLANFILE]", help="A saved plan; without it one is made.")
     ] = None,
@@ -106,12 +109,14 @@ def apply(
     if age is not None and _is_fresh(session, age):
         return ExitCode.OK
     if dry_run:
-        with session.opened(replace, concurrency=concurrency, allow_empty=allow_empty) as project:
+        with session.opened(replace, sized, concurrency=concurrency, allow_empty=allow_empty) as project:
             made = _plan(session, project, scope, planfile)
             show(session, project, made)
             return session.verdict(_code(made), made.findings, fail_on)
     with notifying(notify, session) as ended:
-        run = session.opened(replace, concurrency=concurrency, allow_empty=allow_empty, keeps_journal=not no_journal)
+        run = session.opened(
+            replace, sized, concurrency=concurrency, allow_empty=allow_empty, keeps_journal=not no_journal
+        )
         with run as project, session.lock(project, patience, give_way=age is not None) as held:
             if not held:
                 return _nothing_done(session)
@@ -137,6 +142,7 @@ def apply(
 def status(
     common: Common,
     scope: Scoped,
+    sized: Sized,
     by: Annotated[
         Literal["type", "character"], typer.Option("--by", metavar="type|character", help="What a row is.")
     ] = "type",
@@ -146,7 +152,7 @@ def status(
 ) -> ExitCode:
     session = Session(common)
     allowed = seconds(max_age, "--max-age") if max_age is not None else None
-    with session.opened() as project:
+    with session.opened(sized=sized) as project:
         seen = session.survey(project, scope_of(scope))
         last = project.last_good_run
         rows = table(seen, project.settings.asset_map, by, scope_of(scope), last_good_run=last)

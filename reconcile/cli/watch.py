@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from reconcile.cli.options import AllowEmpty, Common, FailOnFindings, Scoped, seconds
-from reconcile.cli.session import Session, scope_of, severity
+from reconcile.cli.options import AllowEmpty, Common, FailOnFindings, Scoped, Sized, seconds
+from reconcile.cli.session import Session, memory_of, scope_of, severity, spill_of
 from reconcile.cli.signals import stopping
 from reconcile.commands.watch import WatchOptions
 from reconcile.commands.watch import watch as stay
@@ -17,7 +17,7 @@ from reconcile.commands.watch_teller import check
 from reconcile.core.errors import ExitCode, ReconcileError, UsageError
 from reconcile.core.watch_report import EventKind, WatchEvent
 from reconcile.core.watching import Poll
-from reconcile.project import CONCURRENCY
+from reconcile.project import CONCURRENCY, MEMORY
 from reconcile.views.watch import ReaderLeft, WatchLines, show_health
 
 SHORTEST = 1.0
@@ -26,6 +26,7 @@ SHORTEST = 1.0
 def watch(
     common: Common,
     scope: Scoped,
+    sized: Sized,
     every: Annotated[
         str, typer.Option("--every", metavar="TIME", help="How often to look at everything: records change, too.")
     ] = "1h",
@@ -81,6 +82,8 @@ def watch(
                 concurrency=concurrency,
                 fail_on=severity(fail_on),
                 allows_empty=allow_empty,
+                memory=memory_of(sized.memory, MEMORY),
+                spill=spill_of(sized.spill),
             ),
             listener=tell,
             stop=stop,

@@ -45,12 +45,12 @@ class AllNamed:
     """What all records in scope name: references to prove, and what is wrong with the rest."""
 
     def __init__(self, roster: Roster, context: Context) -> None:
-        self.documents = roster.documents
+        self.documents = tuple(roster.documents)
         self.references: list[Reference] = []
         self._suspects: list[Suspect] = []
         self._problems: list[Finding] = []
         local = roster.local_documents if context.rewrite_local_db else ()
-        for world, documents in ((World.RECORDS, roster.documents), (World.LOCAL_DB, local)):
+        for world, documents in ((World.RECORDS, self.documents), (World.LOCAL_DB, local)):
             for document in documents:
                 self._take(document, world, context)
         self.keys = frozenset(

@@ -21,9 +21,10 @@ from reconcile.core.plan import Scope
 from reconcile.core.restoration import FORMAT, Restore, RestorePlan, restore_id
 from reconcile.core.rows import Agreed, Candidate, Coverage, FileProblem, KeyRow, LocalFile, RemoteObject
 from reconcile.core.stages import is_whole, key_rows
-from reconcile.pipeline.engine import StreamEngine
+from reconcile.pipeline.engine import Engine, StreamEngine
 from reconcile.pipeline.observe import Inventory
 from reconcile.pipeline.roster import Gap, Unread
+from reconcile.pipeline.sorting import Spill
 from reconcile.project import OpenProject
 from reconcile.version import VERSION
 
@@ -53,10 +54,14 @@ class _Survey:
 
     def run(self) -> RestorePlan:
         project, scope, listener = self._project, self._scope, self._listener
-        seen = Inventory(project, scope, listener)
+        with Spill(project.options.memory, project.spill_folder) as spill:
+            return self._planned(Inventory(project, scope, listener, spill), StreamEngine(spill))
+
+    def _planned(self, seen: Inventory, engine: Engine) -> RestorePlan:
+        project, listener = self._project, self._listener
         self._scope = scope = seen.roster.scope
         owners = _owners(seen)
-        for _, group in StreamEngine().group(seen.keys(), is_whole):
+        for _, group in engine.group(seen.keys(), is_whole):
             for row in key_rows(group):
                 if row.remote is not None and self._is_wanted(claim := _claim(row, seen.context, owners)):
                     self._take(row, row.remote, claim)

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import TypeAlias
 
 import msgspec
@@ -47,7 +48,7 @@ from reconcile.core.watching import (
 )
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import Survey, survey
-from reconcile.project import CONCURRENCY, OpenProject, Project, RunOptions
+from reconcile.project import CONCURRENCY, MEMORY, OpenProject, Project, RunOptions
 
 TICK = 1.0
 """Seconds after which the rules, the local database and the folder itself are looked at again."""
@@ -64,7 +65,8 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     ``apply`` False only plans; such a watcher keeps no other one out, and writes no health file. ``every`` is the time
     between two passes over everything, in seconds. A pass is not good while findings of the severity ``fail_on``
-    remain. ``allows_empty`` says that the local root, which held files, may hold none.
+    remain. ``allows_empty`` says that the local root, which held files, may hold none. ``memory`` and ``spill`` are as
+    for ``RunOptions``.
     """
 
     scope: Scope = Scope()
@@ -74,6 +76,8 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int = CONCURRENCY
     fail_on: Severity | None = None
     allows_empty: bool = False
+    memory: int = MEMORY
+    spill: Path | None = None
 
 
 def watch(
@@ -242,8 +246,14 @@ class Watcher:
                 self._fail(batch, f"this is a bug in reconcile: {type(error).__name__}: {error}", "bug")
 
     def _run_options(self) -> RunOptions:
-        concurrency = max(CONCURRENCY, self._options.concurrency)
-        return RunOptions(concurrency, allows_empty=self._options.allows_empty, looks=self._sources.looks)
+        options = self._options
+        return RunOptions(
+            max(CONCURRENCY, options.concurrency),
+            allows_empty=options.allows_empty,
+            looks=self._sources.looks,
+            memory=options.memory,
+            spill=options.spill,
+        )
 
     def _locked(self, project: OpenProject, batch: Batch, scope: Scope) -> None:
         self._teller.is_idle = False

@@ -16,6 +16,7 @@ ReconcileError
 │   └── Uncertain               the write may or may not have been applied: settle it by reading
 ├── JournalError             1  the journal of a run cannot be written, so nothing (more) is changed; or cannot be read
 ├── StateError               1  what is in .reconcile/ is not ours: a link, a pipe, another user's
+├── SpillError               1  a plan outgrew its memory, and the folder for that is full or cannot be used
 ├── Refused                  4  a safety limit; --force goes past it
 ├── Declined                 5  answered no at the prompt
 ├── LockHeld                75  another run holds the lock
@@ -127,6 +128,10 @@ class JournalError(ReconcileError):
 
 class StateError(ReconcileError):
     code = "state"
+
+
+class SpillError(ReconcileError):
+    code = "spill"
 
 
 class Refused(ReconcileError):

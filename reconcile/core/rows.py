@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
+from reconcile.core.names import may_be_respelt
 from reconcile.core.way import Titled, Trail, Way
 
 
@@ -166,6 +167,11 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     windows: bool
     sure: bool
     damaged: bool = False
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether it means this key or nothing: no key in another spelling can be what it means."""
+        return self.exact and not may_be_respelt(self.key)
 
 
 class Outlook(Enum):

@@ -12,10 +12,13 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from reconcile.core.errors import StoreError
 from reconcile.core.rows import Group, Row, Stream
+from reconcile.pipeline.sorting import BYTES, Sorter, Spill, bytes_of
 
 T = TypeVar("T")
 
@@ -31,27 +34,68 @@ IsWhole: TypeAlias = Callable[[Group], bool]
 class Engine(Protocol):
     """Groups rows by key. Any engine gives the same plan, byte for byte; tests hold each one to a plain dictionary."""
 
-    def group(self, rows: Iterable[Row], is_whole: IsWhole | None = None) -> Iterator[tuple[str, Group]]:
+    def group(
+        self, rows: Iterable[Row], is_whole: IsWhole | None = None, last: Iterable[Row] = ()
+    ) -> Iterator[tuple[str, Group]]:
         """Every key with the values of its rows, all in any order. A group that ``is_whole`` may be given out before
-        the rest is read, and the key's later rows as one more group; otherwise a key comes once, with all its rows."""
+        the rest is read, and the key's later rows as one more group; otherwise a key comes once, with all its rows.
+        ``last`` is read when all ``rows`` are, and has no key twice."""
         ...
 
 
 class StreamEngine:
-    """Groups rows as they stream: it holds references until the row of their key comes, and what is not whole."""
+    """Groups rows as they stream: it holds references until the row of their key comes, and what is not whole. What it
+    holds is in memory as far as the ``spill`` allows, and then sorted on disk."""
 
-    def group(self, rows: Iterable[Row], is_whole: IsWhole | None = None) -> Iterator[tuple[str, Group]]:
-        held: defaultdict[Stream, dict[str, list[Any]]] = defaultdict(dict)
-        keys = held[Stream.KEY]
-        for stream, key, value in rows:
+    def __init__(self, spill: Spill) -> None:
+        self._spill = spill
+
+    def group(
+        self, rows: Iterable[Row], is_whole: IsWhole | None = None, last: Iterable[Row] = ()
+    ) -> Iterator[tuple[str, Group]]:
+        """See ``Engine.group``."""
+        held = _HeldRows(self._spill)
+        coming = iter(rows)
+        yield from held.take(coming, is_whole)
+        if not held.is_over:
+            yield from held.give(last)
+            return
+        sorter = Sorter(self._spill)
+        sorter.spill()
+        for row in chain(held.rows(), coming, last):
+            sorter.add(row.key, row)
+        for key, found in groupby(sorter, itemgetter(0)):
+            group: defaultdict[Stream, list[Any]] = defaultdict(list)
+            for _, each in found:
+                if each is not None:
+                    group[each.stream].append(each.value)
+            yield key, group
+
+
+class _HeldRows:
+    """What is held in memory, by stream and key."""
+
+    def __init__(self, spill: Spill) -> None:
+        self._spill = spill
+        self._by_stream: defaultdict[Stream, dict[str, list[Any]]] = defaultdict(dict)
+        self._bytes = 0
+        self.is_over = False
+
+    def take(self, rows: Iterator[Row], is_whole: IsWhole | None) -> Iterator[tuple[str, Group]]:
+        """Takes rows until there are none or memory is full, and gives out the groups that are whole."""
+        held, spill = self._by_stream, self._spill
+        keys, asking = held[Stream.KEY], held[Stream.REFERENCE]
+        for row in rows:
+            stream, key, value = row
             if stream is Stream.KEY and is_whole is not None and key not in keys:
                 group: dict[Stream, Sequence[Any]] = {Stream.KEY: (value,)}
-                references = held[Stream.REFERENCE].get(key)
+                references = asking.get(key)
                 if references is not None:
                     group[Stream.REFERENCE] = references
                 if is_whole(group):
                     if references is not None:
-                        del held[Stream.REFERENCE][key]
+                        del asking[key]
+                        self._weigh(-BYTES[Stream.REFERENCE] * len(references))
                     yield key, group
                     continue
             values = held[stream].get(key)
@@ -59,8 +103,33 @@ class StreamEngine:
                 held[stream][key] = [value]
             else:
                 values.append(value)
+            self._weigh(bytes_of(row))
+            if spill.is_over:
+                self.is_over = True
+                return
+
+    def give(self, last: Iterable[Row]) -> Iterator[tuple[str, Group]]:
+        """The groups, those of the last rows first; lets go of everything."""
+        held = self._by_stream
+        for stream, key, value in last:
+            group = {each: values.pop(key) for each, values in held.items() if key in values}
+            group.setdefault(stream, []).append(value)
+            yield key, group
         for key in {key: None for values in held.values() for key in values}:
             yield key, {stream: values.pop(key) for stream, values in held.items() if key in values}
+        self._weigh(-self._bytes)
+
+    def rows(self) -> Iterator[Row]:
+        """The rows, which it lets go."""
+        self._weigh(-self._bytes)
+        for stream, by_key in self._by_stream.items():
+            while by_key:
+                key, values = by_key.popitem()
+                yield from (Row(stream, key, value) for value in values)
+
+    def _weigh(self, size: int) -> None:
+        self._bytes += size
+        self._spill.held += size
 
 
 def merge(streams: Sequence[tuple[str, Iterable[tuple[str, Any]]]]) -> Iterator[tuple[str, list[Any]]]:

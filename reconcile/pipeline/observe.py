@@ -1,6 +1,7 @@
 """Ports → rows: reads the three worlds at once, streaming; a failed listing is an error, never "empty".
 
-    Inventory      what is there, opened alike by all who read: the records, what they name, then a row for each key
+    Inventory      what is there, opened alike by all who read: the records, what they name, then a row for each key,
+                   behind the references that can mean no other
     Observations   files and objects, joined key by key as both listings stream in order
 
 What the credentials may not read can be left unknown instead, for a reader that asks for what is ``partial``.
@@ -53,6 +54,7 @@ from reconcile.pipeline.roster import (
     spelled_once,
     stored_among,
 )
+from reconcile.pipeline.sorting import Keyed, Shelf, Sorter, Spill
 from reconcile.project import OpenProject
 
 LOOKUPS_AT_ONCE = 8
@@ -64,7 +66,8 @@ class Inventory:
 
     Raises StoreError, SourceError and ConfigError if a world cannot be read, and UsageError if the scope names no known
     character or asset type. In a ``partial`` one a part of a store that may not be read is left unknown, unless that
-    is all there is. ``trace`` are the keys and paths whose facts are asked for.
+    is all there is. ``trace`` are the keys and paths whose facts are asked for. What does not fit in the memory of the
+    ``spill`` is on disk, and gone when that is closed.
     """
 
     def __init__(
@@ -72,12 +75,14 @@ class Inventory:
         project: OpenProject,
         scope: Scope,
         listener: Listener,
+        spill: Spill,
         *,
         partial: bool = False,
         trace: Collection[str] = (),
     ) -> None:
         self._listener = listener
-        read = lambda: read_roster(project, scope, listener, partial=partial)  # noqa: E731
+        self._spill = spill
+        read = lambda: read_roster(project, scope, listener, partial=partial, shelve=lambda found: Shelf(spill, found))  # noqa: E731
         self.roster, self._before = open_records(project, scope, listener, read, trace)
         self._observed = Observations(project, self.roster.scope, self.roster.known_ids, listener, partial=partial)
         scope = self.roster.scope
@@ -105,8 +110,9 @@ class Inventory:
         """A row for each key that a text of a record could mean."""
         return self._exploded() if self._of_scope is None else iter(self._of_scope)
 
-    def keys(self, asked: Sequence[str] = ()) -> Iterator[Row]:
-        """A row for each key that is there, or that is ``asked`` (which comes sorted), in order of the key."""
+    def keys(self, asked: Iterable[Keyed] = ()) -> Iterator[Row]:
+        """A row for each key that is there, or that is ``asked`` (which comes sorted), in order of the key; before it
+        the rows that were put beside the key where it was asked."""
         self._listener(PhaseStarted(Phase.LISTING))
         yield from self._observed.rows(asked)
         if self.roster.denied is not None and not self._observed.listed:
@@ -114,17 +120,22 @@ class Inventory:
         self._listener(PhaseDone(Phase.LISTING))
 
     def rows(self) -> Iterator[Row]:
-        """The references, and the keys that they and the listings name."""
-        asked: list[str] = []
+        """The references, and the keys that they and the listings name: first the references that may turn out to mean
+        a key in another spelling, then each key behind those that can only mean that very key."""
+        asked = Sorter(self._spill)
         for row in self.references():
-            asked.append(row.value.key)
-            yield row
-        asked.sort()
+            if row.value.is_strict:
+                asked.add(row.value.key, row)
+            else:
+                asked.add(row.value.key)
+                yield row
         yield from self.keys(asked)
 
-    def documents(self) -> Iterator[Row]:
-        yield from (Row(Stream.RECORD, each.id, each) for each in self.roster.documents)
-        yield from (Row(Stream.LOCAL_RECORD, each.id, each) for each in self.roster.local_documents)
+    def records(self) -> Iterator[Row]:
+        return (Row(Stream.RECORD, each.id, each) for each in self.roster.documents)
+
+    def local_records(self) -> Iterator[Row]:
+        return (Row(Stream.LOCAL_RECORD, each.id, each) for each in self.roster.local_documents)
 
     @cached_property
     def covered(self) -> Context:
@@ -259,25 +270,28 @@ class Observations:
         self.listed = True
         return found
 
-    def rows(self, asked: Sequence[str]) -> Iterator[Row]:
-        """A row for each key that is there, or that is ``asked``, each in order. Iterate once."""
+    def rows(self, asked: Iterable[Keyed]) -> Iterator[Row]:
+        """A row for each key that is there, or that is ``asked``, each in order, behind the rows asked with it. Iterate
+        once."""
         with closing(Prefetch(self._files)) as files, closing(Prefetch(self._objects)) as objects:
             streams: list[tuple[str, Iterable[tuple[str, Any]]]] = [
                 ("local files", self._local_by_key(files)),
                 ("objects", self._listed_by_key(objects)),
                 ("named objects", ((each.key, each) for each in self._named_objects)),
                 ("states", ((state.key, state) for state in self._worlds.agreed.all())),
-                ("references", ((key, key) for key, _ in itertools.groupby(asked))),
+                ("references", ((key, list(rows)) for key, rows in itertools.groupby(asked, itemgetter(0)))),
             ]
-            for key, (file, in_listing, by_name, state, is_asked) in merge(streams):
+            for key, (file, in_listing, by_name, state, asking) in merge(streams):
                 if self._unread:
                     self._note_gaps()
+                if asking is not None:
+                    yield from (row for _, row in asking if row is not None)
                 found = in_listing or by_name
                 if file is not None or found is not None:
                     self._listener(Advanced(Phase.LISTING, 1))
                     self.files += file is not None and self._worlds.asset_map.first_match(file.path) is not None
                     yield self._row(key, file, found, state)
-                elif is_asked is not None:
+                elif asking is not None:
                     yield self._row(key, None, None, None)
         self._note_gaps()
 

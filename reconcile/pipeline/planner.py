@@ -29,6 +29,7 @@ from reconcile.pipeline.engine import Engine, StreamEngine
 from reconcile.pipeline.observe import Inventory
 from reconcile.pipeline.reducers import AgreedMemory, KeyCounts, PlanSink, Tallies, Traced
 from reconcile.pipeline.roster import Gap, Store, Unread, gone
+from reconcile.pipeline.sorting import Spill
 from reconcile.project import OpenProject
 
 
@@ -51,13 +52,15 @@ def survey(
 ) -> Survey:
     """Reads the worlds and decides; changes nothing. Raises as ``Inventory`` does. ``trace`` are the keys and paths
     of which the facts are wanted."""
-    seen = Inventory(project, scope or Scope(), listener, partial=True, trace=trace)
-    engine = engine or StreamEngine()
-    outcome = _Outcome(project, trace)
-    keys = (row for _, group in engine.group(seen.rows(), is_whole) for row in key_stage(group, seen.context))
-    for char_id, group in engine.group(chain(seen.documents(), outcome.all_but_answers(keys))):
-        outcome.take_all(document_stage(char_id, group, seen.covered))
-    return outcome.survey(seen, listener)
+    with Spill(project.options.memory, project.spill_folder) as spill:
+        seen = Inventory(project, scope or Scope(), listener, spill, partial=True, trace=trace)
+        engine = engine or StreamEngine(spill)
+        outcome = _Outcome(project, trace)
+        keys = (row for _, group in engine.group(seen.rows(), is_whole) for row in key_stage(group, seen.context))
+        passed = chain(seen.local_records(), outcome.all_but_answers(keys))
+        for char_id, group in engine.group(passed, last=seen.records()):
+            outcome.take_all(document_stage(char_id, group, seen.covered))
+        return outcome.survey(seen, listener)
 
 
 class _Outcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 from reconcile.core import plan as plans
@@ -150,12 +150,13 @@ class Traced:
         return tuple(each for each in self._facts if each.key in names or each.path in names)
 
     def done(
-        self, notes: Sequence[Note], records: Sequence[Document], context: Context, pending: set[str]
+        self, notes: Sequence[Note], records: Iterable[Document], context: Context, pending: set[str]
     ) -> tuple[Note, ...]:
         """The notes of files that have no more to gain by them: they are in the bucket, and the record of their
         character was read, needs nothing and names them if it was told to; or they are gone."""
         files = {each.path: each for each in self._facts if each.local is not None} if notes else {}
-        by_id = {document.id: document for document in records} if notes else {}
+        noted = {each.char_id for each in notes}
+        by_id = {document.id: document for document in records if document.id in noted} if notes else {}
         return tuple(each for each in notes if _is_done(each, files.get(each.path), by_id, context, pending))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from enum import Enum
+from itertools import chain
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -67,7 +68,7 @@ class Roster(msgspec.Struct, frozen=True):
     folder whose files' names are ids could not be read, or a record could not.
     """
 
-    documents: tuple[Document, ...]
+    documents: Iterable[Document]
     local_documents: tuple[Document, ...]
     known_ids: frozenset[str]
     records: Coverage
@@ -82,13 +83,20 @@ class Roster(msgspec.Struct, frozen=True):
         return self.refused[0].error if nothing and self.refused else None
 
 
-def read_roster(worlds: OpenProject, scope: Scope, listener: Listener, *, partial: bool = False) -> Roster:
+def read_roster(
+    worlds: OpenProject,
+    scope: Scope,
+    listener: Listener,
+    *,
+    partial: bool = False,
+    shelve: Callable[[Iterable[Document]], Iterable[Document]] = tuple,
+) -> Roster:
     """Reads the records, which say which characters exist. Raises AccessDenied if one may not be read, except for a
-    ``partial`` roster, which tells of it."""
+    ``partial`` roster, which tells of it. ``shelve`` keeps all documents, to be iterated more than once."""
     with Workers(2, "roster") as pool:
         names = pool.submit(_ids_in_files, worlds, scope)
         local = pool.submit(lambda: [] if worlds.local_db is None else list(worlds.local_db.read()))
-        read = _records(worlds, scope, listener, partial=partial)
+        read = _records(worlds, scope, listener, shelve, partial=partial)
         in_database = awaited(local)
         local_documents = _as_recorded(in_database, read.known_ids)
         in_files, ids_known = awaited(names)
@@ -98,12 +106,16 @@ def read_roster(worlds: OpenProject, scope: Scope, listener: Listener, *, partia
     scope = msgspec.structs.replace(scope, char_ids=asked)
     return msgspec.structs.replace(
         read,
-        documents=tuple(document for document in read.documents if scope.takes_character(document.id)),
-        local_documents=tuple(document for document in local_documents if scope.takes_character(document.id)),
+        documents=_of_scope(read.documents, scope) if scope.char_ids else read.documents,
+        local_documents=_of_scope(local_documents, scope),
         known_ids=known,
         scope=scope,
         ids_known=ids_known and not read.refused,
     )
+
+
+def _of_scope(documents: Iterable[Document], scope: Scope) -> tuple[Document, ...]:
+    return tuple(document for document in documents if scope.takes_character(document.id))
 
 
 def _as_recorded(documents: Sequence[Document], recorded: frozenset[str]) -> list[Document]:
@@ -117,16 +129,30 @@ def _as_recorded(documents: Sequence[Document], recorded: frozenset[str]) -> lis
     return renamed
 
 
-def _records(worlds: OpenProject, scope: Scope, listener: Listener, *, partial: bool) -> Roster:
+def _records(
+    worlds: OpenProject,
+    scope: Scope,
+    listener: Listener,
+    shelve: Callable[[Iterable[Document]], Iterable[Document]],
+    *,
+    partial: bool,
+) -> Roster:
     if scope.char_ids:
         return _records_of(worlds, scope, listener, partial=partial)
+    names: set[str] = set()
     try:
-        documents = tuple(_counted(worlds.records.read(), Phase.RECORDS, listener))
+        documents = shelve(_counted(_noting(worlds.records.read(), names), Phase.RECORDS, listener))
     except AccessDenied as error:
         if not partial:
             raise
         return Roster((), (), frozenset(), _only_unread(("",)), refused=(Denied(Store.RECORDS, "", error),))
-    return Roster(documents, (), frozenset(document.id for document in documents), Coverage())
+    return Roster(documents, (), frozenset(names), Coverage())
+
+
+def _noting(documents: Iterable[Document], names: set[str]) -> Iterator[Document]:
+    for each in documents:
+        names.add(each.id)
+        yield each
 
 
 def _records_of(worlds: OpenProject, scope: Scope, listener: Listener, *, partial: bool) -> Roster:
@@ -191,10 +217,16 @@ def _ids_in_files(worlds: OpenProject, scope: Scope) -> tuple[set[str], bool]:
     if not wanted or not _ids_stand_first(worlds.asset_map):
         wanted = {""}
     prefixes = minimal_prefixes(p for each in wanted for p in worlds.asset_map.whole_name_prefixes(each))
-    names = list(worlds.files.names(prefixes)) if prefixes else []
-    found = {worlds.asset_map.character_in_name(name) for name in names}
-    stops = [row for name in names if name.endswith("/") for row in worlds.files.walk((name,))]
-    return {char_id for char_id in found if char_id}, all(row.problem is not FileProblem.UNREADABLE for row in stops)
+    found: set[str] = set()
+    folders: list[str] = []
+    for name in worlds.files.names(prefixes) if prefixes else ():
+        if name.endswith("/"):
+            folders.append(name)
+        char_id = worlds.asset_map.character_in_name(name)
+        if char_id:
+            found.add(char_id)
+    stops = (row for name in folders for row in worlds.files.walk((name,)))
+    return found, all(row.problem is not FileProblem.UNREADABLE for row in stops)
 
 
 def known_owners(worlds: OpenProject, paths: Iterable[str], told: str | None = None) -> frozenset[str]:
@@ -292,7 +324,7 @@ def context_of(project: OpenProject, scope: Scope, roster: Roster, trace: Collec
     """The constants of one planning. Raises ConfigError as ``check_entries`` does."""
     settings = project.settings
     noted = (note.path for note in project.noted)
-    check_entries(settings, (*roster.documents, *roster.local_documents))
+    check_entries(settings, chain(roster.documents, roster.local_documents))
     return Context(
         asset_map=settings.asset_map,
         bucket=settings.bucket,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from random import Random
 from typing import Any
 
@@ -19,11 +20,13 @@ class DictionaryEngine:
     def __init__(self, random: Random) -> None:
         self._random = random
 
-    def group(self, rows: Iterable[Row], is_whole: IsWhole | None = None) -> Iterator[tuple[str, Group]]:
+    def group(
+        self, rows: Iterable[Row], is_whole: IsWhole | None = None, last: Iterable[Row] = ()
+    ) -> Iterator[tuple[str, Group]]:
         """See ``Engine.group``; nothing is given out early."""
         del is_whole
         found: dict[str, dict[Stream, list[Any]]] = defaultdict(lambda: defaultdict(list))
-        for row in rows:
+        for row in chain(rows, last):
             values = apart(row.value) if row.stream is Stream.KEY else [row.value]
             found[row.key][row.stream].extend(values)
         for key in self._random.sample(list(found), len(found)):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from reconcile.core.errors import StoreError, StoreUnavailable
 from reconcile.core.rows import Group, Row, Stream
 from reconcile.pipeline.engine import Prefetch, StreamEngine, merge
+from reconcile.pipeline.sorting import BYTES, Spill
 
 KEYS = st.lists(st.text("abAé/", max_size=3), unique=True, max_size=8).map(sorted)
 
@@ -38,8 +41,12 @@ def test_a_stream_that_is_not_sorted_is_an_error_and_never_an_absence(keys: list
         list(merge([("files", _pairs(["a", "b"], "f")), ("objects", _pairs(keys, "o"))]))
 
 
+def _engine(memory: int = 2**20, folder: Path | None = None) -> StreamEngine:
+    return StreamEngine(Spill(memory, lambda: folder or Path(tempfile.gettempdir())))
+
+
 NAMES = st.sampled_from(["a", "b", "c/d", "\udcff", "é"])
-ROWS = st.lists(st.builds(Row, st.sampled_from(Stream), NAMES, st.integers()), max_size=20)
+ROWS = st.lists(st.builds(Row, st.sampled_from(sorted(BYTES)), NAMES, st.integers()), max_size=20)
 
 
 def _sorted(groups: Iterable[tuple[str, Group]]) -> dict[str, dict[Stream, list[int]]]:
@@ -56,7 +63,7 @@ def test_every_key_comes_once_with_all_of_its_rows_as_from_a_dictionary(rows: li
         plain.setdefault(row.key, {}).setdefault(row.stream, []).append(row.value)
     random.shuffle(rows)
 
-    assert _sorted(StreamEngine().group(rows)) == _sorted(plain.items())
+    assert _sorted(_engine().group(rows)) == _sorted(plain.items())
 
 
 def test_a_whole_group_is_given_out_before_the_engine_reads_on() -> None:
@@ -68,7 +75,7 @@ def test_a_whole_group_is_given_out_before_the_engine_reads_on() -> None:
             read.append(key)
             yield Row(Stream.KEY, key, key)
 
-    groups = StreamEngine().group(rows(), lambda group: group[Stream.KEY] != ("a",))
+    groups = _engine().group(rows(), lambda group: group[Stream.KEY] != ("a",))
 
     assert next(groups) == ("b", {Stream.KEY: ("b",), Stream.REFERENCE: ["asks"]})
     assert read == ["a", "b"]
@@ -78,7 +85,7 @@ def test_a_whole_group_is_given_out_before_the_engine_reads_on() -> None:
 def test_later_rows_of_a_key_that_waits_join_it_although_they_would_be_whole_alone() -> None:
     rows = [Row(Stream.KEY, "a", 1), Row(Stream.KEY, "a", 2)]
 
-    assert list(StreamEngine().group(rows, lambda group: group[Stream.KEY] == (2,))) == [("a", {Stream.KEY: [1, 2]})]
+    assert list(_engine().group(rows, lambda group: group[Stream.KEY] == (2,))) == [("a", {Stream.KEY: [1, 2]})]
 
 
 def test_reading_ahead_keeps_the_order() -> None:

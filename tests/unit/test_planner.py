@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -17,6 +18,8 @@ from reconcile.core.status import Sync
 from reconcile.pipeline.engine import IsWhole, StreamEngine
 from reconcile.pipeline.planner import survey
 from reconcile.pipeline.reducers import KeyCounts
+from reconcile.pipeline.sorting import Spill
+from reconcile.project import MEMORY
 from tests.kit.world import World, codes, digest, keys, kinds, rule, sets, titled, windows
 
 KEY = "characters/rem.png"
@@ -234,9 +237,12 @@ class _Measured(StreamEngine):
     """The engine, and the most rows that it ever held back."""
 
     def __init__(self) -> None:
+        super().__init__(Spill(MEMORY, Path))
         self.most = 0
 
-    def group(self, rows: Iterable[Row], is_whole: IsWhole | None = None) -> Iterator[tuple[str, Group]]:
+    def group(
+        self, rows: Iterable[Row], is_whole: IsWhole | None = None, last: Iterable[Row] = ()
+    ) -> Iterator[tuple[str, Group]]:
         inside = 0
 
         def counted() -> Iterator[Row]:
@@ -246,7 +252,7 @@ class _Measured(StreamEngine):
                 self.most = max(self.most, inside)
                 yield row
 
-        for key, group in super().group(counted(), is_whole):
+        for key, group in super().group(counted(), is_whole, last):
             inside -= sum(map(len, group.values()))
             yield key, group
 

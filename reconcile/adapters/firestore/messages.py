@@ -12,7 +12,7 @@ from google.cloud.firestore_v1.types.document import Value as _Value
 from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from reconcile.adapters.firestore.values import Opaque
+from reconcile.core.opaque import Opaque
 
 Value = _Value.pb()
 """The raw message: many times cheaper than its wrapper."""

@@ -1,7 +1,8 @@
 """Firestore's values, as its JSON API writes them, as plain Python, losing nothing.
 
 Null, booleans, integers, floats, text, arrays and maps become plain values. Everything else (timestamps, bytes, points,
-references, vectors, kinds that are yet to come) becomes an ``Opaque`` value, which goes back as it came.
+references, vectors, kinds that are yet to come) becomes an ``Opaque`` value, in its JSON text
+(``{"timestampValue": …}``), and goes back as it came.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
+
+from reconcile.core.opaque import Opaque
 
 _INT64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _TYPED_MAP = "__type__"
@@ -37,24 +40,6 @@ _MAP = msgspec.json.Decoder(_Map)
 _TEXT = msgspec.json.Decoder(str)
 _FLAG = msgspec.json.Decoder(bool)
 _INTEGER = msgspec.json.Decoder(_INT64, strict=False)
-
-
-class Opaque:
-    """A value that Python has no equal of, in the one JSON text that it has: ``{"timestampValue": …}``."""
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __eq__(self, other: object) -> bool:
-        return self.text == other.text if isinstance(other, Opaque) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self.text)
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def decode_fields(fields: Mapping[str, Raw]) -> dict[str, Any]:

@@ -1,0 +1,20 @@
+"""Amounts of bytes as people write them: ``512K``, ``32M``, ``1.5G``; each unit is 1024 of the one before."""
+
+from __future__ import annotations
+
+import re
+
+_UNITS = "bkmgt"
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([bkmgt])(?:i?b)?", re.IGNORECASE | re.ASCII)
+_LARGEST = 2**60
+
+
+def parse_size(text: str) -> int:
+    """Bytes. Raises ValueError, with a sentence for people, if the text is none or has no unit."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is not an amount of memory; write it as 512K, 32M or 1.5G")
+    size = float(found[1]) * 1024 ** _UNITS.index(found[2].lower())
+    if size > _LARGEST:
+        raise ValueError(f"{text!r} is more than any machine has")
+    return int(size)

@@ -1,0 +1,226 @@
+"""Rows in order, in as much memory as they may take together; what does not fit goes to a folder.
+
+Spill   how much memory the rows of one planning may take, and where to put the rest
+Sorter  rows in order of a key: a list, or sorted runs in a file that are merged as they are read
+Shelf   documents that are read more than once, in the order in which they came
+"""
+
+from __future__ import annotations
+
+import heapq
+import marshal
+from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
+from pathlib import Path
+from typing import TypeAlias
+
+from reconcile.adapters.spill import SpillFile
+from reconcile.core.closing import Closing
+from reconcile.core.flat import packed, packed_document, unpacked, unpacked_document
+from reconcile.core.rows import Document, Row, Stream
+
+BYTES = {Stream.KEY: 700, Stream.REFERENCE: 500, Stream.ANSWER: 350, Stream.CLAIM: 350}
+"""About how much a row takes as Python has it, its key and what it shares with others included."""
+_KEY_ALONE = 150
+_PER_PACKED = 160  # beside its bytes: the objects around them, and a key that may be shared
+_UNPACKED = 5
+"""How many times as much a document takes as Python has it than as bytes."""
+_SMALLEST_RUN = 4096
+_BLOCK = 32 * 1024
+_MOST_RUNS = 256
+
+Block: TypeAlias = tuple[int, int]
+"""Where a block begins, and its size."""
+Packed: TypeAlias = tuple[str, str, bytes]
+"""The key by which a row is sorted, its own, and the rest of it; nothing if the key is all there is."""
+Keyed: TypeAlias = tuple[str, "Row | None"]
+
+
+def bytes_of(row: Row) -> int:
+    """About how much memory a row takes."""
+    known = BYTES.get(row.stream)
+    return _UNPACKED * len(packed_document(row.value)) if known is None else known
+
+
+class Spill(Closing):
+    """The memory that rows may take together, in bytes (``limit``), and the folder for what does not fit, which is
+    asked for when it is needed. Close it when the rows are not needed any more."""
+
+    def __init__(self, limit: int, folder: Callable[[], Path]) -> None:
+        self._limit = limit
+        self._folder = folder
+        self._files: list[SpillFile] = []
+        self.held = 0
+        """Bytes that rows take now, by and large."""
+
+    @property
+    def is_over(self) -> bool:
+        return self.held > self._limit
+
+    @property
+    def run(self) -> int:
+        """Bytes of one sorted run."""
+        return max(_SMALLEST_RUN, self._limit // 8)
+
+    @property
+    def files(self) -> int:
+        """How many files were needed."""
+        return len(self._files)
+
+    def file(self) -> SpillFile:
+        """A new file. Raises SpillError."""
+        self._files.append(SpillFile(self._folder()))
+        return self._files[-1]
+
+    def close(self) -> None:
+        for each in self._files:
+            each.close()
+
+
+class Sorter:
+    """Rows that come out in order of the keys under which they were put, those of one key as they came. Raises
+    SpillError."""
+
+    def __init__(self, spill: Spill) -> None:
+        self._spill = spill
+        self._rows: list[Keyed] = []
+        self._packed: list[Packed] = []
+        self._held = 0
+        self._runs: _Runs | None = None
+
+    def add(self, key: str, row: Row | None = None) -> None:
+        """Puts a row, or just a key."""
+        if self._runs is None:
+            self._rows.append((key, row))
+            self._weigh(_KEY_ALONE if row is None else bytes_of(row))
+            if self._spill.is_over:
+                self.spill()
+            return
+        data = b"" if row is None else packed(row.stream, row.value)
+        self._packed.append((key, key if row is None else row.key, data))
+        self._weigh(_PER_PACKED + len(data))
+        if self._held >= self._spill.run:
+            self._write(self._runs)
+
+    def spill(self) -> None:
+        """Puts what is in memory on disk, and what comes from now on too."""
+        self._runs = self._runs or _Runs(self._spill)
+        rows, self._rows = self._rows, []
+        self._weigh(-self._held)
+        for key, row in rows:
+            self.add(key, row)
+
+    def __iter__(self) -> Iterator[Keyed]:
+        """All of it, once. The rows are let go as they are given out if they are on disk, and else at the end."""
+        if self._runs is None:
+            self._rows.sort(key=itemgetter(0))
+            yield from self._rows
+        else:
+            self._write(self._runs)
+            for key, own, data in self._runs.merged():
+                yield key, _row(own, data) if data else None
+            self._runs.close()
+        self._rows = []
+        self._weigh(-self._held)
+
+    def _weigh(self, size: int) -> None:
+        self._held += size
+        self._spill.held += size
+
+    def _write(self, runs: _Runs) -> None:
+        self._packed.sort(key=itemgetter(0))
+        runs.add(self._packed)
+        self._packed = []
+        self._weigh(-self._held)
+
+
+def _row(key: str, data: bytes) -> Row:
+    stream, value = unpacked(data)
+    return Row(stream, key, value)
+
+
+class _Runs(Closing):
+    """Sorted runs in one file. If they become many they are made one, so that a merge never reads too many at once."""
+
+    def __init__(self, spill: Spill) -> None:
+        self._file = spill.file()
+        self._runs: list[list[Block]] = []
+
+    def close(self) -> None:
+        self._file.close()
+
+    def add(self, rows: Iterable[Packed]) -> None:
+        self._runs.append(list(self._written(rows)))
+        if len(self._runs) >= _MOST_RUNS:
+            self._runs = [list(self._written(self.merged()))]
+
+    def merged(self) -> Iterator[Packed]:
+        return heapq.merge(*map(self._read, self._runs), key=itemgetter(0))
+
+    def _written(self, rows: Iterable[Packed]) -> Iterator[Block]:
+        block: list[Packed] = []
+        size = 0
+        for row in rows:
+            block.append(row)
+            size += len(row[2])
+            if size >= _BLOCK:
+                yield self._append(block)
+                block, size = [], 0
+        if block:
+            yield self._append(block)
+
+    def _append(self, block: list[Packed]) -> Block:
+        data = marshal.dumps(block)
+        return self._file.append(data), len(data)
+
+    def _read(self, run: list[Block]) -> Iterator[Packed]:
+        for at, size in run:
+            yield from marshal.loads(self._file.read(at, size))
+
+
+class Shelf:
+    """Documents that can be read again, in the order in which they were put. Raises SpillError."""
+
+    def __init__(self, spill: Spill, documents: Iterable[Document] = ()) -> None:
+        self._spill = spill
+        self._documents: list[Document] = []
+        self._packed: list[bytes] = []
+        self._size = 0
+        self._blocks: list[Block] = []
+        self._file: SpillFile | None = None
+        for each in documents:
+            self._put(each)
+
+    def __iter__(self) -> Iterator[Document]:
+        if self._file is not None:
+            for at, size in self._blocks:
+                yield from map(unpacked_document, marshal.loads(self._file.read(at, size)))
+            yield from map(unpacked_document, self._packed)
+        yield from self._documents
+
+    def _put(self, document: Document) -> None:
+        data = packed_document(document)
+        if self._file is None:
+            self._documents.append(document)
+            self._size += _UNPACKED * len(data)
+            self._spill.held += _UNPACKED * len(data)
+            if self._spill.is_over:
+                self._begin()
+        else:
+            self._pack(data)
+
+    def _begin(self) -> None:
+        self._file = self._spill.file()
+        self._spill.held -= self._size
+        self._size = 0
+        documents, self._documents = self._documents, []
+        for each in documents:
+            self._pack(packed_document(each))
+
+    def _pack(self, data: bytes) -> None:
+        self._packed.append(data)
+        self._size += len(data)
+        if self._size >= _BLOCK and self._file is not None:
+            block = marshal.dumps(self._packed)
+            self._blocks.append((self._file.append(block), len(block)))
+            self._packed, self._size = [], 0
