@@ -44,10 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # gRPC writes lines of its own to stderr when a connection ends, unless it is told not to before it is imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        from reconcile.adapters.room import keep, need_less
+        from reconcile.adapters.room import can_begin, keep, need_less
         from reconcile.cli.signals import terminable
 
         need_less()
+        if not can_begin():
+            return _tell_without_memory(given)
         keep()
 
         with terminable():
@@ -62,8 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _fail(error, given)
     except KeyboardInterrupt as error:  # before the command had begun, or while its end was told
         return _fail(error, given)
-    except Exception as error:  # noqa: BLE001 before the command had begun, or while an error was told
-        return _tell_without_memory(error, given)
+    except Exception as error:
+        room = sys.modules.get("reconcile.adapters.room")  # which is not there if its own import failed
+        if room is not None and not room.shortage(error):
+            raise
+        return _tell_without_memory(given)
     finally:
         _close_log(streams)
 
@@ -142,11 +147,8 @@ def _fail(cause: BaseException, given: Sequence[str]) -> int:
     return int(error.exit_code)
 
 
-def _tell_without_memory(error: Exception, given: Sequence[str]) -> int:
-    """Tells that there is no memory for anything else, in words that need none. Raises every other error."""
-    room = sys.modules.get("reconcile.adapters.room")  # which is not there if its own import failed
-    if room is not None and not room.shortage(error):
-        raise error
+def _tell_without_memory(given: Sequence[str]) -> int:
+    """Tells that there is no memory for anything else, in words that need none."""
     if "--json" in given:
         os.write(1, _NO_MEMORY_DOCUMENT)
     os.write(2, _NO_MEMORY)

@@ -25,6 +25,8 @@ IMPORT = 64 * 1024 * 1024
 """Bytes that the import of Google's clients takes, and a first request by them."""
 SPARE = 72 * 1024 * 1024
 """Bytes that a further thread of ours must leave: those of the import, which comes after it, and some more."""
+_BEGIN = 32 * 1024 * 1024
+"""Bytes without which no command comes to anything: some libraries end the process if their import finds no memory."""
 _LITTLE = 16 * 1024 * 1024
 """Bytes below which an error that nobody foresaw is taken for a want of memory."""
 _RESERVE = 6 * 1024 * 1024
@@ -106,6 +108,11 @@ def importing(client: str, where: str) -> Iterator[None]:
         _given_up.append(_NO_MEMORY)
         raise StoreUnavailable(f"{where} cannot be asked: {_NO_MEMORY}", hint=HINT) from error
     _imported.add(client)
+
+
+def can_begin() -> bool:
+    """Whether there is memory enough to import what a command needs."""
+    return not is_limited() or _has(_BEGIN)
 
 
 def keep() -> None:
