@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import signal
@@ -89,6 +90,24 @@ class System:
     def is_elsewhere(self, found: os.stat_result) -> bool:  # noqa: ARG002
         """Whether a file's content is not on this disk, so that reading it would fetch it."""
         return False
+
+    def owner(self, path: Path) -> str:
+        """Whose a file or folder is; empty if it is this user's and that is all that rights depend on. Raises
+        OSError."""
+        name = ""
+        if sys.platform != "win32":
+            import pwd
+
+            number = path.stat().st_uid
+            if number != os.geteuid():
+                name = str(number)
+                with contextlib.suppress(KeyError):
+                    name = pwd.getpwuid(number).pw_name
+        return name
+
+    def to_get_rights(self, path: str) -> str:
+        """What gives this user the rights on a folder of another one, as the end of a sentence."""
+        return f"`sudo chown -R $(id -u) {self.quoted(path)}` makes it yours"
 
     # -- names --
 

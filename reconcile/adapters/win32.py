@@ -26,6 +26,9 @@ if sys.platform == "win32":
     _BACKUP_SEMANTICS = 0x02000000
     _FILE_BASIC_INFO = 0
     _DRIVE_REMOTE = 4
+    _FILE_OBJECT = 1  # SE_FILE_OBJECT
+    _OWNER_INFORMATION = 1
+    _LONGEST_ACCOUNT = 256
     _VIRTUAL_TERMINAL = 4
     _FROM_1601_TO_1970 = 116_444_736_000_000_000  # in units of 100 ns
     _INVALID = ctypes.c_void_p(-1).value
@@ -68,6 +71,33 @@ if sys.platform == "win32":
             self._console_mode.argtypes = (wintypes.HANDLE, ctypes.c_void_p)
             self._set_console_mode = kernel.SetConsoleMode
             self._set_console_mode.argtypes = (wintypes.HANDLE, wintypes.DWORD)
+            self._free = kernel.LocalFree
+            self._free.argtypes = (ctypes.c_void_p,)
+            security: Any = ctypes.WinDLL("advapi32", use_last_error=True)
+            self._security = security.GetNamedSecurityInfoW
+            pointer = ctypes.POINTER(ctypes.c_void_p)
+            self._security.argtypes = (
+                wintypes.LPCWSTR,
+                ctypes.c_int,
+                wintypes.DWORD,
+                pointer,
+                pointer,
+                pointer,
+                pointer,
+                pointer,
+            )
+            self._security.restype = wintypes.DWORD
+            self._account = security.LookupAccountSidW
+            number = ctypes.POINTER(wintypes.DWORD)
+            self._account.argtypes = (
+                wintypes.LPCWSTR,
+                ctypes.c_void_p,
+                wintypes.LPWSTR,
+                number,
+                wintypes.LPWSTR,
+                number,
+                number,
+            )
             self._drive_type = kernel.GetDriveTypeW
             self._drive_type.argtypes = (wintypes.LPCWSTR,)
             self._drive_type.restype = wintypes.UINT
@@ -126,6 +156,25 @@ if sys.platform == "win32":
         def is_remote(self, path: str) -> bool:
             drive, _ = os.path.splitdrive(os.path.abspath(path))
             return drive.startswith("\\\\") or self._drive_type(f"{drive}\\") == _DRIVE_REMOTE
+
+        def owner(self, path: str) -> str:
+            sid, held = ctypes.c_void_p(), ctypes.c_void_p()
+            code = self._security(
+                path, _FILE_OBJECT, _OWNER_INFORMATION, ctypes.byref(sid), None, None, None, ctypes.byref(held)
+            )
+            if code:
+                raise ctypes.WinError(code)
+            try:
+                name, domain = (ctypes.create_unicode_buffer(_LONGEST_ACCOUNT) for _ in range(2))
+                sizes = [wintypes.DWORD(_LONGEST_ACCOUNT) for _ in range(2)]
+                kind = wintypes.DWORD()
+                if not self._account(
+                    None, sid, name, ctypes.byref(sizes[0]), domain, ctypes.byref(sizes[1]), ctypes.byref(kind)
+                ):
+                    raise _failure(path)
+            finally:
+                self._free(held)
+            return f"{domain.value}\\{name.value}" if domain.value else name.value
 
     def _failure(path: str) -> OSError:
         error = ctypes.WinError(ctypes.get_last_error())

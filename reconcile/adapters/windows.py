@@ -63,6 +63,10 @@ class Calls(Protocol):
         """Whether the path's drive is another machine's."""
         ...
 
+    def owner(self, path: str) -> str:
+        """The account that a file or folder belongs to, with its domain."""
+        ...
+
 
 class Windows(System):
     """Windows, with its own calls handed in."""
@@ -137,6 +141,12 @@ class Windows(System):
 
     def is_elsewhere(self, found: os.stat_result) -> bool:
         return bool(getattr(found, "st_file_attributes", 0) & _RECALLED)
+
+    def owner(self, path: Path) -> str:
+        return self._calls.owner(self.extended(str(path)))
+
+    def to_get_rights(self, path: str) -> str:
+        return f"as administrator, `icacls {self.quoted(path)} /reset /T` gives it the rights of the folder above it"
 
     def name_length(self, name: str) -> int:
         return len(name.encode("utf-16-le", "surrogatepass")) // 2

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from reconcile.adapters.gcs.checkup import GcsCheckup
+from reconcile.adapters.state.folder import rights
+from reconcile.adapters.synced import is_elsewhere, synced_by
 from reconcile.core.checkup import FORMAT, Check, Checkup, Health
 from reconcile.core.duration import format_duration
 from reconcile.core.errors import AccessDenied, PreconditionFailed, ReconcileError, StoreMissing
@@ -17,6 +19,8 @@ from reconcile.project import OpenProject
 _SKEW_WARNS = 60.0
 _SKEW_FAILS = 600.0
 """Seconds: Google refuses signatures and tokens that are about a quarter of an hour off."""
+_LOOKED_AT = 1_000
+"""Files of the root of which it is asked whether they are on this disk."""
 _EMPTY = "AAAAAA=="
 """The crc32c of no bytes at all."""
 
@@ -67,18 +71,29 @@ def _tried(name: str, tried: str, attempt: Callable[[], Found]) -> Check:
 
 def _root(project: OpenProject) -> Found:
     root = project.settings.root
-    names = list(itertools.islice(project.files.names(), 1))
+    names = list(itertools.islice(project.files.names(), _LOOKED_AT))
     if project.root_is_gone:
         return Health.WARNING, f"{root} is gone", "`reconcile restore` brings its files back from the bucket"
     if not names:
         return Health.WARNING, "it holds no file", "is a drive missing, or [local] root another folder?"
+    away = sum(is_elsewhere(root, name) for name in names)
+    if away:
+        of = f"the first {len(names):,} files" if len(names) == _LOOKED_AT else f"{len(names):,} files"
+        mend = "choose *Always keep on this device* for the folder; what is in the cloud only is not uploaded"
+        return Health.WARNING, f"{away:,} of {of} are kept in the cloud only, and are not on this disk", mend
     return Health.OK, f"it can be read; {names[0]!r} is the first file", ""
 
 
 def _state(project: OpenProject) -> Found:
     state = project.state
+    folder = project.settings.project
     if state.warnings:
-        return Health.FAILED, state.warnings[0], "make the folder writable; without it there is no lock and no journal"
+        do = rights(folder) or "make the folder writable"
+        return Health.FAILED, state.warnings[0], f"{do}; without it there is no lock and no journal"
+    service = synced_by(folder)
+    if service:
+        mend = "keep the project folder elsewhere; the local root may stay there"
+        return Health.WARNING, f"{service} carries it to other machines, and locks its files at any time", mend
     holder = project.lock().holder()
     if holder is not None:
         return Health.OK, f"it can be written; “{holder.command}” (process {holder.pid}) may be at work", ""

@@ -133,6 +133,7 @@ class FakeCalls:
         self.drives: dict[str, str] = {}
         """Drives that stand for folders elsewhere."""
         self.remote = False
+        self.account = "BUILTIN\\Administrators"
 
     def open_shared(self, path: str, *, deny_writers: bool = False) -> int:
         with self._handles.lock:
@@ -178,6 +179,10 @@ class FakeCalls:
     def is_remote(self, path: str) -> bool:
         return self.remote or path.startswith("\\\\")
 
+    def owner(self, path: str) -> str:
+        _stat(path)
+        return self.account
+
 
 class FakeWindows(Windows):
     """Windows as the program is handed it."""
@@ -189,6 +194,13 @@ class FakeWindows(Windows):
         self.calls = FakeCalls(self.handles)
         super().__init__(self.calls)
         self.elsewhere = False
+        self.denied: Path | None = None
+        """A folder in which this user has no right to make a file."""
+
+    def open(self, path: Path | str, flags: int, mode: int = 0o666, *, folder: int | None = None) -> int:
+        if self.denied is not None and flags & os.O_CREAT and Path(path).is_relative_to(self.denied):
+            raise refusal(ACCESS_DENIED, path)
+        return super().open(path, flags, mode, folder=folder)
 
     def is_elsewhere(self, found: os.stat_result) -> bool:
         return self.elsewhere or super().is_elsewhere(found)

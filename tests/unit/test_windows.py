@@ -265,6 +265,21 @@ def test_the_state_folder_has_the_rights_of_the_folder_above(tmp_path: Path) -> 
 # -- the local database --
 
 
+def test_a_state_folder_of_an_elevated_run_is_named_with_its_owner_and_what_to_do(
+    tmp_path: Path, windows: FakeWindows, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = make_project(tmp_path / "studio")
+    folder = project / ".reconcile"
+    folder.mkdir()
+    windows.denied = folder
+    whose = f"{folder} belongs to BUILTIN\\Administrators"
+    do = f"as administrator, `icacls {folder} /reset /T` gives it the rights of the folder above it"
+    assert main(["-C", str(project), "apply", "--yes"]) == ExitCode.FAILED
+    assert f"{whose}: {do}; --no-journal works without one" in " ".join(capsys.readouterr().err.split())
+    assert main(["-C", str(project), "doctor"]) == ExitCode.FAILED
+    assert f"{whose}: {do}; without it there is no lock" in " ".join(capsys.readouterr().out.split())
+
+
 def test_what_the_workflow_writes_at_the_last_moment_is_kept(tmp_path: Path) -> None:
     real = put(tmp_path, "characters.json", b"old")
     theirs = [b"theirs"]
@@ -390,6 +405,19 @@ def test_a_file_that_is_kept_in_the_cloud_is_named_and_not_fetched(root: Path, w
     row = only(source(root).walk())
     assert row.problem is FileProblem.UNREADABLE
     assert "kept in the cloud" in row.detail
+
+
+def test_doctor_says_how_many_files_are_kept_in_the_cloud_only(
+    tmp_path: Path, windows: FakeWindows, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = make_project(tmp_path / "studio")
+    windows.elsewhere = True
+    assert main(["-C", str(project), "doctor", "--json"]) == ExitCode.OK
+    checks = {each["name"]: each for each in json.loads(capsys.readouterr().out)["checks"]}
+    assert checks["root"]["health"] == "warning"
+    count = sum(path.is_file() for path in (project / "output").rglob("*"))
+    assert f"{count} of {count} files are kept in the cloud only" in checks["root"]["found"]
+    assert "Always keep on this device" in checks["root"]["mend"]
 
 
 def test_a_file_that_was_moved_to_the_cloud_is_still_known(root: Path, windows: FakeWindows) -> None:

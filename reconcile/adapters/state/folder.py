@@ -187,6 +187,17 @@ class StateFolder:
         return path if folder is None else Path(path.name)
 
 
+def rights(project: Path) -> str:
+    """Whose PROJECT/.reconcile is, in which this user may not write, and what to do about that, as a part of a hint;
+    empty if it is not there, or its owner is not the reason."""
+    folder, system = project / FOLDER, current()
+    try:
+        owner = system.owner(folder)
+    except OSError:
+        return ""
+    return f"{folder} belongs to {owner}: {system.to_get_rights(str(folder))}" if owner else ""
+
+
 def _is_link(found: os.stat_result) -> bool:
     return stat.S_ISLNK(found.st_mode) or bool(getattr(found, "st_file_attributes", 0) & _REPARSE_POINT)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from reconcile.adapters.state.folder import StateFolder
+from reconcile.adapters.state.folder import StateFolder, rights
 from reconcile.core.closing import Closing
 from reconcile.core.errors import JournalError, StateError
 from reconcile.core.journal import Line, Past, RunStarted, encode, past
@@ -38,6 +38,7 @@ class Journal:
     """
 
     def __init__(self, project: Path) -> None:
+        self._project = project
         self._folder = StateFolder(project, "journal")
 
     def begin(self, run: RunStarted) -> RunLog:
@@ -51,7 +52,8 @@ class Journal:
             path = path / f"{run.run_id}.{self._next_number(run.run_id):06}{_SUFFIX}"
             log = RunLog(self._folder.create(path.name), path)
         except OSError as error:
-            raise _unwritable(path, error) from error
+            otherwise = rights(self._project) if isinstance(error, PermissionError) else ""
+            raise _unwritable(path, error, otherwise) from error
         try:
             log.write(run, durable=True)
         except JournalError:
@@ -161,8 +163,8 @@ def _unreadable(path: Path, why: str) -> JournalError:
     )
 
 
-def _unwritable(path: Path, error: OSError) -> JournalError:
+def _unwritable(path: Path, error: OSError, do: str = "") -> JournalError:
     return JournalError(
         f"the journal {str(path)!r} cannot be written: {error.strerror or error}",
-        hint="make room, or the folder writable; --no-journal works without one, and then there is no undo",
+        hint=f"{do or 'make room, or the folder writable'}; --no-journal works without one, and then there is no undo",
     )

@@ -1,0 +1,40 @@
+"""Folders that a program of the machine carries to other machines and to a cloud, such as OneDrive's."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from reconcile.adapters.disk_names import native
+from reconcile.adapters.system import current
+
+_ONEDRIVE = ("OneDrive", "OneDriveConsumer", "OneDriveCommercial")
+"""Variables in which OneDrive says where its folder is."""
+_FOLDERS = re.compile(r"(OneDrive|Dropbox|Google ?Drive|iCloud ?Drive)([ -].*)?", re.IGNORECASE)
+_ICLOUD = ("Mobile Documents", "com~apple~CloudDocs")
+"""How macOS names the folders of iCloud Drive."""
+
+
+def synced_by(folder: Path, environ: Mapping[str, str] | None = None) -> str:
+    """The service that keeps a folder in step with a cloud, as far as its path tells; else empty."""
+    env = os.environ if environ is None else environ
+    for variable in _ONEDRIVE:
+        if env.get(variable) and folder.is_relative_to(env[variable]):
+            return "OneDrive"
+    for part in folder.parts:
+        if part in _ICLOUD:
+            return "iCloud Drive"
+        if (named := _FOLDERS.fullmatch(part)) is not None:
+            return named[1]
+    return ""
+
+
+def is_elsewhere(root: Path, name: str) -> bool:
+    """Whether a file below the root is there by its name alone, and its content in a cloud."""
+    system = current()
+    try:
+        return system.is_elsewhere(system.lstat(system.extended(os.path.join(root, native(name)))))
+    except (OSError, ValueError):
+        return False
