@@ -40,7 +40,6 @@ WIDE: dict[str, str] = {
 SAME: dict[str, str] = {
     "Upload": "to be renamed: 2 classes",
     "Journal": "to be renamed: 2 classes",
-    "RunLog": "to be renamed: 2 classes",
 }
 # Modules that may rename, replace, remove, flush or open files by the system's own functions. Others go through
 # `adapters/files.py`, which is patient with programs that have a file open, and in its turn disturbs none of them.

@@ -41,7 +41,7 @@ class Journal:
         self._project = project
         self._folder = StateFolder(project, "journal")
 
-    def begin(self, run: RunStarted) -> RunLog:
+    def begin(self, run: RunStarted) -> RunFile:
         """Starts the file of a run; its first line is on disk when this returns.
 
         Raises JournalError if it cannot be written: nothing has been changed yet.
@@ -50,7 +50,7 @@ class Journal:
         try:
             self._folder.make()
             path = path / f"{run.run_id}.{self._next_number(run.run_id):06}{_SUFFIX}"
-            log = RunLog(self._folder.create(path.name), path)
+            log = RunFile(self._folder.create(path.name), path)
         except OSError as error:
             otherwise = rights(self._project) if isinstance(error, PermissionError) else ""
             raise _unwritable(path, error, otherwise) from error
@@ -122,7 +122,7 @@ class Journal:
         return 1 + max((entry.number for entry in entries), default=0)
 
 
-class RunLog(Closing):
+class RunFile(Closing):
     """The open file of one run; safe for several threads."""
 
     def __init__(self, fd: int, path: Path) -> None:
