@@ -11,7 +11,7 @@ from reconcile.core.changes import Change, Finding
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, silent
 from reconcile.core.notes import Note
-from reconcile.core.plan import Plan, Scope, Summary
+from reconcile.core.plan import Plan, Summary
 from reconcile.core.report import Report
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
@@ -58,7 +58,7 @@ def plan(
     """
     if isinstance(char_ids, str) or isinstance(asset_types, str):
         raise UsageError("char_ids and asset_types are lists of texts", hint='write char_ids=["ai_hoshino"]')
-    scope = Scope(tuple(char_ids), tuple(asset_types))
+    scope = project.settings.scope(char_ids, asset_types)
     with _opened(project) as opened:
         return PlannedRun(project, survey(opened, scope, listener=listener).plan, opened.done_notes)
 

@@ -24,7 +24,7 @@ def explain(
 ) -> ExitCode:
     session = Session(common)
     with session.opened(sized=sized) as project, session.progress() as listener:
-        answer = ask(project, subject, scope=scope_of(scope), listener=listener)
+        answer = ask(project, subject, scope=scope_of(project, scope), listener=listener)
         labels = labels_of(project)
     session.result(answer, lambda terminal: show_explanation(terminal, answer, labels))
     return ExitCode.OK

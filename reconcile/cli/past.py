@@ -33,9 +33,9 @@ def history(
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most N runs, newest first.")] = 20,
 ) -> ExitCode:
     session = Session(common)
-    wanted = scope_of(scope)
     missed: list[JournalError] = []
     with session.opened() as project:
+        wanted = scope_of(project, scope)
         if run is not None:
             document = History(FORMAT, (tell(find_run(project.journal, run), whole=True, scope=wanted),), 1)
         else:
@@ -63,10 +63,10 @@ def undo(
 ) -> ExitCode:
     session = Session(common)
     patience = seconds(wait_lock, "--wait-lock")
-    wanted = scope_of(scope)
 
     def look(project: OpenProject) -> tuple[str, Undoing]:
         """Which run it is, and what can be put back; says if the run's journal is damaged."""
+        wanted = scope_of(project, scope)
         past = find_undoable(project.journal, run, wanted)
         if past.unread:
             session.warn(_unread(past.run.run_id, past.unread))

@@ -49,7 +49,7 @@ def verify(
         if out is not None and out != STDOUT:
             _check_out(out, project)
         mode = Mode(cloud_only=cloud_only, deep=deep, urls=urls)
-        proof = prove(project, scope_of(scope), mode=mode, concurrency=concurrency, listener=listener)
+        proof = prove(project, scope_of(project, scope), mode=mode, concurrency=concurrency, listener=listener)
     if out == STDOUT:
         _print(session, proof)
         return proof.verification.exit_code
@@ -81,7 +81,7 @@ def restore(
 
     def look(project: OpenProject) -> RestorePlan:
         with session.progress() as listener:
-            return survey(project, scope_of(scope), everything=everything, listener=listener)
+            return survey(project, scope_of(project, scope), everything=everything, listener=listener)
 
     def show(terminal: Terminal) -> None:
         show_restore_plan(terminal, made, labels_of(project), verbose=session.verbose)

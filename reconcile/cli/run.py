@@ -33,7 +33,6 @@ from reconcile.cli.signals import finish, handling
 from reconcile.core.errors import ExitCode, Interrupted, ReconcileError
 from reconcile.core.report import Report
 from reconcile.pipeline.executor import execute
-from reconcile.pipeline.roster import check_types
 from reconcile.project import OpenProject
 from reconcile.views import json
 from reconcile.views.errors import show_error
@@ -67,7 +66,7 @@ def run(
     patience = seconds(wait_lock, "--wait-lock", PATIENCE)
     # What is wrong with the rules is said before hours of work, not after.
     with session.opened(replace, sized) as project:
-        check_types(project, scope_of(scope))
+        scope_of(project, scope)
     started = time.monotonic()
     workflow = _Workflow(command)
     try:
@@ -104,7 +103,7 @@ def _apply(
     """The report; it is told on stderr, as the plan is, for stdout is the workflow's."""
     terminal, quiet = session.terminal(aside=True), session.common.quiet
     with opened as project, session.lock(project, patience):
-        made = session.survey(project, scope_of(scope)).plan
+        made = session.survey(project, scope_of(project, scope)).plan
         if not quiet:
             show_plan(terminal, made, labels_of(project), verbose=session.verbose)
         work = partial(execute, project, made, force=force, fail_on=severity(fail_on), command="run")

@@ -217,9 +217,9 @@ def spill_of(folder: Path | None) -> Path | None:
     return folder
 
 
-def scope_of(scoped: Scoped) -> Scope:
-    """The scope that the options name, each name once."""
-    return Scope(tuple(dict.fromkeys(scoped.char_id or ())), tuple(dict.fromkeys(scoped.asset_type or ())))
+def scope_of(project: Project | OpenProject, scoped: Scoped) -> Scope:
+    """The scope that the options name. Raises UsageError for an asset type of no rule."""
+    return project.settings.scope(scoped.char_id or (), scoped.asset_type or ())
 
 
 def labels_of(project: OpenProject) -> Labels:

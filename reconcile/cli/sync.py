@@ -58,7 +58,7 @@ def plan(
     with session.opened(sized=sized, allow_empty=allow_empty) as project:
         if out is not None:
             check_target(out, PLAN, project.settings)
-        made = session.survey(project, scope_of(scope)).plan
+        made = session.survey(project, scope_of(project, scope)).plan
         if out is not None:
             # It holds what records hold: for the eyes of its maker.
             write_whole(out, dumps(made), PLAN, PRIVATE)
@@ -153,9 +153,9 @@ def status(
     session = Session(common)
     allowed = seconds(max_age, "--max-age") if max_age is not None else None
     with session.opened(sized=sized) as project:
-        seen = session.survey(project, scope_of(scope))
+        seen = session.survey(project, scope_of(project, scope))
         last = project.last_good_run
-        rows = table(seen, project.settings.asset_map, by, scope_of(scope), last_good_run=last)
+        rows = table(seen, project.settings.asset_map, by, scope_of(project, scope), last_good_run=last)
     session.result(rows, lambda terminal: show_status(terminal, rows, seen.plan))
     if allowed is not None and (too_old := overdue(last, allowed)):
         session.warn(too_old)
@@ -186,7 +186,7 @@ def _nothing_done(session: Session) -> ExitCode:
 
 def _plan(session: Session, project: OpenProject, scope: Scoped, planfile: Path | None) -> Plan:
     if planfile is None:
-        return session.survey(project, scope_of(scope)).plan
+        return session.survey(project, scope_of(project, scope)).plan
     try:
         made = loads(planfile.read_bytes(), str(planfile))
     except OSError as error:

@@ -76,7 +76,7 @@ def watch(
         left = stay(
             project,
             WatchOptions(
-                scope=scope_of(scope),
+                scope=scope_of(project, scope),
                 every=between,
                 poll=poll,
                 concurrency=concurrency,

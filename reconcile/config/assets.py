@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from reconcile.config.toml import Table, Texts
+from reconcile.core.names import fold
 from reconcile.core.pattern import BOUNDARIES, CHAR_ID, PatternError, Template
 from reconcile.core.reach import Reach, Selection
 from reconcile.core.rules import AssetMap, AssetRule, Many
 
 DEFAULT_IGNORE = ("*.tmp", "*.part", ".DS_Store", "Thumbs.db", "desktop.ini")
-_ASSET_KEYS = {"type", "label", "path", "object", "field", "entry", "many"}
+_ASSET_KEYS = {"type", "label", "aliases", "path", "object", "field", "entry", "many"}
 
 
 def read_asset_map(top: Table, local: Table, root: str, entry_key: str) -> AssetMap:
@@ -26,6 +28,7 @@ def read_asset_map(top: Table, local: Table, root: str, entry_key: str) -> Asset
             raise table.error("field", what, "name the field that holds the asset")
         if any(other.type == rule.type for other in rules):
             raise table.error("type", f"two rules have the type {rule.type!r}", "give each rule a type of its own")
+        _refuse_taken_names(table, rule, rules)
         _refuse_unmatchable(table, rule, rules)
         _refuse_ignored(local, table, rule, ignore)
         rules.append(rule)
@@ -44,6 +47,19 @@ def read_ignore(local: Table) -> tuple[str, ...]:
     return patterns
 
 
+def _refuse_taken_names(table: Table, rule: AssetRule, others: Iterable[AssetRule]) -> None:
+    """Refuses an alias that could mean another rule's type, and a type that is another rule's alias."""
+    for other in others:
+        names = {fold(name): name for name in (other.type, *other.aliases)}
+        for name in rule.aliases:
+            if fold(name) in names:
+                what = f"{names[fold(name)]!r} already means {other.type!r}"
+                raise table.error("aliases", what, "take it out of one of the two rules")
+        if fold(rule.type) in {fold(name) for name in other.aliases}:
+            what = f"{rule.type!r} is an alias of {other.type!r}"
+            raise table.error("type", what, "take it out of that rule's aliases")
+
+
 def _rule(table: Table) -> AssetRule:
     asset_type = table.text("type")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", asset_type):
@@ -59,6 +75,7 @@ def _rule(table: Table) -> AssetRule:
         field=field,
         entry=entry,
         many=table.value("many", Many, Many.REPORT),
+        aliases=table.value("aliases", Texts, ()),
     )
     _check_names(table, rule)
     return rule

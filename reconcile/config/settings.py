@@ -6,7 +6,7 @@ import hashlib
 import importlib.resources
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,7 @@ from reconcile.core.context import Replacing
 from reconcile.core.errors import ConfigError, UsageError
 from reconcile.core.names import BucketRoot
 from reconcile.core.paths import root_forms
-from reconcile.core.plan import ReplaceLimit
+from reconcile.core.plan import ReplaceLimit, Scope
 from reconcile.core.rules import AssetMap
 from reconcile.core.way import Entries
 
@@ -103,6 +103,12 @@ class Settings(msgspec.Struct, frozen=True):
     user_project: str = ""
     bucket_emulator: str = ""
     records_emulator: str = ""
+
+    def scope(self, char_ids: Iterable[str] = (), asset_types: Iterable[str] = ()) -> Scope:
+        """What a run may look at, each name once; a type goes by its name, an alias or its label. Raises UsageError
+        for a type of no rule."""
+        types = map(self.asset_map.type_called, asset_types)
+        return Scope(tuple(dict.fromkeys(char_ids)), tuple(dict.fromkeys(types)))
 
 
 def template() -> str:

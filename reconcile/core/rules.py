@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cached_property
 
 import msgspec
 
+from reconcile.core.errors import UsageError
 from reconcile.core.names import fold, is_below, nfc, shared_prefix, spelling
 from reconcile.core.pattern import CHAR_ID, Template
 from reconcile.core.reach import Reach
@@ -31,6 +33,12 @@ class AssetRule(msgspec.Struct, frozen=True, dict=True):
     field: str | None = None
     entry: Template | None = None
     many: Many = Many.REPORT
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the type may be called: by its name first, then by an alias, then by its label."""
+        return (self.type, *self.aliases, self.label)
 
     @property
     def names_character(self) -> bool:
@@ -129,6 +137,17 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
 
     def rule(self, asset_type: str) -> AssetRule | None:
         return next((rule for rule in self.rules if rule.type == asset_type), None)
+
+    def type_called(self, name: str) -> str:
+        """The type of this name, alias or label, in any case. Raises UsageError."""
+        called = {fold(each): rule.type for rule in reversed(self.rules) for each in reversed(rule.names)}
+        found = name if self.rule(name) is not None else called.get(fold(name))
+        if found is None:
+            near = difflib.get_close_matches(fold(name), called, 1)
+            known = ", ".join(rule.type for rule in self.rules)
+            hint = f"did you mean {called[near[0]]!r}?" if near else f"the types are {known}"
+            raise UsageError(f"no rule has the asset type {name!r}", hint=hint)
+        return found
 
     def read(self, path: str, known: Container[str]) -> Reading | None:
         """Which rule takes a local path and which character it belongs to, or None if no rule takes it."""

@@ -33,7 +33,9 @@ else:
 
 
 @overload
-def auto_upload_to_gcs(
+def auto_upload_to_gcs(asset_type: Callable[P, Any], /) -> Callable[P, Any]: ...
+@overload
+def auto_upload_to_gcs(  # noqa: F811 overloads
     asset_type: str | None = None,
     *,
     on_error: Literal["raise"] = "raise",
@@ -41,7 +43,7 @@ def auto_upload_to_gcs(
     project: Folder = None,
 ) -> Uploading[str]: ...
 @overload
-def auto_upload_to_gcs(  # noqa: F811 overloads
+def auto_upload_to_gcs(  # noqa: F811
     asset_type: str | None = None,
     *,
     on_error: Literal["warn", "queue"],
@@ -49,7 +51,7 @@ def auto_upload_to_gcs(  # noqa: F811 overloads
     project: Folder = None,
 ) -> Uploading[str | None]: ...
 def auto_upload_to_gcs(  # noqa: F811
-    asset_type: str | None = None,
+    asset_type: str | Callable[..., Any] | None = None,
     *,
     on_error: OnError = "raise",
     char_id: CharacterOf = None,
@@ -59,10 +61,10 @@ def auto_upload_to_gcs(  # noqa: F811
 
     A path becomes ``(path, uri)``, several become a list of such pairs, a tuple that begins with a path becomes
     ``(path, uri, …)``, and None stays None, also as a gap among paths; coroutine functions stay such. ``asset_type`` is
-    a type or a label of the rules, and must be the one that they give the path; left out, the path's own rule says it.
-    The character is the argument named ``char_id``, or what ``char_id=`` makes of the call's arguments, or what the
-    path says. ``project`` is the project folder; left out, it is looked for from the file's folder upward, then from
-    the current one.
+    a type of the rules, its alias or its label, and must be the one that they give the path; left out, the path's own
+    rule says it. The character is the argument named ``char_id``, or what ``char_id=`` makes of the call's arguments,
+    or what the path says. ``project`` is the project folder; left out, it is looked for from the file's folder upward,
+    then from the current one.
 
     What to do if a file does not arrive: ``raise`` NotUploaded, which has what the function returned; ``warn``; or
     ``queue``, which notes the file for the next run and never waits long. The URI is None then.
@@ -72,7 +74,10 @@ def auto_upload_to_gcs(  # noqa: F811
     from reconcile.hooks.errors import Manner
     from reconcile.hooks.wrapping import UPLOADING, uploading
 
-    return uploading(asset_type, char_id, Manner.of(on_error, project, UPLOADING))
+    manner = Manner.of(on_error, project, UPLOADING)
+    if callable(asset_type):  # the decorator without parentheses
+        return uploading(None, char_id, manner)(asset_type)
+    return uploading(asset_type, char_id, manner)
 
 
 @overload

@@ -102,7 +102,7 @@ class Handover:
 
     def _note_of(self, name: str) -> Note:
         call, rules = self.call, self.settings.asset_map
-        asset_type = None if call.asset_type is None else _type(rules, call.asset_type)
+        asset_type = None if call.asset_type is None else rules.type_called(call.asset_type)
         note = Note(below_root(self.settings.root, name), call.char_id, asset_type, tuple(self._places(name)))
         reading = rules.read(note.path, ())
         if reading is None:
@@ -229,16 +229,6 @@ def _looks(settings: Settings) -> Looks:
 
 
 # -- what the rules say --
-
-
-def _type(rules: AssetMap, wanted: str) -> str:
-    """The asset type of this name, or of this label. Raises UsageError."""
-    labelled = (rule for rule in rules.rules if rule.label == wanted)
-    rule = rules.rule(wanted) or next(labelled, None)
-    if rule is None:
-        known = ", ".join(rule.type for rule in rules.rules)
-        raise UsageError(f"no rule has the asset type or label {wanted!r}", hint=f"the types are {known}")
-    return rule.type
 
 
 def _other_type(note: Note, rule: AssetRule, reading: Reading) -> UsageError:

@@ -127,8 +127,6 @@ def _looked_up(module: str, name: str) -> Any:
 
 def uploading(asset_type: str | None, char_id: CharacterOf | None, manner: Manner) -> Decorator:
     """The decorator that uploads what a function returns. Raises UsageError for options that cannot be right."""
-    if callable(asset_type):
-        raise UsageError(f"@{UPLOADING} was given a function", hint=f"write @{UPLOADING}() with its parentheses")
     if char_id is not None and not callable(char_id):
         raise UsageError(
             f"@{UPLOADING}: char_id is {char_id!r}", hint="give a function of the call's arguments, or leave it out"

@@ -271,22 +271,13 @@ def open_records(
     project: OpenProject, scope: Scope, listener: Listener, read: Callable[[], Roster], trace: Collection[str] = ()
 ) -> tuple[Roster, Context]:
     """Begins a look at the worlds: reads the records, and checks that the scope names something. Gives who is there and
-    the constants that follow. Raises as ``read`` does, ConfigError, and UsageError."""
-    check_types(project, scope)
+    the constants that follow. Raises as ``read`` does, ConfigError, and UsageError for an unknown character."""
     project.heard_by(listener)
     listener(PhaseStarted(Phase.RECORDS))
     roster = read()
     check_characters(roster, scope)
     listener(PhaseDone(Phase.RECORDS))
     return roster, context_of(project, roster.scope, roster, trace)
-
-
-def check_types(project: OpenProject, scope: Scope) -> None:
-    """Raises UsageError for an asset type of no rule."""
-    for asset_type in scope.asset_types:
-        if project.asset_map.rule(asset_type) is None:
-            known = ", ".join(rule.type for rule in project.asset_map.rules)
-            raise UsageError(f"no rule has the asset type {asset_type!r}", hint=f"the types are {known}")
 
 
 def check_characters(roster: Roster, scope: Scope) -> None:

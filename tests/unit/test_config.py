@@ -394,6 +394,13 @@ REFUSED: list[Any] = [
     pytest.param(rules(L37=None), 34, "a [[asset]] has no path", 'path = "…"', id="no path"),
     pytest.param(rules(L35='type = "an image"'), 35, "'an image' is not an asset type", "letters", id="a blank in it"),
     pytest.param(rules(L35='type = ""'), 35, "'' is not an asset type", "letters", id="an empty type"),
+    pytest.param(
+        rules(L36='label = "x"\naliases = ["COSPLAY_image"]'),
+        37,
+        "already means",
+        "one of the two",
+        id="an alias twice",
+    ),
     pytest.param(rules(L35='type = "cosplay_image"'), 35, "two rules have the type", "its own", id="two of one type"),
     pytest.param(rules(L40='many = "all"'), 40, "many = 'all' is not one of", '"newest", "list"', id="many"),
     pytest.param(rules(L37='path = "a\\\\b.png"'), 37, "separated by '/'", "rules file", id="a backslash"),

@@ -244,12 +244,27 @@ def test_what_is_no_function_is_refused(wrong: Any) -> None:
 def test_options_that_cannot_be_right_are_refused_when_the_decorator_is_made() -> None:
     with pytest.raises(UsageError, match="on_error"):
         auto_upload_to_gcs(on_error="ignore")  # type: ignore[call-overload]
-    with pytest.raises(UsageError, match="was given a function"):
-        auto_upload_to_gcs(lambda: "x")  # type: ignore[call-overload]
     with pytest.raises(UsageError, match="char_id"):
         auto_upload_to_gcs(char_id="ai_hoshino")  # type: ignore[call-overload]
     with pytest.raises(UsageError, match="on_error"):
         sync_upsert(on_error="ignore")  # type: ignore[call-overload]
+
+
+def test_the_decorator_goes_without_parentheses_too(studio: Studio) -> None:
+    @auto_upload_to_gcs
+    def dance(char_id: str) -> str:
+        """Dances."""
+        return studio.make(f"dances/dance_{char_id}_1.mp4")
+
+    path, uri = dance("rem")
+    assert (Path(path).name, uri) == ("dance_rem_1.mp4", f"{BASE}/dances/dance_rem_1.mp4")
+    assert dance.__doc__ == "Dances."
+
+
+def test_a_type_goes_by_its_alias_and_its_label_in_any_case(studio: Studio) -> None:
+    for name in ("character_cosplay", "Cosplay Image", "cosplay image", "cosplay_image"):
+        draw = auto_upload_to_gcs(name)(lambda: studio.make("characters/rem_cosplay.png"))
+        assert draw()[1] == f"{BASE}/characters/rem_cosplay.png"
 
 
 # -- the functions' own exceptions --
@@ -375,7 +390,7 @@ def test_a_type_a_label_or_the_paths_own(studio: Studio, asset_type: str | None)
     [
         ("anime_image", "dances/dance_rem_1.mp4", "is 'dance_video', and the decorator says 'anime_image'"),
         ("anime_image", "characters/rem_cosplay.png", "is 'cosplay_image', and the decorator says 'anime_image'"),
-        ("no_such", "dances/dance_rem_1.mp4", "no rule has the asset type or label 'no_such'"),
+        ("no_such", "dances/dance_rem_1.mp4", "no rule has the asset type 'no_such'"),
         (None, "elsewhere/x.mp4", "no rule takes elsewhere/x.mp4"),
     ],
 )

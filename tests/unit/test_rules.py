@@ -6,6 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from reconcile.core.errors import UsageError
 from reconcile.core.names import nfc
 from reconcile.core.pattern import Template
 from reconcile.core.rules import AssetMap, AssetRule, Ownership, minimal_prefixes
@@ -326,3 +327,17 @@ def test_minimal_prefixes_take_the_same_names_and_none_covers_another(prefixes: 
     assert name.startswith(least) == name.startswith(tuple(prefixes))
     assert not any(a != b and a.startswith(b) for a in least for b in least)
     assert list(least) == sorted(least)
+
+
+def test_a_type_goes_by_its_name_an_alias_or_its_label_in_any_case() -> None:
+    asset_map = AssetMap(
+        (
+            AssetRule("image", "Anime Image", Template("{char_id}.png"), aliases=("picture", "video")),
+            AssetRule("video", "Picture", Template("{char_id}.mp4")),
+        )
+    )
+    called = {name: asset_map.type_called(name) for name in ("image", "ANIME image", "Picture", "video", "Video")}
+    assert called == {"image": "image", "ANIME image": "image", "Picture": "image", "video": "video", "Video": "image"}
+    with pytest.raises(UsageError, match="no rule has the asset type 'pictures'") as refused:
+        asset_map.type_called("pictures")
+    assert refused.value.hint == "did you mean 'image'?"
