@@ -206,12 +206,12 @@ class _Run:
         running = results((job.run for job in jobs), self._concurrency, breaker=self._breaker, halted=self._halted)
         for outcomes in running:
             for outcome in outcomes:
-                self._note(changes.pop(outcome.id), outcome)
+                self._note(changes[outcome.id], outcome)  # an edited plan may hold a change twice
             self._listener(Advanced(phase, 1))
         self._listener(PhaseDone(phase))
         if self._breaker.tripped is not None:
             self._listener(Warned(self._breaker.tripped.sentence))
-            for change in changes.values():
+            for change in (each for each in changes.values() if each.id not in self._outcomes):
                 self._note(change, Outcome.of(change, OutcomeKind.NOT_STARTED, self._breaker.tripped))
 
     def _halted(self) -> bool:
