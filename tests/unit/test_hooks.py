@@ -696,6 +696,24 @@ def test_a_bad_path_does_not_keep_the_good_ones_from_being_noted(studio: Studio,
     assert Note("dances/dance_rem_1.mp4", "rem") in studio.notes()
 
 
+@pytest.mark.parametrize("on_error", ["raise", "queue"])
+@pytest.mark.parametrize("good", [True, False])
+def test_of_several_bad_paths_the_first_is_told_as_the_reason_and_the_others_are_logged(
+    studio: Studio, good: bool, on_error: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing, empty = _bad(studio, "missing"), studio.make("dances/dance_rem_2.mp4", b"")
+    made = [missing, empty, *([studio.make("dances/dance_rem_1.mp4")] if good else [])]
+    wrapped = auto_upload_to_gcs(on_error=on_error)(about(lambda: made))
+    if on_error == "raise":
+        with pytest.raises(NotUploaded, match="is not there") as caught:
+            wrapped("rem")
+        assert caught.value.path == missing
+    else:
+        assert [uri is not None for _, uri in wrapped("rem")] == [False, False, True][: len(made)]
+        assert "dance_rem_9.mp4 is not there" in caplog.text
+    assert "no bytes" in caplog.text
+
+
 def test_a_tuple_of_paths_keeps_its_shape_where_one_is_missing(studio: Studio) -> None:
     good, bad = studio.make("dances/dance_rem_1.mp4"), str(studio.folder / "output/dances/dance_rem_2.mp4")
     assert queueing()(lambda: (good, bad))() == [(good, f"{BASE}/dances/dance_rem_1.mp4"), (bad, None)]
