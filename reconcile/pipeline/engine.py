@@ -103,8 +103,9 @@ class _HeldRows:
                 held[stream][key] = [value]
             else:
                 values.append(value)
-            self._weigh(bytes_of(row))
-            if spill.is_over:
+            size = bytes_of(row)
+            self._bytes += size
+            if spill.takes(size):
                 self.is_over = True
                 return
 

@@ -28,6 +28,8 @@ _UNPACKED = 5
 _SMALLEST_RUN = 4096
 _BLOCK = 32 * 1024
 _MOST_RUNS = 256
+_AT_ONCE = 500
+"""Rows that are let go together."""
 
 Block: TypeAlias = tuple[int, int]
 """Where a block begins, and its size."""
@@ -53,8 +55,9 @@ class Spill(Closing):
         self.held = 0
         """Bytes that rows take now, by and large."""
 
-    @property
-    def is_over(self) -> bool:
+    def takes(self, size: int) -> bool:
+        """Adds so many bytes to what is held. Gives whether that is more than may be."""
+        self.held += size
         return self.held > self._limit
 
     @property
@@ -92,8 +95,9 @@ class Sorter:
         """Puts a row, or just a key."""
         if self._runs is None:
             self._rows.append((key, row))
-            self._weigh(_KEY_ALONE if row is None else bytes_of(row))
-            if self._spill.is_over:
+            size = _KEY_ALONE if row is None else bytes_of(row)
+            self._held += size
+            if self._spill.takes(size):
                 self.spill()
             return
         data = b"" if row is None else packed(row.stream, row.value)
@@ -111,17 +115,25 @@ class Sorter:
             self.add(key, row)
 
     def __iter__(self) -> Iterator[Keyed]:
-        """All of it, once. The rows are let go as they are given out if they are on disk, and else at the end."""
+        """All of it, once: the rows are let go as they are given out."""
         if self._runs is None:
-            self._rows.sort(key=itemgetter(0))
-            yield from self._rows
+            yield from self._in_memory()
         else:
             self._write(self._runs)
             for key, own, data in self._runs.merged():
                 yield key, _row(own, data) if data else None
             self._runs.close()
-        self._rows = []
-        self._weigh(-self._held)
+
+    def _in_memory(self) -> Iterator[Keyed]:
+        rows, self._rows = self._rows, []
+        rows.sort(key=itemgetter(0))
+        rows.reverse()
+        while rows:
+            some = rows[-_AT_ONCE:]
+            self._weigh(-(self._held * len(some) // len(rows)))
+            del rows[-_AT_ONCE:]
+            while some:
+                yield some.pop()
 
     def _weigh(self, size: int) -> None:
         self._held += size
@@ -203,8 +215,7 @@ class Shelf:
         if self._file is None:
             self._documents.append(document)
             self._size += _UNPACKED * len(data)
-            self._spill.held += _UNPACKED * len(data)
-            if self._spill.is_over:
+            if self._spill.takes(_UNPACKED * len(data)):
                 self._begin()
         else:
             self._pack(data)

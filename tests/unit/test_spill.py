@@ -312,3 +312,52 @@ def test_a_full_disk_is_told_with_the_folder_and_how_much_is_lacking(tmp_path: P
 def test_a_folder_that_is_not_there_is_told_when_it_is_needed(tmp_path: Path) -> None:
     with pytest.raises(SpillError, match="gone cannot be used: No such file"):
         SpillFile(tmp_path / "gone")
+
+
+# -- the options --
+
+
+def _plan(run: Any, *arguments: str) -> dict[str, Any]:
+    return {**run("plan", "--json", *arguments).document("plan"), "created": None}
+
+
+@pytest.mark.parametrize("memory", ["0K", "32M", "1.5 GiB"])
+def test_a_command_plans_the_same_with_any_memory_and_another_folder(run: Any, tmp_path: Path, memory: str) -> None:
+    plain = _plan(run)
+
+    assert plain["actions"]
+    assert _plan(run, "--engine", "stream", "--memory", memory, "--spill", str(tmp_path)) == plain
+    assert run("status", "--memory", memory).out == run("status").out
+    assert run("apply", "--memory", memory).code == 0
+    assert _plan(run, "--memory", memory)["actions"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--memory", "much"), "--memory: 'much' is not an amount of memory; write it as 512K, 32M or 1.5G"),
+        (("--memory", "32"), "--memory: '32' is not an amount of memory"),
+        (("--memory", "9" * 30 + "G"), "is more than any machine has"),
+        (("--spill", "nowhere"), "--spill: there is no folder 'nowhere'"),
+    ],
+)
+def test_what_is_no_amount_and_no_folder_is_told_before_anything_is_read(
+    run: Any, arguments: tuple[str, ...], said: str
+) -> None:
+    answer = run("plan", *arguments)
+
+    assert answer.code == 64
+    assert said in answer.err
+
+
+@pytest.mark.posix("nobody can write to /proc")
+def test_a_folder_that_takes_nothing_ends_the_run_and_changes_nothing(run: Any) -> None:
+    if not Path("/proc/self").is_dir():
+        pytest.skip("there is no /proc here")
+    before = _plan(run)
+    answer = run("apply", "--memory", "0K", "--spill", "/proc")
+
+    assert answer.code == 1
+    assert "the spill folder /proc cannot be used" in answer.err
+    assert "name another folder with --spill" in answer.err
+    assert _plan(run) == before
