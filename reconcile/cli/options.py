@@ -80,7 +80,10 @@ class Scoped:
 class Sized:
     """How a plan is made, and how much of it may be held."""
 
-    engine: Annotated[Literal["stream"], option("--engine", metavar="stream", help="What joins the worlds.")] = "stream"
+    engine: Annotated[
+        Literal["stream"],
+        option("--engine", metavar="stream", help="How it is planned: by one sorted merge on this machine."),
+    ] = "stream"
     memory: Annotated[
         str | None,
         option("--memory", metavar="SIZE", help="What a plan may hold in memory, as 32M; the rest goes to disk."),

@@ -84,7 +84,9 @@ class Inventory:
         self._spill = spill
         read = lambda: read_roster(project, scope, listener, partial=partial, shelve=lambda found: Shelf(spill, found))  # noqa: E731
         self.roster, self._before = open_records(project, scope, listener, read, trace)
-        self._observed = Observations(project, self.roster.scope, self.roster.known_ids, listener, partial=partial)
+        self._observed = Observations(
+            project, self.roster.scope, self.roster.known_ids, listener, spill, partial=partial
+        )
         scope = self.roster.scope
         self._of_scope = tuple(self._exploded()) if scope.char_ids or scope.asset_types else None
         self.context = self._before if self._of_scope is None else self._learnt(self._of_scope)
@@ -161,10 +163,12 @@ class Observations:
         scope: Scope,
         known_ids: frozenset[str],
         listener: Listener,
+        spill: Spill,
         *,
         partial: bool = False,
     ) -> None:
         self._worlds = worlds
+        self._spill = spill
         self._partial = partial
         self._known_ids = known_ids
         self._of_characters = bool(scope.char_ids)
@@ -361,7 +365,7 @@ class Observations:
     def _local_by_key(self, files: Iterable[LocalFile]) -> Iterator[tuple[str, LocalFile]]:
         """Files under their keys, in key order; if a rule gives keys of its own, the walk's order is another."""
         rows = self._keyed(files)
-        return rows if self._map.keys_are_paths else _one_for_each_key(rows)
+        return rows if self._map.keys_are_paths else self._one_for_each_key(rows)
 
     def _keyed(self, files: Iterable[LocalFile]) -> Iterator[tuple[str, LocalFile]]:
         for file in files:
@@ -370,13 +374,15 @@ class Observations:
             else:
                 yield self._map.key_for(file.path, self._known_ids), file
 
-
-def _one_for_each_key(rows: Iterable[tuple[str, LocalFile]]) -> Iterator[tuple[str, LocalFile]]:
-    """Where several files have one key, the first of them, as the twin of another: none of them can be uploaded."""
-    for key, group in itertools.groupby(sorted(rows, key=itemgetter(0)), itemgetter(0)):
-        files = sorted((file for _, file in group), key=lambda file: file.path)
-        twin = files[1].path if len(files) > 1 else files[0].twin
-        yield key, msgspec.structs.replace(files[0], twin=twin)
+    def _one_for_each_key(self, rows: Iterable[tuple[str, LocalFile]]) -> Iterator[tuple[str, LocalFile]]:
+        """Where several files have one key, the first of them, as the twin of another: none of them can be uploaded."""
+        by_key = Sorter(self._spill)
+        for key, file in rows:
+            by_key.add(key, Row(Stream.KEY, key, KeyRow(key, file.path, file)))
+        for key, group in itertools.groupby(by_key, itemgetter(0)):
+            files = sorted((row.value.local for _, row in group if row is not None), key=attrgetter("path"))
+            twin = files[1].path if len(files) > 1 else files[0].twin
+            yield key, msgspec.structs.replace(files[0], twin=twin)
 
 
 def _respelt(candidates: Iterable[Candidate]) -> list[set[str]]:

@@ -65,11 +65,6 @@ class Spill(Closing):
         """Bytes of one sorted run."""
         return max(_SMALLEST_RUN, self._limit // 8)
 
-    @property
-    def files(self) -> int:
-        """How many files were needed."""
-        return len(self._files)
-
     def file(self) -> SpillFile:
         """A new file. Raises SpillError."""
         self._files.append(SpillFile(self._folder()))

@@ -4,6 +4,7 @@ on, and the plan says which part it was."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -22,6 +23,7 @@ from reconcile.core.report import OutcomeKind
 from reconcile.core.rows import Document, RemoteObject
 from reconcile.pipeline.observe import Observations
 from reconcile.pipeline.roster import read_roster
+from reconcile.pipeline.sorting import Spill
 from tests.kit.world import World, codes, keys, kinds, outcomes, rule, sets, titled, windows
 from tests.kit.worlds import Spec, ids_of, specs
 from tests.servers.faults import FOREVER, Call, Fault
@@ -365,7 +367,7 @@ def test_whoever_does_not_ask_for_a_part_gets_the_error(world: World) -> None:
         with pytest.raises(AccessDenied):
             read_roster(world, scope, silent)
         with pytest.raises(AccessDenied):
-            list(Observations(world, scope, frozenset(), silent).rows(()))
+            list(Observations(world, scope, frozenset(), silent, Spill(0, Path)).rows(()))
 
 
 # -- any world --------------------------------------------------------------------------------------------------
