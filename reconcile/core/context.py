@@ -15,7 +15,7 @@ from reconcile.core.way import Entries
 
 
 class Replacing(Enum):
-    """What to do if the same path has other bytes in the bucket."""
+    """What to do if the object of a path has different content."""
 
     SAFE = "safe"
     LOCAL = "local"

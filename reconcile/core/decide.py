@@ -88,7 +88,7 @@ def _without_file(row: KeyRow) -> ObjectDecision:
 
 
 def _packed(remote: RemoteObject) -> ObjectDecision:
-    """An encoded object whose content nothing contradicts: a reader of its URL gets it, if we can unpack it too."""
+    """An encoded object whose content nothing contradicts: in step if we can unpack it, as a reader of its URL does."""
     if not can_unpack(remote.encoding):
         return _unread(remote, "which cannot be unpacked here, so what a reader gets is not known")
     why = f'"{remote.encoding}", its size and checksum are those of the packed bytes, and readers get it unpacked'
@@ -169,7 +169,7 @@ def _conflict(why: str) -> ObjectDecision:
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """Which of several files a field gets: those in ``chosen``; none if it must wait or a person must say."""
+    """The files that a field gets; none are ``chosen`` if it must wait or a person must decide."""
 
     chosen: tuple[Claim, ...] = ()
     ambiguous: bool = False

@@ -10,7 +10,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
 
 def parse_duration(text: str) -> float:
-    """Seconds. Raises ValueError, with a sentence for people, if the text is none or has no unit."""
+    """The seconds that a text means. Raises ValueError, with a sentence for people, if it is not a length of time."""
     written = text.strip().lower().replace(" ", "")
     parts = _PART.findall(written)
     if not parts or "".join(number + unit for number, unit in parts) != written:
@@ -22,7 +22,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """The two largest units of it: ``1h 30m``, ``26h``, ``45s``; days and weeks are told in hours up to 48."""
+    """The two largest units of it: ``1h 30m``, ``26h``, ``45s``; up to two days in hours."""
     left = max(0, round(seconds))
     units = (
         (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if left >= 48 * 3600 else (("h", 3600), ("m", 60), ("s", 1))

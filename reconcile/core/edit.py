@@ -117,7 +117,7 @@ class _Edited(Draft):
         return Verdict.ALREADY if already and not holding else Verdict.STALE
 
     def _alike(self, title: str | None) -> list[int]:
-        """Where the maps with this key stand; if there is none, those with the same key in another Unicode form."""
+        """The positions of the maps with this key, or else with the same key in another Unicode form."""
         exact = self._places[title]
         if exact or title is None or title.isascii():
             return exact

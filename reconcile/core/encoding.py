@@ -31,7 +31,7 @@ def can_unpack(encoding: str) -> bool:
 
 
 def most_unpacked(size: int) -> int:
-    """How many bytes so many packed ones may come to before they are taken for a trap that fills a disk."""
+    """The most bytes that ``size`` packed ones may unpack to; more is taken for a trap that fills the disk."""
     return max(SMALL, RATIO * size)
 
 

@@ -155,7 +155,7 @@ class Interrupted(ReconcileError):
 
 
 def kind_of(code: str) -> type[ReconcileError]:
-    """The class of an error by its code; ReconcileError itself for a code of none."""
+    """The class of error that has this code; ReconcileError itself if no class has it."""
     return next((kind for kind in _family(ReconcileError) if kind.code == code), ReconcileError)
 
 

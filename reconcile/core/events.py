@@ -31,7 +31,7 @@ class PhaseStarted(msgspec.Struct, frozen=True):
 
 
 class Advanced(msgspec.Struct, frozen=True):
-    """So many more items, and so many more bytes (negative if a retry starts over)."""
+    """Progress in a phase: items done, and bytes (negative if a retry starts over)."""
 
     phase: Phase
     count: int = 0
@@ -45,7 +45,7 @@ class PhaseDone(msgspec.Struct, frozen=True):
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """So many files are new, and are looked at again in so many seconds: they may still be being written."""
+    """``count`` files are new and may still be being written; they are looked at again after ``seconds``."""
 
     count: int
     seconds: float

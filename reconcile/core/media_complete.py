@@ -144,7 +144,7 @@ def _after_scan(at: int, size: int, read_at: ReadAt) -> int | None:
 
 
 def _gif(size: int, read_at: ReadAt) -> str | None:
-    """Some writers leave the last byte out, and every reader bears it; so only a picture that breaks off is told."""
+    """Only a picture that breaks off is reported: some writers leave the last byte out, and all readers accept that."""
     file = _Bytes(size, read_at)
     if size < 13:
         return "ends within its header"

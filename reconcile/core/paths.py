@@ -130,7 +130,7 @@ def _unwrapped(text: str) -> str:
 
 
 def _without_escaped_quotes(text: str) -> str:
-    """What is between quotes that have backslashes in front of them, as in a string literal; nothing if none are."""
+    """What is between quotes that have backslashes in front of them, as in a literal; empty if there are none."""
     quoted = text.lstrip("\\")
     if quoted == text or len(quoted) < 3 or quoted[0] not in "\"'" or quoted[0] != quoted[-1]:
         return ""
@@ -376,7 +376,7 @@ def _body(text: str) -> str:
 
 
 def _is_damaged(text: str) -> bool:
-    """Whether a text could be a path with a few characters in it that no path has: more of them, and it is none."""
+    """Whether a text could be a path in which a few characters were damaged; with many of them it is not a path."""
     return len(text) <= MAX_TEXT and 0 < len(_CONTROL.findall(text)) <= MAX_DAMAGE
 
 

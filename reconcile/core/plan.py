@@ -150,7 +150,7 @@ def fingerprint(actions: Iterable[Change], rules_digest: str, stores: Stores, ob
 
 
 class ReplaceLimit(msgspec.Struct, frozen=True):
-    """At most so many replacements: a count, or a percentage of the objects in scope."""
+    """The most replacements that a plan may hold: a count, or a percentage of the objects in scope."""
 
     amount: float
     percent: bool
@@ -172,7 +172,7 @@ class ReplaceLimit(msgspec.Struct, frozen=True):
         return f"{self.amount:g}%" if self.percent else f"{self.amount:g}"
 
     def allows(self, replaced: int, objects: int) -> bool:
-        """Whether so many of so many objects may be replaced. Below 10 objects in scope there is no limit."""
+        """Whether ``replaced`` of ``objects`` may be replaced. Below 10 objects in scope there is no limit."""
         if objects < SMALL_SCOPE:
             return True
         return replaced <= (self.amount * objects / 100 if self.percent else self.amount)

@@ -164,8 +164,7 @@ def holds(problems: tuple[Finding, ...]) -> bool:
 
 
 def named_by(document: Document, world: World, context: Context) -> Iterator[Named]:
-    """What a record names, as far as it is in scope: references to prove, and what in it no service in the cloud can
-    read."""
+    """What a record names within the scope: references to prove, and texts that no service in the cloud can read."""
     name = context.document(document.id) if world is World.RECORDS else f"local database {document.id}"
     if not is_unicode(document.fields):
         yield make(Code.MALFORMED_RECORD, name, document.id, why="it holds text that is not valid Unicode")
@@ -206,7 +205,7 @@ def _in_scope(slot: Slot, key: str | None, context: Context) -> bool:
 def _against(
     name: str, char_id: str, slot: Slot, text: str, candidates: list[Candidate], context: Context, repairs: int
 ) -> Suspect | Finding | None:
-    """What a text that is no URI of ours says against the proof; None if it is no path."""
+    """The problem that a text is which is not a URI of ours; None if it is not a path."""
     say = partial(make, place=place_of(slot, context), text=text)
     path = say(Code.LOCAL_PATH_ELSEWHERE if slot.is_name else Code.LOCAL_PATH, name, char_id)
     found = meaning(text, context.roots, repairs)

@@ -85,7 +85,7 @@ class WatchHealth(msgspec.Struct, frozen=True):
 
 
 class Standing:
-    """The errors and warnings that stand, as far as passes have found them, the worst first."""
+    """The errors and warnings that passes have found and that are still there, the worst first."""
 
     def __init__(self) -> None:
         self.findings: tuple[Finding, ...] = ()
@@ -114,5 +114,5 @@ class Standing:
 
 
 def _mark(finding: Finding) -> tuple[str, str, str]:
-    """What makes it the same one: whose it is may be known to one pass and not to another."""
+    """What makes two findings the same. The character is left out: one pass may know it and another not."""
     return finding.code.value, finding.subject, finding.message

@@ -266,8 +266,8 @@ class Agenda:
             self._next_whole = min(self._next_whole, now + self._settle)
 
     def failed(self, batch: Batch, now: float, *, alone: bool, longest: float = LAST_RETRY) -> float:
-        """The pass did not go well: it is tried again in so many seconds. ``alone`` if only a part of it failed,
-        so that others need not wait."""
+        """The pass failed; gives the seconds until it is tried again. ``alone`` if only a part of it failed, so that
+        others need not wait."""
         delay = self._retry.add(batch, now, alone=alone, longest=longest)
         if batch.whole:
             self._next_whole = max(self._next_whole, self._retry.at)

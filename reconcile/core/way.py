@@ -146,7 +146,7 @@ class Finder:
     """Finds the text that a way meant in a record as it is now, where lists may have been reordered since.
 
     The very place is right if it still holds the text. If it does not, the only other place is that holds it and is
-    reached by the same names. Of several such places none is: which one was meant cannot be told.
+    reached by the same names. Of several such places none is right: which one was meant cannot be known.
     """
 
     def __init__(self, fields: Mapping[str, Any], entry_key: str) -> None:

@@ -46,7 +46,7 @@ def create(
         yield from (Unsettled(claim.key) for claim in claims)
         return
     if any(each.outlook is Outlook.UNKNOWN and not context.remote.covers(each.key) for each in references.all()):
-        # What is left out of a new record for want of permission is not put in later.
+        # What is left out of a new record because it may not be read is not put in later.
         yield from (Unsettled(claim.key) for claim in claims)
         return
     for field in fields:
@@ -82,7 +82,7 @@ def create(
 
 
 def _badly_titled(maker: Record, settled: Iterable[_Settled]) -> Iterator[Finding]:
-    """A title is copied as it is, so it may be neither a path nor what a record has to be right about."""
+    """Titles that are a path or a URI of ours: they would be copied as they are, and stay wrong."""
     context = maker.context
     for title in maker.titles:
         if title is not None and context.bucket.key(bare(title)) is not None:
@@ -96,7 +96,7 @@ def _badly_titled(maker: Record, settled: Iterable[_Settled]) -> Iterator[Findin
 
 
 def _with_odd_number(maker: Record) -> Iterator[Finding]:
-    """NaN and the infinities have no place in a plan, and longer integers none in a record."""
+    """Numbers that no plan (NaN, infinities) or no record (integers of more than 64 bits) can hold."""
     for name, value in maker.record.fields.items():
         odd = next(_odd_numbers(value), None)
         if odd is not None:

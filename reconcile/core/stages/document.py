@@ -71,7 +71,7 @@ def _not_created(char_id: str, local: Document | None, context: Context) -> Find
 
 
 def _that_fit(record: Document, outputs: Iterable[RecordOutput], context: Context) -> Iterator[RecordOutput]:
-    """The outputs, without changes that would make the record larger than the store takes: those are a finding."""
+    """The outputs, with a finding in place of changes that would make the record larger than the store allows."""
     listed = list(outputs)
     changes = [each for each in listed if isinstance(each, SetField)]
     if changes:
@@ -86,7 +86,7 @@ def _that_fit(record: Document, outputs: Iterable[RecordOutput], context: Contex
 
 
 def _that_may_be(outputs: Iterable[CreationOutput], claims: Sequence[Claim]) -> Iterator[CreationOutput]:
-    """The outputs, without a new record that the store would refuse: that one is a finding."""
+    """The outputs, with a finding in place of a new record that the store would refuse."""
     for output in outputs:
         why = document_problem(output.document, output.fields) if isinstance(output, CreateRecord) else None
         if why is not None and isinstance(output, CreateRecord):
@@ -99,7 +99,7 @@ def _that_may_be(outputs: Iterable[CreationOutput], claims: Sequence[Claim]) -> 
 def _with_local_claims(
     char_id: str, local: Document | None, references: References, claims: Sequence[Claim], context: Context
 ) -> list[Claim]:
-    """The pipeline's own database naming a file for a field is a claim of that file on the field."""
+    """The claims, and one for each file that the pipeline's own database names for a field."""
     own = list(claims)
     have = {(claim.entry, claim.field, claim.key) for claim in own}
     if local is None:

@@ -45,7 +45,7 @@ def texts_elsewhere(fields: Mapping[str, Any], context: Context) -> Iterator[tup
 
 
 def _entries(listed: list[Any], way: Way, context: Context) -> Iterator[tuple[Way, Any, Slot | None]]:
-    """What is in the maps of the entries outside their plain fields, and what is no map."""
+    """What the entries hold outside plain fields: the other values of maps, and items that are not maps."""
     maps = [each for each in listed if isinstance(each, dict)]
     titles = Counter(title_of(each, context.entry_key) for each in maps)
     for position, entry in enumerate(listed):

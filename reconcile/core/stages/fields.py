@@ -46,7 +46,7 @@ def _preference(answer: Answer) -> tuple[bool, int, int, str, int, str, int, str
 
 
 class Held(Enum):
-    """What a field holds, as far as a claim on it is concerned."""
+    """What a field holds, which decides whether a claim may fill it."""
 
     EMPTY = "empty"
     GOOD = "good"
@@ -92,7 +92,7 @@ class FieldReader:
         self.context = context
 
     def read(self, entries: Any) -> list[Field]:
-        """The fields of all maps, in their order; none if the entries are no list."""
+        """The fields of all maps, in their order; empty if the entries are not a list."""
         fields: list[Field] = []
         for position, entry in enumerate(entries if isinstance(entries, list) else ()):
             if isinstance(entry, dict):

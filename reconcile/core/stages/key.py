@@ -134,7 +134,7 @@ def _answering(
 
 
 def _absent_tally(row: KeyRow, unmet: Sequence[Candidate], context: Context) -> Iterator[KeyTally]:
-    """What a record surely names and what is nowhere counts as out of step."""
+    """A key that a record certainly names and that exists nowhere counts as out of step."""
     lost = [each for each in unmet if each.world is World.RECORDS and each.sure and not each.damaged]
     reading = _read(row.path, context)
     asset_type = None if reading is None else reading.rule.type
@@ -252,13 +252,13 @@ class _Judged:
             )
 
     def _claimants(self, reading: Reading, candidates: Sequence[Candidate]) -> list[str]:
-        """Whose field the file may fill: its owner's; if no id is in its path, that of each who names it."""
+        """The characters whose field the file may fill: its owner, or all who name it if its path holds no id."""
         if reading.ownership is Ownership.NONE:
             return sorted({candidate.document for candidate in candidates})
         return [] if reading.char_id is None else [reading.char_id]
 
     def _claims(self, candidates: Sequence[Candidate]) -> Iterator[Claim]:
-        """The file's claim on the field of whoever it belongs to; none if the record already names it there."""
+        """The file's claim on its field in its owner's record, unless that record already names it there."""
         rule, reading, scope = self.rule, self.reading, self.context.scope
         if rule is None or reading is None or rule.field is None:
             return

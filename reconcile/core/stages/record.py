@@ -235,7 +235,7 @@ class Record:
         return numbers
 
     def _lost(self, claims: Sequence[Claim]) -> Iterator[Finding | Unwanted]:
-        """An object that only the bucket has and that no field took is wanted by nobody."""
+        """Reports claims without a local file that no field took: no record names their objects."""
         for claim in claims:
             if not claim.local and claim.outlook is Outlook.THERE:
                 yield findings.make(Code.ORPHAN_OBJECT, self.context.bucket.uri(claim.key), self.record.id)
@@ -289,7 +289,7 @@ def malformed(document: str, char_id: str, entries: Any, context: Context) -> It
 
 
 def _named_fields(local: Document | None, references: References) -> dict[tuple[str | None, str], Answer]:
-    """The one key that the pipeline's own database names for each (entry, field); none if it names several."""
+    """The one key that the pipeline's own database names for each (entry, field); empty if it names several."""
     named: dict[tuple[str | None, str], dict[str, Answer]] = defaultdict(dict)
     for answer in references.all() if local is not None else ():
         if answer.outlook is not Outlook.ABSENT and answer.slot.position is not None:
