@@ -1,7 +1,7 @@
-"""Requests over HTTP for all that only reads: connections that are kept, bounded answers, one error for what fails.
+"""Requests over HTTP: connections that are kept, bounded answers, one error for whatever fails.
 
-It stands on the standard library, because a run that finds nothing to write pays for each import: ``requests`` and
-Google's clients take longer than the reading. Proxies and certificates are those that ``requests`` would use.
+It is built on the standard library, because every run pays for its imports: ``requests`` and Google's clients take
+longer to import than most runs take to read. Proxies and certificates are those that ``requests`` would use.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from reconcile.adapters.dialing import Inner, dropped, is_socks, login, show, through_socks, through_tls
-from reconcile.adapters.network import Proxy, WayFault, certificates, fault_here, fault_of_proxy, proxy_for
+from reconcile.adapters.network import Proxy, WayFault, fault_here, fault_of_proxy, proxy_for
 from reconcile.adapters.pace import LONGEST_ANSWER, Response
 from reconcile.adapters.refusals import one_line
 from reconcile.core.encoding import GZIP, BadEncoding, encoding_of, unpacked
@@ -33,6 +33,13 @@ PIECE = 256 * 1024
 _KEPT_FOR = 60.0
 """Seconds that an idle connection is kept: a firewall may forget one without a word, and what is then asked on it waits
 for nothing until its time is up."""
+
+
+class Streamed(Protocol):
+    """A body that is sent as it is read. It starts over each time it is iterated."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[bytes]: ...
 
 
 class How(Enum):
@@ -177,14 +184,36 @@ def _timed(pieces: Iterator[bytes], until: float) -> Iterator[bytes]:
         yield piece
 
 
-def _response(
-    connection: _Connection, limit: float, method: str, target: str, body: bytes | None, headers: Mapping[str, str]
-) -> http.client.HTTPResponse:
-    connection.timeout = limit
-    if connection.sock is not None:
-        connection.sock.settimeout(limit)
-    connection.request(method, target, body, headers)
-    return connection.getresponse()
+class _Request(NamedTuple):
+    """What is sent. ``limit`` (seconds) bounds the connecting and the sending of each block, ``patience`` the wait for
+    the answer."""
+
+    method: str
+    target: str
+    body: bytes | Streamed | None
+    headers: dict[str, str]
+    limit: float
+    patience: float
+
+    def on(self, connection: _Connection) -> http.client.HTTPResponse:
+        connection.timeout = self.limit
+        if connection.sock is not None:
+            connection.sock.settimeout(self.limit)
+        cut_short = False
+        try:
+            connection.request(self.method, self.target, self.body, self.headers)
+        except BrokenPipeError:  # a server that refuses a body may answer and hang up before it has all of it
+            cut_short = True
+        if connection.sock is not None:
+            connection.sock.settimeout(self.patience)
+        response = connection.getresponse()
+        response.will_close = response.will_close or cut_short
+        return response
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether it does no harm that the server gets it twice: only a body that is streamed makes an object."""
+        return self.body is None or isinstance(self.body, bytes)
 
 
 class Http:
@@ -222,32 +251,37 @@ class Http:
         method: str,
         url: str,
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: bytes | Streamed | None = None,
         *,
         wait: float | None = None,
+        patience: float | None = None,
         stream: bool = False,
     ) -> Reply:
-        """Sends one request; once more if a connection that was kept turns out to be closed.
+        """Sends one request; once more if a connection that was kept turns out to be closed and no body is streamed.
 
-        ``wait`` (seconds) bounds the connecting and the wait for an answer; the deadline if None. One that is no
-        ``stream`` comes whole, in three times as long.
+        ``wait`` (seconds, the deadline if None) bounds the connecting and the sending of each block of a body, and
+        ``patience`` (``wait`` if None) the wait for the answer. An answer that is not a ``stream`` comes whole, within
+        three times as long.
 
         Raises Failed, and ConfigError for a proxy that cannot be used.
         """
         limit = self._deadline if wait is None else wait
         route, target, private = self._way(url)
         sent = {"User-Agent": f"reconcile/{VERSION}", **private, **(headers or {})}
+        request = _Request(method, target, body, sent, limit, limit if patience is None else patience)
+        if not request.may_be_repeated:
+            sent["Content-Length"] = str(len(body or b""))
         connection = self._take(route, limit)
         try:
             try:
-                response = _response(connection, limit, method, target, body, sent)
+                response = request.on(connection)
             except ConnectionError:
-                if connection.idle_since is None:
+                if connection.idle_since is None or not request.may_be_repeated:
                     raise
                 # The server closed what was kept while the request was on its way there.
                 connection.close()
                 connection = self._connected(route, limit)
-                response = _response(connection, limit, method, target, body, sent)
+                response = request.on(connection)
         except BaseException as error:
             connection.close()
             if isinstance(error, OSError | http.client.HTTPException | ValueError):
@@ -255,7 +289,7 @@ class Http:
             raise
         answer = Reply(response, lambda reusable: self._back(route, connection, reusable=reusable))
         if not stream:
-            answer.whole(3 * limit)
+            answer.whole(3 * request.patience)
         return answer
 
     def _way(self, url: str) -> tuple[_Route, str, dict[str, str]]:
@@ -355,8 +389,8 @@ class Http:
         import certifi
 
         named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-        found = certificates(named)
-        place = certifi.where() if found is True else str(found)
+        openssl = os.environ.get("SSL_CERT_FILE", "")
+        place = named or (openssl if os.path.isfile(openssl) else certifi.where())
         if not os.path.exists(place):
             raise OSError(f"Could not find a suitable TLS CA certificate bundle, invalid path: {place}")
         is_folder = os.path.isdir(place)

@@ -186,37 +186,6 @@ def _holds(entry: str, address: IPv4Address) -> bool:
         return False
 
 
-def certificates(verify: bool | str | None) -> bool | str:
-    """What a session trusts: what requests found in the environment, else the file of SSL_CERT_FILE, as OpenSSL's own
-    users do."""
-    named = os.environ.get("SSL_CERT_FILE", "")
-    if verify in (True, None):
-        return named if os.path.isfile(named) else True
-    return verify or False
-
-
-def fault_of(error: BaseException, url: str) -> WayFault | None:
-    """What is wrong with the way to a URL, if that is what an error of ``requests`` or below it tells; else None."""
-    from requests.exceptions import InvalidProxyURL, InvalidSchema, InvalidURL
-    from requests.exceptions import ProxyError as RequestsProxyError
-    from urllib3.exceptions import NewConnectionError, ProxyError, ProxySchemeUnknown, ProxySchemeUnsupported
-
-    causes = list(chain(error))
-    if (fault := fault_here(error)) is not None:
-        return fault
-    proxy = proxy_for(url)
-    if proxy is None:
-        return None
-    settings = (InvalidSchema, InvalidURL, InvalidProxyURL, ProxySchemeUnknown, ProxySchemeUnsupported)
-    if any(isinstance(each, settings) for each in causes) and (problem := proxy.problem()) is not None:
-        return problem
-    proxies = (ProxyError, RequestsProxyError)
-    is_socks = proxy.url.lower().startswith("socks") and any(isinstance(each, NewConnectionError) for each in causes)
-    if is_socks or any(isinstance(each, proxies) for each in causes):
-        return fault_of_proxy(proxy, error, url)
-    return None
-
-
 def fault_here(error: BaseException) -> WayFault | None:
     """What an error of a connection tells of this machine, or of whom it trusts, whatever server was asked; else
     None."""

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import Any, NamedTuple
 
-from reconcile.adapters.lean_http import Failed, Http, Reply, words
-from reconcile.adapters.network import WayFault
+from reconcile.adapters.lean_http import Failed, Http, Reply, Streamed, words
+from reconcile.adapters.network import WayFault, fault_here
 from reconcile.adapters.room import shortage
 from reconcile.core.exceptions import chain
 from reconcile.core.portable import Portable
@@ -65,18 +65,18 @@ class Tokens:
 
     def __init__(self, scopes: Sequence[str], *, deadline: float) -> None:
         self._scopes = tuple(scopes)
-        self._http = Http(deadline=deadline, connections=1)
+        self._request = Transport(deadline)
         self._lock = threading.Lock()
         self._credentials: Any = None
 
     def close(self) -> None:
         """Closes the connections to the servers of tokens."""
-        self._http.close()
+        self._request.close()
 
     def at_google(self, service: str) -> Server:
         """The server of a service, such as ``storage``, and the certificate of this device that it is to be shown, if
         the organisation wants that. Raises NoToken."""
-        with self._lock, _lacks():
+        with self._lock, lacks():
             universe = str(self._found().universe_domain or UNIVERSE)
             from google.auth.transport import mtls
 
@@ -88,7 +88,13 @@ class Tokens:
         return Server(universe, f"https://{service}{'.mtls' if own else ''}.{universe}", certificate)
 
     def ask(
-        self, http: Http, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None, **options: Any
+        self,
+        http: Http,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Streamed | None = None,
+        **options: Any,
     ) -> Reply:
         """One request with a token, and again with a new one if the server does not take that.
 
@@ -101,12 +107,12 @@ class Tokens:
                 return answer
             answer.close()
             left -= 1
-            with self._lock, _lacks():
+            with self._lock, lacks():
                 self._found().refresh(self._request)
 
     def _headers(self, method: str, url: str) -> dict[str, str]:
         found: dict[str, str] = {}
-        with self._lock, _lacks():
+        with self._lock, lacks():
             self._found().before_request(self._request, method, url, found)
         if not all(value.isascii() and value.isprintable() for value in found.values()):
             # http.client would refuse it, in words that repeat the token.
@@ -118,7 +124,18 @@ class Tokens:
             self._credentials = default_credentials(self._scopes, self._request)
         return self._credentials
 
-    def _request(
+
+class Transport:
+    """A ``google.auth.transport.Request`` over our own HTTP. ``deadline`` (seconds) bounds each wait for an answer."""
+
+    def __init__(self, deadline: float) -> None:
+        self._http = Http(deadline=deadline, connections=1)
+
+    def close(self) -> None:
+        """Closes the connections that are kept."""
+        self._http.close()
+
+    def __call__(
         self,
         url: str,
         method: str = "GET",
@@ -127,7 +144,7 @@ class Tokens:
         timeout: float | None = None,
         **_options: Any,
     ) -> Any:
-        """A ``google.auth.transport.Request``. Raises TransportError."""
+        """The answer to one request. Raises TransportError."""
         from google.auth.exceptions import TransportError
 
         data = body.encode() if isinstance(body, str) else body
@@ -151,7 +168,7 @@ def _certificate(source: Callable[[], tuple[bytes, bytes]]) -> Callable[[], tupl
 
     def certificate() -> tuple[bytes, bytes]:
         try:
-            with _lacks():
+            with lacks():
                 return source()
         except NoToken as error:
             raise NoToken(error.lack, f"the certificate of this device cannot be read: {error.why}") from error
@@ -160,7 +177,7 @@ def _certificate(source: Callable[[], tuple[bytes, bytes]]) -> Callable[[], tupl
 
 
 @contextmanager
-def _lacks() -> Iterator[None]:
+def lacks() -> Iterator[None]:
     """Around what ``google.auth`` does: what it raises as NoToken. A want of memory is none of its own."""
     try:
         yield
@@ -188,7 +205,7 @@ def _lack(error: Exception) -> NoToken:
         case GoogleAuthError():
             return NoToken(Lack.REFUSED, words(error), cause.fault if cause is not None else None)
         case OSError():
-            return NoToken(Lack.PASSING, words(error))
+            return NoToken(Lack.PASSING, words(error), fault_here(error))
         case _:
             return NoToken(Lack.UNREADABLE, f"an answer cannot be read ({type(error).__name__})")
 

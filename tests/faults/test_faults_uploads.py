@@ -241,7 +241,7 @@ def test_a_server_that_stored_other_bytes_is_failed_and_the_object_stays_for_a_p
     rig.wire(method="GET", path="/o/", rewrite=lambda body: told(body, **liar), times=FOREVER)
     report = rig.apply()
     assert by_kind(report) == [FAILED, BLOCKED]
-    assert "other bytes" in str(failed(report)[0].error)
+    assert "different content" in str(failed(report)[0].error)
     assert rig.gcs.script.calls("DELETE") == []
     assert rig.entries("rem") == as_furnished(key)
     rig.converges()

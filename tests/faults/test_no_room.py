@@ -70,7 +70,7 @@ print(attempt(fails=False))
 
 @pytest.fixture
 def away(tmp_path: Path, firestore_server: FirestoreServer) -> Iterator[Path]:
-    """A project whose stores are servers, with many files to upload by Google's clients, and one record to write."""
+    """A project whose stores are servers, with many files to upload, and one record to write by Google's client."""
     folder = make_project(tmp_path / "studio")
     for number in range(100):
         path = folder / "output" / "characters" / f"c{number:03}.png"

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import requests
 
 from reconcile.adapters import descriptors
 from reconcile.adapters.descriptors import fitting, is_shortage
 from reconcile.adapters.embedded.objects import EmbeddedObjectStore
-from reconcile.adapters.gcs.failures import Transient, translate
+from reconcile.adapters.gcs.failures import Transient, of_failed
 from reconcile.adapters.jsondb.store import JsonDatabase
+from reconcile.adapters.lean_http import Failed, Http
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.adapters.local.writing import LocalPlaces
@@ -160,17 +160,16 @@ def test_a_store_in_a_folder_without_descriptors_has_not_lost_its_bytes(tmp_path
 
 
 def test_a_connection_without_descriptors_says_so() -> None:
-    session = requests.Session()
-    session.trust_env = False
-    said: Exception | None = None
+    http = Http(deadline=1, connections=1)
+    said: Failed | None = None
     with none_left():
         try:
-            session.get("http://127.0.0.1:9", timeout=1)
-        except requests.exceptions.RequestException as raised:
+            http.ask("GET", "http://127.0.0.1:9")
+        except Failed as raised:
             said = raised
     assert said is not None
     assert is_shortage(said)
-    error = translate(said, "gs://b")
+    error = of_failed(said, "gs://b")
     assert isinstance(error, Transient)
     assert not error.reached
     assert error.hint == descriptors.HINT

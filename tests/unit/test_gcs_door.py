@@ -2,99 +2,55 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
-import google.api_core.exceptions
 import google.auth.exceptions
 import pytest
-import requests.exceptions
-import urllib3.exceptions
 
-from reconcile.adapters.gcs.failures import Doubt, Transient, foreign, translate
+from reconcile.adapters.gcs.failures import Doubt, Transient, of_failed, of_lack
 from reconcile.adapters.gcs.http import checked_endpoint
 from reconcile.adapters.gcs.store import GcsObjectStore
+from reconcile.adapters.lean_http import Failed, How
+from reconcile.adapters.tokens import NoToken, lacks
 from reconcile.core.errors import AccessDenied, ConfigError, ReconcileError, StoreUnavailable
 from tests.servers.gcs import GcsServer
 
-LIBRARIES = (requests.exceptions, urllib3.exceptions, google.auth.exceptions, google.api_core.exceptions)
 
-
-def exceptions_of(module: ModuleType) -> list[type[Exception]]:
-    """The exception classes that a module defines; warnings are never raised as errors there."""
-    return [
-        each
-        for _, each in inspect.getmembers(module, inspect.isclass)
-        if issubclass(each, Exception) and not issubclass(each, Warning) and each.__module__ == module.__name__
-    ]
-
-
-PARTICULAR: dict[type[Exception], Exception] = {
-    urllib3.exceptions.IncompleteRead: urllib3.exceptions.IncompleteRead(1, 2),
-    urllib3.exceptions.InvalidChunkLength: urllib3.exceptions.InvalidChunkLength(urllib3.HTTPResponse(b""), b"x"),
-}
-
-
-def made(kind: type[Exception]) -> Exception:
-    """An instance, however many arguments the class asks for."""
-    if kind in PARTICULAR:
-        return PARTICULAR[kind]
-    for count in range(5):
-        try:
-            instance = kind(*["x"] * count)
-            str(instance)
-        except (TypeError, ValueError, AttributeError):
-            continue
-        return instance
-    return kind.__new__(kind)
-
-
-# Of the asynchronous transport alone, which is not used.
-ASYNC_ONLY = {"AsyncRestUnsupportedParameterError"}
-ALL = [each for module in LIBRARIES for each in exceptions_of(module) if each.__name__ not in ASYNC_ONLY]
-
-
-def test_the_libraries_have_exceptions() -> None:
-    assert len(ALL) > 80
-
-
-@pytest.mark.parametrize("kind", ALL, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
-def test_no_foreign_exception_is_left_unmapped(kind: type[Exception]) -> None:
-    assert issubclass(kind, foreign())
-    ours = translate(made(kind), "gs://b")
+@pytest.mark.parametrize("kind", list(How))
+def test_each_way_to_fail_is_an_error_of_ours(kind: How) -> None:
+    ours = of_failed(Failed(kind, "so it went"), "gs://b")
     assert isinstance(ours, ReconcileError)
     assert "gs://b" in ours.message
+    assert "so it went" in ours.message
     assert ours.hint
 
 
 @pytest.mark.parametrize(
-    ("foreign_kind", "arguments", "options", "kind"),
+    ("foreign", "kind"),
     [
-        (requests.exceptions.ReadTimeout, ("timed out",), {}, Transient),
-        (requests.exceptions.SSLError, ("certificate verify failed",), {}, StoreUnavailable),
-        (requests.exceptions.MissingSchema, ("no scheme",), {}, ConfigError),
-        (google.auth.exceptions.DefaultCredentialsError, ("none found",), {}, AccessDenied),
-        (google.auth.exceptions.RefreshError, ("expired",), {}, AccessDenied),
-        (google.auth.exceptions.RefreshError, ("again",), {"retryable": True}, Transient),
-        (google.auth.exceptions.TransportError, ("no metadata server",), {}, Transient),
-        (OSError, ("no certificate bundle",), {}, StoreUnavailable),
+        (google.auth.exceptions.DefaultCredentialsError("none found"), AccessDenied),
+        (google.auth.exceptions.RefreshError("expired"), AccessDenied),
+        (google.auth.exceptions.RefreshError("again", retryable=True), Transient),
+        (google.auth.exceptions.TransportError("no metadata server"), Transient),
+        (OSError("no certificate bundle"), Transient),
+        (KeyError("access_token"), StoreUnavailable),
     ],
 )
-def test_what_foreign_exceptions_mean(
-    foreign_kind: type[Exception], arguments: tuple[str, ...], options: dict[str, bool], kind: type[ReconcileError]
-) -> None:
-    ours = translate(foreign_kind(*arguments, **options), "gs://b")
+def test_what_is_raised_for_want_of_a_token_is_an_error_of_ours(foreign: Exception, kind: type[ReconcileError]) -> None:
+    with pytest.raises(NoToken) as caught, lacks():
+        raise foreign
+    ours = of_lack(caught.value, "gs://b")
     assert type(ours) is kind
-    assert arguments[0] in ours.message
+    assert "gs://b" in ours.message
+    assert ours.hint
 
 
 def test_a_lost_answer_leaves_a_doubt_and_a_refused_connection_none() -> None:
-    lost = translate(requests.exceptions.ConnectionError("reset"), "gs://b")
-    never = translate(requests.exceptions.ConnectTimeout("timed out"), "gs://b")
+    lost = of_failed(Failed(How.SILENT, "reset"), "gs://b")
+    never = of_failed(Failed(How.SLOW, "timed out", reached=False), "gs://b")
     assert isinstance(lost, Transient)
     assert isinstance(never, Transient)
     assert (lost.doubt, lost.reached) == (Doubt.LOST, True)

@@ -399,3 +399,67 @@ def test_a_proxy_is_chosen_as_requests_chooses_it(
         theirs = select_proxy(url, get_environ_proxies(url))
         ours = proxy_for(url)
     assert (ours.url if ours else None) == (theirs or None)
+
+
+class Pieces:
+    """A body that is sent as it is read."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        self.pieces = pieces
+        self.times = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self.pieces))
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.times += 1
+        return iter(self.pieces)
+
+
+def test_a_body_that_is_streamed_has_a_length_and_is_never_sent_again_unasked(http: Http) -> None:
+    asked = [b"", b""]
+
+    def serve(listener: socket.socket) -> None:
+        for number, end in enumerate((b"\r\n\r\n", b"two")):
+            with listener.accept()[0] as connection:
+                while not asked[number].endswith(end):
+                    asked[number] += connection.recv(1024)
+                connection.sendall(answer(b"x"))
+                connection.recv(1)  # the first one is kept, and closes when it is used again
+
+    body = Pieces([b"one", b"two"])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        http.ask("GET", url)
+        with pytest.raises(Failed) as caught:
+            http.ask("POST", url, body=body)
+        assert caught.value.reached
+        assert body.times == 1
+        http.ask("POST", url, body=body)
+    assert b"content-length: 6\r\n" in asked[1].lower()
+    assert b"transfer-encoding" not in asked[1].lower()
+
+
+def test_an_answer_that_comes_before_the_whole_body_was_sent_is_read(http: Http) -> None:
+    has_answered = threading.Event()
+
+    def serve(listener: socket.socket) -> None:
+        with listener.accept()[0] as connection:
+            asked = b""
+            while not asked.endswith(b"begin"):
+                asked += connection.recv(1024)
+            connection.sendall(b"HTTP/1.1 412 Precondition Failed\r\nContent-Length: 2\r\n\r\nno")
+        has_answered.set()
+
+    class Long(Pieces):
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"begin"
+            assert has_answered.wait(5)
+            yield from self.pieces
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        found = http.ask("POST", url, body=Long([b"x" * 64 * 1024] * 64))
+    assert (found.status_code, found.content) == (412, b"no")

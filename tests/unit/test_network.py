@@ -17,10 +17,11 @@ import pytest
 from reconcile.adapters.firestore.calls import Collected
 from reconcile.adapters.firestore.rest import Reads
 from reconcile.adapters.firestore.store import FirestoreRecordStore
-from reconcile.adapters.gcs.failures import translate
+from reconcile.adapters.gcs.failures import of_lack
 from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.adapters.network import grpc_advice, grpc_fault_of, masked
 from reconcile.adapters.retry import Traffic
+from reconcile.adapters.tokens import NoToken, Transport, lacks
 from reconcile.core.errors import AccessDenied, ConfigError, ReconcileError, StoreError, StoreUnavailable
 
 FAR = "https://storage.example"
@@ -339,13 +340,10 @@ def test_a_token_that_a_proxy_keeps_from_us_is_no_matter_of_the_login(plain: pyt
 def test_a_token_of_the_bucket_that_a_proxy_keeps_from_us_is_no_matter_of_the_login(
     plain: pytest.MonkeyPatch, dead: str
 ) -> None:
-    import google.auth.exceptions
-    import google.auth.transport.requests
-
     plain.setenv("https_proxy", f"http://{dead}")
-    with pytest.raises(google.auth.exceptions.TransportError) as caught:
-        google.auth.transport.requests.Request()("https://oauth2.googleapis.com/token")
-    error = translate(caught.value, "gs://b")
+    with pytest.raises(NoToken) as caught, lacks():
+        Transport(0.3)("https://oauth2.googleapis.com/token")
+    error = of_lack(caught.value, "gs://b")
     assert f"the proxy http://{dead} of https_proxy cannot be reached" in error.message
 
 

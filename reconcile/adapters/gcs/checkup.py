@@ -9,8 +9,9 @@ from email.utils import parsedate_to_datetime
 import msgspec
 
 from reconcile.adapters.gcs.answers import decode
-from reconcile.adapters.gcs.failures import foreign, translate
+from reconcile.adapters.gcs.failures import of_lack
 from reconcile.adapters.gcs.http import Door
+from reconcile.adapters.tokens import NoToken, lacks
 from reconcile.core.checkup import BucketFacts
 from reconcile.core.errors import StoreError
 from reconcile.core.names import BucketRoot
@@ -70,9 +71,10 @@ class GcsCheckup:
         import google.auth
 
         try:
-            credentials, project = google.auth.default()
-        except foreign() as error:
-            raise translate(error, str(self._root)) from error
+            with lacks():
+                credentials, project = google.auth.default()
+        except NoToken as error:
+            raise of_lack(error, str(self._root)) from error
         account = getattr(credentials, "service_account_email", None) or getattr(credentials, "account", None)
         kind = {
             "google.oauth2.service_account": "a service account's key",
@@ -87,7 +89,7 @@ class GcsCheckup:
     def facts(self) -> BucketFacts:
         """What the bucket says of itself. Raises as an ObjectStore does."""
         path = self._door.objects().removesuffix("/o")
-        answer = self._door.retrying(lambda: self._door.get(path, {"fields": _FIELDS}))
+        answer = self._door.retrying(lambda: self._door.once("GET", path, {"fields": _FIELDS}))
         bucket = decode(_BUCKET, answer.content, self._door.where, "a bucket")
         return BucketFacts(
             versioning=bucket.versioning.enabled,
@@ -102,8 +104,8 @@ class GcsCheckup:
         the time. Raises StoreUnavailable."""
         before = self._now()
         answer = self._door.retrying(
-            lambda: self._door.get(
-                self._door.objects(), {"maxResults": 1, "fields": "kind"}, accept=(200, 401, 403, 404)
+            lambda: self._door.once(
+                "GET", self._door.objects(), {"maxResults": 1, "fields": "kind"}, accept=(200, 401, 403, 404)
             )
         )
         try:
@@ -118,7 +120,7 @@ class GcsCheckup:
         path = f"{self._door.objects().removesuffix('/o')}/iam/testPermissions"
         query = "&".join(f"permissions={each}" for each in permissions)
         try:
-            answer = self._door.get(f"{path}?{query}")
+            answer = self._door.once("GET", f"{path}?{query}")
             return frozenset(decode(_GRANTED, answer.content, self._door.where, "permissions").permissions)
         except StoreError:
             return None

@@ -1,7 +1,4 @@
-"""Requests to the JSON API of Cloud Storage, one attempt at a time, errors as ours.
-
-Reads go over our own HTTP; what writes goes over the session of Google's client, which is imported for the first write.
-"""
+"""Requests to the JSON API of Cloud Storage, one attempt at a time, with failures as errors of ours."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from reconcile.adapters import network, refusals
@@ -21,15 +18,12 @@ from reconcile.adapters.gcs.failures import (
     TRANSIENT_STATUS,
     Doubt,
     Transient,
-    foreign,
-    import_client,
     of_failed,
     of_lack,
     of_the_way,
-    translate,
     wait,
 )
-from reconcile.adapters.lean_http import Failed, Http, Reply
+from reconcile.adapters.lean_http import Failed, Http, Reply, Streamed
 from reconcile.adapters.network import GOOGLE
 from reconcile.adapters.retry import Budget, Clock, Patience, Traffic, seconds_asked
 from reconcile.adapters.tokens import UNIVERSE, NoToken, Tokens
@@ -40,13 +34,7 @@ from reconcile.core.errors import (
     Rejected,
     StoreError,
     StoreMissing,
-    StoreUnavailable,
 )
-
-if TYPE_CHECKING:
-    from email.message import Message
-
-    import requests
 
 T = TypeVar("T")
 
@@ -56,7 +44,7 @@ SCOPES = tuple(
 
 
 class Door:
-    """The way to one bucket. Connects at the first request, for reads and for writes apart."""
+    """The way to one bucket. Connects at the first request."""
 
     def __init__(
         self,
@@ -74,8 +62,7 @@ class Door:
         self.traffic = Traffic(deadline, budget, clock)
         self._endpoint = checked_endpoint(endpoint)
         self._connections = connections
-        self._lock = threading.RLock()
-        self._session: requests.Session | None = None
+        self._lock = threading.Lock()
         self._base, anonymous = _server(self._endpoint)
         self._http = Http(deadline=deadline, connections=connections)
         self._tokens = None if anonymous else Tokens(SCOPES, deadline=deadline)
@@ -98,10 +85,6 @@ class Door:
 
     def close(self) -> None:
         """Closes the connections that are kept."""
-        with self._lock:
-            if self._session is not None:
-                self._session.close()
-                self._session = None
         self._http.close()
         if self._tokens is not None:
             self._tokens.close()
@@ -149,38 +132,6 @@ class Door:
             raise
         self.traffic.writes.wrote(name)
 
-    def get(
-        self,
-        path: str,
-        query: Mapping[str, str | int] | None = None,
-        *,
-        headers: Mapping[str, str] | None = None,
-        accept: Iterable[int] = (200,),
-        missing: type[StoreError] = StoreMissing,
-        about: str = "",
-        stream: bool = False,
-    ) -> Reply:
-        """One attempt to read. Returns an answer whose status is in ``accept`` and raises the error that any other is,
-        ``missing`` for a 404. One that is no ``stream`` has come whole."""
-        self._check()
-        self._enter()
-        sent = {"Accept-Encoding": "gzip", **(headers or {})}
-        try:
-            url = self._url(path, query)
-            if self._tokens is None:
-                answer = self._http.ask("GET", url, sent, stream=stream)
-            else:
-                answer = self._tokens.ask(self._http, "GET", url, sent, stream=stream)
-            if answer.status_code not in accept:
-                content = answer.whole(self.deadline)
-                self._refuse(answer.status_code, answer.reason, answer.headers, content, missing, about)
-        except Failed as error:
-            raise of_failed(error, self.where, self._base) from error
-        except NoToken as error:
-            raise of_lack(error, self.where) from error
-        self.traffic.answered()
-        return answer
-
     def once(
         self,
         method: str,
@@ -188,45 +139,36 @@ class Door:
         query: Mapping[str, str | int] | None = None,
         *,
         headers: Mapping[str, str] | None = None,
-        data: Iterable[bytes] | bytes | None = None,
+        data: bytes | Streamed | None = None,
         accept: Iterable[int] = (200,),
+        missing: type[StoreError] = StoreMissing,
         about: str = "",
-    ) -> requests.Response:
-        """One attempt to write. ``path`` may be the absolute URL of an upload session, which is a secret and is never
-        shown.
+        stream: bool = False,
+    ) -> Reply:
+        """One attempt. ``path`` may be the absolute URL of an upload session, which is a secret and is never shown.
 
-        Returns an answer whose status is in ``accept``, whole, and raises the error that any other is. The first
-        time-out bounds the connect and the sending of each block of a body, never a whole body, however slow the line;
-        the second one the wait for an answer, longer if a large object is put together.
+        Returns an answer whose status is in ``accept``, whole if it is not a ``stream``, and raises the error that any
+        other one is, ``missing`` for a 404. The deadline bounds the sending of each block of a body, never of a whole
+        body, however slow the line; the wait for an answer may be longer if a large object is put together.
         """
-        session = self._connected()
+        self._check()
         self._enter()
-        secret = "://" in path
+        sent = {"Accept-Encoding": "gzip", **(headers or {})}
         url = self._url(path, query)
-        answer_wait = self.deadline if data is None or isinstance(data, bytes) else 3 * self.deadline
+        patience = self.deadline if data is None or isinstance(data, bytes) else 3 * self.deadline
         try:
-            response = session.request(
-                method,
-                url,
-                data=data,
-                headers={"Accept-Encoding": "gzip", **(headers or {})},
-                timeout=(self.deadline, answer_wait),
-                allow_redirects=False,
-            )
-            if response.status_code not in accept:
-                self._refuse(
-                    response.status_code, response.reason, response.headers, response.content, StoreMissing, about
-                )
-        except foreign() as error:
-            raise translate(error, self.where, self._base) from (None if secret else error)
-        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-            # Google's client and requests read the answers of token servers, and headers, with less care.
-            why = f"an answer cannot be read ({type(error).__name__})"
-            raise StoreUnavailable(f"{self.where} could not be asked: {why}", hint=network.AGAIN) from (
-                None if secret else error
-            )
+            if self._tokens is None:
+                answer = self._http.ask(method, url, sent, data, patience=patience, stream=stream)
+            else:
+                answer = self._tokens.ask(self._http, method, url, sent, data, patience=patience, stream=stream)
+            if answer.status_code not in accept:
+                self._refuse(answer, answer.whole(self.deadline), missing, about)
+        except Failed as error:
+            raise of_failed(error, self.where, self._base) from (None if "://" in path else error)
+        except NoToken as error:
+            raise of_lack(error, self.where) from error
         self.traffic.answered()
-        return response
+        return answer
 
     def _url(self, path: str, query: Mapping[str, str | int] | None) -> str:
         url = path if "://" in path else f"{self._base}{path}"
@@ -241,13 +183,6 @@ class Door:
         if shut:
             hint = "run again later"
             raise Transient(f"{self.where} asked to be left alone for {ceil(shut)} s", hint=hint, pause=shut)
-
-    def _connected(self) -> requests.Session:
-        with self._lock:
-            if self._session is None:
-                self._check()
-                self._session = self._connect()
-            return self._session
 
     def _check(self) -> None:
         """Before the first request. Raises ConfigError for a server that is not to be asked."""
@@ -276,45 +211,10 @@ class Door:
             if server.certificate is not None:
                 self._http = Http(deadline=self.deadline, connections=self._connections, certificate=server.certificate)
 
-    def _connect(self) -> requests.Session:
-        import_client(self.where)
-        from reconcile.adapters.http_line import fit_out, fit_out_tokens
-
-        try:
-            client = self._client()
-        except foreign() as error:
-            raise translate(error, self.where) from error
-        except ValueError as error:
-            message = f"the storage client cannot be set up for {self.where}: {error}"
-            raise ConfigError(message, hint="check the environment variables of Google's client") from error
-        session: requests.Session = client._http
-        fit_out(session, self._base, connections=self._connections, deadline=self.deadline)
-        tokens: requests.Session | None = getattr(session, "_auth_request_session", None)
-        if tokens is not None:
-            fit_out_tokens(tokens, deadline=self.deadline)
-        return session
-
-    def _client(self) -> Any:
-        from google.auth.credentials import AnonymousCredentials
-        from google.cloud.storage import Client
-
-        if not self._endpoint:
-            return Client(project=None)
-        # Never a user's credentials to a server that only the rules file vouches for.
-        anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]
-        return Client(project=None, credentials=anonymous, client_options={"api_endpoint": self._endpoint})
-
-    def _refuse(
-        self,
-        status: int,
-        reason: str | None,
-        headers: Mapping[str, str] | Message,
-        content: bytes,
-        missing: type[StoreError],
-        about: str,
-    ) -> NoReturn:
+    def _refuse(self, answer: Reply, content: bytes, missing: type[StoreError], about: str) -> NoReturn:
+        status, headers = answer.status_code, answer.headers
         said, reasons = refusals.told(content)
-        said = said or refusals.one_line(reason or "") or "no reason given"
+        said = said or refusals.one_line(answer.reason or "") or "no reason given"
         what = f"{self.where} answered {status} ({said})" + (f" about {about!r}" if about else "")
         if status in TRANSIENT_STATUS or reasons & TRANSIENT_REASONS:
             doubt = Doubt.ANSWERED if status >= 500 else Doubt.NONE

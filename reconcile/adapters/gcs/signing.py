@@ -9,9 +9,10 @@ import secrets
 import threading
 from typing import TYPE_CHECKING, Any
 
-from reconcile.adapters import refusals
-from reconcile.adapters.gcs.failures import foreign, import_client, translate
+from reconcile.adapters import refusals, room
+from reconcile.adapters.gcs.failures import of_lack
 from reconcile.adapters.gcs.http import checked_endpoint
+from reconcile.adapters.tokens import NoToken, Transport, default_credentials, lacks
 from reconcile.core.errors import AccessDenied, ConfigError, Rejected, StoreError, StoreUnavailable
 from reconcile.core.names import BucketRoot, key_problem
 
@@ -50,7 +51,7 @@ class Signer:
         self._root = root
         self._emulator = emulator.rstrip("/")
         self._credentials = credentials
-        self._transport = transport
+        self._transport: Any = transport or Transport(DEADLINE)
         self._query = {"userProject": user_project} if user_project else None
         self._lock = threading.Lock()
         self._ready: tuple[Client, Signing] | None = None
@@ -62,21 +63,20 @@ class Signer:
             raise Rejected(f"{self._root} cannot hold {name!r}: {problem}", hint="rename the file")
         if not 1 <= expires <= LONGEST:
             raise Rejected(f"a URL cannot be signed for {expires:g} s", hint="one second to 7 days are possible")
-        import_client(str(self._root))
+        with room.importing("storage", str(self._root)):
+            import google.cloud.storage  # noqa: F401
         try:
-            client, signing = self._connected()
-            url: str = (
-                client.bucket(self._root.bucket)
-                .blob(name)
-                .generate_signed_url(
+            with lacks():
+                client, signing = self._connected()
+                blob = client.bucket(self._root.bucket).blob(name)
+                url: str = blob.generate_signed_url(
                     version="v4",  # the client's own default is the old v2
                     expiration=datetime.timedelta(seconds=int(expires)),
                     method="GET",
                     query_parameters=self._query,
                     credentials=signing,
                 )
-            )
-        except foreign() as error:
+        except NoToken as error:
             raise self._refused(error) from error
         return url
 
@@ -99,11 +99,10 @@ class Signer:
         return Client(project=None, credentials=anonymous, client_options=options), _throwaway()
 
     def _for_google(self) -> tuple[Client, Signing]:
-        import google.auth
         from google.auth.credentials import Signing
         from google.cloud.storage import Client
 
-        credentials: Any = self._credentials or google.auth.default(scopes=[_SCOPE])[0]
+        credentials: Any = self._credentials or default_credentials([_SCOPE], self._transport)
         client = Client(project=None, credentials=credentials)
         # Google's client takes an endpoint from the environment too; the URL would lead there.
         checked_endpoint(client.api_endpoint)
@@ -114,9 +113,8 @@ class Signer:
         from google.auth import iam
         from google.auth.credentials import Signing
 
-        transport = self._transport or _transport()
         if not credentials.valid:
-            credentials.refresh(transport)
+            credentials.refresh(self._transport)
         account = getattr(credentials, "service_account_email", None)
         if not account or "@" not in account:
             raise AccessDenied(
@@ -124,7 +122,7 @@ class Signer:
                 hint="log in as one that may: gcloud auth application-default login"
                 f" --impersonate-service-account=ACCOUNT (it needs {_ROLE})",
             )
-        remote = iam.Signer(transport, credentials, account)  # type: ignore[no-untyped-call]
+        remote = iam.Signer(self._transport, credentials, account)  # type: ignore[no-untyped-call]
 
         class Keyless(Signing):
             def sign_bytes(self, message: bytes) -> bytes:
@@ -146,12 +144,13 @@ class Signer:
 
         return Keyless()
 
-    def _refused(self, error: Exception) -> StoreError | ConfigError:
+    def _refused(self, error: NoToken) -> StoreError | ConfigError:
         from google.auth.exceptions import TransportError
 
-        said = str(error)
-        if not isinstance(error, TransportError) or not any(word in said for word in ("signBlob", "sign_bytes")):
-            return translate(error, str(self._root))
+        said = str(error.__cause__)
+        is_transport = isinstance(error.__cause__, TransportError)
+        if not is_transport or not any(word in said for word in ("signBlob", "sign_bytes")):
+            return of_lack(error, str(self._root))
         if any(word in said for word in _REFUSALS):
             meaning = None if "has not been used in project" in said else refusals.of_signing(said)
             return AccessDenied(
@@ -163,18 +162,6 @@ class Signer:
         return StoreUnavailable(
             f"URLs of {self._root} could not be signed: the signing service of the account failed", hint="run again"
         )
-
-
-def _transport() -> Request:
-    """What asks for tokens and signatures."""
-    import requests
-    from google.auth.transport.requests import Request
-
-    from reconcile.adapters.http_line import fit_out_tokens
-
-    session = requests.Session()
-    fit_out_tokens(session, deadline=DEADLINE)
-    return Request(session)
 
 
 def _unsigned(why: str) -> StoreUnavailable:

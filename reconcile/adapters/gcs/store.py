@@ -166,7 +166,9 @@ class GcsObjectStore(Closing):
         """See ``ObjectStore.get``; one request."""
         path, query = self._door.object(self._name(key)), {"fields": OBJECT_FIELDS}
         try:
-            answer = self._door.retrying(lambda: self._door.get(path, query, missing=NotThere, about=self._name(key)))
+            answer = self._door.retrying(
+                lambda: self._door.once("GET", path, query, missing=NotThere, about=self._name(key))
+            )
         except NotThere:
             return None
         return self._row(decode_resource(answer.content, self._door.where, self._name(key)))
@@ -246,7 +248,7 @@ class GcsObjectStore(Closing):
             "pageToken": span.token,
         }
         query = {name: value for name, value in asked.items() if value}
-        answer = self._door.retrying(lambda: self._door.get(self._door.objects(), query))
+        answer = self._door.retrying(lambda: self._door.once("GET", self._door.objects(), query))
         return decode_page(answer.content, self._door.where)
 
     def _open(self, name: str, generation: int | None, at: int, *, encoded: bool) -> Reply | None:
@@ -255,7 +257,9 @@ class GcsObjectStore(Closing):
         headers = accepting(encoded=encoded) | ({"Range": f"bytes={at}-"} if at else {})
         accept = (206, 416) if at else (200,)
         path = self._door.object(name, media=True)
-        answer = self._door.get(path, query, headers=headers, accept=accept, missing=NotThere, about=name, stream=True)
+        answer = self._door.once(
+            "GET", path, query, headers=headers, accept=accept, missing=NotThere, about=name, stream=True
+        )
         if answer.status_code == 416:
             answer.close()
             return None

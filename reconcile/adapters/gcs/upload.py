@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -12,6 +12,7 @@ from reconcile.adapters.gcs.answers import OBJECT_FIELDS, Resource, decode, deco
 from reconcile.adapters.gcs.body import Body, Payload
 from reconcile.adapters.gcs.failures import Doubt, Transient, wait
 from reconcile.adapters.gcs.http import Door
+from reconcile.adapters.lean_http import Reply
 from reconcile.adapters.retry import Patience
 from reconcile.core.digest import Comparison, compare
 from reconcile.core.encoding import encoding_of
@@ -25,9 +26,6 @@ from reconcile.core.errors import (
     Uncertain,
 )
 from reconcile.core.portable import Portable
-
-if TYPE_CHECKING:
-    import requests
 
 CHUNK = 8 * 1024 * 1024
 QUANTUM = 256 * 1024
@@ -117,7 +115,7 @@ class Upload:
         write is then refused."""
         path = self._door.object(self._name)
         query: dict[str, str | int] = {"fields": ",".join(KEPT), "ifGenerationMatch": self._expected}
-        ask = lambda: self._door.get(path, query, missing=NotThere, about=self._name)  # noqa: E731
+        ask = lambda: self._door.once("GET", path, query, missing=NotThere, about=self._name)  # noqa: E731
         try:
             said = decode(_MAP, self._door.retrying(ask).content, self._door.where, "an object")
         except PreconditionFailed:
@@ -258,7 +256,7 @@ class Upload:
             raise Transient(f"{self._door.where} kept nothing of a chunk of {self._name!r}")
         return kept
 
-    def _put(self, uri: str, span: str, data: Payload | bytes) -> requests.Response:
+    def _put(self, uri: str, span: str, data: Payload | bytes) -> Reply:
         accept = (200, 201, 308, 404, 410, 499)
         answer = self._door.once(
             "PUT", uri, headers={"Content-Range": span}, data=data, accept=accept, about=self._name
@@ -267,7 +265,7 @@ class Upload:
             raise _SessionGone
         return answer
 
-    def _kept(self, answer: requests.Response) -> Resource | int:
+    def _kept(self, answer: Reply) -> Resource | int:
         if answer.status_code != 308:
             return self._decoded(answer)
         reach = answer.headers.get("Range")
@@ -281,7 +279,7 @@ class Upload:
             )
         return last + 1
 
-    def _decoded(self, answer: requests.Response) -> Resource:
+    def _decoded(self, answer: Reply) -> Resource:
         """What the upload made. An answer that cannot be read is a lost one: the bytes may have been taken."""
         try:
             return decode_resource(answer.content, self._door.where)
@@ -293,7 +291,7 @@ class Upload:
         query = {"fields": OBJECT_FIELDS}
         path = self._door.object(self._name)
         try:
-            answer = self._door.retrying(lambda: self._door.get(path, query, missing=NotThere), patience)
+            answer = self._door.retrying(lambda: self._door.once("GET", path, query, missing=NotThere), patience)
         except NotThere:
             return None
         return decode_resource(answer.content, self._door.where, self._name)
@@ -353,5 +351,5 @@ class Upload:
         """The answer must tell of the planned bytes; a server that does not check them is found out here."""
         if self._is_ours(made) and made.name == self._name and made.generation != self._expected:
             return made
-        message = f"{self._door.where} stored other bytes at {self._name!r} than were sent"
+        message = f"{self._door.where} stored different content at {self._name!r} from what was sent"
         raise Uncertain(message, hint="run verify, and check the endpoint")
