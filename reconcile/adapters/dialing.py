@@ -1,20 +1,73 @@
-"""How a connection of our own HTTP goes through a proxy, and what it shows to a server that asks who we are."""
+"""Connections of our own HTTP: how one goes through a proxy, and what it shows to a server that asks who we are."""
 
 from __future__ import annotations
 
+import http.client
 import os
 import select
 import socket
 import ssl
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from reconcile.adapters.network import Proxy
+from reconcile.adapters.pace import Response
 
 _SOCKS = {"socks4": (1, False), "socks4a": (1, True), "socks5": (2, False), "socks5h": (2, True)}
 """PySocks' number of the protocol, and whether the proxy looks up the names of hosts."""
+
+
+class Plain(http.client.HTTPConnection):
+    response_class = Response
+    idle_since: float | None = None
+
+
+class Encrypted(http.client.HTTPSConnection):
+    response_class = Response
+    idle_since: float | None = None
+
+
+Connection = Plain | Encrypted
+
+
+class Route(NamedTuple):
+    """Where requests to a server go."""
+
+    scheme: str
+    host: str
+    port: int
+    proxy: Proxy | None
+
+    @property
+    def origin(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+def undialed(route: Route, limit: float, trust: Callable[[], ssl.SSLContext]) -> Connection:
+    """A connection that is not open yet, whose ``connect`` goes by the route's proxy."""
+    secret, proxy = route.scheme == "https", route.proxy
+    at = urlsplit(proxy.url if "://" in proxy.url else f"http://{proxy.url}") if proxy is not None else None
+    if proxy is None or at is None or is_socks(proxy):
+        host, port = route.host, route.port
+    else:
+        host, port = at.hostname or "", at.port or (443 if at.scheme == "https" else 80)
+    connection: Connection
+    connection = Encrypted(host, port, timeout=limit, context=trust()) if secret else Plain(host, port, timeout=limit)
+    if proxy is None or at is None:
+        return connection
+    if is_socks(proxy):
+        connection._create_connection = _through_socks(proxy.url)  # type: ignore[union-attr]
+        return connection
+    if at.scheme == "https":
+        connection._create_connection = _through_tls(trust(), host)  # type: ignore[union-attr]
+        if secret:
+            connection._context = _Inner(trust())  # type: ignore[union-attr]
+    if secret:
+        connection.set_tunnel(route.host, route.port, login(proxy))
+    return connection
 
 
 def show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
@@ -28,7 +81,7 @@ def show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
         context.load_cert_chain(os.path.join(folder, "certificate"), os.path.join(folder, "key"))
 
 
-class Inner:
+class _Inner:
     """Stands for a context in a tunnel that is encrypted itself, which the standard library has no word for."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
@@ -40,14 +93,14 @@ class Inner:
         return SSLTransport(outer, self._context, server_hostname)
 
 
-def through_tls(context: ssl.SSLContext, host: str) -> Callable[..., socket.socket]:
+def _through_tls(context: ssl.SSLContext, host: str) -> Callable[..., socket.socket]:
     def dial(address: tuple[str, int], timeout: float, source: Any = None) -> socket.socket:
         return context.wrap_socket(socket.create_connection(address, timeout, source), server_hostname=host)
 
     return dial
 
 
-def through_socks(url: str) -> Callable[..., socket.socket]:
+def _through_socks(url: str) -> Callable[..., socket.socket]:
     import socks  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     parts = urlsplit(url)

@@ -20,9 +20,9 @@ from functools import cached_property
 from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
-from reconcile.adapters.dialing import Inner, dropped, is_socks, login, show, through_socks, through_tls
-from reconcile.adapters.network import Proxy, WayFault, fault_here, fault_of_proxy, proxy_for
-from reconcile.adapters.pace import LONGEST_ANSWER, Response
+from reconcile.adapters.dialing import Connection, Route, dropped, is_socks, login, show, undialed
+from reconcile.adapters.network import WayFault, fault_here, fault_of_proxy, proxy_for
+from reconcile.adapters.pace import LONGEST_ANSWER
 from reconcile.adapters.refusals import one_line
 from reconcile.core.encoding import GZIP, BadEncoding, encoding_of, unpacked
 from reconcile.core.errors import ConfigError
@@ -67,33 +67,6 @@ class Failed(Portable, Exception):
         self.why = why
         self.fault = fault
         self.reached = reached
-
-
-class _Plain(http.client.HTTPConnection):
-    response_class = Response
-    idle_since: float | None = None
-
-
-class _Encrypted(http.client.HTTPSConnection):
-    response_class = Response
-    idle_since: float | None = None
-
-
-_Connection = _Plain | _Encrypted
-
-
-class _Route(NamedTuple):
-    """Where requests to a server go."""
-
-    scheme: str
-    host: str
-    port: int
-    proxy: Proxy | None
-
-    @property
-    def origin(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
 
 
 class Reply:
@@ -195,7 +168,7 @@ class _Request(NamedTuple):
     limit: float
     patience: float
 
-    def on(self, connection: _Connection) -> http.client.HTTPResponse:
+    def on(self, connection: Connection) -> http.client.HTTPResponse:
         connection.timeout = self.limit
         if connection.sock is not None:
             connection.sock.settimeout(self.limit)
@@ -237,8 +210,8 @@ class Http:
         self._connections = connections
         self._lock = threading.Lock()
         self._process = os.getpid()
-        self._routes: dict[tuple[str, str], _Route] = {}
-        self._idle: dict[_Route, list[_Connection]] = {}
+        self._routes: dict[tuple[str, str], Route] = {}
+        self._idle: dict[Route, list[Connection]] = {}
         weakref.finalize(self, _close, self._idle)
 
     def close(self) -> None:
@@ -292,7 +265,7 @@ class Http:
             answer.whole(3 * request.patience)
         return answer
 
-    def _way(self, url: str) -> tuple[_Route, str, dict[str, str]]:
+    def _way(self, url: str) -> tuple[Route, str, dict[str, str]]:
         """The route to a URL, what is asked for there, and the headers for a proxy on the way."""
         try:
             parts = urlsplit(url)
@@ -304,7 +277,7 @@ class Http:
             return route, target, {}
         return route, f"http://{parts.netloc}{target}", login(route.proxy)
 
-    def _route(self, scheme: str, netloc: str) -> _Route:
+    def _route(self, scheme: str, netloc: str) -> Route:
         with self._lock:
             known = self._routes.get((scheme, netloc))
         if known is not None:
@@ -318,11 +291,11 @@ class Http:
             raise ConfigError(
                 f"{scheme}://{netloc.rpartition('@')[2]} cannot be asked: {problem.message}", hint=problem.hint
             )
-        route = _Route(scheme, parts.hostname, parts.port or (443 if scheme == "https" else 80), proxy)
+        route = Route(scheme, parts.hostname, parts.port or (443 if scheme == "https" else 80), proxy)
         with self._lock:
             return self._routes.setdefault((scheme, netloc), route)
 
-    def _take(self, route: _Route, limit: float) -> _Connection:
+    def _take(self, route: Route, limit: float) -> Connection:
         """A connection that was kept and still stands, or a new one. Raises Failed."""
         while True:
             with self._lock:
@@ -337,7 +310,7 @@ class Http:
                 return kept
             kept.close()
 
-    def _back(self, route: _Route, connection: _Connection, *, reusable: bool) -> None:
+    def _back(self, route: Route, connection: Connection, *, reusable: bool) -> None:
         connection.idle_since = self._clock()
         with self._lock:
             idle = self._idle.setdefault(route, [])
@@ -346,41 +319,15 @@ class Http:
                 return
         connection.close()
 
-    def _connected(self, route: _Route, limit: float) -> _Connection:
+    def _connected(self, route: Route, limit: float) -> Connection:
         try:
-            connection = self._made(route, limit)
+            connection = undialed(route, limit, lambda: self._trust)
             connection.connect()
         except (OSError, http.client.HTTPException, ValueError) as error:
             if route.proxy is not None and not isinstance(error, ssl.SSLError) and fault_here(error) is None:
                 fault = fault_of_proxy(route.proxy, error, route.origin)
                 raise Failed(How.SILENT, fault.message, fault, reached=False) from error
             raise _failed(error, reached=False) from error
-        return connection
-
-    def _made(self, route: _Route, limit: float) -> _Connection:
-        """A connection that is not open yet, whose ``connect`` goes by the proxy."""
-        secret, proxy = route.scheme == "https", route.proxy
-        at = urlsplit(proxy.url if "://" in proxy.url else f"http://{proxy.url}") if proxy is not None else None
-        if proxy is None or at is None or is_socks(proxy):
-            host, port = route.host, route.port
-        else:
-            host, port = at.hostname or "", at.port or (443 if at.scheme == "https" else 80)
-        connection: _Connection
-        if secret:
-            connection = _Encrypted(host, port, timeout=limit, context=self._trust)
-        else:
-            connection = _Plain(host, port, timeout=limit)
-        if proxy is None or at is None:
-            return connection
-        if is_socks(proxy):
-            connection._create_connection = through_socks(proxy.url)  # type: ignore[union-attr]
-            return connection
-        if at.scheme == "https":
-            connection._create_connection = through_tls(self._trust, host)  # type: ignore[union-attr]
-            if secret:
-                connection._context = Inner(self._trust)  # type: ignore[union-attr]
-        if secret:
-            connection.set_tunnel(route.host, route.port, login(proxy))
         return connection
 
     @cached_property
@@ -401,7 +348,7 @@ class Http:
         return context
 
 
-def _close(idle: dict[_Route, list[_Connection]]) -> None:
+def _close(idle: dict[Route, list[Connection]]) -> None:
     while idle:
         for connection in idle.popitem()[1]:
             connection.close()
