@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -17,6 +18,7 @@ import pytest
 from reconcile.adapters.embedded.objects import EmbeddedObjectStore
 from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.ports import ObjectStore
+from tests.kit.windows import rules
 from tests.servers.clock import SkippingClock
 from tests.servers.fake_gcs import FakeGcsServer
 from tests.servers.gcs import GcsServer
@@ -87,6 +89,13 @@ def _in_folder(request: pytest.FixtureRequest) -> Maker:
     return Maker(lambda prefix: EmbeddedObjectStore.open(folder, prefix), _say)
 
 
+def _in_folder_on_windows(request: pytest.FixtureRequest) -> Maker:
+    by_rules = rules(request.getfixturevalue("monkeypatch"))
+    by_rules.__enter__()
+    request.addfinalizer(lambda: by_rules.__exit__(None, None, None))
+    return _in_folder(request)
+
+
 def _on_server(request: pytest.FixtureRequest) -> Maker:
     server: GcsServer = request.getfixturevalue("gcs_server")
     bucket = make_bucket(server.url)
@@ -109,6 +118,7 @@ def _on_referee(request: pytest.FixtureRequest) -> Maker:
 MAKERS = {
     "memory": _in_memory,
     "folder": _in_folder,
+    **({"folder-windows": _in_folder_on_windows} if sys.platform == "linux" else {}),
     "gcs": _on_server,
     "gcs-referee": _on_referee,
 }

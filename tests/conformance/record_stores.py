@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.adapters.jsondb.store import JsonDatabase
 from reconcile.ports import RecordStore
+from tests.kit.windows import rules
 from tests.servers.clock import SkippingClock
 
 COLLECTION = "characters"
@@ -140,6 +142,12 @@ def in_json(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Re
 
 
 @contextmanager
+def in_json_on_windows(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[RecordStore, Hand]]:
+    with rules(request.getfixturevalue("monkeypatch")), in_json(request, tmp_path) as opened:
+        yield opened
+
+
+@contextmanager
 def firestore_at(address: str) -> Iterator[tuple[RecordStore, Hand]]:
     """The real client's wire to a server, in a project of the test's own."""
     project = f"test-{os.getpid()}-{uuid.uuid4().hex[:12]}"
@@ -158,10 +166,16 @@ def on_emulator(request: pytest.FixtureRequest, tmp_path: Path) -> AbstractConte
     return firestore_at(request.getfixturevalue("firestore_emulator"))
 
 
+ON_WINDOWS = [
+    Kind("json-windows", in_json_on_windows, firestore_limits=False, keeps_map_order=True, many=50),
+]
+if sys.platform != "linux":  # the rules of Windows are simulated there alone
+    ON_WINDOWS.clear()
 KINDS = (
     Kind("memory", in_memory, keeps_map_order=True, many=1_100),
     Kind("folder", in_folder, keeps_map_order=True),
     Kind("json", in_json, firestore_limits=False, keeps_map_order=True, many=50),
+    *ON_WINDOWS,
     Kind("server", on_server),
     Kind("emulator", on_emulator, marks=(pytest.mark.emulator,)),
 )

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -133,6 +134,32 @@ def test_a_workflow_renames_and_removes_what_is_being_read(project: Path) -> Non
         os.rename(aside, file)
         shutil.copyfile(file, aside)
         os.unlink(aside)
+
+    with Workflow(act) as workflow:
+        for _ in range(3):
+            assert command(project, "apply", "--yes") in (ExitCode.OK, ExitCode.STALE)
+    assert workflow.failures == []
+    assert workflow.done
+    assert command(project, "apply", "--yes") == ExitCode.OK
+    assert open_objects(project).get("dances/dance_rem_01.mp4") is not None
+
+
+def test_a_workflow_that_replaces_what_is_being_read_gets_through_within_a_second(project: Path) -> None:
+    """It may be refused while a piece of the file is read, and not for as long as all of it takes."""
+    write(project, "dances/dance_rem_01.mp4", b"v" * (3 * SLICE))
+    file = project / "output" / "dances" / "dance_rem_01.mp4"
+    fresh = file.with_name("fresh.bak")
+
+    def act() -> None:
+        shutil.copyfile(file, fresh)
+        end = time.monotonic() + 1.0
+        while True:
+            try:
+                return os.replace(fresh, file)
+            except PermissionError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.002)
 
     with Workflow(act) as workflow:
         for _ in range(3):
