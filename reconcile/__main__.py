@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return code
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 whatever it is, the user gets a sentence
                 return _fail(error, given)
-    except KeyboardInterrupt as error:  # before the command had begun, or while its end was told
+    except KeyboardInterrupt as error:  # before the command had begun, or while its end was reported
         return _fail(error, given)
     except Exception as error:
         room = sys.modules.get("reconcile.adapters.room")  # which is not there if its own import failed

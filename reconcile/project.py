@@ -58,7 +58,7 @@ class RunOptions(msgspec.Struct, frozen=True):
     ``concurrency`` is how many requests at once the stores must bear. With ``allows_empty`` a local root that held
     files may hold none, and with ``makes_root`` it need not be there. ``keeps_journal`` False writes nothing down.
     ``notes`` is what the caller knows of files, which are complete, however new; the outbox is left as it is. ``looks``
-    tells whether other new files have settled. The rows of one planning take about ``memory`` bytes, and the
+    says whether other new files have settled. The rows of one planning take about ``memory`` bytes, and the
     others go to the folder ``spill`` (None: to ``.reconcile/``). ``wait`` sleeps, in seconds, between two attempts at
     a record.
     """
@@ -129,7 +129,7 @@ class OpenProject(Closing):
         self._open.close()
 
     def heard_by(self, listener: Listener) -> None:
-        """Has the listener told what happens while local files are read."""
+        """Reports to this listener what happens while local files are read."""
         self._listener = listener
 
     @property
@@ -252,15 +252,16 @@ class OpenProject(Closing):
         return known or self.options.makes_root
 
     def note_files(self, count: int) -> None:
-        """Remembers how many files that a rule takes the local root holds, so that its absence is told from a slip in
-        the rules, and a root that lost them all from one that never had any; 0 if that is meant."""
-        if self._files_held != count:
+        """Remembers how many files that a rule takes the local root holds (0 if it may be empty): a root that disappears
+        is then not taken for a slip in the rules, nor one that lost all its files for a new one."""
+        if self.state.fact(self._root_fact) != count:
             self.state.remember_fact(self._root_fact, count)
 
     @property
     def files_held(self) -> int:
         """How many files that a rule takes the local root held when it was last seen; 0 if nothing is known."""
-        return self._files_held or 0
+        found = self.state.fact(self._root_fact)
+        return found if isinstance(found, int) else 0
 
     def lost_files(self) -> int:
         """How many files the local root held, if it has none left that a rule takes, or is gone; else 0. Raises
@@ -270,11 +271,6 @@ class OpenProject(Closing):
 
     def _is_asset(self, name: str) -> bool:
         return not name.endswith("/") and self.asset_map.first_match(name) is not None
-
-    @property
-    def _files_held(self) -> int | None:
-        found = self.state.fact(self._root_fact)
-        return found if isinstance(found, int) else None
 
     @property
     def _root_fact(self) -> str:

@@ -1,4 +1,4 @@
-"""Asking a person, who is at the terminal whatever the standard streams are redirected to."""
+"""Asks the person at the terminal, wherever the standard streams are redirected."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def person() -> Iterator[Person | None]:
 
 
 class Person:
-    """Somebody at a terminal that is read from and written to by descriptors of its own."""
+    """A person at a terminal, which is read from and written to by descriptors of its own."""
 
     def __init__(self, reading: int, writing: int) -> None:
         self.reading = reading

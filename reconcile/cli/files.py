@@ -51,11 +51,11 @@ def check_target(out: Path, kind: OutputKind, settings: Settings) -> None:
 
 
 def check_place(out: Path, settings: Settings, option: str = "--out") -> None:
-    """Raises UsageError if a file to write is, or lies in, what belongs to the project's work: no result is written
-    there, whatever is there now."""
+    """Raises UsageError if a file to write is, or would be in, something that the project works with, whatever is
+    there now."""
     path = absolute(out)
     try:
-        # Where the name stands, and where it leads, should it be a link.
+        # The place of the name, and the place that it leads to if it is a link.
         ways = {Path(os.path.realpath(path)), Path(os.path.realpath(path.parent)) / path.name}
     except (OSError, ValueError) as error:
         raise UsageError(f"{option} {str(out)!r} cannot be looked at: {error}", hint=_ELSEWHERE) from error

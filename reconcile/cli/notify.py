@@ -33,8 +33,8 @@ GLANCE = 0.2
 
 @contextmanager
 def notifying(command: str | None, session: Session, timeout: float = TIMEOUT) -> Iterator[Callable[[Any, int], None]]:
-    """Round a run whose end a shell command is told of: the error, or what the run called with its document and exit
-    code. Without a command it is silent.
+    """Wraps a run, and passes its end to a shell command: the error, or the document and the exit code that the run
+    gives to what this yields. Without a command nothing is passed on.
 
     What the command prints goes to stderr, where our own notes are; when it fails, a warning says so and the run's
     exit code stays what it was. ``RECONCILE_EXIT_CODE`` in its environment is that code.

@@ -29,7 +29,7 @@ _stores = functools.partial(option, rich_help_panel=STORES)
 FailOn: TypeAlias = Literal["error", "warning"]
 
 
-# Dataclasses, because --help and completion shall not pay for msgspec; a field's annotation declares the option.
+# Dataclasses, because --help and completion must not wait for msgspec; a field's annotation declares the option.
 @dataclass(frozen=True, kw_only=True)
 class Common:
     """The options of every command; also taken before the command's name."""
@@ -44,7 +44,8 @@ class Common:
         _common("--color", metavar="auto|always|never", help="When to colour."),
     ] = None
     log_format: Annotated[
-        Literal["text", "json"] | None, _common("--log-format", metavar="text|json", help="How stderr is written.")
+        Literal["text", "json"] | None,
+        _common("--log-format", metavar="text|json", help="The format of stderr; json is an object a line."),
     ] = None
     log_file: Annotated[
         Path | None, _common("--log-file", metavar="FILE", help="Append all output to it; large ones are put aside.")
@@ -98,14 +99,17 @@ FailOnFindings = Annotated[
     option("--fail-on", metavar="error|warning", help="Exit with 6 if findings of this severity, or worse, remain."),
 ]
 AllowEmpty = Annotated[
-    bool, typer.Option("--allow-empty", help="It is meant that the local root, which held files, holds none.")
+    bool, typer.Option("--allow-empty", help="Accept that the local root, which held files, is empty.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Go past a safety limit.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 WaitLock = Annotated[
-    str | None, option("--wait-lock", metavar="TIME", help="How long to wait for another run to end, such as 10m.")
+    str | None, option("--wait-lock", metavar="TIME", help="How long to wait for another run to finish, e.g. 10m.")
 ]
-NoJournal = Annotated[bool, typer.Option("--no-journal", help="Write no journal: this run cannot be told or undone.")]
+NoJournal = Annotated[
+    bool,
+    typer.Option("--no-journal", help="Keep no journal: this run will not appear in history and cannot be undone."),
+]
 
 
 def seconds(text: str | None, option: str, default: float = 0.0) -> float:

@@ -10,7 +10,7 @@ import typer
 from reconcile.cli.complete import run_ids
 from reconcile.cli.options import Common, NoJournal, Scoped, WaitLock, Yes, option, seconds
 from reconcile.cli.session import Session, scope_of
-from reconcile.cli.sync import show_whole, tell_report
+from reconcile.cli.sync import show_whole
 from reconcile.commands.undo import Undoing, describe, execute, find_run, find_undoable, survey
 from reconcile.core.errors import ExitCode, JournalError
 from reconcile.core.history import FORMAT, History, tell, touches
@@ -30,7 +30,7 @@ def history(
     run: Annotated[
         str | None, option("--run", metavar="ID", help="One run, with each change.", autocompletion=run_ids)
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most N runs, newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show the newest N runs.")] = 20,
 ) -> ExitCode:
     session = Session(common)
     missed: list[JournalError] = []
@@ -89,10 +89,10 @@ def undo(
             question = f"Put back what run {name} changed?"
             session.agree(question, totals(undoing.plan), show, yes=yes or not undoing.plan.actions)
             report = session.execute(partial(execute, project, undoing, command="undo"))
-    tell_report(session, undoing.plan, report)
+    session.report(report, planned=bool(undoing.plan.actions))
     return report.exit_code
 
 
 def _unread(run_id: str, count: int) -> str:
     lines = "1 line" if count == 1 else f"{count:,} lines"
-    return f"{lines} of the journal of run {run_id} cannot be read; what they told is missing here"
+    return f"{lines} of the journal of run {run_id} cannot be read; what they said is missing here"

@@ -25,7 +25,7 @@ from reconcile.core.restoration import RestorePlan
 from reconcile.project import CONCURRENCY, OpenProject
 from reconcile.views import json
 from reconcile.views.json import dumps
-from reconcile.views.report import RESTORE, show_report
+from reconcile.views.report import RESTORE
 from reconcile.views.restore import show_restore_plan, totals
 from reconcile.views.terminal import Terminal
 from reconcile.views.verify import show_verification
@@ -97,11 +97,7 @@ def restore(
             check(project, made)
             session.agree("Restore these files?", totals(made), show, yes=yes or not made.actions)
             report = session.execute(partial(execute, project, made, concurrency=concurrency))
-    session.told(
-        report,
-        lambda terminal: show_report(terminal, report, RESTORE, verbose=session.verbose),
-        planned=bool(made.actions),
-    )
+    session.report(report, RESTORE, planned=bool(made.actions))
     return report.exit_code
 
 

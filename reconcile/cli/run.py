@@ -100,7 +100,7 @@ _LATER = "`reconcile apply` goes on from here"
 def _apply(
     session: Session, opened: OpenProject, scope: Scoped, patience: float, *, force: bool, fail_on: FailOn | None
 ) -> Report:
-    """The report; it is told on stderr, as the plan is, for stdout is the workflow's."""
+    """Plans and applies, and shows both on stderr: stdout belongs to the workflow."""
     terminal, quiet = session.terminal(aside=True), session.common.quiet
     with opened as project, session.lock(project, patience):
         made = session.survey(project, scope_of(project, scope)).plan
@@ -115,7 +115,7 @@ def _apply(
 
 
 def _tell(session: Session, code: int, took: float, report: Report | None, problem: ReconcileError | None) -> int:
-    """Tells the error, writes the document, and gives the exit code: the workflow's if it is not 0."""
+    """Shows the error, writes the document, and gives the exit code: the workflow's if it is not 0."""
     if problem is not None:
         _tell_error(session, problem)
     if session.json:

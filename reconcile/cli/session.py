@@ -27,13 +27,14 @@ from reconcile.project import CONCURRENCY, OpenProject, Project, RunOptions
 from reconcile.views import json
 from reconcile.views.plan import Labels
 from reconcile.views.progress import listening, log
+from reconcile.views.report import APPLY, Command, show_report
 from reconcile.views.streams import Colour
 from reconcile.views.terminal import Terminal
 from reconcile.views.words import needed
 
 Replace = Annotated[
     Replacing | None,
-    option(metavar="safe|local|never", help="For this run: what to do if the bucket has other bytes."),
+    option(metavar="safe|local|never", help="For this run: what to do if the bucket has different content."),
 ]
 """Here, and not beside the other options: --help does without the core's types."""
 
@@ -149,8 +150,12 @@ class Session:
             if asked is not None and not asked.confirms(question, about="" if is_seen else totals):
                 raise Declined("declined; nothing was changed")
 
-    def told(self, report: Report, show: Callable[[Terminal], None], *, planned: bool) -> None:
+    def report(self, report: Report, command: Command = APPLY, *, planned: bool) -> None:
         """The report as the result. If the plan was shown and nothing was ``planned``, all has been said."""
+
+        def show(terminal: Terminal) -> None:
+            show_report(terminal, report, command, verbose=self.verbose)
+
         if self.json or self.common.quiet:
             self.result(report, show)
         elif planned:
@@ -174,8 +179,8 @@ class Session:
             self.terminal(aside=True).line((f"{of}: ", "bold red" if of == "error" else "yellow"), text)
 
     def verdict(self, code: ExitCode, findings: Iterable[Finding], fail_on: FailOn | None) -> ExitCode:
-        """The exit code of a command that was told to fail on findings: if nothing else failed and some remain it is
-        6, and a line on stderr says so."""
+        """The exit code with --fail-on: 6, with a line on stderr, if nothing else failed and findings of that severity
+        remain."""
         if fail_on is None or code not in (ExitCode.OK, ExitCode.DIFFERENCES):
             return code
         left = remaining(findings, severity(fail_on))

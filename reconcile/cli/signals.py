@@ -61,7 +61,7 @@ def stopping(tell: Callable[[str], None] = _tell) -> Iterator[Stop]:
     try:
         watcher.start()
         watched = True
-    except RuntimeError:  # the system gives no further thread: an interrupt is heard all the same, and told at the end
+    except RuntimeError:  # the system gives no further thread: an interrupt is still heard, and said at the end
         watched = False
     try:
         with handling(dict.fromkeys((signal.SIGINT, *ending()), interrupted)):
@@ -76,7 +76,7 @@ def stopping(tell: Callable[[str], None] = _tell) -> Iterator[Stop]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM as KeyboardInterrupt, as SIGINT is, so that locks and half-written files are let go of."""
+    """Raises KeyboardInterrupt for SIGTERM too, so that locks are released and half-written files removed."""
 
     def terminated(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -86,7 +86,7 @@ def terminable() -> Iterator[None]:
 
 
 def finish() -> None:
-    """Lets no signal stop the command any more: its work is done, and half a document, or two, would help nobody."""
+    """Ignores signals from now on: the work is done, and an interrupt could only leave half a document, or two."""
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, *ending()):
             signal.signal(number, signal.SIG_IGN)

@@ -32,11 +32,10 @@ from reconcile.core.duration import format_duration
 from reconcile.core.errors import ExitCode, UsageError
 from reconcile.core.plan import Plan, check_limits
 from reconcile.core.planfile import dumps, loads
-from reconcile.core.report import Report, build
+from reconcile.core.report import build
 from reconcile.pipeline.executor import check, execute
 from reconcile.project import CONCURRENCY, OpenProject
 from reconcile.views.plan import show_plan, totals
-from reconcile.views.report import show_report
 from reconcile.views.status import show_status
 from reconcile.views.terminal import Terminal
 
@@ -79,7 +78,9 @@ def apply(
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only show the plan.")] = False,
     force: Force = False,
     concurrency: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Uploads at once.")] = CONCURRENCY,
-    max_actions: Annotated[int | None, option(min=0, metavar="N", help="Refuse a longer plan.")] = None,
+    max_actions: Annotated[
+        int | None, option(min=0, metavar="N", help="Stop if the plan has more than N changes.")
+    ] = None,
     replace: Replace = None,
     fail_on: FailOnFindings = None,
     allow_empty: AllowEmpty = False,
@@ -133,7 +134,7 @@ def apply(
             )
             work = partial(execute, project, made, concurrency=concurrency, command="apply", fail_on=severity(fail_on))
             report = session.execute(partial(work, force=force, max_actions=max_actions))
-        tell_report(session, made, report)
+        session.report(report, planned=bool(made.actions))
         code = session.verdict(report.exit_code, report.findings, fail_on)
         ended(report, code)
     return code
@@ -212,12 +213,3 @@ def _code(made: Plan, *, detailed: bool = False) -> ExitCode:
     if not made.complete:
         return ExitCode.FAILED
     return ExitCode.DIFFERENCES if detailed and made.actions else ExitCode.OK
-
-
-def tell_report(session: Session, made: Plan, report: Report) -> None:
-    """The report of what the plan came to."""
-    session.told(
-        report,
-        lambda terminal: show_report(terminal, report, verbose=session.verbose),
-        planned=bool(made.actions),
-    )

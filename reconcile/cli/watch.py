@@ -1,4 +1,4 @@
-"""watch: stays up and applies as files settle; ``--check`` tells a container or a monitor whether it does."""
+"""watch: stays up and applies as files settle; ``--check`` says to a container or a monitor whether it does."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def watch(
             stop=stop,
             reopen=session.project,
         )
-    # A service that is told to end has done well; Ctrl-C is an interrupt, as everywhere.
+    # A service that ends when it is asked to has done well; Ctrl-C is an interrupt, as everywhere.
     if stop.by == signal.SIGINT and not gone:
         return ExitCode.INTERRUPTED
     return session.verdict(ExitCode.OK, left, fail_on)

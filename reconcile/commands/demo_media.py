@@ -1,6 +1,6 @@
-"""Sample media for the demo and the tests: a picture, a film and a piece of music, told apart by a label in each.
+"""Sample media for the demo and the tests: a picture, a film and a piece of music, each with a label in it.
 
-The same label gives the same bytes, and another label gives other bytes.
+The same label always gives the same bytes, and another label different ones.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def sample_file(name: str) -> bytes:
 
 
 def _digest(kind: str, label: int | str) -> bytes:
-    """Tells labels apart that a title cannot hold; a hash, because ``hash`` differs from run to run."""
+    """A digest of the label, in case it does not fit into a title; ``hash`` would differ from run to run."""
     return blake2b(f"{kind}:{label}".encode(), digest_size=8).hexdigest().encode()
 
 

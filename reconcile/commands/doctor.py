@@ -1,4 +1,4 @@
-"""doctor: tries each thing that a run needs, writes nothing that stays, and says what to do about what fails."""
+"""doctor: tries everything that a run needs, leaves nothing behind, and says what to do about what fails."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Found = tuple[Health, str, str]
 
 
 def check_project(project: OpenProject, now: Callable[[], float] = time.time) -> Checkup:
-    """Tries everything in turn; what depends on something that failed is skipped. Raises no ReconcileError."""
+    """Tries everything in turn, except for what depends on something that failed. Raises no ReconcileError."""
     return _checkup(list(_checks(project, now)))
 
 
@@ -135,17 +135,19 @@ def _bucket(project: OpenProject, now: Callable[[], float]) -> Iterator[Check]:
         for name in ("bucket: create", "bucket: read", "bucket: safety"):
             yield Check(name, Health.SKIPPED, "", "the bucket must be reached first")
     else:
-        yield _tried("bucket: create", "an upload that its precondition stops", lambda: _create(project))
+        yield _tried("bucket: create", "an upload that is refused on purpose", lambda: _create(project))
         yield _tried("bucket: read", "read an object's first bytes, as publishing does", lambda: _read(project))
         if checkup is not None:
-            yield _tried("bucket: safety", "ask what becomes of replaced objects", lambda: _safety(project, checkup))
+            yield _tried(
+                "bucket: safety", "ask whether replaced objects can be recovered", lambda: _safety(project, checkup)
+            )
     if checkup is not None:
         checkup.close()
 
 
 def _clock(skew: float | None) -> Found:
     if skew is None:
-        return Health.SKIPPED, "the server does not tell the time", ""
+        return Health.SKIPPED, "the server does not say what time it is", ""
     off = f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the server's"
     mend = "set the clock: sudo timedatectl set-ntp true, or w32tm /resync on Windows"
     if abs(skew) > _SKEW_FAILS:
@@ -159,7 +161,7 @@ def _list(project: OpenProject) -> Found:
 
 
 def _create(project: OpenProject) -> Found:
-    """Replaces generation 1 of an object that does not exist: who may create is told that it is not there."""
+    """Replaces generation 1 of an object that does not exist: only who may write gets as far as that refusal."""
     key = f"reconcile-doctor-{secrets.token_hex(8)}"
     try:
         project.objects.put(key, io.BytesIO(), size=0, crc32c=_EMPTY, content_type="text/plain", if_generation_match=1)
@@ -192,8 +194,8 @@ def _safety(project: OpenProject, checkup: GcsCheckup) -> Found:
             f" {bucket}",
         )
     if facts.requester_pays and not project.settings.user_project:
-        mend = "name the project that is charged as user_project under [bucket] in the rules"
-        return Health.FAILED, "the bucket is requester pays, and no project is named that is charged", mend
+        mend = "name the project to charge as user_project under [bucket] in the rules"
+        return Health.FAILED, "the bucket is requester pays, and the rules do not name the project to charge", mend
     granted = checkup.granted(("storage.objects.delete",))
     may_replace = granted is None or "storage.objects.delete" in granted
     also = "" if may_replace else "; objects cannot be replaced without storage.objects.delete"
@@ -202,7 +204,7 @@ def _safety(project: OpenProject, checkup: GcsCheckup) -> Found:
     if facts.soft_delete:
         return Health.OK, f"soft delete keeps what is replaced for {format_duration(facts.soft_delete)}{also}", ""
     mend = f"gcloud storage buckets update {bucket} --soft-delete-duration=7d (or --versioning)"
-    return Health.WARNING, f"an object that is replaced is gone at once{also}", mend
+    return Health.WARNING, f"a replaced object is lost at once{also}", mend
 
 
 # -- the records --
@@ -215,7 +217,7 @@ def _records(project: OpenProject) -> Iterator[Check]:
     if read.health is Health.FAILED:
         yield Check("records: write", Health.SKIPPED, "", "the database must be read first")
     else:
-        yield _tried("records: write", "a write that its precondition stops", lambda: _write_record(project))
+        yield _tried("records: write", "a write that is refused on purpose", lambda: _write_record(project))
 
 
 def _read_records(project: OpenProject) -> Found:
@@ -224,7 +226,7 @@ def _read_records(project: OpenProject) -> Found:
 
 
 def _write_record(project: OpenProject) -> Found:
-    """Updates a document that does not exist: who may write is told that it is not there."""
+    """Updates a document that does not exist: only who may write gets as far as that refusal."""
     document = f"reconcile-doctor-{secrets.token_hex(8)}"
     try:
         project.records.update(document, {"checked": True}, if_update_time="1970-01-01T00:00:01.000000Z")

@@ -1,4 +1,5 @@
-"""One object that a record names, held against what is meant: read whole, through a signed URL, or by its metadata.
+"""Compares one object that a record names with the content that is meant: read whole, through a signed URL, or by its
+metadata.
 
 Bytes are hashed as they come and never kept.
 """
@@ -40,7 +41,7 @@ Complaint: TypeAlias = Callable[[Reference, str], Finding]
 
 
 class Examined(msgspec.Struct, frozen=True):
-    """What was found of one key, in words that hold for each reference to it."""
+    """What was found of one key; it holds for each reference to it."""
 
     found: RemoteObject | None
     checked: tuple[ProofMethod, ...] = ()
@@ -61,7 +62,7 @@ class _Look:
 
 
 class Meant(msgspec.Struct, frozen=True):
-    """Which bytes are meant at a key."""
+    """The content that is meant at a key: the local file's, or else the last agreed one."""
 
     file: LocalFile | None
     agreed: Agreed | None
@@ -97,8 +98,7 @@ class Examiner:
         return Examined(found, tuple(look.checked), against, (*look.complaints, *wrong))
 
     def _hash(self, look: _Look, body: Iterable[bytes], encoding: str) -> None:
-        """Holds the bytes as they come against the object's own checksum, unless they came unpacked; without a checksum
-        they have theirs."""
+        """Hashes the bytes as they come, and compares them with the object's own checksum unless they came unpacked."""
         found = look.found
         most = found.size if encoding == found.encoding else most_unpacked(found.size)
         measured = measure(self._told(body, most), found.size, encoding)
@@ -152,7 +152,7 @@ class Examiner:
 
 
 def _held_against(look: _Look, meant: Meant) -> tuple[Against | None, tuple[Complaint, ...]]:
-    """What says which bytes are meant, and what is wrong with those that are there."""
+    """What the object was compared with, if with anything, and what is wrong with it."""
     file, agreed, found = meant.file, meant.agreed, look.found
     if found.encoding and look.size is None and look.complaints:
         return None, ()  # it was read, and could not be unpacked

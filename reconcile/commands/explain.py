@@ -31,7 +31,7 @@ URL_FORMAT = "reconcile.url/1"
 
 
 class Naming(msgspec.Struct, frozen=True):
-    """A place in a record, or in the local database, that means the asset, with the text that stands there."""
+    """A place in a record, or in the local database, that names the asset, and the text in it."""
 
     world: str
     document: str
@@ -43,8 +43,8 @@ class Naming(msgspec.Struct, frozen=True):
 
 
 class AssetView(msgspec.Struct, frozen=True):
-    """One asset: who takes it and whose it is, what is where, and who names it; ``left_out`` says why its local file is
-    never looked at."""
+    """One asset: its rule and its character, what is where, and which records name it; ``left_out`` says why its local
+    file is never looked at."""
 
     key: str
     path: str | None
@@ -61,7 +61,7 @@ class AssetView(msgspec.Struct, frozen=True):
 
     @property
     def exists(self) -> bool:
-        """Whether anything is known of it: a file, an object, or somebody who names it."""
+        """Whether anything is known of it: a file, an object, or a record that names it."""
         return self.local is not None or self.bucket is not None or bool(self.named_by)
 
 
@@ -104,7 +104,7 @@ def explain(
     project: OpenProject, subject: str, *, scope: Scope | None = None, listener: Listener = silent
 ) -> Explanation:
     """Explains a character id, a path in any spelling that a record may use, or a gs:// URI of ours. A scope
-    narrows what is told of a character; an asset is explained whole.
+    narrows what is said of a character; an asset is explained whole.
 
     Raises UsageError for a URI that is not below this bucket and prefix, and whatever a plan raises.
     """
@@ -265,17 +265,11 @@ def _ownership(reading: Reading | None, namers: Sequence[str]) -> tuple[str | No
         namers = [document for document in namers if document in reading.characters]
     if len(namers) == 1:
         return namers[0], "its path does not settle it, but only this one's record names it"
-    return None, _unsure(reading)
-
-
-def _unsure(reading: Reading) -> str:
-    match reading.ownership:
-        case Ownership.AMBIGUOUS:
-            return f"it could belong to {' or '.join(reading.characters)}"
-        case Ownership.UNKNOWN:
-            return f"its path says {reading.captures.get(CHAR_ID)!r}, which is not a known character"
-        case _:
-            return "its path holds no id, and no one record names it"
+    if reading.ownership is Ownership.AMBIGUOUS:
+        return None, f"it could belong to {' or '.join(reading.characters)}"
+    if reading.ownership is Ownership.UNKNOWN:
+        return None, f"its path says {reading.captures.get(CHAR_ID)!r}, which is not a known character"
+    return None, "its path holds no id, and there is no single record that names it"
 
 
 def _namings(project: OpenProject, candidates: Sequence[Candidate]) -> Iterator[Naming]:

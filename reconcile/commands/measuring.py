@@ -52,7 +52,7 @@ def content_from(chunks: Iterable[bytes], size: int, offset: int) -> Iterator[by
 
 
 class _Summing:
-    """Chunks that pass, and their sum so far."""
+    """Counts and hashes the chunks that pass through it."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)

@@ -1,5 +1,5 @@
-"""Makes the files of a restore plan: each is read into a file beside its place, hashed as it comes, and moved there
-when it is complete. A run that was stopped or killed goes on where it was, if the object is still the same.
+"""Makes the files of a restore plan: each is read into a file beside its place, hashed meanwhile, and moved there when
+it is complete. After a stop or a kill the next run continues, if the object is still the same.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def execute(
     """Makes the files. A failure of one is an outcome of the report, never an exception. Setting ``stop`` ends at the
     next block of bytes; what has come so far is kept for the next run.
 
-    Raises Refused if the root lost its files and nobody says that it is the place all the same.
+    Raises Refused if the root lost its files, unless the project was opened with ``allows_empty``.
     """
     check(project, plan)
     return _RestoreRun(project, plan, concurrency, listener, stop or threading.Event()).execute()
@@ -52,16 +52,16 @@ def check(project: OpenProject, plan: RestorePlan) -> None:
     if plan.actions and is_emptied and not project.options.allows_empty:
         raise Refused(
             f"the local root {project.settings.root} held files and is empty: is its drive not mounted?",
-            hint="mount it; where the files are to be made there all the same, add --allow-empty",
+            hint="mount it, or add --allow-empty to make the files there anyway",
         )
 
 
 class _StoppedReading(Portable, Exception):
-    """Somebody said stop while bytes were coming."""
+    """The run was stopped while bytes were coming."""
 
 
 class _UnfitObject(Portable, Exception):
-    """An object that was read, and whose content is no file."""
+    """An object was read, and its content cannot be made a file."""
 
 
 class _RestoreRun:

@@ -6,7 +6,7 @@
     fetch       ``deep`` all bytes, ``urls`` through a signed URL
 
 ``examining`` looks at one object, ``certifying`` writes down what was found. Nothing is changed anywhere. That an
-encoded object holds the content of its local file is remembered on this machine: a listing does not tell.
+encoded object holds the content of its local file is remembered on this machine, because a listing does not say it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class _Proving:
 
     def run(self) -> Proof:
         if self._mode.urls:
-            self._project.signer.sign("-", expires=URL_LIVES)  # who cannot sign shall know before anything is read
+            self._project.signer.sign("-", expires=URL_LIVES)  # fails before anything is read if it cannot sign
         roster, context = open_records(self._project, self._scope, self._listener, self._roster)
         self._scope = roster.scope
         named = AllNamed(roster, context)

@@ -92,7 +92,7 @@ def watch(
     the severity to fail on.
 
     ``reopen`` gives the project for a pass, and so brings changed rules; without it they stay as they are in
-    ``project``. What goes wrong is told to the listener and tried again. Raises only LockHeld, if another watcher of
+    ``project``. Errors are reported to the listener, and tried again. Raises only LockHeld, if another watcher of
     the project is at work.
     """
     return Watcher(
@@ -292,7 +292,7 @@ class Watcher:
         self._teller.pulse.beat()
         if isinstance(event, Warned):
             warnings.append(event.message)
-        # Bytes that were hashed are told by other threads, with a count of 0.
+        # Hashed bytes are reported by other threads, with a count of 0.
         if self._stop.is_set() and isinstance(event, Advanced) and event.count:
             raise _Stopped
 

@@ -143,6 +143,9 @@ def _settings(named: Path, rules: RulesFile, data: bytes, given: Overrides, env:
     records = top.table("records", {"uri", "endpoint", "entries", "entry_key"})
     root = pick(local, "root", "output")
     ignore = read_ignore(local)
+    entry_key = records.text("entry_key", "title")
+    if not entry_key:
+        raise records.error("entry_key", "entry_key is empty", 'write entry_key = "title"')
     settle = local.value("settle", float, 2.0)
     if not 0 <= settle <= 86_400:
         raise local.error("settle", f"settle = {settle:g} is not a sensible wait", "give seconds from 0 to 86400")
@@ -165,21 +168,14 @@ def _settings(named: Path, rules: RulesFile, data: bytes, given: Overrides, env:
         records=_parsed(pick(records, "uri"), RecordsUri.parse, "firestore://my-project/(default)/characters"),
         records_endpoint=records_endpoint,
         entries=_entries(records),
-        entry_key=_name(records, "entry_key", "title"),
+        entry_key=entry_key,
         local_db=_local_db(project, top),
         policy=_policy(top, given),
-        asset_map=read_asset_map(top, local, root.text, _name(records, "entry_key", "title")),
+        asset_map=read_asset_map(top, local, root.text, entry_key),
         user_project=_user_project(bucket),
         bucket_emulator=bucket_emulator,
         records_emulator=records_emulator,
     )
-
-
-def _name(table: Table, key: str, default: str) -> str:
-    text = table.text(key, default)
-    if not text:
-        raise table.error(key, f"{key} is empty", f'write {key} = "{default}"')
-    return text
 
 
 def _entries(table: Table) -> Entries:

@@ -54,7 +54,7 @@ class RulesFile:
             hint = "paths with backslashes go between single quotes: 'C:\\oo\\bar'"
             raise ConfigError(f"{path}:{max(line, 1)}: is not TOML: {what}", hint=hint) from error
         except ValueError as error:
-            # Python itself neither reads nor writes a number of so many digits.
+            # Python itself neither reads nor writes a number with that many digits.
             raise ConfigError(f"{path}:1: holds a number that no rule can mean", hint="write a smaller one") from error
         except RecursionError as error:
             raise ConfigError(f"{path}:1: is nested too deep", hint="write tables and plain lists") from error

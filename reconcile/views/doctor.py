@@ -1,4 +1,4 @@
-"""A check-up as text: a line for each thing that was tried, and below it what mends it."""
+"""A check-up as text: a line for each thing that was tried, and below it how to fix what failed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def show_checkup(terminal: Terminal, checkup: Checkup) -> None:
     failed = sum(check.health is Health.FAILED for check in checkup.checks)
     if failed:
         terminal.prose(
-            f"{failed} of {len(checkup.checks)} failed; runs will not work before they are mended.", style="bold red"
+            f"{failed} of {len(checkup.checks)} failed; runs will not work until they are fixed.", style="bold red"
         )
     else:
         terminal.prose("Everything that a run needs is there.", style="bold green")
@@ -32,4 +32,4 @@ def _show(terminal: Terminal, check: Check, width: int) -> None:
     tried = f"{check.tried}: " if check.tried else ""
     terminal.line(_SIGNS[check.health], "  ", (check.name.ljust(width), "bold"), "  ", f"{tried}{check.found}")
     if check.mend:
-        terminal.line(" " * (len(_SIGNS[check.health][0]) + width + 4), ("mend: ", "cyan"), check.mend)
+        terminal.line(" " * (len(_SIGNS[check.health][0]) + width + 4), ("fix: ", "cyan"), check.mend)

@@ -32,7 +32,7 @@ def show_history(terminal: Terminal, history: History) -> None:
     terminal.line()
     if history.total > len(history.runs):
         terminal.prose(f"{len(history.runs)} of {words.many(history.total, 'run')}; --limit shows more.")
-    terminal.prose("`reconcile history --run ID` tells each change, `reconcile undo ID` puts its fields back.")
+    terminal.prose("`reconcile history --run ID` shows each change, `reconcile undo ID` puts its fields back.")
 
 
 def _row(run: PastRun) -> list[Piece]:

@@ -32,7 +32,7 @@ from reconcile.views.plan import (
 from reconcile.views.terminal import visible
 
 ON_A_PAGE = 2000
-"""Changes, and findings of a kind, that a page shows: a browser bears no more, and nobody reads them."""
+"""Changes, and findings of a kind, that a page shows: more would make a browser slow, and go unread."""
 IN_A_COMMENT = 20
 """The same for Markdown, and for characters; a comment on a forge holds 65,536 characters."""
 OPEN = 60

@@ -93,7 +93,7 @@ def listening(
 
 
 class _Counting:
-    """Adds up what phases do, and has a teller tell their begin, their end, and now and then how far they are."""
+    """Counts what phases do, and has a writer say when they begin and end and, now and then, how far they are."""
 
     def __init__(self, clock: Callable[[], float], teller: _Lines | _Json, every: float = EVERY) -> None:
         self._clock = clock
@@ -138,7 +138,7 @@ class _Counting:
 
 
 class _Lines:
-    """A line for each thing that is told."""
+    """Writes a line for each event."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

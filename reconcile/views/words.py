@@ -24,7 +24,7 @@ from reconcile.core.way import Way, shown
 
 REASONS = {
     Reason.MISSING_IN_BUCKET: "not in the bucket yet",
-    Reason.CONTENT_DIFFERS: "the bucket holds other bytes",
+    Reason.CONTENT_DIFFERS: "the bucket has different content",
     Reason.LOCAL_PATH: "holds a local path",
     Reason.UNTRACKED: "the record does not name this file yet",
     Reason.DANGLING: "names something that is not there",
@@ -69,7 +69,7 @@ OUTLOOKS = {
     Outlook.THERE: "after this plan its object is in the bucket",
     Outlook.ABSENT: "it will not be in the bucket",
     Outlook.NEVER: "its file is there, but is not uploaded, and the bucket does not have it",
-    Outlook.BLOCKED: "something stands in its way, so nothing is pointed at it",
+    Outlook.BLOCKED: "something is in its way, so no record is pointed at it",
     Outlook.UNKNOWN: "what is in the bucket could not be read, so nothing is decided",
 }
 

@@ -162,4 +162,4 @@ def test_what_fails_exits_1_and_says_how_to_mend_it(run: Any, project: Path) -> 
     (project / "output").rename(project / "elsewhere")
     answer = run("doctor")
     assert answer.code == 1
-    assert "mend: " in answer.out
+    assert "fix: " in answer.out

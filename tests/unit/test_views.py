@@ -201,7 +201,7 @@ miku  1 change
       assets  [{"title":"primary"}]
 
 rem  2 changes
-  ! Anime Image  characters/rem.png  1.0 kB becomes 2.0 MB  the bucket holds other bytes
+  ! Anime Image  characters/rem.png  1.0 kB becomes 2.0 MB  the bucket has different content
   ~ gone_type  local database rem primary.anime_image  holds a local path
       was  output/characters/rem.png
       now  gs://my-bucket/anime_dance/characters/rem.png
