@@ -252,7 +252,7 @@ class OpenProject(Closing):
         return known or self.options.makes_root
 
     def note_files(self, count: int) -> None:
-        """Remembers how many files that a rule takes the local root holds (0 if it may be empty): a root that disappears
+        """Remembers how many files that a rule takes the local root holds (0 if it may be empty): a root that is gone
         is then not taken for a slip in the rules, nor one that lost all its files for a new one."""
         if self.state.fact(self._root_fact) != count:
             self.state.remember_fact(self._root_fact, count)

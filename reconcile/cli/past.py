@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from reconcile.cli.complete import run_ids
-from reconcile.cli.options import Common, NoJournal, Scoped, WaitLock, Yes, option, seconds
+from reconcile.cli.options import Common, DryRun, NoJournal, Scoped, WaitLock, Yes, option, seconds
 from reconcile.cli.session import Session, scope_of
-from reconcile.cli.sync import show_whole
 from reconcile.commands.undo import Undoing, describe, execute, find_run, find_undoable, survey
 from reconcile.core.errors import ExitCode, JournalError
 from reconcile.core.history import FORMAT, History, tell, touches
@@ -57,7 +56,7 @@ def undo(
     scope: Scoped,
     run: RunName,
     yes: Yes = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only show what would be put back.")] = False,
+    dry_run: DryRun = False,
     wait_lock: WaitLock = None,
     no_journal: NoJournal = False,
 ) -> ExitCode:
@@ -74,7 +73,7 @@ def undo(
 
     def show(terminal: Terminal) -> None:
         terminal.prose(f"Undo of run {name}", style="bold")
-        show_whole(terminal, session, project, undoing.plan)
+        session.plan_view(project, undoing.plan)(terminal)
 
     with session.opened(keeps_journal=not no_journal) as project:
         if dry_run:

@@ -12,7 +12,18 @@ import typer
 from msgspec.structs import replace
 
 from reconcile.cli.files import CERTIFICATE, STDOUT, check_place, check_target, write_whole
-from reconcile.cli.options import AllowEmpty, Common, Scoped, Sized, WaitLock, Yes, option, seconds
+from reconcile.cli.options import (
+    AllowEmpty,
+    Common,
+    Concurrency,
+    DryRun,
+    Scoped,
+    Sized,
+    WaitLock,
+    Yes,
+    option,
+    seconds,
+)
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.cli.signals import finish
 from reconcile.commands.certifying import Proof
@@ -40,7 +51,7 @@ def verify(
     out: Annotated[
         Path | None, option("--out", metavar="DIR", help="Write a certificate for each character; - is stdout.")
     ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Objects at once.")] = CONCURRENCY,
+    concurrency: Concurrency = CONCURRENCY,
 ) -> ExitCode:
     session = Session(common)
     if out is not None:
@@ -66,8 +77,8 @@ def restore(
         bool, typer.Option("--all", help="Also objects that no rule takes and no record names.")
     ] = False,
     yes: Yes = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only show what would be restored.")] = False,
-    concurrency: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Files at once.")] = CONCURRENCY,
+    dry_run: DryRun = False,
+    concurrency: Concurrency = CONCURRENCY,
     allow_empty: AllowEmpty = False,
     wait_lock: WaitLock = None,
 ) -> ExitCode:

@@ -28,7 +28,7 @@ from reconcile.cli.options import (
     WaitLock,
     seconds,
 )
-from reconcile.cli.session import Replace, Session, labels_of, scope_of, severity
+from reconcile.cli.session import Replace, Session, scope_of, severity
 from reconcile.cli.signals import finish, handling
 from reconcile.core.errors import ExitCode, Interrupted, ReconcileError
 from reconcile.core.report import Report
@@ -36,7 +36,6 @@ from reconcile.pipeline.executor import execute
 from reconcile.project import OpenProject
 from reconcile.views import json
 from reconcile.views.errors import show_error
-from reconcile.views.plan import show_plan
 from reconcile.views.report import show_report
 
 PATIENCE = 600.0
@@ -105,7 +104,7 @@ def _apply(
     with opened as project, session.lock(project, patience):
         made = session.survey(project, scope_of(project, scope)).plan
         if not quiet:
-            show_plan(terminal, made, labels_of(project), verbose=session.verbose)
+            session.plan_view(project, made)(terminal)
         work = partial(execute, project, made, force=force, fail_on=severity(fail_on), command="run")
         report = session.execute(work)
     if report.exit_code or (made.actions and not quiet):

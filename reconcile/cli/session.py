@@ -19,13 +19,13 @@ from reconcile.core.context import Replacing
 from reconcile.core.duration import format_duration
 from reconcile.core.errors import Declined, ExitCode, LockHeld, UsageError
 from reconcile.core.events import Listener, Warned
-from reconcile.core.plan import Scope
+from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Report, remaining
 from reconcile.core.size import parse_size
 from reconcile.pipeline.planner import Survey, survey
 from reconcile.project import CONCURRENCY, OpenProject, Project, RunOptions
 from reconcile.views import json
-from reconcile.views.plan import Labels
+from reconcile.views.plan import Labels, show_plan
 from reconcile.views.progress import listening, log
 from reconcile.views.report import APPLY, Command, show_report
 from reconcile.views.streams import Colour
@@ -128,6 +128,11 @@ class Session:
     def terminal(self, *, aside: bool = False) -> Terminal:
         """stdout, or (``aside``) stderr, to write text to."""
         return Terminal(sys.stderr if aside else sys.stdout, self._colour())
+
+    def plan_view(self, project: OpenProject, made: Plan) -> Callable[[Terminal], None]:
+        """What shows this plan as text."""
+        labels = labels_of(project)
+        return lambda terminal: show_plan(terminal, made, labels, verbose=self.verbose)
 
     def agree(
         self,

@@ -15,6 +15,8 @@ from reconcile.cli.notify import notifying
 from reconcile.cli.options import (
     AllowEmpty,
     Common,
+    Concurrency,
+    DryRun,
     FailOnFindings,
     Force,
     NoJournal,
@@ -26,7 +28,7 @@ from reconcile.cli.options import (
     seconds,
     variables,
 )
-from reconcile.cli.session import Replace, Session, labels_of, scope_of, severity
+from reconcile.cli.session import Replace, Session, scope_of, severity
 from reconcile.commands.status import is_in_step, overdue, table
 from reconcile.core.duration import format_duration
 from reconcile.core.errors import ExitCode, UsageError
@@ -35,9 +37,8 @@ from reconcile.core.planfile import dumps, loads
 from reconcile.core.report import build
 from reconcile.pipeline.executor import check, execute
 from reconcile.project import CONCURRENCY, OpenProject
-from reconcile.views.plan import show_plan, totals
+from reconcile.views.plan import totals
 from reconcile.views.status import show_status
-from reconcile.views.terminal import Terminal
 
 Detailed = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are differences.")]
 
@@ -61,7 +62,7 @@ def plan(
         if out is not None:
             # It holds what records hold: for the eyes of its maker.
             write_whole(out, dumps(made), PLAN, PRIVATE)
-        show(session, project, made)
+        session.result(made, session.plan_view(project, made))
     if out is not None:
         session.note(f"saved to {out}; `reconcile apply {out}` applies it")
     return session.verdict(_code(made, detailed=detailed_exitcode), made.findings, fail_on)
@@ -75,9 +76,9 @@ def apply(
         Path | None, typer.Argument(metavar="[PLANFILE]", help="A saved plan; without it one is made.")
     ] = None,
     yes: Yes = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only show the plan.")] = False,
+    dry_run: DryRun = False,
     force: Force = False,
-    concurrency: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Uploads at once.")] = CONCURRENCY,
+    concurrency: Concurrency = CONCURRENCY,
     max_actions: Annotated[
         int | None, option(min=0, metavar="N", help="Stop if the plan has more than N changes.")
     ] = None,
@@ -112,7 +113,7 @@ def apply(
     if dry_run:
         with session.opened(replace, sized, concurrency=concurrency, allow_empty=allow_empty) as project:
             made = _plan(session, project, scope, planfile)
-            show(session, project, made)
+            session.result(made, session.plan_view(project, made))
             return session.verdict(_code(made), made.findings, fail_on)
     with notifying(notify, session) as ended:
         run = session.opened(
@@ -128,7 +129,7 @@ def apply(
             session.agree(
                 "Apply this plan?",
                 totals(made),
-                lambda terminal: show_whole(terminal, session, project, made),
+                session.plan_view(project, made),
                 yes=yes or not made.actions,
                 check=lambda: None if force else check_limits(made, limit, max_actions),
             )
@@ -197,16 +198,6 @@ def _plan(session: Session, project: OpenProject, scope: Scoped, planfile: Path 
         ) from error
     check(project, made)
     return made
-
-
-def show(session: Session, project: OpenProject, made: Plan) -> None:
-    """The plan as the command's result."""
-    session.result(made, lambda terminal: show_whole(terminal, session, project, made))
-
-
-def show_whole(terminal: Terminal, session: Session, project: OpenProject, made: Plan) -> None:
-    """The plan as text."""
-    show_plan(terminal, made, labels_of(project), verbose=session.verbose)
 
 
 def _code(made: Plan, *, detailed: bool = False) -> ExitCode:

@@ -74,7 +74,7 @@ def find_run(journal: Journal, name: str) -> Past:
 
 
 def find_undoable(journal: Journal, name: str, scope: Scope) -> Past:
-    """The run of this name, as for ``find_run``, if it can be undone. Raises UsageError if ``last`` is a run that changed no field of a
+    """The run of this name, as in ``find_run``. Raises UsageError, too, if ``last`` is a run that changed no field of a
     character in scope."""
     found = find_run(journal, name)
     if name != LAST or _wrote(found, scope):
@@ -156,7 +156,7 @@ class _UndoSurvey:
                 self._put_back(change, document, each)
 
     def _put_back(self, change: FieldChange, document: str, touched: Touched) -> None:
-        """Gives a field a URI of ours back only if the object is in the bucket: undo never points a record at nothing."""
+        """Gives a field a URI of ours back only if its object is there: undo never points a record at nothing."""
         needs: list[Need] = []
         for text in dict.fromkeys(texts_in(touched.before)):
             key = self._project.bucket.key(text)
