@@ -102,7 +102,7 @@ def test_a_database_that_may_not_be_read(shop: Workshop, firestore_server: Fires
     [
         ({"versioning": {"enabled": True}}, Health.OK, "versioning"),
         ({"softDeletePolicy": {"retentionDurationSeconds": "604800"}}, Health.OK, "7d"),
-        ({}, Health.WARNING, "gone at once"),
+        ({}, Health.WARNING, "lost at once"),
         ({"billing": {"requesterPays": True}}, Health.FAILED, "requester pays"),
     ],
 )
