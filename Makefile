@@ -12,8 +12,8 @@ BIN := .venv/bin
 endif
 PY := $(BIN)/python
 
-# At most four workers: each starts servers of its own, and the slowest tests wait for those. A file's tests stay
-# together, because some of them tell one story.
+# One worker more than there are processors (tests/conftest.py), because tests wait too, and at most four: each starts
+# servers of its own. A file's tests stay together, because some of them tell one story.
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
@@ -26,7 +26,7 @@ demo: run-venv ## the whole scenario on embedded stores: sample media, plan, app
 	@$(PY) -m reconcile demo $(ARGS)
 
 test: dev-venv ## all tests, on several cores
-	@$(PY) -m pytest $(PARALLEL) $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest $(PARALLEL) $(ARGS) # the processes that tests start need not compile then
 
 bench: dev-venv ## whole commands beside rclone's; ARGS="--sizes 1000,10000 --rounds 3", ARGS=--write for the documentation
 	@$(PY) -m tests.benchmarks.table $(ARGS)

@@ -21,6 +21,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("on_each_system", systems_of(metafunc), indirect=True)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: some tests wait for what is slow or never answers."""
+    return len(os.sched_getaffinity(0) if sys.platform == "linux" else range(os.cpu_count() or 1)) + 1
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if os.name == "nt" and (mark := item.get_closest_marker("posix")):
         pytest.skip(mark.args[0])

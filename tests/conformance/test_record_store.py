@@ -62,15 +62,16 @@ def test_documents_come_in_code_point_order_and_once(world: World) -> None:
     assert all(each.fields[ENTRIES] == [{"title": each.id}] for each in found)
 
 
-@pytest.mark.parametrize(
-    "prefix",
-    ["rem", "rem_", "re", "R", "a", "a.", ".", "..", "-", "_", "__", "__x__", NFC, NFD, "cafe", "レ", "😀", "\x7f",
-     "\ud7ff", "\U0010ffff", "\ud800", "x" * 1_500, "x" * 1_501, "zz", "a/b", "/", " ", "`"],
-    ids=lambda prefix: repr(prefix[:9]),
-)  # fmt: skip
-def test_ids_of_a_prefix_are_those_that_start_with_it(world: World, prefix: str) -> None:
+PREFIXES = [
+    "rem", "rem_", "re", "R", "a", "a.", ".", "..", "-", "_", "__", "__x__", NFC, NFD, "cafe", "レ", "😀", "\x7f",
+    "\ud7ff", "\U0010ffff", "\ud800", "x" * 1_500, "x" * 1_501, "zz", "a/b", "/", " ", "`",
+]  # fmt: skip
+
+
+def test_ids_of_a_prefix_are_those_that_start_with_it(world: World) -> None:
     put(world, *ODD_IDS)
-    assert list(world.store.ids(prefix)) == sorted(each for each in ODD_IDS if each.startswith(prefix))
+    found = {prefix: list(world.store.ids(prefix)) for prefix in PREFIXES}
+    assert found == {prefix: sorted(each for each in ODD_IDS if each.startswith(prefix)) for prefix in PREFIXES}
 
 
 def test_nothing_is_lost_or_doubled_over_many_pages(world: World) -> None:

@@ -21,8 +21,9 @@ RULES = Path("rules") / "asset_map.toml"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The demo's studio: a whole project with much to do, on embedded stores."""
+    """The demo's studio: a whole project with much to do, on embedded stores, and no wait for its new files."""
     build(tmp_path / "project")
+    edit_rules(tmp_path / "project", "settle = 2.0", "settle = 0.0")
     return tmp_path / "project"
 
 
@@ -68,12 +69,12 @@ def unknown(folder: Path, says: str, *options: str) -> None:
 
 
 def test_rules_that_are_torn(folder: Path) -> None:
-    line = edit_rules(folder, "settle = 2.0", "settle = ")
+    line = edit_rules(folder, "settle = 0.0", "settle = ")
     refused(folder, 78, rf"asset_map\.toml:{line}: is not TOML")
 
 
 def test_rules_with_an_unknown_key(folder: Path) -> None:
-    line = edit_rules(folder, "settle = 2.0", "setle = 2.0")
+    line = edit_rules(folder, "settle = 0.0", "setle = 0.0")
     refused(folder, 78, rf"asset_map\.toml:{line}: unknown key 'setle'")
     refused(folder, 78, "did you mean 'settle'", "plan")
 

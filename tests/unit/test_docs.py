@@ -72,6 +72,8 @@ def right(command: str) -> set[int]:
 def studio(tmp_path: Path) -> Path:
     folder = tmp_path / "studio"
     build(folder)
+    rules = folder / "rules" / "asset_map.toml"
+    rules.write_text(rules.read_text(encoding="utf-8").replace("settle = 2.0", "settle = 0"), encoding="utf-8")
     return folder
 
 
