@@ -51,10 +51,10 @@ class SpillFile(Closing):
         """The block of this size that begins there."""
         try:
             self._file.seek(at)
-            found = self._file.read(size)
+            found = self._file.read(size) or b""
         except OSError as error:
             raise self._failure(error, 0) from error
-        if found is None or len(found) < size:
+        if len(found) < size:
             raise SpillError(f"the spill folder {self._folder} lost what was written to it", hint=_HINT)
         return found
 
