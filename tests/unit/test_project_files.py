@@ -89,7 +89,7 @@ def make(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 @needs_make
 def test_help_is_the_default_and_lists_every_target() -> None:
     listed = re.findall(r"^  make (\S+) +\S", make().stdout, re.MULTILINE)
-    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "makefile").read_text("utf-8"), re.MULTILINE)
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     assert phony is not None
     assert set(listed) == set(phony[1].split()) - {"python", "run-venv", "dev-venv"}
     assert {"demo", "test", "check"} <= set(listed)
@@ -120,7 +120,7 @@ def test_the_gate_can_be_run_from_anywhere() -> None:
 
 
 def test_the_developers_page_names_only_targets_that_are_there() -> None:
-    makefile = (ROOT / "makefile").read_text("utf-8")
+    makefile = (ROOT / "Makefile").read_text("utf-8")
     for target in re.findall(r"`make ([a-z-]+)", (ROOT / "CONTRIBUTING.md").read_text("utf-8")):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
