@@ -268,7 +268,7 @@ class _Handler(BaseHTTPRequestHandler):
         if call.method != "GET" or "authorization" in call.headers:
             raise ApiError(400, "invalid", "a signed URL is read with nothing but itself")
         if any(
-            not query.get(f"X-Goog-{name}") for name in ("Credential", "Date", "expires", "SignedHeaders", "Signature")
+            not query.get(f"X-Goog-{name}") for name in ("Credential", "Date", "Expires", "SignedHeaders", "Signature")
         ):
             raise ApiError(400, "invalid", "Malformed signed URL")
         began = datetime.strptime(query["X-Goog-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
