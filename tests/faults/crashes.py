@@ -518,7 +518,7 @@ class Served(Scene):
             return body
 
         self._servers.gcs.script.add(Fault(path=ours, times=EVER, run=before, rewrite=after))
-        for method in ("Commit", "BatchGetDocuments", "runQuery", "ListDocuments"):
+        for method in ("Commit", "BatchGetDocuments", "RunQuery", "ListDocuments"):
             self._servers.firestore.fault(
                 method,
                 times=EVER,

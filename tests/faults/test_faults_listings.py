@@ -194,8 +194,8 @@ def test_a_reading_of_records_that_breaks_off_makes_no_record_missing(
 ) -> None:
     rig = with_local_db
     before = rig.world()
-    rig.firestore.fault("runQuery", cut=1)
-    rig.firestore.fault("runQuery", nth=2, times=FOREVER, before=code)
+    rig.firestore.fault("RunQuery", cut=1)
+    rig.firestore.fault("RunQuery", nth=2, times=FOREVER, before=code)
     with pytest.raises(Exception, match="firestore://") as failure:
         rig.apply()
     assert failure.value.hint
@@ -207,8 +207,8 @@ def test_a_reading_of_records_that_breaks_off_makes_no_record_missing(
 def test_records_that_may_not_be_read_are_unknown_and_not_missing(with_local_db: Rig) -> None:
     rig = with_local_db
     records = rig.world()[1]
-    rig.firestore.fault("runQuery", cut=1)
-    rig.firestore.fault("runQuery", nth=2, times=FOREVER, before=Code.PERMISSION_DENIED)
+    rig.firestore.fault("RunQuery", cut=1)
+    rig.firestore.fault("RunQuery", nth=2, times=FOREVER, before=Code.PERMISSION_DENIED)
     report = rig.apply()
     assert results(report) == [("upload", KEY, APPLIED)]
     assert [finding.code for finding in report.findings] == [FindingCode.UNREADABLE_SCOPE]
@@ -221,7 +221,7 @@ def test_records_that_may_not_be_read_are_unknown_and_not_missing(with_local_db:
 @pytest.mark.parametrize("after", [0, 1, 2, 3])
 def test_a_stream_of_records_that_is_cut_goes_on_where_it_broke(with_local_db: Rig, after: int) -> None:
     rig = with_local_db
-    rig.firestore.fault("runQuery", times=2, cut=after)
+    rig.firestore.fault("RunQuery", times=2, cut=after)
     assert results(rig.apply()) == [("upload", KEY, APPLIED), ("set_field", KEY, APPLIED)]
     assert rig.converges().outcomes == ()
 

@@ -104,10 +104,10 @@ def test_a_run_makes_single_commits_and_plain_reads_only(ready: Rig) -> None:
     ready.file(COSPLAY)
     mark = len(ready.firestore.log)
     ready.firestore.fault("Commit", after=Code.UNAVAILABLE)
-    ready.firestore.fault("runQuery", cut=0)
+    ready.firestore.fault("RunQuery", cut=0)
     ready.apply()
     methods = [method for method, _ in ready.firestore.log[mark:]]
-    assert set(methods) == {"runQuery", "BatchGetDocuments", "Commit"}
+    assert set(methods) == {"RunQuery", "BatchGetDocuments", "Commit"}
     assert not any(write.delete for request in ready.firestore.calls("Commit") for write in request.writes)
     assert ready.converges().outcomes == ()
 

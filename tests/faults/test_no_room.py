@@ -177,7 +177,7 @@ def test_there_is_room_here() -> None:
         (MemoryError(), "memory"),
         (RuntimeError("can't start new thread"), "thread"),
         (ImportError("x.so: failed to map segment from shared object"), "memory"),
-        (OSError(12, "cannot allocate memory"), "memory"),
+        (OSError(12, "Cannot allocate memory"), "memory"),
         (RuntimeError("generator raised StopIteration"), ""),
         (OSError(2, "No such file or directory"), ""),
         (ValueError("memory"), ""),

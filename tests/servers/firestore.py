@@ -160,10 +160,10 @@ class FirestoreServer:
             "BatchGetDocuments": handler(
                 "BatchGetDocuments", self._batch_get, rpc.BatchGetDocumentsRequest, stream=True
             ),
-            "runQuery": handler("runQuery", self._run_query, rpc.RunQueryRequest, stream=True),
+            "RunQuery": handler("RunQuery", self._run_query, rpc.RunQueryRequest, stream=True),
             "ListDocuments": handler("ListDocuments", self._list, rpc.ListDocumentsRequest),
             "BeginTransaction": handler("BeginTransaction", self._begin, rpc.BeginTransactionRequest),
-            "rollback": handler("rollback", self._rollback, rpc.RollbackRequest),
+            "Rollback": handler("Rollback", self._rollback, rpc.RollbackRequest),
         }
 
     def _arrive(self, name: str, request: Any) -> Fault | None:
@@ -199,7 +199,7 @@ class FirestoreServer:
 
     def _answers(self, name: str, request: Any) -> Iterator[Any]:
         """What a call streams, over whichever way it came."""
-        works = {"runQuery": self._run_query, "BatchGetDocuments": self._batch_get}
+        works = {"RunQuery": self._run_query, "BatchGetDocuments": self._batch_get}
         return self._streamed(name, works[name], request)
 
     def _streamed(self, name: str, work: Callable[[Any], list[Any]], request: Any) -> Iterator[Any]:

@@ -40,7 +40,7 @@ HTTP = {
     Code.DATA_LOSS: 500,
 }
 READS: dict[str, tuple[str, str, Any]] = {
-    ":runQuery": ("runQuery", "parent", rpc.RunQueryRequest.pb()),
+    ":runQuery": ("RunQuery", "parent", rpc.RunQueryRequest.pb()),
     ":batchGet": ("BatchGetDocuments", "database", rpc.BatchGetDocumentsRequest.pb()),
 }
 

@@ -218,9 +218,9 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             call.key.encode()
         except UnicodeEncodeError:
-            raise ApiError(400, "invalid", "the name is not UTF-8") from None
+            raise ApiError(400, "invalid", "The name is not UTF-8") from None
         if "�" in call.key and "%EF%BF%BD" not in self.path:
-            raise ApiError(400, "invalid", "the name is not UTF-8")
+            raise ApiError(400, "invalid", "The name is not UTF-8")
         if route["bucket"] is None:
             return self._make_bucket(body)
         bucket = unquote(route["bucket"])
@@ -266,7 +266,7 @@ class _Handler(BaseHTTPRequestHandler):
         query = call.query
         self._who_pays(query)
         if call.method != "GET" or "authorization" in call.headers:
-            raise ApiError(400, "invalid", "a signed URL is read with nothing but itself")
+            raise ApiError(400, "invalid", "A signed URL is read with nothing but itself")
         if any(
             not query.get(f"X-Goog-{name}") for name in ("Credential", "Date", "Expires", "SignedHeaders", "Signature")
         ):
@@ -380,7 +380,7 @@ def _name_in(start: bytes) -> str:
 
 def _keep(received: bytearray, first: int, last: int, total: int | None, body: bytes, fault: Fault) -> None:
     if len(body) != last - first + 1 or (total is not None and last >= total):
-        raise ApiError(400, "invalid", "the body is not the range that Content-Range says")
+        raise ApiError(400, "invalid", "The body is not the range that Content-Range says")
     if len(body) % QUANTUM and (total is None or last + 1 != total):
         raise ApiError(400, "invalid", "A chunk that is not the last must be a multiple of 256 KiB")
     if first > len(received):

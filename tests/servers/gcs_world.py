@@ -192,7 +192,7 @@ class World:
     def _live(self, bucket: str, name: str, generation: int | None, pre: Preconditions, *, reading: bool) -> Stored:
         live = self._objects(bucket).get(name)
         if live is None or generation not in (None, live.generation):
-            raise ApiError(404, "notFound", f"no such object: {bucket}/{name}")
+            raise ApiError(404, "notFound", f"No such object: {bucket}/{name}")
         pre.check(live, reading=reading)
         return live
 

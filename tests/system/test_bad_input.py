@@ -161,7 +161,7 @@ def test_a_bucket_that_denies(folder: Path) -> None:
 
 
 def test_a_database_that_denies(folder: Path, firestore_server: FirestoreServer) -> None:
-    for method in ("runQuery", "BatchGetDocuments", "ListDocuments"):
+    for method in ("RunQuery", "BatchGetDocuments", "ListDocuments"):
         firestore_server.fault(method, before=grpc.StatusCode.PERMISSION_DENIED, times=FOREVER)
     unknown(folder, "nothing of the records may be read", "--records-endpoint", firestore_server.address)
 

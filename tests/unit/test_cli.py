@@ -110,7 +110,7 @@ def test_apply_puts_right_and_the_second_run_finds_nothing(run: Any, project: Pa
     assert open_records(project).fields("ai_hoshino")["assets"][0]["anime_image"] == URI
     second = run("apply")
     assert second.code == 0
-    assert second.out.splitlines()[-1].startswith("nothing to do: 3 assets in step")
+    assert second.out.splitlines()[-1].startswith("Nothing to do: 3 assets in step.")
 
 
 def test_apply_json_is_one_document_and_the_second_is_empty(run: Any) -> None:

@@ -148,7 +148,7 @@ def test_a_block_for_another_shell_has_one_for_powershell_beside_it(document: st
 
 
 def test_the_tests_without_make_are_those_of_make() -> None:
-    makefile = (ROOT / "makefile").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     flags = re.search(r"^PARALLEL := (.*)$", makefile, re.MULTILINE)
     assert flags is not None
     for document in ("README.md", "CONTRIBUTING.md"):

@@ -91,7 +91,7 @@ def test_a_database_that_may_be_read_only(shop: Workshop, firestore_server: Fire
 
 
 def test_a_database_that_may_not_be_read(shop: Workshop, firestore_server: FirestoreServer) -> None:
-    firestore_server.fault("runQuery", before=grpc.StatusCode.PERMISSION_DENIED, times=FOREVER)
+    firestore_server.fault("RunQuery", before=grpc.StatusCode.PERMISSION_DENIED, times=FOREVER)
     found = checks(shop)
     assert found["records: read"].health is Health.FAILED
     assert found["records: write"].health is Health.SKIPPED

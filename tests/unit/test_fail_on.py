@@ -110,10 +110,10 @@ def test_whoever_is_notified_gets_that_exit_code(run: Any, project: Path, tmp_pa
 def test_done_says_that_an_error_needs_somebody(run: Any, project: Path) -> None:
     stand(project)
     assert "Done, but 1 error needs you: 4 applied" in run("apply").out
-    assert "nothing to do, but 1 error needs you: " in run("apply").out
+    assert "Nothing to do, but 1 error needs you: " in run("apply").out
     write(project, "characters/ai_hoshino.png", b"other")
     assert "Nothing to do" not in run("apply", "--replace", "never").out.replace(
-        "nothing to do, but 2 errors need you", ""
+        "Nothing to do, but 2 errors need you", ""
     )
 
 

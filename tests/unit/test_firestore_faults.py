@@ -98,8 +98,8 @@ def some_documents(store: FirestoreRecordStore, ids: list[str]) -> list[str]:
 
 
 READS = [
-    pytest.param(names, "runQuery", id="ids"),
-    pytest.param(all_documents, "runQuery", id="all"),
+    pytest.param(names, "RunQuery", id="ids"),
+    pytest.param(all_documents, "RunQuery", id="all"),
     pytest.param(some_documents, "BatchGetDocuments", id="some"),
 ]
 Reading = Callable[[FirestoreRecordStore, list[str]], list[str]]
@@ -179,7 +179,7 @@ def test_a_later_page_that_fails_is_an_error_after_the_pages_before(
     hasty: FirestoreRecordStore, firestore_server: FirestoreServer
 ) -> None:
     ids = fill(hasty, PAGE + 1)
-    firestore_server.fault("runQuery", nth=2, times=FOREVER, before=Code.UNAVAILABLE)
+    firestore_server.fault("RunQuery", nth=2, times=FOREVER, before=Code.UNAVAILABLE)
     documents = hasty.read()
     assert [next(documents).id for _ in range(PAGE)] == ids[:PAGE]
     with pytest.raises(StoreUnavailable):
@@ -187,18 +187,18 @@ def test_a_later_page_that_fails_is_an_error_after_the_pages_before(
 
 
 def test_denied_is_an_answer_and_names_the_role(store: FirestoreRecordStore, firestore_server: FirestoreServer) -> None:
-    firestore_server.fault("runQuery", times=FOREVER, before=Code.PERMISSION_DENIED)
+    firestore_server.fault("RunQuery", times=FOREVER, before=Code.PERMISSION_DENIED)
     with pytest.raises(AccessDenied) as failure:
         list(store.ids())
     assert "roles/datastore.user" in failure.value.hint
-    assert len(firestore_server.calls("runQuery")) == 1
+    assert len(firestore_server.calls("RunQuery")) == 1
 
 
 def test_a_token_that_cannot_be_had_is_a_matter_of_credentials(
     hasty: FirestoreRecordStore, firestore_server: FirestoreServer
 ) -> None:
     said = "Getting metadata from plugin failed with error: Reauthentication is needed"
-    for method in ("runQuery", "Commit"):
+    for method in ("RunQuery", "Commit"):
         firestore_server.fault(method, times=FOREVER, before=Code.UNAVAILABLE, details=said)
     for call in (lambda: list(hasty.ids()), lambda: hasty.create("rem", BEFORE)):
         with pytest.raises(AccessDenied, match="Reauthentication") as failure:
@@ -210,7 +210,7 @@ def test_a_server_that_forgets_its_cursors_is_not_asked_forever(
     store: FirestoreRecordStore, firestore_server: FirestoreServer
 ) -> None:
     fill(store, PAGE + 1)
-    firestore_server.fault("runQuery", times=FOREVER, edit=lambda query: query.structured_query.ClearField("start_at"))
+    firestore_server.fault("RunQuery", times=FOREVER, edit=lambda query: query.structured_query.ClearField("start_at"))
     with pytest.raises(StoreUnavailable, match="does not answer as Firestore does"):
         list(store.read())
 
@@ -232,9 +232,9 @@ def test_documents_are_asked_for_whole_and_ids_alone_without_their_fields(
     assert all(document.fields["other"] == "x" for document in store.read(ids[:1]))
     assert len(list(store.read(ids))) == len(ids)
     list(store.ids("c00"))
-    *pages, last = firestore_server.calls("runQuery")
+    *pages, last = firestore_server.calls("RunQuery")
     assert [field_paths(page) for page in pages] == [[]] * 2
-    assert (field_paths(last), len(firestore_server.calls("runQuery"))) == (["__name__"], 3)
+    assert (field_paths(last), len(firestore_server.calls("RunQuery"))) == (["__name__"], 3)
     gets = firestore_server.calls("BatchGetDocuments")
     assert [(len(get.documents), list(get.mask.field_paths)) for get in gets] == [(1, []), (PAGE, []), (1, [])]
 
@@ -443,7 +443,7 @@ def test_a_refusal_is_not_repeated(
 
 
 @pytest.mark.parametrize("code", [code for code in Code if code is not Code.OK], ids=lambda code: code.name)
-@pytest.mark.parametrize("method", ["Commit", "runQuery"])
+@pytest.mark.parametrize("method", ["Commit", "RunQuery"])
 def test_every_status_becomes_an_error_of_ours(
     hasty: FirestoreRecordStore, firestore_server: FirestoreServer, hand: ClientHand, code: grpc.StatusCode, method: str
 ) -> None:
@@ -452,7 +452,7 @@ def test_every_status_becomes_an_error_of_ours(
     firestore_server.fault(method, times=FOREVER, before=code)
     calls = {
         "Commit": lambda: fix(hasty, time),
-        "runQuery": lambda: list(hasty.ids()),
+        "RunQuery": lambda: list(hasty.ids()),
     }
     with pytest.raises(StoreError) as failure:
         calls[method]()
@@ -497,7 +497,7 @@ def test_an_endpoint_that_is_down_says_so_in_time(call: str) -> None:
 def test_a_server_that_never_answers_a_read_is_unavailable(
     hasty: FirestoreRecordStore, firestore_server: FirestoreServer
 ) -> None:
-    firestore_server.fault("runQuery", times=FOREVER, delay=60)
+    firestore_server.fault("RunQuery", times=FOREVER, delay=60)
     started = time.monotonic()
     with pytest.raises(StoreUnavailable):
         list(hasty.ids())

@@ -45,7 +45,7 @@ class Server:
             Server.front = Front(lambda name, request: Server.current.streamed(name, request), grpc.RpcError, 0)
 
     def streamed(self, name: str, request: Any) -> Iterator[Any]:
-        return (self.run_query if name == "runQuery" else self.batch_get_documents)(request)
+        return (self.run_query if name == "RunQuery" else self.batch_get_documents)(request)
 
     def run_query(self, request: Any) -> Iterator[Any]:
         self.calls += 1

@@ -37,7 +37,7 @@ def store(firestore_server: FirestoreServer, clock: SkippingClock) -> Iterator[F
 def test_the_pause_that_the_server_asks_for_is_kept(
     store: FirestoreRecordStore, firestore_server: FirestoreServer, clock: SkippingClock, code: grpc.StatusCode
 ) -> None:
-    firestore_server.fault("runQuery", before=code, retry=7.5)
+    firestore_server.fault("RunQuery", before=code, retry=7.5)
     assert list(store.ids()) == []
     assert clock.pauses[0] == 7.5
 
@@ -45,7 +45,7 @@ def test_the_pause_that_the_server_asks_for_is_kept(
 def test_after_a_quota_every_call_waits_for_the_pause(
     store: FirestoreRecordStore, firestore_server: FirestoreServer, clock: SkippingClock
 ) -> None:
-    firestore_server.fault("runQuery", before=Code.RESOURCE_EXHAUSTED, retry=60)
+    firestore_server.fault("RunQuery", before=Code.RESOURCE_EXHAUSTED, retry=60)
     with pytest.raises(StoreUnavailable, match="quota"):
         list(store.ids())
     with pytest.raises(StoreUnavailable, match="left alone for 60 s"):
@@ -56,7 +56,7 @@ def test_after_a_quota_every_call_waits_for_the_pause(
     assert len(firestore_server.calls("Commit")) == 1
 
 
-@pytest.mark.parametrize("method", ["runQuery", "Commit"])
+@pytest.mark.parametrize("method", ["RunQuery", "Commit"])
 def test_where_the_runs_budget_is_spent_a_call_is_made_once(
     firestore_server: FirestoreServer, clock: SkippingClock, method: str
 ) -> None:

@@ -247,7 +247,7 @@ def test_an_object_that_cannot_be_is_an_error_of_the_store(
         list(store.list())
 
 
-@pytest.mark.parametrize("said", [{"error": {"code": 503, "message": "x"}}, {"message": "sign in"}, {"status": "ok"}])
+@pytest.mark.parametrize("said", [{"error": {"code": 503, "message": "x"}}, {"message": "Sign in"}, {"status": "ok"}])
 def test_an_answer_of_something_else_is_not_an_empty_bucket(
     server: GcsServer, store: GcsObjectStore, said: dict[str, Any]
 ) -> None:

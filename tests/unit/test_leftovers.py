@@ -100,7 +100,7 @@ def test_ignore_speaks_the_language_of_paths(pattern: str, path: str, taken: boo
 
 
 def test_on_windows_ignore_knows_no_case() -> None:
-    for pattern in ("*.TMP", "drafts/", "Drafts/*.tmp"):
+    for pattern in ("*.TMP", "Drafts/", "Drafts/*.tmp"):
         assert Selection([pattern], ignore_case=True).ignores("drafts/A.tmp")
         assert not Selection([pattern]).ignores("drafts/A.tmp")
 

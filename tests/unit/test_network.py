@@ -214,7 +214,7 @@ def test_a_proxy_that_is_not_a_url_is_a_wrong_setting(plain: pytest.MonkeyPatch,
 def test_what_a_proxy_answers_is_told_of_the_proxy(
     plain: pytest.MonkeyPatch, status: int, kind: type[StoreError], said: str, hint: str
 ) -> None:
-    with listening(type("answering", (Refusing,), {"status": status})) as port:
+    with listening(type("Answering", (Refusing,), {"status": status})) as port:
         plain.setenv("https_proxy", f"http://ai:geheim@127.0.0.1:{port}")
         error = listed(FAR)
         of_records = read_far()

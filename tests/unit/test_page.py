@@ -188,7 +188,7 @@ def test_a_cell_says_how_it_stands(cell: Cell, text: str, style: str) -> None:
 def test_what_is_not_in_step_comes_first() -> None:
     names = [f"c{at:02}" for at in range(9)]
     text = Read(page.html(overview(plan(), names), plan(), {})).text
-    grid = text[text.index("character\n") :]
+    grid = text[text.index("Character\n") :]
     order = sorted(names, key=grid.index)
     assert order == [*(name for at, name in enumerate(names) if at % 3), *names[::3]]
 
@@ -203,8 +203,8 @@ def test_nothing_to_do_is_said() -> None:
     made = plan([], [])
     found = page.html(overview(made), made, {})
     assert "verdict calm" in found
-    assert "nothing to do" in Read(found).text
-    assert "nothing to do" in page.markdown(overview(made), made, {})
+    assert "Nothing to do." in Read(found).text
+    assert "Nothing to do." in page.markdown(overview(made), made, {})
 
 
 def test_an_enormous_plan_is_shown_in_part_and_counted_whole() -> None:

@@ -98,7 +98,7 @@ def info(reason: str) -> list[dict[str, Any]]:
             "user_p",
         ),
         (answer(400, "No.", "UserProjectMissing"), AccessDenied, "user_project under [bucket]"),
-        (answer(400, "No.", "userProjectInvalid"), AccessDenied, "correct user_project"),
+        (answer(400, "No.", "UserProjectInvalid"), AccessDenied, "correct user_project"),
         (
             answer(403, "x does not have serviceusage.services.use access to the Google Cloud project."),
             AccessDenied,
@@ -242,7 +242,7 @@ def test_an_error_in_a_shape_of_its_own_is_told_by_its_status(
     ],
     ids=lambda value: value[:50] if isinstance(value, str) else None,
 )
-@pytest.mark.parametrize("method", ["runQuery", "BatchGetDocuments", "Commit"])
+@pytest.mark.parametrize("method", ["RunQuery", "BatchGetDocuments", "Commit"])
 def test_a_database_that_refuses_is_explained_by_its_reason(
     records: FirestoreRecordStore,
     firestore_server: FirestoreServer,
@@ -257,7 +257,7 @@ def test_a_database_that_refuses_is_explained_by_its_reason(
     for each in (method, "BatchGetDocuments") if code is Code.NOT_FOUND else (method,):
         firestore_server.fault(each, times=FOREVER, before=code, details=details, reason=reason)
     ask = {
-        "runQuery": lambda: list(records.ids()),
+        "RunQuery": lambda: list(records.ids()),
         "BatchGetDocuments": lambda: list(records.read(["ai"])),
         "Commit": lambda: records.create("ai", {"a": 1}),
     }[method]
@@ -277,7 +277,7 @@ def test_a_write_that_another_writer_forestalled_is_still_told_so(
 
 
 def test_a_quota_that_is_used_up_is_told(firestore_server: FirestoreServer) -> None:
-    firestore_server.fault("runQuery", times=FOREVER, before=Code.RESOURCE_EXHAUSTED, details="quota exceeded")
+    firestore_server.fault("RunQuery", times=FOREVER, before=Code.RESOURCE_EXHAUSTED, details="Quota exceeded.")
     opened = FirestoreRecordStore.open(
         "p", "(default)", "characters", firestore_server.address, clock=SkippingClock(), deadline=2.0
     )

@@ -115,7 +115,7 @@ def test_a_systemd_timer_catches_up_and_a_service_gives_every_word_as_it_is() ->
     service = text(made, "reconcile.service")
     (start,) = (line for line in service.splitlines() if line.startswith("ExecStart="))
     assert '100%%/$$HOME/it\'s \\"q\\"' in start
-    (environment,) = (line for line in service.splitlines() if line.startswith("environment="))
+    (environment,) = (line for line in service.splitlines() if line.startswith("Environment="))
     assert "100%%/$HOME/" in environment
 
 
@@ -130,7 +130,7 @@ def words_of(answer: Any) -> list[str]:
 def words(made: Schedule) -> list[str]:
     """The words of the task's command line, as the C runtime of Windows reads them."""
     root = ElementTree.fromstring(text(made, "reconcile.xml").encode("utf-16"))
-    program, line = (root.findtext(f"{TASK}Actions/{TASK}Exec/{TASK}{name}") for name in ("Command", "arguments"))
+    program, line = (root.findtext(f"{TASK}Actions/{TASK}Exec/{TASK}{name}") for name in ("Command", "Arguments"))
     assert program is not None
     assert line is not None
     found, word, quoted = [program], None, False
@@ -215,7 +215,7 @@ def test_a_windows_task_is_registered_for_each_way_of_logging_on_by_lines_that_c
     assert [re.search(r"Replace\((.*?)\)", line) is not None for line in registered] == [False, True, True]
     assert all(f'"{way}"' in line for line in registered[1:])
     schema = xmlschema.XMLSchema(str(Path(__file__).with_name("task_scheduler.xsd")))
-    for kind in ("password", "S4U"):
+    for kind in ("Password", "S4U"):
         (line,) = (line for line in registered if f">{kind}<" in line)
         assert "-User " in line
         schema.validate(ElementTree.fromstring(answer.out.replace(way, f">{kind}<").encode("utf-16")))

@@ -294,7 +294,7 @@ def test_findings_that_differ_are_each_told() -> None:
 
 
 def test_nothing_to_do_is_one_line() -> None:
-    assert totals(make_plan([])) == "nothing to do: 512 assets in step"
+    assert totals(make_plan([])) == "Nothing to do: 512 assets in step."
 
 
 def test_an_incomplete_plan_says_so() -> None:
