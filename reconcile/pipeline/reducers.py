@@ -155,8 +155,8 @@ class Traced:
         """The notes of files that have no more to gain by them: they are in the bucket, and the record of their
         character was read, needs nothing and names them if it was told to; or they are gone."""
         files = {each.path: each for each in self._facts if each.local is not None} if notes else {}
-        noted = {each.char_id for each in notes}
-        by_id = {document.id: document for document in records if document.id in noted} if notes else {}
+        noted = {each.owner for each in notes}
+        by_id = {document.id: document for document in records if nfc(document.id) in noted} if notes else {}
         return tuple(each for each in notes if _is_done(each, files.get(each.path), by_id, context, pending))
 
 
