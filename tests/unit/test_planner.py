@@ -234,7 +234,7 @@ class _Bulk:
 
 
 class _Measured(StreamEngine):
-    """The engine, and the most rows that it ever held back."""
+    """The engine, and the most rows that it ever held back for a key."""
 
     def __init__(self) -> None:
         super().__init__(Spill(MEMORY, Path))
@@ -257,6 +257,15 @@ class _Measured(StreamEngine):
             yield key, group
 
 
+class _MeasuredKeys(_Measured):
+    """The same of the rows of keys, and not of those of documents."""
+
+    def group(
+        self, rows: Iterable[Row], is_whole: IsWhole | None = None, last: Iterable[Row] = ()
+    ) -> Iterator[tuple[str, Group]]:
+        return StreamEngine.group(self, rows, is_whole, last) if is_whole is None else super().group(rows, is_whole)
+
+
 def test_keys_in_step_stream_through_and_are_only_counted() -> None:
     with World([rule("sticker", "stickers/{name}.png")]) as world:
         bulk = _Bulk(world)
@@ -268,6 +277,20 @@ def test_keys_in_step_stream_through_and_are_only_counted() -> None:
     assert found.plan.actions == found.plan.findings == ()
     assert found.plan.summary.in_step == found.plan.objects_in_scope == bulk.COUNT
     assert engine.most == 1
+
+
+def test_a_uri_waits_for_no_other_key_than_its_own() -> None:
+    with World([rule("sticker", "stickers/{name}.png")]) as world:
+        bulk = _Bulk(world)
+        world.files = world.objects = bulk  # type: ignore[assignment]
+        world.memory.states = _AllAgreed(bulk)  # type: ignore[assignment]
+        world.record("rem", titled(stickers=[world.uri(file.path) for file in list(bulk.walk())[::10]]))
+        engine = _MeasuredKeys()
+        found = survey(world, engine=engine)
+
+    assert found.plan.actions == found.plan.findings == ()
+    assert found.plan.summary.in_step == bulk.COUNT
+    assert engine.most == 2
 
 
 def test_a_key_that_nothing_can_change_any_more_is_counted_and_not_held() -> None:
