@@ -60,7 +60,7 @@ def plan(
         raise UsageError("char_ids and asset_types are lists of texts", hint='write char_ids=["ai_hoshino"]')
     scope = project.settings.scope(char_ids, asset_types)
     with _opened(project) as opened:
-        return PlannedRun(project, survey(opened, scope, listener=listener).plan, opened.done_notes)
+        return PlannedRun(project, survey(opened, scope, listener=listener, tallied=False).plan, opened.done_notes)
 
 
 def apply(

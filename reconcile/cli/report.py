@@ -46,7 +46,7 @@ def report(
     with session.opened(sized=sized) as project:
         if out != STDOUT:
             check_target(out, kind, project.settings)
-        survey = session.survey(project, scope_of(project, scope))
+        survey = session.survey(project, scope_of(project, scope), tallied=True)
         seen = overview(survey, project.settings.asset_map, shown.encode("utf-8", "backslashreplace").decode())
         labels = labels_of(project)
     data = write(seen, survey.plan, labels).encode()

@@ -75,10 +75,10 @@ class Session:
         """The folder of the project, which need not have rules yet."""
         return find_project(explicit=self.common.project)
 
-    def survey(self, project: OpenProject, scope: Scope) -> Survey:
+    def survey(self, project: OpenProject, scope: Scope, *, tallied: bool = False) -> Survey:
         """Reads the three worlds and plans, showing progress."""
         with self.progress() as listener:
-            return survey(project, scope, listener=listener)
+            return survey(project, scope, listener=listener, tallied=tallied)
 
     def execute(self, work: Callable[..., Report]) -> Report:
         """Does a run's work, which takes a ``listener`` and a ``stop``, showing progress; an interrupt finishes what

@@ -155,7 +155,7 @@ def status(
     session = Session(common)
     allowed = seconds(max_age, "--max-age") if max_age is not None else None
     with session.opened(sized=sized) as project:
-        seen = session.survey(project, scope_of(project, scope))
+        seen = session.survey(project, scope_of(project, scope), tallied=True)
         last = project.last_good_run
         rows = table(seen, project.settings.asset_map, by, scope_of(project, scope), last_good_run=last)
     session.result(rows, lambda terminal: show_status(terminal, rows, seen.plan))

@@ -283,7 +283,7 @@ class Watcher:
         started, looks = self._clock(), self._sources.looks
         for path, signature in batch.paths.items():
             looks.knows(path, signature)
-        seen = survey(project, scope, listener=partial(self._hear, warnings))
+        seen = survey(project, scope, listener=partial(self._hear, warnings), tallied=False)
         looks.prune(started)
         return seen
 

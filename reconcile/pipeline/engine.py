@@ -103,9 +103,10 @@ class _HeldRows:
                 held[stream][key] = [value]
             else:
                 values.append(value)
-            size = bytes_of(row)
+            size = BYTES.get(stream) or bytes_of(row)
             self._bytes += size
-            if spill.takes(size):
+            spill.held += size
+            if spill.held > spill.limit:
                 self.is_over = True
                 return
 

@@ -34,7 +34,8 @@ from reconcile.project import OpenProject
 
 
 class Survey(msgspec.Struct, frozen=True):
-    """A plan and what was counted on the way to it. ``tallies`` are by (asset type, character)."""
+    """A plan and what was counted on the way to it. ``tallies`` are by (asset type, character), if they were asked for;
+    else there is one for all."""
 
     plan: Plan
     tallies: Tallies
@@ -49,13 +50,14 @@ def survey(
     listener: Listener = silent,
     trace: Collection[str] = (),
     engine: Engine | None = None,
+    tallied: bool = True,
 ) -> Survey:
     """Reads the worlds and decides; changes nothing. Raises as ``Inventory`` does. ``trace`` are the keys and paths
-    of which the facts are wanted."""
+    of which the facts are wanted; ``tallied`` if the tallies are, which take memory for each character."""
     with Spill(project.options.memory, project.spill_folder) as spill:
         seen = Inventory(project, scope or Scope(), listener, spill, partial=True, trace=trace)
         engine = engine or StreamEngine(spill)
-        outcome = _Outcome(project, trace)
+        outcome = _Outcome(project, trace, tallied=tallied)
         keys = (row for _, group in engine.group(seen.rows(), is_whole) for row in key_stage(group, seen.context))
         passed = chain(seen.local_records(), outcome.all_but_answers(keys))
         for char_id, group in engine.group(passed, last=seen.records()):
@@ -66,10 +68,10 @@ def survey(
 class _Outcome:
     """Everything that a planning comes to: its reducers, and what is made of them at the end."""
 
-    def __init__(self, project: OpenProject, trace: Collection[str]) -> None:
+    def __init__(self, project: OpenProject, trace: Collection[str], *, tallied: bool) -> None:
         self._project = project
         self._sink = PlanSink()
-        self._counts = KeyCounts()
+        self._counts = KeyCounts(tallied=tallied)
         self._agreed = AgreedMemory(project.agreed)
         self._trace = frozenset(trace)
         self._traced = Traced()

@@ -24,6 +24,9 @@ Tallies: TypeAlias = dict[tuple[str | None, str | None], Tally]
 """KeyCounts by asset type and character."""
 
 
+_ALL = (None, None)
+
+
 class PlanSink:
     """Changes and findings, to be put in order when all are there."""
 
@@ -64,7 +67,8 @@ class KeyCounts:
 
     streams = (Stream.TALLY, Stream.MARK, Stream.CHANGE)
 
-    def __init__(self) -> None:
+    def __init__(self, *, tallied: bool = True) -> None:
+        self._tallied = tallied
         self._tallies: Tallies = defaultdict(Tally)
         self._open: list[KeyTally] = []
         self._to_do: set[str] = set()
@@ -105,7 +109,7 @@ class KeyCounts:
         return dict(self._tallies)
 
     def _count(self, row: KeyTally, *, to_do: bool, in_step: bool) -> None:
-        tally = self._tallies[row.asset_type, row.char_id]
+        tally = self._tallies[(row.asset_type, row.char_id) if self._tallied else _ALL]
         tally.local += row.local
         tally.bucket += row.bucket
         tally.records += row.named

@@ -49,21 +49,16 @@ class Spill(Closing):
     asked for when it is needed. Close it when the rows are not needed any more."""
 
     def __init__(self, limit: int, folder: Callable[[], Path]) -> None:
-        self._limit = limit
+        self.limit = limit
         self._folder = folder
         self._files: list[SpillFile] = []
         self.held = 0
         """Bytes that rows take now, by and large."""
 
-    def takes(self, size: int) -> bool:
-        """Adds so many bytes to what is held. Gives whether that is more than may be."""
-        self.held += size
-        return self.held > self._limit
-
     @property
     def run(self) -> int:
         """Bytes of one sorted run."""
-        return max(_SMALLEST_RUN, self._limit // 8)
+        return max(_SMALLEST_RUN, self.limit // 8)
 
     def file(self) -> SpillFile:
         """A new file. Raises SpillError."""
@@ -90,9 +85,10 @@ class Sorter:
         """Puts a row, or just a key."""
         if self._runs is None:
             self._rows.append((key, row))
-            size = _KEY_ALONE if row is None else bytes_of(row)
+            size = _KEY_ALONE if row is None else BYTES.get(row.stream) or bytes_of(row)
             self._held += size
-            if self._spill.takes(size):
+            self._spill.held += size
+            if self._spill.held > self._spill.limit:
                 self.spill()
             return
         data = b"" if row is None else packed(row.stream, row.value)
@@ -210,7 +206,8 @@ class Shelf:
         if self._file is None:
             self._documents.append(document)
             self._size += _UNPACKED * len(data)
-            if self._spill.takes(_UNPACKED * len(data)):
+            self._spill.held += _UNPACKED * len(data)
+            if self._spill.held > self._spill.limit:
                 self._begin()
         else:
             self._pack(data)

@@ -1,0 +1,106 @@
+"""CPU seconds and memory of a plan of many assets, whose listings are made as they are read:
+``python -m tests.benchmarks.many 1000000 --drift 0.02 --memory 64M``. With ``--migration`` every record holds paths.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from reconcile.core.rows import Agreed, Document, LocalFile, RemoteObject
+from reconcile.core.size import parse_size
+from reconcile.pipeline.planner import survey
+from tests.benchmarks.assets import BUCKET, FIELDS, PREFIX, WINDOWS_ROOT
+from tests.kit.world import World
+
+SUM = "AAAAAA=="
+FOLDERS = [sorted(path for path in FIELDS if path.startswith(each)) for each in ("characters", "dances", "remixes")]
+
+
+class _Many:
+    """One of the worlds, with ten assets for each character; all else of it is the ``inner`` one's."""
+
+    def __init__(self, inner: Any, options: argparse.Namespace) -> None:
+        self._inner = inner
+        self._characters = range(options.assets // len(FIELDS))
+        self._every = round(1 / options.drift) if options.drift else 0
+        self._migration = options.migration
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def _keys(self) -> Iterator[tuple[int, str, str]]:
+        """Each key in order, behind the number of its character and its template."""
+        for templates in FOLDERS:
+            for number in self._characters:
+                yield from ((number, each, each.format(f"char_{number:07}")) for each in templates)
+
+    def _is_drifted(self, number: int, template: str) -> bool:
+        return bool(self._every) and (number * len(FIELDS) + len(template)) % self._every == 0
+
+    def names(self, prefixes: tuple[str, ...] = ("",)) -> Iterator[str]:
+        return (key for _, _, key in self._keys() if key.startswith(prefixes))
+
+    def walk(self, prefixes: tuple[str, ...] = ("",)) -> Iterator[LocalFile]:
+        return (LocalFile(key, 1000, 1, SUM) for _, _, key in self._keys())
+
+    def list(self, prefix: str = "", splits: tuple[str, ...] = ()) -> Iterator[RemoteObject]:
+        there = (key for number, template, key in self._keys() if not self._is_drifted(number, template))
+        return (RemoteObject(key, 1000, 1, SUM) for key in there)
+
+    def all(self) -> Iterator[Agreed]:
+        return (Agreed(key, 1000, SUM, 1) for _, _, key in self._keys())
+
+    def read(self, ids: object = None) -> Iterator[Document]:
+        for number in self._characters:
+            char_id, entries = f"char_{number:07}", dict[str, dict[str, str]]()
+            for template, (title, field) in FIELDS.items():
+                key = template.format(char_id)
+                stays = self._migration or self._is_drifted(number, template + "x")
+                path = WINDOWS_ROOT + key.replace("/", "\\") if stays else f"gs://{BUCKET}/{PREFIX}/{key}"
+                entries.setdefault(title, {"title": title})[field] = path
+            yield Document(char_id, {"name": char_id, "assets": list(entries.values())}, "2026-01-01T00:00:00.000000Z")
+
+
+class _ManyAgreed(World):
+    many: Any = None
+
+    @property
+    def agreed(self) -> Any:
+        return self.many
+
+
+def main() -> None:
+    """Prints the figures."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("assets", type=int)
+    parser.add_argument("--drift", type=float, default=0.0)
+    parser.add_argument("--migration", action="store_true")
+    parser.add_argument("--memory", type=parse_size)
+    options = parser.parse_args()
+    with _ManyAgreed() as world:
+        world.many = _Many(world.memory, options)
+        world.files = _Many(world.files, options)  # type: ignore[assignment]
+        world.objects = _Many(world.objects, options)  # type: ignore[assignment]
+        world.records = _Many(world.records, options)  # type: ignore[assignment]
+        if options.memory is not None:
+            world.options = msgspec.structs.replace(world.options, memory=options.memory)
+        started = time.process_time()
+        summary = survey(world, tallied=False).plan.summary
+        took = time.process_time() - started
+    peak = ""
+    if sys.platform != "win32":
+        import resource
+
+        unit = 2**20 if sys.platform == "darwin" else 2**10
+        peak = f", peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit} MiB"
+    sys.stdout.write(f"{options.assets} assets: {took:.2f} s of CPU{peak}; {summary}\n")
+
+
+if __name__ == "__main__":
+    main()
