@@ -122,6 +122,7 @@ def measured(folder: Path, address: str, command: list[str], expected: int) -> C
     """Runs a command there. Raises RuntimeError if it does not end as it should."""
     before = _server_cpu(address)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "RCLONE_CONFIG": os.devnull}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled
     done = subprocess.run(
         [sys.executable, "-c", _MEASURING, *command], cwd=folder, env=environment, capture_output=True, text=True
     )
