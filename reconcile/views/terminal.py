@@ -5,15 +5,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import TextIO, TypeAlias
-
-from rich.cells import cell_len
-from rich.color import ColorSystem
-from rich.console import Console
-from rich.style import Style
+from typing import TYPE_CHECKING, TextIO, TypeAlias
 
 from reconcile.adapters.system import current
 from reconcile.views.streams import Colour, write
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.style import Style
 
 MAX_PROSE = 100
 
@@ -31,6 +30,8 @@ def visible(text: str) -> str:
 
 def console(stream: TextIO, colour: Colour = "auto", *, width: int | None = None) -> Console:
     """A rich console that takes nothing in a text for markup, an emoji or something to highlight."""
+    from rich.console import Console  # a run with --json shows nothing
+
     return Console(
         file=stream,
         width=width,
@@ -99,6 +100,8 @@ class Terminal:
         text, style = piece
         if not self._colours or not style or not text:
             return visible(text)
+        from rich.color import ColorSystem
+
         return _style(style).render(visible(text), color_system=ColorSystem.STANDARD)
 
     def _wrapped(self, text: str, indent: int) -> list[str]:
@@ -109,9 +112,13 @@ class Terminal:
 
 
 def _width(piece: Piece) -> int:
+    from rich.cells import cell_len
+
     return cell_len(visible(piece if isinstance(piece, str) else piece[0]))
 
 
 @lru_cache
 def _style(name: str) -> Style:
+    from rich.style import Style
+
     return Style.parse(name)

@@ -70,6 +70,13 @@ def test_what_finds_nothing_to_write_imports_no_client(shop: Workshop, arguments
     assert {"msgspec", "http"} <= imported
 
 
+def test_json_is_written_without_what_draws_on_a_terminal(shop: Workshop) -> None:
+    asked = "import sys\nfrom reconcile.__main__ import main\nmain(['plan', '--json', '--quiet'])\n"
+    asked += "sys.exit('rich.console' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", asked], cwd=shop.folder, capture_output=True, timeout=120)
+    assert done.returncode == 0
+
+
 def test_an_upload_imports_no_client(shop: Workshop) -> None:
     (shop.folder / "output" / "characters" / "mei.png").write_bytes(b"another picture")
     _, imported, said = command(shop.folder, "apply", "--yes")
