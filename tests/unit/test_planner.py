@@ -64,14 +64,18 @@ def test_a_plan_says_what_it_was_made_of(world: World) -> None:
     assert plan.complete
 
 
-@pytest.mark.parametrize(("ids", "types", "word"), [(("nobody",), (), "nobody"), ((), ("photo",), "photo")])
-def test_a_scope_that_names_nothing_is_a_usage_error(
-    world: World, ids: tuple[str, ...], types: tuple[str, ...], word: str
-) -> None:
+def test_a_character_that_nobody_knows_is_a_usage_error(world: World) -> None:
     world.record("rem")
 
-    with pytest.raises(UsageError, match=word) as caught:
-        world.plan(*ids, types=types)
+    with pytest.raises(UsageError, match="nobody") as caught:
+        world.plan("nobody")
+    assert caught.value.hint
+
+
+def test_a_scope_is_made_of_types_that_there_are(world: World) -> None:
+    assert world.settings.scope(["rem", "rem"], ["Anime Image", "anime_image"]) == Scope(("rem",), ("anime_image",))
+    with pytest.raises(UsageError, match="photo") as caught:
+        world.settings.scope(asset_types=["photo"])
     assert caught.value.hint
 
 

@@ -458,8 +458,6 @@ def test_a_scope_restores_what_is_its_own(studio: Path) -> None:
     assert paths(look(studio, "ai_hoshino", types=("anime_image",))) == [AI]
     with pytest.raises(UsageError, match="nobody"):
         look(studio, "nobody")
-    with pytest.raises(UsageError, match="photo"):
-        look(studio, types=("photo",))
 
 
 # -- making them --
