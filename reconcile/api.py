@@ -15,7 +15,7 @@ from reconcile.core.plan import Plan, Summary
 from reconcile.core.report import Report
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
-from reconcile.project import CONCURRENCY, OpenProject, Project, RunOptions
+from reconcile.project import OpenProject, Project, RunOptions
 
 
 class PlannedRun(msgspec.Struct, frozen=True):
@@ -64,16 +64,17 @@ def plan(
 
 
 def apply(
-    planned: PlannedRun, *, force: bool = False, concurrency: int = CONCURRENCY, listener: Listener = silent
+    planned: PlannedRun, *, force: bool = False, concurrency: int | None = None, listener: Listener = silent
 ) -> Report:
-    """Does it, one run at a time per project. Raises LockHeld, Refused and UsageError before anything is changed."""
+    """Does it, one run at a time per project. ``concurrency`` objects are written at once; if it is None, as many as
+    the network repays. Raises LockHeld, Refused and UsageError before anything is changed."""
     with _opened(planned.project, concurrency) as opened, opened.lock().acquire():
         opened.found_done(planned.done_notes)
         return execute(opened, planned.plan, force=force, concurrency=concurrency, listener=listener)
 
 
-def _opened(project: Project | OpenProject, concurrency: int = CONCURRENCY) -> AbstractContextManager[OpenProject]:
+def _opened(project: Project | OpenProject, concurrency: int | None = None) -> AbstractContextManager[OpenProject]:
     """The project, open; closed afterwards if this opened it."""
     if isinstance(project, OpenProject):
         return nullcontext(project)
-    return project.opened(RunOptions(concurrency=max(concurrency, CONCURRENCY)))
+    return project.opened(RunOptions(concurrency=concurrency))

@@ -18,6 +18,7 @@ from reconcile.adapters.embedded.objects import EmbeddedObjectStore
 from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.adapters.jsondb.store import JsonDatabase
 from reconcile.adapters.jsondb.swap import left_beside
+from reconcile.adapters.lanes import Lanes
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.adapters.local.writing import LocalPlaces
@@ -55,15 +56,15 @@ _GOOD_RUN = "last good run"
 class RunOptions(msgspec.Struct, frozen=True):
     """What one run needs of a project, besides the settings.
 
-    ``concurrency`` is how many requests at once the stores must bear. With ``allows_empty`` a local root that held
-    files may hold none, and with ``makes_root`` it need not be there. ``keeps_journal`` False writes nothing down.
-    ``notes`` is what the caller knows of files, which are complete, however new; the outbox is left as it is. ``looks``
-    says whether other new files have settled. The rows of one planning take about ``memory`` bytes, and the
-    others go to the folder ``spill`` (None: to ``.reconcile/``). ``wait`` sleeps, in seconds, between two attempts at
-    a record.
+    ``concurrency`` is how many objects are written at once; None for as many as the network repays. With
+    ``allows_empty`` a local root that held files may hold none, and with ``makes_root`` it need not be there.
+    ``keeps_journal`` False writes nothing down. ``notes`` is what the caller knows of files, which are complete,
+    however new; the outbox is left as it is. ``looks`` says whether other new files have settled. The rows of one
+    planning take about ``memory`` bytes, and the others go to the folder ``spill`` (None: to ``.reconcile/``). ``wait``
+    sleeps, in seconds, between two attempts at a record.
     """
 
-    concurrency: int = CONCURRENCY
+    concurrency: int | None = None
     allows_empty: bool = False
     makes_root: bool = False
     keeps_journal: bool = True
@@ -279,7 +280,17 @@ class OpenProject(Closing):
     @cached_property
     def budget(self) -> Budget:
         """The retries that this run may make, at both of its stores together."""
-        return Budget(max(RETRIES, RETRIES_A_WORKER * self.options.concurrency))
+        return Budget(max(RETRIES, RETRIES_A_WORKER * max(CONCURRENCY, self.lanes.most)))
+
+    @cached_property
+    def lanes(self) -> Lanes:
+        """How many objects are written at once."""
+        return Lanes(self.options.concurrency)
+
+    @property
+    def at_once(self) -> int:
+        """Requests at once for what does not look at how fast it goes."""
+        return self.options.concurrency or CONCURRENCY
 
     @cached_property
     def objects(self) -> ObjectStore:
@@ -296,10 +307,12 @@ class OpenProject(Closing):
                 settings.bucket.bucket,
                 settings.bucket.prefix,
                 settings.bucket_endpoint,
-                concurrency=self.options.concurrency,
+                concurrency=max(self.at_once, CONCURRENCY),
+                connections=self.lanes.most + CONCURRENCY,
                 sessions=self.state.sessions,
                 budget=self.budget,
                 user_project=settings.user_project,
+                on_failure=self.lanes.refused,
             )
         )
 
@@ -323,7 +336,7 @@ class OpenProject(Closing):
         """What reads signed URLs as a stranger would."""
         from reconcile.adapters.gcs.url_reader import HttpReader
 
-        return self._opened(HttpReader(connections=2 * self.options.concurrency))
+        return self._opened(HttpReader(connections=2 * max(self.at_once, CONCURRENCY)))
 
     @cached_property
     def records(self) -> RecordStore:

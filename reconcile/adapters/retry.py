@@ -207,7 +207,8 @@ class Spacing:
 
 
 class Traffic:
-    """What all calls to one store share. ``deadline`` is how many seconds a call keeps trying."""
+    """What all calls to one store share. ``deadline`` is how many seconds a call keeps trying; ``on_failure`` is called
+    for each attempt that failed and may be made again."""
 
     def __init__(
         self,
@@ -215,8 +216,10 @@ class Traffic:
         budget: Budget | None = None,
         clock: Clock = time,
         uniform: Uniform = random.uniform,
+        on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self.deadline = deadline
+        self.on_failure = on_failure
         self.budget = budget or Budget()
         self.clock = clock
         self.uniform = uniform
@@ -262,6 +265,7 @@ class Patience:
         traffic = self._traffic
         now = traffic.clock.monotonic()
         silent = traffic.gate.fail()
+        traffic.on_failure()
         asked = min(failure.pause, LONGEST_ASKED)
         pause = max(traffic.uniform(0, self._ceiling), asked)
         self._ceiling = min(self._ceiling * 2, LONGEST_PAUSE)

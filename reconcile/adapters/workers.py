@@ -6,13 +6,16 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future, wait
+from contextlib import suppress
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 import msgspec
 
 from reconcile.adapters.descriptors import fitting
+from reconcile.adapters.lanes import Lanes
 from reconcile.adapters.room import has_thread
 from reconcile.core.closing import Closing
 from reconcile.core.errors import (
@@ -195,29 +198,39 @@ def _folder(key: str) -> str:
 
 def results(
     jobs: Iterable[Callable[[], T]],
-    at_once: int,
+    at_once: int | Lanes,
     *,
     breaker: Breaker | None = None,
     halted: Callable[[], bool] = lambda: False,
 ) -> Iterator[T]:
     """The results of the jobs as they come, in no order; none is begun once the breaker has tripped or ``halted`` says
     so. Raises what a job raises, without waiting for the others."""
-    workers = Workers(at_once)
-    running: set[Future[T]] = set()
+    lanes = at_once if isinstance(at_once, Lanes) else Lanes(at_once)
+    workers = Workers(lanes.most)
+    ended: SimpleQueue[Future[T]] = SimpleQueue()
+    running = 0
+    lanes.start()
     try:
         for job in jobs:
             if halted() or (breaker is not None and breaker.tripped is not None):
                 break
-            running.add(workers.submit(job))
-            while len(running) >= workers.most:
-                done, running = wait(running, _GLANCE, FIRST_COMPLETED)
-                for each in done:
+            workers.submit(job).add_done_callback(ended.put)
+            running += 1
+            while running >= min(lanes.at_once, workers.most):  # which may change while nothing ends
+                for each in _next_of(ended):
+                    running -= 1
                     yield each.result()
         while running:
-            done, running = wait(running, _GLANCE, FIRST_COMPLETED)
-            for each in done:
+            for each in _next_of(ended):
+                running -= 1
                 yield each.result()
     except BaseException:
         workers.close(wait=False, cancel=True)
         raise
     workers.close()
+
+
+def _next_of(ended: SimpleQueue[Future[T]]) -> Iterator[Future[T]]:
+    """The call that ends next, or nothing if none ends soon."""
+    with suppress(Empty):
+        yield ended.get(timeout=_GLANCE)

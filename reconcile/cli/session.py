@@ -23,7 +23,7 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Report, remaining
 from reconcile.core.size import parse_size
 from reconcile.pipeline.planner import Survey, survey
-from reconcile.project import CONCURRENCY, OpenProject, Project, RunOptions
+from reconcile.project import OpenProject, Project, RunOptions
 from reconcile.views import json
 from reconcile.views.plan import Labels, show_plan
 from reconcile.views.progress import listening, log
@@ -59,13 +59,13 @@ class Session:
         replace: Replacing | None = None,
         sized: Sized | None = None,
         *,
-        concurrency: int = CONCURRENCY,
+        concurrency: int | None = None,
         allow_empty: bool = False,
         makes_root: bool = False,
         keeps_journal: bool = True,
     ) -> OpenProject:
         """Opens it for a run. Raises as ``project``."""
-        options = RunOptions(max(concurrency, CONCURRENCY), allow_empty, makes_root, keeps_journal)
+        options = RunOptions(concurrency, allow_empty, makes_root, keeps_journal)
         if sized is not None:
             memory, spill = memory_of(sized.memory, options.memory), spill_of(sized.spill)
             options = msgspec.structs.replace(options, memory=memory, spill=spill)

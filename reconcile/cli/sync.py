@@ -15,13 +15,13 @@ from reconcile.cli.notify import notifying
 from reconcile.cli.options import (
     AllowEmpty,
     Common,
-    Concurrency,
     DryRun,
     FailOnFindings,
     Force,
     NoJournal,
     Scoped,
     Sized,
+    UploadConcurrency,
     WaitLock,
     Yes,
     option,
@@ -36,7 +36,7 @@ from reconcile.core.plan import Plan, check_limits
 from reconcile.core.planfile import dumps, loads
 from reconcile.core.report import build
 from reconcile.pipeline.executor import check, execute
-from reconcile.project import CONCURRENCY, OpenProject
+from reconcile.project import OpenProject
 from reconcile.views.plan import totals
 from reconcile.views.status import show_status
 
@@ -78,7 +78,7 @@ def apply(
     yes: Yes = False,
     dry_run: DryRun = False,
     force: Force = False,
-    concurrency: Concurrency = CONCURRENCY,
+    concurrency: UploadConcurrency = None,
     max_actions: Annotated[
         int | None, option(min=0, metavar="N", help="Stop if the plan has more than N changes.")
     ] = None,
@@ -133,7 +133,7 @@ def apply(
                 yes=yes or not made.actions,
                 check=lambda: None if force else check_limits(made, limit, max_actions),
             )
-            work = partial(execute, project, made, concurrency=concurrency, command="apply", fail_on=severity(fail_on))
+            work = partial(execute, project, made, command="apply", fail_on=severity(fail_on))
             report = session.execute(partial(work, force=force, max_actions=max_actions))
         session.report(report, planned=bool(made.actions))
         code = session.verdict(report.exit_code, report.findings, fail_on)

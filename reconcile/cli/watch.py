@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from reconcile.cli.options import AllowEmpty, Common, Concurrency, FailOnFindings, Scoped, Sized, seconds
+from reconcile.cli.options import AllowEmpty, Common, FailOnFindings, Scoped, Sized, UploadConcurrency, seconds
 from reconcile.cli.session import Session, memory_of, scope_of, severity, spill_of
 from reconcile.cli.signals import stopping
 from reconcile.commands.watch import WatchOptions
@@ -17,7 +17,7 @@ from reconcile.commands.watch_teller import check
 from reconcile.core.errors import ExitCode, ReconcileError, UsageError
 from reconcile.core.watch_report import EventKind, WatchEvent
 from reconcile.core.watching import Poll
-from reconcile.project import CONCURRENCY, MEMORY
+from reconcile.project import MEMORY
 from reconcile.views.watch import ReaderLeft, WatchLines, show_health
 
 SHORTEST = 1.0
@@ -38,7 +38,7 @@ def watch(
             help="Look at the folder again and again, for drives that send no events.",
         ),
     ] = Poll.AUTO,
-    concurrency: Concurrency = CONCURRENCY,
+    concurrency: UploadConcurrency = None,
     fail_on: FailOnFindings = None,
     allow_empty: AllowEmpty = False,
     check: Annotated[

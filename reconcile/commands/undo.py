@@ -39,7 +39,7 @@ from reconcile.pipeline.account import now
 from reconcile.pipeline.executor import run
 from reconcile.pipeline.record_writes import Editor
 from reconcile.ports import Journal, RecordStore
-from reconcile.project import CONCURRENCY, OpenProject
+from reconcile.project import OpenProject
 
 LAST = "last"
 
@@ -216,7 +216,6 @@ def execute(
     project: OpenProject,
     undoing: Undoing,
     *,
-    concurrency: int = CONCURRENCY,
     listener: Listener = silent,
     stop: threading.Event | None = None,
     command: str = "",
@@ -232,7 +231,6 @@ def execute(
         project,
         undoing.plan,
         editor_of,
-        concurrency=concurrency,
         listener=listener,
         stop=stop,
         command=command,

@@ -48,7 +48,7 @@ from reconcile.core.watching import (
 )
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import Survey, survey
-from reconcile.project import CONCURRENCY, MEMORY, OpenProject, Project, RunOptions
+from reconcile.project import MEMORY, OpenProject, Project, RunOptions
 
 TICK = 1.0
 """Seconds after which the rules, the local database and the folder itself are looked at again."""
@@ -65,15 +65,15 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     ``apply`` False only plans; such a watcher keeps no other one out, and writes no health file. ``every`` is the time
     between two passes over everything, in seconds. A pass is not good while findings of the severity ``fail_on``
-    remain. ``allows_empty`` says that the local root, which held files, may hold none. ``memory`` and ``spill`` are as
-    for ``RunOptions``.
+    remain. ``allows_empty`` says that the local root, which held files, may hold none. ``concurrency``, ``memory`` and
+    ``spill`` are as for ``RunOptions``.
     """
 
     scope: Scope = Scope()
     apply: bool = True
     every: float = EVERY
     poll: Poll = Poll.AUTO
-    concurrency: int = CONCURRENCY
+    concurrency: int | None = None
     fail_on: Severity | None = None
     allows_empty: bool = False
     memory: int = MEMORY
@@ -248,7 +248,7 @@ class Watcher:
     def _run_options(self) -> RunOptions:
         options = self._options
         return RunOptions(
-            max(CONCURRENCY, options.concurrency),
+            options.concurrency,
             allows_empty=options.allows_empty,
             looks=self._sources.looks,
             memory=options.memory,
@@ -302,7 +302,6 @@ class Watcher:
         return execute(
             project,
             plan,
-            concurrency=self._options.concurrency,
             listener=lambda _event: self._teller.pulse.beat(),
             stop=self._stop,
             command="reconcile watch",

@@ -17,6 +17,7 @@ from typing import TypeAlias, TypeVar
 
 import msgspec
 
+from reconcile.adapters.lanes import Lanes
 from reconcile.adapters.room import no_room
 from reconcile.adapters.workers import Breaker, results
 from reconcile.core import report as reports
@@ -45,7 +46,7 @@ from reconcile.core.rows import World
 from reconcile.pipeline.account import Account, now
 from reconcile.pipeline.object_writes import Arrivals, write
 from reconcile.pipeline.record_writes import Creations, Editor, merge, merge_many
-from reconcile.project import CONCURRENCY, OpenProject
+from reconcile.project import OpenProject
 
 _STOPPED = Problem("interrupted", "the run stopped before it", transient=True)
 
@@ -59,7 +60,7 @@ def execute(
     project: OpenProject,
     plan: Plan,
     *,
-    concurrency: int = CONCURRENCY,
+    concurrency: int | None = None,
     force: bool = False,
     max_actions: int | None = None,
     listener: Listener = silent,
@@ -71,8 +72,9 @@ def execute(
 
     Raises UsageError for a plan of other stores or rules, Refused past a safety limit, and JournalError if the run
     cannot be written down, before anything is changed. A failure of one change is an outcome of the report, never an
-    exception. Setting ``stop`` finishes what is in flight and starts nothing more. ``command`` is who asked, for the
-    journal. If findings of the severity ``fail_on`` remain, it is not remembered as a good run of everything.
+    exception. ``concurrency`` objects are written at once; if it is None, as many as the project was opened for.
+    Setting ``stop`` finishes what is in flight and starts nothing more. ``command`` is who asked, for the journal. If
+    findings of the severity ``fail_on`` remain, it is not remembered as a good run of everything.
     """
     check(project, plan)
     if not force:
@@ -94,7 +96,7 @@ def run(
     plan: Plan,
     editor_of: EditorOf,
     *,
-    concurrency: int = CONCURRENCY,
+    concurrency: int | None = None,
     listener: Listener = silent,
     stop: threading.Event | None = None,
     command: str = "",
@@ -148,7 +150,7 @@ class _Run:
         plan: Plan,
         editor_of: EditorOf,
         account: Account,
-        concurrency: int,
+        concurrency: int | None,
         listener: Listener,
         stop: threading.Event,
     ) -> None:
@@ -156,7 +158,8 @@ class _Run:
         self._plan = plan
         self._editor_of = editor_of
         self._account = account
-        self._concurrency = concurrency
+        self._at_once = concurrency or project.at_once
+        self._lanes = project.lanes if concurrency is None else Lanes(concurrency)
         self._listener = listener
         self._stop = stop
         self._outcomes: dict[str, Outcome] = {}
@@ -169,14 +172,14 @@ class _Run:
         started, actions = time.monotonic(), self._plan.actions
         uploads = [change for change in actions if is_object(change)]
         jobs = [_Job((change,), partial(self._upload, change)) for change in uploads]
-        self._phase(Phase.UPLOADS, jobs, sum(change.size for change in uploads))
+        self._phase(Phase.UPLOADS, jobs, self._lanes, sum(change.size for change in uploads))
         self._arrivals.remember()
         documents = _by_document(each for each in actions if isinstance(each, CreateRecord | SetField))
         jobs = [_Job(tuple(changes), partial(self._write_record, changes)) for changes in documents.values()]
         rewrites = [change for change in actions if isinstance(change, RewriteLocalDb)]
         if rewrites:
             jobs.append(_Job(tuple(rewrites), partial(self._rewrite, rewrites)))
-        self._phase(Phase.WRITING, jobs)
+        self._phase(Phase.WRITING, jobs, self._at_once)
         kept = self._project.kept_versions() if rewrites else ()
         return reports.build(
             run_id,
@@ -196,14 +199,14 @@ class _Run:
 
     # -- running jobs --
 
-    def _phase(self, phase: Phase, jobs: Sequence[_Job], size: int | None = None) -> None:
+    def _phase(self, phase: Phase, jobs: Sequence[_Job], at_once: int | Lanes, size: int | None = None) -> None:
         if not jobs:
             return
         self._listener(PhaseStarted(phase, len(jobs), size))
         self._breaker = Breaker()
         changes = {change.id: change for job in jobs for change in job.changes}
         # A second interrupt waits for nobody; what is in flight is settled by the next run's preconditions.
-        running = results((job.run for job in jobs), self._concurrency, breaker=self._breaker, halted=self._halted)
+        running = results((job.run for job in jobs), at_once, breaker=self._breaker, halted=self._halted)
         for outcomes in running:
             for outcome in outcomes:
                 self._note(changes[outcome.id], outcome)  # an edited plan may hold a change twice
@@ -242,10 +245,12 @@ class _Run:
             kind, generation, moved = write(self._project, change, self._progress)
         except ReconcileError as error:
             return [self._failure(change, error)]
+        self._lanes.finished()
         self._arrivals.add(change, generation, moved=moved)
         return [Outcome.of(change, kind)]
 
     def _progress(self, moved: int) -> None:
+        self._lanes.moved(moved)
         self._listener(Advanced(Phase.UPLOADS, 0, moved))
 
     # -- what a field needs --

@@ -10,9 +10,14 @@ from typing import Any
 
 import pytest
 
+from reconcile import config
 from reconcile.adapters.gcs.upload import CHUNK
 from reconcile.core.events import Advanced, Event, Phase, PhaseStarted
+from reconcile.core.plan import Scope
 from reconcile.core.report import OutcomeKind, Status
+from reconcile.pipeline.executor import execute
+from reconcile.pipeline.planner import survey
+from reconcile.project import Project
 from tests.kit.rig import (
     COSPLAY,
     KEY,
@@ -291,6 +296,18 @@ def test_a_storm_that_passes_is_waited_out(rig: Rig) -> None:
     assert (report.status, report.counts.applied) == (Status.SUCCESS, len(MANY))
     assert [rig.generations(key) for key in MANY] == [1] * len(MANY)
     assert rig.converges().outcomes == ()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_bucket_that_refuses_for_now_gets_fewer_uploads_at_once(rig: Rig, status: int) -> None:
+    for key in MANY[:20]:
+        rig.file(key)
+    rig.wire(path=UPLOAD, status=status, times=8)
+    with Project(config.load(rig.folder, environ={})).opened() as project:
+        plan = survey(project, Scope()).plan
+        assert execute(project, plan).counts.applied == 20
+        assert project.lanes.at_once < 8
+    assert [rig.generations(key) for key in MANY[:20]] == [1] * 20
 
 
 @pytest.mark.parametrize(

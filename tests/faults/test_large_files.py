@@ -14,6 +14,7 @@ import pytest
 
 from reconcile.__main__ import main
 from reconcile.adapters.gcs.upload import CHUNK
+from reconcile.core.width import MOST
 from tests.benchmarks.large_file import MIB, large_file, measured
 from tests.kit.bench_project import BUCKET, Bench, Held, kill, settled
 from tests.servers.faults import Fault
@@ -215,6 +216,19 @@ def test_a_large_file_takes_no_more_memory_than_a_small_one(tmp_path: Path, serv
     small, large = (uploaded(tmp_path / f"{size}", server, size) for size in (9 * MIB, 256 * MIB))
     assert large < 150 * MIB
     assert large - small < 16 * MIB
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the peak is measured as POSIX tells it")
+def test_as_many_large_files_at_once_as_there_may_be_fit_into_the_memory_of_a_run(
+    tmp_path: Path, server: GcsServer
+) -> None:
+    server.world = DiscardingWorld()
+    bench, keys = Bench(tmp_path, server), [f"dances/dance_rem_{number:02}.mp4" for number in range(MOST)]
+    for key in keys:
+        large_file(bench.root / key, CHUNK + MIB)
+    run = measured(bench.folder, "apply", "--yes", "--json", "--concurrency", str(MOST))
+    assert (run.code, json.loads(run.out)["bytes"]) == (0, MOST * (CHUNK + MIB))
+    assert run.peak < 150 * MIB
 
 
 def uploaded(folder: Path, server: GcsServer, size: int) -> int:

@@ -117,6 +117,7 @@ class Rig:
             budget=project.budget,
             sessions=project.state.sessions,
             page_size=self.page_size,
+            on_failure=project.lanes.refused,
         )
         project.records = FirestoreRecordStore.open(
             records.project,

@@ -56,10 +56,11 @@ class Door:
         clock: Clock = time,
         budget: Budget | None = None,
         user_project: str = "",
+        on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self.bucket = bucket
         self._charged = {"userProject": user_project} if user_project else {}
-        self.traffic = Traffic(deadline, budget, clock)
+        self.traffic = Traffic(deadline, budget, clock, on_failure=on_failure)
         self._endpoint = checked_endpoint(endpoint)
         self._connections = connections
         self._lock = threading.Lock()

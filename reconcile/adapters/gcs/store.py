@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import BinaryIO
 
@@ -106,28 +106,32 @@ class GcsObjectStore(Closing):
         *,
         deadline: float = DEADLINE,
         concurrency: int = CONCURRENCY,
+        connections: int = 0,
         sessions: Sessions | None = None,
         page_size: int = PAGE_SIZE,
         clock: Clock = time,
         budget: Budget | None = None,
         user_project: str = "",
+        on_failure: Callable[[], None] = lambda: None,
     ) -> GcsObjectStore:
         """The bucket at Google (``endpoint`` empty; application default credentials), or at another server.
 
         ``deadline`` (seconds) bounds connecting, each wait for an answer and the retries of a call. ``concurrency`` is
-        how many threads will use the store, and how many ranges of a listing are read at once. ``sessions`` remembers
-        large uploads over the end of the process; ``budget`` is the run's, its own if there is none. Requests are
-        charged to ``user_project``, to the bucket's own without one. Raises ConfigError for an endpoint that is not to
-        be used.
+        how many ranges of a listing are read at once, and ``connections`` how many are kept (twice as many, if that is
+        more). ``sessions`` remembers large uploads over the end of the process; ``budget`` is the run's, its own if
+        there is none. Requests are charged to ``user_project``, to the bucket's own without one. ``on_failure`` is
+        called for each request that failed and may be made again. Raises ConfigError for an endpoint that is not to be
+        used.
         """
         door = Door(
             bucket,
             endpoint,
             deadline=deadline,
-            connections=2 * concurrency,
+            connections=max(connections, 2 * concurrency),
             clock=clock,
             budget=budget,
             user_project=user_project,
+            on_failure=on_failure,
         )
         root = BucketRoot(bucket, prefix.strip("/"))
         return cls(root, door, sessions or NoSessions(), concurrency, page_size)

@@ -1,0 +1,52 @@
+"""How many jobs are at work at once: as many as somebody asked for, or as many as the network repays."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from reconcile.adapters.descriptors import fitting
+from reconcile.core.width import MOST, Width
+
+
+class Lanes:
+    """``fixed`` jobs at once, or, if that is None, as many as ``Width`` finds; never more than may have their files and
+    connections open. Safe for several threads."""
+
+    def __init__(self, fixed: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.fixed = fixed
+        self.most = fitting(MOST if fixed is None else fixed)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._width: Width | None = None
+
+    @property
+    def at_once(self) -> int:
+        """How many there are to be now."""
+        return self.most if self.fixed is not None or self._width is None else self._width.at_once
+
+    def start(self) -> None:
+        """Jobs begin. What was found before holds no more."""
+        with self._lock:
+            self._width = Width(self.most) if self.fixed is None else None
+            if self._width is not None:
+                self._width.start(self._clock())
+
+    def moved(self, size: int) -> None:
+        """Bytes were sent; fewer than none if a part has to be sent again."""
+        with self._lock:
+            if self._width is not None:
+                self._width.moved(size, self._clock())
+
+    def finished(self) -> None:
+        """A job came to its end, and did what it was for."""
+        with self._lock:
+            if self._width is not None:
+                self._width.finished(self._clock())
+
+    def refused(self) -> None:
+        """The store refused a request, for now, or did not answer one."""
+        with self._lock:
+            if self._width is not None:
+                self._width.refused(self._clock())
