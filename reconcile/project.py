@@ -19,6 +19,7 @@ from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.adapters.jsondb.store import JsonDatabase
 from reconcile.adapters.jsondb.swap import left_beside
 from reconcile.adapters.lanes import Lanes
+from reconcile.adapters.limit import Limit
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.adapters.local.writing import LocalPlaces
@@ -29,6 +30,7 @@ from reconcile.adapters.state.lock import ProjectLock
 from reconcile.adapters.state.outbox import Outbox
 from reconcile.adapters.state.store import State
 from reconcile.config import Incomplete, Overrides, Settings
+from reconcile.core.bandwidth import UNLIMITED, Timetable
 from reconcile.core.changes import Code, Finding
 from reconcile.core.closing import Closing
 from reconcile.core.errors import StateError, UsageError
@@ -60,8 +62,9 @@ class RunOptions(msgspec.Struct, frozen=True):
     ``allows_empty`` a local root that held files may hold none, and with ``makes_root`` it need not be there.
     ``keeps_journal`` False writes nothing down. ``notes`` is what the caller knows of files, which are complete,
     however new; the outbox is left as it is. ``looks`` says whether other new files have settled. The rows of one
-    planning take about ``memory`` bytes, and the others go to the folder ``spill`` (None: to ``.reconcile/``). ``wait``
-    sleeps, in seconds, between two attempts at a record.
+    planning take about ``memory`` bytes, and the others go to the folder ``spill`` (None: to ``.reconcile/``).
+    ``bandwidth`` is how many bytes of files are sent a second. ``wait`` sleeps, in seconds, between two attempts at a
+    record.
     """
 
     concurrency: int | None = None
@@ -72,6 +75,7 @@ class RunOptions(msgspec.Struct, frozen=True):
     looks: Looks | None = None
     memory: int = MEMORY
     spill: Path | None = None
+    bandwidth: Timetable = UNLIMITED
     wait: Callable[[float], None] = time.sleep
 
 
@@ -313,6 +317,7 @@ class OpenProject(Closing):
                 budget=self.budget,
                 user_project=settings.user_project,
                 on_failure=self.lanes.refused,
+                pace=Limit(self.options.bandwidth).wait,
             )
         )
 

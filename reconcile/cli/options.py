@@ -110,6 +110,14 @@ UploadConcurrency = Annotated[
         "--concurrency", min=1, max=256, metavar="N", help="Objects at once; if not given, what the network repays."
     ),
 ]
+BwLimit = Annotated[
+    str | None,
+    option(
+        "--bwlimit",
+        metavar="RATE",
+        help="Bytes of uploads a second, as 10M, or a timetable, as '08:00,512k 18:00,off'.",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 WaitLock = Annotated[
     str | None, option("--wait-lock", metavar="TIME", help="How long to wait for another run to finish, e.g. 10m.")

@@ -19,6 +19,7 @@ import typer
 from reconcile.adapters.system import current
 from reconcile.cli.options import (
     AllowEmpty,
+    BwLimit,
     Common,
     FailOn,
     FailOnFindings,
@@ -60,11 +61,12 @@ def run(
     fail_on: FailOnFindings = None,
     allow_empty: AllowEmpty = False,
     wait_lock: WaitLock = None,
+    bwlimit: BwLimit = None,
 ) -> ExitCode:
     session = Session(common)
     patience = seconds(wait_lock, "--wait-lock", PATIENCE)
     # What is wrong with the rules is said before hours of work, not after.
-    with session.opened(replace, sized) as project:
+    with session.opened(replace, sized, bwlimit=bwlimit) as project:
         scope_of(project, scope)
     started = time.monotonic()
     workflow = _Workflow(command)
@@ -81,7 +83,7 @@ def run(
         if code:
             session.note(f"the workflow ended with {code}, so nothing was applied")
         else:
-            opened = session.opened(replace, sized, allow_empty=allow_empty)
+            opened = session.opened(replace, sized, bwlimit=bwlimit, allow_empty=allow_empty)
             report = _apply(session, opened, scope, patience, force=force, fail_on=fail_on)
     except KeyboardInterrupt:
         problem = Interrupted("interrupted; the workflow is done, its files are not all in step", hint=_LATER)

@@ -14,6 +14,7 @@ from reconcile.cli.asking import person
 from reconcile.cli.options import Common, FailOn, Scoped, Sized, option
 from reconcile.cli.signals import finish, stopping
 from reconcile.config import Overrides, find_project
+from reconcile.core.bandwidth import UNLIMITED, Timetable, parse_timetable
 from reconcile.core.changes import Finding, Severity
 from reconcile.core.context import Replacing
 from reconcile.core.duration import format_duration
@@ -60,12 +61,13 @@ class Session:
         sized: Sized | None = None,
         *,
         concurrency: int | None = None,
+        bwlimit: str | None = None,
         allow_empty: bool = False,
         makes_root: bool = False,
         keeps_journal: bool = True,
     ) -> OpenProject:
         """Opens it for a run. Raises as ``project``."""
-        options = RunOptions(concurrency, allow_empty, makes_root, keeps_journal)
+        options = RunOptions(concurrency, allow_empty, makes_root, keeps_journal, bandwidth=bandwidth_of(bwlimit))
         if sized is not None:
             memory, spill = memory_of(sized.memory, options.memory), spill_of(sized.spill)
             options = msgspec.structs.replace(options, memory=memory, spill=spill)
@@ -218,6 +220,18 @@ def memory_of(text: str | None, default: int) -> int:
         return parse_size(text)
     except ValueError as error:
         raise UsageError(f"--memory: {error}", hint="for example --memory 32M") from error
+
+
+def bandwidth_of(text: str | None) -> Timetable:
+    """The rates that --bwlimit gives. Raises UsageError."""
+    if text is None:
+        return UNLIMITED
+    try:
+        return parse_timetable(text)
+    except ValueError as error:
+        raise UsageError(
+            f"--bwlimit: {error}", hint="for example --bwlimit '08:00,512k 18:00,10M 23:00,off'"
+        ) from error
 
 
 def spill_of(folder: Path | None) -> Path | None:

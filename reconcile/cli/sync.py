@@ -14,6 +14,7 @@ from reconcile.cli.files import PLAN, STDOUT, check_target, write_whole
 from reconcile.cli.notify import notifying
 from reconcile.cli.options import (
     AllowEmpty,
+    BwLimit,
     Common,
     DryRun,
     FailOnFindings,
@@ -79,6 +80,7 @@ def apply(
     dry_run: DryRun = False,
     force: Force = False,
     concurrency: UploadConcurrency = None,
+    bwlimit: BwLimit = None,
     max_actions: Annotated[
         int | None, option(min=0, metavar="N", help="Stop if the plan has more than N changes.")
     ] = None,
@@ -111,13 +113,18 @@ def apply(
     if age is not None and _is_fresh(session, age):
         return ExitCode.OK
     if dry_run:
-        with session.opened(replace, sized, concurrency=concurrency, allow_empty=allow_empty) as project:
+        with session.opened(replace, sized, bwlimit=bwlimit, allow_empty=allow_empty) as project:
             made = _plan(session, project, scope, planfile)
             session.result(made, session.plan_view(project, made))
             return session.verdict(_code(made), made.findings, fail_on)
     with notifying(notify, session) as ended:
         run = session.opened(
-            replace, sized, concurrency=concurrency, allow_empty=allow_empty, keeps_journal=not no_journal
+            replace,
+            sized,
+            concurrency=concurrency,
+            bwlimit=bwlimit,
+            allow_empty=allow_empty,
+            keeps_journal=not no_journal,
         )
         with run as project, session.lock(project, patience, give_way=age is not None) as held:
             if not held:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from reconcile.cli.options import AllowEmpty, Common, FailOnFindings, Scoped, Sized, UploadConcurrency, seconds
-from reconcile.cli.session import Session, memory_of, scope_of, severity, spill_of
+from reconcile.cli.options import AllowEmpty, BwLimit, Common, FailOnFindings, Scoped, Sized, UploadConcurrency, seconds
+from reconcile.cli.session import Session, bandwidth_of, memory_of, scope_of, severity, spill_of
 from reconcile.cli.signals import stopping
 from reconcile.commands.watch import WatchOptions
 from reconcile.commands.watch import watch as stay
@@ -39,6 +39,7 @@ def watch(
         ),
     ] = Poll.AUTO,
     concurrency: UploadConcurrency = None,
+    bwlimit: BwLimit = None,
     fail_on: FailOnFindings = None,
     allow_empty: AllowEmpty = False,
     check: Annotated[
@@ -80,6 +81,7 @@ def watch(
                 every=between,
                 poll=poll,
                 concurrency=concurrency,
+                bandwidth=bandwidth_of(bwlimit),
                 fail_on=severity(fail_on),
                 allows_empty=allow_empty,
                 memory=memory_of(sized.memory, MEMORY),

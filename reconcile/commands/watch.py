@@ -27,6 +27,7 @@ from reconcile.adapters.state.health import HealthFile
 from reconcile.commands.watch_sources import Sources, digests, folder_of
 from reconcile.commands.watch_teller import Pulse, Teller, WatchListener, many
 from reconcile.config import Settings
+from reconcile.core.bandwidth import UNLIMITED, Timetable
 from reconcile.core.changes import Code, Finding, Severity
 from reconcile.core.errors import LockHeld, ReconcileError, StoreUnavailable, UsageError
 from reconcile.core.events import Advanced, Event, Warned
@@ -65,8 +66,8 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     ``apply`` False only plans; such a watcher keeps no other one out, and writes no health file. ``every`` is the time
     between two passes over everything, in seconds. A pass is not good while findings of the severity ``fail_on``
-    remain. ``allows_empty`` says that the local root, which held files, may hold none. ``concurrency``, ``memory`` and
-    ``spill`` are as for ``RunOptions``.
+    remain. ``allows_empty`` says that the local root, which held files, may hold none. ``concurrency``, ``memory``,
+    ``spill`` and ``bandwidth`` are as for ``RunOptions``.
     """
 
     scope: Scope = Scope()
@@ -78,6 +79,7 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     allows_empty: bool = False
     memory: int = MEMORY
     spill: Path | None = None
+    bandwidth: Timetable = UNLIMITED
 
 
 def watch(
@@ -253,6 +255,7 @@ class Watcher:
             looks=self._sources.looks,
             memory=options.memory,
             spill=options.spill,
+            bandwidth=options.bandwidth,
         )
 
     def _locked(self, project: OpenProject, batch: Batch, scope: Scope) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from reconcile import config
+from reconcile.__main__ import main
 from reconcile.adapters.gcs.upload import CHUNK
 from reconcile.core.events import Advanced, Event, Phase, PhaseStarted
 from reconcile.core.plan import Scope
@@ -296,6 +297,18 @@ def test_a_storm_that_passes_is_waited_out(rig: Rig) -> None:
     assert (report.status, report.counts.applied) == (Status.SUCCESS, len(MANY))
     assert [rig.generations(key) for key in MANY] == [1] * len(MANY)
     assert rig.converges().outcomes == ()
+
+
+def test_a_limit_on_bandwidth_holds_for_all_uploads_of_a_run_together(
+    rig: Rig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for key in MANY[:8]:
+        rig.file(key, b"x" * 64 * 1024)
+    apply = ["-C", str(rig.folder), "apply", "--yes", "--json", "--bwlimit", "Mon-00:00,512k Wed-00:00,512k"]
+    assert main(apply) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["bytes"] == 8 * 64 * 1024
+    assert report["seconds"] > 7 / 8 - 0.1 - 0.01  # what comes last need not wait for its own, and a burst is free
 
 
 @pytest.mark.parametrize("status", [429, 503])

@@ -304,6 +304,14 @@ def test_a_wrong_command_line_exits_64(run: Any, arguments: list[str]) -> None:
     assert answer.document("error")["code"] == "usage"
 
 
+@pytest.mark.parametrize("arguments", [["apply"], ["apply", "-n"], ["watch"], ["run", "true"]], ids=" ".join)
+def test_a_rate_that_cannot_be_read_is_named_before_anything_is_done(run: Any, arguments: list[str]) -> None:
+    name, *rest = arguments
+    answer = run("--json", name, "--bwlimit", "08:00,512k 18:00,fast", *rest)
+    assert answer.code == 64
+    assert "--bwlimit: 'fast' in '18:00,fast' is not a rate" in answer.document("error")["message"]
+
+
 def test_verbose_adds_the_traceback_after_the_sentence(run: Any) -> None:
     plain, verbose = run("plan", "--char-id", "x").err, run("plan", "--char-id", "x", "--verbose").err
     assert "Traceback" not in plain

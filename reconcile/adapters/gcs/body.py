@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from reconcile.core.digest import encode_crc32c
@@ -14,14 +14,24 @@ BLOCK = 64 * 1024
 
 
 class Body:
-    """The planned bytes, read as they are sent. The last block is held back until all prove to be the planned ones."""
+    """The planned bytes, read as they are sent. The last block is held back until all prove to be the planned ones.
+    ``pace`` waits until so many bytes may be sent."""
 
-    def __init__(self, file: BinaryIO, size: int, crc32c: str, name: str, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        size: int,
+        crc32c: str,
+        name: str,
+        progress: Progress | None,
+        pace: Callable[[int], None] = lambda _size: None,
+    ) -> None:
         self.size = size
         self.crc32c = crc32c
         self._file = file
         self._name = name
         self._progress = progress
+        self._pace = pace
         self._hashed = 0
         self._crc = 0
         self._mark = (0, 0)
@@ -38,6 +48,7 @@ class Body:
             at += len(block)
             if at == self.size:
                 self._check_whole()
+            self._pace(len(block))
             self.tell(at)
             yield block
         if self.size == 0:

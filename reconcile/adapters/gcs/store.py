@@ -89,13 +89,22 @@ class _Range:
 class GcsObjectStore(Closing):
     """The objects of a bucket below a prefix. Safe for several threads; connects at the first request."""
 
-    def __init__(self, root: BucketRoot, door: Door, sessions: Sessions, concurrency: int, page_size: int) -> None:
+    def __init__(
+        self,
+        root: BucketRoot,
+        door: Door,
+        sessions: Sessions,
+        concurrency: int,
+        page_size: int,
+        pace: Callable[[int], None],
+    ) -> None:
         self._root = root
         self._base = f"{root.prefix}/" if root.prefix else ""
         self._door = door
         self._sessions = sessions
         self._concurrency = concurrency
         self._page_size = page_size
+        self._pace = pace
 
     @classmethod
     def open(
@@ -113,6 +122,7 @@ class GcsObjectStore(Closing):
         budget: Budget | None = None,
         user_project: str = "",
         on_failure: Callable[[], None] = lambda: None,
+        pace: Callable[[int], None] = lambda _size: None,
     ) -> GcsObjectStore:
         """The bucket at Google (``endpoint`` empty; application default credentials), or at another server.
 
@@ -120,8 +130,8 @@ class GcsObjectStore(Closing):
         how many ranges of a listing are read at once, and ``connections`` how many are kept (twice as many, if that is
         more). ``sessions`` remembers large uploads over the end of the process; ``budget`` is the run's, its own if
         there is none. Requests are charged to ``user_project``, to the bucket's own without one. ``on_failure`` is
-        called for each request that failed and may be made again. Raises ConfigError for an endpoint that is not to be
-        used.
+        called for each request that failed and may be made again; ``pace`` waits until so many bytes of a file may be
+        sent. Raises ConfigError for an endpoint that is not to be used.
         """
         door = Door(
             bucket,
@@ -134,7 +144,7 @@ class GcsObjectStore(Closing):
             on_failure=on_failure,
         )
         root = BucketRoot(bucket, prefix.strip("/"))
-        return cls(root, door, sessions or NoSessions(), concurrency, page_size)
+        return cls(root, door, sessions or NoSessions(), concurrency, page_size, pace)
 
     def close(self) -> None:
         """Closes the connections that are kept; the store may be used again."""
@@ -190,7 +200,7 @@ class GcsObjectStore(Closing):
     ) -> RemoteObject:
         """See ``ObjectStore.put``. ``body`` is read from its start, and again for each retry."""
         name = self._name(key)
-        planned = Body(body, size, crc32c, name, progress)
+        planned = Body(body, size, crc32c, name, progress, self._pace)
         upload = Upload(self._door, name, planned, content_type, if_generation_match, self._sessions)
         return self._row(upload.run())
 
