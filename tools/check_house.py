@@ -55,7 +55,6 @@ ROOMS: dict[str, str] = {
     "reconcile/adapters/embedded/objects.py": "a blob that somebody reads is left, and not waited for",
     "reconcile/adapters/local/folder.py": "names in a folder that is open, with the patience of the system",
     "reconcile/adapters/local/writing.py": "flushes the file that it has written",
-    "reconcile/adapters/logfile.py": "a log that is appended to as text",
     "reconcile/adapters/state/folder.py": "opens folders",
     "reconcile/adapters/state/journal.py": "flushes the file that it appends to",
 }

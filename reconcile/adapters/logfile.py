@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from reconcile.adapters.files import SHARED, replace
+from reconcile.adapters.system import current
 from reconcile.core.errors import UsageError
 
 LARGE = 1024 * 1024
@@ -29,7 +30,7 @@ def open_log(path: Path) -> TextIO:
         _put_aside(path)
         if path.is_symlink():
             raise OSError("it is a link")
-        fd = os.open(path, _APPEND, SHARED)
+        fd = current().open(path, _APPEND, SHARED)
     except OSError as error:
         raise _unwritable(path, error.strerror or str(error)) from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):

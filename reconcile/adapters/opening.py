@@ -18,6 +18,7 @@ READ_FOLDER = _READ | _NO_FOLLOW | getattr(os, "O_DIRECTORY", 0)
 READ_ROOT = READ_FOLDER & ~_NO_FOLLOW
 """For a folder that the user names, which may be a link."""
 
+_NAME_SURROGATE = 0x20000000
 _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
 
 
@@ -66,6 +67,12 @@ def split(path: str) -> list[str]:
 def is_windows_trick(part: str) -> bool:
     """Whether Windows would take the name for another place: a separator, a drive or stream, a device."""
     return "\\" in part or ":" in part or part[-1] in ". " or bool(_WINDOWS_DEVICE.fullmatch(part))
+
+
+def leads_elsewhere(found: os.stat_result) -> bool:
+    """Whether it is a junction or another of Windows' reparse points that stand for a place elsewhere, as a file that
+    the system has compressed or a cloud's program keeps does not."""
+    return bool(getattr(found, "st_reparse_tag", 0) & _NAME_SURROGATE)
 
 
 def is_text(name: str) -> bool:

@@ -174,8 +174,8 @@ class Windows(System):
         return path if os.path.islink(path) else self.plain(os.path.realpath(self.extended(path)))
 
     def quoted(self, word: str) -> str:
-        # Double quotes are what cmd and PowerShell both take. Neither takes a program's path in them as a command
-        # without a word before it (`&`), so a path without blanks stays as it is.
+        # Double quotes are what cmd and PowerShell both take. A program's path in them is a command to cmd, and to
+        # PowerShell only behind a `&`, so a path without blanks stays as it is.
         return word if _PLAIN.fullmatch(word) else '"' + word.replace('"', '\\"') + '"'
 
     def takes_escapes(self, fd: int) -> bool:

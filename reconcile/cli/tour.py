@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from collections.abc import Callable
@@ -89,10 +90,8 @@ def _program() -> str:
     if shutil.which("reconcile"):
         return "reconcile"
     installed = Path(sys.executable).with_name("reconcile.exe" if current().is_windows else "reconcile")
-    if not installed.exists():
-        return f"{current().quoted(sys.executable)} -m reconcile"
-    try:
-        here = Path.cwd()
-    except OSError:
-        return current().quoted(str(installed))
-    return current().quoted(str(installed.relative_to(here) if installed.is_relative_to(here) else installed))
+    is_there = installed.exists()
+    program = installed if is_there else Path(sys.executable)
+    with contextlib.suppress(OSError, ValueError):  # no current folder, or a program that is not below it
+        program = program.relative_to(Path.cwd())
+    return current().quoted(str(program)) + ("" if is_there else " -m reconcile")

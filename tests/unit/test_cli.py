@@ -235,6 +235,18 @@ def test_demo_as_text_names_the_next_command(run: Any, tmp_path: Path) -> None:
     assert "complete" in tried.stdout
 
 
+def test_demo_names_a_python_below_the_current_folder_without_the_blanks_above_it(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PowerShell takes a program in quotes for a text."""
+    (tmp_path / "Ai Hoshino").mkdir()
+    monkeypatch.chdir(tmp_path / "Ai Hoshino")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "Ai Hoshino" / ".venv" / "python"))
+    answer = run("demo", "demo")
+    assert answer.out.splitlines()[-1] == f"Try: {os.path.join('.venv', 'python')} -m reconcile -C demo status"
+
+
 # -- options, errors, streams --
 
 

@@ -6,10 +6,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import pytest
 
-from reconcile.adapters.workers import Workers, results
+from reconcile.adapters.workers import Workers, awaited, joined, results
 from reconcile.pipeline.engine import Prefetch
 
 
@@ -130,3 +131,30 @@ def test_results_come_until_somebody_says_halt() -> None:
 
 def test_what_is_read_ahead_comes_in_order() -> None:
     assert list(Prefetch(lambda: iter(range(1000)))) == list(range(1000))
+
+
+def test_no_wait_for_a_result_is_one_that_windows_hears_no_interrupt_in() -> None:
+    class Asked(Future[int]):
+        def result(self, timeout: float | None = None) -> int:
+            assert self.done() or timeout is not None
+            return super().result(timeout)
+
+    future = Asked()
+    threading.Timer(0.05, future.set_result, [7]).start()
+    assert awaited(future) == 7
+
+
+def test_no_wait_for_a_thread_is_one_that_windows_hears_no_interrupt_in() -> None:
+    class Asked(threading.Thread):
+        def join(self, timeout: float | None = None) -> None:
+            assert timeout is not None
+            super().join(timeout)
+
+    end = threading.Event()
+    thread = Asked(target=end.wait, args=[30], daemon=True)
+    thread.start()
+    joined(thread, 0.01)
+    assert thread.is_alive()
+    threading.Timer(0.05, end.set).start()
+    joined(thread)
+    assert not thread.is_alive()

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from reconcile.adapters.logfile import KEPT, LARGE, open_log
+from reconcile.adapters.windows import SHARING_VIOLATION
 from reconcile.core.errors import UsageError
-from tests.kit.windows import on_each_system, rules  # noqa: F401
+from tests.kit.windows import on_each_system, refusal, rules  # noqa: F401
 from tests.kit.workshop import environment
 
 
@@ -47,6 +48,24 @@ def test_a_gap_that_a_killed_run_left_among_the_numbers_costs_no_log(tmp_path: P
         (tmp_path / name).write_text(text, "utf-8")
     written(path, "new")
     assert numbered(path) == ["00", "01", "03"]
+
+
+def test_a_log_that_a_scanner_has_open_on_windows_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, opened, left = tmp_path / "nightly.log", os.open, [3]
+
+    def refused(name: Any, flags: int, mode: int = 0o777, **more: Any) -> int:
+        if name == path and left[0]:
+            left[0] -= 1
+            raise refusal(SHARING_VIOLATION, name)
+        return opened(name, flags, mode, **more)
+
+    with rules(monkeypatch):
+        monkeypatch.setattr(os, "open", refused)
+        written(path, "new")
+    assert left == [0]
+    assert path.read_text("utf-8") == "new"
 
 
 def test_a_log_that_an_editor_has_open_on_windows_is_appended_to_and_no_older_one_is_lost(

@@ -6,8 +6,10 @@ import contextlib
 import io
 import json
 import os
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from reconcile.adapters.local.slices import SLICE
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.adapters.local.watching import FolderWatch
 from reconcile.adapters.local.writing import LocalPlaces
+from reconcile.adapters.opening import leads_elsewhere
 from reconcile.adapters.posix import System
 from reconcile.adapters.state.folder import StateFolder
 from reconcile.adapters.state.health import HealthFile, is_place_free
@@ -95,8 +98,8 @@ def test_a_file_that_nobody_may_read_is_in_use_and_not_a_matter_of_rights(root: 
     found = put(root, "a.png").stat()
     windows.handles.refusing_readers.add((found.st_dev, found.st_ino))
     row = only(source(root).walk())
-    assert row.problem is FileProblem.UNSETTLED
-    with pytest.raises(SourceChanged, match="open"), source(root).open("a.png"):
+    assert (row.problem, row.detail) == (FileProblem.UNSETTLED, "another program has it open and lets nobody read it")
+    with pytest.raises(SourceChanged, match="lets nobody read it"), source(root).open("a.png"):
         pass
 
 
@@ -158,6 +161,25 @@ def test_a_large_file_that_is_hashed_is_replaced_renamed_and_removed_at_will(roo
     assert (row.problem, row.detail) == (FileProblem.UNSETTLED, "it changed while it was hashed")
 
 
+@pytest.mark.parametrize("act", ["rename", "remove", "write"])
+def test_a_small_file_that_is_open_to_be_hashed_is_renamed_removed_and_written_at_will(root: Path, act: str) -> None:
+    file = put(root, "a.png", b"body")
+    acted = []
+
+    def workflow(_: int) -> None:
+        if act == "rename":
+            os.rename(file, root.parent / "c.png")
+        elif act == "remove":
+            os.unlink(file)
+        else:
+            file.write_bytes(b"other")
+        acted.append(act)
+
+    row = only(LocalFiles(root, ignore=(), looks=Looks(0), cache=Cache(), on_progress=workflow).walk())
+    assert acted == [act]
+    assert (row.problem, row.detail) == (FileProblem.UNSETTLED, "it changed while it was hashed")
+
+
 @pytest.mark.parametrize("size", [SLICE - 1, SLICE, SLICE + 1, 2 * SLICE + 3])
 def test_a_file_that_nobody_touches_has_the_same_hash_in_slices(root: Path, size: int) -> None:
     data = os.urandom(size)
@@ -180,12 +202,18 @@ def test_a_file_that_nobody_touches_is_read_to_its_end(root: Path, size: int) ->
 def test_content_that_changed_under_an_old_time_is_hashed_again(root: Path) -> None:
     """The time of change tells, which is not what Python calls so on Windows."""
     file, cache = put(root, "a.png", b"old!"), Cache()
-    before = only(source(root, cache).walk())
+
+    def walk() -> LocalFile:  # an hour later, when no hash is doubted for its file's youth
+        later = time.time_ns() + 3_600_000_000_000
+        return only(LocalFiles(root, ignore=(), looks=Looks(0), cache=cache, clock=lambda: later).walk())
+
+    before = walk()
     stamp = file.stat()
     file.write_bytes(b"new!")
     os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     assert file.stat().st_ctime_ns == stamp.st_ctime_ns
-    assert only(source(root, cache).walk()).crc32c != before.crc32c
+    assert cache["a.png"].doubted_since == 0
+    assert walk().crc32c != before.crc32c
 
 
 @pytest.mark.parametrize("name", ["aux.png", "con.mp4", "name.", "a "])
@@ -233,6 +261,26 @@ def test_a_file_that_is_held_for_good_is_refused_at_last(tmp_path: Path, windows
     assert place.read_bytes() == b"body"
 
 
+def test_what_a_scanner_holds_when_its_place_is_taken_is_left_to_the_next_run(root: Path, windows: FakeWindows) -> None:
+    """The bytes that were made beside a file which another run has put there meanwhile."""
+    data = b"body"
+
+    def body(_: int) -> Iterator[bytes]:
+        put(root, "a.png", data)
+        [part] = root.glob(".r-*")
+        found = part.stat()
+        windows.handles.refusing[(found.st_dev, found.st_ino)] = 1_000
+        yield data
+
+    places, meant = LocalPlaces(root), encode_crc32c(crc32c(data))
+    assert not places.place("a.png", body, size=len(data), crc32c=meant, generation=1)
+    assert len(list(root.glob(".r-*"))) == 1
+    windows.handles.refusing.clear()
+    os.unlink(root / "a.png")
+    assert LocalPlaces(root).place("a.png", lambda _: iter([data]), size=len(data), crc32c=meant, generation=1)
+    assert [path.name for path in root.iterdir()] == ["a.png"]
+
+
 def test_a_note_is_replaced_while_it_is_read(tmp_path: Path) -> None:
     folder = StateFolder(tmp_path)
     folder.make()
@@ -256,10 +304,29 @@ def test_a_lock_file_stays_so_that_a_watcher_that_was_killed_is_noticed(tmp_path
 def test_the_state_folder_has_the_rights_of_the_folder_above(tmp_path: Path) -> None:
     """Less would be an access list for its maker alone, which shuts out colleagues, and the same person after an
     elevated run."""
-    StateFolder(tmp_path).make()
+    StateFolder(tmp_path).lock("lock", 0).release()
     there = (tmp_path / ".reconcile").stat().st_mode
     (tmp_path / "usual").mkdir()
     assert there == (tmp_path / "usual").stat().st_mode
+    assert (tmp_path / ".reconcile" / "lock").stat().st_mode & 0o044
+
+
+@pytest.mark.parametrize(
+    ("tag", "is_link"),
+    [
+        pytest.param(0xA0000003, True, id="a junction"),
+        pytest.param(0xA000000C, True, id="a symbolic link"),
+        pytest.param(0x80000013, False, id="deduplicated"),
+        pytest.param(0x80000017, False, id="compressed by the system"),
+        pytest.param(0x9000001A, False, id="kept by OneDrive"),
+        pytest.param(0, False, id="none"),
+    ],
+)
+def test_a_reparse_point_is_a_link_only_if_it_stands_for_another_place(tag: int, *, is_link: bool) -> None:
+    class Found:
+        st_reparse_tag = tag
+
+    assert leads_elsewhere(Found()) is is_link  # type: ignore[arg-type]
 
 
 # -- the local database --
@@ -529,6 +596,21 @@ def test_a_replace_that_another_program_prevents_is_tried_again(
 
 
 # -- a workflow that is run --
+
+
+def test_a_workflow_is_waited_for_in_slices_between_which_an_interrupt_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, wait, slices = make_project(tmp_path / "studio"), subprocess.Popen.wait, []
+
+    def waited(child: subprocess.Popen[bytes], timeout: float | None = None) -> int:
+        slices.append(timeout)
+        return wait(child, timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "wait", waited)
+    assert main(["-C", str(project), "run", "--quiet", "--", sys.executable, "-c", "raise SystemExit(3)"]) == 3
+    assert slices
+    assert all(timeout is not None and timeout < 1 for timeout in slices)
 
 
 def test_a_workflow_is_run_and_what_it_made_is_applied(tmp_path: Path) -> None:

@@ -124,9 +124,6 @@ class Hasher:
         above, slash, name = miss.path.rpartition("/")
         try:
             folder = folders.at(above + slash)
-            # Its time may stand still as long as the program that writes it has it open, and its size may not.
-            if folder.is_being_written(name):
-                return miss.problem(FileProblem.UNSETTLED, "a program has it open for writing")
             fd = folder.open(name, READ_FILE)
         except FileNotFoundError:
             return None
@@ -134,6 +131,10 @@ class Hasher:
             if current().is_in_use(error):
                 return miss.problem(FileProblem.UNSETTLED, "another program has it open and lets nobody read it")
             return miss.problem(FileProblem.UNREADABLE, reason(error))
+        # Its time may stand still as long as the program that writes it has it open, and its size may not.
+        if folder.is_being_written(name):
+            os.close(fd)
+            return miss.problem(FileProblem.UNSETTLED, "a program has it open for writing")
         try:
             return self._hash_open(fd, lambda: folder.open(name, READ_FILE), miss, stop)
         except OSError as error:

@@ -12,12 +12,10 @@ from typing import NamedTuple
 from reconcile.adapters.descriptors import is_shortage
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.local.folder import OpenFolder, OpenFolders
-from reconcile.adapters.opening import is_text
+from reconcile.adapters.opening import is_text, leads_elsewhere
 from reconcile.adapters.system import current
 from reconcile.core.names import fold
 from reconcile.core.reach import Selection
-
-_NAME_SURROGATE = 0x20000000
 
 
 class Entry(NamedTuple):
@@ -151,9 +149,7 @@ def is_link(entry: os.DirEntry[str]) -> bool:
     """Whether the entry stands for a place elsewhere: a symlink, or a Windows junction or mount point."""
     if entry.is_symlink():
         return True
-    if not current().is_windows:
-        return False
-    return bool(getattr(entry.stat(follow_symlinks=False), "st_reparse_tag", 0) & _NAME_SURROGATE)
+    return current().is_windows and leads_elsewhere(entry.stat(follow_symlinks=False))
 
 
 def link_detail(folder: OpenFolder, name: str) -> str:

@@ -136,6 +136,8 @@ class LocalFiles:
             found = current().fstat(fd)
             if not stat.S_ISREG(found.st_mode):
                 raise SourceChanged(f"the local file {path} is not a regular file any more", hint="plan again")
+            if current().is_being_written(os.path.join(self._root, *map(native, split(path)))):
+                raise SourceChanged(f"a program has the local file {path} open for writing", hint="plan again")
         except BaseException:
             os.close(fd)
             raise
@@ -152,8 +154,6 @@ class LocalFiles:
             # What a walk leaves out is not to be had by asking for it by name either.
             raise SourceChanged(f"the path {path!r} is not one of a local file below the root", hint="plan again")
         try:
-            if current().is_being_written(os.path.join(self._root, *map(native, parts))):
-                raise SourceChanged(f"a program has the local file {path} open for writing", hint="plan again")
             return self._open_below(parts)
         except OSError as error:
             if current().is_in_use(error):

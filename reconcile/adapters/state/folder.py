@@ -18,7 +18,7 @@ import msgspec
 
 from reconcile.adapters import files
 from reconcile.adapters.files import NEW, PRIVATE, write_whole
-from reconcile.adapters.opening import READ_FILE, READ_FOLDER, READ_ROOT
+from reconcile.adapters.opening import READ_FILE, READ_FOLDER, READ_ROOT, leads_elsewhere
 from reconcile.adapters.system import current
 from reconcile.core.errors import StateError
 
@@ -27,9 +27,6 @@ T = TypeVar("T")
 FOLDER = ".reconcile"
 SMALL = 1 << 20
 """Bytes: more than any note of ours has."""
-
-_REPARSE_POINT = 0x400
-"""On Windows: a link, a junction, or a file that is kept elsewhere."""
 
 
 class StateFolder:
@@ -199,7 +196,7 @@ def rights(project: Path) -> str:
 
 
 def _is_link(found: os.stat_result) -> bool:
-    return stat.S_ISLNK(found.st_mode) or bool(getattr(found, "st_file_attributes", 0) & _REPARSE_POINT)
+    return stat.S_ISLNK(found.st_mode) or leads_elsewhere(found)
 
 
 def _is_ours(found: os.stat_result) -> bool:
