@@ -466,6 +466,20 @@ def test_a_word_is_quoted_as_cmd_and_powershell_both_take_it(word: str, said: st
     assert windows.quoted(word) == said
 
 
+def test_the_demo_names_the_program_as_it_is_called_on_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scripts = tmp_path / ".venv" / "Scripts"
+    scripts.mkdir(parents=True)
+    put(scripts, "reconcile.exe")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(sys, "executable", str(scripts / "python.exe"))
+    assert main(["demo", "demo"]) == ExitCode.OK
+    program = os.path.join(".venv", "Scripts", "reconcile.exe")
+    assert capsys.readouterr().out.splitlines()[-1] == f"Try: {program} -C demo status"
+
+
 def test_a_file_that_is_kept_in_the_cloud_is_named_and_not_fetched(root: Path, windows: FakeWindows) -> None:
     put(root, "a.mp4")
     windows.elsewhere = True
