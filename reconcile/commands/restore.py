@@ -5,13 +5,12 @@ files as for a plan. ``restoring`` makes them: verified, whole, and over nothing
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from reconcile.adapters.system import current
+from reconcile.commands.belonging import Belonging, belonging, owners
 from reconcile.core.changes import Code, Finding
 from reconcile.core.clashes import Places
-from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.encoding import can_unpack
 from reconcile.core.events import Listener, Warned, silent
@@ -19,7 +18,7 @@ from reconcile.core.findings import HIDDEN_PLACE, LEFT_ALONE, NO_PLACE, PLACE_TA
 from reconcile.core.names import fold, nfc
 from reconcile.core.plan import Scope
 from reconcile.core.restoration import FORMAT, Restore, RestorePlan, restore_id
-from reconcile.core.rows import Agreed, Candidate, Coverage, FileProblem, KeyRow, LocalFile, RemoteObject
+from reconcile.core.rows import Agreed, Coverage, FileProblem, KeyRow, LocalFile, RemoteObject
 from reconcile.core.stages import is_whole, key_rows
 from reconcile.pipeline.engine import Engine, StreamEngine
 from reconcile.pipeline.observe import Inventory
@@ -47,7 +46,7 @@ class _Survey:
         self._everything = everything
         self._listener = listener
         self._findings: list[Finding] = []
-        self._missing: list[tuple[KeyRow, RemoteObject, _Claim]] = []
+        self._missing: list[tuple[KeyRow, RemoteObject, Belonging]] = []
         self._here: set[str] = set()  # in Unicode's composed form: names that could be spelt in another one
         self._in_step = 0
         self._complete = True
@@ -60,10 +59,10 @@ class _Survey:
     def _planned(self, seen: Inventory, engine: Engine) -> RestorePlan:
         project, listener = self._project, self._listener
         self._scope = scope = seen.roster.scope
-        owners = _owners(seen)
+        named = owners((row.value for row in seen.references()), seen.context)
         for _, group in engine.group(seen.keys(), is_whole):
             for row in key_rows(group):
-                if row.remote is not None and self._is_wanted(claim := _claim(row, seen.context, owners)):
+                if row.remote is not None and self._is_wanted(claim := belonging(row.key, row.path, seen.context, named)):
                     self._take(row, row.remote, claim)
         for gap in seen.gaps:
             self._note(gap)
@@ -99,16 +98,13 @@ class _Survey:
         self._complete = self._complete and not gap.hides_ours
         self._findings.append(about_unread(gap.folder))
 
-    def _is_wanted(self, claim: _Claim) -> bool:
+    def _is_wanted(self, claim: Belonging) -> bool:
         """Whether an object is to be brought back: a rule takes it, a record names it, or all are wanted."""
-        scope = self._scope
-        if claim.rank == _NOBODYS:
-            return self._everything and not (scope.char_ids or scope.asset_types)
-        if not claim.named and not scope.takes_character(claim.char_id):
-            return False
-        return not scope.asset_types or claim.asset_type in scope.asset_types
+        if claim.is_nobodys:
+            return self._everything and not (self._scope.char_ids or self._scope.asset_types)
+        return claim.is_in(self._scope)
 
-    def _take(self, rows: KeyRow, found: RemoteObject, claim: _Claim) -> None:
+    def _take(self, rows: KeyRow, found: RemoteObject, claim: Belonging) -> None:
         local, uri, char_id = rows.local, self._project.bucket.uri(found.key), claim.char_id
         if local is not None and not local.path.isascii():
             self._here.add(nfc(local.path))
@@ -207,39 +203,3 @@ def _place_taken(uri: str, char_id: str | None, path: str, other: str) -> Findin
 def _unread_above(path: str, local: Coverage) -> str:
     """The folder because of which a file was not seen."""
     return next((folder for folder in local.unreadable if path.startswith(folder)), "a folder outside the scope")
-
-
-def _owners(seen: Inventory) -> dict[str, str]:
-    """The keys that the records in scope name for sure, each with the first record that does."""
-    owners: dict[str, str] = {}
-    types, rules = seen.context.scope.asset_types, seen.context.asset_map.rules
-    fields = {rule.field for rule in rules if rule.type in types}
-    for row in seen.references():
-        each: Candidate = row.value
-        if each.sure and (not types or (not each.slot.at and each.slot.field in fields)):
-            owners.setdefault(each.key, each.document)
-    return owners
-
-
-class _Claim(NamedTuple):
-    """Whose an object is: its character, its asset type if a rule takes it, and whether a record names it."""
-
-    char_id: str | None
-    asset_type: str | None
-    named: bool
-
-    @property
-    def rank(self) -> int:
-        """How much the object is wanted; less is more."""
-        return 0 if self.named else 1 if self.asset_type is not None else _NOBODYS
-
-
-_NOBODYS = 2
-
-
-def _claim(row: KeyRow, context: Context, owners: Mapping[str, str]) -> _Claim:
-    reading = None if row.path is None else context.asset_map.read(row.path, context.known_ids)
-    owner = owners.get(row.key)
-    if reading is None:
-        return _Claim(owner, None, owner is not None)
-    return _Claim(reading.char_id or owner, reading.rule.type, owner is not None)

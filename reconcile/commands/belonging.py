@@ -1,0 +1,54 @@
+"""Whose an object is, and of which type: as the rules read its name, and as the records name it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from reconcile.core.context import Context
+from reconcile.core.plan import Scope
+from reconcile.core.rows import Candidate
+
+
+class Belonging(NamedTuple):
+    """Whose an object is: its character, its asset type if a rule takes it, and whether a record names it."""
+
+    char_id: str | None
+    asset_type: str | None
+    named: bool
+
+    @property
+    def rank(self) -> int:
+        """How much the object is wanted; less is more."""
+        return 0 if self.named else 1 if self.asset_type is not None else 2
+
+    @property
+    def is_nobodys(self) -> bool:
+        """Whether no rule takes it and no record names it."""
+        return not self.named and self.asset_type is None
+
+    def is_in(self, scope: Scope) -> bool:
+        """Whether it is in a scope, whose records are those that were read."""
+        if not self.named and not scope.takes_character(self.char_id):
+            return False
+        return scope.takes_type(self.asset_type)
+
+
+def owners(references: Iterable[Candidate], context: Context) -> dict[str, str]:
+    """The keys that the records in scope name for sure, each with the first record that does."""
+    found: dict[str, str] = {}
+    types, rules = context.scope.asset_types, context.asset_map.rules
+    fields = {rule.field for rule in rules if rule.type in types}
+    for each in references:
+        if each.sure and (not types or (not each.slot.at and each.slot.field in fields)):
+            found.setdefault(each.key, each.document)
+    return found
+
+
+def belonging(key: str, path: str | None, context: Context, named: Mapping[str, str]) -> Belonging:
+    """Whose the object of this key is, whose local file has this path; ``named`` is what ``owners`` gave."""
+    reading = None if path is None else context.asset_map.read(path, context.known_ids)
+    owner = named.get(key)
+    if reading is None:
+        return Belonging(owner, None, owner is not None)
+    return Belonging(reading.char_id or owner, reading.rule.type, owner is not None)
