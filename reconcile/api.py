@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 
 import msgspec
 
+from reconcile.commands.links import links
 from reconcile.core.changes import Change, Finding
-from reconcile.core.errors import UsageError
+from reconcile.core.errors import NotThere, UsageError
 from reconcile.core.events import Listener, silent
 from reconcile.core.notes import Note
 from reconcile.core.plan import Plan, Summary
@@ -71,6 +73,32 @@ def apply(
     with _opened(planned.project, concurrency) as opened, opened.lock().acquire():
         opened.found_done(planned.done_notes)
         return execute(opened, planned.plan, force=force, concurrency=concurrency, listener=listener)
+
+
+def signed_url(project: Project | OpenProject, subject: str, *, expires: str | float | timedelta) -> str:
+    """See ``Shortcuts.signed_url``."""
+    with _reading(project) as opened:
+        (url,) = links(opened, [subject], expires, assets_only=True).urls.values()
+        return url
+
+
+def signed_urls(
+    project: Project | OpenProject, char_id: str, *, asset_types: Sequence[str] = (), expires: str | float | timedelta
+) -> dict[str, str]:
+    """See ``Shortcuts.signed_urls``."""
+    if isinstance(asset_types, str):
+        raise UsageError("asset_types is a list of texts", hint='write asset_types=["kpop_version"]')
+    scope = project.settings.scope([char_id], asset_types)
+    with _reading(project) as opened:
+        try:
+            return links(opened, (), expires, scope=scope).urls
+        except NotThere:
+            return {}
+
+
+def _reading(project: Project | OpenProject) -> AbstractContextManager[OpenProject]:
+    """The project, open for what needs no local root; closed afterwards if this opened it."""
+    return nullcontext(project) if isinstance(project, OpenProject) else project.opened(RunOptions(makes_root=True))
 
 
 def _opened(project: Project | OpenProject, concurrency: int | None = None) -> AbstractContextManager[OpenProject]:

@@ -184,8 +184,17 @@ class Journal(Protocol):
         ...
 
 
+LONGEST_URL = 7 * 86_400
+"""Seconds: the longest that a V4 signed URL may hold."""
+
+
 class UrlSigner(Protocol):
     """Makes URLs with which anyone may read an object for a while. Each is a secret: who has it can read."""
+
+    @property
+    def holds_for(self) -> float:
+        """The seconds for which a URL of the first signature's key holds for sure; a longer one may end early."""
+        ...
 
     def sign(self, key: str, *, expires: float) -> str:
         """A V4 signed URL for reading the object of this key, for ``expires`` seconds, a week at the most.

@@ -42,6 +42,7 @@ from reconcile.core.paths import RootForms, root_forms
 from reconcile.core.plan import Origin, Stores
 from reconcile.core.rules import AssetMap
 from reconcile.ports import AgreedStates, FilePlaces, FileSource, ObjectStore, RecordStore, UrlReader, UrlSigner
+from reconcile.shortcuts import Shortcuts
 from reconcile.version import VERSION
 
 T = TypeVar("T")
@@ -79,7 +80,7 @@ class RunOptions(msgspec.Struct, frozen=True):
     wait: Callable[[float], None] = time.sleep
 
 
-class Project(msgspec.Struct, frozen=True):
+class Project(Shortcuts, msgspec.Struct, frozen=True):
     """One project folder: its rules and settings. Nothing of it is open; ``opened`` opens what a run needs."""
 
     settings: Settings
@@ -104,7 +105,7 @@ class Project(msgspec.Struct, frozen=True):
         """Closes nothing. Workflows that were written when a project held its stores go on to work."""
 
 
-class OpenProject(Closing):
+class OpenProject(Shortcuts, Closing):
     """A project that a run has opened: its stores, opened when they are first needed, and what the run found out.
 
     Close it, or use it as a context manager. Its rules know what is noted of single files.

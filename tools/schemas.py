@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from reconcile.cli import tour
-from reconcile.commands import explain, schedule, trials
+from reconcile.commands import explain, links, schedule, trials
 from reconcile.commands import status as statuses
 from reconcile.core import checkup, history, plan, proof, report, restoration, status, watch_report
 from reconcile.views import json
@@ -34,7 +34,7 @@ DOCUMENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "restore-plan": (restoration.RestorePlan, restoration.FORMAT),
     "schedule": (schedule.Schedule, schedule.FORMAT),
     "doctor": (checkup.Checkup, checkup.FORMAT),
-    "url": (explain.Link, explain.URL_FORMAT),
+    "url": (links.Links, links.FORMAT),
     "watch": (watch_report.WatchEvent, watch_report.FORMAT),
     "watch-health": (watch_report.WatchHealth, watch_report.HEALTH_FORMAT),
     "init": (json.InitDocument, json.INIT_FORMAT),

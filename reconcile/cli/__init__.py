@@ -60,7 +60,9 @@ COMMANDS = {
         options_first=True,
     ),
     "url": CliCommand(
-        "health", "Print a signed URL for an asset. Anybody who has it can read the asset until it expires."
+        "health",
+        "Print signed URLs for assets, or for all of a character. Anybody who has one can read the asset until it"
+        " expires.",
     ),
     "doctor": CliCommand(
         "health", "Try each thing that a run needs, and say what to do about what fails. Writes nothing that stays."

@@ -1,4 +1,4 @@
-"""doctor and url: whether everything a run needs is there, and a signed URL of one asset."""
+"""doctor and url: whether everything a run needs is there, and signed URLs of assets."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from reconcile.cli.options import Common, seconds
-from reconcile.cli.session import Session
+from reconcile.cli.options import Common, Scoped
+from reconcile.cli.session import Session, scope_of
 from reconcile.commands.doctor import check_nothing, check_project
-from reconcile.commands.explain import link
+from reconcile.commands.links import LIFETIME, lifetime_of, links
 from reconcile.core.errors import ConfigError, ExitCode
 from reconcile.views.doctor import show_checkup
+from reconcile.views.links import show_links
 
 
 def doctor(common: Common) -> ExitCode:
@@ -27,12 +28,21 @@ def doctor(common: Common) -> ExitCode:
 
 def url(
     common: Common,
-    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="A path, a gs:// URI, or a key in the bucket.")],
-    expires: Annotated[str, typer.Option(metavar="TIME", help="How long it holds; 7d at the most.")] = "15m",
+    scope: Scoped,
+    subjects: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SUBJECT...]", help="Paths, gs:// URIs or keys of assets, or characters."),
+    ] = None,
+    expires: Annotated[str, typer.Option(metavar="TIME", help="How long it holds; 7d at the most.")] = LIFETIME,
 ) -> ExitCode:
     session = Session(common)
-    lifetime = seconds(expires, "--expires")
-    with session.opened() as project:
-        made = link(project, subject, lifetime)
-    session.result(made, lambda terminal: terminal.line(made.url))
-    return ExitCode.OK
+    lifetime = lifetime_of(expires, "--expires")
+    run = session.opened(makes_root=True)
+    with run as project, session.progress() as listener:
+        made = links(project, subjects or (), lifetime, scope=scope_of(project, scope), listener=listener)
+    session.result(made, lambda terminal: show_links(terminal, made))
+    if made.may_end_early:
+        session.warn("these URLs are signed with a key of Google's, so they may end after 12h", of="warning")
+    for subject in made.missing:
+        session.warn(f"{subject!r} is not in {project.bucket}, so it has no URL")
+    return ExitCode.FAILED if made.missing else ExitCode.OK

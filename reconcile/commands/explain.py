@@ -1,19 +1,17 @@
 """Answers "why": what one path, URI or character is, what is where, what would be done about it and what stands in
-the way. Reads what a plan reads, and changes nothing. Also signs the URL of what a subject means."""
+the way. Reads what a plan reads, and changes nothing."""
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from reconcile.adapters.system import current
 from reconcile.commands.status import table
 from reconcile.commands.trials import Loser, RuleView, losers, possible_paths, why_left_out
 from reconcile.core.changes import Change, CreateRecord, Finding, Replace, Severity, Upload, keys_about
-from reconcile.core.errors import NotThere, UsageError
+from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, silent
 from reconcile.core.names import fold
 from reconcile.core.pattern import CHAR_ID
@@ -27,7 +25,6 @@ from reconcile.pipeline.roster import read_roster
 from reconcile.project import OpenProject
 
 FORMAT = "reconcile.explain/1"
-URL_FORMAT = "reconcile.url/1"
 
 
 class Naming(msgspec.Struct, frozen=True):
@@ -86,18 +83,6 @@ class Explanation(msgspec.Struct, frozen=True):
     character: CharacterView | None
     actions: tuple[Change, ...]
     findings: tuple[Finding, ...]
-
-
-class Link(msgspec.Struct, frozen=True):
-    """``url --json``: a URL that anybody may read the object by until ``expires`` (RFC 3339)."""
-
-    format: str
-    subject: str
-    key: str
-    uri: str
-    url: str
-    expires: str
-    content_type: str | None
 
 
 def explain(
@@ -178,34 +163,6 @@ def keys_of(project: OpenProject, subject: str) -> list[str]:
         return paths
     known = read_roster(project, Scope(), silent).known_ids
     return list(dict.fromkeys(settings.asset_map.key_for(path, known) for path in paths))
-
-
-def link(project: OpenProject, subject: str, lifetime: float) -> Link:
-    """Signs a URL that is valid for ``lifetime`` seconds.
-
-    Raises UsageError for a subject that is not an asset's or a bucket without URLs, NotThere if no object is, Rejected
-    for a lifetime that cannot be, AccessDenied if the credentials cannot sign.
-    """
-    signer = project.signer
-    for key in keys_of(project, subject):
-        found = project.objects.get(key)
-        if found is not None:
-            now = datetime.datetime.now(datetime.UTC)
-            url = signer.sign(key, expires=lifetime)
-            until = now + datetime.timedelta(seconds=lifetime)
-            return Link(
-                URL_FORMAT,
-                subject,
-                key,
-                project.bucket.uri(key),
-                url,
-                f"{until:%Y-%m-%dT%H:%M:%SZ}",
-                found.content_type,
-            )
-    raise NotThere(
-        f"{subject!r} is not in {project.bucket}",
-        hint=f"`reconcile explain {current().quoted(subject)}` says what is where",
-    )
 
 
 def _best(keys: Sequence[str], facts: Iterable[KeyFacts]) -> KeyFacts:

@@ -62,7 +62,9 @@ class _Survey:
         named = owners((row.value for row in seen.references()), seen.context)
         for _, group in engine.group(seen.keys(), is_whole):
             for row in key_rows(group):
-                if row.remote is not None and self._is_wanted(claim := belonging(row.key, row.path, seen.context, named)):
+                if row.remote is not None and self._is_wanted(
+                    claim := belonging(row.key, row.path, seen.context, named)
+                ):
                     self._take(row, row.remote, claim)
         for gap in seen.gaps:
             self._note(gap)

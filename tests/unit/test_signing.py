@@ -14,10 +14,11 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
-from reconcile.adapters.gcs.signing import LONGEST, Signer
+from reconcile.adapters.gcs.signing import Signer
 from reconcile.adapters.gcs.url_reader import HttpReader
 from reconcile.core.errors import AccessDenied, ConfigError, Rejected, StoreUnavailable, UsageError
 from reconcile.core.names import BucketRoot
+from reconcile.ports import LONGEST_URL
 from reconcile.project import Project
 from tests.kit.small_project import make_project
 from tests.servers.faults import FOREVER, Fault
@@ -153,7 +154,7 @@ def test_credentials_are_for_no_plain_server_elsewhere(monkeypatch: pytest.Monke
         Account().signer().sign(KEY, expires=60)
 
 
-@pytest.mark.parametrize("expires", [0, -1, LONGEST + 1])
+@pytest.mark.parametrize("expires", [0, -1, LONGEST_URL + 1])
 def test_a_time_that_no_url_can_have_is_refused(expires: float) -> None:
     with pytest.raises(Rejected, match="cannot be signed"):
         Signer(ROOT, "http://127.0.0.1:1").sign(KEY, expires=expires)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import json
 import os
 import socket
@@ -45,6 +47,7 @@ class Google(BaseHTTPRequestHandler):
     secure: int
     shown: list[str]
     odd = ""
+    denies = False
 
     def do_GET(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
@@ -62,6 +65,12 @@ class Google(BaseHTTPRequestHandler):
             self._say(400, {"error": "invalid_grant", "error_description": "the account is gone"})
         elif path.endswith(":generateAccessToken"):
             self._say(200, {"accessToken": self._token(), "expireTime": "2099-01-01T00:00:00Z"})
+        elif path.endswith(":signBlob") and self.denies:
+            message = "Permission 'iam.serviceAccounts.signBlob' denied on resource (or it may not exist)."
+            self._say(403, {"error": {"code": 403, "message": message, "status": "PERMISSION_DENIED"}})
+        elif path.endswith(":signBlob"):
+            payload = base64.b64decode(json.loads(body)["payload"])
+            self._say(200, {"keyId": "k", "signedBlob": base64.b64encode(hashlib.sha256(payload).digest()).decode()})
         elif path.endswith("/token"):
             kind = "urn:ietf:params:oauth:token-type:access_token"
             token = {"access_token": self._token(), "expires_in": 3600, "token_type": "Bearer"}

@@ -15,6 +15,7 @@ from reconcile.adapters.gcs.http import checked_endpoint
 from reconcile.adapters.tokens import NoToken, Transport, default_credentials, lacks
 from reconcile.core.errors import AccessDenied, ConfigError, Rejected, StoreError, StoreUnavailable
 from reconcile.core.names import BucketRoot, key_problem
+from reconcile.ports import LONGEST_URL
 
 if TYPE_CHECKING:
     from google.auth.credentials import Credentials, Signing
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from google.cloud.storage import Client
 
 DEADLINE = 20.0
-LONGEST = 7 * 86_400
-"""Seconds: what V4 allows."""
+MANAGED = 12 * 3600
+"""Seconds for which a signature of IAM's holds for sure: it signs with keys that Google replaces regularly."""
 
 # The storage client's own scopes do not reach the signing service.
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -56,12 +57,20 @@ class Signer:
         self._lock = threading.Lock()
         self._ready: tuple[Client, Signing] | None = None
 
+    @property
+    def holds_for(self) -> float:
+        """See ``UrlSigner.holds_for``. It takes credentials that hold a key of their own, or an emulator."""
+        from google.oauth2.service_account import Credentials as WithKey
+
+        is_own = self._emulator or self._ready is None or isinstance(self._ready[1], WithKey)
+        return LONGEST_URL if is_own else MANAGED
+
     def sign(self, key: str, *, expires: float) -> str:
         """See ``UrlSigner.sign``."""
         name = self._root.object_name(key)
         if (problem := key_problem(name)) is not None:
             raise Rejected(f"{self._root} cannot hold {name!r}: {problem}", hint="rename the file")
-        if not 1 <= expires <= LONGEST:
+        if not 1 <= expires <= LONGEST_URL:
             raise Rejected(f"a URL cannot be signed for {expires:g} s", hint="one second to 7 days are possible")
         with room.importing("storage", str(self._root)):
             import google.cloud.storage  # noqa: F401
@@ -104,7 +113,10 @@ class Signer:
 
         credentials: Any = self._credentials or default_credentials([_SCOPE], self._transport)
         client = Client(project=None, credentials=credentials)
-        # Google's client takes an endpoint from the environment too; the URL would lead there.
+        # Google's client takes an endpoint from the environment too, even an empty one; the URL would lead there.
+        if not client.api_endpoint:
+            options = {"api_endpoint": f"https://storage.{client.universe_domain}"}
+            client = Client(project=None, credentials=credentials, client_options=options)
         checked_endpoint(client.api_endpoint)
         return client, credentials if isinstance(credentials, Signing) else self._keyless(credentials)
 
