@@ -16,6 +16,7 @@ from reconcile.__main__ import main
 from reconcile.commands.demo import build
 from reconcile.core.errors import ExitCode
 from tests.kit.workshop import environment
+from tests.servers.gcs import GcsServer
 from tools import findings, manpage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +25,12 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
 
 # What a document takes for done when it shows its first command.
-BEFORE = {"docs/proof.md": ["apply --yes"], "docs/history.md": ["apply --yes"], "README.md": ["apply --yes"]}
+BEFORE = {
+    document: ["apply --yes"] for document in ("README.md", "docs/history.md", "docs/proof.md", "docs/publishing.md")
+}
+
+# A bucket in a folder has no URLs.
+ON_A_SERVER = ("docs/publishing.md",)
 
 
 class Block(NamedTuple):
@@ -38,6 +44,13 @@ def blocks(document: str) -> list[Block]:
     text = (ROOT / document).read_text(encoding="utf-8")
     found = re.findall(r"^ *```(\w+)\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
     return [Block(language, [_command(line) for line in body.splitlines()]) for language, body in found]
+
+
+def python_of(document: str) -> list[str]:
+    """The Python that a document shows, block by block."""
+    return re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
 
 
 def _command(line: str) -> str:
@@ -79,9 +92,16 @@ def studio(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("document", [document for document in DOCUMENTS if shown(document)])
 def test_the_commands_that_a_document_shows_run_one_after_the_other(
-    document: str, studio: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    document: str,
+    studio: Path,
+    server: GcsServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(studio)
+    if document in ON_A_SERVER:
+        server.world.make_bucket("my-bucket")
+        monkeypatch.setenv("RECONCILE_BUCKET_ENDPOINT", server.url)
     before = [("console", f"reconcile {each}") for each in BEFORE.get(document, [])]
     for language, command in [*before, *shown(document)]:
         if command.startswith("reconcile watch") and "--check" not in command:
