@@ -19,12 +19,15 @@ import jsonschema
 import pytest
 
 from reconcile import Project
+from reconcile.adapters.system import current
 from tests.kit.small_project import make_project, open_objects, open_records
+from tests.kit.windows import on_each_system  # noqa: F401
 from tests.kit.workshop import environment
 from tools import schemas
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals are POSIX's")
 pytestmark = posix_only
+posix = pytest.mark.posix("Windows has no such signals and terminals")
 
 URI = "gs://my-bucket/anime_dance/characters/ai_hoshino_cosplay.png"
 MAKE = "printf made > output/characters/ai_hoshino_cosplay.png"
@@ -35,9 +38,19 @@ def folder(tmp_path: Path) -> Path:
     return make_project(tmp_path / "project", settle=0.2)
 
 
+def program() -> list[str]:
+    """The program by the rules that this test runs by."""
+    return [sys.executable, "-m", "tests.kit.as_windows" if current().is_windows else "reconcile"]
+
+
+def given() -> dict[str, str]:
+    """Its environment."""
+    return environment({"PYTHONPATH": str(Path(__file__).resolve().parents[2])} if current().is_windows else None)
+
+
 def run(folder: Path, *arguments: str, **more: Any) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "reconcile", "run", *arguments]
-    options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "env": environment(), **more}
+    command = [*program(), "run", *arguments]
+    options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "env": given(), **more}
     return subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False, **options)
 
 
@@ -168,8 +181,8 @@ def test_the_documented_command(folder: Path) -> None:
 
 def test_another_run_is_waited_for(folder: Path) -> None:
     with Project.open(folder).opened() as project, project.lock().acquire() as lock:
-        command = [sys.executable, "-m", "reconcile", "run", "--char-id", "ai_hoshino", "--", "sh", "-c", MAKE]
-        child = subprocess.Popen(command, cwd=folder, env=environment(), stderr=subprocess.PIPE)
+        command = [*program(), "run", "--char-id", "ai_hoshino", "--", "sh", "-c", MAKE]
+        child = subprocess.Popen(command, cwd=folder, env=given(), stderr=subprocess.PIPE)
         assert child.stderr is not None
         assert b"waiting up to 10m" in child.stderr.readline()
         assert cosplay(folder) is None
@@ -180,7 +193,7 @@ def test_another_run_is_waited_for(folder: Path) -> None:
 
 
 def test_the_lock_is_not_held_while_the_workflow_runs(folder: Path) -> None:
-    inner = [sys.executable, "-m", "reconcile", "apply", "--yes", "--quiet", "--char-id", "ai_hoshino"]
+    inner = [*program(), "apply", "--yes", "--quiet", "--char-id", "ai_hoshino"]
     done = run(folder, "--quiet", "--char-id", "ai_hoshino", "--", *inner)
     assert done.returncode == 0, done.stderr
     assert "characters/ai_hoshino.png" in keys(folder)
@@ -200,12 +213,12 @@ def test_input_environment_and_open_files_are_just_what_we_were_given(folder: Pa
     read, write = os.pipe()
     probe = [sys.executable, "-c", GIVEN, str(read)]
     answers = []
-    for command in (probe, [sys.executable, "-m", "reconcile", "run", "--quiet", "--", *probe]):
+    for command in (probe, [*program(), "run", "--quiet", "--", *probe]):
         os.write(write, b"from a pipe of ours")
         done = subprocess.run(
             command,
             cwd=folder,
-            env=environment(),
+            env=given(),
             capture_output=True,
             check=True,
             input=b"from stdin",
@@ -281,6 +294,7 @@ while True:
 """
 
 
+@posix
 def test_the_workflow_has_the_terminal(folder: Path) -> None:
     terminal = Terminal(folder, "--char-id", "ai_hoshino", "--", sys.executable, "-c", PROBE)
     terminal.wait_for(b"ready True True True")
@@ -290,6 +304,7 @@ def test_the_workflow_has_the_terminal(folder: Path) -> None:
     assert "characters/ai_hoshino.png" in keys(folder)
 
 
+@posix
 def test_the_keyboards_interrupt_goes_to_the_workflow_once_and_we_wait_for_it(folder: Path) -> None:
     terminal = Terminal(folder, "--char-id", "ai_hoshino", "--", sys.executable, "-c", LISTENS, "2", "5")
     terminal.wait_for(b"ready")
@@ -302,6 +317,7 @@ def test_the_keyboards_interrupt_goes_to_the_workflow_once_and_we_wait_for_it(fo
     assert "characters/ai_hoshino.png" not in keys(folder)
 
 
+@posix
 def test_a_workflow_that_an_interrupt_ended_gives_130_without_a_word_of_ours(folder: Path) -> None:
     terminal = Terminal(folder, "--", sys.executable, "-c", "print('ready', flush=True); import time; time.sleep(60)")
     terminal.wait_for(b"ready")
@@ -310,6 +326,7 @@ def test_a_workflow_that_an_interrupt_ended_gives_130_without_a_word_of_ours(fol
     assert b"bug" not in terminal.text
 
 
+@posix
 def test_a_workflow_that_takes_an_interrupt_and_succeeds_is_applied(folder: Path) -> None:
     terminal = Terminal(folder, "--char-id", "ai_hoshino", "--", sys.executable, "-c", LISTENS, "1", "0")
     terminal.wait_for(b"ready")
@@ -319,11 +336,11 @@ def test_a_workflow_that_takes_an_interrupt_and_succeeds_is_applied(folder: Path
 
 
 def started(folder: Path, *workflow: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "reconcile", "run", "--char-id", "ai_hoshino", "--", *workflow]
+    command = [*program(), "run", "--char-id", "ai_hoshino", "--", *workflow]
     child = subprocess.Popen(
         command,
         cwd=folder,
-        env=environment(),
+        env=given(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
