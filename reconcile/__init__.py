@@ -14,12 +14,26 @@ if TYPE_CHECKING:
 
     from reconcile.api import PlannedRun, apply, plan
     from reconcile.commands.watch import WatchOptions, watch
+    from reconcile.core.catalogue import Asset, AssetState
     from reconcile.project import Project, RunOptions
 
 __version__ = VERSION
-__all__ = ["PlannedRun", "Project", "RunOptions", "WatchOptions", "__version__", "apply", "plan", "watch"]
+__all__ = [
+    "Asset",
+    "AssetState",
+    "PlannedRun",
+    "Project",
+    "RunOptions",
+    "WatchOptions",
+    "__version__",
+    "apply",
+    "plan",
+    "watch",
+]
 
 _HOMES = {
+    "Asset": "core.catalogue",
+    "AssetState": "core.catalogue",
     "PlannedRun": "api",
     "Project": "project",
     "RunOptions": "project",

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 
 import msgspec
 
 from reconcile.commands.links import links
+from reconcile.core.catalogue import Asset
 from reconcile.core.changes import Change, Finding
 from reconcile.core.errors import NotThere, UsageError
 from reconcile.core.events import Listener, silent
 from reconcile.core.notes import Note
-from reconcile.core.plan import Plan, Summary
+from reconcile.core.plan import Plan, Scope, Summary
 from reconcile.core.report import Report
+from reconcile.pipeline.catalogue import Catalogue
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
 from reconcile.project import OpenProject, Project, RunOptions
@@ -58,9 +60,7 @@ def plan(
     The stores of a ``Project`` are opened for this and closed again; those of ``project.opened()`` stay open, for more
     plans over the same connections.
     """
-    if isinstance(char_ids, str) or isinstance(asset_types, str):
-        raise UsageError("char_ids and asset_types are lists of texts", hint='write char_ids=["ai_hoshino"]')
-    scope = project.settings.scope(char_ids, asset_types)
+    scope = _scope(project, char_ids, asset_types)
     with _opened(project) as opened:
         return PlannedRun(project, survey(opened, scope, listener=listener, tallied=False).plan, opened.done_notes)
 
@@ -99,6 +99,29 @@ def signed_urls(
 def _reading(project: Project | OpenProject) -> AbstractContextManager[OpenProject]:
     """The project, open for what needs no local root; closed afterwards if this opened it."""
     return nullcontext(project) if isinstance(project, OpenProject) else project.opened(RunOptions(makes_root=True))
+
+
+def assets(
+    project: Project | OpenProject,
+    *,
+    char_ids: Sequence[str] = (),
+    asset_types: Sequence[str] = (),
+    listener: Listener = silent,
+) -> Iterator[Asset]:
+    """See ``Shortcuts.assets``."""
+    scope = _scope(project, char_ids, asset_types)
+
+    def rows() -> Iterator[Asset]:
+        with _opened(project) as opened:
+            yield from Catalogue(opened, scope, listener)
+
+    return rows()
+
+
+def _scope(project: Project | OpenProject, char_ids: Sequence[str], asset_types: Sequence[str]) -> Scope:
+    if isinstance(char_ids, str) or isinstance(asset_types, str):
+        raise UsageError("char_ids and asset_types are lists of texts", hint='write char_ids=["ai_hoshino"]')
+    return project.settings.scope(char_ids, asset_types)
 
 
 def _opened(project: Project | OpenProject, concurrency: int | None = None) -> AbstractContextManager[OpenProject]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+
+from reconcile.core.events import Listener, silent
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from reconcile.core.catalogue import Asset
     from reconcile.project import OpenProject, Project
 
 _LIFETIME = "15m"
@@ -42,3 +45,17 @@ class Shortcuts:
         from reconcile.api import signed_urls
 
         return signed_urls(self, char_id, asset_types=asset_types, expires=expires)
+
+    def assets(  # type: ignore[misc]
+        self: Project | OpenProject,
+        *,
+        char_ids: Sequence[str] = (),
+        asset_types: Sequence[str] = (),
+        listener: Listener = silent,
+    ) -> Iterator[Asset]:
+        """Every asset, or those of these characters and types, one by one as they are found: the rows of `reconcile
+        list`. Changes nothing; the stores are open while the rows are iterated. Raises UsageError, and ReconcileError
+        if a store cannot be read; the ``listener`` is told of single folders that cannot."""
+        from reconcile.api import assets
+
+        return assets(self, char_ids=char_ids, asset_types=asset_types, listener=listener)

@@ -14,7 +14,7 @@ from reconcile.cli import tour
 from reconcile.commands import explain, links, schedule, trials
 from reconcile.commands import status as statuses
 from reconcile.core import checkup, history, plan, proof, report, restoration, status, watch_report
-from reconcile.views import json
+from reconcile.views import catalogue, json
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -24,6 +24,7 @@ DOCUMENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "result": (report.Report, report.FORMAT),
     "run": (json.RunDocument, json.RUN_FORMAT),
     "status": (status.StatusTable, status.FORMAT),
+    "list": (catalogue.AssetList, catalogue.FORMAT),
     "report": (statuses.Overview, statuses.REPORT_FORMAT),
     "explain": (explain.Explanation, explain.FORMAT),
     "rules": (trials.RulesDocument, trials.RULES_FORMAT),

@@ -33,6 +33,9 @@ COMMANDS = {
         "sync", "Apply a saved plan, or make one and apply it. On a terminal it shows the plan and asks first."
     ),
     "status": CliCommand("sync", "Print a row for each asset type: local, bucket, records, in step, to do, sync."),
+    "list": CliCommand(
+        "catalogue", "Print a row for each asset: whose it is, where a record names it, its object, and how it stands."
+    ),
     "history": CliCommand("past", "Show what runs really did, with the values before and after. Reads no store."),
     "undo": CliCommand(
         "past", "Put back the record fields that a run changed, if nobody has changed them since. Objects stay."

@@ -113,10 +113,10 @@ class Session:
             yield True
 
     @contextmanager
-    def progress(self) -> Iterator[Listener]:
-        """A listener that shows on stderr how far a run is."""
+    def progress(self, *, quiet: bool = False) -> Iterator[Listener]:
+        """A listener that shows on stderr how far a run is; only warnings if that is to be ``quiet``."""
         as_json, colour = self.logs_json(), self._colour()
-        with listening(sys.stderr, quiet=self.common.quiet, as_json=as_json, colour=colour) as listener:
+        with listening(sys.stderr, quiet=quiet or self.common.quiet, as_json=as_json, colour=colour) as listener:
             yield listener
 
     def result(self, document: Any, show: Callable[[Terminal], None]) -> None:

@@ -25,6 +25,7 @@ class Replacing(Enum):
 class Context(msgspec.Struct, frozen=True):
     """Constants of one planning. ``records`` (ids), ``local`` (paths) and ``remote`` (keys) say what was read whole; to
     the key stage each row says that of its own key. Without ``ids_known`` more characters may exist than ``known_ids``.
+    ``trace`` are the keys and paths of which the facts are asked for; ``lists`` if the assets are.
     """
 
     asset_map: AssetMap
@@ -43,6 +44,7 @@ class Context(msgspec.Struct, frozen=True):
     rewrite_local_db: bool = False
     scope: Scope = Scope()
     trace: frozenset[str] = frozenset()
+    lists: bool = False
 
     def document(self, char_id: str) -> str:
         """The name of a character's record, as plans write it."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec.structs import astuple
 
+from reconcile.core.catalogue import Asset, AssetState, Listed
 from reconcile.core.opaque import Opaque
 from reconcile.core.rows import (
     Agreed,
@@ -23,9 +24,12 @@ from reconcile.core.rows import (
     KeyRow,
     LocalFile,
     Outlook,
+    Recorded,
     RemoteObject,
     Slot,
     Stream,
+    Unsettled,
+    Unwanted,
     World,
 )
 from reconcile.core.way import Titled, Way
@@ -33,7 +37,11 @@ from reconcile.core.way import Titled, Way
 _PLAIN = (type(None), bool, int, float, str)
 _WORLDS = tuple(World)
 _OUTLOOKS = tuple(Outlook)
-_STREAMS = (Stream.KEY, Stream.REFERENCE, Stream.ANSWER, Stream.CLAIM, Stream.RECORD, Stream.LOCAL_RECORD)
+_STREAMS = (
+    *(Stream.KEY, Stream.REFERENCE, Stream.ANSWER, Stream.CLAIM, Stream.RECORD, Stream.LOCAL_RECORD),
+    *(Stream.LISTED, Stream.MARK),
+)
+_MARKS = (Unwanted, Unsettled, Recorded)
 _NUMBER = {each: at for each_of in (_WORLDS, _OUTLOOKS, _STREAMS) for at, each in enumerate(each_of)}
 
 
@@ -47,6 +55,10 @@ def packed(stream: Stream, value: Any) -> bytes:
             parts = (document, entry, field, key, rule, _NUMBER[outlook], *rest)
         case Stream.KEY:
             parts = _flat_key(value)
+        case Stream.LISTED:
+            parts = _flat_listed(value)
+        case Stream.MARK:
+            parts = (_MARKS.index(type(value)), value.key)
         case _:
             return packed_document(value, _NUMBER[stream])
     return marshal.dumps((_NUMBER[stream], parts))
@@ -64,6 +76,10 @@ def unpacked(data: bytes) -> tuple[Stream, Any]:
             return stream, _claim(*parts)
         case Stream.KEY:
             return stream, _key(*parts)
+        case Stream.LISTED:
+            return stream, _listed(*parts)
+        case Stream.MARK:
+            return stream, _MARKS[parts[0]](parts[1])
         case _:
             return stream, _document(*parts)
 
@@ -158,3 +174,17 @@ def _key(key: str, path: str | None, local: Any, remote: Any, agreed: Any, *know
         file = LocalFile(path_there, size, mtime_ns, crc32c, problem, detail, twin)
     found = None if remote is None else RemoteObject(*remote)
     return KeyRow(key, path, file, found, None if agreed is None else Agreed(*agreed), *known)
+
+
+def _flat_listed(value: Listed) -> tuple[Any, ...]:
+    rows = tuple((*seen, state.value, url) for *seen, state, url in map(astuple, value.assets))
+    return value.key, rows, value.pending
+
+
+def _listed(key: str, rows: tuple[tuple[Any, ...], ...], pending: bool) -> Listed:
+    return Listed(key, tuple(_asset(*row) for row in rows), pending)
+
+
+def _asset(*parts: Any) -> Asset:
+    values: tuple[Any, ...] = (*parts[:-2], AssetState(parts[-2]), parts[-1])
+    return Asset(*values)

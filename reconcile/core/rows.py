@@ -243,6 +243,16 @@ class Unsettled(msgspec.Struct, frozen=True):
     key: str
 
 
+class Recorded(msgspec.Struct, frozen=True):
+    """A key that a planned change of a record needs."""
+
+    key: str
+
+
+Mark: TypeAlias = Unwanted | Unsettled | Recorded
+"""What a record comes to say about a key."""
+
+
 class KeyRow(msgspec.Struct, frozen=True, gc=False):
     """What was observed of one exact key; ``path`` is the local path that has this key. Nothing on a side is an absence
     only if that side is ``known``: was looked at."""
@@ -290,9 +300,10 @@ class Stream(StrEnum):
     CHANGE = "change"  # a change of the plan, by its id
     FINDING = "finding"  # a finding of the plan, by its subject
     TALLY = "tally"  # a ``KeyTally``, by key
-    MARK = "mark"  # ``Unsettled`` or ``Unwanted``, by key
+    MARK = "mark"  # a ``Mark``, by key
     AGREED = "agreed"  # an ``Agreed`` that is to be remembered, by key
     FACTS = "facts"  # the ``KeyFacts`` of a key that was asked for, by key
+    LISTED = "listed"  # the ``Listed`` assets at a key, where they are wanted, by key
 
 
 class Row(NamedTuple):

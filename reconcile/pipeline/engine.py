@@ -64,12 +64,17 @@ class StreamEngine:
         sorter.spill()
         for row in chain(held.rows(), coming, last):
             sorter.add(row.key, row)
-        for key, found in groupby(sorter, itemgetter(0)):
-            group: defaultdict[Stream, list[Any]] = defaultdict(list)
-            for _, each in found:
-                if each is not None:
-                    group[each.stream].append(each.value)
-            yield key, group
+        yield from groups(sorter)
+
+
+def groups(rows: Sorter) -> Iterator[tuple[str, Group]]:
+    """Every key of sorted rows, in order, with the values of its rows."""
+    for key, found in groupby(rows, itemgetter(0)):
+        group: defaultdict[Stream, list[Any]] = defaultdict(list)
+        for _, each in found:
+            if each is not None:
+                group[each.stream].append(each.value)
+        yield key, group
 
 
 class _HeldRows:

@@ -28,7 +28,7 @@ from reconcile.core.stages import document_stage, is_whole, key_stage
 from reconcile.pipeline.engine import Engine, StreamEngine
 from reconcile.pipeline.observe import Inventory
 from reconcile.pipeline.reducers import AgreedMemory, KeyCounts, PlanSink, Tallies, Traced
-from reconcile.pipeline.roster import Gap, Store, Unread, gone
+from reconcile.pipeline.roster import Gap, Store, Unread, gone, told_of
 from reconcile.pipeline.sorting import Spill
 from reconcile.project import OpenProject
 
@@ -119,7 +119,7 @@ class _Outcome:
         sink.complete = False
         name, why = gap.name, gap.error.sentence
         if not name:
-            listener(Warned(f"nothing of {gap.store.value} may be read, so what depends on it is left: {why}"))
+            listener(Warned(told_of(gap)))
         if gap.store is Store.BUCKET:
             subject, char_id = project.bucket.uri(name) if name else str(project.bucket), None
         else:

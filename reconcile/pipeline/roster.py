@@ -61,6 +61,15 @@ Gap: TypeAlias = Unread | Denied
 """A part of a world that was not read."""
 
 
+def told_of(gap: Gap) -> str:
+    """What to say of a part that was not read; empty if nothing of ours can be in it."""
+    if isinstance(gap, Unread):
+        folder = gap.folder
+        return f"{folder.path} could not be read: {folder.detail}" if gap.hides_ours else ""
+    what = f"{gap.name} in {gap.store.value}" if gap.name else f"nothing of {gap.store.value}"
+    return f"{what} may {'not ' if gap.name else ''}be read, so what depends on it is left: {gap.error.sentence}"
+
+
 class Roster(msgspec.Struct, frozen=True):
     """Who is there: the documents in scope, of both record worlds, and every known character id that matters.
 

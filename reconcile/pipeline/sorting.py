@@ -19,7 +19,14 @@ from reconcile.core.closing import Closing
 from reconcile.core.flat import packed, packed_document, unpacked, unpacked_document
 from reconcile.core.rows import Document, Row, Stream
 
-BYTES = {Stream.KEY: 700, Stream.REFERENCE: 500, Stream.ANSWER: 350, Stream.CLAIM: 350}
+BYTES = {
+    Stream.KEY: 700,
+    Stream.REFERENCE: 500,
+    Stream.ANSWER: 350,
+    Stream.CLAIM: 350,
+    Stream.LISTED: 700,
+    Stream.MARK: 150,
+}
 """About how much a row takes as Python has it, its key and what it shares with others included."""
 _KEY_ALONE = 150
 _PER_PACKED = 160  # beside its bytes: the objects around them, and a key that may be shared

@@ -83,6 +83,11 @@ def show_line(stream: TextIO, document: Any) -> None:
     write_bytes(stream, _for(stream, b"\n" + harmless(msgspec.json.encode(document)) + b"\n"))
 
 
+def show_piece(stream: TextIO, encoded: bytes) -> None:
+    """Writes a piece of a document that is encoded already, in the same manner."""
+    write_bytes(stream, _for(stream, harmless(encoded)))
+
+
 def _for(stream: TextIO, encoded: bytes) -> bytes:
     """The JSON for what reads the stream. On Windows that may be PowerShell, which takes what a program writes for the
     console's code page: so no letter but ASCII's is written, other ones as ``\\u`` escapes."""

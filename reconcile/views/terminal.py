@@ -81,10 +81,19 @@ class Terminal:
         for part in self._wrapped(text, indent):
             self.line(" " * indent, (part, style))
 
-    def table(self, head: Sequence[str], rows: Iterable[Sequence[Piece]], numbers: Sequence[int] = ()) -> None:
-        """Columns as wide as their widest cell; those in ``numbers`` are aligned right."""
-        lines: list[Sequence[Piece]] = [[(cell, "bold") for cell in head], *rows]
-        widths = [max(_width(line[column]) for line in lines) for column in range(len(head))]
+    def table(
+        self,
+        head: Sequence[str] | None,
+        rows: Iterable[Sequence[Piece]],
+        numbers: Sequence[int] = (),
+        widths: Sequence[int] = (),
+    ) -> list[int]:
+        """Columns as wide as their widest cell; those in ``numbers`` are aligned right. Gives how wide they are, which
+        a table without a ``head`` that goes on below takes as ``widths``, the least."""
+        lines: list[Sequence[Piece]] = [] if head is None else [[(cell, "bold") for cell in head]]
+        lines += rows
+        least = widths or [0] * len(lines[0] if lines else ())
+        widths = [max(wide, *(_width(line[column]) for line in lines)) for column, wide in enumerate(least) if lines]
         for line in lines:
             padded: list[Piece] = []
             for column, cell in enumerate(line):
@@ -93,6 +102,7 @@ class Terminal:
                 padded += [gap, cell] if column in numbers else [cell, "" if last else gap]
                 padded.append("" if last else "  ")
             self.line(*padded)
+        return widths or list(least)
 
     def _render(self, piece: Piece) -> str:
         if isinstance(piece, str):

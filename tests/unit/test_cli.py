@@ -23,7 +23,7 @@ from tools import schemas
 
 COMMANDS = (
     *("init", "plan", "apply", "status", "explain", "verify", "restore", "watch", "run", "history", "undo", "schedule"),
-    *("url", "rules", "rules check", "rules test", "doctor", "report", "demo", "completion"),
+    *("list", "url", "rules", "rules check", "rules test", "doctor", "report", "demo", "completion"),
 )
 APPLY = Question(b"Apply this plan? [y/N] ", b"Plan: 2 to upload")
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")

@@ -59,6 +59,7 @@ def test_a_plan_of_nothing_on_embedded_stores_needs_no_client_no_lock_and_no_pag
         ("from reconcile.hooks import auto_upload_to_gcs", set()),
         ("from reconcile import Project, RunOptions", {"msgspec", "sqlite3"}),
         ("from reconcile import plan, apply", {"msgspec", "sqlite3"}),
+        ("from reconcile import Asset, AssetState", {"msgspec"}),
         ("from reconcile import watch, WatchOptions", {"msgspec", "sqlite3"}),
     ],
 )

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from reconcile.core.catalogue import Listed
 from reconcile.core.changes import Code, Finding, Reason, Replace, Upload, change_id
 from reconcile.core.context import Context
 from reconcile.core.decide import ObjectDecision, Verb, decide_object
@@ -31,9 +32,10 @@ from reconcile.core.rows import (
     World,
 )
 from reconcile.core.rules import AssetRule, Ownership, Reading
+from reconcile.core.stages.listing import listed, listed_as_missing
 from reconcile.core.stages.outputs import as_rows
 
-KeyOutput: TypeAlias = Upload | Replace | Finding | Answer | Claim | KeyTally | KeyFacts | Agreed
+KeyOutput: TypeAlias = Upload | Replace | Finding | Answer | Claim | KeyTally | KeyFacts | Agreed | Listed
 
 
 def key_stage(group: Group, context: Context) -> Iterator[Row]:
@@ -133,7 +135,7 @@ def _answering(
     )
 
 
-def _absent_tally(row: KeyRow, unmet: Sequence[Candidate], context: Context) -> Iterator[KeyTally]:
+def _absent_tally(row: KeyRow, unmet: Sequence[Candidate], context: Context) -> Iterator[KeyTally | Listed]:
     """A key that a record certainly names and that exists nowhere counts as out of step."""
     lost = [each for each in unmet if each.world is World.RECORDS and each.sure and not each.damaged]
     reading = _read(row.path, context)
@@ -151,6 +153,8 @@ def _absent_tally(row: KeyRow, unmet: Sequence[Candidate], context: Context) -> 
             wanted=True,
             pending=True,
         )
+        if context.lists:
+            yield from listed_as_missing(row.key, asset_type, lost, context)
 
 
 def _read(path: str | None, context: Context) -> Reading | None:
@@ -200,7 +204,10 @@ class _Judged:
         yield from self._change(owner)
         wanted = bool(claims) or bool(candidates) or self.row.local is not None or self._may_be_named(owner)
         yield from self._findings(owner, candidates, wanted=wanted)
-        yield self._tally(owner, candidates, wanted=wanted, claimed=bool(claims))
+        tally = self._tally(owner, candidates, wanted=wanted, claimed=bool(claims))
+        yield tally
+        if self.context.lists:
+            yield from listed(self.row, self.reading, self.decision, tally, candidates, self.context)
 
     def _news(self) -> Iterator[Agreed]:
         """The state to remember, if both sides have the same content and that is not remembered yet."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from reconcile.core.catalogue import Listed
 from reconcile.core.changes import CreateRecord, Finding, Replace, RewriteLocalDb, SetField, Upload
 from reconcile.core.rows import Agreed, Answer, Claim, KeyFacts, KeyTally, Row, Stream, Unsettled, Unwanted
 
@@ -15,6 +16,7 @@ _STREAMS: dict[type, tuple[Stream, str]] = {
     Unwanted: (Stream.MARK, "key"),
     Agreed: (Stream.AGREED, "key"),
     KeyFacts: (Stream.FACTS, "key"),
+    Listed: (Stream.LISTED, "key"),
     Finding: (Stream.FINDING, "subject"),
     **dict.fromkeys((Upload, Replace, SetField, CreateRecord, RewriteLocalDb), (Stream.CHANGE, "id")),
 }

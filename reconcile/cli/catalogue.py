@@ -1,0 +1,89 @@
+"""list: the catalogue, a row an asset."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Annotated, TypeAlias
+
+import typer
+
+from reconcile.cli.options import Common, Scoped, Sized, option, seconds
+from reconcile.cli.session import Session, scope_of
+from reconcile.commands.catalogue import in_states, lacking, with_urls
+from reconcile.core.catalogue import Asset, AssetState, Lacking
+from reconcile.core.errors import ExitCode, UsageError
+from reconcile.pipeline.catalogue import Catalogue
+from reconcile.views.catalogue import JsonRows, show_assets, show_csv, show_lacking
+from reconcile.views.errors import error_of, show_error
+from reconcile.views.json import ErrorDocument
+
+Texts: TypeAlias = list[str]
+
+
+def list(
+    common: Common,
+    scope: Scoped,
+    sized: Sized,
+    missing: Annotated[bool, typer.Option("--missing", help="List the characters that lack a type instead.")] = False,
+    state: Annotated[
+        Texts | None, option("--state", metavar="STATE", help="Only assets in this state; repeatable.")
+    ] = None,
+    urls: Annotated[
+        str | None, option("--urls", metavar="TIME", help="Add a signed URL to each, which holds that long, as 1h.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
+) -> ExitCode:
+    session = Session(common)
+    lifetime = None if urls is None else seconds(urls, "--urls")
+    if missing and (state or urls):
+        raise UsageError("--missing is about what is not there", hint="leave out --state and --urls")
+    if as_csv and session.json:
+        raise UsageError("--csv and --json are two forms of one list", hint="leave out one of them")
+    states = {_state(each) for each in state or ()}
+    # A bar would be drawn between the rows.
+    with session.opened(sized=sized) as project, session.progress(quiet=sys.stdout.isatty()) as listener:
+        asked = scope_of(project, scope)
+        catalogue = Catalogue(project, asked, listener, partial=True)
+        kept = in_states(catalogue, states)
+        assets = kept if lifetime is None else with_urls(kept, project.signer, project.bucket, lifetime)
+        without = lacking(catalogue, project.asset_map, asked)
+        if session.json:
+            rows, name = (without, "missing") if missing else (assets, "rows")
+            return write_json(session, catalogue, rows, name)
+        if as_csv:
+            show_csv(sys.stdout, Lacking if missing else Asset, without if missing else assets)
+        elif missing:
+            show_lacking(session.terminal(), without)
+        else:
+            show_assets(session.terminal(), assets, urls=lifetime is not None)
+    if not catalogue.complete:
+        session.warn("a part of a world could not be read, so assets may be left out", of="warning")
+    return ExitCode.OK
+
+
+def _state(name: str) -> AssetState:
+    """The state of this name. Raises UsageError."""
+    try:
+        return AssetState(name)
+    except ValueError as error:
+        known = ", ".join(each.value for each in AssetState)
+        raise UsageError(f"--state: there is no state {name!r}", hint=f"the states are {known}") from error
+
+
+def write_json(session: Session, catalogue: Catalogue, rows: Iterable[Asset | Lacking], name: str) -> ExitCode:
+    """Writes the rows into the document's array of this ``name`` as they come. An error before the first row is the
+    command's own; a later one ends the document."""
+    document = JsonRows(sys.stdout, catalogue.scope, name)
+    try:
+        for row in rows:
+            document.row(row)
+    except (Exception, KeyboardInterrupt) as cause:
+        if not document.is_begun:
+            raise
+        error = error_of(cause)
+        document.end(complete=False, error=ErrorDocument.of(error))
+        show_error(error, document=False, as_log=session.logs_json(), verbose=session.verbose)
+        return error.exit_code
+    document.end(complete=catalogue.complete)
+    return ExitCode.OK

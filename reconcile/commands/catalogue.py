@@ -1,0 +1,41 @@
+"""What ``list`` does with the catalogue: keeps some of its rows, signs their URLs, or says who lacks which type."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+
+import msgspec
+
+from reconcile.core.catalogue import Asset, AssetState, Lacking
+from reconcile.core.names import BucketRoot
+from reconcile.core.plan import Scope
+from reconcile.core.rules import AssetMap
+from reconcile.pipeline.catalogue import Catalogue
+from reconcile.ports import UrlSigner
+
+
+def in_states(assets: Iterable[Asset], states: Collection[AssetState]) -> Iterator[Asset]:
+    """The assets in one of these states; all, if there are none."""
+    return (asset for asset in assets if not states or asset.state in states)
+
+
+def with_urls(assets: Iterable[Asset], signer: UrlSigner, bucket: BucketRoot, expires: float) -> Iterator[Asset]:
+    """The assets, those in the bucket with a URL signed for ``expires`` seconds. Raises StoreError."""
+    for asset in assets:
+        key = bucket.key(asset.uri) if asset.bucket else None
+        yield asset if key is None else msgspec.structs.replace(asset, url=signer.sign(key, expires=expires))
+
+
+def lacking(catalogue: Catalogue, asset_map: AssetMap, scope: Scope) -> Iterator[Lacking]:
+    """Which known characters have no asset of which type, neither here nor in the bucket. Reads all of the catalogue
+    first, and keeps which types each character has."""
+    types = [rule.type for rule in asset_map.rules if scope.takes_type(rule.type)]
+    bit = {asset_type: 1 << at for at, asset_type in enumerate(types)}
+    has: defaultdict[str | None, int] = defaultdict(int)
+    for asset in catalogue:
+        if asset.local or asset.bucket:
+            has[asset.char_id] |= bit.get(asset.asset_type or "", 0)
+    for char_id in sorted(catalogue.known_ids):
+        if scope.takes_character(char_id):
+            yield from (Lacking(char_id, each) for each in types if not has.get(char_id, 0) & bit[each])

@@ -1,0 +1,105 @@
+"""The assets at one key, for the catalogue: whose they are, where a record names them, and how they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from reconcile.core.catalogue import Asset, AssetState, Listed
+from reconcile.core.context import Context
+from reconcile.core.decide import ObjectDecision, Verb
+from reconcile.core.rows import Candidate, KeyRow, KeyTally, Outlook, World
+from reconcile.core.rules import Reading
+
+
+def listed(
+    row: KeyRow,
+    reading: Reading | None,
+    decision: ObjectDecision,
+    tally: KeyTally,
+    candidates: Sequence[Candidate],
+    context: Context,
+) -> Iterator[Listed]:
+    """The assets at a key where something is. What no rule takes and no record names is none, except as an object that
+    nobody wants."""
+    naming = [each for each in candidates if each.sure or reading is not None]
+    if reading is None and not naming and (row.remote is None or row.local is not None or row.key.endswith("/")):
+        return
+    state = _state(tally, decision)
+    yield from _listed(row, reading, tally.asset_type, tally.char_id, naming, state, context, pending=tally.pending)
+
+
+def listed_as_missing(
+    key: str, asset_type: str | None, lost: Sequence[Candidate], context: Context
+) -> Iterator[Listed]:
+    """The assets at a key that records name and where nothing is."""
+    row = KeyRow(key, None)
+    yield from _listed(row, None, asset_type, None, lost, AssetState.MISSING, context, pending=False)
+
+
+def _listed(
+    row: KeyRow,
+    reading: Reading | None,
+    asset_type: str | None,
+    owner: str | None,
+    naming: Sequence[Candidate],
+    state: AssetState,
+    context: Context,
+    *,
+    pending: bool,
+) -> Iterator[Listed]:
+    named = {each.document: each for each in sorted(naming, key=_place, reverse=True) if each.world is World.RECORDS}
+    characters: list[str | None] = [*sorted({*named, *(() if owner is None else (owner,))})]
+    local, remote = row.local, row.remote
+    size = remote.size if remote is not None else local.size if local is not None else None
+    assets = [
+        Asset(
+            char_id,
+            asset_type,
+            *_where(char_id, named, reading),
+            uri=_valid(context.bucket.uri(row.key)),
+            size=size,
+            content_type=None if remote is None else remote.content_type,
+            updated=None if remote is None else remote.updated or None,
+            local=local is not None,
+            bucket=remote is not None,
+            state=state,
+        )
+        for char_id in characters or [None]
+        if context.scope.takes_character(char_id)
+    ]
+    if assets:
+        yield Listed(row.key, tuple(assets), pending)
+
+
+def _where(char_id: str | None, named: dict[str, Candidate], reading: Reading | None) -> tuple[str | None, str | None]:
+    """The map and the field that name it, or would."""
+    found = None if char_id is None else named.get(char_id)
+    if found is not None:
+        return found.slot.entry, found.slot.field
+    if reading is None or reading.rule.field is None or char_id is None:
+        return None, None
+    return reading.entry_for(char_id), reading.rule.field
+
+
+def _place(candidate: Candidate) -> tuple[bool, int, str, int]:
+    """A URI goes before a path, then the earlier map, then the name of the field."""
+    slot = candidate.slot
+    return (not candidate.exact, -1 if slot.position is None else slot.position, slot.field, slot.item or 0)
+
+
+def _state(tally: KeyTally, decision: ObjectDecision) -> AssetState:
+    outlook = decision.outlook
+    if outlook is Outlook.UNKNOWN:
+        return AssetState.UNKNOWN
+    if outlook is Outlook.ABSENT:
+        return AssetState.MISSING
+    if decision.verb is not Verb.NOTHING:
+        return AssetState.UPLOAD if decision.verb is Verb.CREATE else AssetState.REPLACE
+    if not tally.wanted:
+        return AssetState.ORPHAN
+    return AssetState.IN_STEP if tally.right else AssetState.HELD
+
+
+def _valid(text: str) -> str:
+    """The text, with what is not valid Unicode in the name of a file escaped."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

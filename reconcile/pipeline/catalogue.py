@@ -1,0 +1,88 @@
+"""The catalogue of a project: every asset, as the rows of a planning come, and none held longer than it must be.
+
+What nothing can change any more is given out at once, in the order of the bucket's keys. What a record may still have
+something to say about waits, in the same bounded memory as a planning's own rows, and comes at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+import msgspec
+
+from reconcile.core.catalogue import Asset
+from reconcile.core.changes import Code, is_object
+from reconcile.core.events import Listener, Warned, silent
+from reconcile.core.plan import Scope
+from reconcile.core.rows import Recorded, Row, Stream
+from reconcile.core.stages import document_stage, is_whole, key_stage
+from reconcile.pipeline.engine import StreamEngine, groups
+from reconcile.pipeline.observe import Inventory
+from reconcile.pipeline.roster import Unread, gone, told_of
+from reconcile.pipeline.sorting import Sorter, Spill
+from reconcile.project import OpenProject
+
+
+class Catalogue:
+    """The assets in scope, to be iterated once. Raises as ``Inventory`` does, which ``partial`` is for.
+
+    ``complete`` and ``known_ids``, every known character, hold when all was read.
+    """
+
+    def __init__(
+        self, project: OpenProject, scope: Scope, listener: Listener = silent, *, partial: bool = False
+    ) -> None:
+        self._project = project
+        self.scope = scope
+        self._listener = listener
+        self._partial = partial
+        self.complete = True
+        self.known_ids: frozenset[str] = frozenset()
+
+    def __iter__(self) -> Iterator[Asset]:
+        project, listener = self._project, self._listener
+        with Spill(project.options.memory, project.spill_folder) as spill:
+            seen = Inventory(project, self.scope, listener, spill, partial=self._partial)
+            self.known_ids = seen.roster.known_ids
+            waiting, of_records = Sorter(spill), Sorter(spill)
+            context = msgspec.structs.replace(seen.context, lists=True)
+            for _, group in StreamEngine(spill).group(seen.rows(), is_whole):
+                for row in key_stage(group, context):
+                    if row.stream is Stream.LISTED and not row.value.pending:
+                        yield from row.value.assets
+                    else:
+                        self._take(row, waiting, of_records)
+            for row in chain(seen.local_records(), seen.records()):
+                of_records.add(row.key, row)
+            for char_id, group in groups(of_records):
+                for row in document_stage(char_id, group, seen.covered):
+                    self._take(row, waiting, of_records)
+            for _, group in groups(waiting):
+                for listed in group.get(Stream.LISTED, ()):
+                    yield from listed.settled(group.get(Stream.MARK, ()))
+            self._judge(seen)
+
+    def _take(self, row: Row, waiting: Sorter, of_records: Sorter) -> None:
+        match row.stream:
+            case Stream.LISTED | Stream.MARK:
+                waiting.add(row.key, row)
+            case Stream.ANSWER | Stream.CLAIM:
+                of_records.add(row.key, row)
+            case Stream.CHANGE if not is_object(row.value):
+                for need in row.value.needs:
+                    waiting.add(need.key, Row(Stream.MARK, need.key, Recorded(need.key)))
+            case Stream.FINDING:
+                self.complete = self.complete and row.value.code is not Code.UNREADABLE_FILE
+            case _:
+                pass
+
+    def _judge(self, seen: Inventory) -> None:
+        """Says what was not read."""
+        for gap in seen.gaps:
+            self.complete = self.complete and isinstance(gap, Unread) and not gap.hides_ours
+            warning = told_of(gap)
+            if warning:
+                self._listener(Warned(warning))
+        if self._project.root_is_gone:
+            self._listener(Warned(gone(self._project.settings.root)))

@@ -1,0 +1,143 @@
+"""The catalogue as a table, as CSV and as JSON: each row is written as it comes, and none is kept."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TextIO, TypeVar
+
+import msgspec
+
+from reconcile.core.catalogue import Asset, AssetState, Lacking
+from reconcile.core.plan import Scope
+from reconcile.views import json, words
+from reconcile.views.streams import write_bytes
+from reconcile.views.terminal import Piece, Terminal, visible
+
+T = TypeVar("T")
+FORMAT = "reconcile.list/1"
+AT_ONCE = 500
+"""Rows of a table that are aligned together."""
+_COLOURS = {
+    AssetState.IN_STEP: "green",
+    AssetState.ORPHAN: "dim",
+    AssetState.HELD: "bold red",
+    AssetState.MISSING: "bold red",
+    AssetState.UNKNOWN: "bold red",
+}
+
+
+class AssetList(msgspec.Struct, frozen=True):
+    """``list --json``: the assets, or with ``--missing`` who lacks which type instead.
+
+    ``complete`` is false if a part of a world could not be read: assets may then be left out. ``error`` is what ended
+    the list early.
+    """
+
+    format: str
+    scope: Scope
+    rows: tuple[Asset, ...] = ()
+    missing: tuple[Lacking, ...] = ()
+    complete: bool = True
+    error: json.ErrorDocument | None = None
+
+
+class JsonRows:
+    """An ``AssetList``, written piece by piece; ``name`` is the array that gets the rows."""
+
+    def __init__(self, stream: TextIO, scope: Scope, name: str) -> None:
+        self._stream = stream
+        head = f'{{"format": "{FORMAT}", "scope": '.encode() + msgspec.json.encode(scope)
+        self._before = self._head = head + f', "{name}": [\n'.encode()
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether something of it was written."""
+        return self._before is not self._head
+
+    def row(self, value: Asset | Lacking) -> None:
+        """One row, on a line of its own."""
+        json.show_piece(self._stream, self._before + msgspec.json.encode(value))
+        self._before = b",\n"
+
+    def end(self, *, complete: bool, error: json.ErrorDocument | None = None) -> None:
+        """The end of the document."""
+        start = b"\n" if self.is_begun else self._head
+        rest = b'], "complete": ' + msgspec.json.encode(complete) + b', "error": ' + msgspec.json.encode(error)
+        json.show_piece(self._stream, start + rest + b"}\n")
+
+
+def show_csv(stream: TextIO, kind: type[Asset | Lacking], rows: Iterable[Asset | Lacking]) -> None:
+    """A line a row, below one with the names of the fields; UTF-8, and in the names nothing that a terminal obeys."""
+    names = kind.__struct_fields__
+    _csv_line(stream, names)
+    for row in rows:
+        _csv_line(stream, [_cell(getattr(row, name)) for name in names])
+
+
+def _csv_line(stream: TextIO, cells: Sequence[str]) -> None:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    write_bytes(stream, line.getvalue().encode("utf-8", "backslashreplace"))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return visible(value.value if isinstance(value, AssetState) else str(value))
+
+
+def show_assets(terminal: Terminal, assets: Iterable[Asset], *, urls: bool) -> None:
+    """A table of assets."""
+    head = ("character", "type", "entry", "field", "size", "content type", "updated", "here", "state")
+    last = "URL" if urls else "URI"
+    _show(terminal, (*head, last), assets, lambda asset: _asset_cells(asset, urls=urls), numbers=(4,))
+
+
+def show_lacking(terminal: Terminal, rows: Iterable[Lacking]) -> None:
+    """A table of characters and the types that they lack."""
+    _show(terminal, ("character", "lacks"), rows, lambda row: [row.char_id, row.asset_type])
+
+
+def _show(
+    terminal: Terminal,
+    head: Sequence[str],
+    rows: Iterable[T],
+    cells: Callable[[T], Sequence[Piece]],
+    numbers: Sequence[int] = (),
+) -> None:
+    widths: list[int] = []
+    first: Sequence[str] | None = head
+    for some in _some(rows):
+        widths = terminal.table(first, map(cells, some), numbers, widths)
+        first = None
+
+
+def _some(rows: Iterable[T]) -> Iterator[list[T]]:
+    """The rows, some at once; once even if there are none."""
+    coming = iter(rows)
+    some = list(islice(coming, AT_ONCE))
+    yield some
+    while len(some) == AT_ONCE:
+        some = list(islice(coming, AT_ONCE))
+        yield some
+
+
+def _asset_cells(asset: Asset, *, urls: bool) -> list[Piece]:
+    state: Piece = (asset.state.value, _COLOURS.get(asset.state, "yellow"))
+    return [
+        asset.char_id or "-",
+        asset.asset_type or "-",
+        asset.entry or "-",
+        asset.field or "-",
+        "-" if asset.size is None else words.size(asset.size),
+        asset.content_type or "-",
+        asset.updated or "-",
+        "yes" if asset.local else "no",
+        state,
+        (asset.url if urls else None) or asset.uri,
+    ]
