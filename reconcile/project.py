@@ -342,7 +342,7 @@ class OpenProject(Shortcuts, Closing):
         """What reads signed URLs as a stranger would."""
         from reconcile.adapters.gcs.url_reader import HttpReader
 
-        return self._opened(HttpReader(connections=2 * max(self.at_once, CONCURRENCY)))
+        return self._opened(HttpReader(connections=self.lanes.most + CONCURRENCY))
 
     @cached_property
     def records(self) -> RecordStore:

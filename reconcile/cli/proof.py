@@ -33,7 +33,7 @@ from reconcile.commands.verify import verify as prove
 from reconcile.core.errors import ExitCode, UsageError
 from reconcile.core.proof import Mode, Verification, certificate_name
 from reconcile.core.restoration import RestorePlan
-from reconcile.project import CONCURRENCY, OpenProject
+from reconcile.project import OpenProject
 from reconcile.views import json
 from reconcile.views.json import dumps
 from reconcile.views.report import RESTORE
@@ -51,7 +51,7 @@ def verify(
     out: Annotated[
         Path | None, option("--out", metavar="DIR", help="Write a certificate for each character; - is stdout.")
     ] = None,
-    concurrency: Concurrency = CONCURRENCY,
+    concurrency: Concurrency = None,
 ) -> ExitCode:
     session = Session(common)
     if out is not None:
@@ -60,7 +60,7 @@ def verify(
         if out is not None and out != STDOUT:
             _check_out(out, project)
         mode = Mode(cloud_only=cloud_only, deep=deep, urls=urls)
-        proof = prove(project, scope_of(project, scope), mode=mode, concurrency=concurrency, listener=listener)
+        proof = prove(project, scope_of(project, scope), mode=mode, listener=listener)
     if out == STDOUT:
         _print(session, proof)
         return proof.verification.exit_code
@@ -78,7 +78,7 @@ def restore(
     ] = False,
     yes: Yes = False,
     dry_run: DryRun = False,
-    concurrency: Concurrency = CONCURRENCY,
+    concurrency: Concurrency = None,
     allow_empty: AllowEmpty = False,
     wait_lock: WaitLock = None,
 ) -> ExitCode:
@@ -107,7 +107,7 @@ def restore(
             made = look(project)
             check(project, made)
             session.agree("Restore these files?", totals(made), show, yes=yes or not made.actions)
-            report = session.execute(partial(execute, project, made, concurrency=concurrency))
+            report = session.execute(partial(execute, project, made))
     session.report(report, RESTORE, planned=bool(made.actions))
     return report.exit_code
 

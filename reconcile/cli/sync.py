@@ -16,13 +16,13 @@ from reconcile.cli.options import (
     AllowEmpty,
     BwLimit,
     Common,
+    Concurrency,
     DryRun,
     FailOnFindings,
     Force,
     NoJournal,
     Scoped,
     Sized,
-    UploadConcurrency,
     WaitLock,
     Yes,
     option,
@@ -79,7 +79,7 @@ def apply(
     yes: Yes = False,
     dry_run: DryRun = False,
     force: Force = False,
-    concurrency: UploadConcurrency = None,
+    concurrency: Concurrency = None,
     bwlimit: BwLimit = None,
     max_actions: Annotated[
         int | None, option(min=0, metavar="N", help="Stop if the plan has more than N changes.")

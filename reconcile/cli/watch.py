@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from reconcile.cli.options import AllowEmpty, BwLimit, Common, FailOnFindings, Scoped, Sized, UploadConcurrency, seconds
+from reconcile.cli.options import AllowEmpty, BwLimit, Common, Concurrency, FailOnFindings, Scoped, Sized, seconds
 from reconcile.cli.session import Session, bandwidth_of, memory_of, scope_of, severity, spill_of
 from reconcile.cli.signals import stopping
 from reconcile.commands.watch import WatchOptions
@@ -38,7 +38,7 @@ def watch(
             help="Look at the folder again and again, for drives that send no events.",
         ),
     ] = Poll.AUTO,
-    concurrency: UploadConcurrency = None,
+    concurrency: Concurrency = None,
     bwlimit: BwLimit = None,
     fail_on: FailOnFindings = None,
     allow_empty: AllowEmpty = False,

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 
+from reconcile.adapters.lanes import Lanes
 from reconcile.adapters.system import current
 from reconcile.adapters.workers import Breaker, results
 from reconcile.commands.measuring import Sum, content_from, measure
@@ -24,7 +25,7 @@ from reconcile.core.portable import Portable
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report
 from reconcile.core.restoration import Restore, RestorePlan
 from reconcile.core.rows import Agreed
-from reconcile.project import CONCURRENCY, OpenProject
+from reconcile.project import OpenProject
 
 _ON_THE_WAY = Problem("interrupted", "stopped on the way", "the next run goes on from there", transient=True)
 
@@ -33,12 +34,13 @@ def execute(
     project: OpenProject,
     plan: RestorePlan,
     *,
-    concurrency: int = CONCURRENCY,
+    concurrency: int | None = None,
     listener: Listener = silent,
     stop: threading.Event | None = None,
 ) -> Report:
     """Makes the files. A failure of one is an outcome of the report, never an exception. Setting ``stop`` ends at the
-    next block of bytes; what has come so far is kept for the next run.
+    next block of bytes; what has come so far is kept for the next run. ``concurrency`` files are made at once; if it is
+    None, as many as the project was opened for.
 
     Raises Refused if the root lost its files, unless the project was opened with ``allows_empty``.
     """
@@ -68,11 +70,16 @@ class _RestoreRun:
     """One run: the outcomes so far."""
 
     def __init__(
-        self, project: OpenProject, plan: RestorePlan, concurrency: int, listener: Listener, stop: threading.Event
+        self,
+        project: OpenProject,
+        plan: RestorePlan,
+        concurrency: int | None,
+        listener: Listener,
+        stop: threading.Event,
     ) -> None:
         self._project = project
         self._plan = plan
-        self._concurrency = concurrency
+        self._lanes = project.lanes if concurrency is None else Lanes(concurrency)
         self._listener = listener
         self._stop = stop
         self._lock = threading.Lock()
@@ -87,10 +94,11 @@ class _RestoreRun:
         if actions:
             self._listener(PhaseStarted(Phase.RESTORING, len(actions), sum(action.size for action in actions)))
             free = dict(zip(actions, in_turn((action.path for action in actions), fold), strict=True))
-            for group, at_once in (
-                ([action for action in actions if free[action]], self._concurrency),
+            groups: tuple[tuple[list[Restore], int | Lanes], ...] = (
+                ([action for action in actions if free[action]], self._lanes),
                 ([action for action in actions if not free[action]], 1),
-            ):
+            )
+            for group, at_once in groups:
                 jobs = (lambda action=action: self._restore(action) for action in group)
                 for outcome in results(jobs, at_once, breaker=self._breaker, halted=self._stop.is_set):
                     outcomes[outcome.id] = outcome
@@ -127,6 +135,7 @@ class _RestoreRun:
             self._breaker.failed(error)
             return action.outcome(OutcomeKind.FAILED, Problem.of(error))
         self._breaker.succeeded()
+        self._lanes.finished()
         with self._lock:
             self._agreed.append(Agreed(action.key, content.size, content.crc32c, action.generation))
         return action.outcome(OutcomeKind.APPLIED if made else OutcomeKind.ALREADY)
@@ -179,6 +188,7 @@ class _RestoreRun:
                 raise _StoppedReading
             with self._lock:
                 self._read += len(chunk)
+            self._lanes.moved(len(chunk))
             yield chunk
 
 

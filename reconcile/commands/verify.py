@@ -17,20 +17,21 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from reconcile.adapters.lanes import Lanes
 from reconcile.adapters.workers import Breaker, results
 from reconcile.commands.certifying import AllNamed, Proof, certify
 from reconcile.commands.examining import URL_LIVES, Examined, Examiner, Meant, says
 from reconcile.core.changes import Code
 from reconcile.core.context import Context
 from reconcile.core.errors import NotThere, StoreError, StoreMissing, UsageError
-from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
+from reconcile.core.events import Advanced, Event, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
 from reconcile.core.findings import LOST_OBJECT
 from reconcile.core.names import spelling, spellings
 from reconcile.core.plan import Scope
 from reconcile.core.proof import Mode, Reference, is_askable
 from reconcile.core.rows import Coverage, Document, LocalFile, RemoteObject
 from reconcile.pipeline.roster import Roster, gone, open_records, read_roster
-from reconcile.project import CONCURRENCY, OpenProject
+from reconcile.project import OpenProject
 
 GETS = 1000
 """Objects that are asked for one by one; more are listed with all others."""
@@ -42,26 +43,29 @@ def verify(
     scope: Scope | None = None,
     *,
     mode: Mode | None = None,
-    concurrency: int = CONCURRENCY,
+    concurrency: int | None = None,
     listener: Listener = silent,
 ) -> Proof:
     """Proves the references of the records in scope. Raises StoreError, SourceError and ConfigError if a world
-    cannot be read at all, and UsageError for a scope that names nothing, or for URLs of a store that has none."""
+    cannot be read at all, and UsageError for a scope that names nothing, or for URLs of a store that has none.
+    ``concurrency`` objects are asked for at once; if it is None, as many as the project was opened for."""
     return _Proving(project, scope or Scope(), mode or Mode(), concurrency, listener).run()
 
 
 class _Proving:
     """One proof, from the records to the certificates."""
 
-    def __init__(self, project: OpenProject, scope: Scope, mode: Mode, concurrency: int, listener: Listener) -> None:
+    def __init__(
+        self, project: OpenProject, scope: Scope, mode: Mode, concurrency: int | None, listener: Listener
+    ) -> None:
         self._project = project
         self._scope = scope
         self._mode = mode
-        self._concurrency = concurrency
+        self._lanes = project.lanes if concurrency is None else Lanes(concurrency)
         self._listener = listener
         self._started = time.monotonic()
         self._created = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._examiner = Examiner(project, mode, listener)
+        self._examiner = Examiner(project, mode, self._hear)
         self._breaker = Breaker(counted=(StoreError,))
         self._unread: dict[str, str] = {}
 
@@ -121,7 +125,7 @@ class _Proving:
             listed = self._project.objects.list("", splits)
             return {found.key: found for found in listed if found.key in keys}
         jobs = (lambda key=key: self._ask(key) for key in askable)
-        return {found.key: found for found in results(jobs, self._concurrency) if found is not None}
+        return {found.key: found for found in results(jobs, self._lanes) if found is not None}
 
     def _ask(self, key: str) -> RemoteObject | None:
         try:
@@ -131,6 +135,7 @@ class _Proving:
             self._unread[key] = error.sentence
             return None
         self._breaker.succeeded()
+        self._lanes.finished()
         return found
 
     def _meant(self, references: Sequence[Reference], context: Context) -> dict[str, Meant]:
@@ -156,7 +161,7 @@ class _Proving:
         self._listener(PhaseStarted(Phase.PROVING, len(keys), sum(sizes) if self._mode.deep else None))
         verdicts: dict[str, Examined] = {}
         jobs = (lambda key=key: (key, self._judge(key, objects.get(key), meant[key])) for key in keys)
-        for key, verdict in results(jobs, self._concurrency):
+        for key, verdict in results(jobs, self._lanes):
             verdicts[key] = verdict
             self._listener(Advanced(Phase.PROVING, 1))
         self._listener(PhaseDone(Phase.PROVING))
@@ -173,6 +178,7 @@ class _Proving:
                 verdict = self._examiner.examine(found, meant)
                 if len(verdict.checked) > 1:
                     self._breaker.succeeded()
+                    self._lanes.finished()
                 return verdict
             except NotThere:  # replaced, or taken away, since it was listed
                 found = self._ask(key)
@@ -181,6 +187,12 @@ class _Proving:
                 self._failed(error)
                 why = error.sentence
         return Examined(found, complaints=(says(Code.UNREADABLE_OBJECT, why=why or "it is replaced all the time"),))
+
+    def _hear(self, event: Event) -> None:
+        """Listens to an object being read."""
+        if isinstance(event, Advanced):
+            self._lanes.moved(event.size)
+        self._listener(event)
 
     def _failed(self, error: StoreError) -> None:
         """Counts a failure. Raises it if the store is taken to be down, or is not there."""

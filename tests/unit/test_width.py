@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from reconcile.adapters.lanes import Lanes
+from reconcile.commands.restore import survey
+from reconcile.commands.restoring import execute
+from reconcile.commands.verify import verify
+from reconcile.core.proof import Mode
 from reconcile.core.width import FIRST, LAST_HOLD, MOST, Width
+from reconcile.project import Project
+from tests.kit.small_project import make_project
+from tests.kit.world import World, titled
 
 STEP = 0.005
 KIB, MIB = 1024, 1024 * 1024
@@ -191,3 +199,51 @@ def test_a_refusal_before_the_first_upload_says_nothing_of_uploads() -> None:
     assert lanes.at_once == FIRST
     lanes.refused()
     assert lanes.at_once == FIRST // 2
+
+
+class Told(Lanes):
+    """Counts what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = self.files = 0
+
+    def moved(self, size: int) -> None:
+        self.bytes += size
+        super().moved(size)
+
+    def finished(self) -> None:
+        self.files += 1
+        super().finished()
+
+
+def test_uploads_and_deep_proofs_say_what_they_have_done() -> None:
+    world = World()
+    for number in range(3):
+        world.file(f"characters/c{number}.png", bytes(1000))
+    world.record("c0", titled(anime_image=world.uri("characters/c0.png")))
+    world.lanes = Told()
+    assert world.apply().counts.applied == 3
+    assert (world.lanes.files, world.lanes.bytes) == (3, 3000)
+    world.lanes = Told()
+    assert verify(world, mode=Mode(deep=True)).verification.ok == 1
+    assert (world.lanes.files, world.lanes.bytes) == (2, 1000)  # it asks for the object, and then reads it
+
+
+def test_files_that_come_back_say_what_they_have_done(tmp_path: Path) -> None:
+    folder = make_project(tmp_path)
+    (folder / "output" / "characters" / "rem.png").unlink()
+    with Project.open(folder).opened() as project:
+        project.lanes = told = Told()
+        assert execute(project, survey(project)).counts.applied == 1
+    assert (told.files, told.bytes) == (1, 100)
+
+
+def test_what_fails_is_not_taken_for_progress() -> None:
+    world = World()
+    world.file("characters/rem.png")
+    plan = world.plan()
+    world.file("characters/rem.png", b"changed since")
+    world.lanes = told = Told()
+    assert world.apply(plan).counts.applied == 0
+    assert told.files == 0
