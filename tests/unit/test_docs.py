@@ -155,7 +155,7 @@ def test_no_document_calls_python_by_a_name_that_windows_does_not_have() -> None
         assert not re.search(r"python3(?![.\d])", (ROOT / document).read_text(encoding="utf-8")), document
 
 
-OTHER_IN_POWERSHELL = re.compile(r"^make |/bin/|\\\$|sha256sum|export |source ")
+OTHER_IN_POWERSHELL = re.compile(r"^make |/bin/|\\\$|sha256sum|export |source |\\$")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
