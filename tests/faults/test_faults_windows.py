@@ -16,6 +16,7 @@ import pytest
 
 from reconcile.__main__ import main
 from reconcile.adapters.local.slices import SLICE
+from reconcile.adapters.logfile import LARGE
 from reconcile.adapters.state.outbox import Outbox
 from reconcile.core.errors import ExitCode
 from reconcile.core.notes import Note
@@ -91,6 +92,22 @@ def test_under_a_scanner_the_local_database_is_rewritten(project: Path) -> None:
         assert command(project, "apply", "--yes") == ExitCode.OK
     assert "gs://my-bucket" in database.read_text()
     assert {path.name for path in database.parent.iterdir()} <= {"characters.json", ".characters.json.lock"}
+
+
+def test_under_a_scanner_results_are_written_over_and_a_run_is_undone(project: Path, tmp_path: Path) -> None:
+    plan, page, log = tmp_path / "plan.json", tmp_path / "report.html", tmp_path / "nightly.log"
+    with Scanner(tmp_path) as scanner:
+        for _ in range(3):
+            log.write_text("x" * LARGE, encoding="utf-8")
+            assert command(project, "plan", "--out", str(plan), "--log-file", str(log)) == ExitCode.OK
+            assert command(project, "report", "--out", str(page), "--quiet") == ExitCode.OK
+        assert command(project, "apply", str(plan), "--yes") == ExitCode.OK
+        assert command(project, "undo", "last", "--yes") == ExitCode.OK
+        for _ in range(2):
+            assert command(project, "verify", "--out", str(tmp_path / "proof")) == ExitCode.DIFFERENCES
+    assert scanner.opened > 0
+    assert sum(each.name.startswith(log.name) for each in tmp_path.iterdir()) == 4
+    assert [each.name for each in tmp_path.rglob("*.new")] == []
 
 
 # -- a workflow --

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shlex
 import sys
 import time
@@ -150,13 +151,21 @@ def test_a_dry_run_tells_nobody(run: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "told").exists()
 
 
-def test_a_command_that_hangs_is_stopped_with_all_that_it_started(capfd: pytest.CaptureFixture[str]) -> None:
-    session = Session(Common(quiet=True))
+def test_a_command_that_hangs_is_stopped_with_all_that_it_started(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    session, pipe = Session(Common(quiet=True)), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    held = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     started = time.monotonic()
-    with notifying("(sleep 60; true) | cat", session, timeout=0.5) as ended:
+    with notifying(f"exec 3> '{pipe}'; echo open >&3; (sleep 60; true) | cat", session, timeout=0.5) as ended:
         ended({"format": "any"}, 0)
     assert "took longer than 0.5 s and was stopped" in capfd.readouterr().err
     assert time.monotonic() - started < 30
+    assert os.read(held, 100) == b"open\n"
+    assert select.select([held], [], [], 10)[0], "a process that it started is still there"
+    assert os.read(held, 100) == b""
+    os.close(held)
 
 
 def test_a_command_that_reads_nothing_of_a_long_document_is_stopped_in_time(capfd: pytest.CaptureFixture[str]) -> None:
