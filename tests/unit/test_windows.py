@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import filelock
 import pytest
@@ -518,6 +520,26 @@ def test_a_drive_of_another_machine_is_looked_at_instead_of_listened_to(root: Pa
         watch.close()
     assert seen.armed is not None
     assert seen.armed.startswith("by looking every")
+
+
+def test_a_watched_folder_that_a_remote_drive_numbers_anew_is_still_the_same(
+    root: Path, windows: FakeWindows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, numbers = os.stat, itertools.count(1_000_000)
+
+    def numbered(path: Any, **more: Any) -> os.stat_result:
+        found = look(path, **more)
+        return os.stat_result((found.st_mode, next(numbers), *found[2:])) if path == root else found
+
+    monkeypatch.setattr(os, "stat", numbered)
+    windows.calls.remote = True
+    watch = FolderWatch(root, ignore=())
+    try:
+        armed = [watch.wait(0, threading.Event()).armed for _ in range(3)]
+    finally:
+        watch.close()
+    assert armed[0] is not None
+    assert armed[1:] == [None, None]
 
 
 def test_a_number_that_a_remote_drive_gives_anew_tells_nothing(root: Path, windows: FakeWindows) -> None:
