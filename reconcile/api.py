@@ -53,6 +53,7 @@ def plan(
     *,
     char_ids: Sequence[str] = (),
     asset_types: Sequence[str] = (),
+    paths: Sequence[str] = (),
     listener: Listener = silent,
 ) -> PlannedRun:
     """What is out of step and what ``apply`` would do; changes nothing. Raises ReconcileError.
@@ -60,7 +61,7 @@ def plan(
     The stores of a ``Project`` are opened for this and closed again; those of ``project.opened()`` stay open, for more
     plans over the same connections.
     """
-    scope = _scope(project, char_ids, asset_types)
+    scope = _scope(project, char_ids, asset_types, paths)
     with _opened(project) as opened:
         return PlannedRun(project, survey(opened, scope, listener=listener, tallied=False).plan, opened.done_notes)
 
@@ -86,9 +87,7 @@ def signed_urls(
     project: Project | OpenProject, char_id: str, *, asset_types: Sequence[str] = (), expires: str | float | timedelta
 ) -> dict[str, str]:
     """See ``Shortcuts.signed_urls``."""
-    if isinstance(asset_types, str):
-        raise UsageError("asset_types is a list of texts", hint='write asset_types=["kpop_version"]')
-    scope = project.settings.scope([char_id], asset_types)
+    scope = _scope(project, [char_id], asset_types)
     with _reading(project) as opened:
         try:
             return links(opened, (), expires, scope=scope).urls
@@ -106,10 +105,11 @@ def assets(
     *,
     char_ids: Sequence[str] = (),
     asset_types: Sequence[str] = (),
+    paths: Sequence[str] = (),
     listener: Listener = silent,
 ) -> Iterator[Asset]:
     """See ``Shortcuts.assets``."""
-    scope = _scope(project, char_ids, asset_types)
+    scope = _scope(project, char_ids, asset_types, paths)
 
     def rows() -> Iterator[Asset]:
         with _opened(project) as opened:
@@ -118,10 +118,15 @@ def assets(
     return rows()
 
 
-def _scope(project: Project | OpenProject, char_ids: Sequence[str], asset_types: Sequence[str]) -> Scope:
-    if isinstance(char_ids, str) or isinstance(asset_types, str):
-        raise UsageError("char_ids and asset_types are lists of texts", hint='write char_ids=["ai_hoshino"]')
-    return project.settings.scope(char_ids, asset_types)
+def _scope(
+    project: Project | OpenProject,
+    char_ids: Sequence[str] = (),
+    asset_types: Sequence[str] = (),
+    paths: Sequence[str] = (),
+) -> Scope:
+    if any(isinstance(each, str) for each in (char_ids, asset_types, paths)):
+        raise UsageError("char_ids, asset_types and paths are lists of texts", hint='write char_ids=["ai_hoshino"]')
+    return project.settings.scope(char_ids, asset_types, paths)
 
 
 def _opened(project: Project | OpenProject, concurrency: int | None = None) -> AbstractContextManager[OpenProject]:

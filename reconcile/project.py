@@ -38,7 +38,7 @@ from reconcile.core.events import Advanced, Listener, Phase, Waiting, silent
 from reconcile.core.findings import make
 from reconcile.core.names import BucketRoot
 from reconcile.core.notes import Note, NotedMap
-from reconcile.core.paths import RootForms, root_forms
+from reconcile.core.paths import RootForms
 from reconcile.core.plan import Origin, Stores
 from reconcile.core.rules import AssetMap
 from reconcile.ports import AgreedStates, FilePlaces, FileSource, ObjectStore, RecordStore, UrlReader, UrlSigner
@@ -165,12 +165,8 @@ class OpenProject(Shortcuts, Closing):
 
     @cached_property
     def roots(self) -> tuple[RootForms, ...]:
-        """Every root below which a record's path is a key: today's, by its own name too, and the previous ones."""
-        settings = self.settings
-        resolved = as_text(str(settings.root.resolve()))
-        own = (settings.root_text, settings.root_given, as_text(str(settings.root)), resolved)
-        texts = dict.fromkeys((*own, *settings.previous_roots))
-        return tuple(root_forms(text) for text in texts)
+        """See ``Settings.roots``."""
+        return self.settings.roots
 
     @property
     def origin(self) -> Origin:

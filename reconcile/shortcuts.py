@@ -51,11 +51,12 @@ class Shortcuts:
         *,
         char_ids: Sequence[str] = (),
         asset_types: Sequence[str] = (),
+        paths: Sequence[str] = (),
         listener: Listener = silent,
     ) -> Iterator[Asset]:
-        """Every asset, or those of these characters and types, one by one as they are found: the rows of `reconcile
+        """Every asset, or those of these characters, types and paths, one by one as they are found: the rows of `reconcile
         list`. Changes nothing; the stores are open while the rows are iterated. Raises UsageError, and ReconcileError
         if a store cannot be read; the ``listener`` is told of single folders that cannot."""
         from reconcile.api import assets
 
-        return assets(self, char_ids=char_ids, asset_types=asset_types, listener=listener)
+        return assets(self, char_ids=char_ids, asset_types=asset_types, paths=paths, listener=listener)

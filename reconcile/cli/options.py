@@ -75,6 +75,13 @@ class Scoped:
             "--asset-type", metavar="TYPE", help="Only assets of this type; repeatable.", autocompletion=asset_types
         ),
     ] = None
+    path: Annotated[
+        list[str] | None,
+        option("--path", metavar="PATH", help="Only this asset, by its path or gs:// URI; repeatable."),
+    ] = None
+
+    def __bool__(self) -> bool:
+        return bool(self.char_id or self.asset_type or self.path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,6 +76,10 @@ def restore(
     everything: Annotated[
         bool, typer.Option("--all", help="Also objects that no rule takes and no record names.")
     ] = False,
+    beside: Annotated[
+        bool,
+        typer.Option("--beside", help="Write the bucket's version of a file that differs next to it: NAME.bucket.EXT."),
+    ] = False,
     yes: Yes = False,
     dry_run: DryRun = False,
     concurrency: Concurrency = None,
@@ -83,16 +87,17 @@ def restore(
     wait_lock: WaitLock = None,
 ) -> ExitCode:
     session = Session(common)
-    if everything and (scope.char_id or scope.asset_type):
+    if everything and scope:
         raise UsageError(
-            "--all is about objects of no character and no type, so --char-id and --asset-type do not go with it",
+            "--all is about objects of no character and no type, so --char-id, --asset-type and --path do not go with"
+            " it",
             hint="leave one of them out",
         )
     patience = seconds(wait_lock, "--wait-lock")
 
     def look(project: OpenProject) -> RestorePlan:
         with session.progress() as listener:
-            return survey(project, scope_of(project, scope), everything=everything, listener=listener)
+            return survey(project, scope_of(project, scope), everything=everything, beside=beside, listener=listener)
 
     def show(terminal: Terminal) -> None:
         show_restore_plan(terminal, made, labels_of(project), verbose=session.verbose)
@@ -114,10 +119,10 @@ def restore(
 
 def _check_scope(session: Session, out: Path, scope: Scoped) -> None:
     """Raises UsageError if certificates of this scope cannot be written to ``--out``."""
-    if scope.asset_type:
+    if scope.asset_type or scope.path:
         raise UsageError(
-            "a certificate is about everything that a record names, so --asset-type does not go with --out",
-            hint="leave --asset-type out",
+            "a certificate is about everything that a record names, so --asset-type and --path do not go with --out",
+            hint="leave them out",
         )
     if out == STDOUT and session.json:
         raise UsageError(

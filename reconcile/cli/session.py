@@ -242,8 +242,8 @@ def spill_of(folder: Path | None) -> Path | None:
 
 
 def scope_of(project: Project | OpenProject, scoped: Scoped) -> Scope:
-    """The scope that the options name. Raises UsageError for an asset type of no rule."""
-    return project.settings.scope(scoped.char_id or (), scoped.asset_type or ())
+    """The scope that the options name. Raises UsageError as ``Settings.scope``."""
+    return project.settings.scope(scoped.char_id or (), scoped.asset_type or (), scoped.path or ())
 
 
 def labels_of(project: OpenProject) -> Labels:

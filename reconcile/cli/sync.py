@@ -101,9 +101,10 @@ def apply(
 ) -> ExitCode:
     os.environ.update(variables(env))
     session = Session(common)
-    if planfile is not None and (scope.char_id or scope.asset_type or replace):
+    if planfile is not None and (scope or replace):
         raise UsageError(
-            "a saved plan has its own scope and policy, so --char-id, --asset-type and --replace do not go with it",
+            "a saved plan has its own scope and policy, so --char-id, --asset-type, --path and --replace do not go with"
+            " it",
             hint="give them to the plan (`reconcile plan --out FILE`, `reconcile apply -n --json --replace … > FILE`)",
         )
     patience = seconds(wait_lock, "--wait-lock")

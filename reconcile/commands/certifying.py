@@ -127,7 +127,7 @@ def certify(
         **common,
     )
     # What was proved of a part of a record says nothing about the record.
-    certified = () if context.scope.asset_types else named.documents
+    certified = () if context.scope.asset_types or context.scope.paths else named.documents
     certificates = tuple(
         Certificate(
             format=CERTIFICATE_FORMAT,

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from reconcile.commands.status import table
-from reconcile.commands.trials import Loser, RuleView, losers, possible_paths, why_left_out
+from reconcile.commands.trials import Loser, RuleView, losers, why_left_out
+from reconcile.config.naming import key_of_uri, possible_paths
 from reconcile.core.changes import Change, CreateRecord, Finding, Replace, Severity, Upload, keys_about
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, silent
@@ -106,7 +107,7 @@ def explain(
 
 
 def _character(project: OpenProject, char_id: str, within: Scope, listener: Listener) -> Explanation:
-    scope = Scope((char_id,), within.asset_types)
+    scope = msgspec.structs.replace(within, char_ids=(char_id,))
     seen = survey(project, scope, listener=listener)
     rows = table(seen, project.settings.asset_map, "type", scope).rows
     records = list(project.records.read([char_id]))
@@ -148,11 +149,8 @@ def keys_of(project: OpenProject, subject: str) -> list[str]:
     """The keys that a subject could mean, the likeliest first. Raises UsageError for a URI that is not ours."""
     settings = project.settings
     if subject.startswith("gs://"):
-        key = settings.bucket.key(subject)
-        if key is None:
-            raise UsageError(f"{subject!r} is not below {settings.bucket}", hint="only this bucket and prefix are read")
-        return [key]
-    paths = possible_paths(project, subject)
+        return [key_of_uri(settings, subject)]
+    paths = possible_paths(settings, subject)
     if not paths:
         raise UsageError(
             f"{subject!r} is not a path below the local root {settings.root}, no URI of {settings.bucket} "

@@ -145,7 +145,7 @@ def _meant(project: OpenProject, subject: str, within: Scope, listener: Listener
     if not subject or "/" in subject or "\\" in subject or not within.takes_character(subject):
         return _asset(project, subject) or []
     try:
-        return _in_scope(project, Scope((subject,), within.asset_types), listener)
+        return _in_scope(project, msgspec.structs.replace(within, char_ids=(subject,)), listener)
     except UsageError:
         found = _asset(project, subject)
         if found is None and "." not in subject:
@@ -198,4 +198,4 @@ def _is_wanted(found: RemoteObject, context: Context, named: Mapping[str, str]) 
     if not found.size or found.key.endswith("/"):
         return False  # the placeholder of a folder, or nothing that anybody could show
     whose = belonging(found.key, context.asset_map.path_for(found.key, context.known_ids), context, named)
-    return not whose.is_nobodys and whose.is_in(context.scope)
+    return not whose.is_nobodys and whose.is_in(context.scope) and context.takes_key(found.key)

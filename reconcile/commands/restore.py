@@ -7,7 +7,6 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 
-from reconcile.adapters.system import current
 from reconcile.commands.belonging import Belonging, belonging, owners
 from reconcile.core.changes import Code, Finding
 from reconcile.core.clashes import Places
@@ -17,8 +16,9 @@ from reconcile.core.events import Listener, Warned, silent
 from reconcile.core.findings import HIDDEN_PLACE, LEFT_ALONE, NO_PLACE, PLACE_TAKEN, about_unread, make, worst_first
 from reconcile.core.names import fold, nfc
 from reconcile.core.plan import Scope
-from reconcile.core.restoration import FORMAT, Restore, RestorePlan, restore_id
+from reconcile.core.restoration import FORMAT, Restore, RestoreBeside, RestorePlan, name_beside, restore_id
 from reconcile.core.rows import Agreed, Coverage, FileProblem, KeyRow, LocalFile, RemoteObject
+from reconcile.core.sides import quoted
 from reconcile.core.stages import is_whole, key_rows
 from reconcile.pipeline.engine import Engine, StreamEngine
 from reconcile.pipeline.observe import Inventory
@@ -29,21 +29,28 @@ from reconcile.version import VERSION
 
 
 def survey(
-    project: OpenProject, scope: Scope | None = None, *, everything: bool = False, listener: Listener = silent
+    project: OpenProject,
+    scope: Scope | None = None,
+    *,
+    everything: bool = False,
+    beside: bool = False,
+    listener: Listener = silent,
 ) -> RestorePlan:
     """Which files of the scope only the bucket has: those that a rule takes, those that a record names, and with
-    ``everything`` all others too. Raises as ``planner.survey``; open the project with ``makes_root`` for a root
+    ``everything`` all others too. With ``beside`` the bucket's version of a file with different content goes next to
+    that. Raises as ``planner.survey``; open the project with ``makes_root`` for a root
     that is not there to be an empty one."""
-    return _Survey(project, scope or Scope(), everything, listener).run()
+    return _Survey(project, scope or Scope(), everything, beside, listener).run()
 
 
 class _Survey:
     """One look at what is missing."""
 
-    def __init__(self, project: OpenProject, scope: Scope, everything: bool, listener: Listener) -> None:
+    def __init__(self, project: OpenProject, scope: Scope, everything: bool, beside: bool, listener: Listener) -> None:
         self._project = project
         self._scope = scope
         self._everything = everything
+        self._beside = beside
         self._listener = listener
         self._findings: list[Finding] = []
         self._missing: list[tuple[KeyRow, RemoteObject, Belonging]] = []
@@ -62,9 +69,8 @@ class _Survey:
         named = owners((row.value for row in seen.references()), seen.context)
         for _, group in engine.group(seen.keys(), is_whole):
             for row in key_rows(group):
-                if row.remote is not None and self._is_wanted(
-                    claim := belonging(row.key, row.path, seen.context, named)
-                ):
+                claim = belonging(row.key, row.path, seen.context, named)
+                if row.remote is not None and scope.takes_name(row.key, row.path) and self._is_wanted(claim):
                     self._take(row, row.remote, claim)
         for gap in seen.gaps:
             self._note(gap)
@@ -103,7 +109,7 @@ class _Survey:
     def _is_wanted(self, claim: Belonging) -> bool:
         """Whether an object is to be brought back: a rule takes it, a record names it, or all are wanted."""
         if claim.is_nobodys:
-            return self._everything and not (self._scope.char_ids or self._scope.asset_types)
+            return self._everything and self._scope == Scope()
         return claim.is_in(self._scope)
 
     def _take(self, rows: KeyRow, found: RemoteObject, claim: Belonging) -> None:
@@ -113,9 +119,9 @@ class _Survey:
         if not found.size:
             if not found.key.endswith("/"):  # the placeholder of a folder
                 self._findings.append(make(Code.EMPTY_OBJECT, uri, char_id))
-        elif local is None:
+        elif local is None or ((same := _same(local, found, rows.agreed)) is not Comparison.SAME and self._beside):
             self._missing.append((rows, found, claim))
-        elif (same := _same(local, found, rows.agreed)) is Comparison.DIFFERENT:
+        elif same is Comparison.DIFFERENT:
             self._findings.append(_left_alone(local, char_id, found.size))
         elif same is Comparison.UNKNOWN and found.encoding:
             why = f'"{found.encoding}", so whether the local file has its content is not known; it was left alone'
@@ -125,32 +131,33 @@ class _Survey:
 
     def _actions(self, local: Coverage) -> Iterator[Restore]:
         for rows, found, (char_id, asset_type, _) in self._missing:
-            uri = self._project.bucket.uri(found.key)
-            if rows.path is not None and nfc(rows.path) in self._here:
+            uri, beside = self._project.bucket.uri(found.key), rows.local is not None
+            path = name_beside(rows.local.path) if rows.local is not None else rows.path
+            if path is not None and nfc(path) in self._here:
                 self._in_step += 1  # its file is here, with the spelling of another object
-            elif rows.path is None:
+            elif path is None:
                 self._findings.append(make(NO_PLACE, uri, char_id, why="no local path leads to this name"))
-            elif (why := self._project.places.refusal(rows.path)) is not None:
+            elif (why := self._project.places.refusal(path)) is not None:
                 self._findings.append(make(NO_PLACE, uri, char_id, why=why))
-            elif self._project.places.ignores(rows.path):
+            elif not beside and self._project.places.ignores(path):
                 continue
-            elif (rival := self._project.places.rival(rows.path)) is not None:
-                self._findings.append(_place_taken(uri, char_id, rows.path, rival))
-            elif not local.covers(rows.path):
+            elif (rival := self._project.places.rival(path)) is not None:
+                self._findings.append(_place_taken(uri, char_id, path, rival))
+            elif not (beside or local.covers(path)):
                 self._complete = False
-                folder = _unread_above(rows.path, local)
-                self._findings.append(make(HIDDEN_PLACE, uri, char_id, path=rows.path, folder=folder))
+                folder = _unread_above(path, local)
+                self._findings.append(make(HIDDEN_PLACE, uri, char_id, path=path, folder=folder))
             elif found.crc32c is None:
                 self._findings.append(make(Code.UNVERIFIABLE, uri, char_id))
             elif found.encoding and not can_unpack(found.encoding):
                 why = f'"{found.encoding}", which cannot be unpacked here; it was not restored'
                 self._findings.append(make(Code.ENCODED_OBJECT, uri, char_id, why=why))
             else:
-                begun = 0 if found.encoding else self._project.places.begun(rows.path, found.generation)
-                yield Restore(
-                    id=restore_id(found),
+                begun = 0 if found.encoding else self._project.places.begun(path, found.generation)
+                yield (RestoreBeside if beside else Restore)(
+                    id=restore_id(found, beside=beside),
                     key=found.key,
-                    path=rows.path,
+                    path=path,
                     char_id=char_id,
                     asset_type=asset_type,
                     uri=uri,
@@ -195,11 +202,12 @@ def _same(local: LocalFile, found: RemoteObject, agreed: Agreed | None) -> Compa
 def _left_alone(local: LocalFile, char_id: str | None, size: int) -> Finding:
     differs = local.problem in (None, FileProblem.EMPTY)
     what = LEFT_ALONE if differs or local.problem is None else LEFT_ALONE._replace(code=Code(local.problem.value))
-    return make(what, local.path, char_id, size=size, why=f"it has {local.size} bytes" if differs else local.detail)
+    why = f"it has {local.size} bytes" if differs else local.detail
+    return make(what, local.path, char_id, size=size, why=why, quoted=quoted(local.path))
 
 
 def _place_taken(uri: str, char_id: str | None, path: str, other: str) -> Finding:
-    return make(PLACE_TAKEN, uri, char_id, path=path, other=other, quoted=current().quoted(uri))
+    return make(PLACE_TAKEN, uri, char_id, path=path, other=other, quoted=quoted(uri))
 
 
 def _unread_above(path: str, local: Coverage) -> str:

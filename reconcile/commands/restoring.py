@@ -23,7 +23,7 @@ from reconcile.core.events import Advanced, ChangeDone, Listener, Phase, PhaseDo
 from reconcile.core.names import fold
 from reconcile.core.portable import Portable
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report
-from reconcile.core.restoration import Restore, RestorePlan
+from reconcile.core.restoration import Restore, RestoreBeside, RestorePlan
 from reconcile.core.rows import Agreed
 from reconcile.project import OpenProject
 
@@ -136,8 +136,9 @@ class _RestoreRun:
             return action.outcome(OutcomeKind.FAILED, Problem.of(error))
         self._breaker.succeeded()
         self._lanes.finished()
-        with self._lock:
-            self._agreed.append(Agreed(action.key, content.size, content.crc32c, action.generation))
+        if not isinstance(action, RestoreBeside):
+            with self._lock:
+                self._agreed.append(Agreed(action.key, content.size, content.crc32c, action.generation))
         return action.outcome(OutcomeKind.APPLIED if made else OutcomeKind.ALREADY)
 
     def _content(self, action: Restore) -> Sum:

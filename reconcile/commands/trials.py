@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from pathlib import Path
 
 import msgspec
 
 from reconcile.adapters.disk_names import as_text
 from reconcile.config import Settings
+from reconcile.config.naming import possible_paths
 from reconcile.core.errors import UsageError
-from reconcile.core.paths import PathKind, meaning
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.reach import Selection, is_ours
 from reconcile.core.rules import AssetMap, AssetRule, Reading
@@ -101,7 +100,7 @@ def try_paths(project: OpenProject, subjects: Sequence[str]) -> Trials:
 
 
 def _trial(project: OpenProject, subject: str) -> Trial:
-    paths = possible_paths(project, subject)
+    paths = possible_paths(project.settings, subject)
     if not paths:
         root = project.settings.root
         raise UsageError(
@@ -130,27 +129,6 @@ def why_left_out(project: OpenProject, path: str) -> str | None:
     if any(map(is_ours, path.split("/"))):
         return "it is reconcile's own"
     return project.asset_map.left_out(path)
-
-
-def possible_paths(project: OpenProject, subject: str) -> list[str]:
-    """The paths relative to the root that a text could mean, the best first: below the root as it is typed here,
-    relative to the root, then every way in which a record may write it."""
-    here = _below(project.settings.root, Path(subject))
-    found = [here] if here is not None else []
-    meant = meaning(subject, project.roots)
-    sure = [target.path for target in meant.targets if target.sure]
-    # A path below no root means something here only as a record's would: by a tail that a rule takes.
-    foreign = meant.kind is PathKind.ABSOLUTE and not sure
-    tails = [target.path for target in meant.targets if not foreign or project.asset_map.read(target.path, ())]
-    return list(dict.fromkeys([*found, *sure, *tails]))
-
-
-def _below(root: Path, path: Path) -> str | None:
-    try:
-        rest = path.resolve().relative_to(root.resolve()).as_posix()
-    except (ValueError, OSError):
-        return None
-    return None if rest == "." else as_text(rest)
 
 
 def losers(asset_map: AssetMap, path: str, reading: Reading | None, known: Container[str]) -> tuple[Loser, ...]:

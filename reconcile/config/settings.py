@@ -24,11 +24,12 @@ from reconcile.config.environment import (
     endpoint,
     rules_path,
 )
+from reconcile.config.naming import one_asset
 from reconcile.config.toml import RulesFile, Table, Texts
 from reconcile.core.context import Replacing
 from reconcile.core.errors import ConfigError, UsageError
 from reconcile.core.names import BucketRoot
-from reconcile.core.paths import root_forms
+from reconcile.core.paths import RootForms, root_forms
 from reconcile.core.plan import ReplaceLimit, Scope
 from reconcile.core.rules import AssetMap
 from reconcile.core.way import Entries
@@ -104,11 +105,18 @@ class Settings(msgspec.Struct, frozen=True):
     bucket_emulator: str = ""
     records_emulator: str = ""
 
-    def scope(self, char_ids: Iterable[str] = (), asset_types: Iterable[str] = ()) -> Scope:
-        """What a run may look at, each name once; a type goes by its name, an alias or its label. Raises UsageError
-        for a type of no rule."""
+    @property
+    def roots(self) -> tuple[RootForms, ...]:
+        """Every root below which a record's path is a key: today's, by its own name too, and the previous ones."""
+        own = (self.root_text, self.root_given, as_text(str(self.root)), as_text(str(self.root.resolve())))
+        return tuple(root_forms(text) for text in dict.fromkeys((*own, *self.previous_roots)))
+
+    def scope(self, char_ids: Iterable[str] = (), asset_types: Iterable[str] = (), paths: Iterable[str] = ()) -> Scope:
+        """What a run may change, each name once; a type goes by its name, an alias or its label, and an asset by its
+        path or its URI. Raises UsageError for a type of no rule, and for what cannot be an asset here."""
         types = map(self.asset_map.type_called, asset_types)
-        return Scope(tuple(dict.fromkeys(char_ids)), tuple(dict.fromkeys(types)))
+        assets = (one_asset(self, path) for path in paths)
+        return Scope(*(tuple(dict.fromkeys(each)) for each in (char_ids, types, assets)))
 
 
 def template() -> str:

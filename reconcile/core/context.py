@@ -46,6 +46,10 @@ class Context(msgspec.Struct, frozen=True):
     trace: frozenset[str] = frozenset()
     lists: bool = False
 
+    def takes_key(self, key: str) -> bool:
+        """Whether the asset of this key is in scope."""
+        return not self.scope.paths or self.scope.takes_name(key, self.asset_map.path_for(key, self.known_ids))
+
     def document(self, char_id: str) -> str:
         """The name of a character's record, as plans write it."""
         return f"{self.collection}/{char_id}"

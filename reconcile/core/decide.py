@@ -154,7 +154,7 @@ def _replace(local: LocalFile, remote: RemoteObject, agreed: Agreed | None, repl
     if replacing is Replacing.NEVER:
         return _conflict(f"{empty}replacing is off")
     if agreed is None:
-        return _conflict(f"{empty}nothing is remembered of a time when both sides agreed")
+        return _conflict(f"{empty}this machine never saw the two agree, so it cannot tell which one is newer")
     bucket_kept = compare(agreed.size, agreed.crc32c, remote.size, remote.crc32c) is Comparison.SAME
     if bucket_kept:
         return ObjectDecision(Outlook.THERE, Verb.REPLACE, crc32c=local.crc32c)

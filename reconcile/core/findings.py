@@ -74,7 +74,7 @@ FINDINGS: dict[Code, Kind] = {
         Severity.ERROR,
         "files that differ from the bucket",
         "the bucket holds an object of this name with different content",
-        "keep the local file with `reconcile apply --replace local`, or fetch the bucket's copy and keep that",
+        "`reconcile explain PATH` shows both sides, and the commands that keep one or the other",
     ),
     Code.ENCODED_OBJECT: Kind(
         Severity.WARNING,
@@ -360,7 +360,7 @@ NAMED_EMPTY = Form(Code.EMPTY_OBJECT, '{place} names "{uri}", which holds nothin
 LEFT_ALONE = Form(
     Code.CONTENT_CONFLICT,
     "is in the place of an object whose content ({size} bytes) differs or may differ: {why}; it was left alone",
-    "to have the bucket's copy, move the file away and restore again",
+    "`reconcile restore --path {quoted} --beside` writes the bucket's version next to it; or move it away and restore",
 )
 NO_PLACE = Form(
     Code.UNDECODABLE_NAME,

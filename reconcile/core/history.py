@@ -121,7 +121,9 @@ def touches(past: Past, scope: Scope) -> bool:
 
 
 def _is_in(change: PastChange, scope: Scope) -> bool:
-    return scope.takes_character(change.char_id) and scope.takes_type(change.asset_type)
+    return (
+        scope.takes_character(change.char_id) and scope.takes_type(change.asset_type) and scope.takes_name(change.key)
+    )
 
 
 def _changes(past: Past) -> Iterator[PastChange]:

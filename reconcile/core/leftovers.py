@@ -83,6 +83,7 @@ _FAMILIES = (
     _Family(
         "an editor's lock or safety copy", starts=("~$",), ends=("~", ".swp", ".swo", ".swn"), pattern="#.+#", mark="#"
     ),
+    _Family("`reconcile restore --beside` writes it", pattern=r".+\.bucket(\.[^.]+)?", mark=".bucket"),
     # Picasa, Canon ZoomBrowser, Paint Shop Pro; Premiere, Vegas, Ableton Live, Reaper.
     _Family(
         "a media program's notes about files",

@@ -11,6 +11,7 @@ import msgspec
 
 from reconcile.core.changes import Change, Code, CreateRecord, Finding, Replace, canonical, is_object, kind_of
 from reconcile.core.errors import Refused
+from reconcile.core.names import nfc
 
 FORMAT = "reconcile.plan/1"
 SMALL_SCOPE = 10
@@ -20,10 +21,12 @@ _KIND_ORDER = {
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """What a run may look at; an empty tuple is everything."""
+    """What a run may change; an empty tuple is everything. ``paths`` are local paths or keys of single assets, in their
+    composed Unicode form."""
 
     char_ids: tuple[str, ...] = ()
     asset_types: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
 
     def takes_character(self, char_id: str | None) -> bool:
         """Whether what belongs to this character (None: nobody's) is in scope."""
@@ -32,6 +35,10 @@ class Scope(msgspec.Struct, frozen=True):
     def takes_type(self, asset_type: str | None) -> bool:
         """Whether assets of this type (None: of no rule) are in scope."""
         return not self.asset_types or asset_type in self.asset_types
+
+    def takes_name(self, *names: str | None) -> bool:
+        """Whether the asset with these names (its key, its local path) is in scope."""
+        return not self.paths or any(nfc(name) in self.paths for name in names if name is not None)
 
 
 class Stores(msgspec.Struct, frozen=True):

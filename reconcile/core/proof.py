@@ -193,6 +193,8 @@ def named_by(document: Document, world: World, context: Context) -> Iterator[Nam
 
 def _in_scope(slot: Slot, key: str | None, context: Context) -> bool:
     """Whether a text is of an asset type in scope, by its field or by what it names."""
+    if context.scope.paths and (key is None or not context.takes_key(key)):
+        return False
     types = context.scope.asset_types
     ruled = (rule.field for rule in context.asset_map.rules if rule.type in types and not slot.at)
     if not types or slot.field in ruled:

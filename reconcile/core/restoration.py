@@ -38,6 +38,10 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
         return Outcome(id=self.id, kind=KIND, key=self.key, outcome=kind, error=error, problem=problem)
 
 
+class RestoreBeside(Restore, frozen=True, kw_only=True):
+    """Writes the bucket's version of a local file next to that, which stays."""
+
+
 class RestorePlan(msgspec.Struct, frozen=True):
     """Which files would be made, in order. ``in_step`` files are there already; ``complete`` is false if a part of
     the local root could not be read, or if an object has its place below a folder that was not, such as a link."""
@@ -55,6 +59,13 @@ class RestorePlan(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
-def restore_id(found: RemoteObject) -> str:
+def name_beside(path: str) -> str:
+    """Where the bucket's version of a local file goes, next to it: ``NAME.bucket.EXT``."""
+    folder, slash, name = path.rpartition("/")
+    stem, dot, ending = name.rpartition(".")
+    return f"{folder}{slash}{stem}.bucket.{ending}" if dot and stem else f"{path}.bucket"
+
+
+def restore_id(found: RemoteObject, *, beside: bool = False) -> str:
     """The same id for the same file from the same bytes in every run."""
-    return change_id(KIND, found.key, found.crc32c, found.generation)
+    return change_id(KIND, found.key, found.crc32c, found.generation, *(("beside",) if beside else ()))

@@ -321,7 +321,7 @@ class Agenda:
 
 def scope_of(batch: Batch, asset_map: AssetMap, known: Collection[str], limit: Scope) -> Scope | None:
     """What a pass must look at to take the batch, within ``limit``; None if nothing in it is anybody's."""
-    if limit.char_ids or limit.asset_types or batch.whole:
+    if limit != Scope() or batch.whole:
         return limit
     char_ids = set(batch.char_ids)
     for path in batch.paths:

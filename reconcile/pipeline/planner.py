@@ -20,8 +20,10 @@ from itertools import chain
 import msgspec
 
 from reconcile.core.changes import Code
+from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, Warned, silent
 from reconcile.core.findings import ROOT_GONE, about_unread, make
+from reconcile.core.names import nfc, spellings
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.rows import KeyFacts, Row, Stream
 from reconcile.core.stages import document_stage, is_whole, key_stage
@@ -55,7 +57,9 @@ def survey(
     """Reads the worlds and decides; changes nothing. Raises as ``Inventory`` does. ``trace`` are the keys and paths
     of which the facts are wanted; ``tallied`` if the tallies are, which take memory for each character."""
     with Spill(project.options.memory, project.spill_folder) as spill:
-        seen = Inventory(project, scope or Scope(), listener, spill, partial=True, trace=trace)
+        wanted = scope or Scope()
+        trace = (*trace, *(each for path in wanted.paths for each in spellings(path)))
+        seen = Inventory(project, wanted, listener, spill, partial=True, trace=trace)
         engine = engine or StreamEngine(spill)
         outcome = _Outcome(project, trace, tallied=tallied)
         keys = (row for _, group in engine.group(seen.rows(), is_whole) for row in key_stage(group, seen.context))
@@ -98,9 +102,10 @@ class _Outcome:
         for gap in seen.gaps:
             self._leave_unknown(gap, listener)
         has_root = self._judge_root(seen, listener)
-        sees_notes = has_root and sink.complete and not scope.asset_types
+        sees_notes = has_root and sink.complete and not scope.asset_types and not scope.paths
         notes = project.noted if sees_notes else ()
         project.found_done(self._traced.done(notes, seen.roster.documents, seen.covered, self._counts.pending))
+        self._check_paths(scope)
         for warning in project.state.warnings:
             listener(Warned(warning))
         sink.findings.extend(project.kept_versions())
@@ -108,6 +113,16 @@ class _Outcome:
         in_step = sum(tally.in_step for tally in tallies.values())
         plan = sink.plan(project.origin, scope, in_step=in_step, objects=self._counts.objects)
         return Survey(plan, tallies, self._traced.of(self._trace), seen.roster.known_ids)
+
+    def _check_paths(self, scope: Scope) -> None:
+        """Raises UsageError for an asset in scope of which nothing is known."""
+        found = {nfc(name) for each in self._traced.known() for name in (each.key, each.path) if name is not None}
+        for path in scope.paths:
+            if path not in found and self._sink.complete:
+                raise UsageError(
+                    f"{path!r} is neither a local file nor in the bucket, and no record names it",
+                    hint="`reconcile explain PATH` says what is known of a path, a gs:// URI or a character",
+                )
 
     def _leave_unknown(self, gap: Gap, listener: Listener) -> None:
         """Tells of a part that was not read. A link, or a folder in which no rule has files, leaves the plan whole."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from reconcile.core import plan as plans
@@ -152,6 +152,10 @@ class Traced:
     def of(self, names: Collection[str]) -> tuple[KeyFacts, ...]:
         """The facts of these keys and paths."""
         return tuple(each for each in self._facts if each.key in names or each.path in names)
+
+    def known(self) -> Iterator[KeyFacts]:
+        """The facts of what is there, or is named by a record."""
+        return (each for each in self._facts if each.local is not None or each.remote is not None or each.candidates)
 
     def done(
         self, notes: Sequence[Note], records: Iterable[Document], context: Context, pending: set[str]

@@ -7,7 +7,9 @@ from typing import Any
 
 from reconcile.commands.explain import AssetView, CharacterView, Explanation
 from reconcile.commands.trials import Loser, RulesDocument, RuleView, Trial, Trials
+from reconcile.core.media import content_type
 from reconcile.core.rows import Outlook, World
+from reconcile.core.sides import modified
 from reconcile.views import words
 from reconcile.views.plan import Labels, show_change, show_findings
 from reconcile.views.status import show_rows
@@ -72,14 +74,16 @@ def _local(asset: AssetView) -> list[Piece]:
         return ["not there"]
     if asset.local.problem is not None:
         return [asset.local.path, (f"  {asset.local.problem.value} {asset.local.detail}", "yellow")]
-    return [asset.local.path, f"  {words.size(asset.local.size)}  crc32c {asset.local.crc32c}"]
+    size, when = words.size(asset.local.size), modified(asset.local)
+    return [asset.local.path, f"  {size}  {when}  {content_type(asset.local.path)}  crc32c {asset.local.crc32c}"]
 
 
 def _bucket(asset: AssetView) -> list[Piece]:
     found = asset.bucket
     if found is None:
         return ["not there"]
-    return [f"{words.size(found.size)}  crc32c {found.crc32c or 'unknown'}  generation {found.generation}"]
+    size, kind, crc32c = words.size(found.size), found.content_type or "no content type", found.crc32c or "unknown"
+    return [f"{size}  {found.updated}  {kind}  crc32c {crc32c}  generation {found.generation}"]
 
 
 def _show_character(terminal: Terminal, character: CharacterView) -> None:

@@ -54,7 +54,7 @@ def _row(run: PastRun) -> list[Piece]:
 def _scope(run: PastRun) -> str:
     if run.undoes:
         return f"undo of {run.undoes}"
-    return ", ".join((*run.scope.char_ids, *run.scope.asset_types)) or "everything"
+    return ", ".join((*run.scope.char_ids, *run.scope.asset_types, *run.scope.paths)) or "everything"
 
 
 def _show_run(terminal: Terminal, run: PastRun) -> None:

@@ -143,7 +143,8 @@ def _stores(plan: Plan) -> list[tuple[str, str]]:
         ("Records", at(stores.records, stores.records_endpoint)),
     ]
     named += [("Only the character", char_id) for char_id in plan.scope.char_ids]
-    return named + [("Only the type", asset_type) for asset_type in plan.scope.asset_types]
+    named += [("Only the type", asset_type) for asset_type in plan.scope.asset_types]
+    return named + [("Only the asset", path) for path in plan.scope.paths]
 
 
 def _share(row: StatusRow) -> int:

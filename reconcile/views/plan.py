@@ -99,6 +99,7 @@ def show_scope(terminal: Terminal, scope: Scope) -> None:
     """The scope, if it is not everything."""
     parts = [f"character {char_id}" for char_id in scope.char_ids]
     parts += [f"type {asset_type}" for asset_type in scope.asset_types]
+    parts += scope.paths
     if parts:
         terminal.line(("Scope    ", "dim"), ", ".join(parts))
 

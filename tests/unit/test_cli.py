@@ -94,7 +94,7 @@ def test_out_into_a_folder_that_is_not_there_is_refused_before_anything_is_read(
 
 def test_scope(run: Any) -> None:
     plan = run("plan", "--json", "--char-id", "ai_hoshino", "--asset-type", "anime_image").document("plan")
-    assert plan["scope"] == {"char_ids": ["ai_hoshino"], "asset_types": ["anime_image"]}
+    assert plan["scope"] == {"char_ids": ["ai_hoshino"], "asset_types": ["anime_image"], "paths": []}
     assert {action["key"] for action in plan["actions"]} == {"characters/ai_hoshino.png"}
     assert run("plan", "--char-id", "nobody").code == 64
     assert run("plan", "--asset-type", "nothing").code == 64

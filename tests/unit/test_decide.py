@@ -244,7 +244,7 @@ def test_of_two_such_names_one_that_is_in_the_bucket_already_is_in_step() -> Non
 @pytest.mark.parametrize(
     ("remembered", "why"),
     [
-        pytest.param(None, "nothing is remembered", id="nothing is remembered"),
+        pytest.param(None, "never saw the two agree", id="nothing is remembered"),
         pytest.param(agreed(A), "only the bucket changed", id="only the bucket changed"),
         pytest.param(agreed(C), "both sides changed", id="both changed"),
         pytest.param(agreed(A, size=9), "both sides changed", id="both changed, by size"),

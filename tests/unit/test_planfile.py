@@ -81,7 +81,7 @@ def test_a_plan_is_written_as_the_contract_says() -> None:
     assert data.endswith(b"}\n")
     written = json.loads(data)
     assert written["format"] == "reconcile.plan/1"
-    assert written["scope"] == {"char_ids": [], "asset_types": []}
+    assert written["scope"] == {"char_ids": [], "asset_types": [], "paths": []}
     assert written["summary"]["findings"] == {"error": 0, "warning": 0, "info": 1}
     assert written["findings"][0].keys() == {"code", "severity", "subject", "char_id", "message", "hint"}
     shown = {action["kind"]: action for action in written["actions"]}

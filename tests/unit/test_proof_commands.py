@@ -144,7 +144,11 @@ def test_a_character_named_twice_is_shown_once(run: Any) -> None:
     types = ("--asset-type", "kpop_version", "--asset-type", "anime_image", "--asset-type", "kpop_version")
     answer = run("verify", "--json", *both, *types).document("verify")
 
-    assert answer["scope"] == {"char_ids": ["rem", "ai_hoshino"], "asset_types": ["kpop_version", "anime_image"]}
+    assert answer["scope"] == {
+        "char_ids": ["rem", "ai_hoshino"],
+        "asset_types": ["kpop_version", "anime_image"],
+        "paths": [],
+    }
     assert "Scope    character rem\n" in run("verify", "--char-id", "rem", "--char-id", "rem").out
 
 

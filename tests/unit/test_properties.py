@@ -104,6 +104,18 @@ def test_a_plan_of_one_asset_type_is_a_part_of_the_whole_plan(spec: Spec) -> Non
             assert {action.asset_type for action in part} <= {rule.type}
 
 
+@given(specs())
+def test_a_plan_of_one_asset_is_just_what_the_whole_plan_does_about_it(spec: Spec) -> None:
+    with spec.build() as world:
+        whole = world.plan().actions
+        keys = {key for action in whole for key in keys_about(action)} | world.objects.all().keys()
+        for key in keys:
+            plan = survey(world, world.settings.scope(paths=[world.uri(key)])).plan
+
+            assert {action.id for action in plan.actions} == {each.id for each in whole if key in keys_about(each)}
+            assert all(action in whole for action in plan.actions)
+
+
 @given(specs(), st.randoms(use_true_random=False))
 def test_shuffled_listings_and_documents_give_the_same_plan(spec: Spec, random: Random) -> None:
     with spec.build() as one, spec.build(random) as other:

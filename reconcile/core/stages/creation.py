@@ -70,6 +70,8 @@ def create(
         needs.extend(field.needs)
         _put(entries, field, context)
     listed = needs_of(needs)
+    if not any(context.takes_key(need.key) for need in listed) and context.scope.paths:
+        return
     document = context.document(local.id)
     yield CreateRecord(
         id=change_id("create_record", document, data),

@@ -33,7 +33,11 @@ def by_document(
     claims: Sequence[Claim],
     context: Context,
 ) -> Iterator[DocumentOutput]:
-    """Everything that follows for one character's record, and for its twin in the pipeline's own database."""
+    """Everything that follows for one character's record, and for its twin in the pipeline's own database; nothing if
+    neither names or gets an asset in scope."""
+    named: Sequence[Answer | Claim] = (*answers, *claims)
+    if context.scope.paths and not any(context.takes_key(each.key) for each in named):
+        return
     for document in (record, local):
         if document is not None and not is_unicode(document.fields):
             yield make(

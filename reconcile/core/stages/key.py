@@ -32,6 +32,7 @@ from reconcile.core.rows import (
     World,
 )
 from reconcile.core.rules import AssetRule, Ownership, Reading
+from reconcile.core.sides import BOTH_SIDES, local_side, quoted, remote_side
 from reconcile.core.stages.listing import listed, listed_as_missing
 from reconcile.core.stages.outputs import as_rows
 
@@ -140,7 +141,7 @@ def _absent_tally(row: KeyRow, unmet: Sequence[Candidate], context: Context) -> 
     lost = [each for each in unmet if each.world is World.RECORDS and each.sure and not each.damaged]
     reading = _read(row.path, context)
     asset_type = None if reading is None else reading.rule.type
-    if lost and context.scope.takes_type(asset_type):
+    if lost and context.scope.takes_type(asset_type) and context.scope.takes_name(row.key, row.path):
         owners = sorted({each.document for each in lost})
         yield KeyTally(
             key=row.key,
@@ -199,7 +200,7 @@ class _Judged:
         if note is not None:
             claims += self._given(note)
         yield from claims
-        if not scope.takes_type(self.asset_type):
+        if not scope.takes_type(self.asset_type) or not scope.takes_name(row.key, row.path):
             return
         yield from self._change(owner)
         wanted = bool(claims) or bool(candidates) or self.row.local is not None or self._may_be_named(owner)
@@ -316,7 +317,7 @@ class _Judged:
         if decision.code is not None and (is_asset or decision.code not in _OF_ASSETS):
             wanted = wanted or decision.code is Code.EMPTY_OBJECT
             subject = uri if decision.code in _OF_OBJECTS or path is None else path
-            yield make(decision.code, subject, owner, why=decision.why)
+            yield self._finding(decision.code, subject, owner)
         if self._is_respelt():
             yield make(Code.OTHER_SPELLING, path or key, owner, uri=uri)
         if decision.outlook in (Outlook.ABSENT, Outlook.NEVER, Outlook.UNKNOWN):
@@ -325,6 +326,13 @@ class _Judged:
             yield make(Code.ORPHAN_OBJECT, uri, owner)
         elif owner is None and self.reading is not None and self.row.local is not None and self.context.ids_known:
             yield from self._ownership(self.reading, named=bool(candidates))
+
+    def _finding(self, code: Code, subject: str, owner: str | None) -> Finding:
+        local, remote, why = self.row.local, self.row.remote, self.decision.why
+        if code is not Code.CONTENT_CONFLICT or local is None or remote is None:
+            return make(code, subject, owner, why=why)
+        ours, theirs = local_side(local), remote_side(remote)
+        return make(BOTH_SIDES, subject, owner, why=why, ours=ours, theirs=theirs, quoted=quoted(subject))
 
     def _is_respelt(self) -> bool:
         """Whether the file's own name would give a key in another Unicode form."""

@@ -103,7 +103,7 @@ class Record:
             return
         rules = self.context.asset_map.rules
         asset_type = lead.asset_type if isinstance(lead, Answer) else rules[lead.rule].type
-        if self.context.scope.takes_type(asset_type):
+        if self.context.scope.takes_type(asset_type) and any(self.context.takes_key(each.key) for each in field.needs):
             new = lead.key if field.at else field.new
             yield {
                 "id": change_id(kind, document, *self._identity(field), field.old, new),
