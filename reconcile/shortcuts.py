@@ -54,9 +54,9 @@ class Shortcuts:
         paths: Sequence[str] = (),
         listener: Listener = silent,
     ) -> Iterator[Asset]:
-        """Every asset, or those of these characters, types and paths, one by one as they are found: the rows of `reconcile
-        list`. Changes nothing; the stores are open while the rows are iterated. Raises UsageError, and ReconcileError
-        if a store cannot be read; the ``listener`` is told of single folders that cannot."""
+        """Every asset, or those of these characters, types or paths, one by one as they are found: the rows of
+        `reconcile list`. Changes nothing; the stores are open while the rows are iterated. Raises UsageError, and
+        ReconcileError if a store cannot be read; the ``listener`` is told of single folders that cannot."""
         from reconcile.api import assets
 
         return assets(self, char_ids=char_ids, asset_types=asset_types, paths=paths, listener=listener)

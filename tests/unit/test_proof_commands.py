@@ -116,7 +116,7 @@ def test_a_certificate_is_never_of_a_part_of_a_record(run: Any, project: Path, t
 
     assert answer.code == ExitCode.USAGE
     assert "a certificate is about everything that a record names" in answer.err
-    assert "leave --asset-type out" in answer.err
+    assert "--asset-type and --path do not go with --out" in answer.err
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     never = tmp_path / "never"
     assert run("verify", "--asset-type", "anime_image", "--out", str(never)).code == ExitCode.USAGE
