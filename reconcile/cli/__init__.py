@@ -11,7 +11,7 @@ from typer.main import get_command
 
 from reconcile import __version__
 from reconcile.cli.options import META, Common, flattened
-from reconcile.cli.params import unvalidated
+from reconcile.cli.params import unvalidated, without_types
 
 
 class CliCommand(NamedTuple):
@@ -75,6 +75,7 @@ COMMANDS = {
     "completion": CliCommand(
         "complete", "Print the completion script for a shell. It goes into the shell's own start-up file."
     ),
+    "help": CliCommand("helping", "Show the help of a command."),
     "rules check": CliCommand(
         "look", "Read the rules file as every command does, and show what it says. Reads no store."
     ),
@@ -83,7 +84,15 @@ COMMANDS = {
         "Say which rule takes each path. Reads no store, so a character id is only what the pattern alone makes of it.",
     ),
 }
-"""Every command by its words, in the order of ``--help``."""
+"""Every command by its words."""
+
+GROUPS = {
+    "Put in sync": ("plan", "apply", "run", "watch", "schedule"),
+    "Look": ("status", "list", "explain", "report", "history"),
+    "Publish, prove, bring back": ("url", "verify", "restore", "undo"),
+    "Set up": ("init", "rules", "doctor", "demo", "completion", "help"),
+}
+"""The commands as ``--help`` lists them."""
 
 
 def load(path: str) -> Any:
@@ -99,14 +108,14 @@ def load(path: str) -> Any:
 
 class _Command(TyperCommand):
     def get_params(self, ctx: Any) -> Any:
-        return unvalidated(super().get_params(ctx))
+        return without_types(unvalidated(super().get_params(ctx)))
 
 
 class _Group(TyperGroup):
     """A group that lists its commands from the table and imports the one that is called."""
 
     def get_params(self, ctx: Any) -> Any:
-        return unvalidated(super().get_params(ctx))
+        return without_types(unvalidated(super().get_params(ctx)))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, listed, rest = super().resolve_command(ctx, args)
@@ -141,7 +150,7 @@ def _main(
     context: typer.Context,
     common: Common,
     version: Annotated[  # noqa: ARG001 its own callback answers it
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")
+        bool, typer.Option("-V", "--version", callback=_version, is_eager=True, help="The version.")
     ] = False,
 ) -> None:
     _group(context, common)
@@ -149,7 +158,13 @@ def _main(
 
 app.callback()(flattened(_main))
 rules.callback()(flattened(_group))
-app.add_typer(rules, name="rules")
-for _path, _entry in COMMANDS.items():
+for _panel, _names in GROUPS.items():
+    for _name in _names:
+        if _name == "rules":
+            app.add_typer(rules, name=_name, rich_help_panel=_panel)
+        else:  # for the list; ``load`` has the command
+            app.command(_name, help=COMMANDS[_name].help, rich_help_panel=_panel)(lambda: None)
+for _path in COMMANDS:
     _of, _, _name = _path.rpartition(" ")
-    (rules if _of else app).command(_name, help=_entry.help)(lambda: None)  # for the list; ``load`` has the command
+    if _of:
+        rules.command(_name, help=COMMANDS[_path].help)(lambda: None)

@@ -37,8 +37,8 @@ class Common:
     project: Annotated[Path | None, _common("-C", "--project", metavar="DIR", help="The project folder.")] = None
     rules: Annotated[Path | None, _common("--rules", metavar="FILE", help="Another rules file.")] = None
     json: Annotated[bool, _common("--json", help="Write one JSON document.")] = False
-    quiet: Annotated[bool, _common("--quiet", help="No progress and no notes.")] = False
-    verbose: Annotated[bool, _common("--verbose", help="Say everything.")] = False
+    quiet: Annotated[bool, _common("-q", "--quiet", help="No progress and no notes.")] = False
+    verbose: Annotated[bool, _common("-v", "--verbose", help="Say everything.")] = False
     color: Annotated[
         Colour | None,
         _common("--color", metavar="auto|always|never", help="When to colour."),

@@ -1,5 +1,7 @@
-"""Options that need no validation: typer has pydantic look at each value, and importing that takes a fifth of a plan
-that finds nothing to do."""
+"""Options otherwise than typer makes them.
+
+They need no validation: typer has pydantic look at each value, and importing that takes a fifth of a plan that finds
+nothing to do. And "bool" is no word for a user."""
 
 from __future__ import annotations
 
@@ -14,6 +16,14 @@ def unvalidated(params: list[Any]) -> list[Any]:
     for param in params:
         if "process_value" not in vars(param):
             param.process_value = partial(_processed, param, param.process_value)
+    return params
+
+
+def without_types(params: list[Any]) -> list[Any]:
+    """The same options, of which --help shows no type if they take no value."""
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
     return params
 
 

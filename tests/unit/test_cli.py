@@ -43,7 +43,7 @@ def test_plan_prints_and_changes_nothing(run: Any, project: Path) -> None:
     assert LOCAL_PATH in answer.out
     assert answer.out.splitlines()[-1].startswith("Plan: 2 to upload (49.2 kB), 2 fields to set in 1 record, 1 asset")
     assert answer.err == ""
-    assert run("plan", "--quiet").out == answer.out
+    assert run("plan", "-q").out == answer.out
 
 
 def test_detailed_exitcode_tells_differences_from_none(run: Any) -> None:
@@ -349,8 +349,34 @@ def test_help_of_every_command(command: str, capfd: pytest.CaptureFixture[str]) 
     assert f"Usage: reconcile {command}" in capfd.readouterr().out
 
 
-def test_version(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_with_a_commands_name_shows_what_its_own_option_shows(
+    command: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command.split(), "--help"]) == 0
+    shown = capfd.readouterr().out
+    assert main(["help", *command.split()]) == 0
+    assert capfd.readouterr().out == shown
+
+
+@pytest.mark.parametrize(("words", "said"), [("plann", "no such command 'plann'"), ("plan x", "has no command 'x'")])
+def test_help_of_what_is_no_command_is_refused(words: str, said: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", *words.split()]) == 64
+    assert said in capfd.readouterr().err
+
+
+def test_help_lists_every_command_in_one_group_and_shows_no_type_of_a_flag(capfd: pytest.CaptureFixture[str]) -> None:
+    listed = [name for names in cli.GROUPS.values() for name in names]
+    assert sorted(listed) == sorted({path.partition(" ")[0] for path in cli.COMMANDS})
+    assert main(["--help"]) == 0
+    shown = capfd.readouterr().out
+    assert all(group in shown for group in cli.GROUPS)
+    assert "<bool>" not in shown
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_version(option: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([option]) == 0
     assert capfd.readouterr().out.startswith("reconcile 0.")
 
 
