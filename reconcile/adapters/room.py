@@ -127,9 +127,10 @@ def let_go() -> None:
         _kept.pop().close()
 
 
-def has_thread() -> bool:
-    """Whether one more thread leaves room for what is not ours to begin, or to do without."""
-    return not is_limited() or _has(SPARE)
+def has_thread(*, first: bool = False) -> bool:
+    """Whether one more thread leaves room for what is not ours to begin, or to do without; the ``first`` of its kind
+    need only be able to begin. One that finds no memory while it begins is waited for without end: so does Python."""
+    return not is_limited() or _has(_LITTLE if first else SPARE)
 
 
 def shortage(error: BaseException) -> str:

@@ -86,7 +86,7 @@ class Workers(Closing):
                 joined(thread)
 
     def _hire(self) -> None:
-        if self._threads and not has_thread():
+        if not has_thread(first=not self._threads):
             return
         thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
         try:

@@ -16,6 +16,7 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from reconcile.adapters.room import has_thread
 from reconcile.core.errors import StoreError
 from reconcile.core.rows import Group, Row, Stream
 from reconcile.pipeline.sorting import BYTES, Sorter, Spill, bytes_of
@@ -194,10 +195,17 @@ class Prefetch(Iterator[T]):
         self._batch: Iterator[T] = iter(())
         self._alone: Iterator[T] | None = None
         self._thread = threading.Thread(target=self._work, daemon=True)
-        try:
-            self._thread.start()
-        except RuntimeError:  # the system gives no further thread: nothing is read ahead
+        if not self._is_begun():
             self._alone = iter(make())
+
+    def _is_begun(self) -> bool:
+        """Begins the thread, if the system gives one; else nothing is read ahead."""
+        try:
+            if has_thread(first=True):
+                self._thread.start()
+        except RuntimeError:
+            return False
+        return self._thread.ident is not None
 
     def __next__(self) -> T:
         if self._alone is not None:

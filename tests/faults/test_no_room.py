@@ -68,6 +68,18 @@ print(attempt(fails=False))
 """
 
 
+FIRST = """
+import resource, sys, threading
+from reconcile.adapters.workers import results
+from reconcile.pipeline.engine import Prefetch
+with open("/proc/self/statm") as file:
+    here = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (here + (int(sys.argv[1]) << 20), resource.getrlimit(resource.RLIMIT_AS)[1]))
+who = lambda: threading.current_thread() is threading.main_thread()
+print(all(results([who] * 9, 3)), all(Prefetch(lambda: [who()])))
+"""
+
+
 @pytest.fixture
 def away(tmp_path: Path, firestore_server: FirestoreServer) -> Iterator[Path]:
     """A project whose stores are servers, with many files to upload, and one record to write by Google's client."""
@@ -110,6 +122,14 @@ def test_too_little_memory_is_said_whatever_it_ends(away: Path) -> None:
         assert "ulimit -v" in said, (limit, said)
         assert "bug" not in said, (limit, said)
         assert "Traceback" not in said, (limit, said)
+
+
+@linux
+@pytest.mark.parametrize(("left", "alone"), [(8, "True True"), (200, "False False")])
+def test_a_thread_is_begun_only_if_it_finds_memory(left: int, alone: str) -> None:
+    """Python waits without end for one that dies of a want of memory as it begins."""
+    done = subprocess.run([sys.executable, "-c", FIRST, str(left)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, alone, "")
 
 
 @linux
