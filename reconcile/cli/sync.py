@@ -114,7 +114,9 @@ def apply(
     if age is not None and _is_fresh(session, age):
         return ExitCode.OK
     if dry_run:
-        with session.opened(replace, sized, bwlimit=bwlimit, allow_empty=allow_empty) as project:
+        with session.opened(
+            replace, sized, concurrency=concurrency, bwlimit=bwlimit, allow_empty=allow_empty
+        ) as project:
             made = _plan(session, project, scope, planfile)
             session.result(made, session.plan_view(project, made))
             return session.verdict(_code(made), made.findings, fail_on)
