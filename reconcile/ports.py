@@ -89,6 +89,16 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def set_type(
+        self, key: str, content_type: str, *, if_generation_match: int, if_metageneration_match: int
+    ) -> RemoteObject:
+        """Sets the content type of an object, and leaves its bytes and all else that is said of it.
+
+        Raises PreconditionFailed if it has another generation or metageneration, NotThere if it is gone, Uncertain if
+        no answer told, Rejected, AccessDenied, StoreUnavailable (nothing was written).
+        """
+        ...
+
     def read(
         self, key: str, *, generation: int | None = None, offset: int = 0, encoded: bool = False
     ) -> Iterator[bytes]:

@@ -27,7 +27,7 @@ from reconcile.core.findings import (
     Form,
     make,
 )
-from reconcile.core.media import DEFAULT, content_type
+from reconcile.core.media import wrong_type
 from reconcile.core.proof import Against, Mode, ProofMethod, Reference
 from reconcile.core.rows import Agreed, FileProblem, LocalFile, RemoteObject, Served
 from reconcile.project import OpenProject
@@ -136,8 +136,8 @@ class Examiner:
             if served.status not in (200, 206):
                 look.complaints.append(says(Code.URL_REFUSED, why=f"it answers {served.status}"))
                 return
-            right = content_type(found.key)
-            if right != DEFAULT and _essence(served.content_type) != _essence(right):
+            right = wrong_type(found.key, served.content_type)
+            if right is not None:
                 look.complaints.append(
                     says(Code.WRONG_CONTENT_TYPE, found=served.content_type or "(nothing)", right=right)
                 )
@@ -215,11 +215,6 @@ def _said(
 def says(what: Code | Form, **values: str) -> Complaint:
     """A complaint about every reference to the object."""
     return lambda each, where: make(what, each.document, each.char_id, place=where, uri=each.uri, **values)
-
-
-def _essence(content_type: str) -> str:
-    """The media type without its parameters."""
-    return content_type.partition(";")[0].strip().lower()
 
 
 def _first(served: Served) -> Iterator[bytes]:

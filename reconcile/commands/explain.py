@@ -11,7 +11,17 @@ import msgspec
 from reconcile.commands.status import table
 from reconcile.commands.trials import Loser, RuleView, losers, why_left_out
 from reconcile.config.naming import key_of_uri, possible_paths
-from reconcile.core.changes import Change, CreateRecord, Finding, Replace, Severity, Upload, keys_about
+from reconcile.core.changes import (
+    Change,
+    CreateRecord,
+    Finding,
+    Replace,
+    SetMetadata,
+    Severity,
+    Upload,
+    is_object,
+    keys_about,
+)
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, silent
 from reconcile.core.names import fold
@@ -290,8 +300,10 @@ def _doing(actions: Sequence[Change]) -> Iterator[str]:
         yield "it would be uploaded"
     if any(isinstance(change, Replace) for change in actions):
         yield "its object would be replaced"
+    if any(isinstance(change, SetMetadata) for change in actions):
+        yield "its content type would be set"
     if any(isinstance(change, CreateRecord) for change in actions):
         yield "a record would be created that names it"
-    fields = sum(not isinstance(change, Upload | Replace | CreateRecord) for change in actions)
+    fields = sum(not (is_object(change) or isinstance(change, CreateRecord)) for change in actions)
     if fields:
         yield f"{fields} {'field' if fields == 1 else 'fields'} would be set to its URI"

@@ -26,7 +26,7 @@ from reconcile.config.environment import (
 )
 from reconcile.config.naming import one_asset
 from reconcile.config.toml import RulesFile, Table, Texts
-from reconcile.core.context import Replacing
+from reconcile.core.context import Replacing, Typing
 from reconcile.core.errors import ConfigError, UsageError
 from reconcile.core.names import BucketRoot
 from reconcile.core.paths import RootForms, root_forms
@@ -76,6 +76,7 @@ class Policy(msgspec.Struct, frozen=True):
     replace: Replacing = Replacing.SAFE
     max_replace: ReplaceLimit = ReplaceLimit(10, percent=True)
     create_records: bool = True
+    content_types: Typing = Typing.FIX
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -239,7 +240,7 @@ def _local_db(project: Path, top: Table) -> LocalDbSettings | None:
 
 
 def _policy(top: Table, given: Overrides) -> Policy:
-    table = top.table("policy", {"replace", "max_replace", "create_records"})
+    table = top.table("policy", {"replace", "max_replace", "create_records", "content_types"})
     replacing = table.value("replace", Replacing, Replacing.SAFE)
     if given.replace is not None:
         try:
@@ -251,4 +252,9 @@ def _policy(top: Table, given: Overrides) -> Policy:
         max_replace = ReplaceLimit.parse(limit)
     except ValueError as error:
         raise table.error("max_replace", f"max_replace = {limit!r} is not a limit", 'write "10%" or "25"') from error
-    return Policy(replacing, max_replace, table.value("create_records", bool, True))
+    return Policy(
+        replacing,
+        max_replace,
+        create_records=table.value("create_records", bool, True),
+        content_types=table.value("content_types", Typing, Typing.FIX),
+    )

@@ -20,6 +20,7 @@ class Reason(Enum):
 
     MISSING_IN_BUCKET = "missing_in_bucket"
     CONTENT_DIFFERS = "content_differs"
+    GENERIC_TYPE = "generic_type"
     LOCAL_PATH = "local_path"
     UNTRACKED = "untracked"
     DANGLING = "dangling"
@@ -124,6 +125,16 @@ class Replace(_OfObject, frozen=True, kw_only=True, tag_field="kind", tag="repla
     old_crc32c: str | None
 
 
+class SetMetadata(_OfObject, frozen=True, kw_only=True, tag_field="kind", tag="set_metadata"):
+    """Sets the content type of an object, if its live generation and metageneration are still the ones that were seen.
+    ``old`` is the type that it had, None for none. Its bytes, of this ``size`` and ``crc32c``, stay."""
+
+    content_type: str
+    old: str | None
+    if_generation_match: int
+    if_metageneration_match: int
+
+
 class _OfField(msgspec.Struct, frozen=True, kw_only=True):
     """A change of one value in a record, if it still is ``old``: a field of a map of the entries, or the text at the
     end of ``at``, the way from the record's top, which another text replaces.
@@ -178,13 +189,19 @@ class RewriteLocalDb(_OfField, frozen=True, kw_only=True, tag_field="kind", tag=
     """Replaces a local path by a gs:// URI in the pipeline's own JSON database."""
 
 
-ObjectChange: TypeAlias = Upload | Replace
+ContentChange: TypeAlias = Upload | Replace
+ObjectChange: TypeAlias = ContentChange | SetMetadata
 FieldChange: TypeAlias = SetField | RewriteLocalDb
-Change: TypeAlias = Upload | Replace | CreateRecord | SetField | RewriteLocalDb
+Change: TypeAlias = Upload | Replace | SetMetadata | CreateRecord | SetField | RewriteLocalDb
 
 
 def is_object(change: Change) -> TypeIs[ObjectChange]:
     """Whether the change is one of an object in the bucket; the others are of a record."""
+    return isinstance(change, Upload | Replace | SetMetadata)
+
+
+def is_content(change: Change) -> TypeIs[ContentChange]:
+    """Whether the change is one of the bytes of an object."""
     return isinstance(change, Upload | Replace)
 
 

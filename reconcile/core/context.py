@@ -22,6 +22,13 @@ class Replacing(Enum):
     NEVER = "never"
 
 
+class Typing(Enum):
+    """What to do with an object whose content type is generic."""
+
+    FIX = "fix"
+    REPORT = "report"
+
+
 class Context(msgspec.Struct, frozen=True):
     """Constants of one planning. ``records`` (ids), ``local`` (paths) and ``remote`` (keys) say what was read whole; to
     the key stage each row says that of its own key. Without ``ids_known`` more characters may exist than ``known_ids``.
@@ -40,6 +47,7 @@ class Context(msgspec.Struct, frozen=True):
     remote: Coverage = Coverage()
     records: Coverage = Coverage()
     replacing: Replacing = Replacing.SAFE
+    content_types: Typing = Typing.FIX
     create_records: bool = True
     rewrite_local_db: bool = False
     scope: Scope = Scope()

@@ -269,7 +269,7 @@ FINDINGS: dict[Code, Kind] = {
         "objects that are served as something else",
         '{place} names "{uri}", which is served as "{found}" and should be "{right}"',
         "set it with `gcloud storage objects update URI --content-type={right}`",
-        " than their file name says (`verify --urls`)",
+        " than their file name says (`plan`, `verify --urls`); a generic type, or none, is put right",
     ),
     Code.URL_REFUSED: Kind(
         Severity.ERROR,
@@ -331,6 +331,7 @@ LOST_SINCE = Form(
 RECORD_GONE = Form(
     Code.CHANGED_SINCE, "the record is gone since that run; it is not made again", "nothing to do, if it was meant"
 )
+WRONG_TYPE = Form(Code.WRONG_CONTENT_TYPE, 'has the content type "{found}" and should have "{right}"')
 OTHER_THAN_LOCAL = Form(
     Code.CONTENT_CONFLICT,
     '{place} names "{uri}", which holds different content',
@@ -390,9 +391,8 @@ def make(what: Code | Form, subject: str, char_id: str | None, /, *, why: str = 
 
 
 def about_unread(folder: LocalFile) -> Finding:
-    problem = folder.problem or FileProblem.UNREADABLE
-    what = UNCLAIMED_FOLDER if problem is FileProblem.UNCLAIMED else Code(problem.value)
-    return make(what, folder.path, None, why=folder.detail)
+    code = Code((folder.problem or FileProblem.UNREADABLE).value)
+    return make(UNCLAIMED_FOLDER if code is Code.UNCLAIMED_FILE else code, folder.path, None, why=folder.detail)
 
 
 def worst_first(finding: Finding) -> tuple[int, str, str, str]:

@@ -156,11 +156,28 @@ _ENDINGS = {  # a type with its endings; "*" is the ending itself
     "application/zstd": "zst",
 }
 _TYPES = {ending: type_.replace("*", ending) for type_, endings in _ENDINGS.items() for ending in endings.split()}
+_GENERIC = frozenset(("", "text/plain", DEFAULT, "binary/octet-stream"))
 _DOMAINS = frozenset(("ai", "md", "ps"))
 
 
 def content_type(key: str) -> str:
     return _TYPES.get(_ending(key), DEFAULT)
+
+
+def wrong_type(key: str, found: str | None) -> str | None:
+    """The type that the object of this key should have, if that is known and ``found`` is another one. Parameters do
+    not count, nor does an ``x-`` that a type had before it was registered."""
+    right = content_type(key)
+    return None if right == DEFAULT or _essence(found) == _essence(right) else right
+
+
+def is_generic(found: str | None) -> bool:
+    """Whether a content type says nothing of the content: what a store or a program gives if it knows none."""
+    return _essence(found) in _GENERIC
+
+
+def _essence(type_: str | None) -> str:
+    return (type_ or "").partition(";")[0].strip().lower().replace("/x-", "/")
 
 
 def names_a_file(text: str) -> bool:

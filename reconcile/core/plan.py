@@ -9,14 +9,25 @@ from typing import Any
 
 import msgspec
 
-from reconcile.core.changes import Change, Code, CreateRecord, Finding, Replace, canonical, is_object, kind_of
+from reconcile.core.changes import (
+    Change,
+    Code,
+    CreateRecord,
+    Finding,
+    Replace,
+    canonical,
+    is_content,
+    is_object,
+    kind_of,
+)
 from reconcile.core.errors import Refused
 from reconcile.core.names import nfc
 
 FORMAT = "reconcile.plan/1"
 SMALL_SCOPE = 10
 _KIND_ORDER = {
-    kind: rank for rank, kind in enumerate(("upload", "replace", "create_record", "set_field", "rewrite_local_db"))
+    kind: rank
+    for rank, kind in enumerate(("upload", "replace", "set_metadata", "create_record", "set_field", "rewrite_local_db"))
 }
 
 
@@ -72,6 +83,7 @@ class Summary(msgspec.Struct, frozen=True):
 
     upload: int = 0
     replace: int = 0
+    set_metadata: int = 0
     set_field: int = 0
     create_record: int = 0
     rewrite_local_db: int = 0
@@ -147,7 +159,7 @@ def summarise(actions: Iterable[Change], findings: Iterable[Finding], in_step: i
     listed = list(actions)
     kinds = Counter(kind_of(action) for action in listed)
     severities = Counter(finding.severity.value for finding in findings)
-    moved = sum(action.size for action in listed if is_object(action))
+    moved = sum(action.size for action in listed if is_content(action))
     return Summary(**kinds, in_step=in_step, bytes=moved, findings=FindingCounts(**severities))
 
 

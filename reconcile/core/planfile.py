@@ -7,9 +7,21 @@ from collections.abc import Iterator
 
 import msgspec
 
-from reconcile.core.changes import Change, CreateRecord, Need, Replace, RewriteLocalDb, SetField, Upload, texts_in
+from reconcile.core.changes import (
+    Change,
+    CreateRecord,
+    Need,
+    ObjectChange,
+    Replace,
+    RewriteLocalDb,
+    SetField,
+    SetMetadata,
+    Upload,
+    texts_in,
+)
 from reconcile.core.digest import is_crc32c
 from reconcile.core.errors import UsageError
+from reconcile.core.media import content_type, is_generic
 from reconcile.core.names import BucketRoot, is_below
 from reconcile.core.plan import FORMAT, Plan, Stores, fingerprint
 
@@ -76,15 +88,8 @@ def check_belongs(plan: Plan, stores: Stores, rules_digest: str, bucket: BucketR
 
 def _trespasses(action: Change, bucket: BucketRoot, collection: str) -> Iterator[str]:
     match action:
-        case Upload() | Replace():
-            if not is_below(action.key):
-                yield f"has the key {action.key!r}, which leads out of the root"
-            if action.uri != bucket.uri(action.key):
-                yield f"writes {action.uri!r}, which is not its key below {bucket}"
-            if not is_crc32c(action.crc32c):
-                yield f"has {action.crc32c!r} for a crc32c"
-            if isinstance(action, Upload) is not (action.if_generation_match == 0):
-                yield "creates where it should replace, or replaces where it should create"
+        case Upload() | Replace() | SetMetadata():
+            yield from _of_object(action, bucket)
         case SetField() | RewriteLocalDb():
             if isinstance(action, SetField):
                 yield from _outside(action.document, collection)
@@ -96,6 +101,22 @@ def _trespasses(action: Change, bucket: BucketRoot, collection: str) -> Iterator
             for text in texts_in(action.fields):
                 if bucket.key(text) is not None and text not in needed:
                     yield f"names {text!r}, which it does not need to be in the bucket"
+
+
+def _of_object(action: ObjectChange, bucket: BucketRoot) -> Iterator[str]:
+    if not is_below(action.key):
+        yield f"has the key {action.key!r}, which leads out of the root"
+    if action.uri != bucket.uri(action.key):
+        yield f"writes {action.uri!r}, which is not its key below {bucket}"
+    if not is_crc32c(action.crc32c):
+        yield f"has {action.crc32c!r} for a crc32c"
+    if isinstance(action, Upload) is not (action.if_generation_match == 0):
+        yield "creates where it should replace, or replaces where it should create"
+    if isinstance(action, SetMetadata):
+        if action.content_type != content_type(action.key) or not is_generic(action.old):
+            yield f"gives {action.key!r} the type {action.content_type!r} in place of {action.old!r}"
+        if action.if_metageneration_match < 1:
+            yield "changes metadata whatever it is by now"
 
 
 def _outside(document: str, collection: str) -> Iterator[str]:

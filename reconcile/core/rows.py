@@ -60,7 +60,8 @@ class Hashed(NamedTuple):
 class RemoteObject(msgspec.Struct, frozen=True, gc=False):
     """A live object, all of one answer. ``key`` is its name below the bucket prefix. ``updated`` (RFC 3339) is for
     people and ``many = "newest"``: clocks are never compared across worlds. With an ``encoding`` (as ``encoding_of``
-    spells it) ``size`` and ``crc32c`` are those of the packed bytes."""
+    spells it) ``size`` and ``crc32c`` are those of the packed bytes. ``metageneration`` is 0 if it is not
+    known."""
 
     key: str
     size: int
@@ -69,6 +70,7 @@ class RemoteObject(msgspec.Struct, frozen=True, gc=False):
     content_type: str | None = None
     updated: str = ""
     encoding: str = ""
+    metageneration: int = 0
 
 
 class Served(msgspec.Struct, frozen=True):

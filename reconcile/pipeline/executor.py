@@ -31,8 +31,10 @@ from reconcile.core.changes import (
     Replace,
     RewriteLocalDb,
     SetField,
+    SetMetadata,
     Severity,
     document_id,
+    is_content,
     is_object,
 )
 from reconcile.core.context import Replacing
@@ -44,7 +46,7 @@ from reconcile.core.planfile import AGAIN, check_belongs
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report, Status
 from reconcile.core.rows import World
 from reconcile.pipeline.account import Account, now
-from reconcile.pipeline.object_writes import Arrivals, write
+from reconcile.pipeline.object_writes import Arrivals, retype, write
 from reconcile.pipeline.record_writes import Creations, Editor, merge, merge_many
 from reconcile.project import OpenProject
 
@@ -163,16 +165,15 @@ class _Run:
         self._listener = listener
         self._stop = stop
         self._outcomes: dict[str, Outcome] = {}
-        self._arrivals = Arrivals(project.agreed, [change for change in plan.actions if is_object(change)])
+        self._arrivals = Arrivals(project.agreed, [change for change in plan.actions if is_content(change)])
         self._creations = Creations(project, plan)
         self._breaker = Breaker()
 
     def report(self, run_id: str) -> Report:
         """Makes the changes, and reports the outcome of each."""
         started, actions = time.monotonic(), self._plan.actions
-        uploads = [change for change in actions if is_object(change)]
-        jobs = [_Job((change,), partial(self._upload, change)) for change in uploads]
-        self._phase(Phase.UPLOADS, jobs, self._lanes, sum(change.size for change in uploads))
+        jobs = [_Job((change,), partial(self._write_object, change)) for change in actions if is_object(change)]
+        self._phase(Phase.UPLOADS, jobs, self._lanes, sum(change.size for change in actions if is_content(change)))
         self._arrivals.remember()
         documents = _by_document(each for each in actions if isinstance(each, CreateRecord | SetField))
         jobs = [_Job(tuple(changes), partial(self._write_record, changes)) for changes in documents.values()]
@@ -237,11 +238,13 @@ class _Run:
 
     # -- objects --
 
-    def _upload(self, change: ObjectChange) -> list[Outcome]:
+    def _write_object(self, change: ObjectChange) -> list[Outcome]:
         barred = self._breaker.bars(change.key)
         if barred is not None:
             return [Outcome.of(change, OutcomeKind.NOT_STARTED, barred)]
         try:
+            if isinstance(change, SetMetadata):
+                return [Outcome.of(change, retype(self._project, change))]
             kind, generation, moved = write(self._project, change, self._progress)
         except ReconcileError as error:
             return [self._failure(change, error)]

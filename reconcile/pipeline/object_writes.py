@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from reconcile.core.changes import ObjectChange
+from reconcile.core.changes import ContentChange, SetMetadata
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.errors import PreconditionFailed, SourceChanged, Uncertain
 from reconcile.core.media import content_type
@@ -30,7 +30,7 @@ class Written(NamedTuple):
     moved: int
 
 
-def write(project: OpenProject, change: ObjectChange, progress: Callable[[int], None]) -> Written:
+def write(project: OpenProject, change: ContentChange, progress: Callable[[int], None]) -> Written:
     """Uploads a file; ``progress`` is told of the bytes as they are sent. If the world moved, or no answer told, and
     the object holds the planned bytes, whoever put them there, all is well.
 
@@ -61,6 +61,24 @@ def write(project: OpenProject, change: ObjectChange, progress: Callable[[int], 
     return Written(OutcomeKind.APPLIED, sent.generation, change.size)
 
 
+def retype(project: OpenProject, change: SetMetadata) -> OutcomeKind:
+    """Sets the content type of an object. If the world moved, or no answer told, and the same bytes have the type that
+    is meant, whoever set it, all is well. Raises StoreError."""
+    try:
+        project.objects.set_type(
+            change.key,
+            change.content_type,
+            if_generation_match=change.if_generation_match,
+            if_metageneration_match=change.if_metageneration_match,
+        )
+    except (PreconditionFailed, Uncertain):
+        found = project.objects.get(change.key)
+        if found is None or (found.generation, found.content_type) != (change.if_generation_match, change.content_type):
+            raise
+        return OutcomeKind.ALREADY
+    return OutcomeKind.APPLIED
+
+
 class Arrivals:
     """What this run has put into the bucket, or found there as planned. Safe for several threads.
 
@@ -68,7 +86,7 @@ class Arrivals:
     file that is rendered anew before the next run is told as a conflict then, and not replaced.
     """
 
-    def __init__(self, agreed: AgreedStates, expected: Iterable[ObjectChange]) -> None:
+    def __init__(self, agreed: AgreedStates, expected: Iterable[ContentChange]) -> None:
         self.expected = frozenset(change.key for change in expected)
         self.moved = 0
         """Bytes."""
@@ -81,7 +99,7 @@ class Arrivals:
     def of(self, key: str) -> Agreed | None:
         return self._found.get(key)
 
-    def add(self, change: ObjectChange, generation: int, *, moved: int = 0) -> None:
+    def add(self, change: ContentChange, generation: int, *, moved: int = 0) -> None:
         found = Agreed(change.key, change.size, change.crc32c, generation)
         with self._lock:
             self.moved += moved

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from reconcile.core import plan as plans
-from reconcile.core.changes import Change, Code, Finding, Replace, Upload
+from reconcile.core.changes import Change, Code, Finding, is_object
 from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.names import nfc, spelling
@@ -95,7 +95,7 @@ class KeyCounts:
                 self._count(value, to_do=False, in_step=True)
         elif row.stream is Stream.MARK:
             (self._unwanted if isinstance(value, Unwanted) else self._unsettled).add(value.key)
-        elif isinstance(value, Upload | Replace):
+        elif is_object(value):
             self._to_do.add(value.key)
         else:
             self._to_do.update(need.key for need in value.needs)

@@ -336,6 +336,7 @@ def context_of(project: OpenProject, scope: Scope, roster: Roster, trace: Collec
         ids_known=roster.ids_known,
         records=roster.records,
         replacing=settings.policy.replace,
+        content_types=settings.policy.content_types,
         create_records=settings.policy.create_records,
         rewrite_local_db=settings.local_db is not None and settings.local_db.rewrite,
         scope=scope,

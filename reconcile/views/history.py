@@ -12,7 +12,14 @@ from reconcile.views import words
 from reconcile.views.terminal import Piece, Terminal
 
 _STYLE = {"success": "green", "partial": "yellow", "stale": "yellow", "failed": "bold red"}
-_SIGNS = {"upload": "+", "replace": "!", "create_record": "+", "set_field": "~", "rewrite_local_db": "~"}
+_SIGNS = {
+    "upload": "+",
+    "replace": "!",
+    "set_metadata": "~",
+    "create_record": "+",
+    "set_field": "~",
+    "rewrite_local_db": "~",
+}
 
 
 def show_history(terminal: Terminal, history: History) -> None:

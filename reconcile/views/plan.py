@@ -17,6 +17,7 @@ from reconcile.core.changes import (
     Replace,
     RewriteLocalDb,
     SetField,
+    SetMetadata,
     Severity,
     Upload,
 )
@@ -36,6 +37,7 @@ _OF_SEVERITY = dict(SEVERITIES.values())
 _STYLES: dict[type, str] = {
     Upload: "green",
     Replace: "bold red",
+    SetMetadata: "yellow",
     CreateRecord: "green",
     SetField: "yellow",
     RewriteLocalDb: "yellow",
@@ -146,6 +148,8 @@ def details(change: Change) -> tuple[str, str, Pairs]:
             return change.key, words.size(change.size), ()
         case Replace():
             return change.key, f"{words.size(change.old_size)} becomes {words.size(change.size)}", ()
+        case SetMetadata():
+            return change.key, "", (("was", change.old or texts(None)[0]), ("now", change.content_type))
         case CreateRecord():
             return change.document, "", tuple((name, _text(value)) for name, value in change.fields.items())
         case SetField() | RewriteLocalDb():
@@ -218,6 +222,8 @@ def _planned(plan: Plan) -> Iterable[str]:
     if summary.replace:
         moved = sum(change.size for change in plan.actions if isinstance(change, Replace))
         yield f"{summary.replace:,} to replace ({words.size(moved)})"
+    if summary.set_metadata:
+        yield f"{words.many(summary.set_metadata, 'content type')} to set"
     if summary.create_record:
         yield f"{words.many(summary.create_record, 'record')} to create"
     if summary.set_field:

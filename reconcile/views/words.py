@@ -14,6 +14,7 @@ from reconcile.core.changes import (
     Replace,
     RewriteLocalDb,
     SetField,
+    SetMetadata,
     Severity,
     Upload,
 )
@@ -25,6 +26,7 @@ from reconcile.core.way import Way, shown
 REASONS = {
     Reason.MISSING_IN_BUCKET: "not in the bucket yet",
     Reason.CONTENT_DIFFERS: "the bucket has different content",
+    Reason.GENERIC_TYPE: "its content type says nothing of what it is",
     Reason.LOCAL_PATH: "holds a local path",
     Reason.UNTRACKED: "the record does not name this file yet",
     Reason.DANGLING: "names something that is not there",
@@ -34,7 +36,14 @@ REASONS = {
 }
 
 # What makes something, sets a field, or replaces bytes.
-SIGNS: dict[type, str] = {Upload: "+", Replace: "!", CreateRecord: "+", SetField: "~", RewriteLocalDb: "~"}
+SIGNS: dict[type, str] = {
+    Upload: "+",
+    Replace: "!",
+    SetMetadata: "~",
+    CreateRecord: "+",
+    SetField: "~",
+    RewriteLocalDb: "~",
+}
 
 OUTCOMES = {
     OutcomeKind.APPLIED: "applied",

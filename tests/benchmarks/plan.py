@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reconcile import Project
+from reconcile.core.media import content_type
 from reconcile.pipeline.planner import survey
 from tests.benchmarks.assets import characters, make_files, make_rules, record_of
 
@@ -27,9 +28,9 @@ def build(folder: Path, files: int) -> None:
             project.records.create(char_id, record_of(char_id))
         for file in project.files.walk():
             assert file.crc32c is not None
-            body = io.BytesIO((folder / "output" / file.path).read_bytes())
+            body, kind = io.BytesIO((folder / "output" / file.path).read_bytes()), content_type(file.path)
             project.objects.put(
-                file.path, body, size=file.size, crc32c=file.crc32c, content_type="video/mp4", if_generation_match=0
+                file.path, body, size=file.size, crc32c=file.crc32c, content_type=kind, if_generation_match=0
             )
 
 

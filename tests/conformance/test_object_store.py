@@ -381,6 +381,45 @@ def test_what_people_said_of_an_object_survives_its_replacement(store: ObjectSto
     assert (third.encoding, maker.say(store, "a.mp4", {})) == ("", PEOPLE_SAY)
 
 
+def set_type(store: ObjectStore, seen: RemoteObject, type_: str) -> RemoteObject:
+    return store.set_type(
+        seen.key,
+        type_,
+        if_generation_match=seen.generation,
+        if_metageneration_match=seen.metageneration,
+    )
+
+
+@pytest.mark.needs(Needs.METADATA)
+def test_a_content_type_is_set_under_both_generations_and_all_else_stays(store: ObjectStore, maker: Maker) -> None:
+    first = put(store, "a.mp4")
+    maker.say(store, "a.mp4", PEOPLE_SAY)
+    seen = store.get("a.mp4")
+    assert seen is not None
+    assert seen.metageneration > first.metageneration > 0
+    with pytest.raises(PreconditionFailed):
+        set_type(store, first, "video/mp4")
+
+    made = set_type(store, seen, "video/mp4")
+    assert (made.content_type, made.generation) == ("video/mp4", seen.generation)
+    assert made.metageneration > seen.metageneration
+    assert (store.get("a.mp4"), list(store.list())) == (made, [made])
+    assert (everything(store, "a.mp4"), maker.say(store, "a.mp4", {})) == (b"data", PEOPLE_SAY)
+
+    found = store.get("a.mp4")
+    assert found is not None
+    second = put(store, "a.mp4", b"new", generation=found.generation)
+    with pytest.raises(PreconditionFailed):
+        set_type(store, found, "image/png")
+    assert store.get("a.mp4") == second
+
+
+def test_the_content_type_of_what_is_not_there_cannot_be_set(store: ObjectStore) -> None:
+    with pytest.raises(NotThere):
+        store.set_type("a.mp4", "video/mp4", if_generation_match=1, if_metageneration_match=1)
+    assert list(store.list()) == []
+
+
 def test_a_new_object_and_a_replaced_one_of_which_nothing_is_said(store: ObjectStore) -> None:
     first = put(store, "a.mp4", b"old")
     second = put(store, "a.mp4", b"new", generation=first.generation)

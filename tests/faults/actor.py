@@ -373,6 +373,22 @@ class _Objects:
         actor.run.sees(arrived)
         return arrived
 
+    def set_type(
+        self, key: str, content_type: str, *, if_generation_match: int, if_metageneration_match: int
+    ) -> RemoteObject:
+        actor, what = self._actor, f"type {key}"
+        actor.point(what)
+        actor.refuse(what, key, kinds=(StoreUnavailable, Uncertain, Rejected))
+        found = actor.stage.world.objects.set_type(
+            key,
+            content_type,
+            if_generation_match=if_generation_match,
+            if_metageneration_match=if_metageneration_match,
+        )
+        actor.stage.ledger.retyped(actor.run, found)
+        actor.mislead(what, (Uncertain, PreconditionFailed))
+        return found
+
     def read(
         self, key: str, *, generation: int | None = None, offset: int = 0, encoded: bool = False
     ) -> Iterator[bytes]:

@@ -32,6 +32,7 @@ from reconcile.adapters.embedded.objects import EmbeddedObjectStore
 from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.adapters.jsondb.store import JsonDatabase
 from reconcile.adapters.state.store import State
+from reconcile.core.media import content_type
 from reconcile.core.report import Report, Status
 from reconcile.core.rows import Agreed
 from reconcile.pipeline.executor import execute
@@ -109,6 +110,7 @@ OBJECTS: Held = {
     "characters/ai.png": b"an image, as it was first drawn",
 }
 """What both sides last agreed on."""
+TYPES = {"characters/mei.png": "text/plain"}
 LOCAL: Fields = {
     "rem": {"name": "Rem", "assets": [{"title": "primary", "anime_image": windows("characters/rem.png")}]},
     "new_one": {
@@ -341,7 +343,7 @@ class InProcess(Scene):
         return {name: self._database.fields(name) or {} for name in self._database.ids()}
 
     def versions(self) -> tuple[Any, ...]:
-        objects = [(each.key, each.generation) for each in self._bucket.list()]
+        objects = [(each.key, each.generation, each.metageneration) for each in self._bucket.list()]
         times = [(each.id, each.update_time) for each in self._database.read()]
         return objects, times, self.database.stat().st_mtime_ns
 
@@ -354,7 +356,8 @@ def _put(store: EmbeddedObjectStore, key: str, data: bytes) -> None:
     with tempfile.TemporaryFile() as body:
         body.write(data)
         body.seek(0)
-        store.put(key, body, size=len(data), crc32c=digest(data), content_type="image/png", if_generation_match=0)
+        kind = TYPES.get(key, content_type(key))
+        store.put(key, body, size=len(data), crc32c=digest(data), content_type=kind, if_generation_match=0)
 
 
 class _Door:
@@ -478,7 +481,7 @@ class Served(Scene):
         self.furnish_folder()
         self.uri = self._shop.uri("")
         for key, data in OBJECTS.items():
-            servers.gcs.world.insert(self._shop.bucket, f"{PREFIX}/{key}", data, {})
+            servers.gcs.world.insert(self._shop.bucket, f"{PREFIX}/{key}", data, {"contentType": TYPES.get(key)})
         for name, fields in records_before(self.uri).items():
             self._hand.put(name, fields)
         self._over = threading.Event()
@@ -552,7 +555,7 @@ class Served(Scene):
         return {each.id: each.to_dict() for each in found}
 
     def versions(self) -> tuple[Any, ...]:
-        objects = {key: stored.generation for key, stored in self._shop.objects().items()}
+        objects = {key: (stored.generation, stored.metageneration) for key, stored in self._shop.objects().items()}
         ours = f"projects/{self._shop.project}/"
         documents = dict(self._servers.firestore.documents)
         times = {name: each.updated for name, each in documents.items() if name.startswith(ours)}

@@ -157,7 +157,8 @@ class Hands:
         key = self._dice.choice(self._keys)
         known = [file.data for file in self._world.files.files.values() if file.data]
         data = self._dice.choice(known) if known and self._dice.random() < 0.3 else self._bytes()
-        self._world.objects.set(key, data)
+        type_ = "text/plain" if self._dice.random() < 0.3 else None
+        self._world.objects.set(key, data, type_)
         self._ledger.note_object(key)
         return f"wrote the object {key}: {data!r}"
 

@@ -12,7 +12,18 @@ from typing import Any
 
 import msgspec
 
-from reconcile.core.changes import Change, CreateRecord, FieldChange, Need, Replace, RewriteLocalDb, SetField, Upload
+from reconcile.core.changes import (
+    Change,
+    CreateRecord,
+    FieldChange,
+    Need,
+    Replace,
+    RewriteLocalDb,
+    SetField,
+    SetMetadata,
+    is_content,
+    is_object,
+)
 from reconcile.core.plan import Plan
 from reconcile.core.report import OutcomeKind, Report
 from reconcile.core.rows import RemoteObject
@@ -42,7 +53,7 @@ class Applied:
         """What the journal had told of before it was written, by the ids of the changes."""
         self.made: set[str] = set()
         self.since = {each: len(versions) - 1 for each, versions in ledger.versions.items()}
-        self.objects = {change.key: change for change in plan.actions if isinstance(change, Upload | Replace)}
+        self.objects = {change.key: change for change in plan.actions if is_object(change)}
 
     def sees(self, found: RemoteObject) -> None:
         """The run was told that this object is there."""
@@ -137,10 +148,22 @@ class Ledger:
         now = self.objects[key]
         _hold(change is not None, f"an object was written that the plan does not name: {key}")
         assert change is not None
+        assert is_content(change)
         _hold((before.generation if before else 0) == change.if_generation_match, f"bytes were lost: {key}")
         _hold(before is None or isinstance(change, Replace), f"an upload replaced an object: {key}")
         _hold(now.crc32c == change.crc32c, f"other bytes arrived than were planned: {key}")
         _hold(now.data in self.contents, f"bytes arrived that no file ever held: {key}")
+
+    def retyped(self, run: Applied, found: RemoteObject) -> None:
+        """A run set the content type of an object."""
+        key, before = found.key, self.objects.get(found.key)
+        change = run.objects.get(key)
+        self.note_object(key)
+        _hold(isinstance(change, SetMetadata), f"a type was set that the plan does not name: {key}")
+        assert isinstance(change, SetMetadata)
+        _hold(found.content_type == change.content_type, f"another type was set than was planned: {key}")
+        run.made.add(change.id)
+        _hold(self.objects[key] == before, f"setting a type changed the bytes: {key}")
 
     def updated(self, run: Applied, document: str, *, local: bool = False) -> None:
         """A run changed a document."""
@@ -208,8 +231,13 @@ class Ledger:
             kind = outcome.outcome
             _hold("nobody foresaw" not in (outcome.error or ""), f"{outcome.error}")
             done = kind in (OutcomeKind.APPLIED, OutcomeKind.ALREADY)
-            if isinstance(change, Upload | Replace):
+            if is_content(change):
                 _hold(not done or run.has_seen(change.key, change.crc32c), f"{kind.value}, but not there: {change.key}")
+                continue
+            if is_object(change):
+                _hold(
+                    kind is not OutcomeKind.APPLIED or change.id in run.made, f"said to be applied, but not: {change}"
+                )
                 continue
             made = change.id in run.made or not run.made.isdisjoint(run.alike(change))
             _hold(kind is not OutcomeKind.APPLIED or made, f"said to be applied, but not: {change}")

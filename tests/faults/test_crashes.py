@@ -10,7 +10,7 @@ import pytest
 from reconcile.core.report import Report
 from tests.faults.crashes import Died, InProcess, Scene, Served, Servers, Steps, walk
 
-KINDS = {"upload", "replace", "create_record", "set_field", "rewrite_local_db"}
+KINDS = {"upload", "replace", "set_metadata", "create_record", "set_field", "rewrite_local_db"}
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,8 @@ def test_the_world_has_every_kind_of_change_and_the_walk_every_kind_of_step(tmp_
         "bucket.put",
         "bucket.put, done",
         "bucket.get",
+        "bucket.set_type",
+        "bucket.set_type, done",
         "records.read",
         "records.create, done",
         "records.update",

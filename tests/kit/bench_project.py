@@ -22,6 +22,7 @@ from reconcile import config
 from reconcile.adapters.embedded.objects import EmbeddedObjectStore
 from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.core.digest import encode_crc32c
+from reconcile.core.media import content_type
 from reconcile.core.report import Status
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
@@ -73,7 +74,7 @@ class Bench:
     def object(self, key: str, data: bytes) -> None:
         """Somebody else's object, whatever was there."""
         if self.server is not None:
-            self.server.world.insert(BUCKET, f"{PREFIX}/{key}", data, {})
+            self.server.world.insert(BUCKET, f"{PREFIX}/{key}", data, {"contentType": content_type(key)})
             return
         store = self._embedded()
         found = store.get(key)
@@ -82,7 +83,7 @@ class Bench:
             io.BytesIO(data),
             size=len(data),
             crc32c=encode_crc32c(crc32c(data)),
-            content_type="image/png",
+            content_type=content_type(key),
             if_generation_match=found.generation if found else 0,
         )
         store.close()

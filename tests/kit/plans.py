@@ -16,6 +16,7 @@ from reconcile.core.changes import (
     Replace,
     RewriteLocalDb,
     SetField,
+    SetMetadata,
     Severity,
     Upload,
 )
@@ -63,6 +64,24 @@ def replacement(key: str = KEY, **changed: Any) -> Replace:
         "old_crc32c": None,
     }
     return Replace(**{**values, **changed})
+
+
+def retyping(key: str = KEY, **changed: Any) -> SetMetadata:
+    values: dict[str, Any] = {
+        "id": f"set_metadata {key}",
+        "key": key,
+        "char_id": "ai_hoshino",
+        "asset_type": "anime_image",
+        "reason": Reason.GENERIC_TYPE,
+        "uri": BUCKET.uri(key),
+        "size": 48211,
+        "crc32c": "mnG7TA==",
+        "content_type": "image/png",
+        "old": "text/plain",
+        "if_generation_match": 3,
+        "if_metageneration_match": 2,
+    }
+    return SetMetadata(**{**values, **changed})
 
 
 def _field_change(kind: str, changed: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +134,14 @@ def finding(**changed: Any) -> Finding:
     return Finding(**{**values, **changed})
 
 
-EVERY_KIND: tuple[Change, ...] = (upload(), replacement("dances/a.mp4"), creation(), set_field(), rewrite())
+EVERY_KIND: tuple[Change, ...] = (
+    upload(),
+    replacement("dances/a.mp4"),
+    retyping("characters/rem.png"),
+    creation(),
+    set_field(),
+    rewrite(),
+)
 
 
 def plan(actions: Iterable[Change] = EVERY_KIND, findings: Iterable[Finding] = (finding(),), **changed: Any) -> Plan:

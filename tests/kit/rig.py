@@ -19,6 +19,7 @@ from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.adapters.local.settle import Looks
 from reconcile.core.events import Event
+from reconcile.core.media import content_type
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Outcome, OutcomeKind, Report, Status
 from reconcile.pipeline.executor import execute
@@ -83,7 +84,8 @@ class Rig:
 
     def object(self, key: str, data: bytes | None = None, **fields: Any) -> None:
         """Somebody else's object (its own key as bytes, unless told), whatever was there."""
-        self.gcs.world.insert(self.shop.bucket, f"{PREFIX}/{key}", key.encode() if data is None else data, fields)
+        told = {"contentType": content_type(key), **fields}
+        self.gcs.world.insert(self.shop.bucket, f"{PREFIX}/{key}", key.encode() if data is None else data, told)
 
     def record(self, char_id: str, *entries: Any, **fields: Any) -> None:
         """Somebody else's document with these maps in ``assets``, whatever was there."""

@@ -13,6 +13,7 @@ from reconcile import config
 from reconcile.adapters.embedded.objects import EmbeddedObjectStore
 from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.core.digest import encode_crc32c
+from reconcile.core.media import content_type
 
 OLD = 1_700_000_000
 LOCAL_PATH = r"C:\oo\bar\output\characters\ai_hoshino.png"
@@ -62,5 +63,5 @@ def open_records(folder: Path) -> EmbeddedRecordStore:
 
 def put(objects: EmbeddedObjectStore, key: str, data: bytes) -> None:
     """Creates an object."""
-    checksum = encode_crc32c(crc32c.crc32c(data))
-    objects.put(key, io.BytesIO(data), size=len(data), crc32c=checksum, content_type="image/png", if_generation_match=0)
+    size, checksum, kind = len(data), encode_crc32c(crc32c.crc32c(data)), content_type(key)
+    objects.put(key, io.BytesIO(data), size=size, crc32c=checksum, content_type=kind, if_generation_match=0)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reconcile import config
+from reconcile.core.media import content_type
 from tests.kit.studio import Studio
 from tests.servers.gcs import GcsServer
 from tests.servers.gcs_world import Stored
@@ -104,7 +105,7 @@ def open_workshop(folder: Path, gcs: GcsServer, firestore: str, *, local_db: boo
 def furnish(shop: Workshop, studio: Studio) -> None:
     """Puts the studio's objects and records where the project's stores are."""
     for key, data in studio.objects.items():
-        shop.gcs.world.insert(shop.bucket, f"{PREFIX}/{key}", data, {})
+        shop.gcs.world.insert(shop.bucket, f"{PREFIX}/{key}", data, {"contentType": content_type(key)})
     collection = shop.collection()
     for char_id, fields in studio.records.items():
         collection.document(char_id).set(fields)

@@ -25,6 +25,7 @@ from reconcile.core.changes import Change, SetField
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import JournalError, SourceChanged, SourceError, StoreError, StoreUnavailable, Uncertain
 from reconcile.core.journal import Line, Past, RunStarted, encode, past
+from reconcile.core.media import content_type
 from reconcile.core.names import fold, nfc
 from reconcile.core.notes import Note
 from reconcile.core.pattern import Template
@@ -226,20 +227,38 @@ class Objects:
             raise Uncertain("no answer came")
         return arrived
 
+    def set_type(
+        self, key: str, content_type: str, *, if_generation_match: int, if_metageneration_match: int
+    ) -> RemoteObject:
+        self.attempts.append(key)
+        error = self.refuse(key)
+        if error is not None:
+            raise error
+        found = self._store.set_type(
+            key,
+            content_type,
+            if_generation_match=if_generation_match,
+            if_metageneration_match=if_metageneration_match,
+        )
+        self.writes.append(key)
+        if self.lose_answers:
+            raise Uncertain("no answer came")
+        return self._shown(found)
+
     def read(
         self, key: str, *, generation: int | None = None, offset: int = 0, encoded: bool = False
     ) -> Iterator[bytes]:
         return self._store.read(key, generation=generation, offset=offset, encoded=encoded)
 
-    def set(self, key: str, data: bytes) -> RemoteObject:
-        """Somebody else's write, whatever is there."""
+    def set(self, key: str, data: bytes, type_: str | None = None) -> RemoteObject:
+        """Somebody else's write, whatever is there; of the type that the name says, unless told."""
         found = self._store.get(key)
         return self._store.put(
             key,
             io.BytesIO(data),
             size=len(data),
             crc32c=digest(data),
-            content_type="image/png",
+            content_type=content_type(key) if type_ is None else type_,
             if_generation_match=found.generation if found else 0,
         )
 
@@ -447,9 +466,9 @@ class World(OpenProject):
         self.files.files[path] = _File(path.encode() if data is None else data, at, problem)
         return self.uri(path)
 
-    def object(self, key: str, data: bytes | None = None) -> str:
-        """An object (its own key as bytes, unless told); gives its URI."""
-        self.objects.set(key, key.encode() if data is None else data)
+    def object(self, key: str, data: bytes | None = None, type_: str | None = None) -> str:
+        """An object (its own key as bytes and of its own type, unless told); gives its URI."""
+        self.objects.set(key, key.encode() if data is None else data, type_)
         return self.uri(key)
 
     def both(self, key: str, data: bytes | None = None) -> str:

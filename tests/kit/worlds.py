@@ -74,6 +74,7 @@ class Thing(msgspec.Struct, frozen=True):
     problem: FileProblem | None
     unhashed: bool
     respelt: bool = False
+    type_: str | None = None
 
 
 class Spec(msgspec.Struct, frozen=True):
@@ -98,7 +99,7 @@ class Spec(msgspec.Struct, frozen=True):
             key = world.asset_map.key_for(thing.key, frozenset(self.records))
             if thing.remote is not None:
                 key = _respelt(key) if thing.respelt else key
-                world.object(key, thing.remote)
+                world.object(key, thing.remote, thing.type_)
                 world.objects.updated[key] = f"2026-01-0{thing.at}T00:00:00Z"
                 if thing.unhashed:
                     world.objects.unhashed.add(key)
@@ -162,6 +163,7 @@ ENDS = (
     "remixes/{}/notes.txt",
 )
 SIDES = ((b"a", None), (b"a", b"a"), (None, b"a"), (b"a", b"b"), (None, None), (b"", b"a"))
+TYPES = (None, None, "text/plain", "image/jpeg")
 PROBLEMS = (FileProblem.UNSETTLED, FileProblem.SYMLINK, FileProblem.UNREADABLE)
 RULES = tuple(sorted(MAPS))
 RARELY = 19
@@ -211,7 +213,8 @@ class Pick:
         local, remote = self.one(SIDES)
         problem = self.one(PROBLEMS) if self.rarely() else None
         respelt = not key.isascii() and not self.count(2)
-        return Thing(key, local, remote, 1 + self.count(2), problem, self.rarely(), respelt)
+        type_ = self.one(TYPES)
+        return Thing(key, local, remote, 1 + self.count(2), problem, self.rarely(), respelt, type_)
 
     def elsewhere(self, keys: Sequence[str], depth: int = 3, *, listed: bool = False) -> Any:
         """A value outside the plain fields: maps and lists in one another, with texts at their ends. No list is in

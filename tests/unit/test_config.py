@@ -354,6 +354,9 @@ REFUSED: list[Any] = [
     pytest.param(
         rules(L24="create_records = 1"), 24, "neither true nor false", "create_records = true", id="1 for true"
     ),
+    pytest.param(
+        rules(L24='content_types = "maybe"'), 24, 'not one of "fix", "report"', "write one of", id="a type policy"
+    ),
     pytest.param("local = 5\n", 1, "local is not a table", "write [local]", id="a value for a table"),
     pytest.param("local = {root = 5}\n", 1, "root = 5 is not a text", 'root = "…"', id="in an inline table"),
     pytest.param("\nlocal.root = 5\n", 2, "root = 5 is not a text", 'root = "…"', id="in a dotted key"),

@@ -202,7 +202,7 @@ def test_a_bucket_of_an_older_version_is_brought_up_once(tmp_path: Path) -> None
     stores = [EmbeddedObjectStore.open(tmp_path, "p") for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda store: store.get("a"), stores))
-    assert found == [RemoteObject("a", 3, 7, "AAAAAA==", "image/png", "2026-02-07T03:00:00.000Z")] * 8
+    assert found == [RemoteObject("a", 3, 7, "AAAAAA==", "image/png", "2026-02-07T03:00:00.000Z", "", 1)] * 8
     stores[0].say("a", contentEncoding="gzip")
     assert [store.get("a").encoding for store in stores] == ["gzip"] * 8  # type: ignore[union-attr]
     for store in stores:

@@ -27,6 +27,7 @@ from tests.kit.plans import (
     finding,
     plan,
     replacement,
+    retyping,
     rewrite,
     set_field,
     upload,
@@ -85,7 +86,7 @@ def test_a_plan_is_written_as_the_contract_says() -> None:
     assert written["summary"]["findings"] == {"error": 0, "warning": 0, "info": 1}
     assert written["findings"][0].keys() == {"code", "severity", "subject", "char_id", "message", "hint"}
     shown = {action["kind"]: action for action in written["actions"]}
-    assert list(shown) == ["upload", "replace", "create_record", "set_field", "rewrite_local_db"]
+    assert list(shown) == ["upload", "replace", "set_metadata", "create_record", "set_field", "rewrite_local_db"]
     assert (
         shown["upload"].items()
         >= {
@@ -240,6 +241,12 @@ TRESPASSES = [
     pytest.param(
         replacement(if_generation_match=0), "creates where it should replace", id="a replacement that creates"
     ),
+    pytest.param(retyping("../secret.png"), "leads out of the root", id="a type out of the root"),
+    pytest.param(retyping(uri=OTHER), "is not its key below", id="a type of another object"),
+    pytest.param(retyping(if_generation_match=0), "creates where it should replace", id="a type of any generation"),
+    pytest.param(retyping(if_metageneration_match=0), "whatever it is by now", id="a type over any metadata"),
+    pytest.param(retyping(content_type="text/html"), "gives 'characters/ai", id="a type that the name does not say"),
+    pytest.param(retyping(old="image/jpeg"), "in place of 'image/jpeg'", id="a type over one that says something"),
     pytest.param(set_field(document="users/admin"), "is not in the collection 'characters'", id="another collection"),
     pytest.param(set_field(document="characters/a/b/c"), "is not in the collection", id="a collection below"),
     pytest.param(set_field(document="characters/"), "is not in the collection", id="no document"),

@@ -230,7 +230,7 @@ class _Bulk:
         return iter(())
 
     def list(self, prefix: str = "", splits: tuple[str, ...] = ()) -> Iterator[RemoteObject]:
-        return (RemoteObject(self._key(n), 1, 1, "AAAAAA==") for n in range(self.COUNT))
+        return (RemoteObject(self._key(n), 1, 1, "AAAAAA==", "image/png") for n in range(self.COUNT))
 
     @staticmethod
     def _key(number: int) -> str:

@@ -18,7 +18,9 @@ from reconcile.core.changes import (
     Replace,
     RewriteLocalDb,
     SetField,
+    SetMetadata,
     Upload,
+    is_object,
     keys_about,
 )
 from reconcile.core.context import Context
@@ -194,7 +196,7 @@ def test_after_apply_every_uri_that_was_written_leads_to_the_bytes_that_are_mean
         world.apply(plan)
         live = world.objects.all()
         for action in plan.actions:
-            needs = () if isinstance(action, Upload | Replace) else action.needs
+            needs = () if is_object(action) else action.needs
             assert all(live[need.key].crc32c == need.crc32c for need in needs)
             assert set(_new_uris(action, world)) <= {world.uri(key) for key in live}
         told = {finding.subject for finding in world.plan().findings}
@@ -210,11 +212,18 @@ def test_nothing_is_ever_deleted_and_nothing_but_the_planned_fields_is_touched(s
         plan = world.plan()
         world.apply(plan)
         replaced = {action.key for action in plan.actions if isinstance(action, Replace)}
+        retyped = {each.key: each.content_type for each in plan.actions if isinstance(each, SetMetadata)}
         changes = (action for action in plan.actions if isinstance(action, SetField))
         planned = {(change.document, change.field, str(change.old)) for change in changes}
         olds = {(document, old) for document, _, old in planned}
 
-        assert all(world.objects.all()[key] == found for key, found in objects.items() if key not in replaced)
+        for key, type_ in retyped.items():
+            before, after = objects[key], world.objects.all()[key]
+            assert (before.content_type, after.content_type) == ("text/plain", type_)
+            same = {name: getattr(before, name) for name in ("content_type", "metageneration", "updated")}
+            assert msgspec.structs.replace(after, **same) == before
+        still = objects.keys() - replaced - retyped.keys()
+        assert all(world.objects.all()[key] == objects[key] for key in still)
         for char_id, (fields, _) in records.items():
             now = world.records.fields(char_id)
             assert now is not None
@@ -268,7 +277,7 @@ def _timeless(plan: Plan) -> list[Change]:
     for action in plan.actions:
         if isinstance(action, SetField):
             out.append(msgspec.structs.replace(action, update_time=""))
-        elif isinstance(action, Replace):
+        elif isinstance(action, Replace | SetMetadata):
             out.append(msgspec.structs.replace(action, if_generation_match=1))
         else:
             out.append(action)
@@ -390,5 +399,5 @@ def test_the_worlds_that_are_tried_hold_every_kind_of_change_and_the_findings_th
             tried.update(finding.code.value for finding in plan.findings)
 
     collect()
-    assert {"upload", "replace", "set_field", "create_record", "rewrite_local_db"} <= tried
+    assert {"upload", "replace", "set_metadata", "set_field", "create_record", "rewrite_local_db"} <= tried
     assert {"missing_asset", "orphan_object", "outside_root"} <= tried

@@ -49,9 +49,10 @@ CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY CHECK (one = 1), last 
 INSERT OR IGNORE INTO clock VALUES (1, 0);
 """
 _SAID = "ALTER TABLE objects ADD COLUMN said TEXT NOT NULL DEFAULT '{}';"
-_COLUMNS = "name, size, generation, crc32c, content_type, updated, blob, said"
+_METAGENERATION = "ALTER TABLE objects ADD COLUMN metageneration INTEGER NOT NULL DEFAULT 1;"
+_COLUMNS = "name, size, generation, crc32c, content_type, updated, blob, said, metageneration"
 
-Row = tuple[str, int, int, str, str, str, str, str]
+Row = tuple[str, int, int, str, str, str, str, str, int]
 
 
 class FolderBlobs:
@@ -118,7 +119,7 @@ class EmbeddedObjectStore:
         self._path = path
         self._base = f"{prefix}/" if prefix else ""
         self._blobs = blobs
-        self._database = EmbeddedDatabase(path, (_SCHEMA, _SAID), self._where, "bucket.endpoint")
+        self._database = EmbeddedDatabase(path, (_SCHEMA, _SAID, _METAGENERATION), self._where, "bucket.endpoint")
 
     @classmethod
     def open(cls, directory: Path | None, prefix: str) -> EmbeddedObjectStore:
@@ -163,13 +164,27 @@ class EmbeddedObjectStore:
         with self._database.errors():
             try:
                 self._receive(blob, body, (size, crc32c), name, progress)
-                row, waste = self._commit((name, size, 0, crc32c, content_type, "", blob, "{}"), if_generation_match)
+                row, waste = self._commit((name, size, 0, crc32c, content_type, "", blob, "{}", 1), if_generation_match)
             except (ReconcileError, OSError):
                 self._blobs.remove(blob)
                 raise
             if waste:
                 self._blobs.remove(waste)
         return self._object(row)
+
+    def set_type(
+        self, key: str, content_type: str, *, if_generation_match: int, if_metageneration_match: int
+    ) -> RemoteObject:
+        """See ``ObjectStore.set_type``."""
+        name, expected = self._name(key), (if_generation_match, if_metageneration_match)
+        with self._database.errors(), self._database.transaction() as connection:
+            live: Row | None = connection.execute(f"SELECT {_COLUMNS} FROM objects WHERE name = ?", [name]).fetchone()
+            if live is None or (live[2], live[8]) != expected:
+                raise self._moved(live, name, if_generation_match, if_metageneration_match)
+            stored = (*live[:4], content_type, _time(time.time_ns() // 1000), *live[6:8], live[8] + 1)
+            query = "UPDATE objects SET content_type = ?, updated = ?, metageneration = ? WHERE name = ?"
+            connection.execute(query, [stored[4], stored[5], stored[8], name])
+        return self._object(stored)
 
     def say(self, key: str, **said: Any) -> RemoteObject:
         """Sets metadata of an object by the names of the JSON API (``contentEncoding="gzip"``, ``cacheControl=…``), as
@@ -180,8 +195,9 @@ class EmbeddedObjectStore:
             if live is None:
                 raise NotThere(f"{self._where} does not hold {name!r}")
             text = json.dumps({each: value for each, value in {**json.loads(live[7]), **said}.items() if value})
-            connection.execute("UPDATE objects SET said = ? WHERE name = ?", [text, name])
-        return self._object((*live[:7], text))
+            query = "UPDATE objects SET said = ?, metageneration = metageneration + 1 WHERE name = ?"
+            connection.execute(query, [text, name])
+        return self._object((*live[:7], text, live[8] + 1))
 
     def said(self, key: str) -> dict[str, Any]:
         """What ``say`` has set and later writes have kept. Raises NotThere."""
@@ -235,18 +251,18 @@ class EmbeddedObjectStore:
 
     def _commit(self, row: Row, expected: int) -> tuple[Row, str]:
         """Checks the precondition and names the bytes, in one transaction. Gives the row and the blob it replaced."""
-        name, size, _, crc32c, content_type, _, blob, _ = row
+        name, size, _, crc32c, content_type, _, blob, *_ = row
         with self._database.transaction() as connection:
             live: Row | None = connection.execute(f"SELECT {_COLUMNS} FROM objects WHERE name = ?", [name]).fetchone()
             if (live[2] if live else 0) != expected:
                 raise self._moved(live, name, expected)
             generation = self._next_generation(connection)
-            updated = datetime.fromtimestamp(generation / 1e6, UTC).isoformat(timespec="milliseconds")
             kept = json.loads(live[7]) if live else {}
             kept.pop("contentEncoding", None)  # the new bytes are plain
-            time_of_it = updated.replace("+00:00", "Z")
-            stored = (name, size, generation, crc32c, content_type, time_of_it, blob, json.dumps(kept))
-            connection.execute(f"INSERT OR REPLACE INTO objects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", stored)
+            stored = (name, size, generation, crc32c, content_type, _time(generation), blob, json.dumps(kept), 1)
+            connection.execute(
+                f"INSERT OR REPLACE INTO objects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", stored
+            )
             return stored, live[6] if live else ""
 
     def _next_generation(self, connection: sqlite3.Connection) -> int:
@@ -255,7 +271,10 @@ class EmbeddedObjectStore:
         connection.execute("UPDATE clock SET last = ?", [generation])
         return generation
 
-    def _moved(self, live: Row | None, name: str, expected: int) -> PreconditionFailed:
+    def _moved(self, live: Row | None, name: str, expected: int, said: int = 0) -> PreconditionFailed:
+        if live and live[2] == expected:
+            message = f"{self._where} says something else of {name!r} by now (metageneration {live[8]}, not {said})"
+            return PreconditionFailed(message, hint="plan again")
         found = f"generation {live[2]}" if live else "nothing"
         wanted = f"generation {expected}" if expected else "nothing"
         kind = PreconditionFailed if live else NotThere
@@ -273,11 +292,15 @@ class EmbeddedObjectStore:
 
     def _object(self, row: Row) -> RemoteObject:
         encoding = encoding_of(json.loads(row[7]).get("contentEncoding")) if row[7] != "{}" else ""
-        return RemoteObject(row[0][len(self._base) :], *row[1:6], encoding)
+        return RemoteObject(row[0][len(self._base) :], *row[1:6], encoding, row[8])
 
     def _select(self, where: str, value: str) -> Sequence[Row]:
         query = f"SELECT {_COLUMNS} FROM objects WHERE {where} ORDER BY name LIMIT {PAGE}"
         return self._database.select(query, [value])
+
+
+def _time(microseconds: int) -> str:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _copy(body: BinaryIO, file: BinaryIO, name: str, progress: Progress | None, most: int) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from reconcile.core.errors import StoreUnavailable
 
 T = TypeVar("T")
 
-OBJECT_FIELDS = "name,size,generation,crc32c,contentType,contentEncoding,updated"
+OBJECT_FIELDS = "name,size,generation,crc32c,contentType,contentEncoding,updated,metageneration"
 # nextPageToken is a field like any other: a mask without it makes every listing end, silently, with its first page.
 LIST_FIELDS = f"nextPageToken,items({OBJECT_FIELDS})"
 
@@ -31,6 +31,7 @@ class Resource(msgspec.Struct, gc=False):
     contentType: str | None = None  # noqa: N815 - the API's own spelling
     updated: str = ""
     contentEncoding: str | None = None  # noqa: N815
+    metageneration: _Generation | None = None
 
 
 class Page(msgspec.Struct, gc=False):

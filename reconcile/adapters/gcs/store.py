@@ -21,6 +21,7 @@ from reconcile.adapters.gcs.answers import (
 from reconcile.adapters.gcs.body import Body
 from reconcile.adapters.gcs.failures import Transient, of_failed, wait
 from reconcile.adapters.gcs.http import Door
+from reconcile.adapters.gcs.metadata import set_type
 from reconcile.adapters.gcs.packing import accepting, stored
 from reconcile.adapters.gcs.upload import NoSessions, Sessions, Upload
 from reconcile.adapters.lean_http import Failed, Reply
@@ -204,6 +205,13 @@ class GcsObjectStore(Closing):
         upload = Upload(self._door, name, planned, content_type, if_generation_match, self._sessions)
         return self._row(upload.run())
 
+    def set_type(
+        self, key: str, content_type: str, *, if_generation_match: int, if_metageneration_match: int
+    ) -> RemoteObject:
+        """See ``ObjectStore.set_type``."""
+        seen = (if_generation_match, if_metageneration_match)
+        return self._row(set_type(self._door, self._name(key), content_type, seen))
+
     def read(
         self, key: str, *, generation: int | None = None, offset: int = 0, encoded: bool = False
     ) -> Iterator[bytes]:
@@ -241,6 +249,7 @@ class GcsObjectStore(Closing):
             resource.contentType,
             resource.updated,
             encoding_of(resource.contentEncoding),
+            resource.metageneration or 0,
         )
 
     def _pages(self, span: _Range) -> _Pages:

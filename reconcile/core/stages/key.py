@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from reconcile.core.catalogue import Listed
-from reconcile.core.changes import Code, Finding, Reason, Replace, Upload, change_id
+from reconcile.core.changes import Code, Finding, Reason, Replace, SetMetadata, Upload, change_id
 from reconcile.core.context import Context
 from reconcile.core.decide import ObjectDecision, Verb, decide_object
 from reconcile.core.digest import Comparison, compare_object
@@ -35,8 +35,9 @@ from reconcile.core.rules import AssetRule, Ownership, Reading
 from reconcile.core.sides import BOTH_SIDES, local_side, quoted, remote_side
 from reconcile.core.stages.listing import listed, listed_as_missing
 from reconcile.core.stages.outputs import as_rows
+from reconcile.core.stages.types import typed
 
-KeyOutput: TypeAlias = Upload | Replace | Finding | Answer | Claim | KeyTally | KeyFacts | Agreed | Listed
+KeyOutput: TypeAlias = Upload | Replace | SetMetadata | Finding | Answer | Claim | KeyTally | KeyFacts | Agreed | Listed
 
 
 def key_stage(group: Group, context: Context) -> Iterator[Row]:
@@ -203,9 +204,12 @@ class _Judged:
         if not scope.takes_type(self.asset_type) or not scope.takes_name(row.key, row.path):
             return
         yield from self._change(owner)
+        retyped = self._typed(owner)
+        if retyped is not None:
+            yield retyped
         wanted = bool(claims) or bool(candidates) or self.row.local is not None or self._may_be_named(owner)
         yield from self._findings(owner, candidates, wanted=wanted)
-        tally = self._tally(owner, candidates, wanted=wanted, claimed=bool(claims))
+        tally = self._tally(owner, candidates, wanted=wanted, claimed=bool(claims) or isinstance(retyped, SetMetadata))
         yield tally
         if self.context.lists:
             yield from listed(self.row, self.reading, self.decision, tally, candidates, self.context)
@@ -258,6 +262,15 @@ class _Judged:
                 old_crc32c=remote.crc32c,
                 **what,
             )
+
+    def _typed(self, owner: str | None) -> SetMetadata | Finding | None:
+        """What is to be done about the type of an asset's object that stays as it is."""
+        remote, decision = self.row.remote, self.decision
+        if remote is None or self.reading is None or not self.context.scope.takes_character(owner):
+            return None
+        if decision.verb is not Verb.NOTHING or decision.outlook is not Outlook.THERE:
+            return None
+        return typed(remote, owner, self.asset_type, self.context)
 
     def _claimants(self, reading: Reading, candidates: Sequence[Candidate]) -> list[str]:
         """The characters whose field the file may fill: its owner, or all who name it if its path holds no id."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from reconcile.core.catalogue import Listed
-from reconcile.core.changes import CreateRecord, Finding, Replace, RewriteLocalDb, SetField, Upload
+from reconcile.core.changes import CreateRecord, Finding, Replace, RewriteLocalDb, SetField, SetMetadata, Upload
 from reconcile.core.rows import Agreed, Answer, Claim, KeyFacts, KeyTally, Row, Stream, Unsettled, Unwanted
 
 _STREAMS: dict[type, tuple[Stream, str]] = {
@@ -18,7 +18,7 @@ _STREAMS: dict[type, tuple[Stream, str]] = {
     KeyFacts: (Stream.FACTS, "key"),
     Listed: (Stream.LISTED, "key"),
     Finding: (Stream.FINDING, "subject"),
-    **dict.fromkeys((Upload, Replace, SetField, CreateRecord, RewriteLocalDb), (Stream.CHANGE, "id")),
+    **dict.fromkeys((Upload, Replace, SetMetadata, SetField, CreateRecord, RewriteLocalDb), (Stream.CHANGE, "id")),
 }
 
 
