@@ -55,7 +55,7 @@ def held(project: Path, key: str) -> bytes:
 def test_a_conflict_shows_both_sides(run: Any, conflict: Path) -> None:
     said = finding_of(run, SPACED)["message"]
     assert "here 4 bytes, 2023-11-14T22:13:20Z, video/mp4" in said
-    assert re.search(r"in the bucket 7 bytes, 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ, image/png", said)
+    assert re.search(r"in the bucket 7 bytes, 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ, video/mp4", said)
     text = run("explain", SPACED).out
     assert "2023-11-14T22:13:20Z  video/mp4" in text
     assert "image/png" in text
