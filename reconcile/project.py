@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
 from tempfile import gettempdir
@@ -54,6 +54,7 @@ MEMORY = 64 * 2**20
 """Bytes that the rows of one planning may take together, unless a run says otherwise."""
 
 _GOOD_RUN = "last good run"
+_WAIVERS = "findings of each waiver"
 
 
 class RunOptions(msgspec.Struct, frozen=True):
@@ -203,6 +204,17 @@ class OpenProject(Shortcuts, Closing):
         # An old plan does not take the place of a later run; a time that has not come yet was a wrong clock's.
         if not when < known <= now:
             self.state.remember_fact(_GOOD_RUN, when)
+
+    @property
+    def waivers_used(self) -> dict[str, int]:
+        """How many findings each waiver took when everything was last looked at, by the waiver's name."""
+        with suppress(msgspec.DecodeError):
+            return msgspec.json.decode(str(self.state.fact(_WAIVERS)), type=dict[str, int])
+        return {}
+
+    def note_waivers(self, counts: Mapping[str, int]) -> None:
+        """Remembers how many findings each waiver took."""
+        self.state.remember_fact(_WAIVERS, msgspec.json.encode(counts).decode())
 
     def spill_folder(self) -> Path:
         """Where the rows of a planning go that do not fit in its memory."""

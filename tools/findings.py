@@ -16,6 +16,7 @@ _HEAD = """\
 
 What `reconcile` found and did not, or could not, put right by itself. `plan --json` has each as
 `{"code", "severity", "subject", "char_id", "message", "hint"}`. An `error` needs a person, a `warning` deserves one.
+One that is known and accepted can be [waived](rules.md#waivers), whatever its severity.
 `python -m tools.findings` writes this page from the program's own table.
 
 | code | severity | what it means | what to do |

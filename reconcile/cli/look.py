@@ -33,7 +33,8 @@ def explain(
 def rules_check(common: Common) -> ExitCode:
     session = Session(common)
     with session.opened() as project:
-        described = describe_rules(project.settings)
+        used = project.waivers_used if project.settings.waivers else {}
+        described = describe_rules(project.settings, used)
     session.result(described, lambda terminal: show_rules(terminal, described))
     return ExitCode.OK
 

@@ -13,10 +13,21 @@ from reconcile.core.clashes import Places
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.encoding import can_unpack
 from reconcile.core.events import Listener, Warned, silent
-from reconcile.core.findings import HIDDEN_PLACE, LEFT_ALONE, NO_PLACE, PLACE_TAKEN, about_unread, make, worst_first
+from reconcile.core.findings import about_unread, make, worst_first
 from reconcile.core.names import fold, nfc
 from reconcile.core.plan import Scope
-from reconcile.core.restoration import FORMAT, Restore, RestoreBeside, RestorePlan, name_beside, restore_id
+from reconcile.core.restoration import (
+    FORMAT,
+    HIDDEN_PLACE,
+    LEFT_ALONE,
+    NO_PLACE,
+    PLACE_TAKEN,
+    Restore,
+    RestoreBeside,
+    RestorePlan,
+    name_beside,
+    restore_id,
+)
 from reconcile.core.rows import Agreed, Coverage, FileProblem, KeyRow, LocalFile, RemoteObject
 from reconcile.core.sides import quoted
 from reconcile.core.stages import is_whole, key_rows

@@ -69,7 +69,8 @@ def table(
     """A row for each rule in the map's order, empty ones too, then one for what no rule takes; or a row for each
     character, then one for what is nobody's. Only what is in scope has a row."""
     rows = _by_type(survey, asset_map, scope) if by == "type" else _by_character(survey, scope)
-    return StatusTable(FORMAT, tuple(rows), complete=survey.plan.complete, last_good_run=last_good_run)
+    plan = survey.plan
+    return StatusTable(FORMAT, tuple(rows), plan.complete, last_good_run, plan.summary.findings.waived)
 
 
 def overview(survey: Survey, asset_map: AssetMap, out: str) -> Overview:

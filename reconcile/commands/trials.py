@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import msgspec
 
@@ -52,6 +52,17 @@ class Loser(msgspec.Struct, frozen=True):
     why: str
 
 
+class WaiverView(msgspec.Struct, frozen=True):
+    """A waiver of the rules file. ``matched`` are the findings that it took when a plan last looked at everything; None
+    if none has looked since it was written."""
+
+    code: str
+    subject: str
+    reason: str
+    until: str | None
+    matched: int | None
+
+
 class RulesDocument(msgspec.Struct, frozen=True):
     """``rules check --json``: the rules file that was read and found sound, and whether its local root is there."""
 
@@ -61,6 +72,7 @@ class RulesDocument(msgspec.Struct, frozen=True):
     root: str
     rules: tuple[RuleView, ...]
     root_is_there: bool = True
+    waivers: tuple[WaiverView, ...] = ()
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -85,12 +97,23 @@ class Trials(msgspec.Struct, frozen=True):
     results: tuple[Trial, ...]
 
 
-def describe_rules(settings: Settings) -> RulesDocument:
-    """What the rules file says."""
+def describe_rules(settings: Settings, waivers_used: Mapping[str, int] | None = None) -> RulesDocument:
+    """What the rules file says; ``waivers_used`` is how many findings each waiver took, by its name."""
+    used = waivers_used or {}
+    waivers = tuple(
+        WaiverView(
+            each.code.value,
+            each.subject,
+            each.reason,
+            None if each.until is None else each.until.isoformat(),
+            used.get(each.name),
+        )
+        for each in settings.waivers
+    )
     rules = tuple(RuleView.of(rule) for rule in settings.asset_map.rules)
     root, there = as_text(str(settings.root)), settings.root.is_dir()
     return RulesDocument(
-        RULES_FORMAT, as_text(str(settings.rules_path)), settings.rules_digest, root, rules, root_is_there=there
+        RULES_FORMAT, as_text(str(settings.rules_path)), settings.rules_digest, root, rules, there, waivers
     )
 
 

@@ -26,12 +26,14 @@ from reconcile.config.environment import (
 )
 from reconcile.config.naming import one_asset
 from reconcile.config.toml import RulesFile, Table, Texts
+from reconcile.config.waivers import read_waivers
 from reconcile.core.context import Replacing, Typing
 from reconcile.core.errors import ConfigError, UsageError
 from reconcile.core.names import BucketRoot
 from reconcile.core.paths import RootForms, root_forms
 from reconcile.core.plan import ReplaceLimit, Scope
 from reconcile.core.rules import AssetMap
+from reconcile.core.waivers import Waiver
 from reconcile.core.way import Entries
 
 
@@ -103,6 +105,7 @@ class Settings(msgspec.Struct, frozen=True):
     policy: Policy
     asset_map: AssetMap
     user_project: str = ""
+    waivers: tuple[Waiver, ...] = ()
     bucket_emulator: str = ""
     records_emulator: str = ""
 
@@ -146,7 +149,7 @@ def load(project: Path, overrides: Overrides | None = None, environ: Mapping[str
 def _settings(named: Path, rules: RulesFile, data: bytes, given: Overrides, env: Mapping[str, str]) -> Settings:
     project = named.resolve()
     pick = partial(Given.of, given, env)
-    top = rules.top({"local", "bucket", "records", "local_db", "policy", "asset"})
+    top = rules.top({"local", "bucket", "records", "local_db", "policy", "asset", "waiver"})
     local = top.table("local", {"root", "previous_roots", "ignore", "settle", "incomplete"})
     bucket = top.table("bucket", {"uri", "endpoint", "user_project"})
     records = top.table("records", {"uri", "endpoint", "entries", "entry_key"})
@@ -182,6 +185,7 @@ def _settings(named: Path, rules: RulesFile, data: bytes, given: Overrides, env:
         policy=_policy(top, given),
         asset_map=read_asset_map(top, local, root.text, entry_key),
         user_project=_user_project(bucket),
+        waivers=read_waivers(top),
         bucket_emulator=bucket_emulator,
         records_emulator=records_emulator,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import re
 import tomllib
@@ -23,6 +24,7 @@ _KINDS: dict[Any, tuple[str, str]] = {
     str | Texts: ("neither a text nor a list of texts", '"…", or {key} = ["…", "…"]'),
     float: ("not a number", "{default}"),
     bool: ("neither true nor false", "{default}"),
+    datetime.date: ("not a day", "2027-03-01"),
 }
 """For each type: what a value of another one is not, and what would be right."""
 

@@ -80,10 +80,12 @@ class Code(Enum):
     OTHER_SPELLING = "other_spelling"
     ENCODED_OBJECT = "encoded_object"
     EMPTY_OBJECT = "empty_object"
+    WAIVER_EXPIRED = "waiver_expired"
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something that a person should know. ``subject`` is a path, a URI or a document."""
+    """Something that a person should know. ``subject`` is a path, a URI or a document. ``waived`` is why the rules file
+    accepts it, if a waiver does."""
 
     code: Code
     severity: Severity
@@ -91,6 +93,12 @@ class Finding(msgspec.Struct, frozen=True):
     char_id: str | None
     message: str
     hint: str
+    waived: str | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def is_waived(self) -> bool:
+        """Whether a waiver takes it: it is shown and counted apart, and fails no run."""
+        return isinstance(self.waived, str)
 
 
 class Need(msgspec.Struct, frozen=True):

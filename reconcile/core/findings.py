@@ -278,6 +278,12 @@ FINDINGS: dict[Code, Kind] = {
         "check that the signing account may read the bucket (roles/storage.objectViewer)",
         " (`verify --urls`)",
     ),
+    Code.WAIVER_EXPIRED: Kind(
+        Severity.WARNING,
+        "waivers that have run out",
+        "the waiver of its `{code}` was for no longer than {until}",
+        "put right what it accepted, or give it another day (`until`) in the rules file, or remove it",
+    ),
 }
 
 UNCLAIMED_FOLDER = Form(Code.UNCLAIMED_FILE, "no rule takes anything in this folder, so nothing depends on it")
@@ -358,26 +364,6 @@ NAMED_ENCODED = Form(
     "verify again with --deep, which unpacks it; `reconcile apply --replace local` stores the file as it is",
 )
 NAMED_EMPTY = Form(Code.EMPTY_OBJECT, '{place} names "{uri}", which holds nothing')
-LEFT_ALONE = Form(
-    Code.CONTENT_CONFLICT,
-    "is in the place of an object whose content ({size} bytes) differs or may differ: {why}; it was left alone",
-    "`reconcile restore --path {quoted} --beside` writes the bucket's version next to it; or move it away and restore",
-)
-NO_PLACE = Form(
-    Code.UNDECODABLE_NAME,
-    "cannot be made a file here",
-    "restore it on another system, or fetch it by hand under another name",
-)
-PLACE_TAKEN = Form(
-    Code.NAME_COLLISION,
-    "its file would be {path}, which cannot stand beside {other}; it was not restored",
-    "fetch it by hand under another name: gcloud storage cp {quoted} FILE",
-)
-HIDDEN_PLACE = Form(
-    Code.UNREADABLE_FILE,
-    "its file would be {path}, below {folder}, which was not read; it was not restored",
-    "put a folder that can be read in the place of the link or of the folder that cannot, then restore again",
-)
 
 
 def make(what: Code | Form, subject: str, char_id: str | None, /, *, why: str = "", **values: object) -> Finding:

@@ -71,11 +71,12 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class FindingCounts(msgspec.Struct, frozen=True):
-    """Findings by severity."""
+    """Findings by severity, and apart from these those that are waived."""
 
     error: int = 0
     warning: int = 0
     info: int = 0
+    waived: int = 0
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -158,7 +159,7 @@ def summarise(actions: Iterable[Change], findings: Iterable[Finding], in_step: i
     """Counts changes by kind and findings by severity."""
     listed = list(actions)
     kinds = Counter(kind_of(action) for action in listed)
-    severities = Counter(finding.severity.value for finding in findings)
+    severities = Counter("waived" if finding.is_waived else finding.severity.value for finding in findings)
     moved = sum(action.size for action in listed if is_content(action))
     return Summary(**kinds, in_step=in_step, bytes=moved, findings=FindingCounts(**severities))
 

@@ -124,11 +124,11 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def remaining(findings: Iterable[Finding], at_least: Severity | None) -> tuple[Finding, ...]:
-    """The findings of this severity, or a worse one: what a run that was told to fail on them fails on. None of them
-    if it was not told so."""
+    """The findings of this severity, or a worse one, that no waiver takes: what a run that was told to fail on them
+    fails on. None of them if it was not told so."""
     if at_least is None:
         return ()
-    return tuple(each for each in findings if each.severity.rank <= at_least.rank)
+    return tuple(each for each in findings if each.severity.rank <= at_least.rank and not each.is_waived)
 
 
 _EXIT = {

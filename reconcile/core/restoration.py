@@ -4,13 +4,35 @@ from __future__ import annotations
 
 import msgspec
 
-from reconcile.core.changes import Finding, change_id
+from reconcile.core.changes import Code, Finding, change_id
+from reconcile.core.findings import Form
 from reconcile.core.plan import Scope, Stores
 from reconcile.core.report import Outcome, OutcomeKind, Problem
 from reconcile.core.rows import RemoteObject
 
 FORMAT = "reconcile.restore-plan/1"
 KIND = "restore"
+
+LEFT_ALONE = Form(
+    Code.CONTENT_CONFLICT,
+    "is in the place of an object whose content ({size} bytes) differs or may differ: {why}; it was left alone",
+    "`reconcile restore --path {quoted} --beside` writes the bucket's version next to it; or move it away and restore",
+)
+NO_PLACE = Form(
+    Code.UNDECODABLE_NAME,
+    "cannot be made a file here",
+    "restore it on another system, or fetch it by hand under another name",
+)
+PLACE_TAKEN = Form(
+    Code.NAME_COLLISION,
+    "its file would be {path}, which cannot stand beside {other}; it was not restored",
+    "fetch it by hand under another name: gcloud storage cp {quoted} FILE",
+)
+HIDDEN_PLACE = Form(
+    Code.UNREADABLE_FILE,
+    "its file would be {path}, below {folder}, which was not read; it was not restored",
+    "put a folder that can be read in the place of the link or of the folder that cannot, then restore again",
+)
 
 
 class Restore(msgspec.Struct, frozen=True, kw_only=True):

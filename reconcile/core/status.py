@@ -54,9 +54,11 @@ class StatusRow(msgspec.Struct, frozen=True):
 
 class StatusTable(msgspec.Struct, frozen=True):
     """``status --json``. Without ``complete`` a part of a world could not be read, and counts may be short.
-    ``last_good_run`` is when an apply of everything, on this machine, last left nothing undone (RFC 3339), or null."""
+    ``last_good_run`` is when an apply of everything, on this machine, last left nothing undone (RFC 3339), or null;
+    ``waived`` findings are accepted by the rules file."""
 
     format: str
     rows: tuple[StatusRow, ...]
     complete: bool = True
     last_good_run: str | None = None
+    waived: int = 0

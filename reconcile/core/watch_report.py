@@ -96,7 +96,7 @@ class Standing:
     def take(self, findings: Iterable[Finding], char_ids: Collection[str]) -> str | None:
         """What a pass found; ``char_ids`` are those that it looked at, none if it looked at everything. Gives a
         sentence if others stand now than before."""
-        found = [finding for finding in findings if finding.severity is not Severity.INFO]
+        found = [finding for finding in findings if finding.severity is not Severity.INFO and not finding.is_waived]
         again = {finding.subject for finding in found}
         before = {_mark(finding) for finding in self.findings}
         if char_ids:

@@ -14,6 +14,7 @@ Only ``observe`` and ``roster`` read, and nothing here writes, except what this 
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 
@@ -27,6 +28,7 @@ from reconcile.core.names import nfc, spellings
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.rows import KeyFacts, Row, Stream
 from reconcile.core.stages import document_stage, is_whole, key_stage
+from reconcile.core.waivers import used, waive
 from reconcile.pipeline.engine import Engine, StreamEngine
 from reconcile.pipeline.observe import Inventory
 from reconcile.pipeline.reducers import AgreedMemory, KeyCounts, PlanSink, Tallies, Traced
@@ -109,10 +111,20 @@ class _Outcome:
         for warning in project.state.warnings:
             listener(Warned(warning))
         sink.findings.extend(project.kept_versions())
+        if project.settings.waivers:
+            self._waive(whole=scope == Scope())
         tallies = self._counts.totals()
         in_step = sum(tally.in_step for tally in tallies.values())
         plan = sink.plan(project.origin, scope, in_step=in_step, objects=self._counts.objects)
         return Survey(plan, tallies, self._traced.of(self._trace), seen.roster.known_ids)
+
+    def _waive(self, *, whole: bool) -> None:
+        """Marks what the rules file waives, and remembers of a look at everything which waivers take nothing."""
+        project, sink = self._project, self._sink
+        waivers = project.settings.waivers
+        if whole and sink.complete:
+            project.note_waivers(used(sink.findings, waivers))
+        sink.findings = waive(sink.findings, waivers, datetime.datetime.now(datetime.UTC).date())
 
     def _check_paths(self, scope: Scope) -> None:
         """Raises UsageError for an asset in scope of which nothing is known."""

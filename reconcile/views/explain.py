@@ -105,6 +105,19 @@ def show_rules(terminal: Terminal, document: RulesDocument) -> None:
     terminal.line()
     head = ("type", "field", "several files", "path")
     terminal.table(head, [(rule.type, _goes(rule), rule.many, rule.path) for rule in document.rules])
+    for waiver in document.waivers:
+        terminal.line()
+        terminal.line(("waived   ", "dim"), (waiver.code, "bold"), f"  {waiver.subject}")
+        terminal.line(f"  {waiver.reason}", (f"  until {waiver.until}" if waiver.until else "", "dim"))
+        terminal.line("  ", _matched(waiver.matched))
+
+
+def _matched(count: int | None) -> Piece:
+    if count is None:
+        return ("no plan of everything has tried it yet", "dim")
+    if not count:
+        return ("matches nothing: the last plan of everything has no such finding", "yellow")
+    return (f"matches {words.many(count, 'finding')} of the last plan of everything", "dim")
 
 
 def _goes(rule: RuleView) -> str:

@@ -132,6 +132,7 @@ def _values(seen: Overview, plan: Plan, labels: Labels, shown: int) -> Values:
         "more": len(plan.actions) - len(actions),
         "open": len(plan.actions) <= OPEN,
         "kinds": list(by_code(plan.findings, shown)),
+        "waived": [each for each in plan.findings if each.is_waived],
         "shown": shown,
     }
 

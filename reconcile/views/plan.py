@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeAlias, TypeVar, assert_never
 
@@ -174,8 +174,9 @@ def texts(value: Any) -> list[str]:
 
 
 def show_findings(terminal: Terminal, findings: Iterable[Finding], *, verbose: bool) -> None:
-    """Findings by code: what it means and what to do once, then the subjects."""
-    for group in by_code(findings, None if verbose else SHOWN):
+    """Findings by code: what it means and what to do once, then the subjects; last those that are waived, with why."""
+    listed = list(findings)
+    for group in by_code(listed, None if verbose else SHOWN):
         terminal.line()
         style = _OF_SEVERITY[group.severity]
         terminal.line((group.severity, style), f"  {group.code} ({group.count:,}): {group.meaning}")
@@ -188,11 +189,24 @@ def show_findings(terminal: Terminal, findings: Iterable[Finding], *, verbose: b
         if group.count > len(group.findings):
             more = group.count - len(group.findings)
             terminal.line("    ", (f"and {more:,} more (--verbose shows all)", "dim"))
+    _show_waived(terminal, [each for each in listed if each.is_waived], None if verbose else SHOWN)
+
+
+def _show_waived(terminal: Terminal, waived: Sequence[Finding], shown: int | None) -> None:
+    if not waived:
+        return
+    terminal.line()
+    terminal.line(("waived", "dim"), f"  {words.many(len(waived), 'finding')} that the rules file accepts")
+    for finding in waived[:shown]:
+        terminal.line("    ", (finding.subject, "bold"), f": {finding.code.value}", (f"  {finding.waived}", "dim"))
+    if shown is not None and len(waived) > shown:
+        terminal.line("    ", (f"and {len(waived) - shown:,} more (--verbose shows all)", "dim"))
 
 
 def by_code(findings: Iterable[Finding], shown: int | None) -> Iterator[FindingGroup]:
-    """Findings by code; of each the first ``shown``."""
-    for code, group in groupby(findings, key=lambda finding: finding.code):
+    """Findings that no waiver takes, by code; of each the first ``shown``."""
+    left = (finding for finding in findings if not finding.is_waived)
+    for code, group in groupby(left, key=lambda finding: finding.code):
         found = list(group)
         alike = len(found) > 1 and len({finding.message for finding in found}) == 1
         yield FindingGroup(
@@ -235,12 +249,14 @@ def _planned(plan: Plan) -> Iterable[str]:
 
 def but(findings: Iterable[Finding]) -> str:
     """``, but 1 error needs you``, if there is one."""
-    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR and not finding.is_waived]
     return f", but {words.needed(errors)}" if errors else ""
 
 
 def found(findings: Iterable[Finding]) -> str:
-    """`` Found: 1 error, 2 warnings.``, or nothing."""
-    counts = Counter(finding.severity for finding in findings)
+    """`` Found: 1 error, 2 warnings, 3 waived.``, or nothing."""
+    listed = list(findings)
+    counts = Counter(finding.severity for finding in listed if not finding.is_waived)
     parts = [words.many(counts[severity], name) for severity, (name, _) in SEVERITIES.items() if counts[severity]]
+    parts += [f"{count:,} waived" for count in [sum(each.is_waived for each in listed)] if count]
     return f" Found: {', '.join(parts)}." if parts else ""

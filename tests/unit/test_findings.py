@@ -6,11 +6,12 @@ import re
 
 import pytest
 
-from reconcile.core import findings
+from reconcile.core import findings, restoration, sides
 from reconcile.core.changes import Code
 from reconcile.core.findings import FINDINGS, Form, make
 
-FORMS = {name: each for name, each in vars(findings).items() if isinstance(each, Form)}
+HOMES = (findings, restoration, sides)
+FORMS = {name: each for home in HOMES for name, each in vars(home).items() if isinstance(each, Form)}
 SAID: list[Code | Form] = [*Code, *FORMS.values()]
 IDS = [*(code.value for code in Code), *FORMS]
 HOSTILE = "{why} {0.__class__} %s $x [red]<b>\x1b[31m"

@@ -83,7 +83,7 @@ def test_a_plan_is_written_as_the_contract_says() -> None:
     written = json.loads(data)
     assert written["format"] == "reconcile.plan/1"
     assert written["scope"] == {"char_ids": [], "asset_types": [], "paths": []}
-    assert written["summary"]["findings"] == {"error": 0, "warning": 0, "info": 1}
+    assert written["summary"]["findings"] == {"error": 0, "warning": 0, "info": 1, "waived": 0}
     assert written["findings"][0].keys() == {"code", "severity", "subject", "char_id", "message", "hint"}
     shown = {action["kind"]: action for action in written["actions"]}
     assert list(shown) == ["upload", "replace", "set_metadata", "create_record", "set_field", "rewrite_local_db"]
@@ -114,7 +114,7 @@ def test_the_codes_are_those_of_the_contract() -> None:
     later = (
         "local_path damaged_object unreadable_object wrong_content_type url_refused changed_since record_stays "
         "unreadable_scope database_differs database_kept local_path_elsewhere other_spelling "
-        "encoded_object empty_object"
+        "encoded_object empty_object waiver_expired"
     )
     assert " ".join(code.value for code in Code) == f"{codes} {later}"
     assert {severity.value for severity in Severity} == {"error", "warning", "info"}
