@@ -69,8 +69,8 @@ def plan(
 def apply(
     planned: PlannedRun, *, force: bool = False, concurrency: int | None = None, listener: Listener = silent
 ) -> Report:
-    """Does it, one run at a time per project. ``concurrency`` objects are written at once; if it is None, as many as
-    the network repays. Raises LockHeld, Refused and UsageError before anything is changed."""
+    """Does it, one run at a time per project. ``concurrency`` objects are sent at once; if it is None, as many as go
+    fastest. Raises LockHeld, Refused and UsageError before anything is changed."""
     with _opened(planned.project, concurrency) as opened, opened.lock().acquire():
         opened.found_done(planned.done_notes)
         return execute(opened, planned.plan, force=force, concurrency=concurrency, listener=listener)

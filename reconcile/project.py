@@ -60,7 +60,7 @@ _WAIVERS = "findings of each waiver"
 class RunOptions(msgspec.Struct, frozen=True):
     """What one run needs of a project, besides the settings.
 
-    ``concurrency`` is how many objects are written at once; None for as many as the network repays. With
+    ``concurrency`` is how many objects are sent at once; None for as many as go fastest. With
     ``allows_empty`` a local root that held files may hold none, and with ``makes_root`` it need not be there.
     ``keeps_journal`` False writes nothing down. ``notes`` is what the caller knows of files, which are complete,
     however new; the outbox is left as it is. ``looks`` says whether other new files have settled. The rows of one

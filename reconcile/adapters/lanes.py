@@ -1,4 +1,4 @@
-"""How many jobs are at work at once: as many as somebody asked for, or as many as the network repays."""
+"""How many jobs are at work at once: as many as somebody asked for, or as many as go fastest."""
 
 from __future__ import annotations
 

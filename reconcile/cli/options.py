@@ -112,9 +112,7 @@ Force = Annotated[bool, typer.Option("--force", help="Go past a safety limit.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Only show what would be done.")]
 Concurrency = Annotated[
     int | None,
-    option(
-        "--concurrency", min=1, max=256, metavar="N", help="Objects at once; if not given, what the network repays."
-    ),
+    option("--concurrency", min=1, max=256, metavar="N", help="Objects at once; if not given, as many as go fastest."),
 ]
 BwLimit = Annotated[
     str | None,

@@ -1,4 +1,4 @@
-"""How much is sent at once, as the network repays it: more while the rate grows, less when the store refuses.
+"""How many files are sent at once: more while the rate grows, less when the store refuses.
 
 Pure: it is told the time (seconds of a clock that only goes forward), what was sent, what ended and what was refused.
 """

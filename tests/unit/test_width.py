@@ -1,4 +1,4 @@
-"""How many uploads at once a network is found to repay, on simulated networks and a clock that is moved by hand."""
+"""How many uploads at once are found to go fastest, on simulated networks and a clock that is moved by hand."""
 
 from __future__ import annotations
 
