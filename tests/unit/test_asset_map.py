@@ -55,7 +55,7 @@ def test_the_projects_rules_are_those_that_init_writes() -> None:
     assert written.decode() == config.template()
 
 
-def test_there_are_the_ten_asset_types() -> None:
+def test_every_asset_type_of_the_map_has_its_row_here() -> None:
     assert {rule.type for rule in MAP.rules} == set(EACH_TYPE)
 
 
