@@ -35,6 +35,25 @@ def named(requirements: list[str]) -> set[str]:
     return {normal(re.split(r"[\s<>=~!;\[]", text, maxsplit=1)[0]) for text in requirements}
 
 
+MARKS = {each.partition(":")[0] for each in PROJECT["tool"]["pytest"]["ini_options"]["markers"]}
+
+
+def folders() -> list[Path]:
+    return [path for path in (ROOT / "reconcile").rglob("*") if path.is_dir() and path.name != "__pycache__"]
+
+
+def found(path: str) -> Path | None:
+    """The file or folder of a path that begins at the project or at the package, with or without its ``.py``."""
+    tried = (base / f"{path}{end}" for base in (ROOT, ROOT / "reconcile") for end in ("", ".py"))
+    return next((each for each in tried if each.exists()), None)
+
+
+def defines(name: str, code: str) -> bool:
+    """Whether the last part of a dotted name is a function, a class, a variable or a field there."""
+    last = re.escape(name.rpartition(".")[2])
+    return bool(re.search(rf"^\s*(?:(?:async )?def|class) {last}\b|^\s*{last}(?::| =)", code, re.MULTILINE))
+
+
 # --- locks --------------------------------------------------------------------------------------------------------
 
 
@@ -123,6 +142,24 @@ def test_the_developers_page_names_only_targets_that_are_there() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     for target in re.findall(r"`make ([a-z-]+)", (ROOT / "CONTRIBUTING.md").read_text("utf-8")):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/design.md"])
+def test_the_developers_pages_name_only_files_and_names_that_are_there(page: str) -> None:
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    spans = set(re.findall(r"`([^`\n]+)`", text)) - {".reconcile/"}
+    paths = {span for span in spans if re.fullmatch(r"[\w./-]*(?:/|/[\w-]+|\.(?:py|toml|md|json))", span)}
+    assert paths
+    assert {path for path in paths if not found(path)} == set()
+    code = [path.read_text("utf-8") for top in ("reconcile", "tests", "tools") for path in (ROOT / top).rglob("*.py")]
+    names = {span.partition("(")[0] for span in spans - paths if re.fullmatch(r"\w+(?:\.\w+)*(?:\(.*\))?", span)}
+    modules = {path.stem for path in (ROOT / "reconcile").rglob("*.py")} | {path.name for path in folders()}
+    unknown = {name for name in names - modules - MARKS if not any(defines(name, each) for each in code)}
+    assert unknown == set()
+    for path, name in re.findall(r"`([\w./]+\.py)`: `(\w+)`", text):
+        file = found(path)
+        assert file is not None
+        assert defines(name, file.read_text("utf-8")), (path, name)
 
 
 # --- the virtual environment --------------------------------------------------------------------------------------
