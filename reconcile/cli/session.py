@@ -50,10 +50,14 @@ class Session:
 
     def project(self, replace: Replacing | None = None) -> Project:
         """The project that the options name. Raises UsageError, ConfigError."""
-        given = msgspec.convert(self.common, Overrides, from_attributes=True)
+        given = self.overrides()
         if replace is not None:
             given = msgspec.structs.replace(given, replace=replace.value)
         return Project.open(self.common.project, overrides=given)
+
+    def overrides(self) -> Overrides:
+        """What the options say in place of the rules file."""
+        return msgspec.convert(self.common, Overrides, from_attributes=True)
 
     def opened(
         self,

@@ -9,21 +9,41 @@ import typer
 
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.files import SHARED, beside, move_to_free
-from reconcile.cli.options import Common
+from reconcile.cli.options import Common, option
 from reconcile.cli.session import Session
 from reconcile.cli.tour import tour
+from reconcile.commands.beginning import guessed, with_roots, with_stores
 from reconcile.commands.demo import next_free
 from reconcile.config import RULES, template
-from reconcile.core.errors import ExitCode, UsageError
+from reconcile.core.errors import ExitCode, StoreError, UsageError
+from reconcile.core.guess import Guess
 from reconcile.views import json
 
 
-def init(common: Common) -> ExitCode:
+def init(
+    common: Common,
+    bucket: Annotated[str | None, option("--bucket", metavar="URI", help="gs://BUCKET/PREFIX, put into it.")] = None,
+    records: Annotated[
+        str | None,
+        option(
+            "--records",
+            metavar="URI",
+            help="firestore://PROJECT/DATABASE/COLLECTION, put into it; previous_roots is guessed from what is there.",
+        ),
+    ] = None,
+) -> ExitCode:
     session = Session(common)
     path = common.rules or session.project_folder() / RULES
+    text, guess = with_stores(template(), bucket, records), Guess({}, 0)
+    if records is not None and not path.exists():
+        try:
+            guess = guessed(session.project_folder(), path, text, session.overrides())
+            text = with_roots(text, guess)
+        except StoreError as error:
+            session.warn(f"previous_roots was not guessed: {error.sentence}", of="warning")
     try:
         _make_folder(path.parent)
-        with beside(path, template().encode(), SHARED) as new:
+        with beside(path, text.encode(), SHARED) as new:
             move_to_free(new, path)
     except FileExistsError as error:
         raise UsageError(
@@ -33,7 +53,12 @@ def init(common: Common) -> ExitCode:
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}", hint="name a folder with -C") from error
     shown = as_text(str(path))
-    session.result(json.InitDocument(json.INIT_FORMAT, shown), lambda terminal: terminal.line(f"wrote {shown}"))
+    document = json.InitDocument(json.INIT_FORMAT, shown, guess.roots, guess.paths)
+    session.result(document, lambda terminal: terminal.line(f"wrote {shown}"))
+    for root, count in guess.roots.items():
+        session.note(f"previous_roots: {root} explains {count:,} of {guess.paths:,} absolute paths in the records")
+    if guess.explained < guess.paths:
+        session.note(f"{guess.paths - guess.explained:,} absolute paths in the records are below none of them")
     session.note("next: put your bucket, your database and your output folder into it, then run `reconcile plan`")
     return ExitCode.OK
 

@@ -15,6 +15,7 @@ from reconcile.config.settings import (
     RecordsUri,
     Settings,
     load,
+    parse,
     template,
 )
 
@@ -31,5 +32,6 @@ __all__ = [
     "absolute",
     "find_project",
     "load",
+    "parse",
     "template",
 ]

@@ -143,6 +143,14 @@ def load(project: Path, overrides: Overrides | None = None, environ: Mapping[str
         ) from error
     except OSError as error:
         raise ConfigError(f"the rules file {path} cannot be read: {error.strerror}") from error
+    return parse(project, path, data, given, env)
+
+
+def parse(
+    project: Path, path: Path, data: bytes, given: Overrides, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Checks rules that a file holds, or is to hold. Raises ConfigError as ``load``."""
+    env = os.environ if environ is None else environ
     return _settings(project, RulesFile.parse(path, data), data, given, env)
 
 

@@ -36,10 +36,13 @@ class ErrorDocument(msgspec.Struct, frozen=True):
 
 
 class InitDocument(msgspec.Struct, frozen=True):
-    """``init --json``: the rules file that was written."""
+    """``init --json``: the rules file that was written. If the records were read, ``previous_roots`` are the former
+    roots that they speak of, each with how many of their ``paths`` it explains."""
 
     format: str
     path: str
+    previous_roots: dict[str, int] = {}
+    paths: int = 0
 
 
 class RunDocument(msgspec.Struct, frozen=True):

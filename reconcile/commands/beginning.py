@@ -1,0 +1,57 @@
+"""The first rules file: the template with the stores that were named, and the former roots that records speak of."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from reconcile import config
+from reconcile.config import Overrides, RecordsUri
+from reconcile.core.errors import UsageError
+from reconcile.core.guess import Guess, guess_roots
+from reconcile.core.names import BucketRoot
+from reconcile.project import Project, RunOptions
+
+_BUCKET = re.compile(r'(?m)^uri = "gs://[^"]*"')
+_RECORDS = re.compile(r'(?m)^uri = "firestore://[^"]*"')
+_ROOTS = re.compile(r"(?m)^previous_roots = .*$")
+_COMMENT = "# where old records say the root was (Windows, UNC and POSIX forms)"
+
+
+def with_stores(text: str, bucket: str | None, records: str | None) -> str:
+    """The rules with these URIs. Raises UsageError for one that cannot be."""
+    for option, uri, parse, place in (
+        ("--bucket", bucket, BucketRoot.parse, _BUCKET),
+        ("--records", records, RecordsUri.parse, _RECORDS),
+    ):
+        if uri is not None:
+            try:
+                parse(uri)
+            except ValueError as error:
+                raise UsageError(f"{option}: {error}", hint="see docs/rules.md") from error
+            line = f"uri = {_quoted(uri)}"
+            text = place.sub(lambda _, line=line: line, text)  # type: ignore[misc]
+    return text
+
+
+def guessed(folder: Path, path: Path, text: str, given: Overrides) -> Guess:
+    """What the records of these rules, which need not be written yet, say of former roots. Raises StoreError if they
+    cannot be read."""
+    settings = config.parse(folder, path, text.encode(), given)
+    with Project(settings).opened(RunOptions(makes_root=True)) as project:
+        return guess_roots((document.fields for document in project.records.read()), settings.asset_map)
+
+
+def with_roots(text: str, guess: Guess) -> str:
+    """The rules with these former roots, each with how many paths it explains."""
+    lines = [
+        f"    {_quoted(root)},  # explains {count:,} of {guess.paths:,} paths" for root, count in guess.roots.items()
+    ]
+    body = "\n".join([f"previous_roots = [  {_COMMENT}", *lines, "]"]) if lines else f"previous_roots = []  {_COMMENT}"
+    return _ROOTS.sub(lambda _: body, text, count=1)
+
+
+def _quoted(text: str) -> str:
+    """A TOML string, with its backslashes as they are if it can."""
+    return json.dumps(text, ensure_ascii=False) if "'" in text or "\\" not in text else f"'{text}'"

@@ -1,0 +1,59 @@
+"""Where the root was when records were written: guessed from the absolute paths in them, whose ends a rule takes."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from reconcile.core.names import fold
+from reconcile.core.paths import PathKind, bare, meaning, root_forms
+from reconcile.core.rules import AssetMap
+
+
+class Guess(msgspec.Struct, frozen=True):
+    """The roots that explain the most paths first, with how many; ``paths`` are all absolute paths that were found."""
+
+    roots: dict[str, int]
+    paths: int
+
+    @property
+    def explained(self) -> int:
+        """How many of the paths are below one of the roots."""
+        return sum(self.roots.values())
+
+
+def guess_roots(documents: Iterable[Any], asset_map: AssetMap) -> Guess:
+    """What the texts in these values say of former roots."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    paths = 0
+    for text in (text for document in documents for text in _texts(document)):
+        meant = meaning(text, ())
+        if meant.kind is not PathKind.ABSOLUTE:
+            continue
+        paths += 1
+        tails = [each.path for each in meant.targets if asset_map.first_match(each.path) is not None]
+        root = _before(bare(text), max(tails, key=len, default=""))
+        if root:
+            counts[fold(root.replace("\\", "/"))][root] += 1
+    found = {spelled.most_common(1)[0][0]: spelled.total() for spelled in counts.values()}
+    return Guess(dict(sorted(found.items(), key=lambda each: (-each[1], each[0]))), paths)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
+
+
+def _before(text: str, tail: str) -> str:
+    """What stands before the tail in a path; empty if that could not be a root."""
+    if not tail or not text.replace("\\", "/").endswith(f"/{tail}"):
+        return ""
+    root = text[: -len(tail) - 1]
+    too_wide = any(set(form.parts) <= {".."} for form in root_forms(root).readings) if root else True
+    return "" if too_wide or not root.isprintable() else root
