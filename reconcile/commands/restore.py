@@ -13,7 +13,7 @@ from reconcile.core.clashes import Places
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.encoding import can_unpack
 from reconcile.core.events import Listener, Warned, silent
-from reconcile.core.findings import about_unread, make, worst_first
+from reconcile.core.findings import make, worst_first
 from reconcile.core.names import fold, nfc
 from reconcile.core.plan import Scope
 from reconcile.core.restoration import (
@@ -33,7 +33,7 @@ from reconcile.core.sides import quoted
 from reconcile.core.stages import is_whole, key_rows
 from reconcile.pipeline.engine import Engine, StreamEngine
 from reconcile.pipeline.observe import Inventory
-from reconcile.pipeline.roster import Gap, Unread
+from reconcile.pipeline.roster import Gap, Unread, about_unread
 from reconcile.pipeline.sorting import Spill
 from reconcile.project import OpenProject
 from reconcile.version import VERSION

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from reconcile.core.changes import SetField
 from reconcile.core.duration import format_duration
 from reconcile.core.plan import Scope, Stores, Summary
 from reconcile.core.rules import AssetMap
@@ -91,8 +92,10 @@ def overview(survey: Survey, asset_map: AssetMap, out: str) -> Overview:
 
 
 def is_in_step(survey: Survey) -> bool:
-    """Whether no row of an asset type has anything that is not in step. Files that no rule takes are meant for neither
-    bucket nor records."""
+    """Whether no row of an asset type has anything that is not in step, and every index is right. Files that no rule
+    takes are meant for neither bucket nor records."""
+    if any(isinstance(change, SetField) and change.is_index for change in survey.plan.actions):
+        return False
     typed = (tally for (asset_type, _), tally in survey.tallies.items() if asset_type is not None)
     return all(tally.sync() in (Sync.COMPLETE, Sync.EMPTY) for tally in typed)
 

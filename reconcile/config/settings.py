@@ -104,6 +104,7 @@ class Settings(msgspec.Struct, frozen=True):
     local_db: LocalDbSettings | None
     policy: Policy
     asset_map: AssetMap
+    index: str = ""
     user_project: str = ""
     waivers: tuple[Waiver, ...] = ()
     bucket_emulator: str = ""
@@ -160,9 +161,10 @@ def _settings(named: Path, rules: RulesFile, data: bytes, given: Overrides, env:
     top = rules.top({"local", "bucket", "records", "local_db", "policy", "asset", "waiver"})
     local = top.table("local", {"root", "previous_roots", "ignore", "settle", "incomplete"})
     bucket = top.table("bucket", {"uri", "endpoint", "user_project"})
-    records = top.table("records", {"uri", "endpoint", "entries", "entry_key"})
+    records = top.table("records", {"uri", "endpoint", "entries", "entry_key", "index"})
     root = pick(local, "root", "output")
     ignore = read_ignore(local)
+    entries = _entries(records)
     entry_key = records.text("entry_key", "title")
     if not entry_key:
         raise records.error("entry_key", "entry_key is empty", 'write entry_key = "title"')
@@ -187,11 +189,12 @@ def _settings(named: Path, rules: RulesFile, data: bytes, given: Overrides, env:
         bucket_endpoint=bucket_endpoint,
         records=_parsed(pick(records, "uri"), RecordsUri.parse, "firestore://my-project/(default)/characters"),
         records_endpoint=records_endpoint,
-        entries=_entries(records),
+        entries=entries,
         entry_key=entry_key,
         local_db=_local_db(project, top),
         policy=_policy(top, given),
         asset_map=read_asset_map(top, local, root.text, entry_key),
+        index=_index(records, entries),
         user_project=_user_project(bucket),
         waivers=read_waivers(top),
         bucket_emulator=bucket_emulator,
@@ -207,6 +210,17 @@ def _entries(table: Table) -> Entries:
         what = "entries is empty" if not any(path) else f"entries = {list(path)!r} holds an empty name"
         raise table.error("entries", what, 'write entries = "assets", or entries = ["media", "assets"]')
     return Entries(path)
+
+
+def _index(table: Table, entries: Entries) -> str:
+    """The field of records that gets their asset types; empty if none does."""
+    name = table.text("index", "")
+    if name == entries.top:
+        raise table.error("index", f"index = {name!r} is where the entries are", 'write index = "asset_types"')
+    if name.startswith("__"):
+        what = f"index = {name!r} is a name that the database keeps for itself"
+        raise table.error("index", what, 'write index = "asset_types"')
+    return name
 
 
 def _absolute(project: Path, root: Given) -> Path:

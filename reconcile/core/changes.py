@@ -26,6 +26,7 @@ class Reason(Enum):
     DANGLING = "dangling"
     DAMAGED_PATH = "damaged_path"
     MISSING_RECORD = "missing_record"
+    INDEX = "index"
     UNDO = "undo"
 
 
@@ -81,6 +82,7 @@ class Code(Enum):
     ENCODED_OBJECT = "encoded_object"
     EMPTY_OBJECT = "empty_object"
     WAIVER_EXPIRED = "waiver_expired"
+    FOREIGN_INDEX = "foreign_index"
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -145,7 +147,8 @@ class SetMetadata(_OfObject, frozen=True, kw_only=True, tag_field="kind", tag="s
 
 class _OfField(msgspec.Struct, frozen=True, kw_only=True):
     """A change of one value in a record, if it still is ``old``: a field of a map of the entries, or the text at the
-    end of ``at``, the way from the record's top, which another text replaces.
+    end of ``at``, the way from the record's top, which another text replaces; or, with ``at`` the record's index, one
+    type that is added to an array or taken out.
 
     ``entry`` is the map's key, None for a map without one. ``position`` is where the map stood, to tell apart maps that
     are otherwise alike; None if the record had no such map, and then it is appended. With ``at``, ``field`` is the
@@ -171,6 +174,11 @@ class _OfField(msgspec.Struct, frozen=True, kw_only=True):
     def way(self) -> Way:
         """``at``; empty for a field of a map."""
         return () if self.at is msgspec.UNSET else self.at
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it is of a record's index: of the types that it takes in or out, and not of the whole array."""
+        return len(self.way) == 1 and (isinstance(self.new, list) or isinstance(self.old, list))
 
 
 class SetField(_OfField, frozen=True, kw_only=True, tag_field="kind", tag="set_field"):

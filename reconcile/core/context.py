@@ -32,7 +32,8 @@ class Typing(Enum):
 class Context(msgspec.Struct, frozen=True):
     """Constants of one planning. ``records`` (ids), ``local`` (paths) and ``remote`` (keys) say what was read whole; to
     the key stage each row says that of its own key. Without ``ids_known`` more characters may exist than ``known_ids``.
-    ``trace`` are the keys and paths of which the facts are asked for; ``lists`` if the assets are.
+    ``trace`` are the keys and paths of which the facts are asked for; ``lists`` if the assets are. ``index``
+    is the field of records that gets their asset types; empty if none does.
     """
 
     asset_map: AssetMap
@@ -53,6 +54,7 @@ class Context(msgspec.Struct, frozen=True):
     scope: Scope = Scope()
     trace: frozenset[str] = frozenset()
     lists: bool = False
+    index: str = ""
 
     def takes_key(self, key: str) -> bool:
         """Whether the asset of this key is in scope."""

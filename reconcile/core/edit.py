@@ -70,6 +70,22 @@ class Draft:
         self.touched.append(touched)
         return Verdict.SET
 
+    def set_types(self, wanted: Touched) -> Verdict:
+        """Adds to the record's index what it is to have more than before, and takes out what it is to have less."""
+        name = wanted.field
+        held, before, after = self.fields.get(name), wanted.before or [], wanted.after or []
+        if held is not None and not _is_texts(held):
+            return Verdict.STALE
+        more, less = set(after).difference(before), set(before).difference(after)
+        new = sorted(more.union(held or ()).difference(less))
+        if set(held or ()) == set(new):
+            return Verdict.ALREADY
+        touched = msgspec.structs.replace(wanted, before=held, had=name in self.fields, after=new, has=True)
+        self.fields[name] = new
+        self._changed.add(name)
+        self.touched.append(touched)
+        return Verdict.SET
+
     def done(self, verdicts: Iterable[Verdict]) -> Edit:
         judged = tuple(verdicts)
         return Edit({name: self.fields[name] for name in sorted(self._changed)}, judged, tuple(self.touched))
@@ -86,6 +102,8 @@ class _Edited(Draft):
                 self._places[title_of(entry, entry_key)].append(at)
 
     def make(self, change: FieldChange) -> Verdict:
+        if change.is_index:
+            return self.set_types(_touch(change, None, {change.field: change.old}, at=change.way))
         if change.way:
             return self._put(change, change.way)
         return Verdict.STALE if self.listed is None else self._set(change, self.listed)
@@ -144,6 +162,10 @@ def _touch(
         place=place,
         at=at,
     )
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def one_of(holding: list[int], position: int | None) -> int | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from reconcile.core.changes import Code, Finding, Severity
-from reconcile.core.rows import FileProblem, LocalFile
 
 
 class Kind(NamedTuple):
@@ -229,6 +228,12 @@ FINDINGS: dict[Code, Kind] = {
         "{place} names {key}, and the local database names {theirs} for it; the record counts",
         "nothing to do, if it is meant; else write the right one into the record",
     ),
+    Code.FOREIGN_INDEX: Kind(
+        Severity.WARNING,
+        "records whose index holds what is no asset type",
+        "{place} holds something else than asset types of the rules, so it is left alone",
+        "give `index` in [records] the name of a field that nobody else uses, or take the field out of the record",
+    ),
     Code.CHANGED_SINCE: Kind(
         Severity.WARNING,
         "fields that were changed since",
@@ -374,11 +379,6 @@ def make(what: Code | Form, subject: str, char_id: str | None, /, *, why: str = 
     template = message if "{why}" in message or not why else f"{message}: {{why}}"
     said, hint = (each.format(why=why, **values) for each in (template, form.hint or row.hint))
     return Finding(form.code, row.severity, subject, char_id, said, hint)
-
-
-def about_unread(folder: LocalFile) -> Finding:
-    code = Code((folder.problem or FileProblem.UNREADABLE).value)
-    return make(UNCLAIMED_FOLDER if code is Code.UNCLAIMED_FILE else code, folder.path, None, why=folder.detail)
 
 
 def worst_first(finding: Finding) -> tuple[int, str, str, str]:

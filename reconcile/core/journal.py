@@ -30,7 +30,8 @@ class Place(Enum):
 
 class Touched(msgspec.Struct, frozen=True, kw_only=True):
     """One field of one map, as it was before a write and as it is after. ``had`` and ``has`` tell a field that is
-    absent from one that holds null. ``at`` is the way to a text in another place."""
+    absent from one that holds null. ``at`` is the way to a text in another place,
+    or to the record's index."""
 
     id: str
     entry: str | None
@@ -47,6 +48,11 @@ class Touched(msgspec.Struct, frozen=True, kw_only=True):
     def way(self) -> Way:
         """The way to the text; empty for a field of a map."""
         return () if self.at is msgspec.UNSET else self.at
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it is of a record's index."""
+        return len(self.way) == 1 and (isinstance(self.before, list) or isinstance(self.after, list))
 
     def reversed(self) -> Touched:
         other = {Place.ADDED: Place.REMOVED, Place.REMOVED: Place.ADDED, Place.KEPT: Place.KEPT}

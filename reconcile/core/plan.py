@@ -223,7 +223,7 @@ def _action_order(change: Change) -> tuple[Any, ...]:
     if isinstance(change, CreateRecord):
         return (kind, change.document)
     position = -1 if change.position is None else change.position
-    return (kind, change.document, position, change.entry or "", change.field, change.id)
+    return (kind, change.document, change.is_index, position, change.entry or "", change.field, change.id)
 
 
 def _finding_order(finding: Finding) -> tuple[Any, ...]:

@@ -69,7 +69,9 @@ def _as_written(data: bytes, source: str) -> bytes:
     return data.removeprefix(codecs.BOM_UTF8)
 
 
-def check_belongs(plan: Plan, stores: Stores, rules_digest: str, bucket: BucketRoot, collection: str) -> None:
+def check_belongs(
+    plan: Plan, stores: Stores, rules_digest: str, bucket: BucketRoot, collection: str, index: str = ""
+) -> None:
     """Raises UsageError if a plan is not one that this project, with these rules, could have made: it can then
     reach nothing outside the root, the prefix and the collection, whoever wrote it."""
     for name in ("local", "bucket", "records", "bucket_endpoint", "records_endpoint"):
@@ -81,20 +83,23 @@ def check_belongs(plan: Plan, stores: Stores, rules_digest: str, bucket: BucketR
     if plan.fingerprint != fingerprint(plan.actions, plan.rules_digest, plan.stores, plan.objects_in_scope):
         raise UsageError("the plan's fingerprint does not fit its actions: it was edited or torn", hint=AGAIN)
     for action in plan.actions:
-        problem = next(_trespasses(action, bucket, collection), None)
+        problem = next(_trespasses(action, bucket, collection, index), None)
         if problem is not None:
             raise UsageError(f"action {action.id} of the plan {problem}", hint=AGAIN)
 
 
-def _trespasses(action: Change, bucket: BucketRoot, collection: str) -> Iterator[str]:
+def _trespasses(action: Change, bucket: BucketRoot, collection: str, index: str) -> Iterator[str]:
     match action:
         case Upload() | Replace() | SetMetadata():
             yield from _of_object(action, bucket)
         case SetField() | RewriteLocalDb():
             if isinstance(action, SetField):
                 yield from _outside(action.document, collection)
-            yield from _misplaced(action)
-            yield from _unneeded(action.new, action.old, action.needs, bucket)
+            if action.is_index:
+                yield from _misindexed(action, index)
+            else:
+                yield from _misplaced(action)
+                yield from _unneeded(action.new, action.old, action.needs, bucket)
         case CreateRecord():
             yield from _outside(action.document, collection)
             needed = {bucket.uri(need.key) for need in action.needs}
@@ -123,6 +128,19 @@ def _outside(document: str, collection: str) -> Iterator[str]:
     name = document.removeprefix(f"{collection}/")
     if name == document or not name or "/" in name:
         yield f"writes {document!r}, which is not in the collection {collection!r}"
+
+
+def _misindexed(action: SetField | RewriteLocalDb, index: str) -> Iterator[str]:
+    """The index gets and loses one asset type at a time, and gets one only with an object that is of it."""
+    if not isinstance(action, SetField) or action.way != (index,) or action.field != index:
+        yield f"writes {action.field!r}, which is no index of records"
+    old, new = action.old or [], action.new or []
+    for each in (old, new):
+        if not isinstance(each, list) or not all(isinstance(text, str) for text in each):
+            yield f"has {each!r} for an index"
+            return
+    if set(old) ^ set(new) != {action.asset_type} or (len(new) > len(old)) is not bool(action.needs):
+        yield f"makes {new!r} of the index {old!r}"
 
 
 def _misplaced(action: SetField | RewriteLocalDb) -> Iterator[str]:

@@ -24,9 +24,11 @@ class _Reversal(Draft):
     def __init__(self, fields: Mapping[str, Any], wanted: Sequence[Touched], entries: Entries, entry_key: str) -> None:
         super().__init__(fields, entries, entry_key)
         self._alike = Counter((each.entry, each.field) for each in wanted if not each.way)
-        self._trails = _trails(self.fields, [each for each in wanted if each.way], entry_key)
+        self._trails = _trails(self.fields, [each for each in wanted if each.way and not each.is_index], entry_key)
 
     def take_back(self, wanted: Touched) -> Verdict:
+        if wanted.is_index:
+            return self.set_types(wanted)
         if wanted.way:
             return self._put(wanted, wanted.way)
         return Verdict.STALE if self.listed is None else self._revert(wanted, self.listed)

@@ -12,7 +12,7 @@ from itertools import chain
 import msgspec
 
 from reconcile.core.catalogue import Asset
-from reconcile.core.changes import Code, is_object
+from reconcile.core.changes import Code, SetField, is_object
 from reconcile.core.events import Listener, Warned, silent
 from reconcile.core.plan import Scope
 from reconcile.core.rows import Recorded, Row, Stream
@@ -69,7 +69,9 @@ class Catalogue:
                 waiting.add(row.key, row)
             case Stream.ANSWER | Stream.CLAIM:
                 of_records.add(row.key, row)
-            case Stream.CHANGE if not is_object(row.value):
+            case Stream.CHANGE if not (
+                is_object(row.value) or (isinstance(row.value, SetField) and row.value.is_index)
+            ):
                 for need in row.value.needs:
                     waiting.add(need.key, Row(Stream.MARK, need.key, Recorded(need.key)))
             case Stream.FINDING:

@@ -50,6 +50,7 @@ from reconcile.pipeline.object_writes import Arrivals, retype, write
 from reconcile.pipeline.record_writes import Creations, Editor, merge, merge_many
 from reconcile.project import OpenProject
 
+_DONE = (OutcomeKind.APPLIED, OutcomeKind.ALREADY)
 _STOPPED = Problem("interrupted", "the run stopped before it", transient=True)
 
 T = TypeVar("T", SetField, RewriteLocalDb)
@@ -134,7 +135,9 @@ def _holds_back(project: OpenProject, plan: Plan) -> bool:
 def check(project: OpenProject, plan: Plan) -> None:
     """Raises UsageError for a plan that this project, with its rules, could not have made."""
     settings = project.settings
-    check_belongs(plan, project.stores, settings.rules_digest, settings.bucket, settings.records.collection)
+    check_belongs(
+        plan, project.stores, settings.rules_digest, settings.bucket, settings.records.collection, settings.index
+    )
     for change in plan.actions:
         if isinstance(change, SetField | RewriteLocalDb) and change.field == settings.entry_key:
             what = f"writes {change.field!r}, which tells maps apart"
@@ -227,7 +230,7 @@ class _Run:
         key = change.key if is_object(change) else None
         arrived = None if key is None else self._arrivals.of(key)
         self._account.ended(change, outcome, None if arrived is None else arrived.generation)
-        if outcome.outcome in (OutcomeKind.APPLIED, OutcomeKind.ALREADY):
+        if outcome.outcome in _DONE:
             self._breaker.succeeded(key)
         self._listener(ChangeDone(outcome))
 
@@ -289,7 +292,11 @@ class _Run:
 
     def _write_record(self, changes: Sequence[CreateRecord | SetField]) -> list[Outcome]:
         creations = [self._create(change) for change in changes if isinstance(change, CreateRecord)]
-        return creations + self._set_fields([change for change in changes if isinstance(change, SetField)])
+        fields = [change for change in changes if isinstance(change, SetField)]
+        if all(each.outcome in _DONE for each in creations):
+            return creations + self._set_fields(fields)
+        missing = Problem(NotThere.code, "the record was not made")
+        return creations + [Outcome.of(each, OutcomeKind.BLOCKED, missing) for each in fields]
 
     def _create(self, change: CreateRecord) -> Outcome:
         settings = self._project.settings

@@ -23,7 +23,7 @@ import msgspec
 from reconcile.core.changes import Code
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, Warned, silent
-from reconcile.core.findings import ROOT_GONE, about_unread, make
+from reconcile.core.findings import ROOT_GONE, make
 from reconcile.core.names import nfc, spellings
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.rows import KeyFacts, Row, Stream
@@ -32,7 +32,7 @@ from reconcile.core.waivers import used, waive
 from reconcile.pipeline.engine import Engine, StreamEngine
 from reconcile.pipeline.observe import Inventory
 from reconcile.pipeline.reducers import AgreedMemory, KeyCounts, PlanSink, Tallies, Traced
-from reconcile.pipeline.roster import Gap, Store, Unread, gone, told_of
+from reconcile.pipeline.roster import Gap, Store, Unread, about_unread, gone, told_of
 from reconcile.pipeline.sorting import Spill
 from reconcile.project import OpenProject
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from reconcile.core import plan as plans
-from reconcile.core.changes import Change, Code, Finding, is_object
+from reconcile.core.changes import Change, Code, Finding, SetField, is_object
 from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.names import nfc, spelling
@@ -97,7 +97,7 @@ class KeyCounts:
             (self._unwanted if isinstance(value, Unwanted) else self._unsettled).add(value.key)
         elif is_object(value):
             self._to_do.add(value.key)
-        else:
+        elif not (isinstance(value, SetField) and value.is_index):  # which is about a record, and no asset
             self._to_do.update(need.key for need in value.needs)
 
     def totals(self) -> Tallies:

@@ -12,9 +12,11 @@ import msgspec
 
 from reconcile.adapters.workers import Workers, awaited
 from reconcile.config import Settings
+from reconcile.core.changes import Code, Finding
 from reconcile.core.context import Context
 from reconcile.core.errors import AccessDenied, ConfigError, UsageError
 from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted
+from reconcile.core.findings import UNCLAIMED_FOLDER, make
 from reconcile.core.names import fold, shared_prefix, spelling, spellings
 from reconcile.core.pattern import BOUNDARIES
 from reconcile.core.plan import Scope
@@ -68,6 +70,12 @@ def told_of(gap: Gap) -> str:
         return f"{folder.path} could not be read: {folder.detail}" if gap.hides_ours else ""
     what = f"{gap.name} in {gap.store.value}" if gap.name else f"nothing of {gap.store.value}"
     return f"{what} may {'not ' if gap.name else ''}be read, so what depends on it is left: {gap.error.sentence}"
+
+
+def about_unread(folder: LocalFile) -> Finding:
+    problem = folder.problem or FileProblem.UNREADABLE
+    what = UNCLAIMED_FOLDER if problem is FileProblem.UNCLAIMED else Code(problem.value)
+    return make(what, folder.path, None, why=folder.detail)
 
 
 class Roster(msgspec.Struct, frozen=True):
@@ -340,6 +348,7 @@ def context_of(project: OpenProject, scope: Scope, roster: Roster, trace: Collec
         create_records=settings.policy.create_records,
         rewrite_local_db=settings.local_db is not None and settings.local_db.rewrite,
         scope=scope,
+        index=settings.index,
         trace=frozenset((*trace, *noted)),
     )
 

@@ -32,6 +32,7 @@ REASONS = {
     Reason.DANGLING: "names something that is not there",
     Reason.DAMAGED_PATH: "holds a local path whose escapes became control characters",
     Reason.MISSING_RECORD: "in the local database, without a record",
+    Reason.INDEX: "an asset type for queries",
     Reason.UNDO: "as it was before the run",
 }
 

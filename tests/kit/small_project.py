@@ -21,10 +21,12 @@ URI = "gs://my-bucket/anime_dance/characters/ai_hoshino.png"
 KPOP = "remixes/ai_hoshino_x/result/[kpop]_x.mp4"
 
 
-def make_project(folder: Path, *, settle: float = 0) -> Path:
-    """ai_hoshino has an image and a soundtrack version to upload and two fields to set; rem is in step."""
+def make_project(folder: Path, *, settle: float = 0, index: str = "") -> Path:
+    """ai_hoshino has an image and a soundtrack version to upload and two fields to set; rem is in step. Records have no
+    ``index``, unless one is named."""
     rules = re.sub(r'(?m)^endpoint = ""', 'endpoint = "file:stores"', config.template())
     rules = rules.replace("settle = 2.0", f"settle = {settle:g}")
+    rules = rules.replace('index = "asset_types"', f'index = "{index}"')
     (folder / "rules").mkdir(parents=True)
     (folder / config.RULES).write_text(rules, encoding="utf-8")
     write(folder, "characters/ai_hoshino.png", b"a" * 48_211)

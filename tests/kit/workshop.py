@@ -87,14 +87,16 @@ class Workshop:
         return {each.id: (each.to_dict(), each.update_time.rfc3339()) for each in self.collection().stream()}
 
 
-def open_workshop(folder: Path, gcs: GcsServer, firestore: str, *, local_db: bool = True) -> Workshop:
-    """An empty project with the rules that ``init`` writes, pointed at the servers."""
+def open_workshop(folder: Path, gcs: GcsServer, firestore: str, *, local_db: bool = True, index: str = "") -> Workshop:
+    """An empty project with the rules that ``init`` writes, pointed at the servers. Records have no ``index``, unless
+    one is named."""
     shop = Workshop(folder, gcs, firestore, f"p{uuid.uuid4().hex[:12]}")
     gcs.world.make_bucket(shop.bucket)
     text = config.template().replace("settle = 2.0", "settle = 0")
     text = text.replace("gs://my-bucket/", f"gs://{shop.bucket}/").replace("my-project", shop.project)
     text = text.replace('endpoint = "" ', f'endpoint = "{gcs.url}" ', 1)
     text = text.replace('endpoint = "" ', f'endpoint = "{firestore}" ', 1)
+    text = text.replace('index = "asset_types"', f'index = "{index}"')
     if local_db:
         text = text.replace("# [local_db]", "[local_db]").replace("# path =", "path =")
     (folder / "rules").mkdir(parents=True)

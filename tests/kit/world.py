@@ -423,7 +423,8 @@ class _Lines:
 
 
 class World(OpenProject):
-    """A project on worlds in memory. ``rules`` None is the users' own map; ``local_db`` gives it a local database."""
+    """A project on worlds in memory. ``rules`` None is the users' own map; ``local_db`` gives it a local database.
+    Records have no ``index``, unless one is named: most decisions are not about it."""
 
     def __init__(
         self,
@@ -433,6 +434,7 @@ class World(OpenProject):
         rewrite: bool = False,
         policy: Policy | None = None,
         entries: tuple[str, ...] = ("assets",),
+        index: str = "",
     ) -> None:
         base = users_settings()
         super().__init__(
@@ -442,6 +444,7 @@ class World(OpenProject):
                 local_db=LocalDbSettings(Path("characters.json"), rewrite) if local_db or rewrite else None,
                 policy=policy or base.policy,
                 entries=Entries(entries),
+                index=index,
             ),
             RunOptions(),
         )

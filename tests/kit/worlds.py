@@ -49,6 +49,7 @@ MAPS: dict[str, tuple[AssetRule, ...] | None] = {
     ),
 }
 FIELDS = ("anime_image", "dance_video", "deliverable", "ai_music", "icons", "watermarked", "notes")
+INDEX = "asset_types"
 NAMES = ("thumbs", "frames", "path", "a.b", "cover art")
 ALIENS = (
     "https://example.com/a.png",
@@ -88,11 +89,14 @@ class Spec(msgspec.Struct, frozen=True):
     replacing: Replacing
     stops: tuple[tuple[str, FileProblem], ...]
     elsewhere: dict[str, dict[str, Any]]
+    index: str = ""
 
     def build(self, shuffle: Random | None = None) -> World:
         """The world; shuffled, everything is put and given in another order."""
         policy = Policy(self.replacing, ReplaceLimit(100, percent=True), create_records=True)
-        world = World(MAPS[self.rules], local_db=self.local is not None, rewrite=self.rewrite, policy=policy)
+        world = World(
+            MAPS[self.rules], local_db=self.local is not None, rewrite=self.rewrite, policy=policy, index=self.index
+        )
         for thing in _shuffled(self.things, shuffle):
             if thing.local is not None:
                 world.file(thing.key, thing.local, at=thing.at, problem=thing.problem)
@@ -197,6 +201,11 @@ class Pick:
     def value(self, keys: Sequence[str]) -> Any:
         return [self.text(keys) for _ in range(self.count(2))] if self.count(5) == 5 else self.text(keys)
 
+    def index(self) -> dict[str, Any]:
+        """What is in the field of the index: nothing, types that may be wrong, or somebody else's."""
+        held = self.one((None, None, [], ["image", "dance"], ["icon", "rest", "kpop_version"], ["shonen"], "mine"))
+        return {} if held is None else {INDEX: held}
+
     def entries(self, keys: Sequence[str]) -> Any:
         if self.rarely():
             return self.one(("x", None, ["odd"], [{"title": "primary"}, {"title": "primary"}]))
@@ -261,7 +270,8 @@ def spec_of(pick: Pick, *, stops: bool = True) -> Spec:
         rewrite=bool(pick.count(2)),
         replacing=pick.one((Replacing.SAFE, Replacing.LOCAL, Replacing.NEVER)),
         stops=((pick.one(folders), pick.one(PROBLEMS[1:])),) if stops and pick.count(9) == 9 else (),
-        elsewhere={char_id: pick.fields(keys) for char_id in ids},
+        elsewhere={char_id: {**pick.fields(keys), **pick.index()} for char_id in ids},
+        index=pick.one(("", INDEX)),
     )
 
 

@@ -36,7 +36,7 @@ def gcs() -> Iterator[GcsServer]:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, gcs: GcsServer, firestore: str) -> Workshop:
-    return open_workshop(tmp_path_factory.mktemp("users") / "project", gcs, firestore)
+    return open_workshop(tmp_path_factory.mktemp("users") / "project", gcs, firestore, index="asset_types")
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +80,11 @@ def test_the_plan_is_exactly_the_drift(studio: Studio, story: Story) -> None:
     assert story.planned.code == 2, story.planned.err
     plan = story.planned.document
     assert {action["key"] for action in of_kind(plan, "upload")} == studio.expected_uploads
-    fields = {(each["document"], each["entry"], each["field"], each["new"]) for each in of_kind(plan, "set_field")}
+    indexed = [each for each in of_kind(plan, "set_field") if each.get("at") == ["asset_types"]]
+    others = [each for each in of_kind(plan, "set_field") if each not in indexed]
+    fields = {(each["document"], each["entry"], each["field"], each["new"]) for each in others}
     assert fields == studio.expected_fields
+    assert {each["document"] for each in others} <= {each["document"] for each in indexed}
     created = {each["document"].removeprefix("characters/"): each["fields"] for each in of_kind(plan, "create_record")}
     assert created == studio.expected_new_records
     assert not of_kind(plan, "replace")
@@ -103,6 +106,9 @@ def test_apply_mends_the_drift(shop: Workshop, studio: Studio, story: Story) -> 
     for document, _entry, field, new in studio.expected_fields:
         entries = records[document.removeprefix("characters/")][0]["assets"]
         assert new in [entry.get(field) for entry in entries if isinstance(entry, dict)]
+    for action in story.planned.document["actions"]:
+        if action.get("at") == ["asset_types"]:
+            assert action["asset_type"] in records[action["char_id"]][0]["asset_types"]
 
 
 def test_every_reference_resolves_to_the_right_bytes(shop: Workshop, studio: Studio, story: Story) -> None:
@@ -158,7 +164,7 @@ def test_status_counts_what_is_there(shop: Workshop, story: Story) -> None:
 
 
 def test_one_character_is_brought_in_step_alone(tmp_path: Path, gcs: GcsServer, firestore: str) -> None:
-    shop = open_workshop(tmp_path / "project", gcs, firestore)
+    shop = open_workshop(tmp_path / "project", gcs, firestore, index="asset_types")
     studio = build_studio(shop.folder, seed=3, scale=0.1, bucket_uri=f"gs://{shop.bucket}/{PREFIX}")
     furnish(shop, studio)
     whole = shop.run("plan", "--json").document

@@ -11,6 +11,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconcile.core.catalogue import AssetState
 from reconcile.core.changes import (
     Change,
     Code,
@@ -22,8 +23,9 @@ from reconcile.core.changes import (
     Upload,
     is_object,
     keys_about,
+    texts_in,
 )
-from reconcile.core.context import Context
+from reconcile.core.context import Context, Replacing
 from reconcile.core.errors import StoreUnavailable
 from reconcile.core.events import silent
 from reconcile.core.findings import make
@@ -34,11 +36,12 @@ from reconcile.core.rows import Coverage, FileProblem, KeyRow, Row, Stream, Unse
 from reconcile.core.rows import World as RecordWorld
 from reconcile.core.stages import document_stage, explode_stage, key_stage
 from reconcile.core.status import Tally
+from reconcile.pipeline.catalogue import Catalogue
 from reconcile.pipeline.planner import survey
 from reconcile.pipeline.roster import context_of, read_roster
 from tests.kit.engines import DictionaryEngine
 from tests.kit.world import World, kinds
-from tests.kit.worlds import Spec, ids_of, specs
+from tests.kit.worlds import INDEX, Spec, ids_of, specs
 
 
 @given(specs())
@@ -162,7 +165,8 @@ def test_stages_over_rows_that_were_read_one_world_after_the_other_give_the_same
 def test_a_key_that_a_planned_change_needs_is_to_do_and_never_in_step(spec: Spec) -> None:
     with spec.build() as world:
         found = world.survey()
-        needed = {key for action in found.plan.actions for key in keys_about(action)}
+        about_keys = (each for each in found.plan.actions if not (isinstance(each, SetField) and each.is_index))
+        needed = {key for action in about_keys for key in keys_about(action)}
         to_do = sum(tally.to_do for tally in found.tallies.values())
         in_step = {row.value.key for row in _plain_rows(world, Random(0)) if row.stream is Stream.TALLY} - needed
 
@@ -206,6 +210,18 @@ def test_after_apply_every_uri_that_was_written_leads_to_the_bytes_that_are_mean
 
 
 @given(specs())
+def test_after_apply_the_index_says_the_types_of_what_the_record_names_and_the_bucket_has(spec: Spec) -> None:
+    with msgspec.structs.replace(spec, index=INDEX, replacing=Replacing.LOCAL, stops=()).build() as world:
+        world.apply()
+        told = {finding.subject for finding in world.plan().findings}
+        types = {row.uri: row.asset_type for row in Catalogue(world, Scope()) if row.state is AssetState.IN_STEP}
+        for char_id, (fields, _) in world.records.all().items():
+            named = {text for text in texts_in(fields) if world.bucket.key(text) is not None}
+            if f"characters/{char_id}" not in told and named <= types.keys():
+                assert sorted(fields.get(INDEX) or []) == sorted({types[uri] for uri in named} - {None})
+
+
+@given(specs())
 def test_nothing_is_ever_deleted_and_nothing_but_the_planned_fields_is_touched(spec: Spec) -> None:
     with spec.build() as world:
         objects, records = world.objects.all(), world.records.all()
@@ -228,8 +244,11 @@ def test_nothing_is_ever_deleted_and_nothing_but_the_planned_fields_is_touched(s
             now = world.records.fields(char_id)
             assert now is not None
             name = f"characters/{char_id}"
-            beside = {**fields, "assets": None}
-            assert {(name, text) for text in _replaced(beside, {**now, "assets": None})} <= olds
+            index = {"assets": None, INDEX: None}
+            assert {(name, text) for text in _replaced({**fields, **index}, {**now, **index})} <= olds
+            if fields.get(INDEX) != now.get(INDEX):
+                assert (name, INDEX, str(fields.get(INDEX))) in planned
+                assert set(now[INDEX]) <= {rule.type for rule in world.asset_map.rules}
             for at, entry in enumerate(fields["assets"] if isinstance(fields["assets"], list) else []):
                 for field, value in entry.items() if isinstance(entry, dict) else ():
                     found = now["assets"][at][field]
@@ -287,6 +306,8 @@ def _timeless(plan: Plan) -> list[Change]:
 def _new_uris(action: Change, world: World) -> Iterator[str]:
     """Our URIs that an action would write and that did not stand there."""
     match action:
+        case SetField() if action.is_index:
+            return
         case SetField() | RewriteLocalDb():
             yield from (uri for uri in _texts(action.new) if uri not in _texts(action.old))
         case CreateRecord():

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from reconcile.core.changes import Code, CreateRecord, Finding, Reason, change_id
+from reconcile.core.changes import Code, CreateRecord, Finding, Reason, SetField, change_id
 from reconcile.core.context import Context
 from reconcile.core.findings import LEFT_OUT, LEFT_OUT_WITHIN, make
 from reconcile.core.mentions import Mention
@@ -16,10 +16,11 @@ from reconcile.core.paths import PathKind, bare, looks_like_path, meaning
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, Unwanted
 from reconcile.core.stages.elsewhere import held_in, is_ours, texts_elsewhere
 from reconcile.core.stages.fields import Field, Held, References
+from reconcile.core.stages.index import by_type, index_changes
 from reconcile.core.stages.record import Record, malformed, needs_of
 from reconcile.core.way import GONE, Trail, remade, shown
 
-CreationOutput: TypeAlias = CreateRecord | Finding | Unsettled | Unwanted
+CreationOutput: TypeAlias = CreateRecord | SetField | Finding | Unsettled | Unwanted
 
 
 class _NewRecord(Record):
@@ -81,6 +82,9 @@ def create(
         fields=data,
         needs=listed,
     )
+    if context.index:
+        # Each type waits for its own object, so none of them can be a part of the record that is made.
+        yield from index_changes(Document(local.id, data, ""), by_type(needs, context), frozenset(), context)
 
 
 def _badly_titled(maker: Record, settled: Iterable[_Settled]) -> Iterator[Finding]:

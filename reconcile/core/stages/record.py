@@ -21,6 +21,7 @@ from reconcile.core.rules import Many
 from reconcile.core.stages.elsewhere import judge, reason_of, texts_elsewhere
 from reconcile.core.stages.explode import repairs_in
 from reconcile.core.stages.fields import Field, FieldReader, Held, References, place_of
+from reconcile.core.stages.index import by_type, index_changes, named_after, unsure_types
 from reconcile.core.way import title_of
 
 ClaimOutput: TypeAlias = Finding | Unsettled | Unwanted
@@ -83,6 +84,13 @@ class Record:
             yield from self._set(field)
         for found in self.elsewhere():
             yield from [found] if isinstance(found, Finding) else self._set(found)
+        if self.context.index and not complaints:
+            present = by_type(named_after(map(self._as_left, fields), self.references, self.context), self.context)
+            yield from index_changes(self.record, present, unsure_types(self.references, self.context), self.context)
+
+    def _as_left(self, field: Field) -> Field:
+        """The field as this run leaves it: what is not in scope stays."""
+        return field if any(self.changes(field, "", "")) else msgspec.structs.replace(field, new=field.old, needs=())
 
     def elsewhere(self) -> Iterator[Field | Finding]:
         """The texts outside the plain fields that are to become URIs, and findings about others."""

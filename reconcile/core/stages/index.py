@@ -1,0 +1,106 @@
+"""The index of a record: a sorted array of the asset types that it names and the bucket has, for queries.
+
+Each type is a change of its own, with the object that it needs, so that one upload that fails keeps back one type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from reconcile.core.changes import Code, Finding, Need, Reason, SetField, change_id
+from reconcile.core.context import Context
+from reconcile.core.findings import make
+from reconcile.core.rows import Answer, Claim, Document, Outlook
+from reconcile.core.rules import AssetMap
+from reconcile.core.stages.fields import Field, References
+
+Sources: TypeAlias = Mapping[str, Answer | Claim]
+"""Asset types, each with an asset that the record will name."""
+
+
+def by_type(needs: Iterable[Answer | Claim], context: Context) -> Sources:
+    """The types of these assets that are in scope, each with the first of its keys; one that the record names as it is
+    goes first."""
+    found: dict[str, Answer | Claim] = {}
+    in_scope = (each for each in needs if not context.scope.paths or context.takes_key(each.key))
+    for source in sorted(in_scope, key=_preference, reverse=True):
+        asset_type = context.asset_map.rules[source.rule].type if isinstance(source, Claim) else source.asset_type
+        if asset_type is not None:
+            found[asset_type] = source
+    return found
+
+
+def _preference(source: Answer | Claim) -> tuple[bool, str]:
+    return (not (isinstance(source, Answer) and source.exact), source.key)
+
+
+def named_after(fields: Iterable[Field], references: References, context: Context) -> Iterator[Answer | Claim]:
+    """What a record names, and the bucket has, once these fields are set."""
+    there = {each.key: each for each in references.all() if each.outlook is Outlook.THERE}
+    for field in fields:
+        own = {source.key: source for source in field.needs}
+        for value in field.new if isinstance(field.new, list) else (field.new,):
+            key = context.bucket.key(value) if isinstance(value, str) else None
+            source = None if key is None else own.get(key) or there.get(key)
+            if source is not None:
+                yield source
+    yield from (each for each in there.values() if each.slot.at and not each.slot.is_name)
+
+
+def unsure_types(references: References, context: Context) -> frozenset[str]:
+    """The types of assets that the record names and of which it cannot be told yet whether the bucket has them."""
+    unsure = (each for each in references.all() if each.outlook in (Outlook.BLOCKED, Outlook.UNKNOWN))
+    return frozenset(found for each in unsure if (found := each.asset_type or _type_of(each.key, context)) is not None)
+
+
+def _type_of(key: str, context: Context) -> str | None:
+    path = context.asset_map.path_for(key, context.known_ids)
+    reading = None if path is None else context.asset_map.read(path, context.known_ids)
+    return None if reading is None else reading.rule.type
+
+
+def index_changes(
+    record: Document, present: Sources, unsure: frozenset[str], context: Context
+) -> Iterator[SetField | Finding]:
+    """What makes the index of a record right, as far as the scope goes: a change for each type that is to be added or
+    taken out. A value that is not an index of ours is left alone."""
+    name, held = context.document(record.id), record.fields.get(context.index)
+    if not is_index(held, context.asset_map):
+        yield make(Code.FOREIGN_INDEX, name, record.id, place=context.index)
+        return
+    listed = held or []
+    for asset_type in sorted({*present, *listed}):
+        has = asset_type in present
+        if has is (asset_type in listed) or not context.scope.takes_type(asset_type):
+            continue
+        if not has and (asset_type in unsure or context.scope.paths):
+            continue
+        source = present.get(asset_type)
+        yield SetField(
+            at=(context.index,),
+            id=change_id("set_field", name, context.index, asset_type, has),
+            key="" if source is None else source.key,
+            char_id=record.id,
+            asset_type=asset_type,
+            reason=Reason.INDEX,
+            document=name,
+            entry=None,
+            field=context.index,
+            old=held,
+            new=with_type(listed, asset_type) if has else [each for each in listed if each != asset_type],
+            needs=() if source is None else (Need(source.key, source.crc32c),),
+            update_time=record.update_time,
+        )
+
+
+def with_type(listed: list[str], asset_type: str) -> list[str]:
+    return sorted({*listed, asset_type})
+
+
+def is_index(value: Any, asset_map: AssetMap) -> bool:
+    """Whether a record's field holds an index of ours, or nothing: a list of types, or former names of types."""
+    if value is None:
+        return True
+    ours = {name for rule in asset_map.rules for name in (rule.type, *rule.aliases)}
+    return isinstance(value, list) and all(isinstance(each, str) and each in ours for each in value)
