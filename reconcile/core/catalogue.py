@@ -7,17 +7,19 @@ from enum import Enum
 
 import msgspec
 
-from reconcile.core.rows import Mark, Recorded, Unsettled, Unwanted
+from reconcile.core.rows import Mark, Recorded, Retyped, Unsettled, Unwanted
 
 
 class AssetState(Enum):
-    """How an asset stands: ``in_step``, or what is to be done. ``record``: only a record is to be written. ``held``: a
+    """How an asset stands: ``in_step``, or what is to be done. ``metadata``: only its object's content type is to
+    be set. ``record``: only a record is to be written. ``held``: a
     person must say, or a later run will; the plan has the finding. ``orphan``: nobody wants the object. ``missing``: a
     record names it, and it is nowhere. ``unknown``: a place where it could be was not read."""
 
     IN_STEP = "in_step"
     UPLOAD = "upload"
     REPLACE = "replace"
+    METADATA = "metadata"
     RECORD = "record"
     HELD = "held"
     ORPHAN = "orphan"
@@ -75,6 +77,7 @@ class Listed(msgspec.Struct, frozen=True, gc=False):
 
 _BY_MARK: dict[type, AssetState] = {
     Unwanted: AssetState.ORPHAN,
+    Retyped: AssetState.METADATA,
     Recorded: AssetState.RECORD,
     Unsettled: AssetState.HELD,
 }

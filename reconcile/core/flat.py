@@ -26,6 +26,7 @@ from reconcile.core.rows import (
     Outlook,
     Recorded,
     RemoteObject,
+    Retyped,
     Slot,
     Stream,
     Unsettled,
@@ -41,7 +42,7 @@ _STREAMS = (
     *(Stream.KEY, Stream.REFERENCE, Stream.ANSWER, Stream.CLAIM, Stream.RECORD, Stream.LOCAL_RECORD),
     *(Stream.LISTED, Stream.MARK),
 )
-_MARKS = (Unwanted, Unsettled, Recorded)
+_MARKS = (Unwanted, Unsettled, Recorded, Retyped)
 _NUMBER = {each: at for each_of in (_WORLDS, _OUTLOOKS, _STREAMS) for at, each in enumerate(each_of)}
 
 

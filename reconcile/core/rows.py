@@ -251,8 +251,14 @@ class Recorded(msgspec.Struct, frozen=True):
     key: str
 
 
-Mark: TypeAlias = Unwanted | Unsettled | Recorded
-"""What a record comes to say about a key."""
+class Retyped(msgspec.Struct, frozen=True):
+    """A key whose object gets another content type."""
+
+    key: str
+
+
+Mark: TypeAlias = Unwanted | Unsettled | Recorded | Retyped
+"""What the rest of a planning comes to say about a key."""
 
 
 class KeyRow(msgspec.Struct, frozen=True, gc=False):

@@ -12,10 +12,10 @@ from itertools import chain
 import msgspec
 
 from reconcile.core.catalogue import Asset
-from reconcile.core.changes import Code, SetField, is_object
+from reconcile.core.changes import Code, SetField, SetMetadata, is_object
 from reconcile.core.events import Listener, Warned, silent
 from reconcile.core.plan import Scope
-from reconcile.core.rows import Recorded, Row, Stream
+from reconcile.core.rows import Recorded, Retyped, Row, Stream
 from reconcile.core.stages import document_stage, is_whole, key_stage
 from reconcile.pipeline.engine import StreamEngine, groups
 from reconcile.pipeline.observe import Inventory
@@ -74,6 +74,8 @@ class Catalogue:
             ):
                 for need in row.value.needs:
                     waiting.add(need.key, Row(Stream.MARK, need.key, Recorded(need.key)))
+            case Stream.CHANGE if isinstance(row.value, SetMetadata):
+                waiting.add(row.value.key, Row(Stream.MARK, row.value.key, Retyped(row.value.key)))
             case Stream.FINDING:
                 self.complete = self.complete and row.value.code is not Code.UNREADABLE_FILE
             case _:

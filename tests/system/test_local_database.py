@@ -65,6 +65,7 @@ def project(folder: Path, database: bytes | str | None, *files: str, record: dic
     rules = re.sub(
         r'(?m)^endpoint = ""', 'endpoint = "file:stores"', config.template().replace("settle = 2.0", "settle = 0")
     )
+    rules = rules.replace('index = "asset_types"', 'index = ""')  # counted here is what the database comes to
     rules = re.sub(r"(?m)^# (?=\[local_db\]|path = |rewrite = )", "", rules)
     rules = rules.replace("rewrite = false", "rewrite = true").replace('many = "newest"\n', "")
     (folder / "rules").mkdir(parents=True)

@@ -24,12 +24,12 @@ from reconcile.core.errors import StoreUnavailable, UsageError
 from reconcile.core.events import Event, Warned
 from reconcile.core.flat import packed, unpacked
 from reconcile.core.plan import Scope
-from reconcile.core.rows import FileProblem, Recorded, Stream, Unsettled, Unwanted
+from reconcile.core.rows import FileProblem, Recorded, Retyped, Stream, Unsettled, Unwanted
 from reconcile.pipeline.catalogue import Catalogue
 from reconcile.views.catalogue import JsonRows, show_assets, show_csv
 from reconcile.views.terminal import Terminal
 from tests.kit.small_project import URI, open_records
-from tests.kit.world import World, titled, windows
+from tests.kit.world import World, digest, titled, windows
 from tests.kit.worlds import Spec, specs
 from tools import schemas
 
@@ -104,6 +104,17 @@ def test_each_state_is_told(world: World) -> None:
     }
 
 
+def test_an_object_of_a_wrong_type_says_that_this_is_to_be_set(world: World) -> None:
+    uri = world.uri(KEY)
+    world.record("rem", titled(anime_image=uri))
+    sent = {"size": 1, "crc32c": digest(b"a"), "content_type": "text/plain", "if_generation_match": 0}
+    world.objects.put(KEY, io.BytesIO(b"a"), **sent)
+
+    assert states(world) == {KEY: AssetState.METADATA}
+    world.apply()
+    assert [(row.state, row.content_type) for row in listed(world)] == [(AssetState.IN_STEP, "image/png")]
+
+
 def test_a_file_that_replaces_its_object_says_so() -> None:
     with World(policy=Policy(replace=Replacing.LOCAL)) as world:
         world.record("rem", titled(anime_image=world.object(KEY, b"old")))
@@ -164,7 +175,7 @@ def test_a_row_on_disk_is_the_row_in_memory() -> None:
     row = Listed("a\udcff", (_asset(1), _asset(2)), pending=True)
 
     assert unpacked(packed(Stream.LISTED, row)) == (Stream.LISTED, row)
-    for mark in (Unwanted("a"), Unsettled("a"), Recorded("a\udcff")):
+    for mark in (Unwanted("a"), Unsettled("a"), Recorded("a\udcff"), Retyped("a")):
         assert unpacked(packed(Stream.MARK, mark)) == (Stream.MARK, mark)
 
 
