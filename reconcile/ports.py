@@ -92,7 +92,7 @@ class ObjectStore(Protocol):
     def set_type(
         self, key: str, content_type: str, *, if_generation_match: int, if_metageneration_match: int
     ) -> RemoteObject:
-        """Sets the content type of an object, and leaves its bytes and all else that is said of it.
+        """Sets the content type of an object, and leaves its bytes and all other metadata.
 
         Raises PreconditionFailed if it has another generation or metageneration, NotThere if it is gone, Uncertain if
         no answer told, Rejected, AccessDenied, StoreUnavailable (nothing was written).
@@ -139,7 +139,7 @@ class RecordStore(Protocol):
 
 
 class HashCache(Protocol):
-    """What the local adapter remembers of files already hashed; losing it loses speed only."""
+    """What the local adapter remembers of files already hashed; losing it costs only speed."""
 
     def get(self, path: str) -> Hashed | None:
         """What was last stored for the path, or None."""
@@ -179,7 +179,7 @@ class RunLog(Protocol):
 
 
 class Journal(Protocol):
-    """What runs wrote down of themselves; a history, never needed to go on."""
+    """What runs wrote down about themselves: a history, which no later run needs."""
 
     def begin(self, run: RunStarted) -> RunLog:
         """Starts the journal of a run. Raises JournalError: nothing has been changed yet."""
@@ -199,7 +199,7 @@ LONGEST_URL = 7 * 86_400
 
 
 class UrlSigner(Protocol):
-    """Makes URLs with which anyone may read an object for a while. Each is a secret: who has it can read."""
+    """Makes URLs with which anyone may read an object for a while. Each is a secret: whoever has it can read."""
 
     @property
     def holds_for(self) -> float:
@@ -207,7 +207,7 @@ class UrlSigner(Protocol):
         ...
 
     def sign(self, key: str, *, expires: float) -> str:
-        """A V4 signed URL for reading the object of this key, for ``expires`` seconds, a week at the most.
+        """A V4 signed URL for reading the object of this key, for ``expires`` seconds, at most a week.
 
         Makes no request, except for a keyless account, whose signing service is asked. Raises AccessDenied if these
         credentials cannot sign, and StoreUnavailable.
@@ -216,7 +216,7 @@ class UrlSigner(Protocol):
 
 
 class UrlReader(Protocol):
-    """Reads a URL as a stranger would: with nothing but the URL."""
+    """Reads a URL as a stranger would: with the URL alone."""
 
     def fetch(self, url: str, *, limit: int | None = None, encoded: bool = False) -> AbstractContextManager[Served]:
         """What the URL gives, all of its bytes or just the first ``limit``; an ``encoded`` object is asked for as it is

@@ -171,7 +171,7 @@ class OpenProject(Shortcuts, Closing):
 
     @property
     def origin(self) -> Origin:
-        """By what the plans of this project are made."""
+        """What the plans of this project are made by."""
         return Origin(f"reconcile {VERSION}", self.settings.rules_digest, self.stores)
 
     @property
@@ -229,7 +229,7 @@ class OpenProject(Shortcuts, Closing):
 
     @cached_property
     def journal(self) -> Journal:
-        """What runs wrote down of themselves."""
+        """What runs wrote down about themselves."""
         return Journal(self.settings.project)
 
     @property
@@ -260,7 +260,7 @@ class OpenProject(Shortcuts, Closing):
         return LocalPlaces(self.settings.root, ignore=self.settings.ignore, rules=self.settings.asset_map.templates)
 
     def _may_lack_root(self) -> bool:
-        """Whether a root that is not there is a folder that is gone, not a slip in the rules: files were seen in it."""
+        """Whether a missing root is a folder that is gone, not a mistake in the rules: files were seen in it."""
         known = self.state.fact(self._root_fact) is not None
         self.root_is_gone = self.root_is_gone or known
         return known or self.options.makes_root
@@ -292,7 +292,7 @@ class OpenProject(Shortcuts, Closing):
 
     @cached_property
     def budget(self) -> Budget:
-        """The retries that this run may make, at both of its stores together."""
+        """The retries that this run may make, for both of its stores together."""
         return Budget(max(RETRIES, RETRIES_A_WORKER * max(CONCURRENCY, self.lanes.most)))
 
     @cached_property

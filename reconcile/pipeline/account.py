@@ -36,7 +36,7 @@ class Account:
     def begin(
         cls, journal: Journal | None, run_id: str, plan: Plan, *, command: str = "", undoes: str | None = None
     ) -> Account:
-        """Raises JournalError if the journal cannot be written. A plan of nothing leaves no journal."""
+        """Raises JournalError if the journal cannot be written. A plan without changes leaves no journal."""
         if journal is None or not plan.actions:
             return cls(None)
         started = RunStarted(

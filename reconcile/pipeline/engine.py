@@ -1,4 +1,4 @@
-"""The one verb that stages need: group rows by key. Here in one pass, holding what is not whole yet.
+"""What stages need done between them: rows grouped by key, in one pass that holds only what is not whole yet.
 
 merge         joins listings that come sorted into one row for each key, as they stream
 StreamEngine  groups rows by key: a group that is whole is given out at once, the others at the end
@@ -45,8 +45,8 @@ class Engine(Protocol):
 
 
 class StreamEngine:
-    """Groups rows as they stream: it holds references until the row of their key comes, and what is not whole. What it
-    holds is in memory as far as the ``spill`` allows, and then sorted on disk."""
+    """Groups rows as they stream: it holds references until the row of their key comes, and what is not whole. It
+    holds them in memory as far as the ``spill`` allows, and sorted on disk beyond that."""
 
     def __init__(self, spill: Spill) -> None:
         self._spill = spill
@@ -128,7 +128,7 @@ class _HeldRows:
         self._weigh(-self._bytes)
 
     def rows(self) -> Iterator[Row]:
-        """The rows, which it lets go."""
+        """The rows; it holds them no longer."""
         self._weigh(-self._bytes)
         for stream, by_key in self._by_stream.items():
             while by_key:
@@ -143,7 +143,7 @@ class _HeldRows:
 def merge(streams: Sequence[tuple[str, Iterable[tuple[str, Any]]]]) -> Iterator[tuple[str, list[Any]]]:
     """Joins named streams of (key, row), each sorted by key, into (key, [row or None for each stream]).
 
-    Raises StoreError if a stream is out of order: a join over it would call things absent that are there.
+    Raises StoreError if a stream is out of order: a join over it would take things that are there for absent.
     """
     sources = [_Source(name, iter(rows)) for name, rows in streams]
     while True:
@@ -199,7 +199,7 @@ class Prefetch(Iterator[T]):
             self._alone = iter(make())
 
     def _is_begun(self) -> bool:
-        """Begins the thread, if the system gives one; else nothing is read ahead."""
+        """Begins the thread, if the system has room for one; otherwise nothing is read ahead."""
         try:
             if has_thread(first=True):
                 self._thread.start()

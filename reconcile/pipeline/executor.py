@@ -222,7 +222,7 @@ class _Run:
                 self._note(change, Outcome.of(change, OutcomeKind.NOT_STARTED, self._breaker.tripped))
 
     def _halted(self) -> bool:
-        """Whether to start nothing more: somebody said stop, or what is done cannot be written down any more."""
+        """Whether to start nothing more: somebody said stop, or the journal can no longer be written."""
         return self._stop.is_set() or self._account.broken is not None
 
     def _note(self, change: Change, outcome: Outcome) -> None:
@@ -262,7 +262,7 @@ class _Run:
     # -- what a field needs --
 
     def _unmet(self, need: Need) -> tuple[OutcomeKind, Problem] | None:
-        """What becomes of a change that needs this; None if the object is there with the bytes that are meant."""
+        """What becomes of a change that needs this; None if the object is there with the intended bytes."""
         arrived = self._arrivals.of(need.key)
         if arrived is not None and need.crc32c in (None, arrived.crc32c):
             return None
@@ -344,7 +344,7 @@ class _Job(msgspec.Struct, frozen=True):
     work: Callable[[], list[Outcome]]
 
     def run(self) -> list[Outcome]:
-        """The outcomes. What nobody foresaw is a failure of these changes, and no reason to lose the others' report."""
+        """The outcomes. An unforeseen error fails these changes, and does not lose the report of the others."""
         try:
             return self.work()
         except Exception as error:  # noqa: BLE001

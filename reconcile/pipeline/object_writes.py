@@ -31,7 +31,7 @@ class Written(NamedTuple):
 
 
 def write(project: OpenProject, change: ContentChange, progress: Callable[[int], None]) -> Written:
-    """Uploads a file; ``progress`` is told of the bytes as they are sent. If the world moved, or no answer told, and
+    """Uploads a file; ``progress`` gets the bytes that are sent, as a count. If the world moved, or no answer came, and
     the object holds the planned bytes, whoever put them there, all is well.
 
     Raises SourceChanged, SourceError, and StoreError.

@@ -127,7 +127,7 @@ class _Outcome:
         sink.findings = waive(sink.findings, waivers, datetime.datetime.now(datetime.UTC).date())
 
     def _check_paths(self, scope: Scope) -> None:
-        """Raises UsageError for an asset in scope of which nothing is known."""
+        """Raises UsageError if nothing is known of an asset in scope."""
         found = {nfc(name) for each in self._traced.known() for name in (each.key, each.path) if name is not None}
         for path in scope.paths:
             if path not in found and self._sink.complete:
@@ -137,7 +137,7 @@ class _Outcome:
                 )
 
     def _leave_unknown(self, gap: Gap, listener: Listener) -> None:
-        """Tells of a part that was not read. A link, or a folder in which no rule has files, leaves the plan whole."""
+        """Reports a part that was not read. A link, or a folder in which no rule has files, leaves the plan whole."""
         project, sink = self._project, self._sink
         if isinstance(gap, Unread):
             sink.complete = sink.complete and not gap.hides_ours

@@ -140,8 +140,8 @@ def merge_many(
     noting: Noting,
     wait: Wait = time.sleep,
 ) -> list[Outcome]:
-    """The same for many documents that one write takes. Raises what the store and ``noting`` raise if nothing was
-    written."""
+    """Does what ``merge`` does, for many documents in one write. Raises what the store and ``noting`` raise if nothing
+    was written."""
     waiting = dict(documents)
     outcomes: list[Outcome] = []
     for attempt in range(ATTEMPTS):

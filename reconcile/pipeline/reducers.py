@@ -59,7 +59,7 @@ class PlanSink:
 
 
 class KeyCounts:
-    """The status table's counts. Keys of which no later row can tell anything are counted at once, and not held.
+    """The status table's counts. Keys that no later row can change are counted at once, and not held.
 
     A key is in step if both sides are right and nothing is planned for it, neither its upload nor a record that needs
     it; such a key is ``pending`` when the key stage tallies it, so that it is still open when the document stage tells.
@@ -82,7 +82,7 @@ class KeyCounts:
 
     @property
     def pending(self) -> set[str]:
-        """The keys for which something is planned, or a person must say what is to be done."""
+        """The keys for which something is planned, or a person must decide what to do."""
         return self._to_do | self._unsettled
 
     def take(self, row: Row) -> None:

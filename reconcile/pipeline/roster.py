@@ -55,7 +55,7 @@ class Unread(msgspec.Struct, frozen=True):
 
     @property
     def hides_ours(self) -> bool:
-        """Whether files of ours may be below it: not below a link, nor where no rule has any."""
+        """Whether the project's files may be below it: not below a link, nor in a folder in which no rule has any."""
         return (self.folder.problem or FileProblem.UNREADABLE) is FileProblem.UNREADABLE
 
 
@@ -64,7 +64,7 @@ Gap: TypeAlias = Unread | Denied
 
 
 def told_of(gap: Gap) -> str:
-    """What to say of a part that was not read; empty if nothing of ours can be in it."""
+    """What to say of a part that was not read; empty if none of the project's files can be in it."""
     if isinstance(gap, Unread):
         folder = gap.folder
         return f"{folder.path} could not be read: {folder.detail}" if gap.hides_ours else ""
@@ -298,7 +298,7 @@ def open_records(
 
 
 def check_characters(roster: Roster, scope: Scope) -> None:
-    """Raises UsageError for a character that nobody knows."""
+    """Raises UsageError for an unknown character."""
     for char_id in scope.char_ids:
         if spelling(char_id, roster.known_ids) is None and roster.records.covers(char_id):
             near = sorted(known for known in roster.known_ids if fold(known).startswith(fold(char_id)[:3]))[:5]

@@ -70,7 +70,7 @@ class JsonRows:
 
 
 def show_csv(stream: TextIO, kind: type[Asset | Lacking], rows: Iterable[Asset | Lacking]) -> None:
-    """A line a row, below one with the names of the fields; UTF-8, and in the names nothing that a terminal obeys."""
+    """A line for each row, below one that names the fields; UTF-8, and in the names nothing that a terminal obeys."""
     names = kind.__struct_fields__
     _csv_line(stream, names)
     for row in rows:

@@ -14,7 +14,7 @@ from reconcile.views.terminal import Terminal
 
 
 def error_of(cause: BaseException) -> ReconcileError:
-    """What a user is told of any exception: of one that nobody foresaw, that it is a bug."""
+    """What a user sees of any exception: an unforeseen one is called a bug."""
     if isinstance(cause, ReconcileError):
         return cause
     error = (refused(cause) if isinstance(cause, OSError) else None) or no_room(cause)

@@ -23,7 +23,7 @@ _SIGNS = {
 
 
 def show_history(terminal: Terminal, history: History) -> None:
-    """A line a run, newest first; of a run that was asked for, each change."""
+    """One line for each run, newest first; each change of a run that was asked for."""
     if not history.runs:
         terminal.line("No run of this project has changed anything yet.")
         return

@@ -1,4 +1,4 @@
-"""Signed URLs as text: one a line, with its URI behind it unless one asset was asked for."""
+"""Signed URLs as text: one on each line, followed by its URI unless just one asset was asked for."""
 
 from __future__ import annotations
 

@@ -25,5 +25,5 @@ def inert(text: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """A hint as it is if it is a plain sentence, whose commands stand between backticks; else inert."""
+    """A hint as it is if it is a plain sentence with its commands between backticks; otherwise inert."""
     return text if text.isprintable() and _SENTENCE.fullmatch(text) else inert(text)

@@ -221,7 +221,7 @@ def _bars(stream: TextIO, colour: Colour) -> Iterator[Progress]:
 
 
 class _Bars(_Lines):
-    """One bar for each phase; it disappears when all is done, and the result stands on stdout."""
+    """One bar for each phase; it disappears when all is done; the result is on stdout."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

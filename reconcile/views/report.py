@@ -72,7 +72,7 @@ def show_report(terminal: Terminal, report: Report, command: Command = APPLY, *,
 
 
 def _why(outcome: Outcome) -> Iterator[str]:
-    """The record, and what went wrong with it. The hint stands below, once for all that share it."""
+    """The record, and what went wrong with it. The hint is below, once for all that share it."""
     if outcome.document:
         yield f" in {outcome.document}"
     said = outcome.error if outcome.problem is None else outcome.problem.message

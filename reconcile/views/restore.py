@@ -9,7 +9,7 @@ from reconcile.views.terminal import Terminal
 
 
 def show_restore_plan(terminal: Terminal, plan: RestorePlan, labels: Labels, *, verbose: bool = False) -> None:
-    """Which files would be made, by character, and what stands in the way of others."""
+    """Which files would be made, by character, and what prevents others."""
     terminal.line(("Bucket   ", "dim"), at(plan.stores.bucket, plan.stores.bucket_endpoint))
     terminal.line(("To       ", "dim"), plan.stores.local)
     show_scope(terminal, plan.scope)

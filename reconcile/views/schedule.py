@@ -20,7 +20,7 @@ def show_schedule(terminal: Terminal, made: Schedule) -> None:
 
 
 def has_own_comments(made: Schedule) -> bool:
-    """Whether commands cannot stand in the file's comments: XML allows no two hyphens there."""
+    """Whether commands cannot be put into the file's comments: XML allows no two hyphens there."""
     return made.kind == "windows"
 
 

@@ -14,7 +14,7 @@ _NUMBERS = ("local", "bucket", "records", "in step", "to do")
 
 
 def show_status(terminal: Terminal, table: StatusTable, plan: Plan) -> None:
-    """The stores, the table, and what a plan would come to."""
+    """The stores, the table, and what a plan would do."""
     show_stores(terminal, plan.stores, plan.scope)
     terminal.line()
     by_character = any(row.char_id is not None for row in table.rows)

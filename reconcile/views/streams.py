@@ -59,7 +59,7 @@ def flush(stream: TextIO) -> None:
 
 
 def silence(stream: TextIO, error: OSError) -> bool:
-    """Lets the rest of a stream's output go nowhere; whether it is because its reader has left (EPIPE, on Windows
+    """Discards the rest of a stream's output; whether it is because its reader has left (EPIPE, on Windows
     EINVAL), which is no error, unlike a full disk."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())

@@ -1,4 +1,4 @@
-"""What a watcher says: a line an event, as text or as JSON, written at once; a reader that has left ends it."""
+"""What a watcher says: one line for each event, as text or as JSON, written at once; it ends when its reader goes."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _TROUBLE = frozenset({EventKind.FAILED, EventKind.WARNING, EventKind.WAITING, Ev
 
 
 class ReaderLeft(Portable, Exception):
-    """Nobody reads what is written any more."""
+    """Nobody reads the output any more."""
 
 
 class WatchLines:
-    """Writes events to a stream, each flushed. Raises ReaderLeft; a disk that is full loses lines and nothing else."""
+    """Writes events to a stream, each flushed. Raises ReaderLeft; a full disk loses lines and nothing else."""
 
     def __init__(
         self, stream: TextIO, terminal: Terminal | None = None, *, quiet: bool = False, verbose: bool = False

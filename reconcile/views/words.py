@@ -95,7 +95,7 @@ def many(count: int, one: str, several: str = "") -> str:
 
 
 def needed(findings: Sequence[Finding]) -> str:
-    """``1 error needs you``, ``2 errors and 1 warning need you``; the notes need nobody."""
+    """``1 error needs you``, ``2 errors and 1 warning need you``; notes need nobody."""
     counts = Counter(finding.severity for finding in findings)
     parts = [many(counts[each], each.value) for each in (Severity.ERROR, Severity.WARNING) if counts[each]]
     return f"{' and '.join(parts)} {'needs' if sum(counts.values()) == 1 else 'need'} you"
