@@ -89,6 +89,30 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def md5(self, key: str, *, generation: int) -> str | None:
+        """The MD5, in base64, of the object's bytes in this generation; None if it has none (it was composed), if they
+        are encoded, or if it is not there. Raises as ``get``."""
+        ...
+
+    def copy(
+        self,
+        key: str,
+        source: str,
+        *,
+        source_generation: int,
+        size: int,
+        crc32c: str,
+        content_type: str,
+        if_generation_match: int,
+    ) -> RemoteObject:
+        """Makes an object from another one, the key ``source``, without its bytes being sent; nothing that is said of
+        the source is copied. The answer is held against the size and crc32c.
+
+        Raises PreconditionFailed if another generation is live of either, NotThere if the source is gone, Uncertain if
+        no answer told, Rejected, AccessDenied, StoreUnavailable (nothing was written).
+        """
+        ...
+
     def set_type(
         self, key: str, content_type: str, *, if_generation_match: int, if_metageneration_match: int
     ) -> RemoteObject:
@@ -159,6 +183,10 @@ class AgreedStates(Protocol):
 
     def all(self) -> Iterator[Agreed]:
         """All, in code point order of the key."""
+        ...
+
+    def holding(self, checksums: Collection[str]) -> Iterator[Agreed]:
+        """Those that have one of these crc32c, in any order."""
         ...
 
     def remember(self, states: Iterable[Agreed]) -> None:

@@ -13,6 +13,7 @@ from reconcile.commands.trials import Loser, RuleView, losers, why_left_out
 from reconcile.config.naming import key_of_uri, possible_paths
 from reconcile.core.changes import (
     Change,
+    Copy,
     CreateRecord,
     Finding,
     Replace,
@@ -300,6 +301,8 @@ def _doing(actions: Sequence[Change]) -> Iterator[str]:
         yield "it would be uploaded"
     if any(isinstance(change, Replace) for change in actions):
         yield "its object would be replaced"
+    if any(isinstance(change, Copy) for change in actions):
+        yield "it would be copied from another object of the bucket"
     if any(isinstance(change, SetMetadata) for change in actions):
         yield "its content type would be set"
     if any(isinstance(change, CreateRecord) for change in actions):

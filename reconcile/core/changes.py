@@ -135,6 +135,16 @@ class Replace(_OfObject, frozen=True, kw_only=True, tag_field="kind", tag="repla
     old_crc32c: str | None
 
 
+class Copy(_OfObject, frozen=True, kw_only=True, tag_field="kind", tag="copy"):
+    """Creates an object, if it is still absent, from another one of ours that has its content: the ``source`` (a URI),
+    if that is still of its generation, and if its MD5 is the local file's. Otherwise the file is uploaded, so it has
+    the id of that upload."""
+
+    source: str
+    source_generation: int
+    if_generation_match: int = 0
+
+
 class SetMetadata(_OfObject, frozen=True, kw_only=True, tag_field="kind", tag="set_metadata"):
     """Sets the content type of an object, if its live generation and metageneration are still the ones that were seen.
     ``old`` is the type that it had, None for none. Its bytes, of this ``size`` and ``crc32c``, stay."""
@@ -205,20 +215,20 @@ class RewriteLocalDb(_OfField, frozen=True, kw_only=True, tag_field="kind", tag=
     """Replaces a local path by a gs:// URI in the pipeline's own JSON database."""
 
 
-ContentChange: TypeAlias = Upload | Replace
+ContentChange: TypeAlias = Upload | Replace | Copy
 ObjectChange: TypeAlias = ContentChange | SetMetadata
 FieldChange: TypeAlias = SetField | RewriteLocalDb
-Change: TypeAlias = Upload | Replace | SetMetadata | CreateRecord | SetField | RewriteLocalDb
+Change: TypeAlias = Upload | Replace | Copy | SetMetadata | CreateRecord | SetField | RewriteLocalDb
 
 
 def is_object(change: Change) -> TypeIs[ObjectChange]:
     """Whether the change is one of an object in the bucket; the others are of a record."""
-    return isinstance(change, Upload | Replace | SetMetadata)
+    return isinstance(change, Upload | Replace | Copy | SetMetadata)
 
 
 def is_content(change: Change) -> TypeIs[ContentChange]:
     """Whether the change is one of the bytes of an object."""
-    return isinstance(change, Upload | Replace)
+    return isinstance(change, Upload | Replace | Copy)
 
 
 def keys_about(change: Change) -> frozenset[str]:

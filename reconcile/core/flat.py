@@ -28,6 +28,7 @@ from reconcile.core.rows import (
     RemoteObject,
     Retyped,
     Slot,
+    Source,
     Stream,
     Unsettled,
     Unwanted,
@@ -40,7 +41,7 @@ _WORLDS = tuple(World)
 _OUTLOOKS = tuple(Outlook)
 _STREAMS = (
     *(Stream.KEY, Stream.REFERENCE, Stream.ANSWER, Stream.CLAIM, Stream.RECORD, Stream.LOCAL_RECORD),
-    *(Stream.LISTED, Stream.MARK),
+    *(Stream.LISTED, Stream.MARK, Stream.SOURCE),
 )
 _MARKS = (Unwanted, Unsettled, Recorded, Retyped)
 _NUMBER = {each: at for each_of in (_WORLDS, _OUTLOOKS, _STREAMS) for at, each in enumerate(each_of)}
@@ -60,6 +61,8 @@ def packed(stream: Stream, value: Any) -> bytes:
             parts = _flat_listed(value)
         case Stream.MARK:
             parts = (_MARKS.index(type(value)), value.key)
+        case Stream.SOURCE:
+            parts = astuple(value)
         case _:
             return packed_document(value, _NUMBER[stream])
     return marshal.dumps((_NUMBER[stream], parts))
@@ -81,6 +84,8 @@ def unpacked(data: bytes) -> tuple[Stream, Any]:
             return stream, _listed(*parts)
         case Stream.MARK:
             return stream, _MARKS[parts[0]](parts[1])
+        case Stream.SOURCE:
+            return stream, Source(*parts)
         case _:
             return stream, _document(*parts)
 

@@ -12,6 +12,7 @@ import msgspec
 from reconcile.core.changes import (
     Change,
     Code,
+    Copy,
     CreateRecord,
     Finding,
     Replace,
@@ -27,7 +28,9 @@ FORMAT = "reconcile.plan/1"
 SMALL_SCOPE = 10
 _KIND_ORDER = {
     kind: rank
-    for rank, kind in enumerate(("upload", "replace", "set_metadata", "create_record", "set_field", "rewrite_local_db"))
+    for rank, kind in enumerate(
+        ("upload", "replace", "copy", "set_metadata", "create_record", "set_field", "rewrite_local_db")
+    )
 }
 
 
@@ -84,6 +87,7 @@ class Summary(msgspec.Struct, frozen=True):
 
     upload: int = 0
     replace: int = 0
+    copy: int = 0
     set_metadata: int = 0
     set_field: int = 0
     create_record: int = 0
@@ -160,7 +164,7 @@ def summarise(actions: Iterable[Change], findings: Iterable[Finding], in_step: i
     listed = list(actions)
     kinds = Counter(kind_of(action) for action in listed)
     severities = Counter("waived" if finding.is_waived else finding.severity.value for finding in findings)
-    moved = sum(action.size for action in listed if is_content(action))
+    moved = sum(action.size for action in listed if is_content(action) and not isinstance(action, Copy))
     return Summary(**kinds, in_step=in_step, bytes=moved, findings=FindingCounts(**severities))
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from reconcile.core.changes import (
     Change,
+    Copy,
     CreateRecord,
     Need,
     ObjectChange,
@@ -90,7 +91,7 @@ def check_belongs(
 
 def _trespasses(action: Change, bucket: BucketRoot, collection: str, index: str) -> Iterator[str]:
     match action:
-        case Upload() | Replace() | SetMetadata():
+        case Upload() | Replace() | Copy() | SetMetadata():
             yield from _of_object(action, bucket)
         case SetField() | RewriteLocalDb():
             if isinstance(action, SetField):
@@ -115,8 +116,10 @@ def _of_object(action: ObjectChange, bucket: BucketRoot) -> Iterator[str]:
         yield f"writes {action.uri!r}, which is not its key below {bucket}"
     if not is_crc32c(action.crc32c):
         yield f"has {action.crc32c!r} for a crc32c"
-    if isinstance(action, Upload) is not (action.if_generation_match == 0):
+    if isinstance(action, Upload | Copy) is not (action.if_generation_match == 0):
         yield "creates where it should replace, or replaces where it should create"
+    if isinstance(action, Copy) and (bucket.key(action.source) in (None, action.key) or action.source_generation < 1):
+        yield f"copies {action.source!r}, which is not another object below {bucket}, or any generation of it"
     if isinstance(action, SetMetadata):
         if action.content_type != content_type(action.key) or not is_generic(action.old):
             yield f"gives {action.key!r} the type {action.content_type!r} in place of {action.old!r}"

@@ -218,6 +218,25 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     modified: int | str
 
 
+class Source(msgspec.Struct, frozen=True, gc=False, order=True):
+    """An object that may be copied from: its key, its content and its generation."""
+
+    key: str
+    size: int
+    crc32c: str
+    generation: int
+
+    @property
+    def content(self) -> str:
+        """What objects of the same size and checksum share."""
+        return content_name(self.size, self.crc32c)
+
+
+def content_name(size: int, crc32c: str) -> str:
+    """A size and a checksum as one text, to group by."""
+    return f"{crc32c} {size}"
+
+
 class KeyTally(msgspec.Struct, frozen=True, gc=False):
     """One key for the status table. ``right`` if the object needs nothing; ``pending`` if a later stage may
     still have something to do or to say about it; ``wanted`` is false for an orphan."""
@@ -310,6 +329,7 @@ class Stream(StrEnum):
     TALLY = "tally"  # a ``KeyTally``, by key
     MARK = "mark"  # a ``Mark``, by key
     AGREED = "agreed"  # an ``Agreed`` that is to be remembered, by key
+    SOURCE = "source"  # a ``Source``, by its content
     FACTS = "facts"  # the ``KeyFacts`` of a key that was asked for, by key
     LISTED = "listed"  # the ``Listed`` assets at a key, where they are wanted, by key
 

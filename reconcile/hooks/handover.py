@@ -273,7 +273,9 @@ def _about(plan: Plan, keys: set[str]) -> Iterator[Change]:
 
 def _why_missing(path: str, key: str, project: OpenProject, seen: Survey, report: Report) -> ReconcileError | None:
     """Why the file is not in the bucket, with its content, or None if it is."""
-    uploads = (outcome for outcome in report.outcomes if outcome.key == key and outcome.kind in ("upload", "replace"))
+    uploads = (
+        outcome for outcome in report.outcomes if outcome.key == key and outcome.kind in ("upload", "replace", "copy")
+    )
     outcome = next(uploads, None)
     if outcome is not None:
         return None if outcome.outcome in DONE else _error(outcome)

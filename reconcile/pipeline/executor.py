@@ -24,6 +24,7 @@ from reconcile.core import report as reports
 from reconcile.core.changes import (
     Change,
     Code,
+    Copy,
     CreateRecord,
     FieldChange,
     Need,
@@ -176,7 +177,12 @@ class _Run:
         """Makes the changes, and reports the outcome of each."""
         started, actions = time.monotonic(), self._plan.actions
         jobs = [_Job((change,), partial(self._write_object, change)) for change in actions if is_object(change)]
-        self._phase(Phase.UPLOADS, jobs, self._lanes, sum(change.size for change in actions if is_content(change)))
+        self._phase(
+            Phase.UPLOADS,
+            jobs,
+            self._lanes,
+            sum(change.size for change in actions if is_content(change) and not isinstance(change, Copy)),
+        )
         self._arrivals.remember()
         documents = _by_document(each for each in actions if isinstance(each, CreateRecord | SetField))
         jobs = [_Job(tuple(changes), partial(self._write_record, changes)) for changes in documents.values()]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from reconcile.core.changes import ContentChange, SetMetadata
+from reconcile.core.changes import ContentChange, Copy, SetMetadata
 from reconcile.core.digest import Comparison, compare_object
-from reconcile.core.errors import PreconditionFailed, SourceChanged, Uncertain
+from reconcile.core.errors import AccessDenied, PreconditionFailed, Rejected, SourceChanged, Uncertain
 from reconcile.core.media import content_type
 from reconcile.core.report import OutcomeKind
 from reconcile.core.rows import Agreed
@@ -20,6 +22,8 @@ _REMEMBERED_TOGETHER = 32
 """Objects."""
 _REMEMBERED_AFTER = 1.0
 """Seconds."""
+_CHUNK = 1024 * 1024
+"""Bytes."""
 
 
 class Written(NamedTuple):
@@ -31,8 +35,8 @@ class Written(NamedTuple):
 
 
 def write(project: OpenProject, change: ContentChange, progress: Callable[[int], None]) -> Written:
-    """Uploads a file; ``progress`` gets the bytes that are sent, as a count. If the world moved, or no answer came, and
-    the object holds the planned bytes, whoever put them there, all is well.
+    """Uploads a file, or copies an object that holds the same; ``progress`` gets the bytes that are sent, as a count.
+    If the world moved, or no answer came, and the object holds the planned bytes, whoever put them there, all is well.
 
     Raises SourceChanged, SourceError, and StoreError.
     """
@@ -40,6 +44,8 @@ def write(project: OpenProject, change: ContentChange, progress: Callable[[int],
     try:
         if path is None:
             raise SourceChanged(f"no rule leads from {change.key!r} back to a local file")
+        if isinstance(change, Copy) and (copied := _copied(project, change, path)) is not None:
+            return copied
         with project.files.open(path) as body:
             sent = project.objects.put(
                 change.key,
@@ -59,6 +65,38 @@ def write(project: OpenProject, change: ContentChange, progress: Callable[[int],
             raise
         return Written(OutcomeKind.ALREADY, found.generation, 0)
     return Written(OutcomeKind.APPLIED, sent.generation, change.size)
+
+
+def _copied(project: OpenProject, change: Copy, path: str) -> Written | None:
+    """Copies the source if its MD5 is the local file's. None if that is not so, or if the source has moved or may not
+    be copied: then the file is to be sent. Raises SourceChanged, SourceError, and StoreError."""
+    objects, source = project.objects, project.bucket.key(change.source) or ""
+    try:
+        known = objects.md5(source, generation=change.source_generation)
+        if known is None or known != _md5(project, path):
+            return None
+        made = objects.copy(
+            change.key,
+            source,
+            source_generation=change.source_generation,
+            size=change.size,
+            crc32c=change.crc32c,
+            content_type=content_type(change.key),
+            if_generation_match=change.if_generation_match,
+        )
+    except (PreconditionFailed, AccessDenied, Rejected):
+        if objects.get(change.key) is not None:
+            raise
+        return None
+    return Written(OutcomeKind.APPLIED, made.generation, 0)
+
+
+def _md5(project: OpenProject, path: str) -> str:
+    with project.files.open(path) as body:
+        found = hashlib.md5(usedforsecurity=False)
+        while chunk := body.read(_CHUNK):
+            found.update(chunk)
+    return base64.b64encode(found.digest()).decode()
 
 
 def retype(project: OpenProject, change: SetMetadata) -> OutcomeKind:

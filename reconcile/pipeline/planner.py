@@ -29,6 +29,7 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.rows import KeyFacts, Row, Stream
 from reconcile.core.stages import document_stage, is_whole, key_stage
 from reconcile.core.waivers import used, waive
+from reconcile.pipeline.copying import Sources
 from reconcile.pipeline.engine import Engine, StreamEngine
 from reconcile.pipeline.observe import Inventory
 from reconcile.pipeline.reducers import AgreedMemory, KeyCounts, PlanSink, Tallies, Traced
@@ -63,7 +64,7 @@ def survey(
         trace = (*trace, *(each for path in wanted.paths for each in spellings(path)))
         seen = Inventory(project, wanted, listener, spill, partial=True, trace=trace)
         engine = engine or StreamEngine(spill)
-        outcome = _Outcome(project, trace, tallied=tallied)
+        outcome = _Outcome(project, trace, spill, tallied=tallied)
         keys = (row for _, group in engine.group(seen.rows(), is_whole) for row in key_stage(group, seen.context))
         passed = chain(seen.local_records(), outcome.all_but_answers(keys))
         for char_id, group in engine.group(passed, last=seen.records()):
@@ -74,14 +75,15 @@ def survey(
 class _Outcome:
     """Everything that a planning comes to: its reducers, and what is made of them at the end."""
 
-    def __init__(self, project: OpenProject, trace: Collection[str], *, tallied: bool) -> None:
+    def __init__(self, project: OpenProject, trace: Collection[str], spill: Spill, *, tallied: bool) -> None:
         self._project = project
         self._sink = PlanSink()
         self._counts = KeyCounts(tallied=tallied)
         self._agreed = AgreedMemory(project.agreed)
         self._trace = frozenset(trace)
         self._traced = Traced()
-        reducers = (self._sink, self._counts, self._agreed, self._traced)
+        self._sources = Sources(spill)
+        reducers = (self._sink, self._counts, self._agreed, self._traced, self._sources)
         self._takers = {stream: tuple(each.take for each in reducers if stream in each.streams) for stream in Stream}
 
     def take_all(self, rows: Iterable[Row]) -> None:
@@ -101,6 +103,7 @@ class _Outcome:
     def survey(self, seen: Inventory, listener: Listener) -> Survey:
         project, sink, scope = self._project, self._sink, seen.context.scope
         self._agreed.flush()
+        sink.copy_from(self._sources, project)
         for gap in seen.gaps:
             self._leave_unknown(gap, listener)
         has_root = self._judge_root(seen, listener)

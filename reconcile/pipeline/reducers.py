@@ -17,7 +17,9 @@ from reconcile.core.plan import Origin, Plan, Scope
 from reconcile.core.rows import Agreed, Document, KeyFacts, KeyTally, Row, Stream, Unwanted
 from reconcile.core.status import Tally
 from reconcile.core.way import title_of
+from reconcile.pipeline.copying import Sources
 from reconcile.ports import AgreedStates
+from reconcile.project import OpenProject
 
 REMEMBER_AT_ONCE = 5000
 Tallies: TypeAlias = dict[tuple[str | None, str | None], Tally]
@@ -44,6 +46,10 @@ class PlanSink:
         else:
             self.findings.append(row.value)
             self.complete = self.complete and row.value.code is not Code.UNREADABLE_FILE
+
+    def copy_from(self, sources: Sources, project: OpenProject) -> None:
+        """Makes copies of the uploads whose content is in the bucket already."""
+        self._changes = sources.copied(project, self._changes)
 
     def plan(self, origin: Origin, scope: Scope, *, in_step: int, objects: int) -> Plan:
         return plans.build(

@@ -26,6 +26,7 @@ BYTES = {
     Stream.CLAIM: 350,
     Stream.LISTED: 700,
     Stream.MARK: 150,
+    Stream.SOURCE: 300,
 }
 """About how much a row takes as Python has it, its key and what it shares with others included."""
 _KEY_ALONE = 150

@@ -15,6 +15,7 @@ _STYLE = {"success": "green", "partial": "yellow", "stale": "yellow", "failed": 
 _SIGNS = {
     "upload": "+",
     "replace": "!",
+    "copy": "+",
     "set_metadata": "~",
     "create_record": "+",
     "set_field": "~",

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from reconcile.commands.status import NO_CHARACTER, Cell, Overview
-from reconcile.core.changes import Change, CreateRecord, Replace, RewriteLocalDb, SetField, SetMetadata, Upload
+from reconcile.core.changes import Change, Copy, CreateRecord, Replace, RewriteLocalDb, SetField, SetMetadata, Upload
 from reconcile.core.plan import Plan
 from reconcile.core.status import StatusRow, Sync
 from reconcile.views import words
@@ -74,6 +74,7 @@ _NOTHING = Mark("none", "·", "none")
 _KINDS: dict[type, tuple[str, str]] = {
     Upload: ("new", "Upload"),
     Replace: ("replace", "Replace"),
+    Copy: ("new", "Copy"),
     SetMetadata: ("set", "Set content type"),
     CreateRecord: ("new", "Create record"),
     SetField: ("set", "Set field"),

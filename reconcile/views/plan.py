@@ -12,6 +12,7 @@ import msgspec
 from reconcile.commands.status import NO_CHARACTER
 from reconcile.core.changes import (
     Change,
+    Copy,
     CreateRecord,
     Finding,
     Replace,
@@ -37,6 +38,7 @@ _OF_SEVERITY = dict(SEVERITIES.values())
 _STYLES: dict[type, str] = {
     Upload: "green",
     Replace: "bold red",
+    Copy: "green",
     SetMetadata: "yellow",
     CreateRecord: "green",
     SetField: "yellow",
@@ -136,7 +138,7 @@ def show_change(terminal: Terminal, change: Change, labels: Labels) -> None:
         (f"  {words.REASONS[change.reason]}", "dim"),
     )
     for name, value in values:
-        style = "" if isinstance(change, CreateRecord) else _VALUES[name]
+        style = "" if isinstance(change, CreateRecord | Copy) else _VALUES[name]
         terminal.line("      ", (f"{name}  ", "dim"), (value, style))
 
 
@@ -148,6 +150,8 @@ def details(change: Change) -> tuple[str, str, Pairs]:
             return change.key, words.size(change.size), ()
         case Replace():
             return change.key, f"{words.size(change.old_size)} becomes {words.size(change.size)}", ()
+        case Copy():
+            return change.key, words.size(change.size), (("from", change.source),)
         case SetMetadata():
             return change.key, "", (("was", change.old or texts(None)[0]), ("now", change.content_type))
         case CreateRecord():
@@ -236,6 +240,8 @@ def _planned(plan: Plan) -> Iterable[str]:
     if summary.replace:
         moved = sum(change.size for change in plan.actions if isinstance(change, Replace))
         yield f"{summary.replace:,} to replace ({words.size(moved)})"
+    if summary.copy:
+        yield f"{summary.copy:,} to copy in the bucket"
     if summary.set_metadata:
         yield f"{words.many(summary.set_metadata, 'content type')} to set"
     if summary.create_record:

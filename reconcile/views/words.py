@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.filesize import decimal
 
 from reconcile.core.changes import (
+    Copy,
     CreateRecord,
     Finding,
     Reason,
@@ -40,6 +41,7 @@ REASONS = {
 SIGNS: dict[type, str] = {
     Upload: "+",
     Replace: "!",
+    Copy: "+",
     SetMetadata: "~",
     CreateRecord: "+",
     SetField: "~",

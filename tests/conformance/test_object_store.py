@@ -390,6 +390,67 @@ def set_type(store: ObjectStore, seen: RemoteObject, type_: str) -> RemoteObject
     )
 
 
+def copy(store: ObjectStore, key: str, seen: RemoteObject, *, generation: int = 0) -> RemoteObject:
+    assert seen.crc32c is not None
+    return store.copy(
+        key,
+        seen.key,
+        source_generation=seen.generation,
+        size=seen.size,
+        crc32c=seen.crc32c,
+        content_type="video/mp4",
+        if_generation_match=generation,
+    )
+
+
+def test_an_md5_is_that_of_the_bytes_and_of_the_generation_that_is_asked_for(store: ObjectStore) -> None:
+    seen = put(store, "a.mp4", b"data")
+    assert store.md5("a.mp4", generation=seen.generation) == "jXd/OF09/siBXSD3SWAm3A=="
+    assert store.md5("b.mp4", generation=seen.generation) is None
+
+
+@pytest.mark.needs(Needs.GENERATION_READS)
+def test_there_is_no_md5_of_another_generation_or_of_what_is_encoded(store: ObjectStore, maker: Maker) -> None:
+    seen = put(store, "a.mp4", b"data")
+    assert store.md5("a.mp4", generation=seen.generation + 1) is None
+    maker.say(store, "a.mp4", {"contentEncoding": "gzip"})
+    assert store.md5("a.mp4", generation=seen.generation) is None
+
+
+@pytest.mark.needs(Needs.METADATA)
+def test_a_copy_has_the_bytes_and_its_own_type_and_nothing_else_that_is_said(store: ObjectStore, maker: Maker) -> None:
+    put(store, "a [b].png", LARGE)
+    maker.say(store, "a [b].png", PEOPLE_SAY)
+    seen = store.get("a [b].png")
+    assert seen is not None
+    made = copy(store, "dances/b#1.mp4", seen)
+    assert made == store.get("dances/b#1.mp4")
+    assert (made.content_type, made.size, made.crc32c) == ("video/mp4", seen.size, seen.crc32c)
+    assert made.generation != seen.generation
+    assert everything(store, "dances/b#1.mp4") == LARGE
+    assert maker.say(store, "dances/b#1.mp4", {}) == {}
+    assert store.get("a [b].png") == seen
+
+
+@pytest.mark.needs(Needs.GENERATION_READS)
+def test_a_copy_is_made_under_both_generations(store: ObjectStore) -> None:
+    seen, other = put(store, "a.png", b"data"), put(store, "b.png", b"other")
+    with pytest.raises(PreconditionFailed):
+        copy(store, "b.png", seen)
+    newer = put(store, "a.png", b"newer", generation=seen.generation)
+    with pytest.raises(PreconditionFailed):
+        copy(store, "c.png", seen)
+    assert [store.get(key) for key in ("a.png", "b.png", "c.png")] == [newer, other, None]
+
+
+def test_what_is_not_there_cannot_be_copied(store: ObjectStore) -> None:
+    with pytest.raises(NotThere):
+        store.copy(
+            "b", "a", source_generation=1, size=4, crc32c=digest(b"data"), content_type="", if_generation_match=0
+        )
+    assert list(store.list()) == []
+
+
 @pytest.mark.needs(Needs.METADATA)
 def test_a_content_type_is_set_under_both_generations_and_all_else_stays(store: ObjectStore, maker: Maker) -> None:
     first = put(store, "a.mp4")

@@ -373,6 +373,19 @@ class _Objects:
         actor.run.sees(arrived)
         return arrived
 
+    def md5(self, key: str, *, generation: int) -> str | None:
+        return self._actor.stage.world.objects.md5(key, generation=generation)
+
+    def copy(self, key: str, source: str, **how: Any) -> RemoteObject:
+        actor, what = self._actor, f"copy {key}"
+        actor.point(what)
+        actor.refuse(what, key, kinds=(StoreUnavailable, Uncertain, Rejected))
+        arrived = actor.stage.world.objects.copy(key, source, **how)
+        actor.stage.ledger.arrived(actor.run, key)
+        actor.mislead(what, (Uncertain, PreconditionFailed))
+        actor.run.sees(arrived)
+        return arrived
+
     def set_type(
         self, key: str, content_type: str, *, if_generation_match: int, if_metageneration_match: int
     ) -> RemoteObject:

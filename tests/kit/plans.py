@@ -9,6 +9,7 @@ from reconcile.core import plan as plans
 from reconcile.core.changes import (
     Change,
     Code,
+    Copy,
     CreateRecord,
     Finding,
     Need,
@@ -64,6 +65,22 @@ def replacement(key: str = KEY, **changed: Any) -> Replace:
         "old_crc32c": None,
     }
     return Replace(**{**values, **changed})
+
+
+def copying(key: str = KEY, **changed: Any) -> Copy:
+    values: dict[str, Any] = {
+        "id": f"copy {key}",
+        "key": key,
+        "char_id": "ai_hoshino",
+        "asset_type": "anime_image",
+        "reason": Reason.MISSING_IN_BUCKET,
+        "uri": BUCKET.uri(key),
+        "size": 48211,
+        "crc32c": "mnG7TA==",
+        "source": BUCKET.uri("characters/before.png"),
+        "source_generation": 4,
+    }
+    return Copy(**{**values, **changed})
 
 
 def retyping(key: str = KEY, **changed: Any) -> SetMetadata:
@@ -137,6 +154,7 @@ def finding(**changed: Any) -> Finding:
 EVERY_KIND: tuple[Change, ...] = (
     upload(),
     replacement("dances/a.mp4"),
+    copying("characters/mei.png"),
     retyping("characters/rem.png"),
     creation(),
     set_field(),

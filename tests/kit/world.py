@@ -179,6 +179,11 @@ class Objects:
         self.gets: list[str] = []
         self.listed: list[str] = []
         self.unhashed: set[str] = set()
+        self.md5s: dict[str, str | Exception | None] = {}
+        """What is said of an MD5 in place of the truth."""
+        self.proved: list[str] = []
+        self.copies: list[tuple[str, str]] = []
+        self.before_copy: Callable[[], None] = lambda: None
         self.updated: dict[str, str] = {}
         self.refuse: Callable[[str], Exception | None] = lambda _key: None
         self.break_listing_after: int | None = None
@@ -226,6 +231,26 @@ class Objects:
         if self.lose_answers:
             raise Uncertain("no answer came")
         return arrived
+
+    def md5(self, key: str, *, generation: int) -> str | None:
+        self.proved.append(key)
+        found = self.md5s.get(key, "")
+        if isinstance(found, Exception):
+            raise found
+        return found or (None if found is None else self._store.md5(key, generation=generation))
+
+    def copy(self, key: str, source: str, **how: Any) -> RemoteObject:
+        self.attempts.append(key)
+        error = self.refuse(key)
+        if error is not None:
+            raise error
+        self.before_copy()
+        found = self._store.copy(key, source, **how)
+        self.writes.append(key)
+        self.copies.append((source, key))
+        if self.lose_answers:
+            raise Uncertain("no answer came")
+        return self._shown(found)
 
     def set_type(
         self, key: str, content_type: str, *, if_generation_match: int, if_metageneration_match: int
@@ -379,6 +404,9 @@ class Memory:
 
     def all(self) -> Iterator[Agreed]:
         return iter([self.states[key] for key in sorted(self.states)])
+
+    def holding(self, checksums: Collection[str]) -> Iterator[Agreed]:
+        return (state for state in self.states.values() if state.crc32c in checksums)
 
     def remember(self, states: Iterable[Agreed]) -> None:
         self.states.update((state.key, state) for state in states)

@@ -233,6 +233,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._list(bucket, call.query)
             case "GET", "" | "/download", True, True:
                 return self._get(bucket, call, media=call.query.get("alt") == "media")
+            case "POST", "", True, True:
+                return self._rewrite(bucket, call, json.loads(body or b"{}"))
             case "PATCH", "", True, True:
                 pre = Preconditions.of(call.query)
                 return self._resource(
@@ -304,7 +306,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {
             "Content_Type": resource.get("contentType") or "application/octet-stream",
             "x_goog_generation": resource["generation"],
-            "x_goog_hash": f"crc32c={resource['crc32c']},md5={resource['md5Hash']}",
+            "x_goog_hash": f"crc32c={resource['crc32c']},md5={stored.md5}",
             "x_goog_stored_content_encoding": encoding or "identity",
         }
         if _is_transcoded(resource, call):
@@ -333,6 +335,17 @@ class _Handler(BaseHTTPRequestHandler):
         fields |= _goog_hash(call.headers)
         name = call.query.get("name") or str(fields.get("name", ""))
         return self._resource(bucket, self._world.insert(bucket, name, data, fields, pre), call.query)
+
+    def _rewrite(self, bucket: str, call: Call, fields: dict[str, Any]) -> Reply:
+        source, separator, target = self.path.partition("?")[0].partition("/rewriteTo/")
+        named = ROUTE.match(f"/storage/v1/{target}") if separator else None
+        if named is None or named["name"] is None:
+            raise ApiError(405, "methodNotAllowed", "Method Not Allowed")
+        name = unquote(source.rpartition("/o/")[2])
+        done, told = self._world.rewrite(bucket, name, unquote(named["name"]), fields, call.query)
+        if isinstance(done, Stored):
+            told["resource"] = done.resource(unquote(named["bucket"]), self.server.owner.url)
+        return _json({"kind": "storage#rewriteResponse", **told}, call.query)
 
     def _begin(self, bucket: str, call: Call, fields: dict[str, Any], pre: Preconditions) -> Reply:
         name = call.query.get("name") or str(fields.get("name", ""))

@@ -21,6 +21,7 @@ def test_the_kinds_are_those_of_the_contract() -> None:
     assert [kind_of(change) for change in EVERY_KIND] == [
         "upload",
         "replace",
+        "copy",
         "set_metadata",
         "create_record",
         "set_field",
@@ -80,6 +81,7 @@ def test_the_order_is_the_order_of_execution_uploads_before_records() -> None:
     assert [kind_of(action) for action in shown] == [
         "upload",
         "replace",
+        "copy",
         "set_metadata",
         "create_record",
         "set_field",
@@ -145,6 +147,7 @@ def test_the_summary_counts_changes_findings_and_the_bytes_to_upload() -> None:
     assert summary == Summary(
         upload=2,
         replace=1,
+        copy=1,
         set_metadata=1,
         set_field=1,
         create_record=1,
@@ -311,7 +314,7 @@ def test_a_plan_that_counts_itself_small_is_counted_again(claimed: dict[str, Any
 
 
 def test_a_plan_with_more_actions_than_allowed_is_refused_with_the_numbers() -> None:
-    with pytest.raises(Refused, match="has 6 actions, more than --max-actions 5"):
-        check_limits(plan(), TEN_PERCENT, 5)
-    check_limits(plan(), TEN_PERCENT, 6)
+    with pytest.raises(Refused, match="has 7 actions, more than --max-actions 6"):
+        check_limits(plan(), TEN_PERCENT, 6)
+    check_limits(plan(), TEN_PERCENT, 7)
     check_limits(plan([]), TEN_PERCENT, 0)

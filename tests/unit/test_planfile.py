@@ -23,6 +23,7 @@ from tests.kit.plans import (
     OLD,
     RULES,
     STORES,
+    copying,
     creation,
     finding,
     plan,
@@ -86,7 +87,15 @@ def test_a_plan_is_written_as_the_contract_says() -> None:
     assert written["summary"]["findings"] == {"error": 0, "warning": 0, "info": 1, "waived": 0}
     assert written["findings"][0].keys() == {"code", "severity", "subject", "char_id", "message", "hint"}
     shown = {action["kind"]: action for action in written["actions"]}
-    assert list(shown) == ["upload", "replace", "set_metadata", "create_record", "set_field", "rewrite_local_db"]
+    assert list(shown) == [
+        "upload",
+        "replace",
+        "copy",
+        "set_metadata",
+        "create_record",
+        "set_field",
+        "rewrite_local_db",
+    ]
     assert (
         shown["upload"].items()
         >= {
@@ -241,6 +250,13 @@ TRESPASSES = [
     pytest.param(
         replacement(if_generation_match=0), "creates where it should replace", id="a replacement that creates"
     ),
+    pytest.param(copying("../secret.png"), "leads out of the root", id="a copy out of the root"),
+    pytest.param(copying(uri=OTHER), "is not its key below", id="a copy to another object"),
+    pytest.param(copying(if_generation_match=5), "replaces where it should create", id="a copy that replaces"),
+    pytest.param(copying(source="gs://else/x.png"), "is not another object below", id="a copy of another bucket"),
+    pytest.param(copying(source="gs://my-bucket/x.png"), "is not another object below", id="a copy of another prefix"),
+    pytest.param(copying(source=NEW), "is not another object below", id="a copy of itself"),
+    pytest.param(copying(source_generation=0), "or any generation of it", id="a copy of any generation"),
     pytest.param(retyping("../secret.png"), "leads out of the root", id="a type out of the root"),
     pytest.param(retyping(uri=OTHER), "is not its key below", id="a type of another object"),
     pytest.param(retyping(if_generation_match=0), "creates where it should replace", id="a type of any generation"),

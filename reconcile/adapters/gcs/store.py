@@ -23,6 +23,7 @@ from reconcile.adapters.gcs.failures import Transient, of_failed, wait
 from reconcile.adapters.gcs.http import Door
 from reconcile.adapters.gcs.metadata import set_type
 from reconcile.adapters.gcs.packing import accepting, stored
+from reconcile.adapters.gcs.rewrite import Made, md5_of, rewrite
 from reconcile.adapters.gcs.upload import NoSessions, Sessions, Upload
 from reconcile.adapters.lean_http import Failed, Reply
 from reconcile.adapters.retry import Budget, Clock
@@ -204,6 +205,25 @@ class GcsObjectStore(Closing):
         planned = Body(body, size, crc32c, name, progress, self._pace)
         upload = Upload(self._door, name, planned, content_type, if_generation_match, self._sessions)
         return self._row(upload.run())
+
+    def md5(self, key: str, *, generation: int) -> str | None:
+        """See ``ObjectStore.md5``; one request."""
+        return md5_of(self._door, self._name(key), generation)
+
+    def copy(
+        self,
+        key: str,
+        source: str,
+        *,
+        source_generation: int,
+        size: int,
+        crc32c: str,
+        content_type: str,
+        if_generation_match: int,
+    ) -> RemoteObject:
+        """See ``ObjectStore.copy``; one request, or several for what must really be moved."""
+        made = Made(self._name(key), size, crc32c, content_type, if_generation_match)
+        return self._row(rewrite(self._door, self._name(source), source_generation, made))
 
     def set_type(
         self, key: str, content_type: str, *, if_generation_match: int, if_metageneration_match: int

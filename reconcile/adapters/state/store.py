@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ _LAST_WINDOW = 4096
 _BATCH = 20_000
 _BATCH_SECONDS = 5.0  # a killed run hashes no more than this again
 _PAGE = 1000
+_ASKED_TOGETHER = 500  # SQLite takes 999 values in a query, at the least
 _SESSION_SECONDS = 6 * 86400  # a session lives for a week at the most; the last day is not worth a try
 
 
@@ -115,6 +116,15 @@ class State(Closing):
             if len(page) < _PAGE:
                 return
             after = page[-1][0]
+
+    def holding(self, checksums: Collection[str]) -> Iterator[Agreed]:
+        """See ``AgreedStates.holding``; some checksums at once, because each query reads all states."""
+        wanted = sorted(checksums)
+        for at in range(0, len(wanted), _ASKED_TOGETHER):
+            some = wanted[at : at + _ASKED_TOGETHER]
+            places = ",".join("?" * len(some))
+            query = f"SELECT key, size, crc32c, generation FROM agreed WHERE crc32c IN ({places})"
+            yield from (Agreed(*row) for row in self._database.read(query, some, _AGREED_ROW))
 
     def remember(self, states: Iterable[Agreed]) -> None:
         """Remembers these, in one transaction."""

@@ -28,6 +28,7 @@ from reconcile.core.rows import (
     KeyTally,
     Outlook,
     Row,
+    Source,
     Stream,
     World,
 )
@@ -37,7 +38,9 @@ from reconcile.core.stages.listing import listed, listed_as_missing
 from reconcile.core.stages.outputs import as_rows
 from reconcile.core.stages.types import typed
 
-KeyOutput: TypeAlias = Upload | Replace | SetMetadata | Finding | Answer | Claim | KeyTally | KeyFacts | Agreed | Listed
+KeyOutput: TypeAlias = (
+    Upload | Replace | SetMetadata | Finding | Answer | Claim | KeyTally | KeyFacts | Agreed | Listed | Source
+)
 
 
 def key_stage(group: Group, context: Context) -> Iterator[Row]:
@@ -193,6 +196,8 @@ class _Judged:
             seen = msgspec.structs.asdict(row)
             yield KeyFacts(**seen, candidates=tuple(candidates), outlook=self.decision.outlook)
         yield from self._news()
+        if row.remote is not None and row.local is None and row.remote.crc32c and not row.remote.encoding:
+            yield Source(row.key, row.remote.size, row.remote.crc32c, row.remote.generation)
         scope = self.context.scope
         if not scope.takes_character(owner) and not candidates:
             return

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from reconcile.core.catalogue import Listed
-from reconcile.core.changes import CreateRecord, Finding, Replace, RewriteLocalDb, SetField, SetMetadata, Upload
-from reconcile.core.rows import Agreed, Answer, Claim, KeyFacts, KeyTally, Row, Stream, Unsettled, Unwanted
+from reconcile.core.changes import Copy, CreateRecord, Finding, Replace, RewriteLocalDb, SetField, SetMetadata, Upload
+from reconcile.core.rows import Agreed, Answer, Claim, KeyFacts, KeyTally, Row, Source, Stream, Unsettled, Unwanted
 
 _STREAMS: dict[type, tuple[Stream, str]] = {
     Answer: (Stream.ANSWER, "document"),
@@ -17,8 +17,11 @@ _STREAMS: dict[type, tuple[Stream, str]] = {
     Agreed: (Stream.AGREED, "key"),
     KeyFacts: (Stream.FACTS, "key"),
     Listed: (Stream.LISTED, "key"),
+    Source: (Stream.SOURCE, "content"),
     Finding: (Stream.FINDING, "subject"),
-    **dict.fromkeys((Upload, Replace, SetMetadata, SetField, CreateRecord, RewriteLocalDb), (Stream.CHANGE, "id")),
+    **dict.fromkeys(
+        (Upload, Replace, Copy, SetMetadata, SetField, CreateRecord, RewriteLocalDb), (Stream.CHANGE, "id")
+    ),
 }
 
 
