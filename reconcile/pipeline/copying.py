@@ -24,7 +24,7 @@ TRIED = 4
 """Sources of one content that are looked at, the first by name."""
 
 
-class Sources:
+class CopySources:
     """The objects that have no local file, by content."""
 
     streams = (Stream.SOURCE,)

@@ -29,7 +29,7 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.rows import KeyFacts, Row, Stream
 from reconcile.core.stages import document_stage, is_whole, key_stage
 from reconcile.core.waivers import used, waive
-from reconcile.pipeline.copying import Sources
+from reconcile.pipeline.copying import CopySources
 from reconcile.pipeline.engine import Engine, StreamEngine
 from reconcile.pipeline.observe import Inventory
 from reconcile.pipeline.reducers import AgreedMemory, KeyCounts, PlanSink, Tallies, Traced
@@ -82,7 +82,7 @@ class _Outcome:
         self._agreed = AgreedMemory(project.agreed)
         self._trace = frozenset(trace)
         self._traced = Traced()
-        self._sources = Sources(spill)
+        self._sources = CopySources(spill)
         reducers = (self._sink, self._counts, self._agreed, self._traced, self._sources)
         self._takers = {stream: tuple(each.take for each in reducers if stream in each.streams) for stream in Stream}
 

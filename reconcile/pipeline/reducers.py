@@ -17,7 +17,7 @@ from reconcile.core.plan import Origin, Plan, Scope
 from reconcile.core.rows import Agreed, Document, KeyFacts, KeyTally, Row, Stream, Unwanted
 from reconcile.core.status import Tally
 from reconcile.core.way import title_of
-from reconcile.pipeline.copying import Sources
+from reconcile.pipeline.copying import CopySources
 from reconcile.ports import AgreedStates
 from reconcile.project import OpenProject
 
@@ -47,7 +47,7 @@ class PlanSink:
             self.findings.append(row.value)
             self.complete = self.complete and row.value.code is not Code.UNREADABLE_FILE
 
-    def copy_from(self, sources: Sources, project: OpenProject) -> None:
+    def copy_from(self, sources: CopySources, project: OpenProject) -> None:
         """Makes copies of the uploads whose content is in the bucket already."""
         self._changes = sources.copied(project, self._changes)
 

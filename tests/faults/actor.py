@@ -508,6 +508,9 @@ class _State:
     def all(self) -> Iterator[Agreed]:
         return self._actor.disk.memory.all()
 
+    def holding(self, checksums: Collection[str]) -> Iterator[Agreed]:
+        return (state for state in self.all() if state.crc32c in checksums)
+
     def remember(self, states: Iterable[Agreed]) -> None:
         self._actor.point("remember what agrees")
         self._actor.disk.memory.remember(states)

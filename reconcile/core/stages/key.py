@@ -209,8 +209,7 @@ class _Judged:
         if not scope.takes_type(self.asset_type) or not scope.takes_name(row.key, row.path):
             return
         yield from self._change(owner)
-        retyped = self._typed(owner)
-        if retyped is not None:
+        if (retyped := self._typed(owner)) is not None:
             yield retyped
         wanted = bool(claims) or bool(candidates) or self.row.local is not None or self._may_be_named(owner)
         yield from self._findings(owner, candidates, wanted=wanted)
