@@ -58,7 +58,7 @@ def test_a_conflict_shows_both_sides(run: Any, conflict: Path) -> None:
     assert re.search(r"in the bucket 7 bytes, 20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ, video/mp4", said)
     text = run("explain", SPACED).out
     assert "2023-11-14T22:13:20Z  video/mp4" in text
-    assert re.search(r"Bucket .*7 B.*video/mp4", text)
+    assert re.search(r"Bucket .*Z  video/mp4  crc32c", text)
     assert f'reconcile apply --path "{SPACED}" --replace local' in text.replace("\n", " ")
 
 
