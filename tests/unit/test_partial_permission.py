@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.commands.status import table
-from reconcile.core.changes import CreateRecord, Replace, RewriteLocalDb, SetField, Upload
+from reconcile.core.changes import CreateRecord, Reason, Replace, RewriteLocalDb, SetField, Upload
 from reconcile.core.errors import AccessDenied, ExitCode, StoreUnavailable, UsageError
 from reconcile.core.events import silent
 from reconcile.core.plan import Plan, Scope
@@ -400,6 +400,8 @@ def test_what_is_planned_with_less_permission_is_a_part_of_what_is_planned_with_
                     assert action.id in ids
                 case CreateRecord():
                     assert action.document in made
+                case SetField() if action.reason is Reason.INDEX:
+                    assert action.id in ids
                 case SetField() | RewriteLocalDb() if isinstance(action.new, list):
                     assert set(map(str, action.new)) <= lists[action.document, action.entry, action.field]
                 case _:
@@ -469,3 +471,11 @@ def test_the_real_clients_say_which_prefix_and_which_document(
     both = world.plan("mei", "rem")
     assert scopes(both) == ["characters/mei", world.uri("remixes/mei"), world.uri("remixes/rem")]
     assert both.actions == ()
+
+
+def test_a_type_stays_in_the_index_while_it_is_not_known_whether_its_object_is_there() -> None:
+    with World(RULES, index="asset_types") as world:
+        world.file("characters/rem.png")
+        world.record("rem", asset_types=["image"])
+        guard(world, "")
+        assert kinds(world.plan()) == []

@@ -86,7 +86,8 @@ class Record:
             yield from [found] if isinstance(found, Finding) else self._set(found)
         if self.context.index and not complaints:
             present = by_type(named_after(map(self._as_left, fields), self.references, self.context), self.context)
-            yield from index_changes(self.record, present, unsure_types(self.references, self.context), self.context)
+            unsure = unsure_types(self.references, self.context) | self._types_in_doubt()
+            yield from index_changes(self.record, present, unsure, self.context)
 
     def _as_left(self, field: Field) -> Field:
         """The field as this run leaves it: what is not in scope stays."""
@@ -216,6 +217,13 @@ class Record:
         paths = [rule.path.prefix(owner) for rule in rules]
         keys = [(rule.object or rule.path).prefix(owner) for rule in rules]
         return _overlap(context.local.failed, paths) or _overlap(context.remote.failed, keys)
+
+    def _types_in_doubt(self) -> frozenset[str]:
+        """The types of which a file may still come into this record: one that waits, or one that was not read."""
+        rules = self.context.asset_map.rules
+        waiting = {rules[claim.rule].type for claim in self.claims if claim.outlook is not Outlook.THERE}
+        hidden = (rule.type for rule in rules if rule.field is not None and self._more_may_be_hidden(rule.field))
+        return frozenset((*waiting, *hidden))
 
     def _undecided(self, field: Field, claims: list[Claim], choice: Choice) -> Iterator[ClaimOutput]:
         yield from (Unsettled(claim.key) for claim in claims)
