@@ -28,6 +28,20 @@ FIELDS = {
 }
 
 
+INDEX = [
+    "anime_image",
+    "cosplay_image",
+    "dance_video",
+    "icon",
+    "kpop_version",
+    "orig_version",
+    "remix_video",
+    "variant_video",
+    "watermarked",
+]
+"""Their types, as each record lists them."""
+
+
 def characters(assets: int) -> Iterator[str]:
     """The ids of as many characters as have ``assets`` assets."""
     return (f"char_{number:07}" for number in range(assets // len(FIELDS)))
@@ -50,7 +64,8 @@ def record_of(char_id: str, *, local_paths: bool = False) -> dict[str, Any]:
         key = path.format(char_id)
         named = WINDOWS_ROOT + key.replace("/", "\\") if local_paths else f"gs://{BUCKET}/{PREFIX}/{key}"
         entries.setdefault(title, {"title": title})[field] = named
-    return {"name": char_id, "assets": list(entries.values())}
+    index = {} if local_paths else {"asset_types": INDEX}
+    return {"name": char_id, "assets": list(entries.values()), **index}
 
 
 def make_files(root: Path, assets: int) -> None:

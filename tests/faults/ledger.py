@@ -17,6 +17,7 @@ from reconcile.core.changes import (
     CreateRecord,
     FieldChange,
     Need,
+    Reason,
     Replace,
     RewriteLocalDb,
     SetField,
@@ -175,8 +176,8 @@ class Ledger:
         assert before is not None
         assert now is not None
         planned = run.fields(document, local=local)
-        placed = [each for each in planned if each.way]
-        made = []
+        made = self._indexed(run, before, now, [each for each in planned if each.reason is Reason.INDEX], where)
+        placed = [each for each in planned if each.way and each.reason is not Reason.INDEX]
         for trail in list(_elsewhere(before, now, self._entries)):
             made.append(_taken_at(placed, before, now, trail, self._key, where))
             _at(now, trail[:-1])[trail[-1]] = _at(before, trail)
@@ -190,6 +191,24 @@ class Ledger:
             _hold(told, f"written before the journal told of it: {where}: {change}")
             kept = set(_texts(change.old))
             self._check_references((text for text in _texts(change.new) if text not in kept), change.needs, run, where)
+
+    def _indexed(self, run: Applied, before: Any, now: Any, planned: Iterable[Any], where: str) -> list[Any]:
+        """The planned changes of the index that were made; takes it out of both versions."""
+        made = []
+        for change in planned:
+            was, became = before.get(change.field) or [], now.get(change.field) or []
+            adds = change.asset_type in change.new
+            if (change.asset_type in became) is adds and (change.asset_type in was) is not adds:
+                made.append(change)
+                seen = all(need.key in self.objects or run.has_seen(need.key, need.crc32c) for need in change.needs)
+                lost = adds and not (change.needs and seen)
+                _hold(not lost, f"an index names a type whose object is not there: {where}: {change}")
+        for field in {change.field for change in planned}:
+            was, became = before.pop(field, None) or [], now.pop(field, None) or []
+            told = {change.asset_type for change in made}
+            _hold(set(was) ^ set(became) == told, f"an index was changed otherwise than planned: {where}: {became}")
+            _hold(became == sorted(became) or was == became, f"an index is not sorted: {where}: {became}")
+        return made
 
     def created(self, run: Applied, document: str) -> None:
         """A run made a document."""
@@ -252,6 +271,12 @@ class Ledger:
         """Whether the field held the new value at some time since the run began."""
         place = (isinstance(change, RewriteLocalDb), _id(change.document))
         for version in self.versions[place][max(0, run.since.get(place, 0)) :]:
+            if change.reason is Reason.INDEX:
+                if (change.asset_type in ((version or {}).get(change.field) or [])) is (
+                    change.asset_type in change.new
+                ):
+                    return True
+                continue
             if change.way and change.new in _texts(version or {}):
                 return True
             entries = (version or {}).get(self._entries)

@@ -57,7 +57,7 @@ class Bench:
         (folder / "rules").mkdir(parents=True)
         self.root.mkdir()
         text = re.sub(r'(?m)^endpoint = ""', f'endpoint = "{url}"', config.template(), count=1)
-        text = text.replace("settle = 2.0", "settle = 0")
+        text = text.replace("settle = 2.0", "settle = 0").replace('index = "asset_types"', 'index = ""')
         self.rules = folder / config.RULES
         self.rules.write_text(re.sub(r'(?m)^endpoint = ""', 'endpoint = "file:stores"', text), encoding="utf-8")
 

@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     text = config.template().replace('index = "asset_types"', 'index = ""')
     for line, store in (("gs://my-bucket", "bucket"), ("firestore://my-project", "records")):
         assert line in text
-        head, tail = text.split(line)
+        head, tail = text.split(line, 1)
         text = head + line + tail.replace('endpoint = "" ', f'endpoint = "file:store/{store}" ', 1)
     (tmp_path / "rules").mkdir()
     (tmp_path / "rules" / "asset_map.toml").write_text(text.replace("settle = 2.0", "settle = 0.0"), encoding="utf-8")
