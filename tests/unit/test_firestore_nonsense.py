@@ -82,10 +82,10 @@ def close_all() -> None:
         OPEN.pop().close()
 
 
-def store_at(url: str, transport: Any = None) -> FirestoreRecordStore:
+def store_at(url: str, transport: Any = None, *, deadline: float = 5.0) -> FirestoreRecordStore:
     """A store that reads there; it closes all that were opened before."""
     close_all()
-    reads = Reads(PLACE, url, deadline=5)
+    reads = Reads(PLACE, url, deadline=deadline)
     traffic = Traffic(20.0, clock=SkippingClock())
     OPEN.append(FirestoreRecordStore(reads, lambda: Wire(transport, PLACE), "firestore://p", traffic))
     return OPEN[-1]
@@ -315,7 +315,9 @@ def test_an_element_that_is_long_is_read() -> None:
                        "fields": {"text": {"stringValue": long}}}} for each in "abc"]
     ).encode()  # fmt: skip
     assert len(body) > 3 * _AT_ONCE
-    assert [(each.id, each.fields["text"] == long) for each in read_of(body)] == [(each, True) for each in "abc"]
+    with RawServer(answer(body)) as server:
+        found = list(store_at(server.url, deadline=60).read())
+    assert [(each.id, each.fields["text"] == long) for each in found] == [(each, True) for each in "abc"]
 
 
 @pytest.mark.parametrize("at", range(1, 400, 7))
