@@ -50,6 +50,11 @@ class RawServer:
                 if self._closed.wait(self._pause):
                     return
                 connection.sendall(piece)
+            # To close with a request's body unread would reset the connection, and lose what was sent last.
+            connection.shutdown(socket.SHUT_WR)
+            connection.settimeout(10)
+            while connection.recv(PIECE):
+                pass
 
 
 def answer(body: bytes, *headers: bytes, status: bytes = b"200 OK") -> bytes:
