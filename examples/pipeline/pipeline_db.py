@@ -18,7 +18,7 @@ def register_character(char_id: str, name: str, anime: str) -> None:
 
 
 def upsert_asset(char_id: str, asset: dict[str, str]) -> None:
-    """Sets fields of the map with the asset's title; makes the map if there is none."""
+    """Sets fields of the map with the asset's title, and adds the map if it is new."""
     records = _load()
     assets = records[char_id]["assets"]
     for known in assets:

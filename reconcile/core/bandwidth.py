@@ -94,7 +94,7 @@ class Bucket:
         self._since = now
 
     def take(self, size: int, now: float, rate: float | None) -> float:
-        """Takes a piece of so many bytes, and gives 0; or gives the seconds after which to ask again."""
+        """Takes a piece of this size and gives 0, or gives the seconds to wait before asking again."""
         passed, self._since = max(0.0, now - self._since), now
         if rate is None:
             self._level = 0.0

@@ -15,7 +15,7 @@ BLOCK = 64 * 1024
 
 class Body:
     """The planned bytes, read as they are sent. The last block is held back until all prove to be the planned ones.
-    ``pace`` waits until so many bytes may be sent."""
+    ``pace`` waits until that number of bytes may be sent."""
 
     def __init__(
         self,

@@ -130,10 +130,10 @@ class GcsObjectStore(Closing):
 
         ``deadline`` (seconds) bounds connecting, each wait for an answer and the retries of a call. ``concurrency`` is
         how many ranges of a listing are read at once, and ``connections`` how many are kept (twice as many, if that is
-        more). ``sessions`` remembers large uploads over the end of the process; ``budget`` is the run's, its own if
-        there is none. Requests are charged to ``user_project``, to the bucket's own without one. ``on_failure`` is
-        called for each request that failed and may be made again; ``pace`` waits until so many bytes of a file may be
-        sent. Raises ConfigError for an endpoint that is not to be used.
+        more). ``sessions`` remembers large uploads over the end of the process; ``budget`` is the run's; a store
+        that is given none has one of its own. Requests are charged to ``user_project``, or else to the bucket's own
+        project. ``on_failure`` is called for each request that failed and may be made again; ``pace`` waits until
+        that number of bytes of a file may be sent. Raises ConfigError for an endpoint that is not to be used.
         """
         door = Door(
             bucket,
