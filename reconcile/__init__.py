@@ -15,15 +15,65 @@ if TYPE_CHECKING:
     from reconcile.api import PlannedRun, apply, plan
     from reconcile.commands.watch import WatchOptions, watch
     from reconcile.core.catalogue import Asset, AssetState
+    from reconcile.core.changes import Finding
+    from reconcile.core.errors import (
+        AccessDenied,
+        ConfigError,
+        Declined,
+        ExitCode,
+        Interrupted,
+        JournalError,
+        LocalDatabaseError,
+        LockHeld,
+        NotThere,
+        PreconditionFailed,
+        ReconcileError,
+        Refused,
+        Rejected,
+        SourceChanged,
+        SourceError,
+        SpillError,
+        StateError,
+        StoreError,
+        StoreMissing,
+        StoreUnavailable,
+        Uncertain,
+        UsageError,
+    )
+    from reconcile.core.report import Report
     from reconcile.project import Project, RunOptions
 
 __version__ = VERSION
 __all__ = [
+    "AccessDenied",
     "Asset",
     "AssetState",
+    "ConfigError",
+    "Declined",
+    "ExitCode",
+    "Finding",
+    "Interrupted",
+    "JournalError",
+    "LocalDatabaseError",
+    "LockHeld",
+    "NotThere",
     "PlannedRun",
+    "PreconditionFailed",
     "Project",
+    "ReconcileError",
+    "Refused",
+    "Rejected",
+    "Report",
     "RunOptions",
+    "SourceChanged",
+    "SourceError",
+    "SpillError",
+    "StateError",
+    "StoreError",
+    "StoreMissing",
+    "StoreUnavailable",
+    "Uncertain",
+    "UsageError",
     "WatchOptions",
     "__version__",
     "apply",
@@ -34,20 +84,28 @@ __all__ = [
 _HOMES = {
     "Asset": "core.catalogue",
     "AssetState": "core.catalogue",
+    "Finding": "core.changes",
     "PlannedRun": "api",
     "Project": "project",
+    "Report": "core.report",
     "RunOptions": "project",
     "WatchOptions": "commands.watch",
     "apply": "api",
     "plan": "api",
     "watch": "commands.watch",
 }
+"""Where each name is; one that is not here is an error's."""
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the entry points when they are first named, so that importing the package costs nothing."""
-    if name not in _HOMES:
+    """Imports what is exported when it is first named, so that importing the package costs nothing."""
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'core.errors')}"), name)
+
+
+def __dir__() -> list[str]:
+    """What is exported, whether or not it was named before."""
+    return sorted({*globals(), *__all__})

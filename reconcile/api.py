@@ -15,7 +15,7 @@ from reconcile.core.errors import NotThere, UsageError
 from reconcile.core.events import Listener, silent
 from reconcile.core.notes import Note
 from reconcile.core.plan import Plan, Scope, Summary
-from reconcile.core.report import Report
+from reconcile.core.report import Report, nonzero
 from reconcile.pipeline.catalogue import Catalogue
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
@@ -31,6 +31,13 @@ class PlannedRun(msgspec.Struct, frozen=True):
     project: Project | OpenProject
     plan: Plan
     done_notes: tuple[Note, ...] = ()
+
+    def __repr__(self) -> str:
+        found = nonzero(self.summary.findings) or "none"
+        partial = "" if self.plan.complete else "; incomplete"
+        count = len(self.actions)
+        changes = "1 change" if count == 1 else f"{count:,} changes"
+        return f"<PlannedRun of {changes}: {nonzero(self.summary) or 'nothing'}; findings: {found}{partial}>"
 
     @property
     def actions(self) -> tuple[Change, ...]:

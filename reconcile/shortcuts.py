@@ -22,6 +22,10 @@ class Shortcuts:
 
     __slots__ = ()
 
+    def __repr__(self: Project | OpenProject) -> str:  # type: ignore[misc]
+        settings = self.settings
+        return f"<{type(self).__name__} {settings.project}: {settings.bucket}, {settings.records}>"
+
     def signed_url(self: Project | OpenProject, uri: str, *, expires: str | float | timedelta = _LIFETIME) -> str:  # type: ignore[misc]
         """A URL by which anybody may read the object of a gs:// URI, a key or a path until it expires: a text such as
         ``"15m"``, seconds, or a timedelta, of 7 days at the most.

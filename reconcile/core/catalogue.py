@@ -48,6 +48,11 @@ class Asset(msgspec.Struct, frozen=True, gc=False):
     state: AssetState
     url: str | None = None
 
+    def __repr__(self) -> str:
+        """Without the signed URL: whoever finds it in a log could read the asset."""
+        whose = " ".join(each or "?" for each in (self.char_id, self.asset_type))
+        return f"<Asset {self.uri}: {whose}, {self.state.value}>"
+
 
 class Lacking(msgspec.Struct, frozen=True):
     """A character that has no asset of a type, neither here nor in the bucket."""

@@ -1,26 +1,26 @@
-"""The error tree. Each class carries its exit code and its stable machine code.
+"""The error tree, as users see it too: each class has its exit code and its stable machine code.
 
 ReconcileError
-├── UsageError              64  the command line, or a file named on it, is wrong
-├── ConfigError             78  the rules file is wrong
-│   └── LocalDatabaseError  78  the pipeline's own JSON database is wrong
-├── SourceError              1  the local root, or a file below it, could not be read
-│   └── SourceChanged           a file is no longer the one that was planned
-├── StoreError               1  a bucket or a database did not do what was asked
-│   ├── StoreUnavailable        down, or still failing when the retries ran out
-│   ├── AccessDenied            it answered that we may not
-│   ├── StoreMissing            the bucket, or the database, is not there
-│   ├── Rejected                it refused this value for good (bad checksum, too large, bad name)
-│   ├── PreconditionFailed      the world moved since it was read; nothing was written
-│   │   └── NotThere            what was to be changed does not exist
-│   └── Uncertain               the write may or may not have been applied: settle it by reading
-├── JournalError             1  the journal of a run cannot be written, so nothing (more) is changed; or cannot be read
-├── StateError               1  what is in .reconcile/ is not ours: a link, a pipe, another user's
-├── SpillError               1  a plan outgrew its memory, and the folder for that is full or cannot be used
-├── Refused                  4  a safety limit; --force goes past it
-├── Declined                 5  answered no at the prompt
-├── LockHeld                75  another run holds the lock
-└── Interrupted            130
+├── UsageError
+├── ConfigError
+│   └── LocalDatabaseError
+├── SourceError
+│   └── SourceChanged
+├── StoreError
+│   ├── StoreUnavailable
+│   ├── AccessDenied
+│   ├── StoreMissing
+│   ├── Rejected
+│   ├── PreconditionFailed
+│   │   └── NotThere
+│   └── Uncertain
+├── JournalError
+├── StateError
+├── SpillError
+├── Refused
+├── Declined
+├── LockHeld
+└── Interrupted
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import IntEnum
 
-from reconcile.core.portable import Portable
+from reconcile.core.portable import NOTES, Portable
 
 
 class ExitCode(IntEnum):
@@ -48,17 +48,32 @@ class ExitCode(IntEnum):
 
 
 class ReconcileError(Portable, Exception):
-    """One sentence that says what and where; ``hint`` says what to do next. Goes through pickle whole."""
+    """The root of all errors. ``message`` is one sentence that says what and where, ``hint`` says what to do next,
+    ``code`` is a name for programs, and ``transient`` says whether the same may succeed a little later, with nothing
+    changed. Goes through pickle whole."""
 
     code = "error"
     exit_code = ExitCode.FAILED
     transient = False
-    """Whether the same may succeed a little later, with nothing changed."""
+    _hint = ""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    @property
+    def hint(self) -> str:
+        """What to do next; empty if there is nothing to say. It is a note too, so a traceback shows it."""
+        return self._hint
+
+    @hint.setter
+    def hint(self, hint: str) -> None:
+        old, new = (f"hint: {each}" if each else "" for each in (self._hint, hint))
+        notes = [note for note in getattr(self, NOTES, ()) if note != old]
+        if new or len(notes) < len(getattr(self, NOTES, ())):
+            setattr(self, NOTES, [new, *notes] if new else notes)
+        self._hint = hint
 
     @property
     def sentence(self) -> str:
@@ -67,89 +82,129 @@ class ReconcileError(Portable, Exception):
 
 
 class UsageError(ReconcileError):
+    """A command line, a call or a file that it names is wrong."""
+
     code = "usage"
     exit_code = ExitCode.USAGE
 
 
 class ConfigError(ReconcileError):
+    """The rules file is wrong, or not there."""
+
     code = "config"
     exit_code = ExitCode.CONFIG
 
 
 class LocalDatabaseError(ConfigError):
+    """The pipeline's own JSON database is wrong."""
+
     code = "local_database"
 
 
 class SourceError(ReconcileError):
+    """The local root, or a file below it, could not be read."""
+
     code = "local"
 
 
 class SourceChanged(SourceError):
+    """A file is no longer the one that was planned."""
+
     code = "source_changed"
 
 
 class StoreError(ReconcileError):
+    """A bucket or a database did not do what was asked."""
+
     code = "store"
 
 
 class StoreUnavailable(StoreError):
+    """The store is down, or was still failing when the retries ran out."""
+
     code = "unavailable"
     transient = True
 
 
 class AccessDenied(StoreError):
+    """The store answered that these credentials may not do this."""
+
     code = "denied"
 
 
 class StoreMissing(StoreError):
+    """The bucket, or the database, is not there."""
+
     code = "store_missing"
 
 
 class Rejected(StoreError):
+    """The store refused this value for good: a wrong checksum, too large, a bad name."""
+
     code = "rejected"
 
 
 class PreconditionFailed(StoreError):
+    """The world changed since it was read; nothing was written."""
+
     code = "precondition"
 
 
 class NotThere(PreconditionFailed):
+    """What was to be changed or read does not exist."""
+
     code = "not_there"
 
 
 class Uncertain(StoreError):
+    """The write may or may not have arrived: only reading can tell."""
+
     code = "uncertain"
     transient = True
 
 
 class JournalError(ReconcileError):
+    """The journal of a run cannot be read, or not be written, and then nothing (more) is changed."""
+
     code = "journal"
 
 
 class StateError(ReconcileError):
+    """What is in .reconcile/ is not ours: a link, a pipe, another user's."""
+
     code = "state"
 
 
 class SpillError(ReconcileError):
+    """A plan outgrew its memory, and the folder for the rest is full or cannot be used."""
+
     code = "spill"
 
 
 class Refused(ReconcileError):
+    """A safety limit stopped it; ``force`` goes past it."""
+
     code = "refused"
     exit_code = ExitCode.REFUSED
 
 
 class Declined(ReconcileError):
+    """A person answered no at the prompt."""
+
     code = "declined"
     exit_code = ExitCode.DECLINED
 
 
 class LockHeld(ReconcileError):
+    """Another run holds the project's lock."""
+
     code = "locked"
     exit_code = ExitCode.LOCKED
 
 
 class Interrupted(ReconcileError):
+    """A signal stopped it; the next run goes on from there."""
+
     code = "interrupted"
     exit_code = ExitCode.INTERRUPTED
 

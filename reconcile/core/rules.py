@@ -144,9 +144,9 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         found = name if self.rule(name) is not None else called.get(fold(name))
         if found is None:
             near = difflib.get_close_matches(fold(name), called, 1)
+            meant = f"did you mean {called[near[0]]!r}? " if near else ""
             known = ", ".join(rule.type for rule in self.rules)
-            hint = f"did you mean {called[near[0]]!r}?" if near else f"the types are {known}"
-            raise UsageError(f"no rule has the asset type {name!r}", hint=hint)
+            raise UsageError(f"no rule has the asset type {name!r}", hint=f"{meant}the types are {known}")
         return found
 
     def read(self, path: str, known: Container[str]) -> Reading | None:

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from reconcile import Project, apply, config, plan
 from reconcile.core.errors import LockHeld, UsageError
 from reconcile.core.notes import Note
 from reconcile.core.report import Status
 from reconcile.project import OpenProject
+from tests.unit.test_docs import python_of
 
 
 @pytest.fixture
@@ -63,6 +65,33 @@ def test_what_is_planned_shows_its_actions_findings_and_summary(project: OpenPro
     assert planned.actions == planned.plan.actions
     assert planned.findings == planned.plan.findings == ()
     assert (planned.summary.upload, planned.summary.set_field) == (2, 2)
+
+
+def test_a_person_can_read_what_python_shows_of_a_project_a_plan_and_a_run(project: OpenProject, folder: Path) -> None:
+    closed, planned = Project.open(folder), plan(project)
+    stores = "gs://my-bucket/anime_dance, firestore://my-project/(default)/characters"
+    assert repr(closed) == f"<Project {folder}: {stores}>"
+    assert repr(project) == f"<OpenProject {folder}: {stores}>"
+    assert repr(planned) == "<PlannedRun of 4 changes: 2 upload, 2 set_field, 13 bytes; findings: none>"
+    report = apply(planned)
+    assert repr(report).startswith(f"<Report of run {report.run_id}: success; 4 applied; 13 bytes, ")
+    assert repr(plan(project)) == "<PlannedRun of 0 changes: 2 in_step; findings: none>"
+    asset = next(project.assets(char_ids=["rem"]))
+    assert repr(asset) == "<Asset gs://my-bucket/anime_dance/characters/rem.png: rem anime_image, in_step>"
+    assert "secret" not in repr(replace(asset, url="https://storage.example/rem.png?X-Goog-Signature=secret"))
+
+
+def test_the_examples_of_the_page_of_the_interface_run(
+    project: OpenProject, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    examples = [code for code in python_of("docs/api.md") if code.startswith("from ")]
+    assert len(examples) == 2
+    for code in examples:
+        exec(code, {})
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("<PlannedRun of 2 changes")
+    assert told[1:] == ["gs://my-bucket/anime_dance/characters/ai_hoshino.png in_step"]
 
 
 def test_a_plan_changes_no_file_but_in_the_tools_own_folder(project: OpenProject, folder: Path) -> None:

@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 import pytest
 
+import reconcile
 from reconcile.__main__ import main
 from reconcile.commands.demo import build
 from reconcile.core.errors import ExitCode
 from tests.kit.workshop import environment
 from tests.servers.gcs import GcsServer
-from tools import findings, manpage
+from tools import api, findings, manpage
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -180,6 +181,14 @@ def test_the_tests_without_make_are_those_of_make() -> None:
 
 def test_the_manual_page_is_that_of_the_commands() -> None:
     assert manpage.FILE.read_text(encoding="utf-8") == manpage.text(), "run `python -m tools.manpage`"
+
+
+def test_the_page_of_the_python_interface_is_that_of_the_docstrings() -> None:
+    assert api.FILE.read_text(encoding="utf-8") == api.text(), "run `python -m tools.api`"
+
+
+def test_the_page_of_the_python_interface_has_all_that_is_exported() -> None:
+    assert api.exported() | {"ExitCode", "__version__"} == set(reconcile.__all__)
 
 
 def test_the_readme_shows_commands() -> None:

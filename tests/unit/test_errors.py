@@ -7,7 +7,9 @@ import importlib
 import multiprocessing
 import pickle
 import pkgutil
+import re
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
@@ -19,6 +21,7 @@ from reconcile.adapters.firestore.calls import CallFailed
 from reconcile.adapters.lean_http import Failed, How
 from reconcile.adapters.network import Fault, WayFault
 from reconcile.adapters.tokens import Lack, NoToken
+from reconcile.core import errors
 from reconcile.core.document_rules import _Unfit
 from reconcile.core.errors import ReconcileError, StoreUnavailable
 from reconcile.core.portable import Foreign, Portable
@@ -148,12 +151,48 @@ def test_the_cause_of_a_foreign_cause_goes_along() -> None:
 def test_an_attribute_that_cannot_be_pickled_costs_no_more_than_itself() -> None:
     error = NotUploaded(StoreUnavailable("it is down"), "a.png", {})
     error.result = lambda: "a.png"
+    notes = list(error.__notes__)
 
     back = pickle.loads(pickle.dumps(error))
 
     assert (back.path, back.code, back.result) == ("a.png", "unavailable", None)
-    assert "`result` could not be sent" in back.__notes__[0]
-    assert not hasattr(error, "__notes__")
+    assert back.__notes__[:-1] == error.__notes__ == notes
+    assert "`result` could not be sent" in back.__notes__[-1]
+
+
+# -- what a traceback and a user's own code see --
+
+
+def test_a_traceback_shows_the_hint_that_holds_now() -> None:
+    error = StoreUnavailable("it is down", hint="wait")
+    error.add_note("a note of a workflow's own")
+    assert lines_of(error) == ["it is down", "hint: wait", "a note of a workflow's own"]
+    error.hint = "ask the studio"
+    assert lines_of(error) == ["it is down", "hint: ask the studio", "a note of a workflow's own"]
+    error.hint = ""
+    assert lines_of(error) == ["it is down", "a note of a workflow's own"]
+    assert lines_of(StoreUnavailable("it is down")) == ["it is down"]
+
+
+def test_another_process_gets_the_hint_once_and_can_change_it() -> None:
+    back = pickle.loads(pickle.dumps(StoreUnavailable("it is down", hint="wait")))
+    assert (back.hint, lines_of(back)) == ("wait", ["it is down", "hint: wait"])
+    back.hint = "ask"
+    assert lines_of(back) == ["it is down", "hint: ask"]
+
+
+def lines_of(error: BaseException) -> list[str]:
+    """What a traceback says, without the name of the class."""
+    first, *rest = "".join(traceback.format_exception(error)).splitlines()
+    return [first.partition(": ")[2], *rest]
+
+
+def test_every_error_that_a_call_can_raise_is_exported_and_says_what_it_is() -> None:
+    tree = {kind for kind in all_errors() if kind.__module__ == "reconcile.core.errors"}
+    assert {getattr(reconcile, kind.__name__) for kind in tree} == tree
+    assert all("__doc__" in vars(kind) for kind in tree)
+    drawn = re.findall(r"[├└]── (\w+)|^(ReconcileError)$", str(errors.__doc__), re.MULTILINE)
+    assert {"".join(each) for each in drawn} == {kind.__name__ for kind in tree}
 
 
 # -- through the pools that workflows use --

@@ -340,4 +340,4 @@ def test_a_type_goes_by_its_name_an_alias_or_its_label_in_any_case() -> None:
     assert called == {"image": "image", "ANIME image": "image", "Picture": "image", "video": "video", "Video": "image"}
     with pytest.raises(UsageError, match="no rule has the asset type 'pictures'") as refused:
         asset_map.type_called("pictures")
-    assert refused.value.hint == "did you mean 'image'?"
+    assert refused.value.hint == "did you mean 'image'? the types are image, video"
