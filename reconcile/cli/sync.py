@@ -33,7 +33,7 @@ from reconcile.cli.session import Replace, Session, scope_of, severity
 from reconcile.commands.status import is_in_step, overdue, table
 from reconcile.core.duration import format_duration
 from reconcile.core.errors import ExitCode, UsageError
-from reconcile.core.plan import Plan, check_limits
+from reconcile.core.plan import LimitCounts, Plan, check_limits
 from reconcile.core.planfile import dumps, loads
 from reconcile.core.report import build
 from reconcile.pipeline.executor import check, execute
@@ -141,7 +141,7 @@ def apply(
                 totals(made),
                 session.plan_view(project, made),
                 yes=yes or not made.actions,
-                check=lambda: None if force else check_limits(made, limit, max_actions),
+                check=lambda: None if force else check_limits(LimitCounts.of(made), limit, max_actions),
             )
             work = partial(execute, project, made, command="apply", fail_on=severity(fail_on))
             report = session.execute(partial(work, force=force, max_actions=max_actions))

@@ -202,20 +202,32 @@ class ReplaceLimit(msgspec.Struct, frozen=True):
         return replaced <= (self.amount * objects / 100 if self.percent else self.amount)
 
 
-def check_limits(plan: Plan, max_replace: ReplaceLimit, max_actions: int | None) -> None:
-    """Raises Refused, with the numbers, if the plan goes past a safety limit."""
-    # Counted from the actions, and never of fewer objects than they replace: a plan file may say what it likes.
-    replaced = sum(isinstance(action, Replace) for action in plan.actions)
-    objects = max(plan.objects_in_scope, replaced)
-    if not max_replace.allows(replaced, objects):
+class LimitCounts(msgspec.Struct, frozen=True):
+    """What the safety limits are judged by: how many actions a plan has, how many of them replace, and how many objects
+    are in its scope."""
+
+    actions: int
+    replaced: int
+    objects: int
+
+    @classmethod
+    def of(cls, plan: Plan) -> LimitCounts:
+        """Counted from the actions, and never of fewer objects than they replace: a plan file may say what it likes."""
+        replaced = sum(isinstance(action, Replace) for action in plan.actions)
+        return cls(len(plan.actions), replaced, max(plan.objects_in_scope, replaced))
+
+
+def check_limits(counts: LimitCounts, max_replace: ReplaceLimit, max_actions: int | None) -> None:
+    """Raises Refused, with the numbers, if a plan goes past a safety limit."""
+    if not max_replace.allows(counts.replaced, counts.objects):
         raise Refused(
-            f"the plan replaces {replaced} of {objects} objects in scope, "
+            f"the plan replaces {counts.replaced} of {counts.objects} objects in scope, "
             f"more than max_replace = {max_replace} allows; nothing was changed",
             hint="look at them with `reconcile plan`; if they are meant, run apply again with --force",
         )
-    if max_actions is not None and len(plan.actions) > max_actions:
+    if max_actions is not None and counts.actions > max_actions:
         raise Refused(
-            f"the plan has {len(plan.actions)} actions, more than --max-actions {max_actions}; nothing was changed",
+            f"the plan has {counts.actions} actions, more than --max-actions {max_actions}; nothing was changed",
             hint="raise --max-actions, narrow the scope with --char-id or --asset-type, or add --force",
         )
 

@@ -42,7 +42,7 @@ from reconcile.core.context import Replacing
 from reconcile.core.edit import edit, without
 from reconcile.core.errors import NotThere, PreconditionFailed, ReconcileError, SourceChanged, UsageError
 from reconcile.core.events import Advanced, ChangeDone, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
-from reconcile.core.plan import Plan, Scope, check_limits
+from reconcile.core.plan import LimitCounts, Plan, Scope, check_limits
 from reconcile.core.planfile import AGAIN, check_belongs
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report, Status
 from reconcile.core.rows import World
@@ -82,7 +82,7 @@ def execute(
     """
     check(project, plan)
     if not force:
-        check_limits(plan, project.settings.policy.max_replace, max_actions)
+        check_limits(LimitCounts.of(plan), project.settings.policy.max_replace, max_actions)
     entries, entry_key = project.settings.entries, project.settings.entry_key
     editor_of: EditorOf = lambda changes: partial(edit, changes=changes, entries=entries, entry_key=entry_key)  # noqa: E731
     report = run(project, plan, editor_of, concurrency=concurrency, listener=listener, stop=stop, command=command)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from reconcile.core.changes import Change, Code, Need, Severity, change_id, document_id, kind_of
 from reconcile.core.errors import ExitCode, Refused
-from reconcile.core.plan import FindingCounts, Origin, ReplaceLimit, Scope, Stores, Summary, check_limits
+from reconcile.core.plan import FindingCounts, LimitCounts, Origin, ReplaceLimit, Scope, Stores, Summary, check_limits
 from tests.kit.plans import EVERY_KIND, RULES, STORES, creation, finding, plan, replacement, rewrite, set_field, upload
 
 
@@ -296,25 +296,25 @@ def test_a_plan_that_replaces_more_than_the_limit_is_refused_with_the_numbers() 
     with pytest.raises(
         Refused, match=r"replaces 3 of 20 objects in scope, more than max_replace = 10% allows"
     ) as caught:
-        check_limits(replacing(3, objects_in_scope=20), TEN_PERCENT, None)
+        check_limits(LimitCounts.of(replacing(3, objects_in_scope=20)), TEN_PERCENT, None)
     assert caught.value.exit_code is ExitCode.REFUSED
     assert "--force" in caught.value.hint
-    check_limits(replacing(2, objects_in_scope=20), TEN_PERCENT, None)
+    check_limits(LimitCounts.of(replacing(2, objects_in_scope=20)), TEN_PERCENT, None)
 
 
 def test_uploads_and_record_changes_are_not_replacing() -> None:
-    check_limits(plan([upload(f"{number}.png") for number in range(50)], objects_in_scope=20), TEN_PERCENT, None)
+    check_limits(LimitCounts.of(plan([upload(f"{number}.png") for number in range(50)], objects_in_scope=20)), TEN_PERCENT, None)
 
 
 @pytest.mark.parametrize("claimed", [{"objects_in_scope": 0}, {"summary": Summary()}], ids=["objects", "summary"])
 def test_a_plan_that_counts_itself_small_is_counted_again(claimed: dict[str, Any]) -> None:
     found = msgspec.structs.replace(replacing(30, objects_in_scope=40), **claimed)
     with pytest.raises(Refused):
-        check_limits(found, TEN_PERCENT, None)
+        check_limits(LimitCounts.of(found), TEN_PERCENT, None)
 
 
 def test_a_plan_with_more_actions_than_allowed_is_refused_with_the_numbers() -> None:
     with pytest.raises(Refused, match="has 7 actions, more than --max-actions 6"):
-        check_limits(plan(), TEN_PERCENT, 6)
-    check_limits(plan(), TEN_PERCENT, 7)
-    check_limits(plan([]), TEN_PERCENT, 0)
+        check_limits(LimitCounts.of(plan()), TEN_PERCENT, 6)
+    check_limits(LimitCounts.of(plan()), TEN_PERCENT, 7)
+    check_limits(LimitCounts.of(plan([])), TEN_PERCENT, 0)
