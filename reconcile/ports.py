@@ -256,6 +256,23 @@ class UrlReader(Protocol):
         ...
 
 
+class SharedFolder(Protocol):
+    """A folder for several machines, in a file system or a bucket. What is in it stays as it was written."""
+
+    def sizes(self) -> dict[str, int]:
+        """The length in bytes of each file, by name; empty if there is no folder. Raises UsageError and as a store."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """A file's content. Raises as ``sizes``, also if the file is not there."""
+        ...
+
+    def create(self, name: str, data: bytes) -> None:
+        """Writes a file, whole or not at all, and the folder with it. Raises as ``sizes``, also if the name is
+        taken."""
+        ...
+
+
 class FilePlaces(Protocol):
     """The places of files below the local root. Nothing that is there is ever overwritten, and no link is followed."""
 

@@ -38,7 +38,6 @@ from reconcile.core.events import Advanced, Listener, Phase, Waiting, silent
 from reconcile.core.findings import make
 from reconcile.core.names import BucketRoot
 from reconcile.core.notes import Note, NotedMap
-from reconcile.core.paths import RootForms
 from reconcile.core.plan import Origin, Stores
 from reconcile.core.rules import AssetMap
 from reconcile.ports import AgreedStates, FilePlaces, FileSource, ObjectStore, RecordStore, UrlReader, UrlSigner
@@ -163,11 +162,6 @@ class OpenProject(Shortcuts, Closing):
     def bucket(self) -> BucketRoot:
         """The bucket and the prefix below which keys are counted."""
         return self.settings.bucket
-
-    @cached_property
-    def roots(self) -> tuple[RootForms, ...]:
-        """See ``Settings.roots``."""
-        return self.settings.roots
 
     @property
     def origin(self) -> Origin:
@@ -308,17 +302,21 @@ class OpenProject(Shortcuts, Closing):
     @cached_property
     def objects(self) -> ObjectStore:
         """The bucket."""
+        return self.objects_at(self.settings.bucket)
+
+    def objects_at(self, root: BucketRoot) -> ObjectStore:
+        """The objects of any bucket on the server that the project's own bucket is on."""
         settings = self.settings
         if settings.bucket_endpoint.startswith("file:"):
-            folder = Path(settings.bucket_endpoint.removeprefix("file:")) / settings.bucket.bucket
-            return self._opened(EmbeddedObjectStore.open(folder, settings.bucket.prefix))
-        # What serves a cloud takes long to import, and not every run needs a cloud.
+            folder = Path(settings.bucket_endpoint.removeprefix("file:")) / root.bucket
+            return self._opened(EmbeddedObjectStore.open(folder, root.prefix))
+        # It takes long to import, and not every run needs a cloud.
         from reconcile.adapters.gcs.store import GcsObjectStore
 
         return self._opened(
             GcsObjectStore.open(
-                settings.bucket.bucket,
-                settings.bucket.prefix,
+                root.bucket,
+                root.prefix,
                 settings.bucket_endpoint,
                 concurrency=max(self.at_once, CONCURRENCY),
                 connections=self.lanes.most + CONCURRENCY,

@@ -101,6 +101,25 @@ class Sized:
     ] = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sharded:
+    """What of a plan folder is applied."""
+
+    shard: Annotated[
+        str | None, option("--shard", metavar="I/N", help="Only this shard of the plan folder DIR, as 3/8.")
+    ] = None
+    phase: Annotated[
+        Literal["uploads", "records"] | None,
+        option("--phase", metavar="uploads|records", help="Only the objects, or only the records, of a plan folder."),
+    ] = None
+    merge_reports: Annotated[
+        bool, typer.Option("--merge-reports", help="Change nothing: show what all runs of a plan folder did together.")
+    ] = False
+
+    def __bool__(self) -> bool:
+        return bool(self.shard or self.phase or self.merge_reports)
+
+
 FailOnFindings = Annotated[
     FailOn | None,
     option("--fail-on", metavar="error|warning", help="Exit with 6 if findings of this severity, or worse, remain."),

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from reconcile.adapters.files import PRIVATE
-from reconcile.cli.files import PLAN, STDOUT, check_target, write_whole
+from reconcile.cli.files import STDOUT
 from reconcile.cli.notify import notifying
 from reconcile.cli.options import (
     AllowEmpty,
@@ -22,6 +21,7 @@ from reconcile.cli.options import (
     Force,
     NoJournal,
     Scoped,
+    Sharded,
     Sized,
     WaitLock,
     Yes,
@@ -34,12 +34,14 @@ from reconcile.commands.status import is_in_step, overdue, table
 from reconcile.core.duration import format_duration
 from reconcile.core.errors import ExitCode, UsageError
 from reconcile.core.plan import LimitCounts, Plan, check_limits
-from reconcile.core.planfile import dumps, loads
 from reconcile.core.report import build
-from reconcile.pipeline.executor import check, execute
+from reconcile.pipeline.executor import execute
 from reconcile.project import OpenProject
 from reconcile.views.plan import totals
 from reconcile.views.status import show_status
+
+if TYPE_CHECKING:
+    from reconcile.cli.saved import Saved
 
 Detailed = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are differences.")]
 
@@ -49,23 +51,35 @@ def plan(
     scope: Scoped,
     sized: Sized,
     out: Annotated[Path | None, option("--out", metavar="FILE", help="Save the plan for apply; - is stdout.")] = None,
+    shards: Annotated[
+        int | None,
+        option(
+            "--shards", min=1, max=10_000, metavar="N", help="Make --out a folder, for N machines to apply; also gs://."
+        ),
+    ] = None,
     detailed_exitcode: Detailed = False,
     fail_on: FailOnFindings = None,
     allow_empty: AllowEmpty = False,
 ) -> ExitCode:
     session = Session(common)
+    if shards is not None and out in (None, STDOUT):
+        raise UsageError("--shards is for a plan that goes into a folder", hint="name the folder with --out DIR/")
     if out == STDOUT:
         session.json, out = True, None
+    where = ""
     with session.opened(sized=sized, allow_empty=allow_empty) as project:
+        target = None
         if out is not None:
-            check_target(out, PLAN, project.settings)
+            from reconcile.cli.saved import PlanTarget
+
+            target = PlanTarget(project, out, shards)
         made = session.survey(project, scope_of(project, scope)).plan
-        if out is not None:
-            # It holds what records hold: for the eyes of its maker.
-            write_whole(out, dumps(made), PLAN, PRIVATE)
+        if target is not None:
+            where = target.write(made)
         session.result(made, session.plan_view(project, made))
-    if out is not None:
-        session.note(f"saved to {out}; `reconcile apply {out}` applies it")
+    if where:
+        shard = f" --shard I/{shards}" if shards is not None else ""
+        session.note(f"saved to {where}; `reconcile apply {where}{shard}` applies it")
     return session.verdict(_code(made, detailed=detailed_exitcode), made.findings, fail_on)
 
 
@@ -73,6 +87,7 @@ def apply(
     common: Common,
     scope: Scoped,
     sized: Sized,
+    sharded: Sharded,
     planfile: Annotated[
         Path | None, typer.Argument(metavar="[PLANFILE]", help="A saved plan; without it one is made.")
     ] = None,
@@ -107,17 +122,30 @@ def apply(
             " it",
             hint="give them to the plan (`reconcile plan --out FILE`, `reconcile apply -n --json --replace … > FILE`)",
         )
+    if planfile is None and sharded:
+        raise UsageError(
+            "--shard, --phase and --merge-reports are for a saved plan in a folder",
+            hint="name it: `reconcile apply DIR/`",
+        )
     patience = seconds(wait_lock, "--wait-lock")
     age = seconds(if_older, "--if-older") if if_older is not None else None
     if age is not None and (dry_run or planfile is not None):
         raise UsageError("--if-older is for a run of its own", hint="leave out --dry-run and PLANFILE, or --if-older")
     if age is not None and _is_fresh(session, age):
         return ExitCode.OK
+    if sharded.merge_reports and planfile is not None:
+        from reconcile.cli.saved import merged
+
+        with session.opened() as project:
+            report = merged(project, planfile)
+        session.report(report, planned=True)
+        return session.verdict(report.exit_code, report.findings, fail_on)
     if dry_run:
         with session.opened(
             replace, sized, concurrency=concurrency, bwlimit=bwlimit, allow_empty=allow_empty
         ) as project:
-            made = _plan(session, project, scope, planfile)
+            saved = _saved(project, planfile, sharded)
+            made = saved.plan if saved else session.survey(project, scope_of(project, scope)).plan
             session.result(made, session.plan_view(project, made))
             return session.verdict(_code(made), made.findings, fail_on)
     with notifying(notify, session) as ended:
@@ -134,17 +162,21 @@ def apply(
                 return _nothing_done(session)
             if age is not None and _is_fresh(session, age):  # another run may have been what was waited for
                 return ExitCode.OK
-            made = _plan(session, project, scope, planfile)
+            saved = _saved(project, planfile, sharded)
+            made = saved.plan if saved else session.survey(project, scope_of(project, scope)).plan
+            whole = saved.part_of if saved else None
             limit = project.settings.policy.max_replace
             session.agree(
                 "Apply this plan?",
                 totals(made),
                 session.plan_view(project, made),
                 yes=yes or not made.actions,
-                check=lambda: None if force else check_limits(LimitCounts.of(made), limit, max_actions),
+                check=lambda: None if force else check_limits(whole or LimitCounts.of(made), limit, max_actions),
             )
-            work = partial(execute, project, made, command="apply", fail_on=severity(fail_on))
+            work = partial(execute, project, made, command="apply", fail_on=severity(fail_on), part_of=whole)
             report = session.execute(partial(work, force=force, max_actions=max_actions))
+            if saved and (unsaved := saved.save_report(report)):
+                session.warn(unsaved, of="warning")
         session.report(report, planned=bool(made.actions))
         code = session.verdict(report.exit_code, report.findings, fail_on)
         ended(report, code)
@@ -196,18 +228,12 @@ def _nothing_done(session: Session) -> ExitCode:
     return ExitCode.OK
 
 
-def _plan(session: Session, project: OpenProject, scope: Scoped, planfile: Path | None) -> Plan:
+def _saved(project: OpenProject, planfile: Path | None, sharded: Sharded) -> Saved | None:
     if planfile is None:
-        return session.survey(project, scope_of(project, scope)).plan
-    try:
-        made = loads(planfile.read_bytes(), str(planfile))
-    except OSError as error:
-        raise UsageError(
-            f"the plan file {str(planfile)!r} cannot be read: {error.strerror}",
-            hint="save one with `reconcile plan --out FILE`",
-        ) from error
-    check(project, made)
-    return made
+        return None
+    from reconcile.cli.saved import load  # here and above: few runs are of a saved plan
+
+    return load(project, planfile, sharded)
 
 
 def _code(made: Plan, *, detailed: bool = False) -> ExitCode:

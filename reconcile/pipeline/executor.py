@@ -71,6 +71,7 @@ def execute(
     stop: threading.Event | None = None,
     command: str = "",
     fail_on: Severity | None = None,
+    part_of: LimitCounts | None = None,
 ) -> Report:
     """Does what the plan says, as far as the world still is as the plan saw it.
 
@@ -78,11 +79,12 @@ def execute(
     cannot be written down, before anything is changed. A failure of one change is an outcome of the report, never an
     exception. ``concurrency`` objects are written at once; if it is None, as many as the project was opened for.
     Setting ``stop`` finishes what is in flight and starts nothing more. ``command`` is who asked, for the journal. If
-    findings of the severity ``fail_on`` remain, it is not remembered as a good run of everything.
+    findings of the severity ``fail_on`` remain, it is not remembered as a good run of everything; nor is a part of a
+    plan, whose limits are judged by the counts of the whole, ``part_of``.
     """
     check(project, plan)
     if not force:
-        check_limits(LimitCounts.of(plan), project.settings.policy.max_replace, max_actions)
+        check_limits(part_of or LimitCounts.of(plan), project.settings.policy.max_replace, max_actions)
     entries, entry_key = project.settings.entries, project.settings.entry_key
     editor_of: EditorOf = lambda changes: partial(edit, changes=changes, entries=entries, entry_key=entry_key)  # noqa: E731
     report = run(project, plan, editor_of, concurrency=concurrency, listener=listener, stop=stop, command=command)
@@ -90,7 +92,7 @@ def execute(
     if project.options.allows_empty and project.lost_files():
         project.note_files(0)
     is_good = report.status is Status.SUCCESS and not reports.remaining(plan.findings, fail_on)
-    if is_good and plan.scope == Scope() and not _holds_back(project, plan):
+    if is_good and part_of is None and plan.scope == Scope() and not _holds_back(project, plan):
         project.note_good_run(plan.created, now())  # when the worlds were seen: an old plan is no news of today
     return report
 

@@ -339,7 +339,7 @@ def context_of(project: OpenProject, scope: Scope, roster: Roster, trace: Collec
         collection=settings.records.collection,
         entries=settings.entries,
         entry_key=settings.entry_key,
-        roots=project.roots,
+        roots=project.settings.roots,
         known_ids=roster.known_ids,
         ids_known=roster.ids_known,
         records=roster.records,

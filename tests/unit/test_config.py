@@ -659,4 +659,6 @@ def test_the_root_is_also_known_by_the_name_that_the_project_was_given(tmp_path:
     assert settings.root == (tmp_path / "share" / "studio" / "output").resolve()
     with Project(settings).opened() as project:
         value = str(named / "output" / "characters" / "rem.png")
-        assert meaning(value, project.roots).targets[0] == Target("characters/rem.png", sure=True, windows=False)
+        assert meaning(value, project.settings.roots).targets[0] == Target(
+            "characters/rem.png", sure=True, windows=False
+        )

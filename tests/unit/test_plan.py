@@ -303,7 +303,9 @@ def test_a_plan_that_replaces_more_than_the_limit_is_refused_with_the_numbers() 
 
 
 def test_uploads_and_record_changes_are_not_replacing() -> None:
-    check_limits(LimitCounts.of(plan([upload(f"{number}.png") for number in range(50)], objects_in_scope=20)), TEN_PERCENT, None)
+    check_limits(
+        LimitCounts.of(plan([upload(f"{number}.png") for number in range(50)], objects_in_scope=20)), TEN_PERCENT, None
+    )
 
 
 @pytest.mark.parametrize("claimed", [{"objects_in_scope": 0}, {"summary": Summary()}], ids=["objects", "summary"])

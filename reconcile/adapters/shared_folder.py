@@ -1,0 +1,95 @@
+"""The two kinds of ``SharedFolder``: one in a file system, and one that is a prefix of a bucket."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import crc32c
+
+from reconcile.adapters.files import PRIVATE, beside, move_to_free, read_bytes
+from reconcile.adapters.system import current
+from reconcile.core.digest import encode_crc32c
+from reconcile.core.errors import NotThere, PreconditionFailed, UsageError
+from reconcile.core.names import BucketRoot
+from reconcile.ports import ObjectStore
+
+_ANOTHER = "name another folder"
+
+
+class DiskFolder:
+    """A folder of a file system, which every machine that works with it has mounted. What it holds is private, because
+    it holds what records hold."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __str__(self) -> str:
+        return str(self._path)
+
+    def sizes(self) -> dict[str, int]:
+        """See ``SharedFolder``."""
+        try:
+            with os.scandir(self._path) as entries:
+                return {entry.name: entry.stat().st_size for entry in entries}
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise UsageError(
+                f"the folder {str(self._path)!r} cannot be read: {error.strerror}", hint=_ANOTHER
+            ) from error
+
+    def read(self, name: str) -> bytes:
+        """See ``SharedFolder``."""
+        try:
+            return read_bytes(self._path / name)
+        except OSError as error:
+            raise UsageError(f"{str(self._path / name)!r} cannot be read: {error.strerror}", hint=_ANOTHER) from error
+
+    def create(self, name: str, data: bytes) -> None:
+        """See ``SharedFolder``."""
+        place = self._path / name
+        try:
+            if not self._path.is_dir():
+                current().make_private(self._path)
+            with beside(place, data, PRIVATE) as new:
+                move_to_free(new, place)
+        except OSError as error:
+            raise UsageError(f"{str(place)!r} cannot be written: {error.strerror}", hint=_ANOTHER) from error
+
+
+class BucketFolder:
+    """A prefix of a bucket, whose objects are made once and never replaced."""
+
+    def __init__(self, root: BucketRoot, objects: ObjectStore) -> None:
+        self._root = root
+        self._objects = objects
+
+    def __str__(self) -> str:
+        return str(self._root)
+
+    def sizes(self) -> dict[str, int]:
+        """See ``SharedFolder``."""
+        return {each.key: each.size for each in self._objects.list()}
+
+    def read(self, name: str) -> bytes:
+        """See ``SharedFolder``."""
+        try:
+            return b"".join(self._objects.read(name))
+        except NotThere as error:
+            raise UsageError(f"{self._root.uri(name)} is not there", hint=_ANOTHER) from error
+
+    def create(self, name: str, data: bytes) -> None:
+        """See ``SharedFolder``."""
+        try:
+            self._objects.put(
+                name,
+                io.BytesIO(data),
+                size=len(data),
+                crc32c=encode_crc32c(crc32c.crc32c(data)),
+                content_type="application/json",
+                if_generation_match=0,
+            )
+        except PreconditionFailed as error:
+            raise UsageError(f"{self._root.uri(name)} is there already", hint=_ANOTHER) from error

@@ -1,0 +1,103 @@
+"""A plan for several machines: saved into a folder, applied shard by shard, and the reports of its runs merged."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path, PurePath
+
+import msgspec
+
+from reconcile.adapters.shared_folder import BucketFolder, DiskFolder
+from reconcile.core import plandir
+from reconcile.core.errors import UsageError
+from reconcile.core.names import BucketRoot
+from reconcile.core.plan import Plan
+from reconcile.core.plandir import HEAD, PlanDir, ShardPhase
+from reconcile.core.report import Report
+from reconcile.ports import SharedFolder
+from reconcile.project import OpenProject
+
+REPORT = "report-"
+
+
+def bucket_place(where: PurePath) -> str | None:
+    """The gs:// URI that a path was typed as, or None for a path."""
+    return f"gs://{'/'.join(where.parts[1:])}" if where.parts[:1] == ("gs:",) else None
+
+
+def open_folder(project: OpenProject, where: Path) -> SharedFolder:
+    """The folder that a path or gs:// URI names, on the server of the project's bucket. Raises UsageError for one among
+    the assets."""
+    uri = bucket_place(where)
+    if uri is None:
+        return DiskFolder(where)
+    try:
+        root = BucketRoot.parse(uri)
+    except ValueError as error:
+        raise UsageError(str(error), hint="name a folder of a bucket, as gs://BUCKET/plans/2026-11-28") from error
+    ours = project.bucket
+    if root.bucket == ours.bucket and f"{root.prefix}/".startswith(f"{ours.prefix}/" if ours.prefix else ""):
+        raise UsageError(f"{root} is below {ours}, among the assets", hint="name a place outside it, or another bucket")
+    if root.bucket == ours.bucket and f"{ours.prefix}/".startswith(f"{root.prefix}/" if root.prefix else ""):
+        raise UsageError(f"{root} holds the assets, below {ours}", hint="name a folder beside them, or another bucket")
+    return BucketFolder(root, project.objects_at(root))
+
+
+def check_free(folder: SharedFolder) -> None:
+    """Raises UsageError if there is something in the folder: other machines may be at work with it."""
+    if folder.sizes():
+        raise UsageError(f"{folder} is not empty, and a plan goes into a folder of its own", hint="name a new folder")
+
+
+def save(folder: SharedFolder, plan: Plan, count: int) -> None:
+    """Writes a plan into a folder; the head comes last, so that what is not whole is no plan."""
+    head, files = plandir.split(plan, count)
+    for name, data in files.items():
+        folder.create(name, data)
+    folder.create(HEAD, plandir.dump_head(head))
+
+
+def open_plan(folder: SharedFolder) -> PlanDir:
+    """The head of the plan in a folder, of which every file is there and has its length. Raises UsageError."""
+    sizes = folder.sizes()
+    if HEAD not in sizes:
+        what = f"has no {HEAD}: whoever wrote it did not finish" if sizes else "holds no plan"
+        raise UsageError(f"{folder} {what}", hint="save one with `reconcile plan --out DIR/ --shards N`")
+    head = plandir.load_head(folder.read(HEAD), str(folder))
+    plandir.check_files(head, sizes, str(folder))
+    return head
+
+
+def part(folder: SharedFolder, head: PlanDir, number: int, phases: Collection[ShardPhase]) -> Plan:
+    """What one shard holds, in these phases. Raises UsageError if its files are not those that the head names."""
+    shards = [head.shard(phase, number) for phase in ShardPhase if phase in phases]
+    actions = [plandir.read_actions(head, shard, folder.read(shard.name), str(folder)) for shard in shards]
+    return head.part(change for each in actions for change in each)
+
+
+def whole(folder: SharedFolder, head: PlanDir) -> Plan:
+    """The plan that all shards make. Raises UsageError in the same way."""
+    where = str(folder)
+    actions = [plandir.read_actions(head, shard, folder.read(shard.name), where) for shard in head.shards]
+    findings = [plandir.read_findings(shard, folder.read(shard.name), where) for shard in head.findings]
+    return plandir.merge(
+        head, (each for some in actions for each in some), (each for some in findings for each in some), where
+    )
+
+
+def save_report(folder: SharedFolder, report: Report, number: int | None) -> None:
+    """Leaves beside a plan what a run of one of its shards did, or one of all (None)."""
+    name = f"{REPORT}{'all' if number is None else f'{number:04}'}-{report.run_id}.json"
+    folder.create(name, msgspec.json.encode(report) + b"\n")
+
+
+def merged_report(folder: SharedFolder, plan: Plan) -> Report:
+    """What all runs of this plan did together. Raises UsageError if a report cannot be read."""
+    reports = []
+    for name in sorted(folder.sizes()):
+        if name.startswith(REPORT):
+            try:
+                reports.append(msgspec.json.decode(folder.read(name), type=Report))
+            except (msgspec.DecodeError, RecursionError) as error:
+                raise UsageError(f"{name} in {folder} cannot be read: {error}", hint="put it aside") from error
+    return plandir.merge_reports(plan, reports)

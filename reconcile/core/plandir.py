@@ -1,0 +1,281 @@
+"""Plan ⇄ plan folder: a head and shards, so that several machines can apply one plan.
+
+    plan.json               the plan without actions and findings, what its limits are judged by, and a list of the
+                            files below; written last
+    actions-1-0000.jsonl    changes of objects, one a line, in the plan's order
+    actions-2-0000.jsonl    changes of records, in the same way
+    findings-0000.jsonl     findings, in the same way
+    report-*.json           what each run of a shard did
+
+A change's shard is a digest of its key, or of its record, modulo the number of shards: never a range. So shards are of
+one size, and all changes of one record are in one. Merged, the shards are the plan of one file, byte for byte.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from reconcile.core.changes import Change, Finding, canonical, is_object
+from reconcile.core.errors import UsageError
+from reconcile.core.plan import (
+    LimitCounts,
+    Origin,
+    Plan,
+    build,
+    fingerprint,
+    summarise,
+)
+from reconcile.core.report import Outcome, OutcomeKind, Problem, Report
+from reconcile.core.report import build as build_report
+
+FORMAT = "reconcile.plan-dir/1"
+HEAD = "plan.json"
+MOST_SHARDS = 10_000
+
+_AGAIN = "save the plan again with `reconcile plan --out DIR/ --shards N`, into a new folder"
+
+
+class ShardPhase(Enum):
+    """When a change is made: objects come first, and what names them after them."""
+
+    UPLOADS = "uploads"
+    RECORDS = "records"
+
+    @classmethod
+    def of(cls, change: Change) -> ShardPhase:
+        """The phase in which this change is made."""
+        return cls.UPLOADS if is_object(change) else cls.RECORDS
+
+
+_NUMBERS = {ShardPhase.UPLOADS: 1, ShardPhase.RECORDS: 2}
+
+
+class Shard(msgspec.Struct, frozen=True):
+    """One file of changes: how many, and the file's length in bytes and its SHA-256 in hex."""
+
+    name: str
+    phase: ShardPhase
+    actions: int
+    bytes: int
+    sha256: str
+
+
+class FindingShard(msgspec.Struct, frozen=True):
+    """One file of findings, described in the same way."""
+
+    name: str
+    findings: int
+    bytes: int
+    sha256: str
+
+
+class PlanDir(msgspec.Struct, frozen=True):
+    """What ``plan.json`` says: the plan without its actions and findings, what its limits are judged by, and which
+    files hold the rest. ``digest`` is the SHA-256 of this itself, with an empty ``digest``."""
+
+    format: str
+    head: Plan
+    limits: LimitCounts
+    shards: tuple[Shard, ...]
+    findings: tuple[FindingShard, ...]
+    digest: str = ""
+
+    @property
+    def count(self) -> int:
+        """How many shards each phase has."""
+        return len(self.findings)
+
+    def files(self) -> dict[str, int]:
+        """The length in bytes of each file besides the head."""
+        return {each.name: each.bytes for each in self.shards} | {each.name: each.bytes for each in self.findings}
+
+    def shard(self, phase: ShardPhase, number: int) -> Shard:
+        """The shard of this phase and number, counted from 0."""
+        return next(each for each in self.shards if each.name == _actions_name(phase, number))
+
+    def part(self, actions: Iterable[Change]) -> Plan:
+        """A plan of these changes alone, which holds nothing of the findings."""
+        head, kept = self.head, tuple(actions)
+        return msgspec.structs.replace(
+            head,
+            actions=kept,
+            summary=summarise(kept, (), 0),
+            fingerprint=fingerprint(kept, head.rules_digest, head.stores, head.objects_in_scope),
+        )
+
+
+def shard_of(name: str, count: int) -> int:
+    """The shard, counted from 0, of what has this key or is in this record."""
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()) % count
+
+
+def split(plan: Plan, count: int) -> tuple[PlanDir, dict[str, bytes]]:
+    """The head of a plan of ``count`` shards, and its other files by name."""
+    actions: dict[tuple[ShardPhase, int], list[Change]] = defaultdict(list)
+    for change in plan.actions:
+        actions[ShardPhase.of(change), _number(change, count)].append(change)
+    findings: dict[int, list[Finding]] = defaultdict(list)
+    for finding in plan.findings:
+        findings[shard_of(finding.subject, count)].append(finding)
+    files: dict[str, bytes] = {}
+    shards = []
+    for phase in ShardPhase:
+        for number in range(count):
+            held = actions[phase, number]
+            name, data = _actions_name(phase, number), _lines(held)
+            files[name] = data
+            shards.append(Shard(name, phase, len(held), len(data), hashlib.sha256(data).hexdigest()))
+    told = []
+    for number in range(count):
+        name, data = f"findings-{number:04}.jsonl", _lines(findings[number])
+        files[name] = data
+        told.append(FindingShard(name, len(findings[number]), len(data), hashlib.sha256(data).hexdigest()))
+    head = PlanDir(
+        FORMAT,
+        msgspec.structs.replace(plan, actions=(), findings=()),
+        LimitCounts.of(plan),
+        tuple(shards),
+        tuple(told),
+    )
+    return msgspec.structs.replace(head, digest=digest(head)), files
+
+
+def dump_head(head: PlanDir) -> bytes:
+    """The head as one JSON document, ending with a newline."""
+    return msgspec.json.format(msgspec.json.encode(head), indent=2) + b"\n"
+
+
+def load_head(data: bytes, folder: str) -> PlanDir:
+    """Reads a head. Raises UsageError, naming the folder, if it is torn, edited, or of another format."""
+    try:
+        head = msgspec.json.decode(data, type=PlanDir)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UsageError(f"{HEAD} in {folder} is not the head of a plan: {error}", hint=_AGAIN) from error
+    if head.format != FORMAT:
+        raise UsageError(
+            f"{HEAD} in {folder} has the format {head.format!r}; this version reads {FORMAT!r}",
+            hint="apply it with the version that wrote it, or save the plan again with this one",
+        )
+    names = [_actions_name(phase, number) for phase in ShardPhase for number in range(head.count)]
+    if head.digest != digest(head) or [each.name for each in head.shards] != names:
+        raise UsageError(f"{HEAD} in {folder} was edited, or is torn", hint=_AGAIN)
+    return head
+
+
+def check_files(head: PlanDir, sizes: Mapping[str, int], folder: str) -> None:
+    """Raises UsageError if a file that the head names is not there, or is longer or shorter than it says."""
+    for name, size in head.files().items():
+        if name not in sizes:
+            raise UsageError(f"{name} is missing in {folder}", hint=_AGAIN)
+        if sizes[name] != size:
+            raise UsageError(f"{name} in {folder} has {sizes[name]} bytes; {HEAD} says {size}", hint=_AGAIN)
+
+
+def read_actions(head: PlanDir, shard: Shard, data: bytes, folder: str) -> list[Change]:
+    """The changes of a shard. Raises UsageError if the file is not the one that the head names."""
+    _check_bytes(shard, data, folder)
+    changes = _read_lines(data, Change, shard.name, folder)
+    number = int(shard.name.rpartition("-")[2].removesuffix(".jsonl"))
+    strays = [each for each in changes if ShardPhase.of(each) is not shard.phase or _number(each, head.count) != number]
+    if strays or len(changes) != shard.actions:
+        raise UsageError(f"{shard.name} in {folder} does not hold the changes that {HEAD} says", hint=_AGAIN)
+    return changes
+
+
+def read_findings(shard: FindingShard, data: bytes, folder: str) -> list[Finding]:
+    """The findings of a shard. Raises UsageError in the same way."""
+    _check_bytes(shard, data, folder)
+    return _read_lines(data, Finding, shard.name, folder)
+
+
+def merge(folder: PlanDir, actions: Iterable[Change], findings: Iterable[Finding], where: str) -> Plan:
+    """The plan of which these are all shards. Raises UsageError if they are not."""
+    head = folder.head
+    plan = build(
+        actions,
+        findings,
+        Origin(head.tool, head.rules_digest, head.stores),
+        created=head.created,
+        scope=head.scope,
+        complete=head.complete,
+        in_step=head.summary.in_step,
+        objects_in_scope=head.objects_in_scope,
+    )
+    if msgspec.structs.replace(plan, actions=(), findings=()) != head or LimitCounts.of(plan) != folder.limits:
+        raise UsageError(f"the shards in {where} are not those of one plan", hint=_AGAIN)
+    return plan
+
+
+def merge_reports(plan: Plan, reports: Iterable[Report]) -> Report:
+    """One report of what all runs of a plan's shards did, with the outcome of each change.
+
+    A change that one run made is ``applied``, whatever later runs found of it; otherwise its last outcome counts. One
+    of which no run tells is ``not_started``. ``seconds`` are from the first run's start to the last one's end.
+    """
+    latest: dict[str, Outcome] = {}
+    told = sorted((each for each in reports if each.run_id), key=lambda each: each.run_id)
+    for report in told:
+        for outcome in report.outcomes:
+            known = latest.get(outcome.id)
+            if known is None or known.outcome is not OutcomeKind.APPLIED:
+                latest[outcome.id] = outcome
+    spans = [(_started(each.run_id), each.seconds) for each in told]
+    seconds = max(start + length for start, length in spans) - min(start for start, _ in spans) if spans else 0.0
+    return build_report(
+        told[-1].run_id if told else "",
+        (latest.get(change.id) or Outcome.of(change, OutcomeKind.NOT_STARTED, _UNTOLD) for change in plan.actions),
+        plan.findings,
+        moved=sum(each.bytes for each in told),
+        seconds=round(seconds, 3),
+        complete=plan.complete,
+    )
+
+
+_UNTOLD = Problem(
+    "interrupted",
+    "no run of its shard has reported it",
+    "run `reconcile apply DIR/ --shard I/N` for each",
+    transient=True,
+)
+
+
+def _started(run_id: str) -> float:
+    """When the run of this id began, in seconds since 1970."""
+    moment = datetime.datetime.strptime(run_id.partition("-")[0], "%Y%m%dT%H%M%S%fZ")
+    return moment.replace(tzinfo=datetime.UTC).timestamp()
+
+
+def _number(change: Change, count: int) -> int:
+    return shard_of(change.key if is_object(change) else change.document, count)
+
+
+def _actions_name(phase: ShardPhase, number: int) -> str:
+    return f"actions-{_NUMBERS[phase]}-{number:04}.jsonl"
+
+
+def _lines(items: Iterable[Any]) -> bytes:
+    return b"".join(msgspec.json.encode(each, enc_hook=repr) + b"\n" for each in items)
+
+
+def _read_lines(data: bytes, kind: Any, name: str, folder: str) -> list[Any]:
+    try:
+        return list(msgspec.json.Decoder(kind).decode_lines(data))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UsageError(f"{name} in {folder} cannot be read: {error}", hint=_AGAIN) from error
+
+
+def _check_bytes(shard: Shard | FindingShard, data: bytes, folder: str) -> None:
+    if hashlib.sha256(data).hexdigest() != shard.sha256:
+        raise UsageError(f"{shard.name} in {folder} is not the file that {HEAD} names", hint=_AGAIN)
+
+
+def digest(head: PlanDir) -> str:
+    """What the ``digest`` of this head must be."""
+    return hashlib.sha256(canonical(msgspec.structs.replace(head, digest=""))).hexdigest()
