@@ -13,7 +13,7 @@ import msgspec
 from reconcile.cli import tour
 from reconcile.commands import explain, links, schedule, trials
 from reconcile.commands import status as statuses
-from reconcile.core import checkup, history, plan, proof, report, restoration, status, watch_report
+from reconcile.core import checkup, history, plan, plandir, proof, report, restoration, status, watch_report
 from reconcile.views import catalogue, json
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "schemas"
@@ -21,6 +21,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 DOCUMENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "plan": (plan.Plan, plan.FORMAT),
+    "plan-dir": (plandir.PlanDir, plandir.FORMAT),
     "result": (report.Report, report.FORMAT),
     "run": (json.RunDocument, json.RUN_FORMAT),
     "status": (status.StatusTable, status.FORMAT),

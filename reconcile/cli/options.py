@@ -7,7 +7,7 @@ import inspect
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
 
@@ -177,11 +177,11 @@ META = "reconcile.common"
 
 
 def flattened(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A command's function for typer: each of its groups of options (``Common``, ``Scoped``, ``Sized``) becomes one
+    """A command's function for typer: each of its groups of options (a dataclass, as ``Common``) becomes one
     option for each field of the group, and ``common`` gets what was given before the command's name. A ``context`` is
     passed on."""
     hints = get_type_hints(function, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if hint in (Common, Scoped, Sized)}
+    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
 
     @functools.wraps(function)
     def wrapper(context: typer.Context, **options: Any) -> Any:
