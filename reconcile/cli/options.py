@@ -181,7 +181,7 @@ def flattened(function: Callable[..., Any]) -> Callable[..., Any]:
     option for each field of the group, and ``common`` gets what was given before the command's name. A ``context`` is
     passed on."""
     hints = get_type_hints(function, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
 
     @functools.wraps(function)
     def wrapper(context: typer.Context, **options: Any) -> Any:
