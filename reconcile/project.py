@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from tempfile import gettempdir
@@ -23,7 +23,9 @@ from reconcile.adapters.limit import Limit
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.adapters.local.writing import LocalPlaces
+from reconcile.adapters.meter import Meter, Witness
 from reconcile.adapters.retry import RETRIES, Budget
+from reconcile.adapters.state.facts import RunFacts
 from reconcile.adapters.state.folder import StateFolder
 from reconcile.adapters.state.journal import Journal
 from reconcile.adapters.state.lock import ProjectLock
@@ -52,9 +54,6 @@ RETRIES_A_WORKER = 16
 MEMORY = 64 * 2**20
 """Bytes that the rows of one planning may take together, unless a run says otherwise."""
 
-_GOOD_RUN = "last good run"
-_WAIVERS = "findings of each waiver"
-
 
 class RunOptions(msgspec.Struct, frozen=True):
     """What one run needs of a project, besides the settings.
@@ -65,7 +64,7 @@ class RunOptions(msgspec.Struct, frozen=True):
     however new; the outbox is left as it is. ``looks`` says whether other new files have settled. The rows of one
     planning take about ``memory`` bytes, and the others go to the folder ``spill`` (None: to ``.reconcile/``).
     ``bandwidth`` is how many bytes of files are sent a second. ``wait`` sleeps, in seconds, between two attempts at a
-    record.
+    record. ``witness`` hears of each request.
     """
 
     concurrency: int | None = None
@@ -78,6 +77,7 @@ class RunOptions(msgspec.Struct, frozen=True):
     spill: Path | None = None
     bandwidth: Timetable = UNLIMITED
     wait: Callable[[float], None] = time.sleep
+    witness: Witness | None = None
 
 
 class Project(Shortcuts, msgspec.Struct, frozen=True):
@@ -105,7 +105,7 @@ class Project(Shortcuts, msgspec.Struct, frozen=True):
         """Closes nothing. Workflows that were written when a project held its stores go on to work."""
 
 
-class OpenProject(Shortcuts, Closing):
+class OpenProject(Shortcuts, RunFacts, Closing):
     """A project that a run has opened: its stores, opened when they are first needed, and what the run found out.
 
     Close it, or use it as a context manager. Its rules know what is noted of single files.
@@ -122,6 +122,8 @@ class OpenProject(Shortcuts, Closing):
         """Whether the local root, which held files once, was found to be missing."""
         self._listener: Listener = silent
         self._open = ExitStack()
+        if options.witness is not None:
+            self._open.callback(options.witness.ended)
         self._know(self.noted)
         self._know(options.notes)
 
@@ -185,30 +187,6 @@ class OpenProject(Shortcuts, Closing):
     def state(self) -> State:
         """What this machine remembers, in ``.reconcile/``."""
         return self._open.enter_context(State.open(self.settings.project))
-
-    @property
-    def last_good_run(self) -> str | None:
-        """When a run of everything last left nothing undone (RFC 3339), as far as this folder remembers."""
-        found = self.state.fact(_GOOD_RUN)
-        return found if isinstance(found, str) else None
-
-    def note_good_run(self, when: str, now: str) -> None:
-        """Remembers that a run of everything, which saw the worlds then, left nothing undone."""
-        known = self.last_good_run or ""
-        # An old plan does not take the place of a later run; a time that has not come yet was a wrong clock's.
-        if not when < known <= now:
-            self.state.remember_fact(_GOOD_RUN, when)
-
-    @property
-    def waivers_used(self) -> dict[str, int]:
-        """How many findings each waiver took when everything was last looked at, by the waiver's name."""
-        with suppress(msgspec.DecodeError):
-            return msgspec.json.decode(str(self.state.fact(_WAIVERS)), type=dict[str, int])
-        return {}
-
-    def note_waivers(self, counts: Mapping[str, int]) -> None:
-        """Remembers how many findings each waiver took."""
-        self.state.remember_fact(_WAIVERS, msgspec.json.encode(counts).decode())
 
     def spill_folder(self) -> Path:
         """Where the rows of a planning go that do not fit in its memory."""
@@ -285,6 +263,11 @@ class OpenProject(Shortcuts, Closing):
         return f"held files: {self.settings.root_text}"
 
     @cached_property
+    def meter(self) -> Meter:
+        """What counts the requests of this run."""
+        return Meter(self.options.witness)
+
+    @cached_property
     def budget(self) -> Budget:
         """The retries that this run may make, for both of its stores together."""
         return Budget(max(RETRIES, RETRIES_A_WORKER * max(CONCURRENCY, self.lanes.most)))
@@ -325,6 +308,7 @@ class OpenProject(Shortcuts, Closing):
                 user_project=settings.user_project,
                 on_failure=self.lanes.refused,
                 pace=Limit(self.options.bandwidth).wait,
+                meter=self.meter,
             )
         )
 
@@ -348,7 +332,7 @@ class OpenProject(Shortcuts, Closing):
         """What reads signed URLs as a stranger would."""
         from reconcile.adapters.gcs.url_reader import HttpReader
 
-        return self._opened(HttpReader(connections=self.lanes.most + CONCURRENCY))
+        return self._opened(HttpReader(connections=self.lanes.most + CONCURRENCY, watch=self.meter.bucket))
 
     @cached_property
     def records(self) -> RecordStore:
@@ -367,6 +351,7 @@ class OpenProject(Shortcuts, Closing):
                 where.collection,
                 settings.records_endpoint,
                 budget=self.budget,
+                meter=self.meter,
             )
         )
 

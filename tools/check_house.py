@@ -31,6 +31,7 @@ WIDE: dict[str, str] = {
     "reconcile/core/context.py:Context": "what a run decides by, constant while it runs",
     "reconcile/core/history.py:PastChange": _DOCUMENT,
     "reconcile/core/history.py:PastRun": _DOCUMENT,
+    "reconcile/core/plan.py:Plan": _DOCUMENT,
     "reconcile/core/proof.py:Proved": _DOCUMENT,
     "reconcile/core/proof.py:Certificate": _DOCUMENT,
     "reconcile/core/proof.py:Verification": _DOCUMENT,

@@ -21,6 +21,7 @@ from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from reconcile.adapters.dialing import Connection, Route, dropped, is_socks, login, show, undialed
+from reconcile.adapters.meter import Ended, Watch, unheard
 from reconcile.adapters.network import WayFault, fault_here, fault_of_proxy, proxy_for
 from reconcile.adapters.pace import LONGEST_ANSWER
 from reconcile.adapters.refusals import one_line
@@ -30,6 +31,8 @@ from reconcile.core.portable import Portable
 from reconcile.version import VERSION
 
 PIECE = 256 * 1024
+_STOPPED = "stopped"
+"""How a request ended that this side gave up: its body could not be read on, or the process is to end."""
 _KEPT_FOR = 60.0
 """Seconds that an idle connection is kept: a firewall may forget one without a word, and what is then asked on it waits
 for nothing until its time is up."""
@@ -72,9 +75,10 @@ class Failed(Portable, Exception):
 class Reply:
     """The answer to one request. One that is not read to its end must be closed."""
 
-    def __init__(self, response: http.client.HTTPResponse, give_back: Callable[[bool], None]) -> None:
+    def __init__(self, response: http.client.HTTPResponse, give_back: Callable[[bool], None], ended: Ended) -> None:
         self._response = response
         self._give_back: Callable[[bool], None] | None = give_back
+        self._ended = ended
         self.status_code = response.status
         self.reason = response.reason
         self.headers = response.headers
@@ -89,7 +93,7 @@ class Reply:
             if not piece:
                 self._check_whole()
         except BaseException as error:
-            self.close()
+            self._end(reusable=False, how=", and broke off")
             if isinstance(error, OSError | http.client.HTTPException | ValueError):
                 raise _failed(error) from error
             raise
@@ -131,11 +135,12 @@ class Reply:
         """Gives up what was not read."""
         self._end(reusable=False)
 
-    def _end(self, *, reusable: bool) -> None:
+    def _end(self, *, reusable: bool, how: str = "") -> None:
         give_back, self._give_back = self._give_back, None
         if give_back is not None:
             self._response.close()
             give_back(reusable)
+            self._ended(f"{self.status_code}{how}")
 
     def _check_whole(self) -> None:
         """``read1`` ends without a word if the connection does."""
@@ -193,7 +198,8 @@ class Http:
     """Requests to any servers. Safe for several threads; ``connections`` are kept for each server.
 
     ``deadline`` (seconds) bounds the connecting and each wait for an answer. ``certificate`` gives a certificate and
-    its key, both as PEM, which servers that ask for one are shown. Redirects are answers like others.
+    its key, both as PEM, which servers that ask for one are shown. Redirects are answers like others. Each request is
+    seen by ``watch``.
     """
 
     def __init__(
@@ -203,8 +209,10 @@ class Http:
         connections: int,
         certificate: Callable[[], tuple[bytes, bytes]] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        watch: Watch = unheard,
     ) -> None:
         self._deadline = deadline
+        self._watch = watch
         self._clock = clock
         self._certificate = certificate
         self._connections = connections
@@ -244,26 +252,38 @@ class Http:
         request = _Request(method, target, body, sent, limit, limit if patience is None else patience)
         if not request.may_be_repeated:
             sent["Content-Length"] = str(len(body or b""))
-        connection = self._take(route, limit)
+        ended = self._watch(method, url)
+        try:
+            connection, response = self._sent(request, route)
+        except Failed as error:
+            ended(error.how.value, reached=error.reached)
+            raise
+        except BaseException:
+            ended(_STOPPED)
+            raise
+        answer = Reply(response, lambda reusable: self._back(route, connection, reusable=reusable), ended)
+        if not stream:
+            answer.whole(3 * request.patience)
+        return answer
+
+    def _sent(self, request: _Request, route: Route) -> tuple[Connection, http.client.HTTPResponse]:
+        """Sends it, and gives the beginning of the answer. Raises Failed."""
+        connection = self._take(route, request.limit)
         try:
             try:
-                response = request.on(connection)
+                return connection, request.on(connection)
             except ConnectionError:
                 if connection.idle_since is None or not request.may_be_repeated:
                     raise
                 # The server closed what was kept while the request was on its way there.
                 connection.close()
-                connection = self._connected(route, limit)
-                response = request.on(connection)
+                connection = self._connected(route, request.limit)
+                return connection, request.on(connection)
         except BaseException as error:
             connection.close()
             if isinstance(error, OSError | http.client.HTTPException | ValueError):
                 raise _failed(error) from error
             raise
-        answer = Reply(response, lambda reusable: self._back(route, connection, reusable=reusable))
-        if not stream:
-            answer.whole(3 * request.patience)
-        return answer
 
     def _way(self, url: str) -> tuple[Route, str, dict[str, str]]:
         """The route to a URL, what is asked for there, and the headers for a proxy on the way."""

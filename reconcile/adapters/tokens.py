@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from reconcile.adapters.lean_http import Failed, Http, Reply, Streamed, words
+from reconcile.adapters.meter import Watch, unheard
 from reconcile.adapters.network import WayFault, fault_here
 from reconcile.adapters.room import shortage
 from reconcile.core.exceptions import chain
@@ -60,12 +61,12 @@ class Server(NamedTuple):
 class Tokens:
     """The application default credentials, asked for the first time when they are needed. Safe for several threads.
 
-    ``deadline`` (seconds) bounds each wait for a server of tokens.
+    ``deadline`` (seconds) bounds each wait for a server of tokens; each request to one is seen by ``watch``.
     """
 
-    def __init__(self, scopes: Sequence[str], *, deadline: float) -> None:
+    def __init__(self, scopes: Sequence[str], *, deadline: float, watch: Watch = unheard) -> None:
         self._scopes = tuple(scopes)
-        self._request = Transport(deadline)
+        self._request = Transport(deadline, watch)
         self._lock = threading.Lock()
         self._credentials: Any = None
 
@@ -128,8 +129,8 @@ class Tokens:
 class Transport:
     """A ``google.auth.transport.Request`` over our own HTTP. ``deadline`` (seconds) bounds each wait for an answer."""
 
-    def __init__(self, deadline: float) -> None:
-        self._http = Http(deadline=deadline, connections=1)
+    def __init__(self, deadline: float, watch: Watch = unheard) -> None:
+        self._http = Http(deadline=deadline, connections=1, watch=watch)
 
     def close(self) -> None:
         """Closes the connections that are kept."""

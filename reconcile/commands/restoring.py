@@ -17,6 +17,7 @@ from reconcile.commands.measuring import Sum, content_from, measure
 from reconcile.core import report as reports
 from reconcile.core.changes import Code
 from reconcile.core.clashes import in_turn
+from reconcile.core.cost import Used
 from reconcile.core.encoding import BadEncoding
 from reconcile.core.errors import NotThere, Refused, Rejected, SourceChanged, SourceError, StoreError
 from reconcile.core.events import Advanced, ChangeDone, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
@@ -88,7 +89,7 @@ class _RestoreRun:
         self._agreed: list[Agreed] = []
 
     def execute(self) -> Report:
-        started = time.monotonic()
+        started, looking = time.monotonic(), self._project.meter.take()
         actions = self._plan.actions
         outcomes: dict[str, Outcome] = {}
         if actions:
@@ -119,6 +120,7 @@ class _RestoreRun:
             seconds=round(time.monotonic() - started, 3),
             interrupted=self._stop.is_set() and any(each.outcome is OutcomeKind.NOT_STARTED for each in listed),
             complete=self._plan.complete,
+            used=Used(looking, self._project.meter.take()),
         )
 
     def _restore(self, action: Restore) -> Outcome:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from reconcile.core.changes import document_id
+from reconcile.core.cost import Used
 from reconcile.core.journal import ChangeEnded, Past, RecordMade, Touched
 from reconcile.core.plan import Scope
 from reconcile.core.report import Counts, OutcomeKind
@@ -62,7 +63,8 @@ class PastChange(msgspec.Struct, frozen=True, kw_only=True):
 
 class PastRun(msgspec.Struct, frozen=True, kw_only=True):
     """One run. ``status`` is ``unfinished`` for one that was killed, or is still at work. ``unread`` lines of its
-    journal are damaged. ``changes`` are told only if one run was asked for."""
+    journal are damaged. ``used`` is what it asked of the stores, null if that is not known. ``changes`` are told only
+    if one run was asked for."""
 
     run_id: str
     started: str
@@ -78,6 +80,7 @@ class PastRun(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None
     undoes: str | None
     unread: int = 0
+    used: Used | None = None
     changes: tuple[PastChange, ...] | None = None
 
 
@@ -111,6 +114,7 @@ def tell(past: Past, *, whole: bool = False, scope: Scope | None = None) -> Past
         bytes=0 if end is None else end.bytes,
         seconds=None if end is None else end.seconds,
         undoes=past.run.undoes,
+        used=None if end is None else end.used,
         changes=changes if whole else None,
     )
 

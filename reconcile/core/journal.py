@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
+from reconcile.core.cost import Used
 from reconcile.core.plan import Scope, Stores
 from reconcile.core.report import Counts, Outcome, OutcomeKind, Status
 from reconcile.core.rows import World
@@ -106,13 +107,14 @@ class ChangeEnded(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", t
 
 
 class RunEnded(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="end"):
-    """The last line; a run without it was killed, or is still at work."""
+    """The last line; a run without it was killed, or is still at work. ``used`` is null in older journals."""
 
     ended: str
     status: Status
     counts: Counts
     bytes: int
     seconds: float
+    used: Used | None = None
 
 
 Line: TypeAlias = RunStarted | FieldsTouched | RecordMade | ChangeEnded | RunEnded

@@ -21,6 +21,7 @@ from reconcile.core.changes import (
     is_object,
     kind_of,
 )
+from reconcile.core.cost import Estimate, of_changes
 from reconcile.core.errors import Refused
 from reconcile.core.names import nfc
 
@@ -101,7 +102,7 @@ class Plan(msgspec.Struct, frozen=True):
     """What would be done. A value: showing it and applying it are two readers of the same thing.
 
     ``objects_in_scope`` is what a limit in percent is taken of. ``complete`` is false if a part of a world could
-    not be read.
+    not be read. ``estimate`` is null in plans of older versions.
     """
 
     format: str
@@ -116,6 +117,7 @@ class Plan(msgspec.Struct, frozen=True):
     actions: tuple[Change, ...]
     findings: tuple[Finding, ...]
     objects_in_scope: int = 0
+    estimate: Estimate | None = None
 
     def keeping(self, changes: Iterable[Change]) -> Plan:
         """The plan with these of its changes alone, counted and fingerprinted anew; all else is as it was."""
@@ -126,6 +128,7 @@ class Plan(msgspec.Struct, frozen=True):
             actions=actions,
             summary=summarise(actions, self.findings, self.summary.in_step),
             fingerprint=fingerprint(actions, self.rules_digest, self.stores, self.objects_in_scope),
+            estimate=_estimate(actions, self.stores),
         )
 
 
@@ -156,7 +159,13 @@ def build(
         actions=actions,
         findings=listed,
         objects_in_scope=objects_in_scope,
+        estimate=_estimate(actions, origin.stores),
     )
+
+
+def _estimate(actions: tuple[Change, ...], stores: Stores) -> Estimate:
+    bucket, records = (not each.startswith("file:") for each in (stores.bucket_endpoint, stores.records_endpoint))
+    return Estimate(applying=of_changes(actions, bucket=bucket, records=records))
 
 
 def summarise(actions: Iterable[Change], findings: Iterable[Finding], in_step: int) -> Summary:

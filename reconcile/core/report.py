@@ -9,6 +9,7 @@ from enum import Enum
 import msgspec
 
 from reconcile.core.changes import Change, Finding, Severity, is_object, kind_of
+from reconcile.core.cost import Used
 from reconcile.core.errors import ExitCode, ReconcileError
 from reconcile.core.errors import kind_of as error_kind
 
@@ -106,7 +107,8 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What a run did: one outcome for each change of its plan, in the plan's order. ``bytes`` were uploaded."""
+    """What a run did: one outcome for each change of its plan, in the plan's order. ``bytes`` were uploaded; ``used``
+    is what it asked of the stores."""
 
     format: str
     run_id: str
@@ -116,6 +118,7 @@ class Report(msgspec.Struct, frozen=True):
     seconds: float
     outcomes: tuple[Outcome, ...]
     findings: tuple[Finding, ...]
+    used: Used = Used()
 
     def __repr__(self) -> str:
         done = nonzero(self.counts) or "nothing to do"
@@ -159,6 +162,7 @@ def build(
     seconds: float,
     interrupted: bool = False,
     complete: bool = True,
+    used: Used = Used(),  # noqa: B008 frozen
 ) -> Report:
     """Counts the outcomes and says how the run ended; ``complete`` is the plan's."""
     listed = tuple(outcomes)
@@ -172,6 +176,7 @@ def build(
         seconds,
         listed,
         tuple(findings),
+        used,
     )
 
 

@@ -83,6 +83,7 @@ class Account:
                     counts=report.counts,
                     bytes=report.bytes,
                     seconds=report.seconds,
+                    used=report.used,
                 ),
                 durable=True,
             )

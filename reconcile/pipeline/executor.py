@@ -39,6 +39,7 @@ from reconcile.core.changes import (
     is_object,
 )
 from reconcile.core.context import Replacing
+from reconcile.core.cost import Pace, Used
 from reconcile.core.edit import edit, without
 from reconcile.core.errors import NotThere, PreconditionFailed, ReconcileError, SourceChanged, UsageError
 from reconcile.core.events import Advanced, ChangeDone, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
@@ -120,6 +121,8 @@ def run(
         report = started.report(run_id)
     finally:
         account.close(report)
+    if report.status is Status.SUCCESS and report.used.applying.requests:
+        project.note_pace(Pace(report.used.applying.requests, report.used.applying.bytes, report.seconds))
     if account.broken is not None:
         listener(Warned(account.broken.sentence))
     return report
@@ -177,7 +180,7 @@ class _Run:
 
     def report(self, run_id: str) -> Report:
         """Makes the changes, and reports the outcome of each."""
-        started, actions = time.monotonic(), self._plan.actions
+        started, actions, looking = time.monotonic(), self._plan.actions, self._project.meter.take()
         jobs = [_Job((change,), partial(self._write_object, change)) for change in actions if is_object(change)]
         self._phase(
             Phase.UPLOADS,
@@ -201,6 +204,7 @@ class _Run:
             seconds=round(time.monotonic() - started, 3),
             interrupted=self._stop.is_set() and any(change.id not in self._outcomes for change in actions),
             complete=self._plan.complete,
+            used=Used(looking, self._project.meter.take()),
         )
 
     def _not_started(self, change: Change) -> Outcome:

@@ -21,6 +21,7 @@ from itertools import chain
 import msgspec
 
 from reconcile.core.changes import Code
+from reconcile.core.cost import Estimate, Usage, seconds_for
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, Warned, silent
 from reconcile.core.findings import ROOT_GONE, make
@@ -60,7 +61,7 @@ def survey(
     """Reads the worlds and decides; changes nothing. Raises as ``Inventory`` does. ``trace`` are the keys and paths
     of which the facts are wanted; ``tallied`` if the tallies are, which take memory for each character."""
     with Spill(project.options.memory, project.spill_folder) as spill:
-        wanted = scope or Scope()
+        wanted, before = scope or Scope(), project.meter.total()
         trace = (*trace, *(each for path in wanted.paths for each in spellings(path)))
         seen = Inventory(project, wanted, listener, spill, partial=True, trace=trace)
         engine = engine or StreamEngine(spill)
@@ -69,7 +70,15 @@ def survey(
         passed = chain(seen.local_records(), outcome.all_but_answers(keys))
         for char_id, group in engine.group(passed, last=seen.records()):
             outcome.take_all(document_stage(char_id, group, seen.covered))
-        return outcome.survey(seen, listener)
+        return _estimated(project, outcome.survey(seen, listener), before)
+
+
+def _estimated(project: OpenProject, found: Survey, before: Usage) -> Survey:
+    """The survey with what it took, and the time that its changes will take by what is remembered of past runs."""
+    applying = Usage() if found.plan.estimate is None else found.plan.estimate.applying
+    seconds = seconds_for(applying, project.paces)
+    estimate = Estimate(project.meter.total() - before, applying, None if seconds is None else round(seconds, 3))
+    return msgspec.structs.replace(found, plan=msgspec.structs.replace(found.plan, estimate=estimate))
 
 
 class _Outcome:

@@ -9,6 +9,7 @@ import msgspec
 
 from reconcile.core.history import UNFINISHED, History, PastChange, PastRun, Told
 from reconcile.views import words
+from reconcile.views.cost import told
 from reconcile.views.terminal import Piece, Terminal
 
 _STYLE = {"success": "green", "partial": "yellow", "stale": "yellow", "failed": "bold red"}
@@ -72,6 +73,8 @@ def _show_run(terminal: Terminal, run: PastRun) -> None:
     terminal.line(("Status   ", "dim"), (run.status, _STYLE.get(run.status, "bold yellow")))
     terminal.line(("Bucket   ", "dim"), run.bucket)
     terminal.line(("Records  ", "dim"), run.records)
+    if run.used is not None and run.used.applying:
+        terminal.line(("Used     ", "dim"), told(run.used.applying))
     if run.status == UNFINISHED:
         terminal.prose("It did not come to its end: it was killed, or it is still at work.", style="yellow")
     terminal.line()

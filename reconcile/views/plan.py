@@ -26,6 +26,7 @@ from reconcile.core.findings import FINDINGS
 from reconcile.core.plan import Plan, Scope, Stores
 from reconcile.core.restoration import Restore
 from reconcile.views import words
+from reconcile.views.cost import show_estimate
 from reconcile.views.terminal import Terminal
 
 SHOWN = 5
@@ -81,6 +82,7 @@ def show_plan(terminal: Terminal, plan: Plan, labels: Labels, *, verbose: bool =
     show_findings(terminal, plan.findings, verbose=verbose)
     terminal.line()
     terminal.prose(totals(plan), style="bold")
+    show_estimate(terminal, plan.estimate, verbose=verbose)
     if not plan.complete:
         terminal.prose(INCOMPLETE, style="bold red")
 

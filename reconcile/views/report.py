@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from reconcile.core.report import Outcome, OutcomeKind, Report, Status
 from reconcile.views import words
+from reconcile.views.cost import show_used
 from reconcile.views.plan import but, found
 from reconcile.views.terminal import Terminal
 
@@ -67,6 +68,7 @@ def show_report(terminal: Terminal, report: Report, command: Command = APPLY, *,
         )
     calm = report.status is not Status.SUCCESS or not but(report.findings)
     terminal.prose(_totals(report, command), style=_STYLES.get(report.status, "bold yellow") if calm else "bold yellow")
+    show_used(terminal, report.used, verbose=verbose)
     if _NEXT[report.status]:
         terminal.prose(_NEXT[report.status].format(command))
 

@@ -120,6 +120,7 @@ class Rig:
             sessions=project.state.sessions,
             page_size=self.page_size,
             on_failure=project.lanes.refused,
+            meter=project.meter,
         )
         project.records = FirestoreRecordStore.open(
             records.project,
@@ -129,6 +130,7 @@ class Rig:
             deadline=self.deadline,
             clock=clock,
             budget=project.budget,
+            meter=project.meter,
         )
         project._opened(project.objects)
         project._opened(project.records)

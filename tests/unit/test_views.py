@@ -228,6 +228,7 @@ TOTALS = (
     "Plan: 2 to upload (48.2 kB), 1 to replace (2.0 MB), 1 record to create, 2 fields to set in 1 record, "
     "1 value to rewrite in the local database, 512 assets in step. Found: 1 error, 7 notes."
 )
+COST = "To apply it: 2.0 MB sent, 3 class A and 1 class B requests, 1 document read and 2 written."
 
 
 def text(show: Any, *, colour: Colour = "never", width: int | None = None) -> str:
@@ -243,13 +244,13 @@ def test_the_plan_at_80_columns() -> None:
     found = text(lambda terminal: show_plan(terminal, WHOLE, LABELS), width=80)
     assert found.startswith(GOLDEN)
     wrapped = found.removeprefix(GOLDEN).splitlines()
-    assert " ".join(wrapped) == TOTALS
+    assert " ".join(wrapped) == f"{TOTALS} {COST}"
     assert all(len(line) <= 80 for line in wrapped)
-    assert len(wrapped) == 3
+    assert len(wrapped) == 5
 
 
 def test_a_pipe_gets_the_same_words_and_wraps_nothing() -> None:
-    assert text(lambda terminal: show_plan(terminal, WHOLE, LABELS)) == GOLDEN + TOTALS + "\n"
+    assert text(lambda terminal: show_plan(terminal, WHOLE, LABELS)) == f"{GOLDEN}{TOTALS}\n{COST}\n"
 
 
 @pytest.mark.parametrize("width", [20, 80, 200])
@@ -319,7 +320,7 @@ def test_names_print_exactly_or_escaped(name: str, shown: str, colour: Colour) -
     assert f"\n{shown}  1 change\n" in found
     assert f"  + {shown}  {shown}  48.2 kB  not in the bucket yet\n" in found
     assert f"    {shown}: {shown} is not taken\n" in found
-    assert len(found.splitlines()) == 12
+    assert len(found.splitlines()) == 13
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -25,6 +25,7 @@ from reconcile.adapters.firestore.calls import (
 from reconcile.adapters.firestore.json_rows import BrokenOff, NoArray, Rows
 from reconcile.adapters.firestore.values import decode_fields, moment
 from reconcile.adapters.lean_http import Failed, How, Http, Reply
+from reconcile.adapters.meter import Watch, unheard
 from reconcile.adapters.network import Fault, proxy_for
 from reconcile.adapters.retry import LONGEST_ASKED, seconds_asked
 from reconcile.adapters.tokens import UNIVERSE, Lack, NoToken, Tokens
@@ -92,16 +93,19 @@ class Reads:
     """The documents of one collection, at ``base`` or, if that is empty, at Google. Safe for several threads.
 
     ``owner`` sends the token that makes an emulator overlook its security rules. ``deadline`` (seconds) bounds each
-    wait for a server of tokens.
+    wait for a server of tokens; each request is seen by ``watch``.
     """
 
-    def __init__(self, place: Collected, base: str, *, deadline: float, owner: bool = False) -> None:
+    def __init__(
+        self, place: Collected, base: str, *, deadline: float, owner: bool = False, watch: Watch = unheard
+    ) -> None:
         self._place = place
         self._base = base
         self._deadline = deadline
         self._lock = threading.Lock()
-        self._http = Http(deadline=deadline, connections=_KEPT)
-        self._tokens = None if base else Tokens(SCOPES, deadline=deadline)
+        self._watch = watch
+        self._http = self._opened(None)
+        self._tokens = None if base else Tokens(SCOPES, deadline=deadline, watch=watch)
         self._headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
         if owner:
             self._headers["Authorization"] = "Bearer owner"
@@ -213,8 +217,11 @@ class Reads:
                 server = self._tokens.at_google("firestore")
                 self._base = server.url
                 if server.certificate is not None:
-                    self._http = Http(deadline=self._deadline, connections=_KEPT, certificate=server.certificate)
+                    self._http = self._opened(server.certificate)
             return self._base
+
+    def _opened(self, certificate: Callable[[], tuple[bytes, bytes]] | None) -> Http:
+        return Http(deadline=self._deadline, connections=_KEPT, certificate=certificate, watch=self._watch)
 
     def _refused(self, answer: Reply, content: bytes) -> CallFailed | Nonsense:
         pause = seconds_asked(answer.headers.get("Retry-After", ""), answer.headers.get("Date", ""))

@@ -24,6 +24,7 @@ from reconcile.adapters.firestore.failures import (
     nonsense,
 )
 from reconcile.adapters.firestore.rest import Reads
+from reconcile.adapters.meter import Meter
 from reconcile.adapters.network import grpc_advice, is_this_machine
 from reconcile.adapters.retry import Budget, Clock, Patience, Traffic
 from reconcile.core.document_rules import MAX_DOCUMENT_BYTES, check_id, id_problem, may_start_id, prefix_end
@@ -57,7 +58,15 @@ _MESSAGE_LIMIT = 4 * MAX_DOCUMENT_BYTES
 class FirestoreRecordStore:
     """The documents of one collection of a Firestore database; safe for several threads."""
 
-    def __init__(self, reads: Reads, open_writes: Callable[[], Wire], place: str, traffic: Traffic) -> None:
+    def __init__(
+        self,
+        reads: Reads,
+        open_writes: Callable[[], Wire],
+        place: str,
+        traffic: Traffic,
+        meter: Meter | None = None,
+    ) -> None:
+        self._meter = meter or Meter()
         self._reads = reads
         self._open_writes = open_writes
         self._writes: Wire | None = None
@@ -79,13 +88,14 @@ class FirestoreRecordStore:
         deadline: float = DEADLINE,
         clock: Clock = time,
         budget: Budget | None = None,
+        meter: Meter | None = None,
     ) -> FirestoreRecordStore:
         """The collection at Google (``endpoint`` empty), or at an emulator on this machine (``host:port``).
 
         Makes no call yet, and looks for no credentials. ``deadline`` is how many seconds a store may go without an
-        answer; ``budget`` is that of the run, its own without one. Raises ConfigError for an invalid endpoint or
-        collection. The calls raise AccessDenied if there are no credentials, and those that write StoreUnavailable if
-        the system leaves no room for Google's client.
+        answer; ``budget`` is that of the run, its own without one; ``meter`` counts documents, and sees each request.
+        Raises ConfigError for an invalid endpoint or collection. The calls raise AccessDenied if there are no
+        credentials, and those that write StoreUnavailable if the system leaves no room for Google's client.
         """
         _check_endpoint(endpoint)
         if collection.count("/") % 2 or not all(collection.split("/")):
@@ -97,7 +107,8 @@ class FirestoreRecordStore:
         place = Collected.of(project, database, collection)
         emulator = "" if endpoint else os.environ.get(EMULATOR, "")
         base = f"http://{endpoint or emulator}" if endpoint or emulator else ""
-        reads = Reads(place, base, deadline=deadline, owner=bool(emulator))
+        meter = meter or Meter()
+        reads = Reads(place, base, deadline=deadline, owner=bool(emulator), watch=meter.other)
 
         def open_writes() -> Wire:
             with room.importing("firestore", shown):
@@ -105,7 +116,7 @@ class FirestoreRecordStore:
 
             return Wire(connect(project, database, endpoint), place)
 
-        return cls(reads, open_writes, shown, Traffic(deadline, budget, clock))
+        return cls(reads, open_writes, shown, Traffic(deadline, budget, clock), meter)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -191,12 +202,14 @@ class FirestoreRecordStore:
             for answer in answers:
                 collected.append(answer)  # noqa: PERF402  # what came before a failure counts
         except CallFailed as failure:
+            self._meter.read(len(collected))
             self._note_answer(failure)
             return collected, failure
         except Nonsense as error:
             raise nonsense(self._place, str(error)) from error
         except CredentialsMissing as error:
             raise self._without_credentials(error) from error
+        self._meter.read(max(1, len(collected)))  # to find nothing costs as much as to find one
         self._note_answer(None)
         return collected, None
 
@@ -253,14 +266,17 @@ class FirestoreRecordStore:
         """One attempt, when the document may be written again; the update time after it. Raises CallFailed."""
         self._traffic.writes.wait(document)
         self._enter()
+        wire, ended = self._wire(), self._meter.write(self._name(document))
         try:
-            written = self._wire().commit(request, min(self._deadline / 2, patience.left()))
+            written = wire.commit(request, min(self._deadline / 2, patience.left()))
         except CallFailed as failure:
+            ended(failure.code, reached=not failure.never_sent)
             self._note_answer(failure)
             self._written = self._written or failure.code not in TRANSIENT
             if maybe_applied(failure):
                 self._traffic.writes.wrote(document)
             raise
+        ended("OK")
         self._note_answer(None)
         self._written = True
         self._traffic.writes.wrote(document)

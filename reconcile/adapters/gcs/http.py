@@ -24,6 +24,7 @@ from reconcile.adapters.gcs.failures import (
     wait,
 )
 from reconcile.adapters.lean_http import Failed, Http, Reply, Streamed
+from reconcile.adapters.meter import Meter
 from reconcile.adapters.network import GOOGLE
 from reconcile.adapters.retry import Budget, Clock, Patience, Traffic, seconds_asked
 from reconcile.adapters.tokens import UNIVERSE, NoToken, Tokens
@@ -57,16 +58,18 @@ class Door:
         budget: Budget | None = None,
         user_project: str = "",
         on_failure: Callable[[], None] = lambda: None,
+        meter: Meter | None = None,
     ) -> None:
         self.bucket = bucket
+        self.meter = meter or Meter()
         self._charged = {"userProject": user_project} if user_project else {}
         self.traffic = Traffic(deadline, budget, clock, on_failure=on_failure)
         self._endpoint = checked_endpoint(endpoint)
         self._connections = connections
         self._lock = threading.Lock()
         self._base, anonymous = _server(self._endpoint)
-        self._http = Http(deadline=deadline, connections=connections)
-        self._tokens = None if anonymous else Tokens(SCOPES, deadline=deadline)
+        self._http = self._opened(None)
+        self._tokens = None if anonymous else Tokens(SCOPES, deadline=deadline, watch=self.meter.other)
         self._checked = False
 
     @property
@@ -210,7 +213,15 @@ class Door:
             if self._base == GOOGLE and server.url != GOOGLE:
                 self._base = server.url
             if server.certificate is not None:
-                self._http = Http(deadline=self.deadline, connections=self._connections, certificate=server.certificate)
+                self._http = self._opened(server.certificate)
+
+    def _opened(self, certificate: Callable[[], tuple[bytes, bytes]] | None) -> Http:
+        return Http(
+            deadline=self.deadline,
+            connections=self._connections,
+            certificate=certificate,
+            watch=self.meter.bucket,
+        )
 
     def _refuse(self, answer: Reply, content: bytes, missing: type[StoreError], about: str) -> NoReturn:
         status, headers = answer.status_code, answer.headers

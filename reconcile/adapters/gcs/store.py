@@ -26,6 +26,7 @@ from reconcile.adapters.gcs.packing import accepting, stored
 from reconcile.adapters.gcs.rewrite import Made, md5_of, rewrite
 from reconcile.adapters.gcs.upload import NoSessions, Sessions, Upload
 from reconcile.adapters.lean_http import Failed, Reply
+from reconcile.adapters.meter import Meter
 from reconcile.adapters.retry import Budget, Clock
 from reconcile.adapters.workers import Workers, awaited
 from reconcile.core.closing import Closing
@@ -125,6 +126,7 @@ class GcsObjectStore(Closing):
         user_project: str = "",
         on_failure: Callable[[], None] = lambda: None,
         pace: Callable[[int], None] = lambda _size: None,
+        meter: Meter | None = None,
     ) -> GcsObjectStore:
         """The bucket at Google (``endpoint`` empty; application default credentials), or at another server.
 
@@ -133,7 +135,8 @@ class GcsObjectStore(Closing):
         more). ``sessions`` remembers large uploads over the end of the process; ``budget`` is the run's; a store
         that is given none has one of its own. Requests are charged to ``user_project``, or else to the bucket's own
         project. ``on_failure`` is called for each request that failed and may be made again; ``pace`` waits until
-        that number of bytes of a file may be sent. Raises ConfigError for an endpoint that is not to be used.
+        that number of bytes of a file may be sent. ``meter`` counts what is asked, and what of files is sent. Raises
+        ConfigError for an endpoint that is not to be used.
         """
         door = Door(
             bucket,
@@ -144,6 +147,7 @@ class GcsObjectStore(Closing):
             budget=budget,
             user_project=user_project,
             on_failure=on_failure,
+            meter=meter,
         )
         root = BucketRoot(bucket, prefix.strip("/"))
         return cls(root, door, sessions or NoSessions(), concurrency, page_size, pace)
@@ -202,7 +206,7 @@ class GcsObjectStore(Closing):
     ) -> RemoteObject:
         """See ``ObjectStore.put``. ``body`` is read from its start, and again for each retry."""
         name = self._name(key)
-        planned = Body(body, size, crc32c, name, progress, self._pace)
+        planned = Body(body, size, crc32c, name, progress, self._paced)
         upload = Upload(self._door, name, planned, content_type, if_generation_match, self._sessions)
         return self._row(upload.run())
 
@@ -253,6 +257,10 @@ class GcsObjectStore(Closing):
                 if generation is None and at > offset:
                     raise
                 wait(patience, failure)
+
+    def _paced(self, size: int) -> None:
+        self._pace(size)
+        self._door.meter.sent(size)
 
     def _name(self, key: str) -> str:
         name = self._base + key

@@ -14,6 +14,7 @@ from reconcile.adapters.gcs.failures import Doubt, Transient, wait
 from reconcile.adapters.gcs.http import Door
 from reconcile.adapters.lean_http import Reply
 from reconcile.adapters.retry import Patience
+from reconcile.core.cost import CHUNK
 from reconcile.core.digest import Comparison, compare
 from reconcile.core.encoding import encoding_of
 from reconcile.core.errors import (
@@ -27,7 +28,6 @@ from reconcile.core.errors import (
 )
 from reconcile.core.portable import Portable
 
-CHUNK = 8 * 1024 * 1024
 QUANTUM = 256 * 1024
 """Bytes: what GCS keeps of a chunk is a multiple of it, unless it is the last."""
 MAX_RESTARTS = 3

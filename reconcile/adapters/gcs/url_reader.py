@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from reconcile.adapters.gcs.failures import TOO_MANY_REQUESTS, TRANSIENT_STATUS, Transient, of_failed, wait
 from reconcile.adapters.gcs.packing import accepting, packing, raw, unpacking
 from reconcile.adapters.lean_http import Failed, Http, Reply
+from reconcile.adapters.meter import Watch, unheard
 from reconcile.adapters.retry import Clock, Patience, Traffic, seconds_asked
 from reconcile.core.rows import Served
 
@@ -17,10 +18,13 @@ DEADLINE = 20.0
 
 
 class HttpReader:
-    """A ``UrlReader``. ``deadline`` (seconds) bounds connecting, each wait for an answer, and the retries of a call."""
+    """A ``UrlReader``. ``deadline`` (seconds) bounds connecting, each wait for an answer, and the retries of a call;
+    each request is seen by ``watch``."""
 
-    def __init__(self, *, connections: int, deadline: float = DEADLINE, clock: Clock = time) -> None:
-        self._http = Http(deadline=deadline, connections=connections)
+    def __init__(
+        self, *, connections: int, deadline: float = DEADLINE, clock: Clock = time, watch: Watch = unheard
+    ) -> None:
+        self._http = Http(deadline=deadline, connections=connections, watch=watch)
         self._traffic = Traffic(deadline, clock=clock)
 
     def close(self) -> None:

@@ -1,0 +1,131 @@
+"""Counts what a run asks of the stores, in one place, and tells of each request if somebody wants to hear."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeAlias
+from urllib.parse import urlsplit
+
+from reconcile.core.cost import Usage, request_class
+from reconcile.core.shown_url import shown_url
+
+
+class Ended(Protocol):
+    """Is to be called once when a request has ended: with the status, or how it came to nothing in a word, and whether
+    it can have reached the server."""
+
+    def __call__(self, outcome: str, *, reached: bool = True) -> None: ...
+
+
+Watch: TypeAlias = Callable[[str, str], Ended]
+"""Is called when a request begins, with its method and its URL."""
+
+
+class Asked(NamedTuple):
+    """One request and its end. ``where`` is its URL without anything secret, or the document; ``outcome`` the status,
+    or how it came to nothing; ``attempt`` counts those for the same thing, one after the other, that failed before."""
+
+    method: str
+    where: str
+    outcome: str
+    seconds: float
+    attempt: int = 1
+
+    @property
+    def failed(self) -> bool:
+        """Whether the same is likely to be asked again: it came to nothing, or the server has not done it."""
+        return not (self.outcome == "OK" or (self.outcome[:3].isdecimal() and not _fails(int(self.outcome[:3]))))
+
+
+def _fails(status: int) -> bool:
+    return status >= 500 or status in (401, 408, 429)
+
+
+class Witness(Protocol):
+    """Who hears of each request. Called by several threads."""
+
+    def heard(self, asked: Asked) -> None:
+        """A request has ended."""
+        ...
+
+    def ended(self) -> None:
+        """The project is closed: there will be no more."""
+        ...
+
+
+class Meter:
+    """The requests of one run. Safe for several threads; ``witness`` hears of each."""
+
+    def __init__(self, witness: Witness | None = None, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._witness = witness
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._total = Usage()
+        self._taken = Usage()
+        self._last = threading.local()
+
+    def total(self) -> Usage:
+        """All that was asked so far."""
+        with self._lock:
+            return self._total
+
+    def take(self) -> Usage:
+        """What was asked since this was last called."""
+        with self._lock:
+            since, self._taken = self._total - self._taken, self._total
+            return since
+
+    def bucket(self, method: str, url: str) -> Ended:
+        """Watches a request to the bucket, which counts by its class."""
+        usage = Usage(**{request_class(method, urlsplit(url).path): 1})
+        return self._watched(method, url, usage)
+
+    def other(self, method: str, url: str) -> Ended:
+        """Watches a request that costs nothing by itself: one for a token, or for documents, which count as they
+        come."""
+        return self._watched(method, url, Usage())
+
+    def write(self, document: str) -> Ended:
+        """Watches a request that writes one document."""
+        return self._watched("Commit", document, Usage(document_writes=1))
+
+    def read(self, documents: int) -> None:
+        """The database has answered with so many documents, or said that they are not there."""
+        self._add(Usage(document_reads=documents))
+
+    def sent(self, size: int) -> None:
+        """So many bytes of a file are sent."""
+        self._add(Usage(bytes=size))
+
+    def _add(self, usage: Usage) -> None:
+        with self._lock:
+            self._total += usage
+
+    def _watched(self, method: str, where: str, usage: Usage) -> Ended:
+        began = self._clock()
+
+        def ended(outcome: str, *, reached: bool = True) -> None:
+            if reached:
+                self._add(usage)
+            if self._witness is not None:
+                self._tell(self._witness, method, where, outcome, self._clock() - began)
+
+        return ended
+
+    def _tell(self, witness: Witness, method: str, where: str, outcome: str, seconds: float) -> None:
+        before: tuple[str, str, int] | None = getattr(self._last, "failed", None)
+        attempt = before[2] + 1 if before is not None and before[:2] == (method, where) else 1
+        asked = Asked(method, shown_url(where), outcome, seconds, attempt)
+        self._last.failed = (method, where, attempt) if asked.failed else None
+        witness.heard(asked)
+
+
+def unheard(_method: str, _url: str) -> Ended:
+    """Watches a request for nobody."""
+    return _silent
+
+
+def _silent(outcome: str, *, reached: bool = True) -> None:
+    del outcome, reached

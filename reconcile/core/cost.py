@@ -1,0 +1,154 @@
+"""What a run asks of the stores that Google counts: requests by class, documents, bytes; and how long that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from typing import Literal
+
+import msgspec
+
+from reconcile.core.changes import Change, Copy, CreateRecord, Replace, SetField, SetMetadata, Upload, is_content
+
+CHUNK = 8 * 1024 * 1024
+"""Bytes of a file that one request may send; a larger file is sent in chunks of this size."""
+RUNS = 20
+"""Past runs whose speed counts."""
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What was asked of the stores, or will be. ``class_a``, ``class_b`` and ``free`` are requests to the bucket, as
+    its price list sorts them, and those that failed or were sent again count too; ``bytes`` are those of files that
+    were sent. A store that is kept in a folder is asked nothing."""
+
+    class_a: int = 0
+    class_b: int = 0
+    free: int = 0
+    document_reads: int = 0
+    document_writes: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(*(one + two for one, two in zip(_counts(self), _counts(other), strict=True)))
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(*(one - two for one, two in zip(_counts(self), _counts(other), strict=True)))
+
+    def __bool__(self) -> bool:
+        return any(_counts(self))
+
+    @property
+    def requests(self) -> int:
+        """All requests to both stores; a document counts as one."""
+        return self.class_a + self.class_b + self.free + self.document_reads + self.document_writes
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """What making a plan took (``looking``), what its changes will take (``applying``), and for how many ``seconds`` at
+    the speed of the last runs; null if there were none, or none that tells."""
+
+    looking: Usage = Usage()
+    applying: Usage = Usage()
+    seconds: float | None = None
+
+
+class Used(msgspec.Struct, frozen=True):
+    """What a run took: to look at the worlds before its first change (nothing, if the plan was saved before), and to
+    make its changes."""
+
+    looking: Usage = Usage()
+    applying: Usage = Usage()
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How fast one run was: its requests, the bytes that it sent, and its seconds."""
+
+    requests: int
+    bytes: int
+    seconds: float
+
+
+def _counts(usage: Usage) -> tuple[int, ...]:
+    return msgspec.structs.astuple(usage)
+
+
+def request_class(method: str, path: str) -> Literal["class_a", "class_b", "free"]:
+    """The class of a request to the JSON API of Cloud Storage, by its method and its URL's path.
+
+    A resumable upload is one operation however many requests it takes: the one that begins it counts.
+    """
+    if method in ("PUT", "DELETE"):
+        return "free"
+    below = path.removeprefix("/storage/v1/b/").split("/")
+    is_listing = len(below) == 2 and below[1] == "o" and not path.startswith(below[0])
+    return "class_b" if method in ("GET", "HEAD") and not is_listing else "class_a"
+
+
+def of_changes(actions: Sequence[Change], *, bucket: bool = True, records: bool = True) -> Usage:
+    """What it takes to make these changes if nothing fails and nobody else writes; ``bucket`` and ``records`` if that
+    store is asked over the network."""
+    class_a, class_b, free, moved = _of_objects(actions) if bucket else (0, 0, 0, 0)
+    created, changed = 0, set()
+    for change in actions if records else ():
+        if isinstance(change, CreateRecord):
+            created += 1
+        elif isinstance(change, SetField):
+            changed.add(change.document)
+    # A record is created by one write; one that changes is read and written once, however many fields change.
+    return Usage(class_a, class_b, free, len(changed), created + len(changed), moved)
+
+
+def _of_objects(actions: Sequence[Change]) -> tuple[int, int, int, int]:
+    """Requests of class A, of class B and free ones, and the bytes to send. Counted as numbers: there may be millions
+    of changes."""
+    written = {change.key for change in actions if is_content(change)}
+    class_a, class_b, free, moved = 0, 0, 0, 0
+    for change in actions:
+        match change:
+            case Upload() | Replace():
+                class_a += 1
+                class_b += isinstance(change, Replace)  # what people have said of the old object is read, and kept
+                free += ceil(change.size / CHUNK) if change.size > CHUNK else 0
+                moved += change.size
+            case Copy():
+                class_a += 1
+                class_b += 1  # the MD5 of its source
+            case SetMetadata():
+                class_a += 1
+            case _:
+                # An object that the run does not write itself is looked at before a record is pointed at it.
+                class_b += sum(need.key not in written for need in change.needs)
+    return class_a, class_b, free, moved
+
+
+def seconds_for(asked: Usage, paces: Sequence[Pace]) -> float | None:
+    """How long this takes at the pace of past runs; None if they do not tell.
+
+    Each request takes some time and each byte some more: both are fitted to the runs, so that neither a run of many
+    small files nor one of a few large ones misleads.
+    """
+    known = [each for each in paces if each.requests > 0 and each.seconds > 0]
+    if not known or not asked.requests or (asked.bytes and not any(each.bytes for each in known)):
+        return None
+    a_request, a_byte = _fitted(known)
+    return asked.requests * a_request + asked.bytes * a_byte
+
+
+def _fitted(paces: Sequence[Pace]) -> tuple[float, float]:
+    """Seconds a request and seconds a byte, by least squares, neither below zero."""
+    requests, moved, seconds = (sum(each) for each in zip(*map(msgspec.structs.astuple, paces), strict=True))
+    if not moved:
+        return seconds / requests, 0.0
+    rr = sum(each.requests**2 for each in paces)
+    bb = sum(each.bytes**2 for each in paces)
+    rb = sum(each.requests * each.bytes for each in paces)
+    rs = sum(each.requests * each.seconds for each in paces)
+    bs = sum(each.bytes * each.seconds for each in paces)
+    apart = rr * bb - rb * rb
+    if apart > rr * bb / 100:
+        a_request, a_byte = (rs * bb - bs * rb) / apart, (bs * rr - rs * rb) / apart
+        if a_request < 0 or a_byte < 0:
+            return (rs / rr, 0.0) if a_byte < 0 else (0.0, bs / bb)
+        return a_request, a_byte
+    # The runs were all alike, so nobody can tell which of the two took the time: each gets half of it.
+    return seconds / requests / 2, seconds / moved / 2

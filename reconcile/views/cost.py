@@ -1,0 +1,84 @@
+"""What a plan will cost and take, and what a run has used, in the units that Google counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reconcile.core.cost import Estimate, Usage, Used
+from reconcile.core.duration import format_duration
+from reconcile.views import words
+from reconcile.views.terminal import Terminal
+
+_ROWS = {
+    "class_a": "class A requests",
+    "class_b": "class B requests",
+    "free": "free requests",
+    "document_reads": "document reads",
+    "document_writes": "document writes",
+    "bytes": "sent",
+}
+
+
+def show_estimate(terminal: Terminal, estimate: Estimate | None, *, verbose: bool = False) -> None:
+    """What applying a plan takes, in a sentence; with what making it took, as a table, if ``verbose``."""
+    if estimate is None:
+        return
+    if estimate.applying:
+        seconds = "" if estimate.seconds is None else f"; about {_time(estimate.seconds)} at the speed of the last runs"
+        terminal.prose(f"To apply it: {told(estimate.applying)}{seconds}.")
+    if verbose and (estimate.looking or estimate.applying):
+        _show_table(terminal, ("", "this plan", "to apply it"), estimate.looking, estimate.applying)
+
+
+def show_used(terminal: Terminal, used: Used | None, *, verbose: bool = False) -> None:
+    """What a run took to make its changes, in a sentence; with what it took to look first, as a table, if
+    ``verbose``."""
+    if used is None:
+        return
+    if used.applying:
+        terminal.prose(f"Used: {told(used.applying)}.")
+    if verbose and (used.looking or used.applying):
+        _show_table(terminal, ("", "to look", "to apply"), used.looking, used.applying)
+
+
+def told(usage: Usage) -> str:
+    """``48.2 kB sent, 3 class A and 2 class B requests, 1 document read and 1 written``; what is nothing is left
+    out."""
+    return ", ".join(_parts(usage)) or "no requests"
+
+
+def _parts(usage: Usage) -> Iterator[str]:
+    if usage.bytes:
+        yield f"{words.size(usage.bytes)} sent"
+    classes = {"class A": usage.class_a, "class B": usage.class_b, "free": usage.free}
+    counted = [f"{count:,} {name}" for name, count in classes.items() if count]
+    if counted:
+        total = sum(classes.values())
+        yield f"{_listed(counted)} {'request' if total == 1 else 'requests'}"
+    if usage.document_reads:
+        written = f" and {usage.document_writes:,} written" if usage.document_writes else ""
+        yield f"{words.many(usage.document_reads, 'document')} read{written}"
+    elif usage.document_writes:
+        yield f"{words.many(usage.document_writes, 'document')} written"
+
+
+def _listed(parts: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else format_duration(round(seconds))
+
+
+def _show_table(terminal: Terminal, head: tuple[str, str, str], looking: Usage, applying: Usage) -> None:
+    terminal.line()
+    terminal.table(
+        head,
+        [(label, _count(name, looking), _count(name, applying)) for name, label in _ROWS.items()],
+        numbers=(1, 2),
+    )
+
+
+def _count(name: str, usage: Usage) -> str:
+    count: int = getattr(usage, name)
+    return words.size(count) if name == "bytes" else f"{count:,}"
