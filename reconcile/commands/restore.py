@@ -32,7 +32,7 @@ from reconcile.core.rows import Agreed, Coverage, FileProblem, KeyRow, LocalFile
 from reconcile.core.sides import quoted
 from reconcile.core.stages import is_whole, key_rows
 from reconcile.pipeline.engine import Engine, StreamEngine
-from reconcile.pipeline.observe import Inventory
+from reconcile.pipeline.inventory import Inventory
 from reconcile.pipeline.roster import Gap, Unread, about_unread
 from reconcile.pipeline.sorting import Spill
 from reconcile.project import OpenProject

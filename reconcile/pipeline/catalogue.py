@@ -18,7 +18,7 @@ from reconcile.core.plan import Scope
 from reconcile.core.rows import Recorded, Retyped, Row, Stream
 from reconcile.core.stages import document_stage, is_whole, key_stage
 from reconcile.pipeline.engine import StreamEngine, groups
-from reconcile.pipeline.observe import Inventory
+from reconcile.pipeline.inventory import Inventory
 from reconcile.pipeline.roster import Unread, gone, told_of
 from reconcile.pipeline.sorting import Sorter, Spill
 from reconcile.project import OpenProject

@@ -8,8 +8,8 @@
     document_stage   pure    one record with its answers and claims → the changes of that record
     reducers                 the rows that are left → counts, agreed states, notes, and the plan in its order
 
-Only ``observe`` and ``roster`` read, and nothing here writes, except what this machine remembers to be fast
-(``.reconcile/``).
+Only ``roster``, ``observe`` and ``inventory`` read, and nothing here writes, except what this machine remembers to be
+fast (``.reconcile/``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from reconcile.core.stages import document_stage, is_whole, key_stage
 from reconcile.core.waivers import used, waive
 from reconcile.pipeline.copying import CopySources
 from reconcile.pipeline.engine import Engine, StreamEngine
-from reconcile.pipeline.observe import Inventory
+from reconcile.pipeline.inventory import Inventory
 from reconcile.pipeline.reducers import AgreedMemory, KeyCounts, PlanSink, Tallies, Traced
 from reconcile.pipeline.roster import Gap, Store, Unread, about_unread, gone, told_of
 from reconcile.pipeline.sorting import Spill

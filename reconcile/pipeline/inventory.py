@@ -1,0 +1,113 @@
+"""Ports → rows: what is in the worlds of a project, opened alike by all who read: the records, what they name, then a
+row for each key, behind the references that can mean no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import cached_property
+
+import msgspec
+
+from reconcile.core.context import Context
+from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted
+from reconcile.core.plan import Scope
+from reconcile.core.rows import Row, Stream, World
+from reconcile.core.stages import explode_stage
+from reconcile.pipeline.observe import Observations
+from reconcile.pipeline.roster import Gap, open_records, read_roster
+from reconcile.pipeline.sorting import Keyed, Shelf, Sorter, Spill
+from reconcile.project import OpenProject
+
+
+class Inventory:
+    """What is in the worlds of a project. Opening it reads the records, and what they name outside the scope's part;
+    ``rows`` then reads files and objects, and is to be iterated once.
+
+    Raises StoreError, SourceError and ConfigError if a world cannot be read, and UsageError if the scope names no known
+    character or asset type. In a ``partial`` one a part of a store that may not be read is left unknown, unless that
+    is all there is. ``trace`` are the keys and paths whose facts are asked for. What does not fit in the memory of the
+    ``spill`` is on disk, and gone when that is closed.
+    """
+
+    def __init__(
+        self,
+        project: OpenProject,
+        scope: Scope,
+        listener: Listener,
+        spill: Spill,
+        *,
+        partial: bool = False,
+        trace: Collection[str] = (),
+    ) -> None:
+        self._listener = listener
+        self._spill = spill
+        read = lambda: read_roster(project, scope, listener, partial=partial, shelve=lambda found: Shelf(spill, found))  # noqa: E731
+        self.roster, self._before = open_records(project, scope, listener, read, trace)
+        self._observed = Observations(
+            project, self.roster.scope, self.roster.known_ids, listener, spill, partial=partial
+        )
+        scope = self.roster.scope
+        self._of_scope = tuple(self._exploded()) if scope.char_ids or scope.asset_types else None
+        self.context = self._before if self._of_scope is None else self._learnt(self._of_scope)
+        """The constants of the key stage, whose rows say what is known of each key."""
+
+    def _exploded(self) -> Iterator[Row]:
+        pairs = ((World.RECORDS, self.roster.documents), (World.LOCAL_DB, self.roster.local_documents))
+        for world, documents in pairs:
+            for document in documents:
+                yield from explode_stage(document, world, self._before)
+
+    def _learnt(self, references: Sequence[Row]) -> Context:
+        """The constants, with the characters that files named outside the scope's part could be about."""
+        context, asked = self._before, [row.value for row in references]
+        if not context.scope.char_ids:
+            fields = {rule.field for rule in context.asset_map.rules if rule.type in context.scope.asset_types}
+            asked = [each for each in asked if not each.slot.at and each.slot.field in fields]
+        known = context.known_ids | self._observed.look_up(asked)
+        ids_known = context.ids_known and self._observed.ids_known
+        return msgspec.structs.replace(context, known_ids=known, ids_known=ids_known)
+
+    def references(self) -> Iterator[Row]:
+        """A row for each key that a text of a record could mean."""
+        return self._exploded() if self._of_scope is None else iter(self._of_scope)
+
+    def keys(self, asked: Iterable[Keyed] = ()) -> Iterator[Row]:
+        """A row for each key that is there, or that is ``asked`` (which comes sorted), in order of the key; before it
+        the rows that were put beside the key where it was asked."""
+        self._listener(PhaseStarted(Phase.LISTING))
+        yield from self._observed.rows(asked)
+        if self.roster.denied is not None and not self._observed.listed:
+            raise self.roster.denied
+        self._listener(PhaseDone(Phase.LISTING))
+
+    def rows(self) -> Iterator[Row]:
+        """The references, and the keys that they and the listings name: first the references that may turn out to mean
+        a key in another spelling, then each key behind those that can only mean that very key."""
+        asked = Sorter(self._spill)
+        for row in self.references():
+            if row.value.is_strict:
+                asked.add(row.value.key, row)
+            else:
+                asked.add(row.value.key)
+                yield row
+        yield from self.keys(asked)
+
+    def records(self) -> Iterator[Row]:
+        return (Row(Stream.RECORD, each.id, each) for each in self.roster.documents)
+
+    def local_records(self) -> Iterator[Row]:
+        return (Row(Stream.LOCAL_RECORD, each.id, each) for each in self.roster.local_documents)
+
+    @cached_property
+    def covered(self) -> Context:
+        """The constants of the document stage: with what was read whole, now that all keys were read."""
+        return msgspec.structs.replace(self.context, local=self._observed.local, remote=self._observed.remote)
+
+    @property
+    def files(self) -> int:
+        return self._observed.files
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        return (*self.roster.refused, *self._observed.gaps)
