@@ -57,6 +57,12 @@ class Template:
     def literal_prefix(self) -> str:
         return self.prefix({})
 
+    @cached_property
+    def literal_suffix(self) -> str:
+        """The text that every match ends with."""
+        known = itertools.takewhile(lambda token: token.name is None, reversed(self._line))
+        return "".join(token.text for token in reversed(list(known)))
+
     def prefix(self, captures: Mapping[str, str]) -> str:
         """The text that every match with these captures begins with."""
         known = itertools.takewhile(lambda token: token.name is None or token.name in captures, self._line)
@@ -71,7 +77,9 @@ class Template:
     def takes(self, path: str) -> bool:
         """Whether the path matches at all, whatever its captures."""
         composed = nfc(path)
-        return composed.startswith(self.literal_prefix) and self._matcher.takes(composed)
+        # The literal ends are asked first: most rules take none of the paths that they are asked about.
+        literal = composed.startswith(self.literal_prefix) and composed.endswith(self.literal_suffix)
+        return literal and self._matcher.takes(composed)
 
     def format(self, captures: Mapping[str, str]) -> str:
         """The path with these captures; ``**N`` holds folders with their ``/``. Raises KeyError for a missing one."""

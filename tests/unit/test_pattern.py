@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconcile.core.matching import Matcher
+from reconcile.core.names import nfc
 from reconcile.core.pattern import PatternError, Template
-from tests.kit.strategies import captures_of, keys, templates
+from reconcile.core.rules import AssetMap
+from tests.kit.strategies import asset_paths, captures_of, keys, known_ids, paths, templates
+from tests.kit.world import rule
 
 
 @st.composite
@@ -267,3 +272,31 @@ def test_captures_that_stand_twice_are_the_longest_first_ones() -> None:
     assert Template("{a}_{b}-{a}_{b}.png").match("x_y_z-x_y_z.png") == {"a": "x_y", "b": "z"}
     assert Template("{a}/{b}/{a}_{b}.png").match("rem/night 2/rem_night 2.png") == {"a": "rem", "b": "night 2"}
     assert Template("{a}/{b}/{a}_{b}.png").match("rem/night 2/rem_night 3.png") is None
+
+
+class Unguarded(Template):
+    """A template that asks its whole expression of every path."""
+
+    def takes(self, path: str) -> bool:
+        return Matcher(self.parts).takes(nfc(path))
+
+
+@given(source=templates(), path=asset_paths() | paths(), known=known_ids())
+def test_the_literal_ends_of_a_template_say_no_only_to_what_it_does_not_take(
+    source: str, path: str, known: frozenset[str]
+) -> None:
+    rules = (rule("one", source), rule("other", "remixes/{char_id}*/**/*"))
+    plain = [msgspec.structs.replace(each, path=Unguarded(each.path.source)) for each in rules]
+
+    assert Template(source).takes(path) is Unguarded(source).takes(path)
+    assert AssetMap(rules).read(path, known) == AssetMap(tuple(plain)).read(path, known)
+
+
+@given(filled())
+def test_a_template_takes_what_it_formats(pair: tuple[Template, dict[str, str]]) -> None:
+    template, captures = pair
+    path = template.format(captures)
+
+    assert template.takes(path)
+    assert path.startswith(template.literal_prefix)
+    assert path.endswith(template.literal_suffix)
