@@ -140,11 +140,15 @@ def _fail(cause: BaseException, given: Sequence[str]) -> int:
     as_json = "--log-format=json" in asked or ("--log-format", "json") in itertools.pairwise(asked)
     error = error_of(cause)
     try:
-        show_error(error, document="--json" in asked, as_log=as_json, verbose="--verbose" in asked)
+        show_error(error, document="--json" in asked, as_log=as_json, verbose=_is_verbose(asked))
         _flush()
     except OutputFailed:
         pass  # nobody can be told: the exit code is all that is left
     return int(error.exit_code)
+
+
+def _is_verbose(asked: Sequence[str]) -> bool:
+    return any(each == "--verbose" or (each[:1] == "-" and each[1:] and set(each[1:]) == {"v"}) for each in asked)
 
 
 def _tell_without_memory(given: Sequence[str]) -> int:

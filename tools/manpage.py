@@ -95,7 +95,7 @@ def _options(params: Any) -> list[str]:
         if option.param_type_name != "option" or option.name == "help" or option.hidden:
             continue
         flags = ", ".join(f"\\fB{_plain(flag)}\\fR" for flag in option.opts)
-        value = "" if option.is_flag else f" \\fI{_plain(option.metavar or 'VALUE')}\\fR"
+        value = "" if option.is_flag or option.count else f" \\fI{_plain(option.metavar or 'VALUE')}\\fR"
         lines += [".TP", flags + value, _plain(option.help or "")]
     return lines
 

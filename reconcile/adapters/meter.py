@@ -25,13 +25,15 @@ Watch: TypeAlias = Callable[[str, str], Ended]
 
 class Asked(NamedTuple):
     """One request and its end. ``where`` is its URL without anything secret, or the document; ``outcome`` the status,
-    or how it came to nothing; ``attempt`` counts those for the same thing, one after the other, that failed before."""
+    or how it came to nothing. ``attempt`` counts those for the same thing, one after the other, of which all but the
+    last failed, and ``waited`` is how many seconds came between the last two."""
 
     method: str
     where: str
     outcome: str
     seconds: float
     attempt: int = 1
+    waited: float = 0.0
 
     @property
     def failed(self) -> bool:
@@ -41,6 +43,15 @@ class Asked(NamedTuple):
 
 def _fails(status: int) -> bool:
     return status >= 500 or status in (401, 408, 429)
+
+
+class _Failed(NamedTuple):
+    """The last request of a thread, if it failed."""
+
+    method: str
+    where: str
+    attempt: int
+    ended: float
 
 
 class Witness(Protocol):
@@ -110,15 +121,17 @@ class Meter:
             if reached:
                 self._add(usage)
             if self._witness is not None:
-                self._tell(self._witness, method, where, outcome, self._clock() - began)
+                self._tell(self._witness, method, where, outcome, began, self._clock())
 
         return ended
 
-    def _tell(self, witness: Witness, method: str, where: str, outcome: str, seconds: float) -> None:
-        before: tuple[str, str, int] | None = getattr(self._last, "failed", None)
-        attempt = before[2] + 1 if before is not None and before[:2] == (method, where) else 1
-        asked = Asked(method, shown_url(where), outcome, seconds, attempt)
-        self._last.failed = (method, where, attempt) if asked.failed else None
+    def _tell(self, witness: Witness, method: str, where: str, outcome: str, began: float, ended: float) -> None:
+        # Attempts at one thing follow each other in one thread.
+        before: _Failed | None = getattr(self._last, "failed", None)
+        asked = Asked(method, shown_url(where), outcome, ended - began)
+        if before is not None and (before.method, before.where) == (method, where):
+            asked = asked._replace(attempt=before.attempt + 1, waited=max(0.0, began - before.ended))
+        self._last.failed = _Failed(method, where, asked.attempt, ended) if asked.failed else None
         witness.heard(asked)
 
 

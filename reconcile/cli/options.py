@@ -38,7 +38,10 @@ class Common:
     rules: Annotated[Path | None, _common("--rules", metavar="FILE", help="Another rules file.")] = None
     json: Annotated[bool, _common("--json", help="Write one JSON document.")] = False
     quiet: Annotated[bool, _common("-q", "--quiet", help="No progress and no notes.")] = False
-    verbose: Annotated[bool, _common("-v", "--verbose", help="Say everything.")] = False
+    verbose: Annotated[
+        int,
+        _common("-v", "--verbose", count=True, help="Say everything; -vv says each request and its time, too."),
+    ] = 0
     color: Annotated[
         Colour | None,
         _common("--color", metavar="auto|always|never", help="When to colour."),

@@ -22,7 +22,7 @@ def unvalidated(params: list[Any]) -> list[Any]:
 def without_types(params: list[Any]) -> list[Any]:
     """The same options, of which --help shows no type if they take no value."""
     for param in params:
-        if getattr(param, "is_flag", False):
+        if getattr(param, "is_flag", False) or getattr(param, "count", False):
             param.metavar = ""
     return params
 

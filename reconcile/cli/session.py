@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,7 @@ from reconcile.views import json
 from reconcile.views.plan import Labels, show_plan
 from reconcile.views.progress import listening, log
 from reconcile.views.report import APPLY, Command, show_report
+from reconcile.views.requests import RequestLog
 from reconcile.views.streams import Colour
 from reconcile.views.terminal import Terminal
 from reconcile.views.words import needed
@@ -45,7 +47,7 @@ class Session:
 
     def __init__(self, common: Common) -> None:
         self.common = common
-        self.verbose = common.verbose
+        self.verbose = common.verbose > 0
         self.json = common.json
 
     def project(self, replace: Replacing | None = None) -> Project:
@@ -71,11 +73,29 @@ class Session:
         keeps_journal: bool = True,
     ) -> OpenProject:
         """Opens it for a run. Raises as ``project``."""
-        options = RunOptions(concurrency, allow_empty, makes_root, keeps_journal, bandwidth=bandwidth_of(bwlimit))
+        options = RunOptions(
+            concurrency,
+            allow_empty,
+            makes_root,
+            keeps_journal,
+            bandwidth=bandwidth_of(bwlimit),
+            witness=self.witness,
+        )
         if sized is not None:
             memory, spill = memory_of(sized.memory, options.memory), spill_of(sized.spill)
             options = msgspec.structs.replace(options, memory=memory, spill=spill)
         return self.project(replace).opened(options)
+
+    @cached_property
+    def witness(self) -> RequestLog | None:
+        """What writes each request to stderr, with ``-vv``."""
+        if not self._shows_requests:
+            return None
+        return RequestLog(sys.stderr, as_json=self.logs_json(), colour=self._colour())
+
+    @property
+    def _shows_requests(self) -> bool:
+        return self.common.verbose > 1
 
     def project_folder(self) -> Path:
         """The folder of the project, which need not have rules yet."""
@@ -120,7 +140,8 @@ class Session:
     def progress(self, *, quiet: bool = False) -> Iterator[Listener]:
         """A listener that shows on stderr how far a run is; only warnings if that is to be ``quiet``."""
         as_json, colour = self.logs_json(), self._colour()
-        with listening(sys.stderr, quiet=quiet or self.common.quiet, as_json=as_json, colour=colour) as listener:
+        quiet, bars = quiet or self.common.quiet, not self._shows_requests
+        with listening(sys.stderr, quiet=quiet, as_json=as_json, colour=colour, bars=bars) as listener:
             yield listener
 
     def result(self, document: Any, show: Callable[[Terminal], None]) -> None:

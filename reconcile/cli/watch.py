@@ -86,6 +86,7 @@ def watch(
                 allows_empty=allow_empty,
                 memory=memory_of(sized.memory, MEMORY),
                 spill=spill_of(sized.spill),
+                witness=session.witness,
             ),
             listener=tell,
             stop=stop,

@@ -22,6 +22,7 @@ from typing import TypeAlias
 import msgspec
 
 from reconcile.adapters.local.watching import FolderWatch
+from reconcile.adapters.meter import Witness
 from reconcile.adapters.room import no_room
 from reconcile.adapters.state.health import HealthFile
 from reconcile.commands.watch_sources import Sources, digests, folder_of
@@ -67,7 +68,7 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     ``apply`` False only plans; such a watcher keeps no other one out, and writes no health file. ``every`` is the time
     between two passes over everything, in seconds. A pass is not good while findings of the severity ``fail_on``
     remain. ``allows_empty`` says that the local root, which held files, may hold none. ``concurrency``, ``memory``,
-    ``spill`` and ``bandwidth`` are as for ``RunOptions``.
+    ``spill``, ``bandwidth`` and ``witness`` are as for ``RunOptions``.
     """
 
     scope: Scope = Scope()
@@ -80,6 +81,7 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     memory: int = MEMORY
     spill: Path | None = None
     bandwidth: Timetable = UNLIMITED
+    witness: Witness | None = None
 
 
 def watch(
@@ -256,6 +258,7 @@ class Watcher:
             memory=options.memory,
             spill=options.spill,
             bandwidth=options.bandwidth,
+            witness=options.witness,
         )
 
     def _locked(self, project: OpenProject, batch: Batch, scope: Scope) -> None:

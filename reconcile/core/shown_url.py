@@ -11,7 +11,9 @@ _SHOWN = frozenset(
         *("uploadType", "userProject"),
     }
 )
-"""Parameters whose values are shown. All others may be a signature, a token or the key of an upload session."""
+"""Parameters that are shown. All others may be a signature, a token or the key of an upload session."""
+_NAMED = frozenset({"pageToken", "rewriteToken", "upload_id"})
+"""Those of which the name is shown, but not the value."""
 _PATHS = (
     *("/storage/v1/", "/upload/storage/v1/", "/download/storage/v1/", "/v1/projects/", "/computeMetadata/"),
     "/token",
@@ -21,7 +23,7 @@ HIDDEN = "***"
 
 def shown_url(url: str) -> str:
     """A URL without a login, signature, token or session in it. What is no URL of a server is given as it is."""
-    if "://" not in url:
+    if not url.startswith(("http://", "https://")):
         return url
     try:
         parts = urlsplit(url)
@@ -30,5 +32,11 @@ def shown_url(url: str) -> str:
         return HIDDEN
     # A server may put the key of an upload session into the path.
     path = parts.path if parts.path in ("", "/") or parts.path.startswith(_PATHS) else f"/{HIDDEN}"
-    told = "&".join(f"{quote(name)}={quote(value) if name in _SHOWN else HIDDEN}" for name, value in query)
+    told = "&".join(dict.fromkeys(_parameter(name, value) for name, value in query))
     return f"{parts.scheme}://{host}{path}{'?' if told else ''}{told}"
+
+
+def _parameter(name: str, value: str) -> str:
+    if name in _SHOWN:
+        return f"{name}={quote(value)}"
+    return f"{name}={HIDDEN}" if name in _NAMED else HIDDEN

@@ -74,18 +74,20 @@ def listening(
     quiet: bool = False,
     as_json: bool = False,
     colour: Colour = "auto",
+    bars: bool = True,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Listener]:
     """A listener for the events of a run, which may come from several threads.
 
-    JSON lines go before silence, and silence before bars, which not every stream shows. Warnings are always written.
+    JSON lines go before silence, and silence before bars, which not every stream shows, and which other lines would
+    spoil. Warnings are always written.
     """
     lines = _Lines(stream)
     if as_json:
         yield _Counting(clock, _Json(stream)).hear
     elif quiet:
         yield lambda event: lines.warned(event.message) if isinstance(event, Warned) else None
-    elif shows_bars(stream):
+    elif bars and shows_bars(stream):
         with _bars(stream, colour) as progress:
             yield _Counting(clock, _Bars(progress), every=0.0).hear
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from reconcile.core.shown_url import shown_url
 from tests.kit.small_project import make_project, write
 from tests.kit.workshop import Run
 from tests.security.attack import SUBJECT, TOKEN, bucket, login, run, snapshot, with_secret
@@ -15,7 +16,7 @@ from tests.servers.faults import FOREVER, Fault
 from tests.servers.gcs import GcsServer
 
 LARGE = 9 * 1024 * 1024
-LOUD = ("apply", "--yes", "--json", "--verbose", "--bucket-endpoint", "")
+LOUD = ("apply", "--yes", "--json", "-vv", "--bucket-endpoint", "")
 
 
 @pytest.fixture
@@ -68,6 +69,7 @@ def test_a_token_is_in_no_output_log_or_file(
     done = run(project, *LOUD, *logs, GOOGLE_APPLICATION_CREDENTIALS=str(key), API_ENDPOINT_OVERRIDE=server.url)
     used = [call for call in server.script.calls() if call.headers.get("authorization") == f"Bearer {TOKEN}"]
     assert used, "the token was really sent"
+    assert "/storage/v1/b/my-bucket/o" in done.err, "the requests were really shown"
     assert (done.code == 0) is (fault is None)
     assert_silent(project, done, TOKEN, SUBJECT)
 
@@ -108,9 +110,34 @@ def test_an_upload_session_is_kept_in_one_private_file_and_told_nowhere(project:
     done = at_google(project, server, *LOUD, "--log-format", "json")
     [session] = server.world.session_ids()
     assert done.code == 1
+    assert "upload_id=***" in done.err
     assert session not in done.out + done.err
     assert with_secret(project, session) == {"state.db"}
     assert not (project / ".reconcile" / "state.db").stat().st_mode & 0o077
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://storage.googleapis.com/b/rem.png?X-Goog-Algorithm=GOOG4&X-Goog-Signature=SECRET&X-Goog-Date=1",
+        "https://storage.googleapis.com/b/rem.png?GoogleAccessId=me&Expires=1&Signature=SECRET",
+        "https://storage.googleapis.com/upload/storage/v1/b/b/o?uploadType=resumable&upload_id=SECRET",
+        "https://storage.googleapis.com/upload/storage/v1/b/b/o?uploadType=resumable&UPLOAD_ID=SECRET",
+        "https://gateway.example/sessions/SECRET",
+        "https://me:SECRET@gateway.example/storage/v1/b/b/o?prefix=a",
+        "https://firestore.googleapis.com/v1/projects/p:runQuery?access_token=SECRET&key=SECRET",
+        "https://storage.googleapis.com/storage/v1/b/b/o?pageToken=SECRET&prefix=characters/",
+        "https://storage.googleapis.com/storage/v1/b/b/o/a/rewriteTo/b/b/o/b?rewriteToken=SECRET",
+        "https://storage.googleapis.com/storage/v1/b/b/o?;SECRET=&prefix;=SECRET",
+        "https://storage.googleapis.com/storage/v1/b/b/o?SECRET",
+        "https://storage.googleapis.com/storage/v1/b/b/o?prefix=a#SECRET",
+        "https://[SECRET/",
+    ],
+)
+def test_no_request_is_shown_with_what_would_let_its_reader_in(url: str) -> None:
+    shown = shown_url(url)
+    assert "SECRET" not in shown
+    assert shown.startswith(("https://", "***"))
 
 
 def elsewhere(other: GcsServer) -> dict[str, str]:
