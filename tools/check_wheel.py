@@ -16,7 +16,9 @@ from tools.make_venv import ROOT, interpreter
 WANTED = (
     "reconcile/py.typed",
     "reconcile/__main__.py",
+    "reconcile/views/templates/page.css",
     "reconcile/views/templates/page.html.j2",
+    "reconcile/views/templates/page.js",
     "reconcile/views/templates/page.md.j2",
     "asset_map.toml",
     "licenses/LICENSE",

@@ -13,6 +13,7 @@ from reconcile.cli.files import MARKDOWN, PAGE, STDOUT, check_target, write_whol
 from reconcile.cli.options import Common, Scoped, Sized
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.cli.signals import finish
+from reconcile.commands.report import details
 from reconcile.commands.status import overview
 from reconcile.core.errors import ExitCode, UsageError
 from reconcile.views import page
@@ -42,14 +43,18 @@ def report(
     if suffix not in (*HTML, *MD):
         raise UsageError(f"--out {str(out)!r} is neither a page nor Markdown", hint="name it FILE.html or FILE.md")
     shown = as_text(str(out))
-    kind, write = (PAGE, page.html) if suffix in HTML else (MARKDOWN, page.markdown)
+    kind = PAGE if suffix in HTML else MARKDOWN
     with session.opened(sized=sized) as project:
         if out != STDOUT:
             check_target(out, kind, project.settings)
         survey = session.survey(project, scope_of(project, scope), tallied=True)
         seen = overview(survey, project.settings.asset_map, shown.encode("utf-8", "backslashreplace").decode())
         labels = labels_of(project)
-    data = write(seen, survey.plan, labels).encode()
+        if kind is PAGE:
+            text = page.html(seen, survey.plan, labels, details(survey, project.settings))
+        else:
+            text = page.markdown(seen, survey.plan, labels)
+    data = text.encode()
 
     def show(terminal: Terminal) -> None:
         terminal.line(f"wrote {shown}")

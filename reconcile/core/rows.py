@@ -330,7 +330,7 @@ class Stream(StrEnum):
     MARK = "mark"  # a ``Mark``, by key
     AGREED = "agreed"  # an ``Agreed`` that is to be remembered, by key
     SOURCE = "source"  # a ``Source``, by its content
-    FACTS = "facts"  # the ``KeyFacts`` of a key that was asked for, by key
+    FACTS = "facts"  # the ``KeyFacts`` of a key that was asked for or is in conflict, by key
     LISTED = "listed"  # the ``Listed`` assets at a key, where they are wanted, by key
 
 
@@ -347,7 +347,8 @@ Group: TypeAlias = Mapping[Stream, Sequence[Any]]
 
 
 class KeyFacts(KeyRow, frozen=True):
-    """What is known of one key, for people who ask: also which texts could mean it, and what will be there."""
+    """What is known of one key that was asked for, or is in conflict: also which texts could mean it, and what will be
+    there."""
 
     candidates: tuple[Candidate, ...] = ()
     outlook: Outlook = Outlook.ABSENT

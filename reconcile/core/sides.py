@@ -11,12 +11,15 @@ from reconcile.core.findings import Form
 from reconcile.core.media import content_type
 from reconcile.core.rows import LocalFile, RemoteObject
 
+KEEP_OURS = "reconcile apply --path {quoted} --replace local"
+SEE_THEIRS = "reconcile restore --path {quoted} --beside"
+KEEP_THEIRS = "reconcile restore --path {quoted}"
+
 BOTH_SIDES = Form(
     Code.CONTENT_CONFLICT,
     "the bucket holds an object of this name with different content: {why}; here {ours}; in the bucket {theirs}",
-    "to keep the local file: `reconcile apply --path {quoted} --replace local`; to see the bucket's version beside it:"
-    " `reconcile restore --path {quoted} --beside`; to keep that one: move the local file away, then"
-    " `reconcile restore --path {quoted}`",
+    f"to keep the local file: `{KEEP_OURS}`; to see the bucket's version beside it: `{SEE_THEIRS}`; to keep that one:"
+    f" move the local file away, then `{KEEP_THEIRS}`",
 )
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -31,6 +34,16 @@ def quoted(word: str) -> str:
     return shlex.quote(word) if any(char in word for char in '"$`\\!') else f'"{word}"'
 
 
+def ways_out(path: str) -> tuple[tuple[str, str], ...]:
+    """What ends the conflict about a local path: what a person may want, and the command for it."""
+    ways = (
+        ("keep the local file", KEEP_OURS),
+        ("see the bucket's version beside it", SEE_THEIRS),
+        ("keep the bucket's version: move the local file away, then", KEEP_THEIRS),
+    )
+    return tuple((wanted, command.format(quoted=quoted(path))) for wanted, command in ways)
+
+
 def local_side(file: LocalFile) -> str:
     """The size, time and type of a local file."""
     return _side(file.size, modified(file), content_type(file.path))
@@ -38,7 +51,12 @@ def local_side(file: LocalFile) -> str:
 
 def remote_side(found: RemoteObject) -> str:
     """The size, time and type of an object."""
-    return _side(found.size, _FRACTION.sub("", found.updated), found.content_type or "no content type")
+    return _side(found.size, updated(found), found.content_type or "no content type")
+
+
+def updated(found: RemoteObject) -> str:
+    """When an object was last written (RFC 3339), to the second."""
+    return _FRACTION.sub("", found.updated)
 
 
 def modified(file: LocalFile) -> str:

@@ -41,12 +41,14 @@ from reconcile.project import OpenProject
 
 class Survey(msgspec.Struct, frozen=True):
     """A plan and what was counted on the way to it. ``tallies`` are by (asset type, character), if they were asked for;
-    else there is one for all."""
+    else there is one for all. ``facts`` are those that were asked for, ``conflicts`` those of the findings of that
+    code."""
 
     plan: Plan
     tallies: Tallies
     facts: tuple[KeyFacts, ...]
     known_ids: frozenset[str]
+    conflicts: tuple[KeyFacts, ...] = ()
 
 
 def survey(
@@ -128,7 +130,9 @@ class _Outcome:
         tallies = self._counts.totals()
         in_step = sum(tally.in_step for tally in tallies.values())
         plan = sink.plan(project.origin, scope, in_step=in_step, objects=self._counts.objects)
-        return Survey(plan, tallies, self._traced.of(self._trace), seen.roster.known_ids)
+        differing = {each.subject for each in plan.findings if each.code is Code.CONTENT_CONFLICT}
+        facts, conflicts = self._traced.of(self._trace), self._traced.of(differing)
+        return Survey(plan, tallies, facts, seen.roster.known_ids, conflicts)
 
     def _waive(self, *, whole: bool) -> None:
         """Marks what the rules file waives, and remembers of a look at everything which waivers take nothing."""

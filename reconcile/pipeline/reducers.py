@@ -145,7 +145,7 @@ class AgreedMemory:
 
 
 class Traced:
-    """The facts of the keys that were asked for, and of the files that workflow code noted."""
+    """The facts of the keys that were asked for, of the files that workflow code noted, and of what is in conflict."""
 
     streams = (Stream.FACTS,)
 

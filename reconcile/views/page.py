@@ -1,95 +1,115 @@
 """One page of how everything stands: HTML that needs nothing else, or Markdown for a pull request or a chat.
 
 What comes from elsewhere (names, records, rules) is escaped wherever a template writes it, not where one remembers to.
+The HTML page holds its data once, as JSON (``page_data``), and a script of its own draws it (``templates/page.js``);
+the status table and what needs a person are in the page itself too, for readers without scripts.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterator, Sequence
+from importlib import resources
 from typing import Any, TypeAlias
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from reconcile.commands.report import Details
 from reconcile.commands.status import NO_CHARACTER, Cell, Overview
-from reconcile.core.changes import Change, Copy, CreateRecord, Replace, RewriteLocalDb, SetField, SetMetadata, Upload
+from reconcile.core.changes import Change, Finding, RewriteLocalDb, SetField, Severity
+from reconcile.core.findings import FINDINGS
 from reconcile.core.plan import Plan
 from reconcile.core.status import StatusRow, Sync
 from reconcile.views import words
 from reconcile.views.markdown import inert, sentence
-from reconcile.views.plan import (
-    INCOMPLETE,
-    Labels,
-    Pairs,
-    at,
-    by_character,
+from reconcile.views.page_data import (
+    KINDS,
+    SEVERITIES,
+    CharacterState,
     by_code,
-    details,
-    label,
-    totals,
+    hints_of,
+    mark_of,
+    page_data,
+    place,
+    room_for,
+    standings,
 )
+from reconcile.views.plan import INCOMPLETE, Labels, at, details, label, totals
 from reconcile.views.terminal import visible
 
-ON_A_PAGE = 2000
-"""Changes, and findings of a kind, that a page shows: more would make a browser slow, and go unread."""
-IN_A_COMMENT = 20
-"""The same for Markdown, and for characters; a comment on a forge holds 65,536 characters."""
-OPEN = 60
-"""A plan of more changes than this is folded, a character each."""
+IN_A_COMMENT = (20, 10, 5, 2, 1)
+"""How many of a kind, and how many characters, Markdown names: the most that keep it within a comment."""
+COMMENT = 60_000
+"""Bytes: a comment on a forge holds 65,536 characters."""
+WITHOUT_SCRIPT = 100
+"""Characters, and findings of a kind, that are in the page itself."""
 
 Values: TypeAlias = dict[str, Any]
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """A cell of the grid: how it looks (``style``), what it shows, and the same in words."""
+    """A cell of the grid: how it looks (``style``) and what it shows."""
 
     style: str
     text: str
-    words: str
 
 
-class GridRow(msgspec.Struct, frozen=True):
-    """A character of the grid; ``open`` if something is not in step."""
+class Group(msgspec.Struct, frozen=True):
+    """The findings of one code: the first of them, and how many there are."""
 
-    name: str
-    open: bool
-    marks: tuple[Mark, ...]
+    severity: str
+    code: str
+    title: str
+    count: int
+    hints: tuple[str, ...]
+    findings: tuple[Finding, ...]
 
 
 class Step(msgspec.Struct, frozen=True):
     """A change: what it does, to what and why; ``values`` are (was or now, text)."""
 
-    style: str
-    sign: str
     kind: str
     label: str
     where: str
     size: str
     reason: str
-    values: Pairs
+    values: tuple[tuple[str, str], ...]
 
 
-_NOTHING = Mark("none", "·", "none")
-_KINDS: dict[type, tuple[str, str]] = {
-    Upload: ("new", "Upload"),
-    Replace: ("replace", "Replace"),
-    Copy: ("new", "Copy"),
-    SetMetadata: ("set", "Set content type"),
-    CreateRecord: ("new", "Create record"),
-    SetField: ("set", "Set field"),
-    RewriteLocalDb: ("set", "Rewrite in the local database"),
-}
+_NOTHING = Mark("none", "·")
+_SYMBOLS = {"good": "✓", "todo": "▲", "look": "!"}
 
 
-def html(seen: Overview, plan: Plan, labels: Labels) -> str:
-    """The whole page."""
-    return _rendered("page.html.j2", _values(seen, plan, labels, ON_A_PAGE), escaping=True)
+def html(seen: Overview, plan: Plan, labels: Labels, more: Details | None = None) -> str:
+    """The whole page. Its content security policy lets its own style and script in, by their hashes, and nothing from
+    elsewhere."""
+    style, script = _own("page.css"), _own("page.js")
+    characters = standings(seen, plan)
+    values = _values(seen, plan, labels, characters, WITHOUT_SCRIPT)
+    values |= {
+        "style": Markup(style),
+        "script": Markup(script),
+        "style_hash": _hash(style),
+        "script_hash": _hash(script),
+        "data": Markup(page_data(seen, plan, labels, more or Details(), characters)),
+        "cuts": list(_cuts(plan, characters)),
+    }
+    return _rendered("page.html.j2", values, escaping=True)
 
 
 def markdown(seen: Overview, plan: Plan, labels: Labels) -> str:
-    """The page as Markdown, short enough for a comment: characters in step are counted, not listed."""
-    return _rendered("page.md.j2", _values(seen, plan, labels, IN_A_COMMENT), escaping=False)
+    """The page as Markdown, short enough for a comment: what needs a person comes first, and is named before anything
+    else; characters that need nothing are counted."""
+    characters = standings(seen, plan)
+    text = ""
+    for shown in IN_A_COMMENT:
+        text = _rendered("page.md.j2", _values(seen, plan, labels, characters, shown), escaping=False)
+        if len(text.encode()) <= COMMENT:
+            break
+    return text
 
 
 def _rendered(template: str, values: Values, *, escaping: bool) -> str:
@@ -106,36 +126,58 @@ def _rendered(template: str, values: Values, *, escaping: bool) -> str:
     )
     environment.filters["number"] = "{:,}".format
     environment.filters["own"] = Markup
+    environment.filters["many"] = words.many
     environment.filters["sentence"] = lambda text: Markup(sentence(text))
     return environment.get_template(template).render(values)
 
 
-def _values(seen: Overview, plan: Plan, labels: Labels, shown: int) -> Values:
+def _own(name: str) -> str:
+    return resources.files("reconcile.views").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> Markup:
+    """What a content security policy calls a style or a script by."""
+    return Markup("'sha256-{}'").format(base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())
+
+
+def _values(seen: Overview, plan: Plan, labels: Labels, characters: Sequence[CharacterState], shown: int) -> Values:
     columns = _columns(seen)
-    actions = plan.actions[:shown]
-    lines = sorted(_lines(seen, columns), key=lambda line: not line.open)
+    groups = list(_groups(plan, shown))
+    open_ones = [each for each in characters if not each.needs_nothing]
+    known = [each for each in characters if each.char_id is not None]
+    counts = plan.summary.findings
+    steps = _steps(characters, labels, shown)
     return {
         "title": plan.stores.bucket,
         "created": plan.created,
         "tool": plan.tool,
         "verdict": totals(plan),
-        "calm": plan.complete and not plan.actions and not plan.summary.findings.error,
+        "calm": plan.complete and not plan.actions and not counts.error,
         "incomplete": "" if plan.complete else INCOMPLETE,
         "stores": _stores(plan),
-        "rows": seen.rows,
-        "shares": [_share(row) for row in seen.rows],
+        "rows": [(row, *_sync(row), _share(row)) for row in seen.rows],
         "columns": [row.label for row in columns],
-        "lines": lines,
-        "known": sum(row.char_id is not None for row in seen.characters),
-        "quiet": sum(not _is_open(row) for row in seen.characters if row.char_id is not None),
-        "steps": [(name, [_step(each, labels) for each in changes]) for name, changes in by_character(actions)],
-        "actions": len(plan.actions),
-        "more": len(plan.actions) - len(actions),
-        "open": len(plan.actions) <= OPEN,
-        "kinds": list(by_code(plan.findings, shown)),
+        "lines": [(_name(each), list(_marks(each, columns))) for each in open_ones[:shown]],
+        "standings": open_ones[:shown],
+        "open": len(open_ones),
+        "known": len(known),
+        "quiet": sum(each.needs_nothing for each in known),
+        "characters": len(characters),
+        "changes": len(plan.actions),
+        "groups": groups,
+        "urgent": [each for each in groups if each.severity == SEVERITIES[Severity.ERROR]],
+        "notes": [each for each in groups if each.severity == SEVERITIES[Severity.INFO]],
+        "others": [each for each in groups if each.severity == SEVERITIES[Severity.WARNING]],
+        "counts": counts,
+        "steps": steps,
+        "changes_left": len(plan.actions) - sum(count for _, count, _ in steps),
         "waived": [each for each in plan.findings if each.is_waived],
         "shown": shown,
     }
+
+
+def _name(each: CharacterState) -> str:
+    return NO_CHARACTER if each.char_id is None else each.char_id
 
 
 def _stores(plan: Plan) -> list[tuple[str, str]]:
@@ -150,12 +192,34 @@ def _stores(plan: Plan) -> list[tuple[str, str]]:
     return named + [("Only the asset", path) for path in plan.scope.paths]
 
 
+def _sync(row: StatusRow) -> tuple[str, str]:
+    """How a row stands, and how that looks. What no rule takes is meant for neither bucket nor records."""
+    return ("–", "empty") if row.asset_type is None else (row.sync.value, row.sync.value)
+
+
 def _share(row: StatusRow) -> int:
     """How much of a row is right, in percent, for the bar; never all of it if something is not."""
     whole = max(row.local, row.bucket, row.in_step)
     if row.sync is Sync.COMPLETE or not whole:
         return 100 if row.sync is Sync.COMPLETE else 0
     return min(99, 100 * row.in_step // whole)
+
+
+def _cuts(plan: Plan, characters: Sequence[CharacterState]) -> Iterator[str]:
+    """What the page has no room for, to be said at its top."""
+    room = room_for(characters)
+    changed = sum(bool(each.changes) for each in characters)
+    taken = sum(room.changes.values())
+    if room.rows < len(characters):
+        yield (
+            f"The grid holds {room.rows:,} of {len(characters):,} characters, those that need a person first;"
+            " `reconcile report --char-id ID` makes a page of one."
+        )
+    if taken < len(plan.actions):
+        yield (
+            f"The page lists {taken:,} of {len(plan.actions):,} changes, of {len(room.changes):,} of {changed:,}"
+            " characters; all counts are of everything, and `reconcile plan` shows every change."
+        )
 
 
 # -- the grid --
@@ -167,45 +231,60 @@ def _columns(seen: Overview) -> list[StatusRow]:
     return [row for row in seen.rows if row.asset_type is not None or None in used]
 
 
-def _lines(seen: Overview, columns: Sequence[StatusRow]) -> Iterator[GridRow]:
-    cells = {(cell.char_id, cell.asset_type): cell for cell in seen.cells}
-    for row in seen.characters:
-        marks = tuple(_mark(cells.get((row.char_id, column.asset_type))) for column in columns)
-        if row.char_id is not None or any(mark is not _NOTHING for mark in marks):
-            name = NO_CHARACTER if row.char_id is None else row.char_id
-            yield GridRow(name, _is_open(row), marks)
-
-
-def _is_open(row: StatusRow) -> bool:
-    return row.sync in (Sync.PARTIAL, Sync.MISSING)
+def _marks(each: CharacterState, columns: Sequence[StatusRow]) -> Iterator[Mark]:
+    cells = {cell.asset_type: cell for cell in each.cells}
+    for column in columns:
+        yield _mark(cells.get(column.asset_type))
 
 
 def _mark(cell: Cell | None) -> Mark:
-    if cell is None:
+    style = "none" if cell is None else mark_of(cell)
+    if cell is None or style == "none":
         return _NOTHING
-    where = f"{cell.local:,} local, {cell.bucket:,} in the bucket, {cell.records:,} in records"
-    if cell.wanted == 0:
-        return Mark("none", "·", f"nothing that is wanted: {where}")
-    said = f"{cell.in_step:,} of {cell.wanted:,} in step"
-    if cell.in_step == cell.wanted:
-        return Mark("good", f"✓ {cell.wanted:,}", f"{said}: {where}")
-    text = f"{cell.in_step:,}/{cell.wanted:,}"
-    if cell.to_do:
-        return Mark("todo", f"▲ {text}", f"{said}, {cell.to_do:,} to do: {where}")
-    return Mark("look", f"! {text}", f"{said}, see the findings: {where}")
+    count = f"{cell.wanted:,}" if style == "good" else f"{cell.in_step:,}/{cell.wanted:,}"
+    return Mark(style, f"{_SYMBOLS[style]} {count}")
+
+
+# -- findings --
+
+
+def _groups(plan: Plan, shown: int) -> Iterator[Group]:
+    for first, found in by_code(plan.findings):
+        yield Group(
+            severity=SEVERITIES[first.severity],
+            code=first.code.value,
+            title=FINDINGS[first.code].title,
+            count=len(found),
+            hints=tuple(hints_of(found)),
+            findings=tuple(found[:shown]),
+        )
 
 
 # -- the plan --
 
 
+def _steps(characters: Sequence[CharacterState], labels: Labels, shown: int) -> list[tuple[str, int, list[Step]]]:
+    """The changes of the first characters that have any, with how many there are."""
+    room = room_for(characters, changes=shown)
+    return [
+        (
+            _name(each),
+            len(each.changes),
+            [_step(change, labels) for change in each.changes[: room.changes[each.char_id]]],
+        )
+        for each in characters
+        if each.char_id in room.changes
+    ]
+
+
 def _step(change: Change, labels: Labels) -> Step:
-    style, kind = _KINDS[type(change)]
+    _, kind = KINDS[type(change)]
     where, size, values = details(change)
+    if isinstance(change, SetField | RewriteLocalDb):
+        where = place(change)
     return Step(
-        style=style,
-        sign=words.SIGNS[type(change)],
         kind=kind,
-        label="" if isinstance(change, CreateRecord) else label(labels, change.asset_type),
+        label="" if change.asset_type is None else label(labels, change.asset_type),
         where=where,
         size=size,
         reason=words.REASONS[change.reason],

@@ -70,7 +70,7 @@ def _not_created(char_id: str, local: Document | None, context: Context) -> Find
     if problem is not None:
         why = f"this cannot be a record's id: {problem}"
         return make(BAD_ID, context.document(char_id), char_id, why=why)
-    why = "its files are only in the folder" if local is None else "policy.create_records is off"
+    why = "only its files name this character" if local is None else "policy.create_records is off"
     return make(Code.MISSING_RECORD, context.document(char_id), char_id, why=why)
 
 

@@ -191,10 +191,10 @@ class _Judged:
 
     def outputs(self, candidates: Sequence[Candidate]) -> Iterator[KeyOutput]:
         owner = self._owner(candidates)
-        row = self.row
-        if row.key in self.context.trace or (row.path is not None and row.path in self.context.trace):
-            seen = msgspec.structs.asdict(row)
-            yield KeyFacts(**seen, candidates=tuple(candidates), outlook=self.decision.outlook)
+        row, trace = self.row, self.context.trace
+        is_asked_for = row.key in trace or (row.path is not None and row.path in trace)
+        if is_asked_for or self.decision.code is Code.CONTENT_CONFLICT:
+            yield KeyFacts(**msgspec.structs.asdict(row), candidates=tuple(candidates), outlook=self.decision.outlook)
         yield from self._news()
         if row.remote is not None and row.local is None and row.remote.crc32c and not row.remote.encoding:
             yield Source(row.key, row.remote.size, row.remote.crc32c, row.remote.generation)

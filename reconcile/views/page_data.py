@@ -1,0 +1,361 @@
+"""What the page's script draws, as one JSON text: every character, change and finding, written once and briefly.
+
+Lists stand for maps, numbers for what is said often, and a tab at the start of a text for the bucket's URI. Every text
+is made visible first, so no name of anything holds a tab, and nothing in the JSON can end the element that it is in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, assert_never
+
+import msgspec
+
+from reconcile.commands.report import Conflict, Details, Side
+from reconcile.commands.status import Cell, Overview
+from reconcile.core.changes import (
+    Change,
+    Copy,
+    CreateRecord,
+    Finding,
+    Replace,
+    RewriteLocalDb,
+    SetField,
+    SetMetadata,
+    Severity,
+    Upload,
+    document_id,
+    is_object,
+)
+from reconcile.core.findings import FINDINGS
+from reconcile.core.plan import Plan
+from reconcile.core.status import StatusRow, Sync
+from reconcile.views import words
+from reconcile.views.plan import Labels, label, texts
+from reconcile.views.terminal import visible
+
+CHARACTERS = 5_000
+"""Rows of the grid that a page holds, the worst first."""
+CHANGES = 15_000
+"""Changes that a page lists, of whole characters, the worst first."""
+FINDINGS_OF_A_KIND = 2_000
+LONGEST = 400
+"""Characters of a value that are shown; a record may hold a book."""
+
+KINDS: dict[type, tuple[str, str]] = {
+    Upload: ("new", "Upload"),
+    Replace: ("replace", "Replace"),
+    Copy: ("new", "Copy"),
+    SetMetadata: ("set", "Set content type"),
+    CreateRecord: ("new", "Create record"),
+    SetField: ("set", "Set field"),
+    RewriteLocalDb: ("set", "Rewrite in the local database"),
+}
+"""How a change looks, and what it is called."""
+SEVERITIES = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+STEP = " › "
+"""Between the parts of a place in a record."""
+
+_URI = "\t"
+_KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
+_REASON_NUMBERS = {reason: number for number, reason in enumerate(words.REASONS)}
+_MARKS = ("none", "good", "todo", "look")
+
+CharId: TypeAlias = str | None
+
+
+class CharacterState(msgspec.Struct):
+    """How a character stands: its row and its cells, its changes, and how many findings of each severity it has."""
+
+    char_id: CharId
+    row: StatusRow | None = None
+    cells: list[Cell] = []
+    changes: list[Change] = []
+    findings: Counter[Severity] = msgspec.field(default_factory=Counter)
+
+    @property
+    def worst_first(self) -> tuple[Any, ...]:
+        """What needs a person, then what has something to do, then the others, nobody's last of each."""
+        is_open = bool(self.changes) or self.is_open
+        return (-self.errors, -self.warnings, not is_open, self.char_id is None, self.char_id or "")
+
+    @property
+    def errors(self) -> int:
+        """Findings that need a person."""
+        return self.findings[Severity.ERROR]
+
+    @property
+    def warnings(self) -> int:
+        """Findings that deserve one."""
+        return self.findings[Severity.WARNING]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether some asset of it is not in sync."""
+        return self.row is not None and self.row.sync in (Sync.PARTIAL, Sync.MISSING)
+
+    @property
+    def needs_nothing(self) -> bool:
+        """Whether there is nothing to do for it and nobody needs to look at it."""
+        return not (self.changes or self.is_open or self.errors or self.warnings)
+
+
+class Room(msgspec.Struct, frozen=True):
+    """What a page has room for: how many rows of the grid, and of which characters the changes, all or the first."""
+
+    rows: int
+    changes: Mapping[CharId, int]
+
+
+def standings(seen: Overview, plan: Plan) -> list[CharacterState]:
+    """Every character, the worst first; nobody's assets only if there is something of them."""
+    by_id: dict[CharId, CharacterState] = defaultdict(lambda: CharacterState(None))
+    for row in seen.characters:
+        by_id[row.char_id].row = row
+    for cell in seen.cells:
+        by_id[cell.char_id].cells.append(cell)
+    for change in plan.actions:
+        by_id[change.char_id].changes.append(change)
+    for finding in plan.findings:
+        if not finding.is_waived:
+            by_id[finding.char_id].findings[finding.severity] += 1
+    for char_id, standing in by_id.items():
+        standing.char_id = char_id
+    nobody = by_id.get(None)
+    if nobody is not None and not (nobody.changes or any(cell.wanted for cell in nobody.cells)):
+        del by_id[None]
+    return sorted(by_id.values(), key=lambda each: each.worst_first)
+
+
+def room_for(characters: Sequence[CharacterState], rows: int = CHARACTERS, changes: int = CHANGES) -> Room:
+    """What there is room for. Characters are taken whole; one that would fill the page alone is taken in part."""
+    room, taken = changes, {}
+    for each in characters:
+        count = len(each.changes)
+        if count > changes and room == changes:
+            taken[each.char_id], room = changes, 0
+        elif 0 < count <= room:
+            taken[each.char_id], room = count, room - count
+    return Room(min(rows, len(characters)), taken)
+
+
+def page_data(seen: Overview, plan: Plan, labels: Labels, more: Details, characters: Sequence[CharacterState]) -> str:
+    """The JSON text."""
+    return _Writer(seen, plan, labels, more, characters).text()
+
+
+class _Writer:
+    def __init__(
+        self, seen: Overview, plan: Plan, labels: Labels, more: Details, characters: Sequence[CharacterState]
+    ) -> None:
+        self.seen, self.plan, self.more = seen, plan, more
+        self.characters = characters
+        self.room = room_for(characters)
+        self.uri = visible(plan.stores.bucket.removesuffix("/") + "/")
+        self.names: list[list[str]] = []
+        self.types: dict[str | None, int] = {}
+        for row in seen.rows:
+            self._type(row.asset_type, row.label)
+        self.labels = labels
+        self.roots: dict[tuple[str, str], int] = {}
+        self.pictures: dict[str, int] = {name: number for number, name in enumerate(more.pictures)}
+
+    def text(self) -> str:
+        groups = list(self._groups())
+        rows = [self._character(each) for each in self.characters[: self.room.rows]]
+        document = {
+            "uri": self.uri,
+            "kinds": [[*look, words.SIGNS[kind]] for kind, look in KINDS.items()],
+            "reasons": list(words.REASONS.values()),
+            "characters": rows,
+            "groups": groups,
+            "types": self.names,  # complete only now
+            "roots": list(self.roots),
+            "pictures": list(self.more.pictures.values()),
+        }
+        # A page is read as HTML first, and ends a script at the first "</script", wherever that is.
+        return msgspec.json.encode(document).decode().replace("<", "\\u003c")
+
+    def _type(self, asset_type: str | None, name: str) -> int:
+        if asset_type not in self.types:
+            self.types[asset_type] = len(self.names)
+            self.names.append([visible(name), visible(asset_type or "")])
+        return self.types[asset_type]
+
+    def _type_of(self, asset_type: str | None) -> int:
+        return self._type(asset_type, label(self.labels, asset_type))
+
+    def _say(self, text: str) -> str:
+        """A text made visible, cut if it is long, with the bucket's URI written short."""
+        shown = visible(text if len(text) <= LONGEST else text[:LONGEST])
+        cut = f"… ({len(text):,} characters)" if len(text) > LONGEST else ""
+        return (_URI + shown[len(self.uri) :] if shown.startswith(self.uri) else shown) + cut
+
+    # -- characters --
+
+    def _character(self, each: CharacterState) -> list[Any]:
+        counts = [each.findings[severity] for severity in Severity]
+        cells = [self._cell(cell) for cell in each.cells]
+        taken = self.room.changes.get(each.char_id, 0)
+        changes = self._changes(each.changes[:taken])
+        name = None if each.char_id is None else visible(each.char_id)
+        return [name, len(each.changes), counts, cells, changes]
+
+    def _cell(self, cell: Cell) -> list[int]:
+        """The type, how it stands, and the counts."""
+        mark = _MARKS.index(mark_of(cell))
+        counts = [cell.wanted, cell.in_step, cell.to_do, cell.local, cell.bucket, cell.records]
+        # Most cells are of assets that are right everywhere: one count says it all.
+        if (
+            mark == 1
+            and cell.to_do == 0
+            and {*counts} == {cell.wanted, 0}
+            and cell.local == cell.records == cell.bucket
+        ):
+            counts = counts[:1]
+        return [self._type_of(cell.asset_type), mark, *counts]
+
+    # -- changes --
+
+    def _changes(self, changes: Sequence[Change]) -> list[list[Any]]:
+        """Those of one character. A field is set to the URI of a file that the same character uploads: then its key is
+        the number of that change."""
+        numbers = {change.key: number for number, change in enumerate(changes) if is_object(change)}
+        return [self._change(change, numbers) for change in changes]
+
+    def _change(self, change: Change, numbers: Mapping[str, int]) -> list[Any]:
+        """Kind, type, reason, place, then as far as there are any the values, the key that they are about (its text, or
+        the number of the change that has it), a note, and the number of its picture."""
+        asset_type = -1 if isinstance(change, CreateRecord) else self._type_of(change.asset_type)
+        row: list[Any] = [_KIND_NUMBERS[type(change)], asset_type, _REASON_NUMBERS[change.reason]]
+        rest: list[Any]
+        match change:
+            case SetField() | RewriteLocalDb():
+                key = numbers.get(change.key, change.key)
+                rest = [self._place(change), self._was_now(change), self._say(key) if isinstance(key, str) else key]
+            case CreateRecord():
+                fields = [[visible(name), self._say(_text(value))] for name, value in change.fields.items()]
+                rest = [self._say(change.document), fields]
+            case SetMetadata():
+                old = change.old or texts(None)[0]
+                rest = [self._say(change.key), [[0, self._say(old)], [1, self._say(change.content_type)]]]
+            case Upload() | Replace() | Copy():
+                old = f"{words.size(change.old_size)} becomes " if isinstance(change, Replace) else ""
+                source = [["from", self._say(change.source)]] if isinstance(change, Copy) else []
+                note = f"{old}{words.size(change.size)}"
+                rest = [self._say(change.key), source, "", note, self.pictures.get(change.key)]
+            case _:
+                assert_never(change)
+        while rest[-1] in ("", [], None):
+            rest.pop()
+        return [*row, *rest]
+
+    def _place(self, change: SetField | RewriteLocalDb) -> str:
+        """The place, without the name of the record if that is the character's."""
+        return self._say(place(change).removeprefix(change.char_id or ""))
+
+    def _was_now(self, change: SetField | RewriteLocalDb) -> list[Any]:
+        """Pairs of a name (0 for ``was``, 1 for ``now``) and a text, which is left out if it is the key's URI, and a
+        number of ``roots`` if it is the key below such a folder."""
+        return [
+            *([0, self._below_root(text, change.key)] for text in texts(change.old)),
+            *([1] if text == self.uri + change.key else [1, self._say(text)] for text in texts(change.new)),
+        ]
+
+    def _below_root(self, text: str, key: str) -> str | int:
+        slash = "\\" if "\\" in text else "/"
+        root = text.removesuffix(key.replace("/", slash))
+        if root == text or not root.endswith(slash) or not text.isprintable() or len(text) > LONGEST:
+            return self._say(text)
+        return self.roots.setdefault((root, slash), len(self.roots))
+
+    # -- findings --
+
+    def _groups(self) -> Iterator[list[Any]]:
+        """Findings by code, the worst first, then those that are waived."""
+        numbers = {each.char_id: number for number, each in enumerate(self.characters[: self.room.rows])}
+        for finding, found in by_code(self.plan.findings):
+            hints = hints_of(found)
+            yield [
+                SEVERITIES[finding.severity],
+                finding.code.value,
+                FINDINGS[finding.code].title,
+                len(found),
+                [visible(hint) for hint in hints],
+                [
+                    self._finding(each, numbers, each.message, "" if hints else each.hint)
+                    for each in found[:FINDINGS_OF_A_KIND]
+                ],
+            ]
+        waived = [each for each in self.plan.findings if each.is_waived]
+        if waived:
+            rows = [self._finding(each, numbers, f"{each.code.value}: {each.waived}") for each in waived]
+            title = "findings that the rules file accepts"
+            yield ["waived", "waived", title, len(waived), [], rows[:FINDINGS_OF_A_KIND]]
+
+    def _finding(self, finding: Finding, numbers: Mapping[CharId, int], message: str, hint: str = "") -> list[Any]:
+        """Subject, message, character and type (-1: unknown), then the sides of a conflict, or a hint of its own."""
+        asset_type = self.more.types.get(finding.subject)
+        row: list[Any] = [
+            self._say(finding.subject),
+            self._say(message),
+            numbers.get(finding.char_id, -1) if finding.char_id is not None else -1,
+            -1 if asset_type is None else self._type_of(asset_type),
+        ]
+        conflict = self.more.conflicts.get(finding.subject)
+        if conflict is not None and not finding.is_waived:
+            return [*row, self._conflict(finding.subject, conflict)]
+        return [*row, None, visible(hint)] if hint else row
+
+    def _conflict(self, path: str, conflict: Conflict) -> list[Any]:
+        uri = self.plan.stores.bucket.removesuffix("/") + "/" + path
+        return [
+            [
+                ["Here", *_side(conflict.local), self.pictures.get(path, -1)],
+                ["In the bucket", *_side(conflict.bucket), self.pictures.get(uri, -1)],
+            ],
+            [[wanted, visible(command)] for wanted, command in conflict.ways],
+        ]
+
+
+def mark_of(cell: Cell) -> str:
+    """How a cell looks: ``none``, ``good``, ``todo``, or ``look`` if a person must."""
+    if cell.wanted == 0:
+        return "none"
+    if cell.in_step == cell.wanted:
+        return "good"
+    return "todo" if cell.to_do else "look"
+
+
+def by_code(findings: Iterable[Finding]) -> Iterator[tuple[Finding, list[Finding]]]:
+    """The findings of each code that no waiver takes, the worst first, with one of them apart."""
+    groups: dict[Any, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        if not finding.is_waived:
+            groups[finding.code].append(finding)
+    for found in sorted(groups.values(), key=lambda each: each[0].severity.rank):
+        yield found[0], found
+
+
+def hints_of(findings: Iterable[Finding]) -> list[str]:
+    """The hints that all of them share, each once; none if each has its own."""
+    said = dict.fromkeys(each.hint for each in findings if each.hint)
+    return list(said) if len(said) <= 3 else []
+
+
+def place(change: SetField | RewriteLocalDb) -> str:
+    """Where a record is changed: the record, the map, and the field."""
+    if change.is_index or change.way or change.entry is None:
+        where = words.place(change.entry, change.field, change.position, change.way)
+    else:
+        where = f"{change.entry}{STEP}{change.field}"
+    return f"{document_id(change.document)}{STEP}{where}"
+
+
+def _side(side: Side) -> list[str]:
+    return [f"{words.size(side.size)} ({side.size:,} bytes)", side.when, visible(side.kind)]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()

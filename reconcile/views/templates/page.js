@@ -1,0 +1,659 @@
+
+"use strict";
+(() => {
+  // The data is the page's own, in the short form that views/page_data.py writes. Names in it come from elsewhere, so
+  // everything is made by createElement and textContent: nothing is ever read as markup.
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const [ROWS, GROUPS, ITEMS, OPEN] = [100, 50, 100, 60]; // how many are drawn at first; changes that need no folding
+  const NOBODY = "No character";
+  const $ = (id) => document.getElementById(id);
+  const count = (n, one, several = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : several}`;
+  const text = (said) => (said.startsWith("\t") ? data.uri + said.slice(1) : said);
+
+  function el(tag, attributes, ...content) {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes ?? {})) {
+      if (typeof value === "function") made.addEventListener(name, value);
+      else if (value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
+    }
+    made.append(...content.filter((each) => each !== undefined && each !== ""));
+    return made;
+  }
+
+  // -- the data, unfolded --
+
+  const types = data.types.map(([label, id]) => ({ label, id }));
+  const MARKS = ["none", "good", "todo", "look"];
+  const SYMBOLS = { good: "✓", todo: "▲", look: "!" };
+
+  function unfoldCell([type, mark, wanted, inSync, toDo, local, bucket, records]) {
+    if (inSync === undefined) [inSync, toDo, local, bucket, records] = [wanted, 0, wanted, wanted, wanted];
+    return { type, mark: MARKS[mark], wanted, inSync, toDo, local, bucket, records };
+  }
+
+  function unfoldChange([kind, type, reason, where, values = [], key = "", note = "", picture], character, all) {
+    const [style, name, sign] = data.kinds[kind];
+    const about = text(typeof key === "number" ? all[key][3] : key);
+    const pairs = values.map(([who, said]) => [["was", "now"][who] ?? who, value(said, about)]);
+    const place = where.startsWith(" › ") ? character.name + where : text(where);
+    return { style, name, sign, type, reason: data.reasons[reason], where: place, pairs, note, picture, character };
+  }
+
+  function value(said, key) {
+    if (said === undefined) return data.uri + key;
+    if (typeof said === "string") return text(said);
+    const [root, slash] = data.roots[said];
+    return root + key.replaceAll("/", slash);
+  }
+
+  const characters = data.characters.map(([name, total, counts, cells, changes], at) => {
+    const made = { at, name: name ?? NOBODY, id: name, total, counts, findings: [] };
+    made.cells = new Map(cells.map((each) => [each[0], unfoldCell(each)]));
+    made.changes = changes.map((each) => unfoldChange(each, made, changes));
+    return made;
+  });
+
+  const groups = data.groups.map(([severity, code, title, total, hints, rows]) => {
+    const made = { severity, code, title, total, hints };
+    made.findings = rows.map(([subject, message, who, type, conflict, hint]) => {
+      const character = characters[who]; // undefined if it is nobody's
+      const found = { subject: text(subject), message: text(message), character, type, conflict, hint, group: made };
+      character?.findings.push(found);
+      return found;
+    });
+    return made;
+  });
+
+  const changeCount = characters.reduce((sum, each) => sum + each.total, 0);
+  const columns = types
+    .map((_, type) => type)
+    .filter((type) => characters.some((each) => (each.cells.get(type)?.mark ?? "none") !== "none"));
+
+  // -- what is searched for --
+
+  const filter = { query: "", state: "all", type: -1, who: "", order: "worst" };
+
+  function words(each) {
+    each.words ??= [
+      each.name,
+      each.where,
+      each.subject,
+      each.message,
+      each.group?.title,
+      each.group?.code,
+      types[each.type]?.label,
+      ...(each.pairs ?? []).map(([, said]) => said),
+    ]
+      .join("\n")
+      .toLowerCase();
+    return each.words;
+  }
+
+  const ofState = {
+    all: () => true,
+    you: (who) =>
+      filter.type < 0
+        ? who.counts[0] + who.counts[1] > 0
+        : who.findings.some((each) => ofType(each) && isSevere(each, "you")),
+    error: (who) =>
+      filter.type < 0 ? who.counts[0] > 0 : who.findings.some((each) => ofType(each) && isSevere(each, "error")),
+    todo: (who, cell) => (filter.type < 0 ? who.total > 0 : cell?.mark === "todo" || who.changes.some(ofType)),
+    sync: (who, cell) => (filter.type < 0 ? who.total + who.counts[0] + who.counts[1] === 0 : cell?.mark === "good"),
+  };
+  const isSevere = ({ group }, state) =>
+    group.severity === "error" || (state === "you" && group.severity === "warning");
+  // A finding about a record does not say its type: it is shown with what a person must look at.
+  const isOfType = (each, type) =>
+    each.type === type || (each.group && each.type < 0 && each.character?.cells.get(type)?.mark === "look");
+  const ofType = (each) => filter.type < 0 || isOfType(each, filter.type);
+
+  // What of a character is shown: nothing, or its changes and findings that fit.
+  function seen(who) {
+    if (filter.who && who.name.toLowerCase() !== filter.who.toLowerCase()) return null;
+    const cell = who.cells.get(filter.type);
+    if (!ofState[filter.state](who, cell)) return null;
+    const isNamed = who.name.toLowerCase().includes(filter.query);
+    const fits = (each) => ofType(each) && (isNamed || words(each).includes(filter.query));
+    const [changes, findings] = [who.changes.filter(fits), who.findings.filter(fits)];
+    const isShown =
+      changes.length + findings.length > 0 || (isNamed && (filter.type < 0 || (cell && cell.mark !== "none")));
+    return isShown ? { who, changes, findings } : null;
+  }
+
+  function fitsFinding(found, shown) {
+    if (["you", "error"].includes(filter.state) && !isSevere(found, filter.state)) return false;
+    if (found.character) return shown.get(found.character)?.findings.includes(found) ?? false;
+    if (filter.who && filter.who.toLowerCase() !== NOBODY.toLowerCase()) return false;
+    return !["todo", "sync"].includes(filter.state) && ofType(found) && words(found).includes(filter.query);
+  }
+
+  const collator = new Intl.Collator("en", { numeric: true });
+  const ORDERS = {
+    worst: (a, b) => a.who.at - b.who.at,
+    name: (a, b) => collator.compare(a.who.name, b.who.name),
+    changes: (a, b) => b.who.total - a.who.total || a.who.at - b.who.at,
+    findings: (a, b) => b.who.findings.length - a.who.findings.length || a.who.at - b.who.at,
+  };
+
+  // -- pieces --
+
+  const code = (said) => el("code", {}, said);
+  const name = (said) => el("span", { class: "name" }, said);
+
+  function say(said) {
+    $("said").textContent = "";
+    $("said").textContent = said;
+  }
+
+  async function copy(said, button) {
+    try {
+      await navigator.clipboard.writeText(said);
+    } catch {
+      // no clipboard for a page that came over plain http
+      const area = el("textarea", { class: "hidden" });
+      area.value = said;
+      button.after(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+      button.focus();
+    }
+    button.textContent = "Copied";
+    say(`Copied: ${said}`);
+    setTimeout(() => {
+      button.textContent = "Copy";
+    }, 1500);
+  }
+
+  function command(said) {
+    const button = el(
+      "button",
+      { type: "button", class: "small", "aria-label": `Copy ${said}`, click: () => copy(said, button) },
+      "Copy",
+    );
+    // Words stay whole, so that no line ends within an option.
+    const parts = said
+      .split(" ")
+      .flatMap((word) => [" ", el("span", {}, word)])
+      .slice(1);
+    return el("span", { class: "command" }, el("code", {}, ...parts), button);
+  }
+
+  // A hint of ours: what is between backticks is code, and a whole command can be copied.
+  function hinted(hint) {
+    const parts = hint.split("`").map((part, at) => (at % 2 === 0 ? part : code(part)));
+    const whole = hint
+      .split("`")
+      .filter((part, at) => at % 2 === 1 && /^reconcile [a-z][\w ./=-]*$/.test(part) && !/[A-Z]{2}/.test(part));
+    return [el("p", { class: "soft" }, "To do: ", ...parts, "."), ...whole.map(command)];
+  }
+
+  function picture(number, alt) {
+    return data.pictures[number]
+      ? el("img", { class: "pic", src: data.pictures[number], alt, loading: "lazy" })
+      : undefined;
+  }
+
+  // A list of which only the first are drawn, until more are asked for.
+  function inParts(items, size, draw, into, noun) {
+    let drawn = 0;
+    const bar = el("p", { class: "more" });
+    const more = (upTo) => {
+      const first = drawn;
+      into.append(...items.slice(drawn, upTo).map(draw));
+      drawn = Math.min(items.length, upTo);
+      if (drawn === items.length) return bar.replaceChildren();
+      const step = Math.min(size, items.length - drawn);
+      bar.replaceChildren(
+        `${drawn.toLocaleString("en")} of ${count(items.length, noun)} shown`,
+        el(
+          "button",
+          {
+            type: "button",
+            click: () => {
+              more(drawn + size);
+              into.children[first + size]?.querySelector("button, summary")?.focus();
+            },
+          },
+          `Show ${step} more`,
+        ),
+        el("button", { type: "button", click: () => more(items.length) }, "Show all"),
+      );
+    };
+    more(size);
+    return {
+      bar,
+      more,
+      get drawn() {
+        return drawn;
+      },
+    };
+  }
+
+  function change(each, where = true) {
+    const label = types[each.type]?.label;
+    return el(
+      "li",
+      {},
+      picture(each.picture, "the local file"),
+      el("span", { class: `sign ${each.style}`, "aria-hidden": "true" }, each.sign),
+      each.name,
+      label ? ", " : "",
+      label && where ? toCell(each.character, each.type, label) : label ? name(label) : "",
+      ": ",
+      code(each.where),
+      " ",
+      el("span", { class: "soft" }, each.note ? `${each.note}, ` : "", each.reason),
+      ...each.pairs.map(([who, said]) =>
+        el("div", { class: "value" }, el("span", { class: "soft name" }, who), code(said)),
+      ),
+    );
+  }
+
+  function finding(each, where = true) {
+    const made = el("li", {}, code(each.subject));
+    if (each.message) made.append(": ", name(each.message));
+    if (where && each.character) made.append(" ", toCell(each.character, each.type));
+    if (each.hint) made.append(...hinted(each.hint));
+    if (each.conflict) {
+      const [sides, ways] = each.conflict;
+      made.append(
+        el(
+          "div",
+          { class: "sides" },
+          ...sides.map(([side, size, when, kind, shown]) =>
+            el(
+              "div",
+              { class: "side" },
+              el("p", {}, el("b", {}, side)),
+              picture(shown, `${each.subject}, ${side.toLowerCase()}`),
+              el("p", {}, size),
+              el("p", {}, when || "no time"),
+              el("p", {}, kind),
+            ),
+          ),
+        ),
+      );
+      for (const [wanted, said] of ways) made.append(el("p", {}, `To ${wanted}: `), command(said));
+    }
+    return made;
+  }
+
+  function toCell(who, type, label = who.name) {
+    const [hasCell, place] = [who.cells.has(type), types[type]?.label];
+    const said = hasCell ? `${place} of ${who.name}` : who.name;
+    return el(
+      "button",
+      { type: "button", class: "link", title: `Show ${said}`, click: () => open(who, hasCell ? type : -1) },
+      label,
+    );
+  }
+
+  // -- the grid --
+
+  let rows = { more() {}, drawn: 0 };
+  let shownRows = [];
+
+  function inWords(cell) {
+    const where = `${cell.local} here, ${cell.bucket} in the bucket, ${cell.records} in records`;
+    const more = { todo: `, ${cell.toDo} to do`, look: ", see the findings" }[cell.mark] ?? "";
+    return `${cell.inSync} of ${cell.wanted} in sync${more}: ${where}`;
+  }
+
+  function cellOf(who, type) {
+    const cell = who.cells.get(type);
+    if (!cell || cell.mark === "none") return el("td", {}, el("span", { class: "none" }, "·"));
+    const said =
+      cell.mark === "good"
+        ? cell.wanted.toLocaleString("en")
+        : `${cell.inSync.toLocaleString("en")}/${cell.wanted.toLocaleString("en")}`;
+    return el(
+      "td",
+      {},
+      el(
+        "button",
+        {
+          type: "button",
+          tabindex: "-1",
+          class: `mark ${cell.mark}`,
+          title: inWords(cell),
+          "data-type": type,
+          "aria-label": `${who.name}, ${types[type].label}: ${inWords(cell)}`,
+          click: () => open(who, type),
+        },
+        `${SYMBOLS[cell.mark]} ${said}`,
+      ),
+    );
+  }
+
+  function rowOf({ who }) {
+    const [errors, warnings] = who.counts;
+    const flags = [
+      [errors, "error"],
+      [warnings, "warning"],
+    ]
+      .filter(([n]) => n)
+      .map(([n, kind]) =>
+        el(
+          "span",
+          { class: `badge ${kind}`, title: count(n, kind) },
+          el("span", { "aria-hidden": "true" }, `${n}`),
+          el("span", { class: "hidden" }, count(n, kind)),
+        ),
+      );
+    const open_ = el(
+      "button",
+      { type: "button", tabindex: "-1", class: "link name", click: () => open(who, -1) },
+      who.name,
+    );
+    return el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, open_),
+      el("td", {}, ...flags),
+      el("td", {}, who.total ? who.total.toLocaleString("en") : el("span", { class: "none" }, "·")),
+      ...shownColumns().map((type) => cellOf(who, type)),
+    );
+  }
+
+  const shownColumns = () => (filter.type < 0 ? columns : [filter.type]);
+
+  function drawGrid(shown) {
+    shownRows = shown;
+    if (!characters.length) return;
+    const body = el("tbody", { keydown: walk });
+    const heads = ["Needs you", "Changes", ...shownColumns().map((type) => types[type].label)];
+    const table = el(
+      "table",
+      { class: "grid" },
+      el(
+        "caption",
+        { class: "hidden" },
+        "Each character's assets by type. The arrow keys move between cells, and Enter opens one.",
+      ),
+      el(
+        "thead",
+        {},
+        el(
+          "tr",
+          {},
+          el("th", { scope: "col" }, "Character"),
+          ...heads.map((head) => el("th", { scope: "col" }, name(head))),
+        ),
+      ),
+      body,
+    );
+    rows = inParts(shown, ROWS, rowOf, body, "character");
+    body.querySelector("button")?.setAttribute("tabindex", "0");
+    const box = el(
+      "div",
+      {
+        class: "card scroll",
+        tabindex: "0",
+        role: "group",
+        "aria-label": "Grid of the characters, which may be wider than the screen",
+      },
+      table,
+    );
+    $("grid").replaceChildren(shown.length ? box : el("p", {}, "No character fits."), rows.bar);
+  }
+
+  // One stop of the Tab key for the whole grid; arrows move within it.
+  function walk(event) {
+    const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+    const [down, right] = steps[event.key] ?? [];
+    const from = event.target.closest("th, td");
+    if (down === undefined || !from) return;
+    event.preventDefault();
+    const table = [...event.currentTarget.rows];
+    let [row, column] = [table.indexOf(from.parentElement), from.cellIndex];
+    do [row, column] = [row + down, column + right];
+    while (table[row]?.cells[column] && !table[row].cells[column].querySelector("button"));
+    focusOn(table[row]?.cells[column]?.querySelector("button"));
+  }
+
+  function focusOn(button) {
+    if (!button) return;
+    for (const each of $("grid").querySelectorAll("tbody [tabindex='0']")) each.setAttribute("tabindex", "-1");
+    button.setAttribute("tabindex", "0");
+    button.focus();
+    button.scrollIntoView({ block: "nearest", inline: "nearest" });
+    button.classList.add("found"); // also for those who came with a mouse, for whom a browser shows no focus
+    button.addEventListener("blur", () => button.classList.remove("found"), { once: true });
+  }
+
+  // Goes to a character's row, however far down it is and whatever is searched for.
+  function showInGrid(who, type) {
+    if (!shownRows.some((each) => each.who === who)) {
+      $("tools").reset();
+      update();
+    }
+    const at = shownRows.findIndex((each) => each.who === who);
+    if (at >= rows.drawn) rows.more(at + 1);
+    const row = $("grid").querySelectorAll("tbody tr")[at];
+    focusOn(row.querySelector(`[data-type="${type}"]`) ?? row.querySelector("button"));
+  }
+
+  // -- the lists --
+
+  // A folded part of a list, drawn when it is first opened.
+  function folded(title, isOpen, draw) {
+    const box = el("details", { class: "card" }, el("summary", {}, ...title));
+    let isDrawn = false;
+    const fill = () => {
+      if (!isDrawn) box.append(...draw());
+      isDrawn = true;
+    };
+    box.addEventListener("toggle", () => {
+      if (box.open) fill();
+    });
+    if (isOpen) fill();
+    box.open = isOpen;
+    return box;
+  }
+
+  function listOf(items, draw, noun) {
+    const list = el("ul", { class: "list" });
+    return [list, inParts(items, ITEMS, draw, list, noun).bar];
+  }
+
+  function drawChanges(shown) {
+    const some = shown.filter(({ who, changes }) => changes.length || (who.total && !who.changes.length && isPlain()));
+    const total = some.reduce((sum, { changes }) => sum + changes.length, 0);
+    const list = el("div");
+    const part = inParts(
+      some,
+      GROUPS,
+      ({ who, changes }) => {
+        const all = changes.length === who.changes.length;
+        const said = all
+          ? count(who.total, "change")
+          : `${changes.length.toLocaleString("en")} of ${count(who.total, "change")}`;
+        return folded([name(who.name), " ", el("span", { class: "soft" }, said)], total <= OPEN, () =>
+          changesOf(who, changes),
+        );
+      },
+      list,
+      "character",
+    );
+    $("change-list").replaceChildren(list, part.bar, changeCount && !some.length ? el("p", {}, "No change fits.") : "");
+    return total;
+  }
+
+  function changesOf(who, changes) {
+    const left = who.total - who.changes.length;
+    const where = who.id === null ? "" : ` --char-id ${who.id}`;
+    const rest = left
+      ? [
+          el(
+            "p",
+            { class: "soft" },
+            `${left.toLocaleString("en")} more are not on this page: `,
+            code(`reconcile plan${where}`),
+            " lists them.",
+          ),
+        ]
+      : [];
+    return [...listOf(changes, (each) => change(each), "change"), ...rest];
+  }
+
+  const isPlain = () => filter.query === "" && filter.type < 0;
+
+  function drawFindings(shown) {
+    let total = 0;
+    const boxes = [];
+    for (const group of groups) {
+      const found = group.findings.filter((each) => fitsFinding(each, shown));
+      if (!found.length) continue;
+      total += found.length;
+      const all = found.length === group.findings.length;
+      const said = all
+        ? group.total.toLocaleString("en")
+        : `${found.length.toLocaleString("en")} of ${group.total.toLocaleString("en")}`;
+      const title = [
+        el("span", { class: `badge ${group.severity}` }, group.severity),
+        ` ${group.title}: ${said} `,
+        el("span", { class: "soft" }, group.code),
+      ];
+      const isOpen = found.length <= 20 && (group.severity === "error" || !isPlain());
+      boxes.push(
+        folded(title, isOpen, () => {
+          const rest = group.total - group.findings.length;
+          const more = rest
+            ? [
+                el(
+                  "p",
+                  { class: "soft" },
+                  `${rest.toLocaleString("en")} more are not on this page: `,
+                  code("reconcile plan --verbose"),
+                  " lists them.",
+                ),
+              ]
+            : [];
+          return [...group.hints.flatMap(hinted), ...listOf(found, (each) => finding(each), "finding"), ...more];
+        }),
+      );
+    }
+    $("finding-list").replaceChildren(...boxes, groups.length && !boxes.length ? el("p", {}, "No finding fits.") : "");
+    return total;
+  }
+
+  function update() {
+    filter.query = $("query").value.trim().toLowerCase();
+    filter.state = $("state").value;
+    filter.type = Number($("type").value);
+    filter.who = $("who").value.trim();
+    filter.order = $("order").value;
+    const shown = characters.map(seen).filter(Boolean).sort(ORDERS[filter.order]);
+    const found = drawFindings(new Map(shown.map((each) => [each.who, each])));
+    drawGrid(shown);
+    const changed = drawChanges(shown);
+    const all = filter.state === "all" && isPlain() && !filter.who;
+    $("count").textContent = all
+      ? ""
+      : `${shown.length.toLocaleString("en")} of ${count(characters.length, "character")}, ${changed.toLocaleString("en")} of ${count(changeCount, "change")}, ${count(found, "finding")}`;
+  }
+
+  // -- one character, or one cell --
+
+  // The place is in the address, so the browser's Back leads back to the grid.
+  function open(who, type) {
+    location.hash = `at=${who.at}${type < 0 ? "" : `.${type}`}`;
+  }
+
+  function follow() {
+    const [, who, type] = /^#at=(\d+)(?:\.(\d+))?$/.exec(location.hash) ?? [];
+    if (characters[who]) {
+      draw(characters[who], type === undefined ? -1 : Number(type));
+      if (!$("detail").open) $("detail").showModal();
+      $("detail").scrollTop = 0;
+    } else if ($("detail").open) $("detail").close();
+  }
+
+  function draw(who, type) {
+    const cell = who.cells.get(type);
+    const mine = who.findings.filter((each) => type < 0 || isOfType(each, type));
+    const changes = who.changes.filter((each) => type < 0 || each.type === type);
+    const parts = [
+      el(
+        "p",
+        { class: "soft" },
+        cell
+          ? inWords(cell)
+          : `${count(who.total, "change")}, ${count(who.counts[0], "error")}, ${count(who.counts[1], "warning")}`,
+      ),
+    ];
+    const section = (title, content) => parts.push(el("h3", {}, title), ...content);
+    if (mine.length)
+      section("Findings", [...hintsOf(mine), ...listOf(mine, (each) => finding(each, false), "finding")]);
+    if (changes.length || (type < 0 && who.total))
+      section("Changes", type < 0 ? changesOf(who, changes) : listOf(changes, (each) => change(each, false), "change"));
+    else if (!mine.length) parts.push(el("p", {}, "Nothing to do."));
+    if (who.id !== null && /^[\w.-]+$/.test(who.id) && who.total) {
+      const scope = `--char-id ${who.id}${type >= 0 && types[type].id ? ` --asset-type ${types[type].id}` : ""}`;
+      section("Commands", [command(`reconcile plan ${scope}`), command(`reconcile apply ${scope}`)]);
+    }
+    parts.push(
+      el(
+        "p",
+        { class: "more" },
+        el("button", { type: "button", click: () => back(() => showInGrid(who, type)) }, "Show in the grid"),
+      ),
+    );
+    $("detail-title").replaceChildren(name(type < 0 ? who.name : `${who.name} › ${types[type].label}`));
+    $("detail-body").replaceChildren(...parts);
+  }
+
+  const hintsOf = (found) => [...new Set(found.flatMap((each) => each.group.hints))].flatMap(hinted);
+
+  // Closes what is open, and what the address says with it.
+  let after;
+  function back(then) {
+    after = then;
+    $("detail").close();
+  }
+
+  $("detail").addEventListener("close", () => {
+    if (location.hash.startsWith("#at=")) history.replaceState(null, "", "#characters");
+    after?.();
+    after = undefined;
+  });
+  $("close").addEventListener("click", () => back());
+  $("detail").addEventListener("click", (event) => {
+    if (event.target === $("detail")) back();
+  });
+  addEventListener("hashchange", follow);
+
+  // -- the start --
+
+  types.forEach(({ label }, at) => $("type").append(el("option", { value: at }, label)));
+  $("names").append(...characters.map((who) => el("option", { value: who.name })));
+  let waiting;
+  $("tools").addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(update, 120); // not for every letter that is typed
+  });
+  $("tools").addEventListener("submit", (event) => {
+    event.preventDefault();
+    update();
+  });
+  $("tools").addEventListener("reset", () => setTimeout(update));
+  addEventListener("keydown", (event) => {
+    if (event.key === "/" && !/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && !$("detail").open) {
+      event.preventDefault();
+      $("query").focus();
+    }
+  });
+  // Paper has nothing to click: what is folded is opened to be printed, and folded again.
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = [...document.querySelectorAll("main details:not([open])")];
+    for (const each of opened) each.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const each of opened) each.open = false;
+  });
+  $("tools").hidden = false;
+  update();
+  follow();
+})();
