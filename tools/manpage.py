@@ -9,9 +9,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from typer import Context
 from typer.main import get_command
 
 from reconcile.cli import COMMANDS, app, load
+from reconcile.cli.examples import shown
 from reconcile.cli.options import COMMON, STORES
 from reconcile.core.errors import ExitCode
 
@@ -68,8 +70,9 @@ def text() -> str:
             _plain(_summary(command)),
         ]
         lines += _options(option for option in command.params if _panel(option) not in (COMMON, STORES))
+        lines += _examples(name)
     lines.append(".SH OPTIONS OF EVERY COMMAND")
-    lines += _options(option for option in root.params if _panel(option) in (COMMON, STORES))
+    lines += _options((each for each in root.params if _panel(each) in (COMMON, STORES)), hidden=True)
     lines += _list("EXIT STATUS", {str(int(code)): said for code, said in _CODES.items()})
     lines += _list("ENVIRONMENT", _ENVIRONMENT)
     lines += _list("FILES", _FILES)
@@ -81,23 +84,30 @@ def _summary(command: Any) -> str:
 
 
 def _arguments(command: Any) -> str:
-    named = (param for param in command.params if param.param_type_name == "argument")
-    return " ".join(param.metavar or param.name.upper() for param in named)
+    context = Context(command)
+    named = (param for param in command.get_params(context) if param.param_type_name == "argument")
+    return " ".join(piece for param in named for piece in param.get_usage_pieces(context))
 
 
 def _panel(option: Any) -> str | None:
     return getattr(option, "rich_help_panel", None)
 
 
-def _options(params: Any) -> list[str]:
+def _options(params: Any, *, hidden: bool = False) -> list[str]:
+    """The options as a list; the ``hidden`` ones only if asked for."""
     lines: list[str] = []
     for option in params:
-        if option.param_type_name != "option" or option.name == "help" or option.hidden:
+        if option.param_type_name != "option" or option.name == "help" or (option.hidden and not hidden):
             continue
         flags = ", ".join(f"\\fB{_plain(flag)}\\fR" for flag in option.opts)
         value = "" if option.is_flag or option.count else f" \\fI{_plain(option.metavar or 'VALUE')}\\fR"
         lines += [".TP", flags + value, _plain(option.help or "")]
     return lines
+
+
+def _examples(command: str) -> list[str]:
+    title, *lines = shown(command).splitlines()
+    return [".PP", title, ".PP", ".nf", *(f"    {_plain(line)}" for line in lines), ".fi"]
 
 
 def _list(title: str, entries: dict[str, str]) -> list[str]:

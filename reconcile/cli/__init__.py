@@ -10,8 +10,9 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from reconcile import __version__
-from reconcile.cli.options import META, Common, flattened
-from reconcile.cli.params import unvalidated, without_types
+from reconcile.cli.examples import shown
+from reconcile.cli.options import COMMON, META, SCOPE, SIZE, STORES, Common, flattened
+from reconcile.cli.params import arranged, hiding, plain, unvalidated
 
 
 class CliCommand(NamedTuple):
@@ -22,6 +23,8 @@ class CliCommand(NamedTuple):
     help: str
     options_first: bool = False
     """Whether options after its first argument belong to that argument, as those of a workflow do."""
+    stores: bool = True
+    """Whether the options that name the stores change what it does."""
 
 
 COMMANDS = {
@@ -36,7 +39,9 @@ COMMANDS = {
     "list": CliCommand(
         "catalogue", "Print a row for each asset: whose it is, where a record names it, its object, and how it stands."
     ),
-    "history": CliCommand("past", "Show what runs really did, with the values before and after. Reads no store."),
+    "history": CliCommand(
+        "past", "Show what runs really did, with the values before and after. Reads no store.", stores=False
+    ),
     "undo": CliCommand(
         "past", "Put back the record fields that a run changed, if nobody has changed them since. Objects stay."
     ),
@@ -71,9 +76,15 @@ COMMANDS = {
         "health", "Try each thing that a run needs, and say what to do about what fails. Writes nothing that stays."
     ),
     "schedule": CliCommand("nightly", "Print the nightly job for a scheduler, ready to install. Installs nothing."),
-    "demo": CliCommand("start", "Show the whole scenario on embedded stores: sample media, plan, apply, plan again."),
+    "demo": CliCommand(
+        "start",
+        "Show the whole scenario on stores in a folder: sample media, plan, apply, plan again.",
+        stores=False,
+    ),
     "completion": CliCommand(
-        "complete", "Print the completion script for a shell. It goes into the shell's own start-up file."
+        "shells",
+        "Print the script with which a shell's Tab key completes commands, characters, paths and runs. The line for"
+        " PowerShell goes into the file that $PROFILE names.",
     ),
     "help": CliCommand("helping", "Show the help of a command."),
     "rules check": CliCommand(
@@ -102,20 +113,28 @@ def load(path: str) -> Any:
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     settings = {"allow_interspersed_args": not entry.options_first}
     name = path.rpartition(" ")[2]
-    alone.command(name, cls=_Command, help=entry.help, context_settings=settings)(flattened(function))
+    kind = _Command if entry.stores else _WithoutStores
+    alone.command(name, cls=kind, help=entry.help, epilog=shown(path), context_settings=settings)(flattened(function))
     return get_command(alone)
 
 
 class _Command(TyperCommand):
     def get_params(self, ctx: Any) -> Any:
-        return without_types(unvalidated(super().get_params(ctx)))
+        return arranged((SCOPE, SIZE, COMMON, STORES), plain(unvalidated(super().get_params(ctx))))
+
+
+class _WithoutStores(_Command):
+    """A command that takes the options that name the stores, and does not show them."""
+
+    def get_params(self, ctx: Any) -> Any:
+        return hiding([STORES], super().get_params(ctx))
 
 
 class _Group(TyperGroup):
     """A group that lists its commands from the table and imports the one that is called."""
 
     def get_params(self, ctx: Any) -> Any:
-        return without_types(unvalidated(super().get_params(ctx)))
+        return hiding([COMMON, STORES], plain(unvalidated(super().get_params(ctx))))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, listed, rest = super().resolve_command(ctx, args)
@@ -126,7 +145,10 @@ class _Group(TyperGroup):
 app = typer.Typer(
     cls=_Group,
     name="reconcile",
-    help="Brings local media, Google Cloud Storage and Firestore records in step. Deletes nothing.",
+    help="Brings local media, Google Cloud Storage and Firestore records in sync. Deletes nothing.",
+    epilog="`reconcile help COMMAND` has a command's options, with examples. Options of every command, such as -C DIR"
+    " or --json, may stand before its name, too.",
+    add_completion=False,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from reconcile.cli.complete import states as known_states
 from reconcile.cli.options import Common, Scoped, Sized, option, seconds
 from reconcile.cli.session import Session, scope_of
 from reconcile.commands.catalogue import in_states, lacking, with_urls
@@ -27,7 +28,8 @@ def list(
     sized: Sized,
     missing: Annotated[bool, typer.Option("--missing", help="List the characters that lack a type instead.")] = False,
     state: Annotated[
-        Texts | None, option("--state", metavar="STATE", help="Only assets in this state; repeatable.")
+        Texts | None,
+        option("--state", metavar="STATE", help="Only assets in this state; repeatable.", autocompletion=known_states),
     ] = None,
     urls: Annotated[
         str | None, option("--urls", metavar="TIME", help="Add a signed URL to each, which holds that long, as 1h.")

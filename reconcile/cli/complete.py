@@ -1,50 +1,115 @@
-"""Completion: the script for a shell, and what can stand in the place of some options. A failure completes nothing."""
+"""What can stand in the place of a word of a command line that is being typed. A failure completes nothing.
+
+Everything comes from the rules file and from what the last runs left in .reconcile/; no store is asked."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from reconcile.core.errors import ExitCode, ReconcileError
+if TYPE_CHECKING:
+    from reconcile.adapters.state.recall import Recall
+    from reconcile.config import Settings
 
-VARIABLE = "_RECONCILE_COMPLETE"
-Shell = Literal["bash", "zsh", "fish", "powershell"]
-
-
-def completion(
-    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh, fish, powershell")],
-) -> ExitCode:
-    from typer.completion import get_completion_script  # type: ignore[attr-defined]
-
-    typer.echo(get_completion_script(prog_name="reconcile", complete_var=VARIABLE, shell=shell))
-    return ExitCode.OK
+MOST_FILES = 200
+"""Files of a folder that are looked into, whether they are saved plans."""
+_HEAD = 4096
 
 
-def asset_types(incomplete: str) -> list[tuple[str, str]]:
+def asset_types(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """The types of the project's rules that begin so, with their labels."""
-    try:
-        from reconcile.config import find_project, load
+    rules = _settings(context).asset_map.rules
+    return [(rule.type, rule.label) for rule in rules if rule.type.startswith(incomplete)]
 
-        rules = load(find_project()).asset_map.rules
-        return [(rule.type, _harmless(rule.label)) for rule in rules if rule.type.startswith(incomplete)]
-    except (ReconcileError, OSError):
+
+def characters(context: typer.Context, incomplete: str) -> list[str]:
+    """The characters that begin so."""
+    return [each for each in _recall(context).characters() if each.startswith(incomplete)]
+
+
+def paths(context: typer.Context, incomplete: str) -> list[str]:
+    """How a path below the local root, or a gs:// URI, that begins so goes on."""
+    if not incomplete.startswith("gs:"):
+        return _recall(context).names(incomplete)
+    bucket = f"{_settings(context).bucket}/"
+    if bucket.startswith(incomplete):
+        return [bucket]
+    if not incomplete.startswith(bucket):
         return []
+    return [bucket + each for each in _recall(context).names(incomplete.removeprefix(bucket))]
 
 
-def _harmless(label: str) -> str:
-    """A label as a hint on a command line that is being typed: letters, digits and a few signs, on one line. A shell
-    reads the answer as a script, or as a table, and the terminal obeys an escape in it."""
-    return " ".join("".join(sign if sign.isalnum() or sign in "-_.,+/" else " " for sign in label).split())
+def subjects(context: typer.Context, incomplete: str) -> list[str]:
+    """The characters that begin so, and paths."""
+    return [*characters(context, incomplete), *paths(context, incomplete)]
 
 
-def run_ids(incomplete: str) -> list[str]:
+def run_ids(context: typer.Context, incomplete: str) -> list[str]:
     """The runs of the project's journal that begin so, newest first; read from the names of its files alone."""
-    try:
-        from reconcile.adapters.state.journal import Journal
-        from reconcile.config import find_project
+    from reconcile.adapters.state.journal import Journal
 
-        found = reversed(Journal(find_project()).run_ids())
-    except (ReconcileError, OSError):
-        found = iter(())
+    found = reversed(Journal(_folder(context)).run_ids())
     return [name for name in ("last", *found) if name.startswith(incomplete)]
+
+
+def states(incomplete: str) -> list[str]:
+    """The states of an asset that begin so."""
+    from reconcile.core.catalogue import AssetState
+
+    return [each.value for each in AssetState if each.value.startswith(incomplete)]
+
+
+def plan_files(incomplete: str) -> list[str]:
+    """The saved plans, and the folders, that begin so."""
+    from reconcile.cli.files import PLAN
+
+    head, _, begun = incomplete.rpartition("/")
+    folder = incomplete[: len(head) + 1] if "/" in incomplete else ""
+    hidden = begun.startswith(".")
+    found: list[str] = []
+    with os.scandir(os.path.expanduser(folder) or ".") as entries:
+        listed = sorted((each for each in entries if each.name.startswith(begun)), key=lambda each: each.name)
+    for entry in listed[:MOST_FILES]:
+        if entry.is_dir() and (hidden or not entry.name.startswith(".")):
+            found.append(f"{folder}{entry.name}/")
+        elif entry.is_file() and any(map(PLAN.begins.match, _beginning(entry.path))):
+            found.append(folder + entry.name)
+    return found
+
+
+def _beginning(path: str) -> Iterator[bytes]:
+    with open(path, "rb") as file:
+        yield file.read(_HEAD)
+
+
+def _folder(context: typer.Context) -> Path:
+    from reconcile.config import find_project
+
+    return find_project(explicit=_given(context, "project"))
+
+
+def _recall(context: typer.Context) -> Recall:
+    from reconcile.adapters.state.recall import Recall
+
+    return Recall(_folder(context))
+
+
+def _settings(context: typer.Context) -> Settings:
+    from reconcile.config import Overrides, load
+
+    named = {name: _given(context, name) for name in Overrides.__struct_fields__}
+    return load(_folder(context), Overrides(**named))
+
+
+def _given(context: typer.Context, name: str) -> Any:
+    """An option of every command as far as it is typed already, before the command's name or behind it."""
+    at: Any = context
+    while at is not None:
+        if at.params.get(name) is not None:
+            return at.params[name]
+        at = at.parent
+    return None

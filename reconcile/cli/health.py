@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from reconcile.cli.complete import subjects as known
 from reconcile.cli.options import Common, Scoped
 from reconcile.cli.session import Session, scope_of
 from reconcile.commands.doctor import check_nothing, check_project
@@ -31,7 +32,9 @@ def url(
     scope: Scoped,
     subjects: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SUBJECT...]", help="Paths, gs:// URIs or keys of assets, or characters."),
+        typer.Argument(
+            metavar="SUBJECT", help="Paths, gs:// URIs or keys of assets, or characters.", autocompletion=known
+        ),
     ] = None,
     expires: Annotated[str, typer.Option(metavar="TIME", help="How long it holds; 7d at the most.")] = LIFETIME,
 ) -> ExitCode:

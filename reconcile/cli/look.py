@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from reconcile.adapters.disk_names import as_text
+from reconcile.cli.complete import paths as known_paths
+from reconcile.cli.complete import subjects
 from reconcile.cli.options import Common, Scoped, Sized
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.commands.explain import explain as ask
@@ -20,7 +22,9 @@ def explain(
     common: Common,
     scope: Scoped,
     sized: Sized,
-    subject: Annotated[str, typer.Argument(metavar="SUBJECT", help="A path, a gs:// URI or a character id.")],
+    subject: Annotated[
+        str, typer.Argument(metavar="SUBJECT", help="A path, a gs:// URI or a character id.", autocompletion=subjects)
+    ],
 ) -> ExitCode:
     session = Session(common)
     with session.opened(sized=sized) as project, session.progress() as listener:
@@ -41,7 +45,10 @@ def rules_check(common: Common) -> ExitCode:
 
 def rules_test(
     common: Common,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Paths, below the local root or relative.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH", help="Paths, below the local root or relative.", autocompletion=known_paths),
+    ],
 ) -> ExitCode:
     session = Session(common)
     with session.opened() as project:

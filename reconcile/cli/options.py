@@ -14,15 +14,19 @@ from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
 import typer
 
 from reconcile.adapters.disk_names import as_text
-from reconcile.cli.complete import asset_types
+from reconcile.cli.complete import asset_types, characters, paths
 from reconcile.core.duration import parse_duration
 from reconcile.core.errors import Interrupted, UsageError
 from reconcile.views.streams import Colour
 
+SCOPE = "What it is about"
+SIZE = "Very large projects"
 COMMON = "Options of every command"
 STORES = "Stores (a flag overrides the environment and the rules file)"
 
 option = functools.partial(typer.Option, show_default=False)
+_scope = functools.partial(option, rich_help_panel=SCOPE)
+_size = functools.partial(option, rich_help_panel=SIZE)
 _common = functools.partial(option, rich_help_panel=COMMON)
 _stores = functools.partial(option, rich_help_panel=STORES)
 
@@ -69,18 +73,24 @@ class Common:
 class Scoped:
     """What a run may look at."""
 
-    char_id: Annotated[list[str] | None, option("--char-id", metavar="ID", help="Only this character; repeatable.")] = (
-        None
-    )
+    char_id: Annotated[
+        list[str] | None,
+        _scope("--char-id", metavar="ID", help="Only this character; repeatable.", autocompletion=characters),
+    ] = None
     asset_type: Annotated[
         list[str] | None,
-        option(
+        _scope(
             "--asset-type", metavar="TYPE", help="Only assets of this type; repeatable.", autocompletion=asset_types
         ),
     ] = None
     path: Annotated[
         list[str] | None,
-        option("--path", metavar="PATH", help="Only this asset, by its path or gs:// URI; repeatable."),
+        _scope(
+            "--path",
+            metavar="PATH",
+            help="Only this asset, by its path or gs:// URI; repeatable.",
+            autocompletion=paths,
+        ),
     ] = None
 
     def __bool__(self) -> bool:
@@ -93,14 +103,14 @@ class Sized:
 
     engine: Annotated[
         Literal["stream"],
-        option("--engine", metavar="stream", help="How it is planned: by one sorted merge on this machine."),
+        _size("--engine", metavar="stream", help="How it is planned: by one sorted merge on this machine."),
     ] = "stream"
     memory: Annotated[
         str | None,
-        option("--memory", metavar="SIZE", help="What a plan may hold in memory, as 32M; the rest goes to disk."),
+        _size("--memory", metavar="SIZE", help="What a plan may hold in memory, as 32M; the rest goes to disk."),
     ] = None
     spill: Annotated[
-        Path | None, option("--spill", metavar="DIR", help="Where the rest goes, if not to .reconcile/.")
+        Path | None, _size("--spill", metavar="DIR", help="Where the rest goes, if not to .reconcile/.")
     ] = None
 
 
@@ -109,14 +119,14 @@ class Sharded:
     """What of a plan folder is applied."""
 
     shard: Annotated[
-        str | None, option("--shard", metavar="I/N", help="Only this shard of the plan folder DIR, as 3/8.")
+        str | None, _size("--shard", metavar="I/N", help="Only this shard of the plan folder DIR, as 3/8.")
     ] = None
     phase: Annotated[
         Literal["uploads", "records"] | None,
-        option("--phase", metavar="uploads|records", help="Only the objects, or only the records, of a plan folder."),
+        _size("--phase", metavar="uploads|records", help="Only the objects, or only the records, of a plan folder."),
     ] = None
     merge_reports: Annotated[
-        bool, typer.Option("--merge-reports", help="Change nothing: show what all runs of a plan folder did together.")
+        bool, _size("--merge-reports", help="Change nothing: show what all runs of a plan folder did together.")
     ] = False
 
     def __bool__(self) -> bool:

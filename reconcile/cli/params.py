@@ -1,11 +1,11 @@
 """Options otherwise than typer makes them.
 
 They need no validation: typer has pydantic look at each value, and importing that takes a fifth of a plan that finds
-nothing to do. And "bool" is no word for a user."""
+nothing to do. And what --help says of them are words for a user: no types of Python, no brackets within brackets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, get_args, get_origin
 
@@ -19,12 +19,38 @@ def unvalidated(params: list[Any]) -> list[Any]:
     return params
 
 
-def without_types(params: list[Any]) -> list[Any]:
-    """The same options, of which --help shows no type if they take no value."""
+def plain(params: list[Any]) -> list[Any]:
+    """The same options and arguments, of which --help shows one word for the value: ``N``, ``FILE``."""
     for param in params:
+        param._get_number_range_help_str = _nothing
         if getattr(param, "is_flag", False) or getattr(param, "count", False):
             param.metavar = ""
+        if param.param_type_name == "argument":
+            param.get_usage_pieces = partial(_usage, param)
+            param.display_type_rich = _nothing
     return params
+
+
+def hiding(panels: Sequence[str], params: list[Any]) -> list[Any]:
+    """The same options, of which --help shows none of these panels."""
+    for param in params:
+        param.hidden = param.hidden or getattr(param, "rich_help_panel", None) in panels
+    return params
+
+
+def arranged(panels: Sequence[str], params: list[Any]) -> list[Any]:
+    """The same options, those of these panels last and in this order."""
+    rank: dict[str | None, int] = {panel: number for number, panel in enumerate(panels)}
+    return sorted(params, key=lambda param: rank.get(getattr(param, "rich_help_panel", None), -1))
+
+
+def _usage(param: Any, _context: Any) -> list[str]:
+    name = (param.metavar or param.name.upper()) + ("..." if param.nargs != 1 else "")
+    return [name if param.required else f"[{name}]"]
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """No word at all."""
 
 
 def _processed(param: Any, process: Callable[[Any, Any], Any], context: Any, value: Any) -> Any:

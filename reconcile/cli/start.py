@@ -75,7 +75,7 @@ def demo(
     common: Common,
     directory: Annotated[
         Path | None,
-        typer.Argument(metavar="[DIR]", help="Where to build it; must be new or empty. [default: demo, demo-2, …]"),
+        typer.Argument(metavar="DIR", help="Where to build it; must be new or empty. [default: demo, demo-2, …]"),
     ] = None,
 ) -> ExitCode:
     return tour(common, next_free(Path("demo")) if directory is None else directory)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from reconcile.cli.complete import plan_files
 from reconcile.cli.files import STDOUT
 from reconcile.cli.notify import notifying
 from reconcile.cli.options import (
@@ -89,7 +90,8 @@ def apply(
     sized: Sized,
     sharded: Sharded,
     planfile: Annotated[
-        Path | None, typer.Argument(metavar="[PLANFILE]", help="A saved plan; without it one is made.")
+        Path | None,
+        typer.Argument(metavar="PLANFILE", help="A saved plan; without it one is made.", autocompletion=plan_files),
     ] = None,
     yes: Yes = False,
     dry_run: DryRun = False,

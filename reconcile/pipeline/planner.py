@@ -122,6 +122,8 @@ class _Outcome:
         notes = project.noted if sees_notes else ()
         project.found_done(self._traced.done(notes, seen.roster.documents, seen.covered, self._counts.pending))
         self._check_paths(scope)
+        if not scope.char_ids and seen.roster.ids_known:
+            project.state.remember_characters(seen.roster.known_ids)
         for warning in project.state.warnings:
             listener(Warned(warning))
         sink.findings.extend(project.kept_versions())

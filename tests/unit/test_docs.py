@@ -14,6 +14,7 @@ import pytest
 
 import reconcile
 from reconcile.__main__ import main
+from reconcile.cli.examples import EXAMPLES
 from reconcile.commands.demo import build
 from reconcile.core.errors import ExitCode
 from tests.kit.workshop import environment
@@ -114,6 +115,33 @@ def test_the_commands_that_a_document_shows_run_one_after_the_other(
         said = capfd.readouterr().err
         assert code in right(command), f"{command}: {code}\n{said}"
         assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("command", EXAMPLES)
+def test_the_examples_in_the_help_of_a_command_run(
+    command: str,
+    studio: Path,
+    server: GcsServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(studio)
+    if command == "url":
+        server.world.make_bucket("my-bucket")
+        monkeypatch.setenv("RECONCILE_BUCKET_ENDPOINT", server.url)
+    assert main(["apply", "--yes", "--quiet"]) == ExitCode.OK
+    assert main(["plan", "--out", "plan.json", "--quiet"]) == ExitCode.OK
+    capfd.readouterr()
+    for line, _ in EXAMPLES[command]:
+        told = re.split(r" (?:>>?|[|]) ", line)[0].replace("/tmp/studio", "another")
+        assert told.startswith(f"reconcile {command}")
+        if told == "reconcile watch":
+            assert watched(studio, told) == ExitCode.OK
+            continue
+        # Two examples are of what the studio has already: rules.
+        expected = {ExitCode.USAGE} if command == "init" else right(told)
+        code = main(words("console", told, studio))
+        assert code in expected, f"{line}: {code}\n{capfd.readouterr().err}"
 
 
 def words(language: str, command: str, studio: Path) -> list[str]:

@@ -14,8 +14,8 @@ from reconcile.adapters.files import remove, replace
 from reconcile.adapters.state.folder import StateFolder
 from reconcile.core.portable import Portable
 
-_DATABASE = "state.db"
-_BESIDE = ("-journal", "-wal", "-shm")
+DATABASE = "state.db"
+BESIDE = ("-journal", "-wal", "-shm")
 _APPLICATION_ID = 0x5265636F  # "Reco", which tells our file from any other SQLite database
 _VERSION = 2
 _FIRST_VERSION = 1
@@ -56,7 +56,7 @@ class StateDatabase:
 
     def __init__(self, project: Path, on_replaced: Callable[[], None]) -> None:
         self._folder = StateFolder(project)
-        self._path = self._folder.path / _DATABASE
+        self._path = self._folder.path / DATABASE
         self._on_replaced = on_replaced
         self.lock = threading.RLock()
         self._writable = True
@@ -79,12 +79,12 @@ class StateDatabase:
             return _in_memory()
 
     def _replace_database(self, error: sqlite3.Error) -> sqlite3.Connection:
-        aside = self._path.with_name(f"{_DATABASE}.damaged")
+        aside = self._path.with_name(f"{DATABASE}.damaged")
         replace(self._path, aside)
-        for suffix in _BESIDE:
+        for suffix in BESIDE:
             # A journal left behind would be played into the new file.
             with contextlib.suppress(FileNotFoundError):
-                remove(self._path.with_name(_DATABASE + suffix))
+                remove(self._path.with_name(DATABASE + suffix))
         self._warn(f"The state file {self._path} was set aside as {aside.name} and is started afresh", error)
         return _open_database(self._folder)
 
@@ -132,10 +132,10 @@ class StateDatabase:
 
 def _open_database(folder: StateFolder) -> sqlite3.Connection:
     # SQLite opens files by their names, so what has them is looked at before: a journal left behind is played back.
-    path, *_ = [folder.plain(_DATABASE + suffix) for suffix in ("", *_BESIDE)]
+    path, *_ = [folder.plain(DATABASE + suffix) for suffix in ("", *BESIDE)]
     # The mode is set when the file is made: SQLite gives its journal the mode of the database.
     with contextlib.suppress(FileExistsError):
-        os.close(folder.create(_DATABASE))
+        os.close(folder.create(DATABASE))
     db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         _prepare(db)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from reconcile.adapters.state.database import StateDatabase
+from reconcile.adapters.state.recall import CHARACTERS, MOST_CHARACTERS
 from reconcile.core.closing import Closing
 from reconcile.core.digest import is_crc32c
 from reconcile.core.rows import Agreed, Hashed
@@ -143,6 +144,13 @@ class State(Closing):
             "SELECT value FROM facts WHERE name = ?", (name,), (_is_fact,)
         )
         return found[0][0] if found else None
+
+    def remember_characters(self, ids: Iterable[str]) -> None:
+        """Remembers who is there, for ``Recall``; nobody, if they are too many."""
+        text = "\n".join(sorted(each for each in ids if each.isprintable()))
+        text = text if len(text.encode("utf-8", "surrogatepass")) <= MOST_CHARACTERS else ""
+        if text != self.fact(CHARACTERS):
+            self.remember_fact(CHARACTERS, text)
 
 
 class UploadSessions:

@@ -1,0 +1,94 @@
+"""The examples below each command's --help and in the manual page: a line to type, and what it is for."""
+
+from __future__ import annotations
+
+EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
+    "init": (
+        ("reconcile init", ""),
+        ("reconcile init --bucket gs://my-bucket/media", "fills it in"),
+    ),
+    "plan": (
+        ("reconcile plan", "everything"),
+        ("reconcile plan --char-id ai_hoshino", "one character"),
+        ("reconcile plan --out plan.json", "save it, for apply"),
+    ),
+    "apply": (
+        ("reconcile apply", "shows the plan and asks"),
+        ("reconcile apply --char-id ai_hoshino --yes", "does not ask"),
+        ("reconcile apply plan.json", "exactly what was saved"),
+    ),
+    "status": (
+        ("reconcile status", ""),
+        ("reconcile status --by character", "a row for each character"),
+        ("reconcile status --max-age 26h", "exits with 1 if no run in that time was good"),
+    ),
+    "list": (
+        ("reconcile list --char-id ai_hoshino", ""),
+        ("reconcile list --missing --asset-type kpop_version", "who has none"),
+        ("reconcile list --csv > assets.csv", "for a spreadsheet"),
+    ),
+    "history": (
+        ("reconcile history", "the last 20 runs"),
+        ("reconcile history --run last", "each change of the last one"),
+    ),
+    "undo": (
+        ("reconcile undo last --dry-run", "only shows it"),
+        ("reconcile undo last", "shows it and asks"),
+    ),
+    "explain": (
+        ("reconcile explain output/characters/ai_hoshino.png", "a file"),
+        ("reconcile explain ai_hoshino", "a character"),
+    ),
+    "verify": (
+        ("reconcile verify --cloud-only", "without one local file"),
+        ("reconcile verify --deep", "downloads every object and hashes it"),
+    ),
+    "restore": (
+        ("reconcile restore --dry-run", "only shows what would come back"),
+        ("reconcile restore --char-id ai_hoshino", ""),
+    ),
+    "report": (
+        ("reconcile report --out report.html", ""),
+        ("reconcile report --out report.md --char-id ai_hoshino", "as Markdown"),
+    ),
+    "watch": (
+        ("reconcile watch", "until Ctrl-C"),
+        ("reconcile watch --check", "for a monitor: is it at work?"),
+    ),
+    "run": (
+        ("reconcile run --char-id ai_hoshino -- python character_gen.py ai_hoshino", ""),
+        ("reconcile run -- python redo_pipeline.py --all", "then applies everything"),
+    ),
+    "url": (
+        ("reconcile url characters/ai_hoshino.png", ""),
+        ("reconcile url ai_hoshino --expires 1h --json", "all of a character"),
+    ),
+    "doctor": (("reconcile doctor", ""),),
+    "schedule": (
+        ("reconcile schedule cron --at 04:30", ""),
+        ("reconcile schedule windows --out job", "writes the files"),
+    ),
+    "demo": (
+        ("reconcile demo", "in a new folder"),
+        ("reconcile demo /tmp/studio", ""),
+    ),
+    "completion": (
+        ("reconcile completion bash >> ~/.bashrc", ""),
+        ('reconcile completion zsh > "${fpath[1]}/_reconcile"', ""),
+        ("reconcile completion fish > ~/.config/fish/completions/reconcile.fish", ""),
+        ("reconcile completion powershell | Out-String | Invoke-Expression", "in $PROFILE"),
+    ),
+    "help": (("reconcile help apply", ""), ("reconcile help rules test", "")),
+    "rules check": (("reconcile rules check", ""),),
+    "rules test": (
+        ("reconcile rules test characters/ai_hoshino.png", ""),
+        ("reconcile rules test output/remixes/ai_hoshino_idol/result/*.mp4", ""),
+    ),
+}
+
+
+def shown(command: str) -> str:
+    """The examples of a command as ``--help`` shows them, the remarks below one another."""
+    width = max(len(line) for line, _ in EXAMPLES[command])
+    lines = (f"$ {line:{width}}" + (f"  # {remark}" if remark else "") for line, remark in EXAMPLES[command])
+    return "\n".join(["Examples:", *(line.rstrip() for line in lines)])

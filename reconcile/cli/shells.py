@@ -1,0 +1,230 @@
+"""completion: the script for a shell, which asks the program what a word could become, and the program's answer.
+
+The script tells the words of the line in the environment, and a line of the answer is a word as that shell takes it:
+bash and PowerShell insert it as it is, so it is quoted here; zsh and fish quote what they insert.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+import typer
+
+from reconcile.core.errors import ExitCode
+
+VARIABLE = "_RECONCILE_COMPLETE"
+"""Which shell asks."""
+WORDS = "_RECONCILE_WORDS"
+"""The words up to the one that is being typed, a line each, without their quotes."""
+Shell = Literal["bash", "zsh", "fish", "powershell"]
+
+_BASH = """\
+_reconcile_completion() {
+    local line
+    COMPREPLY=()
+    while IFS= read -r line; do
+        COMPREPLY+=("$line")
+    done < <(_RECONCILE_COMPLETE=bash _RECONCILE_LINE="${COMP_LINE:0:COMP_POINT}" \\
+             _RECONCILE_BREAKS="$COMP_WORDBREAKS" "$1" 2>/dev/null)
+    if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == */ ]]; then
+        compopt -o nospace 2>/dev/null
+    fi
+}
+complete -o default -F _reconcile_completion reconcile
+"""
+_ZSH = """\
+#compdef reconcile
+
+_reconcile() {
+    local line
+    local -a values shown folders shown_folders
+    while IFS= read -r line; do
+        if [[ ${line%%$'\\t'*} == */ ]]; then
+            folders+=("${line%%$'\\t'*}"); shown_folders+=("${line/$'\\t'/  -- }")
+        else
+            values+=("${line%%$'\\t'*}"); shown+=("${line/$'\\t'/  -- }")
+        fi
+    done < <(_RECONCILE_COMPLETE=zsh _RECONCILE_WORDS="${(@pj:\\n:)${(@Q)words[1,CURRENT-1]}}"$'\\n'"${(Q)PREFIX}" \\
+             "$words[1]" 2>/dev/null)
+    if (( $#values + $#folders == 0 )); then
+        _files
+        return
+    fi
+    [[ $PREFIX == --*=* ]] && compset -P '*='
+    compadd -l -d shown -a values
+    compadd -l -S '' -d shown_folders -a folders
+}
+
+if [[ $funcstack[1] == _reconcile ]]; then
+    _reconcile "$@"
+else
+    compdef _reconcile reconcile
+fi
+"""
+_FISH = """\
+function __reconcile_complete
+    set -l typed (commandline -ct)
+    set -l word (string unescape -- $typed; or string unescape -- $typed"'"; or string unescape -- $typed'"')
+    set -l words (commandline -opc) "$word"
+    set -l found (env _RECONCILE_COMPLETE=fish _RECONCILE_WORDS=(string join \\n -- $words | string collect) \\
+        $words[1] 2>/dev/null)
+    if test (count $found) -gt 0
+        printf '%s\\n' $found
+    else
+        __fish_complete_path (commandline -ct)
+    end
+end
+complete --command reconcile --no-files --keep-order --arguments '(__reconcile_complete)'
+"""
+_POWERSHELL = """\
+Register-ArgumentCompleter -Native -CommandName reconcile -ScriptBlock {
+    param($wordToComplete, $commandAst, $cursorPosition)
+    $begun = $commandAst.CommandElements | Where-Object { $_.Extent.StartOffset -lt $cursorPosition }
+    $words = @($begun | ForEach-Object { if ($_.Value -is [string]) { $_.Value } else { $_.Extent.Text } })
+    if ($wordToComplete -eq '') { $words += '' }
+    $encoding = [Console]::OutputEncoding
+    try {
+        [Console]::OutputEncoding = [System.Text.UTF8Encoding]::new()
+        $env:_RECONCILE_COMPLETE = 'powershell'
+        $env:_RECONCILE_WORDS = $words -join "`n"
+        reconcile 2>$null | ForEach-Object {
+            $text, $shown, $help = $_ -split "`t"
+            [System.Management.Automation.CompletionResult]::new($text, $shown, 'ParameterValue', $help)
+        }
+    } finally {
+        [Console]::OutputEncoding = $encoding
+        Remove-Item Env:_RECONCILE_COMPLETE, Env:_RECONCILE_WORDS -ErrorAction SilentlyContinue
+    }
+}
+"""
+SCRIPTS: dict[str, str] = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH, "powershell": _POWERSHELL}
+
+
+def completion(
+    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh, fish or powershell")],
+) -> ExitCode:
+    typer.echo(SCRIPTS[shell], nl=False)
+    return ExitCode.OK
+
+
+class Word(NamedTuple):
+    """A word that can be put in: ``begun`` is the part that the shell has in front of it, an option's name and "=", or
+    nothing."""
+
+    begun: str
+    value: str
+    help: str
+
+
+def answer(cli: Any, environment: Mapping[str, str]) -> bytes:
+    """What the shell's script reads. Whatever fails, it is nothing: a person is typing there."""
+    shell = environment[VARIABLE]
+    try:
+        if shell == "bash":
+            line = _Line(environment["_RECONCILE_LINE"], environment["_RECONCILE_BREAKS"])
+            lines = [line.completed(each) for each in _found(cli, line.words)]
+        else:
+            lines = [_WRITTEN[shell](each) for each in _found(cli, environment[WORDS].split("\n"))]
+        return "".join(f"{each}\n" for each in lines).encode("utf-8")
+    except (Exception, SystemExit):  # noqa: BLE001 of a program that is asked by a keypress nobody wants to hear
+        return b""
+
+
+def _found(cli: Any, words: list[str]) -> list[Word]:
+    """What the last of the words could become."""
+    from typer._completion_classes import BashComplete
+
+    *before, incomplete = words[1:]
+    option, sign, rest = incomplete.partition("=")
+    begun = f"{option}=" if sign and option.startswith("--") else ""
+    if begun:
+        before, incomplete = [*before, option], rest
+    items = BashComplete(cli, {}, "reconcile", VARIABLE).get_completions(before, incomplete)
+    found = (Word(begun, str(item.value), " ".join(_harmless(item.help or "").split())) for item in items)
+    # A name that is not plain text cannot be put in, and would be obeyed by the terminal.
+    return [each for each in found if each.value and each.value.isprintable()]
+
+
+def _harmless(text: str) -> str:
+    """A description as it may stand on a command line: letters, digits and a few signs."""
+    return "".join(sign if sign.isalnum() or sign in "-_.,+/:'()" else " " for sign in text)
+
+
+class _Line:
+    """The line of a bash as far as the cursor: its words without quotes, and what of the last one bash replaces: the
+    part behind the last of its ``breaks``, or behind a quote that is open."""
+
+    def __init__(self, line: str, breaks: str) -> None:
+        self.words: list[str] = []
+        self._quote = ""
+        self._kept = 0
+        word: list[str] = []
+        begun = is_escaped = False
+        for sign in line:
+            if is_escaped:
+                if self._quote == '"' and sign not in '"\\$`':
+                    word.append("\\")
+                word.append(sign)
+                is_escaped = False
+            elif sign == "\\" and self._quote != "'":
+                begun = is_escaped = True
+            elif self._quote:
+                if sign == self._quote:
+                    self._quote = ""
+                else:
+                    word.append(sign)
+            elif sign in "'\"":
+                self._quote, begun, self._kept = sign, True, len(word)
+            elif sign.isspace():
+                if begun:
+                    self.words.append("".join(word))
+                word, begun, self._kept = [], False, 0
+            else:
+                word.append(sign)
+                begun = True
+                if sign in breaks:
+                    self._kept = len(word)
+        self.words.append("".join(word))
+
+    def completed(self, word: Word) -> str:
+        """The word from where bash puts it in, quoted as it goes on there."""
+        rest = (word.begun + word.value)[self._kept :]
+        if self._quote == "'":
+            return rest.replace("'", "'\\''")
+        if self._quote == '"':
+            return "".join(f"\\{sign}" if sign in '"\\$`' else sign for sign in rest)
+        return "".join(sign if sign.isalnum() or sign in "_-./:=@%+," else f"\\{sign}" for sign in rest)
+
+
+def _for_zsh(word: Word) -> str:
+    return f"{word.value}\t{word.help}" if word.help else word.value
+
+
+def _for_fish(word: Word) -> str:
+    return f"{word.begun}{word.value}" + (f"\t{word.help}" if word.help else "")
+
+
+def _for_powershell(word: Word) -> str:
+    whole = word.begun + word.value
+    is_plain = all(sign.isalnum() or sign in "_-./:=+" for sign in whole)
+    # PowerShell takes the curly quotes for straight ones.
+    quoted = "".join(sign * 2 if sign in "'‘’‚‛" else sign for sign in whole)
+    text = whole if is_plain else f"'{quoted}'"
+    return f"{text}\t{word.value}\t{word.help or word.value}"
+
+
+_WRITTEN: dict[str, Callable[[Word], str]] = {"zsh": _for_zsh, "fish": _for_fish, "powershell": _for_powershell}
+
+
+def asked() -> bool:
+    """Whether a shell's script has started this process."""
+    return os.environ.get(VARIABLE) in SCRIPTS
+
+
+def tell(cli: Any) -> ExitCode:
+    """Gives the script its answer."""
+    sys.stdout.buffer.write(answer(cli, os.environ))
+    return ExitCode.OK
