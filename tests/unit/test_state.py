@@ -224,7 +224,24 @@ def text(path: Path) -> None:
     path.write_text("{}" * 5000)
 
 
-@pytest.mark.parametrize("damage", [alien, without_table, with_other_columns, of_the_future, torn, scribbled, text])
+def not_utf8(path: Path) -> None:
+    db = sqlite3.connect(path)
+    db.execute("UPDATE hashes SET crc32c = CAST(x'ff4141' AS TEXT) WHERE path = '00007'")
+    db.commit()
+    db.close()
+
+
+def no_digest(path: Path) -> None:
+    db = sqlite3.connect(path)
+    db.execute("UPDATE hashes SET crc32c = 'AAAAAA=' WHERE path = '00007'")
+    db.commit()
+    db.close()
+
+
+DAMAGES = [alien, without_table, with_other_columns, of_the_future, torn, scribbled, text, not_utf8, no_digest]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_or_alien_file_is_set_aside_with_a_warning(tmp_path: Path, damage: object) -> None:
     assert callable(damage)
     filled(tmp_path, [f"{number:05}" for number in range(3000)])

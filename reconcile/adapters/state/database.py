@@ -78,7 +78,7 @@ class StateDatabase:
             )
             return _in_memory()
 
-    def _replace_database(self, error: sqlite3.Error) -> sqlite3.Connection:
+    def _replace_database(self, error: Exception) -> sqlite3.Connection:
         aside = self._path.with_name(f"{DATABASE}.damaged")
         replace(self._path, aside)
         for suffix in BESIDE:
@@ -93,10 +93,11 @@ class StateDatabase:
         with self.lock:
             try:
                 rows = self.connection.execute(sql, values).fetchall()
-                if not all(is_right(value) for row in rows for is_right, value in zip(columns, row, strict=True)):
+                found = zip(*rows, strict=True)  # column by column: a walk reads a row for each file
+                if not all(all(map(is_right, each)) for is_right, each in zip(columns, found, strict=bool(rows))):
                     raise _Foreign("it holds a value that reconcile never writes")
                 return rows
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 self._recover(error)
                 return []
 
@@ -112,7 +113,7 @@ class StateDatabase:
             except sqlite3.Error as error:
                 self._recover(error)
 
-    def _recover(self, error: sqlite3.Error) -> None:
+    def _recover(self, error: sqlite3.Error | UnicodeDecodeError) -> None:
         """Goes on without what cannot be used: a damaged file is replaced, a full or read-only disk not written."""
         if _is_damage(error):
             self.connection.close()
@@ -147,7 +148,7 @@ def _open_database(folder: StateFolder) -> sqlite3.Connection:
 
 def _prepare(db: sqlite3.Connection) -> None:
     """Makes the tables in an empty file, and refuses one that is not ours."""
-    db.text_factory = _decoded
+    db.text_factory = bytes.decode
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
     # A rollback journal, not WAL: WAL needs memory shared between processes, which a network drive does not give.
     db.execute("PRAGMA journal_mode = TRUNCATE")
@@ -172,16 +173,10 @@ def _in_memory() -> sqlite3.Connection:
     return db
 
 
-def _decoded(data: bytes) -> str | None:
-    """A text of the database; None, which no column may have, if it is not UTF-8."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return None
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    return isinstance(error, _Foreign) or _primary(error) in (
+def _is_damage(error: sqlite3.Error | UnicodeDecodeError) -> bool:
+    if isinstance(error, _Foreign | UnicodeDecodeError):
+        return True
+    return _primary(error) in (
         sqlite3.SQLITE_CORRUPT,
         sqlite3.SQLITE_NOTADB,
         sqlite3.SQLITE_ERROR,
@@ -189,10 +184,10 @@ def _is_damage(error: sqlite3.Error) -> bool:
     )
 
 
-def _is_busy(error: sqlite3.Error) -> bool:
+def _is_busy(error: Exception) -> bool:
     return _primary(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def _primary(error: sqlite3.Error) -> int | None:
+def _primary(error: Exception) -> int | None:
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF

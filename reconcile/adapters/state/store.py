@@ -62,6 +62,8 @@ class State(Closing):
 
     def get(self, path: str) -> Hashed | None:
         """What was last stored for the path, or None. Cheapest in path order."""
+        if not self._pending and (found := self._window.rows.get(path)) is not None:
+            return found  # without the lock: what is pending is in the window before it is pending no more
         with self._lock:
             if path in self._pending:
                 return self._pending[path]
