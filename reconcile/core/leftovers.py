@@ -95,17 +95,17 @@ _FAMILIES = (
 _NAMES = frozenset(name for family in _FAMILIES for name in family.names)
 _STARTS = tuple(start for family in _FAMILIES for start in family.starts)
 _ENDS = tuple(end.lower() for family in _FAMILIES for end in family.ends)
-_USUAL = re.compile(r"[\w-]+\.(?:png|jpe?g|webp|gif|mp4|mov|webm|mkv|mp3|wav|flac|m4a|ogg|json|srt)")
+_USUAL = re.compile(r"[\w ()\[\]-]+(?:\.(?:png|jpe?g|webp|gif|mp4|mov|webm|mkv|mp3|wav|flac|m4a|ogg|json|srt))?")
 _MARKS = tuple(family.mark for family in _FAMILIES if family.mark)
 
 
 def leftover(name: str) -> str | None:
     """Who leaves a file or folder of this name beside others, in words; None for every other name."""
-    # Every name that is walked comes here, so the usual answer has to be quick. Of all leftovers, only Media Player's
-    # covers (AlbumArtSmall.jpg, AlbumArt_{…}_Large.jpg) have such a name, and they begin with this letter.
-    if _USUAL.fullmatch(name) and not name.startswith(("A", "a")):
-        return None
+    # Every name that is walked comes here, so the usual answer has to be quick. Of all leftovers, only those that are
+    # told by their whole name look like this: what a beginning, an end or a pattern tells has other characters.
     low = name.lower()
+    if low not in _NAMES and _USUAL.fullmatch(name):
+        return None
     if low in _NAMES or low.startswith(_STARTS) or low.endswith(_ENDS) or any(map(low.__contains__, _MARKS)):
         return next((family.origin for family in _FAMILIES if _holds(family, name if family.exact else low)), None)
     return None

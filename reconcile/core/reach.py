@@ -111,7 +111,9 @@ class _Ignored:
 
     def takes(self, folder: str, name: str, *, is_folder: bool) -> bool:
         name = self._form(name if name.isascii() else nfc(name))
-        if name in self._names or name.endswith(self._ends) or any(each.takes(name) for each in self._templates):
+        if name in self._names or name.endswith(self._ends):
+            return True
+        if self._templates and any(each.takes(name) for each in self._templates):
             return True
         if not self._has_paths:
             return False

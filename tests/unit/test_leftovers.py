@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable
 
-from reconcile.core.leftovers import leftover
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconcile.core.leftovers import _FAMILIES, _holds, leftover
 from reconcile.core.pattern import PatternError, Template
 from reconcile.core.reach import Reach, Selection
 from reconcile.core.rules import AssetMap, AssetRule
@@ -34,6 +38,40 @@ def test_what_systems_and_programs_leave_beside_files_is_known_by_name(name: str
 @pytest.mark.parametrize("name", MEANT.split())
 def test_a_name_that_people_mean_is_no_leftover(name: str) -> None:
     assert leftover(name) is None
+
+
+WORDS = sorted({text for each in _FAMILIES for text in (*each.names, *each.starts, *each.ends, each.mark)} - {""})
+PIECES = [
+    *WORDS,
+    "AlbumArt_{A-1}_Large.jpg",
+    "found.123",
+    ".part-Frag7",
+    "a",
+    "A",
+    "char_01",
+    "_",
+    " ",
+    "(1)",
+    "[",
+    ".",
+    "\u212a",
+]
+ENDINGS = ["", ".png", ".jpg", ".JPG", ".mp4", ".json", "~"]
+
+
+@settings(max_examples=1000)
+@given(
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=3),
+    st.sampled_from(ENDINGS),
+    st.sampled_from([str, str.upper]),
+)
+def test_the_quick_answer_for_usual_names_is_the_one_that_all_families_give(
+    pieces: list[str], ending: str, spelt: Callable[[str], str]
+) -> None:
+    name = spelt("".join(pieces) + ending)
+    low = name.lower()
+    families = (each for each in _FAMILIES if _holds(each, name if each.exact else low))
+    assert leftover(name) == next((each.origin for each in families), None)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from reconcile.adapters.opening import READ_FILE, READ_FOLDER, READ_ROOT
 from reconcile.adapters.system import current
 from reconcile.core.names import nfc
 
-_HELD = 4
+_HELD = 6
 
 
 class OpenFolder:
@@ -178,8 +178,10 @@ class OpenFolders:
         while above and above not in self._open:
             above, name = _split(above)
             names.append(name)
-        folder = held = self._open.get(above)
-        folder = folder or OpenFolder.at_root(self._root)
+        held = self._open.pop(above, None)
+        if held is not None:
+            self._open[above] = held  # as one that was just asked for
+        folder = held or OpenFolder.at_root(self._root)
         try:
             for name in reversed(names):
                 below = folder.enter(name)

@@ -89,7 +89,17 @@ class Hasher:
         ahead: deque[Future[list[LocalFile]] | list[LocalFile]] = deque()
         waits = False
         try:
-            for chunk, pending in _chunks(rows):
+            while True:
+                begun: list[Row] = []
+                if not ahead:  # nothing that needs no hashing has to wait
+                    for row in rows:
+                        if isinstance(row, Miss):
+                            begun.append(row)
+                            break
+                        yield row
+                chunk, pending = _chunk(begun, rows)
+                if not chunk:
+                    break
                 if pending >= _THREAD_BYTES or (waits and pending):
                     pool = pool or _pool(self._workers)
                     ahead.append(pool.submit(self._hash_chunk, chunk, stop))
@@ -234,19 +244,14 @@ def _read_at(fd: int, offset: int, count: int) -> bytes:
     return os.read(fd, count)
 
 
-def _chunks(rows: Iterator[Row]) -> Iterator[tuple[list[Row], int]]:
-    """Cuts the rows into chunks that are worth a thread's while, each with the number of bytes to hash in it."""
-    chunk: list[Row] = []
-    pending = 0
-    for row in rows:
-        chunk.append(row)
+def _chunk(begun: list[Row], rows: Iterator[Row]) -> tuple[list[Row], int]:
+    """As many more of the rows as are worth a thread's while, and the number of bytes to hash in them."""
+    pending = sum(row.seen.st_size for row in begun if isinstance(row, Miss))
+    while len(begun) < _CHUNK_ROWS and pending < _CHUNK_BYTES and (row := next(rows, None)) is not None:
+        begun.append(row)
         if isinstance(row, Miss):
             pending += row.seen.st_size
-        if len(chunk) >= _CHUNK_ROWS or pending >= _CHUNK_BYTES:
-            yield chunk, pending
-            chunk, pending = [], 0
-    if chunk:
-        yield chunk, pending
+    return begun, pending
 
 
 def _is_done(files: Future[list[LocalFile]] | list[LocalFile]) -> bool:

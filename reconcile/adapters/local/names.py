@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from operator import itemgetter
 from typing import NamedTuple
 
+import msgspec
+
 from reconcile.adapters.descriptors import is_shortage
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.local.folder import OpenFolder, OpenFolders
@@ -18,7 +20,7 @@ from reconcile.core.names import fold
 from reconcile.core.reach import Selection
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One name in a folder; bytes that are not UTF-8 are lone surrogates. A link to a folder is both."""
 
     name: str
@@ -51,7 +53,7 @@ class Listing(NamedTuple):
 
     def twin(self, path: str) -> str | None:
         """The first other path that differs only in case or Unicode form."""
-        others = self.alike.get(path) if self.alike else None
+        others = self.alike.get(path)
         return min(other.rel for other in others) if others else None
 
     def below(self, path: str) -> Folder:
@@ -65,52 +67,65 @@ class Lister:
     def __init__(self, selection: Selection) -> None:
         self.selection = selection
 
-    def listing(self, folders: OpenFolders, folder: Folder) -> Listing:
-        """The folder's listing. Raises OSError, also for a link on the way."""
-        names = self._names(folders, folder)
-        return Listing(folder, names, self._alike(folders, folder, names))
+    def listing(self, folders: OpenFolders, folder: Folder, within: Prefixes | None = None) -> Listing:
+        """The folder's listing; if only what is ``within`` these prefixes is wanted, names that have nothing to do
+        with it may be left out. Raises OSError, also for a link on the way."""
+        starts = within.starts(folder.rel) if within is not None else None
+        names = self._names(folders, folder, starts)
+        return Listing(folder, names, self._alike(folders, folder, names, starts))
 
-    def entries(self, folder: OpenFolder, rel: str) -> list[Entry]:
-        """What is in an open folder, in no order. Raises OSError."""
+    def entries(self, folder: OpenFolder, rel: str, starts: tuple[str, ...] | None = None) -> list[Entry]:
+        """What is in an open folder, in no order; of the names in ASCII only those that begin, in lower case, with one
+        of ``starts``. Raises OSError."""
         leaves_out = self.selection.leaves_out
         found = []
         with folder.entries() as entries:
             for each in entries:
-                name = as_text(each.name)
+                name = each.name
+                if not name.isascii():
+                    name = as_text(name)
+                elif starts is not None and not name.lower().startswith(starts):
+                    continue
                 link = is_link(each)
                 is_folder = _leads_to_folder(each) if link else each.is_dir(follow_symlinks=False)
                 if not leaves_out(rel, name, is_folder=is_folder):
                     found.append(Entry(name, is_folder, link))
         return found
 
-    def _names(self, folders: OpenFolders, folder: Folder) -> list[tuple[str, Entry]]:
+    def _names(self, folders: OpenFolders, folder: Folder, starts: tuple[str, ...] | None) -> list[tuple[str, Entry]]:
         names = []
         odd = []
-        for entry in self.entries(folders.at(folder.rel), folder.rel):
-            slash = "/" if entry.is_folder else ""
-            if entry.name.isascii() or is_text(entry.name):
-                names.append((entry.name + slash, entry))
+        for entry in self.entries(folders.at(folder.rel), folder.rel, starts):
+            name = entry.name
+            if name.isascii() or is_text(name):
+                names.append((f"{name}/" if entry.is_folder else name, entry))
             else:
-                odd.append((escaped(entry.name), slash, entry))
+                odd.append((escaped(name), "/" if entry.is_folder else "", entry))
         if odd:
             _add_escaped(names, odd)
         names.sort(key=itemgetter(0))
         return names
 
-    def _alike(self, folders: OpenFolders, folder: Folder, names: list[tuple[str, Entry]]) -> dict[str, list[Folder]]:
+    def _alike(
+        self, folders: OpenFolders, folder: Folder, names: list[tuple[str, Entry]], starts: tuple[str, ...] | None
+    ) -> dict[str, list[Folder]]:
         """Two paths fold alike if all their parts do: so names are compared in a folder and its rivals."""
-        if not folder.rivals and len({fold(name) for name, _ in names}) == len(names):
-            return {}
+        if not folder.rivals:
+            folded = {name.lower() if name.isascii() else fold(name) for name, _ in names}
+            if len(folded) == len(names):
+                return {}
         groups: dict[str, list[Folder]] = defaultdict(list)
         for place in (folder, *folder.rivals):
-            for name, entry in names if place is folder else self._names_if_readable(folders, place):
+            for name, entry in names if place is folder else self._names_if_readable(folders, place, starts):
                 if not (entry.is_folder and entry.is_link):
                     groups[fold(name)].append(Folder(place.rel + name))
         return {own.rel: [one for one in group if one is not own] for group in groups.values() for own in group}
 
-    def _names_if_readable(self, folders: OpenFolders, folder: Folder) -> list[tuple[str, Entry]]:
+    def _names_if_readable(
+        self, folders: OpenFolders, folder: Folder, starts: tuple[str, ...] | None
+    ) -> list[tuple[str, Entry]]:
         try:
-            return self._names(folders, folder)
+            return self._names(folders, folder, starts)
         except OSError as error:
             if is_shortage(error):
                 raise
@@ -138,6 +153,18 @@ class Prefixes:
             return True
         at = bisect_left(self._kept, folder)
         return at < len(self._kept) and self._kept[at].startswith(folder)
+
+    def starts(self, folder: str) -> tuple[str, ...] | None:
+        """What, in lower case, each name in ASCII begins with that is wanted in the folder, or that folds like one that
+        is; None if that cannot be said.
+
+        A wanted name begins with what is left of a prefix. If that is in ASCII, so begins, in lower case, each name in
+        ASCII that folds like it: what composes with one of its letters never folds to ASCII.
+        """
+        if self.takes(folder):
+            return None
+        found = [each[len(folder) :].partition("/")[0] for each in self._kept if each.startswith(folder)]
+        return tuple(map(str.lower, found)) if all(map(str.isascii, found)) else None
 
 
 def escaped(name: str) -> str:

@@ -11,35 +11,31 @@ import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from reconcile.adapters.descriptors import is_shortage
 from reconcile.adapters.disk_names import as_text, native
 from reconcile.adapters.local.ahead import Ahead, Look
-from reconcile.adapters.local.folder import OpenFolder, OpenFolders, open_below
+from reconcile.adapters.local.folder import OpenFolders, open_below
 from reconcile.adapters.local.hashing import Hasher, Miss, Row, identity
 from reconcile.adapters.local.names import Entry, Folder, Lister, Listing, Prefixes, link_detail
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.slices import SlicedFile
-from reconcile.adapters.opening import SourceFile, components, extended, hint, is_text, is_windows_trick, reason, split
+from reconcile.adapters.local.trouble import trouble
+from reconcile.adapters.opening import SourceFile, components, extended, hint, is_text, reason, split
 from reconcile.adapters.system import current
 from reconcile.core.errors import SourceChanged, SourceError
-from reconcile.core.names import MAX_OBJECT_BYTES, nfc
+from reconcile.core.names import nfc
 from reconcile.core.pattern import Template
 from reconcile.core.reach import Selection
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.ports import HashCache
 
+T = TypeVar("T")
+
 _OF_THE_SYSTEM = (errno.EIO, errno.ENOMEM)
 """What tells nothing of whether a file is still the one that was planned."""
 _UNDECODABLE_FOLDER = "the folder's name is not UTF-8, so nothing in it has a key; rename it"
-
-_KINDS = (
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISBLK, "a block device"),
-    (stat.S_ISCHR, "a character device"),
-)
 
 
 class LocalFiles:
@@ -101,7 +97,8 @@ class LocalFiles:
 
     def names(self, prefixes: Sequence[str] = ("",)) -> Iterator[str]:
         """The paths that ``walk`` would yield, unread and unhashed. Raises SourceError as ``walk``."""
-        return (row.path for row in self._observe(self._root_listing(), Prefixes(prefixes)))
+        rows = self._found(self._root_listing(), Prefixes(prefixes), lambda _folders, _listing, path, *_: path)
+        return (row if isinstance(row, str) else row.path for row in rows)
 
     def lookup(self, paths: Iterable[str], *, before: Sequence[str] = (), anew: bool = False) -> Iterator[LocalFile]:
         """The rows of these exact paths, in the order given. A path that is not there, or that no walk could give,
@@ -270,24 +267,36 @@ class LocalFiles:
         return self._observe(self._root_listing(), prefixes, path)
 
     def _observe(self, root: Listing, prefixes: Prefixes, start: str = "") -> Iterator[Row]:
-        """Depth first with a stack of its own: the tree may be deeper than Python's. What comes before ``start`` is
-        left out, unread."""
+        return self._found(root, prefixes, self._file, start, is_far=not current().gives_events(self._root))
+
+    def _found(
+        self,
+        root: Listing,
+        prefixes: Prefixes,
+        made: Callable[[OpenFolders, Listing, str, Entry, Look | None], T | None],
+        start: str = "",
+        *,
+        is_far: bool = False,
+    ) -> Iterator[T | LocalFile]:
+        """What is ``made`` of each file. Depth first with a stack of its own: the tree may be deeper than Python's.
+        What comes before ``start`` is left out, unread."""
+        whole = not start and prefixes.takes("")
 
         def is_wanted(path: str) -> bool:
-            return path >= start and prefixes.takes(path)
+            return whole or (path >= start and prefixes.takes(path))
 
-        is_far = not current().gives_events(self._root)
         with OpenFolders(self._root) as folders, Ahead(folders, is_far=is_far) as ahead:
             stack = [(root, ahead.names(root, is_wanted))]
             while stack:
                 listing, names = stack[-1]
+                above = listing.folder.rel
                 for name, entry, look in names:
-                    path = listing.folder.rel + name
-                    if not name.endswith("/"):
-                        if is_wanted(path) and (row := self._file(folders, listing, path, entry, look=look)):
+                    path = above + name
+                    if not entry.is_folder:
+                        if (whole or is_wanted(path)) and (row := made(folders, listing, path, entry, look)):
                             yield row
-                    elif prefixes.reaches(path) and (path >= start or start.startswith(path)):
-                        below = self._enter(folders, listing, path, entry)
+                    elif whole or (prefixes.reaches(path) and (path >= start or start.startswith(path))):
+                        below = self._enter(folders, listing, path, entry, prefixes)
                         if isinstance(below, Listing):
                             stack.append((below, ahead.names(below, is_wanted)))
                             break
@@ -322,14 +331,16 @@ class LocalFiles:
                 return LocalFile(path, 0, 0, problem=below.problem, detail=below.detail) if below else None
             chain.append(below)
 
-    def _enter(self, folders: OpenFolders, listing: Listing, path: str, entry: Entry) -> Listing | LocalFile | None:
+    def _enter(
+        self, folders: OpenFolders, listing: Listing, path: str, entry: Entry, within: Prefixes | None = None
+    ) -> Listing | LocalFile | None:
         """The folder's own listing, or the row that says why there is none; None if it has vanished."""
         if not is_text(entry.name):
             return LocalFile(path, 0, 0, problem=FileProblem.UNDECODABLE, detail=_UNDECODABLE_FOLDER)
         try:
             if entry.is_link:
                 return self._link(folders, listing, path, entry)
-            return self._lister.listing(folders, listing.below(path))
+            return self._lister.listing(folders, listing.below(path), within)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -348,9 +359,9 @@ class LocalFiles:
         listing: Listing,
         path: str,
         entry: Entry,
+        look: Look | None = None,
         *,
         anew: bool = False,
-        look: Look | None = None,
     ) -> Row | None:
         try:
             folder = folders.at(listing.folder.rel)
@@ -359,9 +370,9 @@ class LocalFiles:
             return None
         except OSError as error:
             return LocalFile(path, 0, 0, problem=FileProblem.UNREADABLE, detail=reason(error))
-        twin = listing.twin(path)
-        if trouble := self._trouble(folder, entry, seen):
-            return LocalFile(path, seen.st_size, seen.st_mtime_ns, None, trouble[0], trouble[1], twin)
+        twin = listing.twin(path) if listing.alike else None
+        if (why := trouble(folder, entry, seen)) is not None:
+            return LocalFile(path, seen.st_size, seen.st_mtime_ns, None, *why, twin)
         cached = self._cache.get(path)
         if cached is None or cached.look != identity(seen):
             miss = Miss(path, seen, twin)
@@ -373,20 +384,6 @@ class LocalFiles:
             return Miss(path, seen, twin, cached)
         return self._hasher.file(path, cached, twin)
 
-    def _trouble(self, folder: OpenFolder, entry: Entry, seen: os.stat_result) -> tuple[FileProblem, str] | None:
-        name = entry.name
-        if not (name.isascii() or is_text(name)):
-            return FileProblem.UNDECODABLE, "the name is not UTF-8; rename the file"
-        if current().is_windows and is_windows_trick(name):
-            return FileProblem.UNREADABLE, "Windows takes this name for a device or another place; rename the file"
-        if stat.S_ISLNK(seen.st_mode) or entry.is_link:
-            return FileProblem.SYMLINK, link_detail(folder, entry.name)
-        if not stat.S_ISREG(seen.st_mode):
-            return FileProblem.UNREADABLE, f"it is {_kind(seen.st_mode)}, not a regular file"
-        if seen.st_size > MAX_OBJECT_BYTES:
-            return FileProblem.TOO_LARGE, f"it has {seen.st_size:,} bytes"
-        return None
-
 
 def _is_link_now(folders: OpenFolders, listing: Listing, entry: Entry) -> bool:
     """Whether a link has taken the place of what was a folder when it was listed."""
@@ -394,7 +391,3 @@ def _is_link_now(folders: OpenFolders, listing: Listing, entry: Entry) -> bool:
         return stat.S_ISLNK(folders.at(listing.folder.rel).stat(entry.name).st_mode)
     except OSError:
         return False
-
-
-def _kind(mode: int) -> str:
-    return next((words for test, words in _KINDS if test(mode)), "of another kind")
