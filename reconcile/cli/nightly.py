@@ -14,7 +14,7 @@ from reconcile.adapters.state.folder import FOLDER
 from reconcile.adapters.system import current
 from reconcile.cli.files import STDOUT, check_place, write_new
 from reconcile.cli.options import Common, option
-from reconcile.cli.session import Session
+from reconcile.cli.session import Session, bandwidth_of
 from reconcile.commands import schedule as schedules
 from reconcile.commands.jobenv import carried
 from reconcile.commands.nightly import Nightly
@@ -34,6 +34,7 @@ def schedule(
     at: Annotated[str, typer.Option("--at", metavar="HH:MM", help="The time of day.")] = "03:00",
     log: Annotated[Path | None, option(metavar="FILE", help="Where its output is appended.")] = None,
     notify: Annotated[str | None, option(metavar="COMMAND", help="As apply --notify.")] = None,
+    bwlimit: Annotated[str | None, option("--bwlimit", metavar="RATE", help="As apply --bwlimit.")] = None,
     region: Annotated[str, typer.Option(metavar="REGION", help="For cloud-run.")] = "us-central1",
     out: Annotated[
         Path | None, option("--out", metavar="DIR", help="Write the files there, never over another; - is stdout.")
@@ -45,6 +46,7 @@ def schedule(
         raise UsageError(f"--at {at!r} is not a time of day", hint="write it as 03:00")
     if _REGION.fullmatch(region) is None:
         raise UsageError(f"--region {region!r} is not a region", hint="write it as us-central1")
+    bandwidth_of(bwlimit)  # what apply would refuse every night is refused now
     found_there = carried(os.environ)
     endpoints = (common.bucket_endpoint or "", common.records_endpoint or "")
     is_here = common.rules or common.local_root or any(each.startswith("file:") for each in endpoints)
@@ -83,7 +85,12 @@ def schedule(
             log=_place(log or folder / FOLDER / "nightly.log"),
             environment=found_there.variables,
             left_out=found_there.secret,
-            notify=notify,
+            of_apply=tuple(
+                word
+                for name, value in (("--bwlimit", bwlimit), ("--notify", notify))
+                if value
+                for word in (name, value)
+            ),
             bucket=str(project.bucket),
             region=region,
             gcp_project=project.settings.records.project,

@@ -31,7 +31,8 @@ class Nightly(msgspec.Struct, frozen=True):
     environment: Mapping[str, str]
     left_out: tuple[str, ...]
     """Variables of the environment that a job is not given, because they hold a secret."""
-    notify: str | None
+    of_apply: tuple[str, ...]
+    """Options of ``apply`` that were given for the job, each with its value."""
     bucket: str
     region: str
     gcp_project: str
@@ -49,8 +50,7 @@ class Nightly(msgspec.Struct, frozen=True):
 
     def arguments(self, project: str, *more: str) -> list[str]:
         """The job's command line behind the program's name, for the project in this folder."""
-        notify = ["--notify", self.notify] if self.notify else []
-        return ["apply", "-C", project, *self.options, "--yes", *FAILS, "--wait-lock", WAIT, *more, *notify]
+        return ["apply", "-C", project, *self.options, "--yes", *FAILS, "--wait-lock", WAIT, *more, *self.of_apply]
 
     @property
     def at(self) -> str:
@@ -92,9 +92,8 @@ def _texts(job: Nightly) -> Iterable[tuple[str, str]]:
     yield "--region", job.region
     yield "the bucket's name", job.bucket
     yield "the project of the records", job.gcp_project
-    yield "--notify", job.notify or ""
-    for option, value in zip(job.options[::2], job.options[1::2], strict=True):
-        yield option, value
+    given = job.options + job.of_apply
+    yield from zip(given[::2], given[1::2], strict=True)
     for name, value in job.environment.items():
         yield f"the environment's {name}", value
 

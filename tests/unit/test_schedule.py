@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -27,7 +28,10 @@ TASK = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
 HOSTILE = '/srv/a b/100%/$HOME/it\'s "q"/[x]/\\n'
 
 
-def nightly(folder: str = "/srv/studio", **more: Any) -> Nightly:
+def nightly(
+    folder: str = "/srv/studio", *, notify: str | None = None, bwlimit: str | None = None, **more: Any
+) -> Nightly:
+    passed = {"--bwlimit": bwlimit, "--notify": notify}
     given: dict[str, Any] = {
         "python": f"{folder}/.venv/bin/python",
         "project": PurePosixPath(folder),
@@ -37,7 +41,7 @@ def nightly(folder: str = "/srv/studio", **more: Any) -> Nightly:
         "log": PurePosixPath(folder) / ".reconcile" / "nightly.log",
         "environment": {"GOOGLE_APPLICATION_CREDENTIALS": f"{folder}/key.json"},
         "left_out": (),
-        "notify": None,
+        "of_apply": tuple(word for name, value in passed.items() if value for word in (name, value)),
         "bucket": "gs://my-bucket/anime_dance",
         "region": "europe-west1",
         "gcp_project": "my-project",
@@ -324,10 +328,48 @@ def test_the_command_prints_and_writes_it(kind: str, run: Any, project: Path, tm
     assert "already" in again.document("error")["message"]
 
 
+KINDS = ["cron", "systemd", "windows", "cloud-run"]
+LIMIT = "08:00,512k 18:00,10M 23:00,off"
+
+
+def test_a_limit_of_the_bandwidth_is_one_word_of_each_job() -> None:
+    job = nightly(bwlimit=LIMIT)
+    for line in cron_lines(schedule("cron", job)):
+        assert words_after(shlex.split(line), "--bwlimit") == [LIMIT]
+    unit = text(schedule("systemd", job), "reconcile.service")
+    assert f'"--bwlimit" "{LIMIT}"' in unit
+    assert words_after(words(schedule("windows", job)), "--bwlimit") == [LIMIT]
+    found = yaml.safe_load(text(schedule("cloud-run", job), "reconcile-job.yaml"))
+    (container,) = found["spec"]["template"]["spec"]["template"]["spec"]["containers"]
+    assert words_after(container["args"], "--bwlimit") == [LIMIT]
+
+
+def words_after(found: list[str], option: str) -> list[str]:
+    return [value for name, value in itertools.pairwise(found) if name == option]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_limit_that_apply_would_refuse_is_refused_when_the_job_is_printed(kind: str, run: Any) -> None:
+    assert LIMIT in run("schedule", kind, "--bwlimit", LIMIT).out
+    refused = run("schedule", kind, "--bwlimit", "fast", "--json")
+    assert refused.code == 64
+    assert "--bwlimit" in refused.document("error")["message"]
+
+
+def test_no_comment_of_a_windows_task_holds_a_command_that_xml_would_break(run: Any) -> None:
+    made = run("schedule", "windows")
+    comments = re.findall(r"<!--(.*?)-->", made.out, re.DOTALL)
+    assert comments
+    assert not [
+        comment for comment in comments if re.search(r"- ?-|reconcile \w+ ", comment.replace("reconcile: ", ""))
+    ]
+    assert "\nreconcile status --max-age 26h\n" in made.err
+
+
 def test_the_printed_crontab_job_does_the_nightly_run(run: Any, tmp_path: Path) -> None:
     """The line itself, as cron would give it to the shell, with nothing of this environment but what it names."""
     folder = make_project(tmp_path / "100% it's a studio")
-    made = run("schedule", "cron", "--json", folder=folder).document("schedule")
+    made = run("schedule", "cron", "--bwlimit", LIMIT, "--json", folder=folder).document("schedule")
     lines = made["files"][0]["text"].splitlines()
     line = next(line for line in lines if line.startswith("0 3 "))
     command = line.split(None, 5)[5].replace(r"\%", "%")
@@ -337,7 +379,6 @@ def test_the_printed_crontab_job_does_the_nightly_run(run: Any, tmp_path: Path) 
     assert run("plan", "--detailed-exitcode", folder=folder).code == 0
 
 
-KINDS = ["cron", "systemd", "windows", "cloud-run"]
 PROXIED = {
     "https_proxy": "http://proxy.example:3128",
     "http_proxy": "http://proxy.example:3128",
