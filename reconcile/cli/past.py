@@ -13,6 +13,7 @@ from reconcile.cli.session import Session, scope_of
 from reconcile.commands.undo import Undoing, describe, execute, find_run, find_undoable, survey
 from reconcile.core.errors import ExitCode, JournalError
 from reconcile.core.history import FORMAT, History, tell, touches
+from reconcile.core.size import many
 from reconcile.project import OpenProject
 from reconcile.views.history import show_history
 from reconcile.views.plan import totals
@@ -93,5 +94,4 @@ def undo(
 
 
 def _unread(run_id: str, count: int) -> str:
-    lines = "1 line" if count == 1 else f"{count:,} lines"
-    return f"{lines} of the journal of run {run_id} cannot be read; what they said is missing here"
+    return f"{many(count, 'line')} of the journal of run {run_id} cannot be read; what they said is missing here"

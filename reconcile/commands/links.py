@@ -72,7 +72,6 @@ def links(
     *,
     scope: Scope | None = None,
     assets_only: bool = False,
-    concurrency: int = CONCURRENCY,
     listener: Listener = silent,
 ) -> Links:
     """Signs URLs that hold for a time as ``lifetime_of`` takes it. A subject is a path, a key, a gs:// URI or (unless
@@ -104,7 +103,7 @@ def links(
         raise _nothing(project, missing)
     until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=int(lifetime))
     jobs = (partial(_signed, signer, key, lifetime) for key in found)
-    signed = dict(results(jobs, concurrency))
+    signed = dict(results(jobs, CONCURRENCY))
     made = Links(
         format=FORMAT,
         expires=f"{until:%Y-%m-%dT%H:%M:%SZ}",

@@ -4,7 +4,6 @@ files as for a plan. ``restoring`` makes them: verified, whole, and over nothing
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator
 
 from reconcile.commands.belonging import Belonging, belonging, owners
@@ -31,6 +30,7 @@ from reconcile.core.restoration import (
 from reconcile.core.rows import Agreed, Coverage, FileProblem, KeyRow, LocalFile, RemoteObject
 from reconcile.core.sides import quoted
 from reconcile.core.stages import is_whole, key_rows
+from reconcile.pipeline.account import now
 from reconcile.pipeline.engine import Engine, StreamEngine
 from reconcile.pipeline.inventory import Inventory
 from reconcile.pipeline.roster import Gap, Unread, about_unread
@@ -94,7 +94,7 @@ class _Survey:
         return RestorePlan(
             format=FORMAT,
             tool=f"reconcile {VERSION}",
-            created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            created=now(),
             scope=scope,
             everything=self._everything,
             stores=project.stores,

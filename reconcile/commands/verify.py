@@ -11,13 +11,11 @@ encoded object holds the content of its local file is remembered on this machine
 
 from __future__ import annotations
 
-import datetime
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from reconcile.adapters.lanes import Lanes
 from reconcile.adapters.workers import Breaker, results
 from reconcile.commands.certifying import AllNamed, Proof, certify
 from reconcile.commands.examining import URL_LIVES, Examined, Examiner, Meant, says
@@ -30,6 +28,7 @@ from reconcile.core.names import spelling, spellings
 from reconcile.core.plan import Scope
 from reconcile.core.proof import Mode, Reference, is_askable
 from reconcile.core.rows import Coverage, Document, LocalFile, RemoteObject
+from reconcile.pipeline.account import now
 from reconcile.pipeline.roster import Roster, gone, open_records, read_roster
 from reconcile.project import OpenProject
 
@@ -43,28 +42,24 @@ def verify(
     scope: Scope | None = None,
     *,
     mode: Mode | None = None,
-    concurrency: int | None = None,
     listener: Listener = silent,
 ) -> Proof:
     """Proves the references of the records in scope. Raises StoreError, SourceError and ConfigError if a world
-    cannot be read at all, and UsageError for a scope that names nothing, or for URLs of a store that has none.
-    ``concurrency`` objects are asked for at once; if it is None, as many as the project was opened for."""
-    return _Proving(project, scope or Scope(), mode or Mode(), concurrency, listener).run()
+    cannot be read at all, and UsageError for a scope that names nothing, or for URLs of a store that has none."""
+    return _Proving(project, scope or Scope(), mode or Mode(), listener).run()
 
 
 class _Proving:
     """One proof, from the records to the certificates."""
 
-    def __init__(
-        self, project: OpenProject, scope: Scope, mode: Mode, concurrency: int | None, listener: Listener
-    ) -> None:
+    def __init__(self, project: OpenProject, scope: Scope, mode: Mode, listener: Listener) -> None:
         self._project = project
         self._scope = scope
         self._mode = mode
-        self._lanes = project.lanes if concurrency is None else Lanes(concurrency)
+        self._lanes = project.lanes
         self._listener = listener
         self._started = time.monotonic()
-        self._created = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._created = now()
         self._examiner = Examiner(project, mode, self._hear)
         self._breaker = Breaker(counted=(StoreError,))
         self._unread: dict[str, str] = {}

@@ -26,7 +26,7 @@ from reconcile.adapters.meter import Witness
 from reconcile.adapters.room import no_room
 from reconcile.adapters.state.health import HealthFile
 from reconcile.commands.watch_sources import Sources, digests, folder_of
-from reconcile.commands.watch_teller import Pulse, Teller, WatchListener, many
+from reconcile.commands.watch_teller import Pulse, Teller, WatchListener
 from reconcile.config import Settings
 from reconcile.core.bandwidth import UNLIMITED, Timetable
 from reconcile.core.changes import Code, Finding, Severity
@@ -35,6 +35,7 @@ from reconcile.core.events import Advanced, Event, Warned
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.portable import Portable
 from reconcile.core.report import OutcomeKind, Report, Status, remaining
+from reconcile.core.size import many
 from reconcile.core.watch_report import EventKind, Standing, WatchState
 from reconcile.core.watching import (
     EVERY,

@@ -17,6 +17,7 @@ from reconcile.adapters.state.health import HealthFile, is_place_free, read_heal
 from reconcile.core.changes import Finding
 from reconcile.core.plan import Plan
 from reconcile.core.report import Report
+from reconcile.core.size import many
 from reconcile.core.watch_report import FORMAT, HEALTH_FORMAT, EventKind, WatchEvent, WatchHealth, WatchState
 from reconcile.core.watching import Agenda
 from reconcile.pipeline.account import now as time_now
@@ -165,11 +166,6 @@ def check(project: Path, max_age: float, now: datetime.datetime | None = None) -
     if _age(last or found.since, today) > max_age:
         return found, f"no pass went well since {last or found.since}{error}"
     return found, None
-
-
-def many(count: int, noun: str) -> str:
-    """The count with its noun."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _age(text: str, now: datetime.datetime) -> float:

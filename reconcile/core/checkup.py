@@ -37,11 +37,8 @@ class Checkup(msgspec.Struct, frozen=True):
 
 
 class BucketFacts(msgspec.Struct, frozen=True):
-    """What a bucket says of itself. ``soft_delete`` is how many seconds an overwritten object is kept, ``retention``
-    how many an object cannot be replaced."""
+    """What a bucket says of itself. ``soft_delete`` is how many seconds an overwritten object is kept."""
 
     versioning: bool
     soft_delete: int
-    retention: int
-    location: str
     requester_pays: bool

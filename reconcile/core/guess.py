@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
+from reconcile.core.changes import texts_in
 from reconcile.core.names import fold
 from reconcile.core.paths import PathKind, bare, meaning, root_forms
 from reconcile.core.rules import AssetMap
@@ -29,7 +30,7 @@ def guess_roots(documents: Iterable[Any], asset_map: AssetMap) -> Guess:
     """What the texts in these values say of former roots."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     paths = 0
-    for text in (text for document in documents for text in _texts(document)):
+    for text in (text for document in documents for text in texts_in(document)):
         meant = meaning(text, ())
         if meant.kind is not PathKind.ABSOLUTE:
             continue
@@ -40,14 +41,6 @@ def guess_roots(documents: Iterable[Any], asset_map: AssetMap) -> Guess:
             counts[fold(root.replace("\\", "/"))][root] += 1
     found = {spelled.most_common(1)[0][0]: spelled.total() for spelled in counts.values()}
     return Guess(dict(sorted(found.items(), key=lambda each: (-each[1], each[0]))), paths)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _texts(each)
 
 
 def _before(text: str, tail: str) -> str:

@@ -1,4 +1,5 @@
-"""Amounts of bytes as people write them: ``512K``, ``32M``, ``1.5G``; each unit is 1024 of the one before."""
+"""Amounts as people write them: of bytes ``512K``, ``32M``, ``1.5G`` (each unit is 1024 of the one before), of things
+``1 file``, ``2,000 files``."""
 
 from __future__ import annotations
 
@@ -7,6 +8,11 @@ import re
 _UNITS = "bkmgt"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([bkmgt])(?:i?b)?", re.IGNORECASE | re.ASCII)
 _LARGEST = 2**60
+
+
+def many(count: int, one: str) -> str:
+    """A count with its noun: ``1 file``, ``2,000 files``."""
+    return f"{count:,} {one if count == 1 else f'{one}s'}"
 
 
 def parse_size(text: str) -> int:

@@ -130,19 +130,10 @@ class _Retry:
 class Agenda:
     """What is pending. Memory is bounded by ``MOST_PATHS``; nothing here reads a clock or a file."""
 
-    def __init__(
-        self,
-        *,
-        settle: float,
-        every: float,
-        now: float,
-        jitter: Callable[[], float],
-        max_wait: float = MAX_WAIT,
-    ) -> None:
+    def __init__(self, *, settle: float, every: float, now: float, jitter: Callable[[], float]) -> None:
         """``jitter`` gives numbers from 0 to 1."""
         self._settle = max(settle, _QUIET)
         self._every = every
-        self._max_wait = max_wait
         self._waiting: dict[str, _Waiting] = {}
         self._ready: dict[str, Signature] = {}
         self._char_ids: set[str] = set()
@@ -242,7 +233,7 @@ class Agenda:
             self._whole = Cause.PERIODIC
         if self._whole is not None:
             return self._take(self._whole)
-        if self._since is None or (self._is_settling and now < self._since + self._max_wait):
+        if self._since is None or (self._is_settling and now < self._since + MAX_WAIT):
             return None
         return self._take(Cause.FILES if self._ready else Cause.LOCAL_DATABASE)
 
@@ -286,7 +277,7 @@ class Agenda:
         if self._whole is not None:
             passes.append(now)
         if self._since is not None:
-            passes.append(self._since + self._max_wait if self._is_settling else now)
+            passes.append(self._since + MAX_WAIT if self._is_settling else now)
         times.append(max(min(passes), self._retry.blocked_until))
         return max(0.0, min(times) - now)
 

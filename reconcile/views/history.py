@@ -13,15 +13,7 @@ from reconcile.views.cost import told
 from reconcile.views.terminal import Piece, Terminal
 
 _STYLE = {"success": "green", "partial": "yellow", "stale": "yellow", "failed": "bold red"}
-_SIGNS = {
-    "upload": "+",
-    "replace": "!",
-    "copy": "+",
-    "set_metadata": "~",
-    "create_record": "+",
-    "set_field": "~",
-    "rewrite_local_db": "~",
-}
+_SIGNS = {kind.__struct_config__.tag: sign for kind, sign in words.SIGNS.items()}
 
 
 def show_history(terminal: Terminal, history: History) -> None:

@@ -156,8 +156,8 @@ class _Lines:
 
     def waiting(self, event: Waiting) -> None:
         seconds = f"{event.seconds:.1f} s" if event.seconds < 60 else format_duration(event.seconds)
-        files = "1 file is" if event.count == 1 else f"{event.count:,} files are"
-        self._say(f"{files} new: looking again in {seconds}, to see whether they are still being written")
+        new = f"{words.many(event.count, 'file')} {'is' if event.count == 1 else 'are'} new"
+        self._say(f"{new}: looking again in {seconds}, to see whether they are still being written")
 
     def change(self, outcome: Outcome) -> None:
         if outcome.outcome is OutcomeKind.FAILED:

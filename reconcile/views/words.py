@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from msgspec import Struct
 from rich.filesize import decimal
 
 from reconcile.core.changes import (
@@ -22,6 +23,7 @@ from reconcile.core.changes import (
 from reconcile.core.events import Phase
 from reconcile.core.report import OutcomeKind, Status
 from reconcile.core.rows import Outlook, World
+from reconcile.core.size import many as many
 from reconcile.core.way import Way, shown
 
 REASONS = {
@@ -38,7 +40,7 @@ REASONS = {
 }
 
 # What makes something, sets a field, or replaces bytes.
-SIGNS: dict[type, str] = {
+SIGNS: dict[type[Struct], str] = {
     Upload: "+",
     Replace: "!",
     Copy: "+",
@@ -89,11 +91,6 @@ OUTLOOKS = {
 def size(count: int) -> str:
     """Bytes in decimal units, as disks and networks are sold: ``48.2 kB`` is 48,200 bytes."""
     return decimal(count)
-
-
-def many(count: int, one: str, several: str = "") -> str:
-    """A count with its noun: ``1 file``, ``2,000 files``."""
-    return f"{count:,} {one if count == 1 else several or one + 's'}"
 
 
 def needed(findings: Sequence[Finding]) -> str:

@@ -17,7 +17,7 @@ from reconcile.core.errors import StoreError
 from reconcile.core.names import BucketRoot
 
 DEADLINE = 10.0
-_FIELDS = "versioning,softDeletePolicy,retentionPolicy,location,billing"
+_FIELDS = "versioning,softDeletePolicy,billing"
 
 
 class _Versioning(msgspec.Struct):
@@ -26,7 +26,6 @@ class _Versioning(msgspec.Struct):
 
 class _Kept(msgspec.Struct):
     retentionDurationSeconds: int = 0  # noqa: N815 - the API's own spelling
-    retentionPeriod: int = 0  # noqa: N815
 
 
 class _Billing(msgspec.Struct):
@@ -36,9 +35,7 @@ class _Billing(msgspec.Struct):
 class _Bucket(msgspec.Struct):
     versioning: _Versioning = msgspec.field(default_factory=_Versioning)
     softDeletePolicy: _Kept = msgspec.field(default_factory=_Kept)  # noqa: N815
-    retentionPolicy: _Kept = msgspec.field(default_factory=_Kept)  # noqa: N815
     billing: _Billing = msgspec.field(default_factory=_Billing)
-    location: str = ""
 
 
 class _Granted(msgspec.Struct):
@@ -94,8 +91,6 @@ class GcsCheckup:
         return BucketFacts(
             versioning=bucket.versioning.enabled,
             soft_delete=bucket.softDeletePolicy.retentionDurationSeconds,
-            retention=bucket.retentionPolicy.retentionPeriod,
-            location=bucket.location,
             requester_pays=bucket.billing.requesterPays,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
 from reconcile.adapters.disk_names import as_text, native
@@ -195,17 +195,27 @@ class OpenFolders:
         return folder
 
 
-def open_below(root: str, parts: list[str]) -> int:
-    """A descriptor of the file at ``parts`` below the root, for reading. Raises OSError, also for a link on the way."""
+@contextlib.contextmanager
+def folder_below(
+    root: str, parts: Sequence[str], step: Callable[[OpenFolder, str], OpenFolder] = OpenFolder.enter
+) -> Iterator[OpenFolder]:
+    """The folder at ``parts`` below the root, each of them reached by a ``step`` from the one above. Raises OSError,
+    also for a link on the way."""
     folder = OpenFolder.at_root(root)
     try:
-        for part in parts[:-1]:
-            below = folder.enter(part)
+        for part in parts:
+            below = step(folder, part)
             folder.close()
             folder = below
-        return folder.open(parts[-1], READ_FILE)
+        yield folder
     finally:
         folder.close()
+
+
+def open_below(root: str, parts: list[str]) -> int:
+    """A descriptor of the file at ``parts`` below the root, for reading. Raises OSError, also for a link on the way."""
+    with folder_below(root, parts[:-1]) as folder:
+        return folder.open(parts[-1], READ_FILE)
 
 
 def _split(path: str) -> tuple[str, str]:

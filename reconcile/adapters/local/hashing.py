@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from typing import NamedTuple
 
 from reconcile.adapters.local.folder import OpenFolders
-from reconcile.adapters.local.slices import SLICE, SlicedFile
+from reconcile.adapters.local.slices import SLICE, SlicedFile, times
 from reconcile.adapters.opening import READ_FILE, reason
 from reconcile.adapters.system import current
 from reconcile.adapters.workers import Workers, awaited
@@ -86,7 +86,7 @@ class Hasher:
         """
         stop = threading.Event()
         pool: Workers | None = None
-        ahead: deque[Future[list[LocalFile]] | list[LocalFile]] = deque()
+        ahead: deque[Future[list[LocalFile]]] = deque()
         waits = False
         try:
             while True:
@@ -101,16 +101,17 @@ class Hasher:
                 if not chunk:
                     break
                 if pending >= _THREAD_BYTES or (waits and pending):
-                    pool = pool or _pool(self._workers)
+                    pool = pool or Workers(self._workers, "hash")
                     ahead.append(pool.submit(self._hash_chunk, chunk, stop))
                 else:
                     started = time.perf_counter()
-                    ahead.append(self._hash_chunk(chunk, stop))
+                    ahead.append(Future())
+                    ahead[-1].set_result(self._hash_chunk(chunk, stop))
                     waits = waits or time.perf_counter() - started > _PATIENCE
-                while ahead and (_is_done(ahead[0]) or len(ahead) > 2 * self._workers):
-                    yield from _files(ahead.popleft())
+                while ahead and (ahead[0].done() or len(ahead) > 2 * self._workers):
+                    yield from awaited(ahead.popleft())
             while ahead:
-                yield from _files(ahead.popleft())
+                yield from awaited(ahead.popleft())
         finally:
             stop.set()
             if pool:
@@ -177,7 +178,7 @@ class Hasher:
                 return None
             lacks = missing_end(miss.path, count, lambda offset, size: _read_at(fd, offset, size)) if count else None
             after = system.fstat(fd)
-        if count != before.st_size or _times(before) != _times(after):
+        if count != before.st_size or times(before) != times(after):
             return miss.problem(FileProblem.UNSETTLED, "it changed while it was hashed")
         crc32c = encode_crc32c(value)
         found = Hashed(*identity(miss.seen), crc32c, lacks or "", _doubted_since(started, miss, crc32c))
@@ -214,15 +215,11 @@ def identity(found: os.stat_result) -> tuple[int, int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & _INODE_MASK
 
 
-def _times(found: os.stat_result) -> tuple[int, int, int]:
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
-
 def _is_same(seen: os.stat_result, opened: os.stat_result) -> bool:
     """Whether the open file is the one that was seen, unchanged. On Windows the two calls may number a file's
     volume and id in different ways, so there only size and times are compared."""
     if current().is_windows:
-        return _times(seen) == _times(opened)
+        return times(seen) == times(opened)
     return seen.st_dev == opened.st_dev and identity(seen) == identity(opened)
 
 
@@ -252,15 +249,3 @@ def _chunk(begun: list[Row], rows: Iterator[Row]) -> tuple[list[Row], int]:
         if isinstance(row, Miss):
             pending += row.seen.st_size
     return begun, pending
-
-
-def _is_done(files: Future[list[LocalFile]] | list[LocalFile]) -> bool:
-    return isinstance(files, list) or files.done()
-
-
-def _files(files: Future[list[LocalFile]] | list[LocalFile]) -> list[LocalFile]:
-    return files if isinstance(files, list) else awaited(files)
-
-
-def _pool(workers: int) -> Workers:
-    return Workers(workers, "hash")

@@ -18,6 +18,7 @@ from reconcile.adapters.opening import is_text, leads_elsewhere
 from reconcile.adapters.system import current
 from reconcile.core.names import fold
 from reconcile.core.reach import Selection
+from reconcile.core.rules import minimal_prefixes
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -136,11 +137,7 @@ class Prefixes:
     """Plain string prefixes, none of them a prefix of another, so that one binary search answers."""
 
     def __init__(self, prefixes: Iterable[str]) -> None:
-        kept: list[str] = []
-        for prefix in sorted(prefixes):
-            if not kept or not prefix.startswith(kept[-1]):
-                kept.append(prefix)
-        self._kept = kept
+        self._kept = minimal_prefixes(prefixes)
 
     def takes(self, path: str) -> bool:
         """Whether the path starts with one of the prefixes."""

@@ -29,7 +29,7 @@ class SlicedFile(io.RawIOBase):
         self._reopen = reopen
         self._path = path
         self._size = found.st_size
-        self._look = _look(found)
+        self._look = times(found)
         self._position = 0
         self._start = 0
         self._slice = b""
@@ -65,7 +65,7 @@ class SlicedFile(io.RawIOBase):
         except OSError as error:
             raise self._changed(reason(error)) from error
         try:
-            if _look(current().fstat(fd)) != self._look:
+            if times(current().fstat(fd)) != self._look:
                 raise self._changed("it is another one, or was written")
             os.lseek(fd, self._position, os.SEEK_SET)
             return os.read(fd, SLICE)
@@ -81,6 +81,6 @@ class SlicedFile(io.RawIOBase):
         return SourceChanged(f"the local file {self._path} changed while it was read: {why}", hint="plan again")
 
 
-def _look(found: os.stat_result) -> tuple[int, int, int]:
+def times(found: os.stat_result) -> tuple[int, int, int]:
     # Not its id, which is another one at each opening on some drives of other machines; the time of change is enough.
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from reconcile.adapters.disk_names import native
-from reconcile.adapters.local.folder import OpenFolder
+from reconcile.adapters.local.folder import OpenFolder, folder_below
 from reconcile.adapters.opening import READ_FILE, extended, hint, reason, split
 from reconcile.adapters.system import current
 from reconcile.core.digest import encode_crc32c
@@ -100,7 +100,8 @@ class LocalPlaces:
         meant = (size, crc32c)
         try:
             name = _part_name(path, generation)
-            with self._folder(parts[:-1]) as folder, self._alone(folder, name):
+            os.makedirs(self._root, exist_ok=True)
+            with folder_below(self._root, parts[:-1], _made) as folder, self._alone(folder, name):
                 part = _Part(folder, name, progress or (lambda _moved: None))
                 try:
                     part.fill(body, meant, path)
@@ -115,20 +116,6 @@ class LocalPlaces:
                 f"the file {path} cannot be made: {reason(error)}",
                 hint=hint(error, "check the disk, the rights on the folder, and that no link stands on the way"),
             ) from error
-
-    @contextlib.contextmanager
-    def _folder(self, parts: Sequence[str]) -> Iterator[OpenFolder]:
-        """The folder at these parts below the root, made if it is missing. Raises OSError, also for a link."""
-        os.makedirs(self._root, exist_ok=True)
-        folder = OpenFolder.at_root(self._root)
-        try:
-            for part in parts:
-                below = folder.make(folder.spelled(part))
-                folder.close()
-                folder = below
-            yield folder
-        finally:
-            folder.close()
 
     @contextlib.contextmanager
     def _alone(self, folder: OpenFolder, name: str) -> Iterator[None]:
@@ -159,6 +146,11 @@ class LocalPlaces:
         for name in older:
             with contextlib.suppress(OSError):
                 folder.unlink(name)
+
+
+def _made(folder: OpenFolder, name: str) -> OpenFolder:
+    """The folder of this name in another one, made if it is missing."""
+    return folder.make(folder.spelled(name))
 
 
 class _Part:
