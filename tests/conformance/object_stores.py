@@ -15,9 +15,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from reconcile.adapters.embedded.objects import EmbeddedObjectStore
 from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.ports import ObjectStore
+from tests.kit.embedded import EmbeddedBucket
 from tests.kit.windows import rules
 from tests.servers.clock import SkippingClock
 from tests.servers.fake_gcs import FakeGcsServer
@@ -62,7 +62,7 @@ def make_bucket(url: str) -> str:
         return name
 
 
-def _say(store: EmbeddedObjectStore, key: str, said: dict[str, Any]) -> dict[str, Any]:
+def _say(store: EmbeddedBucket, key: str, said: dict[str, Any]) -> dict[str, Any]:
     store.say(key, **said)
     return store.said(key)
 
@@ -81,12 +81,12 @@ def _patch(url: str, bucket: str) -> Callable[[Any, str, dict[str, Any]], dict[s
 
 
 def _in_memory(request: pytest.FixtureRequest) -> Maker:
-    return Maker(lambda prefix: EmbeddedObjectStore.open(None, prefix), _say, frozenset({Needs.SHARED}))
+    return Maker(lambda prefix: EmbeddedBucket.in_memory(prefix), _say, frozenset({Needs.SHARED}))
 
 
 def _in_folder(request: pytest.FixtureRequest) -> Maker:
     folder: Path = request.getfixturevalue("tmp_path") / "bucket"
-    return Maker(lambda prefix: EmbeddedObjectStore.open(folder, prefix), _say)
+    return Maker(lambda prefix: EmbeddedBucket.open(folder, prefix), _say)
 
 
 def _in_folder_on_windows(request: pytest.FixtureRequest) -> Maker:

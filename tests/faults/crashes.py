@@ -39,6 +39,7 @@ from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
 from reconcile.project import Project
 from tests.conformance.record_stores import ClientHand
+from tests.kit.embedded import EmbeddedBucket
 from tests.kit.workshop import PREFIX, open_workshop
 from tests.kit.world import digest, windows
 from tests.servers.faults import Fault
@@ -303,7 +304,7 @@ class InProcess(Scene):
         self.furnish_folder()
         settings = config.load(folder, environ={})
         self.uri = settings.bucket.uri("")
-        self._bucket = EmbeddedObjectStore.open(None, settings.bucket.prefix)
+        self._bucket = EmbeddedBucket.in_memory(settings.bucket.prefix)
         self._database = EmbeddedRecordStore.open(None, settings.records.collection)
         for key, data in OBJECTS.items():
             _put(self._bucket, key, data)

@@ -10,10 +10,10 @@ from pathlib import Path
 import crc32c
 
 from reconcile import config
-from reconcile.adapters.embedded.objects import EmbeddedObjectStore
 from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.media import content_type
+from tests.kit.embedded import EmbeddedBucket
 
 OLD = 1_700_000_000
 LOCAL_PATH = r"C:\oo\bar\output\characters\ai_hoshino.png"
@@ -53,9 +53,9 @@ def write(folder: Path, path: str, data: bytes) -> None:
     os.utime(file, (OLD, OLD))
 
 
-def open_objects(folder: Path) -> EmbeddedObjectStore:
+def open_objects(folder: Path) -> EmbeddedBucket:
     """The project's bucket."""
-    return EmbeddedObjectStore.open(folder / "stores" / "my-bucket", "anime_dance")
+    return EmbeddedBucket.open(folder / "stores" / "my-bucket", "anime_dance")
 
 
 def open_records(folder: Path) -> EmbeddedRecordStore:
@@ -63,7 +63,7 @@ def open_records(folder: Path) -> EmbeddedRecordStore:
     return EmbeddedRecordStore.open(folder / "stores" / "my-project" / "(default)", "characters")
 
 
-def put(objects: EmbeddedObjectStore, key: str, data: bytes) -> None:
+def put(objects: EmbeddedBucket, key: str, data: bytes) -> None:
     """Creates an object."""
     size, checksum, kind = len(data), encode_crc32c(crc32c.crc32c(data)), content_type(key)
     objects.put(key, io.BytesIO(data), size=size, crc32c=checksum, content_type=kind, if_generation_match=0)

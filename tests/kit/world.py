@@ -18,7 +18,6 @@ import msgspec
 from crc32c import crc32c
 
 from reconcile import config
-from reconcile.adapters.embedded.objects import EmbeddedObjectStore
 from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.config import LocalDbSettings, Policy, Settings
 from reconcile.core.changes import Change, SetField
@@ -38,6 +37,7 @@ from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import Survey, survey
 from reconcile.ports import Progress
 from reconcile.project import OpenProject, RunOptions
+from tests.kit.embedded import EmbeddedBucket
 
 WINDOWS_ROOT = "C:\\oo\\bar\\output"
 PRIMARY = "primary"
@@ -172,7 +172,7 @@ class Objects:
     """The embedded object store in memory, with a log of writes, faults, and the hand of somebody else."""
 
     def __init__(self, prefix: str) -> None:
-        self._store = EmbeddedObjectStore.open(None, prefix)
+        self._store = EmbeddedBucket.in_memory(prefix)
         self._prefix = prefix
         self.writes: list[str] = []
         self.attempts: list[str] = []

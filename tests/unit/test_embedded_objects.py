@@ -18,6 +18,8 @@ from reconcile.adapters.embedded.objects import FILE_NAME, FOLDER_NAME, Embedded
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import NotThere, PreconditionFailed, SourceChanged, StoreError, StoreUnavailable
 from reconcile.core.rows import RemoteObject
+from tests.kit.embedded import EmbeddedBucket
+from tests.kit.windows import on_each_system  # noqa: F401
 
 WRITER = """
 import io, sys
@@ -44,7 +46,6 @@ import os, sys
 from pathlib import Path
 from reconcile.adapters.embedded import objects as embedded_objects
 
-from tests.kit.windows import on_each_system  # noqa: F401
 store = embedded_objects.EmbeddedObjectStore.open(Path(sys.argv[1]), "p")
 
 class Body:
@@ -111,7 +112,7 @@ def test_names_of_files_are_readable_and_one_for_each_object(tmp_path: Path) -> 
 
 
 def test_generations_grow_whatever_the_clock_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    store = EmbeddedObjectStore.open(None, "")
+    store = EmbeddedBucket.in_memory("")
     first = put(store, "a", b"1")
     monkeypatch.setattr("time.time_ns", lambda: 0)
     assert put(store, "b", b"1").generation == first.generation + 1
@@ -139,7 +140,7 @@ def test_a_writer_that_dies_leaves_no_object(tmp_path: Path) -> None:
 
 
 def test_a_reader_keeps_what_it_reads_while_it_is_replaced() -> None:
-    store = EmbeddedObjectStore.open(None, "p")
+    store = EmbeddedBucket.in_memory("p")
     data = bytes(600_000)
     made = put(store, "a", data)
     reader = store.read("a")
@@ -199,7 +200,7 @@ PRAGMA user_version = 1;
 def test_a_bucket_of_an_older_version_is_brought_up_once(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as old:
         old.executescript(OLD_SCHEMA)
-    stores = [EmbeddedObjectStore.open(tmp_path, "p") for _ in range(8)]
+    stores = [EmbeddedBucket.open(tmp_path, "p") for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda store: store.get("a"), stores))
     assert found == [RemoteObject("a", 3, 7, "AAAAAA==", "image/png", "2026-02-07T03:00:00.000Z", "", 1)] * 8
@@ -210,7 +211,7 @@ def test_a_bucket_of_an_older_version_is_brought_up_once(tmp_path: Path) -> None
 
 
 def test_nothing_can_be_said_of_what_is_not_there(tmp_path: Path) -> None:
-    store = EmbeddedObjectStore.open(tmp_path, "p")
+    store = EmbeddedBucket.open(tmp_path, "p")
     with pytest.raises(NotThere):
         store.say("a", contentEncoding="gzip")
     with pytest.raises(NotThere):

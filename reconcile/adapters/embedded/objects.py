@@ -1,11 +1,10 @@
-"""An object store of our own, in a folder (SQLite and files) or in memory, that keeps the rules of a GCS bucket."""
+"""An object store of our own, in a folder (SQLite and files), that keeps the rules of a GCS bucket."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
 import hashlib
-import io
 import json
 import os
 import re
@@ -15,7 +14,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, Self
 
 from reconcile.adapters.descriptors import HINT, is_shortage, shortage
 from reconcile.adapters.embedded.sqlite import EmbeddedDatabase
@@ -87,51 +86,25 @@ class FolderBlobs:
             (self._folder / blob).unlink(missing_ok=True)
 
 
-class MemoryBlobs:
-    """The same in a dictionary."""
-
-    def __init__(self) -> None:
-        self._bytes: dict[str, bytes] = {}
-
-    def create(self, blob: str) -> BinaryIO:  # noqa: ARG002
-        return io.BytesIO()
-
-    def keep(self, blob: str, file: BinaryIO) -> None:
-        file.seek(0)
-        self._bytes[blob] = file.read()
-
-    def open(self, blob: str) -> BinaryIO:
-        try:
-            return io.BytesIO(self._bytes[blob])
-        except KeyError:
-            raise FileNotFoundError(blob) from None
-
-    def remove(self, blob: str) -> None:
-        self._bytes.pop(blob, None)
-
-
 class EmbeddedObjectStore:
-    """The objects of one bucket below a prefix; several processes may use one folder at once.
+    """The objects of one bucket below a prefix, as an ``ObjectStore``; several processes may use one folder at once.
 
-    The bytes come first, whole and on disk; one transaction then checks the precondition and names them. Beyond the
-    port it has ``say`` and ``said``: the hand of somebody else, for demonstrations and tests.
+    The bytes come first, whole and on disk; one transaction then checks the precondition and names them.
     """
 
-    def __init__(self, path: Path | None, prefix: str, blobs: FolderBlobs | MemoryBlobs) -> None:
+    def __init__(self, path: Path | None, prefix: str, blobs: FolderBlobs) -> None:
+        """The database is in memory if there is no ``path``."""
         self._path = path
         self._base = f"{prefix}/" if prefix else ""
         self._blobs = blobs
         self._database = EmbeddedDatabase(path, (_SCHEMA, _SAID, _METAGENERATION), self._where, "bucket.endpoint")
 
     @classmethod
-    def open(cls, directory: Path | None, prefix: str) -> EmbeddedObjectStore:
-        """The bucket in this folder, or in memory if it is None; the first write makes the folder."""
-        if directory is None:
-            return cls(None, prefix.strip("/"), MemoryBlobs())
+    def open(cls, directory: Path, prefix: str) -> Self:
+        """The bucket in this folder, which the first write makes."""
         return cls(directory / FILE_NAME, prefix.strip("/"), FolderBlobs(directory / FOLDER_NAME))
 
     def close(self) -> None:
-        """Lets go of the file; a store in memory is gone with it."""
         self._database.close()
 
     def list(self, prefix: str = "", splits: Sequence[str] = ()) -> Iterator[RemoteObject]:  # noqa: ARG002
@@ -145,7 +118,6 @@ class EmbeddedObjectStore:
             start = page[-1][0] + "\0"
 
     def get(self, key: str) -> RemoteObject | None:
-        """See ``ObjectStore.get``."""
         page = self._select("name = ?", self._name(key))
         return self._object(page[0]) if page else None
 
@@ -160,7 +132,6 @@ class EmbeddedObjectStore:
         if_generation_match: int,
         progress: Progress | None = None,
     ) -> RemoteObject:
-        """See ``ObjectStore.put``."""
         name = self._name(key)
         blob = f"{uuid.uuid4().hex}-{re.sub(r'[^A-Za-z0-9._-]+', '_', key)[-80:]}"
         with self._database.errors():
@@ -175,7 +146,6 @@ class EmbeddedObjectStore:
         return self._object(row)
 
     def md5(self, key: str, *, generation: int) -> str | None:
-        """See ``ObjectStore.md5``; the bytes are read for it."""
         try:
             file = self._open(self._name(key), generation)
         except NotThere:
@@ -198,7 +168,6 @@ class EmbeddedObjectStore:
         content_type: str,
         if_generation_match: int,
     ) -> RemoteObject:
-        """See ``ObjectStore.copy``."""
         with self._open(self._name(source), source_generation) as body:
             return self.put(
                 key,
@@ -212,37 +181,15 @@ class EmbeddedObjectStore:
     def set_type(
         self, key: str, content_type: str, *, if_generation_match: int, if_metageneration_match: int
     ) -> RemoteObject:
-        """See ``ObjectStore.set_type``."""
         name, expected = self._name(key), (if_generation_match, if_metageneration_match)
         with self._database.errors(), self._database.transaction() as connection:
-            live: Row | None = connection.execute(f"SELECT {_COLUMNS} FROM objects WHERE name = ?", [name]).fetchone()
+            live = self._live(connection, name)
             if live is None or (live[2], live[8]) != expected:
                 raise self._moved(live, name, if_generation_match, if_metageneration_match)
             stored = (*live[:4], content_type, _time(time.time_ns() // 1000), *live[6:8], live[8] + 1)
             query = "UPDATE objects SET content_type = ?, updated = ?, metageneration = ? WHERE name = ?"
             connection.execute(query, [stored[4], stored[5], stored[8], name])
         return self._object(stored)
-
-    def say(self, key: str, **said: Any) -> RemoteObject:
-        """Sets metadata of an object by the names of the JSON API (``contentEncoding="gzip"``, ``cacheControl=…``), as
-        ``gcloud storage objects update`` does for one in GCS. Raises NotThere."""
-        name = self._name(key)
-        with self._database.errors(), self._database.transaction() as connection:
-            live: Row | None = connection.execute(f"SELECT {_COLUMNS} FROM objects WHERE name = ?", [name]).fetchone()
-            if live is None:
-                raise NotThere(f"{self._where} does not hold {name!r}")
-            text = json.dumps({each: value for each, value in {**json.loads(live[7]), **said}.items() if value})
-            query = "UPDATE objects SET said = ?, metageneration = metageneration + 1 WHERE name = ?"
-            connection.execute(query, [text, name])
-        return self._object((*live[:7], text, live[8] + 1))
-
-    def said(self, key: str) -> dict[str, Any]:
-        """What ``say`` has set and later writes have kept. Raises NotThere."""
-        page = self._select("name = ?", self._name(key))
-        if not page:
-            raise NotThere(f"{self._where} does not hold {key!r}")
-        said: dict[str, Any] = json.loads(page[0][7])
-        return said
 
     def read(
         self,
@@ -290,7 +237,7 @@ class EmbeddedObjectStore:
         """Checks the precondition and names the bytes, in one transaction. Gives the row and the blob it replaced."""
         name, size, _, crc32c, content_type, _, blob, *_ = row
         with self._database.transaction() as connection:
-            live: Row | None = connection.execute(f"SELECT {_COLUMNS} FROM objects WHERE name = ?", [name]).fetchone()
+            live = self._live(connection, name)
             if (live[2] if live else 0) != expected:
                 raise self._moved(live, name, expected)
             generation = self._next_generation(connection)
@@ -301,6 +248,10 @@ class EmbeddedObjectStore:
                 f"INSERT OR REPLACE INTO objects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", stored
             )
             return stored, live[6] if live else ""
+
+    def _live(self, connection: sqlite3.Connection, name: str) -> Row | None:
+        found: Row | None = connection.execute(f"SELECT {_COLUMNS} FROM objects WHERE name = ?", [name]).fetchone()
+        return found
 
     def _next_generation(self, connection: sqlite3.Connection) -> int:
         (last,) = connection.execute("SELECT last FROM clock").fetchone()

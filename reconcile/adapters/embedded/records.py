@@ -34,7 +34,7 @@ Change = Callable[["dict[str, Any] | None"], "dict[str, Any]"]
 
 
 class EmbeddedRecordStore:
-    """The documents of one collection; several processes may use one folder at once.
+    """The documents of one collection, as a ``RecordStore``; several processes may use one folder at once.
 
     Beyond the port it has ``put``, ``remove`` and ``fields``: the hand of somebody else, for demonstrations and tests.
     """
@@ -50,20 +50,17 @@ class EmbeddedRecordStore:
         return cls(None if directory is None else directory / FILE_NAME, collection)
 
     def close(self) -> None:
-        """Lets go of the file; a store in memory is gone with it."""
         self._database.close()
 
     def ids(self, prefix: str = "") -> Iterator[str]:
-        """As the port says."""
         return (name for name, _, _ in self._rows(prefix))
 
     def read(self, ids: Collection[str] | None = None) -> Iterator[Document]:
-        """As the port says."""
         rows = self._rows("") if ids is None else self._named(ids)
         return (self._document(row) for row in rows)
 
     def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
-        """As the port says; what changes nothing keeps the update time."""
+        """What changes nothing keeps the update time."""
         with self._database.transaction() as connection:
             row = self._row(connection, document)
             if row is None:
@@ -73,7 +70,6 @@ class EmbeddedRecordStore:
             return self._store(connection, document, {**json.loads(row[1]), **fields}, row)
 
     def create(self, document: str, fields: Mapping[str, Any]) -> str:
-        """As the port says."""
         with self._database.transaction() as connection:
             if self._row(connection, document) is not None:
                 raise PreconditionFailed(f"{self._name(document)} is there already", hint="plan again")

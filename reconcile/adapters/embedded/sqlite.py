@@ -49,14 +49,8 @@ class EmbeddedDatabase:
         """One writer at a time, across threads and processes; all of it or nothing lands."""
         with self._lock, self.errors():
             connection = self._connect()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            with _committed(connection):
                 yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -83,19 +77,26 @@ class EmbeddedDatabase:
         """Makes the schema the newest; another process may be doing the same."""
         if self._version(connection) >= len(self._steps):
             return
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with _committed(connection):
             for version, step in enumerate(self._steps[self._version(connection) :], self._version(connection) + 1):
                 for statement in filter(str.strip, step.split(";")):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA user_version = {version}")
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
 
     @staticmethod
     def _version(connection: sqlite3.Connection) -> int:
         version: int = connection.execute("PRAGMA user_version").fetchone()[0]
         return version
+
+
+@contextmanager
+def _committed(connection: sqlite3.Connection) -> Iterator[None]:
+    """All that is done meanwhile lands, or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
