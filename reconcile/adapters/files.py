@@ -35,9 +35,7 @@ Stamp: TypeAlias = tuple[int, int, int]
 class HeldLock(Protocol):
     """A lock that is held. It ends with its process, if not before."""
 
-    def release(self) -> None:
-        """Gives it back."""
-        ...
+    def release(self) -> None: ...
 
 
 class LockBusy(Portable, Exception):
@@ -148,7 +146,6 @@ def sync_folder(folder: Path | int) -> None:
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """The stamp of a file; None if it is not there."""
     try:
         found = path.stat()
     except OSError:

@@ -36,9 +36,7 @@ class Clock(Protocol):
         """A reading that never goes back."""
         ...
 
-    def sleep(self, seconds: float) -> None:
-        """Waits."""
-        ...
+    def sleep(self, seconds: float) -> None: ...
 
 
 Uniform = Callable[[float, float], float]

@@ -32,7 +32,6 @@ class SpillFile(Closing):
             raise self._failure(error, 0) from error
 
     def close(self) -> None:
-        """Gives the space back."""
         self._file.close()
 
     def append(self, block: bytes) -> int:

@@ -220,7 +220,6 @@ class Windows(System):
 
 
 def _with(found: os.stat_result, **changed: int) -> os.stat_result:
-    """The same with another value of a field."""
     parts: Any = found.__reduce__()
     fields, more = parts[1]
     if "st_ino" in changed:

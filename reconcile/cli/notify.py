@@ -98,7 +98,6 @@ def _wait(told: subprocess.Popen[bytes], timeout: float) -> None:
 
 
 def _stop(told: subprocess.Popen[bytes]) -> None:
-    """Ends the command, and what it has started."""
     if sys.platform == "win32":
         with suppress(OSError, subprocess.TimeoutExpired):
             tree = ["taskkill", "/T", "/F", "/PID", str(told.pid)]

@@ -205,7 +205,6 @@ class _Workflow:
 
 
 def _ended(child: subprocess.Popen[bytes]) -> int:
-    """The exit code, when there is one."""
     if not current().is_windows:
         return child.wait()
     while True:  # in slices: a wait without an end hears no interrupt there

@@ -157,7 +157,6 @@ class Session:
         return Terminal(sys.stderr if aside else sys.stdout, self._colour())
 
     def plan_view(self, project: OpenProject, made: Plan) -> Callable[[Terminal], None]:
-        """What shows this plan as text."""
         labels = labels_of(project)
         return lambda terminal: show_plan(terminal, made, labels, verbose=self.verbose)
 
@@ -225,7 +224,6 @@ class Session:
         return ExitCode.FINDINGS
 
     def logs_json(self) -> bool:
-        """Whether stderr takes JSON lines."""
         return self.common.log_format == "json"
 
     def _colour(self) -> Colour:
@@ -233,7 +231,6 @@ class Session:
 
 
 def severity(fail_on: FailOn | None) -> Severity | None:
-    """The severity that --fail-on names."""
     return None if fail_on is None else Severity(fail_on)
 
 

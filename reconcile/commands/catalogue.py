@@ -16,7 +16,6 @@ from reconcile.ports import UrlSigner
 
 
 def in_states(assets: Iterable[Asset], states: Collection[AssetState]) -> Iterator[Asset]:
-    """The assets in one of these states; all, if there are none."""
     return (asset for asset in assets if not states or asset.state in states)
 
 

@@ -40,7 +40,6 @@ def mp3(label: int | str) -> bytes:
 
 @cache
 def sample_file(name: str) -> bytes:
-    """A file of the package's samples."""
     return (files("reconcile") / "samples" / name).read_bytes()
 
 

@@ -77,7 +77,6 @@ def schedule(kind: str, job: Nightly) -> Schedule:
 
 
 def _values(job: Nightly) -> dict[str, Any]:
-    """What the templates are filled in with."""
     variables = sorted(job.environment.items())
     return {
         "job": job,

@@ -32,7 +32,6 @@ class RuleView(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, rule: AssetRule) -> RuleView:
-        """The view of a rule."""
         return cls(
             type=rule.type,
             label=rule.label,

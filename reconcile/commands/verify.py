@@ -113,7 +113,6 @@ class _Proving:
             yield document
 
     def _objects(self, keys: frozenset[str], context: Context) -> dict[str, RemoteObject]:
-        """The objects of these keys that are there."""
         askable = sorted(key for key in keys if is_askable(key, context))
         if len(askable) > GETS and not (self._scope.char_ids or self._scope.asset_types):
             splits = [prefix for prefix in context.asset_map.key_prefixes(()) if prefix]
@@ -184,7 +183,6 @@ class _Proving:
         return Examined(found, complaints=(says(Code.UNREADABLE_OBJECT, why=why or "it is replaced all the time"),))
 
     def _hear(self, event: Event) -> None:
-        """Listens to an object being read."""
         if isinstance(event, Advanced):
             self._lanes.moved(event.size)
         self._listener(event)

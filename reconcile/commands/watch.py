@@ -373,7 +373,6 @@ class Watcher:
         longest: float = LAST_RETRY,
         about: object = None,
     ) -> None:
-        """Tries the batch again later."""
         delay = self._agenda.failed(batch, self._clock(), alone=alone, longest=longest)
         self._teller.failed(sentence, code, delay, about, waiting=waiting)
 

@@ -35,7 +35,6 @@ class Sources:
 
     @property
     def root(self) -> Path:
-        """The watched folder."""
         return self._settings.root
 
     def take(self, settings: Settings) -> None:
@@ -77,7 +76,6 @@ def digests(project: OpenProject) -> dict[str, int]:
 
 
 def folder_of(settings: Settings, poll: Poll) -> FolderWatch:
-    """The project's local root as it is watched."""
     holds = settings.incomplete is Incomplete.HOLD
     return FolderWatch(
         settings.root, ignore=settings.ignore, rules=settings.asset_map.templates, holds_incomplete=holds, poll=poll

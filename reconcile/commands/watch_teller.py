@@ -94,7 +94,6 @@ class Teller:
         self._trouble: object = None
 
     def tell(self, event: EventKind, message: str, **fields: Any) -> None:
-        """One event."""
         self._listener(WatchEvent(FORMAT, event, time_now(), message, **fields))
 
     def plan(self, event: EventKind, plan: Plan, message: str) -> None:
@@ -103,7 +102,6 @@ class Teller:
         self.tell(event, message.format(many(count, "change")), count=count, bytes=plan.summary.bytes)
 
     def applied(self, report: Report, message: str) -> None:
-        """What was done."""
         figures = {"counts": report.counts, "bytes": report.bytes, "seconds": report.seconds}
         self.tell(EventKind.APPLIED, message, run_id=report.run_id, **figures)
 

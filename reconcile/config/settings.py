@@ -125,7 +125,6 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 def template() -> str:
-    """The commented rules file that ``reconcile init`` writes."""
     return importlib.resources.files("reconcile").joinpath("asset_map.toml").read_text(encoding="utf-8")
 
 

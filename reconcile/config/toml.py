@@ -103,12 +103,10 @@ class Table:
         return self
 
     def error(self, key: str, what: str, right: str) -> ConfigError:
-        """A complaint about a key of this table."""
         line = self.file.line(self.name, self._number, key)
         return ConfigError(f"{self.file.path}:{line}: {what}", hint=right)
 
     def has(self, key: str) -> bool:
-        """Whether the key is written."""
         return key in self._values
 
     def table(self, name: str, keys: set[str]) -> Table:
@@ -119,7 +117,6 @@ class Table:
         return Table(self.file, name, 0, values).known(keys)
 
     def tables(self, name: str, keys: set[str]) -> list[Table]:
-        """An array of tables."""
         values = self._values.get(name, [])
         if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
             raise self.error(name, f"{name} is not an array of tables", f"write [[{name}]], with double brackets")

@@ -67,7 +67,6 @@ def _slots(piece: str) -> list[tuple[int, float | None]]:
 
 
 def _rate(text: str, piece: str = "") -> float | None:
-    """Bytes a second; None for no limit."""
     up, colon, down = text.partition(":")
     if colon:
         _rate_of(down, piece or text)

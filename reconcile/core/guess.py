@@ -22,7 +22,6 @@ class Guess(msgspec.Struct, frozen=True):
 
     @property
     def explained(self) -> int:
-        """How many of the paths are below one of the roots."""
         return sum(self.roots.values())
 
 

@@ -52,7 +52,6 @@ class Touched(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_index(self) -> bool:
-        """Whether it is of a record's index."""
         return len(self.way) == 1 and (isinstance(self.before, list) or isinstance(self.after, list))
 
     def reversed(self) -> Touched:
@@ -154,7 +153,6 @@ def encode(line: Line) -> bytes:
 
 
 def past(data: bytes) -> Past | None:
-    """Reads one run's file, or None if the first line is missing."""
     lines = [_line(raw) for raw in data.split(b"\n")]
     run = next(_of(RunStarted, lines), None)
     if run is None or run.format != FORMAT:

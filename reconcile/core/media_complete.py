@@ -165,7 +165,6 @@ def _gif(size: int, read_at: ReadAt) -> str | None:
 
 
 def _colours(packed: int) -> int:
-    """The length of a colour table."""
     return 3 << ((packed & 7) + 1) if packed & 0x80 else 0
 
 

@@ -64,7 +64,6 @@ class PathReading(msgspec.Struct, frozen=True):
 
     @property
     def is_anchored(self) -> bool:
-        """Whether it is absolute, on any machine."""
         return bool(self.anchor) and not self.anchor.endswith(".")
 
 

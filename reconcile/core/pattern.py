@@ -50,7 +50,6 @@ class Template:
 
     @property
     def literals(self) -> set[str]:
-        """The texts between the captures."""
         return {token.text for part in self.parts for token in self._tokens(part)}
 
     @cached_property

@@ -117,7 +117,6 @@ class Certificate(msgspec.Struct, frozen=True):
     digest: str = ""
 
     def sealed(self) -> Certificate:
-        """The same certificate with its digest."""
         told = msgspec.to_builtins(self)
         del told["digest"]
         text = canonical(told).replace(b"\x7f", b"\\u007f")
@@ -159,7 +158,6 @@ Named: TypeAlias = Reference | Suspect | Finding
 
 
 def holds(problems: tuple[Finding, ...]) -> bool:
-    """Whether nothing speaks against it."""
     return all(problem.severity is Severity.INFO for problem in problems)
 
 
@@ -240,7 +238,6 @@ def proved(
     *,
     ok: bool,
 ) -> Proved:
-    """The certificate's line about one reference."""
     slot = reference.slot
     return Proved(
         entry=slot.entry,

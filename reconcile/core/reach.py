@@ -33,7 +33,6 @@ class Reach:
         return None if origin is None or self.takes(path) else origin
 
     def takes(self, path: str) -> bool:
-        """Whether a template takes the file at this path."""
         parts = nfc(path).split("/")
         return any(len(template.parts) in _after(template, parts) for template in self._templates)
 

@@ -55,7 +55,6 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
     encoding: str = ""
 
     def outcome(self, kind: OutcomeKind, problem: Problem | None = None) -> Outcome:
-        """What became of it."""
         error = None if problem is None else problem.sentence
         return Outcome(id=self.id, kind=KIND, key=self.key, outcome=kind, error=error, problem=problem)
 

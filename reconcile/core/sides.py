@@ -45,12 +45,10 @@ def ways_out(path: str) -> tuple[tuple[str, str], ...]:
 
 
 def local_side(file: LocalFile) -> str:
-    """The size, time and type of a local file."""
     return _side(file.size, modified(file), content_type(file.path))
 
 
 def remote_side(found: RemoteObject) -> str:
-    """The size, time and type of an object."""
     return _side(found.size, updated(found), found.content_type or "no content type")
 
 

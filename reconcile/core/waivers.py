@@ -28,7 +28,6 @@ class Waiver(msgspec.Struct, frozen=True, dict=True):
         return f"{self.code.value} {self.subject}"
 
     def is_over(self, today: datetime.date) -> bool:
-        """Whether it has run out."""
         return self.until is not None and self.until < today
 
     def takes(self, finding: Finding) -> bool:

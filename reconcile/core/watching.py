@@ -156,7 +156,6 @@ class Agenda:
 
     @property
     def is_failing(self) -> bool:
-        """Whether something failed that is to be tried again."""
         return self._retry.batch is not None
 
     @property
@@ -188,7 +187,6 @@ class Agenda:
             self._whole = cause
 
     def ask_for(self, char_ids: Iterable[str], now: float) -> None:
-        """A pass over these characters is wanted."""
         self._char_ids.update(char_ids)
         if self._char_ids:
             self._note_ready(now)
@@ -196,7 +194,6 @@ class Agenda:
     # -- looking at files --
 
     def to_look_at(self, now: float) -> list[str]:
-        """The files that are due to be looked at."""
         return [path for path, found in self._waiting.items() if found.due <= now]
 
     def looked(self, path: str, look: Look | None, now: float, missing: Callable[[], str | None]) -> str | None:

@@ -37,7 +37,6 @@ class Entries(msgspec.Struct, frozen=True):
 
     @property
     def top(self) -> str:
-        """The field of the record that holds it, or is it."""
         return self.path[0]
 
     def of(self, fields: Mapping[str, Any]) -> Any:
@@ -160,7 +159,6 @@ class Finder:
         return found[0] if len(found) == 1 else None
 
     def find(self, way: Way, text: str) -> Trail | None:
-        """The place that was meant, or None."""
         exact = self.exact(way, text)
         if exact is not None:
             return exact

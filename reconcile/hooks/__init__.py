@@ -28,5 +28,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """What is exported, whether or not it was named before."""
     return sorted({*globals(), *__all__})

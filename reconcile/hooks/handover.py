@@ -65,7 +65,6 @@ class HandedOver(msgspec.Struct, frozen=True):
     problems: dict[str, ReconcileError] = {}
 
     def but(self, problems: Mapping[str, ReconcileError]) -> HandedOver:
-        """The answer, to which these are the first that is to be said."""
         return HandedOver(self.uris, {**problems, **self.problems})
 
 

@@ -29,7 +29,6 @@ class Watching(Closing):
 
     @property
     def is_alive(self) -> bool:
-        """Whether it is still at work."""
         return self._thread.is_alive()
 
     def stop(self, timeout: float | None = None) -> bool:

@@ -54,7 +54,6 @@ class StreamEngine:
     def group(
         self, rows: Iterable[Row], is_whole: IsWhole | None = None, last: Iterable[Row] = ()
     ) -> Iterator[tuple[str, Group]]:
-        """See ``Engine.group``."""
         held = _HeldRows(self._spill)
         coming = iter(rows)
         yield from held.take(coming, is_whole)

@@ -179,7 +179,6 @@ class _Run:
         self._breaker = Breaker()
 
     def report(self, run_id: str) -> Report:
-        """Makes the changes, and reports the outcome of each."""
         started, actions, looking = time.monotonic(), self._plan.actions, self._project.meter.take()
         jobs = [_Job((change,), partial(self._write_object, change)) for change in actions if is_object(change)]
         self._phase(

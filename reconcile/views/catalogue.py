@@ -58,12 +58,10 @@ class JsonRows:
         return self._before is not self._head
 
     def row(self, value: Asset | Lacking) -> None:
-        """One row, on a line of its own."""
         json.show_piece(self._stream, self._before + msgspec.json.encode(value))
         self._before = b",\n"
 
     def end(self, *, complete: bool, error: json.ErrorDocument | None = None) -> None:
-        """The end of the document."""
         start = b"\n" if self.is_begun else self._head
         rest = b'], "complete": ' + msgspec.json.encode(complete) + b', "error": ' + msgspec.json.encode(error)
         json.show_piece(self._stream, start + rest + b"}\n")
@@ -92,14 +90,12 @@ def _cell(value: Any) -> str:
 
 
 def show_assets(terminal: Terminal, assets: Iterable[Asset], *, urls: bool) -> None:
-    """A table of assets."""
     head = ("character", "type", "entry", "field", "size", "content type", "updated", "here", "state")
     last = "URL" if urls else "URI"
     _show(terminal, (*head, last), assets, lambda asset: _asset_cells(asset, urls=urls), numbers=(4,))
 
 
 def show_lacking(terminal: Terminal, rows: Iterable[Lacking]) -> None:
-    """A table of characters and the types that they lack."""
     _show(terminal, ("character", "lacks"), rows, lambda row: [row.char_id, row.asset_type])
 
 

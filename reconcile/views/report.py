@@ -83,7 +83,6 @@ def _why(outcome: Outcome) -> Iterator[str]:
 
 
 def _totals(report: Report, command: Command) -> str:
-    """One sentence with every count that is not zero."""
     needs = but(report.findings) if report.status is Status.SUCCESS else ""
     names = words.OUTCOMES | {OutcomeKind.APPLIED: command.applied}
     counts = {kind: getattr(report.counts, kind.value) for kind in OutcomeKind}

@@ -51,7 +51,6 @@ def write_bytes(stream: TextIO, data: bytes) -> None:
 
 
 def flush(stream: TextIO) -> None:
-    """Flushes, in the same manner."""
     try:
         stream.flush()
     except OSError as error:

@@ -69,7 +69,6 @@ class Terminal:
         self.width = found.width
 
     def line(self, *pieces: Piece) -> None:
-        """One line."""
         write(self._stream, "".join(map(self._render, pieces)) + "\n")
 
     def verbatim(self, text: str) -> None:

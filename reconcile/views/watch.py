@@ -41,7 +41,6 @@ class WatchLines:
         self._verbose = verbose
 
     def tell(self, event: WatchEvent) -> None:
-        """Writes one event."""
         try:
             if self._terminal is None:
                 self._write_json(event)
@@ -77,7 +76,6 @@ def _write_text(terminal: Terminal, event: WatchEvent) -> None:
 
 
 def show_health(terminal: Terminal, health: WatchHealth) -> None:
-    """How a watcher is, for people."""
     terminal.line(
         (health.state.value, "bold"), f", process {health.pid} on {health.host}, last heard of at {health.heard}"
     )

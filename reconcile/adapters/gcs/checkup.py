@@ -58,7 +58,6 @@ class GcsCheckup:
         self._door = Door(root.bucket, endpoint, deadline=DEADLINE, connections=1, user_project=user_project)
 
     def close(self) -> None:
-        """Closes the connection."""
         self._door.close()
 
     def who(self) -> str:

@@ -48,7 +48,6 @@ _REWRITTEN = msgspec.json.Decoder(Rewritten, strict=False)
 
 
 def md5_of(door: Door, name: str, generation: int) -> str | None:
-    """See ``ObjectStore.md5``."""
     query: dict[str, str | int] = {"fields": "md5Hash,contentEncoding", "generation": generation}
     path = door.object(name)
     try:

@@ -66,7 +66,6 @@ class Signer:
         return LONGEST_URL if is_own else MANAGED
 
     def sign(self, key: str, *, expires: float) -> str:
-        """See ``UrlSigner.sign``."""
         name = self._root.object_name(key)
         if (problem := key_problem(name)) is not None:
             raise Rejected(f"{self._root} cannot hold {name!r}: {problem}", hint="rename the file")

@@ -28,7 +28,6 @@ class HttpReader:
         self._traffic = Traffic(deadline, clock=clock)
 
     def close(self) -> None:
-        """Closes the connections that are kept."""
         self._http.close()
 
     @contextmanager

@@ -118,7 +118,6 @@ class Hasher:
                 pool.close(cancel=True)
 
     def file(self, path: str, found: Hashed, twin: str | None) -> LocalFile:
-        """The row of a file with this content."""
         problem, detail = None, ""
         if found.size == 0:
             problem, detail = FileProblem.EMPTY, "the file has no bytes"

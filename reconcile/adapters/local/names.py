@@ -140,7 +140,6 @@ class Prefixes:
         self._kept = minimal_prefixes(prefixes)
 
     def takes(self, path: str) -> bool:
-        """Whether the path starts with one of the prefixes."""
         at = bisect_right(self._kept, path)
         return at > 0 and path.startswith(self._kept[at - 1])
 

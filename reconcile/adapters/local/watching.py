@@ -74,7 +74,6 @@ class FolderWatch:
         self._next_scan = 0.0
 
     def close(self) -> None:
-        """Stops listening."""
         if self._notify is not None:
             self._notify.close()
             self._notify = None
@@ -114,7 +113,6 @@ class FolderWatch:
         return Look(identity(found))
 
     def below(self, path: str) -> list[str]:
-        """The files below a folder."""
         found, _ = self._scan(path)
         return list(found)
 

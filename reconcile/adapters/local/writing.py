@@ -42,7 +42,6 @@ class LocalPlaces:
         self._parts: dict[str, set[str]] = {}
 
     def refusal(self, path: str) -> str | None:
-        """See ``FilePlaces.refusal``."""
         parts = split(path)
         if not parts:
             return "it is not a name below a folder of this system"
@@ -54,11 +53,9 @@ class LocalPlaces:
         return None
 
     def ignores(self, path: str) -> bool:
-        """See ``FilePlaces.ignores``."""
         return self._selection.excludes(path)
 
     def rival(self, path: str) -> str | None:
-        """See ``FilePlaces.rival``."""
         parts = split(path)
         for count in range(1, len(parts) + 1):
             try:
@@ -72,7 +69,6 @@ class LocalPlaces:
         return None
 
     def begun(self, path: str, generation: int) -> int:
-        """See ``FilePlaces.begun``."""
         parts = split(path)
         beside = os.path.join(self._root, *map(native, parts[:-1]), _part_name(path, generation))
         try:
@@ -92,7 +88,6 @@ class LocalPlaces:
         modified_ns: int | None = None,
         progress: Progress | None = None,
     ) -> bool:
-        """See ``FilePlaces.place``."""
         why = self.refusal(path)
         if why is not None:
             raise SourceError(f"the file {path} cannot be made here: {why}", hint="restore it on another system")

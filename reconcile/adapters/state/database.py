@@ -102,7 +102,6 @@ class StateDatabase:
                 return []
 
     def write(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
-        """Writes these rows in one transaction."""
         with self.lock:
             if not self._writable:
                 return

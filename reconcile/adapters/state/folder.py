@@ -98,7 +98,6 @@ class StateFolder:
             return fd
 
     def remove(self, name: str) -> None:
-        """Removes a file; nothing happens if there is none."""
         with contextlib.suppress(FileNotFoundError), self._opened() as folder:
             files.remove(self._named(self.path / name, folder), folder=folder)
 

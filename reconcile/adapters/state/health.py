@@ -63,13 +63,11 @@ class HealthFile:
             return
 
     def write(self, health: WatchHealth) -> None:
-        """Replaces the file as a whole."""
         data = msgspec.json.format(msgspec.json.encode(health), indent=2) + b"\n"
         with contextlib.suppress(OSError):
             self._folder.write(FILE, data)
 
     def close(self) -> None:
-        """Leaves the place to another one."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None

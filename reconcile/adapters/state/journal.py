@@ -149,7 +149,6 @@ class RunFile(Closing):
                 raise _unwritable(self._path, error) from error
 
     def close(self) -> None:
-        """Closes the file."""
         with self._lock:
             if self._fd >= 0:
                 os.close(self._fd)

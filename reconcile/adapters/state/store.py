@@ -95,7 +95,6 @@ class State(Closing):
             self._database.write("DELETE FROM hashes WHERE path = ?", [(path,)])
 
     def flush(self) -> None:
-        """Writes the pending hashes in one transaction."""
         with self._lock:
             rows = [(path, *entry) for path, entry in self._pending.items()]
             if rows:
@@ -130,18 +129,15 @@ class State(Closing):
             yield from (Agreed(*row) for row in self._database.read(query, some, _AGREED_ROW))
 
     def remember(self, states: Iterable[Agreed]) -> None:
-        """Remembers these, in one transaction."""
         rows = [(state.key, state.size, state.crc32c, state.generation) for state in states]
         self._database.write("INSERT OR REPLACE INTO agreed VALUES (?, ?, ?, ?)", rows)
 
     # -- small facts --
 
     def remember_fact(self, name: str, value: int | str) -> None:
-        """Remembers a number or a text under a name."""
         self._database.write("INSERT OR REPLACE INTO facts VALUES (?, ?)", [(name, value)])
 
     def fact(self, name: str) -> int | str | None:
-        """What was last remembered under the name, or None."""
         found: list[tuple[int | str]] = self._database.read(
             "SELECT value FROM facts WHERE name = ?", (name,), (_is_fact,)
         )
@@ -194,7 +190,6 @@ class _Window:
         self._size = _FIRST_WINDOW
 
     def covers(self, path: str) -> bool:
-        """Whether the rows tell if the path is cached."""
         return bool(self._low) and self._low <= path and (self._high is None or path <= self._high)
 
     def next_size(self, path: str) -> int:

@@ -156,7 +156,6 @@ class FieldReader:
         return field
 
     def _unresolved(self, slot: Slot, text: str) -> tuple[Held, tuple[Finding, ...]]:
-        """What to say of a text that leads to nothing."""
         context, char_id = self.context, self.char_id
         make = partial(findings.make, place=place_of(slot, context), text=text)
         ruled = slot.field in context.asset_map.fields
@@ -188,7 +187,6 @@ class FieldReader:
 
 
 def _held_by(parts: Sequence[Field | None]) -> Held:
-    """What a list holds, by its items."""
     if any(part is None or part.held is Held.ALIEN for part in parts):
         return Held.ALIEN
     if any(part is not None and part.held is Held.GOOD for part in parts):
