@@ -18,8 +18,7 @@ from reconcile.adapters.embedded.objects import EmbeddedObjectStore
 from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.adapters.jsondb.store import JsonDatabase
 from reconcile.adapters.jsondb.swap import left_beside
-from reconcile.adapters.lanes import Lanes
-from reconcile.adapters.limit import Limit
+from reconcile.adapters.lanes import Lanes, Limit
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.adapters.local.writing import LocalPlaces

@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 
-from reconcile.core.exceptions import chain
+from reconcile.core.portable import chain
 
 KEPT_FREE = 32
 """For what is open whatever is at work: the terminal, the state, the lock, the journal, the records' connection."""

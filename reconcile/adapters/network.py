@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from reconcile.adapters import descriptors
-from reconcile.core.exceptions import chain
+from reconcile.core.portable import chain
 
 GOOGLE = "https://storage.googleapis.com"
 AGAIN = "check the network and the endpoint, then run again"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 import signal
@@ -15,6 +16,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _LONGEST_NAME = 255
+_NO_SUCH_STEP = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
@@ -65,7 +67,6 @@ class System:
         refuse one for other reasons too, but those cannot swap files, and so are not asked."""
         refused = False
         if sys.platform == "linux":
-            import errno
             import fcntl
 
             try:
@@ -151,9 +152,21 @@ class System:
     def exchange(self, one: Path, other: Path, aside: Path) -> bool:  # noqa: ARG002
         """Gives two files each other's names in one step. False, with nothing changed, if there is no such step.
         ``aside`` is a free name that a system may need on the way. Raises OSError."""
-        from reconcile.adapters.renameat2 import exchange
+        number = errno.ENOSYS
+        if sys.platform == "linux":
+            import ctypes
 
-        return exchange(one, other)
+            rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+            if rename is not None:
+                here, exchanging = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+                # Python itself tells of every rename; whoever listens hears of this one too.
+                sys.audit("os.rename", os.fspath(one), os.fspath(other), -1, -1)
+                if rename(here, os.fsencode(one), here, os.fsencode(other), exchanging) == 0:
+                    return True
+                number = ctypes.get_errno()
+        if number in _NO_SUCH_STEP:
+            return False
+        raise OSError(number, os.strerror(number), os.fspath(other))
 
     def gives_events(self, folder: str) -> bool:  # noqa: ARG002
         """Whether the system's events tell what happens in a folder, as far as the drive's kind tells that."""

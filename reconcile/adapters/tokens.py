@@ -17,8 +17,7 @@ from reconcile.adapters.lean_http import Failed, Http, Reply, Streamed, words
 from reconcile.adapters.meter import Watch, unheard
 from reconcile.adapters.network import WayFault, fault_here
 from reconcile.adapters.room import shortage
-from reconcile.core.exceptions import chain
-from reconcile.core.portable import Portable
+from reconcile.core.portable import Portable, chain
 
 UNIVERSE = "googleapis.com"
 _UNAUTHORIZED = 401

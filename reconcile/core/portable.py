@@ -1,10 +1,11 @@
-"""Exceptions that go through pickle whole: as a process pool sends them, and as ``copy`` makes another one."""
+"""Exceptions that go through pickle whole, as a process pool sends them, and what an exception came from."""
 
 from __future__ import annotations
 
 # A workflow pays for what is imported here when it decorates a function.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any, Self
 
 NOTES = "__notes__"
@@ -105,3 +106,15 @@ def _shown(value: Any) -> str:
         return str(value) if isinstance(value, BaseException) else repr(value)
     except Exception:  # noqa: BLE001 its text may fail too
         return f"a value of type {type(value).__name__}"
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that it came from, each once: causes and contexts, and what libraries keep in attributes."""
+    seen: set[int] = set()
+    waiting: list[object] = [error]
+    while waiting:
+        each = waiting.pop(0)
+        if isinstance(each, BaseException) and id(each) not in seen:
+            seen.add(id(each))
+            yield each
+            waiting += [each.__cause__, each.__context__, getattr(each, "reason", None), *each.args]

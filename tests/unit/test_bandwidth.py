@@ -12,7 +12,7 @@ from crc32c import crc32c
 
 from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.adapters.gcs.upload import CHUNK
-from reconcile.adapters.limit import Limit
+from reconcile.adapters.lanes import Limit
 from reconcile.core.bandwidth import BURST, DAY, LONGEST, Bucket, Timetable, parse_timetable
 from reconcile.core.digest import encode_crc32c
 from tests.servers.clock import SkippingClock

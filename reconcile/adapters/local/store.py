@@ -77,11 +77,8 @@ class LocalFiles:
         self._hasher = Hasher(self._root, cache, clock, workers, on_progress, holds_incomplete=holds_incomplete)
 
     def walk(self, prefixes: Sequence[str] = ("",)) -> Iterator[LocalFile]:
-        """Every file below one of the prefixes, in code point order of the path, hashed.
-
-        A folder that is not read (unreadable, a link, an undecodable name) is a row whose path ends in ``/``.
-        Raises SourceError if the root is not there, cannot be read, or goes away meanwhile.
-        """
+        """A folder that is not read (unreadable, a link, an undecodable name) is a row whose path ends in ``/``. Raises
+        SourceError if the root is not there, cannot be read, or goes away meanwhile."""
         root = self._root_listing()
         if root.is_gone:
             return
@@ -96,17 +93,11 @@ class LocalFiles:
             )
 
     def names(self, prefixes: Sequence[str] = ("",)) -> Iterator[str]:
-        """The paths that ``walk`` would yield, unread and unhashed. Raises SourceError as ``walk``."""
         rows = self._found(self._root_listing(), Prefixes(prefixes), lambda _folders, _listing, path, *_: path)
         return (row if isinstance(row, str) else row.path for row in rows)
 
     def lookup(self, paths: Iterable[str], *, before: Sequence[str] = (), anew: bool = False) -> Iterator[LocalFile]:
-        """The rows of these exact paths, in the order given. A path that is not there, or that no walk could give,
-        is left out; one below a folder that is not read is a row with that folder's problem.
-
-        ``before`` are the prefixes of a walk that follows: what is new there is waited for at the same time. ``anew``
-        hashes every file, whatever the cache holds. Raises SourceError as ``walk``.
-        """
+        """One below a folder that is not read is a row with that folder's problem. Raises SourceError as ``walk``."""
         asked = list(paths)
         later = Prefixes(before)
 
@@ -117,17 +108,14 @@ class LocalFiles:
         return self._hasher.hashed(self._settled_rows(rows, from_path, lambda: self._observe_from("", later)))
 
     def forget(self, path: str) -> None:
-        """Forgets what is remembered of the file's content: somebody found other content there."""
         self._cache.drop(path)
         with contextlib.suppress(OSError):
             self._cache.drop("/".join(self._as_spelled(split(path)) or ()))
 
     @contextlib.contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
-        """Opens a file below the root for reading, never through a link.
-
-        Raises SourceChanged if it is not there or is not a regular file, SourceError if it cannot be read.
-        """
+        """Never through a link. Raises SourceChanged if it is not there or is not a regular file, SourceError if it
+        cannot be read."""
         fd = self._open(path)
         try:
             found = current().fstat(fd)

@@ -42,10 +42,7 @@ class Journal:
         self._folder = StateFolder(project, "journal")
 
     def begin(self, run: RunStarted) -> RunFile:
-        """Starts the file of a run; its first line is on disk when this returns.
-
-        Raises JournalError if it cannot be written: nothing has been changed yet.
-        """
+        """Starts the file of a run; its first line is on disk when this returns. Raises JournalError."""
         path = self._folder.path
         try:
             self._folder.make()
@@ -131,10 +128,6 @@ class RunFile(Closing):
         self._lock = threading.Lock()
 
     def write(self, line: Line, *, durable: bool = False) -> None:
-        """Appends a line, which outlives the process; a ``durable`` one outlives the machine too.
-
-        Raises JournalError if it cannot be written.
-        """
         data = memoryview(encode(line))
         with self._lock:
             try:
@@ -156,10 +149,7 @@ class RunFile(Closing):
 
 
 def _unreadable(path: Path, why: str) -> JournalError:
-    return JournalError(
-        f"the journal {str(path)!r} cannot be read: {why}",
-        hint=_AS_OWNER,
-    )
+    return JournalError(f"the journal {str(path)!r} cannot be read: {why}", hint=_AS_OWNER)
 
 
 def _unwritable(path: Path, error: OSError, do: str = "") -> JournalError:

@@ -61,7 +61,7 @@ class State(Closing):
         self._window = _Window()
 
     def get(self, path: str) -> Hashed | None:
-        """What was last stored for the path, or None. Cheapest in path order."""
+        """Cheapest in path order."""
         if not self._pending and (found := self._window.rows.get(path)) is not None:
             return found  # without the lock: what is pending is in the window before it is pending no more
         with self._lock:
@@ -120,7 +120,7 @@ class State(Closing):
             after = page[-1][0]
 
     def holding(self, checksums: Collection[str]) -> Iterator[Agreed]:
-        """See ``AgreedStates.holding``; some checksums at once, because each query reads all states."""
+        # Some checksums at once, because each query reads all states.
         wanted = sorted(checksums)
         for at in range(0, len(wanted), _ASKED_TOGETHER):
             some = wanted[at : at + _ASKED_TOGETHER]
