@@ -79,7 +79,7 @@ class RunOptions(msgspec.Struct, frozen=True):
     witness: Witness | None = None
 
 
-class Project(Shortcuts, msgspec.Struct, frozen=True):
+class Project(Shortcuts, Closing, msgspec.Struct, frozen=True):
     """One project folder: its rules and settings. Nothing of it is open; ``opened`` opens what a run needs."""
 
     settings: Settings
@@ -93,12 +93,6 @@ class Project(Shortcuts, msgspec.Struct, frozen=True):
     def opened(self, options: RunOptions | None = None) -> OpenProject:
         """The project for one run or a few, with what its outbox holds now; a context manager."""
         return OpenProject(self.settings, options or RunOptions())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Closes nothing. Workflows that were written when a project held its stores go on to work."""

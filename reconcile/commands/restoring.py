@@ -32,21 +32,15 @@ _ON_THE_WAY = Problem("interrupted", "stopped on the way", "the next run goes on
 
 
 def execute(
-    project: OpenProject,
-    plan: RestorePlan,
-    *,
-    concurrency: int | None = None,
-    listener: Listener = silent,
-    stop: threading.Event | None = None,
+    project: OpenProject, plan: RestorePlan, *, listener: Listener = silent, stop: threading.Event | None = None
 ) -> Report:
     """Makes the files. A failure of one is an outcome of the report, never an exception. Setting ``stop`` ends at the
-    next block of bytes; what has come so far is kept for the next run. ``concurrency`` files are made at once; if it is
-    None, as many as the project was opened for.
+    next block of bytes; what has come so far is kept for the next run.
 
     Raises Refused if the root lost its files, unless the project was opened with ``allows_empty``.
     """
     check(project, plan)
-    return _RestoreRun(project, plan, concurrency, listener, stop or threading.Event()).execute()
+    return _RestoreRun(project, plan, listener, stop or threading.Event()).execute()
 
 
 def check(project: OpenProject, plan: RestorePlan) -> None:
@@ -70,17 +64,10 @@ class _UnfitObject(Portable, Exception):
 class _RestoreRun:
     """One run: the outcomes so far."""
 
-    def __init__(
-        self,
-        project: OpenProject,
-        plan: RestorePlan,
-        concurrency: int | None,
-        listener: Listener,
-        stop: threading.Event,
-    ) -> None:
+    def __init__(self, project: OpenProject, plan: RestorePlan, listener: Listener, stop: threading.Event) -> None:
         self._project = project
         self._plan = plan
-        self._lanes = project.lanes if concurrency is None else Lanes(concurrency)
+        self._lanes = project.lanes
         self._listener = listener
         self._stop = stop
         self._lock = threading.Lock()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import Self
 
 
-class Closing(ABC):
+class Closing:
     """A context manager that is itself, and closes."""
 
-    @abstractmethod
+    __slots__ = ()
+
     def close(self) -> None:
         """Lets go of what is held."""
+        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self

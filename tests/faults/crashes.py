@@ -326,12 +326,12 @@ class InProcess(Scene):
                 lock.acquire()
                 report = execute(project, survey(project).plan, concurrency=1, force=True)
                 project.state.close()
-                lock.release()
+                lock.close()
             return report
         finally:
             # A lock and a connection die with their process; the lock's note does not.
             said = note.read_bytes() if note.exists() else None
-            lock.release()
+            lock.close()
             if said is not None:
                 note.write_bytes(said)
             state._database.connection.close()

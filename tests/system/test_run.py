@@ -186,7 +186,7 @@ def test_another_run_is_waited_for(folder: Path) -> None:
         assert child.stderr is not None
         assert b"waiting up to 10m" in child.stderr.readline()
         assert cosplay(folder) is None
-        lock.release()
+        lock.close()
         child.communicate(timeout=60)
     assert child.returncode == 0
     assert cosplay(folder) == URI

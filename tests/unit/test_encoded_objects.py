@@ -264,8 +264,8 @@ def look(folder: Path, *, everything: bool = False) -> RestorePlan:
 
 
 def bring_back(folder: Path, **options: Any) -> Report:
-    with Project.open(folder).opened(RunOptions(makes_root=True)) as project:
-        return execute(project, survey(project), **options)
+    with Project.open(folder).opened(RunOptions(makes_root=True, **options)) as project:
+        return execute(project, survey(project))
 
 
 def outcome(report: Report, key: str) -> tuple[OutcomeKind, str]:
@@ -393,9 +393,9 @@ def test_an_interrupted_restore_of_an_encoded_object_goes_on_with_its_content(st
             stop.set()  # the content is being written
         return chunk
 
-    with Project.open(studio).opened() as project:
+    with Project.open(studio).opened(RunOptions(concurrency=1)) as project:
         Bucket(project, interrupt)
-        report = execute(project, survey(project), concurrency=1, stop=stop)
+        report = execute(project, survey(project), stop=stop)
     assert outcome(report, SONG)[0] is OutcomeKind.NOT_STARTED
     [part] = [path for path in (studio / "output/characters").iterdir() if path.name.startswith(".r")]
     assert film.startswith(part.read_bytes())

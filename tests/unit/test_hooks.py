@@ -593,7 +593,7 @@ def test_a_project_without_rules_loses_nothing(tmp_path: Path, monkeypatch: pyte
 def test_another_run_is_waited_for(studio: Studio) -> None:
     made = studio.make("dances/dance_rem_1.mp4")
     with Project.open(studio.folder).opened() as project, project.lock().acquire() as lock:
-        timer = threading.Timer(0.3, lock.release)
+        timer = threading.Timer(0.3, lock.close)
         timer.start()
         assert auto_upload_to_gcs()(lambda: made)()[1] is not None
         timer.join()
@@ -646,7 +646,7 @@ def test_the_event_loop_goes_on_meanwhile(studio: Studio) -> None:
             while not (studio.folder / "output/dances/dance_rem_1.mp4").exists():
                 await asyncio.sleep(0)
             await asyncio.sleep(0)
-            lock.release()  # reached only where the call does not hold the loop while it waits for the lock
+            lock.close()  # reached only where the call does not hold the loop while it waits for the lock
             return await asyncio.wait_for(task, 30)
 
     assert asyncio.run(main())[1] == f"{BASE}/dances/dance_rem_1.mp4"

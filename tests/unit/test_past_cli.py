@@ -199,7 +199,7 @@ def test_a_wait_that_is_no_time_exits_64(run: Any, text: str) -> None:
 def test_a_lock_is_waited_for_and_it_says_whose(run: Any, project: Path) -> None:
     with Project.open(project).opened() as opened:
         lock = opened.lock().acquire()
-        timer = threading.Timer(0.5, lock.release)
+        timer = threading.Timer(0.5, lock.close)
         timer.start()
         answer = run("apply", "--wait-lock", "30s")
         timer.join()

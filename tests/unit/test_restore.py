@@ -521,18 +521,18 @@ def test_a_stop_ends_at_once_and_the_next_run_goes_on(studio: Path) -> None:
     before = below(studio / "output")
     shutil.rmtree(studio / "output")
     stop = threading.Event()
-    with Project.open(studio).opened() as project:
+    with Project.open(studio).opened(RunOptions(concurrency=1)) as project:
         Bucket(project, lambda _key, _offset: stop.set())
-        report = execute(project, survey(project), concurrency=1, stop=stop)
+        report = execute(project, survey(project), stop=stop)
     assert (report.status, report.exit_code) == (Status.INTERRUPTED, ExitCode.INTERRUPTED)
     assert report.counts.not_started == 3
     plan = look(studio)
     assert [action.begun for action in plan.actions] == [48_211 // 2, 0, 0]
     offsets: list[int] = []
     heard: list[Event] = []
-    with Project.open(studio).opened() as project:
+    with Project.open(studio).opened(RunOptions(concurrency=1)) as project:
         Bucket(project, lambda _key, offset: offsets.append(offset))
-        report = execute(project, survey(project), concurrency=1, listener=heard.append)
+        report = execute(project, survey(project), listener=heard.append)
 
     assert offsets == [48_211 // 2, 0, 0]
     assert report.bytes == sum(map(len, before.values())) - 48_211 // 2
@@ -552,9 +552,9 @@ def test_a_store_that_gives_nothing_is_not_asked_for_everything(studio: Path) ->
         asked.append(key)
         raise StoreUnavailable("down")
 
-    with Project.open(studio).opened() as project:
+    with Project.open(studio).opened(RunOptions(concurrency=2)) as project:
         Bucket(project, refuse)
-        report = execute(project, survey(project), concurrency=2)
+        report = execute(project, survey(project))
 
     assert REFUSALS <= len(asked) < 40
     assert report.counts.not_started == 40 - len(asked)

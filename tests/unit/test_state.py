@@ -418,7 +418,7 @@ def test_a_second_lock_of_this_process_is_another_run(tmp_path: Path) -> None:
     with ProjectLock(tmp_path).acquire(), pytest.raises(LockHeld):
         ProjectLock(tmp_path).acquire()
     with ProjectLock(tmp_path).acquire() as lock:
-        lock.release()
+        lock.close()
         ProjectLock(tmp_path).acquire().release()
     assert not (tmp_path / ".reconcile" / "lock.json").exists()
 
@@ -440,7 +440,7 @@ def test_a_folder_that_cannot_be_locked_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / ".reconcile").write_text("not a folder")
     with ProjectLock(tmp_path).acquire() as lock:
         assert "cannot be locked" in lock.warning
-    lock.release()
+    lock.close()
 
 
 def test_what_is_dropped_is_forgotten_wherever_it_was_kept(tmp_path: Path) -> None:

@@ -485,7 +485,7 @@ class _Away:
 def test_a_lock_that_another_run_holds_is_waited_for(day: Day) -> None:
     lock = Project.open(day.folder).opened().lock()
     lock.acquire()
-    day.at(300, lock.release)
+    day.at(300, lock.close)
     day.run(400)
     [(when, message)] = day.told(EventKind.WAITING)
     assert when < 1

@@ -6,12 +6,12 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from typing import Self
 
 from reconcile.adapters.disk_names import as_text, native
 from reconcile.adapters.files import move_to_free, remove, sync_folder
 from reconcile.adapters.opening import READ_FILE, READ_FOLDER, READ_ROOT
 from reconcile.adapters.system import current
+from reconcile.core.closing import Closing
 from reconcile.core.names import nfc
 
 _HELD = 6
@@ -144,7 +144,7 @@ class OpenFolder:
         return native(name) if self._fd is not None else os.path.join(self.path, native(name))
 
 
-class OpenFolders:
+class OpenFolders(Closing):
     """The folders below a root, opened when they are needed and reached by component; only a few are held open,
     because a tree may be deeper than the number of descriptors, and its paths longer than the system takes."""
 
@@ -153,10 +153,7 @@ class OpenFolders:
         self._open: dict[str, OpenFolder] = {}
         self._last: str | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         for folder in self._open.values():
             folder.close()
         self._open.clear()

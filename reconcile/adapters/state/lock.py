@@ -8,13 +8,13 @@ import socket
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import msgspec
 
 from reconcile.adapters.files import HeldLock, LockBusy
 from reconcile.adapters.state.folder import StateFolder
+from reconcile.core.closing import Closing
 from reconcile.core.errors import LockHeld, StateError
 
 _NOTE = "lock.json"
@@ -29,7 +29,7 @@ class Holder(msgspec.Struct, frozen=True):
     since: str
 
 
-class ProjectLock:
+class ProjectLock(Closing):
     """The lock of a project folder. Another run of this machine is kept out; the system frees it when we die.
 
     If the folder cannot be written there is no lock, and ``warning`` says so: runs side by side are safe, since
@@ -45,8 +45,7 @@ class ProjectLock:
     def acquire(self, wait: float = 0) -> Self:
         """Takes the lock, waiting up to ``wait`` seconds for another run to end.
 
-        Raises LockHeld, which names the holder, and StateError for what is there and not ours. May be used as a context
-        manager that releases it.
+        Raises LockHeld, which names the holder, and StateError for what is there and not ours.
         """
         try:
             self._lock = self._folder.lock("lock", wait)
@@ -58,7 +57,7 @@ class ProjectLock:
         self._write_note()
         return self
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Gives the lock back; nothing happens if it is not held."""
         if self._lock is None:
             return
@@ -66,14 +65,6 @@ class ProjectLock:
             self._folder.remove(_NOTE)
         self._lock.release()
         self._lock = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
 
     def holder(self) -> Holder | None:
         """Who says that it holds the lock, or None if the note is missing or half-written."""
