@@ -353,7 +353,7 @@ class OpenProject(Shortcuts, RunFacts, Closing):
         """The pipeline's own JSON database, if the rules name one."""
         if self.settings.local_db is None:
             return None
-        return JsonDatabase.open(self.settings.local_db.path, self.settings.entries.top)
+        return JsonDatabase(self.settings.local_db.path, self.settings.entries.top)
 
     def kept_versions(self) -> tuple[Finding, ...]:
         """What is to be said of versions of the local database that rewriting it left beside it."""

@@ -43,11 +43,8 @@ class LockBusy(Portable, Exception):
 
 
 def create(path: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None = None) -> None:
-    """Writes a new file, whose bytes are on disk when this returns.
-
-    ``folder`` is the open folder in which the path is a name, if the system can use one; here and below.
-
-    Raises FileExistsError if there is one, also for a link, and OSError.
+    """Writes a new file, whose bytes are on disk when this returns. Raises FileExistsError if anything has its name,
+    and OSError. ``folder`` is the open folder in which the path is a name, if the system can use one; here and below.
     """
     fd = os.open(path, NEW, mode, dir_fd=folder)
     with os.fdopen(fd, "wb") as file:
@@ -59,9 +56,7 @@ def create(path: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None =
 @contextlib.contextmanager
 def beside(place: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None = None) -> Iterator[Path]:
     """A new file next to a place, with the data on disk, to be moved there; removed at the end if it was not moved.
-
-    Raises OSError.
-    """
+    Raises OSError."""
     # The name is new and cannot be guessed: in a folder that others write to, nobody can put a link in its place.
     fresh = place.with_name(f".{secrets.token_hex(8)}.new")
     try:
@@ -89,10 +84,8 @@ def write_whole(place: Path, data: bytes, mode: int = PRIVATE, *, folder: int | 
 
 
 def replace(path: Path | str, place: Path | str, *, folder: int | None = None) -> None:
-    """Puts a file in the place of another, or in a free one; patient with programs that have one of them open.
-
-    Raises OSError.
-    """
+    """Puts a file in the place of another, or in a free one; patient with programs that have one of them open. Raises
+    OSError."""
     current().patiently(lambda: os.replace(path, place, src_dir_fd=folder, dst_dir_fd=folder))
 
 
@@ -154,10 +147,8 @@ def stamp_of(path: Path) -> Stamp | None:
 
 
 def lock(path: Path, wait: float, *, poll: float = _POLL) -> HeldLock:
-    """Takes the lock that a file stands for, waiting up to ``wait`` seconds for it.
-
-    Raises LockBusy if others hold it, and OSError if there can be no lock there.
-    """
+    """Takes the lock that a file stands for, waiting up to ``wait`` seconds for it. Raises LockBusy if others hold it,
+    and OSError if there can be no lock there."""
     from filelock import FileLock, Timeout  # slow to import, and most commands take no lock
 
     # A lock file that went with its lock would leave nothing to tell a watcher that was killed from one without a lock.

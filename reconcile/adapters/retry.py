@@ -1,8 +1,4 @@
-"""Retries: of one call, of all calls to one store, and of a whole run.
-
-Budget    one for a run      each retry is paid for, each answer earns some back
-Traffic   one for a store    the pause and the pace that its calls keep together, and what says that it is down
-Patience  one for a call     exponential pauses with full jitter, ``Retry-After``, and a deadline
+"""Retries: of one call (``Patience``), of all calls to one store (``Traffic``), and of a whole run (``Budget``).
 
 ``workers.Breaker`` is the fourth part: it ends a phase of a run when call after call came to nothing all the same.
 """
@@ -44,11 +40,8 @@ Uniform = Callable[[float, float], float]
 
 
 class Failure(Protocol):
-    """What patience needs to know of a failed attempt.
-
-    ``pause`` is how many seconds the store asked to wait, 0 if it did not; ``throttled`` if it said that there are too
-    many requests; ``reached`` if there was a connection.
-    """
+    """A failed attempt. ``pause`` is how many seconds the store asked to wait, or 0; ``throttled`` if it said that
+    there are too many requests; ``reached`` if there was a connection."""
 
     @property
     def pause(self) -> float: ...
@@ -59,10 +52,10 @@ class Failure(Protocol):
 
 
 class Budget:
-    """The retries that one run may make, at all its stores together; safe for several threads.
+    """The retries that one run may make at all its stores together, ``retries`` at the most; safe for several threads.
 
     Without it each call of a long run would try for its whole deadline, and a store in trouble would get many times the
-    requests of one that is well. A run begins with ``retries``, and never has more.
+    requests of one that is well.
     """
 
     def __init__(self, retries: float = RETRIES) -> None:
@@ -111,8 +104,8 @@ class Gate:
         self._failed = float("-inf")
 
     def enter(self, within: float) -> float:
-        """Waits for this call's turn and returns 0. If the turn is more than ``within`` seconds away, or no call was
-        answered for that long, it does not wait, and returns the seconds until the turn."""
+        """Waits for this call's turn, and gives 0; or gives the seconds until the turn, at once, if they are more than
+        ``within``, or if no call was answered for that long."""
         turn: float | None = None
         while True:
             with self._lock:
@@ -237,11 +230,10 @@ class Traffic:
 class Patience:
     """The retries of one call: pauses that double, each with full jitter, until its time or the run's budget is up.
 
-    The time is the store's deadline, or ``within``, from the first attempt on. If a ``body`` is sent it counts from the
-    first failure, so that one that took long is sent once more; but a store that cannot be reached is always timed from
-    the first attempt. A store that throttles is alive, so it is timed from its last answer to any call, up to three
-    times as long. Calls that begin while no call is answered share one deadline, which began with that silence: a dead
-    store is given up once, not once for each call.
+    The time is the store's deadline, or ``within``. It counts from the first attempt; from the first failure if a
+    ``body`` was sent to a store that was reached, so that one that took long is sent once more; from the last answer to
+    any call if the store throttles, which shows that it is alive, up to three times as long. Calls that begin while no
+    call is answered share the deadline that began with that silence: a dead store is given up once, not for each call.
     """
 
     def __init__(self, traffic: Traffic, *, within: float | None = None, body: bool = False) -> None:

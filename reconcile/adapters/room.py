@@ -1,11 +1,11 @@
-"""The room that the system leaves a process: memory and threads, when a limit keeps them short.
+"""The memory and the threads that the system leaves a process, if a limit keeps them short.
 
 Google's database client ends the whole process, without a word, if it finds no room for its threads. So a process with
 a limit is made to need less, and is asked for room before that client is begun.
 
-An import that runs out of memory raises whatever the interpreter was about to do: MemoryError, SystemError, a
-ValueError of the compiler. It leaves modules half made, over which the next import falls in another way. So room is
-looked at before Google's clients are imported, and if their import fails for want of memory, there is no second one.
+An import that runs out of memory raises one of many errors, and leaves modules half made, over which the next import
+stumbles in another way. So room is looked at before Google's clients are imported, and if their import fails for want
+of memory, there is no second one.
 """
 
 from __future__ import annotations

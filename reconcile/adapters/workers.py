@@ -39,12 +39,11 @@ _GLANCE = 0.2
 
 
 class Workers(Closing):
-    """Up to ``at_once`` threads, begun as they are needed. Safe for several threads.
+    """Up to ``at_once`` threads, begun as they are needed, of which each may have its files and connections open. Safe
+    for several threads. If the system gives no further thread there are fewer; if none, the caller does the work.
 
-    Those of the standard library keep the interpreter from ending while one of them waits for a dead server, and cannot
-    be had once the main thread has ended, when a workflow's other threads may still be at work. These do neither. If
-    the system gives no further thread there are fewer, and if it gives none the caller does the work. There are no more
-    than may have their files and connections open (``descriptors.fitting``).
+    Unlike the standard library's they never keep the interpreter from ending while one of them waits for a dead server,
+    and can be had when the main thread has ended and a workflow's other threads are still at work.
     """
 
     def __init__(self, at_once: int, name: str = "job") -> None:

@@ -181,11 +181,8 @@ class _Survey:
                 )
 
     def _without_clashes(self, actions: list[Restore]) -> tuple[Restore, ...]:
-        """The actions whose files can all be there together, in their order; of two that clash the one that is wanted
-        more.
-
-        Names that only some folders take for the same come last: if the folder does, the first one keeps the place.
-        """
+        """The actions whose files can all be there together; of two that clash the one that is wanted more. Names that
+        only some folders take for the same come last: if the folder does, the first one keeps the place."""
         ranks = {found.key: claim.rank for _, found, claim in self._missing}
         ranked = sorted(actions, key=lambda action: (ranks[action.key], action.key))
         sure, maybe, late = Places(nfc), Places(fold), set()

@@ -131,10 +131,8 @@ class _RestoreRun:
         return action.outcome(OutcomeKind.APPLIED if made else OutcomeKind.ALREADY)
 
     def _content(self, action: Restore) -> Sum:
-        """What is packed in an encoded object, once its stored bytes have proved to be the ones meant.
-
-        It is read through first and kept nowhere: nothing is written before it is known how much there is.
-        """
+        """What is packed in an encoded object, once its stored bytes have proved to be the ones meant. It is read
+        through and kept nowhere: nothing is written before it is known how much there is."""
         found = measure(self._told(self._body(action, 0)), action.size, action.encoding)
         by_hand = f"fetch it by hand: gcloud storage cp {current().quoted(action.uri)} FILE"
         if found.stored != Sum(action.size, action.crc32c):

@@ -56,11 +56,8 @@ class Schedule(msgspec.Struct, frozen=True):
 
 
 def schedule(kind: str, job: Nightly) -> Schedule:
-    """The definitions for one scheduler: ``cron``, ``systemd``, ``windows`` or ``cloud-run``.
-
-    Raises UsageError if a value of the job cannot be written down for it: a line break, for example, would start a
-    line, and so a job, of its own.
-    """
+    """The definitions for one scheduler: ``cron``, ``systemd``, ``windows`` or ``cloud-run``. Raises UsageError if a
+    value of the job cannot be written down for it: a line break, for example, would start a job of its own."""
     check(job, of_windows=kind == "windows")
     if kind == "cloud-run" and _PROJECT.fullmatch(job.gcp_project) is None:
         raise UsageError(

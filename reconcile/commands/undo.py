@@ -53,10 +53,8 @@ class Undoing(msgspec.Struct, frozen=True):
 
 
 def find_run(journal: Journal, name: str) -> Past:
-    """The run of this id, of an id that starts so, or the ``last`` one, which is the newest.
-
-    Raises UsageError, and JournalError if the journal cannot be read: what is unknown is not taken for absent.
-    """
+    """The run of this id, of an id that starts so, or the ``last`` one, which is the newest. Raises UsageError, and
+    JournalError if the journal cannot be read: what is unknown is not taken for absent."""
     whole = journal.read(name)
     if whole is not None:
         return whole
@@ -100,10 +98,8 @@ def describe(past: Past) -> str:
 
 
 def survey(project: OpenProject, past: Past, scope: Scope) -> Undoing:
-    """Reads the records that the run wrote and plans to put back what is still as it left it.
-
-    Raises UsageError for a run on other stores, and what the stores raise.
-    """
+    """Reads the records that the run wrote and plans to put back what is still as it left it. Raises UsageError for a
+    run on other stores, and what the stores raise."""
     _check_stores(project, past)
     return _UndoSurvey(project, past, scope).run()
 

@@ -39,11 +39,8 @@ UNLIMITED = Timetable(((0, None),))
 
 def parse_timetable(text: str) -> Timetable:
     """``10M``; ``08:00,512k 18:00,10M 23:00,off``; ``Mon-00:00,512k Fri-23:59,10M``. Entries are parted by spaces or
-    semicolons, and of two for one minute the later counts. A rate without a unit is in KiB; ``UP:DOWN`` gives the one
-    of uploads and one of downloads, which is left out.
-
-    Raises ValueError, with a sentence for people that names the piece that is wrong.
-    """
+    semicolons, and of two for one minute the later counts. A rate without a unit is in KiB; of ``UP:DOWN`` the second,
+    for downloads, is left out. Raises ValueError, with a sentence for people that names the piece that is wrong."""
     pieces = [piece for piece in re.split(r"[ ;]+", text) if piece]
     if not pieces:
         raise ValueError("it is empty; write a rate, as 10M, or a timetable, as 08:00,512k 18:00,off")

@@ -38,12 +38,9 @@ def compare(size: int, crc32c: str | None, other_size: int, other_crc32c: str | 
 
 
 def compare_object(size: int, crc32c: str | None, found: RemoteObject, agreed: Agreed | None = None) -> Comparison:
-    """Compares a content with an object's, by what a listing says of it.
-
-    The size and crc32c of an encoded object are those of its packed bytes and say nothing of its content. What does is
-    a remembered state of the same generation, if it is of what was unpacked: an object may have been called encoded
-    after it agreed with a file as it is stored.
-    """
+    """Compares a content with an object's, by what a listing says of it. The size and crc32c of an encoded object are
+    those of its packed bytes and say nothing of its content. What does is a remembered state of the same generation, if
+    it is of what was unpacked: an object may have been called encoded after it agreed with a file as it is stored."""
     if not found.encoding:
         return compare(size, crc32c, found.size, found.crc32c)
     if agreed is None or agreed.generation != found.generation:

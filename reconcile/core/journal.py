@@ -133,9 +133,7 @@ class Past(msgspec.Struct, frozen=True):
 
     def touched(self) -> list[tuple[World, str, Touched]]:
         """Every field that the run wrote, or may have written, as (world, document, fields), in the order of writing.
-
-        The last attempt counts. A change whose outcome says that it was left alone wrote nothing.
-        """
+        The last attempt counts. A change whose outcome says that it was left alone wrote nothing."""
         left_alone = {each.outcome.id for each in self.outcomes if each.outcome.outcome in _LEFT_ALONE}
         found: dict[tuple[World, str, str], Touched] = {}
         for line in self.fields:

@@ -8,10 +8,8 @@ from typing import NamedTuple
 
 class _Family(NamedTuple):
     """Names of one origin, in lower case: whole ones, beginnings, ends, and a pattern for what these cannot say, which
-    only names with this ``mark`` in them can match.
-
-    Upper and lower case do not count unless ``exact``: what Windows wrote is also met on shares and drives of others.
-    """
+    only names with this ``mark`` in them can match. Case does not count unless ``exact``: what Windows wrote is also
+    met on shares and drives of others."""
 
     origin: str
     names: tuple[str, ...] = ()

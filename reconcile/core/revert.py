@@ -72,11 +72,8 @@ class _Reversal(Draft):
 
 
 def _trails(fields: Mapping[str, Any], wanted: Sequence[Touched], entry_key: str) -> dict[str, Trail]:
-    """Where each text is to be put back, by the id of its change.
-
-    Of several that hold one text now and did not before, place alone tells which is which, and only as long as each is
-    in its very place.
-    """
+    """Where each text is to be put back, by the id of its change. Of several that hold one text now and did not before,
+    place alone tells which is which, and only as long as each is in its very place."""
     finder = Finder(fields, entry_key)
     groups: dict[tuple[Way, str], list[Touched]] = defaultdict(list)
     # A journal is a file: what this version did not write is passed over.

@@ -138,7 +138,7 @@ class PipelineHand:
 def in_json(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[RecordStore, Hand]]:
     path = tmp_path / "characters.json"
     hand = PipelineHand(path)
-    yield JsonDatabase.open(path, ENTRIES), hand
+    yield JsonDatabase(path, ENTRIES), hand
 
 
 @contextmanager

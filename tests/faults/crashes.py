@@ -317,7 +317,7 @@ class InProcess(Scene):
         lock = project.lock()
         project.objects = _Door("bucket", self._bucket, steps)
         project.records = _Door("records", self._database, steps)
-        project.local_db = _Door("local_db", JsonDatabase.open(self.database, "assets"), steps)  # type: ignore[assignment]
+        project.local_db = _Door("local_db", JsonDatabase(self.database, "assets"), steps)  # type: ignore[assignment]
         project.journal = _Door("journal", project.journal, steps)  # type: ignore[assignment]
         project.state = _Door("state", state, steps)  # type: ignore[assignment]
         note = self.folder / ".reconcile" / "lock.json"

@@ -134,7 +134,7 @@ def test_a_restore_without_descriptors_says_so(tmp_path: Path) -> None:
 def test_the_local_database_without_descriptors_says_so(tmp_path: Path) -> None:
     path = tmp_path / "characters.json"
     path.write_text("{}")
-    database = JsonDatabase.open(path, "assets")
+    database = JsonDatabase(path, "assets")
     error: ReconcileError | None = None
     with none_left():
         try:

@@ -237,7 +237,7 @@ class TestARecordThatIsAnAttack:
         path = tmp_path / "characters.json"
         path.write_text('{"rem": {"x": ' + "[" * 700 + "]" * 700 + "}}", encoding="utf-8")
         with pytest.raises(LocalDatabaseError, match="levels deep in 'rem'"):
-            list(JsonDatabase.open(path, "assets").read())
+            list(JsonDatabase(path, "assets").read())
         json.loads(path.read_text(encoding="utf-8"))
 
 

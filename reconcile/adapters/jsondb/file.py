@@ -65,10 +65,8 @@ def explained(path: Path, error: Exception) -> LocalDatabaseError:
 
 @contextlib.contextmanager
 def locked(path: Path, patience: float) -> Iterator[None]:
-    """Keeps other runs of this tool from writing the file at once; the pipeline itself knows nothing of the lock.
-
-    Raises StoreUnavailable after ``patience`` seconds, LocalDatabaseError if there is no place for the lock.
-    """
+    """Keeps other runs of this tool from writing the file at once; the pipeline itself knows nothing of this lock.
+    Raises StoreUnavailable after ``patience`` seconds, LocalDatabaseError if there is no place for the lock."""
     try:
         lock = files.lock(files.near(path, "lock"), patience)
     except files.LockBusy as error:
@@ -115,11 +113,9 @@ def check_writable(path: Path, found: os.stat_result) -> None:
 
 
 def write_beside(part: Path, new: bytes, like: Path) -> None:
-    """Writes the bytes to a file of their own, on disk when this returns, with what the old file has besides its bytes:
-    mode, owner, access list and other extended attributes.
-
-    Raises OSError if it cannot have them: others could lose their right to write it.
-    """
+    """Writes the bytes to a file of their own, on disk when this returns, with the mode, owner, access list and other
+    extended attributes of the old file. Raises OSError if it cannot have them: others could lose their right to write
+    it."""
     found = like.stat()
     with contextlib.suppress(FileNotFoundError):
         files.remove(part)

@@ -83,7 +83,8 @@ class _Table(NamedTuple):
 
 
 class JsonDatabase:
-    """The documents of a JSON file, with a digest of each one's content in place of an update time.
+    """The documents of a JSON file, with a digest of each one's content in place of an update time; ``entries`` is the
+    field that leads to the maps.
 
     Reads are complete or an error: a file that is caught half-written is read again until about a second after its last
     change. A write touches the values that change and no other character, and takes place only if the file is still
@@ -99,25 +100,20 @@ class JsonDatabase:
         patience: float = 10.0,
         swap: Swap = exchange,
     ) -> None:
-        """``wait`` passes the time between two tries; ``patience`` is how long to wait for another run, in seconds;
-        ``swap`` is this system's way to swap two files."""
+        """``wait`` sleeps between two tries; another run is waited for ``patience`` seconds; ``swap`` is this system's
+        way to swap two files."""
         self._path = path
         self._entries = entries
         self._wait = wait
         self._patience = patience
         self._swap = swap
 
-    @classmethod
-    def open(cls, path: Path, entries: str) -> JsonDatabase:
-        """The database in the file ``path``; ``entries`` is the field that leads to the maps. Reads nothing yet."""
-        return cls(path, entries)
-
     def ids(self, prefix: str = "") -> Iterator[str]:
-        """The ids that start with ``prefix``, in code point order. Raises LocalDatabaseError."""
+        """Raises LocalDatabaseError."""
         yield from sorted(one for one in self._load().documents if one.startswith(prefix))
 
     def read(self, ids: Collection[str] | None = None) -> Iterator[Document]:
-        """All documents whole, or those with these ids that exist, in code point order. Raises LocalDatabaseError."""
+        """Raises LocalDatabaseError."""
         documents = self._load().documents
         for one in sorted(documents if ids is None else documents.keys() & set(ids)):
             value = documents[one].value
@@ -126,26 +122,21 @@ class JsonDatabase:
             yield Document(one, value, token)
 
     def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
-        """Sets these top-level fields and returns the new token.
-
-        Raises PreconditionFailed if the document's content is another, NotThere if it is gone, Rejected if
-        a value is not JSON, StoreUnavailable and LocalDatabaseError (nothing was written).
-        """
+        """Raises PreconditionFailed if the document's content is another, NotThere if it is gone, Rejected if a value
+        is not JSON, StoreUnavailable and LocalDatabaseError (nothing was written)."""
         outcome = self.update_many({document: (fields, if_update_time)})[document]
         if isinstance(outcome, StoreError):
             raise outcome
         return outcome
 
     def update_many(self, changes: Changes) -> dict[str, str | StoreError]:
-        """Sets top-level fields of several documents in one write: ``{id: (fields, if_update_time)}``.
-
-        Gives for each its new token, or the error that kept just this document from being written (PreconditionFailed,
-        NotThere, Rejected). Raises StoreUnavailable and LocalDatabaseError if nothing was written.
-        """
+        """Sets top-level fields of several documents in one write: ``{id: (fields, if_update_time)}``. Gives for each
+        its new token, or the error that kept just this document from being written (PreconditionFailed, NotThere,
+        Rejected). Raises StoreUnavailable and LocalDatabaseError if nothing was written."""
         return self._rewrite(lambda table: self._derive(table, changes))
 
     def create(self, document: str, fields: Mapping[str, Any]) -> str:
-        """Appends a document and returns its token. Raises PreconditionFailed if it exists, and as ``update``."""
+        """Appends a document. Raises PreconditionFailed if it exists, and as ``update``."""
 
         def derive(table: _Table) -> tuple[list[TextEdit], dict[str, str | StoreError]]:
             if document in table.documents:

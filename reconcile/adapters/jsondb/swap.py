@@ -35,8 +35,8 @@ class _Note(msgspec.Struct, frozen=True):
 
 
 class Exchange:
-    """The exchange of one file's content. ``part`` is written first, ``fresh`` holds what is whole: ours before the
-    step, and afterwards what came out. ``kept`` are the files of others that came out and have no place any more."""
+    """The exchange of one file's content. ``part`` is written first; ``fresh`` then has the new content, and after the
+    step what came out. ``kept`` are the files of others that came out and have no place any more."""
 
     def __init__(self, real: Path, swap: Swap) -> None:
         self._real = real
@@ -48,9 +48,7 @@ class Exchange:
 
     def put(self, new: bytes, old: bytes) -> bool:
         """Puts ``part``, which holds the new bytes, in the file's place if that has the old ones and nobody writes it.
-
-        Gives whether it did. Raises OSError.
-        """
+        Gives whether it did. Raises OSError."""
         note = _Note(_digest(new), _digest(old))
         write_whole(self._note, msgspec.json.encode(note))
         replace(self.part, self._fresh)
@@ -70,10 +68,8 @@ class Exchange:
         return is_done or not swapped
 
     def settle(self) -> bool:
-        """Ends an exchange, also one that a kill interrupted: every file of others is in its place, or kept.
-
-        Gives whether the new content stands, and the old came out as it was. Raises OSError.
-        """
+        """Ends an exchange, also one that a kill interrupted: every file of others is in its place, or kept. Gives
+        whether the new content is there, and the old came out as it was. Raises OSError."""
         is_done = False
         with contextlib.suppress(FileNotFoundError):
             remove(self.part)  # never anybody's but ours

@@ -108,10 +108,8 @@ class StateFolder:
         return files.lock(self.plain(name), wait, poll=poll)
 
     def plain(self, name: str) -> Path:
-        """The path of a file that others open by it and write to: there is none, or one of ours with no second name.
-
-        One that has a second name is given a copy of its own first, so that nothing is written behind that name.
-        """
+        """The path of a file that others open by it and write to: there is none, or one of ours. One with a second name
+        is copied first, so that nothing is written behind that name."""
         path = self.path / name
         with self._opened() as folder:
             found = self._check(name, folder)

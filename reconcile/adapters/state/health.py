@@ -20,10 +20,8 @@ _ASKING = 0.5
 
 
 def read_health(project: Path) -> WatchHealth | None:
-    """What the watcher of a project last wrote; None if there is nothing that can be read as that.
-
-    Raises StateError if what is there is not ours.
-    """
+    """What the watcher of a project last wrote; None if there is nothing that can be read as that. Raises StateError if
+    what is there is not ours."""
     return StateFolder(project).value(FILE, WatchHealth)
 
 

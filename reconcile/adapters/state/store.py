@@ -24,12 +24,9 @@ _SESSION_SECONDS = 6 * 86400  # a session lives for a week at the most; the last
 
 
 class State(Closing):
-    """What the tool remembers of a project between runs; a ``HashCache`` and an ``AgreedStates``.
-
-    Opening it raises StateError for what is there and not ours. Nothing else here raises because of the disk: see
-    ``StateDatabase``.
-    Safe to use from several threads; a context manager that writes what is pending when it ends.
-    """
+    """What the tool remembers of a project between runs, as a ``HashCache`` and an ``AgreedStates``. Safe for several
+    threads. Opening it raises StateError for what is there and not ours; nothing else here raises because of the disk:
+    see ``StateDatabase``."""
 
     def __init__(self, project: Path) -> None:
         self._database = StateDatabase(project, self._forget_window)
