@@ -419,7 +419,7 @@ def test_a_second_lock_of_this_process_is_another_run(tmp_path: Path) -> None:
         ProjectLock(tmp_path).acquire()
     with ProjectLock(tmp_path).acquire() as lock:
         lock.close()
-        ProjectLock(tmp_path).acquire().release()
+        ProjectLock(tmp_path).acquire().close()
     assert not (tmp_path / ".reconcile" / "lock.json").exists()
 
 
