@@ -79,7 +79,7 @@ class RunOptions(msgspec.Struct, frozen=True):
     witness: Witness | None = None
 
 
-class Project(Shortcuts, Closing, msgspec.Struct, frozen=True):
+class Project(Shortcuts, msgspec.Struct, Closing, frozen=True):
     """One project folder: its rules and settings. Nothing of it is open; ``opened`` opens what a run needs."""
 
     settings: Settings

@@ -119,7 +119,10 @@ def _annotates(kind: type, name: str) -> bool:
 def _members(kind: type) -> Iterator[str]:
     """The public methods and properties that we wrote, those of a base of ours too."""
     ours = [each for each in reversed(kind.__mro__) if each.__module__.startswith("reconcile.")]
-    found = {name: value for each in ours for name, value in vars(each).items() if not name.startswith("_")}
+    found: dict[str, Any] = {}
+    for name, value in (each for kind in ours for each in vars(kind).items() if not each[0].startswith("_")):
+        found.pop(name, None)  # what a class says anew stands where it says it
+        found[name] = value
     for name, value in found.items():
         if isinstance(value, property):
             yield f"**`{name}`** · {_words(value)}\n"
