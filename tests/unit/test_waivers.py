@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconcile.core.changes import Code, Finding, Severity
 from reconcile.core.findings import make
@@ -37,12 +41,41 @@ def waiver(subject: str, code: Code = Code.ORPHAN_OBJECT, until: datetime.date |
         ("gs://my-bucket/anime_dance/dances", False),
         ("*/dances/*", True),
         (ORPHAN.upper(), False),
+        ("gs:*//*my-bucket/*_old_*4", True),
+        ("*old*dances*", False),
+        (f"{ORPHAN}*", True),
+        (f"{ORPHAN[:9]}*{ORPHAN[8:]}", False),
+        ("**mp4", True),
+        ("", False),
     ],
 )
 def test_a_subject_is_literal_except_for_stars(pattern: str, taken: bool) -> None:
     (found,) = waive([finding(ORPHAN)], [waiver(pattern)], TODAY)
     assert found.is_waived is taken
     assert found == finding(ORPHAN) or found.waived == "kept on purpose"
+
+
+@given(st.text("ab*", max_size=8), st.text("ab\n", max_size=8))
+def test_a_star_is_any_text(pattern: str, subject: str) -> None:
+    meant = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL).fullmatch(subject) is not None
+    assert waiver(pattern).takes(finding(subject)) is meant
+
+
+def test_many_stars_and_a_long_name_take_no_time() -> None:
+    began = time.process_time()
+    assert not waiver("*a" * 20 + "b").takes(finding("a" * 1000))
+    assert waiver("*a" * 20).takes(finding("a" * 1000))
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    "name", ["[kpop]_x.mp4", "a\\b.png", "x\n.png", "{char_id}", "(a|b)+$", "\u202e.png", "^", "."]
+)
+def test_a_hostile_name_is_waived_by_itself_alone(name: str) -> None:
+    exact = waiver(name)
+    assert exact.takes(finding(name))
+    assert not exact.takes(finding(f"{name}x"))
+    assert not exact.takes(finding("k"))
 
 
 def test_another_code_is_not_taken() -> None:
