@@ -86,7 +86,7 @@ def undo(
         with session.lock(project, patience):
             # Not before: the run that is waited for may be the one that is to be undone.
             name, undoing = look(project)
-            question = f"Put back what run {name} changed?"
+            question = f"Put back the record fields that run {name} changed?"
             session.agree(question, totals(undoing.plan), show, yes=yes or not undoing.plan.actions)
             report = session.execute(partial(execute, project, undoing, command="undo"))
     session.report(report, planned=bool(undoing.plan.actions))

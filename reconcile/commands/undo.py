@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -28,10 +28,10 @@ from reconcile.core.changes import (
 from reconcile.core.edit import Verdict
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, silent
-from reconcile.core.findings import LOST_SINCE, RECORD_GONE, make
+from reconcile.core.findings import LOST_SINCE, RECORD_GONE, UNLISTED_SINCE, make
 from reconcile.core.journal import Past, Touched
 from reconcile.core.plan import Plan, Scope
-from reconcile.core.report import Report
+from reconcile.core.report import OutcomeKind, Report
 from reconcile.core.revert import revert
 from reconcile.core.rows import RemoteObject, World
 from reconcile.core.way import shown
@@ -83,7 +83,8 @@ def find_undoable(journal: Journal, name: str, scope: Scope) -> Past:
     if earlier is not None:
         hint = f"the newest run that did is {describe(earlier)}: `reconcile undo {earlier.run.run_id}`"
     raise UsageError(
-        f"the last run, {describe(found)}, changed no record field{of}, so there is nothing to undo", hint=hint
+        f"the last run, {describe(found)}, changed no record field{of}, so there is nothing to undo: objects stay",
+        hint=hint,
     )
 
 
@@ -127,6 +128,8 @@ class _UndoSurvey:
             make(Code.RECORD_STAYS, made.document, document_id(made.document))
             for made in _made(self._past, self._scope)
         ]
+        if what := _in_bucket(self._past, self._scope):
+            self._findings.append(make(Code.OBJECTS_STAY, self._past.run.stores.bucket, None, what=what))
         plan = plans.build(
             self._actions,
             self._findings,
@@ -139,8 +142,8 @@ class _UndoSurvey:
 
     def _take(self, world: World, document: str, fields: Mapping[str, Any], touched: Sequence[Touched]) -> None:
         entries, key = self._project.settings.entries, self._project.settings.entry_key
-        verdicts = revert(fields, [each.reversed() for each in touched], entries, key).verdicts
-        for each, verdict in zip(touched, verdicts, strict=True):
+        made = revert(fields, [each.reversed() for each in touched], entries, key)
+        for each, verdict in zip(touched, made.verdicts, strict=True):
             change = self._change(world, document, each)
             if not self._scope.takes_type(change.asset_type):
                 continue
@@ -149,11 +152,19 @@ class _UndoSurvey:
             elif verdict is Verdict.STALE or (each.field == key and not each.way) or not _is_plain(each.before):
                 self._findings.append(make(Code.CHANGED_SINCE, change.document, document, place=self._place(each)))
             else:
-                self._put_back(change, document, each)
+                self._put_back(change, document, each, {**fields, **made.fields})
 
-    def _put_back(self, change: FieldChange, document: str, touched: Touched) -> None:
-        """Gives a field a URI of ours back only if its object is there: undo never points a record at nothing."""
+    def _put_back(self, change: FieldChange, document: str, touched: Touched, left: Mapping[str, Any]) -> None:
+        """Gives a field a URI of ours back only if its object is there, and the index a type only with an object that
+        the record names, as it is ``left``: undo never points a record at nothing."""
         needs: list[Need] = []
+        if touched.is_index and change.asset_type in (touched.before or ()):
+            need = self._need_of(change.asset_type, document, left)
+            if need is None:
+                place, name = self._place(touched), change.asset_type
+                self._findings.append(make(UNLISTED_SINCE, change.document, document, place=place, text=name))
+                return
+            needs.append(need)
         for text in dict.fromkeys(texts_in(touched.before)):
             key = self._project.bucket.key(text)
             if key is None:
@@ -168,23 +179,39 @@ class _UndoSurvey:
         self._actions.append(msgspec.structs.replace(change, needs=tuple(needs)))
         self._wanted[change.id] = msgspec.structs.replace(touched.reversed(), id=change.id)
 
+    def _need_of(self, asset_type: str | None, document: str, fields: Mapping[str, Any]) -> Need | None:
+        """An object of this type that these fields name."""
+        for text in texts_in(fields):
+            key = self._project.bucket.key(text)
+            if key is not None and self._type_of(key, document) == asset_type:
+                found = self._object(key)
+                if found is not None and found.size:
+                    return Need(key, found.crc32c)
+        return None
+
+    def _type_of(self, key: str, document: str) -> str | None:
+        asset_map = self._project.asset_map
+        path = asset_map.path_for(key, (document,))
+        reading = None if path is None else asset_map.read(path, (document,))
+        return None if reading is None else reading.rule.type
+
     def _object(self, key: str) -> RemoteObject | None:
         if key not in self._there:
             self._there[key] = self._project.objects.get(key)
         return self._there[key]
 
     def _change(self, world: World, document: str, touched: Touched) -> FieldChange:
-        project = self._project
-        keys = (project.bucket.key(text) for text in (*texts_in(touched.after), *texts_in(touched.before)))
-        key = next((each for each in keys if each is not None), None)
-        path = None if key is None else project.asset_map.path_for(key, (document,))
-        reading = None if path is None else project.asset_map.read(path, (document,))
+        texts = (*texts_in(touched.after), *texts_in(touched.before))
+        key = next((each for text in texts if (each := self._project.bucket.key(text)) is not None), None)
+        asset_type = None if key is None else self._type_of(key, document)
+        if touched.is_index:
+            asset_type = next(iter({*texts_in(touched.before)}.symmetric_difference(texts_in(touched.after))), None)
         kind = RewriteLocalDb if world is World.LOCAL_DB else SetField
         return kind(
             id=change_id("undo", self._past.run.run_id, touched.id),
             key=key or "",
             char_id=document,
-            asset_type=None if reading is None else reading.rule.type,
+            asset_type=asset_type,
             reason=Reason.UNDO,
             document=self._named(world, document),
             entry=touched.entry,
@@ -262,6 +289,17 @@ def _as_they_are(
         found = {} if store is None else {each.id: each.fields for each in store.read(sorted(documents))}
         for document, touched_there in documents.items():
             yield world, document, found.get(document), touched_there
+
+
+def _in_bucket(past: Past, scope: Scope) -> str:
+    """What the run wrote in the bucket, counted; empty for nothing."""
+    wrote = Counter(
+        "content type" if each.outcome.kind == "set_metadata" else "object"
+        for each in past.outcomes
+        if each.uri is not None and each.outcome.outcome is OutcomeKind.APPLIED
+        if scope.takes_character(each.char_id) and scope.takes_type(each.asset_type)
+    )
+    return " and ".join(f"{count:,} {what}{'s' if count > 1 else ''}" for what, count in sorted(wrote.items()))
 
 
 def _made(past: Past, scope: Scope) -> Iterable[Any]:

@@ -83,6 +83,7 @@ class Code(Enum):
     EMPTY_OBJECT = "empty_object"
     WAIVER_EXPIRED = "waiver_expired"
     FOREIGN_INDEX = "foreign_index"
+    OBJECTS_STAY = "objects_stay"
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -248,6 +248,14 @@ FINDINGS: dict[Code, Kind] = {
         "delete it by hand, if that is meant",
         ": made by the run that `undo` takes back, and nothing is deleted",
     ),
+    Code.OBJECTS_STAY: Kind(
+        Severity.INFO,
+        "objects that stay",
+        "that run wrote {what}; undo puts back record fields alone, so the bucket stays as it is",
+        "`reconcile history --run ID` lists the objects with the generations before, which a bucket with object"
+        " versioning still has",
+        ": what the run that `undo` takes back wrote in the bucket",
+    ),
     Code.LOCAL_PATH: Kind(
         Severity.ERROR,
         "references that no service in the cloud can read",
@@ -338,6 +346,11 @@ LOST_SINCE = Form(
     Code.MISSING_ASSET,
     '{place} held "{text}", which is not in the bucket any more, or is empty there; the field is left as it is',
     "put the object back first, or set the field by hand",
+)
+UNLISTED_SINCE = Form(
+    Code.MISSING_ASSET,
+    '{place} held "{text}", and the record names no object of that type any more that is in the bucket',
+    "`reconcile apply` puts the type there once an object of it is named",
 )
 RECORD_GONE = Form(
     Code.CHANGED_SINCE, "the record is gone since that run; it is not made again", "nothing to do, if it was meant"

@@ -33,7 +33,8 @@ class Told(Enum):
 
 
 class PastChange(msgspec.Struct, frozen=True, kw_only=True):
-    """One change of a run. An object has ``uri``, ``size``, ``crc32c`` and generations; a field has ``document``,
+    """One change of a run. An object has ``uri``, ``size``, ``crc32c`` and generations, ``source`` (a URI) if it was
+    copied from there, and ``content_type`` with the one before if that was to be set; a field has ``document``,
     ``world``, ``entry``, ``field`` (and ``at`` in another place than a map's field), ``before`` and ``after``, and
     ``had``: whether the field was there before."""
 
@@ -49,6 +50,9 @@ class PastChange(msgspec.Struct, frozen=True, kw_only=True):
     crc32c: str | None = None
     generation_before: int | None = None
     generation: int | None = None
+    source: str | None = None
+    content_type: str | None = None
+    content_type_before: str | None = None
     document: str | None = None
     world: World | None = None
     entry: str | None = None

@@ -93,7 +93,8 @@ class RecordMade(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", ta
 
 
 class ChangeEnded(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="outcome"):
-    """What became of one change. For an object: its URI, its bytes, and the generation before and after."""
+    """What became of one change. For an object: its URI, its bytes, and the generation before and after; ``source``,
+    the URI of the object that it was copied from; ``content_type``, the one to be set, with the one before."""
 
     outcome: Outcome
     char_id: str | None = None
@@ -103,6 +104,9 @@ class ChangeEnded(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", t
     crc32c: str | None = None
     generation_before: int | None = None
     generation: int | None = None
+    source: str | None = None
+    content_type: str | None = None
+    content_type_before: str | None = None
 
 
 class RunEnded(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="end"):

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import msgspec
 
-from reconcile.core.changes import Change, CreateRecord, is_object
+from reconcile.core.changes import Change, Copy, CreateRecord, SetMetadata, is_object
 from reconcile.core.errors import JournalError
 from reconcile.core.journal import ChangeEnded, FieldsTouched, Line, RecordMade, RunEnded, RunStarted, Touched
 from reconcile.core.plan import Plan
@@ -60,7 +60,8 @@ class Account:
         """A document is about to be created with these fields. Raises JournalError."""
         self._before(RecordMade(id=change.id, document=change.document, fields=fields))
 
-    def ended(self, change: Change, outcome: Outcome, generation: int | None) -> None:
+    def ended(self, change: Change, outcome: Outcome, generation: int | None, *, copied: bool = False) -> None:
+        """What became of a change; ``copied`` if its object was made of another one, and nothing was sent."""
         ended = ChangeEnded(outcome=outcome, char_id=change.char_id, asset_type=change.asset_type)
         if is_object(change):
             ended = msgspec.structs.replace(
@@ -70,7 +71,10 @@ class Account:
                 crc32c=change.crc32c,
                 generation_before=change.if_generation_match,
                 generation=generation,
+                source=change.source if copied and isinstance(change, Copy) else None,
             )
+        if isinstance(change, SetMetadata):
+            ended = msgspec.structs.replace(ended, content_type=change.content_type, content_type_before=change.old)
         self._after(ended)
 
     def close(self, report: Report | None) -> None:

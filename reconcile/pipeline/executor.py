@@ -240,7 +240,8 @@ class _Run:
         self._outcomes[outcome.id] = outcome
         key = change.key if is_object(change) else None
         arrived = None if key is None else self._arrivals.of(key)
-        self._account.ended(change, outcome, None if arrived is None else arrived.generation)
+        copied = key is not None and self._arrivals.is_copied(key)
+        self._account.ended(change, outcome, None if arrived is None else arrived.generation, copied=copied)
         if outcome.outcome in _DONE:
             self._breaker.succeeded(key)
         self._listener(ChangeDone(outcome))
@@ -259,12 +260,12 @@ class _Run:
         try:
             if isinstance(change, SetMetadata):
                 return [Outcome.of(change, retype(self._project, change))]
-            kind, generation, moved = write(self._project, change, self._progress)
+            written = write(self._project, change, self._progress)
         except ReconcileError as error:
             return [self._failure(change, error)]
         self._lanes.finished()
-        self._arrivals.add(change, generation, moved=moved)
-        return [Outcome.of(change, kind)]
+        self._arrivals.add(change, written)
+        return [Outcome.of(change, written.kind)]
 
     def _progress(self, moved: int) -> None:
         self._lanes.moved(moved)

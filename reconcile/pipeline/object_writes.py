@@ -131,16 +131,23 @@ class Arrivals:
         self._agreed = agreed
         self._lock = threading.Lock()
         self._found: dict[str, Agreed] = {}
+        self._copied: set[str] = set()
         self._due: list[Agreed] = []
         self._remembered_at = time.monotonic()
 
     def of(self, key: str) -> Agreed | None:
         return self._found.get(key)
 
-    def add(self, change: ContentChange, generation: int, *, moved: int = 0) -> None:
-        found = Agreed(change.key, change.size, change.crc32c, generation)
+    def is_copied(self, key: str) -> bool:
+        """Whether this run made the object of another one."""
+        return key in self._copied
+
+    def add(self, change: ContentChange, written: Written) -> None:
+        found = Agreed(change.key, change.size, change.crc32c, written.generation)
         with self._lock:
-            self.moved += moved
+            self.moved += written.moved
+            if isinstance(change, Copy) and written.kind is OutcomeKind.APPLIED and not written.moved:
+                self._copied.add(change.key)
             self._found[change.key] = found
             self._due.append(found)
             late = time.monotonic() - self._remembered_at > _REMEMBERED_AFTER

@@ -15,6 +15,8 @@ from reconcile.views.terminal import Piece, Terminal
 _STYLE = {"success": "green", "partial": "yellow", "stale": "yellow", "failed": "bold red"}
 _SIGNS = {kind.__struct_config__.tag: sign for kind, sign in words.SIGNS.items()}
 
+_DONE = (Told.APPLIED, Told.ALREADY)
+
 
 def show_history(terminal: Terminal, history: History) -> None:
     """One line for each run, newest first; each change of a run that was asked for."""
@@ -75,7 +77,7 @@ def _show_run(terminal: Terminal, run: PastRun) -> None:
 
 
 def _show_change(terminal: Terminal, change: PastChange) -> None:
-    style = "" if change.outcome in (Told.APPLIED, Told.ALREADY) else "yellow"
+    style = "" if change.outcome in _DONE else "yellow"
     head: Sequence[Piece] = (f"  {_SIGNS.get(change.kind, '?')} ", (f"{change.outcome.value}  ", style))
     if change.field is not None:
         where = f"{change.document} {words.place(change.entry, change.field, change.position, change.at or ())}"
@@ -88,6 +90,12 @@ def _show_change(terminal: Terminal, change: PastChange) -> None:
         if change.generation is not None:
             before = change.generation_before or "nothing"
             terminal.line(("      generation  ", "dim"), f"{before} became {change.generation}")
+        if change.source is not None:
+            terminal.line(("      copied from ", "dim"), change.source)
+        if change.content_type is not None:
+            became = "became" if change.outcome in _DONE else "was to become"
+            before = change.content_type_before or "nothing"
+            terminal.line(("      type        ", "dim"), f"{before} {became} {change.content_type}")
     else:
         terminal.line(*head, f"{change.kind}  ", (change.document or change.key or change.id, "bold"))
     if change.error:

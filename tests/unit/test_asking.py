@@ -105,7 +105,7 @@ def test_restore_and_undo_ask_in_the_same_manner(project: Path) -> None:
     assert b"Restore these files?" in seen
     assert not (project / "output" / "characters" / "rem.png").exists()
     code, seen = at_a_terminal(project, f"{RECONCILE} undo last > log 2>&1", b"n\n")
-    assert b"Put back what run" in seen
+    assert b"Put back the record fields that run" in seen
     assert code == 5
 
 

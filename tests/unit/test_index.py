@@ -254,6 +254,49 @@ def test_undo_takes_out_what_the_run_put_in_and_nothing_else(world: World) -> No
     assert index_of(world) == ["icon"]
 
 
+def removal(world: World) -> undo.Undoing:
+    """The undo of a run that took a type out of the index."""
+    world.record("rem", titled(anime_image=world.uri(KEY)), **{INDEX: ["anime_image"]})
+    report = world.apply()
+    assert index_of(world) == []
+    past = world.journal.read(report.run_id)
+    assert past is not None
+    return undo.survey(world, past, Scope())
+
+
+def test_undo_gives_an_index_no_type_back_of_which_nothing_is_there(world: World) -> None:
+    made = removal(world)
+
+    assert made.plan.actions == ()
+    assert codes(made.plan) == ["missing_asset"]
+
+
+def test_undo_gives_an_index_a_type_back_with_an_object_that_the_record_names(world: World) -> None:
+    removal(world)
+    world.object(KEY)
+    (past,) = world.journal.runs()
+    made = undo.survey(world, past, Scope())
+    (change,) = made.plan.actions
+    assert isinstance(change, SetField)
+    assert [need.key for need in change.needs] == [KEY]
+    world.objects.remove(KEY)
+    assert undo.execute(world, made).counts.blocked == 1
+    assert index_of(world) == []
+    world.object(KEY)
+    undo.execute(world, undo.survey(world, past, Scope()))
+    assert index_of(world) == ["anime_image"]
+
+
+def test_undo_of_one_type_takes_that_type_out_of_the_index(world: World) -> None:
+    world.record("rem", titled(anime_image=world.object(KEY), cosplay_image=world.object(COSPLAY)))
+    report = world.apply()
+    past = world.journal.read(report.run_id)
+    assert past is not None
+    undo.execute(world, undo.survey(world, past, Scope((), ("cosplay_image",))))
+
+    assert index_of(world) == ["anime_image"]
+
+
 def test_an_index_that_is_to_be_written_leaves_its_assets_in_step(world: World) -> None:
     world.record("rem", titled(anime_image=world.object(KEY)))
     plan = world.plan()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reconcile.project import Project
-from tests.kit.small_project import LOCAL_PATH, URI, open_records, write
+from tests.kit.small_project import LOCAL_PATH, URI, open_objects, open_records, put, write
 
 
 def image_of(folder: Path) -> Any:
@@ -102,6 +102,28 @@ def test_undo_says_which_run_it_undoes(run: Any, project: Path) -> None:
     assert f"undo of {which}" in run("undo", "last", "-n", "--json").err
     assert f"Undo of {which}" in run("undo", run_id[:20]).out
     assert image_of(project) == LOCAL_PATH
+
+
+def test_history_shows_sources_and_types_and_undo_says_that_objects_stay(run: Any, project: Path) -> None:
+    objects = open_objects(project)
+    put(objects, "dances/dance_rem_old.mp4", b"dance")
+    (seen,) = objects.list("characters/rem.png")
+    match = {"if_generation_match": seen.generation, "if_metageneration_match": seen.metageneration}
+    objects.set_type(seen.key, "text/plain", **match)
+    objects.close()
+    write(project, "dances/dance_rem_new.mp4", b"dance")
+    run_id = run("apply", "--json").document("result")["run_id"]
+    text = run("history", "--run", run_id).out
+    assert "copied from gs://my-bucket/anime_dance/dances/dance_rem_old.mp4" in text
+    assert "text/plain became image/png" in text
+    (told,) = run("history", "--run", run_id, "--json").document("history")["runs"]
+    found = {each["kind"]: each for each in told["changes"]}
+    assert found["copy"]["source"].endswith("dance_rem_old.mp4")
+    typed = found["set_metadata"]
+    assert (typed["content_type_before"], typed["content_type"]) == ("text/plain", "image/png")
+    shown = run("undo", run_id, "-n").out
+    assert "wrote 1 content type and 3 objects" in shown
+    assert "the bucket stays as it is" in shown
 
 
 def test_undo_takes_the_run_that_began_last_whatever_the_clock_said(run: Any, project: Path) -> None:

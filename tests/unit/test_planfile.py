@@ -123,7 +123,7 @@ def test_the_codes_are_those_of_the_contract() -> None:
     later = (
         "local_path damaged_object unreadable_object wrong_content_type url_refused changed_since record_stays "
         "unreadable_scope database_differs database_kept local_path_elsewhere other_spelling "
-        "encoded_object empty_object waiver_expired foreign_index"
+        "encoded_object empty_object waiver_expired foreign_index objects_stay"
     )
     assert " ".join(code.value for code in Code) == f"{codes} {later}"
     assert {severity.value for severity in Severity} == {"error", "warning", "info"}

@@ -136,7 +136,7 @@ def test_a_record_that_the_run_made_stays() -> None:
     world.local("ai", titled(anime_image=windows(ANIME)))
     world.apply()
     made = undoing(world, "2")
-    assert codes(made.plan) == ["record_stays"]
+    assert codes(made.plan) == ["objects_stay", "record_stays"]
     assert made.plan.actions == ()
     assert "ai" in fields(world)
 
@@ -214,7 +214,7 @@ def test_of_two_maps_with_one_title_neither_gets_the_other_s() -> None:
     world.apply()
     world.records.put("ai", {"name": "Ai", "assets": [world.entries("ai")[1]]})
     made = undoing(world)
-    assert set(codes(made.plan)) == {"changed_since"}
+    assert set(codes(made.plan)) == {"changed_since", "objects_stay"}
     execute(world, made)
     assert world.entries("ai") == [titled(anime_image=world.uri(ANIME))]
 
@@ -312,6 +312,49 @@ def test_every_field_is_told_with_its_value_before_and_after() -> None:
     uploads = [change for change in told.changes or () if change.kind == "upload"]
     assert {change.uri for change in uploads} == {world.uri(key) for key in world.objects.all()}
     assert all(change.generation and change.generation_before == 0 for change in uploads)
+
+
+def restored(*, keeps_source: bool = True) -> tuple[World, str]:
+    """A run that copied an object, and set the type of another one; its id."""
+    world = World()
+    world.object("dances/dance_ai_old.mp4", b"dance")
+    world.file("dances/dance_ai_new.mp4", b"dance")
+    world.object(ANIME, b"image", "text/plain")
+    world.record("ai", titled(anime_image=world.uri(ANIME)))
+    plan = world.plan()
+    assert kinds(plan) == ["copy", "set_metadata", "set_field"]
+    if not keeps_source:
+        world.objects.remove("dances/dance_ai_old.mp4")
+    return world, world.apply(plan).run_id
+
+
+def test_history_tells_where_an_object_was_copied_from_and_which_type_one_had() -> None:
+    world, run_id = restored()
+    told = {each.kind: each for each in tell(find_run(world.journal, run_id), whole=True).changes or ()}
+    copied, typed = told["copy"], told["set_metadata"]
+    assert (copied.kind, copied.source) == ("copy", world.uri("dances/dance_ai_old.mp4"))
+    assert (copied.content_type, copied.content_type_before) == (None, None)
+    assert (typed.kind, typed.content_type_before, typed.content_type) == ("set_metadata", "text/plain", "image/png")
+    assert (typed.source, typed.generation_before) == (None, world.objects.all()[ANIME].generation)
+
+
+def test_a_copy_for_which_the_file_was_sent_after_all_has_no_source() -> None:
+    world, run_id = restored(keeps_source=False)
+    told = {each.kind: each for each in tell(find_run(world.journal, run_id), whole=True).changes or ()}
+    assert (told["copy"].outcome, told["copy"].source) == (Told.APPLIED, None)
+
+
+def test_an_undo_says_what_stays_in_the_bucket() -> None:
+    world, run_id = restored()
+    before = world.objects.all()
+    made = undoing(world, run_id)
+    (told,) = [each for each in made.plan.findings if each.code.value == "objects_stay"]
+    assert (told.subject, told.severity.value) == ("gs://my-bucket/anime_dance", "info")
+    assert "wrote 1 content type and 1 object;" in told.message
+    execute(world, made)
+    assert world.objects.all() == before
+    assert codes(undoing(world, run_id, Scope(("rem",))).plan) == []
+    assert codes(undoing(world, LAST).plan) == []  # an undo writes no object
 
 
 def test_a_plan_of_nothing_leaves_no_journal() -> None:
