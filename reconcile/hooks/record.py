@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from reconcile.core import plan as plans
 from reconcile.core.changes import Need, Reason, SetField, change_id
@@ -12,6 +13,7 @@ from reconcile.core.notes import Note
 from reconcile.core.plan import Scope
 from reconcile.core.report import OutcomeKind, Problem
 from reconcile.core.rows import RemoteObject
+from reconcile.core.rules import Many
 from reconcile.core.way import title_of
 from reconcile.hooks import apart
 from reconcile.pipeline.account import now
@@ -97,10 +99,11 @@ def _change(project: OpenProject, char_id: str, title: str, field: str, found: R
         )
     position = held[0] if held else None
     old = None if position is None else listed[position].get(field)
-    if old == uri:
+    if uri in (old if isinstance(old, list) else [old]):
         return None
+    new, needs = _value(project, char_id, field, old, found)
     return SetField(
-        id=change_id("set_field", name, title, 0, field, old, uri),
+        id=change_id("set_field", name, title, 0, field, old, new),
         key=found.key,
         char_id=char_id,
         asset_type=None,
@@ -109,8 +112,30 @@ def _change(project: OpenProject, char_id: str, title: str, field: str, found: R
         entry=title,
         field=field,
         old=old,
-        new=uri,
-        needs=(Need(found.key, found.crc32c),),
+        new=new,
+        needs=needs,
         position=position,
         update_time=document.update_time,
     )
+
+
+def _value(
+    project: OpenProject, char_id: str, field: str, old: Any, found: RemoteObject
+) -> tuple[Any, tuple[Need, ...]]:
+    """What the field gets, and what that needs. As in a plan it is the URI, in place of whatever is there; but a list
+    that the object's rule wants there keeps what it has."""
+    bucket, path = project.bucket, project.asset_map.path_for(found.key, (char_id,))
+    reading = None if path is None else project.asset_map.read(path, (char_id,))
+    uri, need = bucket.uri(found.key), Need(found.key, found.crc32c)
+    if reading is None or reading.rule.many is not Many.LIST:
+        return uri, (need,)
+    if isinstance(old, list):
+        is_ours = all(isinstance(each, str) and bucket.key(each) is not None for each in old)
+        return sorted({*old, uri}) if is_ours else [*old, uri], (need,)
+    if reading.rule.field != field:
+        return uri, (need,)
+    key = bucket.key(old) if isinstance(old, str) else None
+    held = None if key is None else project.objects.get(key)
+    if held is None or not held.size:
+        return [uri], (need,)
+    return sorted((uri, bucket.uri(held.key))), (need, Need(held.key, held.crc32c))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pytest
 
-from reconcile import Project, apply, plan
+from reconcile import Project, apply, config, plan
 from reconcile.core.errors import NotThere, StoreError, UsageError
 from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs, sync_upsert, update_firestore_gcs_path
@@ -22,6 +22,7 @@ from reconcile.hooks.errors import Manner
 from reconcile.hooks.wrapping import syncing
 from tests.kit.small_project import open_records
 from tests.kit.workflows import BASE, Studio, about, upsert_nothing
+from tests.kit.world import windows
 
 # -- update_firestore_gcs_path --
 
@@ -221,6 +222,63 @@ def test_a_queued_upsert_sets_its_field_at_the_next_run_also_where_it_names_anot
     studio.mend()
     apply_until_quiet(studio, "rem")
     assert studio.entry("rem", title)[field] == f"{BASE}/dances/dance_rem_2.mp4"
+    assert studio.notes() == ()
+
+
+def dance(number: int) -> str:
+    return f"dances/dance_rem_{number}.mp4"
+
+
+ALL = [f"{BASE}/{dance(each)}" for each in (1, 2, 3)]
+NEWEST = ALL[2]
+"""The one that is upserted; the others claim the field."""
+
+
+@pytest.mark.parametrize("road", ["direct", "queued", "update"])
+@pytest.mark.parametrize(
+    ("held", "own", "other"),
+    [
+        ((), ALL, NEWEST),
+        (None, ALL, NEWEST),
+        ([], ALL, [NEWEST]),
+        ([ALL[0]], ALL, [ALL[0], NEWEST]),
+        (ALL[1], ALL, NEWEST),
+        (windows(dance(2)), ALL, NEWEST),
+        (f"{BASE}/dances/lost.mp4", ALL, NEWEST),
+        ("https://example.com/x.png", ALL, NEWEST),
+        ("ask Ken", ALL, NEWEST),
+        (["ask Ken"], ["ask Ken", NEWEST], ["ask Ken", NEWEST]),
+        ([5, None], [5, None, NEWEST], [5, None, NEWEST]),
+    ],
+)
+@pytest.mark.parametrize("field", ["dance_video", "trailer"])
+def test_a_field_that_is_a_list_is_the_same_by_every_road(
+    studio: Studio, road: str, held: Any, own: Any, other: Any, field: str
+) -> None:
+    rules = studio.folder / config.RULES
+    rules.write_text(rules.read_text("utf-8").replace('many = "newest"', 'many = "list"'), "utf-8")
+    apply_until_quiet(studio, "rem")
+    paths = [studio.make(dance(each)) for each in (1, 2)]
+    store = open_records(studio.folder)
+    extra = {} if held == () else {field: held}
+    if field != "dance_video":  # the field of the rule has all of them already
+        extra["dance_video"] = ALL[:2]
+    apply_until_quiet(studio, "rem")
+    store.put("rem", {"assets": [{"title": "primary", **extra}]})
+    paths.append(studio.make(dance(3)))
+    upserted = {"title": "primary", field: paths[2]}
+    if road == "queued":
+        studio.cut_off()
+        queued_upsert()("rem", upserted)
+        studio.mend()
+    elif road == "direct":
+        sync_upsert(upsert_nothing)("rem", upserted)
+    else:
+        auto_upload_to_gcs(about(lambda: paths[2]))("rem")
+        update_firestore_gcs_path("rem", "primary", field, NEWEST, project=studio.folder)
+    apply_until_quiet(studio, "rem")
+    store.close()
+    assert studio.entry("rem")[field] == (own if field == "dance_video" else other)
     assert studio.notes() == ()
 
 

@@ -172,17 +172,17 @@ class Record:
         says = {rules[claim.rule].many for claim in claims}
         # Files of several rules for one field: only what all of the rules say is sure.
         many = says.pop() if len(says) == 1 else Many.REPORT
-        if not (many is Many.LIST and isinstance(field.old, list)):
-            told = [claim for claim in claims if claim.outlook is Outlook.THERE and self._is_told(claim, field)]
-            if told:
-                _fill(field, told[:1], Many.REPORT, self.context)
-                yield from self._lost([claim for claim in claims if claim.key != told[0].key])
-                return
+        there = [claim for claim in claims if claim.outlook is Outlook.THERE]
+        told = next((claim for claim in there if self._is_told(claim, field)), None)
+        is_list = many is Many.LIST and isinstance(field.old, list)
+        if told is not None and not (is_list and field.held is not Held.ALIEN):
+            yield from self._give(field, told, claims, many)
+            return
         other_shape = bool(field.old) and isinstance(field.old, list) and many is not Many.LIST
         if field.held is Held.ALIEN or (other_shape and field.held is not Held.GOOD):
             yield from (Unsettled(claim.key) for claim in claims)
-        elif many is Many.LIST and isinstance(field.old, list):
-            _extend_list(field, [claim for claim in claims if claim.outlook is Outlook.THERE], self.context)
+        elif is_list:
+            _extend_list(field, there, self.context)
         elif field.held is Held.GOOD:
             yield from self._lost(claims)
         else:
@@ -192,6 +192,25 @@ class Record:
             else:
                 _fill(field, choice.chosen, many, self.context)
                 yield from self._lost([claim for claim in claims if claim not in choice.chosen])
+
+    def _give(self, field: Field, told: Claim, claims: list[Claim], many: Many) -> Iterator[ClaimOutput]:
+        """Gives a field the file that a workflow's call gave it: in place of what it holds, or, in a list that the rule
+        wants there, beside it."""
+        others = [claim for claim in claims if claim.key != told.key]
+        if many is Many.LIST and isinstance(field.old, list):  # in which somebody's own texts are
+            field.reason = field.reason if field.needs else Reason.UNTRACKED
+            field.new = [*field.new, self.context.bucket.uri(told.key)]
+            field.needs = (*field.needs, told)
+            yield from (Unsettled(claim.key) for claim in others)
+        elif many is Many.LIST and self.context.asset_map.rules[told.rule].field == field.name:
+            held = None if field.position is None else self.references.of(Slot(field.position, field.entry, field.name))
+            kept = () if held is None or held.outlook is not Outlook.THERE else (held,)
+            _fill(field, [claim for claim in claims if claim.outlook is Outlook.THERE], many, self.context)
+            field.new = sorted({*field.new, *(self.context.bucket.uri(each.key) for each in kept)})
+            field.needs = (*field.needs, *kept)
+        else:
+            _fill(field, [told], Many.REPORT, self.context)
+            yield from self._lost(others)
 
     def _is_told(self, claim: Claim, field: Field | None) -> bool:
         """Whether a workflow's call gave the field this file, and it does not name it yet: that goes before what it
