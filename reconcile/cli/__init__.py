@@ -32,6 +32,7 @@ COMMANDS = {
         "start", "Write a commented rules/asset_map.toml with the ten asset types; never over an existing one."
     ),
     "plan": CliCommand("sync", "Print what is out of step and what apply would do. Changes nothing anywhere."),
+    "show": CliCommand("showing", "Show a saved plan, as plan shows it. Reads no store."),
     "apply": CliCommand(
         "sync", "Apply a saved plan, or make one and apply it. On a terminal it shows the plan and asks first."
     ),
@@ -99,7 +100,7 @@ COMMANDS = {
 
 GROUPS = {
     "Put in sync": ("plan", "apply", "run", "watch", "schedule"),
-    "Look": ("status", "list", "explain", "report", "history"),
+    "Look": ("status", "list", "explain", "show", "report", "history"),
     "Publish, prove, bring back": ("url", "verify", "restore", "undo"),
     "Set up": ("init", "rules", "doctor", "demo", "completion", "help"),
 }

@@ -10,7 +10,12 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "plan": (
         ("reconcile plan", "everything"),
         ("reconcile plan --char-id ai_hoshino", "one character"),
+        ("reconcile plan --full", "each value before and after"),
         ("reconcile plan --out plan.json", "save it, for apply"),
+    ),
+    "show": (
+        ("reconcile show plan.json", ""),
+        ("reconcile show plan.json --full", "each value before and after"),
     ),
     "apply": (
         ("reconcile apply", "shows the plan and asks"),

@@ -142,6 +142,8 @@ AllowEmpty = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Go past a safety limit.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Only show what would be done.")]
+Full = Annotated[bool, typer.Option("--full", help="Show each asset with its values before and after, every finding.")]
+NoPager = Annotated[bool, typer.Option("--no-pager", help="With --full: write to the terminal without a pager.")]
 Concurrency = Annotated[
     int | None,
     option("--concurrency", min=1, max=256, metavar="N", help="Objects at once; if not given, as many as go fastest."),

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from reconcile.cli.complete import run_ids
-from reconcile.cli.options import Common, DryRun, NoJournal, Scoped, WaitLock, Yes, option, seconds
-from reconcile.cli.session import Session, scope_of
+from reconcile.cli.options import Common, DryRun, Full, NoJournal, NoPager, Scoped, WaitLock, Yes, option, seconds
+from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.commands.undo import Undoing, describe, execute, find_run, find_undoable, survey
 from reconcile.core.errors import ExitCode, JournalError
 from reconcile.core.history import FORMAT, History, tell, touches
@@ -58,6 +58,8 @@ def undo(
     run: RunName,
     yes: Yes = False,
     dry_run: DryRun = False,
+    full: Full = False,
+    no_pager: NoPager = False,
     wait_lock: WaitLock = None,
     no_journal: NoJournal = False,
 ) -> ExitCode:
@@ -74,14 +76,14 @@ def undo(
 
     def show(terminal: Terminal) -> None:
         terminal.prose(f"Undo of run {name}", style="bold")
-        session.plan_view(project, undoing.plan)(terminal)
+        session.plan_view(labels_of(project), undoing.plan, session.view(full=full))(terminal)
 
     with session.opened(keeps_journal=not no_journal) as project:
         if dry_run:
             name, undoing = look(project)
             if session.json:
                 session.note(f"undo of run {name}")
-            session.result(undoing.plan, show)
+            session.result(undoing.plan, show, paged=full and not no_pager)
             return ExitCode.OK
         with session.lock(project, patience):
             # Not before: the run that is waited for may be the one that is to be undone.

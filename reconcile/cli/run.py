@@ -29,7 +29,7 @@ from reconcile.cli.options import (
     WaitLock,
     seconds,
 )
-from reconcile.cli.session import Replace, Session, scope_of, severity
+from reconcile.cli.session import Replace, Session, labels_of, scope_of, severity
 from reconcile.cli.signals import finish, handling
 from reconcile.core.errors import ExitCode, Interrupted, ReconcileError
 from reconcile.core.report import Report
@@ -106,7 +106,7 @@ def _apply(
     with opened as project, session.lock(project, patience):
         made = session.survey(project, scope_of(project, scope)).plan
         if not quiet:
-            session.plan_view(project, made)(terminal)
+            session.plan_view(labels_of(project), made, session.view())(terminal)
         work = partial(execute, project, made, force=force, fail_on=severity(fail_on), command="run")
         report = session.execute(work)
     if report.exit_code or (made.actions and not quiet):

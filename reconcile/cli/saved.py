@@ -77,7 +77,7 @@ def load(project: OpenProject, where: Path, sharded: Sharded) -> Saved:
                 f"{str(where)!r} is not a plan folder, and only one of those has shards",
                 hint="save one with `reconcile plan --out DIR/ --shards N`",
             )
-        saved = Saved(loads(_content(where), str(where)))
+        saved = Saved(read_plan(where))
     else:
         saved = _in_folder(project, where, sharded)
     check(project, saved.plan)
@@ -122,11 +122,13 @@ def _number(text: str, count: int, folder: SharedFolder) -> int:
     return int(found[1]) % count
 
 
-def _content(planfile: Path) -> bytes:
+def read_plan(planfile: Path) -> Plan:
+    """The plan in this file, whosever it is. Raises UsageError."""
     try:
-        return read_bytes(planfile)
+        data = read_bytes(planfile)
     except OSError as error:
         raise UsageError(
             f"the plan file {str(planfile)!r} cannot be read: {error.strerror}",
             hint="save one with `reconcile plan --out FILE`",
         ) from error
+    return loads(data, str(planfile))

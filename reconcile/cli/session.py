@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
+from reconcile.adapters.disk_names import as_text
+from reconcile.adapters.system import current
 from reconcile.cli.asking import person
 from reconcile.cli.options import Common, FailOn, Scoped, Sized, option
 from reconcile.cli.signals import finish, stopping
@@ -27,7 +30,9 @@ from reconcile.core.size import parse_size
 from reconcile.pipeline.planner import Survey, survey
 from reconcile.project import OpenProject, Project, RunOptions
 from reconcile.views import json
-from reconcile.views.plan import Labels, show_plan
+from reconcile.views.changes import Labels
+from reconcile.views.pager import paged as pager
+from reconcile.views.plan import PlanView, show_plan
 from reconcile.views.progress import listening, log
 from reconcile.views.report import APPLY, Command, show_report
 from reconcile.views.requests import RequestLog
@@ -35,6 +40,7 @@ from reconcile.views.streams import Colour
 from reconcile.views.terminal import Terminal
 from reconcile.views.words import needed
 
+_PLACES = ("project", "rules", "bucket_uri", "bucket_endpoint", "records_uri", "records_endpoint", "local_root")
 Replace = Annotated[
     Replacing | None,
     option(metavar="safe|local|never", help="For this run: what to do if the bucket has different content."),
@@ -144,11 +150,14 @@ class Session:
         with listening(sys.stderr, quiet=quiet, as_json=as_json, colour=colour, bars=bars) as listener:
             yield listener
 
-    def result(self, document: Any, show: Callable[[Terminal], None]) -> None:
-        """Writes the result to stdout: the document with ``--json``, else as text."""
+    def result(self, document: Any, show: Callable[[Terminal], None], *, paged: bool = False) -> None:
+        """Writes the result to stdout: the document with ``--json``, else as text, ``paged`` on a terminal."""
         if self.json:
             finish()
             json.show(sys.stdout, document)
+        elif paged:
+            with pager(sys.stdout, self._colour()) as terminal:
+                show(terminal)
         else:
             show(self.terminal())
 
@@ -156,9 +165,23 @@ class Session:
         """stdout, or (``aside``) stderr, to write text to."""
         return Terminal(sys.stderr if aside else sys.stdout, self._colour())
 
-    def plan_view(self, project: OpenProject, made: Plan) -> Callable[[Terminal], None]:
-        labels = labels_of(project)
-        return lambda terminal: show_plan(terminal, made, labels, verbose=self.verbose)
+    def view(self, following: str = "", *, full: bool = False) -> PlanView:
+        """How much of a plan is shown, and which command ``following`` it is suggested."""
+        return PlanView(full=full, verbose=bool(self.verbose), following=following)
+
+    def plan_view(self, labels: Labels, made: Plan, view: PlanView) -> Callable[[Terminal], None]:
+        """What shows this plan as text."""
+        return lambda terminal: show_plan(terminal, made, labels, view)
+
+    def command(self, *words: str, scope: Scoped | None = None) -> str:
+        """A command line to type next, with the options that said which project, which stores and what of it."""
+        given = [("-C" if name == "project" else _option(name), getattr(self.common, name)) for name in _PLACES]
+        options = [word for name, value in given if value is not None for word in (name, str(value))]
+        scopes: list[str] = []
+        for each in fields(scope) if scope is not None else ():
+            scopes += [word for value in getattr(scope, each.name) or () for word in (_option(each.name), value)]
+        quoted = (as_text(current().quoted(word)) for word in (*options, *words, *scopes))
+        return f"reconcile {' '.join(quoted)}"
 
     def agree(
         self,
@@ -230,6 +253,10 @@ class Session:
         return self.common.color or "auto"
 
 
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def severity(fail_on: FailOn | None) -> Severity | None:
     return None if fail_on is None else Severity(fail_on)
 
@@ -268,6 +295,6 @@ def scope_of(project: Project | OpenProject, scoped: Scoped) -> Scope:
     return project.settings.scope(scoped.char_id or (), scoped.asset_type or (), scoped.path or ())
 
 
-def labels_of(project: OpenProject) -> Labels:
+def labels_of(project: Project | OpenProject) -> Labels:
     """How the project's asset types are called."""
     return {rule.type: rule.label for rule in project.settings.asset_map.rules}

@@ -20,7 +20,9 @@ from reconcile.cli.options import (
     DryRun,
     FailOnFindings,
     Force,
+    Full,
     NoJournal,
+    NoPager,
     Scoped,
     Sharded,
     Sized,
@@ -30,7 +32,7 @@ from reconcile.cli.options import (
     seconds,
     variables,
 )
-from reconcile.cli.session import Replace, Session, scope_of, severity
+from reconcile.cli.session import Replace, Session, labels_of, scope_of, severity
 from reconcile.commands.status import is_in_step, overdue, table
 from reconcile.core.duration import format_duration
 from reconcile.core.errors import ExitCode, UsageError
@@ -61,6 +63,8 @@ def plan(
     detailed_exitcode: Detailed = False,
     fail_on: FailOnFindings = None,
     allow_empty: AllowEmpty = False,
+    full: Full = False,
+    no_pager: NoPager = False,
 ) -> ExitCode:
     session = Session(common)
     if shards is not None and out in (None, STDOUT):
@@ -77,10 +81,12 @@ def plan(
         made = session.survey(project, scope_of(project, scope)).plan
         if target is not None:
             where = target.write(made)
-        session.result(made, session.plan_view(project, made))
+        shard = ("--shard", f"I/{shards}") if shards is not None else ()
+        following = session.command("apply", where, *shard) if where else session.command("apply", scope=scope)
+        view = session.view(following, full=full)
+        session.result(made, session.plan_view(labels_of(project), made, view), paged=full and not no_pager)
     if where:
-        shard = f" --shard I/{shards}" if shards is not None else ""
-        session.note(f"saved to {where}; `reconcile apply {where}{shard}` applies it")
+        session.note(f"saved to {where}; `{following}` applies it")
     return session.verdict(_code(made, detailed=detailed_exitcode), made.findings, fail_on)
 
 
@@ -95,6 +101,8 @@ def apply(
     ] = None,
     yes: Yes = False,
     dry_run: DryRun = False,
+    full: Full = False,
+    no_pager: NoPager = False,
     force: Force = False,
     concurrency: Concurrency = None,
     bwlimit: BwLimit = None,
@@ -129,6 +137,7 @@ def apply(
             "--shard, --phase and --merge-reports are for a saved plan in a folder",
             hint="name it: `reconcile apply DIR/`",
         )
+    words = () if planfile is None else (str(planfile),)
     patience = seconds(wait_lock, "--wait-lock")
     age = seconds(if_older, "--if-older") if if_older is not None else None
     if age is not None and (dry_run or planfile is not None):
@@ -148,7 +157,8 @@ def apply(
         ) as project:
             saved = _saved(project, planfile, sharded)
             made = saved.plan if saved else session.survey(project, scope_of(project, scope)).plan
-            session.result(made, session.plan_view(project, made))
+            view = session.view(session.command("apply", *words, scope=scope), full=full)
+            session.result(made, session.plan_view(labels_of(project), made, view), paged=full and not no_pager)
             return session.verdict(_code(made), made.findings, fail_on)
     with notifying(notify, session) as ended:
         run = session.opened(
@@ -171,7 +181,7 @@ def apply(
             session.agree(
                 "Apply this plan?",
                 totals(made),
-                session.plan_view(project, made),
+                session.plan_view(labels_of(project), made, session.view(full=full)),
                 yes=yes or not made.actions,
                 check=lambda: None if force else check_limits(whole or LimitCounts.of(made), limit, max_actions),
             )

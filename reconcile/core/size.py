@@ -10,9 +10,9 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([bkmgt])(?:i?b)?", re.IGNORECASE | re.ASC
 _LARGEST = 2**60
 
 
-def many(count: int, one: str) -> str:
-    """A count with its noun: ``1 file``, ``2,000 files``."""
-    return f"{count:,} {one if count == 1 else f'{one}s'}"
+def many(count: int, one: str, several: str = "") -> str:
+    """A count with its noun: ``1 file``, ``2,000 files``; ``several`` if that is not the one with an s."""
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
 def parse_size(text: str) -> int:

@@ -7,11 +7,14 @@ from typing import Any
 
 from reconcile.commands.explain import AssetView, CharacterView, Explanation
 from reconcile.commands.trials import Loser, RulesDocument, RuleView, Trial, Trials
+from reconcile.core.changes import document_id
 from reconcile.core.media import content_type
 from reconcile.core.rows import Outlook, World
 from reconcile.core.sides import modified
 from reconcile.views import words
-from reconcile.views.plan import Labels, show_change, show_findings
+from reconcile.views.assets import show_lines
+from reconcile.views.changes import Labels
+from reconcile.views.findings import show_findings
 from reconcile.views.status import show_rows
 from reconcile.views.terminal import Piece, Terminal
 
@@ -29,8 +32,7 @@ def show_explanation(terminal: Terminal, explanation: Explanation, labels: Label
     if explanation.actions:
         terminal.line()
         terminal.line(("What apply would do", "bold"))
-    for change in explanation.actions:
-        show_change(terminal, change, labels)
+        show_lines(terminal, explanation.actions, labels, full=True)
     show_findings(terminal, explanation.findings, verbose=True)
 
 
@@ -51,7 +53,7 @@ def _show_asset(terminal: Terminal, asset: AssetView) -> None:
         _fact(
             terminal,
             "Named by",
-            f"{world} {naming.document} {words.place(naming.entry, naming.field, way=naming.at or ())}",
+            f"{world} {document_id(naming.document)} › {words.place(naming.entry, naming.field, way=naming.at or ())}",
         )
         _fact(terminal, "", _plain(naming.text))
     _fact(terminal, "Outlook", words.OUTLOOKS[Outlook(asset.outlook)])

@@ -24,6 +24,7 @@ from reconcile.core.findings import FINDINGS
 from reconcile.core.plan import Plan
 from reconcile.core.status import StatusRow, Sync
 from reconcile.views import words
+from reconcile.views.changes import Labels, details, label
 from reconcile.views.markdown import inert, sentence
 from reconcile.views.page_data import (
     KINDS,
@@ -37,7 +38,7 @@ from reconcile.views.page_data import (
     room_for,
     standings,
 )
-from reconcile.views.plan import INCOMPLETE, Labels, at, details, label, totals
+from reconcile.views.plan import INCOMPLETE, at, totals
 from reconcile.views.terminal import visible
 
 IN_A_COMMENT = (20, 10, 5, 2, 1)

@@ -32,7 +32,7 @@ from reconcile.core.findings import FINDINGS
 from reconcile.core.plan import Plan
 from reconcile.core.status import StatusRow, Sync
 from reconcile.views import words
-from reconcile.views.plan import Labels, label, texts
+from reconcile.views.changes import Labels, label, texts
 from reconcile.views.terminal import visible
 
 CHARACTERS = 5_000

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from reconcile.core.report import Outcome, OutcomeKind, Report, Status
 from reconcile.views import words
 from reconcile.views.cost import show_used
-from reconcile.views.plan import but, found
+from reconcile.views.findings import but, found
 from reconcile.views.terminal import Terminal
 
 

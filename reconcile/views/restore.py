@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from reconcile.core.restoration import RestorePlan
 from reconcile.views import words
-from reconcile.views.plan import Labels, at, by_character, found, label, show_findings, show_scope
+from reconcile.views.changes import Labels, by_character, label
+from reconcile.views.findings import found, show_findings
+from reconcile.views.plan import at, show_scope
 from reconcile.views.terminal import Terminal
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from reconcile.core.errors import ExitCode
 from reconcile.core.proof import Verification
 from reconcile.views import words
-from reconcile.views.plan import at, show_findings, show_scope
+from reconcile.views.findings import show_findings
+from reconcile.views.plan import at, show_scope
 from reconcile.views.terminal import Terminal
 
 _STYLE = {ExitCode.OK: "bold green", ExitCode.DIFFERENCES: "bold red", ExitCode.FAILED: "bold red"}

@@ -39,12 +39,11 @@ REASONS = {
     Reason.UNDO: "as it was before the run",
 }
 
-# What makes something, sets a field, or replaces bytes.
 SIGNS: dict[type[Struct], str] = {
-    Upload: "+",
+    Upload: "↑",
     Replace: "!",
-    Copy: "+",
-    SetMetadata: "~",
+    Copy: "=",
+    SetMetadata: "*",
     CreateRecord: "+",
     SetField: "~",
     RewriteLocalDb: "~",
@@ -100,11 +99,11 @@ def needed(findings: Sequence[Finding]) -> str:
     return f"{' and '.join(parts)} {'needs' if sum(counts.values()) == 1 else 'need'} you"
 
 
-def place(entry: str | None, field: str, position: int | None = None, way: Way = ()) -> str:
-    """Where in a document: ``primary.anime_image``; a map without a key goes by its number, another place by the way
+def place(entry: str | None, field: str, position: int | None = None, way: Way = (), *, of: str = "›") -> str:
+    """Where in a document: ``primary › anime_image``; a map without a key goes by its number, another place by the way
     to it."""
     if way:
         return shown(way)
     if entry is None:
-        return f"#{position}.{field}" if position is not None else f"?.{field}"
-    return f"{entry}.{field}"
+        return f"#{position} {of} {field}" if position is not None else f"? {of} {field}"
+    return f"{entry} {of} {field}"

@@ -40,9 +40,12 @@ def process(arguments: Sequence[str], **options: Any) -> subprocess.CompletedPro
 def test_plan_prints_and_changes_nothing(run: Any, project: Path) -> None:
     answer = run("plan", "--quiet")
     assert answer.code == 0
-    assert LOCAL_PATH in answer.out
-    assert answer.out.splitlines()[-1].startswith("Plan: 2 to upload (49.2 kB), 2 fields to set in 1 record, 1 asset")
+    *_, totals, following = answer.out.splitlines()
+    assert totals.startswith("Plan: 2 to upload (49.2 kB), 2 fields to set in 1 record, 1 asset")
+    assert following == f"Next: `reconcile -C {project} apply`"
     assert answer.err == ""
+    assert LOCAL_PATH not in answer.out
+    assert LOCAL_PATH in run("plan", "--full").out
     assert run("plan", "-q").out == answer.out
 
 

@@ -227,7 +227,7 @@ def text(explanation: Explanation) -> str:
 def test_an_asset_as_text(project: OpenProject) -> None:
     found = text(explain(project, "characters/ai_hoshino.png"))
     assert found.startswith("It is out of step, and would be put right: ")
-    assert "  Named by   record characters/ai_hoshino primary.anime_image\n" in found
+    assert "  Named by   record ai_hoshino › primary › anime_image\n" in found
     assert f"             {LOCAL_PATH}\n" in found
     assert "  Bucket     not there\n" in found
 
@@ -235,7 +235,7 @@ def test_an_asset_as_text(project: OpenProject) -> None:
 def test_a_character_as_text(project: OpenProject) -> None:
     found = text(explain(project, "ai_hoshino"))
     assert "  Character  ai_hoshino\n" in found
-    assert f"  + K-Pop Version  {KPOP}  1.0 kB" in found
+    assert f"  ↑~ K-Pop Version  {KPOP}   1.0 kB  → ai_hoshino › primary › kpop_video\n" in found
 
 
 def test_rules_and_trials_as_text(project: OpenProject) -> None:

@@ -35,7 +35,7 @@ from reconcile.core.rows import Outlook, World
 from reconcile.core.status import StatusRow, StatusTable, Sync
 from reconcile.views import words
 from reconcile.views.json import ErrorDocument, dumps
-from reconcile.views.plan import show_plan, totals
+from reconcile.views.plan import PlanView, show_plan, totals
 from reconcile.views.progress import PhaseProgress, listening
 from reconcile.views.report import show_report
 from reconcile.views.status import show_status
@@ -44,6 +44,7 @@ from reconcile.views.terminal import Terminal, visible
 
 LABELS = {"anime_image": "Anime Image", "icon": "Icons"}
 BUCKET = "gs://my-bucket/anime_dance"
+FULL = PlanView(full=True)
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 HOSTILE = {
     "[kpop]_x.mp4": "[kpop]_x.mp4",
@@ -185,29 +186,31 @@ Local    /studio/output
 Bucket   gs://my-bucket/anime_dance at http://127.0.0.1:4443
 Records  firestore://p/(default)/characters
 
-ai_hoshino  3 changes
-  + Anime Image  characters/ai_hoshino.png  48.2 kB  not in the bucket yet
-  ~ Anime Image  characters/ai_hoshino primary.anime_image  holds a local path
-      was  C:\\oo\\bar\\output\\characters\\ai_hoshino.png
-      now  gs://my-bucket/anime_dance/characters/ai_hoshino.png
-  ~ Icons  characters/ai_hoshino #2.icon  the record does not name this file yet
-      was  (nothing)
-      now  gs://my-bucket/anime_dance/remixes/a/icon_1.png
-      now  gs://my-bucket/anime_dance/remixes/a/icon_2.png
+asset type   uploads  replaced    size  fields  new records  local database
+Anime Image        2         1  2.0 MB       1            -               -
+Icons              -         -       -       1            -               -
+gone_type          -         -       -       -            -               1
+new records        -         -       -       -            1               -
+total              2         1  2.0 MB       2            1               1
 
-miku  1 change
-  + Record  characters/miku  in the local database, without a record
-      name  初音ミク
-      assets  [{"title":"primary"}]
+↑ upload  ! replace what the bucket has  ~ set the field  + create the record
 
-rem  2 changes
-  ! Anime Image  characters/rem.png  1.0 kB becomes 2.0 MB  the bucket has different content
-  ~ gone_type  local database rem primary.anime_image  holds a local path
-      was  output/characters/rem.png
-      now  gs://my-bucket/anime_dance/characters/rem.png
+ai_hoshino  1 upload (48.2 kB), 2 fields
+  ↑~ Anime Image  characters/ai_hoshino.png  48.2 kB  → ai_hoshino › primary › anime_image
+   ~ Icons        remixes/a/icon_1.png                → ai_hoshino › #2 › icon
+                  was  (nothing)
+                  now  gs://my-bucket/anime_dance/remixes/a/icon_1.png
+                  now  gs://my-bucket/anime_dance/remixes/a/icon_2.png
 
-No character  1 change
-  + Anime Image  characters/nobody.png  1 byte  not in the bucket yet
+miku  1 record
+   + New record   miku  name, assets
+
+rem  1 replacement (2.0 MB), 1 value in the local database
+  !  Anime Image  characters/rem.png  1.0 kB becomes 2.0 MB
+   ~ gone_type    characters/rem.png                         → local database › rem › primary › anime_image
+
+No character  1 upload (1 byte)
+  ↑  Anime Image  characters/nobody.png  1 byte
 
 error  missing_asset (1): assets that a record names and that are nowhere
   To do: mend it
@@ -221,12 +224,12 @@ note  unclaimed_file (7): files that no rule takes
     notes/2.txt
     notes/3.txt
     notes/4.txt
-    and 2 more (--verbose shows all)
+    and 2 more (--full shows all)
 
 """
 TOTALS = (
     "Plan: 2 to upload (48.2 kB), 1 to replace (2.0 MB), 1 record to create, 2 fields to set in 1 record, "
-    "1 value to rewrite in the local database, 512 assets in step. Found: 1 error, 7 notes."
+    "1 value to rewrite in the local database, 512 assets in step. Needs attention: 1 error. Also 7 notes."
 )
 COST = "To apply it: 2.0 MB sent, 3 class A and 1 class B requests, 1 document read and 2 written."
 
@@ -240,24 +243,24 @@ def text(show: Any, *, colour: Colour = "never", width: int | None = None) -> st
 # -- the plan --
 
 
-def test_the_plan_at_80_columns() -> None:
-    found = text(lambda terminal: show_plan(terminal, WHOLE, LABELS), width=80)
-    assert found.startswith(GOLDEN)
-    wrapped = found.removeprefix(GOLDEN).splitlines()
-    assert " ".join(wrapped) == f"{TOTALS} {COST}"
-    assert all(len(line) <= 80 for line in wrapped)
-    assert len(wrapped) == 5
-
-
-def test_a_pipe_gets_the_same_words_and_wraps_nothing() -> None:
+def test_a_wide_terminal_and_a_pipe_get_the_same_words_but_for_wrapped_sentences() -> None:
+    found = text(lambda terminal: show_plan(terminal, WHOLE, LABELS), width=100)
+    assert found.startswith(GOLDEN.partition("\nrem")[0])
+    wrapped = found[found.index("\nPlan:") :].split("\n")
+    assert " ".join(filter(None, wrapped)) == f"{TOTALS} {COST}"
     assert text(lambda terminal: show_plan(terminal, WHOLE, LABELS)) == f"{GOLDEN}{TOTALS}\n{COST}\n"
 
 
 @pytest.mark.parametrize("width", [20, 80, 200])
 def test_no_width_crops_what_tells_two_names_apart(width: int) -> None:
     keys = [f"remixes/{'long_' * 60}{end}.mp4" for end in ("a", "b")]
+    keys += [f"remixes/{'long_' * 20}{end}/result/music.mp3" for end in ("a", "b")]
     found = text(lambda terminal: show_plan(terminal, make_plan([upload(key) for key in keys]), {}), width=width)
-    assert all(key in found for key in keys)
+    shown = [line for line in found.splitlines() if ".mp" in line]
+    assert len(set(shown)) == 4
+    assert all(any(key.rpartition("/")[2] in line for line in shown) for key in keys)
+    whole = text(lambda terminal: show_plan(terminal, make_plan([upload(key) for key in keys]), {}, FULL), width=width)
+    assert all(key in whole for key in keys)
 
 
 def test_colours_change_nothing_but_colours() -> None:
@@ -282,9 +285,10 @@ def test_no_color_of_the_environment_holds_for_auto_only(monkeypatch: pytest.Mon
 
 
 def test_verbose_shows_every_subject() -> None:
-    found = text(lambda terminal: show_plan(terminal, WHOLE, LABELS, verbose=True))
-    assert all(f"    notes/{number}.txt\n" in found for number in range(7))
-    assert "more (--verbose" not in found
+    for view in (PlanView(verbose=True), FULL):
+        found = text(lambda terminal, view=view: show_plan(terminal, WHOLE, LABELS, view))
+        assert all(f"    notes/{number}.txt\n" in found for number in range(7))
+        assert "shows all)" not in found
 
 
 def test_findings_that_differ_are_each_told() -> None:
@@ -317,10 +321,10 @@ def test_names_print_exactly_or_escaped(name: str, shown: str, colour: Colour) -
     found = ANSI.sub(
         "", text(lambda terminal: show_plan(terminal, plan, {"anime_image": name}), colour=colour, width=80)
     )
-    assert f"\n{shown}  1 change\n" in found
-    assert f"  + {shown}  {shown}  48.2 kB  not in the bucket yet\n" in found
+    assert f"\n{shown}  1 upload (48.2 kB)\n" in found
+    assert f"  ↑  {shown}  {shown}  48.2 kB\n" in found
     assert f"    {shown}: {shown} is not taken\n" in found
-    assert len(found.splitlines()) == 13
+    assert len(found.splitlines()) == 18
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -361,7 +365,7 @@ def test_a_report_names_what_did_not_go_through() -> None:
         "blocked  set_field  b.png in characters/rem: its object is not there\n"
         "not started  create_record  5 in characters/rem\n"
         "hint  ask for the role (2 changes)\n"
-        "Done in part: 1 applied, 2 failed, 1 blocked, 1 not started; 1.5 kB sent in 61.3 s. Found: 1 note.\n"
+        "Done in part: 1 applied, 2 failed, 1 blocked, 1 not started; 1.5 kB sent in 61.3 s. Also 1 note.\n"
         "What failed was left as it was; run `reconcile apply` again once the cause is fixed.\n"
     )
     assert "applied  upload  a.png\n" in text(lambda terminal: show_report(terminal, report, verbose=True))

@@ -1,0 +1,48 @@
+"""show: a saved plan, as plan shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reconcile.cli.complete import plan_files
+from reconcile.cli.options import Common, Full, NoPager, Sharded
+from reconcile.cli.saved import load, read_plan
+from reconcile.cli.session import Session, labels_of
+from reconcile.commands.sharing import bucket_place
+from reconcile.core.errors import ConfigError, ExitCode
+from reconcile.core.plan import Plan
+from reconcile.views.changes import Labels
+
+
+def show(
+    common: Common,
+    planfile: Annotated[
+        Path,
+        typer.Argument(metavar="PLANFILE", help="A plan that `plan --out` saved.", autocompletion=plan_files),
+    ],
+    full: Full = False,
+    no_pager: NoPager = False,
+) -> ExitCode:
+    session = Session(common)
+    made = _plan(session, planfile)
+    view = session.view(session.command("apply", str(planfile)), full=full)
+    session.result(made, session.plan_view(_labels(session), made, view), paged=full and not no_pager)
+    return ExitCode.OK
+
+
+def _plan(session: Session, where: Path) -> Plan:
+    if bucket_place(where) is None and not where.is_dir():
+        return read_plan(where)
+    with session.opened() as project:
+        return load(project, where, Sharded()).plan
+
+
+def _labels(session: Session) -> Labels:
+    """How the rules here call asset types; a plan can be looked at without them."""
+    try:
+        return labels_of(session.project())
+    except ConfigError:
+        return {}

@@ -1,0 +1,109 @@
+"""Findings as people read them: by code, what it means and what to do once, then the subjects."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+import msgspec
+
+from reconcile.core.changes import Finding, Severity
+from reconcile.core.findings import FINDINGS
+from reconcile.views import words
+from reconcile.views.changes import Pairs
+from reconcile.views.terminal import Terminal
+
+SHOWN = 5
+SEVERITIES = {
+    Severity.ERROR: ("error", "bold red"),
+    Severity.WARNING: ("warning", "yellow"),
+    Severity.INFO: ("note", "cyan"),
+}
+_OF_SEVERITY = dict(SEVERITIES.values())
+
+
+class FindingGroup(msgspec.Struct, frozen=True):
+    """The findings of one code, by subject and message; ``common`` is what is said of all of them alike."""
+
+    severity: str
+    code: str
+    count: int
+    meaning: str
+    common: str
+    hints: tuple[str, ...]
+    findings: Pairs
+
+
+def show_findings(
+    terminal: Terminal, findings: Iterable[Finding], *, verbose: bool, root: str = "", all_by: str = "--verbose"
+) -> None:
+    """Findings by code: what it means and what to do once, then the subjects; last those that are waived, with why.
+    Of each the first five only, unless ``verbose``; the option ``all_by`` shows the others. What all subjects begin
+    with, ``root``, is left out."""
+    listed = list(findings)
+    shown = None if verbose else SHOWN
+    for group in by_code(listed, shown):
+        terminal.line()
+        style = _OF_SEVERITY[group.severity]
+        terminal.line((group.severity, style), f"  {group.code} ({group.count:,}): {group.meaning}")
+        if group.common:
+            terminal.prose(group.common, indent=2)
+        for hint in group.hints:
+            terminal.prose(f"To do: {hint}", indent=2, hang=9)
+        for subject, message in group.findings:
+            told = f": {message}" if message else ""
+            terminal.line("    ", (subject.removeprefix(root), "bold"), told, hang=8)
+        _show_more(terminal, group.count, shown, all_by)
+    _show_waived(terminal, [each for each in listed if each.is_waived], shown, all_by)
+
+
+def _show_waived(terminal: Terminal, waived: Sequence[Finding], shown: int | None, all_by: str) -> None:
+    if not waived:
+        return
+    terminal.line()
+    terminal.line(("waived", "dim"), f"  {words.many(len(waived), 'finding')} that the rules file accepts")
+    for finding in waived[:shown]:
+        terminal.line("    ", (finding.subject, "bold"), f": {finding.code.value}", (f"  {finding.waived}", "dim"))
+    _show_more(terminal, len(waived), shown, all_by)
+
+
+def _show_more(terminal: Terminal, count: int, shown: int | None, all_by: str) -> None:
+    if shown is not None and count > shown:
+        terminal.line("    ", (f"and {count - shown:,} more ({all_by} shows all)", "dim"))
+
+
+def by_code(findings: Iterable[Finding], shown: int | None) -> Iterator[FindingGroup]:
+    """Findings that no waiver takes, by code; of each the first ``shown``."""
+    left = (finding for finding in findings if not finding.is_waived)
+    for code, group in groupby(left, key=lambda finding: finding.code):
+        found = list(group)
+        alike = len(found) > 1 and len({finding.message for finding in found}) == 1
+        yield FindingGroup(
+            severity=SEVERITIES[found[0].severity][0],
+            code=code.value,
+            count=len(found),
+            meaning=FINDINGS[code].title,
+            common=found[0].message if alike else "",
+            hints=tuple(dict.fromkeys(finding.hint for finding in found if finding.hint)),
+            findings=tuple((each.subject, "" if alike else each.message) for each in found[:shown]),
+        )
+
+
+def but(findings: Iterable[Finding]) -> str:
+    """``, but 1 error needs you``, if there is one."""
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR and not finding.is_waived]
+    return f", but {words.needed(errors)}" if errors else ""
+
+
+def found(findings: Iterable[Finding]) -> str:
+    """`` Needs attention: 1 error, 2 warnings. Also 3 notes.``, or nothing."""
+    listed = list(findings)
+    counts = Counter(finding.severity for finding in listed if not finding.is_waived)
+    parts = {
+        severity: words.many(counts[severity], name) for severity, (name, _) in SEVERITIES.items() if counts[severity]
+    }
+    also = [parts.pop(Severity.INFO)] if Severity.INFO in parts else []
+    also += [f"{count:,} waived" for count in [sum(each.is_waived for each in listed)] if count]
+    told = f" Needs attention: {', '.join(parts.values())}." if parts else ""
+    return f"{told} Also {', '.join(also)}." if also else told

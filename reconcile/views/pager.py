@@ -1,0 +1,79 @@
+"""A long result on a terminal, a screen at a time, in the pager that the person has chosen."""
+
+from __future__ import annotations
+
+import io
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TextIO
+
+from reconcile.views.streams import Colour, flush, silence
+from reconcile.views.terminal import Terminal
+
+_LESS = "FRX"
+"""As git has it: a result that fits on the screen is not paged, colours stay, and so does what was read."""
+_GLANCE = 0.2  # seconds: Windows hears no signal during a longer wait
+
+
+@contextmanager
+def paged(stream: TextIO, colour: Colour = "auto", environ: Mapping[str, str] = os.environ) -> Iterator[Terminal]:
+    """A terminal that writes to the pager, if the stream is a terminal and there is a pager; else to the stream."""
+    plain = Terminal(stream, colour)
+    command = pager(environ) if stream.isatty() else []
+    if not command:
+        yield plain
+        return
+    flush(stream)
+    try:
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, env={"LESS": _LESS, **environ})
+    except OSError:
+        yield plain
+        return
+    assert child.stdin is not None
+    into = io.TextIOWrapper(child.stdin, encoding="utf-8", errors="backslashreplace")
+    with _deaf():
+        try:
+            yield plain.writing_to(into)
+        finally:
+            try:
+                into.close()
+            except OSError as error:  # it was quit before the end
+                silence(into, error)
+            _ended(child)
+
+
+def pager(environ: Mapping[str, str], system: str = sys.platform) -> Sequence[str]:
+    """The command that ``PAGER`` names, or less; empty for none: it is empty, ``cat``, or not there."""
+    command = shlex.split(environ.get("PAGER", "less"), posix=system != "win32")
+    if not command or command == ["cat"] or shutil.which(command[0], path=environ.get("PATH")) is None:
+        return []
+    return command
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Leaves Ctrl-C to the pager."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _ended(child: subprocess.Popen[bytes]) -> None:
+    while True:
+        try:
+            child.wait(_GLANCE)
+        except subprocess.TimeoutExpired:
+            continue
+        return

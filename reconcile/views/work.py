@@ -1,0 +1,127 @@
+"""How much a plan does, and a run did: counted by kind, for sentences and for tables by asset type and by character."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from reconcile.core.changes import (
+    Change,
+    Copy,
+    CreateRecord,
+    Replace,
+    RewriteLocalDb,
+    SetField,
+    SetMetadata,
+    Upload,
+    is_content,
+)
+from reconcile.views import words
+from reconcile.views.terminal import Piece, Terminal
+
+Key = TypeVar("Key")
+
+
+class Work(msgspec.Struct):
+    """Changes by kind, and the ``bytes`` that are sent for them. What goes into a record's index is not a field."""
+
+    uploads: int = 0
+    replacements: int = 0
+    bytes: int = 0
+    copies: int = 0
+    types: int = 0
+    fields: int = 0
+    index: int = 0
+    records: int = 0
+    values: int = 0
+
+    def add(self, change: Change) -> None:
+        """Counts one more."""
+        name = _NAMES[type(change)]
+        if isinstance(change, SetField) and change.is_index:
+            name = "index"
+        setattr(self, name, getattr(self, name) + 1)
+        if is_content(change) and not isinstance(change, Copy):
+            self.bytes += change.size
+
+    def parts(self, *, sized: bool = True) -> Iterator[str]:
+        """``216 uploads (10.6 MB)``, ``435 fields``, ``4 records``: every count that is not zero, the bytes once."""
+        sent = f" ({words.size(self.bytes)})" if sized and self.bytes else ""
+        for name, one, several in _NOUNS:
+            count = getattr(self, name)
+            if count:
+                yield words.many(count, one, several) + sent
+                sent = ""
+
+
+_NAMES: dict[type, str] = {
+    Upload: "uploads",
+    Replace: "replacements",
+    Copy: "copies",
+    SetMetadata: "types",
+    SetField: "fields",
+    CreateRecord: "records",
+    RewriteLocalDb: "values",
+}
+_NOUNS = (
+    ("uploads", "upload", "uploads"),
+    ("replacements", "replacement", "replacements"),
+    ("copies", "copy in the bucket", "copies in the bucket"),
+    ("types", "content type", "content types"),
+    ("fields", "field", "fields"),
+    ("index", "index entry", "index entries"),
+    ("records", "record", "records"),
+    ("values", "value in the local database", "values in the local database"),
+)
+_HEADS = {
+    "uploads": "uploads",
+    "replacements": "replaced",
+    "bytes": "size",
+    "copies": "copies",
+    "types": "content types",
+    "fields": "fields",
+    "index": "index",
+    "records": "new records",
+    "values": "local database",
+}
+
+
+def work_of(changes: Iterable[Change]) -> Work:
+    """All of them, counted."""
+    total = Work()
+    for change in changes:
+        total.add(change)
+    return total
+
+
+def work_by(changes: Iterable[Change], key: Callable[[Change], Key]) -> dict[Key, Work]:
+    """Counted apart for each key."""
+    found: dict[Key, Work] = {}
+    for change in changes:
+        found.setdefault(key(change), Work()).add(change)
+    return found
+
+
+def show_work(
+    terminal: Terminal, head: str, rows: Sequence[tuple[str, Work]], total: Work, more: Mapping[str, Sequence[Piece]]
+) -> None:
+    """A table with a row for each name, and their total if there are several; columns without any count are left out.
+    ``more`` are columns of the caller's own, by their heading, with a cell for each row and for the total."""
+    names = [name for name in _HEADS if getattr(total, name)]
+    table: list[list[Piece]] = [[label, *(_cell(work, name) for name in names)] for label, work in rows]
+    if len(rows) > 1:
+        table.append([("total", "bold"), *(_cell(total, name) for name in names)])
+    for column in more.values():
+        for row, cell in zip(table, column, strict=False):  # one row alone has no total
+            row.append(cell)
+    heads = [head, *(_HEADS[name] for name in names), *more]
+    terminal.table(heads, table, numbers=range(1, len(heads)))
+
+
+def _cell(work: Work, name: str) -> Piece:
+    count = getattr(work, name)
+    if not count:
+        return ("-", "dim")
+    return words.size(count) if name == "bytes" else f"{count:,}"
