@@ -523,6 +523,9 @@ class _State:
         self._actor.point("remember a fact")
         self._actor.disk.facts[name] = value
 
+    def remember_characters(self, ids: Iterable[str]) -> None:
+        self.remember_fact("characters", "\n".join(sorted(ids)))
+
 
 class _Journal:
     """The journal, on a disk that may be full."""
