@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from reconcile.core.errors import JournalError
-from reconcile.core.journal import Line, Past, RunStarted
 from reconcile.core.rows import Agreed, Document, Hashed, LocalFile, RemoteObject, Served
+
+if TYPE_CHECKING:
+    from reconcile.core.journal import Line, Past, RunStarted
 
 Progress = Callable[[int], None]
 """Called with the number of bytes that have just been moved; negative if a retry starts over."""

@@ -7,27 +7,19 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from tempfile import gettempdir
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import msgspec
 
 from reconcile import config
 from reconcile.adapters.disk_names import as_text
-from reconcile.adapters.embedded.objects import EmbeddedObjectStore
-from reconcile.adapters.embedded.records import EmbeddedRecordStore
-from reconcile.adapters.jsondb.store import JsonDatabase
-from reconcile.adapters.jsondb.swap import left_beside
 from reconcile.adapters.lanes import Lanes, Limit
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.store import LocalFiles
-from reconcile.adapters.local.writing import LocalPlaces
 from reconcile.adapters.meter import Meter, Witness
 from reconcile.adapters.retry import RETRIES, Budget
 from reconcile.adapters.state.facts import RunFacts
 from reconcile.adapters.state.folder import StateFolder
-from reconcile.adapters.state.journal import Journal
-from reconcile.adapters.state.lock import ProjectLock
 from reconcile.adapters.state.outbox import Outbox
 from reconcile.adapters.state.store import State
 from reconcile.config import Incomplete, Overrides, Settings
@@ -44,6 +36,12 @@ from reconcile.core.rules import AssetMap
 from reconcile.ports import AgreedStates, FilePlaces, FileSource, ObjectStore, RecordStore, UrlReader, UrlSigner
 from reconcile.shortcuts import Shortcuts
 from reconcile.version import VERSION
+
+# Adapters are imported when they are first needed: no run needs all of them, and a short one is mostly imports.
+if TYPE_CHECKING:
+    from reconcile.adapters.jsondb.store import JsonDatabase
+    from reconcile.adapters.state.journal import Journal
+    from reconcile.adapters.state.lock import ProjectLock
 
 T = TypeVar("T")
 CONCURRENCY = 8
@@ -189,12 +187,16 @@ class OpenProject(Shortcuts, RunFacts, Closing):
         try:
             folder.make()
         except (OSError, StateError):
+            from tempfile import gettempdir
+
             return Path(gettempdir())
         return folder.path
 
     @cached_property
     def journal(self) -> Journal:
         """What runs wrote down about themselves."""
+        from reconcile.adapters.state.journal import Journal
+
         return Journal(self.settings.project)
 
     @property
@@ -222,6 +224,8 @@ class OpenProject(Shortcuts, RunFacts, Closing):
     @cached_property
     def places(self) -> FilePlaces:
         """Where missing files are put back."""
+        from reconcile.adapters.local.writing import LocalPlaces
+
         return LocalPlaces(self.settings.root, ignore=self.settings.ignore, rules=self.settings.asset_map.templates)
 
     def _may_lack_root(self) -> bool:
@@ -284,9 +288,10 @@ class OpenProject(Shortcuts, RunFacts, Closing):
         """The objects of any bucket on the server that the project's own bucket is on."""
         settings = self.settings
         if settings.bucket_endpoint.startswith("file:"):
+            from reconcile.adapters.embedded.objects import EmbeddedObjectStore
+
             folder = Path(settings.bucket_endpoint.removeprefix("file:")) / root.bucket
             return self._opened(EmbeddedObjectStore.open(folder, root.prefix))
-        # It takes long to import, and not every run needs a cloud.
         from reconcile.adapters.gcs.store import GcsObjectStore
 
         return self._opened(
@@ -333,6 +338,8 @@ class OpenProject(Shortcuts, RunFacts, Closing):
         settings = self.settings
         where = settings.records
         if settings.records_endpoint.startswith("file:"):
+            from reconcile.adapters.embedded.records import EmbeddedRecordStore
+
             folder = Path(settings.records_endpoint.removeprefix("file:")) / where.project / where.database
             return self._opened(EmbeddedRecordStore.open(folder, where.collection))
         from reconcile.adapters.firestore.store import FirestoreRecordStore
@@ -353,6 +360,8 @@ class OpenProject(Shortcuts, RunFacts, Closing):
         """The pipeline's own JSON database, if the rules name one."""
         if self.settings.local_db is None:
             return None
+        from reconcile.adapters.jsondb.store import JsonDatabase
+
         return JsonDatabase(self.settings.local_db.path, self.settings.entries.top)
 
     def kept_versions(self) -> tuple[Finding, ...]:
@@ -360,12 +369,16 @@ class OpenProject(Shortcuts, RunFacts, Closing):
         found = self.settings.local_db
         if found is None or not found.rewrite:
             return ()
+        from reconcile.adapters.jsondb.swap import left_beside
+
         return tuple(
             make(Code.DATABASE_KEPT, str(path), None, database=found.path.name) for path in left_beside(found.path)
         )
 
     def lock(self) -> ProjectLock:
         """The lock that one run at a time holds."""
+        from reconcile.adapters.state.lock import ProjectLock
+
         return ProjectLock(self.settings.project)
 
     def _opened(self, store: T) -> T:

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeAlias
@@ -58,7 +57,7 @@ def beside(place: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None 
     """A new file next to a place, with the data on disk, to be moved there; removed at the end if it was not moved.
     Raises OSError."""
     # The name is new and cannot be guessed: in a folder that others write to, nobody can put a link in its place.
-    fresh = place.with_name(f".{secrets.token_hex(8)}.new")
+    fresh = place.with_name(f".{os.urandom(8).hex()}.new")
     try:
         create(fresh, data, mode, folder=folder)
         yield fresh

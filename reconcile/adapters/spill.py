@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import tempfile
 from pathlib import Path
 
 from reconcile.core.closing import Closing
@@ -25,6 +24,8 @@ class SpillFile(Closing):
         self._folder = folder
         self.size = 0
         try:
+            import tempfile  # for what does not fit in memory alone
+
             self._file = tempfile.TemporaryFile(  # noqa: SIM115 it stays open
                 buffering=0, prefix="reconcile-", suffix=".spill", dir=folder
             )

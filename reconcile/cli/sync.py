@@ -1,4 +1,5 @@
-"""plan, apply and status: what is out of step, putting it right, and the table of how things stand."""
+"""plan, apply and status: what is out of step, putting it right, and the table of how things stand. Each command
+imports by itself what the others do without."""
 
 from __future__ import annotations
 
@@ -11,7 +12,6 @@ import typer
 
 from reconcile.cli.complete import plan_files
 from reconcile.cli.files import STDOUT
-from reconcile.cli.notify import notifying
 from reconcile.cli.options import (
     AllowEmpty,
     BwLimit,
@@ -33,15 +33,12 @@ from reconcile.cli.options import (
     variables,
 )
 from reconcile.cli.session import Replace, Session, labels_of, scope_of, severity
-from reconcile.commands.status import is_in_step, overdue, table
 from reconcile.core.duration import format_duration
 from reconcile.core.errors import ExitCode, UsageError
 from reconcile.core.plan import LimitCounts, Plan, check_limits
 from reconcile.core.report import build
-from reconcile.pipeline.executor import execute
 from reconcile.project import OpenProject
 from reconcile.views.plan import totals
-from reconcile.views.status import show_status
 
 if TYPE_CHECKING:
     from reconcile.cli.saved import Saved
@@ -124,6 +121,9 @@ def apply(
         list[str] | None, option("--env", metavar="NAME=VALUE", help="Set a variable for this run; repeatable.")
     ] = None,
 ) -> ExitCode:
+    from reconcile.cli.notify import notifying
+    from reconcile.pipeline.executor import execute
+
     os.environ.update(variables(env))
     session = Session(common)
     if planfile is not None and (scope or replace):
@@ -206,6 +206,9 @@ def status(
     fail_on: FailOnFindings = None,
     max_age: Annotated[str | None, option(metavar="TIME", help="Fail if the last good run is older, as 26h.")] = None,
 ) -> ExitCode:
+    from reconcile.commands.status import is_in_step, overdue, table
+    from reconcile.views.status import show_status
+
     session = Session(common)
     allowed = seconds(max_age, "--max-age") if max_age is not None else None
     with session.opened(sized=sized) as project:
@@ -224,6 +227,8 @@ def status(
 
 def _is_fresh(session: Session, age: float) -> bool:
     """Whether the last good run of everything is younger than ``age`` seconds; if it is, a note says so."""
+    from reconcile.commands.status import overdue
+
     with session.opened() as project:
         last = project.last_good_run
     if overdue(last, age):

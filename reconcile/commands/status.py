@@ -13,7 +13,7 @@ from reconcile.core.changes import SetField
 from reconcile.core.duration import format_duration
 from reconcile.core.plan import Scope, Stores, Summary
 from reconcile.core.rules import AssetMap
-from reconcile.core.status import FORMAT, StatusRow, StatusTable, Sync, Tally
+from reconcile.core.status import FORMAT, NO_CHARACTER, StatusRow, StatusTable, Sync, Tally
 from reconcile.pipeline.planner import Survey
 
 REPORT_FORMAT = "reconcile.report/1"
@@ -24,7 +24,6 @@ _AHEAD = 300.0
 """Seconds that a time may lie ahead of this machine's clock."""
 
 NO_RULE = "No rule"
-NO_CHARACTER = "No character"
 
 
 class Cell(msgspec.Struct, frozen=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.resources
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -125,7 +124,9 @@ class Settings(msgspec.Struct, frozen=True):
 
 
 def template() -> str:
-    return importlib.resources.files("reconcile").joinpath("asset_map.toml").read_text(encoding="utf-8")
+    from importlib import resources  # for this alone
+
+    return resources.files("reconcile").joinpath("asset_map.toml").read_text(encoding="utf-8")
 
 
 def load(project: Path, overrides: Overrides | None = None, environ: Mapping[str, str] | None = None) -> Settings:

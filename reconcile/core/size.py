@@ -8,11 +8,20 @@ import re
 _UNITS = "bkmgt"
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([bkmgt])(?:i?b)?", re.IGNORECASE | re.ASCII)
 _LARGEST = 2**60
+_PREFIXES = "kMGTPEZY"
 
 
 def many(count: int, one: str, several: str = "") -> str:
     """A count with its noun: ``1 file``, ``2,000 files``; ``several`` if that is not the one with an s."""
     return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
+def decimal(count: int) -> str:
+    """Bytes in units of 1000: ``1 byte``, ``999 bytes``, ``48.2 kB``."""
+    if count < 1000:
+        return many(count, "byte")
+    exponent = next((each for each in range(1, len(_PREFIXES)) if count < 1000 ** (each + 1)), len(_PREFIXES))
+    return f"{1000 * count / 1000 ** (exponent + 1):,.1f} {_PREFIXES[exponent - 1]}B"
 
 
 def parse_size(text: str) -> int:

@@ -7,6 +7,8 @@ from enum import Enum
 import msgspec
 
 FORMAT = "reconcile.status/1"
+NO_CHARACTER = "No character"
+"""What the row is called of the assets that are no character's."""
 
 
 class Sync(Enum):

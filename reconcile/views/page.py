@@ -18,11 +18,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from reconcile.commands.report import Details
-from reconcile.commands.status import NO_CHARACTER, Cell, Overview
+from reconcile.commands.status import Cell, Overview
 from reconcile.core.changes import Change, Finding, RewriteLocalDb, SetField, Severity
 from reconcile.core.findings import FINDINGS
 from reconcile.core.plan import Plan
-from reconcile.core.status import StatusRow, Sync
+from reconcile.core.status import NO_CHARACTER, StatusRow, Sync
 from reconcile.views import words
 from reconcile.views.changes import Labels, details, label
 from reconcile.views.markdown import inert, sentence

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from reconcile.commands.status import NO_CHARACTER
 from reconcile.core.changes import Change, Finding, Replace, SetField, Severity, Upload
 from reconcile.core.plan import Plan, Scope, Stores
+from reconcile.core.status import NO_CHARACTER
 from reconcile.views import words
 from reconcile.views.assets import height, show_lines
 from reconcile.views.changes import Labels, label

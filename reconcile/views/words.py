@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from msgspec import Struct
-from rich.filesize import decimal
 
 from reconcile.core.changes import (
     Copy,
@@ -23,6 +22,7 @@ from reconcile.core.changes import (
 from reconcile.core.events import Phase
 from reconcile.core.report import OutcomeKind, Status
 from reconcile.core.rows import Outlook, World
+from reconcile.core.size import decimal
 from reconcile.core.size import many as many
 from reconcile.core.way import Way, shown
 

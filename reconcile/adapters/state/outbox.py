@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import secrets
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -88,7 +88,7 @@ class Outbox:
         try:
             self._folder.make()
             for note in notes:
-                written = _Written(FORMAT, note, secrets.token_hex(8))
+                written = _Written(FORMAT, note, os.urandom(8).hex())
                 self._folder.write(_name(note.path), msgspec.json.encode(written))
                 self._seen[note.path] = written.id
         except OSError as error:
