@@ -8,7 +8,6 @@ from typing import Any, TypeAlias, TypeVar, assert_never
 
 import msgspec
 
-from reconcile.commands.status import NO_CHARACTER
 from reconcile.core.changes import (
     Change,
     Copy,
@@ -21,6 +20,7 @@ from reconcile.core.changes import (
     document_id,
 )
 from reconcile.core.restoration import Restore
+from reconcile.core.status import NO_CHARACTER
 from reconcile.views import words
 
 STYLES: dict[type, str] = {
