@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.store import LocalFiles
-from tests.unit.test_local import Cache, an_hour_on
+from tests.kit.tree import Cache, an_hour_on
 
 # The Kelvin and the angstrom sign, composed and decomposed letters, and letters that fold to two of ASCII.
 LETTERS = [

@@ -14,8 +14,8 @@ from reconcile.adapters.local.store import LocalFiles
 from reconcile.adapters.system import current
 from reconcile.commands.demo_media import mp4, png
 from reconcile.core.rows import FileProblem, LocalFile
+from tests.kit.tree import SECOND, Cache
 from tests.kit.windows import on_each_system  # noqa: F401
-from tests.unit.test_local import SECOND, Cache
 
 SETTLE = 2.0
 MINUTE = 60 * SECOND

@@ -41,8 +41,8 @@ from reconcile.views.json import show, show_line
 from reconcile.views.progress import shows_bars
 from reconcile.views.terminal import Terminal, console
 from tests.kit.small_project import make_project, open_objects
+from tests.kit.tree import Cache
 from tests.kit.windows import FakeWindows, Scanner, rules
-from tests.unit.test_local import Cache
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the simulation asks Linux who has a file open")
 
