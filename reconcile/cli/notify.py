@@ -1,4 +1,5 @@
-"""--notify: a command of the user's that is given the run's JSON on its standard input, however the run ended."""
+"""--notify: a command of the user's that is given the run's JSON on its standard input, however the run ended, and a
+summary of it for people."""
 
 from __future__ import annotations
 
@@ -12,11 +13,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import msgspec
+
+from reconcile.adapters.system import current
 from reconcile.cli.session import Session
-from reconcile.core.errors import Declined
+from reconcile.core.errors import Declined, ReconcileError
 from reconcile.views import json
 from reconcile.views.errors import error_of
 from reconcile.views.json import ErrorDocument
+from reconcile.views.notice import Notice, notice
 
 TIMEOUT = 60.0
 """Seconds that the command may take: a mail server that hangs must not hold the project's lock, or the next night."""
@@ -37,7 +42,8 @@ def notifying(command: str | None, session: Session, timeout: float = TIMEOUT) -
     gives to what this yields. Without a command nothing is passed on.
 
     What the command prints goes to stderr, where our own notes are; when it fails, a warning says so and the run's
-    exit code stays what it was. ``RECONCILE_EXIT_CODE`` in its environment is that code.
+    exit code stays what it was. ``RECONCILE_EXIT_CODE`` in its environment is that code, ``RECONCILE_SUMMARY`` says in
+    one line how the run ended, and ``RECONCILE_TEXT`` in a few; the document has these two, too.
     """
     ended: list[tuple[Any, int]] = []
     try:
@@ -48,12 +54,35 @@ def notifying(command: str | None, session: Session, timeout: float = TIMEOUT) -
         raise
     finally:
         for document, code in ended if command else ():
-            problem = _run(command or "", json.dumps(document), code, timeout)
+            told_so = notice(document, code, _project(session))
+            problem = _run(command or "", json.dumps(_with(document, told_so)), _variables(told_so, code), timeout)
             if problem:
                 session.warn(f"the --notify command {problem}", of="warning")
 
 
-def _run(command: str, document: bytes, code: int, timeout: float) -> str:
+def _project(session: Session) -> str:
+    try:
+        return session.project_folder().name or "reconcile"
+    except ReconcileError:  # which is then what the run ended with
+        return "reconcile"
+
+
+def _with(document: Any, told: Notice) -> dict[str, Any]:
+    return {**msgspec.to_builtins(document), **told._asdict()}
+
+
+_OBEYED = dict.fromkeys(map(ord, '&|<>^"%!'), "_")
+"""What cmd does not take for text in the value that it puts in the place of a variable."""
+
+
+def _variables(told: Notice, code: int) -> dict[str, str]:
+    said = {f"RECONCILE_{name.upper()}": text for name, text in told._asdict().items()}
+    if current().is_windows:
+        said = {name: text.translate(_OBEYED) for name, text in said.items()}
+    return {**said, "RECONCILE_EXIT_CODE": str(code)}
+
+
+def _run(command: str, document: bytes, variables: dict[str, str], timeout: float) -> str:
     """Runs the user's own command line, as cron would; what went wrong, or nothing."""
     try:
         told = subprocess.Popen(
@@ -63,7 +92,7 @@ def _run(command: str, document: bytes, code: int, timeout: float) -> str:
             stdout=sys.stderr.fileno(),
             stderr=subprocess.STDOUT,
             creationflags=0 if sys.stderr.isatty() else _NO_WINDOW,
-            env={**os.environ, "RECONCILE_EXIT_CODE": str(code)},
+            env={**os.environ, **variables},
             start_new_session=True,  # so that all that it starts can be stopped with it
         )
     except OSError as error:

@@ -115,7 +115,7 @@ def apply(
         str | None, option(metavar="TIME", help="Do nothing if the last good run is younger, as 26h.")
     ] = None,
     notify: Annotated[
-        str | None, option("--notify", metavar="COMMAND", help="Run it with the run's JSON on its stdin.")
+        str | None, option("--notify", metavar="COMMAND", help="Run it at the end, with the run's JSON on its stdin.")
     ] = None,
     env: Annotated[
         list[str] | None, option("--env", metavar="NAME=VALUE", help="Set a variable for this run; repeatable.")

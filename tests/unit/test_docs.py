@@ -151,6 +151,7 @@ def words(language: str, command: str, studio: Path) -> list[str]:
         found = [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|(\S+)', command)][1:]
     else:
         found = shlex.split(command)[1:]
+    found = found[: found.index(">")] if ">" in found else found
     for workflow in (word for word in found if word.endswith(".py")):
         (studio / workflow).write_text("print('rendered')\n", encoding="utf-8")
     return [sys.executable if word == "python" else word for word in found]

@@ -116,7 +116,9 @@ def test_a_time_that_cannot_be_is_no_good_run_and_the_next_run_mends_it(stamp: s
 def test_a_success_is_told_with_the_result(run: Any, tmp_path: Path) -> None:
     answer = run("apply", "--json", "--notify", telling(tmp_path / "told"))
     assert answer.code == 0
-    assert told(tmp_path / "told") == (0, answer.document("result"))
+    code, document = told(tmp_path / "told")
+    assert {document.pop("summary"), document.pop("text").splitlines()[0]} == {"studio: done: 2 uploaded, 2 fields set"}
+    assert (code, document) == (0, answer.document("result"))
     assert "told\n" in answer.err
 
 
@@ -130,7 +132,10 @@ def test_a_failure_is_told_with_the_error(run: Any, project: Path, tmp_path: Pat
     with Project.open(project).opened() as opened, opened.lock().acquire():
         answer = run("apply", "--json", "--notify", telling(tmp_path / "told"))
     assert answer.code == 75
-    assert told(tmp_path / "told") == (75, answer.document("error"))
+    code, document = told(tmp_path / "told")
+    assert document.pop("summary").startswith("studio: failed: another run")
+    assert "\nhint: " in document.pop("text")
+    assert (code, document) == (75, answer.document("error"))
 
 
 def test_wrong_rules_are_told(run: Any, project: Path, tmp_path: Path) -> None:
