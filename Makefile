@@ -17,7 +17,7 @@ PY := $(BIN)/python
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak check wheel-check format lock clean python run-venv dev-venv
+.PHONY: help demo test bench soak check wheel-check docs format lock clean python run-venv dev-venv
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' Makefile | awk -F '|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -47,6 +47,9 @@ check: dev-venv ## format, lint, types, import layers, house, links, wheel; stop
 wheel-check: dev-venv ## builds the wheel and runs it with the runtime dependencies alone
 	@$(PY) -m tools.check_wheel
 
+docs: python ## the documentation as a site, in build/site; links are checked
+	@$(PYTHON) -m tools.site $(ARGS)
+
 format: dev-venv ## formats the code and mends what the linter can
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
@@ -54,8 +57,8 @@ format: dev-venv ## formats the code and mends what the linter can
 lock: python ## writes requirements/*.txt anew from pyproject.toml, and says where they install (needs uv; ARGS=--upgrade for newer versions)
 	@$(PYTHON) -m tools.lock $(ARGS)
 
-clean: ## removes .venv, caches, builds and the demo's folder
-	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist demo
+clean: ## removes .venv, .venv-docs, caches, builds and the demo's folder
+	@rm -rf .venv .venv-docs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist demo
 	@find reconcile tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 run-venv: python

@@ -34,6 +34,7 @@ def main(arguments: list[str]) -> int:
     try:
         compile_lock("dev", "pyproject.toml", "--group", "dev", *arguments)
         compile_lock("run", "pyproject.toml", "-c", "requirements/dev.txt", *arguments)
+        compile_lock("docs", "--group", "docs", *arguments)
         compile_lock("build", "-", "-c", "requirements/dev.txt", *arguments, given="\n".join(backend))
     except subprocess.CalledProcessError as error:
         sys.stderr.write(f"lock: uv failed with code {error.returncode}, for the reason above.\n")

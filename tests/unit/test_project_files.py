@@ -15,7 +15,7 @@ import pytest
 from tools import check_links, lock, make_venv
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-LOCKS = ("run", "build", "dev")
+LOCKS = ("run", "build", "dev", "docs")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None or os.name == "nt", reason="no POSIX make here")
@@ -73,6 +73,7 @@ def test_every_requirement_is_pinned_and_hashed_and_no_index_is_named(name: str)
         ("run", PROJECT["project"]["dependencies"]),
         ("build", PROJECT["build-system"]["requires"]),
         ("dev", PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]),
+        ("docs", PROJECT["dependency-groups"]["docs"]),
     ],
 )
 def test_locks_hold_what_the_project_asks_for(name: str, requirements: list[str]) -> None:
