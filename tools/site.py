@@ -8,6 +8,7 @@ requirements/docs.txt; nothing else needs them.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -60,13 +61,14 @@ def indented(text: str) -> str:
     for line in text.splitlines():
         blank, column = not line.strip(), len(line) - len(line.lstrip(" "))
         mark = _FENCE.match(line)
+        goes_on = bool(levels)
         if not fence and not blank:
             while levels and column < levels[-1] and not (_ITEM.match(line) and column >= levels[-1]):
                 levels.pop()
         item = None if fence or blank else _ITEM.match(line)
         base = levels[-1] if levels else 0
         shifted = " " * (4 * len(levels)) + line[base:] if not blank else ""
-        if item and out and out[-1].strip() and not _ITEM.match(out[-1]) and not levels:
+        if item and not goes_on and out and out[-1].strip():
             out.append("")
         out.append(shifted)
         if item:
@@ -92,8 +94,9 @@ def prepare() -> Path:
 def main(arguments: list[str]) -> int:
     """Builds the site; a dead link, and a page that the navigation does not have, are failures."""
     collect(ROOT, PAGES)
-    command = [str(prepare()), "-m", "mkdocs", "build", "--strict", "--quiet", *arguments]
-    code = subprocess.run(command, cwd=ROOT).returncode
+    # Not --quiet: the warnings that it would leave out are what makes a strict build fail.
+    command = [str(prepare()), "-m", "mkdocs", "build", "--strict", *arguments]
+    code = subprocess.run(command, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}).returncode
     if code == 0:
         sys.stderr.write(f"Written: {ROOT / 'build' / 'site' / 'index.html'}\n")
     return code
