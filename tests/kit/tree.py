@@ -102,3 +102,10 @@ class Tree:
 
 def crc(body: bytes) -> str:
     return encode_crc32c(crc32c.crc32c(body))
+
+
+def put(root: Path, name: str, body: bytes = b"body") -> Path:
+    file = root / name
+    file.write_bytes(body)
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+    return file
