@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 import grpc
 import pytest
 
 from reconcile.adapters.firestore.failures import MAYBE_APPLIED, TRANSIENT
-from reconcile.adapters.firestore.store import PAGE, FirestoreRecordStore
+from reconcile.adapters.firestore.store import LARGEST_PAGE, PAGE, FirestoreRecordStore
 from reconcile.adapters.retry import Clock
 from reconcile.core.errors import (
     AccessDenied,
@@ -62,10 +62,10 @@ def open_at(address: str, deadline: float, clock: Clock = time) -> FirestoreReco
     return FirestoreRecordStore.open("p", "(default)", "characters", address, deadline=deadline, clock=clock)
 
 
-def fill(store: FirestoreRecordStore, count: int) -> list[str]:
+def fill(store: FirestoreRecordStore, count: int, other: str = "x") -> list[str]:
     ids = [f"c{number:04}" for number in range(count)]
     for document in ids:
-        store.create(document, {"assets": [document], "other": "x"})
+        store.create(document, {"assets": [document], "other": other})
     return ids
 
 
@@ -237,6 +237,16 @@ def test_documents_are_asked_for_whole_and_ids_alone_without_their_fields(
     assert (field_paths(last), len(firestore_server.calls("RunQuery"))) == (["__name__"], 3)
     gets = firestore_server.calls("BatchGetDocuments")
     assert [(len(get.documents), list(get.mask.field_paths)) for get in gets] == [(1, []), (PAGE, []), (1, [])]
+
+
+@pytest.mark.parametrize(("length", "limits"), [(1, [{PAGE}, {LARGEST_PAGE}]), (40_000, [{PAGE}, range(60, 80)])])
+def test_after_the_first_page_each_has_documents_for_some_mebibytes(
+    store: FirestoreRecordStore, firestore_server: FirestoreServer, length: int, limits: list[Container[int]]
+) -> None:
+    ids = fill(store, PAGE + 1, other="x" * length)
+    assert [document.id for document in store.read()] == ids
+    asked = [page.structured_query.limit.value for page in firestore_server.calls("RunQuery")]
+    assert all(each in limit for each, limit in zip(asked, limits, strict=True))
 
 
 def field_paths(request: Any) -> list[str]:

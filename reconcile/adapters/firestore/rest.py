@@ -121,8 +121,17 @@ class Reads:
         if self._tokens is not None:
             self._tokens.close()
 
-    def query(self, span: Span, limit: int, timeout: float, *, whole: bool) -> Iterator[Found]:
+    def query(
+        self,
+        span: Span,
+        limit: int,
+        timeout: float,
+        *,
+        whole: bool,
+        on_bytes: Callable[[int], None] = lambda _: None,
+    ) -> Iterator[Found]:
         """The documents of the span, in order, at most ``limit``: whole, or their names and update times alone.
+        ``on_bytes`` is called with the bytes of each piece of the answer, unpacked.
 
         Raises CallFailed, perhaps after some documents, Nonsense for what was not asked for, and CredentialsMissing.
         """
@@ -139,7 +148,7 @@ class Reads:
             query["endAt"] = self._cursor(span.end, before=True)
         before = None if span.start is None else rank(span.start)
         follows = span.after
-        for row in self._rows(_LISTED, f"{self._place.parent}:runQuery", {"structuredQuery": query}, timeout):
+        for row in self._rows(_LISTED, f"{self._place.parent}:runQuery", {"structuredQuery": query}, timeout, on_bytes):
             if row.document is None:
                 continue
             found = self._found(row.document)
@@ -174,12 +183,14 @@ class Reads:
             waiting.remove(name)
             yield name, found
 
-    def _rows(self, rows: Rows[T], path: str, asked: Any, timeout: float) -> Iterator[T]:
+    def _rows(
+        self, rows: Rows[T], path: str, asked: Any, timeout: float, on_bytes: Callable[[int], None] = lambda _: None
+    ) -> Iterator[T]:
         """What the answer to a call lists, within ``timeout`` seconds in all."""
         end = time.monotonic() + timeout
         answer = self._ask(path, asked, timeout)
         try:
-            for row in rows.read(answer.pieces(end)):
+            for row in rows.read(_counted(answer.pieces(end), on_bytes)):
                 if row.error is not None:
                     raise _refusal(row.error, 0, 0.0)
                 yield row
@@ -256,6 +267,12 @@ class Reads:
             return Found(own, decode_fields(document.fields), updated)
         except (ValueError, RecursionError) as error:
             raise Nonsense(f"with a value in {own!r} that is not one: {error}") from error
+
+
+def _counted(pieces: Iterator[bytes], on_bytes: Callable[[int], None]) -> Iterator[bytes]:
+    for piece in pieces:
+        on_bytes(len(piece))
+        yield piece
 
 
 def _broken(error: Failed) -> CallFailed:

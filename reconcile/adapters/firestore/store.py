@@ -48,6 +48,10 @@ T = TypeVar("T")
 DEADLINE = 20.0
 """Seconds without one answer after which a store is called unavailable."""
 PAGE = 300
+"""Documents of the first page of a listing; the next ones have as many as make an answer of ``ANSWER`` bytes."""
+LARGEST_PAGE = 3_000
+ANSWER = 3 * 1024 * 1024
+"""Bytes: each page costs the wait for an answer, and one that is much longer costs more to decode."""
 NAMES_PAGE = 2_000
 EMULATOR = "FIRESTORE_EMULATOR_HOST"
 """The variable by which Google's client, too, finds an emulator."""
@@ -156,7 +160,9 @@ class FirestoreRecordStore:
         span = _span(prefix)
         patience = Patience(self._traffic)
         while span is not None:
-            page, failure = self._ask(self._reads.query(span, size, patience.left(), whole=whole))
+            came: list[int] = []
+            call = self._reads.query(span, size, patience.left(), whole=whole, on_bytes=came.append)
+            page, failure = self._ask(call)
             yield from (found for found in page if found.id.startswith(prefix))
             if page:
                 span = None if _beyond(page[-1].id, prefix) else span._replace(start=page[-1].id, after=True)
@@ -165,6 +171,8 @@ class FirestoreRecordStore:
                 self._bear(failure, patience)
             elif len(page) < size:
                 return
+            elif whole:
+                size = max(1, min(LARGEST_PAGE, ANSWER * len(page) // sum(came)))
 
     def _named(self, ids: Collection[str]) -> Iterator[Found]:
         names = sorted({name for name in ids if id_problem(name) is None})
