@@ -11,7 +11,8 @@ import grpc
 import pytest
 
 from reconcile.adapters.firestore.failures import MAYBE_APPLIED, TRANSIENT
-from reconcile.adapters.firestore.store import LARGEST_PAGE, PAGE, FirestoreRecordStore
+from reconcile.adapters.firestore.paging import LARGEST_PAGE, PAGE
+from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.adapters.retry import Clock
 from reconcile.core.errors import (
     AccessDenied,

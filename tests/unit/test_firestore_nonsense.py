@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from reconcile.adapters.firestore.calls import CallFailed, Collected, Span
 from reconcile.adapters.firestore.json_rows import _AT_ONCE, LONGEST_ELEMENT
 from reconcile.adapters.firestore.messages import token
+from reconcile.adapters.firestore.paging import PAGE
 from reconcile.adapters.firestore.rest import Reads
-from reconcile.adapters.firestore.store import PAGE, FirestoreRecordStore
+from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.adapters.firestore.wire import Wire
 from reconcile.adapters.retry import Traffic
 from reconcile.core.errors import ReconcileError, StoreError, StoreUnavailable, Uncertain

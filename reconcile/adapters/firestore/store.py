@@ -23,6 +23,7 @@ from reconcile.adapters.firestore.failures import (
     maybe_applied,
     nonsense,
 )
+from reconcile.adapters.firestore.paging import NAMES_PAGE, PAGE, next_page
 from reconcile.adapters.firestore.rest import Reads
 from reconcile.adapters.meter import Meter
 from reconcile.adapters.network import grpc_advice, is_this_machine
@@ -47,12 +48,6 @@ T = TypeVar("T")
 
 DEADLINE = 20.0
 """Seconds without one answer after which a store is called unavailable."""
-PAGE = 300
-"""Documents of the first page of a listing; the next ones have as many as make an answer of ``ANSWER`` bytes."""
-LARGEST_PAGE = 3_000
-ANSWER = 3 * 1024 * 1024
-"""Bytes: each page costs the wait for an answer, and one that is much longer costs more to decode."""
-NAMES_PAGE = 2_000
 EMULATOR = "FIRESTORE_EMULATOR_HOST"
 """The variable by which Google's client, too, finds an emulator."""
 
@@ -172,7 +167,7 @@ class FirestoreRecordStore:
             elif len(page) < size:
                 return
             elif whole:
-                size = max(1, min(LARGEST_PAGE, ANSWER * len(page) // sum(came)))
+                size = next_page(len(page), sum(came))
 
     def _named(self, ids: Collection[str]) -> Iterator[Found]:
         names = sorted({name for name in ids if id_problem(name) is None})

@@ -1,0 +1,15 @@
+"""How many documents one page of a listing asks for."""
+
+from __future__ import annotations
+
+PAGE = 300
+"""Of the first page; the next ones have as many as make an answer of ``ANSWER`` bytes."""
+LARGEST_PAGE = 3_000
+ANSWER = 3 * 1024 * 1024
+"""Bytes: each page costs the wait for an answer, and one that is much longer costs more to decode."""
+NAMES_PAGE = 2_000
+
+
+def next_page(documents: int, size: int) -> int:
+    """How many documents to ask for after a page of so many, which took so many bytes."""
+    return max(1, min(LARGEST_PAGE, ANSWER * documents // size))
