@@ -25,6 +25,10 @@ _REFRESHES = 2
 """How often a request that was answered 401 is asked again with a new token."""
 
 
+NOBODY = "nobody has logged in on this machine"
+_NOWHERE = "default credentials were not found"  # what google.auth says if it has looked everywhere, at some length
+
+
 class Lack(Enum):
     """Why there is no token."""
 
@@ -199,7 +203,7 @@ def _lack(error: Exception) -> NoToken:
     cause = next((each for each in chain(error) if isinstance(each, Failed)), None)
     match error:
         case DefaultCredentialsError():
-            return NoToken(Lack.MISSING, str(error))
+            return NoToken(Lack.MISSING, NOBODY if _NOWHERE in str(error) else str(error))
         case GoogleAuthError() if isinstance(error, TransportError) or error.retryable:
             return NoToken(Lack.PASSING, words(error), cause.fault if cause is not None else None)
         case GoogleAuthError():

@@ -7,6 +7,7 @@ import itertools
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 from reconcile.adapters.gcs.checkup import GcsCheckup
 from reconcile.adapters.state.folder import rights
@@ -21,6 +22,7 @@ _SKEW_FAILS = 600.0
 """Seconds: Google refuses signatures and tokens that are about a quarter of an hour off."""
 _LOOKED_AT = 1_000
 """Files of the root of which it is asked whether they are on this disk."""
+_BUCKET = ("bucket: list", "bucket: create", "bucket: read", "bucket: safety")
 _EMPTY = "AAAAAA=="
 """The crc32c of no bytes at all."""
 
@@ -53,9 +55,28 @@ def _checks(project: OpenProject, now: Callable[[], float]) -> Iterator[Check]:
     yield _tried("state", f"write in {settings.project / '.reconcile'}", lambda: _state(project))
     if settings.local_db is not None:
         yield _tried("local database", f"read {settings.local_db.path}", lambda: _local_db(project))
-    yield from _bucket(project, now)
+    if settings.bucket_endpoint.startswith("file:"):
+        yield from _bucket(project, None)
+    else:
+        server = settings.bucket_endpoint or settings.bucket_emulator
+        with closing(GcsCheckup(settings.bucket, server, now, settings.user_project)) as checkup:
+            login = _tried("credentials", "find credentials", lambda: (Health.OK, checkup.who(), ""))
+            yield login
+            if login.health is Health.FAILED:
+                yield from _without_login(project)
+                return
+            yield from _bucket(project, checkup)
     yield from _records(project)
     yield _tried("signing", "sign a URL for a minute", lambda: _signing(project))
+
+
+def _without_login(project: OpenProject) -> Iterator[Check]:
+    """The checks that need credentials, which would all fail for the reason that has been said."""
+    names = ["clock", *_BUCKET, "records: read", "records: write", "signing"]
+    if project.settings.records_endpoint or project.settings.records_emulator:
+        names = ["clock", *_BUCKET, "signing"]
+        yield from _records(project)
+    yield from (Check(name, Health.SKIPPED, "", "log in first") for name in names)
 
 
 def _tried(name: str, tried: str, attempt: Callable[[], Found]) -> Check:
@@ -110,14 +131,10 @@ def _local_db(project: OpenProject) -> Found:
 # -- the bucket --
 
 
-def _bucket(project: OpenProject, now: Callable[[], float]) -> Iterator[Check]:
-    settings = project.settings
-    bucket = settings.bucket
-    checkup, reached = None, True
-    if not settings.bucket_endpoint.startswith("file:"):
-        server = settings.bucket_endpoint or settings.bucket_emulator
-        checkup = GcsCheckup(bucket, server, now, settings.user_project)
-        yield _tried("credentials", "find credentials", lambda: (Health.OK, checkup.who(), ""))
+def _bucket(project: OpenProject, checkup: GcsCheckup | None) -> Iterator[Check]:
+    """Without a ``checkup`` for a bucket in a folder."""
+    bucket, reached = project.settings.bucket, True
+    if checkup is not None:
         tried = "ask the bucket's server for the time"
         try:
             skew = checkup.clock_skew()
@@ -132,7 +149,7 @@ def _bucket(project: OpenProject, now: Callable[[], float]) -> Iterator[Check]:
         listed = _tried("bucket: list", f"list {bucket}", lambda: _list(project))
     yield listed
     if listed.health is not Health.OK:
-        for name in ("bucket: create", "bucket: read", "bucket: safety"):
+        for name in _BUCKET[1:]:
             yield Check(name, Health.SKIPPED, "", "the bucket must be reached first")
     else:
         yield _tried("bucket: create", "an upload that is refused on purpose", lambda: _create(project))
@@ -141,8 +158,6 @@ def _bucket(project: OpenProject, now: Callable[[], float]) -> Iterator[Check]:
             yield _tried(
                 "bucket: safety", "ask whether replaced objects can be recovered", lambda: _safety(project, checkup)
             )
-    if checkup is not None:
-        checkup.close()
 
 
 def _clock(skew: float | None) -> Found:

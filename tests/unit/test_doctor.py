@@ -163,3 +163,25 @@ def test_what_fails_exits_1_and_says_how_to_mend_it(run: Any, project: Path) -> 
     answer = run("doctor")
     assert answer.code == 1
     assert "fix: " in answer.out
+
+
+@pytest.mark.parametrize("has_emulator", [False, True])
+def test_where_nobody_has_logged_in_that_is_said_once(
+    has_emulator: bool, run: Any, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "nobody"))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    rules = (project / "rules" / "asset_map.toml").read_text(encoding="utf-8")
+    assert rules.count('endpoint = "file:') == 2
+    bucket, records = rules.split("[records]")
+    records = records if has_emulator else records.replace('endpoint = "file:', 'endpoint = "" # "')
+    rules = "[records]".join([bucket.replace('endpoint = "file:', 'endpoint = "" # "'), records])
+    (project / "rules" / "asset_map.toml").write_text(rules, encoding="utf-8")
+    answer = run("doctor", "--json")
+    found = {check["name"]: check for check in answer.document("doctor")["checks"]}
+    assert answer.code == 1
+    assert [name for name, check in found.items() if check["health"] == "failed"] == ["credentials"]
+    assert found["credentials"]["found"].endswith("nobody has logged in on this machine")
+    assert {found[name]["found"] for name in ("clock", "bucket: list", "signing")} == {"log in first"}
+    assert found["records: read"]["health"] == ("ok" if has_emulator else "skipped")
