@@ -93,7 +93,7 @@ COMMANDS = {
     ),
     "rules test": CliCommand(
         "look",
-        "Say which rule takes each path. Reads no store, so a character id is only what the pattern alone makes of it.",
+        "Say which rule takes each path. Reads no store, so it cannot know which of the characters exist.",
     ),
 }
 """Every command by its words."""

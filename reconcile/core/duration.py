@@ -17,7 +17,7 @@ def parse_duration(text: str) -> float:
         raise ValueError(f"{text!r} is not a length of time; write it as 90s, 15m, 26h or 1h30m")
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
     if seconds > _LONGEST:
-        raise ValueError(f"{text!r} is longer than any length of time that makes sense here")
+        raise ValueError(f"{text!r} is too long a time")
     return seconds
 
 

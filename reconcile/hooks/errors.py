@@ -27,7 +27,8 @@ class NotUploaded(ReconcileError):
     """
 
     def __init__(self, cause: ReconcileError, path: str, uris: dict[str, str], result: Any = None) -> None:
-        told = f"{path} is on disk, but the cloud is not in step with it: {cause.message}"
+        ended = "was uploaded, but its record was not changed" if path in uris else "was not uploaded"
+        told = f"{path} {ended}: {cause.message}"
         super().__init__(told, hint=cause.hint or "`reconcile apply` takes it up again")
         self.code = cause.code
         self.exit_code = cause.exit_code

@@ -144,7 +144,7 @@ def _show_captures(terminal: Terminal, trial: Trial) -> None:
         if not name.startswith("*"):
             _fact(terminal, "Captures", f"{name} = {text}")
     if trial.char_id is not None:
-        _fact(terminal, "", ("the character is settled by the known ids: see `reconcile explain`", "dim"))
+        _fact(terminal, "", ("`reconcile explain` says which of the known characters that is", "dim"))
 
 
 def _fact(terminal: Terminal, name: str, *pieces: Piece) -> None:

@@ -39,11 +39,13 @@ def verdict(found: Verification) -> str:
     counts = f"{found.ok:,} of {words.many(found.checked, 'reference')} {where}{read}, in {found.seconds:.1f} s."
     match found.exit_code:
         case ExitCode.OK:
-            return f"It holds: {counts}"
+            return f"Proved: {counts}"
         case ExitCode.FAILED:
-            return f"Not proved, because the store did not answer for all of it: {counts}"
+            return f"Neither proved nor disproved, because the store did not answer for all of it: {counts}"
         case _:
-            return f"It does not hold: {counts} See the {words.many(len(found.problems), 'problem')} above."
+            count = len(found.problems)
+            why = "The problem above says" if count == 1 else f"The {count:,} problems above say"
+            return f"Not proved: {counts} {why} why."
 
 
 def _manner(found: Verification) -> Iterator[str]:

@@ -79,7 +79,7 @@ PHASES = {
 WORLDS = {World.RECORDS: "record", World.LOCAL_DB: "local database"}
 
 OUTLOOKS = {
-    Outlook.THERE: "after this plan its object is in the bucket",
+    Outlook.THERE: "its object is in the bucket, or will be after this plan",
     Outlook.ABSENT: "it will not be in the bucket",
     Outlook.NEVER: "its file is there, but is not uploaded, and the bucket does not have it",
     Outlook.BLOCKED: "something is in its way, so no record is pointed at it",

@@ -108,7 +108,7 @@ def test_what_goes_wrong_after_a_call_was_cancelled_is_told(studio: Studio, capl
         deadline = time.monotonic() + PATIENCE
         while not caplog.records and time.monotonic() < deadline:
             os.sched_yield()
-    assert "dance_rem_1.mp4 is on disk" in caplog.text
+    assert "dance_rem_1.mp4 was not uploaded" in caplog.text
 
 
 def test_a_queued_call_that_is_cancelled_has_noted_its_file(studio: Studio) -> None:

@@ -42,7 +42,7 @@ def test_raise_has_what_the_function_returned(studio: Studio) -> None:
 def test_warn_warns_logs_and_gives_no_uri(studio: Studio, caplog: pytest.LogCaptureFixture) -> None:
     studio.cut_off()
     made = studio.make("dances/dance_rem_1.mp4")
-    with caplog.at_level(logging.WARNING), pytest.warns(UserWarning, match="is on disk") as caught:
+    with caplog.at_level(logging.WARNING), pytest.warns(UserWarning, match="was not uploaded") as caught:
         assert auto_upload_to_gcs(on_error="warn")(lambda: made)() == (made, None)
 
     assert caught[0].filename == __file__

@@ -90,7 +90,7 @@ def test_a_call_at_the_end_of_the_program_is_noted_where_the_cloud_is_away(studi
     studio.cut_off()
     printed, said = run(studio, when=when)
     assert printed == [[str(studio.folder / "output/remixes/shared/x/REMIX_1.mp4"), None]]
-    assert "is on disk" in said
+    assert "was not uploaded" in said
     studio.mend()
     assert [(note.path, note.char_id) for note in studio.notes()] == [("remixes/shared/x/REMIX_1.mp4", "rem")]
 

@@ -59,7 +59,7 @@ def test_a_proof_that_holds_exits_0_and_one_that_does_not_2(run: Any, project: P
     document = found.document("verify")
     assert found.code == 0, found.err
     assert (document["checked"], document["ok"], document["problems"]) == (3, 3, [])
-    assert run("verify", "--quiet").out.splitlines()[-1].startswith("It holds: 3 of 3 references in 2 records, ")
+    assert run("verify", "--quiet").out.splitlines()[-1].startswith("Proved: 3 of 3 references in 2 records, ")
 
     write(project, REM, b"drawn anew")
     found = run("verify", "--json")
@@ -67,7 +67,7 @@ def test_a_proof_that_holds_exits_0_and_one_that_does_not_2(run: Any, project: P
     text = run("verify", "--quiet")
     assert text.code == 2
     assert "content_conflict" in text.out
-    assert "It does not hold: 2 of 3" in text.out
+    assert "Not proved: 2 of 3" in text.out
 
 
 def test_a_bucket_in_a_folder_has_no_urls_to_prove(run: Any) -> None:
