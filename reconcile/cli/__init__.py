@@ -89,7 +89,9 @@ COMMANDS = {
     ),
     "help": CliCommand("helping", "Show the help of a command."),
     "rules check": CliCommand(
-        "look", "Read the rules file as every command does, and show what it says. Reads no store."
+        "look",
+        "Read the rules file as every command does, and show what it says. Reads no store, except the records with"
+        " --against-records.",
     ),
     "rules test": CliCommand(
         "look",

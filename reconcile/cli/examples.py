@@ -72,6 +72,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "schedule": (
         ("reconcile schedule cron --at 04:30", ""),
         ("reconcile schedule windows --out job", "writes the files"),
+        ("reconcile schedule systemd --bwlimit '08:00,512k 18:00,off'", "slowly while people work"),
     ),
     "demo": (
         ("reconcile demo", "in a new folder"),
@@ -84,7 +85,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("reconcile completion powershell | Out-String | Invoke-Expression", "in $PROFILE"),
     ),
     "help": (("reconcile help apply", ""), ("reconcile help rules test", "")),
-    "rules check": (("reconcile rules check", ""),),
+    "rules check": (
+        ("reconcile rules check", ""),
+        ("reconcile rules check --against-records", "what the records hold that no rule reads"),
+    ),
     "rules test": (
         ("reconcile rules test characters/ai_hoshino.png", ""),
         ("reconcile rules test output/remixes/ai_hoshino_idol/result/*.mp4", ""),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from reconcile.adapters.disk_names import as_text
@@ -13,9 +14,11 @@ from reconcile.cli.complete import subjects
 from reconcile.cli.options import Common, Scoped, Sized
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.commands.explain import explain as ask
-from reconcile.commands.trials import describe_rules, try_paths
+from reconcile.commands.trials import against_records, describe_rules, try_paths
 from reconcile.core.errors import ExitCode
 from reconcile.views.explain import show_explanation, show_rules, show_trials
+from reconcile.views.terminal import Terminal
+from reconcile.views.unread import show_against
 
 
 def explain(
@@ -34,12 +37,30 @@ def explain(
     return ExitCode.OK
 
 
-def rules_check(common: Common) -> ExitCode:
+def rules_check(
+    common: Common,
+    records: Annotated[
+        bool,
+        typer.Option("--against-records", help="Also say which paths and URIs in the records the rules leave unread."),
+    ] = False,
+) -> ExitCode:
     session = Session(common)
     with session.opened() as project:
         used = project.waivers_used if project.settings.waivers else {}
         described = describe_rules(project.settings, used)
-    session.result(described, lambda terminal: show_rules(terminal, described))
+        if records:
+            with session.progress() as listener:
+                found = against_records(project, listener)
+            described = msgspec.structs.replace(described, records=found)
+        labels = labels_of(project)
+
+    def show(terminal: Terminal) -> None:
+        show_rules(terminal, described)
+        if described.records is not None:
+            terminal.line()
+            show_against(terminal, described.records, labels, verbose=session.verbose)
+
+    session.result(described, show)
     return ExitCode.OK
 
 

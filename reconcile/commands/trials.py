@@ -1,18 +1,23 @@
-"""What the rules alone say, without reading a store: the rules as written, and which of them takes a path."""
+"""What the rules alone say: the rules as written, which of them takes a path, and what they make of the records."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
 from reconcile.adapters.disk_names import as_text
 from reconcile.config import Settings
 from reconcile.config.naming import possible_paths
+from reconcile.core.context import Context
 from reconcile.core.errors import UsageError
+from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted, silent
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.reach import Selection, is_ours
+from reconcile.core.rows import Document
 from reconcile.core.rules import AssetMap, AssetRule, Reading
+from reconcile.core.unread import AgainstRecords, Judge
 from reconcile.project import OpenProject
 
 RULES_FORMAT = "reconcile.rules/1"
@@ -63,7 +68,8 @@ class WaiverView(msgspec.Struct, frozen=True):
 
 
 class RulesDocument(msgspec.Struct, frozen=True):
-    """``rules check --json``: the rules file that was read and found sound, and whether its local root is there."""
+    """``rules check --json``: the rules file that was read and found sound, and whether its local root is there.
+    ``records`` says what the rules make of the records, if that was asked."""
 
     format: str
     path: str
@@ -72,6 +78,7 @@ class RulesDocument(msgspec.Struct, frozen=True):
     rules: tuple[RuleView, ...]
     root_is_there: bool = True
     waivers: tuple[WaiverView, ...] = ()
+    records: AgainstRecords | None = None
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -114,6 +121,31 @@ def describe_rules(settings: Settings, waivers_used: Mapping[str, int] | None = 
     return RulesDocument(
         RULES_FORMAT, as_text(str(settings.rules_path)), settings.rules_digest, root, rules, there, waivers
     )
+
+
+def against_records(project: OpenProject, listener: Listener = silent) -> AgainstRecords:
+    """What the rules make of the texts of all records; neither a file nor the bucket is looked at. Raises StoreError if
+    the records cannot be read."""
+    settings = project.settings
+    context = Context(
+        asset_map=project.asset_map,
+        bucket=settings.bucket,
+        collection=settings.records.collection,
+        entries=settings.entries,
+        entry_key=settings.entry_key,
+        roots=settings.roots,
+    )
+    judge = Judge(context, settings.named_roots, partial(why_left_out, project))
+    listener(PhaseStarted(Phase.RECORDS))
+    found = judge.against(_counted(project.records.read(), listener))
+    listener(PhaseDone(Phase.RECORDS))
+    return found
+
+
+def _counted(documents: Iterable[Document], listener: Listener) -> Iterator[Document]:
+    for document in documents:
+        listener(Advanced(Phase.RECORDS, 1))
+        yield document
 
 
 def try_paths(project: OpenProject, subjects: Sequence[str]) -> Trials:

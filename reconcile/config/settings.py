@@ -112,8 +112,13 @@ class Settings(msgspec.Struct, frozen=True):
     @property
     def roots(self) -> tuple[RootForms, ...]:
         """Every root below which a record's path is a key: today's, by its own name too, and the previous ones."""
+        return tuple(self.named_roots.values())
+
+    @property
+    def named_roots(self) -> dict[str, RootForms]:
+        """The same by their names."""
         own = (self.root_text, self.root_given, as_text(str(self.root)), as_text(str(self.root.resolve())))
-        return tuple(root_forms(text) for text in dict.fromkeys((*own, *self.previous_roots)))
+        return {text: root_forms(text) for text in (*own, *self.previous_roots)}
 
     def scope(self, char_ids: Iterable[str] = (), asset_types: Iterable[str] = (), paths: Iterable[str] = ()) -> Scope:
         """What a run may change, each name once; a type goes by its name, an alias or its label, and an asset by its

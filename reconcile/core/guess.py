@@ -35,14 +35,14 @@ def guess_roots(documents: Iterable[Any], asset_map: AssetMap) -> Guess:
             continue
         paths += 1
         tails = [each.path for each in meant.targets if asset_map.first_match(each.path) is not None]
-        root = _before(bare(text), max(tails, key=len, default=""))
+        root = before(bare(text), max(tails, key=len, default=""))
         if root:
             counts[fold(root.replace("\\", "/"))][root] += 1
     found = {spelled.most_common(1)[0][0]: spelled.total() for spelled in counts.values()}
     return Guess(dict(sorted(found.items(), key=lambda each: (-each[1], each[0]))), paths)
 
 
-def _before(text: str, tail: str) -> str:
+def before(text: str, tail: str) -> str:
     """What stands before the tail in a path; empty if that could not be a root."""
     if not tail or not text.replace("\\", "/").endswith(f"/{tail}"):
         return ""

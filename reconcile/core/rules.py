@@ -181,6 +181,15 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         # Asked of every tail of every text of a record, so the cheaper question goes first.
         return any(template.takes(folded) for template in self._folded) and self.left_out(path) is None
 
+    def likely(self, path: str) -> AssetRule | None:
+        """The first rule that takes a path; if none does, the first that takes one that differs from it only in case or
+        Unicode form."""
+        found = self.first_match(path)
+        if found is None and self.could_take(path):
+            folded = fold(path)
+            found = next(each for each, alike in zip(self.rules, self._folded, strict=True) if alike.takes(folded))
+        return found
+
     def first_match(self, path: str) -> AssetRule | None:
         """The first rule that takes a path, whoever owns it."""
         if self.left_out(path) is not None:

@@ -35,7 +35,7 @@ def explode(document: Document, world: World, context: Context) -> Iterator[Cand
         return
     repairs = repairs_in(document.fields, context)
     for slot, text in all_texts(document.fields, context):
-        yield from _candidates(document.id, world, slot, text, context, repairs)
+        yield from candidates(document.id, world, slot, text, context, repairs)
 
 
 def all_texts(fields: Mapping[str, Any], context: Context) -> Iterator[tuple[Slot, str]]:
@@ -69,9 +69,10 @@ def repairs_in(fields: Mapping[str, Any], context: Context) -> int:
     return repairs_each(text for _, text in all_texts(fields, context))
 
 
-def _candidates(
+def candidates(
     document: str, world: World, slot: Slot, text: str, context: Context, repairs: int
 ) -> Iterator[Candidate]:
+    """The keys that one text could mean; ``repairs`` as ``repairs_in`` says of its document."""
     if mention(text, context.roots) is Mention.LONGER:
         return
     named = [context.bucket.key(each) for each in dict.fromkeys((text, text.strip(), bare(text)))]

@@ -1,0 +1,87 @@
+"""What the rules make of the records, as text: what they take, and what they leave unread and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from reconcile.core.unread import TAKEN, AgainstRecords, TextGroup, TextVerdict
+from reconcile.views import words
+from reconcile.views.plan import Labels, label
+from reconcile.views.terminal import Terminal
+
+SHOWN = 3
+"""Examples of a group that are shown without --verbose."""
+_MEANINGS = {
+    TextVerdict.TAKEN: "a rule takes them",
+    TextVerdict.BY_ITS_END: "below no root; a rule takes their end, so they are read if there is such a file",
+    TextVerdict.NO_RULE: "no rule takes them",
+    TextVerdict.LEFT_OUT: "below a root, but such files are never looked at",
+    TextVerdict.MAP_NAME: "names of values, which are not rewritten",
+    TextVerdict.OUTSIDE_ROOT: "below no root, and no rule takes their end",
+    TextVerdict.CLIMBS_OUT: "they lead out of the root",
+    TextVerdict.DEVICE: "devices of Windows, not files",
+    TextVerdict.LONGER_TEXT: "longer texts with a path of ours in them, or the root folder itself",
+    TextVerdict.OTHER_BUCKET: "URIs of another bucket, or outside the prefix",
+}
+_HINTS = {
+    TextVerdict.BY_ITS_END: "to be sure of them, put their folder into previous_roots",
+    TextVerdict.NO_RULE: "add a rule with such a path, or correct `path` of one",
+    TextVerdict.LEFT_OUT: "take them out of `ignore`, or name them in a rule",
+    TextVerdict.MAP_NAME: "only the program that wrote them can change them",
+    TextVerdict.OUTSIDE_ROOT: "put the folder that the workflows wrote to into previous_roots",
+    TextVerdict.LONGER_TEXT: "only the program that wrote them can change them",
+    TextVerdict.OTHER_BUCKET: "set `[bucket] uri` if it is yours",
+}
+
+
+def show_against(terminal: Terminal, found: AgainstRecords, labels: Labels, *, verbose: bool = False) -> None:
+    """What is taken, by rule and root; then, for each reason, what is not, with examples."""
+    left = found.texts - found.taken
+    terminal.prose(
+        f"{words.many(found.documents, 'record')}, in which {words.many(found.texts, 'text')}"
+        f" {'looks' if found.texts == 1 else 'look'} like a path or a URI: {found.taken:,} taken,"
+        f" {left:,} left unread.",
+        style="bold" if not left else "bold yellow",
+    )
+    ordered = sorted(found.groups, key=lambda each: (each.verdict not in TAKEN, _ORDER[each.verdict]))
+    for verdict, groups in groupby(ordered, key=lambda each: each.verdict):
+        listed = list(groups)
+        terminal.line()
+        count = sum(each.count for each in listed)
+        style = "green" if verdict is TextVerdict.TAKEN else "yellow"
+        terminal.line((verdict.value, style), f" ({count:,}): {_MEANINGS[verdict]}")
+        if verdict in _HINTS:
+            terminal.prose(f"To do: {_HINTS[verdict]}", indent=2)
+        if verdict is TextVerdict.TAKEN and not verbose:
+            _show_table(terminal, listed, labels)
+        else:
+            _show_groups(terminal, listed, labels, None if verbose else SHOWN)
+
+
+_ORDER = {verdict: rank for rank, verdict in enumerate(TextVerdict)}
+
+
+def _show_table(terminal: Terminal, groups: Sequence[TextGroup], labels: Labels) -> None:
+    rows = [[f"  {_kind(each, labels)}", f"{each.count:,}", _about(each.root, _unnamed(each))] for each in groups]
+    terminal.table(None, rows, numbers=(1,))
+
+
+def _show_groups(terminal: Terminal, groups: Iterable[TextGroup], labels: Labels, shown: int | None) -> None:
+    for group in groups:
+        about = _about(_kind(group, labels), group.root, _unnamed(group))
+        terminal.line(f"  {group.count:,}  {about or 'in fields that rules write'}")
+        for example in group.examples[:shown]:
+            terminal.line("      ", (f"{example.document} {example.place}  ", "dim"), (example.text, "bold"))
+
+
+def _about(*parts: str | None) -> str:
+    return ", ".join(filter(None, parts))
+
+
+def _kind(group: TextGroup, labels: Labels) -> str:
+    return "" if group.type is None else label(labels, group.type)
+
+
+def _unnamed(group: TextGroup) -> str:
+    return "" if group.named else "in fields that no rule writes"
