@@ -7,7 +7,7 @@ from itertools import groupby
 
 from reconcile.core.unread import TAKEN, AgainstRecords, TextGroup, TextVerdict
 from reconcile.views import words
-from reconcile.views.plan import Labels, label
+from reconcile.views.changes import Labels, label
 from reconcile.views.terminal import Terminal
 
 SHOWN = 3
