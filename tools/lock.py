@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
         return 1
     backend = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["build-system"]["requires"]
     try:
-        compile_lock("dev", "pyproject.toml", "--group", "dev", *arguments)
+        compile_lock("dev", "pyproject.toml", "--group", "dev", "--extra", "pictures", *arguments)
         compile_lock("run", "pyproject.toml", "-c", "requirements/dev.txt", *arguments)
         compile_lock("docs", "--group", "docs", *arguments)
         compile_lock("build", "-", "-c", "requirements/dev.txt", *arguments, given="\n".join(backend))

@@ -1,16 +1,61 @@
-"""What a page shows beside the plan and the counts: of which type a finding is, and the two sides of each conflict."""
+"""What a page shows beside the plan and the counts: how each character stands, of which type a finding is, and the two
+sides of each conflict."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
 
 import msgspec
 
+from reconcile.commands.status import Cell, Overview
 from reconcile.config import Settings
+from reconcile.core.changes import Change, Severity
 from reconcile.core.media import content_type
+from reconcile.core.plan import Plan
 from reconcile.core.rows import KeyFacts
 from reconcile.core.sides import modified, updated, ways_out
+from reconcile.core.status import StatusRow, Sync
 from reconcile.pipeline.planner import Survey
+
+CharId: TypeAlias = str | None
+
+
+class CharacterState(msgspec.Struct):
+    """How a character stands: its row and its cells, its changes, and how many findings of each severity it has."""
+
+    char_id: CharId
+    row: StatusRow | None = None
+    cells: list[Cell] = []
+    changes: list[Change] = []
+    findings: Counter[Severity] = msgspec.field(default_factory=Counter)
+
+    @property
+    def worst_first(self) -> tuple[Any, ...]:
+        """What needs a person, then what has something to do, then the others, nobody's last of each."""
+        is_open = bool(self.changes) or self.is_open
+        return (-self.errors, -self.warnings, not is_open, self.char_id is None, self.char_id or "")
+
+    @property
+    def errors(self) -> int:
+        """Findings that need a person."""
+        return self.findings[Severity.ERROR]
+
+    @property
+    def warnings(self) -> int:
+        """Findings that deserve one."""
+        return self.findings[Severity.WARNING]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether some asset of it is not in sync."""
+        return self.row is not None and self.row.sync in (Sync.PARTIAL, Sync.MISSING)
+
+    @property
+    def needs_nothing(self) -> bool:
+        """Whether there is nothing to do for it and nobody needs to look at it."""
+        return not (self.changes or self.is_open or self.errors or self.warnings)
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -22,8 +67,10 @@ class Side(msgspec.Struct, frozen=True):
 
 
 class Conflict(msgspec.Struct, frozen=True):
-    """A file that differs from its object; ``ways`` are what a person may want, with the commands for it."""
+    """A file that differs from its object, of this key; ``ways`` are what a person may want, with the commands for
+    it."""
 
+    key: str
     local: Side
     bucket: Side
     ways: tuple[tuple[str, str], ...]
@@ -31,12 +78,32 @@ class Conflict(msgspec.Struct, frozen=True):
 
 class Details(msgspec.Struct, frozen=True):
     """``types`` are the asset types of what findings are about, and ``conflicts`` the sides of those in conflict, both
-    by the finding's subject. ``pictures`` are small images (``data:`` URIs) by name: of a local file its path, of an
-    object its URI."""
+    by the finding's subject. ``pictures`` are small images (``data:`` URIs): of a local file by its key, of an object
+    by its URI."""
 
     types: Mapping[str, str] = {}
     conflicts: Mapping[str, Conflict] = {}
     pictures: Mapping[str, str] = {}
+
+
+def standings(seen: Overview, plan: Plan) -> list[CharacterState]:
+    """Every character, the worst first; nobody's assets only if there is something of them."""
+    by_id: dict[CharId, CharacterState] = defaultdict(lambda: CharacterState(None))
+    for row in seen.characters:
+        by_id[row.char_id].row = row
+    for cell in seen.cells:
+        by_id[cell.char_id].cells.append(cell)
+    for change in plan.actions:
+        by_id[change.char_id].changes.append(change)
+    for finding in plan.findings:
+        if not finding.is_waived:
+            by_id[finding.char_id].findings[finding.severity] += 1
+    for char_id, state in by_id.items():
+        state.char_id = char_id
+    nobody = by_id.get(None)
+    if nobody is not None and not (nobody.changes or any(cell.wanted for cell in nobody.cells)):
+        del by_id[None]
+    return sorted(by_id.values(), key=lambda each: each.worst_first)
 
 
 def details(survey: Survey, settings: Settings) -> Details:
@@ -64,6 +131,7 @@ def _conflict(facts: KeyFacts) -> Conflict | None:
     if local is None or remote is None:
         return None
     return Conflict(
+        facts.key,
         local=Side(local.size, modified(local), content_type(local.path)),
         bucket=Side(remote.size, updated(remote), remote.content_type or "no content type"),
         ways=ways_out(local.path),

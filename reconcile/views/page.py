@@ -17,7 +17,7 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reconcile.commands.report import Details
+from reconcile.commands.report import CharacterState, Details, standings
 from reconcile.commands.status import Cell, Overview
 from reconcile.core.changes import Change, Finding, RewriteLocalDb, SetField, Severity
 from reconcile.core.findings import FINDINGS
@@ -29,14 +29,12 @@ from reconcile.views.markdown import inert, sentence
 from reconcile.views.page_data import (
     KINDS,
     SEVERITIES,
-    CharacterState,
     by_code,
     hints_of,
     mark_of,
     page_data,
     place,
     room_for,
-    standings,
 )
 from reconcile.views.plan import INCOMPLETE, at, totals
 from reconcile.views.terminal import visible

@@ -6,13 +6,13 @@ is made visible first, so no name of anything holds a tab, and nothing in the JS
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, assert_never
+from typing import Any, assert_never
 
 import msgspec
 
-from reconcile.commands.report import Conflict, Details, Side
+from reconcile.commands.report import CharacterState, CharId, Conflict, Details, Side
 from reconcile.commands.status import Cell, Overview
 from reconcile.core.changes import (
     Change,
@@ -30,7 +30,6 @@ from reconcile.core.changes import (
 )
 from reconcile.core.findings import FINDINGS
 from reconcile.core.plan import Plan
-from reconcile.core.status import StatusRow, Sync
 from reconcile.views import words
 from reconcile.views.changes import Labels, label, texts
 from reconcile.views.terminal import visible
@@ -62,70 +61,12 @@ _KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 _REASON_NUMBERS = {reason: number for number, reason in enumerate(words.REASONS)}
 _MARKS = ("none", "good", "todo", "look")
 
-CharId: TypeAlias = str | None
-
-
-class CharacterState(msgspec.Struct):
-    """How a character stands: its row and its cells, its changes, and how many findings of each severity it has."""
-
-    char_id: CharId
-    row: StatusRow | None = None
-    cells: list[Cell] = []
-    changes: list[Change] = []
-    findings: Counter[Severity] = msgspec.field(default_factory=Counter)
-
-    @property
-    def worst_first(self) -> tuple[Any, ...]:
-        """What needs a person, then what has something to do, then the others, nobody's last of each."""
-        is_open = bool(self.changes) or self.is_open
-        return (-self.errors, -self.warnings, not is_open, self.char_id is None, self.char_id or "")
-
-    @property
-    def errors(self) -> int:
-        """Findings that need a person."""
-        return self.findings[Severity.ERROR]
-
-    @property
-    def warnings(self) -> int:
-        """Findings that deserve one."""
-        return self.findings[Severity.WARNING]
-
-    @property
-    def is_open(self) -> bool:
-        """Whether some asset of it is not in sync."""
-        return self.row is not None and self.row.sync in (Sync.PARTIAL, Sync.MISSING)
-
-    @property
-    def needs_nothing(self) -> bool:
-        """Whether there is nothing to do for it and nobody needs to look at it."""
-        return not (self.changes or self.is_open or self.errors or self.warnings)
-
 
 class Room(msgspec.Struct, frozen=True):
     """What a page has room for: how many rows of the grid, and of which characters the changes, all or the first."""
 
     rows: int
     changes: Mapping[CharId, int]
-
-
-def standings(seen: Overview, plan: Plan) -> list[CharacterState]:
-    """Every character, the worst first; nobody's assets only if there is something of them."""
-    by_id: dict[CharId, CharacterState] = defaultdict(lambda: CharacterState(None))
-    for row in seen.characters:
-        by_id[row.char_id].row = row
-    for cell in seen.cells:
-        by_id[cell.char_id].cells.append(cell)
-    for change in plan.actions:
-        by_id[change.char_id].changes.append(change)
-    for finding in plan.findings:
-        if not finding.is_waived:
-            by_id[finding.char_id].findings[finding.severity] += 1
-    for char_id, standing in by_id.items():
-        standing.char_id = char_id
-    nobody = by_id.get(None)
-    if nobody is not None and not (nobody.changes or any(cell.wanted for cell in nobody.cells)):
-        del by_id[None]
-    return sorted(by_id.values(), key=lambda each: each.worst_first)
 
 
 def room_for(characters: Sequence[CharacterState], rows: int = CHARACTERS, changes: int = CHANGES) -> Room:
@@ -305,15 +246,14 @@ class _Writer:
         ]
         conflict = self.more.conflicts.get(finding.subject)
         if conflict is not None and not finding.is_waived:
-            return [*row, self._conflict(finding.subject, conflict)]
+            return [*row, self._conflict(conflict)]
         return [*row, None, visible(hint)] if hint else row
 
-    def _conflict(self, path: str, conflict: Conflict) -> list[Any]:
-        uri = self.plan.stores.bucket.removesuffix("/") + "/" + path
+    def _conflict(self, conflict: Conflict) -> list[Any]:
         return [
             [
-                ["Here", *_side(conflict.local), self.pictures.get(path, -1)],
-                ["In the bucket", *_side(conflict.bucket), self.pictures.get(uri, -1)],
+                ["Here", *_side(conflict.local), self.pictures.get(conflict.key, -1)],
+                ["In the bucket", *_side(conflict.bucket), self.pictures.get(self.uri + conflict.key, -1)],
             ],
             [[wanted, visible(command)] for wanted, command in conflict.ways],
         ]

@@ -126,7 +126,8 @@ def test_a_page_holds_no_name_as_control(project: Path, suffix: str) -> None:
     text = (project / f"page.{suffix}").read_text(encoding="utf-8")
     assert OBEYED.findall(text) == []
     assert "owned" in text
-    assert "<script" not in re.sub("`[^`\n]*`", "", text)
+    # The page has two elements of its own: its data, and what draws it.
+    assert re.sub("`[^`\n]*`", "", text).count("<script") == (2 if suffix == "html" else 0)
 
 
 def test_a_name_that_is_no_unicode_is_told_in_every_manner(tmp_path: Path) -> None:

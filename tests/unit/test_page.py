@@ -18,6 +18,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from reconcile.__main__ import main
+from reconcile.commands.report import standings
 from reconcile.commands.status import REPORT_FORMAT as FORMAT
 from reconcile.commands.status import Cell, Overview
 from reconcile.core.changes import Change, Code, Finding, Severity
@@ -288,7 +289,7 @@ def both(at: int) -> list[Change]:
 
 def test_characters_are_taken_whole_as_far_as_there_is_room() -> None:
     made = plan([change for at in range(70) for change in both(at)])
-    characters = page_data.standings(overview(made, [f"c{at:04}" for at in range(70)]), made)
+    characters = standings(overview(made, [f"c{at:04}" for at in range(70)]), made)
     room = page_data.room_for(characters, changes=101)
     assert sum(room.changes.values()) == 100, "fifty characters whole, and none in part"
     assert set(room.changes.values()) == {2}

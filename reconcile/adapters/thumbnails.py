@@ -1,0 +1,113 @@
+"""Small pictures of images, and of the first frame of videos: by Pillow, and by ffmpeg if it is on the PATH. Both are
+optional; without Pillow there are no pictures, and nothing of it is imported.
+
+What is read here comes from anywhere: a file that is broken, a bomb, or not what its name says has no picture, and
+does no harm otherwise.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import io
+import os
+import shutil
+import subprocess
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from reconcile.core.media import content_type
+
+EDGE = 160
+"""Pixels of the longer side."""
+LARGEST_IMAGE = 32 << 20
+LARGEST_VIDEO = 64 << 20
+"""Bytes of a file that is read for its picture."""
+PIXELS = 50_000_000
+"""Of an image, or of a frame: what is larger is taken for a bomb."""
+PATIENCE = 10.0
+"""Seconds for a frame."""
+
+_FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP", "image/gif": "GIF", "image/bmp": "BMP"}
+# The container is said to ffmpeg, never found out by it: a playlist that calls itself a video would name other files.
+_CONTAINERS = {
+    "video/mp4": "mov",
+    "video/quicktime": "mov",
+    "video/webm": "matroska",
+    "video/x-matroska": "matroska",
+    "video/x-msvideo": "avi",
+}
+
+
+class Thumbnails:
+    """Makes pictures, as ``data:`` URIs; ``ffmpeg`` is its program, None if there is none."""
+
+    def __init__(self, ffmpeg: str | None) -> None:
+        self._ffmpeg = ffmpeg
+
+    @classmethod
+    def of_this_machine(cls) -> Thumbnails | None:
+        """With what is installed here; None without Pillow."""
+        return None if importlib.util.find_spec("PIL") is None else cls(_program("ffmpeg"))
+
+    def most(self, path: str) -> int:
+        """The largest file, in bytes, of this name that a picture can be made of; 0 if none can."""
+        kind = content_type(path)
+        if kind in _FORMATS:
+            return LARGEST_IMAGE
+        return LARGEST_VIDEO if kind in _CONTAINERS and self._ffmpeg is not None else 0
+
+    def picture(self, path: str, data: bytes) -> str | None:
+        """A picture of the file with this name and content, or None."""
+        kind = content_type(path)
+        try:
+            if kind in _CONTAINERS:
+                frame = self._first_frame(_CONTAINERS[kind], data)
+                small = _small(frame, "PNG") if frame else None
+            else:
+                small = _small(data, _FORMATS[kind])
+        except Exception:  # noqa: BLE001 - a broken image raises what it likes
+            return None
+        return None if small is None else f"data:image/webp;base64,{base64.b64encode(small).decode()}"
+
+    def _first_frame(self, container: str, data: bytes) -> bytes:
+        """It, as a PNG. The video is copied into a file of an own name, so that no name can be taken for an option or
+        a protocol, and the place of its index does not matter."""
+        if self._ffmpeg is None:
+            return b""
+        with TemporaryDirectory(prefix="reconcile-") as folder:
+            file = Path(folder) / "video"
+            file.write_bytes(data)
+            fit = f"scale={EDGE}:{EDGE}:force_original_aspect_ratio=decrease"
+            command = [self._ffmpeg, "-nostdin", "-v", "error", "-threads", "1", "-max_pixels", str(PIXELS)]
+            command += ["-protocol_whitelist", "file", "-f", container, "-i", str(file), "-an", "-frames:v", "1"]
+            command += ["-vf", fit, "-f", "image2pipe", "-c:v", "png", "pipe:1"]
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, cwd=folder, check=False
+            )
+        return done.stdout
+
+
+def _small(data: bytes, form: str) -> bytes | None:
+    from PIL import Image, ImageOps
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd metadata, and of sizes that are looked at here
+        with Image.open(io.BytesIO(data), formats=(form,)) as image:
+            if image.width * image.height > PIXELS:
+                return None
+            image.draft("RGB", (2 * EDGE, 2 * EDGE))  # a JPEG can be read small
+            upright = ImageOps.exif_transpose(image)
+            has_alpha = "A" in upright.getbands() or "transparency" in upright.info
+            small = upright.convert("RGBA" if has_alpha else "RGB")
+            small.thumbnail((EDGE, EDGE))
+            out = io.BytesIO()
+            small.save(out, "WEBP", quality=60)
+            return out.getvalue()
+
+
+def _program(name: str) -> str | None:
+    """Where a program is on the PATH. Windows would also take one from the folder that we happen to be in."""
+    found = shutil.which(name)
+    return None if found is None or Path(found).parent == Path(os.curdir) or Path(found).parent == Path.cwd() else found
