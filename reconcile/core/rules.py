@@ -144,6 +144,7 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         found = name if self.rule(name) is not None else called.get(fold(name))
         if found is None:
             near = difflib.get_close_matches(fold(name), called, 1)
+            near = near or [each for each in called if fold(name) and each.startswith(fold(name))]
             meant = f"did you mean {called[near[0]]!r}? " if near else ""
             known = ", ".join(rule.type for rule in self.rules)
             raise UsageError(f"no rule has the asset type {name!r}", hint=f"{meant}the types are {known}")

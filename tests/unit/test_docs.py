@@ -16,7 +16,10 @@ import reconcile
 from reconcile.__main__ import main
 from reconcile.cli.examples import EXAMPLES
 from reconcile.commands.demo import build
+from reconcile.core.catalogue import AssetState
 from reconcile.core.errors import ExitCode
+from reconcile.core.status import Sync
+from reconcile.views.words import SIGNS
 from tests.kit.workshop import environment
 from tests.servers.gcs import GcsServer
 from tools import api, findings, manpage
@@ -233,6 +236,19 @@ def test_the_readme_has_every_exit_code() -> None:
 
 def test_the_findings_are_those_of_their_table() -> None:
     assert findings.FILE.read_text(encoding="utf-8") == findings.text(), "run `python -m tools.findings`"
+
+
+def test_every_column_sign_and_state_of_the_tables_is_explained(
+    studio: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(studio)
+    main(["status", "--quiet"])
+    head = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("asset type"))
+    columns = set(re.split(r" {2,}", head.strip())[1:])
+    rows = re.findall(r"^\| (`[^|]*`) \|", (ROOT / "docs" / "reading.md").read_text(encoding="utf-8"), re.MULTILINE)
+    explained = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    said = columns | set(SIGNS.values()) | {each.value for each in (*Sync, *AssetState)}
+    assert said - explained == set(), "docs/reading.md has a row for each"
 
 
 def test_every_key_of_the_rules_is_explained() -> None:

@@ -55,6 +55,7 @@ def test_a_plan_of_nothing_on_embedded_stores_needs_no_client_no_lock_and_no_pag
     ("statement", "needed"),
     [
         ("import reconcile", set()),
+        ("from reconcile import ReconcileError, StoreUnavailable", set()),
         ("import reconcile.hooks", set()),
         ("from reconcile.hooks import auto_upload_to_gcs", set()),
         ("from reconcile import Project, RunOptions", {"msgspec", "sqlite3"}),

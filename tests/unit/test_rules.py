@@ -341,3 +341,6 @@ def test_a_type_goes_by_its_name_an_alias_or_its_label_in_any_case() -> None:
     with pytest.raises(UsageError, match="no rule has the asset type 'pictures'") as refused:
         asset_map.type_called("pictures")
     assert refused.value.hint == "did you mean 'image'? the types are image, video"
+    with pytest.raises(UsageError) as short:
+        asset_map.type_called("anim")
+    assert short.value.hint == "did you mean 'image'? the types are image, video"
