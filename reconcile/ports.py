@@ -208,7 +208,7 @@ class RunLog(Protocol):
         ...
 
 
-class Journal(Protocol):
+class Journals(Protocol):
     """What runs wrote down about themselves: a history, which no later run needs."""
 
     def begin(self, run: RunStarted) -> RunLog:

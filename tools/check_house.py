@@ -38,10 +38,7 @@ WIDE: dict[str, str] = {
     "reconcile/core/watch_report.py:WatchEvent": _DOCUMENT,
     "reconcile/pipeline/observe.py:Observations": _TO_SPLIT,
 }
-SAME: dict[str, str] = {
-    "Upload": "to be renamed: 2 classes",
-    "Journal": "to be renamed: 2 classes",
-}
+SAME: dict[str, str] = {}
 # Modules that may rename, replace, remove, flush or open files by the system's own functions. Others go through
 # `adapters/files.py`, which is patient with programs that have a file open, and in its turn disturbs none of them.
 _DEVICE = "a terminal or the null device, and no file"

@@ -38,7 +38,7 @@ from reconcile.core.way import shown
 from reconcile.pipeline.account import now
 from reconcile.pipeline.executor import run
 from reconcile.pipeline.record_writes import Editor
-from reconcile.ports import Journal, RecordStore
+from reconcile.ports import Journals, RecordStore
 from reconcile.project import OpenProject
 
 LAST = "last"
@@ -52,7 +52,7 @@ class Undoing(msgspec.Struct, frozen=True):
     wanted: dict[str, Touched]
 
 
-def find_run(journal: Journal, name: str) -> Past:
+def find_run(journal: Journals, name: str) -> Past:
     """The run of this id, of an id that starts so, or the ``last`` one, which is the newest. Raises UsageError, and
     JournalError if the journal cannot be read: what is unknown is not taken for absent."""
     whole = journal.read(name)
@@ -71,7 +71,7 @@ def find_run(journal: Journal, name: str) -> Past:
     raise UsageError(f"the journal of this project has no run {name!r}", hint=hint)
 
 
-def find_undoable(journal: Journal, name: str, scope: Scope) -> Past:
+def find_undoable(journal: Journals, name: str, scope: Scope) -> Past:
     """The run of this name, as in ``find_run``. Raises UsageError, too, if ``last`` is a run that changed no field of a
     character in scope."""
     found = find_run(journal, name)

@@ -15,7 +15,7 @@ from reconcile.core.journal import ChangeEnded, FieldsTouched, Line, RecordMade,
 from reconcile.core.plan import Plan
 from reconcile.core.report import Outcome, Report
 from reconcile.core.rows import World
-from reconcile.ports import Journal, RunLog
+from reconcile.ports import Journals, RunLog
 
 
 def now() -> str:
@@ -34,7 +34,7 @@ class Account:
 
     @classmethod
     def begin(
-        cls, journal: Journal | None, run_id: str, plan: Plan, *, command: str = "", undoes: str | None = None
+        cls, journal: Journals | None, run_id: str, plan: Plan, *, command: str = "", undoes: str | None = None
     ) -> Account:
         """Raises JournalError if the journal cannot be written. A plan without changes leaves no journal."""
         if journal is None or not plan.actions:

@@ -24,7 +24,7 @@ from reconcile.adapters.gcs.http import Door
 from reconcile.adapters.gcs.metadata import set_type
 from reconcile.adapters.gcs.packing import accepting, stored
 from reconcile.adapters.gcs.rewrite import Made, md5_of, rewrite
-from reconcile.adapters.gcs.upload import NoSessions, Sessions, Upload
+from reconcile.adapters.gcs.upload import NoSessions, ObjectUpload, Sessions
 from reconcile.adapters.lean_http import Failed, Reply
 from reconcile.adapters.meter import Meter
 from reconcile.adapters.retry import Budget, Clock
@@ -207,7 +207,7 @@ class GcsObjectStore(Closing):
         """See ``ObjectStore.put``. ``body`` is read from its start, and again for each retry."""
         name = self._name(key)
         planned = Body(body, size, crc32c, name, progress, self._paced)
-        upload = Upload(self._door, name, planned, content_type, if_generation_match, self._sessions)
+        upload = ObjectUpload(self._door, name, planned, content_type, if_generation_match, self._sessions)
         return self._row(upload.run())
 
     def md5(self, key: str, *, generation: int) -> str | None:

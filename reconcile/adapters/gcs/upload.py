@@ -69,7 +69,7 @@ class _SessionGone(Portable, Exception):
     """The upload session is not known (any more)."""
 
 
-class Upload:
+class ObjectUpload:
     """Creates or replaces one object.
 
     Up to one chunk goes as a single multipart request; more in chunks through a resumable session. Both carry the
