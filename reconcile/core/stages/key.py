@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, TypeAlias
-
-import msgspec
 
 from reconcile.core.catalogue import Listed
-from reconcile.core.changes import Code, Finding, Reason, Replace, SetMetadata, Upload, change_id
 from reconcile.core.context import Context
-from reconcile.core.decide import ObjectDecision, Verb, decide_object
-from reconcile.core.digest import Comparison, compare_object
-from reconcile.core.findings import UNKNOWN_NAME, make
-from reconcile.core.names import fold, is_below, key_problem, nfc
-from reconcile.core.notes import Note, note_of
+from reconcile.core.names import fold, nfc
 from reconcile.core.pairing import is_lone, paired
 from reconcile.core.rows import (
-    Agreed,
     Answer,
     Candidate,
-    Claim,
-    FileProblem,
     Group,
     KeyFacts,
     KeyRow,
     KeyTally,
     Outlook,
     Row,
-    Source,
     Stream,
     World,
 )
-from reconcile.core.rules import AssetRule, Ownership, Reading
-from reconcile.core.sides import BOTH_SIDES, local_side, quoted, remote_side
-from reconcile.core.stages.listing import listed, listed_as_missing
+from reconcile.core.stages.judged import Judged, KeyOutput, read_path
+from reconcile.core.stages.listing import listed_as_missing
 from reconcile.core.stages.outputs import as_rows
-from reconcile.core.stages.types import typed
-
-KeyOutput: TypeAlias = (
-    Upload | Replace | SetMetadata | Finding | Answer | Claim | KeyTally | KeyFacts | Agreed | Listed | Source
-)
 
 
 def key_stage(group: Group, context: Context) -> Iterator[Row]:
@@ -75,7 +57,7 @@ def key_rows(group: Group) -> Sequence[KeyRow]:
 
 def by_key(rows: Sequence[KeyRow], candidates: Sequence[Candidate], context: Context) -> Iterator[KeyOutput]:
     """Decides every exact key of one folded key, and answers the references that could mean one of them."""
-    decided = {row.key: _Judged(row, context) for row in rows if row.exists}
+    decided = {row.key: Judged(row, context) for row in rows if row.exists}
     meant = [(candidate, _match(candidate, decided)) for candidate in candidates]
     for key, judged in decided.items():
         yield from judged.outputs([candidate for candidate, means in meant if means == key])
@@ -107,7 +89,7 @@ def _match(candidate: Candidate, existing: Collection[str]) -> str | None:
     return folded[0] if len(folded) == 1 else None
 
 
-def _answer(candidate: Candidate, judged: _Judged) -> Iterator[Answer]:
+def _answer(candidate: Candidate, judged: Judged) -> Iterator[Answer]:
     outlook = judged.decision.outlook
     if candidate.sure or (judged.reading is not None and outlook is not Outlook.ABSENT):
         yield _answering(candidate, outlook, judged.row.key, judged.decision.crc32c, judged.asset_type)
@@ -117,7 +99,7 @@ def _unanswered(candidate: Candidate, row: KeyRow | None, context: Context) -> I
     """The answer to what means no key that exists: absent if that is known; what is unsure may just mean nothing."""
     unknown = row is None or not row.is_absent
     path = context.asset_map.path_for(candidate.key, context.known_ids) if unknown else None
-    if candidate.sure or _read(path, context) is not None:
+    if candidate.sure or read_path(path, context) is not None:
         yield _answering(candidate, Outlook.UNKNOWN if unknown else Outlook.ABSENT, candidate.key)
 
 
@@ -143,7 +125,7 @@ def _answering(
 def _absent_tally(row: KeyRow, unmet: Sequence[Candidate], context: Context) -> Iterator[KeyTally | Listed]:
     """A key that a record certainly names and that exists nowhere counts as out of step."""
     lost = [each for each in unmet if each.world is World.RECORDS and each.sure and not each.damaged]
-    reading = _read(row.path, context)
+    reading = read_path(row.path, context)
     asset_type = None if reading is None else reading.rule.type
     if lost and context.scope.takes_type(asset_type) and context.scope.takes_name(row.key, row.path):
         owners = sorted({each.document for each in lost})
@@ -160,241 +142,3 @@ def _absent_tally(row: KeyRow, unmet: Sequence[Candidate], context: Context) -> 
         )
         if context.lists:
             yield from listed_as_missing(row.key, asset_type, lost, context)
-
-
-def _read(path: str | None, context: Context) -> Reading | None:
-    return None if path is None else context.asset_map.read(path, context.known_ids)
-
-
-class _Judged:
-    """One exact key with its reading and its decision."""
-
-    def __init__(self, row: KeyRow, context: Context) -> None:
-        self.row = row
-        self.context = context
-        self.reading = _read(row.path, context)
-        unsure = row.local is not None and not (context.ids_known or context.asset_map.keys_are_paths)
-        if unsure:  # a character that is not known yet could give the file another key
-            self.decision = ObjectDecision(Outlook.UNKNOWN)
-        else:
-            odd = None if is_below(row.key) else "a part of the name is empty, '.' or '..'"
-            bad_name = key_problem(context.bucket.object_name(row.key)) or odd
-            self.decision = decide_object(row, context.replacing, taken=self.reading is not None, bad_name=bad_name)
-
-    @property
-    def rule(self) -> AssetRule | None:
-        return None if self.reading is None else self.reading.rule
-
-    @property
-    def asset_type(self) -> str | None:
-        return None if self.rule is None else self.rule.type
-
-    def outputs(self, candidates: Sequence[Candidate]) -> Iterator[KeyOutput]:
-        owner = self._owner(candidates)
-        row, trace = self.row, self.context.trace
-        is_asked_for = row.key in trace or (row.path is not None and row.path in trace)
-        if is_asked_for or self.decision.code is Code.CONTENT_CONFLICT:
-            yield KeyFacts(**msgspec.structs.asdict(row), candidates=tuple(candidates), outlook=self.decision.outlook)
-        yield from self._news()
-        if row.remote is not None and row.local is None and row.remote.crc32c and not row.remote.encoding:
-            yield Source(row.key, row.remote.size, row.remote.crc32c, row.remote.generation)
-        scope = self.context.scope
-        if not scope.takes_character(owner) and not candidates:
-            return
-        claims = list(self._claims(candidates))
-        note = note_of(self.context.asset_map, row.path)
-        if note is not None:
-            claims += self._given(note)
-        yield from claims
-        if not scope.takes_type(self.asset_type) or not scope.takes_name(row.key, row.path):
-            return
-        yield from self._change(owner)
-        if (retyped := self._typed(owner)) is not None:
-            yield retyped
-        wanted = bool(claims) or bool(candidates) or self.row.local is not None or self._may_be_named(owner)
-        yield from self._findings(owner, candidates, wanted=wanted)
-        tally = self._tally(owner, candidates, wanted=wanted, claimed=bool(claims) or isinstance(retyped, SetMetadata))
-        yield tally
-        if self.context.lists:
-            yield from listed(self.row, self.reading, self.decision, tally, candidates, self.context)
-
-    def _news(self) -> Iterator[Agreed]:
-        """The state to remember, if both sides have the same content and that is not remembered yet."""
-        local, remote, known = self.row.local, self.row.remote, self.row.agreed
-        if local is None or remote is None or local.crc32c is None:
-            return
-        now = Agreed(self.row.key, local.size, local.crc32c, remote.generation)
-        if now != known and compare_object(local.size, local.crc32c, remote) is Comparison.SAME:
-            yield now
-
-    def _may_be_named(self, owner: str | None) -> bool:
-        """Whether a record that could not be read may name it."""
-        return self.context.records.hides(owner or "")
-
-    def _owner(self, candidates: Sequence[Candidate]) -> str | None:
-        """Whose it is: as the path says; else, if the path cannot say, the one record (or character of the local
-        database) that names it."""
-        if self.reading is None or self.reading.char_id is not None:
-            return None if self.reading is None else self.reading.char_id
-        if self.reading.ownership is Ownership.AMBIGUOUS:
-            return None
-        named_by = sorted({candidate.document for candidate in candidates})
-        return named_by[0] if len(named_by) == 1 else None
-
-    def _change(self, owner: str | None) -> Iterator[Upload | Replace]:
-        local, remote, key = self.row.local, self.row.remote, self.row.key
-        if self.decision.verb is Verb.NOTHING or local is None or local.crc32c is None:
-            return
-        uri = self.context.bucket.uri(key)
-        what: dict[str, Any] = {
-            "key": key,
-            "char_id": owner,
-            "asset_type": self.asset_type,
-            "uri": uri,
-            "size": local.size,
-            "crc32c": local.crc32c,
-        }
-        if self.decision.verb is Verb.CREATE:
-            ident = change_id("upload", uri, local.crc32c, local.size)
-            yield Upload(id=ident, reason=Reason.MISSING_IN_BUCKET, **what)
-        elif remote is not None:
-            yield Replace(
-                id=change_id("replace", uri, local.crc32c, local.size),
-                reason=Reason.CONTENT_DIFFERS,
-                if_generation_match=remote.generation,
-                old_size=remote.size,
-                old_crc32c=remote.crc32c,
-                **what,
-            )
-
-    def _typed(self, owner: str | None) -> SetMetadata | Finding | None:
-        """What is to be done about the type of an asset's object that stays as it is."""
-        remote, decision = self.row.remote, self.decision
-        if remote is None or self.reading is None or not self.context.scope.takes_character(owner):
-            return None
-        if decision.verb is not Verb.NOTHING or decision.outlook is not Outlook.THERE:
-            return None
-        return typed(remote, owner, self.asset_type, self.context)
-
-    def _claimants(self, reading: Reading, candidates: Sequence[Candidate]) -> list[str]:
-        """The characters whose field the file may fill: its owner, or all who name it if its path holds no id."""
-        if reading.ownership is Ownership.NONE:
-            return sorted({candidate.document for candidate in candidates})
-        return [] if reading.char_id is None else [reading.char_id]
-
-    def _claims(self, candidates: Sequence[Candidate]) -> Iterator[Claim]:
-        """The file's claim on its field in its owner's record, unless that record already names it there."""
-        rule, reading, scope = self.rule, self.reading, self.context.scope
-        if rule is None or reading is None or rule.field is None:
-            return
-        if self.decision.outlook in (Outlook.ABSENT, Outlook.NEVER) or self.decision.code in _NOT_CLAIMED:
-            return
-        if not any(scope.takes_type(other.type) for other in self.context.asset_map.rules if other.field == rule.field):
-            return
-        for owner in self._claimants(reading, candidates):
-            entry = reading.entry_for(owner)
-            named = any(_names(candidate, owner, rule.field) for candidate in candidates)
-            if entry is not None and not named and scope.takes_character(owner):
-                yield self._claim(owner, entry, rule.field, rule)
-
-    def _given(self, note: Note) -> Iterator[Claim]:
-        """The file's claims on the fields that a workflow's call gave it, whatever its rule says."""
-        reading, scope = self.reading, self.context.scope
-        if reading is None or reading.char_id is None or nfc(reading.char_id) != note.owner:
-            return
-        local, is_there = self.row.local, self.decision.outlook is Outlook.THERE and self.context.ids_known
-        if local is None or local.crc32c is None or not is_there:
-            return
-        if scope.takes_character(reading.char_id) and scope.takes_type(reading.rule.type):
-            for entry, field in note.places:
-                claim = self._claim(reading.char_id, entry, field, reading.rule)
-                yield msgspec.structs.replace(claim, crc32c=local.crc32c)
-
-    def _claim(self, owner: str, entry: str, field: str, rule: AssetRule) -> Claim:
-        local, remote = self.row.local, self.row.remote
-        modified: int | str = local.mtime_ns if local is not None else remote.updated if remote is not None else ""
-        return Claim(
-            document=owner,
-            entry=entry,
-            field=field,
-            key=self.row.key,
-            rule=self.context.asset_map.rules.index(rule),
-            outlook=self.decision.outlook if self.context.ids_known else Outlook.UNKNOWN,
-            crc32c=self.decision.crc32c,
-            local=local is not None,
-            modified=modified,
-        )
-
-    def _findings(self, owner: str | None, candidates: Sequence[Candidate], *, wanted: bool) -> Iterator[Finding]:
-        decision, path, key = self.decision, self.row.path, self.row.key
-        uri = self.context.bucket.uri(key)
-        if decision.code is Code.EMPTY_OBJECT and key.endswith("/") and not candidates:
-            return  # the placeholder of a folder
-        is_asset = bool(candidates) or self.reading is not None
-        if decision.code is not None and (is_asset or decision.code not in _OF_ASSETS):
-            wanted = wanted or decision.code is Code.EMPTY_OBJECT
-            subject = uri if decision.code in _OF_OBJECTS or path is None else path
-            yield self._finding(decision.code, subject, owner)
-        if self._is_respelt():
-            yield make(Code.OTHER_SPELLING, path or key, owner, uri=uri)
-        if decision.outlook in (Outlook.ABSENT, Outlook.NEVER, Outlook.UNKNOWN):
-            return
-        if not wanted:
-            yield make(Code.ORPHAN_OBJECT, uri, owner)
-        elif owner is None and self.reading is not None and self.row.local is not None and self.context.ids_known:
-            yield from self._ownership(self.reading, named=bool(candidates))
-
-    def _finding(self, code: Code, subject: str, owner: str | None) -> Finding:
-        local, remote, why = self.row.local, self.row.remote, self.decision.why
-        if code is not Code.CONTENT_CONFLICT or local is None or remote is None:
-            return make(code, subject, owner, why=why)
-        ours, theirs = local_side(local), remote_side(remote)
-        return make(BOTH_SIDES, subject, owner, why=why, ours=ours, theirs=theirs, quoted=quoted(subject))
-
-    def _is_respelt(self) -> bool:
-        """Whether the file's own name would give a key in another Unicode form."""
-        row, context = self.row, self.context
-        if row.local is None or row.remote is None or (row.key.isascii() and row.local.path.isascii()):
-            return False
-        return context.asset_map.key_for(row.local.path, context.known_ids) != row.key
-
-    def _ownership(self, reading: Reading, *, named: bool) -> Iterator[Finding]:
-        subject = self.row.path or self.row.key
-        if reading.ownership is Ownership.AMBIGUOUS:
-            yield make(Code.AMBIGUOUS_CHARACTER, subject, None, characters=" or ".join(reading.characters))
-        elif reading.ownership is Ownership.UNKNOWN:
-            guess = reading.captures.get("char_id")
-            yield make(UNKNOWN_NAME if guess else Code.UNKNOWN_CHARACTER, subject, None, guess=guess)
-        elif reading.rule.field is not None and not named:
-            yield make(Code.UNKNOWN_CHARACTER, subject, None)
-
-    def _tally(self, owner: str | None, candidates: Sequence[Candidate], *, wanted: bool, claimed: bool) -> KeyTally:
-        in_records = [candidate for candidate in candidates if candidate.world is World.RECORDS]
-        ownerless = owner is None and self.rule is not None and self.rule.field is not None and not in_records
-        known = not self._may_be_named(owner)
-        return KeyTally(
-            key=self.row.key,
-            asset_type=self.asset_type,
-            char_id=owner,
-            local=self.row.local is not None and self.row.local.problem is not FileProblem.SYMLINK,
-            bucket=self.row.remote is not None,
-            named=any(candidate.exact and candidate.key == self.row.key for candidate in in_records),
-            right=self.decision.in_step and self.decision.code in _HARMLESS and not ownerless and known,
-            wanted=wanted,
-            # What the local database names, a new record may need.
-            pending=claimed
-            or len(in_records) < len(candidates)
-            or any(not candidate.exact or candidate.key != self.row.key for candidate in in_records),
-        )
-
-
-_NOT_CLAIMED = (Code.NAME_COLLISION, Code.UNDECODABLE_NAME, Code.EMPTY_OBJECT)
-_OF_ASSETS = (Code.ENCODED_OBJECT, Code.EMPTY_OBJECT)
-_OF_OBJECTS = (Code.UNVERIFIABLE, *_OF_ASSETS)
-_HARMLESS = (None, Code.ENCODED_OBJECT)
-
-
-def _names(candidate: Candidate, owner: str, field: str) -> bool:
-    """Whether the owner's record names the key, by its URI, in this field of some map or anywhere below it."""
-    in_record = candidate.world is World.RECORDS and candidate.document == owner
-    return in_record and candidate.exact and candidate.slot.field == field and candidate.slot.position is not None
