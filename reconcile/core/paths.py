@@ -54,8 +54,9 @@ class PathKind(Enum):
 
 
 class PathReading(msgspec.Struct, frozen=True):
-    """One way to read a path. ``anchor`` is ``c:``, ``//`` (UNC), ``//?`` or ``/``; empty if relative; ``c:.`` is
-    relative to a folder that only its own machine knows. ``climbs`` are the parts before the first ``..``, if any."""
+    """One way to read a path. ``anchor`` is ``c:``, ``//`` (UNC), ``//?`` or ``/``; empty for a relative path; ``c:.``
+    for one that is relative to a folder which only its own machine knows. ``climbs`` are the parts before the first
+    ``..``; None without one."""
 
     anchor: str
     parts: tuple[str, ...]
@@ -68,16 +69,17 @@ class PathReading(msgspec.Struct, frozen=True):
 
 
 class RootForms(msgspec.Struct, frozen=True):
-    """One known root, in every form in which a record may write it. Every text that holds an absolute form of it, in
-    lower case, holds ``needle``, so that most texts are told apart quickly; None if it has no absolute form."""
+    """One known root, in every form in which a record may write it. ``needle`` is a piece of text, in lower case, that
+    every absolute form contains: a text without it cannot be below the root, which is seen quickly. None if the root
+    has no absolute form."""
 
     readings: tuple[PathReading, ...]
     needle: str | None = None
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A local path (relative to the root) that a text could mean. ``sure`` if a known root says so;
-    ``windows`` if case may differ; ``damaged`` if escapes had to be read back."""
+    """A local path (relative to the root) that a text could mean. ``sure`` if the text is below a known root;
+    ``windows`` if upper and lower case may differ; ``damaged`` if escapes in the text had to be undone."""
 
     path: str
     sure: bool
@@ -86,7 +88,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class PathMeaning(msgspec.Struct, frozen=True):
-    """What a text means: its kind, the paths it could mean (best first), and whether it climbs out of a root."""
+    """What a text means: its kind, the paths that it could mean, the best first, and whether it leads out of a root."""
 
     kind: PathKind
     targets: tuple[Target, ...] = ()
@@ -94,9 +96,9 @@ class PathMeaning(msgspec.Struct, frozen=True):
 
 
 def meaning(text: str, roots: Sequence[RootForms], repairs: int = MAX_REPAIRS) -> PathMeaning:
-    """Reads a text from a record; whether a target exists is asked later. What people paste around a path is no part of
-    it, unless a file is called so. At most ``repairs`` ways to read a damaged text back are tried, the likeliest first.
-    """
+    """What a text from a record means; whether any of its targets exists is asked later. What people paste around a
+    path does not belong to it, unless a file has just that name. At most ``repairs`` texts from which a damaged one can
+    have come are tried, the likeliest first."""
     found, inner = _meaning(text, roots, repairs), bare(text)
     if inner == text.strip(_BLANKS):
         return found
@@ -109,8 +111,8 @@ def meaning(text: str, roots: Sequence[RootForms], repairs: int = MAX_REPAIRS) -
 
 
 def bare(text: str) -> str:
-    """A text without what people paste around a path: blanks, marks that cannot be seen, quotes (one half of them too),
-    angle brackets, parentheses, the prefix of a string literal, PowerShell's ``&``, and a comma or semicolon behind."""
+    """A text without what people paste around a path: blanks, invisible marks, quotes (also one of a pair), angle
+    brackets, parentheses, the prefix of a string literal, PowerShell's ``&``, and a comma or semicolon at the end."""
     inner = text.strip(_BLANKS)
     for _ in range(_WRAPPERS):
         inner = _unwrapped(inner.strip(_UNSEEN))
@@ -129,7 +131,7 @@ def _unwrapped(text: str) -> str:
 
 
 def _without_escaped_quotes(text: str) -> str:
-    """What is between quotes that have backslashes in front of them, as in a literal; empty if there are none."""
+    """What is between two quotes that are escaped with backslashes, as in a literal; empty if there are none."""
     quoted = text.lstrip("\\")
     if quoted == text or len(quoted) < 3 or quoted[0] not in "\"'" or quoted[0] != quoted[-1]:
         return ""
@@ -146,7 +148,7 @@ def _is_parenthesized(text: str) -> bool:
 
 
 def _without_lone_quote(text: str) -> str:
-    """A text without the quote at one of its ends whose other half was not copied."""
+    """A text without a quote at one of its ends, if the other quote of the pair was not copied."""
     if len(text) > 1 and text[-1] in _CLOSING and _count(text, text[-1]) == 1:
         return text[:-1].rstrip("\\") if text[-2] == "\\" else text[:-1]
     if len(text) > 1 and text[0] in _QUOTES and _count(text, text[0]) == 1:
@@ -155,7 +157,7 @@ def _without_lone_quote(text: str) -> str:
 
 
 def _count(text: str, quote: str) -> int:
-    """How many quotes in a text are of a pair with this one."""
+    """How many quotes in a text could form a pair with this one."""
     pairs = {quote, *(each for pair in _QUOTES.items() if quote in pair for each in pair)}
     return sum(map(text.count, pairs))
 
@@ -175,7 +177,7 @@ def _meaning(text: str, roots: Sequence[RootForms], repairs: int) -> PathMeaning
 
 
 def repairs_each(texts: Iterable[str]) -> int:
-    """How many repairs of each damaged text of a document may be tried, so that all of them stay within bounds."""
+    """How many repairs may be tried for each damaged text of a document, so that the work stays bounded."""
     damaged = sum(len(text) for text in texts if _is_damaged(_body(text)))
     return max(1, min(MAX_REPAIRS, MAX_REPAIRED // max(1, damaged)))
 
@@ -187,14 +189,14 @@ def root_forms(root: str) -> RootForms:
 
 
 def _needle(forms: Sequence[Sequence[str]]) -> str | None:
-    """The longest run of letters that each way to write one of the forms keeps. The first ones of a part may be gone,
-    with the backslash in front of them."""
+    """The longest run of letters and digits that appears in every form of a root, however it is written. The first
+    letter of a part does not count: an escape may have swallowed it with the backslash before it."""
     runs = [{run for part in parts for run in _PLAIN.findall(_FIRST.sub("", part).lower())} for parts in forms if parts]
     return max(set.intersection(*runs) or {""}, key=lambda run: (len(run), run)) if runs else None
 
 
 def looks_like_path(text: str) -> bool:
-    """Whether a text in a field that no rule names is a path by its form alone (drive, UNC, file:, POSIX absolute)."""
+    """Whether the form of a text alone shows that it is a path (drive, UNC, ``file:``, absolute POSIX path)."""
     stripped = bare(text)
     if is_windows(stripped) or stripped.startswith("gs://"):
         return True
@@ -202,13 +204,13 @@ def looks_like_path(text: str) -> bool:
 
 
 def is_windows(text: str) -> bool:
-    """Whether a text is a path of some machine's own by its form alone: with a drive, UNC, or a ``file:`` URL."""
+    """Whether the form of a text alone shows that it is a path on some machine: a drive, UNC, or a ``file:`` URL."""
     stripped = bare(text)
     return stripped.startswith(("\\\\", "file:")) or re.match(r"[A-Za-z]:[\\/]", stripped) is not None
 
 
 def is_separated(text: str) -> bool:
-    """Whether a text has a folder separator, as a relative path below the root must, be it percent-encoded."""
+    """Whether a text has a folder separator, plain or percent-encoded, as every relative path to a file must."""
     return "/" in text or "\\" in text or ("%" in text and _ENCODED_SEPARATOR.search(text) is not None)
 
 
@@ -245,13 +247,13 @@ def _plain(text: str, roots: Sequence[RootForms]) -> PathMeaning:
 
 
 def _is_name(part: str) -> bool:
-    """Whether a part is a name wherever it is written, and leads nowhere: also on Windows, where ``\\`` parts folders,
-    a colon a drive, and dots and blanks at the end do not count."""
+    """Whether a part is a plain name on every system. On Windows ``\\`` separates folders, a colon follows a drive, and
+    dots and blanks at the end do not count."""
     return not _NO_NAME.search(part) and all(piece.strip(" .") for piece in part.split("\\"))
 
 
 def _tails(readings: Iterable[PathReading]) -> Iterator[Target]:
-    """Every tail of every reading, the longest first."""
+    """The ends of all readings as targets, the longest first."""
     listed = [(reading.windows, list(_tails_of(reading.parts))) for reading in readings]
     longest = max((len(tails) for _, tails in listed), default=0)
     lengths = range(min(longest, MAX_PARTS), 0, -1)
@@ -262,7 +264,7 @@ def _tails(readings: Iterable[PathReading]) -> Iterator[Target]:
 
 
 def _tails_of(parts: Sequence[str]) -> Iterator[str]:
-    """The tails that could be keys, the shortest first."""
+    """The ends of a path that could be keys, the shortest first."""
     tail = ""
     for part in reversed(parts):
         tail = f"{part}/{tail}" if tail else part
@@ -279,8 +281,8 @@ def _unique(targets: Iterable[Target]) -> tuple[Target, ...]:
 
 
 def _below_root(reading: PathReading, parts: tuple[str, ...], roots: Iterable[PathReading]) -> tuple[str, ...] | None:
-    """Those of a reading's parts that are below the longest known root, none for that root itself; None if they are
-    below no root."""
+    """The parts of a reading that are below the longest known root: none for the root itself. None if it is not below
+    any root."""
     rest: tuple[str, ...] | None = None
     for root in roots:
         size = len(root.parts)
@@ -375,12 +377,12 @@ def _body(text: str) -> str:
 
 
 def _is_damaged(text: str) -> bool:
-    """Whether a text could be a path in which a few characters were damaged; with many of them it is not a path."""
+    """Whether a text could be a path with a few damaged characters; a text with many of them is not a path."""
     return len(text) <= MAX_TEXT and 0 < len(_CONTROL.findall(text)) <= MAX_DAMAGE
 
 
 def _repairs(text: str, most: int) -> Iterator[str]:
-    """The texts that a careless string literal could have turned into this one, most likely first."""
+    """The texts that a careless string literal turns into this one, the likeliest first."""
     pieces = [list(_spellings(piece)) if _CONTROL.match(piece) else [piece] for piece in _PIECES.split(text)]
     return map("".join, itertools.islice(itertools.product(*pieces), most))
 

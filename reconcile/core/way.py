@@ -1,4 +1,4 @@
-"""Places in a record at any depth: the field with the entries, and the way from the record's top to one value."""
+"""Places in a record at any depth: where the entries are, and the way from the top of a record to one value."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Step: TypeAlias = str | int | Titled
 Way: TypeAlias = tuple[Step, ...]
 """The steps from a record's top to one value."""
 Trail: TypeAlias = tuple[str | int, ...]
-"""The same in one version of a record, where every map of the entries has its number."""
+"""The same in one version of a record: a map of the entries is named by its number, not by its key."""
 
 
 class Entries(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class Entries(msgspec.Struct, frozen=True):
         return self.path[0]
 
     def of(self, fields: Mapping[str, Any]) -> Any:
-        """What is there: None if nothing is, and text that says what is in the way if the array cannot be there."""
+        """The array in these fields; None if there is nothing, and a sentence if another value is in its place."""
         value: Any = fields
         for depth, name in enumerate(self.path):
             if value is None:
@@ -51,8 +51,8 @@ class Entries(msgspec.Struct, frozen=True):
         return value
 
     def meant(self, documents: Iterable[Mapping[str, Any]]) -> Entries | None:
-        """What a name that is written like a path (``media.assets``, ``assets[0]``) rather means: the array at its end,
-        if documents have one there and none has a field of this very name; else None."""
+        """What a name that looks like a path (``media.assets``, ``assets[0]``) was probably meant to say: the array at
+        the end of that path, if some document has one there and none has a field of just this name; else None."""
         names = [part for part in _SEPARATORS.split(self.top) if part and not part.isdecimal()]
         if len(self.path) > 1 or not names or names == [self.top]:
             return None
@@ -64,8 +64,8 @@ class Entries(msgspec.Struct, frozen=True):
         return found
 
     def put(self, fields: dict[str, Any], entries: list[Any]) -> None:
-        """Puts the array in its place, in maps that are added if there are none. Raises TypeError if another value is
-        in the way."""
+        """Puts the array in its place, and adds the maps that lead there. Raises TypeError if another value is in the
+        place of one of them."""
         inner = fields
         for name in self.path[:-1]:
             if inner.get(name) is None:
@@ -93,7 +93,7 @@ def shown(way: Way) -> str:
 
 
 def title_of(entry: Mapping[str, Any], entry_key: str) -> str | None:
-    """The key of a map of the entries; None if it has none that is a text."""
+    """The key of a map of the entries; None if that is not a text."""
     title = entry.get(entry_key)
     return title if isinstance(title, str) else None
 
@@ -111,12 +111,12 @@ def copied(value: Any) -> Any:
 
 
 GONE = object()
-"""What stands for a value that is left out."""
+"""The mark of a value that is to be left out."""
 
 
 def remade(value: Any, make: Callable[[Trail, Any], Any], trail: Trail = ()) -> Any:
-    """A copy in which each value is what ``make`` gives for its trail and itself; what becomes ``GONE`` is left out of
-    its map or list."""
+    """A copy in which ``make``, called with the trail to a value and the value, says what takes its place. ``GONE``
+    leaves it out of its map or list."""
     made = make(trail, value)
     if isinstance(made, Mapping):
         members = ((name, remade(each, make, (*trail, name))) for name, each in made.items())
@@ -142,10 +142,10 @@ def put_at(fields: dict[str, Any], trail: Trail, new: Any) -> None:
 
 
 class Finder:
-    """Finds the text that a way meant in a record as it is now, where lists may have been reordered since.
+    """Finds the text that a way led to in a record as it is now, whose lists may have been reordered since.
 
-    The very place is right if it still holds the text. If it does not, the only other place is that holds it and is
-    reached by the same names. Of several such places none is right: which one was meant cannot be known.
+    The same place is taken if it still holds the text; otherwise the only other place that holds it and is reached by
+    the same names. If there are several, none is taken: which one was meant cannot be known.
     """
 
     def __init__(self, fields: Mapping[str, Any], entry_key: str) -> None:
@@ -154,7 +154,7 @@ class Finder:
         self._indexes: dict[Way, dict[str, list[Trail]]] = {}
 
     def exact(self, way: Way, text: str) -> Trail | None:
-        """The very place, if it holds the text and no other map of the same key does."""
+        """The same place, if it holds the text, and no other map with the same key does there."""
         found = [trail for trail, value in self._trails(way, anywhere=False) if _is(value, text)]
         return found[0] if len(found) == 1 else None
 
@@ -174,13 +174,13 @@ class Finder:
         return not self.all(way, text) and bool(self.all(way, new))
 
     def moved(self, way: Way, trail: Trail, text: str) -> None:
-        """To be told that the place holds this text now."""
+        """Takes note that the place holds this text now."""
         index = self._indexes.get(numberless(way))
         if index is not None:
             index[text].append(trail)
 
     def _index(self, way: Way) -> dict[str, list[Trail]]:
-        """Texts and their places, found once for all ways with the same names: a hostile record has many."""
+        """Texts and their places, collected once for all ways with the same names: a hostile record has many."""
         names = numberless(way)
         if names not in self._indexes:
             index: dict[str, list[Trail]] = defaultdict(list)
@@ -212,7 +212,7 @@ class Finder:
 
 
 def numberless(way: Way) -> Way:
-    """The way with one number for all: what is reached by the same names, wherever in its lists it is."""
+    """The way with 0 for every number: the same for all places that are reached by the same names."""
     return tuple(0 if isinstance(step, int) else step for step in way)
 
 
@@ -221,7 +221,7 @@ def _is(value: Any, text: str) -> bool:
 
 
 def _array_at(fields: Mapping[str, Any], names: Iterable[str]) -> Entries | None:
-    """The array below these names, whatever their case, as the document spells them; None if there is none."""
+    """The array at the end of these names, in any case, with the names as the document spells them; else None."""
     value: Any = fields
     path: list[str] = []
     for name in names:

@@ -1,7 +1,7 @@
-"""The catalogue of a project: every asset, as the rows of a planning come, and none held longer than it must be.
+"""The catalogue of a project: every asset, one by one, from the rows that a plan is made of.
 
-What nothing can change any more is given out at once, in the order of the bucket's keys. What a record may still have
-something to say about waits, in the same bounded memory as a planning's own rows, and comes at the end.
+An asset that no record can change any more is given out at once, in the order of the keys in the bucket. The others
+wait, in the same bounded memory as the rows of a plan, and come at the end.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from reconcile.project import OpenProject
 
 
 class Catalogue:
-    """The assets in scope, to be iterated once. Raises as ``Inventory`` does, which ``partial`` is for.
+    """The assets in scope, to be iterated once; raises as ``Inventory`` does, to which ``partial`` is passed on.
 
-    ``complete`` and ``known_ids``, every known character, hold when all was read.
+    Afterwards ``complete`` tells whether all could be read, and ``known_ids`` are all known characters.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Catalogue:
                 pass
 
     def _judge(self, seen: Inventory) -> None:
-        """Says what was not read."""
+        """Warns of what was not read."""
         for gap in seen.gaps:
             self.complete = self.complete and isinstance(gap, Unread) and not gap.hides_ours
             warning = told_of(gap)
