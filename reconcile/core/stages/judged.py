@@ -42,7 +42,7 @@ def read_path(path: str | None, context: Context) -> Reading | None:
     return None if path is None else context.asset_map.read(path, context.known_ids)
 
 
-class Judged:
+class JudgedKey:
     """One exact key with its reading and its decision."""
 
     def __init__(self, row: KeyRow, context: Context) -> None:

@@ -20,7 +20,7 @@ from reconcile.core.rows import (
     Stream,
     World,
 )
-from reconcile.core.stages.judged import Judged, KeyOutput, read_path
+from reconcile.core.stages.judged import JudgedKey, KeyOutput, read_path
 from reconcile.core.stages.listing import listed_as_missing
 from reconcile.core.stages.outputs import as_rows
 
@@ -57,7 +57,7 @@ def key_rows(group: Group) -> Sequence[KeyRow]:
 
 def by_key(rows: Sequence[KeyRow], candidates: Sequence[Candidate], context: Context) -> Iterator[KeyOutput]:
     """Decides every exact key of one folded key, and answers the references that could mean one of them."""
-    decided = {row.key: Judged(row, context) for row in rows if row.exists}
+    decided = {row.key: JudgedKey(row, context) for row in rows if row.exists}
     meant = [(candidate, _match(candidate, decided)) for candidate in candidates]
     for key, judged in decided.items():
         yield from judged.outputs([candidate for candidate, means in meant if means == key])
@@ -89,7 +89,7 @@ def _match(candidate: Candidate, existing: Collection[str]) -> str | None:
     return folded[0] if len(folded) == 1 else None
 
 
-def _answer(candidate: Candidate, judged: Judged) -> Iterator[Answer]:
+def _answer(candidate: Candidate, judged: JudgedKey) -> Iterator[Answer]:
     outlook = judged.decision.outlook
     if candidate.sure or (judged.reading is not None and outlook is not Outlook.ABSENT):
         yield _answering(candidate, outlook, judged.row.key, judged.decision.crc32c, judged.asset_type)
