@@ -59,6 +59,9 @@ class Used(msgspec.Struct, frozen=True):
     looking: Usage = Usage()
     applying: Usage = Usage()
 
+    def __add__(self, other: Used) -> Used:
+        return Used(self.looking + other.looking, self.applying + other.applying)
+
 
 class Pace(msgspec.Struct, frozen=True):
     """How fast one run was: its requests, the bytes that it sent, and its seconds."""

@@ -128,7 +128,7 @@ class Plan(msgspec.Struct, frozen=True):
             actions=actions,
             summary=summarise(actions, self.findings, self.summary.in_step),
             fingerprint=fingerprint(actions, self.rules_digest, self.stores, self.objects_in_scope),
-            estimate=_estimate(actions, self.stores),
+            estimate=estimate_of(actions, self.stores),
         )
 
 
@@ -159,11 +159,12 @@ def build(
         actions=actions,
         findings=listed,
         objects_in_scope=objects_in_scope,
-        estimate=_estimate(actions, origin.stores),
+        estimate=estimate_of(actions, origin.stores),
     )
 
 
-def _estimate(actions: tuple[Change, ...], stores: Stores) -> Estimate:
+def estimate_of(actions: tuple[Change, ...], stores: Stores) -> Estimate:
+    """What making these changes takes. What making the plan took, and for how long, is for others to say."""
     bucket, records = (not each.startswith("file:") for each in (stores.bucket_endpoint, stores.records_endpoint))
     return Estimate(applying=of_changes(actions, bucket=bucket, records=records))
 

@@ -23,12 +23,14 @@ from typing import Any
 import msgspec
 
 from reconcile.core.changes import Change, Finding, canonical, is_object
+from reconcile.core.cost import Used
 from reconcile.core.errors import UsageError
 from reconcile.core.plan import (
     LimitCounts,
     Origin,
     Plan,
     build,
+    estimate_of,
     fingerprint,
     summarise,
 )
@@ -108,6 +110,7 @@ class PlanDir(msgspec.Struct, frozen=True):
             actions=kept,
             summary=summarise(kept, (), 0),
             fingerprint=fingerprint(kept, head.rules_digest, head.stores, head.objects_in_scope),
+            estimate=estimate_of(kept, head.stores),
         )
 
 
@@ -208,6 +211,7 @@ def merge(folder: PlanDir, actions: Iterable[Change], findings: Iterable[Finding
         in_step=head.summary.in_step,
         objects_in_scope=head.objects_in_scope,
     )
+    plan = msgspec.structs.replace(plan, estimate=head.estimate)  # part of which is what making the plan took
     if msgspec.structs.replace(plan, actions=(), findings=()) != head or LimitCounts.of(plan) != folder.limits:
         raise UsageError(f"the shards in {where} are not those of one plan", hint=_AGAIN)
     return plan
@@ -217,7 +221,8 @@ def merge_reports(plan: Plan, reports: Iterable[Report]) -> Report:
     """One report of what all runs of a plan's shards did, with the outcome of each change.
 
     A change that one run made is ``applied``, whatever later runs found of it; otherwise its last outcome counts. One
-    of which no run tells is ``not_started``. ``seconds`` are from the first run's start to the last one's end.
+    of which no run tells is ``not_started``. ``seconds`` are from the first run's start to the last one's end, and
+    ``used`` is what all runs used.
     """
     latest: dict[str, Outcome] = {}
     told = sorted((each for each in reports if each.run_id), key=lambda each: each.run_id)
@@ -235,6 +240,7 @@ def merge_reports(plan: Plan, reports: Iterable[Report]) -> Report:
         moved=sum(each.bytes for each in told),
         seconds=round(seconds, 3),
         complete=plan.complete,
+        used=sum((each.used for each in told), Used()),
     )
 
 

@@ -14,6 +14,7 @@ from reconcile.adapters.shared_folder import DiskFolder
 from reconcile.commands import sharing
 from reconcile.core import plandir
 from reconcile.core.changes import is_object
+from reconcile.core.cost import Estimate, Usage, Used
 from reconcile.core.errors import UsageError
 from reconcile.core.plan import LimitCounts, Plan
 from reconcile.core.plandir import HEAD, ShardPhase
@@ -50,6 +51,22 @@ def test_merged_the_shards_are_the_plan_of_one_file_byte_for_byte(tmp_path: Path
     folder = DiskFolder(tmp_path / "plan")
     sharing.save(folder, many(), count)
     assert dumps(sharing.whole(folder, sharing.open_plan(folder))) == dumps(many())
+
+
+def test_what_a_plan_was_estimated_to_take_is_kept_whole_and_counted_anew_for_a_shard(tmp_path: Path) -> None:
+    estimate = msgspec.structs.replace(_estimate(many()), looking=Usage(class_a=3, document_reads=20), seconds=2.5)
+    made, folder = msgspec.structs.replace(many(), estimate=estimate), DiskFolder(tmp_path / "plan")
+    sharing.save(folder, made, COUNT)
+    head = sharing.open_plan(folder)
+    assert sharing.whole(folder, head) == made
+    parts = [_estimate(sharing.part(folder, head, number, ShardPhase)).applying for number in range(COUNT)]
+    assert all(parts)
+    assert sum(parts, Usage()).bytes == estimate.applying.bytes
+
+
+def _estimate(made: Plan) -> Estimate:
+    assert made.estimate is not None
+    return made.estimate
 
 
 def test_the_files_are_named_by_phase_and_number_and_listed_with_what_they_hold(tmp_path: Path) -> None:
@@ -207,6 +224,9 @@ def test_merged_reports_tell_of_every_change_of_the_plan() -> None:
     assert whole.status is Status.SUCCESS
     assert [each.id for each in whole.outcomes] == [each.id for each in many().actions]
     assert (whole.bytes, whole.seconds, whole.findings) == (12, 12.5, many().findings)
+    used = Used(Usage(class_a=1), Usage(class_a=2, bytes=7))
+    told = [msgspec.structs.replace(each, used=used) for each in (first, second)]
+    assert plandir.merge_reports(many(), told).used == Used(Usage(class_a=2), Usage(class_a=4, bytes=14))
 
 
 def test_a_later_run_that_finds_a_change_made_does_not_take_it_from_the_one_that_made_it() -> None:
