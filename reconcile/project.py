@@ -61,7 +61,7 @@ class RunOptions(msgspec.Struct, frozen=True):
     however new; the outbox is left as it is. ``looks`` says whether other new files have settled. The rows of one
     planning take about ``memory`` bytes, and the others go to the folder ``spill`` (None: to ``.reconcile/``).
     ``bandwidth`` is how many bytes of files are sent a second. ``wait`` sleeps, in seconds, between two attempts at a
-    record. ``witness`` hears of each request.
+    record. ``witness`` hears of each request. Without ``cache`` a planning takes no short cut.
     """
 
     concurrency: int | None = None
@@ -75,6 +75,7 @@ class RunOptions(msgspec.Struct, frozen=True):
     bandwidth: Timetable = UNLIMITED
     wait: Callable[[float], None] = time.sleep
     witness: Witness | None = None
+    cache: bool = True
 
 
 class Project(Shortcuts, msgspec.Struct, Closing, frozen=True):

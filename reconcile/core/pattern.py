@@ -80,6 +80,15 @@ class Template:
         literal = composed.startswith(self.literal_prefix) and composed.endswith(self.literal_suffix)
         return literal and self._matcher.takes(composed)
 
+    @property
+    def ties_places(self) -> bool:
+        """Whether a capture stands twice, so that what stands behind it does not depend on this place alone."""
+        return len(set(names_of(self.parts))) != len(list(names_of(self.parts)))
+
+    def takes_behind_id(self, rest: str) -> bool:
+        """Whether this ASCII text can stand behind ``{char_id}``, in a template in which no capture stands twice."""
+        return self._halves is not None and self._halves[1].takes(rest)
+
     def format(self, captures: Mapping[str, str]) -> str:
         """The path with these captures; ``**N`` holds folders with their ``/``. Raises KeyError for a missing one."""
         return "".join(token.text if token.name is None else captures[token.name] for token in self._line)
@@ -174,8 +183,7 @@ class Template:
     @cached_property
     def _halves(self) -> tuple[Matcher, Matcher] | None:
         """What stands before and behind ``{char_id}``, or None if a capture stands twice and ties them together."""
-        named = list(names_of(self.parts))
-        if CHAR_ID not in named or len(set(named)) != len(named):
+        if CHAR_ID not in self.names or self.ties_places:
             return None
         own = Token(name=CHAR_ID)
         at = next(number for number, part in enumerate(self.parts) if own in self._tokens(part))

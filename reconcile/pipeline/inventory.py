@@ -4,7 +4,7 @@ row for each key, behind the references that can mean no other.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 
 import msgspec
@@ -16,6 +16,7 @@ from reconcile.core.rows import Row, Stream, World
 from reconcile.core.stages import explode_stage
 from reconcile.pipeline.observe import Observations
 from reconcile.pipeline.roster import Gap, open_records, read_roster
+from reconcile.pipeline.shortcut import Shortcut
 from reconcile.pipeline.sorting import Keyed, Shelf, Sorter, Spill
 from reconcile.project import OpenProject
 
@@ -27,7 +28,8 @@ class Inventory:
     Raises StoreError, SourceError and ConfigError if a world cannot be read, and UsageError if the scope names no known
     character or asset type. In a ``partial`` one a part of a store that may not be read is left unknown, unless that
     is all there is. ``trace`` are the keys and paths whose facts are asked for. What does not fit in the memory of the
-    ``spill`` is on disk, and gone when that is closed.
+    ``spill`` is on disk, and gone when that is closed. With a ``skip`` what is in step beyond doubt is left out, and
+    its asset type and character are told to it.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Inventory:
         *,
         partial: bool = False,
         trace: Collection[str] = (),
+        skip: Callable[[str, str], None] | None = None,
     ) -> None:
         self._listener = listener
         self._spill = spill
@@ -48,15 +51,20 @@ class Inventory:
             project, self.roster.scope, self.roster.known_ids, listener, spill, partial=partial
         )
         scope = self.roster.scope
+        self.shortcut: Shortcut | None = None
         self._of_scope = tuple(self._exploded()) if scope.char_ids or scope.asset_types else None
         self.context = self._before if self._of_scope is None else self._learnt(self._of_scope)
         """The constants of the key stage, whose rows say what is known of each key."""
+        self.shortcut = None if skip is None else Shortcut.of(self.context, skip)
 
     def _exploded(self) -> Iterator[Row]:
         pairs = ((World.RECORDS, self.roster.documents), (World.LOCAL_DB, self.roster.local_documents))
         for world, documents in pairs:
+            shortcut = self.shortcut if world is World.RECORDS else None
             for document in documents:
-                yield from explode_stage(document, world, self._before)
+                yield from (
+                    explode_stage(document, world, self._before) if shortcut is None else shortcut.exploded(document)
+                )
 
     def _learnt(self, references: Sequence[Row]) -> Context:
         """The constants, with the characters that files named outside the scope's part could be about."""
@@ -76,7 +84,7 @@ class Inventory:
         """A row for each key that is there, or that is ``asked`` (which comes sorted), in order of the key; before it
         the rows that were put beside the key where it was asked."""
         self._listener(PhaseStarted(Phase.LISTING))
-        yield from self._observed.rows(asked)
+        yield from self._observed.rows(asked, self.shortcut)
         if self.roster.denied is not None and not self._observed.listed:
             raise self.roster.denied
         self._listener(PhaseDone(Phase.LISTING))
@@ -90,11 +98,14 @@ class Inventory:
                 asked.add(row.value.key, row)
             else:
                 asked.add(row.value.key)
+                if self.shortcut is not None:
+                    self.shortcut.note_loose(row)
                 yield row
         yield from self.keys(asked)
 
     def records(self) -> Iterator[Row]:
-        return (Row(Stream.RECORD, each.id, each) for each in self.roster.documents)
+        rows = (Row(Stream.RECORD, each.id, each) for each in self.roster.documents)
+        return rows if self.shortcut is None else self.shortcut.records(rows)
 
     def local_records(self) -> Iterator[Row]:
         return (Row(Stream.LOCAL_RECORD, each.id, each) for each in self.roster.local_documents)

@@ -9,7 +9,7 @@
     reducers                 the rows that are left → counts, agreed states, notes, and the plan in its order
 
 Only ``roster``, ``observe`` and ``inventory`` read, and nothing here writes, except what this machine remembers to be
-fast (``.reconcile/``).
+fast (``.reconcile/``). What is in step beyond doubt takes a ``shortcut`` past the stages.
 """
 
 from __future__ import annotations
@@ -65,13 +65,17 @@ def survey(
     with Spill(project.options.memory, project.spill_folder) as spill:
         wanted, before = scope or Scope(), project.meter.total()
         trace = (*trace, *(each for path in wanted.paths for each in spellings(path)))
-        seen = Inventory(project, wanted, listener, spill, partial=True, trace=trace)
-        engine = engine or StreamEngine(spill)
-        outcome = _Outcome(project, trace, spill, tallied=tallied)
+        counts = KeyCounts(tallied=tallied)
+        skip = counts.skip if project.options.cache else None
+        seen = Inventory(project, wanted, listener, spill, partial=True, trace=trace, skip=skip)
+        outcome = _Outcome(project, trace, spill, counts)
+        engine, shortcut = engine or StreamEngine(spill), seen.shortcut
         keys = (row for _, group in engine.group(seen.rows(), is_whole) for row in key_stage(group, seen.context))
-        passed = chain(seen.local_records(), outcome.all_but_answers(keys))
+        passed: Iterable[Row] = chain(seen.local_records(), outcome.all_but_answers(keys))
+        passed = passed if shortcut is None else shortcut.passing(passed)
         for char_id, group in engine.group(passed, last=seen.records()):
-            outcome.take_all(document_stage(char_id, group, seen.covered))
+            whole = group if shortcut is None else shortcut.completed(group)
+            outcome.take_all(document_stage(char_id, whole, seen.covered))
         return _estimated(project, outcome.survey(seen, listener), before)
 
 
@@ -86,10 +90,10 @@ def _estimated(project: OpenProject, found: Survey, before: Usage) -> Survey:
 class _Outcome:
     """Everything that a planning comes to: its reducers, and what is made of them at the end."""
 
-    def __init__(self, project: OpenProject, trace: Collection[str], spill: Spill, *, tallied: bool) -> None:
+    def __init__(self, project: OpenProject, trace: Collection[str], spill: Spill, counts: KeyCounts) -> None:
         self._project = project
         self._sink = PlanSink()
-        self._counts = KeyCounts(tallied=tallied)
+        self._counts = counts
         self._agreed = AgreedMemory(project.agreed)
         self._trace = frozenset(trace)
         self._traced = Traced()

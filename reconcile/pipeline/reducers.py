@@ -106,6 +106,16 @@ class KeyCounts:
         elif not (isinstance(value, SetField) and value.is_index):  # which is about a record, and no asset
             self._to_do.update(need.key for need in value.needs)
 
+    def skip(self, asset_type: str, char_id: str) -> None:
+        """Counts a key that needs no stage: it is on both sides, a record names it, and it is in step."""
+        tally = self._tallies[(asset_type, char_id) if self._tallied else _ALL]
+        tally.local += 1
+        tally.bucket += 1
+        tally.records += 1
+        tally.keys += 1
+        tally.in_step += 1
+        self.objects += 1
+
     def totals(self) -> Tallies:
         """The tallies, when every row was taken."""
         for row in self._open:

@@ -17,8 +17,8 @@ from reconcile.core.context import Context
 from reconcile.core.errors import AccessDenied, ConfigError, UsageError
 from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted
 from reconcile.core.findings import UNCLAIMED_FOLDER, make
+from reconcile.core.in_step import shorter
 from reconcile.core.names import fold, shared_prefix, spelling, spellings
-from reconcile.core.pattern import BOUNDARIES
 from reconcile.core.plan import Scope
 from reconcile.core.rows import Coverage, Document, FileProblem, LocalFile
 from reconcile.core.rules import AssetMap, minimal_prefixes
@@ -174,8 +174,8 @@ def _noting(documents: Iterable[Document], names: set[str]) -> Iterator[Document
 
 def _records_of(worlds: OpenProject, scope: Scope, listener: Listener, *, partial: bool) -> Roster:
     wanted = {each for char_id in scope.char_ids for each in spellings(char_id)}
-    shorter = {short for char_id in wanted for short in _shorter(char_id)}
-    starts = [shared_prefix(each) for each in scope.char_ids] if _ids_stand_first(worlds.asset_map) else [""]
+    shorts = {short for char_id in wanted for short in shorter(char_id)}
+    starts = [shared_prefix(each) for each in scope.char_ids] if ids_stand_first(worlds.asset_map) else [""]
     longer: set[str] = set()
     refused: list[Denied] = []
     try:
@@ -184,7 +184,7 @@ def _records_of(worlds: OpenProject, scope: Scope, listener: Listener, *, partia
         if not partial:
             raise
         refused.append(Denied(Store.RECORDS, "", error))
-    found, denied = _read_each(worlds, sorted(wanted | shorter), partial=partial)
+    found, denied = _read_each(worlds, sorted(wanted | shorts), partial=partial)
     unread = tuple(sorted(denied.keys() & wanted))
     coverage = msgspec.structs.replace(_only_unread(unread), names=frozenset(wanted.difference(unread)))
     chosen = [document for document in found if document.id in wanted]
@@ -214,7 +214,7 @@ def _read_each(
     return found, {name: error for _, denied in read for name, error in denied.items()}
 
 
-def _ids_stand_first(asset_map: AssetMap) -> bool:
+def ids_stand_first(asset_map: AssetMap) -> bool:
     """Whether a file of one character can only be read as another's whose id begins like this one's, or the reverse:
     each id stands right behind a rule's first literal text, and no such text begins with another."""
     rules = [rule for rule in asset_map.rules if rule.names_character]
@@ -223,15 +223,10 @@ def _ids_stand_first(asset_map: AssetMap) -> bool:
     return asset_map.keys_are_paths and all(rule.begins_with_id for rule in rules) and not nested
 
 
-def _shorter(char_id: str) -> Iterator[str]:
-    """The ids that this one begins with, up to a boundary: a name could be theirs."""
-    return (char_id[:at] for at in range(1, len(char_id)) if char_id[at] in BOUNDARIES)
-
-
 def _ids_in_files(worlds: OpenProject, scope: Scope) -> tuple[set[str], bool]:
     """The ids that files say by their whole name, and whether all of those files could be seen."""
-    wanted = {*scope.char_ids, *(short for char_id in scope.char_ids for short in _shorter(char_id))}
-    if not wanted or not _ids_stand_first(worlds.asset_map):
+    wanted = {*scope.char_ids, *(short for char_id in scope.char_ids for short in shorter(char_id))}
+    if not wanted or not ids_stand_first(worlds.asset_map):
         wanted = {""}
     prefixes = minimal_prefixes(p for each in wanted for p in worlds.asset_map.whole_name_prefixes(each))
     found: set[str] = set()

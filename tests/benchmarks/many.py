@@ -1,5 +1,6 @@
 """CPU seconds and memory of a plan of many assets, whose listings are made as they are read:
-``python -m tests.benchmarks.many 1000000 --drift 0.02 --memory 64M``. With ``--migration`` every record holds paths.
+``python -m tests.benchmarks.many 1000000 --drift 0.02 --memory 64M``. With ``--migration`` every record holds paths;
+with ``--no-index`` no record has an index, and none is to have one.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from typing import Any
 
 import msgspec
 
+from reconcile.core.media import content_type
 from reconcile.core.rows import Agreed, Document, LocalFile, RemoteObject
 from reconcile.core.size import parse_size
 from reconcile.pipeline.planner import survey
-from tests.benchmarks.assets import BUCKET, FIELDS, PREFIX, WINDOWS_ROOT
+from tests.benchmarks.assets import BUCKET, FIELDS, INDEX, PREFIX, WINDOWS_ROOT
+from tests.kit import worlds
 from tests.kit.world import World
 
 SUM = "AAAAAA=="
@@ -30,6 +33,7 @@ class _Many:
         self._characters = range(options.assets // len(FIELDS))
         self._every = round(1 / options.drift) if options.drift else 0
         self._migration = options.migration
+        self._index = {} if options.no_index or options.migration else {worlds.INDEX: INDEX}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -51,7 +55,7 @@ class _Many:
 
     def list(self, prefix: str = "", splits: tuple[str, ...] = ()) -> Iterator[RemoteObject]:
         there = (key for number, template, key in self._keys() if not self._is_drifted(number, template))
-        return (RemoteObject(key, 1000, 1, SUM) for key in there)
+        return (RemoteObject(key, 1000, 1, SUM, content_type(key)) for key in there)
 
     def all(self) -> Iterator[Agreed]:
         return (Agreed(key, 1000, SUM, 1) for _, _, key in self._keys())
@@ -64,7 +68,11 @@ class _Many:
                 stays = self._migration or self._is_drifted(number, template + "x")
                 path = WINDOWS_ROOT + key.replace("/", "\\") if stays else f"gs://{BUCKET}/{PREFIX}/{key}"
                 entries.setdefault(title, {"title": title})[field] = path
-            yield Document(char_id, {"name": char_id, "assets": list(entries.values())}, "2026-01-01T00:00:00.000000Z")
+            yield Document(
+                char_id,
+                {"name": char_id, "assets": list(entries.values()), **self._index},
+                "2026-01-01T00:00:00.000000Z",
+            )
 
 
 class _ManyAgreed(World):
@@ -82,12 +90,15 @@ def main() -> None:
     parser.add_argument("--drift", type=float, default=0.0)
     parser.add_argument("--migration", action="store_true")
     parser.add_argument("--memory", type=parse_size)
+    parser.add_argument("--no-cache", action="store_true")
+    parser.add_argument("--no-index", action="store_true")
     options = parser.parse_args()
-    with _ManyAgreed() as world:
+    with _ManyAgreed(index="" if options.no_index else worlds.INDEX) as world:
         world.many = _Many(world.memory, options)
         world.files = _Many(world.files, options)  # type: ignore[assignment]
         world.objects = _Many(world.objects, options)  # type: ignore[assignment]
         world.records = _Many(world.records, options)  # type: ignore[assignment]
+        world.options = msgspec.structs.replace(world.options, cache=not options.no_cache)
         if options.memory is not None:
             world.options = msgspec.structs.replace(world.options, memory=options.memory)
         started = time.process_time()

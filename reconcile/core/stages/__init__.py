@@ -5,7 +5,17 @@ the order of rows; an engine groups rows by key between them.
 """
 
 from reconcile.core.stages.document import by_document, document_stage
-from reconcile.core.stages.explode import explode, explode_stage
+from reconcile.core.stages.explode import explode, explode_stage, explode_uris
 from reconcile.core.stages.key import by_key, is_whole, key_rows, key_stage
 
-__all__ = ["by_document", "by_key", "document_stage", "explode", "explode_stage", "is_whole", "key_rows", "key_stage"]
+__all__ = [
+    "by_document",
+    "by_key",
+    "document_stage",
+    "explode",
+    "explode_stage",
+    "explode_uris",
+    "is_whole",
+    "key_rows",
+    "key_stage",
+]

@@ -38,6 +38,15 @@ def explode(document: Document, world: World, context: Context) -> Iterator[Cand
         yield from candidates(document.id, world, slot, text, context, repairs)
 
 
+def explode_uris(document: Document, world: World, context: Context) -> Iterator[Candidate]:
+    """The same for the texts that begin as the URIs of keys do, without a look at any other."""
+    if not is_unicode(document.fields):
+        return
+    for slot, text in all_texts(document.fields, context):
+        if context.bucket.key(text) is not None:
+            yield from candidates(document.id, world, slot, text, context, repairs=1)
+
+
 def all_texts(fields: Mapping[str, Any], context: Context) -> Iterator[tuple[Slot, str]]:
     """Every text of a document that could name an asset: those of plain fields first."""
     yield from texts(context.entries.of(fields), context)
