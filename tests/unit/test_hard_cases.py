@@ -214,7 +214,7 @@ class TestARecordThatIsAnAttack:
             collection="characters",
             entries=settings.entries,
             entry_key=settings.entry_key,
-            roots=world.roots,
+            roots=settings.roots,
         )
         found = list(explode(record, RecordWorld.RECORDS, context))
         assert len(found) <= 40 * count + 20_000
