@@ -6,14 +6,15 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 _SHOWN = frozenset(
     {
-        *("alt", "delimiter", "endOffset", "fields", "generation", "ifGenerationMatch", "ifMetagenerationMatch"),
-        *("ifSourceGenerationMatch", "maxBytesRewrittenPerCall", "maxResults", "prefix", "prettyPrint", "startOffset"),
-        *("uploadType", "userProject"),
+        *("alt", "endOffset", "generation", "ifGenerationMatch", "ifMetagenerationMatch", "ifSourceGenerationMatch"),
+        *("maxBytesRewrittenPerCall", "maxResults", "prefix", "startOffset", "uploadType", "userProject"),
     }
 )
 """Parameters that are shown. All others may be a signature, a token or the key of an upload session."""
 _NAMED = frozenset({"pageToken", "rewriteToken", "upload_id"})
 """Those of which the name is shown, but not the value."""
+_SAME = frozenset({"fields", "prettyPrint"})
+"""Those that say how the answer is to be written, the same in every request of a kind."""
 _PATHS = (
     *("/storage/v1/", "/upload/storage/v1/", "/download/storage/v1/", "/v1/projects/", "/computeMetadata/"),
     "/token",
@@ -32,7 +33,7 @@ def shown_url(url: str) -> str:
         return HIDDEN
     # A server may put the key of an upload session into the path.
     path = parts.path if parts.path in ("", "/") or parts.path.startswith(_PATHS) else f"/{HIDDEN}"
-    told = "&".join(dict.fromkeys(_parameter(name, value) for name, value in query))
+    told = "&".join(dict.fromkeys(_parameter(name, value) for name, value in query if name not in _SAME))
     return f"{parts.scheme}://{host}{path}{'?' if told else ''}{told}"
 
 
