@@ -142,7 +142,7 @@ def _misindexed(action: SetField | RewriteLocalDb, index: str) -> Iterator[str]:
         if not isinstance(each, list) or not all(isinstance(text, str) for text in each):
             yield f"has {each!r} for an index"
             return
-    if set(old) ^ set(new) != {action.asset_type} or (len(new) > len(old)) is not bool(action.needs):
+    if set(old) ^ set(new) != {action.asset_type} or (action.asset_type in new) is not bool(action.needs):
         yield f"makes {new!r} of the index {old!r}"
 
 

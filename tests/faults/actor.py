@@ -374,14 +374,19 @@ class _Objects:
         return arrived
 
     def md5(self, key: str, *, generation: int) -> str | None:
+        if self._actor.sight is None:  # else asked by several threads at once, as in ``get``
+            self._actor.point(f"md5 {key}")
+            self._actor.refuse(f"md5 {key}", key)
+        elif key in self._actor.stage.weather.denied:
+            raise AccessDenied(f"{key} may not be read")
         return self._actor.stage.world.objects.md5(key, generation=generation)
 
     def copy(self, key: str, source: str, **how: Any) -> RemoteObject:
         actor, what = self._actor, f"copy {key}"
         actor.point(what)
-        actor.refuse(what, key, kinds=(StoreUnavailable, Uncertain, Rejected))
+        actor.refuse(what, key, source, kinds=(StoreUnavailable, Uncertain, Rejected))
         arrived = actor.stage.world.objects.copy(key, source, **how)
-        actor.stage.ledger.arrived(actor.run, key)
+        actor.stage.ledger.arrived(actor.run, key, source)
         actor.mislead(what, (Uncertain, PreconditionFailed))
         actor.run.sees(arrived)
         return arrived

@@ -104,6 +104,7 @@ FILES: Held = {
     "characters/new_one.png": b"whom the pipeline's own database alone knows",
     "dances/dance_rem_01.mp4": LARGE,
     "dances/dance_rem_02.mp4": b"a second dance",
+    "dances/dance_mei_new.mp4": b"a take that got another name",
     KPOP: b"a soundtrack version",
 }
 OBJECTS: Held = {
@@ -111,6 +112,10 @@ OBJECTS: Held = {
     "characters/ai.png": b"an image, as it was first drawn",
 }
 """What both sides last agreed on."""
+RENAMED: Held = {"archive/take.mp4": FILES["dances/dance_mei_new.mp4"]}
+"""What the bucket has under another name than the folder."""
+PART = 10
+"""Bytes that the server moves with one request of a copy."""
 TYPES = {"characters/mei.png": "text/plain"}
 LOCAL: Fields = {
     "rem": {"name": "Rem", "assets": [{"title": "primary", "anime_image": windows("characters/rem.png")}]},
@@ -306,7 +311,7 @@ class InProcess(Scene):
         self.uri = settings.bucket.uri("")
         self._bucket = EmbeddedBucket.in_memory(settings.bucket.prefix)
         self._database = EmbeddedRecordStore.open(None, settings.records.collection)
-        for key, data in OBJECTS.items():
+        for key, data in {**OBJECTS, **RENAMED}.items():
             _put(self._bucket, key, data)
         for name, fields in records_before(self.uri).items():
             self._database.put(name, fields)
@@ -455,6 +460,7 @@ class Servers:
 
     def __init__(self) -> None:
         self.gcs = GcsServer()
+        self.gcs.world.rewrite_limit = PART
         self.firestore = FirestoreServer().start()
 
     def close(self) -> None:
@@ -481,7 +487,7 @@ class Served(Scene):
         self._hand = ClientHand(self._shop.project, servers.firestore.address)
         self.furnish_folder()
         self.uri = self._shop.uri("")
-        for key, data in OBJECTS.items():
+        for key, data in {**OBJECTS, **RENAMED}.items():
             servers.gcs.world.insert(self._shop.bucket, f"{PREFIX}/{key}", data, {"contentType": TYPES.get(key)})
         for name, fields in records_before(self.uri).items():
             self._hand.put(name, fields)

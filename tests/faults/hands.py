@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+from reconcile.core.media import content_type
 from tests.faults.ledger import Ledger
 from tests.kit.world import LocalDb, Records, World
-from tests.kit.worlds import ENDS, FIELDS, FORMS, Spec, ids_of
+from tests.kit.worlds import ENDS, FIELDS, FORMS, INDEX, TWINS, Spec, ids_of
 
 
 class Hands:
@@ -31,6 +32,7 @@ class Hands:
             self._edit_field,
             self._edit_field,
             self._edit_record,
+            *([self._edit_index] if spec.index else []),
             self._reorder,
             self._double,
             self._drop_entry,
@@ -39,6 +41,7 @@ class Hands:
             self._overwrite,
             self._overwrite,
             self._remove_object,
+            self._retype,
             self._write_file,
             self._write_file,
             self._write_in_place,
@@ -92,6 +95,17 @@ class Hands:
         def change(fields: dict[str, Any]) -> str:
             fields[self._dice.choice(("name", "rating"))] = self._new()
             return "a field beside the entries"
+
+        return self._change(change)
+
+    def _edit_index(self) -> str:
+        def change(fields: dict[str, Any]) -> str:
+            types = [rule.type for rule in self._world.asset_map.rules]
+            held = fields.get(INDEX)
+            some = self._dice.sample(types, 2)
+            more = [*held, some[0]] if isinstance(held, list) else some[:1]
+            fields[INDEX] = self._dice.choice((None, [], some, more, more, ["shonen"], "mine"))
+            return f"{INDEX} = {fields[INDEX]!r}"
 
         return self._change(change)
 
@@ -156,9 +170,10 @@ class Hands:
     def _overwrite(self) -> str:
         key = self._dice.choice(self._keys)
         known = [file.data for file in self._world.files.files.values() if file.data]
-        data = self._dice.choice(known) if known and self._dice.random() < 0.3 else self._bytes()
+        data = self._dice.choice([*known, *TWINS]) if self._dice.random() < 0.3 else self._bytes()
         type_ = "text/plain" if self._dice.random() < 0.3 else None
         self._world.objects.set(key, data, type_)
+        self._world.objects.md5s.pop(key, None)
         self._ledger.note_object(key)
         return f"wrote the object {key}: {data!r}"
 
@@ -171,9 +186,19 @@ class Hands:
         self._ledger.note_object(key)
         return f"removed the object {key}"
 
+    def _retype(self) -> str:
+        held = sorted(self._ledger.objects)
+        if not held:
+            return ""
+        key = self._dice.choice(held)
+        type_ = self._dice.choice(("text/plain", "application/octet-stream", content_type(key)))
+        self._world.objects.retype(key, type_)
+        self._ledger.note_object(key)
+        return f"set the type of the object {key}: {type_}"
+
     def _bytes(self) -> bytes:
         # Often of the size that everything has at first, so that the size tells nothing.
-        return self._dice.choice((b"b", b"c", self._new().encode()))
+        return self._dice.choice((b"a", b"b", b"c", TWINS[0], self._new().encode()))
 
     # -- files --
 

@@ -6,7 +6,7 @@ It shares no code with what it judges: a diff of documents and a look at the liv
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -14,6 +14,7 @@ import msgspec
 
 from reconcile.core.changes import (
     Change,
+    Copy,
     CreateRecord,
     FieldChange,
     Need,
@@ -37,11 +38,13 @@ class Broken(BaseException):
 
 
 class Held(msgspec.Struct, frozen=True):
-    """The bytes of a live object."""
+    """A live object."""
 
     generation: int
     data: bytes
     crc32c: str
+    metageneration: int
+    type_: str | None
 
 
 class Applied:
@@ -54,6 +57,7 @@ class Applied:
         """What the journal had told of before it was written, by the ids of the changes."""
         self.made: set[str] = set()
         self.since = {each: len(versions) - 1 for each, versions in ledger.versions.items()}
+        self.typed_since = {each: len(types) - 1 for each, types in ledger.types.items()}
         self.objects = {change.key: change for change in plan.actions if is_object(change)}
 
     def sees(self, found: RemoteObject) -> None:
@@ -97,7 +101,11 @@ class Ledger:
         self._entries = world.settings.entries.top
         self._key = world.settings.entry_key
         self._moment = 0
+        self.done: Counter[str] = Counter()
+        """What runs did, by kind; apart from these what they did to indexes."""
         self.objects: dict[str, Held] = {}
+        self.types: dict[str, list[tuple[int, str | None]]] = defaultdict(list)
+        """Every generation of an object with every type that it had."""
         self.files: dict[str, bytes] = {}
         self.contents: set[bytes] = {b""}
         self.versions: dict[tuple[bool, str], list[Any]] = defaultdict(list)
@@ -142,8 +150,8 @@ class Ledger:
 
     # -- what a run did --
 
-    def arrived(self, run: Applied, key: str) -> None:
-        """A run wrote an object."""
+    def arrived(self, run: Applied, key: str, source: str | None = None) -> None:
+        """A run wrote an object, or copied it from another one."""
         before, change = self.objects.get(key), run.objects.get(key)
         self.note_object(key)
         now = self.objects[key]
@@ -154,6 +162,13 @@ class Ledger:
         _hold(before is None or isinstance(change, Replace), f"an upload replaced an object: {key}")
         _hold(now.crc32c == change.crc32c, f"other bytes arrived than were planned: {key}")
         _hold(now.data in self.contents, f"bytes arrived that no file ever held: {key}")
+        if source is not None:
+            origin = self.objects.get(source)
+            is_planned = isinstance(change, Copy) and change.source == self._bucket.uri(source)
+            _hold(is_planned, f"{key} was copied from {source}, which is not planned")
+            assert isinstance(change, Copy)
+            same = origin is not None and origin.generation == change.source_generation
+            _hold(same, f"{key} was copied from another generation of {source}")
 
     def retyped(self, run: Applied, found: RemoteObject) -> None:
         """A run set the content type of an object."""
@@ -164,7 +179,13 @@ class Ledger:
         assert isinstance(change, SetMetadata)
         _hold(found.content_type == change.content_type, f"another type was set than was planned: {key}")
         run.made.add(change.id)
-        _hold(self.objects[key] == before, f"setting a type changed the bytes: {key}")
+        assert before is not None
+        seen = (change.if_generation_match, change.if_metageneration_match, change.old)
+        said = (before.generation, before.metageneration, before.type_ or None)
+        _hold(said == seen, f"what somebody said of an object was lost: {key}: {said}")
+        now = self.objects[key]
+        same = (now.generation, now.data) == (before.generation, before.data)
+        _hold(same, f"setting a type changed the bytes: {key}")
 
     def updated(self, run: Applied, document: str, *, local: bool = False) -> None:
         """A run changed a document."""
@@ -200,8 +221,7 @@ class Ledger:
             adds = change.asset_type in change.new
             if (change.asset_type in became) is adds and (change.asset_type in was) is not adds:
                 made.append(change)
-                seen = all(need.key in self.objects or run.has_seen(need.key, need.crc32c) for need in change.needs)
-                lost = adds and not (change.needs and seen)
+                lost = adds and not (change.needs and all(self._is_there(need, run) for need in change.needs))
                 _hold(not lost, f"an index names a type whose object is not there: {where}: {change}")
         for field in {change.field for change in planned}:
             was, became = before.pop(field, None) or [], now.pop(field, None) or []
@@ -209,6 +229,10 @@ class Ledger:
             _hold(set(was) ^ set(became) == told, f"an index was changed otherwise than planned: {where}: {became}")
             _hold(became == sorted(became) or was == became, f"an index is not sorted: {where}: {became}")
         return made
+
+    def _is_there(self, need: Need, run: Applied) -> bool:
+        live = self.objects.get(need.key)
+        return run.has_seen(need.key, need.crc32c) or (live is not None and need.crc32c in (None, live.crc32c))
 
     def created(self, run: Applied, document: str) -> None:
         """A run made a document."""
@@ -250,13 +274,17 @@ class Ledger:
             kind = outcome.outcome
             _hold("nobody foresaw" not in (outcome.error or ""), f"{outcome.error}")
             done = kind in (OutcomeKind.APPLIED, OutcomeKind.ALREADY)
+            what = "index" if getattr(change, "reason", None) is Reason.INDEX else outcome.kind
+            self.done[what] += kind is OutcomeKind.APPLIED
             if is_content(change):
                 _hold(not done or run.has_seen(change.key, change.crc32c), f"{kind.value}, but not there: {change.key}")
                 continue
             if is_object(change):
-                _hold(
-                    kind is not OutcomeKind.APPLIED or change.id in run.made, f"said to be applied, but not: {change}"
-                )
+                made = change.id in run.made
+                _hold(kind is not OutcomeKind.APPLIED or made, f"said to be applied, but not: {change}")
+                was = self.types[change.key][max(0, run.typed_since.get(change.key, 0)) :]
+                had = (change.if_generation_match, change.content_type) in was
+                _hold(kind is not OutcomeKind.ALREADY or had, f"said to be so already, but it never was: {change}")
                 continue
             made = change.id in run.made or not run.made.isdisjoint(run.alike(change))
             _hold(kind is not OutcomeKind.APPLIED or made, f"said to be applied, but not: {change}")
@@ -313,6 +341,36 @@ class Ledger:
 
     # -- the end --
 
+    def check_indexes(self, known_ids: frozenset[str]) -> None:
+        """After a quiet run the index of each record tells the types that it names and the bucket has. What a type is,
+        the rules say; those of which a file is not in the bucket as it is here are in doubt, and passed over."""
+        index = self._world.settings.index
+        types = {rule.type for rule in self._world.asset_map.rules}
+
+        def type_of(key: str) -> str | None:
+            path = self._world.asset_map.path_for(key, known_ids)
+            reading = None if path is None else self._world.asset_map.read(path, known_ids)
+            return None if reading is None else reading.rule.type
+
+        files = {self._world.asset_map.key_for(path, known_ids): path for path in self.files}
+        doubt = {type_of(key) for key, path in files.items() if self._differs(key, path)}
+        for document in self.documents():
+            fields = self.document(document) or {}
+            held, entries = fields.pop(index, None), fields.get(self._entries)
+            if not _is_sound(entries, self._key) or not (held is None or (isinstance(held, list) and types >= {*held})):
+                continue
+            for entry in entries or ():
+                entry.pop(self._key, None)
+            keys = {key for text in _texts(fields) if (key := self._bucket.key(text)) is not None}
+            there = {type_of(key) for key in keys if key in self.objects and self.objects[key].data}
+            wrong = (there ^ {*(held or ())}) - doubt - {None}
+            _hold(not wrong, f"the index of {document} is wrong about {sorted(map(str, wrong))}: {held} {fields}")
+
+    def _differs(self, key: str, path: str) -> bool:
+        """Whether a file is not surely the object."""
+        live, file = self.objects.get(key), self._world.files.files[path]
+        return file.problem is not None or live is None or live.data != file.data or key in self._world.objects.unhashed
+
     def settle(self) -> None:
         """The worlds are what was told: nothing was written, deleted or touched behind the back of this ledger."""
         files = {path: file.data for path, file in self._world.files.files.items()}
@@ -339,13 +397,14 @@ class Ledger:
             self.objects.pop(key, None)
         else:
             self.objects[key] = held
+            self.types[key].append((held.generation, held.type_))
 
     def _read(self, key: str) -> Held | None:
         found = self._world.objects.get(key)
         if found is None:
             return None
         data = b"".join(self._world.objects.read(key))
-        return Held(found.generation, data, digest(data))
+        return Held(found.generation, data, digest(data), found.metageneration, found.content_type)
 
     def _note_document(self, document: str, *, local: bool) -> None:
         store = self._world.local_db if local else self._world.records
@@ -392,6 +451,16 @@ def _elsewhere(before: Any, now: Any, entries: str, trail: Trail = ()) -> Iterat
             yield from _elsewhere(one, other, entries, (*trail, at))
     elif isinstance(before, str) and isinstance(now, str) and before != now:
         yield trail
+
+
+def _is_sound(entries: Any, entry_key: str) -> bool:
+    """Whether these are maps of which no two have one key; none at all are, too."""
+    if entries is None:
+        return True
+    if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+        return False
+    titles = [title for each in entries if (title := _title(each, entry_key)) is not None]
+    return len(titles) == len({*titles})
 
 
 def _is_flat(value: Any) -> bool:

@@ -35,12 +35,14 @@ REPLAY = ".venv/bin/python -m tests.faults.simulation --seed {}"
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What one seed did. ``broken`` is the invariant that did not hold; ``counts`` are of faults and other hands."""
+    """What one seed did. ``broken`` is the invariant that did not hold; ``counts`` are of faults, ``foreign`` of what
+    other hands did, and ``done`` of the changes that runs made, by kind."""
 
     seed: int
     steps: int
     counts: Counter[str]
     foreign: Counter[str]
+    done: Counter[str]
     runs: int
     log: tuple[str, ...]
     broken: str | None = None
@@ -75,6 +77,7 @@ class _Simulation:
     def run(self) -> Outcome:
         broken = None
         foreign: Counter[str] = Counter()
+        done: Counter[str] = Counter()
         with self.spec.build() as world:
             ledger = Ledger(world)
             hands = Hands(world, self.spec, ledger, self.dice, self.log.append)
@@ -93,8 +96,8 @@ class _Simulation:
                 broken = str(error)
             except (Exception, Stuck) as error:  # noqa: BLE001 - whatever it is, it is the seed that shows it
                 broken = "".join(traceback.format_exception(error))
-            foreign = hands.counts
-        return Outcome(self.seed, baton.steps, self.counts, foreign, self.runs, tuple(self.log), broken)
+            foreign, done = hands.counts, ledger.done
+        return Outcome(self.seed, baton.steps, self.counts, foreign, done, self.runs, tuple(self.log), broken)
 
     def _weather(self) -> Weather:
         """Mild on some days, foul on others."""
@@ -174,9 +177,12 @@ class _Simulation:
         counts = report.counts
         if counts.failed or counts.stale or counts.blocked or counts.not_started:
             raise Broken(f"a quiet run did not do what it planned: {report.outcomes}")
-        second = world.plan()
+        found = world.survey()
+        second = found.plan
         if second.actions:
             raise Broken(f"after a quiet run something is left to do: {second.actions}")
+        if self.spec.index and not self.spec.stops:
+            Ledger(world).check_indexes(found.known_ids)
         before, written = world.snapshot(), world.writes()
         world.apply(second, concurrency=1, force=True)
         if (world.snapshot(), world.writes()) != (before, written):
@@ -191,6 +197,7 @@ class Tally(msgspec.Struct):
     runs: int = 0
     counts: Counter[str] = msgspec.field(default_factory=Counter)
     foreign: Counter[str] = msgspec.field(default_factory=Counter)
+    done: Counter[str] = msgspec.field(default_factory=Counter)
     crashes: int = 0
     faults: int = 0
     seconds: float = 0.0
@@ -203,6 +210,7 @@ class Tally(msgspec.Struct):
         self.runs += outcome.runs
         self.counts += outcome.counts
         self.foreign += outcome.foreign
+        self.done += outcome.done
         self.crashes += outcome.crashes
         self.faults += outcome.faults
         if outcome.broken is not None:
@@ -216,6 +224,7 @@ class Tally(msgspec.Struct):
             self.runs + other.runs,
             self.counts + other.counts,
             self.foreign + other.foreign,
+            self.done + other.done,
             self.crashes + other.crashes,
             self.faults + other.faults,
             max(self.seconds, other.seconds),
@@ -263,8 +272,8 @@ def main() -> int:
         return int(outcome.broken is not None)
     tally = run_seeds(options.start, options.seeds, stop_at=options.failures)
     sys.stdout.write(f"{tally.sentence()}\n")
-    for name, count in sorted((tally.counts + tally.foreign).items()):
-        sys.stdout.write(f"  {count:8} {name}\n")
+    for counts in (tally.counts + tally.foreign, tally.done):
+        sys.stdout.write("".join(f"  {count:8} {name}\n" for name, count in sorted(counts.items())))
     for outcome in tally.failures:
         sys.stdout.write(f"{failed(outcome)}\n")
     return int(bool(tally.failures))

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from reconcile.core.report import Report
-from tests.faults.crashes import Died, InProcess, Scene, Served, Servers, Steps, walk
+from tests.faults.crashes import FILES, Died, InProcess, Scene, Served, Servers, Steps, walk
 
-KINDS = {"upload", "replace", "set_metadata", "create_record", "set_field", "rewrite_local_db"}
+KINDS = {"upload", "replace", "copy", "set_metadata", "create_record", "set_field", "rewrite_local_db"}
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,9 @@ def test_the_world_has_every_kind_of_change_and_the_walk_every_kind_of_step(tmp_
         "bucket.put",
         "bucket.put, done",
         "bucket.get",
+        "bucket.md5",
+        "bucket.copy",
+        "bucket.copy, done",
         "bucket.set_type",
         "bucket.set_type, done",
         "records.read",
@@ -81,6 +84,20 @@ def test_the_walk_at_the_wire_has_every_kind_of_change_and_request(tmp_path: Pat
 
     assert {each.kind for each in report.outcomes} == KINDS
     assert {"bucket", "bucket, done", "Commit", "Commit, done", "BatchGetDocuments"} <= names
+    asked = servers.gcs.script.calls("POST", "/rewriteTo/")
+    assert len(asked) >= 3, "a copy is made in several requests"
+
+
+@pytest.mark.parametrize("make", ["at the doors", "at the wire"])
+def test_the_world_writes_an_index_and_what_was_copied_is_not_sent(tmp_path: Path, servers: Servers, make: str) -> None:
+    scene = InProcess(tmp_path / "studio") if make == "at the doors" else Served(tmp_path / "studio", servers)
+    report = scene.run(Steps())
+    (copied,) = [each.key for each in report.outcomes if each.kind == "copy"]
+    assert scene.objects()[copied or ""] == FILES[copied or ""]
+    sent = {each.key for each in report.outcomes if each.kind in ("upload", "replace")}
+    assert report.bytes == sum(len(FILES[key or ""]) for key in sent)
+    assert all(fields["asset_types"] for fields in scene.records().values())
+    scene.close()
 
 
 class Forgetful(InProcess):

@@ -10,7 +10,8 @@ import pytest
 from reconcile.core.plan import Plan
 from tests.faults.ledger import Applied, Broken, Ledger
 from tests.faults.simulation import failed, run_seeds, simulate
-from tests.kit.world import PRIMARY, World, codes, rule, titled, windows
+from tests.kit.world import PRIMARY, World, codes, digest, rule, titled, windows
+from tests.kit.worlds import INDEX, TWINS
 
 KEY = "characters/rem.png"
 SEEDS = 80
@@ -31,10 +32,22 @@ def test_a_seed_is_the_same_run_again() -> None:
 
 def test_every_fault_and_every_hand_comes_up() -> None:
     counts: Counter[str] = Counter()
+    done: Counter[str] = Counter()
     for seed in range(150):
         outcome = simulate(seed)
         counts += outcome.counts + outcome.foreign
+        done += outcome.done
 
+    assert done.keys() >= {
+        "upload",
+        "replace",
+        "copy",
+        "set_metadata",
+        "create_record",
+        "set_field",
+        "index",
+        "rewrite_local_db",
+    }
     assert {
         "crash",
         "AccessDenied",
@@ -50,12 +63,14 @@ def test_every_fault_and_every_hand_comes_up() -> None:
         "double",
         "drop_entry",
         "edit_field",
+        "edit_index",
         "edit_record",
         "overwrite",
         "recreate",
         "remove_file",
         "remove_object",
         "reorder",
+        "retype",
         "truncate",
         "write_file",
         "write_in_place",
@@ -167,6 +182,74 @@ def test_the_ledger_notices_bytes_that_are_not_the_planned_ones(world: World) ->
         ledger.arrived(Applied(plan, ledger), KEY)
 
 
+def _to_copy(world: World) -> tuple[Ledger, Plan]:
+    """One object to copy."""
+    world.file(KEY, TWINS[0])
+    world.object("characters/old.png", TWINS[0])
+    return Ledger(world), world.plan()
+
+
+def test_the_ledger_takes_a_copy_of_the_planned_source(world: World) -> None:
+    ledger, plan = _to_copy(world)
+    world.object(KEY, TWINS[0])
+    ledger.arrived(Applied(plan, ledger), KEY, "characters/old.png")
+
+
+@pytest.mark.parametrize(
+    ("data", "source", "what"),
+    [
+        (TWINS[0], "characters/other.png", "which is not planned"),
+        (TWINS[0], "characters/old.png", "another generation"),
+        (TWINS[1], "characters/old.png", "bytes arrived that no file ever held"),
+    ],
+)
+def test_the_ledger_notices_a_copy_of_something_else(world: World, data: bytes, source: str, what: str) -> None:
+    ledger, plan = _to_copy(world)
+    world.object("characters/old.png", TWINS[0])
+    ledger.note_object("characters/old.png")
+    world.object(KEY, data)
+
+    with pytest.raises(Broken, match=what):
+        ledger.arrived(Applied(plan, ledger), KEY, source)
+
+
+def test_the_ledger_notices_a_type_that_somebody_else_had_set(world: World) -> None:
+    world.object(KEY, b"a", "text/plain")
+    ledger, plan = Ledger(world), world.plan()
+    world.objects.retype(KEY, "application/octet-stream")
+    ledger.note_object(KEY)
+    world.objects.retype(KEY, "image/png")
+
+    with pytest.raises(Broken, match="what somebody said of an object was lost"):
+        ledger.retyped(Applied(plan, ledger), world.objects.all()[KEY])
+
+
+@pytest.mark.parametrize("held", [["image"], [], None], ids=str)
+@pytest.mark.parametrize("there", [True, False])
+def test_the_ledger_knows_which_types_an_index_is_to_have(held: list[str] | None, there: bool) -> None:
+    with World([rule("image", "characters/{char_id}.png", "anime_image")], index=INDEX) as world:
+        if there:
+            world.object(KEY)
+        world.record("rem", titled(anime_image=world.uri(KEY)), **({} if held is None else {INDEX: held}))
+        if there is bool(held):
+            Ledger(world).check_indexes(frozenset({"rem"}))
+        else:
+            with pytest.raises(Broken, match="the index of rem is wrong about"):
+                Ledger(world).check_indexes(frozenset({"rem"}))
+
+
+def test_the_ledger_notices_a_type_that_an_index_gets_without_an_object() -> None:
+    with World([rule("image", "characters/{char_id}.png", "anime_image")], index=INDEX) as world:
+        world.file(KEY)
+        world.record("rem", titled(anime_image=windows(KEY)))
+        ledger, plan = Ledger(world), world.plan()
+        fields = world.records.fields("rem") or {}
+        world.records.put("rem", {**fields, INDEX: ["image"]})
+
+        with pytest.raises(Broken, match="an index names a type whose object is not there"):
+            ledger.updated(_told(plan, ledger), "rem")
+
+
 def test_the_ledger_notices_what_nobody_told(world: World) -> None:
     ledger, _ = _to_migrate(world)
     world.file(KEY, b"touched")
@@ -181,6 +264,12 @@ def test_the_ledger_notices_a_report_that_is_not_true(world: World) -> None:
 
     with pytest.raises(Broken, match="applied, but not there"):
         ledger.told(Applied(plan, ledger), report)
+
+
+def test_the_twins_are_told_apart_by_their_md5_alone() -> None:
+    assert TWINS[0] != TWINS[1]
+    assert len(TWINS[0]) == len(TWINS[1])
+    assert digest(TWINS[0]) == digest(TWINS[1])
 
 
 def test_a_title_that_is_a_uri_stops_no_run() -> None:

@@ -250,7 +250,7 @@ class Objects:
         self.copies.append((source, key))
         if self.lose_answers:
             raise Uncertain("no answer came")
-        return self._shown(found)
+        return found
 
     def set_type(
         self, key: str, content_type: str, *, if_generation_match: int, if_metageneration_match: int
@@ -286,6 +286,13 @@ class Objects:
             content_type=content_type(key) if type_ is None else type_,
             if_generation_match=found.generation if found else 0,
         )
+
+    def retype(self, key: str, type_: str) -> None:
+        """Somebody else's content type."""
+        found = self._store.get(key)
+        assert found is not None
+        seen = {"if_generation_match": found.generation, "if_metageneration_match": found.metageneration}
+        self._store.set_type(key, type_, **seen)
 
     def say(self, key: str, **said: Any) -> None:
         """Somebody else's metadata, by the names of the JSON API."""

@@ -66,7 +66,8 @@ ALIENS = (
 
 
 class Thing(msgspec.Struct, frozen=True):
-    """One key: what is in the folder and in the bucket; ``respelt`` if the bucket has it in another Unicode form."""
+    """One key: what is in the folder and in the bucket; ``respelt`` if the bucket has it in another Unicode form,
+    ``composed`` if its object has no MD5."""
 
     key: str
     local: bytes | None
@@ -76,6 +77,7 @@ class Thing(msgspec.Struct, frozen=True):
     unhashed: bool
     respelt: bool = False
     type_: str | None = None
+    composed: bool = False
 
 
 class Spec(msgspec.Struct, frozen=True):
@@ -107,6 +109,8 @@ class Spec(msgspec.Struct, frozen=True):
                 world.objects.updated[key] = f"2026-01-0{thing.at}T00:00:00Z"
                 if thing.unhashed:
                     world.objects.unhashed.add(key)
+                if thing.composed:
+                    world.objects.md5s[key] = None
         for char_id, entries in _shuffled(list(self.records.items()), shuffle):
             world.records.put(char_id, self._document(char_id, entries, shuffle))
         if world.local_db is not None:
@@ -166,7 +170,18 @@ ENDS = (
     "remixes/misc{}x/result/generated_kpop_music.mp3",
     "remixes/{}/notes.txt",
 )
-SIDES = ((b"a", None), (b"a", b"a"), (None, b"a"), (b"a", b"b"), (None, None), (b"", b"a"))
+TWINS = (b"1441e896", b"fca1a963")
+"""Of one size and one crc32c. Files hold the first alone, and objects either."""
+SIDES = (
+    (b"a", None),
+    (b"a", b"a"),
+    (None, b"a"),
+    (b"a", b"b"),
+    (None, None),
+    (b"", b"a"),
+    (TWINS[0], None),
+    (None, TWINS[1]),
+)
 TYPES = (None, None, "text/plain", "image/jpeg")
 PROBLEMS = (FileProblem.UNSETTLED, FileProblem.SYMLINK, FileProblem.UNREADABLE)
 RULES = tuple(sorted(MAPS))
@@ -223,7 +238,8 @@ class Pick:
         problem = self.one(PROBLEMS) if self.rarely() else None
         respelt = not key.isascii() and not self.count(2)
         type_ = self.one(TYPES)
-        return Thing(key, local, remote, 1 + self.count(2), problem, self.rarely(), respelt, type_)
+        at, unhashed, composed = 1 + self.count(2), self.rarely(), not self.count(9)
+        return Thing(key, local, remote, at, problem, unhashed, respelt, type_, composed)
 
     def elsewhere(self, keys: Sequence[str], depth: int = 3, *, listed: bool = False) -> Any:
         """A value outside the plain fields: maps and lists in one another, with texts at their ends. No list is in

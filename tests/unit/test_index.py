@@ -16,7 +16,7 @@ from reconcile.core.planfile import dumps, loads
 from reconcile.core.report import OutcomeKind
 from reconcile.core.rows import FileProblem
 from reconcile.pipeline.planner import survey
-from tests.kit.world import World, codes, kinds, titled, windows
+from tests.kit.world import World, codes, kinds, rule, titled, windows
 
 INDEX = "asset_types"
 KEY = "characters/rem.png"
@@ -98,6 +98,37 @@ def test_a_type_of_which_nothing_is_known_stays_as_it_is(world: World) -> None:
     world.file("characters/mei.png", problem=FileProblem.UNSETTLED)
 
     assert changes(world) == []
+
+
+@pytest.mark.parametrize("held", [["icon", "icon"], ["icon", "anime_image", "icon"], ["icon", "cosplay_image", "icon"]])
+def test_a_type_that_somebody_wrote_twice_is_one_type(world: World, held: list[str]) -> None:
+    world.record("rem", titled(anime_image=world.object(KEY), cosplay_image=world.object(COSPLAY)), **{INDEX: held})
+    world.apply()
+
+    assert index_of(world) == ["anime_image", "cosplay_image"]
+    assert world.plan().actions == ()
+
+
+def test_a_type_by_its_former_name_stays_while_it_cannot_be_told_whether_it_is_there() -> None:
+    image = msgspec.structs.replace(rule("image", "characters/{char_id}.png", "anime_image"), aliases=("picture",))
+    with World([image], index=INDEX) as world:
+        world.record("rem", titled(anime_image=world.object(KEY)), **{INDEX: ["picture"]})
+        world.file(KEY, b"drawn anew")
+        assert codes(world.plan()) == ["content_conflict"]
+        assert changes(world) == []
+        del world.files.files[KEY]
+        world.apply()
+
+        assert index_of(world) == ["image"]
+
+
+def test_what_a_new_record_has_for_a_name_alone_is_not_in_its_index() -> None:
+    with World([rule("image", "characters/{char_id}.png")], local_db=True, index=INDEX) as world:
+        world.local("rem", titled(), notes={world.object(KEY): "drawn by hand"})
+        world.apply()
+
+        assert index_of(world) == "absent"
+        assert world.plan().actions == ()
 
 
 def test_a_record_without_assets_gets_no_index(world: World) -> None:

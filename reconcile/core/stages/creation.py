@@ -84,7 +84,8 @@ def create(
     )
     if context.index:
         # Each type waits for its own object, so none of them can be a part of the record that is made.
-        yield from index_changes(Document(local.id, data, ""), by_type(needs, context), frozenset(), context)
+        named = [each for each in needs if not (isinstance(each, Answer) and each.slot.is_name)]
+        yield from index_changes(Document(local.id, data, ""), by_type(named, context), frozenset(), context)
 
 
 def _badly_titled(maker: Record, settled: Iterable[_Settled]) -> Iterator[Finding]:

@@ -74,7 +74,7 @@ def index_changes(
         has = asset_type in present
         if has is (asset_type in listed) or not context.scope.takes_type(asset_type):
             continue
-        if not has and (asset_type in unsure or context.scope.paths):
+        if not has and (context.scope.paths or context.asset_map.type_called(asset_type) in unsure):
             continue
         source = present.get(asset_type)
         yield SetField(
@@ -88,14 +88,10 @@ def index_changes(
             entry=None,
             field=context.index,
             old=held,
-            new=with_type(listed, asset_type) if has else [each for each in listed if each != asset_type],
+            new=sorted({*listed}.union((asset_type,)) if has else {*listed}.difference((asset_type,))),
             needs=() if source is None else (Need(source.key, source.crc32c),),
             update_time=record.update_time,
         )
-
-
-def with_type(listed: list[str], asset_type: str) -> list[str]:
-    return sorted({*listed, asset_type})
 
 
 def is_index(value: Any, asset_map: AssetMap) -> bool:
