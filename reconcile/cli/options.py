@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_type_hints
 
 import typer
 
@@ -31,6 +31,7 @@ _common = functools.partial(option, rich_help_panel=COMMON)
 _stores = functools.partial(option, rich_help_panel=STORES)
 
 FailOn: TypeAlias = Literal["error", "warning"]
+T = TypeVar("T")
 
 
 # Dataclasses, because --help and completion must not wait for msgspec; a field's annotation declares the option.
@@ -166,14 +167,19 @@ NoJournal = Annotated[
 ]
 
 
-def seconds(text: str | None, option: str, default: float = 0.0) -> float:
-    """The length of time that an option gives. Raises UsageError."""
+def parsed(parse: Callable[[str], T], text: str | None, default: T, option: str, example: str) -> T:
+    """The value that an option gives. Raises UsageError."""
     if text is None:
         return default
     try:
-        return parse_duration(text)
+        return parse(text)
     except ValueError as error:
-        raise UsageError(f"{option}: {error}", hint=f"for example {option} 10m") from error
+        raise UsageError(f"{option}: {error}", hint=f"for example {option} {example}") from error
+
+
+def seconds(text: str | None, option: str, default: float = 0.0) -> float:
+    """The length of time that an option gives. Raises UsageError."""
+    return parsed(parse_duration, text, default, option, "10m")
 
 
 def variables(given: list[str] | None) -> dict[str, str]:

@@ -15,7 +15,7 @@ import msgspec
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.system import current
 from reconcile.cli.asking import person
-from reconcile.cli.options import Common, FailOn, Scoped, Sized, option
+from reconcile.cli.options import Common, FailOn, Scoped, Sized, option, parsed
 from reconcile.cli.signals import finish, stopping
 from reconcile.config import Overrides, find_project
 from reconcile.core.bandwidth import UNLIMITED, Timetable, parse_timetable
@@ -263,24 +263,12 @@ def severity(fail_on: FailOn | None) -> Severity | None:
 
 def memory_of(text: str | None, default: int) -> int:
     """The bytes that --memory gives. Raises UsageError."""
-    if text is None:
-        return default
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise UsageError(f"--memory: {error}", hint="for example --memory 32M") from error
+    return parsed(parse_size, text, default, "--memory", "32M")
 
 
 def bandwidth_of(text: str | None) -> Timetable:
     """The rates that --bwlimit gives. Raises UsageError."""
-    if text is None:
-        return UNLIMITED
-    try:
-        return parse_timetable(text)
-    except ValueError as error:
-        raise UsageError(
-            f"--bwlimit: {error}", hint="for example --bwlimit '08:00,512k 18:00,10M 23:00,off'"
-        ) from error
+    return parsed(parse_timetable, text, UNLIMITED, "--bwlimit", "'08:00,512k 18:00,10M 23:00,off'")
 
 
 def spill_of(folder: Path | None) -> Path | None:

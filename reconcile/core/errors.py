@@ -25,7 +25,6 @@ ReconcileError
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import IntEnum
 
 from reconcile.core.portable import NOTES, Portable
@@ -211,11 +210,9 @@ class Interrupted(ReconcileError):
 
 def kind_of(code: str) -> type[ReconcileError]:
     """The class of error that has this code; ReconcileError itself if no class has it."""
-    return next((kind for kind in _family(ReconcileError) if kind.code == code), ReconcileError)
+    return _KINDS.get(code, ReconcileError)
 
 
-def _family(kind: type[ReconcileError]) -> Iterator[type[ReconcileError]]:
-    yield kind
-    for below in kind.__subclasses__():
-        if below.__module__ == __name__:
-            yield from _family(below)
+_KINDS = {
+    each.code: each for each in list(vars().values()) if isinstance(each, type) and issubclass(each, ReconcileError)
+}

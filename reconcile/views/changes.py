@@ -65,7 +65,7 @@ def details(change: Change) -> tuple[str, str, Pairs]:
         case SetMetadata():
             return change.key, "", (("was", change.old or texts(None)[0]), ("now", change.content_type))
         case CreateRecord():
-            return change.document, "", tuple((name, _text(value)) for name, value in change.fields.items())
+            return change.document, "", tuple((name, text_of(value)) for name, value in change.fields.items())
         case SetField() | RewriteLocalDb():
             place = words.place(change.entry, change.field, change.position, change.way)
             where = f"{document_id(change.document)} › {place}"
@@ -75,7 +75,8 @@ def details(change: Change) -> tuple[str, str, Pairs]:
             assert_never(change)
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A text as it is, any other value of a record as JSON."""
     return value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()
 
 

@@ -31,7 +31,7 @@ from reconcile.core.changes import (
 from reconcile.core.findings import FINDINGS
 from reconcile.core.plan import Plan
 from reconcile.views import words
-from reconcile.views.changes import Labels, label, texts
+from reconcile.views.changes import Labels, label, text_of, texts
 from reconcile.views.terminal import visible
 
 CHARACTERS = 5_000
@@ -176,7 +176,7 @@ class _Writer:
                 key = numbers.get(change.key, change.key)
                 rest = [self._place(change), self._was_now(change), self._say(key) if isinstance(key, str) else key]
             case CreateRecord():
-                fields = [[visible(name), self._say(_text(value))] for name, value in change.fields.items()]
+                fields = [[visible(name), self._say(text_of(value))] for name, value in change.fields.items()]
                 rest = [self._say(change.document), fields]
             case SetMetadata():
                 old = change.old or texts(None)[0]
@@ -295,7 +295,3 @@ def place(change: SetField | RewriteLocalDb) -> str:
 
 def _side(side: Side) -> list[str]:
     return [f"{words.size(side.size)} ({side.size:,} bytes)", side.when, visible(side.kind)]
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()
