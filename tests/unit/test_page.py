@@ -19,83 +19,16 @@ from markdown_it import MarkdownIt
 
 from reconcile.__main__ import main
 from reconcile.commands.report import standings
-from reconcile.commands.status import REPORT_FORMAT as FORMAT
-from reconcile.commands.status import Cell, Overview
+from reconcile.commands.status import Cell
 from reconcile.core.changes import Change, Code, Finding, Severity
-from reconcile.core.plan import Plan, Scope
+from reconcile.core.plan import Plan
 from reconcile.core.status import StatusRow, Sync
 from reconcile.views import page, page_data
 from reconcile.views.markdown import inert, sentence
-from tests.kit.plans import BUCKET, STORES, creation, finding, plan, replacement, rewrite, set_field, upload
+from tests.kit.pages import HOSTILE, hostile_plan, overview
+from tests.kit.plans import BUCKET, STORES, creation, finding, plan, set_field, upload
 from tests.kit.small_project import make_project, write
 from tools import schemas
-
-HOSTILE = [
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "' onmouseover='alert(1)",
-    "{{ 7 * 7 }}{% raw %}",
-    "[kpop]_x.mp4",
-    "a](http://evil.example)",
-    "![x](http://evil.example/x.png)",
-    "http://evil.example/x",
-    "www.evil.example",
-    "@everyone",
-    "someone@evil.example",
-    "`code`",
-    "``",
-    "a|b",
-    "a\\|b",
-    "trailing\\",
-    "line\nbreak\r\n# heading",
-    "gpj.‮exe.png",
-    "\x1b[31mred\x1b[0m\x07",
-    "*bold* _it_ ~~no~~",
-    "&lt;b&gt;&#60;",
-    "<!-- -->",
-    " ",
-]
-
-
-def overview(made: Plan, names: list[str] | None = None, **changed: Any) -> Overview:
-    """Each name is a character with one asset in step, one to upload and one to look at, in turn."""
-    cells = []
-    for at, name in enumerate(names or ["ai_hoshino"]):
-        in_step, to_do = [(1, 0), (0, 1), (0, 0)][at % 3]
-        sync = Sync.COMPLETE if in_step else Sync.MISSING
-        cells.append(Cell(name, "anime_image", 1, in_step, in_step, 1, in_step, to_do, sync))
-    characters = tuple(
-        StatusRow(
-            None, cell.char_id or "", 1, cell.bucket, cell.records, cell.in_step, cell.to_do, cell.sync, cell.char_id
-        )
-        for cell in cells
-    )
-    values: dict[str, Any] = {
-        "format": FORMAT,
-        "out": "page.html",
-        "created": made.created,
-        "complete": made.complete,
-        "scope": made.scope,
-        "stores": made.stores,
-        "summary": made.summary,
-        "rows": (StatusRow("anime_image", "Anime Image", 121, 120, 118, 118, 3, Sync.PARTIAL),),
-        "characters": characters,
-        "cells": tuple(cells),
-    }
-    return Overview(**{**values, **changed})
-
-
-def hostile_plan(name: str) -> Plan:
-    """A plan in which every text from elsewhere is this name."""
-    changes = [
-        upload(name, char_id=name, asset_type=name),
-        replacement(name, char_id=name, asset_type=name),
-        set_field(document=f"characters/{name}", entry=name, field=name, old=name, new=[name, 1], char_id=None),
-        rewrite(document=name, entry=name, field=name, old=[name], new=name),
-        creation(document=f"characters/{name}", fields={name: name, "assets": [{"title": name}]}),
-    ]
-    found = [Finding(code, Severity.WARNING, f"{name}{at}", name, f"says {name}", name) for at, code in enumerate(Code)]
-    return plan(changes, found, scope=Scope((name,), (name,)))
 
 
 class Read(HTMLParser):
