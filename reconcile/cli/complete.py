@@ -33,13 +33,14 @@ def characters(context: typer.Context, incomplete: str) -> list[str]:
 
 def paths(context: typer.Context, incomplete: str) -> list[str]:
     """How a path below the local root, or a gs:// URI, that begins so goes on."""
-    if not incomplete.startswith("gs:"):
-        return _recall(context).names(incomplete)
+    below = _recall(context).names(incomplete)
+    if not incomplete or not (incomplete.startswith("gs:") or "gs:".startswith(incomplete)):
+        return below
     bucket = f"{_settings(context).bucket}/"
     if bucket.startswith(incomplete):
-        return [bucket]
+        return [*below, bucket]
     if not incomplete.startswith(bucket):
-        return []
+        return below
     return [bucket + each for each in _recall(context).names(incomplete.removeprefix(bucket))]
 
 

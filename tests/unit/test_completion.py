@@ -18,6 +18,7 @@ import pytest
 
 from reconcile.adapters.state.recall import Recall
 from reconcile.adapters.state.store import State
+from reconcile.core.rows import Agreed
 
 SHELLS = {
     "bash": ("--norc", "--noprofile", "-i"),
@@ -60,6 +61,7 @@ def remembered(project: Path) -> Path:
     """A project of which the last run knows some characters and paths."""
     with State.open(project) as state:
         state.remember_characters(["rem", "rem_2", ODD, "アイ", "bad\x1b[31m", "two\nlines"])
+        state.remember([Agreed("re mix/[kpop] 1.mp4", 1, "AAAAAA==", 1)])
     return project
 
 
@@ -229,10 +231,20 @@ def test_a_real_shell_puts_in_what_the_program_is_then_given(shell: str, run: An
         shell,
         remembered,
         run("completion", shell).out,
-        ["plan --char-id rem_\t", "plan --char-id ai\t", "plan --char-id 'ai\t", 'plan --char-id "ai\t', "sched\t"],
+        [
+            *("plan --char-id rem_\t", "plan --char-id ai\t", "plan --char-id 'ai\t", 'plan --char-id "ai\t'),
+            *("plan --char-id=rem_\t", "sched\t", "plan --path re\t\t", "url gs\t"),
+        ],
     )
     char_id = ["plan", "--char-id", ODD]
-    assert answered == [["plan", "--char-id", "rem_2"], char_id, char_id, char_id, ["schedule"]]
+    assert answered == [
+        ["plan", "--char-id", "rem_2"],
+        *(char_id, char_id, char_id),
+        ["plan", "--char-id=rem_2"],
+        ["schedule"],
+        ["plan", "--path", "re mix/[kpop] 1.mp4"],
+        ["url", "gs://my-bucket/anime_dance/"],
+    ]
 
 
 def typed(shell: str, project: Path, script: str, lines: list[str]) -> list[list[str]]:
