@@ -144,38 +144,23 @@ def merge(streams: Sequence[tuple[str, Iterable[tuple[str, Any]]]]) -> Iterator[
 
     Raises StoreError if a stream is out of order: a join over it would take things that are there for absent.
     """
-    sources = [_Source(name, iter(rows)) for name, rows in streams]
-    while True:
-        waiting = [source.key for source in sources if source.key is not None]
-        if not waiting:
-            return
+    sources = [iter(rows) for _, rows in streams]
+    heads = [next(rows, None) for rows in sources]
+    while waiting := [head[0] for head in heads if head is not None]:
         key = min(waiting)
-        yield key, [source.take() if source.key == key else None for source in sources]
-
-
-class _Source:
-    """One sorted stream and the row that is next."""
-
-    def __init__(self, name: str, rows: Iterator[tuple[str, Any]]) -> None:
-        self._name = name
-        self._rows = rows
-        self.key: str | None = None
-        self._row: Any = None
-        self._advance()
-
-    def take(self) -> Any:
-        row = self._row
-        self._advance()
-        return row
-
-    def _advance(self) -> None:
-        before = self.key
-        self.key, self._row = next(self._rows, (None, None))
-        if before is not None and self.key is not None and self.key <= before:
-            raise StoreError(
-                f"the listing of {self._name} is out of order: {self.key!r} came after {before!r}",
-                hint="nothing was changed; this is a fault of the store or of reconcile, please report it",
-            )
+        joined: list[Any] = []
+        for place, head in enumerate(heads):
+            if head is None or head[0] != key:
+                joined.append(None)
+                continue
+            joined.append(head[1])
+            heads[place] = following = next(sources[place], None)
+            if following is not None and following[0] <= key:
+                raise StoreError(
+                    f"the listing of {streams[place][0]} is out of order: {following[0]!r} came after {key!r}",
+                    hint="nothing was changed; this is a fault of the store or of reconcile, please report it",
+                )
+        yield key, joined
 
 
 _DONE = object()

@@ -106,15 +106,16 @@ class _Counting:
 
     def hear(self, event: Event) -> None:
         with self._lock:
-            self._take(event, self._clock())
+            if isinstance(event, Advanced):  # of which there is one for each asset
+                self._advance(event, self._clock())
+            else:
+                self._take(event, self._clock())
 
-    def _take(self, event: Event, now: float) -> None:
+    def _take(self, event: PhaseStarted | PhaseDone | Waiting | ChangeDone | Warned, now: float) -> None:
         match event:
             case PhaseStarted():
                 self._tallies[event.phase] = PhaseProgress(event, now)
                 self._teller.started(event)
-            case Advanced():
-                self._advance(event, now)
             case PhaseDone():
                 done = self._tallies.pop(event.phase, None)
                 if done is not None:
