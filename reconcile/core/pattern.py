@@ -120,6 +120,8 @@ class Template:
         value = path[start:end]
         if self._halves is None:
             return self.match(path, {CHAR_ID: value})
+        if len(path) - end < len(self.literal_suffix):
+            return None
         left = self._halves[0].match(path[:start])
         right = None if left is None else self._halves[1].match(path[end:])
         if left is None or right is None:

@@ -56,7 +56,7 @@ class AssetRule(msgspec.Struct, frozen=True, dict=True):
             return None if found is None else (found, False)
         if not self.path.takes(path):
             return None
-        owner = next(self.owners(path, known), None)
+        owner = next(self.owners(path, known), None) if known != () else None
         if owner is not None:
             return owner, True
         readings = (self.path.match_span(path, start, end) for _, start, end in self.path.readings(path))
@@ -224,15 +224,18 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
     def character_in_name(self, path: str) -> str | None:
         """The id that a file's whole name says (``characters/{char_id}.png``), if the first rule to match says so."""
         rule = self.first_match(path)
-        if rule is None or not rule.path.is_whole_name(CHAR_ID):
+        if rule is None or rule not in self._saying_ids:
             return None
         found = rule.path.match(path)
         return None if found is None else found[CHAR_ID]
 
+    @cached_property
+    def _saying_ids(self) -> tuple[AssetRule, ...]:
+        return tuple(rule for rule in self.rules if rule.path.is_whole_name(CHAR_ID))
+
     def whole_name_prefixes(self, id_prefix: str = "") -> tuple[str, ...]:
         """Where files that say an id by their whole name can lie, for the ids that start with ``id_prefix``."""
-        rules = [rule for rule in self.rules if rule.path.is_whole_name(CHAR_ID)]
-        starts = (rule.path.literal_prefix + (id_prefix if rule.begins_with_id else "") for rule in rules)
+        starts = (each.path.literal_prefix + (id_prefix if each.begins_with_id else "") for each in self._saying_ids)
         return minimal_prefixes(map(shared_prefix, starts))
 
     def path_prefixes(self, char_ids: Sequence[str], asset_types: Sequence[str] = ()) -> tuple[str, ...]:
