@@ -134,6 +134,15 @@ class Sharded:
         return bool(self.shard or self.phase or self.merge_reports)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Planned(Sized):
+    """The same for a plan that may pass over what is in step."""
+
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Judge everything, also what a quick look finds in step.")
+    ] = False
+
+
 FailOnFindings = Annotated[
     FailOn | None,
     option("--fail-on", metavar="error|warning", help="Exit with 6 if findings of this severity, or worse, remain."),

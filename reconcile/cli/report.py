@@ -12,7 +12,7 @@ import typer
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.thumbnails import Thumbnails
 from reconcile.cli.files import MARKDOWN, PAGE, STDOUT, OutputKind, check_target, write_whole
-from reconcile.cli.options import Common, Scoped, Sized
+from reconcile.cli.options import Common, Planned, Scoped
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.cli.signals import finish
 from reconcile.commands.illustrating import pictures
@@ -31,7 +31,7 @@ MD = (".md", ".markdown")
 def report(
     common: Common,
     scope: Scoped,
-    sized: Sized,
+    sized: Planned,
     out: Annotated[
         Path,
         typer.Option(

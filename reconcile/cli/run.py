@@ -24,8 +24,8 @@ from reconcile.cli.options import (
     FailOn,
     FailOnFindings,
     Force,
+    Planned,
     Scoped,
-    Sized,
     WaitLock,
     seconds,
 )
@@ -54,7 +54,7 @@ _GLANCE = 0.2
 def run(
     common: Common,
     scope: Scoped,
-    sized: Sized,
+    sized: Planned,
     command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The workflow and its arguments.")],
     force: Force = False,
     replace: Replace = None,

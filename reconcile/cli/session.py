@@ -15,7 +15,7 @@ import msgspec
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.system import current
 from reconcile.cli.asking import person
-from reconcile.cli.options import Common, FailOn, Scoped, Sized, option, parsed
+from reconcile.cli.options import Common, FailOn, Planned, Scoped, Sized, option, parsed
 from reconcile.cli.signals import finish, stopping
 from reconcile.config import Overrides, find_project
 from reconcile.core.bandwidth import UNLIMITED, Timetable, parse_timetable
@@ -89,7 +89,8 @@ class Session:
         )
         if sized is not None:
             memory, spill = memory_of(sized.memory, options.memory), spill_of(sized.spill)
-            options = msgspec.structs.replace(options, memory=memory, spill=spill)
+            judges_all = isinstance(sized, Planned) and sized.no_cache
+            options = msgspec.structs.replace(options, memory=memory, spill=spill, cache=not judges_all)
         return self.project(replace).opened(options)
 
     @cached_property

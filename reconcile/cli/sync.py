@@ -23,9 +23,9 @@ from reconcile.cli.options import (
     Full,
     NoJournal,
     NoPager,
+    Planned,
     Scoped,
     Sharded,
-    Sized,
     WaitLock,
     Yes,
     option,
@@ -49,7 +49,7 @@ Detailed = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2
 def plan(
     common: Common,
     scope: Scoped,
-    sized: Sized,
+    sized: Planned,
     out: Annotated[Path | None, option("--out", metavar="FILE", help="Save the plan for apply; - is stdout.")] = None,
     shards: Annotated[
         int | None,
@@ -90,7 +90,7 @@ def plan(
 def apply(
     common: Common,
     scope: Scoped,
-    sized: Sized,
+    sized: Planned,
     sharded: Sharded,
     planfile: Annotated[
         Path | None,
@@ -198,7 +198,7 @@ def apply(
 def status(
     common: Common,
     scope: Scoped,
-    sized: Sized,
+    sized: Planned,
     by: Annotated[
         Literal["type", "character"], typer.Option("--by", metavar="type|character", help="What a row is.")
     ] = "type",

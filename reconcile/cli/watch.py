@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from reconcile.cli.options import AllowEmpty, BwLimit, Common, Concurrency, FailOnFindings, Scoped, Sized, seconds
+from reconcile.cli.options import AllowEmpty, BwLimit, Common, Concurrency, FailOnFindings, Planned, Scoped, seconds
 from reconcile.cli.session import Session, bandwidth_of, memory_of, scope_of, severity, spill_of
 from reconcile.cli.signals import stopping
 from reconcile.commands.watch import WatchOptions
@@ -26,7 +26,7 @@ SHORTEST = 1.0
 def watch(
     common: Common,
     scope: Scoped,
-    sized: Sized,
+    sized: Planned,
     every: Annotated[
         str, typer.Option("--every", metavar="TIME", help="How often to look at everything: records change, too.")
     ] = "1h",
@@ -86,6 +86,7 @@ def watch(
                 allows_empty=allow_empty,
                 memory=memory_of(sized.memory, MEMORY),
                 spill=spill_of(sized.spill),
+                cache=not sized.no_cache,
                 witness=session.witness,
             ),
             listener=tell,

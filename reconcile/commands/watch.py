@@ -69,7 +69,7 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     ``apply`` False only plans; such a watcher keeps no other one out, and writes no health file. ``every`` is the time
     between two passes over everything, in seconds. A pass is not good while findings of the severity ``fail_on``
     remain. ``allows_empty`` says that the local root, which held files, may hold none. ``concurrency``, ``memory``,
-    ``spill``, ``bandwidth`` and ``witness`` are as for ``RunOptions``.
+    ``spill``, ``cache``, ``bandwidth`` and ``witness`` are as for ``RunOptions``.
     """
 
     scope: Scope = Scope()
@@ -81,6 +81,7 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     allows_empty: bool = False
     memory: int = MEMORY
     spill: Path | None = None
+    cache: bool = True
     bandwidth: Timetable = UNLIMITED
     witness: Witness | None = None
 
@@ -258,6 +259,7 @@ class Watcher:
             looks=self._sources.looks,
             memory=options.memory,
             spill=options.spill,
+            cache=options.cache,
             bandwidth=options.bandwidth,
             witness=options.witness,
         )

@@ -15,6 +15,8 @@ import pytest
 
 from reconcile import cli
 from reconcile.__main__ import main
+from reconcile.cli.options import Common, Planned
+from reconcile.cli.session import Session
 from reconcile.cli.signals import stopping, terminable
 from reconcile.project import Project
 from tests.kit.at_terminal import Question, at_terminal
@@ -93,6 +95,19 @@ def test_a_saved_plan_is_the_plan_of_json(run: Any, project: Path, tmp_path: Pat
 def test_out_into_a_folder_that_is_not_there_is_refused_before_anything_is_read(run: Any, tmp_path: Path) -> None:
     answer = run("plan", "--local-root", "gone", "--out", str(tmp_path / "no" / "plan.json"))
     assert answer.code == 64
+
+
+@pytest.mark.parametrize("command", ["plan", "status"])
+def test_no_cache_changes_no_result(run: Any, command: str) -> None:
+    run("apply", "--yes")
+    assert run(command, "--no-cache").out == run(command).out
+
+
+def test_no_cache_opens_a_project_that_judges_everything(project: Path) -> None:
+    session = Session(Common(project=project))
+    for no_cache in (True, False):
+        with session.opened(sized=Planned(no_cache=no_cache)) as opened:
+            assert opened.options.cache is not no_cache
 
 
 def test_scope(run: Any) -> None:

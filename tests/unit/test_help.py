@@ -31,6 +31,11 @@ def test_options_that_name_the_stores_are_shown_where_they_change_something(run:
     assert run("--bucket-uri", "gs://my-bucket/anime_dance", "history").code == 0  # they may stand there all the same
 
 
+def test_only_a_command_that_may_pass_over_what_is_in_step_can_be_told_to_judge_everything(run: Any) -> None:
+    can = {command for command in COMMANDS if "--no-cache" in run(*command.split(), "--help").out}
+    assert can == {"plan", "apply", "run", "watch", "status", "report"}
+
+
 def test_every_command_has_examples_and_is_in_a_group() -> None:
     assert set(EXAMPLES) == set(COMMANDS)
     assert sorted(name for names in GROUPS.values() for name in names) == sorted(
