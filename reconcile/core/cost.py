@@ -12,8 +12,8 @@ from reconcile.core.changes import Change, Copy, CreateRecord, Replace, SetField
 
 CHUNK = 8 * 1024 * 1024
 """Bytes of a file that one request may send; a larger file is sent in chunks of this size."""
-RUNS = 20
-"""Past runs whose speed counts."""
+RUNS = 8
+"""Past runs of one size whose speed counts."""
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -70,6 +70,12 @@ class Pace(msgspec.Struct, frozen=True):
     bytes: int
     seconds: float
 
+    @property
+    def size(self) -> int:
+        """How large the run was: the number of digits of its requests. A small one says little of a large one, which
+        makes many requests at once."""
+        return len(str(self.requests))
+
 
 def _counts(usage: Usage) -> tuple[int, ...]:
     return msgspec.structs.astuple(usage)
@@ -125,16 +131,26 @@ def _of_objects(actions: Sequence[Change]) -> tuple[int, int, int, int]:
 
 
 def seconds_for(asked: Usage, paces: Sequence[Pace]) -> float | None:
-    """How long this takes at the pace of past runs; None if they do not tell.
+    """How long this takes at the pace of the past runs that are nearest in size; None if they do not tell.
 
     Each request takes some time and each byte some more: both are fitted to the runs, so that neither a run of many
     small files nor one of a few large ones misleads.
     """
-    known = [each for each in paces if each.requests > 0 and each.seconds > 0]
-    if not known or not asked.requests or (asked.bytes and not any(each.bytes for each in known)):
+    known = [each for each in paces if each.requests > 0 and each.seconds > 0 and (each.bytes or not asked.bytes)]
+    if not known or not asked.requests:
         return None
+    own = Pace(asked.requests, 0, 0.0).size
+    nearest = min((each.size for each in known), key=lambda size: (abs(size - own), -size))
+    known = [each for each in known if each.size == nearest]
     a_request, a_byte = _fitted(known)
     return asked.requests * a_request + asked.bytes * a_byte
+
+
+def remembered(paces: Sequence[Pace], pace: Pace) -> list[Pace]:
+    """These, oldest first, and a new one, of each size as many as count: so many small runs leave the large ones."""
+    alike = [at for at, each in enumerate(paces) if each.size == pace.size]
+    dropped = frozenset(alike[: 1 - RUNS])
+    return [*(each for at, each in enumerate(paces) if at not in dropped), pace]
 
 
 def _fitted(paces: Sequence[Pace]) -> tuple[float, float]:

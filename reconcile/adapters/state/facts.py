@@ -9,7 +9,7 @@ from contextlib import suppress
 import msgspec
 
 from reconcile.adapters.state.store import State
-from reconcile.core.cost import RUNS, Pace
+from reconcile.core.cost import Pace, remembered
 
 _GOOD_RUN = "last good run"
 _WAIVERS = "findings of each waiver"
@@ -56,6 +56,5 @@ class RunFacts:
         return ()
 
     def note_pace(self, pace: Pace) -> None:
-        """Remembers how fast a run was; only the last ones count."""
-        paces = [*self.paces, pace][-RUNS:]
-        self.state.remember_fact(_PACES, msgspec.json.encode(paces).decode())
+        """Remembers how fast a run was."""
+        self.state.remember_fact(_PACES, msgspec.json.encode(remembered(self.paces, pace)).decode())
