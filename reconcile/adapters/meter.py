@@ -38,7 +38,7 @@ class Asked(NamedTuple):
     @property
     def failed(self) -> bool:
         """Whether the same is likely to be asked again: it came to nothing, or the server has not done it."""
-        return not (self.outcome == "OK" or (self.outcome[:3].isdecimal() and not _fails(int(self.outcome[:3]))))
+        return self.outcome != "OK" and (not self.outcome.isdecimal() or _fails(int(self.outcome)))
 
 
 def _fails(status: int) -> bool:

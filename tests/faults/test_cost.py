@@ -8,8 +8,9 @@ from random import Random
 
 import pytest
 
+from reconcile.commands import undo
 from reconcile.core.cost import Usage
-from reconcile.core.plan import Plan
+from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Report, Status
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
@@ -88,6 +89,7 @@ SITUATIONS: tuple[Callable[[Rig, str, bytes], None], ...] = (
     *(new, changed, uploaded, renamed, typeless, twofold),
     *(large, undocumented),
 )
+INDEXED = 'index = "asset_types"'
 KINDS = {"upload", "replace", "copy", "set_metadata", "set_field"}
 
 
@@ -202,3 +204,30 @@ def test_the_time_is_estimated_from_the_runs_before(rig: Rig) -> None:
     assert after is not None
     assert after.applying == plan.estimate.applying
     assert after.seconds == pytest.approx(report.seconds, abs=0.001)
+
+
+def test_the_local_database_and_undo_are_estimated_as_they_are_counted(furnished: Callable[..., Rig]) -> None:
+    rig = furnished(
+        rem={"assets": [titled(anime_image=windows(KEY))]}, mei={"assets": [titled(anime_image=windows(OTHER))]}
+    )
+    rules = rig.folder / "rules" / "asset_map.toml"
+    rules.write_text(rules.read_text().replace("# rewrite = false", "rewrite = true").replace('index = ""', INDEXED))
+    rig.file(KEY)
+    rig.object(OTHER)
+    rig.file(OTHER)
+    rig.record("rem", titled(anime_image=windows(KEY)))
+    plan, report = planned_and_applied(rig)
+    assert {each.kind for each in report.outcomes} == {"upload", "create_record", "set_field", "rewrite_local_db"}
+    assert plan.estimate is not None
+    assert plan.estimate.applying == report.used.applying
+    assert counts(report.used.applying) == asked(rig)
+    rig.quiet()
+    rig.firestore.log.clear()
+    with rig.open() as project:
+        undoing = undo.survey(project, undo.find_run(project.journal, report.run_id), Scope())
+        looked = project.meter.total()
+        undone = undo.execute(project, undoing)
+    assert undoing.plan.estimate is not None
+    assert undoing.plan.estimate.applying == undone.used.applying
+    assert undone.used.looking == looked
+    assert counts(undone.used.looking + undone.used.applying) == asked(rig)

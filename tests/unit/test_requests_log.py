@@ -75,7 +75,10 @@ def test_a_request_that_fails_is_told_with_its_retry_and_the_time_between(server
 @pytest.mark.parametrize(
     ("outcome", "failed"),
     [("200", False), ("308", False), ("404", False), ("412", False), ("OK", False)]
-    + [(each, True) for each in ("401", "408", "429", "503", "slow", "silent", "stopped", "UNAVAILABLE")],
+    + [
+        (each, True)
+        for each in ("401", "408", "429", "503", "200, and broke off", "slow", "silent", "stopped", "UNAVAILABLE")
+    ],
 )
 def test_what_is_worth_another_attempt_counts_as_failed(outcome: str, failed: bool) -> None:
     assert Asked("GET", API, outcome, 0.0).failed is failed
