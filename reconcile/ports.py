@@ -66,6 +66,11 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def between(self, first: str, stop: str) -> Iterator[RemoteObject]:
+        """Every live object whose key is ``first``, or comes after it, and comes before ``stop`` (empty: no end), in
+        the same order. Raises as ``list``."""
+        ...
+
     def get(self, key: str) -> RemoteObject | None:
         """The live object's metadata, or None. Raises StoreUnavailable, AccessDenied, StoreMissing."""
         ...

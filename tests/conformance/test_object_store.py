@@ -198,6 +198,17 @@ def test_splits_change_nothing(store: ObjectStore, splits: tuple[str, ...]) -> N
     assert keys(store, "3/", splits) == keys(store, "3/")
 
 
+@pytest.mark.parametrize(
+    ("first", "stop"),
+    [("", ""), ("1/", "3/"), ("1/008", "1/008"), ("1/008", "1/0080"), ("", "0"), ("9", ""), ("3/0", "")],
+)
+def test_a_range_of_keys_is_that_part_of_the_listing(store: ObjectStore, first: str, stop: str) -> None:
+    for number in range(40):
+        put(store, f"{number % 7}/{number:03}")
+    expected = [key for key in keys(store) if key >= first and (not stop or key < stop)]
+    assert [each.key for each in store.between(first, stop)] == expected
+
+
 def test_more_splits_than_threads(store: ObjectStore) -> None:
     for number in range(40):
         put(store, f"{number:03}")

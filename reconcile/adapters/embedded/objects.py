@@ -11,7 +11,7 @@ import re
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -109,10 +109,19 @@ class EmbeddedObjectStore:
 
     def list(self, prefix: str = "", splits: Sequence[str] = ()) -> Iterator[RemoteObject]:  # noqa: ARG002
         """See ``ObjectStore.list``; page by page, so that a slow reader holds no lock and no more than a page."""
-        wanted = start = self._base + prefix
+        wanted = self._base + prefix
+        return self._listed(wanted, lambda name: name.startswith(wanted))
+
+    def between(self, first: str, stop: str) -> Iterator[RemoteObject]:
+        """See ``ObjectStore.between``."""
+        end = self._base + stop
+        return self._listed(self._base + first, lambda name: name.startswith(self._base) and (not stop or name < end))
+
+    def _listed(self, start: str, takes: Callable[[str], bool]) -> Iterator[RemoteObject]:
+        """The objects from a name on, up to the first that is not to be taken."""
         while page := self._select("name >= ?", start):
             for row in page:
-                if not row[0].startswith(wanted):
+                if not takes(row[0]):
                     return
                 yield self._object(row)
             start = page[-1][0] + "\0"

@@ -159,8 +159,14 @@ class GcsObjectStore(Closing):
     def list(self, prefix: str = "", splits: Sequence[str] = ()) -> Iterator[RemoteObject]:
         """See ``ObjectStore.list``; the ranges between ``splits`` are read at once, each a few pages ahead."""
         cuts = sorted({split for split in splits if split.startswith(prefix) and split != prefix})
-        starts, ends = ["", *cuts], [*cuts, ""]
-        full = self._base + prefix
+        yield from self._ranges(self._base + prefix, ["", *cuts], [*cuts, ""])
+
+    def between(self, first: str, stop: str) -> Iterator[RemoteObject]:
+        """See ``ObjectStore.between``."""
+        return iter(()) if stop and stop <= first else self._ranges(self._base, [first], [stop])
+
+    def _ranges(self, full: str, starts: Sequence[str], ends: Sequence[str]) -> Iterator[RemoteObject]:
+        """The objects of these ranges of keys, whose names all begin with ``full``."""
         ranges = deque(
             _Range(full, start and self._base + start, end and self._base + end, self._door)
             for start, end in zip(starts, ends, strict=True)
