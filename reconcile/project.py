@@ -33,7 +33,16 @@ from reconcile.core.names import BucketRoot
 from reconcile.core.notes import Note, NotedMap
 from reconcile.core.plan import Origin, Stores
 from reconcile.core.rules import AssetMap
-from reconcile.ports import AgreedStates, FilePlaces, FileSource, ObjectStore, RecordStore, UrlReader, UrlSigner
+from reconcile.ports import (
+    AgreedStates,
+    FilePlaces,
+    FileSource,
+    ObjectStore,
+    RecordStore,
+    SharedFolder,
+    UrlReader,
+    UrlSigner,
+)
 from reconcile.shortcuts import Shortcuts
 from reconcile.version import VERSION
 
@@ -60,6 +69,7 @@ class RunOptions(msgspec.Struct, frozen=True):
     ``keeps_journal`` False writes nothing down. ``notes`` is what the caller knows of files, which are complete,
     however new; the outbox is left as it is. ``looks`` says whether other new files have settled. The rows of one
     planning take about ``memory`` bytes, and the others go to the folder ``spill`` (None: to ``.reconcile/``).
+    ``scans`` are the scans of other machines whose files are planned for, in place of the local root's.
     ``bandwidth`` is how many bytes of files are sent a second. ``wait`` sleeps, in seconds, between two attempts at a
     record. ``witness`` hears of each request. Without ``cache`` a planning takes no short cut.
     """
@@ -72,6 +82,7 @@ class RunOptions(msgspec.Struct, frozen=True):
     looks: Looks | None = None
     memory: int = MEMORY
     spill: Path | None = None
+    scans: tuple[Path, ...] = ()
     bandwidth: Timetable = UNLIMITED
     wait: Callable[[float], None] = time.sleep
     witness: Witness | None = None
@@ -207,8 +218,12 @@ class OpenProject(Shortcuts, RunFacts, Closing):
 
     @cached_property
     def files(self) -> FileSource:
-        """The files below the local root."""
+        """The files below the local root, or those of the scans."""
         settings = self.settings
+        if self.options.scans:
+            from reconcile.adapters.scanned import ScannedFiles  # few runs are of other machines' files
+
+            return ScannedFiles([self.shared_folder(each) for each in self.options.scans])
         waiting = lambda count, seconds: self._listener(Waiting(count, seconds))  # noqa: E731
         return LocalFiles(
             settings.root,
@@ -231,21 +246,9 @@ class OpenProject(Shortcuts, RunFacts, Closing):
 
     def _may_lack_root(self) -> bool:
         """Whether a missing root is a folder that is gone, not a mistake in the rules: files were seen in it."""
-        known = self.state.fact(self._root_fact) is not None
+        known = self.knows_files
         self.root_is_gone = self.root_is_gone or known
         return known or self.options.makes_root
-
-    def note_files(self, count: int) -> None:
-        """Remembers how many files that a rule takes the local root holds (0 if it may be empty): a root that is gone
-        is then not taken for a slip in the rules, nor one that lost all its files for a new one."""
-        if self.state.fact(self._root_fact) != count:
-            self.state.remember_fact(self._root_fact, count)
-
-    @property
-    def files_held(self) -> int:
-        """How many files that a rule takes the local root held when it was last seen; 0 if nothing is known."""
-        found = self.state.fact(self._root_fact)
-        return found if isinstance(found, int) else 0
 
     def lost_files(self) -> int:
         """How many files the local root held, if it has none left that a rule takes, or is gone; else 0. Raises
@@ -257,8 +260,9 @@ class OpenProject(Shortcuts, RunFacts, Closing):
         return not name.endswith("/") and self.asset_map.first_match(name) is not None
 
     @property
-    def _root_fact(self) -> str:
-        return f"held files: {self.settings.root_text}"
+    def files_of(self) -> str:
+        """See ``RunFacts.files_of``."""
+        return " ".join(map(str, self.options.scans)) or self.settings.root_text
 
     @cached_property
     def meter(self) -> Meter:
@@ -310,6 +314,13 @@ class OpenProject(Shortcuts, RunFacts, Closing):
                 meter=self.meter,
             )
         )
+
+    def shared_folder(self, where: Path) -> SharedFolder:
+        """The folder of this path, or of the gs:// URI that was given as one. Raises UsageError for a URI that names
+        no place in a bucket, or one among the assets."""
+        from reconcile.adapters.shared_folder import open_folder
+
+        return open_folder(where, self.bucket, self.objects_at)
 
     @cached_property
     def signer(self) -> UrlSigner:

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from reconcile.cli import tour
-from reconcile.commands import explain, links, schedule, trials
+from reconcile.commands import explain, links, scanning, schedule, trials
 from reconcile.commands import status as statuses
-from reconcile.core import checkup, history, plan, plandir, proof, report, restoration, status, watch_report
+from reconcile.core import checkup, history, plan, plandir, proof, report, restoration, scan, status, watch_report
 from reconcile.views import catalogue, json
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "schemas"
@@ -22,6 +22,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DOCUMENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "plan": (plan.Plan, plan.FORMAT),
     "plan-dir": (plandir.PlanDir, plandir.FORMAT),
+    "scan": (scan.Scan, scan.FORMAT),
+    "scanned": (scanning.Scanned, scanning.FORMAT),
     "result": (report.Report, report.FORMAT),
     "run": (json.RunDocument, json.RUN_FORMAT),
     "status": (status.StatusTable, status.FORMAT),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path, PurePath
 
 import crc32c
 
@@ -13,9 +14,27 @@ from reconcile.adapters.system import current
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import NotThere, PreconditionFailed, UsageError
 from reconcile.core.names import BucketRoot
-from reconcile.ports import ObjectStore
+from reconcile.ports import ObjectStore, SharedFolder
 
 _ANOTHER = "name another folder"
+
+
+def bucket_place(where: PurePath) -> str | None:
+    """The gs:// URI that a path was typed as, or None for a path."""
+    return f"gs://{'/'.join(where.parts[1:])}" if where.parts[:1] == ("gs:",) else None
+
+
+def beside_assets(uri: str, assets: BucketRoot) -> BucketRoot:
+    """The place in a bucket that a URI names. Raises UsageError if it names none, or one among the assets."""
+    try:
+        root = BucketRoot.parse(uri)
+    except ValueError as error:
+        raise UsageError(str(error), hint="name a folder of a bucket, as gs://BUCKET/plans/tonight") from error
+    if root.bucket == assets.bucket and f"{root.prefix}/".startswith(f"{assets.prefix}/" if assets.prefix else ""):
+        raise UsageError(f"{root} is below {assets}, among the assets", hint="name a place outside it")
+    if root.bucket == assets.bucket and f"{assets.prefix}/".startswith(f"{root.prefix}/" if root.prefix else ""):
+        raise UsageError(f"{root} holds the assets, below {assets}", hint="name a folder beside them")
+    return root
 
 
 class DiskFolder:
@@ -93,3 +112,12 @@ class BucketFolder:
             )
         except PreconditionFailed as error:
             raise UsageError(f"{self._root.uri(name)} is there already", hint=_ANOTHER) from error
+
+
+def open_folder(where: Path, assets: BucketRoot, objects_at: Callable[[BucketRoot], ObjectStore]) -> SharedFolder:
+    """The folder of this path, or of the gs:// URI that was given as one. Raises UsageError for a URI that names no
+    place in a bucket, or one among the assets."""
+    if (uri := bucket_place(where)) is None:
+        return DiskFolder(where)
+    root = beside_assets(uri, assets)
+    return BucketFolder(root, objects_at(root))

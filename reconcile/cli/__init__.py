@@ -73,6 +73,9 @@ COMMANDS = {
         "Print signed URLs for assets, or for all of a character. Anybody who has one can read the asset until it"
         " expires.",
     ),
+    "scan": CliCommand(
+        "elsewhere", "Write this machine's files as rows into a folder, for a plan that is made on another machine."
+    ),
     "doctor": CliCommand(
         "health", "Try each thing that a run needs, and say what to do about what fails. Writes nothing that stays."
     ),
@@ -102,7 +105,7 @@ COMMANDS = {
 
 GROUPS = {
     "Put in sync": ("plan", "apply", "run", "watch", "schedule"),
-    "Look": ("status", "list", "explain", "show", "report", "history"),
+    "Look": ("status", "list", "explain", "show", "report", "history", "scan"),
     "Publish, prove, bring back": ("url", "verify", "restore", "undo"),
     "Set up": ("init", "rules", "doctor", "demo", "completion", "help"),
 }

@@ -12,6 +12,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("reconcile plan --char-id ai_hoshino", "one character"),
         ("reconcile plan --full", "each value before and after"),
         ("reconcile plan --out plan.json", "save it, for apply"),
+        ("reconcile plan --out gs://my-bucket/plans/tonight --shards 8", "for eight machines"),
     ),
     "show": (
         ("reconcile show plan.json", ""),
@@ -21,6 +22,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("reconcile apply", "shows the plan and asks"),
         ("reconcile apply --char-id ai_hoshino --yes", "does not ask"),
         ("reconcile apply plan.json", "exactly what was saved"),
+        ("reconcile apply gs://my-bucket/plans/tonight --shard 3/8 --yes", "the share of one machine"),
     ),
     "status": (
         ("reconcile status", ""),
@@ -68,6 +70,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("reconcile url characters/ai_hoshino.png", ""),
         ("reconcile url ai_hoshino --expires 1h --json", "all of a character"),
     ),
+    "scan": (("reconcile scan --out gs://my-bucket/scans/render-07", ""),),
     "doctor": (("reconcile doctor", ""),),
     "schedule": (
         ("reconcile schedule cron --at 04:30", ""),

@@ -103,8 +103,12 @@ class Sized:
     """How a plan is made, and how much of it may be held."""
 
     engine: Annotated[
-        Literal["stream"],
-        _size("--engine", metavar="stream", help="How it is planned: by one sorted merge on this machine."),
+        Literal["stream", "beam"],
+        _size(
+            "--engine",
+            metavar="stream|beam",
+            help="How it is planned: by one sorted merge on this machine, or (plan alone) on Apache Beam.",
+        ),
     ] = "stream"
     memory: Annotated[
         str | None,
@@ -126,12 +130,16 @@ class Sharded:
         Literal["uploads", "records"] | None,
         _size("--phase", metavar="uploads|records", help="Only the objects, or only the records, of a plan folder."),
     ] = None
+    machine: Annotated[
+        str | None,
+        option("--machine", metavar="NAME", help="Which machine this is, for a plan of several machines' files."),
+    ] = None
     merge_reports: Annotated[
         bool, _size("--merge-reports", help="Change nothing: show what all runs of a plan folder did together.")
     ] = False
 
     def __bool__(self) -> bool:
-        return bool(self.shard or self.phase or self.merge_reports)
+        return bool(self.shard or self.phase or self.machine or self.merge_reports)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,13 +6,19 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from reconcile.adapters.files import PRIVATE, read_bytes
+from reconcile.adapters.scanned import ScannedFiles
+from reconcile.adapters.shared_folder import bucket_place
 from reconcile.cli.files import PLAN, check_place, check_target, write_whole
 from reconcile.cli.options import Sharded
 from reconcile.commands import sharing
+from reconcile.commands.scanning import this_machine
+from reconcile.core.changes import is_object
 from reconcile.core.errors import ReconcileError, UsageError
 from reconcile.core.plan import LimitCounts, Plan
-from reconcile.core.plandir import ShardPhase
+from reconcile.core.plandir import Machine, PlanDir, ShardPhase
 from reconcile.core.planfile import dumps, loads
 from reconcile.core.report import Report
 from reconcile.pipeline.executor import check
@@ -27,16 +33,17 @@ class PlanTarget:
     Raises UsageError."""
 
     def __init__(self, project: OpenProject, out: Path, shards: int | None) -> None:
+        self._project = project
         self._out = out
         self._shards = shards or 1
         self._folder: SharedFolder | None = None
-        is_folder = shards is not None or sharing.bucket_place(out) is not None
+        is_folder = shards is not None or bucket_place(out) is not None
         if not is_folder:
             check_target(out, PLAN, project.settings)
             return
-        if sharing.bucket_place(out) is None:
+        if bucket_place(out) is None:
             check_place(out, project.settings)
-        self._folder = sharing.open_folder(project, out)
+        self._folder = project.shared_folder(out)
         sharing.check_free(self._folder)
 
     def write(self, plan: Plan) -> str:
@@ -45,7 +52,7 @@ class PlanTarget:
             # It holds what records hold: for the eyes of its maker.
             write_whole(self._out, dumps(plan), PLAN, PRIVATE)
             return str(self._out)
-        sharing.save(self._folder, plan, self._shards)
+        sharing.save(self._folder, plan, self._shards, *_homes(self._project, plan))
         return str(self._folder)
 
 
@@ -71,7 +78,7 @@ class Saved(NamedTuple):
 def load(project: OpenProject, where: Path, sharded: Sharded) -> Saved:
     """The plan in this file or folder, or what of it the options name. Raises UsageError if it is not whole, or not
     this project's."""
-    if sharing.bucket_place(where) is None and not where.is_dir():
+    if bucket_place(where) is None and not where.is_dir():
         if sharded:
             raise UsageError(
                 f"{str(where)!r} is not a plan folder, and only one of those has shards",
@@ -86,28 +93,44 @@ def load(project: OpenProject, where: Path, sharded: Sharded) -> Saved:
 
 def merged(project: OpenProject, where: Path) -> Report:
     """What all runs of the plan in this folder did together. Raises UsageError."""
-    folder = sharing.open_folder(project, where)
+    folder = project.shared_folder(where)
     return sharing.merged_report(folder, sharing.whole(folder, sharing.open_plan(folder)))
 
 
 def _in_folder(project: OpenProject, where: Path, sharded: Sharded) -> Saved:
-    folder = sharing.open_folder(project, where)
+    folder = project.shared_folder(where)
     head = sharing.open_plan(folder)
     phases = tuple(ShardPhase) if sharded.phase is None else (ShardPhase(sharded.phase),)
-    if sharded.shard is None:
-        plan = sharing.whole(folder, head)
-        if sharded.phase is None:
-            return Saved(plan, None, folder)
-        return Saved(head.part(each for each in plan.actions if ShardPhase.of(each) in phases), head.limits, folder)
-    number = _number(sharded.shard, head.count, folder)
-    plan = sharing.part(folder, head, number, phases)
-    own = LimitCounts.of(plan)
-    return Saved(
-        plan,
-        LimitCounts(head.limits.actions, max(head.limits.replaced, own.replaced), head.limits.objects),
-        folder,
-        number,
+    number = None if sharded.shard is None else _number(sharded.shard, head.count, folder)
+    machine = _machine(head, sharded.machine, folder) if head.machines and ShardPhase.UPLOADS in phases else None
+    if number is None and sharded.phase is None and machine is None:
+        return Saved(sharing.whole(folder, head), None, folder)
+    plan = sharing.part(folder, head, number, phases, machine)
+    replaced = max(head.limits.replaced, LimitCounts.of(plan).replaced)
+    return Saved(plan, msgspec.structs.replace(head.limits, replaced=replaced), folder, number)
+
+
+def _machine(head: PlanDir, name: str | None, folder: SharedFolder) -> Machine:
+    """The machine that this is, or is said to be. Raises UsageError if no file of the plan is on it."""
+    called = this_machine() if name is None else name
+    for machine in head.machines:
+        if machine.name == called:
+            return machine
+    raise UsageError(
+        f"the plan in {folder} uploads files of {', '.join(each.name for each in head.machines)}, not of {called}",
+        hint="apply it on one of those machines, or say with --machine which this is; --phase records needs none",
     )
+
+
+def _homes(project: OpenProject, plan: Plan) -> tuple[list[Machine], dict[str, str]]:
+    """The machines whose files a plan was made of, and which of them has each change's file, by the change's id."""
+    if not isinstance(project.files, ScannedFiles):
+        return [], {}
+    asset_map, changes = project.asset_map, [each for each in plan.actions if is_object(each)]
+    paths = {change.id: asset_map.path_of(change.key, change.asset_type) for change in changes}
+    machines = project.files.machines({path for path in paths.values() if path is not None})
+    homes = {name: machines[path] for name, path in paths.items() if path in machines}
+    return [Machine(scan.name, scan.root) for scan in project.files.heads], homes
 
 
 def _number(text: str, count: int, folder: SharedFolder) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from functools import cached_property
@@ -77,6 +77,8 @@ class Session:
         allow_empty: bool = False,
         makes_root: bool = False,
         keeps_journal: bool = True,
+        scans: Sequence[Path] = (),
+        on_beam: bool = False,
     ) -> OpenProject:
         """Opens it for a run. Raises as ``project``."""
         options = RunOptions(
@@ -85,9 +87,14 @@ class Session:
             makes_root,
             keeps_journal,
             bandwidth=bandwidth_of(bwlimit),
+            scans=tuple(scans),
             witness=self.witness,
         )
         if sized is not None:
+            if sized.engine == "beam" and not on_beam:
+                raise UsageError(
+                    "only plan runs on Beam", hint="save the plan with `reconcile plan --out`, and apply it"
+                )
             memory, spill = memory_of(sized.memory, options.memory), spill_of(sized.spill)
             judges_all = isinstance(sized, Planned) and sized.no_cache
             options = msgspec.structs.replace(options, memory=memory, spill=spill, cache=not judges_all)

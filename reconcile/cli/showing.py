@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from reconcile.adapters.shared_folder import bucket_place
 from reconcile.cli.complete import plan_files
 from reconcile.cli.options import Common, Full, NoPager, Sharded
 from reconcile.cli.saved import load, read_plan
 from reconcile.cli.session import Session, labels_of
-from reconcile.commands.sharing import bucket_place
 from reconcile.core.errors import ConfigError, ExitCode
 from reconcile.core.plan import Plan
 from reconcile.views.changes import Labels

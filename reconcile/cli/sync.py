@@ -57,25 +57,43 @@ def plan(
             "--shards", min=1, max=10_000, metavar="N", help="Make --out a folder, for N machines to apply; also gs://."
         ),
     ] = None,
+    files_from: Annotated[
+        list[Path] | None,
+        option(
+            "--files-from", metavar="DIR", help="Plan for the files of a scan, not the root; repeatable, also gs://."
+        ),
+    ] = None,
     detailed_exitcode: Detailed = False,
     fail_on: FailOnFindings = None,
     allow_empty: AllowEmpty = False,
     full: Full = False,
     no_pager: NoPager = False,
+    beam: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- BEAM…]", help="With --engine beam: options for Apache Beam.")
+    ] = None,
 ) -> ExitCode:
     session = Session(common)
+    on_beam = sized.engine == "beam"
+    if beam and not on_beam:
+        raise UsageError(f"plan takes no argument {beam[0]!r}", hint="options behind -- are for --engine beam")
     if shards is not None and out in (None, STDOUT):
         raise UsageError("--shards is for a plan that goes into a folder", hint="name the folder with --out DIR/")
     if out == STDOUT:
         session.json, out = True, None
     where = ""
-    with session.opened(sized=sized, allow_empty=allow_empty) as project:
+    run = session.opened(sized=sized, allow_empty=allow_empty, scans=files_from or (), on_beam=on_beam)
+    with run as project:
         target = None
         if out is not None:
             from reconcile.cli.saved import PlanTarget
 
             target = PlanTarget(project, out, shards)
-        made = session.survey(project, scope_of(project, scope)).plan
+        if on_beam:
+            from reconcile.cli.elsewhere import plan_on_beam
+
+            made = plan_on_beam(session, project, scope, beam or ())
+        else:
+            made = session.survey(project, scope_of(project, scope)).plan
         if target is not None:
             where = target.write(made)
         shard = ("--shard", f"I/{shards}") if shards is not None else ()

@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from pathlib import Path, PurePath
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
-from reconcile.adapters.shared_folder import BucketFolder, DiskFolder
 from reconcile.core import plandir
 from reconcile.core.errors import UsageError
-from reconcile.core.names import BucketRoot
 from reconcile.core.plan import Plan
-from reconcile.core.plandir import HEAD, PlanDir, ShardPhase
+from reconcile.core.plandir import HEAD, Machine, PlanDir, ShardPhase
 from reconcile.core.report import Report
 from reconcile.ports import SharedFolder
-from reconcile.project import OpenProject
 
 REPORT = "report-"
-
-
-def bucket_place(where: PurePath) -> str | None:
-    """The gs:// URI that a path was typed as, or None for a path."""
-    return f"gs://{'/'.join(where.parts[1:])}" if where.parts[:1] == ("gs:",) else None
-
-
-def open_folder(project: OpenProject, where: Path) -> SharedFolder:
-    """The folder that a path or gs:// URI names, on the server of the project's bucket. Raises UsageError for one among
-    the assets."""
-    uri = bucket_place(where)
-    if uri is None:
-        return DiskFolder(where)
-    try:
-        root = BucketRoot.parse(uri)
-    except ValueError as error:
-        raise UsageError(str(error), hint="name a folder of a bucket, as gs://BUCKET/plans/2026-11-28") from error
-    ours = project.bucket
-    if root.bucket == ours.bucket and f"{root.prefix}/".startswith(f"{ours.prefix}/" if ours.prefix else ""):
-        raise UsageError(f"{root} is below {ours}, among the assets", hint="name a place outside it, or another bucket")
-    if root.bucket == ours.bucket and f"{ours.prefix}/".startswith(f"{root.prefix}/" if root.prefix else ""):
-        raise UsageError(f"{root} holds the assets, below {ours}", hint="name a folder beside them, or another bucket")
-    return BucketFolder(root, project.objects_at(root))
 
 
 def check_free(folder: SharedFolder) -> None:
@@ -49,9 +22,16 @@ def check_free(folder: SharedFolder) -> None:
         raise UsageError(f"{folder} is not empty, and a plan goes into a folder of its own", hint="name a new folder")
 
 
-def save(folder: SharedFolder, plan: Plan, count: int) -> None:
-    """Writes a plan into a folder; the head comes last, so that what is not whole is no plan."""
-    head, files = plandir.split(plan, count)
+def save(
+    folder: SharedFolder,
+    plan: Plan,
+    count: int,
+    machines: Sequence[Machine] = (),
+    machine_of: Mapping[str, str] | None = None,
+) -> None:
+    """Writes a plan into a folder, as ``plandir.split`` divides it; the head comes last, so that what is not whole is
+    no plan."""
+    head, files = plandir.split(plan, count, machines, machine_of)
     for name, data in files.items():
         folder.create(name, data)
     folder.create(HEAD, plandir.dump_head(head))
@@ -68,11 +48,18 @@ def open_plan(folder: SharedFolder) -> PlanDir:
     return head
 
 
-def part(folder: SharedFolder, head: PlanDir, number: int, phases: Collection[ShardPhase]) -> Plan:
-    """What one shard holds, in these phases. Raises UsageError if its files are not those that the head names."""
-    shards = [head.shard(phase, number) for phase in ShardPhase if phase in phases]
+def part(
+    folder: SharedFolder,
+    head: PlanDir,
+    number: int | None,
+    phases: Collection[ShardPhase],
+    machine: Machine | None = None,
+) -> Plan:
+    """What one shard (None: all of them) holds in these phases, of uploads those of this machine. Raises UsageError if
+    its files are not those that the head names."""
+    shards = [shard for phase in ShardPhase if phase in phases for shard in head.of(phase, number, machine)]
     actions = [plandir.read_actions(head, shard, folder.read(shard.name), str(folder)) for shard in shards]
-    return head.part(change for each in actions for change in each)
+    return head.part((change for each in actions for change in each), machine)
 
 
 def whole(folder: SharedFolder, head: PlanDir) -> Plan:

@@ -2,7 +2,8 @@
 
     plan.json               the plan without actions and findings, what its limits are judged by, and a list of the
                             files below; written last
-    actions-1-0000.jsonl    changes of objects, one a line, in the plan's order
+    actions-1-0000.jsonl    changes of objects, one a line, in the plan's order; of several machines' files it is
+                            actions-1-MACHINE-0000.jsonl
     actions-2-0000.jsonl    changes of records, in the same way
     findings-0000.jsonl     findings, in the same way
     report-*.json           what each run of a shard did
@@ -16,7 +17,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -60,13 +61,22 @@ _NUMBERS = {ShardPhase.UPLOADS: 1, ShardPhase.RECORDS: 2}
 
 
 class Shard(msgspec.Struct, frozen=True):
-    """One file of changes: how many, and the file's length in bytes and its SHA-256 in hex."""
+    """One file of changes: how many, and the file's length in bytes and its SHA-256 in hex. If the plan was made of
+    several machines' files, those that it uploads are on the machine ``machine``."""
 
     name: str
     phase: ShardPhase
     actions: int
     bytes: int
     sha256: str
+    machine: str = ""
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """A machine that has files to upload: its name, and its local root."""
+
+    name: str
+    root: str
 
 
 class FindingShard(msgspec.Struct, frozen=True):
@@ -87,6 +97,7 @@ class PlanDir(msgspec.Struct, frozen=True):
     limits: LimitCounts
     shards: tuple[Shard, ...]
     findings: tuple[FindingShard, ...]
+    machines: tuple[Machine, ...] = ()
     digest: str = ""
 
     @property
@@ -98,13 +109,18 @@ class PlanDir(msgspec.Struct, frozen=True):
         """The length in bytes of each file besides the head."""
         return {each.name: each.bytes for each in self.shards} | {each.name: each.bytes for each in self.findings}
 
-    def shard(self, phase: ShardPhase, number: int) -> Shard:
-        """The shard of this phase and number, counted from 0."""
-        return next(each for each in self.shards if each.name == _actions_name(phase, number))
+    def of(self, phase: ShardPhase, number: int | None = None, machine: Machine | None = None) -> list[Shard]:
+        """The shards of this phase: the one of this number, counted from 0, or all; uploads those of this machine."""
+        numbers = range(self.count) if number is None else (number,)
+        held = machine.name if machine is not None and phase is ShardPhase.UPLOADS else ""
+        names = {_actions_name(phase, each, held) for each in numbers}
+        return [each for each in self.shards if each.name in names]
 
-    def part(self, actions: Iterable[Change]) -> Plan:
-        """A plan of these changes alone, which holds nothing of the findings."""
+    def part(self, actions: Iterable[Change], machine: Machine | None = None) -> Plan:
+        """A plan of these changes alone, which holds nothing of the findings, for the local root of this machine."""
         head, kept = self.head, tuple(actions)
+        if machine is not None:
+            head = msgspec.structs.replace(head, stores=msgspec.structs.replace(head.stores, local=machine.root))
         return msgspec.structs.replace(
             head,
             actions=kept,
@@ -119,22 +135,26 @@ def shard_of(name: str, count: int) -> int:
     return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()) % count
 
 
-def split(plan: Plan, count: int) -> tuple[PlanDir, dict[str, bytes]]:
-    """The head of a plan of ``count`` shards, and its other files by name."""
-    actions: dict[tuple[ShardPhase, int], list[Change]] = defaultdict(list)
+def split(
+    plan: Plan, count: int, machines: Sequence[Machine] = (), machine_of: Mapping[str, str] | None = None
+) -> tuple[PlanDir, dict[str, bytes]]:
+    """The head of a plan of ``count`` shards, and its other files by name. With ``machines`` each has that many shards
+    of objects; ``machine_of`` says by the id of a change which of them has its file."""
+    homes, names = machine_of or {}, [each.name for each in machines] or [""]
+    actions: dict[str, list[Change]] = defaultdict(list)
     for change in plan.actions:
-        actions[ShardPhase.of(change), _number(change, count)].append(change)
+        phase = ShardPhase.of(change)
+        machine = homes.get(change.id, names[0]) if phase is ShardPhase.UPLOADS else ""
+        actions[_actions_name(phase, _number(change, count), machine)].append(change)
     findings: dict[int, list[Finding]] = defaultdict(list)
     for finding in plan.findings:
         findings[shard_of(finding.subject, count)].append(finding)
     files: dict[str, bytes] = {}
     shards = []
-    for phase in ShardPhase:
-        for number in range(count):
-            held = actions[phase, number]
-            name, data = _actions_name(phase, number), _lines(held)
-            files[name] = data
-            shards.append(Shard(name, phase, len(held), len(data), hashlib.sha256(data).hexdigest()))
+    for phase, machine, number in _slots(names, count):
+        name = _actions_name(phase, number, machine)
+        data = files[name] = _lines(actions[name])
+        shards.append(Shard(name, phase, len(actions[name]), len(data), hashlib.sha256(data).hexdigest(), machine))
     told = []
     for number in range(count):
         name, data = f"findings-{number:04}.jsonl", _lines(findings[number])
@@ -146,6 +166,7 @@ def split(plan: Plan, count: int) -> tuple[PlanDir, dict[str, bytes]]:
         LimitCounts.of(plan),
         tuple(shards),
         tuple(told),
+        tuple(machines),
     )
     return msgspec.structs.replace(head, digest=digest(head)), files
 
@@ -166,7 +187,8 @@ def load_head(data: bytes, folder: str) -> PlanDir:
             f"{HEAD} in {folder} has the format {head.format!r}; this version reads {FORMAT!r}",
             hint="apply it with the version that wrote it, or save the plan again with this one",
         )
-    names = [_actions_name(phase, number) for phase in ShardPhase for number in range(head.count)]
+    machines = [each.name for each in head.machines] or [""]
+    names = [_actions_name(phase, number, machine) for phase, machine, number in _slots(machines, head.count)]
     if head.digest != digest(head) or [each.name for each in head.shards] != names:
         raise UsageError(f"{HEAD} in {folder} was edited, or is torn", hint=_AGAIN)
     return head
@@ -262,8 +284,14 @@ def _number(change: Change, count: int) -> int:
     return shard_of(change.key if is_object(change) else change.document, count)
 
 
-def _actions_name(phase: ShardPhase, number: int) -> str:
-    return f"actions-{_NUMBERS[phase]}-{number:04}.jsonl"
+def _slots(machines: Sequence[str], count: int) -> Iterator[tuple[ShardPhase, str, int]]:
+    """The phase, the machine and the number of each shard of changes, in their order."""
+    yield from ((ShardPhase.UPLOADS, machine, number) for machine in machines for number in range(count))
+    yield from ((ShardPhase.RECORDS, "", number) for number in range(count))
+
+
+def _actions_name(phase: ShardPhase, number: int, machine: str = "") -> str:
+    return f"actions-{_NUMBERS[phase]}-{f'{machine}-' if machine else ''}{number:04}.jsonl"
 
 
 def _lines(items: Iterable[Any]) -> bytes:

@@ -17,10 +17,12 @@ from __future__ import annotations
 import datetime
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
+from typing import Protocol
 
 import msgspec
 
 from reconcile.core.changes import Code
+from reconcile.core.context import Context
 from reconcile.core.cost import Estimate, Usage, seconds_for
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, Warned, silent
@@ -33,8 +35,8 @@ from reconcile.core.waivers import used, waive
 from reconcile.pipeline.copying import CopySources
 from reconcile.pipeline.engine import Engine, StreamEngine
 from reconcile.pipeline.inventory import Inventory
-from reconcile.pipeline.reducers import AgreedMemory, KeyCounts, PlanSink, Tallies, Traced
-from reconcile.pipeline.roster import Gap, Store, Unread, about_unread, gone, told_of
+from reconcile.pipeline.reducers import AgreedMemory, CountedElsewhere, KeyCounts, PlanSink, Tallies, Traced
+from reconcile.pipeline.roster import Gap, Roster, Store, Unread, about_unread, gone, told_of
 from reconcile.pipeline.sorting import Spill
 from reconcile.project import OpenProject
 
@@ -68,7 +70,7 @@ def survey(
         counts = KeyCounts(tallied=tallied)
         skip = counts.skip if project.options.cache else None
         seen = Inventory(project, wanted, listener, spill, partial=True, trace=trace, skip=skip)
-        outcome = _Outcome(project, trace, spill, counts)
+        outcome = Planning(project, trace, spill, counts)
         engine, shortcut = engine or StreamEngine(spill), seen.shortcut
         keys = (row for _, group in engine.group(seen.rows(), is_whole) for row in key_stage(group, seen.context))
         passed: Iterable[Row] = chain(seen.local_records(), outcome.all_but_answers(keys))
@@ -87,10 +89,27 @@ def _estimated(project: OpenProject, found: Survey, before: Usage) -> Survey:
     return msgspec.structs.replace(found, plan=msgspec.structs.replace(found.plan, estimate=estimate))
 
 
-class _Outcome:
+class Observed(Protocol):
+    """What an ``Inventory`` knows when all was read."""
+
+    @property
+    def roster(self) -> Roster: ...
+    @property
+    def context(self) -> Context: ...
+    @property
+    def covered(self) -> Context: ...
+    @property
+    def gaps(self) -> tuple[Gap, ...]: ...
+    @property
+    def files(self) -> int: ...
+
+
+class Planning:
     """Everything that a planning comes to: its reducers, and what is made of them at the end."""
 
-    def __init__(self, project: OpenProject, trace: Collection[str], spill: Spill, counts: KeyCounts) -> None:
+    def __init__(
+        self, project: OpenProject, trace: Collection[str], spill: Spill, counts: KeyCounts | CountedElsewhere
+    ) -> None:
         self._project = project
         self._sink = PlanSink()
         self._counts = counts
@@ -102,6 +121,7 @@ class _Outcome:
         self._takers = {stream: tuple(each.take for each in reducers if stream in each.streams) for stream in Stream}
 
     def take_all(self, rows: Iterable[Row]) -> None:
+        """Takes rows of any stream."""
         for row in rows:
             for take in self._takers[row.stream]:
                 take(row)
@@ -115,7 +135,8 @@ class _Outcome:
             for take in takers:
                 take(row)
 
-    def survey(self, seen: Inventory, listener: Listener) -> Survey:
+    def survey(self, seen: Observed, listener: Listener) -> Survey:
+        """The plan, once every row was taken. Raises UsageError if nothing is known of an asset in scope."""
         project, sink, scope = self._project, self._sink, seen.context.scope
         self._agreed.flush()
         sink.copy_from(self._sources, project)
@@ -176,7 +197,7 @@ class _Outcome:
             char_id = name or None
         sink.findings.append(make(Code.UNREADABLE_SCOPE, subject, char_id, why=why))
 
-    def _judge_root(self, seen: Inventory, listener: Listener) -> bool:
+    def _judge_root(self, seen: Observed, listener: Listener) -> bool:
         """Tells of a root that is gone, or has lost every file, which is not taken for its loss; else remembers how
         many files it holds. Gives whether it has not."""
         scope, project, root, kept = seen.context.scope, self._project, self._project.settings.root, True

@@ -135,6 +135,24 @@ class KeyCounts:
             tally.in_step += in_step
 
 
+class CountedElsewhere:
+    """Counts that were made where the rows are: those of all keys together."""
+
+    streams: tuple[Stream, ...] = ()
+    pending: frozenset[str] = frozenset()
+
+    def __init__(self, in_step: int, objects: int) -> None:
+        self._tally = Tally(in_step=in_step)
+        self.objects = objects
+
+    def take(self, row: Row) -> None:
+        """Takes none."""
+
+    def totals(self) -> Tallies:
+        """One tally, of which only what is in step is known."""
+        return {_ALL: self._tally}
+
+
 class AgreedMemory:
     """The states in which both sides were found to agree, remembered some thousands at once."""
 
@@ -174,7 +192,7 @@ class Traced:
         return (each for each in self._facts if each.local is not None or each.remote is not None or each.candidates)
 
     def done(
-        self, notes: Sequence[Note], records: Iterable[Document], context: Context, pending: set[str]
+        self, notes: Sequence[Note], records: Iterable[Document], context: Context, pending: Collection[str]
     ) -> tuple[Note, ...]:
         """The notes of files that have no more to gain by them: they are in the bucket, and the record of their
         character was read, needs nothing and names them if it was told to; or they are gone."""
@@ -185,7 +203,7 @@ class Traced:
 
 
 def _is_done(
-    note: Note, facts: KeyFacts | None, records: Mapping[str, Document], context: Context, pending: set[str]
+    note: Note, facts: KeyFacts | None, records: Mapping[str, Document], context: Context, pending: Collection[str]
 ) -> bool:
     if facts is None or facts.local is None:
         return context.local.covers(note.path)

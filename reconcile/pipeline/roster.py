@@ -107,13 +107,18 @@ def read_roster(
     *,
     partial: bool = False,
     shelve: Callable[[Iterable[Document]], Iterable[Document]] = tuple,
+    whole: bool = True,
 ) -> Roster:
     """Reads the records, which say which characters exist. Raises AccessDenied if one may not be read, except for a
-    ``partial`` roster, which tells of it. ``shelve`` keeps all documents, to be iterated more than once."""
+    ``partial`` roster, which tells of it. ``shelve`` keeps all documents, to be iterated more than once. If they are
+    not read ``whole``, only their ids are."""
     with Workers(2, "roster") as pool:
         names = pool.submit(_ids_in_files, worlds, scope)
         local = pool.submit(lambda: [] if worlds.local_db is None else list(worlds.local_db.read()))
-        read = _records(worlds, scope, listener, shelve, partial=partial)
+        if whole:
+            read = _records(worlds, scope, listener, shelve, partial=partial)
+        else:
+            read = Roster((), (), frozenset(worlds.records.ids()), Coverage())
         in_database = awaited(local)
         local_documents = _as_recorded(in_database, read.known_ids)
         in_files, ids_known = awaited(names)

@@ -204,3 +204,44 @@ def test_a_folder_below_the_root_is_refused_and_so_is_one_that_holds_something(
     assert full.code == 64
     assert "not empty" in full.err
     assert [each.name for each in (tmp_path / "full").iterdir()] == ["notes.txt"]
+
+
+def own(folder: Path) -> tuple[str, str]:
+    """The local root of a machine whose root has another path."""
+    return "--local-root", str(folder / "output")
+
+
+def test_each_machine_uploads_the_files_that_it_has(shop: Workshop, studio: Studio, tmp_path: Path) -> None:
+    """Two machines have half of the characters' files each, and a third one plans and writes the records."""
+    expected = shop.run("plan", "--json").document
+    halves = [tmp_path / name for name in ("render-1", "render-2")]
+    root = shop.folder / "output"
+    files = sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
+    for number, folder in enumerate(halves):
+        shutil.copytree(shop.folder / "rules", folder / "rules")
+        for path in files[number::2]:
+            (folder / "output" / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / path, folder / "output" / path)
+        scanned = reconcile(
+            folder, "scan", "--out", str(tmp_path / f"scan-{number}"), "--name", folder.name, *own(folder)
+        )
+        assert scanned.code == 0, scanned.err
+    shutil.rmtree(root)
+    root.mkdir()
+
+    scans = [part for number in (0, 1) for part in ("--files-from", str(tmp_path / f"scan-{number}"))]
+    where = str(tmp_path / "plan")
+    planned = shop.run("plan", *scans, "--out", where, "--shards", "2", "--json")
+    assert planned.code == 0, planned.err
+    assert [each["id"] for each in planned.document["actions"]] == [each["id"] for each in expected["actions"]]
+
+    stranger = shop.run("apply", where, "--phase", "uploads", "--yes")
+    assert stranger.code == 64
+    assert "render-1, render-2" in stranger.err
+    for folder in halves:
+        done = reconcile(folder, "apply", where, "--phase", "uploads", "--machine", folder.name, "--yes", *own(folder))
+        assert done.code == 0, done.err
+    assert shop.run("apply", where, "--phase", "records", "--yes").code == 0
+    merged = shop.run("apply", where, "--merge-reports", "--json").document
+    assert merged["status"] == "success"
+    assert shop.run("plan", *scans, "--json").document["actions"] == []

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from reconcile.adapters.shared_folder import DiskFolder
 from reconcile.commands import sharing
 from reconcile.core import plandir
-from reconcile.core.changes import is_object
+from reconcile.core.changes import Change, is_object
 from reconcile.core.cost import Estimate, Usage, Used
 from reconcile.core.errors import UsageError
 from reconcile.core.plan import LimitCounts, Plan
-from reconcile.core.plandir import HEAD, ShardPhase
+from reconcile.core.plandir import HEAD, Machine, PlanDir, Shard, ShardPhase
 from reconcile.core.planfile import dumps
 from reconcile.core.report import Outcome, OutcomeKind, Report, Status
 from reconcile.core.report import build as build_report
@@ -270,7 +270,7 @@ def _same_end(spec: Spec, count: int, random: Random) -> None:
         head, files = plandir.split(many_.plan(), count)
         for phase in ShardPhase:
             for number in random.sample(range(count), count):
-                shard = head.shard(phase, number)
+                (shard,) = head.of(phase, number)
                 changes = plandir.read_actions(head, shard, files[shard.name], "it")
                 execute(many_, head.part(changes), force=True, part_of=head.limits)
         assert _held(many_) == _held(one)
@@ -290,3 +290,26 @@ def test_seeded_worlds_shard_as_drawn_ones_do() -> None:
     for seed in range(100):
         random = Random(seed)
         _same_end(spec_of(Pick(random.randrange), stops=False), 4, random)
+
+
+# -- several machines' files --
+
+
+def test_the_uploads_of_several_machines_are_in_shards_of_their_own() -> None:
+    made = many()
+    machines = (Machine("a", "/srv/a"), Machine("b", "/srv/b"))
+    homes = {each.id: "b" for each in made.actions if is_object(each) and each.key.startswith("dances/")}
+    head, files = plandir.split(made, 2, machines, homes)
+    ours = [change for shard in head.of(ShardPhase.UPLOADS, None, machines[1]) for change in _read(head, shard, files)]
+    assert {each.id for each in ours} == set(homes)
+    assert head.part(ours, machines[1]).stores.local == "/srv/b"
+    rest = [change for shard in head.of(ShardPhase.UPLOADS, None, machines[0]) for change in _read(head, shard, files)]
+    everything = [change for shard in head.shards for change in _read(head, shard, files)]
+    assert len(everything) == len(made.actions)
+    assert dumps(plandir.merge(head, everything, made.findings, "it")) == dumps(made)
+    assert {each.id for each in rest}.isdisjoint(homes)
+    assert plandir.load_head(plandir.dump_head(head), "it") == head
+
+
+def _read(head: PlanDir, shard: Shard, files: dict[str, bytes]) -> list[Change]:
+    return plandir.read_actions(head, shard, files[shard.name], "it")

@@ -1,4 +1,5 @@
-"""What is remembered of the last runs: when one of everything was good, what waivers took, how fast they were."""
+"""What is remembered of the last runs: the files they saw, when one of everything was good, what waivers took, how fast
+they were."""
 
 from __future__ import annotations
 
@@ -23,6 +24,32 @@ class RunFacts:
     @abstractmethod
     def state(self) -> State:
         """Where they are kept."""
+
+    @property
+    @abstractmethod
+    def files_of(self) -> str:
+        """Where the local files are, as what is remembered of them is called."""
+
+    @property
+    def knows_files(self) -> bool:
+        """Whether the local root was ever seen."""
+        return self.state.fact(self._root_fact) is not None
+
+    @property
+    def files_held(self) -> int:
+        """How many files that a rule takes the local root held when it was last seen; 0 if nothing is known."""
+        found = self.state.fact(self._root_fact)
+        return found if isinstance(found, int) else 0
+
+    def note_files(self, count: int) -> None:
+        """Remembers how many files that a rule takes the local root holds (0 if it may be empty): a root that is gone
+        is then not taken for a slip in the rules, nor one that lost all its files for a new one."""
+        if self.state.fact(self._root_fact) != count:
+            self.state.remember_fact(self._root_fact, count)
+
+    @property
+    def _root_fact(self) -> str:
+        return f"held files: {self.files_of}"
 
     @property
     def last_good_run(self) -> str | None:

@@ -1,0 +1,90 @@
+"""Files that stand on other machines, as their scans say: a ``FileSource`` of which nothing can be opened."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from itertools import groupby
+from operator import attrgetter
+from typing import BinaryIO
+
+import msgspec
+
+from reconcile.core import scan as scans
+from reconcile.core.errors import SourceChanged, UsageError
+from reconcile.core.rows import FileProblem, LocalFile
+from reconcile.core.scan import HEAD, Scan
+from reconcile.ports import SharedFolder
+
+
+class ScannedFiles:
+    """The files of some scans together, as if they were below one root. Raises UsageError for a scan that is not
+    whole."""
+
+    def __init__(self, folders: Sequence[SharedFolder]) -> None:
+        self._scans = [(folder, open_scan(folder)) for folder in folders]
+
+    @property
+    def heads(self) -> list[Scan]:
+        """What each scan says of itself."""
+        return [scan for _, scan in self._scans]
+
+    def machines(self, paths: Collection[str]) -> dict[str, str]:
+        """The machine that has each of these paths, by its scan's name; the first of several."""
+        found: dict[str, str] = {}
+        for folder, scan in self._scans:
+            for file in self._files(folder, scan):
+                if file.path in paths:
+                    found.setdefault(file.path, scan.name)
+        return found
+
+    def walk(self, prefixes: Sequence[str] = ("",)) -> Iterator[LocalFile]:
+        """See ``FileSource.walk``. Files that two machines have under one path are one if their content is the same,
+        and otherwise cannot be uploaded."""
+        within = tuple(prefixes)
+        merged = heapq.merge(*(self._files(folder, scan) for folder, scan in self._scans), key=attrgetter("path"))
+        for path, found in groupby(merged, attrgetter("path")):
+            files = list(found)
+            if path.startswith(within):
+                yield files[0] if len({(each.size, each.crc32c) for each in files}) == 1 else _contested(files)
+
+    def names(self, prefixes: Sequence[str] = ("",)) -> Iterator[str]:
+        """See ``FileSource.names``."""
+        return (file.path for file in self.walk(prefixes))
+
+    def lookup(self, paths: Iterable[str], *, before: Sequence[str] = (), anew: bool = False) -> Iterator[LocalFile]:  # noqa: ARG002
+        """See ``FileSource.lookup``."""
+        asked = list(paths)
+        found = {file.path: file for file in self.walk(tuple(asked))} if asked else {}
+        return (found[path] for path in asked if path in found)
+
+    def forget(self, path: str) -> None:
+        """Remembers nothing."""
+
+    def open(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """Raises SourceChanged: the bytes are not here."""
+        raise SourceChanged(f"{path} is on another machine", hint="apply the plan there")
+
+    @staticmethod
+    def _files(folder: SharedFolder, scan: Scan) -> Iterator[LocalFile]:
+        for shard in scan.shards:
+            yield from scans.read_shard(shard, folder.read(shard.name), str(folder))
+
+
+def open_scan(folder: SharedFolder) -> Scan:
+    """The head of the scan in a folder, of which every file is there and has its length. Raises UsageError."""
+    sizes = folder.sizes()
+    if HEAD not in sizes:
+        what = f"has no {HEAD}: whoever wrote it did not finish" if sizes else "holds no scan"
+        raise UsageError(f"{folder} {what}", hint="make one with `reconcile scan --out DIR`")
+    scan = scans.load_head(folder.read(HEAD), str(folder))
+    for name, size in scan.files().items():
+        if sizes.get(name) != size:
+            raise UsageError(f"{name} in {folder} is missing, or not of the length that {HEAD} says", hint="scan again")
+    return scan
+
+
+def _contested(files: Sequence[LocalFile]) -> LocalFile:
+    why = f"{len(files)} machines have different content under this path"
+    return msgspec.structs.replace(files[0], crc32c=None, problem=FileProblem.UNREADABLE, detail=why)

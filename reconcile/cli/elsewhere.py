@@ -1,0 +1,68 @@
+"""scan, and plans on Apache Beam: files that stand on one machine, and plans that are made on others."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from reconcile.adapters.shared_folder import DiskFolder, bucket_place
+from reconcile.cli.files import check_place
+from reconcile.cli.options import Common, Scoped, option
+from reconcile.cli.session import Session
+from reconcile.commands import scanning
+from reconcile.commands.sharing import check_free
+from reconcile.core.errors import ExitCode, UsageError
+from reconcile.core.plan import Plan
+from reconcile.project import OpenProject
+from reconcile.views.words import size as shown
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+def scan(
+    common: Common,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder, also gs://.")],
+    name: Annotated[str | None, option("--name", metavar="NAME", help="This machine's name, if not its own.")] = None,
+) -> ExitCode:
+    session = Session(common)
+    called = name if name is not None else scanning.this_machine()
+    if _NAME.fullmatch(called) is None:
+        raise UsageError(f"{called!r} is no name for a machine", hint="--name takes letters, digits, ., _ and -")
+    with session.opened() as project:
+        if bucket_place(out) is None:
+            check_place(out, project.settings)
+        folder = project.shared_folder(out)
+        check_free(folder)
+        with session.progress() as listener:
+            made = scanning.scan(project, folder, called, listener)
+    session.result(made, lambda terminal: terminal.line(_sentence(made)))
+    return ExitCode.OK
+
+
+def plan_on_beam(session: Session, project: OpenProject, scope: Scoped, arguments: Sequence[str]) -> Plan:
+    """The plan of everything, made on Apache Beam; this machine's own files are scanned first, if there is no scan."""
+    if scope:
+        raise UsageError(
+            "--engine beam plans everything", hint="without it, --char-id, --asset-type and --path are quick"
+        )
+    try:
+        from reconcile.pipeline.beam_run import survey
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"--engine beam needs Apache Beam, and there is no {error.name}", hint="pip install 'reconcile[beam]'"
+        ) from error
+    folders = project.options.scans
+    with TemporaryDirectory(dir=project.spill_folder(), prefix="scan-") as folder, session.progress() as listener:
+        if not folders:
+            folders = (Path(folder) / "here",)
+            scanning.scan(project, DiskFolder(folders[0]), "here", listener)
+        return survey(project, folders, arguments, listener).plan
+
+
+def _sentence(made: scanning.Scanned) -> str:
+    return f"{made.files:,} files of {made.name}, {shown(made.bytes)}, are in {made.folder}"

@@ -1,0 +1,59 @@
+"""Scanning: what this machine's local root holds, written into a folder for a plan that is made elsewhere."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from collections.abc import Iterator
+
+import msgspec
+
+from reconcile.core import scan as scans
+from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted
+from reconcile.core.rows import LocalFile
+from reconcile.core.scan import HEAD, Scan, ScanShard
+from reconcile.ports import SharedFolder
+from reconcile.project import OpenProject
+from reconcile.version import VERSION
+
+FORMAT = "reconcile.scanned/1"
+
+
+class Scanned(msgspec.Struct, frozen=True):
+    """``scan --json``: where the scan is, how many files it holds, and their bytes."""
+
+    format: str
+    folder: str
+    name: str
+    files: int
+    bytes: int
+
+
+def scan(project: OpenProject, folder: SharedFolder, name: str, listener: Listener) -> Scanned:
+    """Writes the files of the local root into a folder, as ``name``'s; the head comes last, so that what is not whole
+    is no scan. Raises SourceError if the root cannot be read, and as the folder does."""
+    project.heard_by(listener)
+    listener(PhaseStarted(Phase.LISTING))
+    shards: list[ScanShard] = []
+    size = 0
+
+    def counted() -> Iterator[LocalFile]:
+        nonlocal size
+        for file in project.files.walk():
+            size += file.size
+            listener(Advanced(Phase.LISTING, 1))
+            yield file
+
+    for shard, data in scans.shards_of(counted()):
+        folder.create(shard.name, data)
+        shards.append(shard)
+    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    head = Scan(scans.FORMAT, f"reconcile {VERSION}", now, name, project.stores.local, tuple(shards))
+    folder.create(HEAD, scans.dump_head(head))
+    listener(PhaseDone(Phase.LISTING))
+    return Scanned(FORMAT, str(folder), name, sum(each.files for each in shards), size)
+
+
+def this_machine() -> str:
+    """The name of this machine."""
+    return platform.node() or "here"

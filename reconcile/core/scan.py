@@ -1,0 +1,110 @@
+"""Files ⇄ scan folder: what one machine's local root holds, as rows for a plan that is made elsewhere.
+
+scan.json           whose files these are, and the list of the files below; written last
+files-0000.jsonl    files, one a line, in the order of a walk
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import msgspec
+
+from reconcile.core.errors import UsageError
+from reconcile.core.rows import LocalFile
+
+FORMAT = "reconcile.scan/1"
+HEAD = "scan.json"
+FILES_A_SHARD = 100_000
+_AGAIN = "scan again with `reconcile scan --out DIR`, into a new folder"
+
+
+class ScanShard(msgspec.Struct, frozen=True):
+    """One file of rows: how many, and the file's length in bytes and its SHA-256 in hex."""
+
+    name: str
+    files: int
+    bytes: int
+    sha256: str
+
+
+class Scan(msgspec.Struct, frozen=True):
+    """What ``scan.json`` says. ``name`` is the machine's; ``root`` its local root; ``created`` when it was scanned (RFC
+    3339)."""
+
+    format: str
+    tool: str
+    created: str
+    name: str
+    root: str
+    shards: tuple[ScanShard, ...]
+
+    def files(self) -> dict[str, int]:
+        """The length in bytes of each file besides the head."""
+        return {each.name: each.bytes for each in self.shards}
+
+
+class _ScanLine(LocalFile, frozen=True):
+    """A file as a line has it. A path that is not valid Unicode is in ``raw``, in base64, and ``path`` shows it."""
+
+    raw: str = ""
+
+
+def shards_of(files: Iterable[LocalFile]) -> Iterator[tuple[ScanShard, bytes]]:
+    """The files of a scan, a shard at a time."""
+    rows, number = iter(files), 0
+    while some := list(islice(rows, FILES_A_SHARD)):
+        data = b"".join(line(each) for each in some)
+        name = f"files-{number:04}.jsonl"
+        yield ScanShard(name, len(some), len(data), hashlib.sha256(data).hexdigest()), data
+        number += 1
+
+
+def line(file: LocalFile) -> bytes:
+    """A file as a line."""
+    try:
+        return msgspec.json.encode(file) + b"\n"
+    except UnicodeEncodeError:
+        raw = base64.b64encode(file.path.encode("utf-8", "surrogatepass")).decode()
+        path, detail = (each.encode("utf-8", "backslashreplace").decode() for each in (file.path, file.detail))
+        return (
+            msgspec.json.encode(
+                _ScanLine(**{**msgspec.structs.asdict(file), "path": path, "detail": detail, "raw": raw})
+            )
+            + b"\n"
+        )
+
+
+def dump_head(scan: Scan) -> bytes:
+    """The head as one JSON document, ending with a newline."""
+    return msgspec.json.format(msgspec.json.encode(scan), indent=2) + b"\n"
+
+
+def load_head(data: bytes, folder: str) -> Scan:
+    """Reads a head. Raises UsageError, naming the folder, if it is torn or of another format."""
+    try:
+        scan = msgspec.json.decode(data, type=Scan)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UsageError(f"{HEAD} in {folder} is not the head of a scan: {error}", hint=_AGAIN) from error
+    if scan.format != FORMAT:
+        raise UsageError(
+            f"{HEAD} in {folder} has the format {scan.format!r}; this version reads {FORMAT!r}",
+            hint="read it with the version that wrote it, or scan again with this one",
+        )
+    return scan
+
+
+def read_shard(shard: ScanShard, data: bytes, folder: str) -> Iterator[LocalFile]:
+    """The files of a shard. Raises UsageError if it is not the file that the head names: a shorter one would make files
+    seem to be absent."""
+    if len(data) != shard.bytes or hashlib.sha256(data).hexdigest() != shard.sha256:
+        raise UsageError(f"{shard.name} in {folder} is not the file that {HEAD} names", hint=_AGAIN)
+    try:
+        for row in msgspec.json.Decoder(_ScanLine).decode_lines(data):
+            path = base64.b64decode(row.raw).decode("utf-8", "surrogatepass") if row.raw else row.path
+            yield LocalFile(path, row.size, row.mtime_ns, row.crc32c, row.problem, row.detail, row.twin)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UsageError(f"{shard.name} in {folder} cannot be read: {error}", hint=_AGAIN) from error

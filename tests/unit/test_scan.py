@@ -1,0 +1,106 @@
+"""A scan of a machine's files: written, read back, and refused when it is not whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconcile.adapters.scanned import ScannedFiles, open_scan
+from reconcile.adapters.shared_folder import DiskFolder
+from reconcile.core import scan as scans
+from reconcile.core.errors import SourceChanged, UsageError
+from reconcile.core.rows import FileProblem, LocalFile
+from reconcile.core.scan import HEAD, Scan
+
+PATHS = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=8)
+FILES = st.builds(
+    LocalFile,
+    PATHS,
+    st.integers(0, 2**45),
+    st.integers(0, 2**62),
+    st.none() | st.just("mnG7TA=="),
+    st.none() | st.sampled_from(list(FileProblem)),
+    st.text(max_size=5),
+    st.none() | st.text(max_size=5),
+)
+
+
+def write(folder: Path, name: str, *files: LocalFile) -> DiskFolder:
+    """A scan of these files, as this machine's."""
+    made = DiskFolder(folder)
+    shards = []
+    for shard, data in scans.shards_of(sorted(files, key=lambda file: file.path)):
+        made.create(shard.name, data)
+        shards.append(shard)
+    made.create(HEAD, scans.dump_head(Scan(scans.FORMAT, "reconcile", "2026-11-28", name, "/srv", tuple(shards))))
+    return made
+
+
+def file(path: str, crc32c: str = "mnG7TA==") -> LocalFile:
+    return LocalFile(path, 3, 5, crc32c)
+
+
+@given(FILES)
+def test_what_is_written_is_read_back(found: LocalFile) -> None:
+    ((shard, data),) = scans.shards_of([found])
+    assert list(scans.read_shard(shard, data, "it")) == [found]
+
+
+@given(st.text(max_size=5))
+def test_a_name_that_is_not_valid_unicode_comes_back_as_it_was(text: str) -> None:
+    found = LocalFile(f"{text}\udcff", 0, 0, problem=FileProblem.UNDECODABLE)
+    ((shard, data),) = scans.shards_of([found])
+    assert list(scans.read_shard(shard, data, "it")) == [found]
+
+
+def test_many_files_are_in_several_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = list(scans.shards_of(file(f"{number:06}") for number in range(scans.FILES_A_SHARD + 1)))
+    assert [(shard.name, shard.files) for shard, _ in made] == [
+        ("files-0000.jsonl", scans.FILES_A_SHARD),
+        ("files-0001.jsonl", 1),
+    ]
+
+
+def test_the_files_of_several_machines_are_one_listing_in_order(tmp_path: Path) -> None:
+    one = write(tmp_path / "one", "one", file("a"), file("c"))
+    two = write(tmp_path / "two", "two", file("b"), file("c"))
+    files = ScannedFiles([one, two])
+    assert [each.path for each in files.walk()] == ["a", "b", "c"]
+    assert [each.path for each in files.walk(("b", "c"))] == ["b", "c"]
+    assert [each.path for each in files.lookup(["c", "x", "a"])] == ["c", "a"]
+    assert files.machines({"a", "b", "c", "x"}) == {"a": "one", "b": "two", "c": "one"}
+
+
+def test_one_path_with_different_content_on_two_machines_is_not_uploaded(tmp_path: Path) -> None:
+    one = write(tmp_path / "one", "one", file("a"))
+    two = write(tmp_path / "two", "two", file("a", "AAAAAA=="))
+    (found,) = ScannedFiles([one, two]).walk()
+    assert found.problem is FileProblem.UNREADABLE
+    assert "2 machines" in found.detail
+
+
+def test_a_file_of_a_scan_is_not_opened(tmp_path: Path) -> None:
+    files = ScannedFiles([write(tmp_path / "one", "one", file("a"))])
+    with pytest.raises(SourceChanged, match="another machine"):
+        files.open("a")
+
+
+def test_a_scan_that_is_not_whole_is_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "one", "one", file("a"))
+    place = tmp_path / "one" / "files-0000.jsonl"
+    data = place.read_bytes()
+    place.write_bytes(data[:-1])
+    with pytest.raises(UsageError, match="files-0000"):
+        open_scan(folder)
+    place.write_bytes(data.replace(b"mnG7", b"mnG8"))
+    with pytest.raises(UsageError, match="is not the file"):
+        list(ScannedFiles([folder]).walk())
+    place.unlink()
+    with pytest.raises(UsageError, match="files-0000"):
+        open_scan(folder)
+    (tmp_path / "one" / HEAD).unlink()
+    with pytest.raises(UsageError, match="holds no scan"):
+        open_scan(folder)
