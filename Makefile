@@ -17,7 +17,7 @@ PY := $(BIN)/python
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench soak check wheel-check docs format lock clean python run-venv dev-venv
+.PHONY: help demo test beam-test bench soak check wheel-check docs format lock clean python run-venv dev-venv
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' Makefile | awk -F '|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -27,6 +27,10 @@ demo: run-venv ## the whole scenario on embedded stores: sample media, plan, app
 
 test: dev-venv ## all tests, on several cores
 	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest $(PARALLEL) $(ARGS) # the processes that tests start need not compile then
+
+beam-test: python ## the tests of --engine beam, in an environment of their own (.venv-beam)
+	@$(PYTHON) -m tools.make_venv beam
+	@.venv-beam/$(notdir $(BIN))/python -m pytest -W default tests/beam $(ARGS)
 
 bench: dev-venv ## whole commands beside rclone's; ARGS="--sizes 1000,10000 --rounds 3", ARGS=--write for the documentation
 	@$(PY) -m tests.benchmarks.table $(ARGS)
@@ -57,8 +61,8 @@ format: dev-venv ## formats the code and mends what the linter can
 lock: python ## writes requirements/*.txt anew from pyproject.toml, and says where they install (needs uv; ARGS=--upgrade for newer versions)
 	@$(PYTHON) -m tools.lock $(ARGS)
 
-clean: ## removes .venv, .venv-docs, caches, builds and the demo's folder
-	@rm -rf .venv .venv-docs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist demo
+clean: ## removes .venv, .venv-docs, .venv-beam, caches, builds and the demo's folder
+	@rm -rf .venv .venv-docs .venv-beam .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist demo
 	@find reconcile tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 run-venv: python

@@ -1,8 +1,9 @@
-"""Makes the virtual environment .venv, or finds it whole: ``python -m tools.make_venv run|dev``.
+"""Makes the virtual environment .venv, or finds it whole: ``python -m tools.make_venv run|dev|beam``.
 
-``run`` is what the program needs, ``dev`` that and the tools; both from the hashed lock files, with the project itself
-installed as editable. The stamp is written last and holds a digest of all that went in, so an environment that was
-killed half-made, or made from other locks or by another Python, is made again from nothing.
+``run`` is what the program needs, ``dev`` that and the tools, and ``beam`` (in .venv-beam) these with Apache Beam; all
+from the hashed lock files, with the project itself installed as editable. The stamp is written last and holds a digest
+of all that went in, so an environment that was killed half-made, or made from other locks or by another Python, is made
+again from nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = {
     "run": ("requirements/run.txt", "requirements/build.txt"),
     "dev": ("requirements/dev.txt",),
+    "beam": ("requirements/beam.txt",),
 }
-ENOUGH = {"run": ("run", "dev"), "dev": ("dev",)}
+FOLDERS = {"run": ".venv", "dev": ".venv", "beam": ".venv-beam"}
+ENOUGH = {"run": ("run", "dev"), "dev": ("dev",), "beam": ("beam",)}
 """The kinds of environment that serve each kind."""
 
 
@@ -47,7 +50,7 @@ def digest(root: Path, kind: str) -> str:
 
 def whole(root: Path, kind: str) -> bool:
     """Whether an environment that serves this kind is there, complete and up to date."""
-    venv = root / ".venv"
+    venv = root / FOLDERS[kind]
     return os.access(interpreter(venv), os.X_OK) and any(
         stamp(venv, made).is_file() and stamp(venv, made).read_text("ascii") == digest(root, made)
         for made in ENOUGH[kind]
@@ -62,25 +65,25 @@ def make(root: Path, kind: str) -> None:
             f"{sys.executable} has no {' and no '.join(missing)}: install it (Debian and Ubuntu: apt-get install "
             "python3-venv), or run this with another Python: make PYTHON=/path/to/python3."
         )
-    venv = root / ".venv"
+    venv = root / FOLDERS[kind]
     sys.stderr.write(f"Making {venv} ({kind}); this takes a minute the first time.\n")
     # With .venv activated, python3 is the one in it: the environment cannot be made by what it replaces.
     base: str = getattr(sys, "_base_executable", "") or sys.executable
     call(root, base, "-m", "venv", "--clear", str(venv))
     # Hashes pin what is installed only where nothing is built: a build would fetch tools that no hash covers.
     locks = [part for name in LOCKS[kind] for part in ("-r", name)]
-    pip(root, "--require-hashes", "--only-binary=:all:", *locks)
-    pip(root, "--no-deps", "--no-index", "--no-build-isolation", "--editable", ".")
+    pip(venv, "--require-hashes", "--only-binary=:all:", *locks)
+    pip(venv, "--no-deps", "--no-index", "--no-build-isolation", "--editable", ".")
     unfinished = venv / "made.part"
     unfinished.write_text(digest(root, kind), "ascii")
     os.replace(unfinished, stamp(venv, kind))
 
 
-def pip(root: Path, *arguments: str) -> None:
+def pip(venv: Path, *arguments: str) -> None:
     """Installs into the environment; -qq leaves errors."""
     call(
-        root,
-        str(interpreter(root / ".venv")),
+        venv.parent,
+        str(interpreter(venv)),
         *("-m", "pip", "install", "-qq", "--no-input", "--disable-pip-version-check"),
         *arguments,
     )
