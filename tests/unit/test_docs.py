@@ -134,6 +134,8 @@ def test_the_examples_in_the_help_of_a_command_run(
         monkeypatch.setenv("RECONCILE_BUCKET_ENDPOINT", server.url)
     assert main(["apply", "--yes", "--quiet"]) == ExitCode.OK
     assert main(["plan", "--out", "plan.json", "--quiet"]) == ExitCode.OK
+    if command == "apply":
+        assert main(["plan", "--out", "gs://my-bucket/plans/tonight", "--shards", "8", "--quiet"]) == ExitCode.OK
     capfd.readouterr()
     for line, _ in EXAMPLES[command]:
         told = re.split(r" (?:>>?|[|]) ", line)[0].replace("/tmp/studio", "another")
