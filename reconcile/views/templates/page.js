@@ -425,8 +425,7 @@
   // Goes to a character's row, however far down it is and whatever is searched for.
   function showInGrid(who, type) {
     if (!shownRows.some((each) => each.who === who)) {
-      $("tools").reset();
-      update();
+      clear();
     }
     const at = shownRows.findIndex((each) => each.who === who);
     if (at >= rows.drawn) rows.more(at + 1);
@@ -554,6 +553,11 @@
       : `${shown.length.toLocaleString("en")} of ${count(characters.length, "character")}, ${changed.toLocaleString("en")} of ${count(changeCount, "change")}, ${count(found, "finding")}`;
   }
 
+  function clear() {
+    $("tools").reset();
+    update();
+  }
+
   // -- one character, or one cell --
 
   // The place is in the address, so the browser's Back leads back to the grid.
@@ -637,7 +641,7 @@
     event.preventDefault();
     update();
   });
-  $("tools").addEventListener("reset", () => setTimeout(update));
+  $("clear").addEventListener("click", clear);
   addEventListener("keydown", (event) => {
     if (event.key === "/" && !/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && !$("detail").open) {
       event.preventDefault();
