@@ -192,6 +192,10 @@ class AgreedStates(Protocol):
         """All, in code point order of the key."""
         ...
 
+    def of(self, key: str) -> Agreed | None:
+        """That of a key, or None. Cheapest if keys are asked for in order."""
+        ...
+
     def holding(self, checksums: Collection[str]) -> Iterator[Agreed]:
         """Those that have one of these crc32c, in any order."""
         ...

@@ -177,24 +177,25 @@ class Observations:
     def rows(self, asked: Iterable[Keyed], shortcut: Shortcut | None = None) -> Iterator[Row]:
         """A row for each key that is there, or that is ``asked``, each in order, behind the rows asked with it; none
         for what a ``shortcut`` takes. Iterate once."""
+        agreed = self._worlds.agreed
         with closing(Prefetch(self._files)) as files, closing(Prefetch(self._objects)) as objects:
             streams: list[tuple[str, Iterable[tuple[str, Any]]]] = [
                 ("local files", self._local_by_key(files)),
                 ("objects", self._listed_by_key(objects)),
                 ("named objects", ((each.key, each) for each in self._named_objects)),
-                ("states", ((state.key, state) for state in self._worlds.agreed.all())),
                 ("references", ((key, [row for _, row in of]) for key, of in itertools.groupby(asked, itemgetter(0)))),
             ]
-            for key, (file, in_listing, by_name, state, asking) in merge(streams):
+            for key, (file, in_listing, by_name, asking) in merge(streams):
                 if self._unread:
                     self._note_gaps()
+                found = in_listing or by_name
+                state = agreed.of(key) if file is not None or found is not None else None
                 if shortcut is not None and shortcut.takes(file, in_listing, state, asking):
                     self._listener(Advanced(Phase.LISTING, 1))
                     self.files += 1
                     continue
                 if asking is not None:
                     yield from (row for row in asking if row is not None)
-                found = in_listing or by_name
                 if file is not None or found is not None:
                     self._listener(Advanced(Phase.LISTING, 1))
                     self.files += file is not None and self._worlds.asset_map.first_match(file.path) is not None

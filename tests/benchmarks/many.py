@@ -57,6 +57,9 @@ class _Many:
         there = (key for number, template, key in self._keys() if not self._is_drifted(number, template))
         return (RemoteObject(key, 1000, 1, SUM, content_type(key)) for key in there)
 
+    def of(self, key: str) -> Agreed:
+        return Agreed(key, 1000, SUM, 1)
+
     def all(self) -> Iterator[Agreed]:
         return (Agreed(key, 1000, SUM, 1) for _, _, key in self._keys())
 

@@ -513,6 +513,9 @@ class _State:
     def all(self) -> Iterator[Agreed]:
         return self._actor.disk.memory.all()
 
+    def of(self, key: str) -> Agreed | None:
+        return self._actor.disk.memory.of(key)
+
     def holding(self, checksums: Collection[str]) -> Iterator[Agreed]:
         return (state for state in self.all() if state.crc32c in checksums)
 

@@ -412,6 +412,9 @@ class Memory:
     def all(self) -> Iterator[Agreed]:
         return iter([self.states[key] for key in sorted(self.states)])
 
+    def of(self, key: str) -> Agreed | None:
+        return self.states.get(key)
+
     def holding(self, checksums: Collection[str]) -> Iterator[Agreed]:
         return (state for state in self.states.values() if state.crc32c in checksums)
 

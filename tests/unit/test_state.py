@@ -149,6 +149,34 @@ def test_the_last_agreed_state_counts_and_may_be_written_while_they_are_read(tmp
         assert [one.key for one in state.all() if one.generation == 2] == [f"k{n:04}" for n in range(0, 2000, 400)]
 
 
+def test_an_agreed_state_is_looked_up_by_its_key_in_any_order_and_as_it_was_last_remembered(tmp_path: Path) -> None:
+    keys = sorted([*ODD, *(f"k{number:05}" for number in range(2500))])
+    with State.open(tmp_path) as state:
+        state.remember(Agreed(key, 1, "AAAAAA==", 7) for key in keys)
+    with State.open(tmp_path) as state:
+        assert [state.of(key) for key in keys] == [Agreed(key, 1, "AAAAAA==", 7) for key in keys]
+        assert [state.of(key) for key in ("k00000x", "k02499x", "a", "\ud800", "k00001")] == [
+            *(None, None, None, None),
+            Agreed("k00001", 1, "AAAAAA==", 7),
+        ]
+        state.remember([Agreed("k00001", 2, "BBBBBB==", 8), Agreed("k00001x", 3, "BBBBBB==", 9)])
+        assert [state.of(key) for key in ("k00001", "k00001x")] == [
+            Agreed("k00001", 2, "BBBBBB==", 8),
+            Agreed("k00001x", 3, "BBBBBB==", 9),
+        ]
+
+
+def test_looking_up_agreed_states_in_order_asks_seldom(tmp_path: Path) -> None:
+    keys = [f"k{number:05}" for number in range(5000)]
+    with State.open(tmp_path) as state:
+        state.remember(Agreed(key, 1, "AAAAAA==", 7) for key in keys)
+    queries: list[str] = []
+    with State.open(tmp_path) as state:
+        state._database.connection.set_trace_callback(queries.append)
+        assert all(state.of(key) for key in keys)
+        assert len(queries) < 15
+
+
 def test_facts(tmp_path: Path) -> None:
     with State.open(tmp_path) as state:
         state.remember_fact("files", 121)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 from reconcile.adapters.state.database import StateDatabase
 from reconcile.adapters.state.recall import CHARACTERS, MOST_CHARACTERS
 from reconcile.core.closing import Closing
 from reconcile.core.digest import is_crc32c
+from reconcile.core.names import is_unicode
 from reconcile.core.rows import Agreed, Hashed
+
+T = TypeVar("T")
 
 _LARGEST = 2**63 - 1
 _FIRST_WINDOW = 16
@@ -29,11 +32,12 @@ class State(Closing):
     see ``StateDatabase``."""
 
     def __init__(self, project: Path) -> None:
-        self._database = StateDatabase(project, self._forget_window)
+        self._database = StateDatabase(project, self._forget_windows)
         self._lock = self._database.lock
         self._pending: dict[str, Hashed] = {}
         self._flushed = time.monotonic()
-        self._window = _Window()
+        self._window: _Window[Hashed] = _Window()
+        self._agreed: _Window[Agreed] = _Window()
         self.sessions = UploadSessions(self._database)
 
     @classmethod
@@ -54,8 +58,8 @@ class State(Closing):
 
     # -- the hash cache --
 
-    def _forget_window(self) -> None:
-        self._window = _Window()
+    def _forget_windows(self) -> None:
+        self._window, self._agreed = _Window(), _Window()
 
     def get(self, path: str) -> Hashed | None:
         """Cheapest in path order."""
@@ -72,7 +76,7 @@ class State(Closing):
                     (path, limit),
                     _HASH_ROW,
                 )
-                self._window.fill(path, rows, limit)
+                self._window.fill(path, {row[0]: Hashed._make(row[1:]) for row in rows}, limit)
             return self._window.rows.get(path)
 
     def put(self, path: str, found: Hashed) -> None:
@@ -116,6 +120,21 @@ class State(Closing):
                 return
             after = page[-1][0]
 
+    def of(self, key: str) -> Agreed | None:
+        """The agreed state of a key, or None. Cheapest in key order."""
+        if (found := self._agreed.rows.get(key)) is not None or not is_unicode(key):
+            return found
+        with self._lock:
+            if not self._agreed.covers(key):
+                limit = self._agreed.next_size(key)
+                rows = self._database.read(
+                    "SELECT key, size, crc32c, generation FROM agreed WHERE key >= ? ORDER BY key LIMIT ?",
+                    (key, limit),
+                    _AGREED_ROW,
+                )
+                self._agreed.fill(key, {row[0]: Agreed(*row) for row in rows}, limit)
+            return self._agreed.rows.get(key)
+
     def holding(self, checksums: Collection[str]) -> Iterator[Agreed]:
         # Some checksums at once, because each query reads all states.
         wanted = sorted(checksums)
@@ -126,8 +145,11 @@ class State(Closing):
             yield from (Agreed(*row) for row in self._database.read(query, some, _AGREED_ROW))
 
     def remember(self, states: Iterable[Agreed]) -> None:
-        rows = [(state.key, state.size, state.crc32c, state.generation) for state in states]
-        self._database.write("INSERT OR REPLACE INTO agreed VALUES (?, ?, ?, ?)", rows)
+        new = list(states)
+        rows = [(state.key, state.size, state.crc32c, state.generation) for state in new]
+        with self._lock:
+            self._database.write("INSERT OR REPLACE INTO agreed VALUES (?, ?, ?, ?)", rows)
+            self._agreed.rows.update((state.key, state) for state in new if self._agreed.covers(state.key))
 
     # -- small facts --
 
@@ -176,12 +198,12 @@ class UploadSessions:
         self._database.write("DELETE FROM sessions WHERE key = ? AND crc32c = ? AND size = ?", [(key, crc32c, size)])
 
 
-class _Window:
-    """The rows of the cache from ``low`` to ``high``. It grows while it is asked in order, as a walk does, and
+class _Window(Generic[T]):
+    """The rows of a table from ``low`` to ``high``. It grows while it is asked in order, as a walk does, and
     starts small again after a jump, so that neither a walk nor a single look-up reads much more than it needs."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, Hashed] = {}
+        self.rows: dict[str, T] = {}
         self._low = ""
         self._high: str | None = ""
         self._size = _FIRST_WINDOW
@@ -195,11 +217,11 @@ class _Window:
         self._size = min(2 * self._size, _LAST_WINDOW) if in_order else _FIRST_WINDOW
         return self._size
 
-    def fill(self, path: str, rows: list[tuple[Any, ...]], limit: int) -> None:
-        """Takes the rows from the path on; fewer than ``limit`` are all there are."""
-        self.rows = {row[0]: Hashed._make(row[1:]) for row in rows}
+    def fill(self, path: str, rows: dict[str, T], limit: int) -> None:
+        """Takes the rows from the path on, in order; fewer than ``limit`` are all there are."""
+        self.rows = rows
         self._low = path
-        self._high = rows[-1][0] if len(rows) == limit else None
+        self._high = next(reversed(rows)) if len(rows) == limit else None
 
 
 def _is_text(value: object) -> bool:
