@@ -147,8 +147,11 @@ def seconds_for(asked: Usage, paces: Sequence[Pace]) -> float | None:
 
 
 def remembered(paces: Sequence[Pace], pace: Pace) -> list[Pace]:
-    """These, oldest first, and a new one, of each size as many as count: so many small runs leave the large ones."""
+    """These, oldest first, and a new one, of each size as many as count, so that small runs leave the large ones. The
+    smallest, which a decorated function makes at each call, are not worth another write once a few are known."""
     alike = [at for at, each in enumerate(paces) if each.size == pace.size]
+    if pace.size == 1 and len(alike) >= RUNS:
+        return list(paces)
     dropped = frozenset(alike[: 1 - RUNS])
     return [*(each for at, each in enumerate(paces) if at not in dropped), pace]
 

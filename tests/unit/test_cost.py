@@ -111,12 +111,19 @@ def test_runs_of_about_the_same_size_tell_and_else_the_nearest() -> None:
 def test_many_small_runs_do_not_push_out_what_is_known_of_a_large_one() -> None:
     paces: list[Pace] = []
     for number in range(100):
-        paces = remembered(paces, Pace(5, number, 1.0))
+        paces = remembered(paces, Pace(50, number, 1.0))
         if number == 3:
             paces = remembered(paces, Pace(5000, 0, 50.0))
     assert Pace(5000, 0, 50.0) in paces
-    assert [each.bytes for each in paces if each.requests == 5] == list(range(100 - RUNS, 100))
-    assert remembered([Pace(5, 1, 1.0)] * RUNS, Pace(5, 1, 1.0)) == [Pace(5, 1, 1.0)] * RUNS
+    assert [each.bytes for each in paces if each.requests == 50] == list(range(100 - RUNS, 100))
+    assert remembered([Pace(50, 1, 1.0)] * RUNS, Pace(50, 1, 1.0)) == [Pace(50, 1, 1.0)] * RUNS
+
+
+def test_the_pace_of_the_smallest_runs_is_written_down_a_few_times_and_no_more() -> None:
+    paces: list[Pace] = []
+    for number in range(100):
+        paces = remembered(paces, Pace(5, number, 1.0))
+    assert [each.bytes for each in paces] == list(range(RUNS))
 
 
 def test_the_same_again_takes_as_long_as_the_one_run_that_is_known() -> None:

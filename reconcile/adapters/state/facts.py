@@ -4,7 +4,7 @@ they were."""
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 
 import msgspec
@@ -76,12 +76,15 @@ class RunFacts:
         self.state.remember_fact(_WAIVERS, msgspec.json.encode(counts).decode())
 
     @property
-    def paces(self) -> Sequence[Pace]:
+    def paces(self) -> list[Pace]:
         """How fast the last runs were, oldest first."""
         with suppress(msgspec.DecodeError):
             return msgspec.json.decode(str(self.state.fact(_PACES)), type=list[Pace])
-        return ()
+        return []
 
     def note_pace(self, pace: Pace) -> None:
         """Remembers how fast a run was."""
-        self.state.remember_fact(_PACES, msgspec.json.encode(remembered(self.paces, pace)).decode())
+        known = self.paces
+        paces = remembered(known, pace)
+        if paces != known:
+            self.state.remember_fact(_PACES, msgspec.json.encode(paces).decode())
