@@ -32,8 +32,8 @@ from reconcile.core.sides import quoted
 from reconcile.core.stages import is_whole, key_rows
 from reconcile.pipeline.account import now
 from reconcile.pipeline.engine import Engine, StreamEngine
+from reconcile.pipeline.gaps import Gap, Unread, about_unread
 from reconcile.pipeline.inventory import Inventory
-from reconcile.pipeline.roster import Gap, Unread, about_unread
 from reconcile.pipeline.sorting import Spill
 from reconcile.project import OpenProject
 from reconcile.version import VERSION

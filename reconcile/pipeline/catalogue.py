@@ -18,8 +18,9 @@ from reconcile.core.plan import Scope
 from reconcile.core.rows import Recorded, Retyped, Row, Stream
 from reconcile.core.stages import document_stage, is_whole, key_stage
 from reconcile.pipeline.engine import StreamEngine, groups
+from reconcile.pipeline.gaps import Unread, told_of
 from reconcile.pipeline.inventory import Inventory
-from reconcile.pipeline.roster import Unread, gone, told_of
+from reconcile.pipeline.roster import gone
 from reconcile.pipeline.sorting import Sorter, Spill
 from reconcile.project import OpenProject
 

@@ -14,8 +14,9 @@ from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted
 from reconcile.core.plan import Scope
 from reconcile.core.rows import Row, Stream, World
 from reconcile.core.stages import explode_stage
+from reconcile.pipeline.gaps import Gap
 from reconcile.pipeline.observe import Observations
-from reconcile.pipeline.roster import Gap, open_records, read_roster
+from reconcile.pipeline.roster import open_records, read_roster
 from reconcile.pipeline.shortcut import Shortcut
 from reconcile.pipeline.sorting import Keyed, Shelf, Sorter, Spill
 from reconcile.project import OpenProject

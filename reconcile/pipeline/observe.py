@@ -36,16 +36,8 @@ from reconcile.core.rows import (
 )
 from reconcile.core.rules import AssetMap, minimal_prefixes
 from reconcile.pipeline.engine import Prefetch, merge
-from reconcile.pipeline.roster import (
-    Denied,
-    Gap,
-    Store,
-    Unread,
-    named_by_files,
-    possible_owners,
-    spelled_once,
-    stored_among,
-)
+from reconcile.pipeline.gaps import Denied, Gap, Store, Unread
+from reconcile.pipeline.roster import named_by_files, possible_owners, spelled_once, stored_among
 from reconcile.pipeline.shortcut import Shortcut
 from reconcile.pipeline.sorting import Keyed, Sorter, Spill
 from reconcile.project import OpenProject

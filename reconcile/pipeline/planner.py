@@ -34,9 +34,10 @@ from reconcile.core.stages import document_stage, is_whole, key_stage
 from reconcile.core.waivers import used, waive
 from reconcile.pipeline.copying import CopySources
 from reconcile.pipeline.engine import Engine, StreamEngine
+from reconcile.pipeline.gaps import Gap, Store, Unread, about_unread, told_of
 from reconcile.pipeline.inventory import Inventory
 from reconcile.pipeline.reducers import AgreedMemory, CountedElsewhere, KeyCounts, PlanSink, Tallies, Traced
-from reconcile.pipeline.roster import Gap, Roster, Store, Unread, about_unread, gone, told_of
+from reconcile.pipeline.roster import Roster, gone
 from reconcile.pipeline.sorting import Spill
 from reconcile.project import OpenProject
 
