@@ -35,9 +35,10 @@ from reconcile.core.rows import Agreed, Row, Source, Stream, World
 from reconcile.core.rules import AssetMap
 from reconcile.pipeline import beam_steps as steps
 from reconcile.pipeline.beam_sources import FAILED, Range, ReadDocuments, ReadFiles, ReadObjects, ReadParts
+from reconcile.pipeline.gaps import Gap, Unread
 from reconcile.pipeline.planner import Planning, Survey
 from reconcile.pipeline.reducers import CountedElsewhere
-from reconcile.pipeline.roster import Gap, Roster, Unread, open_records, read_roster
+from reconcile.pipeline.roster import Roster, open_records, read_roster
 from reconcile.pipeline.sorting import Spill
 from reconcile.project import OpenProject
 

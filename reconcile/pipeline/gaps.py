@@ -1,7 +1,8 @@
-"""The parts of the worlds that were not read: nothing in them is known to be absent."""
+"""How much of the worlds was read, and the parts that were not: nothing in those is known to be absent."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import TypeAlias
 
@@ -10,7 +11,9 @@ import msgspec
 from reconcile.core.changes import Code, Finding
 from reconcile.core.errors import AccessDenied
 from reconcile.core.findings import UNCLAIMED_FOLDER, make
-from reconcile.core.rows import FileProblem, LocalFile
+from reconcile.core.plan import Scope
+from reconcile.core.rows import Coverage, FileProblem, LocalFile
+from reconcile.core.rules import AssetMap, minimal_prefixes
 
 
 class Store(Enum):
@@ -61,3 +64,47 @@ def about_unread(folder: LocalFile) -> Finding:
     problem = folder.problem or FileProblem.UNREADABLE
     what = UNCLAIMED_FOLDER if problem is FileProblem.UNCLAIMED else Code(problem.value)
     return make(what, folder.path, None, why=folder.detail)
+
+
+class Extent:
+    """How much of the files and of the objects was read, and the ``gaps``: no key in one of those is called absent."""
+
+    def __init__(self, asset_map: AssetMap, scope: Scope) -> None:
+        whole = not scope.char_ids and not scope.asset_types
+        types = _rivals(asset_map, scope.asset_types)
+        self.local = Coverage(("",) if whole else asset_map.path_prefixes(scope.char_ids, types))
+        self.remote = Coverage(("",) if whole else asset_map.key_prefixes(scope.char_ids, types))
+        self.gaps: list[Gap] = []
+        self.unread: list[Gap] = []
+        """Those that were met, and are none of the ``gaps`` yet."""
+        self.listed = False
+        """Whether the bucket could be asked for anything."""
+
+    def note_gaps(self) -> None:
+        """Takes what was not read out of what counts as read, before the first key that it concerns."""
+        while self.unread:
+            gap = self.unread.pop(0)
+            self.gaps.append(gap)
+            if isinstance(gap, Unread):
+                local, path = self.local, gap.folder.path
+                failed = (path,) if gap.hides_ours else ()
+                self.local = msgspec.structs.replace(
+                    local, unreadable=(*local.unreadable, path), failed=(*local.failed, *failed)
+                )
+
+    def leave_unknown(self, refused: Denied) -> None:
+        """From here on nothing below this prefix is called absent, except in parts of it that can be listed."""
+        remote, name = self.remote, refused.name
+        if refused.narrower:
+            prefixes = minimal_prefixes((*(each for each in remote.prefixes if each != name), *refused.narrower))
+            self.remote = msgspec.structs.replace(remote, prefixes=prefixes)
+        else:
+            unreadable, failed = (*remote.unreadable, name), (*remote.failed, name)
+            self.remote = msgspec.structs.replace(remote, unreadable=unreadable, failed=failed)
+        self.unread.append(refused)
+
+
+def _rivals(asset_map: AssetMap, asset_types: Sequence[str]) -> tuple[str, ...]:
+    """These types, and those whose files claim the same fields."""
+    fields = {rule.field for rule in asset_map.rules if rule.type in asset_types and rule.field is not None}
+    return tuple(rule.type for rule in asset_map.rules if rule.type in asset_types or rule.field in fields)

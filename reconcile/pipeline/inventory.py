@@ -73,9 +73,10 @@ class Inventory:
         if not context.scope.char_ids:
             fields = {rule.field for rule in context.asset_map.rules if rule.type in context.scope.asset_types}
             asked = [each for each in asked if not each.slot.at and each.slot.field in fields]
-        known = context.known_ids | self._observed.look_up(asked)
-        ids_known = context.ids_known and self._observed.ids_known
-        return msgspec.structs.replace(context, known_ids=known, ids_known=ids_known)
+        named = self._observed.named
+        named.look_up(asked)
+        ids_known = context.ids_known and named.ids_known
+        return msgspec.structs.replace(context, known_ids=named.known_ids, ids_known=ids_known)
 
     def references(self) -> Iterator[Row]:
         """A row for each key that a text of a record could mean."""
@@ -86,7 +87,7 @@ class Inventory:
         the rows that were put beside the key where it was asked."""
         self._listener(PhaseStarted(Phase.LISTING))
         yield from self._observed.rows(asked, self.shortcut)
-        if self.roster.denied is not None and not self._observed.listed:
+        if self.roster.denied is not None and not self._observed.extent.listed:
             raise self.roster.denied
         self._listener(PhaseDone(Phase.LISTING))
 
@@ -114,7 +115,8 @@ class Inventory:
     @cached_property
     def covered(self) -> Context:
         """The constants of the document stage: with what was read whole, now that all keys were read."""
-        return msgspec.structs.replace(self.context, local=self._observed.local, remote=self._observed.remote)
+        extent = self._observed.extent
+        return msgspec.structs.replace(self.context, local=extent.local, remote=extent.remote)
 
     @property
     def files(self) -> int:
@@ -122,4 +124,4 @@ class Inventory:
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
-        return (*self.roster.refused, *self._observed.gaps)
+        return (*self.roster.refused, *self._observed.extent.gaps)
