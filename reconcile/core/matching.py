@@ -57,14 +57,17 @@ class Matcher:
 
     def match(self, path: str) -> dict[str, str] | None:
         """The captures, earlier ones as long as can be, or None."""
+        if not self._twice:
+            only = self._regexes[0].fullmatch(path[::-1])
+            return None if only is None else {name: only[group][::-1] for name, group in self._groups.items()}
         found = self._search(path, (), iter(range(MAX_VALUES)))
         return max(found, key=lambda each: [len(each[name]) for name in self._names], default=None)
 
     def _search(self, path: str, given: tuple[str, ...], budget: Iterator[int]) -> Iterator[dict[str, str]]:
         """Every way to match with these values of the first captures that stand twice."""
-        if not self._twice or given:
+        if given:
             subject = "".join(f"{value[::-1]}/" for value in given) + path[::-1]
-            found = self._regexes[max(0, len(given) - 1)].fullmatch(subject)
+            found = self._regexes[len(given) - 1].fullmatch(subject)
             if found is None:
                 return
             if len(given) == len(self._twice):
