@@ -51,23 +51,23 @@ class AssetRule(msgspec.Struct, frozen=True, dict=True):
 
     def captures(self, path: str, known: Container[str]) -> tuple[dict[str, str], bool] | None:
         """The captures of the longest known character id, or of any reading, and whether the id is a known one."""
-        if not self.names_character:
-            found = self.path.match(path)
-            return None if found is None else (found, False)
         if not self.path.takes(path):
             return None
-        owner = next(self.owners(path, known), None) if known != () else None
-        if owner is not None:
-            return owner, True
+        owner = next(self.owners(path, known), None)
+        found = self.guess(path) if owner is None else owner
+        return None if found is None else (found, owner is not None)
+
+    def guess(self, path: str) -> dict[str, str] | None:
+        """The captures of a path, the longest first, with an id at boundaries that need not be known; None if the rule
+        does not take it."""
+        if not self.names_character:
+            return self.path.match(path)
         readings = (self.path.match_span(path, start, end) for _, start, end in self.path.readings(path))
-        guess = next((found for found in readings if found is not None), None)
-        return None if guess is None else (guess, False)
+        return next((found for found in readings if found is not None), None)
 
     def owners(self, path: str, known: Container[str]) -> Iterator[dict[str, str]]:
         """The captures of each known character id that the path names, as the id is known, the longest first; an id
         within a longer one is not named."""
-        if not self.path.takes(path):
-            return
         spans: list[tuple[int, int]] = []
         for value, start, end in self.path.readings(path):
             char_id = spelling(value, known)
@@ -161,9 +161,9 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
                 continue
             named = [Reading(rule, Ownership.KNOWN, each, (each[CHAR_ID],)) for each in rule.owners(path, known)]
             owners += named
-            found = rule.captures(path, ()) if first is None and not owners else None
+            found = rule.guess(path) if first is None and not owners else None
             if found is not None:
-                first = Reading(rule, Ownership.UNKNOWN if rule.names_character else Ownership.NONE, found[0])
+                first = Reading(rule, Ownership.UNKNOWN if rule.names_character else Ownership.NONE, found)
         if not owners or (first is not None and first.ownership is Ownership.NONE):
             return first
         chosen = owners[0]
@@ -195,7 +195,8 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         """The first rule that takes a path, whoever owns it."""
         if self.left_out(path) is not None:
             return None
-        return next((rule for rule in self.rules if rule.captures(path, ()) is not None), None)
+        taking = (rule for rule in self.rules if rule.path.takes(path))
+        return next((rule for rule in taking if rule.guess(path) is not None), None)
 
     def key_for(self, path: str, known: Container[str]) -> str:
         """The key (bucket path below the prefix) of a local path."""
