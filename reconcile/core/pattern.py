@@ -18,6 +18,7 @@ from reconcile.core.portable import Portable
 
 CHAR_ID = "char_id"
 BOUNDARIES = "_-. "
+_BOUNDARY = re.compile(f"[{re.escape(BOUNDARIES)}]")
 _TOKEN = re.compile(r"\{([^{}/]*)\}|\*|[{}]")
 _NAME = re.compile(r"[a-z_][a-z0-9_]*\Z")
 
@@ -104,13 +105,11 @@ class Template:
         prefix = self.literal_prefix
         if CHAR_ID not in self.names or not path.startswith(prefix):
             return
-        fixed = self.names[0] == CHAR_ID
-        spans = {
-            (start, end)
-            for start in ([len(prefix)] if fixed else self._starts(path))
-            for end in _ends(path, start)
-            if end > start
-        }
+        if self.names[0] == CHAR_ID:
+            start = len(prefix)
+            yield from ((path[start:end], start, end) for end in reversed(_ends(path, start)))
+            return
+        spans = {(start, end) for start in self._starts(path) for end in _ends(path, start)}
         for start, end in sorted(spans, key=lambda span: (span[0] - span[1], span[0])):
             yield path[start:end], start, end
 
@@ -195,14 +194,12 @@ class Template:
         return Matcher(before), Matcher(behind)
 
 
-def _ends(path: str, start: int) -> Iterator[int]:
-    for at in range(start, len(path)):
-        if path[at] == "/":
-            yield at
-            return
-        if path[at] in BOUNDARIES:
-            yield at
-    yield len(path)
+def _ends(path: str, start: int) -> list[int]:
+    """Where a value that begins here may end, the nearest first."""
+    last = path.find("/", start)
+    last = len(path) if last < 0 else last
+    ends = [*(found.start() for found in _BOUNDARY.finditer(path, start, last)), last]
+    return [end for end in ends if end > start]
 
 
 def _parse(source: str) -> tuple[Part, ...]:
