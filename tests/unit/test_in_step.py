@@ -397,3 +397,14 @@ def test_no_key_of_a_record_is_skipped_whose_index_lacks_a_type() -> None:
         shortcut = Shortcut(INDEXED, lambda *_: None)
         rows = list(shortcut.exploded(document))
         assert [_is_taken(shortcut, key, rows) for key in (IMAGE, DANCE)] == [is_taken, is_taken]
+
+
+def test_an_answer_to_the_local_database_does_not_stand_for_one_to_the_record() -> None:
+    document = Document("ann", {"assets": [{"title": "primary", "anime_image": BUCKET.uri(IMAGE)}]}, "1")
+    shortcut = Shortcut(CONTEXT, lambda *_: None)
+    rows = list(shortcut.exploded(document))
+    assert _is_taken(shortcut, IMAGE, rows)
+    local = _there(msgspec.structs.replace(NAMED, world=World.LOCAL_DB, key=DANCE), CONTEXT)
+
+    answers = shortcut.completed({Stream.RECORD: [document], Stream.ANSWER: [local]})[Stream.ANSWER]
+    assert [(each.world, each.key) for each in answers] == [(World.LOCAL_DB, DANCE), (World.RECORDS, IMAGE)]
