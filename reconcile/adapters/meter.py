@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 from reconcile.core.cost import Usage, request_class
 from reconcile.core.shown_url import shown_url
+
+BUCKET, RECORDS = "bucket", "records"
+"""The stores by which silences are called; another host goes by its name."""
+_OF_DOCUMENTS = "/documents"
 
 
 class Ended(Protocol):
@@ -45,6 +50,14 @@ def _fails(status: int) -> bool:
     return status >= 500 or status in (401, 408, 429)
 
 
+class Silence(NamedTuple):
+    """A store that somebody waits for: the ``store`` (``bucket``, or the host for others), and for how many
+    ``seconds`` it has neither answered nor taken anything."""
+
+    store: str
+    seconds: float
+
+
 class _Failed(NamedTuple):
     """The last request of a thread, if it failed."""
 
@@ -76,6 +89,9 @@ class Meter:
         self._total = Usage()
         self._taken = Usage()
         self._last = threading.local()
+        self._asking: Counter[str] = Counter()
+        self._silent: dict[str, float] = {}
+        """Since when each store that was asked has not answered, or has failed."""
 
     def total(self) -> Usage:
         """All that was asked so far."""
@@ -88,19 +104,25 @@ class Meter:
             since, self._taken = self._total - self._taken, self._total
             return since
 
+    def silences(self) -> list[Silence]:
+        """The stores that are asked and have not answered yet, or whose last answer was a failure."""
+        with self._lock:
+            now = self._clock()
+            return [Silence(store, now - since) for store, since in self._silent.items()]
+
     def bucket(self, method: str, url: str) -> Ended:
         """Watches a request to the bucket, which counts by its class."""
         usage = Usage(**{request_class(method, urlsplit(url).path): 1})
-        return self._watched(method, url, usage)
+        return self._watched(method, url, usage, BUCKET)
 
     def other(self, method: str, url: str) -> Ended:
         """Watches a request that costs nothing by itself: one for a token, or for documents, which count as they
         come."""
-        return self._watched(method, url, Usage())
+        return self._watched(method, url, Usage(), RECORDS if _OF_DOCUMENTS in url else urlsplit(url).netloc)
 
     def write(self, document: str) -> Ended:
         """Watches a request that writes one document."""
-        return self._watched("Commit", document, Usage(document_writes=1))
+        return self._watched("Commit", document, Usage(document_writes=1), RECORDS)
 
     def read(self, documents: int) -> None:
         """The database has answered with so many documents, or said that they are not there."""
@@ -109,21 +131,38 @@ class Meter:
     def sent(self, size: int) -> None:
         """So many bytes of a file are sent."""
         self._add(Usage(bytes=size))
+        with self._lock:
+            if BUCKET in self._silent:
+                self._silent[BUCKET] = self._clock()
 
     def _add(self, usage: Usage) -> None:
         with self._lock:
             self._total += usage
 
-    def _watched(self, method: str, where: str, usage: Usage) -> Ended:
+    def _watched(self, method: str, where: str, usage: Usage, store: str) -> Ended:
         began = self._clock()
+        with self._lock:
+            self._asking[store] += 1
+            self._silent.setdefault(store, began)
 
         def ended(outcome: str, *, reached: bool = True) -> None:
             if reached:
                 self._add(usage)
+            self._answered(store, failed=Asked(method, where, outcome, 0.0).failed)
             if self._witness is not None:
                 self._tell(self._witness, method, where, outcome, began, self._clock())
 
         return ended
+
+    def _answered(self, store: str, *, failed: bool) -> None:
+        with self._lock:
+            self._asking[store] -= 1
+            if failed:
+                return
+            if self._asking[store]:
+                self._silent[store] = self._clock()
+            else:
+                self._silent.pop(store, None)
 
     def _tell(self, witness: Witness, method: str, where: str, outcome: str, began: float, ended: float) -> None:
         # Attempts at one thing follow each other in one thread.

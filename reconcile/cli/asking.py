@@ -8,11 +8,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from reconcile.core.errors import UsageError
+from reconcile.core.errors import Interrupted, UsageError
 from reconcile.views.streams import flush
-from reconcile.views.terminal import visible
+from reconcile.views.terminal import broken
 
 _YES = ("y", "yes")
+_NO = ("", "n", "no")
+_NARROW = 80
 _LONGEST = 4096  # bytes of a line, which is what a terminal gives at the most
 
 
@@ -47,16 +49,28 @@ class Person:
         self._writing = writing
 
     def confirms(self, question: str, *, about: str = "") -> bool:
-        """Asks; only ``y`` and ``yes`` are a yes, and the end of the input is a no. ``about`` is said before."""
+        """Asks, until the answer is one; none at all, and the end of the input, is a no. ``about`` is said before.
+        Raises Interrupted."""
         flush(sys.stdout)
         flush(sys.stderr)
-        before = f"{visible(about)}\n" if about else ""
         try:
-            self._write(f"\n{before}{visible(question)} [y/N] ".encode("utf-8", "backslashreplace"))
-            answer = os.read(self.reading, _LONGEST)
+            width = os.get_terminal_size(self._writing).columns or _NARROW
+        except OSError:  # a console that does not say
+            width = _NARROW
+        asked = broken(f"{question} [y/N] .", width)[:-1]  # with a blank at its end
+        before = f"{broken(about, width)}\n" if about else ""
+        try:
+            self._write(f"\n{before}{asked}".encode("utf-8", "backslashreplace"))
+            while True:
+                answer = os.read(self.reading, _LONGEST).decode("utf-8", "replace").strip().lower()
+                if answer in (*_YES, *_NO):
+                    return answer in _YES
+                self._write(b"Please answer y for yes, or n for no: ")
         except OSError:  # the terminal has gone
             return False
-        return answer.decode("utf-8", "replace").strip().lower() in _YES
+        except KeyboardInterrupt as error:
+            self._write(b"\n")
+            raise Interrupted("interrupted at the question; nothing was changed") from error
 
     def close(self) -> None:
         for fd in {self.reading, self._writing}:

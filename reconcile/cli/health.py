@@ -19,7 +19,7 @@ from reconcile.views.links import show_links
 def doctor(common: Common) -> ExitCode:
     session = Session(common)
     try:
-        with session.opened() as project:
+        with session.opened() as project, session.progress():
             checkup, code = check_project(project), ExitCode.FAILED
     except ConfigError as error:
         checkup, code = check_nothing(error), error.exit_code

@@ -91,7 +91,8 @@ def undo(
             question = f"Put back the record fields that run {name} changed?"
             session.agree(question, totals(undoing.plan), show, yes=yes or not undoing.plan.actions)
             report = session.execute(partial(execute, project, undoing, command="undo"))
-    session.report(report, planned=bool(undoing.plan.actions))
+    again = session.again("undo", run, scope=scope, keeps_journal=not no_journal)
+    session.report(report, again, undoing.plan.actions, planned=bool(undoing.plan.actions))
     return report.exit_code
 
 

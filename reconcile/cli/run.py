@@ -111,7 +111,7 @@ def _apply(
         report = session.execute(work)
     if report.exit_code or (made.actions and not quiet):
         terminal.line()
-        show_report(terminal, report, verbose=session.verbose)
+        show_report(terminal, report, session.again("apply", scope=scope), made.actions, verbose=session.verbose)
     return report
 
 

@@ -16,10 +16,11 @@ from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.system import current
 from reconcile.cli.asking import person
 from reconcile.cli.options import Common, FailOn, Planned, Scoped, Sized, option, parsed
+from reconcile.cli.patience import patient
 from reconcile.cli.signals import finish, stopping
 from reconcile.config import Overrides, find_project
 from reconcile.core.bandwidth import UNLIMITED, Timetable, parse_timetable
-from reconcile.core.changes import Finding, Severity
+from reconcile.core.changes import Change, Finding, Severity
 from reconcile.core.context import Replacing
 from reconcile.core.duration import format_duration
 from reconcile.core.errors import Declined, ExitCode, LockHeld, UsageError
@@ -55,6 +56,7 @@ class Session:
         self.common = common
         self.verbose = common.verbose > 0
         self.json = common.json
+        self._opened: OpenProject | None = None
 
     def project(self, replace: Replacing | None = None) -> Project:
         """The project that the options name. Raises UsageError, ConfigError."""
@@ -98,7 +100,8 @@ class Session:
             memory, spill = memory_of(sized.memory, options.memory), spill_of(sized.spill)
             judges_all = isinstance(sized, Planned) and sized.no_cache
             options = msgspec.structs.replace(options, memory=memory, spill=spill, cache=not judges_all)
-        return self.project(replace).opened(options)
+        self._opened = self.project(replace).opened(options)
+        return self._opened
 
     @cached_property
     def witness(self) -> RequestLog | None:
@@ -155,7 +158,8 @@ class Session:
         """A listener that shows on stderr how far a run is; only warnings if that is to be ``quiet``."""
         as_json, colour = self.logs_json(), self._colour()
         quiet, bars = quiet or self.common.quiet, not self._shows_requests
-        with listening(sys.stderr, quiet=quiet, as_json=as_json, colour=colour, bars=bars) as listener:
+        shown = listening(sys.stderr, quiet=quiet, as_json=as_json, colour=colour, bars=bars)
+        with shown as listener, patient(None if quiet else self._opened, listener):
             yield listener
 
     def result(self, document: Any, show: Callable[[Terminal], None], *, paged: bool = False) -> None:
@@ -191,6 +195,12 @@ class Session:
         quoted = (as_text(current().quoted(word)) for word in (*options, *words, *scopes))
         return f"reconcile {' '.join(quoted)}"
 
+    def again(self, word: str, *words: str, scope: Scoped | None = None, keeps_journal: bool = True) -> Command:
+        """How to go on after a run of the command ``word``."""
+        undo = self.command("undo") if keeps_journal else ""
+        plan = self.command("plan", scope=scope)
+        return Command(again=self.command(word, *words, scope=scope), plan=plan, undo=undo)
+
     def agree(
         self,
         question: str,
@@ -212,11 +222,13 @@ class Session:
             if asked is not None and not asked.confirms(question, about="" if is_seen else totals):
                 raise Declined("declined; nothing was changed")
 
-    def report(self, report: Report, command: Command = APPLY, *, planned: bool) -> None:
+    def report(
+        self, report: Report, command: Command = APPLY, changes: Sequence[Change] = (), *, planned: bool
+    ) -> None:
         """The report as the result. If the plan was shown and nothing was ``planned``, all has been said."""
 
         def show(terminal: Terminal) -> None:
-            show_report(terminal, report, command, verbose=self.verbose)
+            show_report(terminal, report, command, changes, verbose=self.verbose)
 
         if self.json or self.common.quiet:
             self.result(report, show)

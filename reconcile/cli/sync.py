@@ -38,7 +38,7 @@ from reconcile.core.errors import ExitCode, UsageError
 from reconcile.core.plan import LimitCounts, Plan, check_limits
 from reconcile.core.report import build
 from reconcile.project import OpenProject
-from reconcile.views.plan import totals
+from reconcile.views.plan import question, totals
 
 if TYPE_CHECKING:
     from reconcile.cli.saved import Saved
@@ -197,7 +197,7 @@ def apply(
             whole = saved.part_of if saved else None
             limit = project.settings.policy.max_replace
             session.agree(
-                "Apply this plan?",
+                question(made),
                 totals(made),
                 session.plan_view(labels_of(project), made, session.view(full=full)),
                 yes=yes or not made.actions,
@@ -207,7 +207,8 @@ def apply(
             report = session.execute(partial(work, force=force, max_actions=max_actions))
             if saved and (unsaved := saved.save_report(report)):
                 session.warn(unsaved, of="warning")
-        session.report(report, planned=bool(made.actions))
+        again = session.again("apply", *words, scope=scope, keeps_journal=not no_journal)
+        session.report(report, again, made.actions, planned=bool(made.actions))
         code = session.verdict(report.exit_code, report.findings, fail_on)
         ended(report, code)
     return code

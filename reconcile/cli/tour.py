@@ -79,7 +79,7 @@ def _steps(session: Session, project: OpenProject, directory: Path) -> DemoDocum
     step("1. `reconcile plan` says what is out of step", PLANNED, lambda at: show_plan(at, plan, labels_of(project)))
     with project.lock().acquire():
         report = session.execute(partial(execute, project, plan, command="apply"))
-    step("2. `reconcile apply` puts it right", APPLIED, lambda at: show_report(at, report))
+    step("2. `reconcile apply` puts it right", APPLIED, lambda at: show_report(at, report, changes=plan.actions))
     again = session.survey(project, Scope()).plan
     step("3. `reconcile plan` again", AGAIN, lambda at: at.prose(totals(again), style="bold"))
     step("Now you", f"Try: {_program()} -C {current().quoted(str(directory))} status")

@@ -59,7 +59,7 @@ def _checks(project: OpenProject, now: Callable[[], float]) -> Iterator[Check]:
         yield from _bucket(project, None)
     else:
         server = settings.bucket_endpoint or settings.bucket_emulator
-        with closing(GcsCheckup(settings.bucket, server, now, settings.user_project)) as checkup:
+        with closing(GcsCheckup(settings.bucket, server, now, settings.user_project, project.meter)) as checkup:
             login = _tried("credentials", "find credentials", lambda: (Health.OK, checkup.who(), ""))
             yield login
             if login.health is Health.FAILED:

@@ -53,8 +53,8 @@ class Undoing(msgspec.Struct, frozen=True):
 
 
 def find_run(journal: Journals, name: str) -> Past:
-    """The run of this id, of an id that starts so, or the ``last`` one, which is the newest. Raises UsageError, and
-    JournalError if the journal cannot be read: what is unknown is not taken for absent."""
+    """The run of this id, of an id that begins or ends so, or the ``last`` one, which is the newest. Raises UsageError,
+    and JournalError if the journal cannot be read: what is unknown is not taken for absent."""
     whole = journal.read(name)
     if whole is not None:
         return whole
@@ -62,13 +62,17 @@ def find_run(journal: Journals, name: str) -> Past:
     if name == LAST:
         found = list(itertools.islice(runs, 1))
     else:
-        found = [past for past in runs if name and past.run.run_id.startswith(name)]
+        found = [past for past in runs if name and _is_called(past.run.run_id, name)]
     if len(found) == 1:
         return found[0]
     hint = "`reconcile history` lists the runs of this project folder"
     if found:
-        raise UsageError(f"{len(found)} runs begin with {name!r}", hint=hint)
+        raise UsageError(f"{len(found)} runs begin or end with {name!r}", hint=hint)
     raise UsageError(f"the journal of this project has no run {name!r}", hint=hint)
+
+
+def _is_called(run_id: str, name: str) -> bool:
+    return run_id.startswith(name) or run_id.rpartition("-")[2] == name
 
 
 def find_undoable(journal: Journals, name: str, scope: Scope) -> Past:

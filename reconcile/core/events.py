@@ -51,6 +51,13 @@ class Waiting(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class Unanswered(msgspec.Struct, frozen=True):
+    """A store has been asked, and has not answered for ``seconds``."""
+
+    store: str
+    seconds: float
+
+
 class ChangeDone(msgspec.Struct, frozen=True):
     """One change has its outcome."""
 
@@ -63,7 +70,7 @@ class Warned(msgspec.Struct, frozen=True):
     message: str
 
 
-Event: TypeAlias = PhaseStarted | Advanced | PhaseDone | Waiting | ChangeDone | Warned
+Event: TypeAlias = PhaseStarted | Advanced | PhaseDone | Waiting | Unanswered | ChangeDone | Warned
 Listener: TypeAlias = Callable[[Event], None]
 
 

@@ -30,6 +30,8 @@ def show_checkup(terminal: Terminal, checkup: Checkup) -> None:
 
 def _show(terminal: Terminal, check: Check, width: int) -> None:
     tried = f"{check.tried}: " if check.tried else ""
-    terminal.line(_SIGNS[check.health], "  ", (check.name.ljust(width), "bold"), "  ", f"{tried}{check.found}")
+    start = len(_SIGNS[check.health][0]) + width + 4
+    name = (check.name.ljust(width), "bold")
+    terminal.line(_SIGNS[check.health], "  ", name, "  ", f"{tried}{check.found}", hang=start)
     if check.mend:
-        terminal.line(" " * (len(_SIGNS[check.health][0]) + width + 4), ("fix: ", "cyan"), check.mend)
+        terminal.line(" " * start, ("fix: ", "cyan"), check.mend, hang=start + 5)

@@ -134,6 +134,12 @@ def totals(plan: Plan) -> str:
     return f"Plan: {', '.join([*_planned(plan), in_step])}.{found(plan.findings)}"
 
 
+def question(plan: Plan) -> str:
+    """What a person is asked before it is applied: to which bucket, and how much."""
+    bucket = at(plan.stores.bucket, plan.stores.bucket_endpoint)
+    return f"Apply to {bucket}: {', '.join(work_of(plan.actions).parts())}?"
+
+
 def _planned(plan: Plan) -> Iterable[str]:
     work = work_of(plan.actions)
     if work.uploads:

@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any, TextIO, assert_never
 import msgspec
 
 from reconcile.core.duration import format_duration
-from reconcile.core.events import Advanced, ChangeDone, Event, Listener, Phase, PhaseDone, PhaseStarted, Waiting, Warned
+from reconcile.core.events import (
+    Advanced,
+    ChangeDone,
+    Event,
+    Listener,
+    Phase,
+    PhaseDone,
+    PhaseStarted,
+    Unanswered,
+    Waiting,
+    Warned,
+)
 from reconcile.core.report import Outcome, OutcomeKind
 from reconcile.views import json, words
 from reconcile.views.streams import Colour, flush, write, write_bytes
@@ -111,7 +122,7 @@ class _Counting:
             else:
                 self._take(event, self._clock())
 
-    def _take(self, event: PhaseStarted | PhaseDone | Waiting | ChangeDone | Warned, now: float) -> None:
+    def _take(self, event: PhaseStarted | PhaseDone | Waiting | Unanswered | ChangeDone | Warned, now: float) -> None:
         match event:
             case PhaseStarted():
                 self._tallies[event.phase] = PhaseProgress(event, now)
@@ -122,6 +133,8 @@ class _Counting:
                     self._teller.done(done, now)
             case Waiting():
                 self._teller.waiting(event)
+            case Unanswered():
+                self._teller.unanswered(event)
             case ChangeDone():
                 self._teller.change(event.outcome)
             case Warned():
@@ -160,6 +173,9 @@ class _Lines:
         new = f"{words.many(event.count, 'file')} {'is' if event.count == 1 else 'are'} new"
         self._say(f"{new}: looking again in {seconds}, to see whether they are still being written")
 
+    def unanswered(self, event: Unanswered) -> None:
+        self._say(f"waiting for {event.store} ({words.took(event.seconds)})")
+
     def change(self, outcome: Outcome) -> None:
         if outcome.outcome is OutcomeKind.FAILED:
             why = outcome.error or "no reason was given"
@@ -189,6 +205,9 @@ class _Json:
 
     def waiting(self, event: Waiting) -> None:
         log(self._stream, "waiting", count=event.count, seconds=round(event.seconds, 3))
+
+    def unanswered(self, event: Unanswered) -> None:
+        log(self._stream, "unanswered", store=event.store, seconds=round(event.seconds, 3))
 
     def change(self, outcome: Outcome) -> None:
         log(self._stream, "change_done", **msgspec.to_builtins(outcome))

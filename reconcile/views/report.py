@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from reconcile.core.changes import Change
 from reconcile.core.report import Outcome, OutcomeKind, Report, Status
 from reconcile.views import words
 from reconcile.views.cost import show_used
 from reconcile.views.findings import but, found
 from reconcile.views.terminal import Terminal
+from reconcile.views.work import Work, work_of
 
 
 class Command(NamedTuple):
-    """The command that a report is of: how to run it again, how to see what it would do, and what it does to files and
-    bytes."""
+    """The command that a report is of: how to run it again, how to see what it would do, what it does to files and
+    bytes, and the ``undo`` to which the run's id is added, if there is one."""
 
     again: str = "reconcile apply"
     plan: str = "reconcile plan"
     applied: str = words.OUTCOMES[OutcomeKind.APPLIED]
     moved: str = "sent"
+    undo: str = ""
 
 
 _NEXT = {
@@ -42,9 +45,17 @@ APPLY = Command()
 RESTORE = Command("reconcile restore", "reconcile restore --dry-run", "restored", "fetched")
 
 
-def show_report(terminal: Terminal, report: Report, command: Command = APPLY, *, verbose: bool = False) -> None:
-    """Each change that did not go through by name with its sentence, then the totals. The findings are the plan's, and
-    are only counted here. Of what a stop left for the next run the first are named, and all with ``verbose``."""
+def show_report(
+    terminal: Terminal,
+    report: Report,
+    command: Command = APPLY,
+    changes: Iterable[Change] = (),
+    *,
+    verbose: bool = False,
+) -> None:
+    """Each change that did not go through by name with its sentence, then the receipt: how much of the plan's
+    ``changes`` was made, which run it was, and how to undo it. The findings are the plan's, and are only counted here.
+    Of what a stop left for the next run the first are named, and all with ``verbose``."""
     waiting = 0
     hints: Counter[str] = Counter()
     for outcome in report.outcomes:
@@ -67,7 +78,13 @@ def show_report(terminal: Terminal, report: Report, command: Command = APPLY, *,
             (f"... and {waiting - _WAITING_SHOWN:,} more not started; `{command.plan}` lists what is left", "dim")
         )
     calm = report.status is not Status.SUCCESS or not but(report.findings)
-    terminal.prose(_totals(report, command), style=_STYLES.get(report.status, "bold yellow") if calm else "bold yellow")
+    style = _STYLES.get(report.status, "bold yellow") if calm else "bold yellow"
+    done = {outcome.id for outcome in report.outcomes if outcome.outcome is OutcomeKind.APPLIED}
+    work = work_of(change for change in changes if change.id in done)
+    told = f" {terminal.glyphs.dot} ".join([_totals(report, command, work), *_run(report, command, work)])
+    terminal.line((told, style), hang=2)
+    if report.findings:
+        terminal.prose(found(report.findings).strip())
     show_used(terminal, report.used, verbose=verbose)
     if _NEXT[report.status]:
         terminal.prose(_NEXT[report.status].format(command))
@@ -82,11 +99,32 @@ def _why(outcome: Outcome) -> Iterator[str]:
         yield f": {said}"
 
 
-def _totals(report: Report, command: Command) -> str:
+def _totals(report: Report, command: Command, work: Work) -> str:
     needs = but(report.findings) if report.status is Status.SUCCESS else ""
     names = words.OUTCOMES | {OutcomeKind.APPLIED: command.applied}
     counts = {kind: getattr(report.counts, kind.value) for kind in OutcomeKind}
-    parts = ", ".join(f"{count:,} {names[kind]}" for kind, count in counts.items() if count)
-    sent = f"; {words.size(report.bytes)} {command.moved}" if report.bytes else ""
-    ended = f"{parts or 'nothing to do'}{sent} in {report.seconds:.1f} s."
-    return f"{words.STATUSES[report.status]}{needs}: {ended}{found(report.findings)}"
+    made = _made(report, work)
+    if made:
+        counts[OutcomeKind.APPLIED] = 0
+    parts = ", ".join([*made, *(f"{count:,} {names[kind]}" for kind, count in counts.items() if count)])
+    sent = f"; {words.size(report.bytes)} {command.moved}" if report.bytes and not made else ""
+    took = words.took(report.seconds)
+    return f"{words.STATUSES[report.status]}{needs}: {parts or 'nothing to do'}{sent} in {took}"
+
+
+def _made(report: Report, work: Work) -> list[str]:
+    sends = bool(work.uploads or work.replacements)
+    work.bytes = report.bytes if sends else 0
+    return list(work.parts())
+
+
+def _run(report: Report, command: Command, work: Work) -> Iterator[str]:
+    if command.undo and report.counts.applied:
+        yield f"run {short(report.run_id)}"
+        if work.fields or work.index or work.values:
+            yield f"undo: `{command.undo} {short(report.run_id)}`"
+
+
+def short(run_id: str) -> str:
+    """What is enough of a run's id to find the run by."""
+    return run_id.rpartition("-")[2]

@@ -33,9 +33,10 @@ class Glyphs(NamedTuple):
     to: str = "→"
     of: str = "›"
     left_out: str = "…"
+    dot: str = "·"
 
 
-ASCII = Glyphs("^", "->", ">", "...")
+ASCII = Glyphs("^", "->", ">", "...", "|")
 
 
 def visible(text: str) -> str:
@@ -170,6 +171,12 @@ def cells(text: str) -> int:
     from rich.cells import cell_len
 
     return cell_len(text)
+
+
+def broken(text: str, width: int) -> str:
+    """The text in lines of this width, broken between words."""
+    shown = visible(text)
+    return "\n".join(shown[start:end] for start, end in _broken(shown, width, 0))
 
 
 def _broken(text: str, width: int, hang: int) -> Iterator[tuple[int, int]]:

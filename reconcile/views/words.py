@@ -92,6 +92,17 @@ def size(count: int) -> str:
     return decimal(count)
 
 
+def took(seconds: float) -> str:
+    """``1.2 s``, ``4m10s``, ``1h02m``."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, left = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m{left:02}s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours}h{minutes:02}m"
+
+
 def needed(findings: Sequence[Finding]) -> str:
     """``1 error needs you``, ``2 errors and 1 warning need you``; notes need nobody."""
     counts = Counter(finding.severity for finding in findings)

@@ -217,6 +217,9 @@ class AtTerminal:
         """What was written, without colours and the moves of the cursor."""
         return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.seen.decode())
 
+    def type(self, keys: bytes) -> None:
+        os.write(self._ours, keys)
+
     def press_ctrl_c(self) -> None:
         """As a person does: the terminal makes the signal of it."""
         os.write(self._ours, b"\x03")

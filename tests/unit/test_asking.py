@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from reconcile.__main__ import main
+from tests.kit.bench_project import AtTerminal, command
 from tests.kit.small_project import make_project, open_objects
 
 if sys.platform == "win32":
@@ -216,3 +217,36 @@ def test_init_and_demo_need_no_current_folder_where_they_are_given_one(tmp_path:
     assert main(["-C", str(tmp_path / "new"), "init"]) == 0
     assert main(["demo", str(tmp_path / "demo")]) == 0
     assert "bug" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("answers", "code"), [((b"maybe\n", b"y\n"), 0), ((b"maybe\n", b"what\n", b"no\n"), 5)])
+def test_an_answer_that_is_neither_yes_nor_no_is_asked_again(
+    answers: tuple[bytes, ...], code: int, project: Path
+) -> None:
+    terminal = AtTerminal(command("apply", "-q"), project)
+    terminal.until(b"[y/N] ")
+    for number, answer in enumerate(answers):
+        terminal.type(answer)
+        if number + 1 < len(answers):
+            terminal.until(b"y for yes, or n for no: " if not number else b"what\r\nPlease answer")
+    assert terminal.wait() == code
+    assert is_uploaded(project) is (code == 0)
+
+
+def test_an_interrupt_at_the_question_says_that_nothing_was_changed(project: Path) -> None:
+    terminal = AtTerminal(command("apply", "-q"), project)
+    terminal.until(b"[y/N] ")
+    terminal.press_ctrl_c()
+    assert terminal.wait() == 130
+    assert "error: interrupted at the question; nothing was changed\r\n" in terminal.text
+    assert "goes on" not in terminal.text
+
+
+def test_the_question_names_the_bucket_and_the_counts_and_breaks_between_words(project: Path) -> None:
+    terminal = AtTerminal(command("apply", "-q"), project)
+    terminal.until(b"[y/N] ")
+    asked = " ".join(terminal.text.rpartition("Apply to")[2].split())
+    assert asked.startswith(f"gs://my-bucket/anime_dance at file:{project}/stores: ")
+    assert asked.endswith(": 2 uploads (49.2 kB), 2 fields? [y/N]")
+    terminal.type(b"n\n")
+    assert terminal.wait() == 5

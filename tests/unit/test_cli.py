@@ -27,7 +27,7 @@ COMMANDS = (
     *("init", "plan", "apply", "status", "explain", "verify", "restore", "watch", "run", "history", "undo", "schedule"),
     *("list", "url", "rules", "rules check", "rules test", "doctor", "report", "demo", "completion"),
 )
-APPLY = Question(b"Apply this plan? [y/N] ", b"Plan: 2 to upload")
+APPLY = Question(b"? [y/N] ", b"Apply to gs://my-bucket/anime_dance")
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo terminal")
 
 
@@ -124,7 +124,7 @@ def test_scope(run: Any) -> None:
 def test_apply_puts_right_and_the_second_run_finds_nothing(run: Any, project: Path) -> None:
     first = run("apply")
     assert first.code == 0
-    assert "Done: 4 applied" in first.out
+    assert "Done: 2 uploads (49.2 kB), 2 fields in " in first.out
     assert open_records(project).fields("ai_hoshino")["assets"][0]["anime_image"] == URI
     second = run("apply")
     assert second.code == 0

@@ -109,7 +109,7 @@ def test_whoever_is_notified_gets_that_exit_code(run: Any, project: Path, tmp_pa
 
 def test_done_says_that_an_error_needs_somebody(run: Any, project: Path) -> None:
     stand(project)
-    assert "Done, but 1 error needs you: 4 applied" in run("apply").out
+    assert "Done, but 1 error needs you: 2 uploads (49.2 kB), 2 fields in " in run("apply").out
     assert "Nothing to do, but 1 error needs you: " in run("apply").out
     write(project, "characters/ai_hoshino.png", b"other")
     assert "Nothing to do" not in run("apply", "--replace", "never").out.replace(
@@ -118,7 +118,7 @@ def test_done_says_that_an_error_needs_somebody(run: Any, project: Path) -> None
 
 
 def test_done_says_so_of_no_error_otherwise(run: Any) -> None:
-    assert "Done: 4 applied" in run("apply").out
+    assert "Done: 2 uploads (49.2 kB), 2 fields in " in run("apply").out
 
 
 def test_status_has_differences_unless_every_row_is_in_step(run: Any, project: Path) -> None:

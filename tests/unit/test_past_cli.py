@@ -32,6 +32,7 @@ def test_history_tells_each_run_and_what_it_changed(run: Any, project: Path) -> 
     (told,) = run("history", "--run", run_id, "--json").document("history")["runs"]
     fields = {change["field"]: (change["before"], change["after"]) for change in told["changes"]}
     assert fields["anime_image"] == (LOCAL_PATH, URI)
+    assert run("history", "--run", run_id.rpartition("-")[2], "--json").document("history")["runs"] == [told]
     answer = run("history", "--run", run_id)
     assert LOCAL_PATH in answer.out
     assert URI in answer.out

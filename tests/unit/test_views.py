@@ -37,7 +37,7 @@ from reconcile.views import words
 from reconcile.views.json import ErrorDocument, dumps
 from reconcile.views.plan import PlanView, show_plan, totals
 from reconcile.views.progress import PhaseProgress, listening
-from reconcile.views.report import show_report
+from reconcile.views.report import Command, show_report
 from reconcile.views.status import show_status
 from reconcile.views.streams import Colour
 from reconcile.views.terminal import Terminal, visible
@@ -365,10 +365,32 @@ def test_a_report_names_what_did_not_go_through() -> None:
         "blocked  set_field  b.png in characters/rem: its object is not there\n"
         "not started  create_record  5 in characters/rem\n"
         "hint  ask for the role (2 changes)\n"
-        "Done in part: 1 applied, 2 failed, 1 blocked, 1 not started; 1.5 kB sent in 61.3 s. Also 1 note.\n"
+        "Done in part: 1 applied, 2 failed, 1 blocked, 1 not started; 1.5 kB sent in 1m01s\nAlso 1 note.\n"
         "What failed was left as it was; run `reconcile apply` again once the cause is fixed.\n"
     )
     assert "applied  upload  a.png\n" in text(lambda terminal: show_report(terminal, report, verbose=True))
+
+
+def test_a_receipt_says_how_much_of_what_which_run_and_how_to_undo_it() -> None:
+    changes = list(WHOLE.actions)
+    outcomes = [Outcome.of(change, OutcomeKind.APPLIED) for change in changes]
+    report = reports.build("20260207T030000Z-041043", outcomes, [], moved=2_048_212, seconds=250)
+    receipt = "Done: 2 uploads (2.0 MB), 1 replacement, 2 fields, 1 record, 1 value in the local database in 4m10s"
+    ways = Command(undo="reconcile undo")
+    assert text(lambda terminal: show_report(terminal, report, ways, changes)) == (
+        f"{receipt} · run 041043 · undo: `reconcile undo 041043`\n"
+    )
+    assert text(lambda terminal: show_report(terminal, report, Command(), changes)) == f"{receipt}\n"
+    sent = reports.build("20260207T030000Z-041043", outcomes[:1], [], moved=7, seconds=0.25)
+    kept = text(lambda terminal: show_report(terminal, sent, ways, changes))
+    assert kept == "Done: 1 upload (7 bytes) in 0.2 s · run 041043\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(0.04, "0.0 s"), (59.9, "59.9 s"), (59.96, "1m00s"), (250, "4m10s"), (3720, "1h02m")]
+)
+def test_lengths_of_time_are_short(seconds: float, told: str) -> None:
+    assert words.took(seconds) == told
 
 
 def test_of_much_that_was_not_started_a_report_names_the_first() -> None:

@@ -11,6 +11,7 @@ import msgspec
 from reconcile.adapters.gcs.answers import decode
 from reconcile.adapters.gcs.failures import of_lack
 from reconcile.adapters.gcs.http import Door
+from reconcile.adapters.meter import Meter
 from reconcile.adapters.tokens import NoToken, lacks
 from reconcile.core.checkup import BucketFacts
 from reconcile.core.errors import StoreError
@@ -50,12 +51,19 @@ class GcsCheckup:
     """Asks about one bucket at Google (``endpoint`` empty) or another server."""
 
     def __init__(
-        self, root: BucketRoot, endpoint: str, now: Callable[[], float] = time.time, user_project: str = ""
+        self,
+        root: BucketRoot,
+        endpoint: str,
+        now: Callable[[], float] = time.time,
+        user_project: str = "",
+        meter: Meter | None = None,
     ) -> None:
         self._now = now
         self._root = root
         self._endpoint = endpoint
-        self._door = Door(root.bucket, endpoint, deadline=DEADLINE, connections=1, user_project=user_project)
+        self._door = Door(
+            root.bucket, endpoint, deadline=DEADLINE, connections=1, user_project=user_project, meter=meter
+        )
 
     def close(self) -> None:
         self._door.close()

@@ -1,0 +1,68 @@
+"""Says while a run waits for a store that does not answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from reconcile.adapters.meter import BUCKET, RECORDS, Meter
+from reconcile.core.events import Listener, Unanswered
+from reconcile.project import OpenProject
+from reconcile.views.plan import at
+
+FIRST, AGAIN = 2.0, 10.0
+"""Seconds of silence until it is said, and between two times."""
+_GLANCE = 0.5
+
+
+class Silences:
+    """What was said of each store that is silent."""
+
+    def __init__(self, meter: Meter, names: Mapping[str, str], listener: Listener) -> None:
+        """``names`` says how people call the bucket and the records."""
+        self._meter = meter
+        self._names = names
+        self._listener = listener
+        self._next: dict[str, float] = {}
+
+    def look(self) -> None:
+        """Tells of each store that has been silent for long enough since it was last told of."""
+        silences = {each.store: each.seconds for each in self._meter.silences()}
+        for store in self._next.keys() - silences.keys():
+            del self._next[store]
+        for store, seconds in silences.items():
+            due = self._next.setdefault(store, FIRST)
+            if seconds < due - AGAIN:  # it has answered meanwhile
+                due = self._next[store] = FIRST
+            if seconds >= due:
+                self._next[store] = seconds + AGAIN
+                self._listener(Unanswered(self._names.get(store, store), seconds))
+
+
+@contextmanager
+def patient(project: OpenProject | None, listener: Listener) -> Iterator[None]:
+    """Looks twice a second, from a thread of its own, whether a store of the project is silent."""
+    if project is None:
+        yield
+        return
+    stores = project.stores
+    names = {BUCKET: at(stores.bucket, stores.bucket_endpoint), RECORDS: at(stores.records, stores.records_endpoint)}
+    patience = Silences(project.meter, names, listener)
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(_GLANCE):
+            patience.look()
+
+    watcher = threading.Thread(target=look, name="patience", daemon=True)
+    try:
+        watcher.start()
+    except RuntimeError:  # the system gives no further thread: the run goes on, and says nothing of it
+        yield
+        return
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join(1.0)
