@@ -84,9 +84,11 @@ def _copied(project: OpenProject, change: Copy, path: str) -> Written | None:
             content_type=content_type(change.key),
             if_generation_match=change.if_generation_match,
         )
-    except (PreconditionFailed, AccessDenied, Rejected):
+    except PreconditionFailed:
         if objects.get(change.key) is not None:
             raise
+        return None
+    except (AccessDenied, Rejected):
         return None
     return Written(OutcomeKind.APPLIED, made.generation, 0)
 

@@ -20,6 +20,7 @@ T = TypeVar("T")
 FORMAT = "reconcile.list/1"
 AT_ONCE = 500
 """Rows of a table that are aligned together."""
+_FORMULAS = ("=", "+", "-", "@")
 _COLOURS = {
     AssetState.IN_STEP: "green",
     AssetState.ORPHAN: "dim",
@@ -68,7 +69,8 @@ class JsonRows:
 
 
 def show_csv(stream: TextIO, kind: type[Asset | Lacking], rows: Iterable[Asset | Lacking]) -> None:
-    """A line for each row, below one that names the fields; UTF-8, and in the names nothing that a terminal obeys."""
+    """A line for each row, below one that names the fields; UTF-8, and in the names nothing that a terminal obeys or a
+    spreadsheet runs."""
     names = kind.__struct_fields__
     _csv_line(stream, names)
     for row in rows:
@@ -86,7 +88,9 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return visible(value.value if isinstance(value, AssetState) else str(value))
+    text = visible(value.value if isinstance(value, AssetState) else str(value))
+    # A spreadsheet runs a cell that begins so as a formula, and others may choose names.
+    return f"'{text}" if text.startswith(_FORMULAS) else text
 
 
 def show_assets(terminal: Terminal, assets: Iterable[Asset], *, urls: bool) -> None:

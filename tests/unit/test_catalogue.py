@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from hypothesis import given
 
@@ -276,6 +277,31 @@ def test_csv_has_the_names_of_the_fields_and_a_line_an_asset(run: Any) -> None:
     rows = list(csv.DictReader(io.StringIO(run("list", "--csv", "--state", "in_step").out)))
 
     assert [(row["char_id"], row["size"], row["local"], row["url"]) for row in rows] == [("rem", "100", "true", "")]
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ('=HYPERLINK("http://x","y")', '\'=HYPERLINK("http://x","y")'),
+        ("@SUM(1)", "'@SUM(1)"),
+        ("+1", "'+1"),
+        ("-1+2", "'-1+2"),
+        ("\t=1", "\\t=1"),
+        ('a,b;"c"', 'a,b;"c"'),
+        ("two\nlines", "two\\nlines"),
+        ("[b]rem[/b]", "[b]rem[/b]"),
+        ("'rem", "'rem"),
+        ("初音ミク", "初音ミク"),
+        ("\x1b[31m", "\\x1b[31m"),
+    ],
+)
+def test_no_name_is_a_formula_or_a_cell_of_its_own_in_csv(name: str, cell: str) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="")
+    show_csv(out, Asset, [msgspec.structs.replace(_asset(1), char_id=name, content_type=name)])
+    out.seek(0)
+    (row,) = csv.DictReader(out)
+    assert (row["char_id"], row["content_type"], row["size"]) == (cell, cell, "1")
+    assert row["uri"] == "gs://b/p/1.png"
 
 
 def test_missing_lists_characters_and_types(run: Any) -> None:

@@ -140,12 +140,17 @@ def test_a_file_that_has_changed_since_is_stale_and_nothing_is_made() -> None:
         assert KEY not in world.objects.all()
 
 
+@pytest.mark.parametrize("may_read", [True, False], ids=["", "the source may not be read"])
 @pytest.mark.parametrize(("theirs", "outcome"), [(b"dance", OutcomeKind.ALREADY), (b"theirs", OutcomeKind.STALE)])
-def test_what_somebody_else_has_put_there_meanwhile_is_left(theirs: bytes, outcome: OutcomeKind) -> None:
+def test_what_somebody_else_has_put_there_meanwhile_is_left(
+    theirs: bytes, outcome: OutcomeKind, may_read: bool
+) -> None:
     with World() as world:
         renamed(world)
         plan = world.plan()
         world.object(KEY, theirs)
+        if not may_read:
+            world.objects.md5s[OLD] = AccessDenied("no")
         [made] = [each for each in world.apply(plan).outcomes if each.kind == "copy"]
         assert (made.outcome, world.objects.writes.count(KEY)) == (outcome, 0)
         assert b"".join(world.objects.read(KEY)) == theirs
