@@ -60,6 +60,10 @@ class Context(msgspec.Struct, frozen=True):
         """Whether the asset of this key is in scope."""
         return not self.scope.paths or self.scope.takes_name(key, self.asset_map.path_for(key, self.known_ids))
 
+    def takes(self, key: str, asset_type: str | None) -> bool:
+        """Whether an asset of this key and type is in scope."""
+        return self.scope.takes_type(asset_type) and self.takes_key(key)
+
     def document(self, char_id: str) -> str:
         """The name of a character's record, as plans write it."""
         return f"{self.collection}/{char_id}"

@@ -29,7 +29,7 @@ from tests.faults.baton import Baton, Killed, Stuck
 from tests.faults.hands import Hands
 from tests.faults.ledger import Applied, Broken, Ledger
 from tests.kit.world import World
-from tests.kit.worlds import Pick, ids_of, spec_of
+from tests.kit.worlds import MAPS, Pick, ids_of, spec_of, users_settings
 
 REPLAY = ".venv/bin/python -m tests.faults.simulation --seed {}"
 
@@ -147,6 +147,10 @@ class _Simulation:
         characters = ids_of(self.spec)
         if kind < 0.2 and characters:
             return Scope((self.dice.choice(characters),), ())
+        if kind < 0.3:
+            return Scope((), (self.dice.choice(MAPS[self.spec.rules] or users_settings().asset_map.rules).type,))
+        if kind < 0.4 and self.spec.things:
+            return Scope((), (), (self.dice.choice(self.spec.things).key,))
         return Scope()
 
     def _apply(self, actor: Actor, plan: Plan) -> None:

@@ -105,8 +105,9 @@ def test_a_plan_of_one_asset_type_is_a_part_of_the_whole_plan(spec: Spec) -> Non
         whole = {action.id for action in world.plan().actions}
         for rule in world.asset_map.rules:
             part = world.plan(types=(rule.type,)).actions
-            # Of a list of several types' paths, the ones of this type are put right.
-            single = [action for action in part if not isinstance(getattr(action, "old", None), list)]
+            # A list gets what is of this type alone.
+            fields = ("old", "new")
+            single = [each for each in part if not any(isinstance(getattr(each, name, None), list) for name in fields)]
 
             assert {action.id for action in single} <= whole
             assert {action.asset_type for action in part} <= {rule.type}

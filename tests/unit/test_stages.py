@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from reconcile.core.changes import Reason, SetField, Upload
+from reconcile.core.plan import Scope
+from reconcile.core.report import Status
 from reconcile.core.rows import FileProblem
+from reconcile.pipeline.planner import survey
 from tests.kit.staging import FIELD, IMAGE, KEY, converged, one
 from tests.kit.world import World, codes, keys, kinds, rule, sets, titled, windows
 
@@ -230,6 +233,42 @@ class TestSeveralFilesForOneField:
             assert len(sets(plan)["rem", "primary", "dance_video"]) == 3
             assert keys(plan, Upload) == ["dances/dance_rem_1.mp4"]
             converged(world)
+
+    @pytest.mark.parametrize("narrowed", ["path", "type"])
+    @pytest.mark.parametrize(
+        ("held", "left"),
+        [
+            (None, ["a"]),
+            ([], ["a"]),
+            (["path b", "path a"], ["path b", "a"]),
+            (["b"], ["a", "b"]),
+            (["path b"], ["path b", "a"]),
+        ],
+    )
+    def test_a_run_of_one_path_or_type_puts_no_more_into_an_array_and_takes_nothing_out(
+        self, narrowed: str, held: list[str] | None, left: list[str]
+    ) -> None:
+        rules = [
+            rule("dance", "dances/*_{char_id}.mp4", "videos", many="list"),
+            rule("remix", "remixes/*_{char_id}.mp4", "videos", many="list"),
+        ]
+        key, other = "dances/a_rem.mp4", "remixes/b_rem.mp4" if narrowed == "type" else "dances/b_rem.mp4"
+        with World(rules) as world:
+            texts = {"a": world.uri(key), "b": world.uri(other), "path a": windows(key), "path b": windows(other)}
+            world.file(key)
+            world.file(other)
+            if held == ["b"]:
+                world.object(other)
+            world.record("rem", titled(**({} if held is None else {"videos": [texts[each] for each in held]})))
+            scope = Scope((), ("dance",)) if narrowed == "type" else Scope((), (), (key,))
+            report = world.apply(survey(world, scope).plan)
+
+            assert report.status is Status.SUCCESS
+            assert set(world.entries("rem")[0]["videos"]) == {texts[each] for each in left}
+            assert keys(world.plan(), Upload) == ([] if held == ["b"] else [other])
+            world.apply()
+            assert set(world.entries("rem")[0]["videos"]) == {world.uri(key), world.uri(other)}
+            assert world.plan().actions == ()
 
     def test_else_a_finding_and_all_of_them_are_uploaded_whatever_is_chosen(self) -> None:
         with self._world("report") as world:

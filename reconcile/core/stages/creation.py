@@ -27,6 +27,7 @@ class _NewRecord(Record):
     """What the local database holds, while a record is made of it."""
 
     within = LEFT_OUT_WITHIN
+    narrows = False
 
 
 def create(

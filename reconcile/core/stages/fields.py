@@ -79,10 +79,19 @@ class Field(msgspec.Struct):
 
 
 class FieldReader:
-    """Reads the fields of the maps of one record; ``within`` says what a local path inside a longer text comes to."""
+    """Reads the fields of the maps of one record; ``within`` says what a local path inside a longer text comes to.
+    ``narrows`` if items of lists that are not in scope stay as they are."""
 
     def __init__(
-        self, name: str, char_id: str, references: References, repairs: int, within: findings.Form, context: Context
+        self,
+        name: str,
+        char_id: str,
+        references: References,
+        repairs: int,
+        within: findings.Form,
+        context: Context,
+        *,
+        narrows: bool,
     ) -> None:
         self.name = name
         self.char_id = char_id
@@ -90,6 +99,7 @@ class FieldReader:
         self.repairs = repairs
         self.within = within
         self.context = context
+        self.narrows = narrows
 
     def read(self, entries: Any) -> list[Field]:
         """The fields of all maps, in their order; empty if the entries are not a list."""
@@ -140,7 +150,7 @@ class FieldReader:
         if not is_flat(value):  # each of its texts is put right by itself
             return Field(position, title, name, value, value, Held.ALIEN)
         parts = [
-            self._text_field(Slot(position, title, name, item), text) if isinstance(text, str) else None
+            self._item(Slot(position, title, name, item), text) if isinstance(text, str) else None
             for item, text in enumerate(value)
         ]
         known = [part for part in parts if part is not None]
@@ -154,6 +164,13 @@ class FieldReader:
         field.held = _held_by(parts)
         field.held_without = _held_by([part for part in parts if part is None or not part.unresolved])
         return field
+
+    def _item(self, slot: Slot, text: str) -> Field:
+        found = self._text_field(slot, text)
+        answer = next(iter(found.needs), None)
+        if self.narrows and isinstance(answer, Answer) and not self.context.takes(answer.key, answer.asset_type):
+            found.new, found.needs = text, ()
+        return found
 
     def _unresolved(self, slot: Slot, text: str) -> tuple[Held, tuple[Finding, ...]]:
         context, char_id = self.context, self.char_id

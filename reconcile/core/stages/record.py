@@ -32,6 +32,8 @@ class Record:
     """One record that exists."""
 
     within = findings.PATH_WITHIN
+    narrows = True
+    """Whether a list gets only what is in scope, and keeps all else as it is."""
 
     def __init__(
         self,
@@ -147,7 +149,10 @@ class Record:
 
     def read_fields(self) -> list[Field]:
         char_id, references = self.record.id, self.references
-        return FieldReader(self.name, char_id, references, self.repairs, self.within, self.context).read(self.entries)
+        reader = FieldReader(
+            self.name, char_id, references, self.repairs, self.within, self.context, narrows=self.narrows
+        )
+        return reader.read(self.entries)
 
     def settle_claims(self, fields: list[Field], answers: Iterable[Answer]) -> Iterator[ClaimOutput]:
         """Gives each claimed field that holds nothing good the file that the evidence chooses; what ``answers`` says
@@ -173,7 +178,7 @@ class Record:
         # Files of several rules for one field: only what all of the rules say is sure.
         many = says.pop() if len(says) == 1 else Many.REPORT
         there = [claim for claim in claims if claim.outlook is Outlook.THERE]
-        told = next((claim for claim in there if self._is_told(claim, field)), None)
+        told = next((claim for claim in self._in_scope(there) if self._is_told(claim, field)), None)
         is_list = many is Many.LIST and isinstance(field.old, list)
         if told is not None and not (is_list and field.held is not Held.ALIEN):
             yield from self._give(field, told, claims, many)
@@ -182,7 +187,7 @@ class Record:
         if field.held is Held.ALIEN or (other_shape and field.held is not Held.GOOD):
             yield from (Unsettled(claim.key) for claim in claims)
         elif is_list:
-            _extend_list(field, there, self.context)
+            _extend_list(field, self._in_scope(there), self.context)
         elif field.held is Held.GOOD:
             yield from self._lost(claims)
         else:
@@ -191,7 +196,8 @@ class Record:
                 yield from self._undecided(field, claims, choice)
             else:
                 _fill(field, choice.chosen, many, self.context)
-                yield from self._lost([claim for claim in claims if claim not in choice.chosen])
+                if many is not Many.LIST:  # which has the others too, if not in this run
+                    yield from self._lost([claim for claim in claims if claim not in choice.chosen])
 
     def _give(self, field: Field, told: Claim, claims: list[Claim], many: Many) -> Iterator[ClaimOutput]:
         """Gives a field the file that a workflow's call gave it: in place of what it holds, or, in a list that the rule
@@ -205,7 +211,8 @@ class Record:
         elif many is Many.LIST and self.context.asset_map.rules[told.rule].field == field.name:
             held = None if field.position is None else self.references.of(Slot(field.position, field.entry, field.name))
             kept = () if held is None or held.outlook is not Outlook.THERE else (held,)
-            _fill(field, [claim for claim in claims if claim.outlook is Outlook.THERE], many, self.context)
+            there = [claim for claim in claims if claim.outlook is Outlook.THERE]
+            _fill(field, self._in_scope(there), many, self.context)
             field.new = sorted({*field.new, *(self.context.bucket.uri(each.key) for each in kept)})
             field.needs = (*field.needs, *kept)
         else:
@@ -224,10 +231,14 @@ class Record:
         named = self.local_names.get((field.entry, field.name))
         evidence = None if named is None else named.key
         if many is Many.LIST:
-            return Choice(tuple(claim for claim in claims if claim.outlook is Outlook.THERE))
+            return Choice(tuple(self._in_scope(claim for claim in claims if claim.outlook is Outlook.THERE)))
         if self._more_may_be_hidden(field.name) and evidence not in {claim.key for claim in claims}:
             return Choice()
         return choose(claims, evidence, many)
+
+    def _in_scope(self, claims: Iterable[Claim]) -> list[Claim]:
+        rules = self.context.asset_map.rules
+        return [each for each in claims if not self.narrows or self.context.takes(each.key, rules[each.rule].type)]
 
     def _more_may_be_hidden(self, name: str) -> bool:
         """Whether what could not be read, here or in the bucket, may hold another file for this field."""
