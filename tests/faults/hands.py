@@ -168,7 +168,8 @@ class Hands:
     # -- objects --
 
     def _overwrite(self) -> str:
-        key = self._dice.choice(self._keys)
+        proved = self._world.objects.proved[-1:]  # about to be copied
+        key = self._dice.choice(proved if proved and self._dice.random() < 0.2 else self._keys)
         known = [file.data for file in self._world.files.files.values() if file.data]
         data = self._dice.choice([*known, *TWINS]) if self._dice.random() < 0.3 else self._bytes()
         type_ = "text/plain" if self._dice.random() < 0.3 else None

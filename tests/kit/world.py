@@ -183,6 +183,7 @@ class Objects:
         """What is said of an MD5 in place of the truth."""
         self.proved: list[str] = []
         self.copies: list[tuple[str, str]] = []
+        self.after_md5: Callable[[], None] = lambda: None
         self.before_copy: Callable[[], None] = lambda: None
         self.updated: dict[str, str] = {}
         self.refuse: Callable[[str], Exception | None] = lambda _key: None
@@ -237,7 +238,9 @@ class Objects:
         found = self.md5s.get(key, "")
         if isinstance(found, Exception):
             raise found
-        return found or (None if found is None else self._store.md5(key, generation=generation))
+        told = found or (None if found is None else self._store.md5(key, generation=generation))
+        self.after_md5()
+        return told
 
     def copy(self, key: str, source: str, **how: Any) -> RemoteObject:
         self.attempts.append(key)

@@ -9,6 +9,7 @@ from reconcile.core.errors import AccessDenied, StoreUnavailable
 from reconcile.core.plan import Plan
 from reconcile.core.report import OutcomeKind, Status
 from tests.kit.world import World, kinds, titled, windows
+from tests.kit.worlds import TWINS
 
 OLD, KEY, SIBLING = "dances/dance_rem_old.mp4", "dances/dance_rem_new.mp4", "dances/dance_rem_copy.mp4"
 
@@ -18,10 +19,10 @@ def copies(plan: Plan) -> list[tuple[str, str]]:
     return [(each.source, each.key) for each in plan.actions if isinstance(each, Copy)]
 
 
-def renamed(world: World) -> None:
+def renamed(world: World, data: bytes = b"dance") -> None:
     """A file that has another name here than in the bucket."""
-    world.object(OLD, b"dance")
-    world.file(KEY, b"dance")
+    world.object(OLD, data)
+    world.file(KEY, data)
     world.record("rem", titled(dance_video=windows(KEY)))
 
 
@@ -106,6 +107,18 @@ def test_nothing_is_asked_if_nothing_is_to_be_sent() -> None:
         world.object(KEY, b"dance")
         world.plan()
         assert world.objects.proved == []
+
+
+@pytest.mark.parametrize("then", ["after_md5", "before_copy"])
+def test_a_source_that_gets_content_of_one_checksum_after_it_was_proved_is_not_copied(then: str) -> None:
+    with World() as world:
+        renamed(world, TWINS[0])
+        plan = world.plan()
+        assert copies(plan) == [(world.uri(OLD), KEY)]
+        setattr(world.objects, then, lambda: world.objects.set(OLD, TWINS[1]))
+        report = world.apply(plan)
+        assert (report.status, report.bytes) == (Status.SUCCESS, len(TWINS[0]))
+        assert b"".join(world.objects.read(KEY)) == TWINS[0]
 
 
 @pytest.mark.parametrize("what", ["changed", "gone", "composed", "collides", "denied", "down for a copy"])
