@@ -37,13 +37,13 @@ class Denied(msgspec.Struct, frozen=True):
 
 
 class Unread(msgspec.Struct, frozen=True):
-    """A folder that was not read (no permission, a symlink): nothing below it is known to be absent."""
+    """A folder that was not read, such as a symlink: nothing below it is known to be absent."""
 
     folder: LocalFile
 
     @property
     def hides_ours(self) -> bool:
-        """Whether the project's files may be below it: not below a link, nor in a folder in which no rule has any."""
+        """Whether files of the project may be below it: never below a link, or in a folder that no rule reaches."""
         return (self.folder.problem or FileProblem.UNREADABLE) is FileProblem.UNREADABLE
 
 
@@ -81,7 +81,7 @@ class Extent:
         """Whether the bucket could be asked for anything."""
 
     def note_gaps(self) -> None:
-        """Takes what was not read out of what counts as read, before the first key that it concerns."""
+        """Takes what was not read out of what counts as read. To be called before the first key that it concerns."""
         while self.unread:
             gap = self.unread.pop(0)
             self.gaps.append(gap)
@@ -93,7 +93,7 @@ class Extent:
                 )
 
     def leave_unknown(self, refused: Denied) -> None:
-        """From here on nothing below this prefix is called absent, except in parts of it that can be listed."""
+        """No key below this prefix is called absent from now on, except in parts of it that can be listed."""
         remote, name = self.remote, refused.name
         if refused.narrower:
             prefixes = minimal_prefixes((*(each for each in remote.prefixes if each != name), *refused.narrower))

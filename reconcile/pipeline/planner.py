@@ -181,7 +181,7 @@ class Planning:
                 )
 
     def _leave_unknown(self, gap: Gap, listener: Listener) -> None:
-        """Reports a part that was not read. A link, or a folder in which no rule has files, leaves the plan whole."""
+        """Reports a part that was not read. The plan stays complete if none of the project's files can be there."""
         project, sink = self._project, self._sink
         if isinstance(gap, Unread):
             sink.complete = sink.complete and not gap.hides_ours
@@ -199,8 +199,8 @@ class Planning:
         sink.findings.append(make(Code.UNREADABLE_SCOPE, subject, char_id, why=why))
 
     def _judge_root(self, seen: Observed, listener: Listener) -> bool:
-        """Tells of a root that is gone, or has lost every file, which is not taken for its loss; else remembers how
-        many files it holds. Gives whether it has not."""
+        """Whether the local root is as it was left. If it is gone, or holds none of the files that it held, that is
+        told, and the files are not taken for lost. Else it is remembered how many there are."""
         scope, project, root, kept = seen.context.scope, self._project, self._project.settings.root, True
         if seen.files:
             whole = not (scope.char_ids or scope.asset_types)

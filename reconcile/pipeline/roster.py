@@ -57,9 +57,9 @@ def read_roster(
     shelve: Callable[[Iterable[Document]], Iterable[Document]] = tuple,
     whole: bool = True,
 ) -> Roster:
-    """Reads the records, which say which characters exist. Raises AccessDenied if one may not be read, except for a
-    ``partial`` roster, which tells of it. ``shelve`` keeps all documents, to be iterated more than once. If they are
-    not read ``whole``, only their ids are."""
+    """Reads the records, which say which characters exist. Unless the records are read ``whole``, only their ids are.
+    ``shelve`` keeps the documents so that they can be iterated more than once. Raises AccessDenied if a record may not
+    be read; a ``partial`` roster names it instead."""
     with Workers(2, "roster") as pool:
         names = pool.submit(_ids_in_files, worlds, scope)
         local = pool.submit(lambda: [] if worlds.local_db is None else list(worlds.local_db.read()))
@@ -89,7 +89,8 @@ def _of_scope(documents: Iterable[Document], scope: Scope) -> tuple[Document, ..
 
 
 def _as_recorded(documents: Sequence[Document], recorded: frozenset[str]) -> list[Document]:
-    """The local database's documents under the ids that the records have for them, whatever the Unicode form."""
+    """The local database's documents. Where an id differs from that of a record in its Unicode form alone, the document
+    gets the record's."""
     taken = {document.id for document in documents}
     renamed: list[Document] = []
     for document in documents:
@@ -154,7 +155,8 @@ def _only_unread(names: tuple[str, ...]) -> Coverage:
 def _read_each(
     worlds: OpenProject, ids: Sequence[str], *, partial: bool
 ) -> tuple[list[Document], dict[str, AccessDenied]]:
-    """The documents of these ids that may be read, and why the others may not: at once, else one by one."""
+    """The documents of these ids that may be read, and why the others may not. They are read at once; if one of them
+    may not be read, then one by one."""
     try:
         return list(worlds.records.read(ids)), {}
     except AccessDenied as error:
@@ -168,8 +170,8 @@ def _read_each(
 
 
 def ids_stand_first(asset_map: AssetMap) -> bool:
-    """Whether a file of one character can only be read as another's whose id begins like this one's, or the reverse:
-    each id stands right behind a rule's first literal text, and no such text begins with another."""
+    """Whether each rule has the id right behind its first literal text, and no such text begins with another. A path
+    can then be about two characters only if the id of one begins with the id of the other."""
     rules = [rule for rule in asset_map.rules if rule.names_character]
     starts = {rule.path.literal_prefix for rule in rules}
     nested = any(one != other and one.startswith(other) for one in starts for other in starts)
@@ -177,7 +179,8 @@ def ids_stand_first(asset_map: AssetMap) -> bool:
 
 
 def _ids_in_files(worlds: OpenProject, scope: Scope) -> tuple[set[str], bool]:
-    """The ids that files say by their whole name, and whether all of those files could be seen."""
+    """The ids that are the whole name of a file, as in ``characters/{char_id}.png``, and whether every folder with such
+    files could be read."""
     wanted = {*scope.char_ids, *(short for char_id in scope.char_ids for short in shorter(char_id))}
     if not wanted or not ids_stand_first(worlds.asset_map):
         wanted = {""}
@@ -195,9 +198,9 @@ def _ids_in_files(worlds: OpenProject, scope: Scope) -> tuple[set[str], bool]:
 
 
 def known_owners(worlds: OpenProject, paths: Iterable[str], told: str | None = None) -> frozenset[str]:
-    """The known characters that the names of these files could be about, and the one that was ``told``, which counts
-    as known: each in the Unicode form of the records, if they have it. Raises StoreError and SourceError if a world
-    cannot be read."""
+    """The known characters that the names of these files could be about. The one that the caller was ``told`` counts as
+    known. Each id is in the Unicode form that the records have, if they have it. Raises StoreError and SourceError if a
+    world cannot be read."""
     by_call = {told} if told is not None else set()
     possible = possible_owners(worlds.asset_map, paths) | by_call
     stored = [stored_among(store, possible) for store in (worlds.records, worlds.local_db) if store is not None]
@@ -205,13 +208,13 @@ def known_owners(worlds: OpenProject, paths: Iterable[str], told: str | None = N
 
 
 def stored_among(store: RecordStore, ids: Iterable[str]) -> set[str]:
-    """The ids among these, in any Unicode form, of documents that the store has, as it has them."""
+    """The ids of the store's documents that are among these in any Unicode form."""
     asked = sorted({each for value in ids for each in spellings(value)})
     return {document.id for document in store.read(asked)} if asked else set()
 
 
 def spelled_once(*found: set[str]) -> frozenset[str]:
-    """The ids of all of these, those that differ in Unicode form as the first of them has it."""
+    """The ids of all these sets. Of those that differ in their Unicode form alone, the first is taken."""
     known: set[str] = set()
     for ids in found:
         known |= {char_id for char_id in ids if spelling(char_id, known) is None}
@@ -226,7 +229,7 @@ def possible_owners(asset_map: AssetMap, paths: Iterable[str]) -> set[str]:
 
 
 def named_by_files(worlds: OpenProject, ids: Sequence[str]) -> set[str]:
-    """The characters that files say by their whole name, in the places of the files of these."""
+    """The characters whose ids are the whole name of a file, looked for where files with these ids would be."""
     prefixes = minimal_prefixes(each for value in ids for each in worlds.asset_map.whole_name_prefixes(value))
     found = (worlds.asset_map.character_in_name(name) for name in (worlds.files.names(prefixes) if prefixes else ()))
     return {char_id for char_id in found if char_id is not None}
@@ -235,8 +238,8 @@ def named_by_files(worlds: OpenProject, ids: Sequence[str]) -> set[str]:
 def open_records(
     project: OpenProject, scope: Scope, listener: Listener, read: Callable[[], Roster], trace: Collection[str] = ()
 ) -> tuple[Roster, Context]:
-    """Begins a look at the worlds: reads the records, and checks that the scope names something. Gives who is there and
-    the constants that follow. Raises as ``read`` does, ConfigError, and UsageError for an unknown character."""
+    """Reads the records and checks that the scope names characters that exist. Gives the roster, and the constants that
+    follow from it. Raises as ``read`` does, ConfigError, and UsageError for an unknown character."""
     project.heard_by(listener)
     listener(PhaseStarted(Phase.RECORDS))
     roster = read()
@@ -257,7 +260,8 @@ def check_characters(roster: Roster, scope: Scope) -> None:
 
 
 def check_entries(settings: Settings, documents: Iterable[Document]) -> None:
-    """Raises ConfigError if ``records.entries`` is a name that no document has, and a path that documents have."""
+    """Raises ConfigError if ``records.entries`` names one field, as ``media.assets``, and must have been meant as a
+    path: no document has a field of this name, and some have an array at the path."""
     meant = settings.entries.meant(document.fields for document in documents)
     if meant is not None:
         names = ", ".join(f'"{name}"' for name in meant.path)
