@@ -42,6 +42,15 @@ def collect(root: Path, pages: Path) -> None:
             beside.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, beside)
 
+    _list_decisions(pages / "docs" / "decisions")
+
+
+def _list_decisions(folder: Path) -> None:
+    """Writes the page that the navigation has for the notes, of which each day may bring another."""
+    notes = {path.name: path.read_text("utf-8").partition("\n")[0].lstrip("# ") for path in sorted(folder.glob("*.md"))}
+    lines = [f"- [{title}]({name})" for name, title in notes.items()]
+    folder.joinpath("README.md").write_text("\n".join(["# Decisions", "", *lines, ""]), "utf-8")
+
 
 def _linked(root: Path, page: Path, text: str) -> Iterator[Path]:
     for _, target in targets(text):

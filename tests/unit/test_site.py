@@ -12,12 +12,20 @@ ROOT = Path(__file__).parents[2]
 
 def named_in_navigation() -> set[str]:
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    return set(re.findall(r"^ *- (\S+\.md)$", text.partition("\nnav:\n")[2], re.MULTILINE))
+    return set(re.findall(r"^ *- (\S+\.md)(?: #.*)?$", text.partition("\nnav:\n")[2], re.MULTILINE))
 
 
 def test_every_page_is_in_the_navigation_and_nothing_else_is() -> None:
     pages = {page.relative_to(ROOT).as_posix() for page in check_links.markdown(ROOT)}
-    assert named_in_navigation() == pages
+    notes = {page for page in pages if page.startswith("docs/decisions/")}
+    assert named_in_navigation() == pages - notes | {"docs/decisions/README.md"}
+
+
+def test_a_page_of_the_site_lists_the_decisions(tmp_path: Path) -> None:
+    site.collect(ROOT, tmp_path)
+    listed = (tmp_path / "docs" / "decisions" / "README.md").read_text(encoding="utf-8")
+    notes = sorted(path.name for path in (ROOT / "docs" / "decisions").glob("*.md"))
+    assert re.findall(r"^- \[.+\]\((.+)\)$", listed, re.MULTILINE) == notes
 
 
 def test_links_hold_among_the_pages_as_the_site_has_them(tmp_path: Path) -> None:
