@@ -25,7 +25,7 @@ from reconcile.project import OpenProject, Project, RunOptions
 class PlannedRun(msgspec.Struct, frozen=True):
     """A plan together with the project it was made for.
 
-    ``done_notes`` is what the plan found that the outbox need not hold any more; ``apply`` removes it.
+    ``done_notes`` are the notes of the outbox whose files have arrived; ``apply`` removes them.
     """
 
     project: Project | OpenProject
@@ -76,8 +76,9 @@ def plan(
 def apply(
     planned: PlannedRun, *, force: bool = False, concurrency: int | None = None, listener: Listener = silent
 ) -> Report:
-    """Does it, one run at a time per project. ``concurrency`` objects are sent at once; if it is None, as many as go
-    fastest. Raises LockHeld, Refused and UsageError before anything is changed."""
+    """Does what was planned, one run at a time per project. ``concurrency`` objects are sent at once; if it is None, as
+    many as go fastest. ``force`` goes past the safety limits. Raises LockHeld, Refused and UsageError before anything
+    is changed; what fails later is in the report."""
     with _opened(planned.project, concurrency) as opened, opened.lock().acquire():
         opened.found_done(planned.done_notes)
         return execute(opened, planned.plan, force=force, concurrency=concurrency, listener=listener)

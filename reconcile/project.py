@@ -105,7 +105,7 @@ class Project(Shortcuts, msgspec.Struct, Closing, frozen=True):
         return OpenProject(self.settings, options or RunOptions())
 
     def close(self) -> None:
-        """Closes nothing. Workflows that were written when a project held its stores go on to work."""
+        """Does nothing; for workflows that were written for an earlier version."""
 
 
 class OpenProject(Shortcuts, RunFacts, Closing):

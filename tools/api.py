@@ -165,7 +165,8 @@ def _words(item: Any) -> str:
     """The docstring as Markdown, filled to the width of the other pages."""
     said = inspect.cleandoc(getattr(item, "__doc__", None) or "")
     assert said, f"{item} has no docstring"
-    paragraphs = (re.sub(r"``(.+?)``", r"`\1`", each) for each in said.split("\n\n"))
+    named = re.sub(rf"(?<![`\w])({'|'.join(_ERROR_NAMES)})(?![`\w])", r"`\1`", said)
+    paragraphs = (re.sub(r"``(.+?)``", r"`\1`", each) for each in named.split("\n\n"))
     return "\n\n".join(
         textwrap.fill(" ".join(each.split()), WIDTH, break_long_words=False, break_on_hyphens=False)
         for each in paragraphs
@@ -177,6 +178,9 @@ def _family(kind: type[ReconcileError]) -> Iterator[type[ReconcileError]]:
     for below in kind.__subclasses__():
         if below.__module__ == ReconcileError.__module__:
             yield from _family(below)
+
+
+_ERROR_NAMES = sorted((kind.__name__ for kind in _family(ReconcileError)), key=len, reverse=True)
 
 
 def _rows(kind: type[ReconcileError], depth: int) -> Iterator[str]:

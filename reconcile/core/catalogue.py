@@ -11,10 +11,10 @@ from reconcile.core.rows import Mark, Recorded, Retyped, Unsettled, Unwanted
 
 
 class AssetState(Enum):
-    """How an asset stands: ``in_step``, or what is to be done. ``metadata``: only its object's content type is to
-    be set. ``record``: only a record is to be written. ``held``: a
-    person must say, or a later run will; the plan has the finding. ``orphan``: nobody wants the object. ``missing``: a
-    record names it, and it is nowhere. ``unknown``: a place where it could be was not read."""
+    """How an asset stands: ``in_step``, or what is to be done. ``metadata``: only its object's content type is to be
+    set. ``record``: only a record is to be written. ``held``: it waits for a person, or for a later run; the plan has
+    the finding. ``orphan``: no record uses the object. ``missing``: a record names it, and it is nowhere. ``unknown``:
+    a place where it could be was not read."""
 
     IN_STEP = "in_step"
     UPLOAD = "upload"
@@ -32,7 +32,8 @@ class Asset(msgspec.Struct, frozen=True, gc=False):
 
     ``entry`` and ``field`` are where the character's record names it, or else where its rule would have it; null if
     neither says. ``size`` in bytes, ``content_type`` and ``updated`` (RFC 3339) are the object's; without an object
-    ``size`` is the local file's. ``local`` and ``bucket`` say where it is. ``url`` is a signed URL, where asked for.
+    ``size`` is the local file's. ``local`` and ``bucket`` say where it is. ``url`` is a signed URL, if
+    one was asked for.
     """
 
     char_id: str | None
