@@ -99,8 +99,19 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
+_WIDTH = 74
+"""Cells of an example with its remark, in a terminal of 80."""
+
+
 def shown(command: str) -> str:
-    """The examples of a command as ``--help`` shows them, the remarks below one another."""
-    width = max(len(line) for line, _ in EXAMPLES[command])
-    lines = (f"$ {line:{width}}" + (f"  # {remark}" if remark else "") for line, remark in EXAMPLES[command])
-    return "\n".join(["Examples:", *(line.rstrip() for line in lines)])
+    """The examples of a command as ``--help`` shows them: the remarks below one another, or above their line if it is
+    too long for one."""
+    lines = ["Examples:"]
+    room = _WIDTH - max(len(remark) for _, remark in EXAMPLES[command])
+    width = max((len(line) for line, _ in EXAMPLES[command] if len(line) <= room), default=0)
+    for line, remark in EXAMPLES[command]:
+        if len(line) > room and remark:
+            lines.append(f"# {remark}:")
+        beside = f"  # {remark}" if remark and len(line) <= room else ""
+        lines.append(f"$ {line:{width}}{beside}".rstrip())
+    return "\n".join(lines)

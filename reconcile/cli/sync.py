@@ -69,7 +69,7 @@ def plan(
     full: Full = False,
     no_pager: NoPager = False,
     beam: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- BEAM…]", help="With --engine beam: options for Apache Beam.")
+        list[str] | None, typer.Argument(metavar="-- OPTION", help="With --engine beam: options for Apache Beam.")
     ] = None,
 ) -> ExitCode:
     session = Session(common)

@@ -149,7 +149,7 @@ def test_the_developers_page_names_only_targets_that_are_there() -> None:
 def test_the_developers_pages_name_only_files_and_names_that_are_there(page: str) -> None:
     text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     spans = set(re.findall(r"`([^`\n]+)`", text)) - {".reconcile/"}
-    paths = {span for span in spans if re.fullmatch(r"[\w./-]*(?:/|/[\w-]+|\.(?:py|toml|md|json))", span)}
+    paths = {span for span in spans if re.fullmatch(r"[\w./-]*(?:/|/[\w-]+|\.(?:py|toml|md|json|yml))", span)}
     assert paths
     assert {path for path in paths if not found(path)} == set()
     code = [path.read_text("utf-8") for top in ("reconcile", "tests", "tools") for path in (ROOT / top).rglob("*.py")]
