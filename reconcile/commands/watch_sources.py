@@ -17,8 +17,8 @@ from reconcile.project import OpenProject
 class Sources:
     """The three places in which something may change, and how they were at the last look.
 
-    ``gone`` is whether the folder is missing, ``looks`` what passes remember of new files, and ``database`` has a
-    digest of each character's entry in the local database, None before the first pass over everything.
+    ``gone`` says whether the folder is missing. ``looks`` is what passes remember of new files. ``database`` has a
+    digest of each character's entry in the local database; it is None before the first pass over everything.
     """
 
     def __init__(

@@ -157,13 +157,14 @@ class SetMetadata(_OfObject, frozen=True, kw_only=True, tag_field="kind", tag="s
 
 
 class _OfField(msgspec.Struct, frozen=True, kw_only=True):
-    """A change of one value in a record, if it still is ``old``: a field of a map of the entries, or the text at the
-    end of ``at``, the way from the record's top, which another text replaces; or, with ``at`` the record's index, one
-    type that is added to an array or taken out.
+    """A change of one value in a record, if it still is ``old``.
+
+    Without ``at`` it is a field of a map of the entries. With ``at``, the way from the record's top, it is the text at
+    the end of that way. If the way leads to the record's index, one type is added to an array or taken out.
 
     ``entry`` is the map's key, None for a map without one. ``position`` is where the map stood, to tell apart maps that
-    are otherwise alike; None if the record had no such map, and then it is appended. With ``at``, ``field`` is the
-    field of the map or of the record that the way leads through.
+    are otherwise alike; None if the record has no such map, which is appended then. With ``at``, ``field`` is the field
+    of the map or of the record that the way leads through.
     """
 
     # First, because a plan's fingerprint is taken of its changes as they are written.

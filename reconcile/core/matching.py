@@ -93,9 +93,9 @@ class Matcher:
         return [text for text in dict.fromkeys(texts) if path.count(text) >= often]
 
     def _expression(self, given: Sequence[str]) -> str:
-        """The regular expression of the path read backwards, with the values of the given captures in front of it.
+        """The regular expression for a path that is read backwards, behind the values of the ``given`` captures.
 
-        ``**`` stands in an atomic group with all names up to the next one, so that one place of it is open at a time.
+        ``**`` is in an atomic group with all names up to the next ``**``: only one of them is tried anew at a time.
         """
         out = "".join(f"(?P<{self._groups[name]}>[^/]+)/" for name in given)
         slash = close = ""

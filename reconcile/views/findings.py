@@ -38,9 +38,9 @@ class FindingGroup(msgspec.Struct, frozen=True):
 def show_findings(
     terminal: Terminal, findings: Iterable[Finding], *, verbose: bool, root: str = "", all_by: str = "--verbose"
 ) -> None:
-    """Findings by code: what it means and what to do once, then the subjects; last those that are waived, with why.
-    Of each the first five only, unless ``verbose``; the option ``all_by`` shows the others. What all subjects begin
-    with, ``root``, is left out."""
+    """Writes the findings by code. For each code it says once what it means and what to do; then come its subjects,
+    without the ``root`` with which all of them begin. Those that are waived come last, each with the reason. Unless
+    ``verbose`` only the first five of each are written, and that the option ``all_by`` shows the others."""
     listed = list(findings)
     shown = None if verbose else SHOWN
     for group in by_code(listed, shown):

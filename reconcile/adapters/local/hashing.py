@@ -80,9 +80,9 @@ class Hasher:
     def hashed(self, rows: Iterator[Row]) -> Iterator[LocalFile]:
         """The files of these rows, in their order; those that have vanished are left out.
 
-        Handing a small file that is in memory to a thread costs more than hashing it here; so threads hash what is
-        large, and everything once a chunk of small files shows that the disk, or the network, lets us wait.
-        They are never more than a few chunks ahead.
+        It costs more to hand a small file that is in memory to a thread than to hash it here. So threads hash large
+        files alone, until a chunk of small ones has shown that the disk, or the network, is what takes the time; from
+        then on they hash everything. They are never more than a few chunks ahead.
         """
         stop = threading.Event()
         pool: Workers | None = None

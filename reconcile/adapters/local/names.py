@@ -151,11 +151,11 @@ class Prefixes:
         return at < len(self._kept) and self._kept[at].startswith(folder)
 
     def starts(self, folder: str) -> tuple[str, ...] | None:
-        """What, in lower case, each name in ASCII begins with that is wanted in the folder, or that folds like one that
-        is; None if that cannot be said.
+        """Beginnings in lower case: an ASCII name in the folder that has none of them is not wanted, and folds like no
+        name that is. None if nothing of this kind can be said.
 
-        A wanted name begins with what is left of a prefix. If that is in ASCII, so begins, in lower case, each name in
-        ASCII that folds like it: what composes with one of its letters never folds to ASCII.
+        A wanted name begins with what is left of a prefix behind the folder. If that is ASCII, an ASCII name that folds
+        like the wanted one begins so too, in lower case: a letter with an accent never folds to ASCII.
         """
         if self.takes(folder):
             return None

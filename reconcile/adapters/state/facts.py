@@ -37,13 +37,13 @@ class RunFacts:
 
     @property
     def files_held(self) -> int:
-        """How many files that a rule takes the local root held when it was last seen; 0 if nothing is known."""
+        """How many files that a rule takes were in the local root when it was last seen; 0 if nothing is known."""
         found = self.state.fact(self._root_fact)
         return found if isinstance(found, int) else 0
 
     def note_files(self, count: int) -> None:
-        """Remembers how many files that a rule takes the local root holds (0 if it may be empty): a root that is gone
-        is then not taken for a slip in the rules, nor one that lost all its files for a new one."""
+        """Remembers how many files the local root holds that a rule takes; 0 if it may be empty. A root that is gone
+        later is then no mistake in the rules, and a root without files is not taken for a new one."""
         if self.state.fact(self._root_fact) != count:
             self.state.remember_fact(self._root_fact, count)
 

@@ -30,8 +30,8 @@ def key_stage(group: Group, context: Context) -> Iterator[Row]:
 
 
 def is_whole(group: Group) -> bool:
-    """Whether the one row of a key can be judged whatever else may have the same folded key: something is there, every
-    reference means exactly this key, and no other spelling can be its other side."""
+    """Whether a group of one row can be judged before it is known what else has the same folded key. It can if
+    something is there, every reference means exactly this key, and no other spelling can be its other side."""
     rows = group.get(Stream.KEY, ())
     if len(rows) != 1 or not rows[0].exists or is_lone(rows[0]):
         return False
