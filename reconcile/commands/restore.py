@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from reconcile.adapters.sorting import Spill
 from reconcile.commands.belonging import Belonging, belonging, owners
 from reconcile.core.changes import Code, Finding
 from reconcile.core.clashes import Places
@@ -34,7 +35,6 @@ from reconcile.pipeline.account import now
 from reconcile.pipeline.engine import Engine, StreamEngine
 from reconcile.pipeline.gaps import Gap, Unread, about_unread
 from reconcile.pipeline.inventory import Inventory
-from reconcile.pipeline.sorting import Spill
 from reconcile.project import OpenProject
 from reconcile.version import VERSION
 

@@ -25,6 +25,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from apache_beam.pvalue import AsList, AsSingleton
 
 from reconcile.adapters.scanned import open_scan
+from reconcile.adapters.sorting import Spill
 from reconcile.core.changes import Change, Finding
 from reconcile.core.context import Context
 from reconcile.core.errors import StoreError
@@ -39,7 +40,6 @@ from reconcile.pipeline.gaps import Gap, Unread
 from reconcile.pipeline.planner import Planning, Survey
 from reconcile.pipeline.reducers import CountedElsewhere
 from reconcile.pipeline.roster import Roster, open_records, read_roster
-from reconcile.pipeline.sorting import Spill
 from reconcile.project import OpenProject
 
 DOCUMENTS = 300

@@ -11,6 +11,7 @@ from itertools import chain
 
 import msgspec
 
+from reconcile.adapters.sorting import Sorter, Spill
 from reconcile.core.catalogue import Asset
 from reconcile.core.changes import Code, SetField, SetMetadata, is_object
 from reconcile.core.events import Listener, Warned, silent
@@ -21,7 +22,6 @@ from reconcile.pipeline.engine import StreamEngine, groups
 from reconcile.pipeline.gaps import Unread, told_of
 from reconcile.pipeline.inventory import Inventory
 from reconcile.pipeline.roster import gone
-from reconcile.pipeline.sorting import Sorter, Spill
 from reconcile.project import OpenProject
 
 

@@ -13,11 +13,11 @@ from functools import partial
 
 import msgspec
 
+from reconcile.adapters.sorting import Sorter, Spill
 from reconcile.adapters.workers import results
 from reconcile.core.changes import Change, Copy, Replace, Upload
 from reconcile.core.errors import StoreError
 from reconcile.core.rows import Row, Source, Stream, content_name
-from reconcile.pipeline.sorting import Sorter, Spill
 from reconcile.project import OpenProject
 
 TRIED = 4

@@ -17,9 +17,9 @@ from operator import itemgetter
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from reconcile.adapters.room import has_thread
+from reconcile.adapters.sorting import BYTES, Sorter, Spill, bytes_of
 from reconcile.core.errors import StoreError
 from reconcile.core.rows import Group, Row, Stream
-from reconcile.pipeline.sorting import BYTES, Sorter, Spill, bytes_of
 
 T = TypeVar("T")
 

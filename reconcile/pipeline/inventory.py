@@ -9,6 +9,7 @@ from functools import cached_property
 
 import msgspec
 
+from reconcile.adapters.sorting import Keyed, Shelf, Sorter, Spill
 from reconcile.core.context import Context
 from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted
 from reconcile.core.plan import Scope
@@ -18,7 +19,6 @@ from reconcile.pipeline.gaps import Gap
 from reconcile.pipeline.observe import Observations
 from reconcile.pipeline.roster import open_records, read_roster
 from reconcile.pipeline.shortcut import Shortcut
-from reconcile.pipeline.sorting import Keyed, Shelf, Sorter, Spill
 from reconcile.project import OpenProject
 
 

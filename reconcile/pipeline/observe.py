@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from reconcile.adapters.sorting import Keyed, Sorter, Spill
 from reconcile.core.errors import AccessDenied
 from reconcile.core.events import Advanced, Listener, Phase
 from reconcile.core.names import fold
@@ -31,7 +32,6 @@ from reconcile.pipeline.engine import Prefetch, merge
 from reconcile.pipeline.gaps import Denied, Extent, Store, Unread
 from reconcile.pipeline.look_up import LookUp
 from reconcile.pipeline.shortcut import Shortcut
-from reconcile.pipeline.sorting import Keyed, Sorter, Spill
 from reconcile.project import OpenProject
 
 

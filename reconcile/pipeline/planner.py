@@ -21,6 +21,7 @@ from typing import Protocol
 
 import msgspec
 
+from reconcile.adapters.sorting import Spill
 from reconcile.core.changes import Code
 from reconcile.core.context import Context
 from reconcile.core.cost import Estimate, Usage, seconds_for
@@ -38,7 +39,6 @@ from reconcile.pipeline.gaps import Gap, Store, Unread, about_unread, told_of
 from reconcile.pipeline.inventory import Inventory
 from reconcile.pipeline.reducers import AgreedMemory, CountedElsewhere, KeyCounts, PlanSink, Tallies, Traced
 from reconcile.pipeline.roster import Roster, gone
-from reconcile.pipeline.sorting import Spill
 from reconcile.project import OpenProject
 
 

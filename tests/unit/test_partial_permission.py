@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.adapters.gcs.store import GcsObjectStore
+from reconcile.adapters.sorting import Spill
 from reconcile.commands.status import table
 from reconcile.core.changes import CreateRecord, Reason, Replace, RewriteLocalDb, SetField, Upload
 from reconcile.core.errors import AccessDenied, ExitCode, StoreUnavailable, UsageError
@@ -23,7 +24,6 @@ from reconcile.core.report import OutcomeKind
 from reconcile.core.rows import Document, RemoteObject
 from reconcile.pipeline.observe import Observations
 from reconcile.pipeline.roster import read_roster
-from reconcile.pipeline.sorting import Spill
 from tests.kit.world import World, codes, keys, kinds, outcomes, rule, sets, titled, windows
 from tests.kit.worlds import Spec, ids_of, specs
 from tests.servers.faults import FOREVER, Call, Fault

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from reconcile.adapters.sorting import Spill
 from reconcile.config import Policy
 from reconcile.core.changes import Replace, Upload
 from reconcile.core.context import Replacing
@@ -18,7 +19,6 @@ from reconcile.core.status import Sync
 from reconcile.pipeline.engine import IsWhole, StreamEngine
 from reconcile.pipeline.planner import survey
 from reconcile.pipeline.reducers import KeyCounts
-from reconcile.pipeline.sorting import Spill
 from reconcile.project import MEMORY
 from tests.kit.world import World, codes, digest, keys, kinds, rule, sets, titled, windows
 

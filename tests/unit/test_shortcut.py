@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconcile.adapters.sorting import Spill
 from reconcile.core.events import silent
 from reconcile.core.plan import Scope
 from reconcile.core.planfile import dumps
@@ -19,7 +20,6 @@ from reconcile.core.rows import Group, Row, Stream
 from reconcile.pipeline.engine import StreamEngine
 from reconcile.pipeline.inventory import Inventory
 from reconcile.pipeline.planner import survey
-from reconcile.pipeline.sorting import Spill
 from tests.kit.engines import DictionaryEngine
 from tests.kit.steady import DEVIATIONS, steady
 from tests.kit.world import World, titled

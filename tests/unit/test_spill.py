@@ -16,6 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconcile.adapters import sorting
+from reconcile.adapters.sorting import Shelf, Sorter, Spill
 from reconcile.adapters.spill import SpillFile
 from reconcile.core.changes import canonical
 from reconcile.core.errors import SpillError
@@ -41,10 +43,8 @@ from reconcile.core.rows import (
     World,
 )
 from reconcile.core.way import Titled
-from reconcile.pipeline import sorting
 from reconcile.pipeline.engine import StreamEngine
 from reconcile.pipeline.planner import Survey, survey
-from reconcile.pipeline.sorting import Shelf, Sorter, Spill
 from tests.kit.engines import DictionaryEngine
 from tests.kit.small_project import make_project
 from tests.kit.world import World as Worlds
@@ -252,7 +252,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from reconcile import Project, RunOptions
-from reconcile.pipeline import sorting
+from reconcile.adapters import sorting
 from reconcile.pipeline.planner import survey
 
 merged = sorting.Shelf.__iter__
