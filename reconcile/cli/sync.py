@@ -234,7 +234,8 @@ def status(
         seen = session.survey(project, scope_of(project, scope), tallied=True)
         last = project.last_good_run
         rows = table(seen, project.settings.asset_map, by, scope_of(project, scope), last_good_run=last)
-    session.result(rows, lambda terminal: show_status(terminal, rows, seen.plan))
+    following = session.command("plan", scope=scope)
+    session.result(rows, lambda terminal: show_status(terminal, rows, seen.plan, following=following))
     if allowed is not None and (too_old := overdue(last, allowed)):
         session.warn(too_old)
         return ExitCode.FAILED

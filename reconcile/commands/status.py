@@ -3,15 +3,17 @@ sums and each tally."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
 
-from reconcile.core.changes import SetField
+from reconcile.core.changes import SetField, Severity
 from reconcile.core.duration import format_duration
 from reconcile.core.plan import Scope, Stores, Summary
+from reconcile.core.report import remaining
 from reconcile.core.rules import AssetMap
 from reconcile.core.status import FORMAT, NO_CHARACTER, StatusRow, StatusTable, Sync, Tally
 from reconcile.pipeline.planner import Survey
@@ -70,7 +72,14 @@ def table(
     character, then one for what is nobody's. Only what is in scope has a row."""
     rows = _by_type(survey, asset_map, scope) if by == "type" else _by_character(survey, scope)
     plan = survey.plan
-    return StatusTable(FORMAT, tuple(rows), plan.complete, last_good_run, plan.summary.findings.waived)
+    return StatusTable(
+        FORMAT,
+        tuple(rows),
+        plan.complete,
+        last_good_run,
+        plan.summary.findings.waived,
+        len(remaining(plan.findings, Severity.WARNING)),
+    )
 
 
 def overview(survey: Survey, asset_map: AssetMap, out: str) -> Overview:
@@ -117,25 +126,35 @@ def overdue(last_good_run: str | None, allowed: float, at: datetime | None = Non
 
 def _by_type(survey: Survey, asset_map: AssetMap, scope: Scope) -> Iterator[StatusRow]:
     sums = _sums(survey.tallies, lambda key: key[0])
+    root = f"{survey.plan.stores.bucket}/"
+    urgent: Counter[str] = Counter()
+    for finding in remaining(survey.plan.findings, Severity.WARNING):
+        rule = asset_map.first_match(finding.subject.removeprefix(root))
+        if rule is not None:  # otherwise it is about a record, or a setting
+            urgent[rule.type] += 1
     for rule in asset_map.rules:
         if scope.takes_type(rule.type):
-            yield _row(sums.get(rule.type, Tally()), rule.label, rule.type)
+            yield _row(sums.get(rule.type, Tally()), rule.label, rule.type, attention=urgent[rule.type])
     if scope.takes_type(None):
         yield _row(sums.get(None, Tally()), NO_RULE)
 
 
 def _by_character(survey: Survey, scope: Scope) -> Iterator[StatusRow]:
     sums = _sums(survey.tallies, lambda key: key[1])
+    urgent = Counter(finding.char_id for finding in remaining(survey.plan.findings, Severity.WARNING))
     seen = {char_id for char_id in sums if char_id is not None}
     for char_id in sorted(seen | survey.known_ids):
         if scope.takes_character(char_id):
-            yield _row(sums.get(char_id, Tally()), char_id, char_id=char_id)
+            yield _row(sums.get(char_id, Tally()), char_id, char_id=char_id, attention=urgent[char_id])
     if scope.takes_character(None):
-        yield _row(sums.get(None, Tally()), NO_CHARACTER)
+        yield _row(sums.get(None, Tally()), NO_CHARACTER, attention=urgent[None])
 
 
-def _row(tally: Tally, label: str, asset_type: str | None = None, char_id: str | None = None) -> StatusRow:
-    return StatusRow(asset_type=asset_type, label=label, char_id=char_id, **_counts(tally))
+def _row(
+    tally: Tally, label: str, asset_type: str | None = None, char_id: str | None = None, attention: int = 0
+) -> StatusRow:
+    counts = _counts(tally)
+    return StatusRow(asset_type=asset_type, label=label, char_id=char_id, attention=attention, **counts)
 
 
 def _sums(tallies: Mapping[TallyKey, Tally], group: Callable[[TallyKey], str | None]) -> dict[str | None, Tally]:

@@ -41,7 +41,8 @@ class Tally(msgspec.Struct):
 
 
 class StatusRow(msgspec.Struct, frozen=True):
-    """A row of the table. ``asset_type`` is None in the row for files that no rule takes, and in rows by character."""
+    """A row of the table. ``asset_type`` is None in the row for files that no rule takes, and in rows by character.
+    ``attention`` are the errors and warnings about it that no waiver takes."""
 
     asset_type: str | None
     label: str
@@ -52,15 +53,18 @@ class StatusRow(msgspec.Struct, frozen=True):
     to_do: int
     sync: Sync
     char_id: str | None = None
+    attention: int = 0
 
 
 class StatusTable(msgspec.Struct, frozen=True):
     """``status --json``. Without ``complete`` a part of a world could not be read, and counts may be short.
     ``last_good_run`` is when an apply of everything, on this machine, last left nothing undone (RFC 3339), or null;
-    ``waived`` findings are accepted by the rules file."""
+    ``waived`` findings are accepted by the rules file, and ``attention`` are the errors and warnings that are not:
+    those of the rows, and of a table by type those too that are about a record and no single asset."""
 
     format: str
     rows: tuple[StatusRow, ...]
     complete: bool = True
     last_good_run: str | None = None
     waived: int = 0
+    attention: int = 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -10,6 +12,7 @@ import msgspec
 from reconcile.core.history import UNFINISHED, History, PastChange, PastRun, Told
 from reconcile.views import words
 from reconcile.views.cost import told
+from reconcile.views.report import short
 from reconcile.views.terminal import Piece, Terminal
 
 _STYLE = {"success": "green", "partial": "yellow", "stale": "yellow", "failed": "bold red"}
@@ -18,7 +21,7 @@ _SIGNS = {kind.__struct_config__.tag: sign for kind, sign in words.SIGNS.items()
 _DONE = (Told.APPLIED, Told.ALREADY)
 
 
-def show_history(terminal: Terminal, history: History) -> None:
+def show_history(terminal: Terminal, history: History, *, now: datetime | None = None) -> None:
     """One line for each run, newest first; each change of a run that was asked for."""
     if not history.runs:
         terminal.line("No run of this project has changed anything yet.")
@@ -27,31 +30,48 @@ def show_history(terminal: Terminal, history: History) -> None:
         for run in history.runs:
             _show_run(terminal, run)
         return
-    terminal.table(
-        ("run", "started", "took", "status", "applied", "not", "sent", "scope"),
-        [_row(run) for run in history.runs],
-        numbers=(2, 4, 5, 6),
-    )
+    time = now or datetime.now(UTC)
+    names = _names([run.run_id for run in history.runs])
+    rows = [_row(run, name, time) for run, name in zip(history.runs, names, strict=True)]
+    head = ["run", "started", "", "took", "status", "applied", "not", "sent", "scope"]
+    numbers: tuple[int, ...] = (2, 3, 5, 6, 7)
+    if not any(map(_left, history.runs)):
+        head, rows, numbers = head[:6] + head[7:], [row[:6] + row[7:] for row in rows], (2, 3, 5, 6)
+    terminal.table(head, rows, numbers)
     terminal.line()
     if history.total > len(history.runs):
         terminal.prose(f"{len(history.runs)} of {words.many(history.total, 'run')}; --limit shows more.")
-    terminal.prose("`reconcile history --run ID` shows each change, `reconcile undo ID` puts its fields back.")
+    terminal.prose(
+        "Times are UTC. `reconcile history --run ID` shows each change, `reconcile undo ID` puts its fields back."
+    )
 
 
-def _row(run: PastRun) -> list[Piece]:
+def _names(run_ids: Sequence[str]) -> list[str]:
+    """What is enough of each id to find the run by: its end, if no other has that."""
+    ends = Counter(map(short, run_ids))
+    return [short(run_id) if ends[short(run_id)] == 1 else run_id for run_id in run_ids]
+
+
+def _row(run: PastRun, name: str, now: datetime) -> list[Piece]:
     counts = run.counts
-    took = "" if run.seconds is None else f"{run.seconds:.1f} s"
-    other = counts.stale + counts.failed + counts.blocked + counts.not_started
+    took = "" if run.seconds is None else words.took(run.seconds)
     return [
-        run.run_id,
-        run.started,
+        name,
+        run.started[5:16].replace("T", " ") if run.started[:4] == f"{now.year}" else run.started[:10],
+        words.ago(run.started, now),
         took,
         (run.status, _STYLE.get(run.status, "bold yellow")),
         f"{counts.applied:,}",
-        f"{other:,}",
+        f"{_left(run):,}",
         words.size(run.bytes) if run.bytes else "",
         _scope(run),
     ]
+
+
+def _left(run: PastRun) -> int:
+    """How many changes were planned, and not made."""
+    counts = run.counts
+    return counts.stale + counts.failed + counts.blocked + counts.not_started
 
 
 def _scope(run: PastRun) -> str:

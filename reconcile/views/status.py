@@ -2,37 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 from reconcile.core.plan import Plan
 from reconcile.core.status import StatusRow, StatusTable, Sync
+from reconcile.views import words
 from reconcile.views.plan import INCOMPLETE, show_stores, totals
 from reconcile.views.terminal import Piece, Terminal
 
 _SYNC = {Sync.COMPLETE: "green", Sync.PARTIAL: "yellow", Sync.MISSING: "bold red", Sync.EMPTY: "dim"}
-_NUMBERS = ("local", "bucket", "records", "in step", "to do")
+_NUMBERS = ("local", "bucket", "records", "in step", "to do", "attention")
+_NONE = "-"
+_LEGEND = (
+    "in step: right wherever it should be. to do: what apply would put right. attention: errors and warnings that need"
+    " a person."
+)
 
 
-def show_status(terminal: Terminal, table: StatusTable, plan: Plan) -> None:
-    """The stores, the table, and what a plan would do."""
+def show_status(
+    terminal: Terminal, table: StatusTable, plan: Plan, *, now: datetime | None = None, following: str = ""
+) -> None:
+    """The stores, the table with its totals, how to read it, what a plan would do, and the command ``following`` which
+    shows it."""
     show_stores(terminal, plan.stores, plan.scope)
     terminal.line()
     by_character = any(row.char_id is not None for row in table.rows)
-    show_rows(terminal, "character" if by_character else "asset type", table.rows)
+    show_rows(terminal, "character" if by_character else "asset type", table.rows, attention=table.attention)
+    terminal.prose(_LEGEND, style="dim")
+    elsewhere = table.attention - sum(row.attention for row in table.rows)
+    if elsewhere:
+        one = elsewhere == 1
+        about = "no character of the table" if by_character else "a record, and no single asset"
+        terminal.prose(f"{elsewhere:,} of them {'is' if one else 'are'} about {about}.", style="dim")
     terminal.line()
     terminal.prose(totals(plan), style="bold")
-    terminal.line(("Last good run of everything here: ", "dim"), table.last_good_run or "none yet")
+    good = table.last_good_run
+    ago = f" ({words.ago(good, now or datetime.now(UTC))})" if good else ""
+    terminal.line(("Last good run of everything here: ", "dim"), f"{good or 'none yet'}{ago}")
     if not plan.complete:
         terminal.prose(INCOMPLETE, style="bold red")
+    if following and (plan.actions or table.attention):
+        terminal.prose(f"Next: `{following}` shows each of them")
 
 
-def show_rows(terminal: Terminal, name: str, rows: Iterable[StatusRow]) -> None:
-    """The table; ``name`` says what a row is."""
+def show_rows(terminal: Terminal, name: str, rows: Iterable[StatusRow], *, attention: int | None = None) -> None:
+    """The table; ``name`` says what a row is. With ``attention``, how many findings need a person in all, there is a
+    row of totals."""
+    listed = list(rows)
     head = (name, *_NUMBERS, "sync")
-    terminal.table(head, [_cells(row) for row in rows], numbers=range(1, 1 + len(_NUMBERS)))
+    lines = [_cells(row) for row in listed]
+    if attention is not None and len(listed) > 1:
+        lines.append(_totals(listed, attention))
+    terminal.table(head, lines, numbers=range(1, 1 + len(_NUMBERS)))
 
 
 def _cells(row: StatusRow) -> list[Piece]:
     counts = (row.local, row.bucket, row.records, row.in_step)
     to_do: Piece = (f"{row.to_do:,}", "bold yellow" if row.to_do else "")
-    return [row.label, *(f"{count:,}" for count in counts), to_do, (row.sync.value, _SYNC[row.sync])]
+    return [row.label, *(f"{count:,}" for count in counts), to_do, _attention(row.attention), _sync(row)]
+
+
+def _sync(row: StatusRow) -> Piece:
+    # What no rule takes belongs neither into the bucket nor into a record: nothing of it is missing.
+    if row.asset_type is None and row.char_id is None and not row.bucket:
+        return (_NONE, "dim")
+    return (row.sync.value, _SYNC[row.sync])
+
+
+def _attention(count: int) -> Piece:
+    return (f"{count:,}", "bold yellow" if count else "")
+
+
+def _totals(rows: Sequence[StatusRow], attention: int) -> list[Piece]:
+    sums = [sum(getattr(row, name) for row in rows) for name in ("local", "bucket", "records", "in_step", "to_do")]
+    are_right = all(row.sync in (Sync.COMPLETE, Sync.EMPTY) or _sync(row)[0] == _NONE for row in rows)
+    sync = Sync.COMPLETE if are_right else Sync.PARTIAL
+    return [("total", "bold"), *(f"{count:,}" for count in sums), _attention(attention), (sync.value, _SYNC[sync])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -101,6 +102,20 @@ def took(seconds: float) -> str:
         return f"{minutes}m{left:02}s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours}h{minutes:02}m"
+
+
+def ago(when: str, now: datetime) -> str:
+    """How long ago that was, in its largest unit: ``2 h ago``; the time itself (RFC 3339) if it cannot be said."""
+    try:
+        seconds = (now - datetime.fromisoformat(when)).total_seconds()
+    except (TypeError, ValueError):
+        return when
+    if seconds < 0:
+        return when
+    for size_of, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= size_of * (2 if unit == "d" else 1):
+            return f"{int(seconds // size_of):,} {unit} ago"
+    return f"{int(seconds)} s ago"
 
 
 def needed(findings: Sequence[Finding]) -> str:

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import threading
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -29,11 +30,13 @@ from reconcile.core.changes import (
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Advanced, ChangeDone, Event, Phase, PhaseDone, PhaseStarted, Warned
 from reconcile.core.findings import FINDINGS
+from reconcile.core.history import History, PastRun
 from reconcile.core.plan import Origin, Plan, Scope, Stores
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Status
 from reconcile.core.rows import Outlook, World
 from reconcile.core.status import StatusRow, StatusTable, Sync
 from reconcile.views import words
+from reconcile.views.history import show_history
 from reconcile.views.json import ErrorDocument, dumps
 from reconcile.views.plan import PlanView, show_plan, totals
 from reconcile.views.progress import PhaseProgress, listening
@@ -409,17 +412,81 @@ def test_every_report_but_a_success_says_what_next(status: Status) -> None:
     assert "`reconcile " in text(lambda terminal: show_report(terminal, report)).splitlines()[-1]
 
 
+NOW = datetime(2026, 2, 7, 3, 0, tzinfo=UTC)
+
+
 def test_the_status_table_aligns_numbers_right_whatever_the_width_of_letters() -> None:
     rows = (
-        StatusRow("a", "Anime Image", 1234, 121, 118, 118, 3, Sync.PARTIAL),
+        StatusRow("a", "Anime Image", 1234, 121, 118, 118, 3, Sync.PARTIAL, attention=2),
         StatusRow("b", "星野", 0, 0, 0, 0, 0, Sync.EMPTY),
+        StatusRow(None, "No rule", 2, 0, 0, 0, 0, Sync.MISSING),
     )
-    found = text(lambda terminal: show_status(terminal, StatusTable("f", rows), WHOLE))
-    assert found.splitlines()[4:7] == [
-        "asset type   local  bucket  records  in step  to do  sync",
-        "Anime Image  1,234     121      118      118      3  partial",
-        "星野             0       0        0        0      0  empty",
+    table = StatusTable("f", rows, last_good_run="2026-02-07T01:00:00Z", attention=3)
+    found = text(lambda terminal: show_status(terminal, table, WHOLE, now=NOW, following="reconcile plan"))
+    assert found.splitlines()[4:11] == [
+        "asset type   local  bucket  records  in step  to do  attention  sync",
+        "Anime Image  1,234     121      118      118      3          2  partial",
+        "星野             0       0        0        0      0          0  empty",
+        "No rule          2       0        0        0      0          0  -",
+        "total        1,236     121      118      118      3          3  partial",
+        "in step: right wherever it should be. to do: what apply would put right. attention: errors and warnings that"
+        " need a person.",
+        "1 of them is about a record, and no single asset.",
     ]
+    assert "Last good run of everything here: 2026-02-07T01:00:00Z (2 h ago)\n" in found
+    assert found.endswith("Next: `reconcile plan` shows each of them\n")
+    narrow = text(lambda terminal: show_status(terminal, table, WHOLE, now=NOW), width=80).splitlines()
+    assert narrow[4:9] == found.splitlines()[4:9]
+
+
+@pytest.mark.parametrize(
+    ("when", "told"),
+    [
+        ("2026-02-07T02:59:30Z", "30 s ago"),
+        ("2026-02-07T02:20:00Z", "40 min ago"),
+        ("2026-02-06T01:00:00Z", "26 h ago"),
+        ("2026-01-07T03:00:00Z", "31 d ago"),
+        ("2026-02-07T03:00:01Z", "2026-02-07T03:00:01Z"),
+        ("once", "once"),
+    ],
+)
+def test_ages_are_in_their_largest_unit(when: str, told: str) -> None:
+    assert words.ago(when, NOW) == told
+
+
+def past(run_id: str, *, failed: int = 0, char_ids: tuple[str, ...] = ()) -> PastRun:
+    return PastRun(
+        run_id=run_id,
+        command="apply",
+        started="2026-02-07T01:00:00Z",
+        actions=1234,
+        undoes=None,
+        ended="2026-02-07T01:04:10Z",
+        seconds=250.0,
+        status="success",
+        counts=reports.Counts(applied=1234, failed=failed),
+        bytes=10_600_000,
+        bucket=BUCKET,
+        records="firestore://p/(default)/characters",
+        scope=Scope(char_ids),
+    )
+
+
+def test_the_history_fits_into_80_columns() -> None:
+    runs = (past("20260207T010000Z-041043"), past("20260207T020000Z-0410aa", char_ids=("rem", "ram")))
+    found = text(lambda terminal: show_history(terminal, History("f", runs, 2), now=NOW), width=80).splitlines()
+    assert found[:3] == [
+        "run     started                took  status   applied     sent  scope",
+        "041043  02-07 01:00  2 h ago  4m10s  success    1,234  10.6 MB  everything",
+        "0410aa  02-07 01:00  2 h ago  4m10s  success    1,234  10.6 MB  rem, ram",
+    ]
+
+
+def test_runs_whose_ends_are_alike_are_named_whole_and_what_was_not_done_is_a_column() -> None:
+    runs = (past("20260207T010000Z-041043", failed=2), past("20260207T020000Z-041043"))
+    found = text(lambda terminal: show_history(terminal, History("f", runs, 2), now=NOW)).splitlines()
+    assert "  not  " in found[0]
+    assert found[1].startswith("20260207T010000Z-041043  ")
 
 
 # -- JSON --
