@@ -104,10 +104,9 @@ def _run(given: list[str]) -> int:
     from reconcile.core.errors import ExitCode
 
     if "_RECONCILE_COMPLETE" in os.environ and not given:
-        from reconcile.cli.shells import asked, tell
+        from reconcile.cli.shells import tell
 
-        if asked():
-            return tell(get_command(app))
+        return tell(get_command(app))
     # Some versions of typer bring a copy of click along and name only the subclass; its base is click's UsageError.
     usage: type[Exception] = typer.BadParameter.__mro__[1]
     try:

@@ -120,7 +120,8 @@ class Word(NamedTuple):
 
 
 def answer(cli: Any, environment: Mapping[str, str]) -> bytes:
-    """What the shell's script reads. Whatever fails, it is nothing: a person is typing there."""
+    """What the shell's script reads. Whatever fails, it is nothing: a person is typing there. Nothing, too, for the
+    script of an earlier version, which asks otherwise."""
     shell = environment[VARIABLE]
     try:
         if shell == "bash":
@@ -217,11 +218,6 @@ def _for_powershell(word: Word) -> str:
 
 
 _WRITTEN: dict[str, Callable[[Word], str]] = {"zsh": _for_zsh, "fish": _for_fish, "powershell": _for_powershell}
-
-
-def asked() -> bool:
-    """Whether a shell's script has started this process."""
-    return os.environ.get(VARIABLE) in SCRIPTS
 
 
 def tell(cli: Any) -> ExitCode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -15,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from reconcile.adapters.state.recall import Recall
 from reconcile.adapters.state.store import State
+from reconcile.cli import app
+from reconcile.cli.shells import answer
 from reconcile.core.rows import Agreed
 
 SHELLS = {
@@ -36,6 +40,12 @@ def ask(folder: Path, *words: str, shell: str = "fish", **environment: str) -> l
 
 
 def asked_with(folder: Path, environment: dict[str, str]) -> list[str]:
+    with contextlib.chdir(folder):
+        return answer(get_command(app), environment).decode().splitlines()
+
+
+def asked_as_a_script_does(folder: Path, environment: dict[str, str]) -> list[str]:
+    """The program as a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "reconcile"],
         env={**os.environ, **environment},
@@ -143,6 +153,18 @@ def test_bash_is_given_what_it_puts_behind_a_colon(run: Any, project: Path) -> N
     run("plan")
     assert in_bash(project, "reconcile plan --path gs://my-b") == ["//my-bucket/anime_dance/"]
     assert in_bash(project, 'reconcile plan --path "gs://my-b') == ["gs://my-bucket/anime_dance/"]
+
+
+def test_the_script_of_an_earlier_version_is_told_nothing(project: Path) -> None:
+    asked = {"_RECONCILE_COMPLETE": "complete_bash", "COMP_WORDS": "reconcile pl", "COMP_CWORD": "1"}
+    assert asked_as_a_script_does(project, asked) == []
+
+
+def test_the_program_answers_on_its_output_and_says_nothing_else(remembered: Path) -> None:
+    asked = {"_RECONCILE_COMPLETE": "fish", "_RECONCILE_WORDS": "reconcile\nplan\n--char-id\n"}
+    assert asked_as_a_script_does(remembered, asked) == [ODD, "rem", "rem_2", "アイ"]
+    asked["_RECONCILE_WORDS"] = "reconcile\n-C\n/nowhere\nplan\n--char-id\n"
+    assert asked_as_a_script_does(remembered, asked) == []
 
 
 HARM = ["\x1b[31mred\x1b]0;title\x07", "one\ntwo\tthree", "$(touch planted)`touch planted`", "b))' \";", "\u202eevil"]
