@@ -32,6 +32,7 @@ from reconcile.core.findings import make
 from reconcile.core.names import BucketRoot
 from reconcile.core.notes import Note, NotedMap
 from reconcile.core.plan import Origin, Stores
+from reconcile.core.ramp import Rates
 from reconcile.core.rules import AssetMap
 from reconcile.ports import (
     AgreedStates,
@@ -267,7 +268,7 @@ class OpenProject(Shortcuts, RunFacts, Closing):
     @cached_property
     def meter(self) -> Meter:
         """What counts the requests of this run."""
-        return Meter(self.options.witness)
+        return Meter(self.options.witness, rates=Rates())
 
     @cached_property
     def budget(self) -> Budget:
@@ -316,8 +317,7 @@ class OpenProject(Shortcuts, RunFacts, Closing):
         )
 
     def shared_folder(self, where: Path) -> SharedFolder:
-        """The folder of this path, or of the gs:// URI that was given as one. Raises UsageError for a URI that names
-        no place in a bucket, or one among the assets."""
+        """See ``shared_folder.open_folder``."""
         from reconcile.adapters.shared_folder import open_folder
 
         return open_folder(where, self.bucket, self.objects_at)

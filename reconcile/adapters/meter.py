@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 from reconcile.core.cost import Usage, request_class
+from reconcile.core.ramp import Rates, Turn
 from reconcile.core.shown_url import shown_url
 
 BUCKET, RECORDS = "bucket", "records"
@@ -79,11 +80,34 @@ class Witness(Protocol):
         ...
 
 
-class Meter:
-    """The requests of one run. Safe for several threads; ``witness`` hears of each."""
+class _LockedTurn(NamedTuple):
+    turn: Turn
+    lock: threading.Lock
 
-    def __init__(self, witness: Witness | None = None, clock: Callable[[], float] = time.perf_counter) -> None:
+
+class _Turns:
+    """Whose turn it is, for each kind of request."""
+
+    def __init__(self, rates: Rates) -> None:
+        self.records = _LockedTurn(Turn(rates.records), threading.Lock())
+        self.object_writes = _LockedTurn(Turn(rates.object_writes), threading.Lock())
+        self.object_reads = _LockedTurn(Turn(rates.object_reads), threading.Lock())
+
+
+class Meter:
+    """The requests of one run. Safe for several threads; ``witness`` hears of each. With ``rates``, one begins when its
+    turn has come."""
+
+    def __init__(
+        self,
+        witness: Witness | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        rates: Rates | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._witness = witness
+        self._sleep = sleep
+        self._turns = None if rates is None else _Turns(rates)
         self._clock = clock
         self._lock = threading.Lock()
         self._total = Usage()
@@ -92,6 +116,12 @@ class Meter:
         self._asking: Counter[str] = Counter()
         self._silent: dict[str, float] = {}
         """Since when each store that was asked has not answered, or has failed."""
+
+    def share(self, rates: Rates, count: int) -> None:
+        """From now on, takes its part of these rates, which ``count`` runs share."""
+        self._turns = _Turns(
+            Rates(*(ramp.shared(count) for ramp in (rates.records, rates.object_writes, rates.object_reads)))
+        )
 
     def total(self) -> Usage:
         """All that was asked so far."""
@@ -112,6 +142,8 @@ class Meter:
 
     def bucket(self, method: str, url: str) -> Ended:
         """Watches a request to the bucket, which counts by its class."""
+        if self._turns is not None:
+            self._wait(self._turns.object_reads if method == "GET" else self._turns.object_writes)
         usage = Usage(**{request_class(method, urlsplit(url).path): 1})
         return self._watched(method, url, usage, BUCKET)
 
@@ -122,6 +154,8 @@ class Meter:
 
     def write(self, document: str) -> Ended:
         """Watches a request that writes one document."""
+        if self._turns is not None:
+            self._wait(self._turns.records)
         return self._watched("Commit", document, Usage(document_writes=1), RECORDS)
 
     def read(self, documents: int) -> None:
@@ -134,6 +168,12 @@ class Meter:
         with self._lock:
             if BUCKET in self._silent:
                 self._silent[BUCKET] = self._clock()
+
+    def _wait(self, turn: _LockedTurn) -> None:
+        """Waits until it is this request's turn, behind those that came before."""
+        with turn.lock:
+            while pause := turn.turn.take(self._clock()):
+                self._sleep(pause)
 
     def _add(self, usage: Usage) -> None:
         with self._lock:

@@ -106,6 +106,9 @@ def _in_folder(project: OpenProject, where: Path, sharded: Sharded) -> Saved:
     if number is None and sharded.phase is None and machine is None:
         return Saved(sharing.whole(folder, head), None, folder)
     plan = sharing.part(folder, head, number, phases, machine)
+    project.meter.share(
+        head.rates, 1 if number is None and machine is None else head.count * max(1, len(head.machines))
+    )
     replaced = max(head.limits.replaced, LimitCounts.of(plan).replaced)
     return Saved(plan, msgspec.structs.replace(head.limits, replaced=replaced), folder, number)
 

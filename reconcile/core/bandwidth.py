@@ -82,10 +82,11 @@ def _rate_of(text: str, piece: str) -> float | None:
 
 
 class Bucket:
-    """What may be sent by now. It fills at the rate, up to ``BURST`` seconds' worth. A piece may be taken if nothing is
+    """What may be sent by now. It fills at the rate, up to ``burst`` seconds' worth. A piece may be taken if nothing is
     owed, whatever its size, and leaves the bucket so much in debt."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, *, burst: float = BURST) -> None:
+        self._burst = burst
         self._level = 0.0
         self._since = now
 
@@ -95,7 +96,7 @@ class Bucket:
         if rate is None:
             self._level = 0.0
             return 0.0
-        self._level = min(self._level + passed * rate, BURST * rate)
+        self._level = min(self._level + passed * rate, self._burst * rate)
         if self._level < 0:
             return min(max(-self._level / rate, 0.001), LONGEST)
         self._level -= size

@@ -35,6 +35,7 @@ from reconcile.core.plan import (
     fingerprint,
     summarise,
 )
+from reconcile.core.ramp import Rates
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report
 from reconcile.core.report import build as build_report
 
@@ -89,8 +90,9 @@ class FindingShard(msgspec.Struct, frozen=True):
 
 
 class PlanDir(msgspec.Struct, frozen=True):
-    """What ``plan.json`` says: the plan without its actions and findings, what its limits are judged by, and which
-    files hold the rest. ``digest`` is the SHA-256 of this itself, with an empty ``digest``."""
+    """What ``plan.json`` says: the plan without its actions and findings, what its limits are judged by, how fast all
+    machines together may ask the stores at first, and which files hold the rest. ``digest`` is the SHA-256 of this
+    itself, with an empty ``digest``."""
 
     format: str
     head: Plan
@@ -98,6 +100,7 @@ class PlanDir(msgspec.Struct, frozen=True):
     shards: tuple[Shard, ...]
     findings: tuple[FindingShard, ...]
     machines: tuple[Machine, ...] = ()
+    rates: Rates = Rates()
     digest: str = ""
 
     @property

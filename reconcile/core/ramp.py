@@ -1,0 +1,55 @@
+"""How fast a store may be asked at first, and how that may grow. Pure: everything is told the time, in seconds.
+
+Firestore asks for 500 operations a second on a collection at first, and half as much more every five minutes; a bucket
+for 1,000 writes and 5,000 reads a second, and twice as much every twenty minutes. Faster growth is answered with errors
+and latency. Sources: https://firebase.google.com/docs/firestore/best-practices#ramping_up_traffic,
+https://cloud.google.com/storage/docs/request-rate.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from reconcile.core.bandwidth import Bucket
+
+BURST = 1.0
+"""Seconds whose operations may begin at once after a lull."""
+
+
+class Ramp(msgspec.Struct, frozen=True):
+    """``start`` operations a second, and ``factor`` times as many after every ``every`` seconds."""
+
+    start: float
+    factor: float
+    every: float
+
+    def rate(self, passed: float) -> float:
+        """Operations a second, so many seconds after the first one."""
+        return float(self.start * self.factor ** int(passed // self.every))
+
+    def shared(self, count: int) -> Ramp:
+        """The part of one of so many that ask the same store."""
+        return Ramp(self.start / count, self.factor, self.every)
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """The ramps of the two stores: operations on records, and writes and reads of objects."""
+
+    records: Ramp = Ramp(500.0, 1.5, 300.0)
+    object_writes: Ramp = Ramp(1_000.0, 2.0, 1_200.0)
+    object_reads: Ramp = Ramp(5_000.0, 2.0, 1_200.0)
+
+
+class Turn:
+    """Lets one operation after the other begin, as a ramp allows that starts with the first."""
+
+    def __init__(self, ramp: Ramp) -> None:
+        self._ramp = ramp
+        self._began: float | None = None
+        self._bucket = Bucket(0.0, burst=BURST)
+
+    def take(self, now: float) -> float:
+        """0 if the next may begin now, which it then does; or the seconds to wait before asking again."""
+        if self._began is None:
+            self._began, self._bucket = now, Bucket(now, burst=BURST)
+        return self._bucket.take(1, now, self._ramp.rate(now - self._began))

@@ -1,0 +1,101 @@
+"""The stores are asked no faster than they say, by one machine or by many, shown by a clock that is told the time."""
+
+from __future__ import annotations
+
+import heapq
+from random import Random
+
+import pytest
+
+from reconcile.adapters.meter import Meter
+from reconcile.core.ramp import BURST, Ramp, Rates, Turn
+
+RATES = Rates()
+
+
+@pytest.mark.parametrize(
+    ("ramp", "minutes", "rate"),
+    [
+        (RATES.records, 0, 500),
+        (RATES.records, 4.9, 500),
+        (RATES.records, 5, 750),
+        (RATES.records, 10, 1125),
+        (RATES.object_writes, 19, 1000),
+        (RATES.object_writes, 20, 2000),
+        (RATES.object_reads, 40, 20_000),
+    ],
+)
+def test_the_rates_are_those_of_the_stores(ramp: Ramp, minutes: float, rate: float) -> None:
+    assert ramp.rate(minutes * 60) == rate
+
+
+def simulated(ramp: Ramp, count: int, seconds: float, random: Random, *, kills: float) -> list[float]:
+    """When each operation begins, of ``count`` machines that start within a minute, are killed now and then, and ask
+    for the next one as soon as they may; one takes 2 ms."""
+    begun: list[float] = []
+    turns = [Turn(ramp.shared(count)) for _ in range(count)]
+    waiting = [(random.uniform(0, 60), number) for number in range(count)]
+    heapq.heapify(waiting)
+    while waiting:
+        now, number = heapq.heappop(waiting)
+        if now > seconds:
+            continue
+        if random.random() < kills:
+            turns[number] = Turn(ramp.shared(count))  # started again, it begins at the start of the ramp
+        pause = turns[number].take(now)
+        if not pause:
+            begun.append(now)
+        heapq.heappush(waiting, (now + (pause or 0.002), number))
+    return begun
+
+
+@pytest.mark.parametrize("count", [1, 16, 200])
+@pytest.mark.parametrize(
+    "ramp",
+    [Ramp(50, 1.5, 30), Ramp(100, 2, 120)],
+    ids=["records", "objects"],
+)
+def test_machines_together_stay_below_the_ramp(ramp: Ramp, count: int) -> None:
+    """The shapes of the two ramps at a tenth of the rate and of the time, so that it is quick: all is in proportion."""
+    begun = simulated(ramp, count, 150, Random(count), kills=0.0001)
+    first, window = begun[0], 10.0
+    for start in range(0, 150, 5):
+        asked = sum(first + start <= each < first + start + window for each in begun)
+        allowed = sum(ramp.rate(start + step / 10) / 10 for step in range(int(window * 10)))
+        assert asked <= allowed + ramp.rate(start) * BURST + count, (start, asked, allowed)
+    unhurt = simulated(ramp, count, 150, Random(count), kills=0)
+    assert len(unhurt) > 0.8 * sum(ramp.rate(second) for second in range(90)), "it is a limit, and no lower one"
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_requests_begin_when_their_turn_has_come_each_kind_for_itself() -> None:
+    clock = Clock()
+    meter = Meter(clock=clock, sleep=clock.sleep, rates=Rates(Ramp(10, 1, 1e9), Ramp(5, 1, 1e9), Ramp(1000, 1, 1e9)))
+    for _ in range(50):
+        meter.bucket("POST", "http://x/upload/storage/v1/b/b/o")
+    assert clock.now == pytest.approx(50 / 5, abs=1.1)
+    before = clock.now
+    for _ in range(50):
+        meter.bucket("GET", "http://x/storage/v1/b/b/o/a")
+    assert clock.now - before < 0.1
+    for number in range(50):
+        meter.write(f"characters/{number}")
+    assert clock.now - before == pytest.approx(50 / 10, abs=1.1)
+
+
+def test_a_shard_takes_its_part_of_the_rates() -> None:
+    clock = Clock()
+    meter = Meter(clock=clock, sleep=clock.sleep, rates=Rates())
+    meter.share(Rates(records=Ramp(500, 1.5, 300)), 200)
+    for number in range(100):
+        meter.write(f"characters/{number}")
+    assert clock.now == pytest.approx(100 / 2.5, rel=0.1)
