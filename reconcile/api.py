@@ -9,6 +9,7 @@ from datetime import timedelta
 import msgspec
 
 from reconcile.commands.links import links
+from reconcile.config.naming import scope_named
 from reconcile.core.catalogue import Asset
 from reconcile.core.changes import Change, Finding
 from reconcile.core.errors import NotThere, UsageError
@@ -134,7 +135,7 @@ def _scope(
 ) -> Scope:
     if any(isinstance(each, str) for each in (char_ids, asset_types, paths)):
         raise UsageError("char_ids, asset_types and paths are lists of texts", hint='write char_ids=["ai_hoshino"]')
-    return project.settings.scope(char_ids, asset_types, paths)
+    return scope_named(project.settings, char_ids, asset_types, paths)
 
 
 def _opened(project: Project | OpenProject, concurrency: int | None = None) -> AbstractContextManager[OpenProject]:

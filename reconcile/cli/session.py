@@ -19,6 +19,7 @@ from reconcile.cli.options import Common, FailOn, Planned, Scoped, Sized, option
 from reconcile.cli.patience import patient
 from reconcile.cli.signals import finish, stopping
 from reconcile.config import Overrides, find_project
+from reconcile.config.naming import scope_named
 from reconcile.core.bandwidth import UNLIMITED, Timetable, parse_timetable
 from reconcile.core.changes import Change, Finding, Severity
 from reconcile.core.context import Replacing
@@ -299,8 +300,8 @@ def spill_of(folder: Path | None) -> Path | None:
 
 
 def scope_of(project: Project | OpenProject, scoped: Scoped) -> Scope:
-    """The scope that the options name. Raises UsageError as ``Settings.scope``."""
-    return project.settings.scope(scoped.char_id or (), scoped.asset_type or (), scoped.path or ())
+    """The scope that the options name. Raises UsageError as ``scope_named``."""
+    return scope_named(project.settings, scoped.char_id or (), scoped.asset_type or (), scoped.path or ())
 
 
 def labels_of(project: Project | OpenProject) -> Labels:

@@ -1,17 +1,17 @@
-"""What a text means that a person typed for an asset: a path in any spelling that a record may use, or a gs:// URI."""
+"""What a person means by the names of a command or a call: an asset by a path in any spelling that a record may use, or
+by a gs:// URI; the scope of a run."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from reconcile.adapters.disk_names import as_text
+from reconcile.config.settings import Settings
 from reconcile.core.errors import UsageError
 from reconcile.core.names import nfc
 from reconcile.core.paths import PathKind, meaning
-
-if TYPE_CHECKING:
-    from reconcile.config.settings import Settings
+from reconcile.core.plan import Scope
 
 
 def possible_paths(settings: Settings, subject: str) -> list[str]:
@@ -35,7 +35,17 @@ def key_of_uri(settings: Settings, uri: str) -> str:
     return key
 
 
-def one_asset(settings: Settings, subject: str) -> str:
+def scope_named(
+    settings: Settings, char_ids: Iterable[str] = (), asset_types: Iterable[str] = (), paths: Iterable[str] = ()
+) -> Scope:
+    """What a run may change, each name once; a type goes by its name, an alias or its label, and an asset by its path
+    or its URI. Raises UsageError for a type of no rule, and for what cannot be an asset here."""
+    types = map(settings.asset_map.type_called, asset_types)
+    assets = (_one_asset(settings, path) for path in paths)
+    return Scope(*(tuple(dict.fromkeys(each)) for each in (char_ids, types, assets)))
+
+
+def _one_asset(settings: Settings, subject: str) -> str:
     """The path, or of a URI the key, of the one asset that a text means, composed. Raises UsageError."""
     if subject.startswith("gs://"):
         return nfc(key_of_uri(settings, subject))

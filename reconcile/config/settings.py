@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -23,14 +23,13 @@ from reconcile.config.environment import (
     endpoint,
     rules_path,
 )
-from reconcile.config.naming import one_asset
 from reconcile.config.toml import RulesFile, Table, Texts
 from reconcile.config.waivers import read_waivers
 from reconcile.core.context import Replacing, Typing
 from reconcile.core.errors import ConfigError, UsageError
 from reconcile.core.names import BucketRoot
 from reconcile.core.paths import RootForms, root_forms
-from reconcile.core.plan import ReplaceLimit, Scope
+from reconcile.core.plan import ReplaceLimit
 from reconcile.core.rules import AssetMap
 from reconcile.core.waivers import Waiver
 from reconcile.core.way import Entries
@@ -119,13 +118,6 @@ class Settings(msgspec.Struct, frozen=True):
         """The same by their names."""
         own = (self.root_text, self.root_given, as_text(str(self.root)), as_text(str(self.root.resolve())))
         return {text: root_forms(text) for text in (*own, *self.previous_roots)}
-
-    def scope(self, char_ids: Iterable[str] = (), asset_types: Iterable[str] = (), paths: Iterable[str] = ()) -> Scope:
-        """What a run may change, each name once; a type goes by its name, an alias or its label, and an asset by its
-        path or its URI. Raises UsageError for a type of no rule, and for what cannot be an asset here."""
-        types = map(self.asset_map.type_called, asset_types)
-        assets = (one_asset(self, path) for path in paths)
-        return Scope(*(tuple(dict.fromkeys(each)) for each in (char_ids, types, assets)))
 
 
 def template() -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from reconcile.adapters.sorting import Spill
 from reconcile.config import Policy
+from reconcile.config.naming import scope_named
 from reconcile.core.changes import Replace, Upload
 from reconcile.core.context import Replacing
 from reconcile.core.errors import UsageError
@@ -73,9 +74,10 @@ def test_a_character_that_nobody_knows_is_a_usage_error(world: World) -> None:
 
 
 def test_a_scope_is_made_of_types_that_there_are(world: World) -> None:
-    assert world.settings.scope(["rem", "rem"], ["Anime Image", "anime_image"]) == Scope(("rem",), ("anime_image",))
+    scope = scope_named(world.settings, ["rem", "rem"], ["Anime Image", "anime_image"])
+    assert scope == Scope(("rem",), ("anime_image",))
     with pytest.raises(UsageError, match="photo") as caught:
-        world.settings.scope(asset_types=["photo"])
+        scope_named(world.settings, asset_types=["photo"])
     assert caught.value.hint
 
 

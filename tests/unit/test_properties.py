@@ -11,6 +11,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconcile.config.naming import scope_named
 from reconcile.core.catalogue import AssetState
 from reconcile.core.changes import (
     Change,
@@ -119,7 +120,7 @@ def test_a_plan_of_one_asset_is_just_what_the_whole_plan_does_about_it(spec: Spe
         whole = [action for action in world.plan().actions if not _is_of_index(action)]
         keys = {key for action in whole for key in keys_about(action)} | world.objects.all().keys()
         for key in keys:
-            plan = survey(world, world.settings.scope(paths=[world.uri(key)])).plan
+            plan = survey(world, scope_named(world.settings, paths=[world.uri(key)])).plan
             part = [action for action in plan.actions if not _is_of_index(action)]
 
             assert {action.id for action in part} == {each.id for each in whole if key in keys_about(each)}
