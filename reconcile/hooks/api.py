@@ -3,6 +3,7 @@
     wrapping   a function, with the hook that comes after it
     calls      what a call that has ended says: its files, their character, the fields they were given
     waiting    how a call waits for its hand-over: to the end, with the outbox behind it, or for another process
+    answer     which of the files are in the cloud, and why the others are not
     handover   survey, the call's part of the plan, execute, answer
     errors     what becomes of the answer's problems: they are raised, warned of, or logged
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from reconcile.hooks.handover import HandedOver
+    from reconcile.hooks.answer import HandedOver
 
 QUEUE = "queue"
 ON_ERROR = ("raise", "warn", QUEUE)

@@ -27,6 +27,7 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report
 from reconcile.core.rows import KeyFacts
 from reconcile.core.rules import AssetMap, AssetRule, Ownership, Reading
+from reconcile.hooks.answer import HandedOver
 from reconcile.hooks.calls import Call
 from reconcile.hooks.errors import LOGGER
 from reconcile.hooks.record import set_field
@@ -55,17 +56,6 @@ def settings_of(chosen: str | None, files: Sequence[str]) -> Settings:
         )
         chosen = next((str(folder) for folder in near if (folder / config.RULES).is_file()), None)
     return config.load(config.find_project(explicit=None if chosen is None else Path(chosen)))
-
-
-class HandedOver(msgspec.Struct, frozen=True):
-    """What became of a call: the URIs of the files that are in the cloud, and why the others are not, or their record
-    not in step, by the names that the call gave the files."""
-
-    uris: dict[str, str] = {}
-    problems: dict[str, ReconcileError] = {}
-
-    def but(self, problems: Mapping[str, ReconcileError]) -> HandedOver:
-        return HandedOver(self.uris, {**problems, **self.problems})
 
 
 class Handover:

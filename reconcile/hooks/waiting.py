@@ -11,9 +11,10 @@ from concurrent.futures import Future, wait
 from reconcile.core.errors import ReconcileError, SourceError, StoreUnavailable, UsageError
 from reconcile.core.events import Event, Warned
 from reconcile.hooks import apart
+from reconcile.hooks.answer import HandedOver
 from reconcile.hooks.calls import Call
 from reconcile.hooks.errors import LOGGER, QUEUE, Manner, as_ours
-from reconcile.hooks.handover import HandedOver, Handover, settings_of
+from reconcile.hooks.handover import Handover, settings_of
 
 _GLANCE = 0.2
 """Seconds between two looks for an interrupt, which Windows' Python does not hear in a longer wait."""

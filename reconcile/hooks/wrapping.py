@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from types import CodeType
     from typing import Any, Self, TypeAlias
 
+    from reconcile.hooks.answer import HandedOver
     from reconcile.hooks.calls import CharacterOf, Returned
     from reconcile.hooks.errors import Manner
-    from reconcile.hooks.handover import HandedOver
 
     Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
     Hook: TypeAlias = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any], Any], Any]
