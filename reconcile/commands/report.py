@@ -100,8 +100,9 @@ def standings(seen: Overview, plan: Plan) -> list[CharacterState]:
             by_id[finding.char_id].findings[finding.severity] += 1
     for char_id, state in by_id.items():
         state.char_id = char_id
-    nobody = by_id.get(None)
-    if nobody is not None and not (nobody.changes or any(cell.wanted for cell in nobody.cells)):
+    # Files that no rule takes are nobody's, and are told of among the findings.
+    nobody = by_id[None]
+    if not nobody.changes and not any(cell.wanted and cell.asset_type is not None for cell in nobody.cells):
         del by_id[None]
     return sorted(by_id.values(), key=lambda each: each.worst_first)
 

@@ -30,6 +30,7 @@ from reconcile.core.changes import (
 )
 from reconcile.core.findings import FINDINGS
 from reconcile.core.plan import Plan
+from reconcile.core.sides import quoted
 from reconcile.views import words
 from reconcile.views.changes import Labels, label, text_of, texts
 from reconcile.views.terminal import visible
@@ -39,6 +40,8 @@ CHARACTERS = 5_000
 CHANGES = 15_000
 """Changes that a page lists, of whole characters, the worst first."""
 FINDINGS_OF_A_KIND = 2_000
+MOST_HINTS = 3
+"""Hints that are said of a kind as a whole; if there are more, each finding has its own."""
 LONGEST = 400
 """Characters of a value that are shown; a record may hold a book."""
 
@@ -225,7 +228,7 @@ class _Writer:
                 len(found),
                 [visible(hint) for hint in hints],
                 [
-                    self._finding(each, numbers, each.message, "" if hints else each.hint)
+                    self._finding(each, numbers, each.message, "" if each.hint in hints else each.hint)
                     for each in found[:FINDINGS_OF_A_KIND]
                 ],
             ]
@@ -265,7 +268,9 @@ def mark_of(cell: Cell) -> str:
         return "none"
     if cell.in_step == cell.wanted:
         return "good"
-    return "todo" if cell.to_do else "look"
+    if cell.to_do:
+        return "todo"
+    return "none" if cell.asset_type is None else "look"  # nobody needs to look at what no rule takes
 
 
 def by_code(findings: Iterable[Finding]) -> Iterator[tuple[Finding, list[Finding]]]:
@@ -279,9 +284,9 @@ def by_code(findings: Iterable[Finding]) -> Iterator[tuple[Finding, list[Finding
 
 
 def hints_of(findings: Iterable[Finding]) -> list[str]:
-    """The hints that all of them share, each once; none if each has its own."""
-    said = dict.fromkeys(each.hint for each in findings if each.hint)
-    return list(said) if len(said) <= 3 else []
+    """The hints that several of them may share, each once: those that do not name what the finding is about."""
+    shared = dict.fromkeys(each.hint for each in findings if quoted(each.subject) not in each.hint)
+    return [hint for hint in shared if hint] if len(shared) <= MOST_HINTS else []
 
 
 def place(change: SetField | RewriteLocalDb) -> str:

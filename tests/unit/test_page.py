@@ -194,6 +194,24 @@ def test_a_waived_finding_is_told_apart() -> None:
     assert groups[1][5][0][1] == "orphan_object: known"
 
 
+def test_a_hint_is_said_once_of_its_kind_unless_it_names_what_the_finding_is_about() -> None:
+    named = [finding(subject=name, hint=f"see `reconcile explain {name}`") for name in ("a.png", "b.png")]
+    made = plan([], [finding(subject="c.png"), *named])
+    (group,) = read(made).data["groups"]
+    assert group[4] == ["nothing is deleted"]
+    assert [row[5:] for row in group[5]] == [[each.hint] for each in named] + [[]]
+    text = page.markdown(overview(plan([], [worse("c", Severity.ERROR)])), plan([], [worse("c", Severity.ERROR)]), {})
+    assert text.count("To do: ") == 1
+
+
+def test_files_that_no_rule_takes_need_nobody() -> None:
+    cells = (Cell(None, None, 3, 0, 0, 3, 0, 0, Sync.MISSING), Cell("rem", None, 1, 0, 0, 1, 0, 0, Sync.MISSING))
+    nobody = StatusRow(None, "No character", 3, 0, 0, 0, 0, Sync.MISSING)
+    rem = StatusRow(None, "rem", 1, 0, 0, 0, 0, Sync.MISSING, "rem")
+    data = read(plan([], []), cells=cells, characters=(rem, nobody)).data
+    assert [(name, cells[0][1]) for name, _, _, cells, _ in data["characters"]] == [("rem", 0)]
+
+
 def test_an_incomplete_plan_says_so_first() -> None:
     made = plan(complete=False)
     for text in (page.html(overview(made), made, {}), page.markdown(overview(made), made, {})):

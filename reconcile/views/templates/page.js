@@ -189,9 +189,7 @@
   }
 
   function picture(number, alt) {
-    return data.pictures[number]
-      ? el("img", { class: "pic", src: data.pictures[number], alt, loading: "lazy" })
-      : undefined;
+    return data.pictures[number] ? el("img", { class: "pic", src: data.pictures[number], alt }) : undefined;
   }
 
   // A list of which only the first are drawn, until more are asked for.
@@ -657,6 +655,13 @@
   addEventListener("afterprint", () => {
     for (const each of opened) each.open = false;
   });
+  const minutes = Math.floor((Date.now() - new Date($("created").dateTime)) / 60_000);
+  const [age, unit] = [
+    [minutes / 1440, "day"],
+    [minutes / 60, "hour"],
+    [minutes, "minute"],
+  ].find(([n]) => n >= 1) ?? [0];
+  $("age").textContent = unit ? `, ${count(Math.floor(age), unit)} ago` : "";
   $("tools").hidden = false;
   update();
   follow();
