@@ -33,8 +33,9 @@ def explode(document: Document, world: World, context: Context) -> Iterator[Cand
     """The keys that the document's texts could mean."""
     if not is_unicode(document.fields):
         return
-    repairs = repairs_in(document.fields, context)
-    for slot, text in all_texts(document.fields, context):
+    found = list(all_texts(document.fields, context))
+    repairs = repairs_each(text for _, text in found)
+    for slot, text in found:
         yield from candidates(document.id, world, slot, text, context, repairs)
 
 
