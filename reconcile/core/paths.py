@@ -113,6 +113,8 @@ def meaning(text: str, roots: Sequence[RootForms], repairs: int = MAX_REPAIRS) -
 def bare(text: str) -> str:
     """A text without what people paste around a path: blanks, invisible marks, quotes (also one of a pair), angle
     brackets, parentheses, the prefix of a string literal, PowerShell's ``&``, and a comma or semicolon at the end."""
+    if text[:1].isalnum() and text[-1:].isalnum():
+        return text  # as nearly all are: whatever people paste around a path is a sign, at least on one side
     inner = text.strip(_BLANKS)
     for _ in range(_WRAPPERS):
         inner = _unwrapped(inner.strip(_UNSEEN))

@@ -15,6 +15,7 @@ from reconcile.core.paths import (
     PathKind,
     PathMeaning,
     Target,
+    bare,
     is_separated,
     looks_like_path,
     meaning,
@@ -457,3 +458,16 @@ def test_quotes_that_hold_nothing_or_do_not_match_are_read_as_they_are(text: str
 @pytest.mark.parametrize("text", ['"gs://other/x.png"', "<https://example.com/a.png>", '"..\\..\\x.png"', '"C:\\CON"'])
 def test_what_is_no_path_is_none_in_quotes_either(text: str) -> None:
     assert not read(text).targets
+
+
+@given(
+    first=st.sampled_from("arRbufx7é語"),
+    middle=st.text("rRbuf&\"'`<>(),; \\/\u200b\u201d:a", max_size=8),
+    last=st.sampled_from("argRb7é"),
+)
+@settings(max_examples=500)
+def test_a_text_between_two_letters_is_bare(first: str, middle: str, last: str) -> None:
+    text = first + middle + last
+    assert bare(text) == text
+    for pasted in ('"{}"', " {}\u200b", "<{}>,"):
+        assert bare(pasted.format(text)) == text  # so nothing is taken off the inner text
