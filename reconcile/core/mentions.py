@@ -89,7 +89,7 @@ def _places(text: str, roots: Iterable[RootForms]) -> Iterator[tuple[str, str]]:
             alike = fold(text) if windows else nfc(text)
             for found in pattern.finditer(alike):
                 at = found.start()
-                if _is_free(alike[max(0, at - _LOOK_BACK) : at]):
+                if not at or _is_free(alike[max(0, at - _LOOK_BACK) : at]):
                     yield alike[:at], alike[found.end() :]
                     if at:
                         break

@@ -251,7 +251,9 @@ def _plain(text: str, roots: Sequence[RootForms]) -> PathMeaning:
 def _is_name(part: str) -> bool:
     """Whether a part is a plain name on every system. On Windows ``\\`` separates folders, a colon follows a drive, and
     dots and blanks at the end do not count."""
-    return not _NO_NAME.search(part) and all(piece.strip(" .") for piece in part.split("\\"))
+    if _NO_NAME.search(part) is not None:
+        return False
+    return all(piece.strip(" .") for piece in part.split("\\")) if "\\" in part else bool(part.strip(" ."))
 
 
 def _tails(readings: Iterable[PathReading]) -> Iterator[Target]:
@@ -370,7 +372,7 @@ def _reading(anchor: str, raw: Sequence[str], *, windows: bool) -> PathReading:
 
 
 def _is_device(part: str) -> bool:
-    return re.split("[.:]", part, maxsplit=1)[0].rstrip(" ").lower() in _DEVICES
+    return part.partition(".")[0].partition(":")[0].rstrip(" ").lower() in _DEVICES
 
 
 def _body(text: str) -> str:
