@@ -121,8 +121,12 @@ class Template:
             return self.match(path, {CHAR_ID: value})
         if len(path) - end < len(self.literal_suffix):
             return None
-        left = self._halves[0].match(path[:start])
-        right = None if left is None else self._halves[1].match(path[end:])
+        before, behind = self._halves
+        if self.names[0] == CHAR_ID:  # behind literal text alone
+            right = behind.match(path[end:]) if path[:start] == self.literal_prefix else None
+            return None if right is None else {CHAR_ID: value, **right}
+        left = before.match(path[:start])
+        right = None if left is None else behind.match(path[end:])
         if left is None or right is None:
             return None
         found = {**left, CHAR_ID: value, **right}
