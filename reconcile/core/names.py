@@ -37,6 +37,8 @@ def spellings(text: str) -> tuple[str, ...]:
 def spelling(text: str, known: Container[str]) -> str | None:
     """The known name that this one is, in whichever Unicode form it is known; the very text if it is one of several.
     None if no known name is the same."""
+    if text.isascii():
+        return text if text in known else None
     return next((each for each in spellings(text) if each in known), None)
 
 

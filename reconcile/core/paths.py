@@ -180,7 +180,7 @@ def _meaning(text: str, roots: Sequence[RootForms], repairs: int) -> PathMeaning
 
 def repairs_each(texts: Iterable[str]) -> int:
     """How many repairs may be tried for each damaged text of a document, so that the work stays bounded."""
-    damaged = sum(len(text) for text in texts if _is_damaged(_body(text)))
+    damaged = sum(len(text) for text in texts if not text.isprintable() and _is_damaged(_body(text)))
     return max(1, min(MAX_REPAIRS, MAX_REPAIRED // max(1, damaged)))
 
 
