@@ -53,9 +53,13 @@ class JudgedKey:
         if unsure:  # a character that is not known yet could give the file another key
             self.decision = ObjectDecision(Outlook.UNKNOWN)
         else:
-            odd = None if is_below(row.key) else "a part of the name is empty, '.' or '..'"
-            bad_name = key_problem(context.bucket.object_name(row.key)) or odd
+            bad_name = self._bad_name() if row.remote is None else None
             self.decision = decide_object(row, context.replacing, taken=self.reading is not None, bad_name=bad_name)
+
+    def _bad_name(self) -> str | None:
+        """Why the bucket can hold no object of this name."""
+        odd = None if is_below(self.row.key) else "a part of the name is empty, '.' or '..'"
+        return key_problem(self.context.bucket.object_name(self.row.key)) or odd
 
     @property
     def rule(self) -> AssetRule | None:
