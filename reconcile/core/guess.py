@@ -13,9 +13,13 @@ from reconcile.core.names import fold
 from reconcile.core.paths import PathKind, bare, meaning, root_forms
 from reconcile.core.rules import AssetMap
 
+MOST = 20
+"""Roots. Paths in folders of one run each, as temporary ones are, would else be a root each in the rules file."""
+
 
 class Guess(msgspec.Struct, frozen=True):
-    """The roots that explain the most paths first, with how many; ``paths`` are all absolute paths that were found."""
+    """The roots that explain the most paths, ``MOST`` of them, with how many; ``paths`` are all absolute ones that were
+    found."""
 
     roots: dict[str, int]
     paths: int
@@ -39,7 +43,7 @@ def guess_roots(documents: Iterable[Any], asset_map: AssetMap) -> Guess:
         if root:
             counts[fold(root.replace("\\", "/"))][root] += 1
     found = {spelled.most_common(1)[0][0]: spelled.total() for spelled in counts.values()}
-    return Guess(dict(sorted(found.items(), key=lambda each: (-each[1], each[0]))), paths)
+    return Guess(dict(sorted(found.items(), key=lambda each: (-each[1], each[0]))[:MOST]), paths)
 
 
 def before(text: str, tail: str) -> str:

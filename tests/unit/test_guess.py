@@ -59,6 +59,14 @@ def filled(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_of_many_roots_the_ones_that_explain_most_are_kept() -> None:
+    once = [f"/tmp/run{number}/characters/rem.png" for number in range(200)]
+    found = guess_roots([*once, "/mnt/x/characters/rem.png", "/mnt/x/characters/mei.png"], users_settings().asset_map)
+
+    assert (len(found.roots), next(iter(found.roots.items()))) == (20, ("/mnt/x", 2))
+    assert (found.paths, found.explained) == (202, 21)
+
+
 def test_init_writes_the_stores_and_what_the_records_say(run: Any, filled: Path) -> None:
     stores = ("--bucket", "gs://mine/x", "--records", RECORDS, "--records-endpoint", f"file:{filled / 'stores'}")
     answer = run("-C", str(filled), "init", *stores, "--json")
