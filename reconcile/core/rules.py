@@ -239,6 +239,10 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         starts = (each.path.literal_prefix + (id_prefix if each.begins_with_id else "") for each in self._saying_ids)
         return minimal_prefixes(map(shared_prefix, starts))
 
+    def whole_names(self, char_id: str) -> tuple[str, ...]:
+        """What the paths of files that say just this id by their whole name begin with."""
+        return minimal_prefixes(shared_prefix(each.path.prefix({CHAR_ID: char_id})) for each in self._saying_ids)
+
     def path_prefixes(self, char_ids: Sequence[str], asset_types: Sequence[str] = ()) -> tuple[str, ...]:
         """What the local paths of these characters (all, if none) and asset types (all, if none) begin with."""
         rules = self._in(asset_types)

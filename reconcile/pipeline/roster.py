@@ -181,10 +181,20 @@ def ids_stand_first(asset_map: AssetMap) -> bool:
 def _ids_in_files(worlds: OpenProject, scope: Scope) -> tuple[set[str], bool]:
     """The ids that are the whole name of a file, as in ``characters/{char_id}.png``, and whether every folder with such
     files could be read."""
-    wanted = {*scope.char_ids, *(short for char_id in scope.char_ids for short in shorter(char_id))}
-    if not wanted or not ids_stand_first(worlds.asset_map):
-        wanted = {""}
-    prefixes = minimal_prefixes(p for each in wanted for p in worlds.asset_map.whole_name_prefixes(each))
+    asset_map = worlds.asset_map
+    if not scope.char_ids or not ids_stand_first(asset_map):
+        return _ids_below(worlds, asset_map.whole_name_prefixes())
+    longer = {p for each in scope.char_ids for p in asset_map.whole_name_prefixes(each)}
+    short = {each for char_id in scope.char_ids for each in shorter(char_id)}
+    found, seen = _ids_below(worlds, longer.union(*map(asset_map.whole_names, short)))
+    if all(spelling(each, found) is not None for each in scope.char_ids):
+        return found, seen
+    # Perhaps there is no such character: then those whose ids begin alike are named.
+    return _ids_below(worlds, longer.union(*map(asset_map.whole_name_prefixes, short)))
+
+
+def _ids_below(worlds: OpenProject, starts: Iterable[str]) -> tuple[set[str], bool]:
+    prefixes = minimal_prefixes(starts)
     found: set[str] = set()
     folders: list[str] = []
     for name in worlds.files.names(prefixes) if prefixes else ():
