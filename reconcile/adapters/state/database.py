@@ -88,13 +88,13 @@ class StateDatabase:
         self._warn(f"The state file {self._path} was set aside as {aside.name} and is started afresh", error)
         return _open_database(self._folder)
 
-    def read(self, sql: str, values: Sequence[object], columns: Sequence[Callable[[object], bool]]) -> list[Any]:
-        """The rows, whose values all are as ``columns`` says; else the file is damaged."""
+    def read(self, sql: str, values: Sequence[object], columns: Sequence[Callable[[Sequence[Any]], bool]]) -> list[Any]:
+        """The rows, if each column is as ``columns`` says; else the file is damaged."""
         with self.lock:
             try:
                 rows = self.connection.execute(sql, values).fetchall()
-                found = zip(*rows, strict=True)  # column by column: a walk reads a row for each file
-                if not all(all(map(is_right, each)) for is_right, each in zip(columns, found, strict=bool(rows))):
+                found = zip(columns, zip(*rows, strict=True), strict=bool(rows))
+                if not all(is_right(column) for is_right, column in found):
                     raise _Foreign("it holds a value that reconcile never writes")
                 return rows
             except (sqlite3.Error, UnicodeDecodeError) as error:

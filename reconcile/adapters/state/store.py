@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from reconcile.adapters.state.database import StateDatabase
 from reconcile.adapters.state.recall import CHARACTERS, MOST_CHARACTERS
@@ -158,7 +158,7 @@ class State(Closing):
 
     def fact(self, name: str) -> int | str | None:
         found: list[tuple[int | str]] = self._database.read(
-            "SELECT value FROM facts WHERE name = ?", (name,), (_is_fact,)
+            "SELECT value FROM facts WHERE name = ?", (name,), (_are_facts,)
         )
         return found[0][0] if found else None
 
@@ -183,7 +183,7 @@ class UploadSessions:
         found: list[tuple[str]] = self._database.read(
             "SELECT uri FROM sessions WHERE key = ? AND crc32c = ? AND size = ? AND created >= ?",
             (key, crc32c, size, oldest),
-            (_is_text,),
+            (_are_texts,),
         )
         return found[0][0] if found else None
 
@@ -224,25 +224,28 @@ class _Window(Generic[T]):
         self._high = next(reversed(rows)) if len(rows) == limit else None
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+# What a column holds is looked at as a whole: a walk reads a row for each file.
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int)
+def _are_texts(column: Sequence[Any]) -> bool:
+    return set(map(type, column)) == {str}
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and value >= 0
+def _are_numbers(column: Sequence[Any]) -> bool:
+    return set(map(type, column)) == {int}
 
 
-def _is_digest(value: object) -> bool:
-    return isinstance(value, str) and is_crc32c(value)
+def _are_counts(column: Sequence[Any]) -> bool:
+    return _are_numbers(column) and min(column) >= 0
 
 
-def _is_fact(value: object) -> bool:
-    return isinstance(value, str | int)
+def _are_digests(column: Sequence[Any]) -> bool:
+    return _are_texts(column) and all(map(is_crc32c, column))
 
 
-_HASH_ROW = (_is_text, _is_count, _is_number, _is_number, _is_number, _is_digest, _is_text, _is_count)
-_AGREED_ROW = (_is_text, _is_count, _is_digest, _is_count)
+def _are_facts(column: Sequence[Any]) -> bool:
+    return {str, int}.issuperset(map(type, column))
+
+
+_HASH_ROW = (_are_texts, _are_counts, _are_numbers, _are_numbers, _are_numbers, _are_digests, _are_texts, _are_counts)
+_AGREED_ROW = (_are_texts, _are_counts, _are_digests, _are_counts)
