@@ -196,6 +196,10 @@ class AgreedStates(Protocol):
         """That of a key, or None. Cheapest if keys are asked for in order."""
         ...
 
+    def cuts(self, size: int) -> list[str]:
+        """Keys that cut all that is remembered into parts of so many, in order."""
+        ...
+
     def holding(self, checksums: Collection[str]) -> Iterator[Agreed]:
         """Those that have one of these crc32c, in any order."""
         ...

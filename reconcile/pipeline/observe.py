@@ -34,6 +34,9 @@ from reconcile.pipeline.look_up import LookUp
 from reconcile.pipeline.shortcut import Shortcut
 from reconcile.project import OpenProject
 
+LISTED_TOGETHER = 4_000
+"""Objects, at the last run, of each part of a long listing."""
+
 
 class Observations:
     """Files and objects, key by key. ``extent`` is how much of them was read: what may not be read is an error, except
@@ -107,8 +110,10 @@ class Observations:
         """The objects below a prefix, with a key after this one. A listing that is refused is tried again for each part
         of it in which the rules have keys: the permission may be for those alone."""
         at, parts = after, self._map.key_prefixes(())
+        # Parts of a long listing are asked for at once: each page is a wait for an answer.
+        cuts = () if prefix else self._worlds.agreed.cuts(LISTED_TOGETHER)
         try:
-            for found in self._worlds.objects.list(prefix, [part for part in parts if part]):
+            for found in self._worlds.objects.list(prefix, [part for part in (*parts, *cuts) if part]):
                 # An object with the bare prefix as its name is a folder's placeholder: it has no key.
                 if found.key > after:
                     at = found.key

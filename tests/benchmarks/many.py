@@ -60,6 +60,9 @@ class _Many:
     def of(self, key: str) -> Agreed:
         return Agreed(key, 1000, SUM, 1)
 
+    def cuts(self, size: int) -> list[str]:
+        return []
+
     def all(self) -> Iterator[Agreed]:
         return (Agreed(key, 1000, SUM, 1) for _, _, key in self._keys())
 

@@ -516,6 +516,9 @@ class _State:
     def of(self, key: str) -> Agreed | None:
         return self._actor.disk.memory.of(key)
 
+    def cuts(self, size: int) -> list[str]:
+        return self._actor.disk.memory.cuts(size)
+
     def holding(self, checksums: Collection[str]) -> Iterator[Agreed]:
         return (state for state in self.all() if state.crc32c in checksums)
 

@@ -418,6 +418,9 @@ class Memory:
     def of(self, key: str) -> Agreed | None:
         return self.states.get(key)
 
+    def cuts(self, size: int) -> list[str]:
+        return sorted(self.states)[size - 1 :: size]
+
     def holding(self, checksums: Collection[str]) -> Iterator[Agreed]:
         return (state for state in self.states.values() if state.crc32c in checksums)
 

@@ -177,6 +177,13 @@ def test_looking_up_agreed_states_in_order_asks_seldom(tmp_path: Path) -> None:
         assert len(queries) < 15
 
 
+def test_what_is_agreed_is_cut_into_parts_of_one_size(tmp_path: Path) -> None:
+    with State.open(tmp_path) as state:
+        assert state.cuts(3) == []
+        state.remember(Agreed(key, 1, "AAAAAA==", 7) for key in "ghabcdef")
+        assert [state.cuts(size) for size in (3, 8, 9)] == [["c", "f"], ["h"], []]
+
+
 def test_facts(tmp_path: Path) -> None:
     with State.open(tmp_path) as state:
         state.remember_fact("files", 121)

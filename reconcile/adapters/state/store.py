@@ -135,6 +135,14 @@ class State(Closing):
                 self._agreed.fill(key, {row[0]: Agreed(*row) for row in rows}, limit)
             return self._agreed.rows.get(key)
 
+    def cuts(self, size: int) -> list[str]:
+        """Keys that cut all that is remembered into parts of so many, in order."""
+        found: list[str] = []
+        query = "SELECT key FROM agreed WHERE key > ? ORDER BY key LIMIT 1 OFFSET ?"
+        while last := self._database.read(query, (found[-1] if found else "", size - 1), (_are_texts,)):
+            found.append(last[0][0])
+        return found
+
     def holding(self, checksums: Collection[str]) -> Iterator[Agreed]:
         # Some checksums at once, because each query reads all states.
         wanted = sorted(checksums)
