@@ -71,7 +71,8 @@ def text() -> str:
     for title, names in _PARTS.items():
         lines.append(f"## {title}\n")
         for name in names:
-            lines += _described(name, getattr(reconcile, name))
+            # As it is defined: once the module of the same name is imported, `reconcile.watch` is that, which calls it.
+            lines += _described(name, reconcile.__getattr__(name))
     lines.append("## In workflow code\n")
     for name in reconcile.hooks.__all__:
         lines += _described(name, getattr(reconcile.hooks, name), "reconcile.hooks.")
