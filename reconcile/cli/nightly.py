@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from reconcile.adapters.shared_folder import beside_assets
 from reconcile.adapters.state.folder import FOLDER
 from reconcile.adapters.system import current
 from reconcile.cli.files import STDOUT, check_place, write_new
@@ -20,6 +21,7 @@ from reconcile.commands.jobenv import carried
 from reconcile.commands.nightly import Nightly
 from reconcile.config import absolute
 from reconcile.core.errors import ExitCode, UsageError
+from reconcile.core.names import BucketRoot
 from reconcile.views.schedule import has_own_comments, show_install, show_schedule
 
 Scheduler = Literal["cron", "systemd", "windows", "cloud-run"]
@@ -36,6 +38,12 @@ def schedule(
     notify: Annotated[str | None, option(metavar="COMMAND", help="As apply --notify.")] = None,
     bwlimit: Annotated[str | None, option("--bwlimit", metavar="RATE", help="As apply --bwlimit.")] = None,
     region: Annotated[str, typer.Option(metavar="REGION", help="For cloud-run.")] = "us-central1",
+    shards: Annotated[
+        int | None, option("--shards", min=2, max=10_000, metavar="N", help="For cloud-run: N tasks apply one plan.")
+    ] = None,
+    plans: Annotated[
+        str | None, option("--plans", metavar="URI", help="Where these plans are, if not beside the assets.")
+    ] = None,
     out: Annotated[
         Path | None, option("--out", metavar="DIR", help="Write the files there, never over another; - is stdout.")
     ] = None,
@@ -46,6 +54,8 @@ def schedule(
         raise UsageError(f"--at {at!r} is not a time of day", hint="write it as 03:00")
     if _REGION.fullmatch(region) is None:
         raise UsageError(f"--region {region!r} is not a region", hint="write it as us-central1")
+    if shards and scheduler != "cloud-run":
+        raise UsageError("--shards is for cloud-run", hint="one machine's job has one run")
     bandwidth_of(bwlimit)  # what apply would refuse every night is refused now
     found_there = carried(os.environ)
     endpoints = (common.bucket_endpoint or "", common.records_endpoint or "")
@@ -94,6 +104,9 @@ def schedule(
             bucket=str(project.bucket),
             region=region,
             gcp_project=project.settings.records.project,
+            shards=shards or 0,
+            plans=_plans(project.bucket, plans) if shards else "",
+            root=os.path.relpath(project.settings.root, project.settings.project).replace(os.sep, "/"),
         )
     made = schedules.schedule(scheduler, job)
     for name in job.left_out:
@@ -105,6 +118,15 @@ def schedule(
     if has_own_comments(made) and out is None and not (session.json or common.quiet):
         show_install(session.terminal(aside=True), made)
     return ExitCode.OK
+
+
+def _plans(assets: BucketRoot, named: str | None) -> str:
+    """Where the plans of a fleet are: as named, or beside the assets. Raises UsageError for a place among them."""
+    if named is None and not assets.prefix:
+        raise UsageError(
+            f"the assets take up all of {assets}", hint="name another bucket, as --plans gs://BUCKET/plans"
+        )
+    return str(beside_assets(named or f"gs://{assets.bucket}/reconcile-plans", assets))
 
 
 def _python(scheduler: Scheduler) -> str:

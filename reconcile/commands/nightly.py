@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 
@@ -37,6 +38,12 @@ class Nightly(msgspec.Struct, frozen=True):
     region: str
     gcp_project: str
     """The project of the records, in which a job in the cloud runs too."""
+    shards: int = 0
+    """How many machines apply the plan of a night together; 0 for a job of one machine."""
+    plans: str = ""
+    """The gs:// folder of their plans."""
+    root: str = ""
+    """The local root, below the project folder if it is in it."""
 
     def command(self, *more: str) -> list[str]:
         """The job's command line."""
@@ -51,6 +58,18 @@ class Nightly(msgspec.Struct, frozen=True):
     def arguments(self, project: str, *more: str) -> list[str]:
         """The job's command line behind the program's name, for the project in this folder."""
         return ["apply", "-C", project, *self.options, "--yes", *FAILS, "--wait-lock", WAIT, *more, *self.of_apply]
+
+    def sharded(self) -> tuple[str, str, str]:
+        """The shell's words for the plan, one machine's share of it, and the report of all; PLAN, PHASE and the number
+        of the task are variables."""
+        mine, task = "/project/.reconcile/shards/$CLOUD_RUN_TASK_INDEX", "$CLOUD_RUN_TASK_INDEX/$CLOUD_RUN_TASK_COUNT"
+        run, options = "python -P -m reconcile", shlex.join(self.options)
+        plan = f'{run} plan -C /project {options} --out "$PLAN" --shards {self.shards} --quiet --log-format json'
+        share = f'{run} apply "$PLAN" -C {mine} --rules /project/rules/asset_map.toml {options} --local-root'
+        share = f"{share} {shlex.quote(f'/project/{self.root}')} --shard {task} --phase $PHASE --yes"
+        share = f"mkdir -p {mine} && exec {share} {shlex.join(self.of_apply)} --log-format json"
+        told = f'{run} apply "$PLAN" -C /project {options} --merge-reports {shlex.join(FAILS)} --log-format json'
+        return " ".join(plan.split()), " ".join(share.split()), " ".join(told.split())
 
     @property
     def at(self) -> str:
@@ -91,6 +110,8 @@ def _texts(job: Nightly) -> Iterable[tuple[str, str]]:
     yield "--log", str(job.log)
     yield "--region", job.region
     yield "the bucket's name", job.bucket
+    yield "--plans", job.plans
+    yield "the local root", job.root
     yield "the project of the records", job.gcp_project
     given = job.options + job.of_apply
     yield from zip(given[::2], given[1::2], strict=True)

@@ -32,8 +32,15 @@ _FILES = {
         ("reconcile-job.yaml", "Cloud Run", "utf-8"),
         ("Dockerfile", "the folder that the image is built in", "utf-8"),
     ),
+    "cloud-run-shards": (
+        ("reconcile-plan.yaml", "Cloud Run", "utf-8"),
+        ("reconcile-apply.yaml", "Cloud Run", "utf-8"),
+        ("reconcile-night.yaml", "Workflows", "utf-8"),
+        ("Dockerfile", "the folder that the image is built in", "utf-8"),
+    ),
 }
 """The files of each scheduler: name, place and encoding."""
+_PLANS = re.compile(r"gs://[a-z0-9._-]+(/[A-Za-z0-9._-]+)+", re.ASCII)
 _PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z0-9-]+", re.ASCII)
 
 
@@ -64,23 +71,33 @@ def schedule(kind: str, job: Nightly) -> Schedule:
             f"the project of the records, {job.gcp_project!r}, is not one that a Cloud Run job can be in",
             hint="set records.uri in the rules file",
         )
+    if job.shards and _PLANS.fullmatch(job.plans) is None:
+        raise UsageError(
+            f"--plans {job.plans!r} is not gs://BUCKET/FOLDER", hint="use letters, digits, ., _ and - alone"
+        )
     environment, values = _environment(), _values(job)
+    arguments = f"{kind} --shards {job.shards}" if job.shards else kind
+    kind = f"{kind}-shards" if job.shards else kind
     files = tuple(
         File(name, place, environment.get_template(f"{name}.j2").render(values), encoding)
         for name, place, encoding in _FILES[kind]
     )
     install = environment.get_template(f"{kind}.install.j2").render(values).splitlines()
-    return Schedule(FORMAT, kind, files, (f"reconcile schedule {kind} --out .", *install))
+    return Schedule(FORMAT, kind, files, (f"reconcile schedule {arguments} --out .", *install))
 
 
 def _values(job: Nightly) -> dict[str, Any]:
     variables = sorted(job.environment.items())
+    plan, share, told = job.sharded()
     return {
         "job": job,
         "folder": str(job.project),
         "environment": variables,
         "secrets": job.said_of_secrets(),
         "due": DUE,
+        "plan_command": plan,
+        "apply_command": share,
+        "merge_command": told,
         "bucket": job.bucket.removeprefix("gs://").partition("/")[0],
         # An older project may have a domain before its name: example.com:studio.
         "image": f"{job.region}-docker.pkg.dev/{job.gcp_project.replace(':', '/')}/reconcile/reconcile:latest",

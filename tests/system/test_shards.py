@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from reconcile.core.plandir import HEAD
 from tests.kit.studio import Studio, build_studio
@@ -245,3 +246,32 @@ def test_each_machine_uploads_the_files_that_it_has(shop: Workshop, studio: Stud
     merged = shop.run("apply", where, "--merge-reports", "--json").document
     assert merged["status"] == "success"
     assert shop.run("plan", *scans, "--json").document["actions"] == []
+
+
+def test_the_commands_of_a_fleets_job_do_the_whole_night(shop: Workshop, studio: Studio) -> None:
+    """As Cloud Run would: a shell, the folder mounted, and variables for the plan, the phase and the task."""
+    made = shop.run("schedule", "cloud-run", "--shards", "3", "--json")
+    assert made.code == 0, made.err
+    files = {each["name"]: yaml.safe_load(each["text"]) for each in made.document["files"] if "yaml" in each["name"]}
+    plan, share = (
+        files[name]["spec"]["template"]["spec"]["template"]["spec"]["containers"][0]["args"][0]
+        for name in ("reconcile-plan.yaml", "reconcile-apply.yaml")
+    )
+    steps = {name: step for each in files["reconcile-night.yaml"]["main"]["steps"] for name, step in each.items()}
+    (told,) = steps["report"]["args"]["container"]["args"]
+
+    def night(command: str, **variables: str) -> Run:
+        here = {"PLAN": f"gs://{shop.bucket}/plans/night", "CLOUD_RUN_TASK_COUNT": "3", **variables}
+        line = command.replace("/project", str(shop.folder)).replace("python -P", f"{sys.executable} -P")
+        done = subprocess.run(["sh", "-c", line], env=environment(here), capture_output=True, timeout=120, check=False)
+        return Run(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    planned = night(plan)
+    assert planned.code == 0, planned.err
+    for phase in ("uploads", "records"):
+        for task in ("2", "0", "1"):
+            done = night(share, PHASE=phase, CLOUD_RUN_TASK_INDEX=task)
+            assert done.code == 0, done.err
+    merged = night(told)
+    assert merged.code in (0, 6), merged.err  # 6: findings that a person must look at remain
+    assert shop.run("plan", "--json").document["actions"] == []

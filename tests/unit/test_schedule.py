@@ -310,6 +310,25 @@ def test_a_cloud_run_job_is_in_the_project_of_the_records(run: Any) -> None:
             schedule("cloud-run", nightly(gcp_project=odd))
 
 
+def test_a_fleet_has_a_plan_job_an_array_of_tasks_and_a_workflow(run: Any) -> None:
+    job = nightly(shards=16, plans="gs://my-bucket/plans", root="out put", bwlimit="10M")
+    made = schedule("cloud-run", job)
+    tasks = yaml.safe_load(text(made, "reconcile-apply.yaml"))["spec"]["template"]["spec"]
+    assert (tasks["taskCount"], tasks["parallelism"]) == (16, 16)
+    (command,) = tasks["template"]["spec"]["containers"][0]["args"]
+    assert "--local-root '/project/out put' " in command
+    assert "--bwlimit 10M" in command
+    steps = yaml.safe_load(text(made, "reconcile-night.yaml"))["main"]["steps"]
+    assert [name for step in steps for name in step] == ["begin", "plan", "uploads", "records", "report"]
+    assert "reconcile schedule cloud-run --shards 16 --out ." in made.install
+    for odd in ("gs://b", "s3://b/x", 'gs://b/"x', "gs://b/$(id)"):
+        with pytest.raises(UsageError, match="--plans"):
+            schedule("cloud-run", nightly(shards=2, plans=odd, root="output"))
+    assert run("schedule", "cron", "--shards", "4").code == 64
+    assert run("schedule", "cloud-run", "--shards", "4", "--bucket-uri", "gs://all").code == 64
+    assert run("schedule", "cloud-run", "--shards", "4", "--plans", "gs://my-bucket/anime_dance/x").code == 64
+
+
 # -- the command --
 
 
@@ -375,7 +394,7 @@ def test_the_printed_crontab_job_does_the_nightly_run(run: Any, tmp_path: Path) 
     command = line.split(None, 5)[5].replace(r"\%", "%")
     done = subprocess.run(["/bin/sh", "-c", command], env={"PATH": "/usr/bin:/bin"}, cwd="/", check=False)
     assert done.returncode == 0
-    assert "applied" in (folder / ".reconcile" / "nightly.log").read_text(encoding="utf-8")
+    assert "2 uploads" in (folder / ".reconcile" / "nightly.log").read_text(encoding="utf-8")
     assert run("plan", "--detailed-exitcode", folder=folder).code == 0
 
 
