@@ -49,7 +49,7 @@ class CharacterState(msgspec.Struct):
 
     @property
     def is_open(self) -> bool:
-        """Whether some asset of it is not in sync."""
+        """Whether some asset of it is not in step."""
         return self.row is not None and self.row.sync in (Sync.PARTIAL, Sync.MISSING)
 
     @property

@@ -78,6 +78,7 @@ class Step(msgspec.Struct, frozen=True):
     values: tuple[tuple[str, str], ...]
 
 
+_SUMMED = ("to_do", "in_step", "local", "bucket", "records")
 _NOTHING = Mark("none", "·")
 _SYMBOLS = {"good": "✓", "todo": "▲", "look": "!"}
 
@@ -155,6 +156,8 @@ def _values(seen: Overview, plan: Plan, labels: Labels, characters: Sequence[Cha
         "incomplete": "" if plan.complete else INCOMPLETE,
         "stores": _stores(plan),
         "rows": [(row, *_sync(row), _share(row)) for row in seen.rows],
+        "sums": {name: sum(getattr(row, name) for row in seen.rows) for name in _SUMMED},
+        "all_sync": "complete" if all(_is_right(row) for row in seen.rows) else "partial",
         "columns": [row.label for row in columns],
         "lines": [(_name(each), list(_marks(each, columns))) for each in open_ones[:shown]],
         "standings": open_ones[:shown],
@@ -193,7 +196,11 @@ def _stores(plan: Plan) -> list[tuple[str, str]]:
 
 def _sync(row: StatusRow) -> tuple[str, str]:
     """How a row stands, and how that looks. What no rule takes is meant for neither bucket nor records."""
-    return ("–", "empty") if row.asset_type is None else (row.sync.value, row.sync.value)
+    return ("–", "empty") if row.asset_type is None and not row.bucket else (row.sync.value, row.sync.value)
+
+
+def _is_right(row: StatusRow) -> bool:
+    return row.sync in (Sync.COMPLETE, Sync.EMPTY) or _sync(row)[0] == "–"
 
 
 def _share(row: StatusRow) -> int:

@@ -75,7 +75,7 @@ def key_of(name: str, asset_type: str) -> str:
 
 
 def world(characters: int) -> tuple[Overview, Plan, Details]:
-    """Each character has an asset of each type: two to upload and to name in its record, two in sync. The fourth of
+    """Each character has an asset of each type: two to upload and to name in its record, two in step. The fourth of
     them has a conflict, the sixth a record that names a lost file."""
     changes: list[Change] = []
     found: list[Finding] = [make(Code.UNCLAIMED_FILE, f"notes/{at}.txt", None) for at in range(30)]

@@ -106,7 +106,7 @@ def test_what_needs_a_person_comes_first_and_filters_and_sorting_do_as_they_say(
 
 def test_a_cell_leads_to_what_is_behind_it_and_back(show: Show) -> None:
     page = show()
-    place = cell(page, "chara_0007, Dance Video: 0 of 1 in sync, 1 to do")
+    place = cell(page, "chara_0007, Dance Video: 0 of 1 in step, 1 to do")
     place.click()
     detail = page.get_by_role("dialog", name="chara_0007 › Dance Video")
     expect(detail.locator("li")).to_have_count(2)

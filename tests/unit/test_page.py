@@ -142,7 +142,7 @@ def test_the_script_makes_no_markup_of_what_it_is_given() -> None:
 def test_the_tables_are_there_for_those_who_cannot_see_them() -> None:
     assert {"caption", "th", "main", "nav", "dialog", "noscript"} <= EVERY.tags
     assert {"scope", "aria-labelledby", "aria-label", "lang"} <= EVERY.attributes
-    assert EVERY.values.count("col") == 7 + 4
+    assert EVERY.values.count("col") == 8 + 4
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_the_tables_are_there_for_those_who_cannot_see_them() -> None:
         (Cell("a", "t", 1, 1, 0, 1, 0, 0, Sync.PARTIAL), "look", "! 0/1", [1, 0, 0, 1, 1, 0]),
         (Cell("a", "t", 0, 1, 0, 0, 0, 0, Sync.COMPLETE), "none", "·", [0, 0, 0, 0, 1, 0]),
     ],
-    ids=["in sync", "in sync, with one more object", "to do", "to look at", "an orphan"],
+    ids=["in step", "in step, with one more object", "to do", "to look at", "an orphan"],
 )
 def test_a_cell_says_how_it_stands(cell: Cell, mark: str, text: str, counts: list[int]) -> None:
     rows = (StatusRow("t", "T", 1, 1, 1, 1, 1, Sync.PARTIAL),)
@@ -171,6 +171,15 @@ def test_files_that_no_rule_takes_are_not_called_missing() -> None:
     found = read(plan([], []), rows=(row,))
     assert "–" in found.text
     assert "missing" not in found.text
+
+
+def test_the_totals_of_the_table_count_every_finding_that_needs_a_person() -> None:
+    made = plan([], [worse("rem", Severity.ERROR), worse("rem", Severity.WARNING), finding()])
+    row = StatusRow("anime_image", "Anime Image", 1, 2, 3, 4, 5, Sync.PARTIAL, attention=1)
+    text = read(made, rows=(row, StatusRow(None, "No rule", 119, 0, 0, 0, 0, Sync.MISSING))).text
+    assert "All" + "partial" + "5" + "2" + "4" + "120" + "2" + "3" in text
+    calm = read(plan([], []), rows=(StatusRow("t", "T", 1, 1, 1, 1, 0, Sync.COMPLETE),)).text
+    assert "Allcomplete" in calm
 
 
 def test_what_needs_a_person_comes_first_then_what_is_not_in_sync() -> None:
@@ -317,7 +326,7 @@ def test_markdown_names_every_error_before_anything_else() -> None:
     places = [text.index(each) for each in order[:4]]
     assert places == sorted(places)
     assert text.index("`zz_last` | 1 | 0 |") < text.index("`character_001`")
-    assert "more that are not in sync" in text
+    assert "more that are not in step" in text
     assert "note 5" not in text, "notes are counted"
     assert "(119): objects that no record names" in text
 
@@ -365,7 +374,7 @@ def test_no_name_is_obeyed_by_markdown(name: str, preset: str) -> None:
     assert kinds.isdisjoint({"html_inline", "html_block", "link_open", "image", "em_open", "s_open", "fence", "hr"})
     assert [token.tag for token in tokens if token.type == "heading_open"] == ["h2", *["h3"] * 4]
     rows = [line for line in text.splitlines() if line.startswith("| ")]
-    assert {line.count("|") for line in rows} == {8, 6}
+    assert {line.count("|") for line in rows} == {9, 6}
     for token in tokens:
         if token.type == "text":  # a forge makes links and mentions of these outside a code span
             assert not any(odd in token.content for odd in ("http:", "www.", "@", "<", "‮", "\x1b"))

@@ -295,7 +295,7 @@
   function inWords(cell) {
     const where = `${cell.local} here, ${cell.bucket} in the bucket, ${cell.records} in records`;
     const more = { todo: `, ${cell.toDo} to do`, look: ", see the findings" }[cell.mark] ?? "";
-    return `${cell.inSync} of ${cell.wanted} in sync${more}: ${where}`;
+    return `${cell.inSync} of ${cell.wanted} in step${more}: ${where}`;
   }
 
   function cellOf(who, type) {
