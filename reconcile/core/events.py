@@ -31,11 +31,20 @@ class PhaseStarted(msgspec.Struct, frozen=True):
 
 
 class Advanced(msgspec.Struct, frozen=True):
-    """Progress in a phase: items done, and bytes (negative if a retry starts over)."""
+    """Progress in a phase: items done, and bytes (negative if a retry starts over), of the file ``key`` if that is
+    known."""
 
     phase: Phase
     count: int = 0
     size: int = 0
+    key: str = ""
+
+
+class Moving(msgspec.Struct, frozen=True):
+    """A file of ``size`` bytes begins to be sent or fetched; it goes by its ``key`` until its change is done."""
+
+    key: str
+    size: int
 
 
 class PhaseDone(msgspec.Struct, frozen=True):
@@ -70,7 +79,7 @@ class Warned(msgspec.Struct, frozen=True):
     message: str
 
 
-Event: TypeAlias = PhaseStarted | Advanced | PhaseDone | Waiting | Unanswered | ChangeDone | Warned
+Event: TypeAlias = PhaseStarted | Moving | Advanced | PhaseDone | Waiting | Unanswered | ChangeDone | Warned
 Listener: TypeAlias = Callable[[Event], None]
 
 

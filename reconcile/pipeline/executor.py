@@ -42,7 +42,7 @@ from reconcile.core.context import Replacing
 from reconcile.core.cost import Pace, Used
 from reconcile.core.edit import edit, without
 from reconcile.core.errors import NotThere, PreconditionFailed, ReconcileError, SourceChanged, UsageError
-from reconcile.core.events import Advanced, ChangeDone, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
+from reconcile.core.events import Advanced, ChangeDone, Listener, Moving, Phase, PhaseDone, PhaseStarted, Warned, silent
 from reconcile.core.plan import LimitCounts, Plan, Scope, check_limits
 from reconcile.core.planfile import AGAIN, check_belongs
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report, Status
@@ -260,16 +260,17 @@ class _Run:
         try:
             if isinstance(change, SetMetadata):
                 return [Outcome.of(change, retype(self._project, change))]
-            written = write(self._project, change, self._progress)
+            self._listener(Moving(change.key, change.size))
+            written = write(self._project, change, partial(self._progress, change.key))
         except ReconcileError as error:
             return [self._failure(change, error)]
         self._lanes.finished()
         self._arrivals.add(change, written)
         return [Outcome.of(change, written.kind)]
 
-    def _progress(self, moved: int) -> None:
+    def _progress(self, key: str, moved: int) -> None:
         self._lanes.moved(moved)
-        self._listener(Advanced(Phase.UPLOADS, 0, moved))
+        self._listener(Advanced(Phase.UPLOADS, 0, moved, key))
 
     # -- what a field needs --
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO, assert_never
@@ -17,6 +17,7 @@ from reconcile.core.events import (
     ChangeDone,
     Event,
     Listener,
+    Moving,
     Phase,
     PhaseDone,
     PhaseStarted,
@@ -25,15 +26,37 @@ from reconcile.core.events import (
     Warned,
 )
 from reconcile.core.report import Outcome, OutcomeKind
+from reconcile.core.time_left import RestEstimate
 from reconcile.views import json, words
 from reconcile.views.streams import Colour, flush, write, write_bytes
 from reconcile.views.terminal import console, takes_escapes, visible
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.console import RenderableType
 
 EVERY = 10.0
 """Seconds between two lines of one phase."""
+_STRETCH = 0.5
+"""Seconds from which it is learned how long the rest takes."""
+_EXACT = 59.5
+SLOWEST = 3
+"""Transfers that are named at the most."""
+SLOW = 2.0
+"""Seconds after which a transfer is one that is named."""
+
+
+class Transfer:
+    """One file that is on its way."""
+
+    def __init__(self, moving: Moving, now: float) -> None:
+        self.key = moving.key
+        self.size = moving.size
+        self.moved = 0
+        self.began = now
+
+    def sentence(self, now: float) -> str:
+        """``3.4 MB of 120.0 MB, 1m05s``."""
+        return f"{words.size(max(self.moved, 0))} of {words.size(self.size)}, {words.took(now - self.began)}"
 
 
 class PhaseProgress:
@@ -47,18 +70,45 @@ class PhaseProgress:
         self.size = 0
         self.began = now
         self.told = now
+        self._pace = RestEstimate()
+        self._paced = (0, 0, now)
 
-    def fraction(self) -> float | None:
-        """How much is done, by bytes if they are known; None if no total is."""
-        if self.total_bytes:
-            return self.size / self.total_bytes
-        return self.count / self.total if self.total else None
+    def advance(self, count: int, size: int, now: float) -> None:
+        """So many more items and bytes are done."""
+        self.count += count
+        self.size += size
+        done, moved, then = self._paced
+        if now - then >= _STRETCH:
+            self._pace.add(self.count - done, self.size - moved, now - then)
+            self._paced = (self.count, self.size, now)
+
+    def left(self) -> float | None:
+        """Seconds that the rest takes, by the items and the bytes that are left; None if that is not known."""
+        if self.total is None or self.count >= self.total:
+            return None
+        return self._pace.left(self.total - self.count, (self.total_bytes or 0) - self.size)
+
+    def fraction(self, now: float) -> float | None:
+        """How much of the time is over; by what is done as long as the rest cannot be told, None if no total is."""
+        left = self.left()
+        if left is not None:
+            return (now - self.began) / max(now - self.began + left, 1e-9)
+        return min(self.count / self.total, 1.0) if self.total else None
 
     def sentence(self, now: float) -> str:
-        """``12 of 300 files, 3.4 MB of 120.0 MB, 1.2 MB/s, 95 s left``."""
-        return ", ".join(self._parts(max(now - self.began, 1e-9)))
+        """``12 of 300 files, 3.4 MB of 120.0 MB, 1.2 MB/s, 4m10s left``."""
+        left = self.left_in_words()
+        return ", ".join([*self.parts(max(now - self.began, 1e-9)), *([left] if left else [])])
 
-    def _parts(self, seconds: float) -> Iterator[str]:
+    def left_in_words(self) -> str:
+        """``4m10s left``; empty if that is not known."""
+        left = self.left()
+        if left is None:
+            return ""
+        return f"{left:.0f} s left" if left < _EXACT else f"{words.took(left)} left"
+
+    def parts(self, seconds: float) -> Iterator[str]:
+        """What is done, and how fast."""
         noun = words.PHASES[self.phase][1]
         yield (
             words.many(self.count, noun) if self.total is None else f"{self.count:,} of {words.many(self.total, noun)}"
@@ -67,9 +117,6 @@ class PhaseProgress:
             moved = words.size(max(self.size, 0))
             yield moved if self.total_bytes is None else f"{moved} of {words.size(self.total_bytes)}"
             yield f"{words.size(int(max(self.size, 0) / seconds))}/s"
-        done = self.fraction()
-        if done is not None and 0 < done < 1:
-            yield f"{seconds / done - seconds:.0f} s left"
 
 
 def shows_bars(stream: TextIO) -> bool:
@@ -99,8 +146,9 @@ def listening(
     elif quiet:
         yield lambda event: lines.warned(event.message) if isinstance(event, Warned) else None
     elif bars and shows_bars(stream):
-        with _bars(stream, colour) as progress:
-            yield _Counting(clock, _Bars(progress), every=0.0).hear
+        shown = _Bars(stream, colour)
+        with shown.live:
+            yield _Counting(clock, shown, every=0.0).hear
     else:
         yield _Counting(clock, lines).hear
 
@@ -113,6 +161,7 @@ class _Counting:
         self._teller = teller
         self._every = every
         self._tallies: dict[Phase, PhaseProgress] = {}
+        self._transfers: dict[str, Transfer] = {}
         self._lock = threading.Lock()
 
     def hear(self, event: Event) -> None:
@@ -122,11 +171,15 @@ class _Counting:
             else:
                 self._take(event, self._clock())
 
-    def _take(self, event: PhaseStarted | PhaseDone | Waiting | Unanswered | ChangeDone | Warned, now: float) -> None:
+    def _take(
+        self, event: PhaseStarted | Moving | PhaseDone | Waiting | Unanswered | ChangeDone | Warned, now: float
+    ) -> None:
         match event:
             case PhaseStarted():
                 self._tallies[event.phase] = PhaseProgress(event, now)
                 self._teller.started(event)
+            case Moving():
+                self._transfers[event.key] = Transfer(event, now)
             case PhaseDone():
                 done = self._tallies.pop(event.phase, None)
                 if done is not None:
@@ -136,6 +189,7 @@ class _Counting:
             case Unanswered():
                 self._teller.unanswered(event)
             case ChangeDone():
+                self._transfers.pop(event.outcome.key or "", None)
                 self._teller.change(event.outcome)
             case Warned():
                 self._teller.warned(event.message)
@@ -146,11 +200,17 @@ class _Counting:
         tally = self._tallies.get(event.phase)
         if tally is None:
             return
-        tally.count += event.count
-        tally.size += event.size
+        tally.advance(event.count, event.size, now)
+        if event.key in self._transfers:
+            self._transfers[event.key].moved += event.size
         if now - tally.told >= self._every:
             tally.told = now
-            self._teller.progress(tally, now)
+            self._teller.progress(tally, self._slowest(now), now)
+
+    def _slowest(self, now: float) -> list[Transfer]:
+        """The transfers that have taken the longest so far."""
+        slow = [each for each in self._transfers.values() if now - each.began >= SLOW]
+        return sorted(slow, key=lambda each: each.began)[:SLOWEST]
 
 
 class _Lines:
@@ -162,11 +222,12 @@ class _Lines:
     def started(self, event: PhaseStarted) -> None:
         self._say(f"{words.PHASES[event.phase][0]} ...")
 
-    def progress(self, tally: PhaseProgress, now: float) -> None:
-        self._say(f"{words.PHASES[tally.phase][0]}: {tally.sentence(now)}")
+    def progress(self, tally: PhaseProgress, slowest: Sequence[Transfer], now: float) -> None:
+        names = "; ".join(f"{each.key} ({each.sentence(now)})" for each in slowest)
+        self._say(f"{words.PHASES[tally.phase][0]}: {tally.sentence(now)}{f'; slowest: {names}' if names else ''}")
 
     def done(self, tally: PhaseProgress, now: float) -> None:
-        self._say(f"{words.PHASES[tally.phase][0]}: {tally.sentence(now)}, done in {now - tally.began:.1f} s")
+        self._say(f"{words.PHASES[tally.phase][0]}: {tally.sentence(now)}, done in {words.took(now - tally.began)}")
 
     def waiting(self, event: Waiting) -> None:
         seconds = f"{event.seconds:.1f} s" if event.seconds < 60 else format_duration(event.seconds)
@@ -197,7 +258,8 @@ class _Json:
         phase = event.phase.name.lower()
         log(self._stream, "phase_started", phase=phase, total=event.total, total_bytes=event.total_bytes)
 
-    def progress(self, tally: PhaseProgress, now: float) -> None:
+    def progress(self, tally: PhaseProgress, slowest: Sequence[Transfer], now: float) -> None:
+        del slowest
         self._tell("phase_progress", tally, now)
 
     def done(self, tally: PhaseProgress, now: float) -> None:
@@ -227,38 +289,58 @@ def log(stream: TextIO, event: str, **fields: Any) -> None:
     flush(stream)
 
 
-@contextmanager
-def _bars(stream: TextIO, colour: Colour) -> Iterator[Progress]:
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-    from rich.table import Column
-
-    columns = (
-        SpinnerColumn("line"),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=12),
-        TextColumn("{task.fields[told]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-    )
-    with Progress(*columns, console=console(stream, colour), transient=True) as progress:
-        yield progress
-
-
 class _Bars(_Lines):
-    """One bar for each phase; it disappears when all is done; the result is on stdout."""
+    """A bar for each phase, what is done below it, and the slowest transfers; all disappears when it is done, because
+    the result is on stdout."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._tasks: dict[Phase, TaskID] = {}
+    def __init__(self, stream: TextIO, colour: Colour) -> None:
+        from rich.live import Live
+
+        self._shown: dict[Phase, tuple[PhaseProgress | None, Sequence[Transfer], float]] = {}
+        self._console = console(stream, colour)
+        self.live = Live(console=self._console, get_renderable=self._drawn, transient=True, refresh_per_second=8)
 
     def started(self, event: PhaseStarted) -> None:
-        self._tasks[event.phase] = self._progress.add_task(words.PHASES[event.phase][0], total=None, told="")
+        self._shown[event.phase] = (None, (), 0.0)
 
-    def progress(self, tally: PhaseProgress, now: float) -> None:
-        done, task = tally.fraction(), self._tasks[tally.phase]
-        total = None if done is None else 1.0
-        self._progress.update(task, total=total, completed=done or 0.0, told=tally.sentence(now))
+    def progress(self, tally: PhaseProgress, slowest: Sequence[Transfer], now: float) -> None:
+        self._shown[tally.phase] = (tally, slowest, now)
 
     def done(self, tally: PhaseProgress, now: float) -> None:  # noqa: ARG002 the bar only goes
-        self._progress.remove_task(self._tasks.pop(tally.phase))
+        self._shown.pop(tally.phase, None)
 
     def _say(self, text: str) -> None:
-        self._progress.console.print(visible(text), soft_wrap=True)
+        self._console.print(visible(text), soft_wrap=True)
+
+    def _drawn(self) -> RenderableType:
+        from rich.console import Group
+
+        drawn = [
+            part
+            for phase, (tally, slowest, now) in list(self._shown.items())
+            for part in _bar(phase, tally, slowest, now)
+        ]
+        return Group(*drawn)
+
+
+def _bar(
+    phase: Phase, tally: PhaseProgress | None, slowest: Sequence[Transfer], now: float
+) -> Iterator[RenderableType]:
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    fraction = None if tally is None else tally.fraction(now)
+    head = Table.grid(padding=(0, 1), expand=True)
+    head.add_column(no_wrap=True)
+    head.add_column(ratio=1)
+    head.add_column(no_wrap=True)
+    bar = ProgressBar(1.0, fraction or 0.0, pulse=fraction is None)
+    left = "" if tally is None else tally.left_in_words()
+    share = "" if fraction is None else f"{100 * fraction:3.0f} %"
+    head.add_row(Text(words.PHASES[phase][0]), bar, Text(f"{share}  {left}" if left else share))
+    yield head
+    if tally is not None:
+        yield Text(f"  {', '.join(tally.parts(max(now - tally.began, 1e-9)))}", no_wrap=True, overflow="ellipsis")
+    for each in slowest:
+        yield Text(f"  {visible(each.key)}  {each.sentence(now)}", style="dim", no_wrap=True, overflow="ellipsis")

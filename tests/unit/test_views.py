@@ -28,7 +28,7 @@ from reconcile.core.changes import (
     Upload,
 )
 from reconcile.core.errors import UsageError
-from reconcile.core.events import Advanced, ChangeDone, Event, Phase, PhaseDone, PhaseStarted, Warned
+from reconcile.core.events import Advanced, ChangeDone, Event, Moving, Phase, PhaseDone, PhaseStarted, Warned
 from reconcile.core.findings import FINDINGS
 from reconcile.core.history import History, PastRun
 from reconcile.core.plan import Origin, Plan, Scope, Stores
@@ -578,6 +578,19 @@ def test_lines_come_at_the_ends_and_every_ten_seconds() -> None:
     ]
 
 
+def test_a_line_names_the_transfers_that_take_the_longest() -> None:
+    events: list[Event | float] = [PhaseStarted(Phase.UPLOADS, 9, 500_000_000)]
+    for number in range(5):
+        events += [Moving(f"[kpop]_{number}.mp4", 100_000_000), 1.0]
+    events += [Advanced(Phase.UPLOADS, 0, 3_400_000, "[kpop]_1.mp4"), 6.0]
+    events += [ChangeDone(outcome("i", "upload", "[kpop]_0.mp4", OutcomeKind.APPLIED)), Advanced(Phase.UPLOADS, 1)]
+    told = heard(events).splitlines()[-1]
+    assert told.partition("; slowest: ")[2] == (
+        "[kpop]_1.mp4 (3.4 MB of 100.0 MB, 10.0 s); [kpop]_2.mp4 (0 bytes of 100.0 MB, 9.0 s); "
+        "[kpop]_3.mp4 (0 bytes of 100.0 MB, 8.0 s)"
+    )
+
+
 def test_json_lines() -> None:
     lines = [json.loads(line) for line in heard(RUN, screen=True, quiet=True, as_json=True).splitlines()]
     assert [line["event"] for line in lines] == ["phase_started", "phase_progress", "warning", "phase_done"]
@@ -597,22 +610,33 @@ def test_quiet_says_warnings_only() -> None:
     assert heard(RUN, screen=True, quiet=True) == "warning: the clock is off\n"
 
 
-def test_the_bar_shows_counts_bytes_rate_and_time_left() -> None:
-    stream = Screen()
-    with listening(stream, colour="never") as listener:
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_the_bar_has_room_and_below_it_are_counts_bytes_rate_and_slow_transfers(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    stream, clock = Screen(), Clock()
+    with listening(stream, colour="never", clock=clock) as listener:
         listener(PhaseStarted(Phase.UPLOADS, 300, 120_000_000))
-        listener(Advanced(Phase.UPLOADS, 12, 60_000_000))
+        listener(Moving("dances/[b]slow[/b]_アイ.mp4", 60_000_000))
+        clock.now = 250.0
+        listener(Advanced(Phase.UPLOADS, 150, 60_000_000, "dances/[b]slow[/b]_アイ.mp4"))
         listener(Warned("[b]odd[/b]"))
-    told = stream.getvalue()
-    assert "warning: [b]odd[/b]\n" in told
-    assert re.search(r"Uploading .* 12 of 300 files", told)
+    told = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", stream.getvalue()).splitlines()
+    assert "warning: [b]odd[/b]" in told
+    (bar,) = {line for line in told if line.startswith("Uploading") and "left" in line}
+    assert bar.endswith(" 50 %  4m10s left")
+    assert len(bar) == width
+    assert bar.count("━") > 20  # of which half are done
+    assert "  150 of 300 files, 60.0 MB of 120.0 MB, 240.0 kB/s" in told
+    assert "  dances/[b]slow[/b]_アイ.mp4  60.0 MB of 60.0 MB, 4m10s" in told
 
 
 def test_a_phase_without_totals_counts_up() -> None:
     tally = PhaseProgress(PhaseStarted(Phase.RECORDS), 0.0)
-    tally.count += 1
+    tally.advance(1, 0, 1.0)
     assert tally.sentence(1.0) == "1 record"
-    assert tally.fraction() is None
+    assert tally.fraction(1.0) is None
 
 
 @pytest.mark.parametrize("manner", [{}, {"screen": True}, {"as_json": True}])
