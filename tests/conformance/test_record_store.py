@@ -161,6 +161,16 @@ def test_an_update_leaves_other_fields_and_documents_alone(world: World) -> None
     assert world.hand.fields("remi") == {"name": "Remi"}
 
 
+@pytest.mark.parametrize("held", [None, [], ["icon"]], ids=str)
+def test_a_field_beside_the_entries_is_set_in_the_same_write(world: World, held: list[str] | None) -> None:
+    """As the index of records is."""
+    world.hand.put("rem", {ENTRIES: [PRIMARY], **({} if held is None else {"asset_types": held})})
+    before = one(world)
+    wanted = {ENTRIES: [{**PRIMARY, "fps": 24}], "asset_types": ["anime_image", "icon"]}
+    world.store.update("rem", wanted, if_update_time=before.update_time)
+    assert one(world).fields == {**before.fields, **wanted}
+
+
 def test_an_update_after_another_writer_is_refused(world: World) -> None:
     put(world, "rem")
     before = one(world)

@@ -64,7 +64,7 @@ class Site:
         self.expected = world(twin)
 
     def _furnished(self, folder: Path, firestore: str, seed: int) -> tuple[Workshop, Studio]:
-        shop = open_workshop(folder, self.gcs, firestore)
+        shop = open_workshop(folder, self.gcs, firestore, index="asset_types")
         rules = folder / "rules" / "asset_map.toml"
         rules.write_text(rules.read_text("utf-8").replace("# rewrite = false", "rewrite = true"), encoding="utf-8")
         studio = build_studio(folder, seed=seed, scale=0.1, bucket_uri=shop.uri("").rstrip("/"))
