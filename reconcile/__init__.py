@@ -41,7 +41,8 @@ if TYPE_CHECKING:
         UsageError,
     )
     from reconcile.core.report import Report
-    from reconcile.project import Project, RunOptions
+    from reconcile.project import Project
+    from reconcile.run_options import RunOptions
 
 __version__ = VERSION
 __all__ = [
@@ -88,7 +89,7 @@ _HOMES = {
     "PlannedRun": "api",
     "Project": "project",
     "Report": "core.report",
-    "RunOptions": "project",
+    "RunOptions": "run_options",
     "WatchOptions": "commands.watch",
     "apply": "api",
     "plan": "api",

@@ -20,7 +20,8 @@ from reconcile.core.report import Report, nonzero
 from reconcile.pipeline.catalogue import Catalogue
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
-from reconcile.project import OpenProject, Project, RunOptions
+from reconcile.project import OpenProject, Project
+from reconcile.run_options import RunOptions
 
 
 class PlannedRun(msgspec.Struct, frozen=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import cached_property
@@ -16,14 +15,13 @@ from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.lanes import Lanes, Limit
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.store import LocalFiles
-from reconcile.adapters.meter import Meter, Witness
+from reconcile.adapters.meter import Meter
 from reconcile.adapters.retry import RETRIES, Budget
 from reconcile.adapters.state.facts import RunFacts
 from reconcile.adapters.state.folder import StateFolder
 from reconcile.adapters.state.outbox import Outbox
 from reconcile.adapters.state.store import State
 from reconcile.config import Incomplete, Overrides, Settings
-from reconcile.core.bandwidth import UNLIMITED, Timetable
 from reconcile.core.changes import Code, Finding
 from reconcile.core.closing import Closing
 from reconcile.core.errors import StateError, UsageError
@@ -44,6 +42,7 @@ from reconcile.ports import (
     UrlReader,
     UrlSigner,
 )
+from reconcile.run_options import CONCURRENCY, RETRIES_A_WORKER, RunOptions
 from reconcile.shortcuts import Shortcuts
 from reconcile.version import VERSION
 
@@ -54,40 +53,6 @@ if TYPE_CHECKING:
     from reconcile.adapters.state.lock import ProjectLock
 
 T = TypeVar("T")
-CONCURRENCY = 8
-"""Requests at once, unless a run asks for more."""
-RETRIES_A_WORKER = 16
-"""What it takes each worker to wait until a store that is down for a while answers again."""
-MEMORY = 64 * 2**20
-"""Bytes that the rows of one planning may take together, unless a run says otherwise."""
-
-
-class RunOptions(msgspec.Struct, frozen=True):
-    """What one run needs of a project, besides the settings.
-
-    ``concurrency`` is how many objects are sent at once; None for as many as go fastest. With
-    ``allows_empty`` a local root that held files may hold none, and with ``makes_root`` it need not be there.
-    ``keeps_journal`` False writes nothing down. ``notes`` is what the caller knows of files, which are complete,
-    however new; the outbox is left as it is. ``looks`` says whether other new files have settled. The rows of one
-    planning take about ``memory`` bytes, and the others go to the folder ``spill`` (None: to ``.reconcile/``).
-    ``scans`` are the scans of other machines whose files are planned for, in place of the local root's.
-    ``bandwidth`` is how many bytes of files are sent a second. ``wait`` sleeps, in seconds, between two attempts at a
-    record. ``witness`` hears of each request. Without ``cache`` a planning takes no short cut.
-    """
-
-    concurrency: int | None = None
-    allows_empty: bool = False
-    makes_root: bool = False
-    keeps_journal: bool = True
-    notes: tuple[Note, ...] = ()
-    looks: Looks | None = None
-    memory: int = MEMORY
-    spill: Path | None = None
-    scans: tuple[Path, ...] = ()
-    bandwidth: Timetable = UNLIMITED
-    wait: Callable[[float], None] = time.sleep
-    witness: Witness | None = None
-    cache: bool = True
 
 
 class Project(Shortcuts, msgspec.Struct, Closing, frozen=True):

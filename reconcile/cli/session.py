@@ -30,7 +30,8 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Report, remaining
 from reconcile.core.size import parse_size
 from reconcile.pipeline.planner import Survey, survey
-from reconcile.project import OpenProject, Project, RunOptions
+from reconcile.project import OpenProject, Project
+from reconcile.run_options import RunOptions
 from reconcile.views import json
 from reconcile.views.changes import Labels
 from reconcile.views.pager import paged as pager

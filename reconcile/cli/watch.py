@@ -17,7 +17,7 @@ from reconcile.commands.watch_teller import check
 from reconcile.core.errors import ExitCode, ReconcileError, UsageError
 from reconcile.core.watch_report import EventKind, WatchEvent
 from reconcile.core.watching import Poll
-from reconcile.project import MEMORY
+from reconcile.run_options import MEMORY
 from reconcile.views.watch import ReaderLeft, WatchLines, show_health
 
 SHORTEST = 1.0

@@ -11,7 +11,8 @@ from reconcile.config import Overrides, RecordsUri
 from reconcile.core.errors import UsageError
 from reconcile.core.guess import Guess, guess_roots
 from reconcile.core.names import BucketRoot
-from reconcile.project import Project, RunOptions
+from reconcile.project import Project
+from reconcile.run_options import RunOptions
 
 _BUCKET = re.compile(r'(?m)^uri = "gs://[^"]*"')
 _RECORDS = re.compile(r'(?m)^uri = "firestore://[^"]*"')

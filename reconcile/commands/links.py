@@ -26,7 +26,8 @@ from reconcile.core.rules import AssetRule
 from reconcile.core.stages.explode import explode
 from reconcile.pipeline.roster import Roster, open_records, read_roster
 from reconcile.ports import LONGEST_URL, UrlSigner
-from reconcile.project import CONCURRENCY, OpenProject
+from reconcile.project import OpenProject
+from reconcile.run_options import CONCURRENCY
 
 FORMAT = "reconcile.url/1"
 LIFETIME = "15m"

@@ -51,7 +51,8 @@ from reconcile.core.watching import (
 )
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import Survey, survey
-from reconcile.project import MEMORY, OpenProject, Project, RunOptions
+from reconcile.project import OpenProject, Project
+from reconcile.run_options import MEMORY, RunOptions
 
 TICK = 1.0
 """Seconds after which the rules, the local database and the folder itself are looked at again."""

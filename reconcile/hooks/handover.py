@@ -34,7 +34,8 @@ from reconcile.hooks.record import set_field
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import Survey, survey
 from reconcile.pipeline.roster import known_owners
-from reconcile.project import OpenProject, Project, RunOptions
+from reconcile.project import OpenProject, Project
+from reconcile.run_options import RunOptions
 
 DONE = (OutcomeKind.APPLIED, OutcomeKind.ALREADY)
 UNMET = (Code.MISSING_RECORD, Code.AMBIGUOUS_FIELD)

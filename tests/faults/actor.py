@@ -32,7 +32,8 @@ from reconcile.core.errors import (
 from reconcile.core.journal import FieldsTouched, Line, Past, RecordMade, RunStarted
 from reconcile.core.rows import Agreed, Document, LocalFile, RemoteObject
 from reconcile.ports import Progress, RunLog
-from reconcile.project import OpenProject, RunOptions
+from reconcile.project import OpenProject
+from reconcile.run_options import RunOptions
 from tests.faults.baton import Baton, Killed, Task
 from tests.faults.ledger import Applied, Ledger
 from tests.kit.world import Files, Journals, Memory, World

@@ -21,7 +21,7 @@ from reconcile.core.plan import Plan
 from reconcile.core.report import OutcomeKind, Report, Status
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
-from reconcile.project import RunOptions
+from reconcile.run_options import RunOptions
 from tests.kit.bench_project import OLD, Bench
 from tests.kit.windows import on_each_system  # noqa: F401
 from tests.servers.faults import Fault

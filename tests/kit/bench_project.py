@@ -26,7 +26,8 @@ from reconcile.core.media import content_type
 from reconcile.core.report import Status
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
-from reconcile.project import OpenProject, Project, RunOptions
+from reconcile.project import OpenProject, Project
+from reconcile.run_options import RunOptions
 from tests.kit.workshop import Run, environment, reconcile
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.gcs import GcsServer

@@ -17,7 +17,8 @@ from reconcile.core.changes import Finding
 from reconcile.core.plan import Scope
 from reconcile.core.watch_report import EventKind, WatchEvent
 from reconcile.core.watching import Look, Seen
-from reconcile.project import OpenProject, Project, RunOptions
+from reconcile.project import OpenProject, Project
+from reconcile.run_options import RunOptions
 from tests.kit.small_project import open_objects, open_records, write
 from tests.kit.windows import on_each_system  # noqa: F401
 

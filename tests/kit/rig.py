@@ -24,7 +24,8 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Outcome, OutcomeKind, Report, Status
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
-from reconcile.project import OpenProject, Project, RunOptions
+from reconcile.project import OpenProject, Project
+from reconcile.run_options import RunOptions
 from tests.conformance.record_stores import ClientHand
 from tests.kit.workshop import PREFIX, open_workshop
 from tests.kit.world import titled, windows

@@ -36,7 +36,8 @@ from reconcile.core.way import Entries
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import Survey, survey
 from reconcile.ports import Progress
-from reconcile.project import OpenProject, RunOptions
+from reconcile.project import OpenProject
+from reconcile.run_options import RunOptions
 from tests.kit.embedded import EmbeddedBucket
 
 WINDOWS_ROOT = "C:\\oo\\bar\\output"

@@ -28,7 +28,8 @@ from reconcile.core.restoration import RestorePlan
 from reconcile.hooks.record import set_field
 from reconcile.pipeline.executor import execute as apply
 from reconcile.pipeline.planner import survey as plan_survey
-from reconcile.project import OpenProject, Project, RunOptions
+from reconcile.project import OpenProject, Project
+from reconcile.run_options import RunOptions
 from tests.kit.small_project import make_project, open_objects, put, write
 from tests.kit.world import World, codes, keys, kinds, sets, titled, windows
 

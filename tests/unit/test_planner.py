@@ -20,7 +20,7 @@ from reconcile.core.status import Sync
 from reconcile.pipeline.engine import IsWhole, StreamEngine
 from reconcile.pipeline.planner import survey
 from reconcile.pipeline.reducers import KeyCounts
-from reconcile.project import MEMORY
+from reconcile.run_options import MEMORY
 from tests.kit.world import World, codes, digest, keys, kinds, rule, sets, titled, windows
 
 KEY = "characters/rem.png"

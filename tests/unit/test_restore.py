@@ -26,7 +26,8 @@ from reconcile.core.report import OutcomeKind, Report, Status
 from reconcile.core.restoration import RestorePlan
 from reconcile.pipeline.executor import execute as apply
 from reconcile.pipeline.planner import survey as plan_survey
-from reconcile.project import OpenProject, Project, RunOptions
+from reconcile.project import OpenProject, Project
+from reconcile.run_options import RunOptions
 from tests.kit.small_project import KPOP, make_project, open_objects, open_records, put, write
 from tests.kit.windows import on_each_system  # noqa: F401
 from tests.kit.world import digest

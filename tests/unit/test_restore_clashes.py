@@ -20,7 +20,8 @@ from reconcile.core.names import fold, nfc
 from reconcile.core.restoration import RestorePlan
 from reconcile.pipeline.executor import execute as apply
 from reconcile.pipeline.planner import survey as plan_survey
-from reconcile.project import Project, RunOptions
+from reconcile.project import Project
+from reconcile.run_options import RunOptions
 from tests.kit.small_project import make_project, open_objects, open_records, put
 from tests.kit.windows import on_each_system  # noqa: F401
 

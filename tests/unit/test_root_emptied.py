@@ -12,7 +12,8 @@ from reconcile.core.changes import Code, Severity
 from reconcile.core.errors import ExitCode
 from reconcile.core.plan import Plan, Scope
 from reconcile.pipeline.planner import survey
-from reconcile.project import Project, RunOptions
+from reconcile.project import Project
+from reconcile.run_options import RunOptions
 from tests.kit.small_project import make_project, write
 from tests.security.attack import run as reconcile
 

@@ -20,7 +20,8 @@ from reconcile.core.report import Report, Status
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
-from reconcile.project import Project, RunOptions
+from reconcile.project import Project
+from reconcile.run_options import RunOptions
 from tests.kit.small_project import make_project, open_objects, open_records, write
 from tests.kit.windows import on_each_system  # noqa: F401
 
