@@ -26,7 +26,7 @@ LONG: dict[str, str] = {}
 WIDE: dict[str, str] = {
     "reconcile/cli/options.py:Common": "one attribute an option of every command",
     "reconcile/config/settings.py:Settings": "one attribute a key of the rules file, checked and with its default",
-    "reconcile/project.py:RunOptions": "one attribute an option that a run takes",
+    "reconcile/run_options.py:RunOptions": "one attribute an option that a run takes",
     "reconcile/commands/nightly.py:Nightly": "one attribute a value that a scheduler's files hold",
     "reconcile/core/changes.py:_OfField": _DOCUMENT,
     "reconcile/core/context.py:Context": "what a run decides by, constant while it runs",
