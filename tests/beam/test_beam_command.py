@@ -42,6 +42,19 @@ def test_the_users_world_gets_the_same_plan_from_both_engines(shop: Workshop) ->
     assert stream.document["actions"]
 
 
+def test_ten_thousand_assets_get_the_same_plan_from_both_engines(tmp_path: Path) -> None:
+    firestore = FirestoreServer().start()
+    with GcsServer() as gcs:
+        large = open_workshop(tmp_path / "large", gcs, firestore.address, local_db=False)
+        studio = build_studio(large.folder, scale=16, bucket_uri=f"gs://{large.bucket}/{PREFIX}")
+        furnish(large, studio)
+        by_beam = large.run("plan", "--engine", "beam", "--json", timeout=170, **QUIET)
+        assert by_beam.code == 0, by_beam.err
+        assert told(by_beam.document) == told(large.run("plan", "--json").document)
+        assert len(list((large.folder / "output").rglob("*.*"))) > 10_000
+    firestore.stop()
+
+
 def test_nothing_is_left_behind(shop: Workshop) -> None:
     before = (
         {path.name for path in (shop.folder / ".reconcile").glob("*")}
