@@ -226,11 +226,10 @@ def grpc_fault_of(details: str, host: str, environ: Mapping[str, str] | None = N
     return proxy.fault(_tail(details), host) if urlsplit(named[1]).scheme in ("http", "") else None
 
 
-def grpc_advice(host: str, environ: Mapping[str, str] | None = None) -> str:
+def grpc_advice(host: str) -> str:
     """What to do if HTTP reaches a host and gRPC, which has rules of its own, does not, as the end of a sentence."""
-    env = os.environ if environ is None else environ
     proxy = proxy_for(f"https://{host}")
-    if proxy is None or any(env.get(name) for name in _GRPC_PROXIES):
+    if proxy is None or any(map(os.environ.get, _GRPC_PROXIES)):
         return (
             "writes go by gRPC: if there is a proxy or a firewall on the way, set https_proxy (in small letters) to the"
             f" proxy, and {GRPC_ROOTS} to a PEM file that has the certificate of its CA as well"

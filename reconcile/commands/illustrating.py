@@ -34,18 +34,14 @@ class Subject(NamedTuple):
 
 
 def pictures(
-    project: OpenProject,
-    survey: Survey,
-    characters: Sequence[CharacterState],
-    thumbnails: Thumbnails,
-    clock: Callable[[], float] = time.monotonic,
+    project: OpenProject, survey: Survey, characters: Sequence[CharacterState], thumbnails: Thumbnails
 ) -> Mapping[str, str]:
     """The pictures as ``data:`` URIs: of local files by their key, of objects by their URI. What cannot be read, or is
     no picture after all, has none."""
     made: dict[str, str] = {}
-    room, end = ROOM, clock() + SECONDS
+    room, end = ROOM, time.monotonic() + SECONDS
     for subject in _subjects(project, survey, characters):
-        if len(made) == MOST or clock() > end:
+        if len(made) == MOST or time.monotonic() > end:
             break
         most = thumbnails.most(subject.path)
         if subject.name in made or not 0 < subject.size <= most:

@@ -41,7 +41,6 @@ from reconcile.core.report import build as build_report
 
 FORMAT = "reconcile.plan-dir/1"
 HEAD = "plan.json"
-MOST_SHARDS = 10_000
 
 _AGAIN = "save the plan again with `reconcile plan --out DIR/ --shards N`, into a new folder"
 
