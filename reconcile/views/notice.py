@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -10,21 +9,14 @@ from reconcile.core.changes import Finding, Severity
 from reconcile.core.report import Outcome, OutcomeKind, Report, Status
 from reconcile.views import words
 from reconcile.views.json import ErrorDocument
+from reconcile.views.report import short
 from reconcile.views.terminal import visible
+from reconcile.views.work import work_done
 
 MOST = 5
 """Failures, and findings, that are named; the others are counted."""
 _LONGEST = 300
 """Characters of one line: some chats cut a message, and none shows a page."""
-_DONE = {
-    "upload": ("uploaded", "uploaded"),
-    "replace": ("replaced", "replaced"),
-    "copy": ("copied in the bucket", "copied in the bucket"),
-    "set_metadata": ("content type set", "content types set"),
-    "create_record": ("record created", "records created"),
-    "set_field": ("field set", "fields set"),
-    "rewrite_local_db": ("path in the local database", "paths in the local database"),
-}
 _SEVERITIES = (Severity.ERROR, Severity.WARNING)
 
 
@@ -49,8 +41,9 @@ def notice(document: Any, code: int, project: str) -> Notice:
 
 
 def _of_report(report: Report, code: int) -> tuple[str, list[str]]:
-    done = Counter(each.kind for each in report.outcomes if each.outcome is OutcomeKind.APPLIED)
-    parts = [words.many(count, *_DONE[kind]) for kind, count in done.items()]
+    done = work_done(each.kind for each in report.outcomes if each.outcome is OutcomeKind.APPLIED)
+    done.bytes = report.bytes if done.uploads or done.replacements else 0
+    parts = list(done.parts())
     parts += [
         f"{count:,} {words.OUTCOMES[kind]}"
         for kind in OutcomeKind
@@ -58,13 +51,11 @@ def _of_report(report: Report, code: int) -> tuple[str, list[str]]:
     ]
     open_findings = [each for each in report.findings if not each.is_waived and each.severity in _SEVERITIES]
     needs = f"; {words.needed(open_findings)}" if open_findings else ""
-    status = words.STATUSES[report.status].lower()
     ended = f" (exit code {code})" if code and report.status is Status.SUCCESS else ""
-    said = f"{status}: {', '.join(parts) or 'nothing to do'}{needs}{ended}"
-    changed = any(done.values())
+    said = f"{words.STATUSES[report.status].lower()}: {', '.join(parts) or 'nothing to do'}{needs}{ended}"
     more = [*_listed(list(map(_failure, _failures(report)))), *_listed(list(map(_finding, open_findings)))]
-    undo = f"; undo: reconcile undo {report.run_id}" if changed else ""
-    return said, [*more, f"run {report.run_id}, {report.seconds:.1f} s{undo}"]
+    undo = f"; undo: reconcile undo {short(report.run_id)}" if done.fields or done.values else ""
+    return said, [*more, f"run {short(report.run_id)}, {words.took(report.seconds)}{undo}"]
 
 
 def _failures(report: Report) -> list[Outcome]:

@@ -56,7 +56,7 @@ class Work(msgspec.Struct):
                 sent = ""
 
 
-_NAMES: dict[type, str] = {
+_NAMES: dict[type[msgspec.Struct], str] = {
     Upload: "uploads",
     Replace: "replacements",
     Copy: "copies",
@@ -65,6 +65,7 @@ _NAMES: dict[type, str] = {
     CreateRecord: "records",
     RewriteLocalDb: "values",
 }
+_OF_KIND = {str(kind.__struct_config__.tag): name for kind, name in _NAMES.items()}
 _NOUNS = (
     ("uploads", "upload", "uploads"),
     ("replacements", "replacement", "replacements"),
@@ -93,6 +94,15 @@ def work_of(changes: Iterable[Change]) -> Work:
     total = Work()
     for change in changes:
         total.add(change)
+    return total
+
+
+def work_done(kinds: Iterable[str]) -> Work:
+    """The work of changes of which only the kinds are known: an index's are among the fields, and bytes are not
+    counted."""
+    total = Work()
+    for kind in kinds:
+        setattr(total, _OF_KIND[kind], getattr(total, _OF_KIND[kind]) + 1)
     return total
 
 

@@ -117,7 +117,9 @@ def test_a_success_is_told_with_the_result(run: Any, tmp_path: Path) -> None:
     answer = run("apply", "--json", "--notify", telling(tmp_path / "told"))
     assert answer.code == 0
     code, document = told(tmp_path / "told")
-    assert {document.pop("summary"), document.pop("text").splitlines()[0]} == {"studio: done: 2 uploaded, 2 fields set"}
+    assert {document.pop("summary"), document.pop("text").splitlines()[0]} == {
+        "studio: done: 2 uploads (49.2 kB), 2 fields"
+    }
     assert (code, document) == (0, answer.document("result"))
     assert "told\n" in answer.err
 

@@ -47,7 +47,7 @@ def report(*outcomes: Outcome, findings: tuple[Finding, ...] = (), interrupted: 
 def test_a_good_run_is_a_line_with_what_was_done_and_how_to_undo_it() -> None:
     many = [outcome(number, "upload", OutcomeKind.APPLIED) for number in range(1200)]
     told = notice(report(*many, outcome(1, "set_field", OutcomeKind.APPLIED)), 0, "studio")
-    assert told.summary == "studio: done: 1,200 uploaded, 1 field set"
+    assert told.summary == "studio: done: 1,200 uploads (1 byte), 1 field"
     assert told.text == f"{told.summary}\nrun 041043, 1.2 s; undo: reconcile undo 041043"
 
 
