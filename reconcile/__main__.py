@@ -33,6 +33,8 @@ _NO_MEMORY_DOCUMENT = b"""\
   "hint": "raise the limit (ulimit -v, the memory of a container)"
 }
 """
+_NEW_OBJECTS = 50_000
+"""Objects after which those that refer to themselves are looked for."""
 _early: list[int] = []
 """The signal that came before the command could begin."""
 
@@ -188,6 +190,8 @@ def run() -> NoReturn:
     signal.signal(signal.SIGTERM, _before_the_command)
     if hasattr(signal, "SIGBREAK"):
         signal.signal(signal.SIGBREAK, _before_the_command)
+    # Hardly anything that a run makes refers to itself, and the usual 700 new objects are two records.
+    gc.set_threshold(_NEW_OBJECTS)
     code = main()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said: an interrupt now would only spoil the exit code
     if code == _INTERRUPTED:
