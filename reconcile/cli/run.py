@@ -34,6 +34,7 @@ from reconcile.cli.signals import finish, handling
 from reconcile.core.errors import ExitCode, Interrupted, ReconcileError
 from reconcile.core.report import Report
 from reconcile.pipeline.executor import execute
+from reconcile.pipeline.roster import UnknownCharacter
 from reconcile.project import OpenProject
 from reconcile.views import json
 from reconcile.views.errors import show_error
@@ -85,6 +86,10 @@ def run(
         else:
             opened = session.opened(replace, sized, bwlimit=bwlimit, allow_empty=allow_empty)
             report = _apply(session, opened, scope, patience, force=force, fail_on=fail_on)
+    except UnknownCharacter as error:
+        # It may be one that the workflow was to make, and had no reason to.
+        told = f"nothing was applied: the workflow made nothing for it, and {error.message}"
+        session.warn(f"{told} ({error.hint})", of="warning")
     except KeyboardInterrupt:
         problem = Interrupted("interrupted; the workflow is done, its files are not all in step", hint=_LATER)
     except ReconcileError as error:

@@ -150,7 +150,7 @@ class Watcher:
         another watcher is at work."""
         self._teller.pulse.open()
         try:
-            self._teller.tell(EventKind.STARTED, f"watching {self._sources.root}")
+            self._teller.tell(EventKind.STARTED, f"started on {self._sources.root}")
             self._agenda.ask(Cause.START)
             self._sources.changed()
             while not self._stop.is_set():

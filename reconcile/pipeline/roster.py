@@ -258,13 +258,17 @@ def open_records(
     return roster, context_of(project, roster.scope, roster, trace)
 
 
+class UnknownCharacter(UsageError):
+    """Nothing knows the character that was asked for: no record, no database, no file."""
+
+
 def check_characters(roster: Roster, scope: Scope) -> None:
-    """Raises UsageError for an unknown character."""
+    """Raises UnknownCharacter."""
     for char_id in scope.char_ids:
         if spelling(char_id, roster.known_ids) is None and roster.records.covers(char_id):
             near = sorted(known for known in roster.known_ids if fold(known).startswith(fold(char_id)[:3]))[:5]
             hint = f"did you mean {' or '.join(near)}?" if near else "`reconcile status --by character` lists them"
-            raise UsageError(
+            raise UnknownCharacter(
                 f"no record, no local database entry and no image names the character {char_id!r}", hint=hint
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TextIO
 
 import msgspec
@@ -20,6 +21,8 @@ _STYLES = {
     EventKind.WAITING: "yellow",
     EventKind.WARNING: "yellow",
 }
+_SAID = frozenset({EventKind.STARTED, EventKind.WATCHING, EventKind.STOPPED})
+"""Events whose message says what they are."""
 _DETAILS = frozenset({EventKind.PASS_STARTED, EventKind.CHANGED})
 _TROUBLE = frozenset({EventKind.FAILED, EventKind.WARNING, EventKind.WAITING, EventKind.RECOVERED})
 
@@ -69,19 +72,23 @@ def _write_text(terminal: Terminal, event: WatchEvent) -> None:
     sent = f"; {words.size(event.bytes)}" if event.bytes else ""
     took = f" in {event.seconds:.1f} s" if event.seconds else ""
     again = f" (next try in {event.retry_in:.0f} s)" if event.retry_in else ""
-    name = event.event.value.replace("_", " ")
+    name = "" if event.event in _SAID else event.event.value.replace("_", " ") + ": "
     terminal.line(
-        (event.time, "dim"), "  ", (name, _STYLES.get(event.event, "")), f": {event.message}{sent}{took}{again}"
+        (event.time, "dim"), "  ", (name, _STYLES.get(event.event, "")), f"{event.message}{sent}{took}{again}"
     )
 
 
 def show_health(terminal: Terminal, health: WatchHealth) -> None:
     terminal.line(
-        (health.state.value, "bold"), f", process {health.pid} on {health.host}, last heard of at {health.heard}"
+        (health.state.value, "bold"), f", process {health.pid} on {health.host}, last heard of at {_when(health.heard)}"
     )
-    terminal.line(f"last good pass: {health.last_good_pass or 'none yet'}")
+    terminal.line(f"last good pass: {_when(health.last_good_pass) if health.last_good_pass else 'none yet'}")
     if health.last_error:
         terminal.line(("last error: ", "red"), health.last_error)
     if health.pending:
         incomplete = f", {health.incomplete:,} of them not complete" if health.incomplete else ""
         terminal.line(f"{words.many(health.pending, 'file')} waiting{incomplete}")
+
+
+def _when(time: str) -> str:
+    return f"{time} ({words.ago(time, datetime.now(UTC))})"

@@ -87,6 +87,15 @@ def test_without_a_scope_everything_is_applied(folder: Path) -> None:
     assert "characters/ai_hoshino.png" in keys(folder)
 
 
+def test_a_workflow_that_made_nothing_for_a_new_character_has_done_nothing_wrong(folder: Path) -> None:
+    for options in ((), ("--quiet",)):
+        done = run(folder, *options, "--char-id", "brand_new", "--", "true")
+        assert done.returncode == 0
+        assert b"warning: nothing was applied: the workflow made nothing for it" in done.stderr
+        assert b"'brand_new'" in done.stderr
+        assert b"error" not in done.stderr
+
+
 @pytest.mark.parametrize("code", [1, 2, 3, 64, 75, 77, 130, 255])
 def test_a_workflow_that_fails_is_not_applied_and_keeps_its_code(folder: Path, code: int) -> None:
     before = keys(folder)
