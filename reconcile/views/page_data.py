@@ -42,6 +42,8 @@ CHANGES = 15_000
 FINDINGS_OF_A_KIND = 2_000
 MOST_HINTS = 3
 """Hints that are said of a kind as a whole; if there are more, each finding has its own."""
+MOST_VALUES = 50
+"""Values of a change."""
 LONGEST = 400
 """Characters of a value that are shown; a record may hold a book."""
 
@@ -73,9 +75,10 @@ class Room(msgspec.Struct, frozen=True):
 
 
 def room_for(characters: Sequence[CharacterState], rows: int = CHARACTERS, changes: int = CHANGES) -> Room:
-    """What there is room for. Characters are taken whole; one that would fill the page alone is taken in part."""
+    """What there is room for. Changes are listed of characters that have a row, and of each all; of one that would fill
+    the page alone the first."""
     room, taken = changes, {}
-    for each in characters:
+    for each in characters[:rows]:
         count = len(each.changes)
         if count > changes and room == changes:
             taken[each.char_id], room = changes, 0
@@ -113,6 +116,7 @@ class _Writer:
             "kinds": [[*look, words.SIGNS[kind]] for kind, look in KINDS.items()],
             "reasons": list(words.REASONS.values()),
             "characters": rows,
+            "counts": [len(self.characters), len(self.plan.actions)],
             "groups": groups,
             "types": self.names,  # complete only now
             "roots": list(self.roots),
@@ -151,12 +155,7 @@ class _Writer:
         mark = _MARKS.index(mark_of(cell))
         counts = [cell.wanted, cell.in_step, cell.to_do, cell.local, cell.bucket, cell.records]
         # Most cells are of assets that are right everywhere: one count says it all.
-        if (
-            mark == 1
-            and cell.to_do == 0
-            and {*counts} == {cell.wanted, 0}
-            and cell.local == cell.records == cell.bucket
-        ):
+        if counts == [cell.wanted, cell.wanted, 0, cell.wanted, cell.wanted, cell.wanted]:
             counts = counts[:1]
         return [self._type_of(cell.asset_type), mark, *counts]
 
@@ -179,8 +178,8 @@ class _Writer:
                 key = numbers.get(change.key, change.key)
                 rest = [self._place(change), self._was_now(change), self._say(key) if isinstance(key, str) else key]
             case CreateRecord():
-                fields = [[visible(name), self._say(text_of(value))] for name, value in change.fields.items()]
-                rest = [self._say(change.document), fields]
+                fields = [(visible(name), text_of(value)) for name, value in change.fields.items()]
+                rest = [self._say(change.document), self._first(fields)]
             case SetMetadata():
                 old = change.old or texts(None)[0]
                 rest = [self._say(change.key), [[0, self._say(old)], [1, self._say(change.content_type)]]]
@@ -197,15 +196,27 @@ class _Writer:
 
     def _place(self, change: SetField | RewriteLocalDb) -> str:
         """The place, without the name of the record if that is the character's."""
-        return self._say(place(change).removeprefix(change.char_id or ""))
+        where = place(change)
+        is_own = change.char_id is not None and document_id(change.document) == change.char_id
+        return self._say(where.removeprefix(change.char_id or "") if is_own else where)
 
     def _was_now(self, change: SetField | RewriteLocalDb) -> list[Any]:
         """Pairs of a name (0 for ``was``, 1 for ``now``) and a text, which is left out if it is the key's URI, and a
         number of ``roots`` if it is the key below such a folder."""
-        return [
-            *([0, self._below_root(text, change.key)] for text in texts(change.old)),
-            *([1] if text == self.uri + change.key else [1, self._say(text)] for text in texts(change.new)),
-        ]
+        if len(texts(change.old)) == len(texts(change.new)) == 1:
+            (old,), (new,) = texts(change.old), texts(change.new)
+            now = [1] if new == self.uri + change.key else [1, self._say(new)]
+            return [[0, self._below_root(old, change.key)], now]
+        pairs = (
+            self._first([(number, text) for text in texts(value)])
+            for number, value in enumerate((change.old, change.new))
+        )
+        return [pair for both in pairs for pair in both]
+
+    def _first(self, pairs: Sequence[tuple[str | int, str]]) -> list[list[Any]]:
+        """Pairs of a name and a text, as many as anybody reads; then how many there are."""
+        shown = [[name, self._say(text)] for name, text in pairs[:MOST_VALUES]]
+        return shown if len(pairs) <= MOST_VALUES else [*shown, ["…", f"{len(pairs):,} in all"]]
 
     def _below_root(self, text: str, key: str) -> str | int:
         slash = "\\" if "\\" in text else "/"

@@ -273,6 +273,30 @@ def test_a_grid_that_is_cut_keeps_what_needs_a_person() -> None:
     assert len(found.data["characters"]) == page_data.CHARACTERS
 
 
+def test_changes_of_characters_that_have_no_row_are_not_said_to_be_listed() -> None:
+    count = page_data.CHARACTERS + 10
+    made = plan([upload(f"characters/c{at:05}.png", char_id=f"c{at:05}") for at in range(count)], [])
+    found = read(made, [f"c{at:05}" for at in range(count)])
+    assert "The page lists 5,000 of 5,010 changes, of 5,000 of 5,010 characters" in found.text
+    assert found.data["counts"] == [count, count]
+    assert sum(len(changes) for *_, changes in found.data["characters"]) == 5000
+
+
+def test_a_change_of_very_many_values_shows_the_first() -> None:
+    many = {f"field_{at}": "x" for at in range(60)}
+    uris = [f"gs://elsewhere/{at}" for at in range(60)]
+    data = read(plan([creation(fields=many), set_field(char_id="rem", old=None, new=uris)], [])).data
+    for change in next(changes for name, *_, changes in data["characters"] if name == "rem"):
+        assert change[4][-1] == ["…", "60 in all"]
+        assert len(change[4]) in (51, 52)
+
+
+def test_the_record_of_another_character_is_named_whole() -> None:
+    data = read(plan([set_field(char_id="ai", document="characters/ai_hoshino")], []), ["ai"]).data
+    (change,) = data["characters"][0][4]
+    assert change[3] == "ai_hoshino › primary › anime_image"
+
+
 def test_findings_of_a_kind_are_cut_and_counted_whole() -> None:
     made = plan([], [finding(subject=str(at)) for at in range(page_data.FINDINGS_OF_A_KIND + 100)])
     (group,) = read(made).data["groups"]

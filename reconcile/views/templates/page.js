@@ -64,7 +64,7 @@
     return made;
   });
 
-  const changeCount = characters.reduce((sum, each) => sum + each.total, 0);
+  const [characterCount, changeCount] = data.counts; // also of those that the page has no room for
   const columns = types
     .map((_, type) => type)
     .filter((type) => characters.some((each) => (each.cells.get(type)?.mark ?? "none") !== "none"));
@@ -548,7 +548,7 @@
     const all = filter.state === "all" && isPlain() && !filter.who;
     $("count").textContent = all
       ? ""
-      : `${shown.length.toLocaleString("en")} of ${count(characters.length, "character")}, ${changed.toLocaleString("en")} of ${count(changeCount, "change")}, ${count(found, "finding")}`;
+      : `${shown.length.toLocaleString("en")} of ${count(characterCount, "character")}, ${changed.toLocaleString("en")} of ${count(changeCount, "change")}, ${count(found, "finding")}`;
   }
 
   function clear() {
