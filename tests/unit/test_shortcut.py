@@ -13,10 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.adapters.sorting import Spill
+from reconcile.commands import restore
+from reconcile.commands.explain import explain
+from reconcile.commands.verify import verify
+from reconcile.core.catalogue import AssetState
 from reconcile.core.events import silent
 from reconcile.core.plan import Scope
 from reconcile.core.planfile import dumps
 from reconcile.core.rows import Group, Row, Stream
+from reconcile.pipeline.catalogue import Catalogue
 from reconcile.pipeline.engine import StreamEngine
 from reconcile.pipeline.inventory import Inventory
 from reconcile.pipeline.planner import survey
@@ -151,3 +156,23 @@ def test_the_long_way_is_taken_for(
 
         assert survey(world, scope, trace=trace, engine=engine).plan.summary.in_step == 1
         assert engine.keys == keys
+
+
+def test_list_verify_explain_and_restore_tell_of_what_a_plan_passes_over(folder: Path) -> None:
+    key = "characters/ann.png"
+    with World() as world, Spill(2**26, lambda: folder) as spill:
+        world.both(key)
+        world.record("ann", titled(anime_image=world.uri(key)))
+        survey(world)
+        engine = Counting(spill)
+        assert survey(world, engine=engine).plan.summary.in_step == 1
+        assert engine.keys == 0
+
+        assert [(each.uri, each.state) for each in Catalogue(world, Scope())] == [(world.uri(key), AssetState.IN_STEP)]
+        proof = verify(world).verification
+        assert (proof.documents, proof.objects, proof.checked, proof.ok) == (1, 1, 1, 1)
+        for subject in (key, "ann"):
+            explained = explain(world, subject)
+            assert "is in step" in explained.verdict
+        world.files.files.clear()
+        assert [each.key for each in restore.survey(world).actions] == [key]
