@@ -22,11 +22,9 @@ from reconcile.adapters.state.folder import StateFolder
 from reconcile.adapters.state.outbox import Outbox
 from reconcile.adapters.state.store import State
 from reconcile.config import Incomplete, Overrides, Settings
-from reconcile.core.changes import Code, Finding
 from reconcile.core.closing import Closing
-from reconcile.core.errors import StateError, UsageError
+from reconcile.core.errors import UsageError
 from reconcile.core.events import Advanced, Listener, Phase, Waiting, silent
-from reconcile.core.findings import make
 from reconcile.core.names import BucketRoot
 from reconcile.core.notes import Note, NotedMap
 from reconcile.core.plan import Origin, Stores
@@ -48,6 +46,7 @@ from reconcile.version import VERSION
 
 # Adapters are imported when they are first needed: no run needs all of them, and a short one is mostly imports.
 if TYPE_CHECKING:
+    from reconcile.adapters.inventory.report import InventoryReport
     from reconcile.adapters.jsondb.store import JsonDatabase
     from reconcile.adapters.state.journal import Journal
     from reconcile.adapters.state.lock import ProjectLock
@@ -159,16 +158,7 @@ class OpenProject(Shortcuts, RunFacts, Closing):
 
     def spill_folder(self) -> Path:
         """Where the rows of a planning go that do not fit in its memory."""
-        if self.options.spill is not None:
-            return self.options.spill
-        folder = StateFolder(self.settings.project)
-        try:
-            folder.make()
-        except (OSError, StateError):
-            from tempfile import gettempdir
-
-            return Path(gettempdir())
-        return folder.path
+        return self.options.spill or StateFolder(self.settings.project).or_temporary()
 
     @cached_property
     def journal(self) -> Journal:
@@ -252,8 +242,24 @@ class OpenProject(Shortcuts, RunFacts, Closing):
 
     @cached_property
     def objects(self) -> ObjectStore:
-        """The bucket."""
-        return self.objects_at(self.settings.bucket)
+        """The bucket; listed as of the inventory report, if there is to be one."""
+        objects, report = self.objects_at(self.settings.bucket), self.inventory_report
+        if report is None:
+            return objects
+        from reconcile.adapters.inventory.store import ReportedObjects
+
+        limits = (self.options.memory // 4, self.spill_folder)
+        return self._opened(ReportedObjects(objects, self.settings.bucket, report, *limits))
+
+    @cached_property
+    def inventory_report(self) -> InventoryReport | None:
+        """The newest whole inventory report of the bucket; None if the bucket is listed. Raises UsageError if there is
+        none, and StoreError."""
+        if self.options.inventory is None:
+            return None
+        from reconcile.adapters.inventory.report import newest
+
+        return newest(self.options.inventory, self.objects_at, self.settings.bucket.bucket)
 
     def objects_at(self, root: BucketRoot) -> ObjectStore:
         """The objects of any bucket on the server that the project's own bucket is on."""
@@ -340,17 +346,6 @@ class OpenProject(Shortcuts, RunFacts, Closing):
         from reconcile.adapters.jsondb.store import JsonDatabase
 
         return JsonDatabase(self.settings.local_db.path, self.settings.entries.top)
-
-    def kept_versions(self) -> tuple[Finding, ...]:
-        """What is to be said of versions of the local database that rewriting it left beside it."""
-        found = self.settings.local_db
-        if found is None or not found.rewrite:
-            return ()
-        from reconcile.adapters.jsondb.swap import left_beside
-
-        return tuple(
-            make(Code.DATABASE_KEPT, str(path), None, database=found.path.name) for path in left_beside(found.path)
-        )
 
     def lock(self) -> ProjectLock:
         """The lock that one run at a time holds."""

@@ -29,7 +29,9 @@ class RunOptions(msgspec.Struct, frozen=True):
     ``keeps_journal`` False writes nothing down. ``notes`` is what the caller knows of files, which are complete,
     however new; the outbox is left as it is. ``looks`` says whether other new files have settled. The rows of one
     planning take about ``memory`` bytes, and the others go to the folder ``spill`` (None: to ``.reconcile/``).
-    ``scans`` are the scans of other machines whose files are planned for, in place of the local root's.
+    ``scans`` are the scans of other machines whose files are planned for, in place of the local root's. ``inventory``
+    is where the inventory reports of the bucket are (``gs://BUCKET/PREFIX``), the newest of which says which objects
+    there are, in place of a listing.
     ``bandwidth`` is how many bytes of files are sent a second. ``wait`` sleeps, in seconds, between two attempts at a
     record. ``witness`` hears of each request. Without ``cache`` a planning takes no short cut.
     """
@@ -43,6 +45,7 @@ class RunOptions(msgspec.Struct, frozen=True):
     memory: int = MEMORY
     spill: Path | None = None
     scans: tuple[Path, ...] = ()
+    inventory: str | None = None
     bandwidth: Timetable = UNLIMITED
     wait: Callable[[float], None] = time.sleep
     witness: Witness | None = None

@@ -1,4 +1,4 @@
-"""scan, and plans on Apache Beam: files that stand on one machine, and plans that are made on others."""
+"""scan, objects from an inventory report, and plans on Apache Beam: what is read, or planned, elsewhere."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from reconcile.core.plan import Plan
 from reconcile.project import OpenProject
 from reconcile.views.words import size as shown
 
+_INVENTORY = "inventory:"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -42,6 +43,22 @@ def scan(
             made = scanning.scan(project, folder, called, listener)
     session.result(made, lambda terminal: terminal.line(_sentence(made)))
     return ExitCode.OK
+
+
+def inventory_of(given: str, *, on_beam: bool) -> str:
+    """Where the inventory reports are that --objects-from names. Raises UsageError."""
+    uri = given.removeprefix(_INVENTORY)
+    if uri == given or not uri.startswith("gs://"):
+        raise UsageError(
+            f"--objects-from {given!r} is not {_INVENTORY}gs://BUCKET/PREFIX/",
+            hint="name the folder into which Storage Insights writes its reports of the bucket",
+        )
+    if on_beam:
+        raise UsageError(
+            "--engine beam lists the bucket itself, by ranges of keys, so --objects-from does not go with it",
+            hint="leave out one of the two",
+        )
+    return uri
 
 
 def plan_on_beam(session: Session, project: OpenProject, scope: Scoped, arguments: Sequence[str]) -> Plan:

@@ -82,6 +82,7 @@ class Session:
         makes_root: bool = False,
         keeps_journal: bool = True,
         scans: Sequence[Path] = (),
+        inventory: str | None = None,
         on_beam: bool = False,
     ) -> OpenProject:
         """Opens it for a run. Raises as ``project``."""
@@ -92,6 +93,7 @@ class Session:
             keeps_journal,
             bandwidth=bandwidth_of(bwlimit),
             scans=tuple(scans),
+            inventory=inventory,
             witness=self.witness,
         )
         if sized is not None:

@@ -63,6 +63,14 @@ def plan(
             "--files-from", metavar="DIR", help="Plan for the files of a scan, not the root; repeatable, also gs://."
         ),
     ] = None,
+    objects_from: Annotated[
+        str | None,
+        option(
+            "--objects-from",
+            metavar="inventory:gs://…",
+            help="Take the objects from the newest inventory report there; the bucket is not listed.",
+        ),
+    ] = None,
     detailed_exitcode: Detailed = False,
     fail_on: FailOnFindings = None,
     allow_empty: AllowEmpty = False,
@@ -80,9 +88,17 @@ def plan(
         raise UsageError("--shards is for a plan that goes into a folder", hint="name the folder with --out DIR/")
     if out == STDOUT:
         session.json, out = True, None
-    where = ""
-    run = session.opened(sized=sized, allow_empty=allow_empty, scans=files_from or (), on_beam=on_beam)
+    where, inventory = "", None
+    if objects_from is not None:
+        from reconcile.cli.elsewhere import inventory_of
+
+        inventory = inventory_of(objects_from, on_beam=on_beam)
+    run = session.opened(
+        sized=sized, allow_empty=allow_empty, scans=files_from or (), inventory=inventory, on_beam=on_beam
+    )
     with run as project:
+        if (report := project.inventory_report) is not None:  # known to be whole before anything else is read
+            session.note(f"the bucket is not listed: {report.name} says what was in it at {report.taken}")
         target = None
         if out is not None:
             from reconcile.cli.saved import PlanTarget

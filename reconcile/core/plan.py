@@ -102,7 +102,8 @@ class Plan(msgspec.Struct, frozen=True):
     """What would be done. A value: showing it and applying it are two readers of the same thing.
 
     ``objects_in_scope`` is what a limit in percent is taken of. ``complete`` is false if a part of a world could
-    not be read. ``estimate`` is null in plans of older versions.
+    not be read. ``estimate`` is null in plans of older versions. ``objects_as_of`` is when the bucket
+    was as the plan has it (RFC 3339), if an inventory report says what is in it; null if it was listed.
     """
 
     format: str
@@ -118,6 +119,12 @@ class Plan(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...]
     objects_in_scope: int = 0
     estimate: Estimate | None = None
+    objects_as_of: str | None = None
+
+    @property
+    def seen(self) -> str:
+        """Since when a change of the worlds may be unknown to the plan (RFC 3339)."""
+        return min(self.created, self.objects_as_of or self.created)
 
     def keeping(self, changes: Iterable[Change]) -> Plan:
         """The plan with these of its changes alone, counted and fingerprinted anew; all else is as it was."""
@@ -142,6 +149,7 @@ def build(
     complete: bool = True,
     in_step: int = 0,
     objects_in_scope: int = 0,
+    objects_as_of: str | None = None,
 ) -> Plan:
     """Orders changes and findings, counts them, and takes the fingerprint; the same world gives the same plan."""
     actions = tuple(sorted(changes, key=_action_order))
@@ -160,6 +168,7 @@ def build(
         findings=listed,
         objects_in_scope=objects_in_scope,
         estimate=estimate_of(actions, origin.stores),
+        objects_as_of=objects_as_of,
     )
 
 

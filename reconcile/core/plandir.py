@@ -234,6 +234,7 @@ def merge(folder: PlanDir, actions: Iterable[Change], findings: Iterable[Finding
         complete=head.complete,
         in_step=head.summary.in_step,
         objects_in_scope=head.objects_in_scope,
+        objects_as_of=head.objects_as_of,
     )
     plan = msgspec.structs.replace(plan, estimate=head.estimate)  # part of which is what making the plan took
     if msgspec.structs.replace(plan, actions=(), findings=()) != head or LimitCounts.of(plan) != folder.limits:

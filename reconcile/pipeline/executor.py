@@ -50,6 +50,7 @@ from reconcile.core.rows import World
 from reconcile.pipeline.account import Account, now
 from reconcile.pipeline.object_writes import Arrivals, retype, write
 from reconcile.pipeline.record_writes import Creations, Editor, merge, merge_many
+from reconcile.pipeline.reducers import kept_versions
 from reconcile.project import OpenProject
 
 _DONE = (OutcomeKind.APPLIED, OutcomeKind.ALREADY)
@@ -94,7 +95,7 @@ def execute(
         project.note_files(0)
     is_good = report.status is Status.SUCCESS and not reports.remaining(plan.findings, fail_on)
     if is_good and part_of is None and plan.scope == Scope() and not _holds_back(project, plan):
-        project.note_good_run(plan.created, now())  # when the worlds were seen: an old plan is no news of today
+        project.note_good_run(plan.seen, now())  # when the worlds were seen: an old plan is no news of today
     return report
 
 
@@ -194,7 +195,7 @@ class _Run:
         if rewrites:
             jobs.append(_Job(tuple(rewrites), partial(self._rewrite, rewrites)))
         self._phase(Phase.WRITING, jobs, self._at_once)
-        kept = self._project.kept_versions() if rewrites else ()
+        kept = kept_versions(self._project) if rewrites else ()
         return reports.build(
             run_id,
             [self._outcomes.get(change.id) or self._not_started(change) for change in actions],

@@ -37,7 +37,15 @@ from reconcile.pipeline.copying import CopySources
 from reconcile.pipeline.engine import Engine, StreamEngine
 from reconcile.pipeline.gaps import Gap, Store, Unread, about_unread, told_of
 from reconcile.pipeline.inventory import Inventory
-from reconcile.pipeline.reducers import AgreedMemory, CountedElsewhere, KeyCounts, PlanSink, Tallies, Traced
+from reconcile.pipeline.reducers import (
+    AgreedMemory,
+    CountedElsewhere,
+    KeyCounts,
+    PlanSink,
+    Tallies,
+    Traced,
+    kept_versions,
+)
 from reconcile.pipeline.roster import Roster, gone
 from reconcile.project import OpenProject
 
@@ -152,12 +160,13 @@ class Planning:
             project.state.remember_characters(seen.roster.known_ids)
         for warning in project.state.warnings:
             listener(Warned(warning))
-        sink.findings.extend(project.kept_versions())
+        sink.findings.extend(kept_versions(project))
         if project.settings.waivers:
             self._waive(whole=scope == Scope())
         tallies = self._counts.totals()
         in_step = sum(tally.in_step for tally in tallies.values())
-        plan = sink.plan(project.origin, scope, in_step=in_step, objects=self._counts.objects)
+        as_of = None if project.inventory_report is None else project.inventory_report.taken
+        plan = sink.plan(project.origin, scope, in_step=in_step, objects=self._counts.objects, as_of=as_of)
         differing = {each.subject for each in plan.findings if each.code is Code.CONTENT_CONFLICT}
         facts, conflicts = self._traced.of(self._trace), self._traced.of(differing)
         return Survey(plan, tallies, facts, seen.roster.known_ids, conflicts)

@@ -11,6 +11,7 @@ from reconcile.core import plan as plans
 from reconcile.core.changes import Change, Code, Finding, SetField, is_object
 from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare_object
+from reconcile.core.findings import make
 from reconcile.core.names import nfc, spelling
 from reconcile.core.notes import Note, Place, wishes
 from reconcile.core.plan import Origin, Plan, Scope
@@ -51,7 +52,7 @@ class PlanSink:
         """Makes copies of the uploads whose content is in the bucket already."""
         self._changes = sources.copied(project, self._changes)
 
-    def plan(self, origin: Origin, scope: Scope, *, in_step: int, objects: int) -> Plan:
+    def plan(self, origin: Origin, scope: Scope, *, in_step: int, objects: int, as_of: str | None) -> Plan:
         return plans.build(
             self._changes,
             self.findings,
@@ -61,6 +62,7 @@ class PlanSink:
             scope=scope,
             in_step=in_step,
             objects_in_scope=objects,
+            objects_as_of=as_of,
         )
 
 
@@ -233,3 +235,15 @@ def _places_of(record: Document, key: str, context: Context) -> set[Place]:
         for name, value in entry.items()
         if value == uri or (isinstance(value, list) and uri in value)
     }
+
+
+def kept_versions(project: OpenProject) -> tuple[Finding, ...]:
+    """What is to be said of versions of the local database that rewriting it left beside it."""
+    found = project.settings.local_db
+    if found is None or not found.rewrite:
+        return ()
+    from reconcile.adapters.jsondb.swap import left_beside
+
+    return tuple(
+        make(Code.DATABASE_KEPT, str(path), None, database=found.path.name) for path in left_beside(found.path)
+    )

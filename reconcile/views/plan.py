@@ -45,6 +45,8 @@ def at(uri: str, endpoint: str) -> str:
 def show_plan(terminal: Terminal, plan: Plan, labels: Labels, view: PlanView = SHORT) -> None:
     """The whole plan, and what to type next."""
     show_stores(terminal, plan.stores, plan.scope)
+    if plan.objects_as_of is not None:
+        terminal.line(("Objects  ", "dim"), f"as of {plan.objects_as_of}, by an inventory report", hang=9)
     begun = terminal.written
     if plan.actions:
         terminal.line()

@@ -49,6 +49,16 @@ class StateFolder:
             with contextlib.suppress(FileExistsError):
                 files.create(self._named(note, folder_fd), b"*\n", folder=folder_fd)
 
+    def or_temporary(self) -> Path:
+        """The folder, made if it is missing; the system's folder for temporary files if it cannot be."""
+        try:
+            self.make()
+        except (OSError, StateError):
+            from tempfile import gettempdir
+
+            return Path(gettempdir())
+        return self.path
+
     def names(self) -> list[str]:
         """What is in it; nothing if it is missing."""
         try:

@@ -1,0 +1,168 @@
+"""Which report in a folder is the newest whole one, by the manifest that Storage Insights writes last."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable, Collection, Generator
+from typing import Any
+
+import msgspec
+
+from reconcile.core.errors import AccessDenied, NotThere, StoreError, UsageError
+from reconcile.core.names import BucketRoot
+from reconcile.ports import ObjectStore
+
+MANIFEST = "_manifest.json"
+AGAIN = "wait for the next report, or plan without --objects-from"
+_STAMP = re.compile(rf"_(\d{{4}}-\d\d-\d\dT\d\d:\d\d)[^_/]*{re.escape(MANIFEST)}")
+_CAMEL = re.compile("[A-Z]")
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a manifest says: when the bucket was looked at, and of how many rows and files the report consists. Files
+    are ``report_names`` in some versions, and then URIs."""
+
+    snapshot_time: str
+    records_processed: int
+    shard_count: int | None = None
+    report_shards_file_names: tuple[str, ...] = ()
+    report_names: tuple[str, ...] = ()
+    report_config: Any = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of the report's files, which stand beside the manifest."""
+        return tuple(each.rpartition("/")[2] for each in self.report_shards_file_names or self.report_names)
+
+    @property
+    def source(self) -> str | None:
+        """The bucket that the report is about, if the manifest says so."""
+        found = self.report_config
+        for name in ("object_metadata_report_options", "storage_filters", "bucket"):
+            found = _snake(found).get(name)
+        return found if isinstance(found, str) else None
+
+
+class InventoryReport:
+    """One report: ``name`` is its manifest's URI, ``taken`` when the bucket was looked at (RFC 3339), ``records`` the
+    number of its rows, ``shards`` the names of its files."""
+
+    def __init__(self, root: BucketRoot, folder: ObjectStore, key: str, manifest: Manifest) -> None:
+        self._root = root
+        self._folder = folder
+        self.name = root.uri(key)
+        self.taken = _moment(manifest.snapshot_time, self.name)
+        self.records = manifest.records_processed
+        self.shards = tuple(key[: key.rfind("/") + 1] + each for each in manifest.files)
+        if manifest.shard_count not in (None, len(set(self.shards))):
+            raise UsageError(
+                f"{self.name} says that the report has {manifest.shard_count} files, and names {len(set(self.shards))}",
+                hint=AGAIN,
+            )
+
+    def uri(self, shard: str) -> str:
+        """The URI of one of its files."""
+        return self._root.uri(shard)
+
+    def read(self, shard: str) -> Generator[bytes, None, None]:
+        """The bytes of one of its files. Raises UsageError if it is not there, and StoreError."""
+        try:
+            yield from self._folder.read(shard)
+        except NotThere as error:
+            raise _missing(self.uri(shard), self.name) from error
+        except AccessDenied as error:
+            raise _denied(self._root, error) from error
+
+
+def newest(uri: str, objects_at: Callable[[BucketRoot], ObjectStore], bucket: str) -> InventoryReport:
+    """The newest report below this URI that is about this bucket, as far as the manifests say what they are about.
+
+    A report without a manifest is not finished yet, and is passed over. Raises UsageError if there is none, or if a
+    file is missing that the manifest names; and StoreError.
+    """
+    try:
+        root = BucketRoot.parse(uri)
+    except ValueError as error:
+        raise UsageError(str(error), hint="name the folder of a bucket that holds the reports") from error
+    folder = objects_at(root)
+    try:
+        keys = {each.key for each in folder.list()}
+        manifests = sorted(((_stamp(key), key) for key in keys if key.endswith(MANIFEST)), reverse=True)
+        found, others = None, set[str]()
+        for stamp, key in manifests:
+            if found is not None and stamp < found.taken[: len(stamp)]:
+                break
+            manifest = _read(root, folder, key)
+            if manifest.source not in (None, bucket):
+                others.add(str(manifest.source))
+                continue
+            report = InventoryReport(root, folder, key, manifest)
+            if found is None or report.taken > found.taken:
+                found = report
+    except AccessDenied as error:
+        raise _denied(root, error) from error
+    if found is None:
+        raise _none(root, keys, others, bucket)
+    for shard in found.shards:
+        if shard not in keys:
+            raise _missing(found.uri(shard), found.name)
+    return found
+
+
+def _stamp(key: str) -> str:
+    """The time in a manifest's name; a text that comes after all times if there is none, so that it is read."""
+    found = _STAMP.search(key)
+    return "~" if found is None else found[1]
+
+
+def _read(root: BucketRoot, folder: ObjectStore, key: str) -> Manifest:
+    try:
+        found = msgspec.json.decode(b"".join(folder.read(key)))
+        return msgspec.convert(_snake(found), Manifest, strict=False)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{root.uri(key)} is not the manifest of an inventory report: {error}",
+            hint="name the folder that holds the reports alone",
+        ) from error
+
+
+def _snake(found: Any) -> dict[str, Any]:
+    """A JSON object with its names in the one spelling of two that are in use; empty for anything else."""
+    if not isinstance(found, dict):
+        return {}
+    return {_CAMEL.sub(lambda letter: f"_{letter[0].lower()}", name): value for name, value in found.items()}
+
+
+def _moment(text: str, where: str) -> str:
+    try:
+        found = datetime.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{where} has {text!r} for a snapshot_time, which is not a time", hint=AGAIN) from error
+    at = found.replace(tzinfo=found.tzinfo or datetime.UTC).astimezone(datetime.UTC)
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _none(root: BucketRoot, keys: Collection[str], others: Collection[str], bucket: str) -> UsageError:
+    if others:
+        return UsageError(
+            f"the inventory reports in {root} are about {', '.join(sorted(others))}, not about {bucket}",
+            hint=f"name the folder with the reports about {bucket}",
+        )
+    what = f"has no *{MANIFEST}, so no report there is whole" if keys else "holds no inventory report"
+    return UsageError(
+        f"{root} {what}",
+        hint="`gcloud storage insights inventory-reports create` makes one a day; the first takes up to two days",
+    )
+
+
+def _missing(uri: str, manifest: str) -> UsageError:
+    return UsageError(f"{uri} is missing, which {manifest} names", hint=AGAIN)
+
+
+def _denied(root: BucketRoot, error: AccessDenied) -> StoreError:
+    # Not AccessDenied: that would be taken for a part of the assets that may not be listed.
+    return StoreError(
+        f"the inventory reports in {root} cannot be read: {error.message}",
+        hint=f"it takes roles/storage.objectViewer on gs://{root.bucket}",
+    )
