@@ -98,7 +98,7 @@ def certify(
         problems[found.char_id or ""].append(found)
     for reference in named.references:
         verdict = verdicts[reference.key]
-        where = place_of(reference.slot, context)
+        where = place_of(reference.slot)
         said = tuple(complain(reference, where) for complain in verdict.complaints)
         problems[reference.char_id] += said
         line = proved(reference, verdict.found, verdict.checked, verdict.against, ok=holds(said))

@@ -34,7 +34,7 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import OutcomeKind, Report
 from reconcile.core.revert import revert
 from reconcile.core.rows import RemoteObject, World
-from reconcile.core.way import shown
+from reconcile.core.way import STEP, place_at
 from reconcile.pipeline.account import now
 from reconcile.pipeline.executor import run
 from reconcile.pipeline.record_writes import Editor
@@ -231,7 +231,7 @@ class _UndoSurvey:
         return document if world is World.LOCAL_DB else f"{self._project.settings.records.collection}/{document}"
 
     def _place(self, touched: Touched) -> str:
-        return shown(touched.way) or f"{self._project.settings.entries}[{touched.entry}].{touched.field}"
+        return place_at(touched.way) or f"{touched.entry}{STEP}{touched.field}"
 
 
 def _is_plain(value: Any) -> bool:

@@ -181,7 +181,7 @@ def named_by(document: Document, world: World, context: Context) -> Iterator[Nam
         held = held_in(text, context, repairs)
         if held is not None:
             what = Code.LOCAL_PATH_ELSEWHERE if slot.is_name else PATH_WITHIN
-            yield make(what, name, document.id, place=place_of(slot, context), text=text, held=held.value)
+            yield make(what, name, document.id, place=place_of(slot), text=text, held=held.value)
         elif key is not None:
             yield Reference(world, name, document.id, slot, text, key)
         else:
@@ -206,7 +206,7 @@ def _against(
     name: str, char_id: str, slot: Slot, text: str, candidates: list[Candidate], context: Context, repairs: int
 ) -> Suspect | Finding | None:
     """The problem that a text is which is not a URI of ours; None if it is not a path."""
-    say = partial(make, place=place_of(slot, context), text=text)
+    say = partial(make, place=place_of(slot), text=text)
     path = say(Code.LOCAL_PATH_ELSEWHERE if slot.is_name else Code.LOCAL_PATH, name, char_id)
     found = meaning(text, context.roots, repairs)
     ruled = not slot.at and slot.field in context.asset_map.fields

@@ -115,7 +115,7 @@ class Judge:
                 counts[judged] = counts.get(judged, 0) + 1
                 named = examples.setdefault(judged, [])
                 if len(named) < EXAMPLES:
-                    place = place_of(slot, self._context)
+                    place = place_of(slot)
                     named.append(TextExample(self._context.document(document.id), place, text))
         ordered = sorted(counts, key=lambda each: (-counts[each], each.verdict.value, each.type or "", each.root or ""))
         groups = tuple(

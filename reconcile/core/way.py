@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+STEP = " › "
+"""Between the names of the steps to a place, wherever people read one."""
 _SEPARATORS = re.compile(r"[./:>\[\]$*`\s]+")
 _PLAIN_NAME = re.compile(r"[^\W\d][\w-]*")
 
@@ -90,6 +92,14 @@ def shown(way: Way) -> str:
             case _:
                 text += f'["{step}"]'
     return text
+
+
+def place_at(way: Way, of: str = STEP) -> str:
+    """The place that a way leads to, as people read it: ``primary › frames › 0 › path``; a map of the entries goes by
+    its key."""
+    keyed = [at for at, step in enumerate(way) if isinstance(step, Titled)]
+    steps = way[keyed[-1] :] if keyed else way
+    return of.join(step.title if isinstance(step, Titled) else str(step) for step in steps)
 
 
 def title_of(entry: Mapping[str, Any], entry_key: str) -> str | None:

@@ -25,7 +25,7 @@ from reconcile.core.report import OutcomeKind, Status
 from reconcile.core.rows import Outlook, World
 from reconcile.core.size import decimal
 from reconcile.core.size import many as many
-from reconcile.core.way import Way, shown
+from reconcile.core.way import Way, place_at
 
 REASONS = {
     Reason.MISSING_IN_BUCKET: "not in the bucket yet",
@@ -129,7 +129,7 @@ def place(entry: str | None, field: str, position: int | None = None, way: Way =
     """Where in a document: ``primary › anime_image``; a map without a key goes by its number, another place by the way
     to it."""
     if way:
-        return shown(way)
+        return place_at(way, f" {of} ")
     if entry is None:
         return f"#{position} {of} {field}" if position is not None else f"? {of} {field}"
     return f"{entry} {of} {field}"

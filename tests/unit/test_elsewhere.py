@@ -156,7 +156,7 @@ def test_a_path_whose_object_will_not_be_there_is_told_of_and_stays(world: World
     world.records.put("rem", fields)
     plan = world.plan()
     assert (plan.actions, codes(plan)) == ((), [code])
-    assert "cover[0].x" in plan.findings[0].message
+    assert "cover › 0 › x" in plan.findings[0].message
     assert world.records.fields("rem") == fields
     assert verify(world, mode=Mode(cloud_only=True)).verification.exit_code == 2
 
@@ -222,7 +222,7 @@ def test_a_path_of_ours_in_a_longer_text_is_never_rewritten_and_no_proof_holds(w
     world.records.put("rem", fields)
     plan = world.plan()
     assert (plan.actions, set(codes(plan))) == ((), {"local_path_elsewhere"})
-    places = ("cover.x[0]", "assets[primary].note", "assets[primary].takes[0]")
+    places = ("cover › x › 0", "primary › note", "primary › takes › 0")
     assert [any(f"{place} holds" in each.message for each in plan.findings) for place in places] == [True] * 3
     found = verify(world, mode=Mode(cloud_only=True)).verification
     assert found.exit_code == 2

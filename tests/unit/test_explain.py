@@ -108,7 +108,7 @@ def test_nothing_is_known_of_it(project: OpenProject) -> None:
 def test_an_asset_that_is_nowhere_says_who_names_it(project: OpenProject, folder: Path) -> None:
     (folder / "output" / "characters" / "ai_hoshino.png").unlink()
     answer = explain(project, "characters/ai_hoshino.png")
-    assert answer.verdict.startswith("Nothing would be done: assets[primary].anime_image names")
+    assert answer.verdict.startswith("Nothing would be done: primary › anime_image names")
     assert [finding.code.value for finding in answer.findings] == ["missing_asset"]
 
 

@@ -70,7 +70,7 @@ def test_a_text_is_taken_or_left_unread_for_a_reason_and_a_plan_does_the_same(
     found = against_records(world)
     assert judged(found) == [expected]
     assert (found.documents, found.texts, found.taken) == (1, 1, int(expected.verdict in TAKEN))
-    assert found.groups[0].examples == (TextExample("characters/rem", f"assets[primary].{field}", text),)
+    assert found.groups[0].examples == (TextExample("characters/rem", f"primary › {field}", text),)
     if expected.verdict in (TextVerdict.NO_RULE, TextVerdict.LEFT_OUT):
         return  # it leads to nothing, so the file that claims the field gets it
     world.file(KEY)
@@ -101,8 +101,8 @@ def test_texts_at_every_depth_are_judged_and_a_web_path_is_not(world: World) -> 
         (TextVerdict.OUTSIDE_ROOT, 1),
     }
     places = {example.place for each in found.groups for example in each.examples}
-    assert "assets[primary].many[0]" in places
-    assert 'deep.a[0]["C:\\oo\\bar\\output\\characters\\rem.png"]' in places
+    assert "primary › many › 0" in places
+    assert "deep › a › 0 › C:\\oo\\bar\\output\\characters\\rem.png" in places
 
 
 def test_a_record_whose_entries_are_malformed_is_read_all_the_same(world: World) -> None:
@@ -162,7 +162,7 @@ def test_rules_check_says_what_the_records_hold_that_no_rule_reads(run: Any, pro
     assert "3 records, in which 4 texts look like a path or a URI: 2 taken, 2 left unread.\n" in answer.out
     assert "  Anime Image  1  C:\\oo\\bar\\output\n" in answer.out
     assert "\noutside_root (1): below no root, and no rule takes their end\n  To do: put the folder" in answer.out
-    assert "\n      characters/mei assets[primary].anime_image  D:\\old\\mei.png\n" in answer.out
+    assert "\n      characters/mei primary › anime_image  D:\\old\\mei.png\n" in answer.out
     assert "\nlonger_text (1): " in answer.out
     document = run("rules", "check", "--against-records", "--json").document("rules")["records"]
     assert (document["documents"], document["texts"], document["taken"]) == (3, 4, 2)

@@ -180,7 +180,7 @@ WHOLE = make_plan(
     ],
     [
         *(finding(Code.UNCLAIMED_FILE, f"notes/{number}.txt", "no rule takes it") for number in range(7)),
-        finding(Code.MISSING_ASSET, "characters/rem", "assets[primary].icon names 'x'", Severity.ERROR),
+        finding(Code.MISSING_ASSET, "characters/rem", "primary › icon names 'x'", Severity.ERROR),
     ],
 )
 
@@ -217,7 +217,7 @@ No character  1 upload (1 byte)
 
 error  missing_asset (1): assets that a record names and that are nowhere
   To do: mend it
-    characters/rem: assets[primary].icon names 'x'
+    characters/rem: primary › icon names 'x'
 
 note  unclaimed_file (7): files that no rule takes
   no rule takes it

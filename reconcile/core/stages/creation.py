@@ -18,7 +18,7 @@ from reconcile.core.stages.elsewhere import held_in, is_ours, texts_elsewhere
 from reconcile.core.stages.fields import Field, Held, References
 from reconcile.core.stages.index import by_type, index_changes
 from reconcile.core.stages.record import Record, malformed, needs_of
-from reconcile.core.way import GONE, Trail, remade, shown
+from reconcile.core.way import GONE, Trail, place_at, remade
 
 CreationOutput: TypeAlias = CreateRecord | SetField | Finding | Unsettled | Unwanted
 
@@ -99,7 +99,7 @@ def _badly_titled(maker: Record, settled: Iterable[_Settled]) -> Iterator[Findin
     for each in settled:
         is_title = each.slot.is_name and each.slot.at[-1] != each.text
         if is_title and context.bucket.key(bare(each.text)) is None:
-            place = shown(each.slot.at)
+            place = place_at(each.slot.at)
             yield make(Code.LOCAL_PATH_ELSEWHERE, maker.name, maker.record.id, place=place, text=each.text)
 
 
@@ -134,7 +134,7 @@ class _Settled(msgspec.Struct, frozen=True):
 def _left_out(maker: Record, settled: _Settled) -> Finding:
     if settled.held is None:
         return make(LEFT_OUT, maker.name, maker.record.id, text=settled.text)
-    values = {"place": shown(settled.slot.at), "held": settled.held.value, "text": settled.text}
+    values = {"place": place_at(settled.slot.at), "held": settled.held.value, "text": settled.text}
     return make(LEFT_OUT_WITHIN, maker.name, maker.record.id, **values)
 
 

@@ -20,7 +20,7 @@ from reconcile.core.media import names_a_file
 from reconcile.core.mentions import Mention, is_near, mention
 from reconcile.core.paths import PathKind, PathMeaning, bare, is_separated, is_windows, meaning
 from reconcile.core.rows import Answer, Outlook, Slot
-from reconcile.core.way import Step, Titled, Way, shown, title_of
+from reconcile.core.way import Step, Titled, Way, place_at, title_of
 
 _LISTED = re.compile(r"[\n\r;,|]+")
 
@@ -83,7 +83,7 @@ def judge(
     document: str, char_id: str, slot: Slot, text: str, answer: Answer | None, context: Context, repairs: int
 ) -> Answer | Finding | None:
     """What follows from one such text: the answer whose URI replaces it, a finding, or nothing if it is not ours."""
-    make = partial(findings.make, place=shown(slot.at), text=text)
+    make = partial(findings.make, place=place_at(slot.at), text=text)
     if answer is None or answer.outlook is Outlook.ABSENT:
         return _unresolved(document, char_id, slot, text, context, repairs)
     if answer.exact:
@@ -97,7 +97,7 @@ def judge(
 
 
 def _unresolved(document: str, char_id: str, slot: Slot, text: str, context: Context, repairs: int) -> Finding | None:
-    make = partial(findings.make, place=shown(slot.at), text=text)
+    make = partial(findings.make, place=place_at(slot.at), text=text)
     found = meaning(text, context.roots, repairs)
     held = held_in(text, context, repairs)
     if held is not None and slot.is_name:

@@ -15,7 +15,7 @@ from reconcile.core.context import Context
 from reconcile.core.paths import PathKind, bare, is_separated, looks_like_path, meaning
 from reconcile.core.rows import Answer, Claim, Outlook, Slot
 from reconcile.core.stages.elsewhere import held_in, is_file_name, is_flat, is_ours, reason_of
-from reconcile.core.way import Way, shown, title_of
+from reconcile.core.way import STEP, Way, place_at, shown, title_of
 
 _OF_PATHS = (Code.OUTSIDE_ROOT, Code.LOCAL_PATH_ELSEWHERE)
 
@@ -134,7 +134,7 @@ class FieldReader:
             return field
         field.held = Held.GOOD
         if answer.outlook is Outlook.NEVER:
-            place = place_of(slot, self.context)
+            place = place_of(slot)
             field.complaints = (
                 findings.make(findings.NEVER_UPLOADED, self.name, self.char_id, place=place, text=text),
             )
@@ -174,7 +174,7 @@ class FieldReader:
 
     def _unresolved(self, slot: Slot, text: str) -> tuple[Held, tuple[Finding, ...]]:
         context, char_id = self.context, self.char_id
-        make = partial(findings.make, place=place_of(slot, context), text=text)
+        make = partial(findings.make, place=place_of(slot), text=text)
         ruled = slot.field in context.asset_map.fields
         if not ruled and not looks_like_path(text) and not is_separated(text):
             return Held.ALIEN, ()
@@ -211,13 +211,13 @@ def _held_by(parts: Sequence[Field | None]) -> Held:
     return Held.DANGLING if parts else Held.EMPTY
 
 
-def place_of(slot: Slot, context: Context) -> str:
+def place_of(slot: Slot) -> str:
     """Where in its record a slot is, as findings write it."""
     if slot.at:
-        return shown(slot.at)
-    which = slot.entry if slot.entry is not None else slot.position
-    item = "" if slot.item is None else f"[{slot.item}]"
-    return f"{context.entries}[{which}].{slot.field}{item}"
+        return place_at(slot.at)
+    which = slot.entry if slot.entry is not None else f"#{slot.position}"
+    item = () if slot.item is None else (str(slot.item),)
+    return STEP.join((which, slot.field, *item))
 
 
 def _is_taken(path: str, context: Context) -> bool:

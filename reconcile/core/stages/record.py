@@ -22,7 +22,7 @@ from reconcile.core.stages.elsewhere import judge, reason_of, texts_elsewhere
 from reconcile.core.stages.explode import repairs_in
 from reconcile.core.stages.fields import Field, FieldReader, Held, References, place_of
 from reconcile.core.stages.index import by_type, index_changes, named_after, unsure_types
-from reconcile.core.way import title_of
+from reconcile.core.way import STEP, title_of
 
 ClaimOutput: TypeAlias = Finding | Unsettled | Unwanted
 RecordOutput: TypeAlias = SetField | ClaimOutput
@@ -142,7 +142,7 @@ class Record:
             if ours is None or theirs is None or theirs.key == self.wishes.get((field.entry, field.name)):
                 continue
             if ours.key != theirs.key and ours.outlook is theirs.outlook is Outlook.THERE:
-                place = place_of(slot, self.context)
+                place = place_of(slot)
                 yield findings.make(
                     Code.DATABASE_DIFFERS, self.name, self.record.id, place=place, key=ours.key, theirs=theirs.key
                 )
@@ -258,7 +258,7 @@ class Record:
     def _undecided(self, field: Field, claims: list[Claim], choice: Choice) -> Iterator[ClaimOutput]:
         yield from (Unsettled(claim.key) for claim in claims)
         if choice.ambiguous:
-            place = f"{self.context.entries}[{field.entry}].{field.name}"
+            place = f"{field.entry}{STEP}{field.name}"
             keys, count = ", ".join(claim.key for claim in claims), len(claims)
             yield findings.make(Code.AMBIGUOUS_FIELD, self.name, self.record.id, place=place, count=count, keys=keys)
 
