@@ -79,7 +79,7 @@ class Entries(msgspec.Struct, frozen=True):
 
 
 def shown(way: Way) -> str:
-    """The way as people read it: ``assets[primary].frames[0].path``."""
+    """The whole way, as a path is written: ``assets[primary].frames[0].path``."""
     text = ""
     for step in way:
         match step:

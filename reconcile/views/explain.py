@@ -67,7 +67,7 @@ def _show_losers(terminal: Terminal, losers: Iterable[Loser]) -> None:
 def _rule(rule: RuleView | None) -> list[Piece]:
     if rule is None:
         return [("no rule takes it", "yellow")]
-    goes = "" if rule.field is None else f"  goes to {rule.entry}.{rule.field}"
+    goes = "" if rule.field is None else f"  goes to {rule.entry} › {rule.field}"
     return [(rule.type, "bold"), f"  {rule.label}  {rule.path}", (goes, "dim")]
 
 
@@ -122,7 +122,7 @@ def _matched(count: int | None) -> Piece:
 
 
 def _goes(rule: RuleView) -> str:
-    return "-" if rule.field is None else f"{rule.entry}.{rule.field}"
+    return "-" if rule.field is None else f"{rule.entry} › {rule.field}"
 
 
 def show_trials(terminal: Terminal, trials: Trials) -> None:
