@@ -483,7 +483,7 @@ class Served(Scene):
     def __init__(self, folder: Path, servers: Servers) -> None:
         super().__init__(folder)
         self._servers = servers
-        self._shop = open_workshop(folder, servers.gcs, servers.firestore.address)
+        self._shop = open_workshop(folder, servers.gcs, servers.firestore.address, index="asset_types")
         self._hand = ClientHand(self._shop.project, servers.firestore.address)
         self.furnish_folder()
         self.uri = self._shop.uri("")
