@@ -177,10 +177,10 @@ def test_each_way_of_writing_csv_is_read(place: Place, written: Callable[[list[L
 
 def test_what_the_bucket_need_not_say_may_be_missing(place: Place) -> None:
     place.fill("a.png")
-    columns = ("bucket", "name", "size", "crc32c", "generation")
+    columns = ("bucket", "name", "size", "crc32c", "generation", "contentType", "contentEncoding")
     place.put({"x.csv": as_csv(place.lines(), columns), "x_manifest.json": manifest(["x.csv"], 1)})
     [found], [live] = list(place.reported().list()), list(place.store().list())
-    assert found == RemoteObject("a.png", live.size, live.generation, live.crc32c)
+    assert found == RemoteObject("a.png", live.size, live.generation, live.crc32c, "image/png")
 
 
 # -- what is no report --
@@ -225,6 +225,7 @@ def without(end: str) -> Callable[[Files], None]:
         (replaced(b'{"report_config"', b'["report_config"'), "is not the manifest of an inventory"),
         (replaced(b'"snapshot_time": "2026', b'"snapshot_time": "soon'), "which is not a time"),
         (replaced(b"generation,", b"generations,"), r"_0\.csv has no column generation; its columns are project"),
+        (replaced(b",contentEncoding", b",x"), r"_0\.csv has no column contentEncoding"),
         (replaced(b"project,bucket,name", b"1,b,x"), "has no column bucket, name; its columns are 1"),
         (replaced(b",b,", b",other,"), "is about other, not about b"),
         (replaced(b"AAAA", b"AAA"), "row . of gs://reports/of-b/.* is not an object: .*crc32c"),
@@ -311,5 +312,5 @@ def test_a_parquet_report_gives_what_a_listing_gives(place: Place) -> None:
         next(place.reported().list())
     parquet.write_table(pyarrow.Table.from_pylist([{"name": "x"}]), file := io.BytesIO())
     place.put({"x.parquet": file.getvalue()})
-    with pytest.raises(UsageError, match="has no column bucket, size, crc32c, generation; its columns are name"):
+    with pytest.raises(UsageError, match=r"has no column bucket, size, .*, contentEncoding; its columns are name"):
         next(place.reported().list())

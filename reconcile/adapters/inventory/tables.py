@@ -16,8 +16,9 @@ from reconcile.core.errors import UsageError
 Texts: TypeAlias = dict[str, str]
 """A row: what is in its columns, without those that are empty."""
 
-NEEDED = ("bucket", "name", "size", "crc32c", "generation")
-COLUMNS = frozenset((*NEEDED, "contentType", "contentEncoding", "updated", "metageneration", "timeDeleted"))
+NEEDED = ("bucket", "name", "size", "crc32c", "generation", "contentType", "contentEncoding")
+"""The last two because an encoding or a type that is not known would be taken for none."""
+COLUMNS = frozenset((*NEEDED, "updated", "metageneration", "timeDeleted"))
 PARQUET = ".parquet"
 _DELIMITER = re.compile(r'"?\w+"?([^\w"\r\n])')
 _ROWS_AT_ONCE = 10_000
