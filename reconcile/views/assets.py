@@ -243,6 +243,8 @@ class _Columns:
         else:
             name, is_one = self._alone(line, name)
             sized = ["  ", size] if line.size else []
+            if not (is_one or terminal.fits(*first, name, *sized)):
+                sized, tail = [], [*([size] if line.size else []), *tail]
             terminal.line(*first, (name, "bold"), *sized, *(tail if is_one else []), hang=self._fixed)
             for text, style in [] if is_one else tail:
                 terminal.line(indent, (text.lstrip(), style), hang=self._fixed + 2)

@@ -185,7 +185,9 @@ def _broken(text: str, width: int, hang: int) -> Iterator[tuple[int, int]]:
     start = end = used = 0
     for word in _WORD.finditer(text):
         more = cells(text[end : word.end()])
-        if end and used + more > width:
+        # One that no line holds goes where it begins, unless little room is left there.
+        helps = hang + cells(word.group()) <= width or used > width // 2
+        if end and used + more > width and helps:
             yield start, end
             start, used, more = word.start(), hang, cells(word.group())
         used, end = used + more, word.end()
