@@ -57,6 +57,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "report": (
         ("reconcile report --out report.html", ""),
         ("reconcile report --out report.md --char-id ai_hoshino", "as Markdown"),
+        ("reconcile report plan.json --out plan.html", "of a saved plan"),
     ),
     "watch": (
         ("reconcile watch", "until Ctrl-C"),

@@ -11,14 +11,17 @@ import typer
 
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.thumbnails import Thumbnails
+from reconcile.cli.complete import plan_files
 from reconcile.cli.files import MARKDOWN, PAGE, STDOUT, OutputKind, check_target, write_whole
 from reconcile.cli.options import Common, Planned, Scoped
 from reconcile.cli.session import Session, labels_of, scope_of
+from reconcile.cli.showing import labels_here, saved_plan
 from reconcile.cli.signals import finish
 from reconcile.commands.illustrating import pictures
 from reconcile.commands.report import details, standings
-from reconcile.commands.status import overview
+from reconcile.commands.status import Overview, overview, overview_of
 from reconcile.core.errors import ExitCode, UsageError
+from reconcile.core.plan import Plan
 from reconcile.views import page
 from reconcile.views.plan import totals
 from reconcile.views.streams import write_bytes
@@ -32,6 +35,11 @@ def report(
     common: Common,
     scope: Scoped,
     sized: Planned,
+    planfile: Annotated[
+        Path | None,
+        typer.Argument(metavar="PLANFILE", help="Of a saved plan; without it one is made.", autocompletion=plan_files),
+    ] = None,
+    *,
     out: Annotated[
         Path,
         typer.Option(
@@ -51,6 +59,13 @@ def report(
         raise UsageError("stdout can hold the page (--out -) or the document (--json)", hint="leave one of them out")
     shown = as_text(str(out))
     kind = _kind(out, form)
+    if planfile is not None:
+        if scope:
+            raise UsageError(
+                "a saved plan has its own scope, so --char-id, --asset-type and --path do not go with it",
+                hint="leave them out, or leave out the plan",
+            )
+        return _of_saved(session, planfile, out, kind)
     with session.opened(sized=sized) as project:
         if out != STDOUT:
             check_target(out, kind, project.settings)
@@ -66,19 +81,32 @@ def report(
             text = page.html(seen, survey.plan, labels, more)
         else:
             text = page.markdown(seen, survey.plan, labels)
-    data = text.encode()
+    _write(session, seen, survey.plan, text, out, kind)
+    return ExitCode.OK if survey.plan.complete else ExitCode.FAILED
 
+
+def _of_saved(session: Session, planfile: Path, out: Path, kind: OutputKind) -> ExitCode:
+    """The page of a saved plan: its changes and findings. How everything else stands, a plan does not say."""
+    plan, labels = saved_plan(session, planfile), labels_here(session)
+    if out != STDOUT:
+        check_target(out, kind, session.project().settings)
+    seen = overview_of(plan, as_text(str(out)).encode("utf-8", "backslashreplace").decode())
+    text = page.html(seen, plan, labels) if kind is PAGE else page.markdown(seen, plan, labels)
+    _write(session, seen, plan, text, out, kind)
+    return ExitCode.OK
+
+
+def _write(session: Session, seen: Overview, plan: Plan, text: str, out: Path, kind: OutputKind) -> None:
     def show(terminal: Terminal) -> None:
-        terminal.line(f"wrote {shown}")
-        terminal.prose(totals(survey.plan))
+        terminal.line(f"wrote {as_text(str(out))}")
+        terminal.prose(totals(plan))
 
     if out == STDOUT:
         finish()
-        write_bytes(sys.stdout, data)
+        write_bytes(sys.stdout, text.encode())
     else:
-        write_whole(out, data, kind)
+        write_whole(out, text.encode(), kind)
         session.result(seen, show)
-    return ExitCode.OK if survey.plan.complete else ExitCode.FAILED
 
 
 def _kind(out: Path, form: str | None) -> OutputKind:

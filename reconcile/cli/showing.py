@@ -27,20 +27,21 @@ def show(
     no_pager: NoPager = False,
 ) -> ExitCode:
     session = Session(common)
-    made = _plan(session, planfile)
+    made = saved_plan(session, planfile)
     view = session.view(session.command("apply", str(planfile)), full=full)
-    session.result(made, session.plan_view(_labels(session), made, view), paged=full and not no_pager)
+    session.result(made, session.plan_view(labels_here(session), made, view), paged=full and not no_pager)
     return ExitCode.OK
 
 
-def _plan(session: Session, where: Path) -> Plan:
+def saved_plan(session: Session, where: Path) -> Plan:
+    """The plan in this file or folder. Raises UsageError."""
     if bucket_place(where) is None and not where.is_dir():
         return read_plan(where)
     with session.opened() as project:
         return load(project, where, Sharded()).plan
 
 
-def _labels(session: Session) -> Labels:
+def labels_here(session: Session) -> Labels:
     """How the rules here call asset types; a plan can be looked at without them."""
     try:
         return labels_of(session.project())

@@ -12,7 +12,7 @@ import msgspec
 
 from reconcile.core.changes import SetField, Severity
 from reconcile.core.duration import format_duration
-from reconcile.core.plan import Scope, Stores, Summary
+from reconcile.core.plan import Plan, Scope, Stores, Summary
 from reconcile.core.report import remaining
 from reconcile.core.rules import AssetMap
 from reconcile.core.status import FORMAT, NO_CHARACTER, StatusRow, StatusTable, Sync, Tally
@@ -63,6 +63,11 @@ class Overview(msgspec.Struct, frozen=True):
     rows: tuple[StatusRow, ...]
     characters: tuple[StatusRow, ...]
     cells: tuple[Cell, ...]
+
+
+def overview_of(plan: Plan, out: str) -> Overview:
+    """What a plan alone says: how what it does not change stands is not in it, so there are no rows."""
+    return Overview(REPORT_FORMAT, out, plan.created, plan.complete, plan.scope, plan.stores, plan.summary, (), (), ())
 
 
 def table(

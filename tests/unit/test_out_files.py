@@ -171,6 +171,23 @@ def test_report_out_minus_is_the_page_and_nothing_else(run: Any, studio: Path) -
     assert not (studio / "-").exists()
 
 
+@pytest.mark.parametrize("name", ["page.html", "page.md"])
+def test_the_page_of_a_saved_plan_has_its_changes_and_no_status(
+    run: Any, studio: Path, tmp_path: Path, name: str
+) -> None:
+    saved, out = tmp_path / "p.json", tmp_path / name
+    assert run("plan", "--out", str(saved), folder=studio).code == 0
+    before = everything(studio)
+    answer = run("report", str(saved), "--out", str(out), "--json", folder=studio)
+    assert answer.code == 0
+    assert answer.document("report")["rows"] == []
+    text = out.read_text(encoding="utf-8")
+    assert "[kpop]" in text
+    assert "In step" not in text
+    assert everything(studio) == before
+    assert run("report", str(saved), "--out", str(out), "--char-id", "rem", folder=studio).code == 64
+
+
 @pytest.mark.parametrize("name", ["report", "certificate"])
 def test_stdout_holds_one_thing(name: str, run: Any, studio: Path) -> None:
     assert run(*WRITERS[name], "-", "--json", folder=studio).code == 64
