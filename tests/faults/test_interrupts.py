@@ -64,7 +64,7 @@ def test_ctrl_c_says_so_at_once_finishes_what_is_in_flight_and_names_the_rest(be
     assert "Traceback" not in told
     assert bench.held() == {key: FILES[key] for key in list(FILES)[:2]}
     assert all(f"not started  upload  {key}" in told for key in list(FILES)[2:])
-    assert "Interrupted: 2 applied, 22 not started" in told
+    assert "Interrupted: 2 uploads (200 bytes), 22 not started" in told
     assert "it goes on from here" in told
     settled(bench, FILES)
 
@@ -117,7 +117,7 @@ def test_sigterm_is_as_ctrl_c_once_however_often_it_comes(bench: Bench, server: 
     run.process.send_signal(signal.SIGTERM)
     held.release()
     assert run.wait() == 130
-    assert "Interrupted: 2 applied, 22 not started" in run.text
+    assert "Interrupted: 2 uploads (200 bytes), 22 not started" in run.text
     assert len(bench.held()) == 2
 
 

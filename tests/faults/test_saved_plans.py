@@ -96,7 +96,7 @@ def test_what_is_stale_is_named_in_the_text_too(bench: Bench, run: Any, saved: s
     done = run("apply", saved)
     assert done.code == 3
     assert "stale  upload  characters/mei.png: " in done.out
-    assert "Stale in part: 8 applied, 1 stale, 1 blocked" in done.out
+    assert "Stale in part: 4 uploads (12 bytes), 4 fields, 1 stale, 1 blocked" in done.out
 
 
 def test_a_replaced_object_is_replaced_only_as_it_was_seen(bench: Bench, run: Any, tmp_path: Path) -> None:
