@@ -31,36 +31,37 @@ COMMANDS = {
     "init": CliCommand(
         "start", "Write a commented rules/asset_map.toml with the ten asset types; never over an existing one."
     ),
-    "plan": CliCommand("sync", "Print what is out of step and what apply would do. Changes nothing anywhere."),
+    "plan": CliCommand("sync", "Print what is out of sync and what apply would do. Changes nothing anywhere."),
     "show": CliCommand("showing", "Show a saved plan, as plan shows it. Reads no store."),
     "apply": CliCommand(
         "sync", "Apply a saved plan, or make one and apply it. On a terminal it shows the plan and asks first."
     ),
     "status": CliCommand("sync", "Print a row for each asset type: local, bucket, records, in step, to do, sync."),
     "list": CliCommand(
-        "catalogue", "Print a row for each asset: whose it is, where a record names it, its object, and how it stands."
+        "catalogue", "Print a row for each asset: whose it is, where a record names it, its object, and its state."
     ),
     "history": CliCommand(
-        "past", "Show what runs really did, with the values before and after. Reads no store.", stores=False
+        "past", "Show what earlier runs did, with the values before and after. Reads no store.", stores=False
     ),
     "undo": CliCommand(
         "past", "Put back the record fields that a run changed, if nobody has changed them since. Objects stay."
     ),
     "explain": CliCommand(
-        "look", "Say which rule and which character it is, what is where, what would be done and why."
+        "look", "Say which rule takes it, which character owns it, what is where, what would be done, and why."
     ),
     "verify": CliCommand(
         "proof",
-        "Prove that what the records name can be read: every reference resolves to an object with the bytes meant.",
+        "Prove that what the records name can be read: every reference leads to an object with the intended content.",
     ),
-    "restore": CliCommand("proof", "Bring back local files that only the bucket has. Never over a file that is there."),
+    "restore": CliCommand("proof", "Bring back local files that only the bucket has. Overwrites no file."),
     "report": CliCommand(
         "report",
         "Write one self-contained page: status, characters by asset type, plan, findings. Changes nothing else.",
     ),
     "watch": CliCommand(
         "watch",
-        "Stay up and apply as files settle. With --json: one JSON document a line. SIGTERM and Ctrl-C end it cleanly.",
+        "Keep running and apply as files settle. With --json: one JSON document per line. SIGTERM and Ctrl-C end it"
+        " cleanly.",
     ),
     "run": CliCommand(
         "run",
@@ -74,10 +75,10 @@ COMMANDS = {
         " expires.",
     ),
     "scan": CliCommand(
-        "elsewhere", "Write this machine's files as rows into a folder, for a plan that is made on another machine."
+        "elsewhere", "Write a list of this machine's files into a folder, for a plan that is made on another machine."
     ),
     "doctor": CliCommand(
-        "health", "Try each thing that a run needs, and say what to do about what fails. Writes nothing that stays."
+        "health", "Try everything that a run needs, and say how to fix what fails. Leaves nothing behind."
     ),
     "schedule": CliCommand("nightly", "Print the nightly job for a scheduler, ready to install. Installs nothing."),
     "demo": CliCommand(
@@ -87,7 +88,7 @@ COMMANDS = {
     ),
     "completion": CliCommand(
         "shells",
-        "Print the script with which a shell's Tab key completes commands, characters, paths and runs. The line for"
+        "Print the script for Tab completion of commands, characters, paths and runs in a shell. The line for"
         " PowerShell goes into the file that $PROFILE names.",
     ),
     "help": CliCommand("helping", "Show the help of a command."),
@@ -152,14 +153,14 @@ app = typer.Typer(
     cls=_Group,
     name="reconcile",
     help="Brings local media, Google Cloud Storage and Firestore records in sync. Deletes nothing.",
-    epilog="`reconcile help COMMAND` has a command's options, with examples. Options of every command, such as -C DIR"
-    " or --json, may stand before its name, too.",
+    epilog="`reconcile help COMMAND` shows the options of a command, and examples. Options that every command takes,"
+    " such as -C DIR or --json, may also come before its name.",
     add_completion=False,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-rules = typer.Typer(cls=_Group, help="Look at the asset map.", invoke_without_command=True)
+rules = typer.Typer(cls=_Group, help="Check the rules file, and try it on paths.", invoke_without_command=True)
 
 
 def _version(asked: bool) -> None:
@@ -178,7 +179,7 @@ def _main(
     context: typer.Context,
     common: Common,
     version: Annotated[  # noqa: ARG001 its own callback answers it
-        bool, typer.Option("-V", "--version", callback=_version, is_eager=True, help="The version.")
+        bool, typer.Option("-V", "--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     _group(context, common)

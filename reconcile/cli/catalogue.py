@@ -32,7 +32,7 @@ def list(
         option("--state", metavar="STATE", help="Only assets in this state; repeatable.", autocompletion=known_states),
     ] = None,
     urls: Annotated[
-        str | None, option("--urls", metavar="TIME", help="Add a signed URL to each, which holds that long, as 1h.")
+        str | None, option("--urls", metavar="TIME", help="Add a signed URL to each, valid for this long, e.g. 1h.")
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
 ) -> ExitCode:

@@ -28,7 +28,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 def scan(
     common: Common,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder, also gs://.")],
-    name: Annotated[str | None, option("--name", metavar="NAME", help="This machine's name, if not its own.")] = None,
+    name: Annotated[
+        str | None, option("--name", metavar="NAME", help="A name for this machine instead of its host name.")
+    ] = None,
 ) -> ExitCode:
     session = Session(common)
     called = name if name is not None else scanning.this_machine()

@@ -76,7 +76,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "schedule": (
         ("reconcile schedule cron --at 04:30", ""),
         ("reconcile schedule windows --out job", "writes the files"),
-        ("reconcile schedule systemd --bwlimit '08:00,512k 18:00,off'", "slowly while people work"),
+        ('reconcile schedule systemd --bwlimit "08:00,512k 18:00,off"', "slowly while people work"),
     ),
     "demo": (
         ("reconcile demo", "in a new folder"),

@@ -36,7 +36,7 @@ def url(
             metavar="SUBJECT", help="Paths, gs:// URIs or keys of assets, or characters.", autocompletion=known
         ),
     ] = None,
-    expires: Annotated[str, typer.Option(metavar="TIME", help="How long it holds; 7d at the most.")] = LIFETIME,
+    expires: Annotated[str, typer.Option(metavar="TIME", help="How long the URLs are valid; at most 7d.")] = LIFETIME,
 ) -> ExitCode:
     session = Session(common)
     lifetime = lifetime_of(expires, "--expires")

@@ -19,7 +19,7 @@ from reconcile.core.duration import parse_duration
 from reconcile.core.errors import Interrupted, UsageError
 from reconcile.views.streams import Colour
 
-SCOPE = "What it is about"
+SCOPE = "What to look at"
 SIZE = "Very large projects"
 COMMON = "Options of every command"
 STORES = "Stores (a flag overrides the environment and the rules file)"
@@ -45,18 +45,19 @@ class Common:
     quiet: Annotated[bool, _common("-q", "--quiet", help="No progress and no notes.")] = False
     verbose: Annotated[
         int,
-        _common("-v", "--verbose", count=True, help="Say everything; -vv says each request and its time, too."),
+        _common("-v", "--verbose", count=True, help="Say more; -vv also shows each request and its time."),
     ] = 0
     color: Annotated[
         Colour | None,
-        _common("--color", metavar="auto|always|never", help="When to colour."),
+        _common("--color", metavar="auto|always|never", help="When to use colour."),
     ] = None
     log_format: Annotated[
         Literal["text", "json"] | None,
-        _common("--log-format", metavar="text|json", help="The format of stderr; json is an object a line."),
+        _common("--log-format", metavar="text|json", help="The format of stderr; json is one object per line."),
     ] = None
     log_file: Annotated[
-        Path | None, _common("--log-file", metavar="FILE", help="Append all output to it; large ones are put aside.")
+        Path | None,
+        _common("--log-file", metavar="FILE", help="Append all output to this file; a large one is rotated."),
     ] = None
     bucket_uri: Annotated[str | None, _stores(metavar="URI", help="gs://BUCKET/PREFIX")] = None
     bucket_endpoint: Annotated[str | None, _stores(metavar="URL", help="An emulator, or file:DIR.")] = None
@@ -107,12 +108,12 @@ class Sized:
         _size(
             "--engine",
             metavar="stream|beam",
-            help="How it is planned: by one sorted merge on this machine, or (plan alone) on Apache Beam.",
+            help="How to plan: with one sorted merge on this machine, or (only for plan) on Apache Beam.",
         ),
     ] = "stream"
     memory: Annotated[
         str | None,
-        _size("--memory", metavar="SIZE", help="What a plan may hold in memory, as 32M; the rest goes to disk."),
+        _size("--memory", metavar="SIZE", help="What a plan may hold in memory, e.g. 32M; the rest goes to disk."),
     ] = None
     spill: Annotated[
         Path | None, _size("--spill", metavar="DIR", help="Where the rest goes, if not to .reconcile/.")
@@ -124,7 +125,7 @@ class Sharded:
     """What of a plan folder is applied."""
 
     shard: Annotated[
-        str | None, _size("--shard", metavar="I/N", help="Only this shard of the plan folder DIR, as 3/8.")
+        str | None, _size("--shard", metavar="I/N", help="Only this shard of the plan folder, e.g. 3/8.")
     ] = None
     phase: Annotated[
         Literal["uploads", "records"] | None,
@@ -147,7 +148,7 @@ class Planned(Sized):
     """The same for a plan that may pass over what is in step."""
 
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Judge everything, also what a quick look finds in step.")
+        bool, typer.Option("--no-cache", help="Check everything, even what a quick look finds in step.")
     ] = False
 
 
@@ -160,18 +161,20 @@ AllowEmpty = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Go past a safety limit.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Only show what would be done.")]
-Full = Annotated[bool, typer.Option("--full", help="Show each asset with its values before and after, every finding.")]
+Full = Annotated[
+    bool, typer.Option("--full", help="Show every asset with its values before and after, and every finding.")
+]
 NoPager = Annotated[bool, typer.Option("--no-pager", help="With --full: write to the terminal without a pager.")]
 Concurrency = Annotated[
     int | None,
-    option("--concurrency", min=1, max=256, metavar="N", help="Objects at once; if not given, as many as go fastest."),
+    option("--concurrency", min=1, max=256, metavar="N", help="Objects at once; by default as many as are fastest."),
 ]
 BwLimit = Annotated[
     str | None,
     option(
         "--bwlimit",
         metavar="RATE",
-        help="Bytes of uploads a second, as 10M, or a timetable, as '08:00,512k 18:00,off'.",
+        help='Bytes to upload per second, e.g. 10M, or a timetable, e.g. "08:00,512k 18:00,off".',
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

@@ -45,7 +45,7 @@ from reconcile.views.verify import show_verification
 def verify(
     common: Common,
     scope: Scoped,
-    cloud_only: Annotated[bool, typer.Option("--cloud-only", help="Prove it without reading one local file.")] = False,
+    cloud_only: Annotated[bool, typer.Option("--cloud-only", help="Prove it without reading any local file.")] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Download and hash every object.")] = False,
     urls: Annotated[bool, typer.Option("--urls", help="Fetch each object through a signed URL.")] = False,
     out: Annotated[
@@ -74,7 +74,7 @@ def restore(
     scope: Scoped,
     sized: Sized,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also objects that no rule takes and no record names.")
+        bool, typer.Option("--all", help="Bring back objects that no rule takes and no record names, too.")
     ] = False,
     beside: Annotated[
         bool,

@@ -128,7 +128,7 @@ def apply(
     sharded: Sharded,
     planfile: Annotated[
         Path | None,
-        typer.Argument(metavar="PLANFILE", help="A saved plan; without it one is made.", autocompletion=plan_files),
+        typer.Argument(metavar="PLANFILE", help="A saved plan; without it a plan is made.", autocompletion=plan_files),
     ] = None,
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -146,10 +146,11 @@ def apply(
     wait_lock: WaitLock = None,
     no_journal: NoJournal = False,
     if_older: Annotated[
-        str | None, option(metavar="TIME", help="Do nothing if the last good run is younger, as 26h.")
+        str | None, option(metavar="TIME", help="Do nothing if the last good run is younger than this, e.g. 26h.")
     ] = None,
     notify: Annotated[
-        str | None, option("--notify", metavar="COMMAND", help="Run it at the end, with the run's JSON on its stdin.")
+        str | None,
+        option("--notify", metavar="COMMAND", help="Run this command at the end, with the run's JSON on its stdin."),
     ] = None,
     env: Annotated[
         list[str] | None, option("--env", metavar="NAME=VALUE", help="Set a variable for this run; repeatable.")
@@ -239,7 +240,9 @@ def status(
     ] = "type",
     detailed_exitcode: Detailed = False,
     fail_on: FailOnFindings = None,
-    max_age: Annotated[str | None, option(metavar="TIME", help="Fail if the last good run is older, as 26h.")] = None,
+    max_age: Annotated[
+        str | None, option(metavar="TIME", help="Fail if the last good run is older than this, e.g. 26h.")
+    ] = None,
 ) -> ExitCode:
     from reconcile.commands.status import is_in_step, overdue, table
     from reconcile.views.status import show_status

@@ -35,7 +35,7 @@ def watch(
         typer.Option(
             "--poll",
             metavar="auto|always|never",
-            help="Look at the folder again and again, for drives that send no events.",
+            help="Whether to poll the folder, for drives that send no events.",
         ),
     ] = Poll.AUTO,
     concurrency: Concurrency = None,
@@ -43,7 +43,7 @@ def watch(
     fail_on: FailOnFindings = None,
     allow_empty: AllowEmpty = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Only say whether the watcher of this project is well: exit 0 or 1.")
+        bool, typer.Option("--check", help="Only say whether this project's watcher is healthy: exit 0 or 1.")
     ] = False,
     max_age: Annotated[
         str, typer.Option("--max-age", metavar="TIME", help="With --check: how old the last good pass may be.")
