@@ -36,7 +36,9 @@ COMMANDS = {
     "apply": CliCommand(
         "sync", "Apply a saved plan, or make one and apply it. On a terminal it shows the plan and asks first."
     ),
-    "status": CliCommand("sync", "Print a row for each asset type: local, bucket, records, in step, to do, sync."),
+    "status": CliCommand(
+        "sync", "Print a row for each asset type: local, bucket, records, in step, to do, attention, sync."
+    ),
     "list": CliCommand(
         "catalogue", "Print a row for each asset: whose it is, where a record names it, its object, and its state."
     ),
@@ -105,7 +107,7 @@ COMMANDS = {
 """Every command by its words."""
 
 GROUPS = {
-    "Put in sync": ("plan", "apply", "run", "watch", "schedule"),
+    "Bring in sync": ("plan", "apply", "run", "watch", "schedule"),
     "Look": ("status", "list", "explain", "show", "report", "history", "scan"),
     "Publish, prove, bring back": ("url", "verify", "restore", "undo"),
     "Set up": ("init", "rules", "doctor", "demo", "completion", "help"),
