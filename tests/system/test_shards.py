@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from reconcile.adapters.state.journal import Journal
+from reconcile.core.history import Told, tell
 from reconcile.core.plandir import HEAD
 from tests.kit.studio import Studio, build_studio
 from tests.kit.workshop import PREFIX, Run, Workshop, environment, furnish, open_workshop, reconcile
@@ -97,9 +99,8 @@ def all_at_once(shop: Workshop, folders: list[Path], where: str, phase: str) -> 
 
 def journaled(folder: Path) -> list[str]:
     """The ids of the changes that the runs of this folder made."""
-    listed = reconcile(folder, "history", "--json", "--limit", "100").document["runs"]
-    told = [reconcile(folder, "history", "--run", run["run_id"], "--json").document["runs"][0] for run in listed]
-    return [change["id"] for run in told for change in run["changes"] if change["outcome"] == "applied"]
+    told = [tell(past, whole=True) for past in Journal(folder).runs()]
+    return [change.id for run in told for change in run.changes or () if change.outcome is Told.APPLIED]
 
 
 @pytest.mark.parametrize(("count", "in_bucket"), [(8, False), (3, True)], ids=["folder", "bucket"])

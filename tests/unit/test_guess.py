@@ -6,12 +6,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from reconcile import config
 from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.core.guess import guess_roots
 from tests.kit.world import users_settings
+from tests.servers.firestore import FirestoreServer
 
 RECORDS = "firestore://p/(default)/c"
 
@@ -80,9 +82,12 @@ def test_init_writes_the_stores_and_what_the_records_say(run: Any, filled: Path)
     assert config.load(filled, environ={}).previous_roots == (r"D:\it's\output",)
 
 
-def test_records_that_cannot_be_read_are_told_and_the_file_is_written(run: Any, tmp_path: Path) -> None:
-    away = ("--records-endpoint", "127.0.0.1:1")
-    answer = run("-C", str(tmp_path), "init", "--records", RECORDS, *away)
+def test_records_that_cannot_be_read_are_told_and_the_file_is_written(
+    run: Any, tmp_path: Path, firestore_server: FirestoreServer
+) -> None:
+    firestore_server.fault("RunQuery", before=grpc.StatusCode.PERMISSION_DENIED, times=1 << 30)
+    refusing = ("--records-endpoint", firestore_server.address)
+    answer = run("-C", str(tmp_path), "init", "--records", RECORDS, *refusing)
     assert answer.code == 0
     assert "previous_roots was not guessed" in answer.err
     assert config.load(tmp_path, environ={}).records.project == "p"
