@@ -117,6 +117,7 @@ def test_a_cell_leads_to_what_is_behind_it_and_back(show: Show) -> None:
     expect(detail).to_be_hidden()
     expect(place).to_be_focused()
     place.press("Enter")
+    expect(detail).to_be_visible()
     page.keyboard.press("Escape")
     expect(detail).to_be_hidden()
     expect(place).to_be_focused()
