@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import groupby
@@ -24,6 +25,12 @@ class ScannedFiles:
 
     def __init__(self, folders: Sequence[SharedFolder]) -> None:
         self._scans = [(folder, open_scan(folder)) for folder in folders]
+        names = Counter(scan.name for _, scan in self._scans)
+        twice = next((name for name, count in names.items() if count > 1), None)
+        if twice is not None:
+            raise UsageError(
+                f"two scans are of the machine {twice}", hint="give one a name of its own: `reconcile scan --name`"
+            )
 
     @property
     def heads(self) -> list[Scan]:

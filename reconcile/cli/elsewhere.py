@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,11 +17,11 @@ from reconcile.commands import scanning
 from reconcile.commands.sharing import check_free
 from reconcile.core.errors import ExitCode, UsageError
 from reconcile.core.plan import Plan
+from reconcile.core.scan import NAME
 from reconcile.project import OpenProject
 from reconcile.views.words import size as shown
 
 _INVENTORY = "inventory:"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 def scan(
@@ -34,7 +33,7 @@ def scan(
 ) -> ExitCode:
     session = Session(common)
     called = name if name is not None else scanning.this_machine()
-    if _NAME.fullmatch(called) is None:
+    if NAME.fullmatch(called) is None:
         raise UsageError(f"{called!r} is no name for a machine", hint="--name takes letters, digits, ., _ and -")
     with session.opened() as project:
         if bucket_place(out) is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -19,6 +20,8 @@ from reconcile.core.rows import LocalFile
 FORMAT = "reconcile.scan/1"
 HEAD = "scan.json"
 FILES_A_SHARD = 100_000
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
+"""What a machine may be called: its name is part of file names."""
 _AGAIN = "scan again with `reconcile scan --out DIR`, into a new folder"
 
 
@@ -94,6 +97,8 @@ def load_head(data: bytes, folder: str) -> Scan:
             f"{HEAD} in {folder} has the format {scan.format!r}; this version reads {FORMAT!r}",
             hint="read it with the version that wrote it, or scan again with this one",
         )
+    if NAME.fullmatch(scan.name) is None:
+        raise UsageError(f"{HEAD} in {folder} is of {scan.name!r}, which is no name for a machine", hint=_AGAIN)
     return scan
 
 

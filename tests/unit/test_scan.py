@@ -82,6 +82,19 @@ def test_one_path_with_different_content_on_two_machines_is_not_uploaded(tmp_pat
     assert "2 machines" in found.detail
 
 
+def test_two_scans_of_one_machine_are_refused(tmp_path: Path) -> None:
+    folders = [write(tmp_path / name, "render", file("a")) for name in ("one", "two")]
+    with pytest.raises(UsageError, match="two scans are of the machine render"):
+        ScannedFiles(folders)
+
+
+@pytest.mark.parametrize("name", ["../../x", "a/b", "", ".", "a\nb", "x" * 64])
+def test_a_name_that_would_lead_out_of_a_folder_is_refused(tmp_path: Path, name: str) -> None:
+    """It becomes part of the names of files when a plan is saved."""
+    with pytest.raises(UsageError, match="no name for a machine"):
+        open_scan(write(tmp_path / "one", name, file("a")))
+
+
 def test_a_file_of_a_scan_is_not_opened(tmp_path: Path) -> None:
     files = ScannedFiles([write(tmp_path / "one", "one", file("a"))])
     with pytest.raises(SourceChanged, match="another machine"):
