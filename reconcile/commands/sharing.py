@@ -80,11 +80,6 @@ def save_report(folder: SharedFolder, report: Report, number: int | None) -> Non
 
 def merged_report(folder: SharedFolder, plan: Plan) -> Report:
     """What all runs of this plan did together. Raises UsageError if a report cannot be read."""
-    reports = []
-    for name in sorted(folder.sizes()):
-        if name.startswith(REPORT):
-            try:
-                reports.append(msgspec.json.decode(folder.read(name), type=Report))
-            except (msgspec.DecodeError, RecursionError) as error:
-                raise UsageError(f"{name} in {folder} cannot be read: {error}", hint="put it aside") from error
+    names = sorted(name for name in folder.sizes() if name.startswith(REPORT))
+    reports = [plandir.load_report(folder.read(name), name, str(folder)) for name in names]
     return plandir.merge_reports(plan, reports)

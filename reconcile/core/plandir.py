@@ -242,6 +242,16 @@ def merge(folder: PlanDir, actions: Iterable[Change], findings: Iterable[Finding
     return plan
 
 
+def load_report(data: bytes, name: str, folder: str) -> Report:
+    """Reads what a run left beside a plan. Raises UsageError if it is torn, or not a run's."""
+    try:
+        report = msgspec.json.decode(data, type=Report)
+        _started(report.run_id)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise UsageError(f"{name} in {folder} cannot be read: {error}", hint="move it out of the folder") from error
+    return report
+
+
 def merge_reports(plan: Plan, reports: Iterable[Report]) -> Report:
     """One report of what all runs of a plan's shards did, with the outcome of each change.
 
@@ -250,7 +260,7 @@ def merge_reports(plan: Plan, reports: Iterable[Report]) -> Report:
     ``used`` is what all runs used.
     """
     latest: dict[str, Outcome] = {}
-    told = sorted((each for each in reports if each.run_id), key=lambda each: each.run_id)
+    told = sorted(reports, key=lambda each: each.run_id)
     for report in told:
         for outcome in report.outcomes:
             known = latest.get(outcome.id)

@@ -15,7 +15,7 @@ from reconcile.commands import sharing
 from reconcile.core import plandir
 from reconcile.core.changes import Change, is_object
 from reconcile.core.cost import Estimate, Usage, Used
-from reconcile.core.errors import UsageError
+from reconcile.core.errors import Refused, UsageError
 from reconcile.core.plan import LimitCounts, Plan
 from reconcile.core.plandir import HEAD, Machine, PlanDir, Shard, ShardPhase
 from reconcile.core.planfile import dumps
@@ -241,6 +241,19 @@ def test_a_later_run_that_makes_what_an_earlier_one_could_not_counts() -> None:
     assert plandir.merge_reports(many(), told).outcomes[0].outcome is OutcomeKind.ALREADY
 
 
+@pytest.mark.parametrize("data", [b"{", b"[]", b"not json"])
+def test_a_report_that_cannot_be_read_is_named(folder: DiskFolder, data: bytes) -> None:
+    folder.create("report-0000-x.json", data)
+    with pytest.raises(UsageError, match=r"report-0000-x\.json"):
+        sharing.merged_report(folder, many())
+
+
+def test_a_report_of_no_run_is_named_too(folder: DiskFolder) -> None:
+    sharing.save_report(folder, msgspec.structs.replace(_report(FIRST), run_id="tonight"), 1)
+    with pytest.raises(UsageError, match=r"report-0001-tonight\.json"):
+        sharing.merged_report(folder, many())
+
+
 # -- a shard is not the plan --
 
 
@@ -250,7 +263,7 @@ def test_a_part_of_a_plan_is_judged_by_the_limits_of_the_whole_and_is_no_good_ru
         world.record("rem")
         made = world.plan()
         part = plandir.split(made, 1)[0].part(made.actions)
-        with pytest.raises(Exception, match="replaces 50 of 100 objects"):
+        with pytest.raises(Refused, match="replaces 50 of 100 objects"):
             execute(world, part, part_of=LimitCounts(90, 50, 100))
         assert execute(world, part, part_of=LimitCounts.of(made)).status is Status.SUCCESS
         assert world.last_good_run is None
