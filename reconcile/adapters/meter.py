@@ -16,6 +16,8 @@ from reconcile.core.shown_url import shown_url
 BUCKET, RECORDS = "bucket", "records"
 """The stores by which silences are called; another host goes by its name."""
 _OF_DOCUMENTS = "/documents"
+OF_A_RECORD = 2
+"""Operations that writing a record takes: it is read just before."""
 
 
 class Ended(Protocol):
@@ -155,7 +157,7 @@ class Meter:
     def write(self, document: str) -> Ended:
         """Watches a request that writes one document."""
         if self._turns is not None:
-            self._wait(self._turns.records)
+            self._wait(self._turns.records, operations=OF_A_RECORD)
         return self._watched("Commit", document, Usage(document_writes=1), RECORDS)
 
     def read(self, documents: int) -> None:
@@ -169,10 +171,10 @@ class Meter:
             if BUCKET in self._silent:
                 self._silent[BUCKET] = self._clock()
 
-    def _wait(self, turn: _LockedTurn) -> None:
+    def _wait(self, turn: _LockedTurn, operations: int = 1) -> None:
         """Waits until it is this request's turn, behind those that came before."""
         with turn.lock:
-            while pause := turn.turn.take(self._clock()):
+            while pause := turn.turn.take(self._clock(), operations):
                 self._sleep(pause)
 
     def _add(self, usage: Usage) -> None:

@@ -48,8 +48,8 @@ class Turn:
         self._began: float | None = None
         self._bucket = Bucket(0.0, burst=BURST)
 
-    def take(self, now: float) -> float:
+    def take(self, now: float, operations: int = 1) -> float:
         """0 if the next may begin now, which it then does; or the seconds to wait before asking again."""
         if self._began is None:
             self._began, self._bucket = now, Bucket(now, burst=BURST)
-        return self._bucket.take(1, now, self._ramp.rate(now - self._began))
+        return self._bucket.take(operations, now, self._ramp.rate(now - self._began))
