@@ -82,13 +82,9 @@ class ScannedFiles:
 def open_scan(folder: SharedFolder) -> Scan:
     """The head of the scan in a folder, of which every file is there and has its length. Raises UsageError."""
     sizes = folder.sizes()
-    if HEAD not in sizes:
-        what = f"has no {HEAD}: whoever wrote it did not finish" if sizes else "holds no scan"
-        raise UsageError(f"{folder} {what}", hint="make one with `reconcile scan --out DIR`")
+    scans.FOLDER.check_head(sizes, str(folder))
     scan = scans.load_head(folder.read(HEAD), str(folder))
-    for name, size in scan.files().items():
-        if sizes.get(name) != size:
-            raise UsageError(f"{name} in {folder} is missing, or not of the length that {HEAD} says", hint="scan again")
+    scans.FOLDER.check_files(scan.files(), sizes, str(folder))
     return scan
 
 

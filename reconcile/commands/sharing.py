@@ -40,11 +40,9 @@ def save(
 def open_plan(folder: SharedFolder) -> PlanDir:
     """The head of the plan in a folder, of which every file is there and has its length. Raises UsageError."""
     sizes = folder.sizes()
-    if HEAD not in sizes:
-        what = f"has no {HEAD}: whoever wrote it did not finish" if sizes else "holds no plan"
-        raise UsageError(f"{folder} {what}", hint="save one with `reconcile plan --out DIR/ --shards N`")
+    plandir.FOLDER.check_head(sizes, str(folder))
     head = plandir.load_head(folder.read(HEAD), str(folder))
-    plandir.check_files(head, sizes, str(folder))
+    plandir.FOLDER.check_files(head.files(), sizes, str(folder))
     return head
 
 

@@ -26,6 +26,7 @@ import msgspec
 from reconcile.core.changes import Change, Finding, canonical, is_object
 from reconcile.core.cost import Used
 from reconcile.core.errors import UsageError
+from reconcile.core.headed import HeadedFolder
 from reconcile.core.plan import (
     LimitCounts,
     Origin,
@@ -43,6 +44,7 @@ FORMAT = "reconcile.plan-dir/1"
 HEAD = "plan.json"
 
 _AGAIN = "save the plan again with `reconcile plan --out DIR/ --shards N`, into a new folder"
+FOLDER = HeadedFolder(HEAD, "plan", FORMAT, "save one with `reconcile plan --out DIR/ --shards N`", _AGAIN)
 
 
 class ShardPhase(Enum):
@@ -180,15 +182,7 @@ def dump_head(head: PlanDir) -> bytes:
 
 def load_head(data: bytes, folder: str) -> PlanDir:
     """Reads a head. Raises UsageError, naming the folder, if it is torn, edited, or of another format."""
-    try:
-        head = msgspec.json.decode(data, type=PlanDir)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise UsageError(f"{HEAD} in {folder} is not the head of a plan: {error}", hint=_AGAIN) from error
-    if head.format != FORMAT:
-        raise UsageError(
-            f"{HEAD} in {folder} has the format {head.format!r}; this version reads {FORMAT!r}",
-            hint="apply it with the version that wrote it, or save the plan again with this one",
-        )
+    head = FOLDER.decode(data, PlanDir, folder)
     machines = [each.name for each in head.machines] or [""]
     names = [_actions_name(phase, number, machine) for phase, machine, number in _slots(machines, head.count)]
     if head.digest != digest(head) or [each.name for each in head.shards] != names:
@@ -196,18 +190,9 @@ def load_head(data: bytes, folder: str) -> PlanDir:
     return head
 
 
-def check_files(head: PlanDir, sizes: Mapping[str, int], folder: str) -> None:
-    """Raises UsageError if a file that the head names is not there, or is longer or shorter than it says."""
-    for name, size in head.files().items():
-        if name not in sizes:
-            raise UsageError(f"{name} is missing in {folder}", hint=_AGAIN)
-        if sizes[name] != size:
-            raise UsageError(f"{name} in {folder} has {sizes[name]} bytes; {HEAD} says {size}", hint=_AGAIN)
-
-
 def read_actions(head: PlanDir, shard: Shard, data: bytes, folder: str) -> list[Change]:
     """The changes of a shard. Raises UsageError if the file is not the one that the head names."""
-    _check_bytes(shard, data, folder)
+    FOLDER.check_content(shard.name, data, shard.sha256, folder)
     changes = _read_lines(data, Change, shard.name, folder)
     number = int(shard.name.rpartition("-")[2].removesuffix(".jsonl"))
     strays = [each for each in changes if ShardPhase.of(each) is not shard.phase or _number(each, head.count) != number]
@@ -218,7 +203,7 @@ def read_actions(head: PlanDir, shard: Shard, data: bytes, folder: str) -> list[
 
 def read_findings(shard: FindingShard, data: bytes, folder: str) -> list[Finding]:
     """The findings of a shard. Raises UsageError in the same way."""
-    _check_bytes(shard, data, folder)
+    FOLDER.check_content(shard.name, data, shard.sha256, folder)
     return _read_lines(data, Finding, shard.name, folder)
 
 
@@ -316,11 +301,6 @@ def _read_lines(data: bytes, kind: Any, name: str, folder: str) -> list[Any]:
         return list(msgspec.json.Decoder(kind).decode_lines(data))
     except (msgspec.DecodeError, RecursionError) as error:
         raise UsageError(f"{name} in {folder} cannot be read: {error}", hint=_AGAIN) from error
-
-
-def _check_bytes(shard: Shard | FindingShard, data: bytes, folder: str) -> None:
-    if hashlib.sha256(data).hexdigest() != shard.sha256:
-        raise UsageError(f"{shard.name} in {folder} is not the file that {HEAD} names", hint=_AGAIN)
 
 
 def digest(head: PlanDir) -> str:

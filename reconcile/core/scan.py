@@ -15,6 +15,7 @@ from itertools import islice
 import msgspec
 
 from reconcile.core.errors import UsageError
+from reconcile.core.headed import HeadedFolder
 from reconcile.core.rows import LocalFile
 
 FORMAT = "reconcile.scan/1"
@@ -23,6 +24,7 @@ FILES_A_SHARD = 100_000
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 """What a machine may be called: its name is part of file names."""
 _AGAIN = "scan again with `reconcile scan --out DIR`, into a new folder"
+FOLDER = HeadedFolder(HEAD, "scan", FORMAT, "make one with `reconcile scan --out DIR`", _AGAIN)
 
 
 class ScanShard(msgspec.Struct, frozen=True):
@@ -88,15 +90,7 @@ def dump_head(scan: Scan) -> bytes:
 
 def load_head(data: bytes, folder: str) -> Scan:
     """Reads a head. Raises UsageError, naming the folder, if it is torn or of another format."""
-    try:
-        scan = msgspec.json.decode(data, type=Scan)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise UsageError(f"{HEAD} in {folder} is not the head of a scan: {error}", hint=_AGAIN) from error
-    if scan.format != FORMAT:
-        raise UsageError(
-            f"{HEAD} in {folder} has the format {scan.format!r}; this version reads {FORMAT!r}",
-            hint="read it with the version that wrote it, or scan again with this one",
-        )
+    scan = FOLDER.decode(data, Scan, folder)
     if NAME.fullmatch(scan.name) is None:
         raise UsageError(f"{HEAD} in {folder} is of {scan.name!r}, which is no name for a machine", hint=_AGAIN)
     return scan
@@ -105,8 +99,7 @@ def load_head(data: bytes, folder: str) -> Scan:
 def read_shard(shard: ScanShard, data: bytes, folder: str) -> Iterator[LocalFile]:
     """The files of a shard. Raises UsageError if it is not the file that the head names: a shorter one would make files
     seem to be absent."""
-    if len(data) != shard.bytes or hashlib.sha256(data).hexdigest() != shard.sha256:
-        raise UsageError(f"{shard.name} in {folder} is not the file that {HEAD} names", hint=_AGAIN)
+    FOLDER.check_content(shard.name, data, shard.sha256, folder)
     try:
         for row in msgspec.json.Decoder(_ScanLine).decode_lines(data):
             path = base64.b64decode(row.raw).decode("utf-8", "surrogatepass") if row.raw else row.path

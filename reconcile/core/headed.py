@@ -1,0 +1,66 @@
+"""Folders of files with a head, which is written last and lists the others: what is not whole is refused."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from reconcile.core.errors import UsageError
+
+
+class _Head(Protocol):
+    @property
+    def format(self) -> str: ...
+
+
+HeadT = TypeVar("HeadT", bound=_Head)
+
+
+class HeadedFolder(NamedTuple):
+    """One kind of such a folder: the name of its head, what it holds, its format, and how people get one, or get
+    another one."""
+
+    head: str
+    what: str
+    form: str
+    get: str
+    again: str
+
+    def check_head(self, sizes: Mapping[str, int], folder: str) -> None:
+        """Raises UsageError if there is no head among these files."""
+        if self.head not in sizes:
+            lacks = f"has no {self.head}: whoever wrote it did not finish" if sizes else f"holds no {self.what}"
+            raise UsageError(f"{folder} {lacks}", hint=self.get)
+
+    def decode(self, data: bytes, kind: type[HeadT], folder: str) -> HeadT:
+        """The head. Raises UsageError if it is torn or of another format."""
+        try:
+            head = msgspec.json.decode(data, type=kind)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise UsageError(
+                f"{self.head} in {folder} is not the head of a {self.what}: {error}", hint=self.again
+            ) from error
+        if head.format != self.form:
+            raise UsageError(
+                f"{self.head} in {folder} has the format {head.format!r}; this version reads {self.form!r}",
+                hint=f"use the version that wrote it, or {self.again}",
+            )
+        return head
+
+    def check_files(self, listed: Mapping[str, int], sizes: Mapping[str, int], folder: str) -> None:
+        """Raises UsageError if a file that the head lists is not there, or is longer or shorter than it says."""
+        for name, size in listed.items():
+            if name not in sizes:
+                raise UsageError(f"{name} is missing in {folder}", hint=self.again)
+            if sizes[name] != size:
+                raise UsageError(
+                    f"{name} in {folder} has {sizes[name]} bytes; {self.head} says {size}", hint=self.again
+                )
+
+    def check_content(self, name: str, data: bytes, sha256: str, folder: str) -> None:
+        """Raises UsageError if a file is not the one that the head lists under this name."""
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise UsageError(f"{name} in {folder} is not the file that {self.head} names", hint=self.again)
