@@ -11,5 +11,5 @@ NAMES_PAGE = 2_000
 
 
 def next_page(documents: int, size: int) -> int:
-    """How many documents to ask for after a page of so many, which took so many bytes."""
+    """The number of documents to ask for next, by how many the last page had and how many bytes they took."""
     return max(1, min(LARGEST_PAGE, ANSWER * documents // size))
