@@ -17,7 +17,7 @@ from reconcile.project import OpenProject
 
 MOST = 200
 """Pictures on a page."""
-ROOM = 512 << 10
+ROOM = 256 << 10
 """Bytes that they take together."""
 SECONDS = 20.0
 """What making them may take: a page is not waited for longer because of its pictures."""

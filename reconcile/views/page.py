@@ -219,12 +219,12 @@ def _cuts(plan: Plan, characters: Sequence[CharacterState]) -> Iterator[str]:
     if room.rows < len(characters):
         yield (
             f"The grid holds {room.rows:,} of {len(characters):,} characters, those that need a person first;"
-            " `reconcile report --char-id ID` makes a page of one."
+            " reconcile report --char-id ID makes a page of one."
         )
     if taken < len(plan.actions):
         yield (
             f"The page lists {taken:,} of {len(plan.actions):,} changes, of {len(room.changes):,} of {changed:,}"
-            " characters; all counts are of everything, and `reconcile plan` shows every change."
+            " characters; all counts are of everything, and reconcile plan shows every change."
         )
 
 

@@ -37,7 +37,7 @@ from reconcile.views.terminal import visible
 
 CHARACTERS = 5_000
 """Rows of the grid that a page holds, the worst first."""
-CHANGES = 15_000
+CHANGES = 9_000
 """Changes that a page lists, of whole characters, the worst first."""
 FINDINGS_OF_A_KIND = 2_000
 MOST_HINTS = 3
