@@ -36,7 +36,8 @@ from reconcile.project import OpenProject
 from reconcile.run_options import RunOptions
 from tests.faults.baton import Baton, Killed, Task
 from tests.faults.ledger import Applied, Ledger
-from tests.kit.world import Files, Journals, Memory, World
+from tests.kit.fakes import Files, Journals, Memory
+from tests.kit.world import World
 
 T = TypeVar("T")
 

@@ -40,8 +40,9 @@ from reconcile.pipeline.planner import survey
 from reconcile.project import Project
 from tests.conformance.record_stores import ClientHand
 from tests.kit.embedded import EmbeddedBucket
+from tests.kit.fakes import digest
 from tests.kit.workshop import PREFIX, open_workshop
-from tests.kit.world import digest, windows
+from tests.kit.world import windows
 from tests.servers.faults import Fault
 from tests.servers.firestore import FirestoreServer
 from tests.servers.firestore import Status as Refusal

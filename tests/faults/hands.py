@@ -10,7 +10,8 @@ from typing import Any
 
 from reconcile.core.media import content_type
 from tests.faults.ledger import Ledger
-from tests.kit.world import LocalDb, Records, World
+from tests.kit.fakes import LocalDb, Records
+from tests.kit.world import World
 from tests.kit.worlds import ENDS, FIELDS, FORMS, INDEX, TWINS, Spec, ids_of
 
 

@@ -30,7 +30,8 @@ from reconcile.core.plan import Plan
 from reconcile.core.report import OutcomeKind, Report
 from reconcile.core.rows import RemoteObject
 from reconcile.core.way import Titled, Trail, Way
-from tests.kit.world import LocalDb, Records, World, digest
+from tests.kit.fakes import LocalDb, Records, digest
+from tests.kit.world import World
 
 
 class Broken(BaseException):

@@ -10,7 +10,8 @@ import pytest
 from reconcile.core.plan import Plan
 from tests.faults.ledger import Applied, Broken, Ledger
 from tests.faults.simulation import failed, run_seeds, simulate
-from tests.kit.world import PRIMARY, World, codes, digest, rule, titled, windows
+from tests.kit.fakes import digest
+from tests.kit.world import PRIMARY, World, codes, rule, titled, windows
 from tests.kit.worlds import INDEX, TWINS
 
 KEY = "characters/rem.png"

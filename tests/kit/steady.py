@@ -14,7 +14,8 @@ from reconcile.core.context import Replacing
 from reconcile.core.plan import ReplaceLimit
 from reconcile.core.rows import FileProblem
 from reconcile.pipeline.planner import survey
-from tests.kit.world import World, digest, rule, windows
+from tests.kit.fakes import digest
+from tests.kit.world import World, rule, windows
 from tests.kit.worlds import ENDS, INDEX, MAPS, NAMES
 
 IDS = ("ann", "bo", "mei", "rem", "2b", "zero two")

@@ -17,7 +17,8 @@ from reconcile.core.errors import AccessDenied, Refused, Rejected, StoreUnavaila
 from reconcile.core.events import Advanced, ChangeDone, Event, Phase, PhaseDone, PhaseStarted
 from reconcile.core.plan import Plan, ReplaceLimit
 from reconcile.core.report import OutcomeKind, Problem, Status
-from tests.kit.world import World, digest, kinds, outcomes, titled, windows
+from tests.kit.fakes import digest
+from tests.kit.world import World, kinds, outcomes, titled, windows
 
 KEY = "characters/rem.png"
 COSPLAY = "characters/rem_cosplay.png"

@@ -29,8 +29,9 @@ from reconcile.core.rows import FileProblem, Recorded, Retyped, Stream, Unsettle
 from reconcile.pipeline.catalogue import Catalogue
 from reconcile.views.catalogue import JsonRows, show_assets, show_csv
 from reconcile.views.terminal import Terminal
+from tests.kit.fakes import digest
 from tests.kit.small_project import URI, open_records
-from tests.kit.world import World, digest, titled, windows
+from tests.kit.world import World, titled, windows
 from tests.kit.worlds import Spec, specs
 from tools import schemas
 

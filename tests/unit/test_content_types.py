@@ -13,7 +13,8 @@ from reconcile.core.media import is_generic, wrong_type
 from reconcile.core.plan import Plan
 from reconcile.core.report import OutcomeKind, Status
 from reconcile.core.rows import RemoteObject
-from tests.kit.world import World, codes, digest, kinds, titled
+from tests.kit.fakes import digest
+from tests.kit.world import World, codes, kinds, titled
 
 KEY = "characters/rem.png"
 GENERIC = [

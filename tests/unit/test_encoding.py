@@ -11,7 +11,7 @@ import pytest
 
 from reconcile.commands.measuring import Sum, content_from, measure
 from reconcile.core.encoding import PIECE, BadEncoding, can_unpack, encoding_of, most_unpacked, unpacked
-from tests.kit.world import digest
+from tests.kit.fakes import digest
 
 ENOUGH = 1 << 40
 TEXT = b"".join(b"%d\n00:00:01,000 --> 00:00:02,000\nhello\n\n" % number for number in range(5000))

@@ -21,7 +21,8 @@ from reconcile.pipeline.engine import IsWhole, StreamEngine
 from reconcile.pipeline.planner import survey
 from reconcile.pipeline.reducers import KeyCounts
 from reconcile.run_options import MEMORY
-from tests.kit.world import World, codes, digest, keys, kinds, rule, sets, titled, windows
+from tests.kit.fakes import digest
+from tests.kit.world import World, codes, keys, kinds, rule, sets, titled, windows
 
 KEY = "characters/rem.png"
 

@@ -28,9 +28,9 @@ from reconcile.pipeline.executor import execute as apply
 from reconcile.pipeline.planner import survey as plan_survey
 from reconcile.project import OpenProject, Project
 from reconcile.run_options import RunOptions
+from tests.kit.fakes import digest
 from tests.kit.small_project import KPOP, make_project, open_objects, open_records, put, write
 from tests.kit.windows import on_each_system  # noqa: F401
-from tests.kit.world import digest
 
 posix_only = pytest.mark.posix("Windows gives links to administrators only")
 REM = "characters/rem.png"

@@ -22,7 +22,8 @@ from reconcile.core.media import content_type
 from reconcile.core.plan import Scope
 from reconcile.core.proof import Against, Certificate, Mode, ProofMethod, Verification, certificate_name
 from reconcile.core.rows import Agreed, FileProblem, LocalFile, Served
-from tests.kit.world import World, digest, rule, titled, windows
+from tests.kit.fakes import digest
+from tests.kit.world import World, rule, titled, windows
 
 KEY = "characters/rem.png"
 CLOUD = Mode(cloud_only=True)
