@@ -48,8 +48,9 @@ class CopySources:
             source = Source(state.key, state.size, state.crc32c, state.generation)
             if source.content in wanted:
                 found[source.content].add(source)
-        written = {each.key for each in changes if isinstance(each, Replace)}
-        chosen = _chosen(project, found, written)
+        # What is to be uploaded is not in the bucket, whatever is remembered of it: to ask for its MD5 is in vain.
+        unfit = {each.key for each in changes if isinstance(each, Replace | Upload)}
+        chosen = _chosen(project, found, unfit)
         return [
             _copy(each, chosen.get(_content(each)), project) if isinstance(each, Upload) else each for each in changes
         ]
@@ -59,10 +60,10 @@ def _content(change: Upload) -> str:
     return content_name(change.size, change.crc32c)
 
 
-def _chosen(project: OpenProject, found: Mapping[str, Iterable[Source]], written: set[str]) -> dict[str, Source]:
-    """The first source of each content, by name, that is still there and has an MD5."""
+def _chosen(project: OpenProject, found: Mapping[str, Iterable[Source]], unfit: set[str]) -> dict[str, Source]:
+    """The first source of each content, by name, that is fit, still there and has an MD5."""
     jobs: list[Callable[[], tuple[str, Source | None]]] = [
-        partial(_first, project, content, sorted(each for each in sources if each.key not in written)[:TRIED])
+        partial(_first, project, content, sorted(each for each in sources if each.key not in unfit)[:TRIED])
         for content, sources in sorted(found.items())
     ]
     return {content: source for content, source in results(jobs, project.at_once) if source is not None}

@@ -92,6 +92,18 @@ def test_what_was_remembered_and_is_gone_or_changed_is_not_copied() -> None:
         assert copies(world.plan()) == []
 
 
+def test_nothing_is_asked_about_objects_that_are_gone_and_planned_again() -> None:
+    with World() as world:
+        for name in "ab":
+            world.file(f"dances/dance_rem_{name}.mp4", name.encode())
+        world.apply(world.plan())
+        for key in world.objects.all():
+            world.objects.remove(key)
+        plan = world.plan()
+        assert plan.summary.upload == 2
+        assert world.objects.proved == []
+
+
 def test_a_copy_has_the_id_of_its_upload() -> None:
     with World() as world:
         world.file(KEY, b"dance")
