@@ -13,7 +13,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from reconcile.adapters import room
-from reconcile.adapters.firestore.calls import CallFailed, Collected, CredentialsMissing, Found, Nonsense, Span
+from reconcile.adapters.firestore.calls import CallFailed, Collected, CredentialsMissing, Found, Nonsense
 from reconcile.adapters.firestore.failures import (
     ABOUT_THE_DOCUMENT,
     LOGIN,
@@ -23,12 +23,12 @@ from reconcile.adapters.firestore.failures import (
     maybe_applied,
     nonsense,
 )
-from reconcile.adapters.firestore.paging import NAMES_PAGE, PAGE, next_page
+from reconcile.adapters.firestore.paging import NAMES_PAGE, PAGE, is_beyond, next_page, span_of
 from reconcile.adapters.firestore.rest import Reads
 from reconcile.adapters.meter import Meter
 from reconcile.adapters.network import grpc_advice, is_this_machine
 from reconcile.adapters.retry import Budget, Clock, Patience, Traffic
-from reconcile.core.document_rules import MAX_DOCUMENT_BYTES, check_id, id_problem, may_start_id, prefix_end
+from reconcile.core.document_rules import MAX_DOCUMENT_BYTES, check_id, id_problem
 from reconcile.core.errors import (
     AccessDenied,
     ConfigError,
@@ -152,7 +152,7 @@ class FirestoreRecordStore:
         """Every document below the prefix. A page that breaks off counts for what it brought; the next one goes on
         from there, and only a page that ended cleanly can be the last."""
         size = PAGE if whole else NAMES_PAGE
-        span = _span(prefix)
+        span = span_of(prefix)
         patience = Patience(self._traffic)
         while span is not None:
             came: list[int] = []
@@ -160,7 +160,7 @@ class FirestoreRecordStore:
             page, failure = self._ask(call)
             yield from (found for found in page if found.id.startswith(prefix))
             if page:
-                span = None if _beyond(page[-1].id, prefix) else span._replace(start=page[-1].id, after=True)
+                span = None if is_beyond(page[-1].id, prefix) else span._replace(start=page[-1].id, after=True)
                 patience = Patience(self._traffic)
             if failure is not None:
                 self._bear(failure, patience)
@@ -363,22 +363,6 @@ class FirestoreRecordStore:
 
     def _error(self, failure: CallFailed, document: str = "", *, spent: bool = False, advice: str = "") -> StoreError:
         return error_of(failure, self._place, self._reads.host, document, spent=spent, advice=advice)
-
-
-def _span(prefix: str) -> Span | None:
-    """The ids that could start with the prefix; None if no id can. Only ids that may be can bound a query."""
-    if not may_start_id(prefix):
-        return None
-    start = prefix
-    while start and id_problem(start) is not None:
-        start = start[:-1]
-    end = prefix_end(start)
-    return Span(start=start or None, end=end if end and id_problem(end) is None else None)
-
-
-def _beyond(document: str, prefix: str) -> bool:
-    """Whether nothing from this id on can start with the prefix."""
-    return document > prefix and not document.startswith(prefix)
 
 
 def _check_endpoint(endpoint: str) -> None:
