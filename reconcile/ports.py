@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from reconcile.core.errors import JournalError
+from reconcile.core.moment import Moment
 from reconcile.core.rows import Agreed, Document, Hashed, LocalFile, RemoteObject, Served
 
 if TYPE_CHECKING:
@@ -139,16 +140,20 @@ class ObjectStore(Protocol):
 
 
 class RecordStore(Protocol):
-    """The documents of one collection, with optimistic concurrency by update time."""
+    """The documents of one collection, with optimistic concurrency by update time.
 
-    def ids(self, prefix: str = "") -> Iterator[str]:
+    What one call reads is of one moment, that of its first answer, for as long as the store keeps the past. With ``at``
+    several calls share a moment; a store that keeps no past ignores it.
+    """
+
+    def ids(self, prefix: str = "", *, at: Moment | None = None) -> Iterator[str]:
         """The ids that start with ``prefix``, in code point order.
 
         Raises StoreUnavailable, AccessDenied, StoreMissing.
         """
         ...
 
-    def read(self, ids: Collection[str] | None = None) -> Iterator[Document]:
+    def read(self, ids: Collection[str] | None = None, *, at: Moment | None = None) -> Iterator[Document]:
         """All documents whole, or those with these ids that exist, in code point order of the id, complete or an error.
         Raises as ``ids``."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -74,6 +74,16 @@ class Origin(msgspec.Struct, frozen=True):
     stores: Stores
 
 
+class AsOf(NamedTuple):
+    """When the worlds were as a plan has them (RFC 3339); None if there is no one moment, or it is just now."""
+
+    objects: str | None = None
+    records: str | None = None
+
+
+NOW = AsOf()
+
+
 class FindingCounts(msgspec.Struct, frozen=True):
     """Findings by severity, and apart from these those that are waived."""
 
@@ -104,6 +114,7 @@ class Plan(msgspec.Struct, frozen=True):
     ``objects_in_scope`` is what a limit in percent is taken of. ``complete`` is false if a part of a world could
     not be read. ``estimate`` is null in plans of older versions. ``objects_as_of`` is when the bucket
     was as the plan has it (RFC 3339), if an inventory report says what is in it; null if it was listed.
+    ``records_as_of`` is the one moment at which all records were as the plan has them; null if there is none.
     """
 
     format: str
@@ -120,6 +131,7 @@ class Plan(msgspec.Struct, frozen=True):
     objects_in_scope: int = 0
     estimate: Estimate | None = None
     objects_as_of: str | None = None
+    records_as_of: str | None = None
 
     @property
     def seen(self) -> str:
@@ -149,7 +161,7 @@ def build(
     complete: bool = True,
     in_step: int = 0,
     objects_in_scope: int = 0,
-    objects_as_of: str | None = None,
+    as_of: AsOf = NOW,
 ) -> Plan:
     """Orders changes and findings, counts them, and takes the fingerprint; the same world gives the same plan."""
     actions = tuple(sorted(changes, key=_action_order))
@@ -168,7 +180,8 @@ def build(
         findings=listed,
         objects_in_scope=objects_in_scope,
         estimate=estimate_of(actions, origin.stores),
-        objects_as_of=objects_as_of,
+        objects_as_of=as_of.objects,
+        records_as_of=as_of.records,
     )
 
 

@@ -28,6 +28,7 @@ from reconcile.core.cost import Used
 from reconcile.core.errors import UsageError
 from reconcile.core.headed import HeadedFolder
 from reconcile.core.plan import (
+    AsOf,
     LimitCounts,
     Origin,
     Plan,
@@ -219,7 +220,7 @@ def merge(folder: PlanDir, actions: Iterable[Change], findings: Iterable[Finding
         complete=head.complete,
         in_step=head.summary.in_step,
         objects_in_scope=head.objects_in_scope,
-        objects_as_of=head.objects_as_of,
+        as_of=AsOf(head.objects_as_of, head.records_as_of),
     )
     plan = msgspec.structs.replace(plan, estimate=head.estimate)  # part of which is what making the plan took
     if msgspec.structs.replace(plan, actions=(), findings=()) != head or LimitCounts.of(plan) != folder.limits:

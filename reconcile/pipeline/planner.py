@@ -29,7 +29,7 @@ from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, Warned, silent
 from reconcile.core.findings import ROOT_GONE, make
 from reconcile.core.names import nfc, spellings
-from reconcile.core.plan import Plan, Scope
+from reconcile.core.plan import AsOf, Plan, Scope
 from reconcile.core.rows import KeyFacts, Row, Stream
 from reconcile.core.stages import document_stage, is_whole, key_stage
 from reconcile.core.waivers import used, waive
@@ -165,7 +165,8 @@ class Planning:
             self._waive(whole=scope == Scope())
         tallies = self._counts.totals()
         in_step = sum(tally.in_step for tally in tallies.values())
-        as_of = None if project.inventory_report is None else project.inventory_report.taken
+        report = project.inventory_report
+        as_of = AsOf(None if report is None else report.taken, seen.roster.as_of)
         plan = sink.plan(project.origin, scope, in_step=in_step, objects=self._counts.objects, as_of=as_of)
         differing = {each.subject for each in plan.findings if each.code is Code.CONTENT_CONFLICT}
         facts, conflicts = self._traced.of(self._trace), self._traced.of(differing)

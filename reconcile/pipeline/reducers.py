@@ -14,7 +14,7 @@ from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.findings import make
 from reconcile.core.names import nfc, spelling
 from reconcile.core.notes import Note, Place, wishes
-from reconcile.core.plan import Origin, Plan, Scope
+from reconcile.core.plan import AsOf, Origin, Plan, Scope
 from reconcile.core.rows import Agreed, Document, KeyFacts, KeyTally, Row, Stream, Unwanted
 from reconcile.core.status import Tally
 from reconcile.core.way import title_of
@@ -52,7 +52,7 @@ class PlanSink:
         """Makes copies of the uploads whose content is in the bucket already."""
         self._changes = sources.copied(project, self._changes)
 
-    def plan(self, origin: Origin, scope: Scope, *, in_step: int, objects: int, as_of: str | None) -> Plan:
+    def plan(self, origin: Origin, scope: Scope, *, in_step: int, objects: int, as_of: AsOf) -> Plan:
         return plans.build(
             self._changes,
             self.findings,
@@ -62,7 +62,7 @@ class PlanSink:
             scope=scope,
             in_step=in_step,
             objects_in_scope=objects,
-            objects_as_of=as_of,
+            as_of=as_of,
         )
 
 

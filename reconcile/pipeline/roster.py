@@ -15,6 +15,7 @@ from reconcile.core.context import Context
 from reconcile.core.errors import AccessDenied, ConfigError, UsageError
 from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted
 from reconcile.core.in_step import shorter
+from reconcile.core.moment import Moment
 from reconcile.core.names import fold, shared_prefix, spelling, spellings
 from reconcile.core.plan import Scope
 from reconcile.core.rows import Coverage, Document, FileProblem
@@ -30,7 +31,8 @@ class Roster(msgspec.Struct, frozen=True):
     """Who is there: the documents in scope, of both record worlds, and every known character id that matters.
 
     ``scope`` is what was asked for, each id in the Unicode form in which it is known. ``ids_known`` is false if a
-    folder whose files' names are ids could not be read, or a record could not.
+    folder whose files' names are ids could not be read, or a record could not. ``as_of`` is the one moment as of which
+    the records were read (RFC 3339), if they have one.
     """
 
     documents: Iterable[Document]
@@ -40,6 +42,7 @@ class Roster(msgspec.Struct, frozen=True):
     scope: Scope = Scope()
     ids_known: bool = True
     refused: tuple[Denied, ...] = ()
+    as_of: str | None = None
 
     @property
     def denied(self) -> AccessDenied | None:
@@ -60,13 +63,14 @@ def read_roster(
     """Reads the records, which say which characters exist. Unless the records are read ``whole``, only their ids are.
     ``shelve`` keeps the documents so that they can be iterated more than once. Raises AccessDenied if a record may not
     be read; a ``partial`` roster names it instead."""
+    at = Moment()
     with Workers(2, "roster") as pool:
         names = pool.submit(_ids_in_files, worlds, scope)
         local = pool.submit(lambda: [] if worlds.local_db is None else list(worlds.local_db.read()))
         if whole:
-            read = _records(worlds, scope, listener, shelve, partial=partial)
+            read = _records(worlds, scope, listener, shelve, at, partial=partial)
         else:
-            read = Roster((), (), frozenset(worlds.records.ids()), Coverage())
+            read = Roster((), (), frozenset(worlds.records.ids(at=at)), Coverage())
         in_database = awaited(local)
         local_documents = _as_recorded(in_database, read.known_ids)
         in_files, ids_known = awaited(names)
@@ -81,6 +85,7 @@ def read_roster(
         known_ids=known,
         scope=scope,
         ids_known=ids_known and not read.refused,
+        as_of=at.of_all,
     )
 
 
@@ -105,14 +110,15 @@ def _records(
     scope: Scope,
     listener: Listener,
     shelve: Callable[[Iterable[Document]], Iterable[Document]],
+    at: Moment,
     *,
     partial: bool,
 ) -> Roster:
     if scope.char_ids:
-        return _records_of(worlds, scope, listener, partial=partial)
+        return _records_of(worlds, scope, listener, at, partial=partial)
     names: set[str] = set()
     try:
-        documents = shelve(_counted(_noting(worlds.records.read(), names), Phase.RECORDS, listener))
+        documents = shelve(_counted(_noting(worlds.records.read(at=at), names), Phase.RECORDS, listener))
     except AccessDenied as error:
         if not partial:
             raise
@@ -126,19 +132,19 @@ def _noting(documents: Iterable[Document], names: set[str]) -> Iterator[Document
         yield each
 
 
-def _records_of(worlds: OpenProject, scope: Scope, listener: Listener, *, partial: bool) -> Roster:
+def _records_of(worlds: OpenProject, scope: Scope, listener: Listener, at: Moment, *, partial: bool) -> Roster:
     wanted = {each for char_id in scope.char_ids for each in spellings(char_id)}
     shorts = {short for char_id in wanted for short in shorter(char_id)}
     starts = [shared_prefix(each) for each in scope.char_ids] if ids_stand_first(worlds.asset_map) else [""]
     longer: set[str] = set()
     refused: list[Denied] = []
     try:
-        longer = {name for start in starts for name in worlds.records.ids(start)}
+        longer = {name for start in starts for name in worlds.records.ids(start, at=at)}
     except AccessDenied as error:
         if not partial:
             raise
         refused.append(Denied(Store.RECORDS, "", error))
-    found, denied = _read_each(worlds, sorted(wanted | shorts), partial=partial)
+    found, denied = _read_each(worlds, sorted(wanted | shorts), at, partial=partial)
     unread = tuple(sorted(denied.keys() & wanted))
     coverage = msgspec.structs.replace(_only_unread(unread), names=frozenset(wanted.difference(unread)))
     chosen = [document for document in found if document.id in wanted]
@@ -153,18 +159,18 @@ def _only_unread(names: tuple[str, ...]) -> Coverage:
 
 
 def _read_each(
-    worlds: OpenProject, ids: Sequence[str], *, partial: bool
+    worlds: OpenProject, ids: Sequence[str], at: Moment, *, partial: bool
 ) -> tuple[list[Document], dict[str, AccessDenied]]:
     """The documents of these ids that may be read, and why the others may not. They are read at once; if one of them
     may not be read, then one by one."""
     try:
-        return list(worlds.records.read(ids)), {}
+        return list(worlds.records.read(ids, at=at)), {}
     except AccessDenied as error:
         if not partial:
             raise
         if len(ids) == 1:
             return [], {ids[0]: error}
-    read = [_read_each(worlds, [each], partial=partial) for each in ids]
+    read = [_read_each(worlds, [each], at, partial=partial) for each in ids]
     found = [document for documents, _ in read for document in documents]
     return found, {name: error for _, denied in read for name, error in denied.items()}
 

@@ -66,7 +66,7 @@ class _Many:
     def all(self) -> Iterator[Agreed]:
         return (Agreed(key, 1000, SUM, 1) for _, _, key in self._keys())
 
-    def read(self, ids: object = None) -> Iterator[Document]:
+    def read(self, ids: object = None, *, at: object = None) -> Iterator[Document]:
         for number in self._characters:
             char_id, entries = f"char_{number:07}", dict[str, dict[str, str]]()
             for template, (title, field) in FIELDS.items():

@@ -62,6 +62,8 @@ class Kind:
     """The fields of a map come back in the order in which they were written."""
     time_per_document: bool = True
     """A write moves the update time of its own document alone."""
+    keeps_past: bool = False
+    """Several readings can share a moment."""
     many: int = 700
     """How many documents are more than two of its pages."""
     marks: tuple[pytest.MarkDecorator, ...] = field(default=())
@@ -176,6 +178,6 @@ KINDS = (
     Kind("folder", in_folder, keeps_map_order=True),
     Kind("json", in_json, firestore_limits=False, keeps_map_order=True, many=50),
     *ON_WINDOWS,
-    Kind("server", on_server),
-    Kind("emulator", on_emulator, marks=(pytest.mark.emulator,)),
+    Kind("server", on_server, keeps_past=True),
+    Kind("emulator", on_emulator, keeps_past=True, marks=(pytest.mark.emulator,)),
 )

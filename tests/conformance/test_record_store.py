@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from reconcile.core.errors import NotThere, PreconditionFailed, Rejected
+from reconcile.core.moment import Moment
 from reconcile.core.rows import Document
 from tests.conformance.record_stores import ENTRIES, KINDS, Kind, World
 
@@ -98,6 +99,47 @@ def test_reading_no_ids_reads_nothing(world: World) -> None:
 def test_both_ways_of_reading_agree(world: World) -> None:
     put(world, *ODD_IDS)
     assert list(world.store.read()) == list(world.store.read(ODD_IDS))
+
+
+def test_what_one_call_reads_is_of_one_moment(world: World) -> None:
+    ids = [f"c{number:05}" for number in range(world.kind.many)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda document: put(world, document), ids))
+    readings = [world.store.ids(), world.store.ids("c"), world.store.read(), world.store.read(ids)]
+    begun = [next(reading) for reading in readings]
+    world.hand.put(ids[-1], {"name": "changed"})
+    world.hand.put("c_new", {"name": "new"})
+    world.hand.remove(ids[-2])
+    names, within, whole, named = ([first, *rest] for first, rest in zip(begun, readings, strict=True))
+    assert names == within == [each.id for each in whole] == [each.id for each in named] == ids
+    assert [each.fields["name"] for each in (whole[-1], named[-1])] == [ids[-1], ids[-1]]
+    assert [each.id for each in world.store.read([ids[0], ids[-2], "c_new"])] == [ids[0], "c_new"]
+
+
+def test_several_calls_share_a_moment_if_the_store_keeps_the_past(world: World) -> None:
+    put(world, "mei", "rem")
+    at = Moment()
+    assert list(world.store.ids(at=at)) == ["mei", "rem"]
+    world.hand.put("rem", {"name": "changed"})
+    world.hand.put("zoe", {"name": "new"})
+    then = [each.fields["name"] for each in world.store.read(at=at)]
+    assert then == (["mei", "rem"] if world.kind.keeps_past else ["mei", "changed", "new"])
+    assert [each.fields["name"] for each in world.store.read(["rem", "zoe"], at=at)] == then[1:]
+    assert list(world.store.ids("z", at=at)) == ([] if world.kind.keeps_past else ["zoe"])
+    assert (at.of_all is not None) == world.kind.keeps_past
+    assert [each.fields["name"] for each in world.store.read()] == ["mei", "changed", "new"]
+
+
+def test_what_was_read_as_of_a_moment_is_no_leave_to_write_over_what_came_after(world: World) -> None:
+    put(world, "rem")
+    at = Moment()
+    [seen] = world.store.read(["rem"], at=at)
+    world.hand.put("rem", {"name": "changed"})
+    [again] = world.store.read(["rem"], at=at)
+    assert (again == seen) == world.kind.keeps_past
+    with pytest.raises(PreconditionFailed):
+        world.store.update("rem", {"name": "ours"}, if_update_time=seen.update_time)
+    assert world.hand.fields("rem") == {"name": "changed"}
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from reconcile.core.errors import (
     Uncertain,
 )
 from reconcile.core.journal import FieldsTouched, Line, Past, RecordMade, RunStarted
+from reconcile.core.moment import Moment
 from reconcile.core.rows import Agreed, Document, LocalFile, RemoteObject
 from reconcile.ports import Progress, RunLog
 from reconcile.project import OpenProject
@@ -421,13 +422,13 @@ class _Records:
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
 
-    def ids(self, prefix: str = "") -> Iterator[str]:
+    def ids(self, prefix: str = "", *, at: Moment | None = None) -> Iterator[str]:
         assert self._actor.sight is not None
         sight = self._actor.sight.first()
         yield from (each.id for each in sight.documents if each.id.startswith(prefix))
         sight.check("records")
 
-    def read(self, ids: Collection[str] | None = None) -> Iterator[Document]:
+    def read(self, ids: Collection[str] | None = None, *, at: Moment | None = None) -> Iterator[Document]:
         if self._actor.sight is not None:
             sight = self._actor.sight.first()
             yield from (each for each in sight.documents if ids is None or each.id in ids)
@@ -463,10 +464,10 @@ class _LocalDb:
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
 
-    def ids(self, prefix: str = "") -> Iterator[str]:
+    def ids(self, prefix: str = "", *, at: Moment | None = None) -> Iterator[str]:
         return (each.id for each in self.read() if each.id.startswith(prefix))
 
-    def read(self, ids: Collection[str] | None = None) -> Iterator[Document]:
+    def read(self, ids: Collection[str] | None = None, *, at: Moment | None = None) -> Iterator[Document]:
         actor = self._actor
         assert actor.stage.world.local_db is not None
         if actor.sight is not None:

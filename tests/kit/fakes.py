@@ -15,6 +15,7 @@ from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import JournalError, SourceChanged, SourceError, StoreError, StoreUnavailable, Uncertain
 from reconcile.core.journal import Line, Past, RunStarted, encode, past
 from reconcile.core.media import content_type
+from reconcile.core.moment import Moment
 from reconcile.core.names import fold, nfc
 from reconcile.core.rows import Agreed, Document, FileProblem, LocalFile, RemoteObject
 from reconcile.ports import Progress
@@ -276,14 +277,14 @@ class Records:
         self.lose_answers = 0
         self.down = False
 
-    def ids(self, prefix: str = "") -> Iterator[str]:
-        return self._store.ids(prefix)
+    def ids(self, prefix: str = "", *, at: Moment | None = None) -> Iterator[str]:
+        return self._store.ids(prefix, at=at)
 
-    def read(self, ids: Collection[str] | None = None) -> Iterator[Document]:
+    def read(self, ids: Collection[str] | None = None, *, at: Moment | None = None) -> Iterator[Document]:
         self.reads.append(ids)
         if self.down:
             raise StoreUnavailable("the database is down")
-        found = list(self._store.read(ids))
+        found = list(self._store.read(ids, at=at))
         return iter(self.order(found))
 
     def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
@@ -328,8 +329,8 @@ class LocalDb(Records):
 
     unbound: Mapping[str, Mapping[str, Any]] = {}
 
-    def read(self, ids: Collection[str] | None = None) -> Iterator[Document]:
-        yield from super().read(ids)
+    def read(self, ids: Collection[str] | None = None, *, at: Moment | None = None) -> Iterator[Document]:
+        yield from super().read(ids, at=at)
         for char_id, fields in self.unbound.items():
             if ids is None or char_id in ids:
                 yield Document(char_id, fields, "1")

@@ -103,13 +103,15 @@ class Stored:
 
 @dataclass
 class FirestoreServer:
-    """Any number of projects and databases; ``address`` is host:port. ``log`` holds (method, request) in order."""
+    """Any number of projects and databases; ``address`` is host:port. ``log`` holds (method, request) in order. What a
+    document was is kept for as long as the server runs, and shown for ``keeps`` seconds."""
 
     documents: dict[str, Stored] = field(default_factory=dict)
     log: list[tuple[str, Any]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     address: str = ""
     last_time: int = 0
+    keeps: float = 3600.0
     transactions: dict[bytes, dict[str, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -117,6 +119,7 @@ class FirestoreServer:
         self._stopping = threading.Event()
         self._numbers = itertools.count(1)
         self._order: list[str] | None = None
+        self._before_that: list[tuple[int, dict[str, Stored | None]]] = []
         self._server = grpc.server(
             ThreadPoolExecutor(max_workers=24),
             options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
@@ -237,11 +240,11 @@ class FirestoreServer:
         """Each name found or missing; the order of the answers is not that of the question, as in the real service."""
         answer = rpc.BatchGetDocumentsResponse.pb()
         mask = list(request.mask.field_paths) if request.HasField("mask") else None
-        read_time = stamp(self.last_time)
+        documents, read_time = self._as_of(request)
         answers = []
         for name in reversed(list(dict.fromkeys(request.documents))):
             check_name(name)
-            stored = self.documents.get(name)
+            stored = documents.get(name)
             self._remember(request.transaction, name)
             if stored is None:
                 answers.append(answer(missing=name, read_time=read_time))
@@ -252,21 +255,46 @@ class FirestoreServer:
     def _run_query(self, request: Any) -> list[Any]:
         answer = rpc.RunQueryResponse.pb()
         query = request.structured_query
-        read_time = stamp(self.last_time)
+        documents, read_time = self._as_of(request)
         mask = [each.field_path for each in query.select.fields] if query.HasField("select") else None
-        names = self._matching(request.parent, query)
+        names = self._matching(request.parent, query, documents)
         if query.HasField("limit"):
             names = names[: query.limit.value]
         for name in names:
             self._remember(request.transaction, name)
-        found = [answer(document=shown(self.documents[name], mask), read_time=read_time) for name in names]
+        found = [answer(document=shown(documents[name], mask), read_time=read_time) for name in names]
         return found or [answer(read_time=read_time)]
 
-    def _matching(self, parent: str, query: Any) -> list[str]:
+    def _as_of(self, request: Any) -> tuple[dict[str, Stored], Timestamp]:
+        """The documents as they were when the request asks for, which is now if it does not say, and when that is."""
+        self.last_time = max(time.time_ns() // 1000, self.last_time)
+        if not request.HasField("read_time"):
+            return self.documents, stamp(self.last_time)
+        asked = request.read_time
+        if asked.nanos % 1000:
+            raise invalid("timestamp cannot have more than microseconds precision")
+        moment = asked.seconds * 1_000_000 + asked.nanos // 1000
+        if moment > self.last_time:
+            raise invalid("The requested 'read_time' cannot be in the future.")
+        if moment < self.last_time - self.keeps * 1e6:
+            raise Status(grpc.StatusCode.FAILED_PRECONDITION, "The requested 'read_time' is too old.")
+        later = list(itertools.takewhile(lambda change: change[0] > moment, reversed(self._before_that)))
+        if not later:
+            return self.documents, asked
+        documents: dict[str, Stored | None] = dict(self.documents)
+        for _, before in later:
+            documents.update(before)
+        return {name: stored for name, stored in documents.items() if stored is not None}, asked
+
+    def _matching(self, parent: str, query: Any, documents: dict[str, Stored]) -> list[str]:
         collection = f"{parent}/{query.from_[0].collection_id}/"
-        names = [name for name in self._sorted() if name.startswith(collection) and "/" not in name[len(collection) :]]
+        names = [
+            name
+            for name in self._sorted(documents)
+            if name.startswith(collection) and "/" not in name[len(collection) :]
+        ]
         for test in filters(query.where):
-            names = [name for name in names if test(self.documents[name].message)]
+            names = [name for name in names if test(documents[name].message)]
         descending = False
         for order in query.order_by:
             if order.field.field_path != "__name__":
@@ -279,16 +307,18 @@ class FirestoreServer:
     def _list(self, request: Any) -> Any:
         query = query_types.StructuredQuery.pb()()
         query.from_.add(collection_id=request.collection_id)
-        names = [name for name in self._matching(request.parent, query) if name > request.page_token]
+        names = [name for name in self._matching(request.parent, query, self.documents) if name > request.page_token]
         size = request.page_size or 300
         mask = list(request.mask.field_paths) if request.HasField("mask") else None
         page = [shown(self.documents[name], mask) for name in names[:size]]
         more = names[size - 1] if len(names) > size else ""
         return rpc.ListDocumentsResponse.pb()(documents=page, next_page_token=more)
 
-    def _sorted(self) -> list[str]:
+    def _sorted(self, documents: dict[str, Stored]) -> list[str]:
+        if documents is not self.documents:
+            return sorted(documents, key=order_key)
         if self._order is None:
-            self._order = sorted(self.documents, key=lambda name: [part.encode() for part in name.split("/")])
+            self._order = sorted(documents, key=order_key)
         return self._order
 
     # -- writing ------------------------------------------------------------------------------------------------
@@ -315,6 +345,7 @@ class FirestoreServer:
     def _land(self, overlay: dict[str, Stored | None], now: int) -> None:
         self.last_time = now
         self._order = None
+        self._before_that.append((now, {name: self.documents.get(name) for name in overlay}))
         for name, stored in overlay.items():
             if stored is None:
                 self.documents.pop(name, None)

@@ -20,7 +20,7 @@ from tests.servers.gcs import GcsServer
 from tests.servers.gcs_world import Preconditions
 
 REPORTS = "inventory:gs://reports/nightly/"
-OF_ITS_MAKING = ("created", "estimate", "objects_as_of")
+OF_ITS_MAKING = ("created", "estimate", "objects_as_of", "records_as_of")
 
 
 @pytest.fixture

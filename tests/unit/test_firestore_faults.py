@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from reconcile.adapters.firestore.failures import MAYBE_APPLIED, TRANSIENT
-from reconcile.adapters.firestore.paging import LARGEST_PAGE, PAGE
+from reconcile.adapters.firestore.paging import LARGEST_PAGE, NAMES_PAGE, PAGE
 from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.adapters.retry import Clock
 from reconcile.core.errors import (
@@ -24,6 +24,7 @@ from reconcile.core.errors import (
     StoreUnavailable,
     Uncertain,
 )
+from reconcile.core.moment import Moment
 from tests.conformance.record_stores import ClientHand
 from tests.servers.clock import SkippingClock
 from tests.servers.firestore import FirestoreServer
@@ -223,6 +224,81 @@ def test_a_server_that_leaves_a_document_out_is_not_believed(
     firestore_server.fault("BatchGetDocuments", times=FOREVER, edit=lambda get: get.documents.pop())
     with pytest.raises(StoreUnavailable, match="neither a document nor its absence"):
         list(store.read(ids))
+
+
+def moments(server: FirestoreServer, method: str) -> list[bool]:
+    """Of each request of a method, whether it names a moment."""
+    return [request.HasField("read_time") for request in server.calls(method)]
+
+
+@pytest.mark.parametrize(("reading", "method"), READS)
+def test_pages_after_the_first_are_as_of_its_moment(
+    store: FirestoreRecordStore,
+    firestore_server: FirestoreServer,
+    reading: Reading,
+    method: str,
+) -> None:
+    ids = fill(store, NAMES_PAGE + 1 if reading is names else PAGE + 1)
+    assert reading(store, ids) == ids
+    assert moments(firestore_server, method) == [False, True]
+
+
+@pytest.mark.parametrize("code", [Code.FAILED_PRECONDITION, Code.INVALID_ARGUMENT])
+@pytest.mark.parametrize("wanted", [None, PAGE + 5])
+def test_a_moment_that_the_database_keeps_no_longer_makes_the_rest_be_read_as_of_now(
+    store: FirestoreRecordStore, hand: ClientHand, firestore_server: FirestoreServer, code: Code, wanted: int | None
+) -> None:
+    ids = fill(store, PAGE + 5)
+    at = Moment()
+    found = store.read(None if wanted is None else ids[:wanted], at=at)
+    begun = next(found)
+    first = at.as_of
+    hand.put(ids[-1], {"assets": ["changed"]})
+    for method in ("RunQuery", "BatchGetDocuments"):
+        firestore_server.fault(
+            method, times=FOREVER, before=code, when=lambda request: request.read_time.ToJsonString() == first
+        )
+    documents = [begun, *found]
+    assert [each.id for each in documents] == ids
+    assert documents[-1].fields["assets"] == ["changed"]
+    assert at.lapsed
+    assert at.of_all is None
+    assert at.as_of > first
+    assert len(list(store.read(at=at))) == len(ids)
+
+
+def test_a_database_that_keeps_nothing_is_read_whole(
+    store: FirestoreRecordStore, firestore_server: FirestoreServer
+) -> None:
+    ids = fill(store, 2 * PAGE + 1, "x" * 20_000)
+    firestore_server.keeps = 0.0
+    assert [each.id for each in store.read()] == ids
+
+
+def test_a_refusal_that_is_not_for_the_moment_is_an_error_all_the_same(
+    store: FirestoreRecordStore, firestore_server: FirestoreServer
+) -> None:
+    fill(store, PAGE + 1)
+    firestore_server.fault(
+        "RunQuery", nth=2, times=FOREVER, before=Code.FAILED_PRECONDITION, details="not in this mode"
+    )
+    with pytest.raises(Rejected, match="not in this mode"):
+        list(store.read())
+    assert moments(firestore_server, "RunQuery") == [False, True, False]
+
+
+def test_no_look_at_a_document_that_is_to_be_written_is_of_the_past(
+    store: FirestoreRecordStore, hand: ClientHand, firestore_server: FirestoreServer
+) -> None:
+    store.create("rem", BEFORE)
+    at = Moment()
+    list(store.read(at=at))
+    time = seen(store)
+    firestore_server.fault("Commit", after=Code.UNAVAILABLE)
+    fix(store, time)
+    hand.put("rem", {"name": "changed"})
+    assert next(iter(store.read(["rem"]))).fields == {"name": "changed"}
+    assert moments(firestore_server, "BatchGetDocuments") == [False] * len(firestore_server.calls("BatchGetDocuments"))
 
 
 def test_documents_are_asked_for_whole_and_ids_alone_without_their_fields(

@@ -14,7 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.adapters.firestore.calls import CallFailed, Collected, Span
+from reconcile.adapters.firestore.calls import CallFailed, Collected, Nonsense, Span
 from reconcile.adapters.firestore.json_rows import _AT_ONCE, LONGEST_ELEMENT
 from reconcile.adapters.firestore.messages import token
 from reconcile.adapters.firestore.paging import PAGE
@@ -23,6 +23,7 @@ from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.adapters.firestore.wire import Wire
 from reconcile.adapters.retry import Traffic
 from reconcile.core.errors import ReconcileError, StoreError, StoreUnavailable, Uncertain
+from reconcile.core.moment import Moment
 from tests.servers.clock import SkippingClock
 from tests.servers.firestore_front import Cut, Front
 from tests.servers.raw import Endless, RawServer, answer
@@ -328,7 +329,7 @@ def test_a_list_that_breaks_off_anywhere_counts_for_what_came_whole(at: int) -> 
     whole = sum(len(json.dumps(rows[: count + 1])) - 1 <= at for count in range(3))
     with RawServer([answer(body[:at])]) as server:
         reads = Reads(PLACE, server.url, deadline=5)
-        call = reads.query(Span(), PAGE, 5, whole=True)
+        call = reads.query(Span(), PAGE, 5, Moment(), whole=True)
         came = []
         if at < len(body):
             with pytest.raises(CallFailed, match="breaks off"):
@@ -397,3 +398,21 @@ def test_whatever_status_a_commit_has_it_is_an_error_of_ours(code: int, details:
 
     with pytest.raises(ReconcileError):
         store_of(Failing(lambda _n, _q: [])).create("a", {"name": "Rem"})
+
+
+@pytest.mark.parametrize("told", ["", "yesterday", "2026-01-01T00:00:00", 5])
+def test_a_read_time_that_is_not_one_is_no_moment(told: Any) -> None:
+    document = {"name": f"{PREFIX}rem", "updateTime": "2026-01-01T00:00:00Z"}
+    at = Moment()
+    with RawServer(answer(json.dumps([{"document": document, "readTime": told}]).encode())) as server:
+        reads = Reads(PLACE, server.url, deadline=5.0)
+        try:
+            asked = reads.query(Span(), 1, 5.0, at, whole=True)
+            if told == 5:
+                with pytest.raises(Nonsense):
+                    list(asked)
+            else:
+                assert [each.id for each in asked] == ["rem"]
+        finally:
+            reads.close()
+    assert at.as_of == ""

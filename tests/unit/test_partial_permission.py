@@ -19,6 +19,7 @@ from reconcile.commands.status import table
 from reconcile.core.changes import CreateRecord, Reason, Replace, RewriteLocalDb, SetField, Upload
 from reconcile.core.errors import AccessDenied, ExitCode, StoreUnavailable, UsageError
 from reconcile.core.events import silent
+from reconcile.core.moment import Moment
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import OutcomeKind
 from reconcile.core.rows import Document, RemoteObject
@@ -76,16 +77,16 @@ class GuardedRecords:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def ids(self, prefix: str = "") -> Iterator[str]:
+    def ids(self, prefix: str = "", *, at: Moment | None = None) -> Iterator[str]:
         if self.denied is None:
             raise refusal("the collection")
-        found: Iterator[str] = self._inner.ids(prefix)
+        found: Iterator[str] = self._inner.ids(prefix, at=at)
         return found
 
-    def read(self, ids: Collection[str] | None = None) -> Iterator[Document]:
+    def read(self, ids: Collection[str] | None = None, *, at: Moment | None = None) -> Iterator[Document]:
         if self.denied is None or (self.denied and (ids is None or set(ids) & set(self.denied))):
             raise refusal("a document")
-        found: Iterator[Document] = self._inner.read(ids)
+        found: Iterator[Document] = self._inner.read(ids, at=at)
         return found
 
 
@@ -335,7 +336,7 @@ def test_a_character_that_nobody_knows_is_a_slip_only_where_its_record_could_be_
 
 def test_an_id_that_may_be_longer_makes_ownership_unknown(world: World) -> None:
     class Nameless(GuardedRecords):
-        def ids(self, prefix: str = "") -> Iterator[str]:
+        def ids(self, prefix: str = "", *, at: Moment | None = None) -> Iterator[str]:
             raise refusal("the collection")
 
     world.record("rem", titled())

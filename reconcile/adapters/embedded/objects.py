@@ -293,7 +293,7 @@ class EmbeddedObjectStore:
 
     def _select(self, where: str, value: str) -> Sequence[Row]:
         query = f"SELECT {_COLUMNS} FROM objects WHERE {where} ORDER BY name LIMIT {PAGE}"
-        return self._database.select(query, [value])
+        return self._database.select((query, [value]))
 
 
 def _time(microseconds: int) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from reconcile.adapters.embedded.sqlite import EmbeddedDatabase
-from reconcile.core.document_rules import check_document, check_id, id_problem, may_start_id
+from reconcile.adapters.embedded.sqlite import EmbeddedDatabase, Query
+from reconcile.core.document_rules import check_document, check_id, id_problem, may_start_id, prefix_end
 from reconcile.core.errors import NotThere, PreconditionFailed
+from reconcile.core.moment import Moment
 from reconcile.core.rows import Document
 
 FILE_NAME = "records.sqlite3"
@@ -52,10 +53,10 @@ class EmbeddedRecordStore:
     def close(self) -> None:
         self._database.close()
 
-    def ids(self, prefix: str = "") -> Iterator[str]:
+    def ids(self, prefix: str = "", *, at: Moment | None = None) -> Iterator[str]:  # noqa: ARG002
         return (name for name, _, _ in self._rows(prefix))
 
-    def read(self, ids: Collection[str] | None = None) -> Iterator[Document]:
+    def read(self, ids: Collection[str] | None = None, *, at: Moment | None = None) -> Iterator[Document]:  # noqa: ARG002
         rows = self._rows("") if ids is None else self._named(ids)
         return (self._document(row) for row in rows)
 
@@ -98,26 +99,22 @@ class EmbeddedRecordStore:
         return Document(id=name, fields=json.loads(text), update_time=_token(updated))
 
     def _rows(self, prefix: str) -> Iterator[Row]:
-        """Rows page by page, so that a slow reader holds no lock and no more than a page."""
-        if not may_start_id(prefix):
-            return
-        start = prefix
-        while page := self._select("id >= ?", [start]):
-            for row in page:
-                if not row[0].startswith(prefix):
-                    return
-                yield row
-            start = page[-1][0] + "\0"
+        if may_start_id(prefix):
+            end = prefix_end(prefix)
+            within = (
+                self._query("id >= ?", [prefix]) if end is None else self._query("id >= ? AND id < ?", [prefix, end])
+            )
+            for page in self._database.pages(*within, PAGE):
+                yield from page
 
     def _named(self, ids: Collection[str]) -> Iterator[Row]:
         names = sorted({name for name in ids if id_problem(name) is None})
-        for at in range(0, len(names), PAGE):
-            some = names[at : at + PAGE]
-            yield from self._select(f"id IN ({','.join('?' * len(some))})", some)
+        parts = [names[first : first + PAGE] for first in range(0, len(names), PAGE)]
+        yield from self._database.select(*(self._query(f"id IN ({','.join('?' * len(some))})", some) for some in parts))
 
-    def _select(self, where: str, values: list[str]) -> list[Row]:
-        query = f"SELECT id, fields, updated FROM documents WHERE collection = ? AND {where} ORDER BY id LIMIT {PAGE}"
-        return self._database.select(query, [self._collection, *values])
+    def _query(self, where: str, values: Sequence[str]) -> Query:
+        query = f"SELECT id, fields, updated FROM documents WHERE collection = ? AND {where} ORDER BY id"
+        return query, [self._collection, *values]
 
     def _row(self, connection: sqlite3.Connection, document: str) -> Row | None:
         check_id(document)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from reconcile.core.errors import AccessDenied, StoreUnavailable
 
+Query: TypeAlias = tuple[str, Sequence[object]]
+"""A statement, and its values."""
 PATIENCE = 20.0
 """Seconds to wait for another process's transaction."""
 
@@ -28,6 +31,7 @@ class EmbeddedDatabase:
         self._what = what
         self._hint = f"look at the folder's permissions and free space, or name another folder as {setting}"
         self._lock = threading.RLock()
+        self._numbers = itertools.count(1)
         self._connection: sqlite3.Connection | None = None
 
     def close(self) -> None:
@@ -37,12 +41,37 @@ class EmbeddedDatabase:
                 self._connection.close()
                 self._connection = None
 
-    def select(self, query: str, values: Sequence[object]) -> list[Any]:
-        """The rows of a query; none if no write has made the file."""
+    def select(self, *queries: Query) -> list[Any]:
+        """The rows of queries, as of one moment; none if no write has made the file."""
         with self._lock, self.errors():
-            if self._path is not None and not self._path.exists():
+            if not self._is_made:
                 return []
-            return self._connect().execute(query, values).fetchall()
+            with _committed(self._connect(), "BEGIN") as connection:
+                return [row for query, values in queries for row in connection.execute(query, values)]
+
+    def pages(self, query: str, values: Sequence[object], size: int) -> Iterator[list[Any]]:
+        """The rows of a query as of one moment, ``size`` at a time. If there are more, they are copied first, so that a
+        slow reader holds no lock and no more than a page."""
+        copied = f"temp.copied_{next(self._numbers)}"
+        with self._lock, self.errors():
+            if not self._is_made:
+                return
+            with _committed(self._connect(), "BEGIN") as connection:
+                page = connection.execute(f"{query} LIMIT {size}", values).fetchall()
+                more = len(page) == size
+                if more:
+                    connection.execute(f"CREATE TABLE {copied} AS {query} LIMIT -1 OFFSET {size}", values)
+        yield page
+        if not more:
+            return
+        try:
+            at = 0
+            while page := self.select((f"SELECT * FROM {copied} WHERE rowid > ? ORDER BY rowid LIMIT {size}", [at])):
+                at += len(page)
+                yield page
+        finally:
+            with suppress(StoreUnavailable), self._lock, self.errors():
+                self._connect().execute(f"DROP TABLE IF EXISTS {copied}")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -51,6 +80,10 @@ class EmbeddedDatabase:
             connection = self._connect()
             with _committed(connection):
                 yield connection
+
+    @property
+    def _is_made(self) -> bool:
+        return self._path is None or self._path.exists()
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -90,11 +123,11 @@ class EmbeddedDatabase:
 
 
 @contextmanager
-def _committed(connection: sqlite3.Connection) -> Iterator[None]:
-    """All that is done meanwhile lands, or nothing."""
-    connection.execute("BEGIN IMMEDIATE")
+def _committed(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
+    """All that is done meanwhile lands, or nothing; all that is read is of one moment."""
+    connection.execute(begin)
     try:
-        yield
+        yield connection
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

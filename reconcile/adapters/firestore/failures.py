@@ -19,6 +19,8 @@ MAYBE_APPLIED = TRANSIENT - {"RESOURCE_EXHAUSTED"}
 """After these a commit may have been applied, and only its reply lost."""
 MAY_STILL_LAND = frozenset({"DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"})
 """After these the server may still be at work on the commit."""
+ABOUT_THE_MOMENT = frozenset({"FAILED_PRECONDITION", "INVALID_ARGUMENT"})
+"""With these a read as of a past moment is refused that is older than what the database keeps."""
 ABOUT_THE_DOCUMENT = frozenset({"FAILED_PRECONDITION", "NOT_FOUND", "ALREADY_EXISTS"})
 
 _QUOTA = (

@@ -29,6 +29,7 @@ from reconcile.adapters.meter import Watch, unheard
 from reconcile.adapters.network import Fault, proxy_for
 from reconcile.adapters.retry import LONGEST_ASKED, seconds_asked
 from reconcile.adapters.tokens import UNIVERSE, Lack, NoToken, Tokens
+from reconcile.core.moment import Moment
 
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/datastore")
 _KEPT = 8
@@ -67,12 +68,14 @@ class _Error(msgspec.Struct):
 
 class _Listed(msgspec.Struct, gc=False):
     document: _Document | None = None
+    readTime: str = ""  # noqa: N815
     error: _Error | None = None
 
 
 class _Got(msgspec.Struct, gc=False):
     found: _Document | None = None
     missing: str = ""
+    readTime: str = ""  # noqa: N815
     error: _Error | None = None
 
 
@@ -126,12 +129,13 @@ class Reads:
         span: Span,
         limit: int,
         timeout: float,
+        at: Moment,
         *,
         whole: bool,
         on_bytes: Callable[[int], None] = lambda _: None,
     ) -> Iterator[Found]:
-        """The documents of the span, in order, at most ``limit``: whole, or their names and update times alone.
-        ``on_bytes`` is called with the bytes of each piece of the answer, unpacked.
+        """The documents of the span, in order, at most ``limit``: whole, or their names and update times alone; as of
+        the moment, if it is known. ``on_bytes`` is called with the bytes of each piece of the answer, unpacked.
 
         Raises CallFailed, perhaps after some documents, Nonsense for what was not asked for, and CredentialsMissing.
         """
@@ -148,7 +152,8 @@ class Reads:
             query["endAt"] = self._cursor(span.end, before=True)
         before = None if span.start is None else rank(span.start)
         follows = span.after
-        for row in self._rows(_LISTED, f"{self._place.parent}:runQuery", {"structuredQuery": query}, timeout, on_bytes):
+        asked = {"structuredQuery": query}
+        for row in self._rows(_LISTED, f"{self._place.parent}:runQuery", asked, timeout, at, on_bytes):
             if row.document is None:
                 continue
             found = self._found(row.document)
@@ -163,9 +168,10 @@ class Reads:
             yield found
 
     def get(
-        self, ids: Collection[str], fields: Iterable[str] | None, timeout: float
+        self, ids: Collection[str], fields: Iterable[str] | None, timeout: float, at: Moment
     ) -> Iterator[tuple[str, Found | None]]:
-        """Each id once, in any order, with its document or None; ``fields`` None asks for all.
+        """Each id once, in any order, with its document or None; ``fields`` None asks for all. As of the moment, if
+        it is known.
 
         Raises CallFailed, perhaps after some answers, Nonsense for what was not asked for, and CredentialsMissing.
         """
@@ -173,7 +179,7 @@ class Reads:
         asked: dict[str, Any] = {"documents": [self._place.prefix + name for name in ids]}
         if fields is not None:
             asked["mask"] = {"fieldPaths": [field_path(name) for name in fields]}
-        for row in self._rows(_GOT, f"{self._place.database}/documents:batchGet", asked, timeout):
+        for row in self._rows(_GOT, f"{self._place.database}/documents:batchGet", asked, timeout, at):
             found = None if row.found is None else self._found(row.found)
             if found is None and not row.missing:
                 continue
@@ -184,15 +190,23 @@ class Reads:
             yield name, found
 
     def _rows(
-        self, rows: Rows[T], path: str, asked: Any, timeout: float, on_bytes: Callable[[int], None] = lambda _: None
+        self,
+        rows: Rows[T],
+        path: str,
+        asked: dict[str, Any],
+        timeout: float,
+        at: Moment,
+        on_bytes: Callable[[int], None] = lambda _: None,
     ) -> Iterator[T]:
         """What the answer to a call lists, within ``timeout`` seconds in all."""
         end = time.monotonic() + timeout
-        answer = self._ask(path, asked, timeout)
+        read_at = ""
+        answer = self._ask(path, {**asked, "readTime": at.as_of} if at.as_of else asked, timeout)
         try:
             for row in rows.read(_counted(answer.pieces(end), on_bytes)):
                 if row.error is not None:
                     raise _refusal(row.error, 0, 0.0)
+                read_at = row.readTime or read_at
                 yield row
         except Failed as error:
             raise _broken(error) from error
@@ -202,6 +216,7 @@ class Reads:
             raise Nonsense(f"what cannot be read: {error}") from error
         finally:
             answer.close()
+            at.note(_moment_or_none(read_at))  # the last row's: at that time those before it were as they are here
 
     def _ask(self, path: str, asked: Any, timeout: float) -> Reply:
         """The answer that Firestore gave without a refusal."""
@@ -267,6 +282,14 @@ class Reads:
             return Found(own, decode_fields(document.fields), updated)
         except (ValueError, RecursionError) as error:
             raise Nonsense(f"with a value in {own!r} that is not one: {error}") from error
+
+
+def _moment_or_none(text: str) -> str:
+    """The time as it was given; empty if it is not one."""
+    try:
+        return text and moment(text) and text
+    except ValueError:
+        return ""
 
 
 def _counted(pieces: Iterator[bytes], on_bytes: Callable[[int], None]) -> Iterator[bytes]:

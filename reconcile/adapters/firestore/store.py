@@ -16,6 +16,7 @@ from reconcile.adapters import room
 from reconcile.adapters.firestore.calls import CallFailed, Collected, CredentialsMissing, Found, Nonsense
 from reconcile.adapters.firestore.failures import (
     ABOUT_THE_DOCUMENT,
+    ABOUT_THE_MOMENT,
     LOGIN,
     MAY_STILL_LAND,
     TRANSIENT,
@@ -39,6 +40,7 @@ from reconcile.core.errors import (
     StoreUnavailable,
     Uncertain,
 )
+from reconcile.core.moment import Moment
 from reconcile.core.rows import Document
 
 if TYPE_CHECKING:
@@ -125,13 +127,14 @@ class FirestoreRecordStore:
                 self._writes.close()
                 self._writes = None
 
-    def ids(self, prefix: str = "") -> Iterator[str]:
+    def ids(self, prefix: str = "", *, at: Moment | None = None) -> Iterator[str]:
         """As the port says; asks for names alone."""
-        return (found.id for found in self._pages(prefix, whole=False))
+        return (found.id for found in self._pages(prefix, at or Moment(), whole=False))
 
-    def read(self, ids: Collection[str] | None = None) -> Iterator[Document]:
+    def read(self, ids: Collection[str] | None = None, *, at: Moment | None = None) -> Iterator[Document]:
         """As the port says."""
-        found = self._pages("", whole=True) if ids is None else self._named(ids)
+        at = at or Moment()
+        found = self._pages("", at, whole=True) if ids is None else self._named(ids, at)
         return map(self._document, found)
 
     def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
@@ -148,7 +151,7 @@ class FirestoreRecordStore:
     def _document(found: Found) -> Document:
         return Document(id=found.id, fields=found.fields, update_time=found.update_time)
 
-    def _pages(self, prefix: str, *, whole: bool) -> Iterator[Found]:
+    def _pages(self, prefix: str, at: Moment, *, whole: bool) -> Iterator[Found]:
         """Every document below the prefix. A page that breaks off counts for what it brought; the next one goes on
         from there, and only a page that ended cleanly can be the last."""
         size = PAGE if whole else NAMES_PAGE
@@ -156,43 +159,50 @@ class FirestoreRecordStore:
         patience = Patience(self._traffic)
         while span is not None:
             came: list[int] = []
-            call = self._reads.query(span, size, patience.left(), whole=whole, on_bytes=came.append)
+            sent = at.as_of
+            call = self._reads.query(span, size, patience.left(), at, whole=whole, on_bytes=came.append)
             page, failure = self._ask(call)
             yield from (found for found in page if found.id.startswith(prefix))
             if page:
                 span = None if is_beyond(page[-1].id, prefix) else span._replace(start=page[-1].id, after=True)
                 patience = Patience(self._traffic)
             if failure is not None:
-                self._bear(failure, patience)
+                self._bear(failure, patience, at, sent)
             elif len(page) < size:
                 return
             elif whole:
                 size = next_page(len(page), sum(came))
 
-    def _named(self, ids: Collection[str]) -> Iterator[Found]:
+    def _named(self, ids: Collection[str], at: Moment) -> Iterator[Found]:
         names = sorted({name for name in ids if id_problem(name) is None})
-        for at in range(0, len(names), PAGE):
-            found = self._get(names[at : at + PAGE], None, self._deadline)
+        for first in range(0, len(names), PAGE):
+            found = self._get(names[first : first + PAGE], None, self._deadline, at)
             yield from (each for _, each in sorted(found.items()) if each is not None)
 
-    def _get(self, names: Collection[str], fields: Collection[str] | None, within: float) -> dict[str, Found | None]:
+    def _get(
+        self, names: Collection[str], fields: Collection[str] | None, within: float, at: Moment
+    ) -> dict[str, Found | None]:
         """An answer for each name; what a broken call has answered is not asked again."""
         answers: dict[str, Found | None] = {}
         patience = Patience(self._traffic, within=within)
         while missing := [name for name in names if name not in answers]:
-            some, failure = self._ask(self._reads.get(missing, fields, patience.left()))
+            sent = at.as_of
+            some, failure = self._ask(self._reads.get(missing, fields, patience.left(), at))
             answers.update(some)
             if some:
                 patience = Patience(self._traffic, within=within)
             if failure is not None:
-                self._bear(failure, patience)
+                self._bear(failure, patience, at, sent)
             elif not some:
                 raise nonsense(self._place, "with neither a document nor its absence")
         return answers
 
-    def _bear(self, failure: CallFailed, patience: Patience) -> None:
-        """Waits before the next try, or raises what the failure means."""
-        if failure.code not in TRANSIENT or not patience.again(failure):
+    def _bear(self, failure: CallFailed, patience: Patience, at: Moment, sent: str) -> None:
+        """Waits before the next try, or raises what the failure means. If it may be that the moment which was ``sent``
+        is too old, the next try is as of now: it fails in the same way if that was not the reason."""
+        if sent and failure.code in ABOUT_THE_MOMENT:
+            at.lapse(sent)
+        elif failure.code not in TRANSIENT or not patience.again(failure):
             raise self._error(failure, spent=patience.spent) from failure
 
     def _ask(self, answers: Iterator[T]) -> tuple[list[T], CallFailed | None]:
@@ -338,7 +348,7 @@ class FirestoreRecordStore:
 
     def _look(self, document: str, fields: Collection[str] | None, *, doubt: bool) -> Found | None:
         try:
-            return self._get([document], fields, self._deadline / 2)[document]
+            return self._get([document], fields, self._deadline / 2, Moment())[document]
         except StoreError as error:
             if not doubt:
                 raise

@@ -43,6 +43,7 @@ from reconcile.core.errors import (
     StoreError,
     StoreUnavailable,
 )
+from reconcile.core.moment import Moment
 from reconcile.core.names import is_unicode
 from reconcile.core.rows import Document
 
@@ -108,11 +109,11 @@ class JsonDatabase:
         self._patience = patience
         self._swap = swap
 
-    def ids(self, prefix: str = "") -> Iterator[str]:
+    def ids(self, prefix: str = "", *, at: Moment | None = None) -> Iterator[str]:  # noqa: ARG002
         """Raises LocalDatabaseError."""
         yield from sorted(one for one in self._load().documents if one.startswith(prefix))
 
-    def read(self, ids: Collection[str] | None = None) -> Iterator[Document]:
+    def read(self, ids: Collection[str] | None = None, *, at: Moment | None = None) -> Iterator[Document]:  # noqa: ARG002
         """Raises LocalDatabaseError."""
         documents = self._load().documents
         for one in sorted(documents if ids is None else documents.keys() & set(ids)):
