@@ -139,8 +139,8 @@ class ObjectStore(Protocol):
         ...
 
 
-class RecordStore(Protocol):
-    """The documents of one collection, with optimistic concurrency by update time.
+class RecordReader(Protocol):
+    """The documents of one collection, or of a local database, with the update time of each.
 
     What one call reads is of one moment, that of its first answer, for as long as the store keeps the past. With ``at``
     several calls share a moment; a store that keeps no past ignores it.
@@ -157,6 +157,10 @@ class RecordStore(Protocol):
         """All documents whole, or those with these ids that exist, in code point order of the id, complete or an error.
         Raises as ``ids``."""
         ...
+
+
+class RecordStore(RecordReader, Protocol):
+    """The documents of one collection, with optimistic concurrency by update time."""
 
     def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
         """Sets these top-level fields, leaves every other as it is, and returns the new update time.

@@ -38,7 +38,7 @@ from reconcile.core.way import STEP, place_at
 from reconcile.pipeline.account import now
 from reconcile.pipeline.executor import run
 from reconcile.pipeline.record_writes import Editor
-from reconcile.ports import Journals, RecordStore
+from reconcile.ports import Journals, RecordReader
 from reconcile.project import OpenProject
 
 LAST = "last"
@@ -287,7 +287,7 @@ def _as_they_are(
     for world, document, touched in past.touched():
         if scope.takes_character(document):
             written[world][document].append(touched)
-    stores: Mapping[World, RecordStore | None] = {World.RECORDS: project.records, World.LOCAL_DB: project.local_db}
+    stores: Mapping[World, RecordReader | None] = {World.RECORDS: project.records, World.LOCAL_DB: project.local_db}
     for world, documents in written.items():
         store = stores[world] if documents else None
         found = {} if store is None else {each.id: each.fields for each in store.read(sorted(documents))}

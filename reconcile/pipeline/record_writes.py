@@ -16,7 +16,7 @@ from reconcile.core.journal import Touched
 from reconcile.core.plan import Plan
 from reconcile.core.report import Outcome, OutcomeKind, Problem
 from reconcile.core.rows import Document
-from reconcile.ports import RecordStore
+from reconcile.ports import RecordReader, RecordStore
 from reconcile.project import OpenProject
 
 ATTEMPTS = 8
@@ -34,8 +34,8 @@ Wait: TypeAlias = Callable[[float], None]
 """Sleeps, in seconds, between two attempts."""
 
 
-class BatchStore(RecordStore, Protocol):
-    """A record store that writes several documents at once."""
+class BatchStore(RecordReader, Protocol):
+    """Documents of which several are written at once."""
 
     def update_many(self, changes: Mapping[str, tuple[Mapping[str, Any], str]]) -> dict[str, str | StoreError]:
         """Sets top-level fields of several documents, ``{id: (fields, if_update_time)}``; an error for each that was

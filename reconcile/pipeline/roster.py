@@ -21,7 +21,7 @@ from reconcile.core.plan import Scope
 from reconcile.core.rows import Coverage, Document, FileProblem
 from reconcile.core.rules import AssetMap, minimal_prefixes
 from reconcile.pipeline.gaps import Denied, Store
-from reconcile.ports import RecordStore
+from reconcile.ports import RecordReader
 from reconcile.project import OpenProject
 
 T = TypeVar("T")
@@ -219,11 +219,12 @@ def known_owners(worlds: OpenProject, paths: Iterable[str], told: str | None = N
     world cannot be read."""
     by_call = {told} if told is not None else set()
     possible = possible_owners(worlds.asset_map, paths) | by_call
-    stored = [stored_among(store, possible) for store in (worlds.records, worlds.local_db) if store is not None]
+    stores: tuple[RecordReader | None, ...] = (worlds.records, worlds.local_db)
+    stored = [stored_among(store, possible) for store in stores if store is not None]
     return spelled_once(*stored, named_by_files(worlds, sorted(possible)) & possible, by_call)
 
 
-def stored_among(store: RecordStore, ids: Iterable[str]) -> set[str]:
+def stored_among(store: RecordReader, ids: Iterable[str]) -> set[str]:
     """The ids of the store's documents that are among these in any Unicode form."""
     asked = sorted({each for value in ids for each in spellings(value)})
     return {document.id for document in store.read(asked)} if asked else set()

@@ -19,8 +19,8 @@ from google.cloud import firestore
 
 from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.adapters.firestore.store import FirestoreRecordStore
-from reconcile.adapters.jsondb.store import JsonDatabase
 from reconcile.ports import RecordStore
+from tests.kit.json_records import JsonRecords
 from tests.kit.windows import rules
 from tests.servers.clock import SkippingClock
 
@@ -64,6 +64,8 @@ class Kind:
     """A write moves the update time of its own document alone."""
     keeps_past: bool = False
     """Several readings can share a moment."""
+    creates: bool = True
+    """It makes documents; the others are only ever changed."""
     many: int = 700
     """How many documents are more than two of its pages."""
     marks: tuple[pytest.MarkDecorator, ...] = field(default=())
@@ -140,7 +142,7 @@ class PipelineHand:
 def in_json(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[RecordStore, Hand]]:
     path = tmp_path / "characters.json"
     hand = PipelineHand(path)
-    yield JsonDatabase(path, ENTRIES), hand
+    yield JsonRecords(path, ENTRIES), hand
 
 
 @contextmanager
@@ -169,14 +171,14 @@ def on_emulator(request: pytest.FixtureRequest, tmp_path: Path) -> AbstractConte
 
 
 ON_WINDOWS = [
-    Kind("json-windows", in_json_on_windows, firestore_limits=False, keeps_map_order=True, many=50),
+    Kind("json-windows", in_json_on_windows, creates=False, firestore_limits=False, keeps_map_order=True, many=50),
 ]
 if sys.platform != "linux":  # the rules of Windows are simulated there alone
     ON_WINDOWS.clear()
 KINDS = (
     Kind("memory", in_memory, keeps_map_order=True, many=1_100),
     Kind("folder", in_folder, keeps_map_order=True),
-    Kind("json", in_json, firestore_limits=False, keeps_map_order=True, many=50),
+    Kind("json", in_json, creates=False, firestore_limits=False, keeps_map_order=True, many=50),
     *ON_WINDOWS,
     Kind("server", on_server, keeps_past=True),
     Kind("emulator", on_emulator, keeps_past=True, marks=(pytest.mark.emulator,)),

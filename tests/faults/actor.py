@@ -495,15 +495,6 @@ class _LocalDb:
         actor.maybe_die(f"{what}, done")
         return written
 
-    def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
-        outcome = self.update_many({document: (fields, if_update_time)})[document]
-        if isinstance(outcome, StoreError):
-            raise outcome
-        return outcome
-
-    def create(self, document: str, fields: Mapping[str, Any]) -> str:
-        raise AssertionError(f"nothing creates documents in the pipeline's own database: {document} {fields}")
-
 
 class _State:
     """What the machine remembers, and every write of it is a step. No error of it may stop a run."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from reconcile.adapters.jsondb.store import JsonDatabase
 from reconcile.adapters.jsondb.swap import exchange, left_beside
 from reconcile.core.errors import LocalDatabaseError, PreconditionFailed, StoreUnavailable
+from tests.kit.json_records import JsonRecords
 from tests.kit.windows import on_each_system  # noqa: F401
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux exchanges two files in a step")
@@ -49,7 +49,7 @@ def nothing(path: Path, mark: str) -> None:
 
 
 def update(path: Path, swap: Callable[[Path, Path], bool] = exchange) -> None:
-    store = JsonDatabase(path, "assets", wait=lambda _: None, patience=0, swap=swap)
+    store = JsonRecords(path, "assets", wait=lambda _: None, patience=0, swap=swap)
     [found] = store.read(["rem"])
     store.update("rem", OURS, if_update_time=found.update_time)
 

@@ -16,7 +16,6 @@ import pytest
 from crc32c import crc32c
 
 from reconcile.__main__ import main
-from reconcile.adapters.jsondb.store import JsonDatabase
 from reconcile.adapters.local.ahead import AT_ONCE
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.slices import SLICE
@@ -27,6 +26,7 @@ from reconcile.adapters.posix import System
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import ExitCode, SourceChanged
 from reconcile.core.rows import FileProblem, LocalFile
+from tests.kit.json_records import JsonRecords
 from tests.kit.small_project import make_project
 from tests.kit.tree import Cache, put
 from tests.kit.windows import FakeWindows, rules
@@ -339,7 +339,7 @@ def test_a_replace_that_another_program_prevents_is_tried_again(
 ) -> None:
     """Also if that step left the file under its third name."""
     path = put(tmp_path, "characters.json", b'{"a": {"name": "Ai"}}')
-    store = JsonDatabase(path, "assets", wait=lambda _: None, patience=0)
+    store = JsonRecords(path, "assets", wait=lambda _: None, patience=0)
     step, left = windows.calls.replace_file, [number]
 
     def prevented(place: str, fresh: str, backup: str) -> None:

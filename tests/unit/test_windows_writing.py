@@ -17,7 +17,6 @@ from crc32c import crc32c
 
 from reconcile.__main__ import main
 from reconcile.adapters import files
-from reconcile.adapters.jsondb.store import JsonDatabase
 from reconcile.adapters.jsondb.swap import Exchange, exchange
 from reconcile.adapters.local.writing import LocalPlaces
 from reconcile.adapters.opening import leads_elsewhere
@@ -29,6 +28,7 @@ from reconcile.hooks.handover import below_root
 from reconcile.views.json import show, show_line
 from reconcile.views.progress import shows_bars
 from reconcile.views.terminal import Terminal, console
+from tests.kit.json_records import JsonRecords
 from tests.kit.small_project import make_project, open_objects
 from tests.kit.tree import put
 from tests.kit.windows import FakeWindows, Scanner, rules
@@ -202,7 +202,7 @@ def test_an_exchange_that_was_killed_between_its_names_is_ended_by_the_next(tmp_
 def test_a_drive_without_that_step_is_written_all_the_same(tmp_path: Path, windows: FakeWindows) -> None:
     windows.calls.has_replace_file = False
     path = put(tmp_path, "characters.json", b'{"a": {"name": "Ai"}}')
-    store = JsonDatabase(path, "assets", wait=lambda _: None, patience=0)
+    store = JsonRecords(path, "assets", wait=lambda _: None, patience=0)
     store.update("a", {"name": "Aj"}, if_update_time=next(iter(store.read())).update_time)
     assert next(iter(store.read())).fields == {"name": "Aj"}
     assert {each.name for each in tmp_path.iterdir()} <= {path.name, f".{path.name}.lock"}

@@ -29,7 +29,6 @@ from reconcile.adapters.jsondb.text import (
     TextEdit,
     container,
     edits,
-    insertion,
     same,
     skip_blanks,
     splice,
@@ -56,7 +55,6 @@ _MOST_READS = 600
 
 Changes = Mapping[str, tuple[Mapping[str, Any], str]]
 
-
 MAX_DEPTH = 100
 """Levels of lists and maps in a document; Firestore takes 20."""
 
@@ -66,26 +64,14 @@ class _Table(NamedTuple):
 
     raw: bytes
     text: str
-    top: Container
     id_key: str
     documents: dict[str, Member]
     style: Style
 
-    def updated(self, document: str, fields: Mapping[str, Any]) -> tuple[list[TextEdit], dict[str, Any]]:
-        """What sets the fields of a document that is there, and how the document then reads."""
-        place = self.documents[document]
-        made = list(edits(self.text, place.start, place.value, {**place.value, **fields}, self.style))
-        return made, json.loads(splice(self.text, made, place.start, place.end))
-
-    def added(self, document: str, fields: Mapping[str, Any]) -> list[TextEdit]:
-        """What appends a document."""
-        value = {self.id_key: document, **fields} if self.id_key else dict(fields)
-        return list(insertion(self.text, self.top, [("" if self.id_key else document, value)], self.style))
-
 
 class JsonDatabase:
     """The documents of a JSON file, with a digest of each one's content in place of an update time; ``entries`` is the
-    field that leads to the maps.
+    field that leads to the maps. None is ever made: the workflow alone knows who is in its database.
 
     Reads are complete or an error: a file that is caught half-written is read again until about a second after its last
     change. A write touches the values that change and no other character, and takes place only if the file is still
@@ -122,36 +108,6 @@ class JsonDatabase:
                 token = _token(value)
             yield Document(one, value, token)
 
-    def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
-        """Raises PreconditionFailed if the document's content is another, NotThere if it is gone, Rejected if a value
-        is not JSON, StoreUnavailable and LocalDatabaseError (nothing was written)."""
-        outcome = self.update_many({document: (fields, if_update_time)})[document]
-        if isinstance(outcome, StoreError):
-            raise outcome
-        return outcome
-
-    def update_many(self, changes: Changes) -> dict[str, str | StoreError]:
-        """Sets top-level fields of several documents in one write: ``{id: (fields, if_update_time)}``. Gives for each
-        its new token, or the error that kept just this document from being written (PreconditionFailed, NotThere,
-        Rejected). Raises StoreUnavailable and LocalDatabaseError if nothing was written."""
-        return self._rewrite(lambda table: self._derive(table, changes))
-
-    def create(self, document: str, fields: Mapping[str, Any]) -> str:
-        """Appends a document. Raises PreconditionFailed if it exists, and as ``update``."""
-
-        def derive(table: _Table) -> tuple[list[TextEdit], dict[str, str | StoreError]]:
-            if document in table.documents:
-                raise PreconditionFailed(f"{self._path} already has a document {document!r}", hint="plan again")
-            plain = _plain(document, fields)
-            made = table.added(document, plain)
-            try:
-                value = self._parse(splice(table.text, made).encode()).documents[document].value
-            except (KeyError, LocalDatabaseError) as error:
-                raise _inexact(document) from error
-            return made, {document: self._checked(document, plain, value)}
-
-        return str(self._rewrite(derive)[document])
-
     # -- reading --
 
     def _load(self) -> _Table:
@@ -182,7 +138,7 @@ class JsonDatabase:
         if rest < len(text):
             raise json.JSONDecodeError("Extra data", text, rest)
         id_key = "" if text[at] == "{" else _id_key(top)
-        return _Table(raw, text, top, id_key, self._documents(top, id_key), style_of(text, top))
+        return _Table(raw, text, id_key, self._documents(top, id_key), style_of(text, top))
 
     def _documents(self, top: Container, id_key: str) -> dict[str, Member]:
         documents: dict[str, Member] = {}
@@ -225,53 +181,51 @@ class JsonDatabase:
 
     # -- writing --
 
-    def _derive(self, table: _Table, changes: Changes) -> tuple[list[TextEdit], dict[str, str | StoreError]]:
-        found: list[TextEdit] = []
-        outcomes: dict[str, str | StoreError] = {}
-        for document, (fields, token) in changes.items():
-            try:
-                made, outcomes[document] = self._derive_one(table, document, fields, token)
-                found += made
-            except StoreError as error:
-                outcomes[document] = error
-        return found, outcomes
+    def update_many(self, changes: Changes) -> dict[str, str | StoreError]:
+        """Sets top-level fields of several documents in one write: ``{id: (fields, if_update_time)}``.
 
-    def _derive_one(
-        self, table: _Table, document: str, fields: Mapping[str, Any], token: str
-    ) -> tuple[list[TextEdit], str]:
-        if document not in table.documents:
-            raise NotThere(f"{self._path} has no document {document!r} any more", hint="plan again")
-        if _token(table.documents[document].value) != token:
-            raise PreconditionFailed(f"the document {document!r} of {self._path} was changed", hint="plan again")
-        plain = _plain(document, fields)
-        if table.id_key and plain.get(table.id_key, document) != document:
-            raise _inexact(document)
-        made, value = table.updated(document, plain)
-        return made, self._checked(document, plain, value)
-
-    def _checked(self, document: str, fields: Mapping[str, Any], value: dict[str, Any]) -> str:
-        """The token of the document as it will read, once that is what was meant."""
-        if not all(name in value and same(value[name], field) for name, field in fields.items()):
-            raise _inexact(document)
-        return _token(value)
-
-    def _rewrite(
-        self, derive: Callable[[_Table], tuple[list[TextEdit], dict[str, str | StoreError]]]
-    ) -> dict[str, str | StoreError]:
-        """Reads, derives the edits and replaces the file, again whenever somebody else wrote it in between."""
+        Gives for each its new token, or the error that kept just this document from being written: PreconditionFailed
+        if its content is another, NotThere if it is gone, Rejected if a value is not JSON. Raises StoreUnavailable and
+        LocalDatabaseError if nothing was written.
+        """
         with locked(self._real_path(), self._patience), bounded(self._path):
             with contextlib.suppress(OSError):
                 Exchange(self._real_path(), self._swap).settle()
             for wait in (0.0, *_WAITS, *_WAITS):
                 self._wait(wait)
                 table = self._load()
-                made, outcomes = derive(table)
+                made: list[TextEdit] = []
+                outcomes: dict[str, str | StoreError] = {}
+                for document, (fields, token) in changes.items():
+                    try:
+                        edited, outcomes[document] = self._edited(table, document, fields, token)
+                        made += edited
+                    except StoreError as error:
+                        outcomes[document] = error
                 if not made or self._replace(table.raw, splice(table.text, made).encode()):
                     return outcomes
         raise StoreUnavailable(
             f"the local database {self._path} is written, or held open, all the time, so it was left alone",
             hint="run again when the workflow has ended",
         )
+
+    def _edited(
+        self, table: _Table, document: str, fields: Mapping[str, Any], token: str
+    ) -> tuple[list[TextEdit], str]:
+        """What sets the fields of a document, and the token that it then has."""
+        if document not in table.documents:
+            raise NotThere(f"{self._path} has no document {document!r} any more", hint="plan again")
+        place = table.documents[document]
+        if _token(place.value) != token:
+            raise PreconditionFailed(f"the document {document!r} of {self._path} was changed", hint="plan again")
+        plain = _plain(document, fields)
+        if table.id_key and plain.get(table.id_key, document) != document:
+            raise _inexact(document)
+        made = list(edits(table.text, place.start, place.value, {**place.value, **plain}, table.style))
+        value = json.loads(splice(table.text, made, place.start, place.end))
+        if not all(name in value and same(value[name], field) for name, field in plain.items()):
+            raise _inexact(document)
+        return made, _token(value)
 
     def _replace(self, old: bytes, new: bytes) -> bool:
         """Puts the new bytes in the file's place if it still holds the old ones; whether it did."""
