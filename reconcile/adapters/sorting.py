@@ -2,6 +2,7 @@
 
 Spill   how much memory the rows of one planning may take, and where to put the rest
 Sorter  rows in order of a key: a list, or sorted runs in a file that are merged as they are read
+Tuples  flat tuples in order of their first part, some at a time
 Shelf   documents that are read more than once, in the order in which they came
 """
 
@@ -9,10 +10,11 @@ from __future__ import annotations
 
 import heapq
 import marshal
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from reconcile.adapters.spill import SpillFile
 from reconcile.core.closing import Closing
@@ -30,6 +32,8 @@ BYTES = {
 }
 """About how much a row takes as Python has it, its key and what it shares with others included."""
 _KEY_ALONE = 150
+_PER_TUPLE = 300
+_TUPLES_A_BLOCK = 256
 _PER_PACKED = 160  # beside its bytes: the objects around them, and a key that may be shared
 _UNPACKED = 5
 """How many times as much a document takes as Python has it than as bytes."""
@@ -44,6 +48,7 @@ Block: TypeAlias = tuple[int, int]
 Packed: TypeAlias = tuple[str, str, bytes]
 """The key by which a row is sorted, its own, and the rest of it; nothing if the key is all there is."""
 Keyed: TypeAlias = tuple[str, "Row | None"]
+Flat: TypeAlias = tuple[Any, ...]
 
 
 def bytes_of(row: Row) -> int:
@@ -189,13 +194,91 @@ class _Runs(Closing):
             yield from marshal.loads(self._file.read(at, size))
 
 
+class Tuples:
+    """Flat tuples of what ``marshal`` takes, in order of their first part, which is a text. Raises SpillError."""
+
+    def __init__(self, spill: Spill) -> None:
+        self._spill = spill
+        self._items: list[Flat] = []
+        self._held = 0
+        self._file: SpillFile | None = None
+        self._runs: list[_SortedRun] = []
+
+    def add(self, item: Flat) -> None:
+        self._items.append(item)
+        self._weigh(_PER_TUPLE)
+        if self._spill.held > self._spill.limit and self._held >= self._spill.run:
+            self._write()
+
+    def batches(self) -> Iterator[list[Flat]]:
+        """All of them, once, some at a time: those that have the same first part come together."""
+        runs = [*self._runs, _SortedRun(self._in_memory())]
+        while ends := [end for run in runs if (end := run.end()) is not None]:
+            last = min(ends)
+            batch = [each for run in runs for each in run.upto(last)]
+            batch.sort(key=itemgetter(0))
+            yield batch
+
+    def _write(self) -> None:
+        """Puts what is in memory on disk, as one more run."""
+        file = self._file = self._file or self._spill.file()
+        items, self._items = self._items, []
+        items.sort(key=itemgetter(0))
+        blocks: list[Block] = []
+        for at in range(0, len(items), _TUPLES_A_BLOCK):
+            data = marshal.dumps(items[at : at + _TUPLES_A_BLOCK])
+            blocks.append((file.append(data), len(data)))
+        self._runs.append(_SortedRun(marshal.loads(file.read(at, size)) for at, size in blocks))
+        self._weigh(-self._held)
+
+    def _in_memory(self) -> Iterator[list[Flat]]:
+        items, self._items = self._items, []
+        items.sort(key=itemgetter(0), reverse=True)
+        while items:
+            block = items[: -_TUPLES_A_BLOCK - 1 : -1]
+            del items[-_TUPLES_A_BLOCK:]
+            self._weigh(-_PER_TUPLE * len(block))
+            yield block
+
+    def _weigh(self, size: int) -> None:
+        self._held += size
+        self._spill.held += size
+
+
+class _SortedRun:
+    """Sorted tuples, read a block at a time."""
+
+    def __init__(self, blocks: Iterator[list[Flat]]) -> None:
+        self._blocks = blocks
+        self._block: list[Flat] = []
+        self._at = 0
+
+    def end(self) -> str | None:
+        """The first part of the last tuple of the block that is read now; None if there are no more."""
+        if self._at == len(self._block):
+            self._block, self._at = next(self._blocks, []), 0
+        return self._block[-1][0] if self._block else None
+
+    def upto(self, last: str) -> list[Flat]:
+        """The tuples that come next, those up to this first part."""
+        found: list[Flat] = []
+        while (end := self.end()) is not None:
+            at = self._at
+            self._at = len(self._block) if end <= last else bisect_right(self._block, last, at, key=itemgetter(0))
+            found += self._block[at : self._at]
+            if end > last:
+                break
+        return found
+
+
 class Shelf:
-    """Documents that can be read again, in the order in which they were put. Raises SpillError."""
+    """Documents that can be read again, in the order in which they were put: all, or some by their ids. Raises
+    SpillError."""
 
     def __init__(self, spill: Spill, documents: Iterable[Document] = ()) -> None:
         self._spill = spill
         self._documents: list[Document] = []
-        self._packed: list[bytes] = []
+        self._packed: list[tuple[str, bytes]] = []
         self._size = 0
         self._blocks: list[Block] = []
         self._file: SpillFile | None = None
@@ -203,11 +286,15 @@ class Shelf:
             self._put(each)
 
     def __iter__(self) -> Iterator[Document]:
+        return self.some(lambda _: True)
+
+    def some(self, is_wanted: Callable[[str], bool]) -> Iterator[Document]:
+        """The documents of these ids."""
         if self._file is not None:
             for at, size in self._blocks:
-                yield from map(unpacked_document, marshal.loads(self._file.read(at, size)))
-            yield from map(unpacked_document, self._packed)
-        yield from self._documents
+                yield from _unpacked(marshal.loads(self._file.read(at, size)), is_wanted)
+            yield from _unpacked(self._packed, is_wanted)
+        yield from (each for each in self._documents if is_wanted(each.id))
 
     def _put(self, document: Document) -> None:
         data = packed_document(document)
@@ -218,7 +305,7 @@ class Shelf:
             if self._spill.held > self._spill.limit:
                 self._begin()
         else:
-            self._pack(data)
+            self._pack(document.id, data)
 
     def _begin(self) -> None:
         self._file = self._spill.file()
@@ -226,12 +313,16 @@ class Shelf:
         self._size = 0
         documents, self._documents = self._documents, []
         for each in documents:
-            self._pack(packed_document(each))
+            self._pack(each.id, packed_document(each))
 
-    def _pack(self, data: bytes) -> None:
-        self._packed.append(data)
+    def _pack(self, document: str, data: bytes) -> None:
+        self._packed.append((document, data))
         self._size += len(data)
         if self._size >= _BLOCK and self._file is not None:
             block = marshal.dumps(self._packed)
             self._blocks.append((self._file.append(block), len(block)))
             self._packed, self._size = [], 0
+
+
+def _unpacked(packed: Iterable[tuple[str, bytes]], is_wanted: Callable[[str], bool]) -> Iterator[Document]:
+    return (unpacked_document(data) for document, data in packed if is_wanted(document))

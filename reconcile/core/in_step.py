@@ -7,8 +7,8 @@ a doubt, and the stages are asked.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from reconcile.core.context import Context
 from reconcile.core.leftovers import leftover
@@ -23,66 +23,121 @@ from reconcile.core.way import title_of
 _SEPARATOR = re.compile(r"[/\\%]|file:")
 _URL = re.compile(r"https?://[A-Za-z0-9/._~:?#@!$&*+=-]+")
 _PARTS_WORDS = re.compile(r"""[\s"'<>|,;]""")
-_ODD = re.compile(r"""[^ !#$&(-+\--:=?-JL-\[\]-_a-z{}~]""")
-"""What no key holds of which a text can be the plain URI: what may be respelt, quoted or escaped, and other scripts."""
+_PLAIN = re.compile(r"""[ !#$&(-+\--:=?-JL-\[\]-_a-z{}~]*[0-9A-JL-Za-z]""")
+"""A key of which a text is the URI and can mean no other key, whatever is taken off its ends: it holds nothing that may
+be respelt, quoted or escaped, and no other scripts."""
 _AFTER_ID = (*BOUNDARIES, "/")
 _MOST_READINGS = 10_000
+_UNREAD: Any = object()
 
 
-def plain_references(document: Document, context: Context) -> list[Candidate] | None:
-    """The references of a record of which nothing follows if each key is there: every text that could name an asset is
-    the plain URI of a key, in a field of a map of its own. None if there is a doubt. The index is not looked at."""
-    path = context.entries.path
-    if len(path) != 1:
-        return None
-    entries: Any = None
-    for name, value in document.fields.items():
-        if name == path[0]:
-            entries = value
-        elif name == context.index != "":
-            continue
-        elif not _is_idle(name) or not (_is_idle(value) if isinstance(value, str) else _is_single(value)):
+Named: TypeAlias = tuple[str, str, int, str | None, str, int | None, str | None]
+"""A reference of a record that is the plain URI of a key: the key, the record, the place as a ``Slot`` has it, of which
+the rest is empty, and the key's type, if the rules want it in that field of that record. Flat, because there is one for
+each asset."""
+
+
+def as_candidate(named: Sequence[Any]) -> Candidate:
+    """The reference as the stages take it."""
+    key, document, position, title, field, item, _ = named
+    slot = Slot(position, title, field, item)
+    return Candidate(key, World.RECORDS, document, slot, 0, exact=True, windows=False, sure=True)
+
+
+class PlainRecord(NamedTuple):
+    """The references of a record, and the types of all keys that it names."""
+
+    references: list[Named]
+    types: set[str]
+
+
+class PlainRecords:
+    """Tells the records of which nothing follows if each key that they name is there: every text that could name an
+    asset is the plain URI of a key, in a field of a map of its own. The index is not looked at."""
+
+    def __init__(self, context: Context, keys: QuietKeys) -> None:
+        self._keys = keys
+        self._entries = context.entries.path
+        self._index = context.index
+        self._title = context.entry_key
+        self._ruled = context.asset_map.fields
+        self._roots = context.roots
+        self._start = f"{context.bucket}/"
+        self._is_parted = _PARTS_WORDS.search(self._start) is not None
+        self._idle = frozenset(each for each in (*self._ruled, self._title) if _is_idle(each))
+        """The names of most fields, if they are idle."""
+        self._shapes: dict[tuple[str, str, str], AssetRule | None] = {}
+        """The rules of plain keys, by what is before and behind the id, and the field."""
+
+    def read(self, document: Document) -> PlainRecord | None:
+        """The references of such a record; None if there is a doubt."""
+        if len(self._entries) != 1:
             return None
-    if not isinstance(entries, list):
-        return [] if entries is None and _is_idle(path[0]) else None
-    found: list[Candidate] = []
-    titles: set[str | None] = set()
-    for position, entry in enumerate(entries):
-        if not isinstance(entry, dict) or not _take(document.id, position, entry, titles, found, context):
-            return None
-    return found
+        entries: Any = None
+        for name, value in document.fields.items():
+            if name == self._entries[0]:
+                entries = value
+            elif name == self._index != "":
+                continue
+            elif not _is_idle(name) or not (_is_idle(value) if isinstance(value, str) else _is_single(value)):
+                return None
+        found = PlainRecord([], set())
+        if not isinstance(entries, list):
+            return found if entries is None and _is_idle(self._entries[0]) else None
+        titles: set[str | None] = set()
+        by_shape = _PLAIN.fullmatch(document.id) is not None and not self._keys.is_related(document.id)
+        for position, entry in enumerate(entries):
+            if not isinstance(entry, dict):
+                return None
+            title = title_of(entry, self._title)
+            if title in titles or not self._take(document.id, position, title, entry, found, by_shape=by_shape):
+                return None
+            titles.add(title)
+        return found
 
-
-def _take(
-    document: str,
-    position: int,
-    entry: Mapping[str, Any],
-    titles: set[str | None],
-    found: list[Candidate],
-    context: Context,
-) -> bool:
-    """Adds the references of one map of the entries; False if there is a doubt."""
-    title = title_of(entry, context.entry_key)
-    if title in titles:
-        return False
-    titles.add(title)
-    ruled, start = context.asset_map.fields, f"{context.bucket}/"
-    parted = _PARTS_WORDS.search(start) is not None
-    for field, value in entry.items():
-        if not _is_idle(field):
-            return False
-        if not isinstance(value, str):
-            if not _is_single(value):
+    def _take(
+        self,
+        char_id: str,
+        position: int,
+        title: str | None,
+        entry: Mapping[str, Any],
+        found: PlainRecord,
+        *,
+        by_shape: bool,
+    ) -> bool:
+        """Adds the references of one map of the entries; False if there is a doubt."""
+        start, idle, title_field, shapes = self._start, self._idle, self._title, self._shapes
+        references, types = found
+        for field, value in entry.items():
+            if field not in idle and not _is_idle(field):
                 return False
-        elif field != context.entry_key and value.startswith(start):
-            key = value[len(start) :]
-            if not _is_plain(key) or ((parted or " " in key) and is_near(value, context.roots)):
+            if not isinstance(value, str):
+                if not _is_single(value):
+                    return False
+            elif value.startswith(start) and field != title_field:
+                key = value[len(start) :]
+                rule = _UNREAD
+                if by_shape:
+                    before, _, behind = key.partition(char_id)
+                    rule = shapes.get((before, behind, field), _UNREAD)
+                if rule is _UNREAD:
+                    if _PLAIN.fullmatch(key) is None:
+                        return False
+                    has_parts = self._is_parted or " " in key
+                    if has_parts and is_near(value, self._roots):
+                        return False
+                    rule = self._keys.read(key, char_id)
+                    if by_shape and not has_parts and self._keys.is_told_by(before):
+                        if len(shapes) >= _MOST_READINGS:
+                            shapes.clear()
+                        shapes[before, behind, field] = rule
+                if rule is not None:
+                    types.add(rule.type)
+                type_there = rule.type if rule is not None and rule.field == field else None
+                references.append((key, char_id, position, title, field, None, type_there))
+            elif not _is_idle(value) or (field != title_field and field in self._ruled and value.strip()):
                 return False
-            slot = Slot(position, title, field)
-            found.append(Candidate(key, World.RECORDS, document, slot, 0, exact=True, windows=False, sure=True))
-        elif not _is_idle(value) or (field != context.entry_key and field in ruled and value.strip()):
-            return False
-    return True
+        return True
 
 
 def _is_single(value: object) -> bool:
@@ -95,11 +150,6 @@ def _is_idle(text: str) -> bool:
     if _SEPARATOR.search(text) is not None:
         return _URL.fullmatch(text) is not None
     return text.isascii() or is_unicode(text)
-
-
-def _is_plain(key: str) -> bool:
-    """Whether a text that is the URI of this key can mean no other key, whatever is taken off its ends."""
-    return _ODD.search(key) is None and key[-1:].isalnum()
 
 
 def types_listed(document: Document, context: Context) -> frozenset[str] | None:
@@ -123,45 +173,64 @@ class QuietKeys:
         self._starts = tuple(dict.fromkeys(rule.path.literal_prefix for rule in rules))
         self._rules = {start: [rule for rule in rules if rule.path.literal_prefix == start] for start in self._starts}
         self._others = tuple(rule.path.literal_prefix for rule in asset_map.rules if rule not in rules)
+        self._alike = frozenset(
+            start for start in self._starts if not any(each.startswith(start) for each in self._others)
+        )
         self._related = related(known_ids)
         self._read: dict[tuple[str, str], AssetRule | None] = {}
         self._folder = ""
         self._is_looked_at = True
 
-    def rule_of(self, file: LocalFile, found: RemoteObject, state: Agreed, reference: Candidate) -> AssetRule | None:
-        """The rule of a quiet key; None if there is a doubt. The four are of one key, and no other reference can mean
-        it."""
-        if file.problem is not None or file.twin is not None or file.crc32c is None or found.encoding:
+    def named(self, candidate: Candidate) -> Named | None:
+        """A reference that is the plain URI of a key which the rules want in just that place; None for any other."""
+        slot, rule = candidate.slot, self.read(candidate.key, candidate.document)
+        if rule is None or rule.field != slot.field or slot.position is None or not candidate.is_strict:
             return None
-        if not file.size == found.size == state.size or not file.crc32c == found.crc32c == state.crc32c:
-            return None
-        if found.generation != state.generation or wrong_type(found.key, found.content_type):
-            return None
-        slot = reference.slot
-        if reference.world is not World.RECORDS or slot.position is None:
-            return None
-        rule = self.read(file.path, reference.document)
-        return rule if rule is not None and rule.field == slot.field and self.looks_at(file.path) else None
+        named = (candidate.key, candidate.document, slot.position, slot.entry, slot.field, slot.item, rule.type)
+        return named if as_candidate(named) == candidate else None
+
+    def is_same(self, file: LocalFile, found: RemoteObject, state: Agreed) -> bool:
+        """Whether the file, the object and the remembered state of one key are the same, and need nothing."""
+        crc32c = file.crc32c
+        return (
+            file.size == found.size == state.size
+            and crc32c == found.crc32c == state.crc32c
+            and found.generation == state.generation
+            and file.problem is None
+            and file.twin is None
+            and not found.encoding
+            and not wrong_type(found.key, found.content_type)
+            and self.looks_at(file.path)
+        )
 
     def read(self, path: str, char_id: str) -> AssetRule | None:
         """The rule by which ``AssetMap.read`` gives this ASCII path, if it is not left out, to this character; None if
         it does not, or if there is a doubt."""
-        if char_id in self._related or path.startswith(self._others):
+        if not char_id or char_id in self._related or path.startswith(self._others):
             return None
-        for start in self._starts:
-            if path.startswith(char_id, len(start)) and path.startswith(start):
-                return self._rule(start, path[len(start) + len(char_id) :])
-        return None
+        start, _, rest = path.partition(char_id)
+        if start in self._rules:
+            return self._rule(start, rest)
+        # The id may be in the rule's own text, too.
+        starts = (each for each in self._starts if path.startswith(char_id, len(each)) and path.startswith(each))
+        return next((self._rule(each, path[len(each) + len(char_id) :]) for each in starts), None)
+
+    def is_related(self, char_id: str) -> bool:
+        """Whether another id begins with this one, or this one with another."""
+        return char_id in self._related
+
+    def is_told_by(self, before: str) -> bool:
+        """Whether all keys that begin so, up to an id that is not related, are read alike if they go on alike."""
+        return before in self._alike
 
     def _rule(self, start: str, rest: str) -> AssetRule | None:
         """The first rule with this beginning that takes what is behind the id."""
-        if not rest.startswith(_AFTER_ID):
-            return None
         known = (start, rest)
         if known not in self._read:
             if len(self._read) >= _MOST_READINGS:
                 self._read.clear()
-            self._read[known] = next((rule for rule in self._rules[start] if rule.path.takes_behind_id(rest)), None)
+            rules = self._rules[start] if rest.startswith(_AFTER_ID) else ()
+            self._read[known] = next((rule for rule in rules if rule.path.takes_behind_id(rest)), None)
         return self._read[known]
 
     def looks_at(self, path: str) -> bool:

@@ -168,7 +168,7 @@ def wrong_type(key: str, found: str | None) -> str | None:
     """The type that the object of this key should have, if that is known and ``found`` is another one. Parameters do
     not count, nor does an ``x-`` that a type had before it was registered."""
     right = content_type(key)
-    return None if right == DEFAULT or _essence(found) == _essence(right) else right
+    return None if right in (found, DEFAULT) or _essence(found) == _essence(right) else right
 
 
 def is_generic(found: str | None) -> bool:

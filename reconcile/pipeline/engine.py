@@ -1,6 +1,7 @@
 """What stages need done between them: rows grouped by key, in one pass that holds only what is not whole yet.
 
 merge         joins listings that come sorted into one row for each key, as they stream
+ranges        reads listings that come sorted a range of keys at a time
 StreamEngine  groups rows by key: a group that is whole is given out at once, the others at the end
 Prefetch      reads a listing ahead
 """
@@ -10,10 +11,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, groupby
-from operator import itemgetter
+from itertools import chain, groupby, islice, pairwise
+from operator import itemgetter, lt
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from reconcile.adapters.room import has_thread
@@ -156,11 +158,63 @@ def merge(streams: Sequence[tuple[str, Iterable[tuple[str, Any]]]]) -> Iterator[
             joined.append(head[1])
             heads[place] = following = next(sources[place], None)
             if following is not None and following[0] <= key:
-                raise StoreError(
-                    f"the listing of {streams[place][0]} is out of order: {following[0]!r} came after {key!r}",
-                    hint="nothing was changed; this is a fault of the store or of reconcile, please report it",
-                )
+                raise out_of_order(streams[place][0], key, following[0])
         yield key, joined
+
+
+class SortedRows:
+    """Rows by key, in order of the key, that are read some at a time: from lists of tuples that begin with the key.
+
+    Raises StoreError if a ``named`` one is out of order, or has a key twice.
+    """
+
+    def __init__(self, lists: Iterable[Sequence[tuple[Any, ...]]], named: str = "") -> None:
+        self._lists = iter(lists)
+        self._named = named
+        self._rows: Sequence[tuple[Any, ...]] = ()
+        self._before: str | None = None
+
+    def end(self) -> str | None:
+        """The last key that is read now; None if there are no more rows."""
+        while not self._rows:
+            rows = next(self._lists, None)
+            if rows is None:
+                return None
+            self._rows = rows
+            if self._named and rows:
+                self._check()
+        return str(self._rows[-1][0])
+
+    def upto(self, last: str) -> Sequence[tuple[Any, ...]]:
+        """The rows that are read now, up to this key."""
+        rows = self._rows
+        at = len(rows) if not rows or rows[-1][0] <= last else bisect_right(rows, last, key=itemgetter(0))
+        self._rows = rows[at:]
+        return rows[:at]
+
+    def _check(self) -> None:
+        keys = [row[0] for row in self._rows]
+        if self._before is not None:
+            keys.insert(0, self._before)
+        if not all(map(lt, keys, islice(keys, 1, None))):
+            before, key = next(pair for pair in pairwise(keys) if pair[0] >= pair[1])
+            raise out_of_order(self._named, before, key)
+        self._before = keys[-1]
+
+
+def ranges(listings: Sequence[SortedRows]) -> Iterator[list[Sequence[tuple[Any, ...]]]]:
+    """The rows of all listings, a range of keys at a time, as far as the one is read that is read least far."""
+    while ends := [end for each in listings if (end := each.end()) is not None]:
+        last = min(ends)
+        yield [each.upto(last) for each in listings]
+
+
+def out_of_order(stream: str, before: str, key: str) -> StoreError:
+    """The error of a listing in which this key came after that one before."""
+    return StoreError(
+        f"the listing of {stream} is out of order: {key!r} came after {before!r}",
+        hint="nothing was changed; this is a fault of the store or of reconcile, please report it",
+    )
 
 
 _DONE = object()
@@ -192,19 +246,26 @@ class Prefetch(Iterator[T]):
         return self._thread.ident is not None
 
     def __next__(self) -> T:
+        for row in self._batch:
+            return row
+        self._batch = iter(self.batch())
+        return next(self._batch)
+
+    def batch(self) -> list[T]:
+        """Some rows, those that come next; none at the end."""
+        if rest := list(self._batch):
+            return rest
         if self._alone is not None:
-            return next(self._alone)
-        while True:
-            for row in self._batch:
-                return row
-            got = self._got()
-            if got is _DONE:
-                self._queue.put(_DONE)
-                raise StopIteration
-            if isinstance(got, BaseException):
-                self._queue.put(_DONE)
-                raise got
-            self._batch = iter(got)
+            return list(islice(self._alone, self.BATCH))
+        got = self._got()
+        if got is _DONE:
+            self._queue.put(_DONE)
+            return []
+        if isinstance(got, BaseException):
+            self._queue.put(_DONE)
+            raise got
+        batch: list[T] = got
+        return batch
 
     def _got(self) -> Any:
         while True:  # in slices: Windows' Python hears no interrupt in a wait that has no end
@@ -233,7 +294,8 @@ class Prefetch(Iterator[T]):
                     batch = []
                 if self._stop.is_set():
                     return
-            self._put(batch)
+            if batch:
+                self._put(batch)
             self._put(_DONE)
         except BaseException as error:  # noqa: BLE001 - raised again in the reader's thread
             self._put(error)

@@ -4,7 +4,7 @@ row for each key, behind the references that can mean no other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 
 import msgspec
@@ -18,7 +18,7 @@ from reconcile.core.stages import explode_stage
 from reconcile.pipeline.gaps import Gap
 from reconcile.pipeline.observe import Observations
 from reconcile.pipeline.roster import open_records, read_roster
-from reconcile.pipeline.shortcut import Shortcut
+from reconcile.pipeline.shortcut import Count, Shortcut
 from reconcile.project import OpenProject
 
 
@@ -42,7 +42,7 @@ class Inventory:
         *,
         partial: bool = False,
         trace: Collection[str] = (),
-        skip: Callable[[str, str], None] | None = None,
+        skip: Count | None = None,
     ) -> None:
         self._listener = listener
         self._spill = spill
@@ -56,7 +56,7 @@ class Inventory:
         self._of_scope = tuple(self._exploded()) if scope.char_ids or scope.asset_types else None
         self.context = self._before if self._of_scope is None else self._learnt(self._of_scope)
         """The constants of the key stage, whose rows say what is known of each key."""
-        self.shortcut = None if skip is None else Shortcut.of(self.context, skip)
+        self.shortcut = None if skip is None else Shortcut.of(self.context, skip, spill)
 
     def _exploded(self) -> Iterator[Row]:
         pairs = ((World.RECORDS, self.roster.documents), (World.LOCAL_DB, self.roster.local_documents))
@@ -106,8 +106,10 @@ class Inventory:
         yield from self.keys(asked)
 
     def records(self) -> Iterator[Row]:
-        rows = (Row(Stream.RECORD, each.id, each) for each in self.roster.documents)
-        return rows if self.shortcut is None else self.shortcut.records(rows)
+        documents = self.roster.documents
+        if self.shortcut is not None and isinstance(documents, Shelf):
+            documents = documents.some(self.shortcut.judges)
+        return (Row(Stream.RECORD, each.id, each) for each in documents)
 
     def local_records(self) -> Iterator[Row]:
         return (Row(Stream.LOCAL_RECORD, each.id, each) for each in self.roster.local_documents)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -28,14 +28,18 @@ from reconcile.core.rows import (
     Row,
     Stream,
 )
-from reconcile.pipeline.engine import Prefetch, merge
+from reconcile.pipeline.engine import Prefetch, SortedRows, merge, ranges
 from reconcile.pipeline.gaps import Denied, Extent, Store, Unread
 from reconcile.pipeline.look_up import LookUp
-from reconcile.pipeline.shortcut import Shortcut
+from reconcile.pipeline.shortcut import Shortcut, as_row
 from reconcile.project import OpenProject
 
 LISTED_TOGETHER = 4_000
 """Objects, at the last run, of each part of a long listing."""
+ASKED_TOGETHER = 500
+"""Keys, of those that are asked for, that are read at once."""
+
+Streams: TypeAlias = tuple[Iterable[tuple[str, Any]], ...]
 
 
 class Observations:
@@ -65,31 +69,62 @@ class Observations:
         """A row for each key that is there, or that is ``asked``, each in order, behind the rows asked with it; none
         for what a ``shortcut`` takes. Iterate once."""
         agreed, extent = self._worlds.agreed, self.extent
+        references = ((key, [row for _, row in of]) for key, of in itertools.groupby(asked, itemgetter(0)))
         with closing(Prefetch(self._files)) as files, closing(Prefetch(self._objects)) as objects:
-            streams: list[tuple[str, Iterable[tuple[str, Any]]]] = [
-                ("local files", self._local_by_key(files)),
-                ("objects", self._listed_by_key(objects)),
-                ("named objects", ((each.key, each) for each in self.named.objects)),
-                ("references", ((key, [row for _, row in of]) for key, of in itertools.groupby(asked, itemgetter(0)))),
-            ]
-            for key, (file, in_listing, by_name, asking) in merge(streams):
-                if extent.unread:
-                    extent.note_gaps()
-                found = in_listing or by_name
-                state = agreed.of(key) if file is not None or found is not None else None
-                if shortcut is not None and shortcut.takes(file, in_listing, state, asking):
-                    self._listener(Advanced(Phase.LISTING, 1))
-                    self.files += 1
-                    continue
-                if asking is not None:
-                    yield from (row for row in asking if row is not None)
-                if file is not None or found is not None:
-                    self._listener(Advanced(Phase.LISTING, 1))
-                    self.files += file is not None and self._worlds.asset_map.first_match(file.path) is not None
-                    yield self._row(key, file, found, state)
-                elif asking is not None:
-                    yield self._row(key, None, None, None)
+            if shortcut is None:
+                named = ((each.key, each) for each in self.named.objects)
+                yield from self._joined(
+                    (self._local_by_key(files), self._listed_by_key(objects), named, references), agreed.of
+                )
+            else:
+                for streams, state_of in self._skipping(files, objects, references, shortcut):
+                    yield from self._joined(streams, state_of)
         extent.note_gaps()
+
+    def _joined(self, streams: Streams, state_of: Callable[[str], Agreed | None]) -> Iterator[Row]:
+        """The rows of files, listed objects, those got by name and references, each by key."""
+        extent = self.extent
+        names = ("local files", "objects", "named objects", "references")
+        for key, (file, in_listing, by_name, asking) in merge(tuple(zip(names, streams, strict=True))):
+            if extent.unread:
+                extent.note_gaps()
+            if asking is not None:
+                yield from (row for row in asking if row is not None)
+            found = in_listing or by_name
+            if file is not None or found is not None:
+                self._listener(Advanced(Phase.LISTING, 1))
+                self.files += file is not None and self._worlds.asset_map.first_match(file.path) is not None
+                yield self._row(key, file, found, state_of(key))
+            elif asking is not None:
+                yield self._row(key, None, None, None)
+
+    def _skipping(
+        self,
+        files: Prefetch[LocalFile],
+        objects: Prefetch[RemoteObject | Denied],
+        references: Iterator[tuple[str, list[Row | None]]],
+        shortcut: Shortcut,
+    ) -> Iterator[tuple[Streams, Callable[[str], Agreed | None]]]:
+        """What a shortcut leaves of files, objects and references, a range of keys at a time, and the states."""
+        listings = (
+            SortedRows(map(list, map(self._keyed, iter(files.batch, []))), "local files"),
+            SortedRows(map(list, map(self._listed_by_key, iter(objects.batch, []))), "objects"),
+            SortedRows(iter(lambda: list(itertools.islice(references, ASKED_TOGETHER)), [])),
+            SortedRows(shortcut.asked()),
+        )
+        remembered = _InOrder(self._worlds.agreed.all())
+        for local, listed, others, asked in ranges(listings):
+            states = remembered.of([row[0] for row in (*local, *listed)])
+            skipped = shortcut.skipped(local, listed, states, others, asked)
+            if skipped:
+                self._listener(Advanced(Phase.LISTING, len(skipped)))
+                self.files += len(skipped)
+            left = dict(others)
+            for each in asked:
+                if each[0] not in skipped:
+                    left.setdefault(each[0], []).append(as_row(each))
+            rest = ([row for row in rows if row[0] not in skipped] for rows in (local, listed))
+            yield (*rest, (), sorted(left.items(), key=itemgetter(0))), states.get
 
     def _row(self, key: str, file: LocalFile | None, found: RemoteObject | None, state: Agreed | None) -> Row:
         path = file.path if file is not None else self.named.path_of(key)
@@ -156,3 +191,21 @@ class Observations:
             files = sorted((row.value.local for _, row in group if row is not None), key=attrgetter("path"))
             twin = files[1].path if len(files) > 1 else files[0].twin
             yield key, msgspec.structs.replace(files[0], twin=twin)
+
+
+class _InOrder:
+    """Remembered states that are asked for in order of their keys."""
+
+    def __init__(self, states: Iterable[Agreed]) -> None:
+        self._states = iter(states)
+        self._next = next(self._states, None)
+
+    def of(self, keys: Sequence[str]) -> dict[str, Agreed]:
+        """The states of these keys, which all come behind those that were asked for before."""
+        wanted = set(keys)
+        last, found = max(wanted, default=""), dict[str, Agreed]()
+        while self._next is not None and self._next.key <= last:
+            if self._next.key in wanted:
+                found[self._next.key] = self._next
+            self._next = next(self._states, None)
+        return found

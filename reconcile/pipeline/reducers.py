@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
@@ -108,15 +108,17 @@ class KeyCounts:
         elif not (isinstance(value, SetField) and value.is_index):  # which is about a record, and no asset
             self._to_do.update(need.key for need in value.needs)
 
-    def skip(self, asset_type: str, char_id: str) -> None:
-        """Counts a key that needs no stage: it is on both sides, a record names it, and it is in step."""
-        tally = self._tallies[(asset_type, char_id) if self._tallied else _ALL]
-        tally.local += 1
-        tally.bucket += 1
-        tally.records += 1
-        tally.keys += 1
-        tally.in_step += 1
-        self.objects += 1
+    def skip(self, keys: Sequence[tuple[str, str]]) -> None:
+        """Counts keys, by asset type and character, that need no stage: each is on both sides, a record names it, and
+        it is in step."""
+        self.objects += len(keys)
+        for of, count in Counter(keys).items() if self._tallied else ((_ALL, len(keys)),):
+            tally = self._tallies[of]
+            tally.local += count
+            tally.bucket += count
+            tally.records += count
+            tally.keys += count
+            tally.in_step += count
 
     def totals(self) -> Tallies:
         """The tallies, when every row was taken."""

@@ -8,11 +8,13 @@ of a record go on if its index lacks the type of one of them: the change that ad
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
+from reconcile.adapters.sorting import Flat, Spill, Tuples
 from reconcile.core.context import Context
-from reconcile.core.in_step import QuietKeys, plain_references, types_listed
+from reconcile.core.in_step import PlainRecords, QuietKeys, as_candidate, types_listed
 from reconcile.core.names import fold
 from reconcile.core.notes import NotedMap
 from reconcile.core.plan import Scope
@@ -34,6 +36,7 @@ from reconcile.core.rules import AssetRule
 from reconcile.core.stages import explode_stage, explode_uris
 from reconcile.pipeline.roster import ids_stand_first
 
+Count: TypeAlias = Callable[[Sequence[tuple[str, str]]], None]
 MOST_LOOSE = 100_000
 """References that may mean another spelling of a key, beyond which nothing is skipped: they are remembered."""
 
@@ -41,39 +44,56 @@ MOST_LOOSE = 100_000
 class Shortcut:
     """What one planning skips. ``count`` takes the asset type and the character of each skipped key."""
 
-    def __init__(self, context: Context, count: Callable[[str, str], None]) -> None:
+    def __init__(self, context: Context, count: Count, spill: Spill) -> None:
         self._context = context
-        self._quiet: QuietKeys | None = QuietKeys(context.asset_map, context.known_ids)
+        quiet = QuietKeys(context.asset_map, context.known_ids)
+        self._quiet: QuietKeys | None = quiet
+        self._plain = PlainRecords(context, quiet)
+        self._asked = Tuples(spill)
+        """References that are where the rules want them, each with the type of its key: those may be skipped."""
         self._loose: set[str] = set()
         self._open: set[str] = set()
-        self._unlisted: set[str] = set()
         self._gone_on: set[str] = set()
         self._count = count
         self._has_skipped = False
 
     @classmethod
-    def of(cls, context: Context, count: Callable[[str, str], None]) -> Shortcut | None:
+    def of(cls, context: Context, count: Count, spill: Spill) -> Shortcut | None:
         """None if this planning has to go the long way."""
         asset_map, scope = context.asset_map, context.scope
         if scope != Scope() or context.trace:
             return None
         if not context.ids_known or context.records != Coverage() or not ids_stand_first(asset_map):
             return None
-        return None if isinstance(asset_map, NotedMap) else cls(context, count)
+        return None if isinstance(asset_map, NotedMap) else cls(context, count, spill)
 
     def exploded(self, document: Document) -> Iterator[Row]:
-        """The references of a record, as ``explode_stage`` gives them."""
+        """The references of a record, as ``explode_stage`` gives them, without those that may be skipped."""
         context, quiet = self._context, self._quiet
         if quiet is None:
-            return explode_stage(document, World.RECORDS, context)
-        found, listed = plain_references(document, context), types_listed(document, context)
-        if found is not None and (not context.index or _types(found, quiet) == listed):
-            return (Row(Stream.REFERENCE, fold(each.key), each) for each in found)
-        self._open.add(document.id)
-        rows = list(explode_stage(document, World.RECORDS, context))
-        if context.index and not _types((row.value for row in rows), quiet) <= (listed or frozenset()):
-            self._unlisted.add(document.id)
-        return iter(rows)
+            yield from explode_stage(document, World.RECORDS, context)
+            return
+        plain, listed = self._plain.read(document), types_listed(document, context)
+        if plain is None or (context.index and (listed is None or plain.types != listed)):
+            self._open.add(document.id)
+            yield from self._of_open(document, listed or frozenset(), quiet)
+            return
+        for each in plain.references:
+            if each[-1] is None:
+                yield as_row(each)
+            else:
+                self._asked.add(each)
+
+    def _of_open(self, document: Document, listed: frozenset[str], quiet: QuietKeys) -> Iterator[Row]:
+        rows = list(explode_stage(document, World.RECORDS, self._context))
+        asked = [quiet.named(row.value) for row in rows]
+        # No key is skipped whose type the index lacks: the change that adds it tells of the object.
+        all_go_on = self._context.index != "" and not {each[-1] for each in asked if each is not None} <= listed
+        for row, named in zip(rows, asked, strict=True):
+            if named is None or all_go_on:
+                yield row
+            else:
+                self._asked.add(named)
 
     def note_loose(self, row: Row) -> None:
         """Takes note of a reference that may mean a key in another spelling."""
@@ -82,26 +102,41 @@ class Shortcut:
             self._loose.clear()
             self._quiet = None
 
-    def takes(
+    def asked(self) -> Iterator[list[Flat]]:
+        """The references that may be skipped, by key, some at a time: once, when all records were exploded."""
+        return self._asked.batches()
+
+    def skipped(
         self,
-        file: LocalFile | None,
-        found: RemoteObject | None,
-        state: Agreed | None,
-        asking: Sequence[Row | None] | None,
-    ) -> bool:
-        """Whether a key is quiet; it is counted then. ``asking`` are the references that mean just this key, and None
-        for each that may mean others."""
-        if self._quiet is None or file is None or found is None or state is None or asking is None:
-            return False
-        reference = asking[0] if len(asking) == 1 else None
-        if reference is None or reference.key in self._loose or reference.value.document in self._unlisted:
-            return False
-        rule = self._quiet.rule_of(file, found, state, reference.value)
-        if rule is None:
-            return False
-        self._count(rule.type, reference.value.document)
-        self._has_skipped = True
-        return True
+        files: Sequence[tuple[str, LocalFile]],
+        objects: Sequence[tuple[str, RemoteObject]],
+        states: Mapping[str, Agreed],
+        others: Iterable[tuple[str, Any]],
+        asked: Sequence[Flat],
+    ) -> Mapping[str, Flat]:
+        """The keys that are skipped of those of a range, and counts them. ``asked`` are the references that may be
+        skipped, ``others`` by key all else that is asked."""
+        quiet, loose = self._quiet, self._loose
+        if quiet is None or not asked:
+            return {}
+        once = {each[0]: each for each in asked}
+        if len(once) < len(asked):
+            times = Counter(each[0] for each in asked)
+            once = {key: each for key, each in once.items() if times[key] == 1}
+        for key, _ in others:
+            once.pop(key, None)
+        there = dict(objects)
+        found: dict[str, Flat] = {}
+        for key, file in files:
+            named, there_now, state = once.get(key), there.get(key), states.get(key)
+            if named is None or there_now is None or state is None or not quiet.is_same(file, there_now, state):
+                continue
+            if not loose or fold(key) not in loose:
+                found[key] = named
+        if found:
+            self._has_skipped = True
+            self._count([(each[-1], each[1]) for each in found.values()])
+        return found
 
     def passing(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows by character, of which note is taken."""
@@ -109,11 +144,9 @@ class Shortcut:
             self._gone_on.add(row.key)
             yield row
 
-    def records(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """The records of which something may follow, when all other rows by character have passed."""
-        if self._quiet is None:
-            return iter(rows)
-        return (row for row in rows if row.key in self._open or row.key in self._gone_on)
+    def judges(self, document: str) -> bool:
+        """Whether something may follow from a record, when all other rows by character have passed."""
+        return self._quiet is None or document in self._open or document in self._gone_on
 
     def completed(self, group: Group) -> Group:
         """The rows of a character with the answers of the record's quiet keys. Every reference that can mean only one
@@ -129,10 +162,9 @@ class Shortcut:
         return {**group, Stream.ANSWER: answers}
 
 
-def _types(references: Iterable[Candidate], quiet: QuietKeys) -> frozenset[str]:
-    """The types of the keys that may turn out to be quiet."""
-    rules = (quiet.read(each.key, each.document) for each in references if each.is_strict)
-    return frozenset(rule.type for rule in rules if rule is not None)
+def as_row(named: Flat) -> Row:
+    """A reference that was not skipped, or may not be, as the stages take it."""
+    return Row(Stream.REFERENCE, fold(named[0]), as_candidate(named))
 
 
 def _there(candidate: Candidate, rule: AssetRule | None) -> Answer:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconcile.adapters.sorting import Spill
 from reconcile.core.context import Context, Replacing
-from reconcile.core.in_step import QuietKeys, plain_references
+from reconcile.core.in_step import PlainRecords, QuietKeys, as_candidate
 from reconcile.core.media import content_type
 from reconcile.core.names import BucketRoot, fold
 from reconcile.core.notes import NotedMap
@@ -38,7 +41,7 @@ from reconcile.core.rules import AssetMap
 from reconcile.core.stages import document_stage, explode, key_stage
 from reconcile.core.way import Entries
 from reconcile.pipeline.roster import ids_stand_first
-from reconcile.pipeline.shortcut import MOST_LOOSE, Shortcut
+from reconcile.pipeline.shortcut import MOST_LOOSE, Count, Shortcut, as_row
 from tests.kit.steady import NUMBERED, STEADY
 from tests.kit.strategies import BUCKET, ROOTS
 from tests.kit.world import users_settings
@@ -83,7 +86,8 @@ KNOWN_IDS = ({"ann"}, {"ann", "bo"}, {"ann", "ann_2"}, {"bo"}, set[str]())
 
 
 def _quiet(file: LocalFile, found: RemoteObject, state: Agreed, reference: Candidate, context: Context) -> bool:
-    return QuietKeys(context.asset_map, context.known_ids).rule_of(file, found, state, reference) is not None
+    quiet = QuietKeys(context.asset_map, context.known_ids)
+    return quiet.is_same(file, found, state) and quiet.named(reference) is not None
 
 
 @pytest.mark.parametrize("known", KNOWN_IDS, ids=lambda ids: str(sorted(ids)))
@@ -190,32 +194,48 @@ def _reference(reference: Candidate, **changes: Any) -> Row:
     return Row(Stream.REFERENCE, fold(changed.key), changed)
 
 
+def _shortcut(context: Context, count: Count = lambda _: None) -> Shortcut:
+    return Shortcut(context, count, Spill(2**26, Path))
+
+
+def _skipped(
+    shortcut: Shortcut, named: Sequence[Candidate], others: Sequence[Candidate] = (), **sides: Any
+) -> Collection[str]:
+    """The keys that are skipped if these references may be skipped and others ask too, by the sides of one key."""
+    there = {"files": FILE, "objects": OBJECT, "states": STATE} | sides
+    files, objects, states = ({} if each is None else {IMAGE: each} for each in there.values())
+    quiet = QuietKeys(CONTEXT.asset_map, CONTEXT.known_ids)
+    asked = [found for each in named if (found := quiet.named(each)) is not None]
+    return shortcut.skipped(
+        tuple(files.items()), tuple(objects.items()), states, [(each.key, None) for each in others], asked
+    )
+
+
 def test_a_key_is_skipped_if_its_one_reference_can_mean_no_other_and_no_other_can_mean_it() -> None:
     counted: list[tuple[str, str]] = []
-    shortcut = Shortcut(CONTEXT, lambda *key: counted.append(key))
-    strict = _reference(NAMED)
+    shortcut = _shortcut(CONTEXT, counted.extend)
 
-    assert shortcut.takes(FILE, OBJECT, STATE, [strict])
+    assert set(_skipped(shortcut, [NAMED])) == {IMAGE}
     assert counted == [("anime_image", "ann")]
-    assert not shortcut.takes(FILE, OBJECT, STATE, [strict, strict])
-    assert not shortcut.takes(FILE, OBJECT, STATE, [strict, None])
-    assert not shortcut.takes(FILE, OBJECT, STATE, [None])
-    assert not shortcut.takes(FILE, OBJECT, STATE, None)
-    assert not shortcut.takes(None, OBJECT, STATE, [strict])
-    assert not shortcut.takes(FILE, None, STATE, [strict])
-    assert not shortcut.takes(FILE, OBJECT, None, [strict])
+    assert not _skipped(shortcut, [NAMED, NAMED])
+    assert not _skipped(shortcut, [NAMED], [NAMED])
+    assert not _skipped(shortcut, [], [NAMED])
+    assert not _skipped(shortcut, [])
+    assert not _skipped(shortcut, [NAMED], files=None)
+    assert not _skipped(shortcut, [NAMED], objects=None)
+    assert not _skipped(shortcut, [NAMED], states=None)
     shortcut.note_loose(_reference(NAMED, key=IMAGE.upper(), exact=False, windows=True))
-    assert not shortcut.takes(FILE, OBJECT, STATE, [strict])
+    assert not _skipped(shortcut, [NAMED])
+    assert counted == [("anime_image", "ann")]
 
 
 def test_nothing_is_skipped_beside_very_many_loose_references() -> None:
-    shortcut = Shortcut(CONTEXT, lambda *_: None)
+    shortcut = _shortcut(CONTEXT)
     for number in range(MOST_LOOSE + 1):
         shortcut.note_loose(Row(Stream.REFERENCE, str(number), None))
 
-    assert not shortcut.takes(FILE, OBJECT, STATE, [_reference(NAMED)])
-    document = Document("ann", {"assets": []}, "1")
-    assert list(shortcut.records([Row(Stream.RECORD, "ann", document)]))  # all are judged
+    assert not _skipped(shortcut, [NAMED])
+    assert shortcut.judges("ann")  # all are judged
 
 
 @pytest.mark.parametrize(
@@ -231,15 +251,15 @@ def test_nothing_is_skipped_beside_very_many_loose_references() -> None:
     ],
 )
 def test_the_long_way_is_taken_with(changes: dict[str, Any]) -> None:
-    assert Shortcut.of(msgspec.structs.replace(CONTEXT, **changes), lambda *_: None) is None
+    assert Shortcut.of(msgspec.structs.replace(CONTEXT, **changes), lambda _: None, Spill(0, Path)) is None
 
 
 @pytest.mark.parametrize("rules", ["tangled", "templates"])
 def test_rules_whose_ids_do_not_stand_first_or_whose_keys_are_not_paths_take_the_long_way(rules: str) -> None:
     context = msgspec.structs.replace(CONTEXT, asset_map=_map_of(rules))
 
-    assert Shortcut.of(context, lambda *_: None) is None
-    assert Shortcut.of(CONTEXT, lambda *_: None) is not None
+    assert Shortcut.of(context, lambda _: None, Spill(0, Path)) is None
+    assert Shortcut.of(CONTEXT, lambda _: None, Spill(0, Path)) is not None
 
 
 # -- a record --
@@ -305,6 +325,11 @@ def test_so_it_has_whatever_character_is_in_a_key(form: str) -> None:
         assert found is None or found == list(explode(document, World.RECORDS, CONTEXT)), char
 
 
+def plain_references(document: Document, context: Context) -> list[Candidate] | None:
+    found = PlainRecords(context, QuietKeys(context.asset_map, context.known_ids)).read(document)
+    return None if found is None else [as_candidate(each) for each in found.references]
+
+
 def _there(reference: Candidate, context: Context) -> Answer:
     """The answer of a key that is there."""
     reading = context.asset_map.read(reference.key, context.known_ids)
@@ -323,28 +348,33 @@ def _there(reference: Candidate, context: Context) -> Answer:
     )
 
 
-def _is_taken(shortcut: Shortcut, key: str, rows: list[Row]) -> bool:
-    """Whether a key that these references could mean is skipped if both sides are in step."""
-    asking = [row if row.value.is_strict else None for row in rows if row.value.key == key]
-    found = RemoteObject(key, 5, 7, ONE, content_type(key), metageneration=1)
-    return shortcut.takes(LocalFile(key, 5, 1, ONE), found, Agreed(key, 5, ONE, 7), asking)
+def _taken(shortcut: Shortcut, rows: list[Row]) -> set[str]:
+    """The keys that are skipped if both sides of all are in step. ``rows`` go on whatever there is."""
+    asked = [each for some in shortcut.asked() for each in some]
+    keys = sorted({each[0] for each in asked})
+    files = [(key, LocalFile(key, 5, 1, ONE)) for key in keys]
+    objects = [(key, RemoteObject(key, 5, 7, ONE, content_type(key), metageneration=1)) for key in keys]
+    states = {key: Agreed(key, 5, ONE, 7) for key in keys}
+    taken = set(shortcut.skipped(files, objects, states, [(row.value.key, None) for row in rows], asked))
+    rows += [as_row(each) for each in asked]
+    return taken
 
 
 @given(document=INDEXED_DOCUMENTS | DOCUMENTS, context=st.sampled_from([CONTEXT, INDEXED]))
 @settings(max_examples=1000)
 def test_a_record_comes_to_the_same_without_the_answers_of_its_quiet_keys(document: Document, context: Context) -> None:
-    shortcut = Shortcut(context, lambda *_: None)
+    shortcut = _shortcut(context)
     rows = list(shortcut.exploded(document))
     for row in rows:
         if not row.value.is_strict:
             shortcut.note_loose(row)
+    skipped = _taken(shortcut, rows)
     answers = [_there(row.value, context) for row in rows if row.value.is_strict]
-    skipped = {key for key in {each.key for each in answers} if _is_taken(shortcut, key, rows)}
     left = [each for each in answers if each.key not in skipped]
     list(shortcut.passing(Row(Stream.ANSWER, "ann", each) for each in left))
     by_long = list(document_stage("ann", {Stream.RECORD: [document], Stream.ANSWER: answers}, context))
 
-    if not list(shortcut.records([Row(Stream.RECORD, "ann", document)])):
+    if not shortcut.judges("ann"):
         assert by_long == []
     else:
         group: Group = shortcut.completed({Stream.RECORD: [document], Stream.ANSWER: left})
@@ -383,10 +413,10 @@ def test_a_record_is_open_if_something_may_follow_from_it(
 ) -> None:
     assets = [{"title": "primary", "anime_image": BUCKET.uri(IMAGE)}]
     document = Document("ann", {"name": "Ann", "assets": assets, **fields}, "1")
-    shortcut = Shortcut(context, lambda *_: None)
+    shortcut = _shortcut(context)
     list(shortcut.exploded(document))
 
-    assert bool(list(shortcut.records([Row(Stream.RECORD, "ann", document)]))) is passes
+    assert shortcut.judges("ann") is passes
 
 
 def test_no_key_of_a_record_is_skipped_whose_index_lacks_a_type() -> None:
@@ -394,16 +424,16 @@ def test_no_key_of_a_record_is_skipped_whose_index_lacks_a_type() -> None:
     assets = [{"title": "primary", "anime_image": BUCKET.uri(IMAGE), "dance_video": BUCKET.uri(DANCE)}]
     for held, is_taken in ((["anime_image", "dance_video"], True), (["anime_image"], False), (None, False)):
         document = Document("ann", {"assets": assets, INDEX: held}, "1")
-        shortcut = Shortcut(INDEXED, lambda *_: None)
+        shortcut = _shortcut(INDEXED)
         rows = list(shortcut.exploded(document))
-        assert [_is_taken(shortcut, key, rows) for key in (IMAGE, DANCE)] == [is_taken, is_taken]
+        assert _taken(shortcut, rows) == ({IMAGE, DANCE} if is_taken else set())
 
 
 def test_an_answer_to_the_local_database_does_not_stand_for_one_to_the_record() -> None:
     document = Document("ann", {"assets": [{"title": "primary", "anime_image": BUCKET.uri(IMAGE)}]}, "1")
-    shortcut = Shortcut(CONTEXT, lambda *_: None)
+    shortcut = _shortcut(CONTEXT)
     rows = list(shortcut.exploded(document))
-    assert _is_taken(shortcut, IMAGE, rows)
+    assert _taken(shortcut, rows) == {IMAGE}
     local = _there(msgspec.structs.replace(NAMED, world=World.LOCAL_DB, key=DANCE), CONTEXT)
 
     answers = shortcut.completed({Stream.RECORD: [document], Stream.ANSWER: [local]})[Stream.ANSWER]
