@@ -12,7 +12,7 @@ TYPE_CHECKING = False  # the name that type checkers know; typing takes as long 
 if TYPE_CHECKING:
     from typing import Any
 
-    from reconcile.api import PlannedRun, apply, plan
+    from reconcile.api import PlannedRun, Project, apply, plan
     from reconcile.commands.watch import WatchOptions, watch
     from reconcile.core.catalogue import Asset, AssetState
     from reconcile.core.changes import Finding
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
         UsageError,
     )
     from reconcile.core.report import Report
-    from reconcile.project import Project
     from reconcile.run_options import RunOptions
 
 __version__ = VERSION
@@ -87,7 +86,7 @@ _HOMES = {
     "AssetState": "core.catalogue",
     "Finding": "core.changes",
     "PlannedRun": "api",
-    "Project": "project",
+    "Project": "api",
     "Report": "core.report",
     "RunOptions": "run_options",
     "WatchOptions": "commands.watch",

@@ -20,8 +20,81 @@ from reconcile.core.report import Report, nonzero
 from reconcile.pipeline.catalogue import Catalogue
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
-from reconcile.project import OpenProject, Project
+from reconcile.project import ClosedProject, OpenProject
 from reconcile.run_options import RunOptions
+
+_LIFETIME = "15m"
+_ROOTLESS = RunOptions(makes_root=True)
+"""For what needs no local root."""
+
+
+class Shortcuts:
+    """What a project answers in one call. On a ``Project`` each call opens the stores for itself; ``project.opened()``
+    keeps them, and the credentials, for the next one."""
+
+    __slots__ = ()
+
+    def __repr__(self: Project | OpenedProject) -> str:  # type: ignore[misc]
+        settings, kind = self.settings, "OpenProject" if isinstance(self, OpenProject) else "Project"
+        return f"<{kind} {settings.project}: {settings.bucket}, {settings.records}>"
+
+    def signed_url(self: Project | OpenedProject, uri: str, *, expires: str | float | timedelta = _LIFETIME) -> str:  # type: ignore[misc]
+        """A URL by which anybody may read the object of a gs:// URI, a key or a path until it expires: a text such as
+        ``"15m"``, seconds, or a timedelta, of 7 days at the most.
+
+        Raises NotThere if the object is not in the bucket, UsageError if the subject is no asset of the project or the
+        time cannot be, AccessDenied if the credentials cannot sign, and StoreError and SourceError.
+        """
+        with _opened(self, _ROOTLESS) as opened:
+            (url,) = links(opened, [uri], expires, assets_only=True).urls.values()
+            return url
+
+    def signed_urls(  # type: ignore[misc]
+        self: Project | OpenedProject,
+        char_id: str,
+        *,
+        asset_types: Sequence[str] = (),
+        expires: str | float | timedelta = _LIFETIME,
+    ) -> dict[str, str]:
+        """URLs of everything that a character has in the bucket, or of its assets of these types, by their gs:// URIs.
+        An empty dict if there is nothing. Raises as ``signed_url``, and UsageError for an unknown character."""
+        scope = _scope(self, [char_id], asset_types)
+        with _opened(self, _ROOTLESS) as opened:
+            try:
+                return links(opened, (), expires, scope=scope).urls
+            except NotThere:
+                return {}
+
+    def assets(  # type: ignore[misc]
+        self: Project | OpenedProject,
+        *,
+        char_ids: Sequence[str] = (),
+        asset_types: Sequence[str] = (),
+        paths: Sequence[str] = (),
+        listener: Listener = silent,
+    ) -> Iterator[Asset]:
+        """Every asset, or those of these characters, types or paths, one by one as they are found: the rows of
+        `reconcile list`. Changes nothing; the stores are open while the rows are iterated. Raises UsageError, and
+        ReconcileError if a store cannot be read; the ``listener`` is told of single folders that cannot."""
+        scope = _scope(self, char_ids, asset_types, paths)
+
+        def rows() -> Iterator[Asset]:
+            with _opened(self) as opened:
+                yield from Catalogue(opened, scope, listener)
+
+        return rows()
+
+
+class Project(Shortcuts, ClosedProject, frozen=True):
+    """One project folder: its rules and settings. Nothing of it is open; ``opened`` opens what a run needs."""
+
+    def opened(self, options: RunOptions | None = None) -> OpenedProject:
+        """The project for one run or a few, with what its outbox holds now; a context manager."""
+        return OpenedProject(self.settings, options or RunOptions())
+
+
+class OpenedProject(Shortcuts, OpenProject):
+    """A project that is open, with the calls."""
 
 
 class PlannedRun(msgspec.Struct, frozen=True):
@@ -81,51 +154,9 @@ def apply(
     """Does what was planned, one run at a time per project. ``concurrency`` objects are sent at once; if it is None, as
     many as go fastest. ``force`` goes past the safety limits. Raises LockHeld, Refused and UsageError before anything
     is changed; what fails later is in the report."""
-    with _opened(planned.project, concurrency) as opened, opened.lock().acquire():
+    with _opened(planned.project, RunOptions(concurrency=concurrency)) as opened, opened.lock().acquire():
         opened.found_done(planned.done_notes)
         return execute(opened, planned.plan, force=force, concurrency=concurrency, listener=listener)
-
-
-def signed_url(project: Project | OpenProject, subject: str, *, expires: str | float | timedelta) -> str:
-    """See ``Shortcuts.signed_url``."""
-    with _reading(project) as opened:
-        (url,) = links(opened, [subject], expires, assets_only=True).urls.values()
-        return url
-
-
-def signed_urls(
-    project: Project | OpenProject, char_id: str, *, asset_types: Sequence[str] = (), expires: str | float | timedelta
-) -> dict[str, str]:
-    """See ``Shortcuts.signed_urls``."""
-    scope = _scope(project, [char_id], asset_types)
-    with _reading(project) as opened:
-        try:
-            return links(opened, (), expires, scope=scope).urls
-        except NotThere:
-            return {}
-
-
-def _reading(project: Project | OpenProject) -> AbstractContextManager[OpenProject]:
-    """The project, open for what needs no local root; closed afterwards if this opened it."""
-    return nullcontext(project) if isinstance(project, OpenProject) else project.opened(RunOptions(makes_root=True))
-
-
-def assets(
-    project: Project | OpenProject,
-    *,
-    char_ids: Sequence[str] = (),
-    asset_types: Sequence[str] = (),
-    paths: Sequence[str] = (),
-    listener: Listener = silent,
-) -> Iterator[Asset]:
-    """See ``Shortcuts.assets``."""
-    scope = _scope(project, char_ids, asset_types, paths)
-
-    def rows() -> Iterator[Asset]:
-        with _opened(project) as opened:
-            yield from Catalogue(opened, scope, listener)
-
-    return rows()
 
 
 def _scope(
@@ -139,8 +170,8 @@ def _scope(
     return scope_named(project.settings, char_ids, asset_types, paths)
 
 
-def _opened(project: Project | OpenProject, concurrency: int | None = None) -> AbstractContextManager[OpenProject]:
+def _opened(
+    project: ClosedProject | OpenProject, options: RunOptions | None = None
+) -> AbstractContextManager[OpenProject]:
     """The project, open; closed afterwards if this opened it."""
-    if isinstance(project, OpenProject):
-        return nullcontext(project)
-    return project.opened(RunOptions(concurrency=concurrency))
+    return nullcontext(project) if isinstance(project, OpenProject) else project.opened(options)

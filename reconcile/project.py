@@ -1,4 +1,4 @@
-"""Project: the settings of one project folder. Opened, it has the stores, the memory and the notes of one run."""
+"""A project folder: closed it has settings; open it has the stores, the memory and the notes of one run, too."""
 
 from __future__ import annotations
 
@@ -41,7 +41,6 @@ from reconcile.ports import (
     UrlSigner,
 )
 from reconcile.run_options import CONCURRENCY, RETRIES_A_WORKER, RunOptions
-from reconcile.shortcuts import Shortcuts
 from reconcile.version import VERSION
 
 # Adapters are imported when they are first needed: no run needs all of them, and a short one is mostly imports.
@@ -54,8 +53,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Project(Shortcuts, msgspec.Struct, Closing, frozen=True):
-    """One project folder: its rules and settings. Nothing of it is open; ``opened`` opens what a run needs."""
+class ClosedProject(msgspec.Struct, Closing, frozen=True):
+    """One project folder: its rules and settings. ``opened`` opens what a run needs."""
 
     settings: Settings
 
@@ -73,7 +72,7 @@ class Project(Shortcuts, msgspec.Struct, Closing, frozen=True):
         """Does nothing; for workflows that were written for an earlier version."""
 
 
-class OpenProject(Shortcuts, RunFacts, Closing):
+class OpenProject(RunFacts, Closing):
     """A project that a run has opened: its stores, opened when they are first needed, and what the run found out.
 
     Close it, or use it as a context manager. Its rules know what is noted of single files.

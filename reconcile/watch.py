@@ -9,12 +9,12 @@ from typing import Any
 
 from reconcile.commands import watch as home
 from reconcile.core.changes import Finding
-from reconcile.project import Project
+from reconcile.project import ClosedProject
 
 _OPTIONS = home.WatchOptions.__struct_fields__
 
 
-def watch(project: Project, **given: Any) -> tuple[Finding, ...]:
+def watch(project: ClosedProject, **given: Any) -> tuple[Finding, ...]:
     """`reconcile.commands.watch.watch`, with the fields of ``WatchOptions`` as keywords."""
     options = home.WatchOptions(**{name: given.pop(name) for name in _OPTIONS if name in given})
     return home.watch(project, options, **given)

@@ -30,7 +30,7 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Report, remaining
 from reconcile.core.size import parse_size
 from reconcile.pipeline.planner import Survey, survey
-from reconcile.project import OpenProject, Project
+from reconcile.project import ClosedProject, OpenProject
 from reconcile.run_options import RunOptions
 from reconcile.views import json
 from reconcile.views.changes import Labels
@@ -60,12 +60,12 @@ class Session:
         self.json = common.json
         self._opened: OpenProject | None = None
 
-    def project(self, replace: Replacing | None = None) -> Project:
+    def project(self, replace: Replacing | None = None) -> ClosedProject:
         """The project that the options name. Raises UsageError, ConfigError."""
         given = self.overrides()
         if replace is not None:
             given = msgspec.structs.replace(given, replace=replace.value)
-        return Project.open(self.common.project, overrides=given)
+        return ClosedProject.open(self.common.project, overrides=given)
 
     def overrides(self) -> Overrides:
         """What the options say in place of the rules file."""
@@ -302,11 +302,11 @@ def spill_of(folder: Path | None) -> Path | None:
     return folder
 
 
-def scope_of(project: Project | OpenProject, scoped: Scoped) -> Scope:
+def scope_of(project: ClosedProject | OpenProject, scoped: Scoped) -> Scope:
     """The scope that the options name. Raises UsageError as ``scope_named``."""
     return scope_named(project.settings, scoped.char_id or (), scoped.asset_type or (), scoped.path or ())
 
 
-def labels_of(project: Project | OpenProject) -> Labels:
+def labels_of(project: ClosedProject | OpenProject) -> Labels:
     """How the project's asset types are called."""
     return {rule.type: rule.label for rule in project.settings.asset_map.rules}

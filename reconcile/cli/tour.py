@@ -20,7 +20,7 @@ from reconcile.core.errors import ExitCode
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Report
 from reconcile.pipeline.executor import execute
-from reconcile.project import OpenProject, Project
+from reconcile.project import ClosedProject, OpenProject
 from reconcile.views.plan import show_plan, totals
 from reconcile.views.report import show_report
 from reconcile.views.streams import flush
@@ -54,7 +54,7 @@ def tour(common: Common, directory: Path) -> ExitCode:
     build(directory)
     session = Session(common)
     # Neither flags nor the environment choose the demo's stores: it must never touch real ones.
-    with Project(config.load(directory.resolve(), environ={})).opened() as project:
+    with ClosedProject(config.load(directory.resolve(), environ={})).opened() as project:
         document = _steps(session, project, directory)
     if session.json:
         session.result(document, lambda _terminal: None)

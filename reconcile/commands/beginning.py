@@ -11,7 +11,7 @@ from reconcile.config import Overrides, RecordsUri
 from reconcile.core.errors import UsageError
 from reconcile.core.guess import Guess, guess_roots
 from reconcile.core.names import BucketRoot
-from reconcile.project import Project
+from reconcile.project import ClosedProject
 from reconcile.run_options import RunOptions
 
 _BUCKET = re.compile(r'(?m)^uri = "gs://[^"]*"')
@@ -40,7 +40,7 @@ def guessed(folder: Path, path: Path, text: str, given: Overrides) -> Guess:
     """What the records of these rules, which need not be written yet, say of former roots. Raises StoreError if they
     cannot be read."""
     settings = config.parse(folder, path, text.encode(), given)
-    with Project(settings).opened(RunOptions(makes_root=True)) as project:
+    with ClosedProject(settings).opened(RunOptions(makes_root=True)) as project:
         return guess_roots((document.fields for document in project.records.read()), settings.asset_map)
 
 

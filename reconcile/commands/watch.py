@@ -51,7 +51,7 @@ from reconcile.core.watching import (
 )
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import Survey, survey
-from reconcile.project import OpenProject, Project
+from reconcile.project import ClosedProject, OpenProject
 from reconcile.run_options import MEMORY, RunOptions
 
 TICK = 1.0
@@ -60,7 +60,7 @@ TICK = 1.0
 _SHOWN = 10
 """Paths that an event names at most."""
 
-Opener: TypeAlias = Callable[[], Project]
+Opener: TypeAlias = Callable[[], ClosedProject]
 _BAD = (OutcomeKind.FAILED, OutcomeKind.STALE, OutcomeKind.BLOCKED, OutcomeKind.NOT_STARTED)
 
 
@@ -88,15 +88,15 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def watch(
-    project: Project,
+    project: ClosedProject,
     options: WatchOptions | None = None,
     *,
     listener: WatchListener = lambda _event: None,
     stop: threading.Event | None = None,
     reopen: Opener | None = None,
 ) -> tuple[Finding, ...]:
-    """Watches the project's local root until ``stop`` is set, in any thread; blocks. Gives the findings that remain of
-    the severity to fail on.
+    """Watches the local root of a ``Project`` until ``stop`` is set, in any thread; blocks. Gives the findings that
+    remain of the severity to fail on.
 
     ``reopen`` gives the project for a pass, and so brings changed rules; without it they stay as they are in
     ``project``. Errors are reported to the listener, and tried again. Raises only LockHeld, if another watcher of
@@ -121,7 +121,7 @@ class Watcher:
 
     def __init__(
         self,
-        project: Project,
+        project: ClosedProject,
         options: WatchOptions,
         *,
         reopen: Opener,

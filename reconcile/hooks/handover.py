@@ -34,7 +34,7 @@ from reconcile.hooks.record import set_field
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import Survey, survey
 from reconcile.pipeline.roster import known_owners
-from reconcile.project import OpenProject, Project
+from reconcile.project import ClosedProject, OpenProject
 from reconcile.run_options import RunOptions
 
 DONE = (OutcomeKind.APPLIED, OutcomeKind.ALREADY)
@@ -113,7 +113,7 @@ class Handover:
         """Brings the files in step, under the project's lock, for which it waits ``patience`` seconds, and removes the
         notes that no later run needs. Raises LockHeld, and what a plan raises."""
         options = RunOptions(notes=tuple(self.notes.values()), looks=_looks(self.settings))
-        with Project(self.settings).opened(options) as project:
+        with ClosedProject(self.settings).opened(options) as project:
             try:
                 answer, done = self._run(project, patience, listener, stop)
             except UsageError:

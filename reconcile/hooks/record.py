@@ -19,7 +19,7 @@ from reconcile.hooks import apart
 from reconcile.pipeline.account import now
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.roster import check_entries
-from reconcile.project import OpenProject, Project
+from reconcile.project import ClosedProject, OpenProject
 
 ATTEMPTS = 5
 PATIENCE = 600.0
@@ -32,7 +32,7 @@ def update_field(char_id: str, title: str, field: str, uri: str, project: str | 
     folder = None if project is None else os.fspath(project)
     if apart.is_needed():
         return apart.call(update_field, char_id, title, field, uri, folder)
-    with Project.open(folder).opened() as opened, opened.lock().acquire(PATIENCE):
+    with ClosedProject.open(folder).opened() as opened, opened.lock().acquire(PATIENCE):
         done = set_field(opened, char_id, title, field, uri)
         opened.outbox.overtake([Note("", char_id, places=((title, field),))])
         return done

@@ -13,13 +13,13 @@ from reconcile.core.errors import UsageError
 from reconcile.core.watch_report import WatchEvent
 from reconcile.hooks.errors import LOGGER
 from reconcile.hooks.handover import settings_of
-from reconcile.project import Project
+from reconcile.project import ClosedProject
 
 
 class Watching(Closing):
     """A watcher at work. ``error`` is what ended it if ``stop`` did not, such as another watcher of the same folder."""
 
-    def __init__(self, project: Project, *, auto_upload: bool) -> None:
+    def __init__(self, project: ClosedProject, *, auto_upload: bool) -> None:
         self._project = project
         self._auto_upload = auto_upload
         self._stop = threading.Event()
@@ -50,7 +50,7 @@ class Watching(Closing):
                 WatchOptions(apply=self._auto_upload),
                 listener=_log,
                 stop=self._stop,
-                reopen=lambda: Project.open(folder),
+                reopen=lambda: ClosedProject.open(folder),
             )
         except Exception as error:  # noqa: BLE001 a thread has nobody to raise to
             self.error = error
@@ -61,7 +61,7 @@ def watching(path: str | os.PathLike[str], *, auto_upload: bool) -> Watching:
     """Starts a watcher. Raises UsageError if the folder is not a project's local root, and ConfigError."""
     folder = os.fspath(path)
     # Its own name is asked for as if it were a file, so that the search begins with the folder that holds it.
-    project = Project(settings_of(None, [folder]))
+    project = ClosedProject(settings_of(None, [folder]))
     root = project.settings.root
     if os.path.realpath(folder) != os.path.realpath(root):
         raise UsageError(

@@ -21,7 +21,7 @@ from reconcile.core.errors import ReconcileError
 from reconcile.core.report import Problem
 from reconcile.core.scan import ScanShard
 from reconcile.pipeline.beam_steps import object_row, pack, packed, unpack
-from reconcile.project import OpenProject, Project
+from reconcile.project import ClosedProject, OpenProject
 
 FAILED = "failed"
 """The output beside, for lines that are problems."""
@@ -40,7 +40,7 @@ class ReadParts(beam.DoFn):  # type: ignore[misc]
     def setup(self) -> None:
         """Opens the project on this worker."""
         self._folder = tempfile.mkdtemp(prefix="reconcile-")
-        self._project = Project(msgspec.structs.replace(self._settings, project=Path(self._folder))).opened()
+        self._project = ClosedProject(msgspec.structs.replace(self._settings, project=Path(self._folder))).opened()
 
     def teardown(self) -> None:
         """Closes it."""

@@ -27,7 +27,7 @@ from typing import Any
 import grpc
 import msgspec
 
-from reconcile import config
+from reconcile import Project, config
 from reconcile.adapters.embedded.objects import EmbeddedObjectStore
 from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.adapters.jsondb.store import JsonDatabase
@@ -37,7 +37,6 @@ from reconcile.core.report import Report, Status
 from reconcile.core.rows import Agreed
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
-from reconcile.project import Project
 from tests.conformance.record_stores import ClientHand
 from tests.kit.embedded import EmbeddedBucket
 from tests.kit.fakes import digest

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reconcile import config
+from reconcile import Project, config
 from reconcile.__main__ import main
 from reconcile.adapters.gcs.upload import CHUNK
 from reconcile.core.events import Advanced, Event, Phase, PhaseStarted
@@ -18,7 +18,6 @@ from reconcile.core.plan import Scope
 from reconcile.core.report import OutcomeKind, Status
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
-from reconcile.project import Project
 from tests.kit.rig import (
     COSPLAY,
     KEY,

@@ -18,7 +18,7 @@ from typing import Any
 
 from crc32c import crc32c
 
-from reconcile import config
+from reconcile import Project, config
 from reconcile.adapters.embedded.objects import EmbeddedObjectStore
 from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.core.digest import encode_crc32c
@@ -26,7 +26,7 @@ from reconcile.core.media import content_type
 from reconcile.core.report import Status
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
-from reconcile.project import OpenProject, Project
+from reconcile.project import OpenProject
 from reconcile.run_options import RunOptions
 from tests.kit.workshop import Run, environment, reconcile
 from tests.servers.faults import FOREVER, Fault

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from reconcile import config
+from reconcile import Project, config
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.watching import FolderWatch
 from reconcile.commands.demo_media import png
@@ -17,7 +17,7 @@ from reconcile.core.changes import Finding
 from reconcile.core.plan import Scope
 from reconcile.core.watch_report import EventKind, WatchEvent
 from reconcile.core.watching import Look, Seen
-from reconcile.project import OpenProject, Project
+from reconcile.project import OpenProject
 from reconcile.run_options import RunOptions
 from tests.kit.small_project import open_objects, open_records, write
 from tests.kit.windows import on_each_system  # noqa: F401

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from reconcile import config
+from reconcile import Project, config
 from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.adapters.local.settle import Looks
@@ -24,7 +24,7 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Outcome, OutcomeKind, Report, Status
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
-from reconcile.project import OpenProject, Project
+from reconcile.project import OpenProject
 from reconcile.run_options import RunOptions
 from tests.conformance.record_stores import ClientHand
 from tests.kit.workshop import PREFIX, open_workshop

@@ -14,10 +14,10 @@ from pathlib import Path
 import grpc
 import pytest
 
+from reconcile import Project
 from reconcile.core.errors import AccessDenied, ReconcileError, Rejected, UsageError
 from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs, sync_upsert, update_firestore_gcs_path, watch_directory
-from reconcile.project import Project
 from tests.kit.workshop import Workshop, open_workshop
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.firestore import Fault as FirestoreFault

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from reconcile import Project
 from reconcile.api import plan
-from reconcile.project import Project, RunOptions
+from reconcile.project import RunOptions
 from tests.kit.inventory import TAKEN, line_of, report
 from tests.kit.studio import Studio, build_studio
 from tests.kit.workshop import PREFIX, Workshop, furnish, open_workshop

@@ -13,12 +13,11 @@ from typing import Any
 
 import pytest
 
-from reconcile import cli
+from reconcile import Project, cli
 from reconcile.__main__ import main
 from reconcile.cli.options import Common, Planned
 from reconcile.cli.session import Session
 from reconcile.cli.signals import stopping, terminable
-from reconcile.project import Project
 from tests.kit.at_terminal import Question, at_terminal
 from tests.kit.small_project import LOCAL_PATH, URI, open_objects, open_records, write
 from tools import schemas

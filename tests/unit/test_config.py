@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reconcile import config
+from reconcile import Project, config
 from reconcile.config import Overrides, RecordsUri, Settings, find_project, load
 from reconcile.core.context import Replacing
 from reconcile.core.errors import ConfigError, ExitCode, UsageError
@@ -17,7 +17,6 @@ from reconcile.core.names import BucketRoot
 from reconcile.core.paths import Target, meaning
 from reconcile.core.plan import ReplaceLimit
 from reconcile.core.rules import Many
-from reconcile.project import Project
 
 LINES = r"""[local]
 root = "output"

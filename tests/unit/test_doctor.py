@@ -11,9 +11,9 @@ from typing import Any
 import grpc
 import pytest
 
+from reconcile import Project
 from reconcile.commands.doctor import check_project
 from reconcile.core.checkup import Check, Health
-from reconcile.project import Project
 from tests.kit.workshop import PREFIX, Workshop, open_workshop
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.firestore import FirestoreServer

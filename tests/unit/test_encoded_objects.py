@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from reconcile import Project
 from reconcile.adapters.workers import REFUSALS
 from reconcile.commands.restore import survey
 from reconcile.commands.restoring import execute
@@ -28,7 +29,7 @@ from reconcile.core.restoration import RestorePlan
 from reconcile.hooks.record import set_field
 from reconcile.pipeline.executor import execute as apply
 from reconcile.pipeline.planner import survey as plan_survey
-from reconcile.project import OpenProject, Project
+from reconcile.project import OpenProject
 from reconcile.run_options import RunOptions
 from tests.kit.small_project import make_project, open_objects, put, write
 from tests.kit.world import World, codes, keys, kinds, sets, titled, windows

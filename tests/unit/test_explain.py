@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from reconcile import Project
 from reconcile.commands.explain import AssetView, Explanation, explain
 from reconcile.commands.status import table
 from reconcile.commands.trials import describe_rules, try_paths
@@ -15,7 +16,7 @@ from reconcile.core.errors import UsageError
 from reconcile.core.plan import Scope
 from reconcile.core.status import Sync
 from reconcile.pipeline.planner import survey
-from reconcile.project import OpenProject, Project
+from reconcile.project import OpenProject
 from reconcile.views.explain import show_explanation, show_rules, show_trials
 from reconcile.views.terminal import Terminal
 from tests.kit.small_project import KPOP, LOCAL_PATH, URI, make_project, open_objects, open_records, put, write

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from reconcile.project import Project
+from reconcile import Project
 from tests.kit.small_project import write
 
 CONFLICT = "characters/rem.png"

@@ -10,9 +10,9 @@ from typing import Any
 import jsonschema
 import pytest
 
+from reconcile import Project
 from reconcile.commands.links import lifetime_of, links
 from reconcile.core.errors import NotThere, UsageError
-from reconcile.project import Project
 from tests.kit.workshop import PREFIX, Workshop, open_workshop
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from reconcile import Project
 from reconcile.cli.notify import notifying
 from reconcile.cli.options import Common
 from reconcile.cli.session import Session
 from reconcile.commands.status import overdue
-from reconcile.project import Project
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the commands are written for a POSIX shell")
 

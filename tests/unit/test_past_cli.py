@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reconcile.project import Project
+from reconcile import Project
 from tests.kit.small_project import LOCAL_PATH, URI, open_objects, open_records, put, write
 
 

@@ -194,11 +194,11 @@ def test_an_image_that_is_a_link_out_of_the_root_is_never_read(run: Any, project
 
 
 def test_a_file_that_becomes_a_link_after_the_plan_is_never_read(project: Path, tmp_path: Path) -> None:
+    from reconcile import Project
     from reconcile.commands.report import standings
     from reconcile.commands.status import overview
     from reconcile.core.errors import SourceChanged
     from reconcile.pipeline.planner import survey
-    from reconcile.project import Project
 
     with Project.open(project).opened() as opened_project:
         seen = survey(opened_project)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from reconcile import Project
 from reconcile.adapters.gcs.checkup import GcsCheckup
 from reconcile.adapters.gcs.signing import Signer
 from reconcile.adapters.gcs.store import GcsObjectStore
@@ -17,7 +18,6 @@ from reconcile.commands.doctor import check_project
 from reconcile.core.checkup import Health
 from reconcile.core.errors import AccessDenied, ConfigError
 from reconcile.core.names import BucketRoot
-from reconcile.project import Project
 from tests.kit.workshop import PREFIX, Workshop, open_workshop
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer

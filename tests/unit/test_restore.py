@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from reconcile import Project
 from reconcile.adapters.local.writing import LocalPlaces
 from reconcile.adapters.workers import REFUSALS
 from reconcile.commands.restore import survey
@@ -26,7 +27,7 @@ from reconcile.core.report import OutcomeKind, Report, Status
 from reconcile.core.restoration import RestorePlan
 from reconcile.pipeline.executor import execute as apply
 from reconcile.pipeline.planner import survey as plan_survey
-from reconcile.project import OpenProject, Project
+from reconcile.project import OpenProject
 from reconcile.run_options import RunOptions
 from tests.kit.fakes import digest
 from tests.kit.small_project import KPOP, make_project, open_objects, open_records, put, write

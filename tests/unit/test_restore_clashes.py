@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from reconcile import Project
 from reconcile.commands.restore import survey
 from reconcile.commands.restoring import execute
 from reconcile.core.changes import Code
@@ -20,7 +21,6 @@ from reconcile.core.names import fold, nfc
 from reconcile.core.restoration import RestorePlan
 from reconcile.pipeline.executor import execute as apply
 from reconcile.pipeline.planner import survey as plan_survey
-from reconcile.project import Project
 from reconcile.run_options import RunOptions
 from tests.kit.small_project import make_project, open_objects, open_records, put
 from tests.kit.windows import on_each_system  # noqa: F401

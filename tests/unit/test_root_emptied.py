@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from reconcile import Project
 from reconcile.core.changes import Code, Severity
 from reconcile.core.errors import ExitCode
 from reconcile.core.plan import Plan, Scope
 from reconcile.pipeline.planner import survey
-from reconcile.project import Project
 from reconcile.run_options import RunOptions
 from tests.kit.small_project import make_project, write
 from tests.security.attack import run as reconcile

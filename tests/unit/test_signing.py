@@ -14,12 +14,12 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
+from reconcile import Project
 from reconcile.adapters.gcs.signing import Signer
 from reconcile.adapters.gcs.url_reader import HttpReader
 from reconcile.core.errors import AccessDenied, ConfigError, Rejected, StoreUnavailable, UsageError
 from reconcile.core.names import BucketRoot
 from reconcile.ports import LONGEST_URL
-from reconcile.project import Project
 from tests.kit.small_project import make_project
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.gcs import GcsServer

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from reconcile import Project
 from reconcile.adapters.state.health import HealthFile, read_health
 from reconcile.commands.demo_media import png
 from reconcile.commands.watch_teller import SILENT_AFTER, check
 from reconcile.core.plan import Scope
 from reconcile.core.watch_report import EventKind, WatchState
 from reconcile.core.watching import Poll, Seen
-from reconcile.project import Project
 from reconcile.views.json import dumps
 from tests.kit.day import IMAGE, Day, entry, keys, know
 from tests.kit.small_project import make_project, open_records, write

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from reconcile import config
+from reconcile import Project, config
 from reconcile.adapters.state.health import HealthFile, read_health
 from reconcile.commands.demo_media import png
 from reconcile.core.changes import Severity
 from reconcile.core.errors import LockHeld, StoreUnavailable
 from reconcile.core.watch_report import EventKind
 from reconcile.core.watching import Seen
-from reconcile.project import OpenProject, Project
+from reconcile.project import OpenProject
 from tests.kit.day import IMAGE, Day, entry, keys, know
 from tests.kit.small_project import OLD, make_project, open_objects, put, write
 from tests.kit.windows import on_each_system  # noqa: F401

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from reconcile import Project
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.system import current
 from reconcile.commands.demo_media import png
@@ -20,7 +21,6 @@ from reconcile.core.report import Report, Status
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
-from reconcile.project import Project
 from reconcile.run_options import RunOptions
 from tests.kit.small_project import make_project, open_objects, open_records, write
 from tests.kit.windows import on_each_system  # noqa: F401

@@ -10,13 +10,13 @@ from random import Random
 
 import pytest
 
+from reconcile import Project
 from reconcile.adapters.lanes import Lanes
 from reconcile.commands.restore import survey
 from reconcile.commands.restoring import execute
 from reconcile.commands.verify import verify
 from reconcile.core.proof import Mode
 from reconcile.core.width import FIRST, LAST_HOLD, MOST, Width
-from reconcile.project import Project
 from tests.kit.small_project import make_project
 from tests.kit.world import World, titled
 
