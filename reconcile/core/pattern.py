@@ -86,6 +86,13 @@ class Template:
         """Whether a capture stands twice, so that what stands behind it does not depend on this place alone."""
         return len(set(names_of(self.parts))) != len(list(names_of(self.parts)))
 
+    @cached_property
+    def has_id_alone(self) -> bool:
+        """Whether all but ``{char_id}``, once, is literal text, and a boundary is behind it: a path that matches has
+        one reading."""
+        behind = self.literal_suffix[:1]
+        return self.names == (CHAR_ID,) and not self.ties_places and (not behind or behind in (*BOUNDARIES, "/"))
+
     def takes_behind_id(self, rest: str) -> bool:
         """Whether this ASCII text can stand behind ``{char_id}``, in a template in which no capture stands twice."""
         return self._halves is not None and self._halves[1].takes(rest)

@@ -60,7 +60,7 @@ class AssetRule(msgspec.Struct, frozen=True, dict=True):
     def guess(self, path: str) -> dict[str, str] | None:
         """The captures of a path, the longest first, with an id at boundaries that need not be known; None if the rule
         does not take it."""
-        if not self.names_character:
+        if not self.names_character or self.path.has_id_alone:
             return self.path.match(path)
         readings = (self.path.match_span(path, start, end) for _, start, end in self.path.readings(path))
         return next((found for found in readings if found is not None), None)

@@ -300,3 +300,20 @@ def test_a_template_takes_what_it_formats(pair: tuple[Template, dict[str, str]])
     assert template.takes(path)
     assert path.startswith(template.literal_prefix)
     assert path.endswith(template.literal_suffix)
+
+
+@pytest.mark.parametrize(
+    ("source", "is_alone"),
+    [
+        ("characters/{char_id}.png", True), ("{char_id}_x.png", True), ("a/{char_id}/b.png", True), ("a_{char_id}", True),
+        ("a/{char_id}x.png", False), ("a/{char_id}_{n}.png", False), ("a/*_{char_id}.png", False),
+        ("{char_id}/{char_id}.png", False), ("a/b.png", False),
+    ],
+)  # fmt: skip
+@given(path=paths() | st.text("ax_b/{.pngé ", max_size=12).map("a/{}_x.png".format) | asset_paths())
+def test_an_id_that_is_alone_has_one_reading(source: str, is_alone: bool, path: str) -> None:
+    template = Template(source)
+    assert template.has_id_alone is is_alone
+    if is_alone:
+        spans = (template.match_span(path, start, end) for _, start, end in template.readings(path))
+        assert [found for found in spans if found is not None] == [each for each in [template.match(path)] if each]
