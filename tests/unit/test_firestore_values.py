@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import struct
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 
 from reconcile.adapters.firestore.messages import Value, encode, encode_fields, same_fields, timestamp, token
 from reconcile.adapters.firestore.store import FirestoreRecordStore
-from reconcile.adapters.firestore.values import decode
+from reconcile.adapters.firestore.values import decode, decode_document
 from reconcile.adapters.firestore.wire import connect
 from tests.conformance.record_stores import ClientHand
 from tests.servers.firestore import FirestoreServer
@@ -175,6 +176,67 @@ def test_whatever_a_document_holds_both_ways_tell_the_same(place: Place, fields:
 def test_a_float_is_a_float_however_it_is_written(written: str, value: float) -> None:
     found = decode(on_the_wire(f'{{"doubleValue": {written}}}'))
     assert struct.pack("d", found) == struct.pack("d", value)
+
+
+WIRE = st.recursive(
+    st.fixed_dictionaries({}, optional={"stringValue": TEXTS | st.none() | st.integers()})
+    | st.fixed_dictionaries(
+        {"integerValue": st.sampled_from(["0", "-1", "007", "-0", "9" * 19, "9" * 18, "x", 5, 2**63])}
+    )
+    | st.fixed_dictionaries(
+        {"doubleValue": st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from([0, "NaN"])}
+    )
+    | st.fixed_dictionaries({"booleanValue": st.booleans() | st.just("true")})
+    | st.fixed_dictionaries({"nullValue": st.none() | st.just("NULL_VALUE") | st.just({})})
+    | st.fixed_dictionaries(
+        {"timestampValue": st.sampled_from(["2026-02-07T03:00:00Z", "2026-02-07T03:00:00.1234567Z", "x"])}
+    )
+    | st.fixed_dictionaries({"bytesValue": st.just("AA=="), "stringValue": st.just("a")})
+    | st.fixed_dictionaries({"colourValue": st.dictionaries(TEXTS, st.integers(), max_size=2)})
+    | TEXTS
+    | st.none(),
+    lambda inner: (
+        st.fixed_dictionaries(
+            {
+                "mapValue": st.fixed_dictionaries(
+                    {}, optional={"fields": st.dictionaries(TEXTS | st.just("__type__"), inner, max_size=3)}
+                )
+            }
+        )
+        | st.fixed_dictionaries(
+            {"arrayValue": st.fixed_dictionaries({}, optional={"values": st.lists(inner, max_size=3)})}
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=1500)
+@given(fields=st.dictionaries(TEXTS, WIRE, max_size=4))
+def test_a_document_is_decoded_at_once_as_it_is_value_by_value(fields: dict[str, Any]) -> None:
+    def outcome(decoded: Any) -> str:
+        try:
+            found = decoded()
+            return repr((found, list(found)))
+        except ValueError:
+            return "refused"
+
+    wire = json.dumps(fields).encode()
+    each = msgspec.json.Decoder(dict[str, dict[str, msgspec.Raw]])
+    by_value = outcome(lambda: {name: decode(value) for name, value in sorted(each.decode(wire).items())})
+    assert outcome(lambda: decode_document(msgspec.Raw(wire))) == by_value
+
+
+@pytest.mark.parametrize("written", ["-0", "-0.0", "1e400", "-1e-400", "5e-324", "9" * 400, "0.1e1"])
+def test_a_float_of_a_document_is_what_it_is_by_itself(written: str) -> None:
+    wire = f'{{"a": {{"doubleValue": {written}}}}}'
+    try:
+        value = decode(on_the_wire(f'{{"doubleValue": {written}}}'))
+    except ValueError:
+        with pytest.raises(ValueError, match=r"float|range"):
+            decode_document(msgspec.Raw(wire.encode()))
+    else:
+        assert struct.pack("d", decode_document(msgspec.Raw(wire.encode()))["a"]) == struct.pack("d", value)
 
 
 def test_a_kind_of_value_that_nobody_knows_yet_is_read_and_refuses_to_be_written() -> None:

@@ -305,7 +305,8 @@ def test_a_template_takes_what_it_formats(pair: tuple[Template, dict[str, str]])
 @pytest.mark.parametrize(
     ("source", "is_alone"),
     [
-        ("characters/{char_id}.png", True), ("{char_id}_x.png", True), ("a/{char_id}/b.png", True), ("a_{char_id}", True),
+        ("characters/{char_id}.png", True), ("{char_id}_x.png", True), ("a/{char_id}/b.png", True),
+        ("a_{char_id}", True),
         ("a/{char_id}x.png", False), ("a/{char_id}_{n}.png", False), ("a/*_{char_id}.png", False),
         ("{char_id}/{char_id}.png", False), ("a/b.png", False),
     ],

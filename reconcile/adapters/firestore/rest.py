@@ -23,7 +23,7 @@ from reconcile.adapters.firestore.calls import (
     rank,
 )
 from reconcile.adapters.firestore.json_rows import BrokenOff, NoArray, Rows
-from reconcile.adapters.firestore.values import decode_fields, moment
+from reconcile.adapters.firestore.values import decode_document, moment
 from reconcile.adapters.lean_http import Failed, How, Http, Reply
 from reconcile.adapters.meter import Watch, unheard
 from reconcile.adapters.network import Fault, proxy_for
@@ -55,7 +55,7 @@ _CODES = frozenset({*_STATUS.values(), "UNKNOWN", "ALREADY_EXISTS", "OUT_OF_RANG
 
 class _Document(msgspec.Struct, gc=False):
     name: str
-    fields: dict[str, dict[str, msgspec.Raw]] = {}
+    fields: msgspec.Raw = msgspec.Raw(b"{}")
     updateTime: str = ""  # noqa: N815 - the API's own spelling
 
 
@@ -279,7 +279,7 @@ class Reads:
         except ValueError as error:
             raise Nonsense(f"with an update time of {own!r} that is not one: {error}") from error
         try:
-            return Found(own, decode_fields(document.fields), updated)
+            return Found(own, decode_document(document.fields), updated)
         except (ValueError, RecursionError) as error:
             raise Nonsense(f"with a value in {own!r} that is not one: {error}") from error
 
