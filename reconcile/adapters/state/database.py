@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from reconcile.adapters.files import remove, replace
 from reconcile.adapters.state.folder import StateFolder
@@ -39,6 +39,9 @@ PRAGMA user_version = {_VERSION};
 _FROM_FIRST_VERSION = f"DROP TABLE IF EXISTS hashes; {_HASHES} PRAGMA user_version = {_VERSION};"
 
 _LONGEST_VALUE = 1 << 20  # bytes: what is longer is not of ours, and would be read into memory
+
+Column: TypeAlias = Callable[[Sequence[Any]], bool]
+"""Whether a column's values are all of the kind that it should hold."""
 
 
 class _Foreign(Portable, sqlite3.DatabaseError):
@@ -88,8 +91,8 @@ class StateDatabase:
         self._warn(f"The state file {self._path} was set aside as {aside.name} and is started afresh", error)
         return _open_database(self._folder)
 
-    def read(self, sql: str, values: Sequence[object], columns: Sequence[Callable[[Sequence[Any]], bool]]) -> list[Any]:
-        """The rows, if each column is as ``columns`` says; else the file is damaged."""
+    def read(self, sql: str, values: Sequence[object], columns: Sequence[Column]) -> list[Any]:
+        """The rows; none if one of the ``columns`` holds what it should not, which means that the file is damaged."""
         with self.lock:
             try:
                 rows = self.connection.execute(sql, values).fetchall()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from reconcile.adapters.state.database import StateDatabase
+from reconcile.adapters.state.database import Column, StateDatabase
 from reconcile.adapters.state.recall import CHARACTERS, MOST_CHARACTERS
 from reconcile.core.closing import Closing
 from reconcile.core.digest import is_crc32c
@@ -22,6 +22,11 @@ _LAST_WINDOW = 4096
 _BATCH = 20_000
 _BATCH_SECONDS = 5.0  # a killed run hashes no more than this again
 _PAGE = 1000
+_HASHES = (
+    "SELECT path, size, mtime_ns, ctime_ns, inode, crc32c, lacks, doubted_since FROM hashes"
+    " WHERE path >= ? ORDER BY path LIMIT ?"
+)
+_AGREED = "SELECT key, size, crc32c, generation FROM agreed"
 _ASKED_TOGETHER = 500  # SQLite takes 999 values in a query, at the least
 _SESSION_SECONDS = 6 * 86400  # a session lives for a week at the most; the last day is not worth a try
 
@@ -36,8 +41,8 @@ class State(Closing):
         self._lock = self._database.lock
         self._pending: dict[str, Hashed] = {}
         self._flushed = time.monotonic()
-        self._window: _Window[Hashed] = _Window()
-        self._agreed: _Window[Agreed] = _Window()
+        self._hashes = _Window(self._database, _HASHES, _HASH_ROW, lambda row: Hashed._make(row[1:]))
+        self._agreed = _Window(self._database, f"{_AGREED} WHERE key >= ? ORDER BY key LIMIT ?", _AGREED_ROW, _agreed)
         self.sessions = UploadSessions(self._database)
 
     @classmethod
@@ -59,25 +64,16 @@ class State(Closing):
     # -- the hash cache --
 
     def _forget_windows(self) -> None:
-        self._window, self._agreed = _Window(), _Window()
+        self._hashes.clear()
+        self._agreed.clear()
 
     def get(self, path: str) -> Hashed | None:
         """Cheapest in path order."""
-        if not self._pending and (found := self._window.rows.get(path)) is not None:
+        if not self._pending and (found := self._hashes.rows.get(path)) is not None:
             return found  # without the lock: what is pending is in the window before it is pending no more
         with self._lock:
-            if path in self._pending:
-                return self._pending[path]
-            if not self._window.covers(path):
-                limit = self._window.next_size(path)
-                rows = self._database.read(
-                    "SELECT path, size, mtime_ns, ctime_ns, inode, crc32c, lacks, doubted_since FROM hashes"
-                    " WHERE path >= ? ORDER BY path LIMIT ?",
-                    (path, limit),
-                    _HASH_ROW,
-                )
-                self._window.fill(path, {row[0]: Hashed._make(row[1:]) for row in rows}, limit)
-            return self._window.rows.get(path)
+            found = self._pending.get(path)
+            return self._hashes.get(path) if found is None else found
 
     def put(self, path: str, found: Hashed) -> None:
         """Remembers a hash; written in batches and at the close."""
@@ -92,7 +88,7 @@ class State(Closing):
         """Forgets a hash, on disk when this returns."""
         with self._lock:
             self._pending.pop(path, None)
-            self._window.rows.pop(path, None)
+            self._hashes.rows.pop(path, None)
             self._database.write("DELETE FROM hashes WHERE path = ?", [(path,)])
 
     def flush(self) -> None:
@@ -100,7 +96,7 @@ class State(Closing):
             rows = [(path, *entry) for path, entry in self._pending.items()]
             if rows:
                 self._database.write("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-                self._window.rows.update(self._pending)
+                self._hashes.rows.update(self._pending)
             self._pending.clear()
             self._flushed = time.monotonic()
 
@@ -110,12 +106,8 @@ class State(Closing):
         """All agreed states, in code point order of the key; ends early if the file cannot be read on."""
         after = ""
         while True:
-            page = self._database.read(
-                "SELECT key, size, crc32c, generation FROM agreed WHERE key > ? ORDER BY key LIMIT ?",
-                (after, _PAGE),
-                _AGREED_ROW,
-            )
-            yield from (Agreed(*row) for row in page)
+            page = self._database.read(f"{_AGREED} WHERE key > ? ORDER BY key LIMIT ?", (after, _PAGE), _AGREED_ROW)
+            yield from map(_agreed, page)
             if len(page) < _PAGE:
                 return
             after = page[-1][0]
@@ -125,15 +117,7 @@ class State(Closing):
         if (found := self._agreed.rows.get(key)) is not None or not is_unicode(key):
             return found
         with self._lock:
-            if not self._agreed.covers(key):
-                limit = self._agreed.next_size(key)
-                rows = self._database.read(
-                    "SELECT key, size, crc32c, generation FROM agreed WHERE key >= ? ORDER BY key LIMIT ?",
-                    (key, limit),
-                    _AGREED_ROW,
-                )
-                self._agreed.fill(key, {row[0]: Agreed(*row) for row in rows}, limit)
-            return self._agreed.rows.get(key)
+            return self._agreed.get(key)
 
     def cuts(self, size: int) -> list[str]:
         """Keys that cut all that is remembered into parts of so many, in order."""
@@ -149,8 +133,8 @@ class State(Closing):
         for at in range(0, len(wanted), _ASKED_TOGETHER):
             some = wanted[at : at + _ASKED_TOGETHER]
             places = ",".join("?" * len(some))
-            query = f"SELECT key, size, crc32c, generation FROM agreed WHERE crc32c IN ({places})"
-            yield from (Agreed(*row) for row in self._database.read(query, some, _AGREED_ROW))
+            query = f"{_AGREED} WHERE crc32c IN ({places})"
+            yield from map(_agreed, self._database.read(query, some, _AGREED_ROW))
 
     def remember(self, states: Iterable[Agreed]) -> None:
         new = list(states)
@@ -207,32 +191,47 @@ class UploadSessions:
 
 
 class _Window(Generic[T]):
-    """The rows of a table from ``low`` to ``high``. It grows while it is asked in order, as a walk does, and
-    starts small again after a jump, so that neither a walk nor a single look-up reads much more than it needs."""
+    """The rows of a table between two keys, kept in memory. It grows while keys are asked for in order, as a walk does,
+    and starts small again after a jump, so that neither a walk nor a single look-up reads much more than it needs.
 
-    def __init__(self) -> None:
+    ``query`` selects rows in key order from a key on, up to a number of them.
+    """
+
+    def __init__(
+        self, database: StateDatabase, query: str, columns: Sequence[Column], made: Callable[[tuple[Any, ...]], T]
+    ) -> None:
+        self._database = database
+        self._query = query
+        self._columns = columns
+        self._made = made
+        self.clear()
+
+    def clear(self) -> None:
         self.rows: dict[str, T] = {}
         self._low = ""
         self._high: str | None = ""
+        """The last key; None if there are no more rows."""
         self._size = _FIRST_WINDOW
 
-    def covers(self, path: str) -> bool:
-        return bool(self._low) and self._low <= path and (self._high is None or path <= self._high)
+    def covers(self, key: str) -> bool:
+        return bool(self._low) and self._low <= key and (self._high is None or key <= self._high)
 
-    def next_size(self, path: str) -> int:
-        """How many rows to read from the path on."""
-        in_order = self._low and self._high is not None and path > self._high
-        self._size = min(2 * self._size, _LAST_WINDOW) if in_order else _FIRST_WINDOW
-        return self._size
-
-    def fill(self, path: str, rows: dict[str, T], limit: int) -> None:
-        """Takes the rows from the path on, in order; fewer than ``limit`` are all there are."""
-        self.rows = rows
-        self._low = path
-        self._high = next(reversed(rows)) if len(rows) == limit else None
+    def get(self, key: str) -> T | None:
+        if not self.covers(key):
+            in_order = self._low and self._high is not None and key > self._high
+            size = self._size = min(2 * self._size, _LAST_WINDOW) if in_order else _FIRST_WINDOW
+            found = self._database.read(self._query, (key, size), self._columns)
+            self.rows = {row[0]: self._made(row) for row in found}
+            self._low = key
+            self._high = found[-1][0] if len(found) == size else None
+        return self.rows.get(key)
 
 
-# What a column holds is looked at as a whole: a walk reads a row for each file.
+def _agreed(row: tuple[Any, ...]) -> Agreed:
+    return Agreed(*row)
+
+
+# A column is checked as a whole, which is fast: a walk reads a row for each file.
 
 
 def _are_texts(column: Sequence[Any]) -> bool:
