@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,18 +22,7 @@ from reconcile.adapters.jsondb.file import (
     write_beside,
 )
 from reconcile.adapters.jsondb.swap import Exchange, Swap, exchange
-from reconcile.adapters.jsondb.text import (
-    Container,
-    Member,
-    Style,
-    TextEdit,
-    container,
-    edits,
-    same,
-    skip_blanks,
-    splice,
-    style_of,
-)
+from reconcile.adapters.jsondb.text import Member, TextEdit, edits, members_of, same, skip_blanks, splice
 from reconcile.core.errors import (
     LocalDatabaseError,
     NotThere,
@@ -66,7 +55,7 @@ class _Table(NamedTuple):
     text: str
     id_key: str
     documents: dict[str, Member]
-    style: Style
+    is_ascii: bool
 
 
 class JsonDatabase:
@@ -133,16 +122,16 @@ class JsonDatabase:
         if text[at : at + 1] not in ("{", "["):
             json.JSONDecoder().raw_decode(text, at)
             raise self._misshapen("is neither an object nor an array")
-        top = container(text, at)
-        rest = skip_blanks(text, top.end)
+        members, end = members_of(text, at)
+        rest = skip_blanks(text, end)
         if rest < len(text):
             raise json.JSONDecodeError("Extra data", text, rest)
-        id_key = "" if text[at] == "{" else _id_key(top)
-        return _Table(raw, text, id_key, self._documents(top, id_key), style_of(text, top))
+        id_key = "" if text[at] == "{" else _id_key(members)
+        return _Table(raw, text, id_key, self._documents(members, id_key), text[at:].isascii())
 
-    def _documents(self, top: Container, id_key: str) -> dict[str, Member]:
+    def _documents(self, members: Sequence[Member], id_key: str) -> dict[str, Member]:
         documents: dict[str, Member] = {}
-        for number, member in enumerate(top.members, 1):
+        for number, member in enumerate(members, 1):
             if _is_deeper(member.value, MAX_DEPTH):
                 raise self._misshapen(
                     f"nests more than {MAX_DEPTH} levels deep in {member.key or f'element {number}'!r}"
@@ -152,7 +141,7 @@ class JsonDatabase:
                 raise LocalDatabaseError(
                     f"the local database {self._path} has two documents {one!r}", hint="keep one of them"
                 )
-            if not id_key and self._is_wrapper(member.value, len(top.members) == 1):
+            if not id_key and self._is_wrapper(member.value, len(members) == 1):
                 raise self._misshapen(f"has its documents one level down, in {one!r}")
             documents[one] = member
         return documents
@@ -221,7 +210,7 @@ class JsonDatabase:
         plain = _plain(document, fields)
         if table.id_key and plain.get(table.id_key, document) != document:
             raise _inexact(document)
-        made = list(edits(table.text, place.start, place.value, {**place.value, **plain}, table.style))
+        made = list(edits(table.text, place.start, place.value, {**place.value, **plain}, is_ascii=table.is_ascii))
         value = json.loads(splice(table.text, made, place.start, place.end))
         if not all(name in value and same(value[name], field) for name, field in plain.items()):
             raise _inexact(document)
@@ -253,9 +242,9 @@ class JsonDatabase:
         return Path(os.path.realpath(self._path))
 
 
-def _id_key(top: Container) -> str:
+def _id_key(members: Sequence[Member]) -> str:
     """The name of the member that holds the id: the first of the usual ones that every element has."""
-    maps = [member.value for member in top.members if isinstance(member.value, dict)]
+    maps = [member.value for member in members if isinstance(member.value, dict)]
     return next((key for key in _ID_KEYS if maps and all(key in one for one in maps)), "id")
 
 
