@@ -67,9 +67,9 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def between(self, first: str, stop: str) -> Iterator[RemoteObject]:
-        """Every live object whose key is ``first``, or comes after it, and comes before ``stop`` (empty: no end), in
-        the same order. Raises as ``list``."""
+    def between(self, first: str, stop: str, prefix: str = "") -> Iterator[RemoteObject]:
+        """Those whose key is ``first``, or comes after it, and comes before ``stop`` (empty: no end), in the same
+        order. With a ``prefix`` those below it alone, which is all that is asked for. Raises as ``list``."""
         ...
 
     def get(self, key: str) -> RemoteObject | None:

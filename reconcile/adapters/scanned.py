@@ -54,7 +54,7 @@ class ScannedFiles:
         for path, found in groupby(merged, attrgetter("path")):
             files = list(found)
             if path.startswith(within):
-                yield files[0] if len({(each.size, each.crc32c) for each in files}) == 1 else _contested(files)
+                yield one_of(files)
 
     def names(self, prefixes: Sequence[str] = ("",)) -> Iterator[str]:
         """See ``FileSource.names``."""
@@ -88,6 +88,10 @@ def open_scan(folder: SharedFolder) -> Scan:
     return scan
 
 
-def _contested(files: Sequence[LocalFile]) -> LocalFile:
+def one_of(files: Sequence[LocalFile]) -> LocalFile:
+    """The files that several machines have under one path, in their order, as one: the first if all have the same
+    content, and otherwise one that cannot be uploaded."""
+    if len({(each.size, each.crc32c) for each in files}) == 1:
+        return files[0]
     why = f"{len(files)} machines have different content under this path"
     return msgspec.structs.replace(files[0], crc32c=None, problem=FileProblem.UNREADABLE, detail=why)

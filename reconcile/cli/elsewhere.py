@@ -46,18 +46,13 @@ def scan(
     return ExitCode.OK
 
 
-def inventory_of(given: str, *, on_beam: bool) -> str:
+def inventory_of(given: str) -> str:
     """Where the inventory reports are that --objects-from names. Raises UsageError."""
     uri = given.removeprefix(_INVENTORY)
     if uri == given or not uri.startswith("gs://"):
         raise UsageError(
             f"--objects-from {given!r} is not {_INVENTORY}gs://BUCKET/PREFIX/",
             hint="name the folder into which Storage Insights writes its reports of the bucket",
-        )
-    if on_beam:
-        raise UsageError(
-            "--engine beam lists the bucket itself, by ranges of keys, so --objects-from does not go with it",
-            hint="leave out one of the two",
         )
     return uri
 

@@ -92,7 +92,7 @@ def plan(
     if objects_from is not None:
         from reconcile.cli.elsewhere import inventory_of
 
-        inventory = inventory_of(objects_from, on_beam=on_beam)
+        inventory = inventory_of(objects_from)
     run = session.opened(
         sized=sized, allow_empty=allow_empty, scans=files_from or (), inventory=inventory, on_beam=on_beam
     )

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from reconcile.core.names import nfc, spelling
+from reconcile.core.names import nfc, spelling, spellings
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.rules import AssetMap, Ownership, Reading, minimal_prefixes
 
@@ -79,6 +79,19 @@ class NotedMap(AssetMap, frozen=True, dict=True):
         if found is None:
             return None
         return msgspec.structs.replace(found, ownership=Ownership.KNOWN, characters=(owner,))
+
+    def ids_in(self, path: str) -> set[str]:
+        """As the map's, and the noted character."""
+        note = self.notes.get(path)
+        if note is None:
+            return AssetMap.ids_in(self, path)
+        readings = (found for rule in self.rules for found, _, _ in rule.path.readings(path))
+        values = {*readings, *filter(None, (note.char_id,))}
+        return {each for value in values for each in spellings(value)}
+
+    def ids_placed(self, char_id: str) -> set[str]:
+        """The same for ``wishes``."""
+        return set().union(*(self.ids_in(note.path) for note in self._placed.get(nfc(char_id), ())))
 
     def _read_by_type(self, path: str, known: Container[str], asset_type: str | None) -> Reading | None:
         """The type settles which of two characters it is, if two rules read two in the path."""

@@ -326,6 +326,7 @@ class Stream(StrEnum):
     CLAIM = "claim"  # a ``Claim``, by character
     CHANGE = "change"  # a change of the plan, by its id
     FINDING = "finding"  # a finding of the plan, by its subject
+    KNOWN = "known"  # a character id that is known, and that what is at this key asks for
     TALLY = "tally"  # a ``KeyTally``, by key
     MARK = "mark"  # a ``Mark``, by key
     AGREED = "agreed"  # an ``Agreed`` that is to be remembered, by key

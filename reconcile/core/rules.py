@@ -10,7 +10,7 @@ from functools import cached_property
 import msgspec
 
 from reconcile.core.errors import UsageError
-from reconcile.core.names import fold, is_below, nfc, shared_prefix, spelling
+from reconcile.core.names import fold, is_below, nfc, shared_prefix, spelling, spellings
 from reconcile.core.pattern import CHAR_ID, Template
 from reconcile.core.reach import Reach
 
@@ -216,6 +216,18 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
             if path is not None and nfc(self.key_for(path, known)) == nfc(key):
                 return path
         return key if is_below(key) and nfc(self.key_for(key, known)) == nfc(key) else None
+
+    def ids_in(self, path: str) -> set[str]:
+        """Every id of which ``read`` and ``key_for`` may ask whether it is known, to read this path."""
+        readings = (found for rule in self.rules if rule.path.takes(path) for found, _, _ in rule.path.readings(path))
+        return {each for value in readings for each in spellings(value)}
+
+    def ids_of(self, key: str) -> set[str]:
+        """The same for ``path_for``, and for reading the path that it gives."""
+        if self.keys_are_paths:
+            return self.ids_in(key)
+        paths = (None if rule.object is None else _path_of(rule, key) for rule in self.rules)
+        return self.ids_in(key).union(*(self.ids_in(path) for path in paths if path is not None))
 
     def path_of(self, key: str, asset_type: str | None) -> str | None:
         """The local path of a key that a rule of this type gave, or None."""

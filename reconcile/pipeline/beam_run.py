@@ -1,18 +1,20 @@
 """Plans on Apache Beam: the same stages, with rows grouped by a runner that has many machines.
 
     records, local database   → explode → references ─┐
-    files, objects, states    → by key ───────────────┴─ group by key → key stage → answers, claims ─┐
-    records                   ───────────────────────────────────────── group by character ──────────┴─ document stage
+    files                     → by path → by key ─────┤
+    objects, states           → by key ───────────────┴─ group by key → key stage → answers, claims ─┐
+    records, local database   ───────────────────────────────────────── group by character ──────────┴─ document stage
     tallies, marks, changes   → group by key → counts         uploads, sources → group by content → sources wanted
 
-The records' ids are read first, and are with every worker. What comes out is read back here, and made into a plan like
-any other: what is held in memory grows with what is to be done, not with what is in step.
+The records' ids are read first. They are with every worker, or, if they are too many for that, joined to the rows that
+ask for them. What comes out is read back here, and made into a plan like any other: what is held in memory grows with
+what is to be done, not with what is in step.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,23 +22,32 @@ from typing import Any
 
 import apache_beam as beam
 import msgspec
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
-from apache_beam.pvalue import AsList, AsSingleton
+from apache_beam.pvalue import AsList
 
-from reconcile.adapters.scanned import open_scan
+from reconcile.adapters.scanned import ScannedFiles
 from reconcile.adapters.sorting import Spill
-from reconcile.core.changes import Change, Finding
 from reconcile.core.context import Context
-from reconcile.core.errors import StoreError
+from reconcile.core.errors import AccessDenied, ReconcileError, StoreError
 from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted, silent
 from reconcile.core.plan import Scope
 from reconcile.core.report import Problem
-from reconcile.core.rows import Agreed, Row, Source, Stream, World
-from reconcile.core.rules import AssetMap
+from reconcile.core.rows import World
 from reconcile.pipeline import beam_steps as steps
-from reconcile.pipeline.beam_sources import FAILED, Range, ReadDocuments, ReadFiles, ReadObjects, ReadParts
-from reconcile.pipeline.gaps import Gap, Unread
+from reconcile.pipeline.beam_kept import Kept
+from reconcile.pipeline.beam_known import AT_HAND, KnownIds
+from reconcile.pipeline.beam_lines import Counted, counted, gaps_of, noted, rows_of, told
+from reconcile.pipeline.beam_sources import (
+    ReadDocuments,
+    ReadFiles,
+    ReadObjects,
+    ReadParts,
+    ReadReport,
+    files_of,
+    ranges,
+)
+from reconcile.pipeline.beam_steps import GAPS, NOTED, state_row
+from reconcile.pipeline.gaps import Gap
 from reconcile.pipeline.planner import Planning, Survey
 from reconcile.pipeline.reducers import CountedElsewhere
 from reconcile.pipeline.roster import Roster, open_records, read_roster
@@ -44,41 +55,38 @@ from reconcile.project import OpenProject
 
 DOCUMENTS = 300
 """Documents that a worker reads together."""
-RANGES = 64
-"""About so many ranges of keys for each prefix of the rules."""
-
-_KINDS: dict[Stream, Any] = {
-    Stream.CHANGE: Change,
-    Stream.FINDING: Finding,
-    Stream.AGREED: Agreed,
-    Stream.SOURCE: Source,
-}
 
 
 class Inputs(msgspec.Struct, frozen=True):
-    """What is there, as collections of packed values: documents of both worlds, local files (with the folders that
-    could not be read), and objects and remembered states as rows by key."""
+    """What is there, as collections: rows of documents of both worlds, local files (with the folders that could not be
+    read), packed, and rows of objects and remembered states by key; the known ids; and, as lines, the gaps and what was
+    noted while all this was read. ``listing`` names what says which objects there are."""
 
     records: beam.PCollection
     local_records: beam.PCollection
     files: beam.PCollection
     objects: beam.PCollection
     states: beam.PCollection
+    ids: beam.PCollection
+    gaps: beam.PCollection
+    noted: beam.PCollection
+    listing: str = "the listing"
 
 
 class Results(msgspec.Struct, frozen=True):
-    """What a planning comes to: JSON lines of rows, counts, and the folders that could not be read, packed."""
+    """What a planning comes to, as lines: rows, counts, the parts that could not be read, and what was noted."""
 
-    lines: beam.PCollection
+    rows: beam.PCollection
     counted: beam.PCollection
-    unread: beam.PCollection
+    gaps: beam.PCollection
+    noted: beam.PCollection
 
-    def write(self, folder: str) -> None:
-        """Writes it into files below a folder, for ``finished``."""
-        counted = self.counted | "as JSON" >> beam.Map(steps.told)
-        unread = self.unread | "folders" >> beam.Map(steps.told_folder)
-        for name, lines in (("rows", self.lines), ("counted", counted), ("unread", unread)):
-            _ = lines | f"write {name}" >> beam.io.WriteToText(f"{folder}/{name}", ".jsonl")
+    def write(self, kept: Kept) -> None:
+        """Writes it, for ``finished``."""
+        kept.write("rows", self.rows)
+        kept.write("counted", self.counted | "as JSON" >> beam.Map(told))
+        kept.write("gaps", self.gaps)
+        kept.write("noted", self.noted)
 
 
 class BeamInventory(msgspec.Struct, frozen=True):
@@ -95,52 +103,63 @@ class BeamInventory(msgspec.Struct, frozen=True):
         return self.context
 
 
-def opened(project: OpenProject, listener: Listener) -> BeamInventory:
-    """Begins: reads the names of the records and the local database. Raises as ``Inventory`` does."""
-    read = lambda: read_roster(project, Scope(), listener, whole=False)  # noqa: E731
+def opened(project: OpenProject, listener: Listener, refused: AccessDenied | None = None) -> BeamInventory:
+    """Begins: reads the names of the records and the local database. If no record may be read, as is known already if
+    it was ``refused``, they are unknown. Raises as ``Inventory`` does."""
+    read = lambda: read_roster(project, Scope(), listener, partial=True, whole=False, refused=refused)  # noqa: E731
     roster, context = open_records(project, Scope(), listener, read)
     return BeamInventory(roster, msgspec.structs.replace(context, trace=frozenset()))
 
 
-def finished(project: OpenProject, seen: BeamInventory, folder: str, listener: Listener) -> Survey:
-    """Makes the plan of what was written below a folder. Raises StoreError if that cannot be read."""
+def finished(project: OpenProject, seen: BeamInventory, kept: Kept, listener: Listener) -> Survey:
+    """Makes the plan of what was written. Raises the error of a part that could not be read, UsageError for an
+    inventory report that is not whole, and StoreError if what was written cannot be read."""
+    found, report, roster = noted(kept.lines("noted")), project.inventory_report, seen.roster
+    if found.failed is not None:
+        raise found.failed.error("a part of a world could not be read")
+    if report is not None:
+        found.rows.check(report, project.bucket.bucket)
+    if roster.denied is not None and not found.listed:
+        raise roster.denied
+    if found.lapsed:
+        roster = msgspec.structs.replace(roster, as_of=None)
     with Spill(project.options.memory, project.spill_folder) as spill:
-        counted = sum((steps.counted(text) for text in _lines(folder, "counted")), steps.Counted())
-        gaps = tuple(Unread(steps.folder_of(text)) for text in _lines(folder, "unread"))
-        outcome = Planning(project, (), spill, counts=CountedElsewhere(counted.in_step, counted.objects))
-        outcome.take_all(rows_of(_lines(folder, "rows")))
-        return outcome.survey(msgspec.structs.replace(seen, gaps=gaps, files=counted.files), listener)
+        totals = counted(kept.lines("counted"))
+        gaps = (*roster.refused, *gaps_of(kept.lines("gaps")))
+        outcome = Planning(project, (), spill, counts=CountedElsewhere(totals.in_step, totals.objects))
+        outcome.take_all(rows_of(kept.lines("rows")))
+        known = msgspec.structs.replace(seen, roster=roster, gaps=gaps, files=totals.files)
+        return outcome.survey(known, listener)
 
 
-def _lines(folder: str, name: str) -> Iterator[str]:
-    for found in FileSystems.match([f"{folder}/{name}*"])[0].metadata_list:
-        with FileSystems.open(found.path) as file:
-            yield from (text.decode() for text in file)
-
-
-def judged(pipeline: beam.Pipeline, inputs: Inputs, context: Context) -> Results:
-    """The stages over these inputs."""
-    ids = AsSingleton(pipeline | "ids" >> beam.Create([steps.ids_of(context)]))
+def judged(inputs: Inputs, context: Context, at_hand: int = AT_HAND) -> Results:
+    """The stages over these inputs. If more than ``at_hand`` ids are known, the workers do not hold them."""
     bare = msgspec.structs.replace(context, known_ids=frozenset())
-    files = inputs.files | "files by key" >> beam.ParDo(steps.FilesByKey(bare), ids).with_outputs("unread", main="rows")
-    unread = AsList(files.unread)
-    records = _exploded(inputs.records, bare, ids, World.RECORDS)
-    local_records = _exploded(inputs.local_records, bare, ids, World.LOCAL_DB)
+    known = KnownIds(inputs.ids, bare, along=len(context.known_ids) > at_hand)
+    files = inputs.files | "files and folders" >> beam.ParDo(steps.Files()).with_outputs(GAPS, main="rows")
+    all_gaps = (inputs.gaps, files[GAPS]) | "all gaps" >> beam.Flatten()
+    gaps = AsList(all_gaps)
+    of_keys = (
+        known.grouped("files", files.rows) | "files by key" >> beam.ParDo(steps.FilesByKey(bare), known.beside),
+        inputs.objects,
+        inputs.states,
+        _references(inputs.records, bare, known, World.RECORDS),
+        _references(inputs.local_records, bare, known, World.LOCAL_DB),
+    ) | "what is of keys" >> beam.Flatten()
     keys = (
-        (files.rows, inputs.objects, inputs.states, records.references, local_records.references)
-        | "what is of keys" >> beam.Flatten()
+        known.among("keys", of_keys)
         | "by key" >> beam.GroupByKey()
         | "judge keys"
-        >> beam.ParDo(steps.JudgeKeys(bare), ids, unread).with_outputs(
-            "asked", "tallies", "sources", "counted", main="lines"
+        >> beam.ParDo(steps.JudgeKeys(bare, inputs.listing), known.beside, gaps).with_outputs(
+            "asked", "tallies", "sources", "counted", NOTED, main="lines"
         )
     )
+    of_characters = (inputs.records, inputs.local_records, keys.asked) | "what is of characters" >> beam.Flatten()
     documents = (
-        (records.documents, local_records.documents, keys.asked)
-        | "what is of characters" >> beam.Flatten()
+        known.among("characters", of_characters)
         | "by character" >> beam.GroupByKey()
         | "judge records"
-        >> beam.ParDo(steps.JudgeDocuments(bare), ids, unread).with_outputs("tallies", "sources", main="lines")
+        >> beam.ParDo(steps.JudgeDocuments(bare), known.beside, gaps).with_outputs("tallies", "sources", main="lines")
     )
     counts = (
         (keys.tallies, documents.tallies)
@@ -152,17 +171,18 @@ def judged(pipeline: beam.Pipeline, inputs: Inputs, context: Context) -> Results
     return Results(
         (keys.lines, documents.lines, sources) | "lines" >> beam.Flatten(),
         (counts, keys.counted) | "counts" >> beam.Flatten() | beam.CombineGlobally(_total),
-        files.unread,
+        all_gaps,
+        (inputs.noted, keys[NOTED]) | "what was noted" >> beam.Flatten(),
     )
 
 
-def _exploded(documents: beam.PCollection, context: Context, ids: Any, world: World) -> Any:
-    explode = beam.ParDo(steps.Explode(context, world), ids).with_outputs("documents", main="references")
-    return documents | f"explode {world.value}" >> explode
+def _references(documents: Any, context: Context, known: KnownIds, world: World) -> Any:
+    alone = known.grouped(world.value, documents, world)
+    return alone | f"explode {world.value}" >> beam.ParDo(steps.Explode(context, world), known.beside)
 
 
-def _total(counts: Iterable[steps.Counted]) -> steps.Counted:
-    return sum(counts, steps.Counted())
+def _total(counts: Iterable[Counted]) -> Counted:
+    return sum(counts, Counted())
 
 
 def survey(
@@ -170,67 +190,85 @@ def survey(
 ) -> Survey:
     """Plans everything on the runner that the ``arguments`` name, which are Beam's. Changes nothing.
 
-    The local files are those of the scans in these folders. Raises UsageError for arguments that Beam does not take,
-    StoreError and SourceError if a world cannot be read or the run fails, and as ``opened``.
+    The local files are those of the scans in these folders; the objects are listed, or those of the inventory report,
+    if there is to be one. What may not be read is left unknown. Raises UsageError for arguments that Beam does not take
+    and for a scan or a report that is not whole, StoreError and SourceError if a world cannot be read or the run fails,
+    and as ``opened``.
     """
     seen = opened(project, listener)
+    listener(PhaseStarted(Phase.LISTING))
     options = PipelineOptions(list(arguments) or ["--runner", "FnApiRunner"])
     temporary = options.view_as(GoogleCloudOptions).temp_location
     with ExitStack() as stack:
         base = temporary or stack.enter_context(TemporaryDirectory(dir=project.spill_folder(), prefix="beam-"))
-        folder = f"{base.rstrip('/')}/reconcile-{secrets.token_hex(6)}"
-        listener(PhaseStarted(Phase.LISTING))
-        try:
-            with beam.Pipeline(options=options) as pipeline:
-                judged(pipeline, _inputs(pipeline, project, seen, folders, folder), seen.context).write(folder)
-        except Exception as error:
-            raise StoreError(f"the run on Beam failed: {error}", hint="its own log says more") from error
-        for text in _lines(folder, "failed"):
-            raise msgspec.json.decode(text, type=Problem).error("a part of a world could not be read")
+        kept, refused = _run(project, seen, folders, options, base)
+        if refused is not None and not seen.roster.refused:
+            # Some records were read. As in every engine, none is known if one may not be read.
+            seen = opened(project, listener, AccessDenied(refused.message, hint=refused.hint))
+            kept, _ = _run(project, seen, folders, options, base)
         listener(PhaseDone(Phase.LISTING))
-        return finished(project, seen, folder, listener)
+        return finished(project, seen, kept, listener)
+
+
+def _run(
+    project: OpenProject, seen: BeamInventory, folders: Sequence[Path], options: PipelineOptions, base: str
+) -> tuple[Kept, Problem | None]:
+    """Runs the pipeline. Gives what it wrote, and why the workers may not read a record, if they may not."""
+    kept = Kept(f"{base.rstrip('/')}/reconcile-{secrets.token_hex(6)}")
+    try:
+        with beam.Pipeline(options=options) as pipeline:
+            judged(_inputs(pipeline, project, seen, folders, kept), seen.context).write(kept)
+    except ReconcileError:
+        raise
+    except Exception as error:
+        raise StoreError(f"the run on Beam failed: {error}", hint="its own log says more") from error
+    return kept, noted(kept.lines("noted")).refused
 
 
 def _inputs(
-    pipeline: beam.Pipeline, project: OpenProject, seen: BeamInventory, folders: Sequence[Path], folder: str
+    pipeline: beam.Pipeline, project: OpenProject, seen: BeamInventory, folders: Sequence[Path], kept: Kept
 ) -> Inputs:
-    """What the workers read, a part an element."""
-    settings = project.settings
-    ids = sorted(seen.roster.known_ids)
-    shards = [(str(each), shard) for each in folders for shard in open_scan(project.shared_folder(each)).shards]
-    records = _read(
-        pipeline, "records", ReadDocuments(settings), [ids[at : at + DOCUMENTS] for at in range(0, len(ids), DOCUMENTS)]
-    )
-    objects = _read(pipeline, "objects", ReadObjects(settings), ranges(project.asset_map, ids))
-    files = _read(pipeline, "files", ReadFiles(settings), shards)
-    failed = (records[FAILED], objects[FAILED], files[FAILED]) | "what failed" >> beam.Flatten()
-    _ = failed | "write failed" >> beam.io.WriteToText(f"{folder}/failed", ".jsonl")
-    states = [steps.packed(steps.state_row(state)) for state in project.agreed.all()]
+    """What the workers read, a part an element. Raises UsageError for a scan that is not whole."""
+    settings, roster, report = project.settings, seen.roster, project.inventory_report
+    ids = sorted(roster.known_ids)
+    named = [] if roster.refused else [ids[at : at + DOCUMENTS] for at in range(0, len(ids), DOCUMENTS)]
+    records = _read(pipeline, kept, "records", ReadDocuments(settings, roster.as_of), named)
+    if report is None:
+        objects = _read(pipeline, kept, "objects", ReadObjects(settings), ranges(project.asset_map, ids))
+    else:
+        objects = _read(pipeline, kept, "objects", ReadReport(settings), files_of(report))
+    files, files_noted = _files(pipeline, project, folders, kept)
+    local = [steps.packed(steps.document_row(each, World.LOCAL_DB)) for each in roster.local_documents]
+    states = (steps.packed(state_row(state)) for state in project.agreed.all())
     return Inputs(
         records.parts,
-        pipeline | "local records" >> beam.Create(list(map(steps.pack, seen.roster.local_documents))),
-        files.parts,
+        kept.given(pipeline, "local records", local),
+        files,
         objects.parts,
-        pipeline | "states" >> beam.Create(states),
+        kept.given(pipeline, "states", states),
+        kept.given(pipeline, "ids", ids),
+        objects[GAPS],
+        (records[NOTED], objects[NOTED], files_noted) | "noted by readers" >> beam.Flatten(),
+        "the bucket" if report is None else report.name,
     )
 
 
-def _read(pipeline: beam.Pipeline, name: str, reading: ReadParts, parts: Sequence[Any]) -> Any:
-    listed = pipeline | f"parts of {name}" >> beam.Create(list(map(steps.pack, parts)))
-    return listed | f"read {name}" >> beam.ParDo(reading).with_outputs(FAILED, main="parts")
+def _files(pipeline: beam.Pipeline, project: OpenProject, folders: Sequence[Path], kept: Kept) -> tuple[Any, Any]:
+    """The files of the scans, as one listing has them, and what was noted."""
+    several = len(folders) > 1
+    heads = ScannedFiles([project.shared_folder(each) for each in folders]).heads
+    shards = [
+        (number, str(where), shard)
+        for number, (where, head) in enumerate(zip(folders, heads, strict=True))
+        for shard in head.shards
+    ]
+    read = _read(pipeline, kept, "files", ReadFiles(project.settings, several=several), shards)
+    if not several:
+        return read.parts, read[NOTED]
+    of_paths = read.parts | "by path" >> beam.GroupByKey()
+    return of_paths | "one of several" >> beam.ParDo(steps.OneOfSeveral()), read[NOTED]
 
 
-def ranges(asset_map: AssetMap, ids: Sequence[str]) -> list[Range]:
-    """Ranges that all keys together fall into, of some thousand assets each, as far as the ids tell."""
-    step = max(1, len(ids) // RANGES)
-    prefixes = asset_map.key_prefixes(())
-    cuts = sorted({*prefixes, *(prefix + each for prefix in prefixes for each in ids[::step])} - {""})
-    return list(zip(["", *cuts], [*cuts, ""], strict=True))
-
-
-def rows_of(lines: Iterable[str]) -> Iterator[Row]:
-    """The rows that the lines of a result hold. Raises msgspec.DecodeError."""
-    for text in lines:
-        found = msgspec.json.decode(text, type=steps.ResultLine)
-        value = msgspec.convert(found.value, _KINDS[found.stream])
-        yield Row(found.stream, value.content if isinstance(value, Source) else "", value)
+def _read(pipeline: beam.Pipeline, kept: Kept, name: str, reading: ReadParts, parts: Sequence[Any]) -> Any:
+    given = kept.given(pipeline, f"parts of {name}", map(steps.pack, parts))
+    return given | f"read {name}" >> beam.ParDo(reading).with_outputs(GAPS, NOTED, main="parts")

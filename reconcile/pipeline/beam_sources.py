@@ -1,32 +1,52 @@
-"""What workers of Apache Beam read: documents by their ids, objects by ranges of keys, files from a scan.
+"""What workers of Apache Beam read: documents by ids, objects by ranges of keys or from a report, files from scans.
 
-A worker opens the project for itself, with a folder of its own in place of ``.reconcile/``. A part that cannot be read
-is an error of the whole run: it goes beside, as a line, so that the person who waits reads our sentence.
+A worker opens the project for itself, with a folder of its own in place of ``.reconcile/``. A part that may not be read
+is a gap, and any other that cannot be read an error of the whole run: both go beside, as lines, so that the person who
+waits reads our sentence.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import msgspec
 
+from reconcile.adapters.inventory.report import InventoryReport, read_file
+from reconcile.adapters.inventory.store import ReportedRows
+from reconcile.adapters.sorting import Spill
 from reconcile.config import Settings
 from reconcile.core import scan as scans
-from reconcile.core.errors import ReconcileError
+from reconcile.core.errors import AccessDenied, ReconcileError
+from reconcile.core.moment import Moment
+from reconcile.core.names import BucketRoot
 from reconcile.core.report import Problem
+from reconcile.core.rows import RemoteObject, World
+from reconcile.core.rules import AssetMap
 from reconcile.core.scan import ScanShard
-from reconcile.pipeline.beam_steps import object_row, pack, packed, unpack
+from reconcile.pipeline.beam_lines import Noted, told_gap
+from reconcile.pipeline.beam_steps import GAPS, document_row, noted, object_row, pack, packed, unpack
+from reconcile.pipeline.gaps import Denied, Store
+from reconcile.ports import ObjectStore
 from reconcile.project import ClosedProject, OpenProject
 
-FAILED = "failed"
-"""The output beside, for lines that are problems."""
+RANGES = 64
+"""About so many ranges of keys for each prefix of the rules."""
 Range = tuple[str, str]
 """Keys from the first up to but without the second; an empty one is no end."""
+
+
+class ReportFile(msgspec.Struct, frozen=True):
+    """One file of a report: where the report is, the file's key there, and the name of the manifest."""
+
+    root: BucketRoot
+    shard: str
+    manifest: str
 
 
 class ReadParts(beam.DoFn):  # type: ignore[misc]
@@ -50,13 +70,12 @@ class ReadParts(beam.DoFn):  # type: ignore[misc]
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def process(self, element: bytes) -> Iterator[Any]:
-        """The parts; or, beside, why they could not be read."""
+        """What is in the part; or, beside, why it could not be read."""
         assert self._project is not None
         try:
             yield from self.read(self._project, unpack(element))
         except ReconcileError as error:
-            problem = msgspec.json.encode(Problem.of(error)).decode()
-            yield beam.pvalue.TaggedOutput(FAILED, problem)
+            yield noted(Noted(failed=Problem.of(error)))
 
     def read(self, project: OpenProject, part: Any) -> Iterator[Any]:
         """Everything in one part. Raises ReconcileError."""
@@ -64,23 +83,104 @@ class ReadParts(beam.DoFn):  # type: ignore[misc]
 
 
 class ReadDocuments(ReadParts):
-    """Ids → the documents that have them, packed."""
+    """Ids → the documents that have them, as rows; as of the moment at which the ids were read, if it is known."""
 
-    def read(self, project: OpenProject, part: Sequence[str]) -> Iterator[bytes]:
-        return map(pack, project.records.read(part))
+    def __init__(self, settings: Settings, as_of: str | None) -> None:
+        super().__init__(settings)
+        self._at = Moment(as_of or "")
+
+    def read(self, project: OpenProject, part: Sequence[str]) -> Iterator[Any]:
+        lapsed = self._at.lapsed
+        try:
+            for document in project.records.read(part, at=self._at):
+                yield packed(document_row(document, World.RECORDS))
+        except AccessDenied as error:
+            yield noted(Noted(refused=Problem.of(error)))
+        if self._at.lapsed and not lapsed:
+            yield noted(Noted(lapsed=True))
 
 
 class ReadObjects(ReadParts):
     """Ranges of keys → the objects in them, as rows by key."""
 
     def read(self, project: OpenProject, part: Range) -> Iterator[Any]:
-        return (packed(object_row(found)) for found in project.objects.between(*part))
+        listed: list[bool] = []
+        prefixes = project.asset_map.key_prefixes(())
+        for found in objects_in(project.objects, part, prefixes, lambda: listed.append(True)):
+            if isinstance(found, Denied):
+                yield beam.pvalue.TaggedOutput(GAPS, told_gap(found))
+            elif found.key:  # an object with the bare prefix as its name is a folder's placeholder
+                yield packed(object_row(found))
+        if listed:
+            yield noted(Noted(listed=True))
+
+
+class ReadReport(ReadParts):
+    """Files of an inventory report → the objects in them, as rows by key; the rows are counted beside."""
+
+    def read(self, project: OpenProject, part: ReportFile) -> Iterator[Any]:
+        rows, uri = ReportedRows(), part.root.uri(part.shard)
+        folder = project.objects_at(part.root)
+        with (
+            Spill(project.options.memory, project.spill_folder) as spill,
+            closing(read_file(folder, part.root, part.shard, part.manifest)) as chunks,
+        ):
+            for found in rows.objects(uri, chunks, project.bucket, spill.file):
+                if found.key:
+                    yield packed(object_row(found))
+        yield noted(Noted(listed=True, rows=rows))
 
 
 class ReadFiles(ReadParts):
-    """Shards of scans, each with its folder → the files in them, packed."""
+    """Shards of scans, each with its folder and the number of its scan → the files in them, packed; with that number
+    if there are ``several`` scans."""
 
-    def read(self, project: OpenProject, part: tuple[str, ScanShard]) -> Iterator[bytes]:
-        where, shard = part
+    def __init__(self, settings: Settings, *, several: bool) -> None:
+        super().__init__(settings)
+        self._several = several
+
+    def read(self, project: OpenProject, part: tuple[int, str, ScanShard]) -> Iterator[Any]:
+        number, where, shard = part
         folder = project.shared_folder(Path(where))
-        return map(pack, scans.read_shard(shard, folder.read(shard.name), where))
+        for file in scans.read_shard(shard, folder.read(shard.name), where):
+            yield (file.path.encode("utf-8", "surrogatepass"), pack((number, file))) if self._several else pack(file)
+
+
+def objects_in(
+    objects: ObjectStore, part: Range, prefixes: Sequence[str], on_listed: Callable[[], None]
+) -> Iterator[RemoteObject | Denied]:
+    """The objects of a range of keys, none of which begins two of these prefixes of the rules. If the range may not be
+    listed, then what of it is below the prefix, which is all that is asked for: the permission may be for that alone.
+    ``on_listed`` is called after a listing that was not refused. Raises StoreError."""
+    first, stop = part
+    at = first
+    try:
+        for found in objects.between(first, stop):
+            yield found
+            at = found.key + "\0"
+        on_listed()
+        return
+    except AccessDenied as error:
+        narrower = tuple(filter(None, prefixes))
+        yield Denied(Store.BUCKET, "", error, narrower)
+    for prefix in narrower:
+        if not first.startswith(prefix):
+            continue
+        try:
+            yield from objects.between(at, stop, prefix)
+            on_listed()
+        except AccessDenied as error:
+            yield Denied(Store.BUCKET, prefix, error)
+
+
+def ranges(asset_map: AssetMap, ids: Sequence[str]) -> list[Range]:
+    """Ranges that all keys together fall into, of some thousand assets each, as far as the ids tell."""
+    step = max(1, len(ids) // RANGES)
+    prefixes = asset_map.key_prefixes(())
+    cuts = sorted({*prefixes, *(prefix + each for prefix in prefixes for each in ids[::step])} - {""})
+    return list(zip(["", *cuts], [*cuts, ""], strict=True))
+
+
+def files_of(report: InventoryReport) -> list[ReportFile]:
+    """The files of a report, for ``ReadReport``."""
+    return [ReportFile(report.root, shard, report.name) for shard in report.shards]

@@ -1,7 +1,6 @@
 """The stages as steps of Apache Beam: what each worker does with the rows of one key. Importable by every worker.
 
 Rows travel as bytes under a key that is bytes too: a name may hold lone surrogates, which Beam's text coder refuses.
-What a planning comes to leaves as JSON lines: whoever reads them back need not trust where they were kept.
 """
 
 from __future__ import annotations
@@ -15,15 +14,19 @@ from typing import Any
 import apache_beam as beam
 import msgspec
 
+from reconcile.adapters.inventory.store import two_live
+from reconcile.adapters.scanned import one_of
+from reconcile.core.asking import IdsAlong, ids_for, ids_for_exploding
 from reconcile.core.changes import is_object
 from reconcile.core.context import Context
+from reconcile.core.errors import UsageError
 from reconcile.core.names import fold
+from reconcile.core.plan import Scope
+from reconcile.core.report import Problem
 from reconcile.core.rows import (
     Agreed,
     Candidate,
-    Coverage,
     Document,
-    FileProblem,
     KeyRow,
     LocalFile,
     RemoteObject,
@@ -33,30 +36,31 @@ from reconcile.core.rows import (
     World,
 )
 from reconcile.core.stages import document_stage, explode_stage, key_stage
+from reconcile.pipeline.beam_lines import Counted, Noted, gaps_of, line, told, told_gap
+from reconcile.pipeline.gaps import Denied, Extent, Unread
 from reconcile.pipeline.reducers import KeyCounts
 
 Keyed = tuple[bytes, bytes]
 """A row on its way: its key, and the row packed."""
+GAPS = "gaps"
+"""The output beside, for lines that are parts that could not be read."""
+NOTED = "noted"
+"""The output beside, for lines that are ``Noted``."""
 
 COUNTED = (Stream.TALLY, Stream.MARK)
 PLANNED = (Stream.CHANGE, Stream.FINDING, Stream.AGREED)
 TO_DOCUMENTS = (Stream.ANSWER, Stream.CLAIM)
-
-
-class Counted(msgspec.Struct, frozen=True):
-    """What the keys of a planning come to: those in step, the objects in scope, and the files that a rule takes."""
-
-    in_step: int = 0
-    objects: int = 0
-    files: int = 0
-
-    def __add__(self, other: Counted) -> Counted:
-        return Counted(self.in_step + other.in_step, self.objects + other.objects, self.files + other.files)
+_DOCUMENTS = {World.RECORDS: Stream.RECORD, World.LOCAL_DB: Stream.LOCAL_RECORD}
 
 
 def packed(row: Row) -> Keyed:
     """The row under its key."""
-    return row.key.encode("utf-8", "surrogatepass"), pack(row)
+    return as_key(row.key), pack(row)
+
+
+def as_key(name: str) -> bytes:
+    """A name as a key."""
+    return name.encode("utf-8", "surrogatepass")
 
 
 def pack(value: object) -> bytes:
@@ -74,10 +78,14 @@ def unpacked(values: Iterable[bytes]) -> list[Row]:
     return [unpack(value) for value in values]
 
 
-def file_row(file: LocalFile, context: Context) -> Row:
-    """A local file under its key."""
-    key = context.asset_map.key_for(file.path, context.known_ids)
-    return Row(Stream.KEY, fold(key), KeyRow(key, file.path, local=file))
+def noted(found: Noted) -> Any:
+    """What a worker found out beside, for the output of that."""
+    return beam.pvalue.TaggedOutput(NOTED, told(found))
+
+
+def file_row(file: LocalFile) -> Row:
+    """A local file under its path: under which key it belongs may depend on the known ids."""
+    return Row(Stream.KEY, file.path, KeyRow(file.path, file.path, local=file))
 
 
 def object_row(found: RemoteObject) -> Row:
@@ -90,69 +98,118 @@ def state_row(state: Agreed) -> Row:
     return Row(Stream.KEY, fold(state.key), KeyRow(state.key, None, agreed=state))
 
 
+def document_row(document: Document, world: World) -> Row:
+    """A document under its character."""
+    return Row(_DOCUMENTS[world], document.id, document)
+
+
+class Files(beam.DoFn):  # type: ignore[misc]
+    """Local files → their rows, by path; folders that could not be read go beside."""
+
+    def process(self, element: bytes) -> Iterator[Any]:
+        file: LocalFile = unpack(element)
+        if file.path.endswith("/"):
+            yield beam.pvalue.TaggedOutput(GAPS, told_gap(Unread(file)))
+        else:
+            yield packed(file_row(file))
+
+
+class OneOfSeveral(beam.DoFn):  # type: ignore[misc]
+    """The files that several scans have under one path, each with its scan's number → the one that they are."""
+
+    def process(self, element: tuple[bytes, Iterable[bytes]]) -> Iterator[bytes]:
+        numbered = sorted((unpack(value) for value in element[1]), key=lambda each: each[0])
+        yield pack(one_of([file for _, file in numbered]))
+
+
 class WithIds(beam.DoFn):  # type: ignore[misc]
-    """A step that needs the constants, whose character ids come beside, once for each worker."""
+    """A step that needs the constants. The known ids are beside, packed; or, if those are None, those that an element
+    asks for are among its rows."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._covered: tuple[tuple[str, ...], Context] = ((), context)
 
-    def context(self, ids: bytes) -> Context:
-        """The constants, whole."""
-        return _with_ids(self._context, ids)
+    def whole(
+        self, ids: bytes | None, rows: Sequence[Row], asked: Iterable[str] = (), gaps: Sequence[str] = ()
+    ) -> Context:
+        """The constants for these rows; ``asked`` are further ids that may be asked for. In the ``gaps`` nothing is
+        known to be absent."""
+        if self._covered[0] != tuple(gaps):  # else they are worked out: they are the same for all elements
+            self._covered = (tuple(gaps), _without(self._context, gaps))
+        context = self._covered[1]
+        if ids is not None:
+            return msgspec.structs.replace(context, known_ids=_known(ids))
+        known = {row.value for row in rows if row.stream is Stream.KNOWN}
+        along = IdsAlong.of(known, set(asked).union(*(ids_for(row, context) for row in rows)))
+        return msgspec.structs.replace(context, known_ids=along)
 
 
 @lru_cache(maxsize=4)
 def _known(ids: bytes) -> frozenset[str]:
-    return frozenset(msgspec.msgpack.decode(ids, type=list[str]))
+    return frozenset(unpack(ids))
 
 
-def _with_ids(context: Context, ids: bytes) -> Context:
-    return msgspec.structs.replace(context, known_ids=_known(ids))
-
-
-def ids_of(context: Context) -> bytes:
-    """The known ids, for ``WithIds``."""
-    return msgspec.msgpack.encode(sorted(context.known_ids))
+def _without(context: Context, gaps: Sequence[str]) -> Context:
+    extent = Extent(context.asset_map, Scope())
+    for gap in gaps_of(gaps):
+        if isinstance(gap, Denied):
+            extent.leave_unknown(gap)
+        else:
+            extent.unread.append(gap)
+    extent.note_gaps()
+    return msgspec.structs.replace(context, local=extent.local, remote=extent.remote)
 
 
 class Explode(WithIds):
-    """Documents → references, by key, and the documents themselves, by character."""
+    """Documents of a world, alone under their ids → references, by key."""
 
     def __init__(self, context: Context, world: World) -> None:
         super().__init__(context)
         self._world = world
 
-    def process(self, element: bytes, ids: bytes) -> Iterator[Any]:
-        document: Document = unpack(element)
-        for row in explode_stage(document, self._world, self.context(ids)):
-            yield packed(row)
-        stream = Stream.RECORD if self._world is World.RECORDS else Stream.LOCAL_RECORD
-        yield beam.pvalue.TaggedOutput("documents", packed(Row(stream, document.id, document)))
+    def process(self, element: tuple[bytes, Iterable[bytes]], ids: bytes | None) -> Iterator[Any]:
+        rows = unpacked(element[1])
+        for row in rows:
+            if row.stream is _DOCUMENTS[self._world]:
+                asked = ids_for_exploding(row.value, self._world, self._context) if ids is None else ()
+                for reference in explode_stage(row.value, self._world, self.whole(ids, rows, asked)):
+                    yield packed(reference)
 
 
 class FilesByKey(WithIds):
-    """Local files → their rows, by key; folders that could not be read go beside."""
+    """Local files, alone under their paths → their rows, by key."""
 
-    def process(self, element: bytes, ids: bytes) -> Iterator[Any]:
-        file: LocalFile = unpack(element)
-        if file.path.endswith("/"):
-            yield beam.pvalue.TaggedOutput("unread", element)
-        else:
-            yield packed(file_row(file, self.context(ids)))
+    def process(self, element: tuple[bytes, Iterable[bytes]], ids: bytes | None) -> Iterator[Keyed]:
+        rows = unpacked(element[1])
+        context = self.whole(ids, () if self._context.asset_map.keys_are_paths else rows)
+        for row in rows:
+            if row.stream is Stream.KEY:
+                key = context.asset_map.key_for(row.key, context.known_ids)
+                yield packed(Row(Stream.KEY, fold(key), msgspec.structs.replace(row.value, key=key)))
 
 
 class JudgeKeys(WithIds):
-    """One folded key: its files, objects, states and references → the rows of the key stage."""
+    """One folded key: its files, objects, states and references → the rows of the key stage. ``listing`` names what
+    says which objects there are."""
 
-    def process(self, element: tuple[bytes, Iterable[bytes]], ids: bytes, unread: Sequence[bytes]) -> Iterator[Any]:
-        context = self.context(ids)
-        local = _local_coverage(context.local, unread)
+    def __init__(self, context: Context, listing: str) -> None:
+        super().__init__(context)
+        self._listing = listing
+
+    def process(self, element: tuple[bytes, Iterable[bytes]], ids: bytes | None, gaps: Sequence[str]) -> Iterator[Any]:
         rows = unpacked(element[1])
+        context = self.whole(ids, rows, gaps=gaps)
         candidates = [row.value for row in rows if row.stream is Stream.REFERENCE]
-        keys = key_rows([row.value for row in rows if row.stream is Stream.KEY], candidates, context, local)
+        seen: list[KeyRow] = [row.value for row in rows if row.stream is Stream.KEY]
+        try:
+            keys = key_rows(seen, candidates, context, self._listing)
+        except UsageError as error:
+            yield noted(Noted(failed=Problem.of(error)))
+            return
         files = sum(
             row.path is not None and context.asset_map.first_match(row.path) is not None
-            for row in (each.value for each in rows if each.stream is Stream.KEY)
+            for row in seen
             if row.local is not None
         )
         if files:
@@ -164,14 +221,15 @@ class JudgeKeys(WithIds):
 class JudgeDocuments(WithIds):
     """One character: its record, the answers and the claims → the changes of that record."""
 
-    def process(self, element: tuple[bytes, Iterable[bytes]], ids: bytes, unread: Sequence[bytes]) -> Iterator[Any]:
-        context = self.context(ids)
-        covered = msgspec.structs.replace(context, local=_local_coverage(context.local, unread))
+    def process(self, element: tuple[bytes, Iterable[bytes]], ids: bytes | None, gaps: Sequence[str]) -> Iterator[Any]:
+        rows = unpacked(element[1])
         group: dict[Stream, list[Any]] = defaultdict(list)
-        for row in unpacked(element[1]):
+        for row in rows:
             group[row.stream].append(row.value)
-        for row in document_stage(element[0].decode("utf-8", "surrogatepass"), group, covered):
-            yield from _led(row)
+        if group.keys() - {Stream.KNOWN}:
+            char_id = element[0].decode("utf-8", "surrogatepass")
+            for row in document_stage(char_id, group, self.whole(ids, rows, gaps=gaps)):
+                yield from _led(row)
 
 
 class CountKeys(beam.DoFn):  # type: ignore[misc]
@@ -197,46 +255,9 @@ class Wanted(beam.DoFn):  # type: ignore[misc]
 _UPLOAD = b""
 
 
-class ResultLine(msgspec.Struct, frozen=True):
-    """What one JSON line holds: a value of this stream."""
-
-    stream: Stream
-    value: Any
-
-
-def line(row: Row) -> str:
-    """A row of the result as a line. Raises an error for a value with lone surrogates, which no plan holds."""
-    return msgspec.json.encode(ResultLine(row.stream, row.value), enc_hook=repr).decode()
-
-
-def told(value: Counted) -> str:
-    """Counts as a line."""
-    return msgspec.json.encode(value).decode()
-
-
-def counted(text: str) -> Counted:
-    """The counts that a line holds."""
-    return msgspec.json.decode(text, type=Counted)
-
-
-def told_folder(packed_folder: bytes) -> str:
-    """A folder that could not be read, as a line."""
-    folder: LocalFile = unpack(packed_folder)
-    path = folder.path.encode("utf-8", "surrogatepass")
-    return msgspec.json.encode([path, folder.problem, folder.detail]).decode()
-
-
-def folder_of(text: str) -> LocalFile:
-    """The folder that a line holds."""
-    path, problem, detail = msgspec.json.decode(text, type=tuple[bytes, FileProblem | None, str])
-    return LocalFile(path.decode("utf-8", "surrogatepass"), 0, 0, problem=problem, detail=detail)
-
-
-def key_rows(
-    seen: Sequence[KeyRow], candidates: Sequence[Candidate], context: Context, local: Coverage
-) -> list[KeyRow]:
+def key_rows(seen: Sequence[KeyRow], candidates: Sequence[Candidate], context: Context, listing: str) -> list[KeyRow]:
     """A row for each exact key that is there or asked for: what each side saw of it, and whether an empty side was
-    looked at."""
+    looked at. Raises UsageError if ``listing`` has two objects of one key."""
     files: dict[str, list[LocalFile]] = defaultdict(list)
     objects: dict[str, RemoteObject] = {}
     states: dict[str, Agreed] = {}
@@ -244,6 +265,8 @@ def key_rows(
         if row.local is not None:
             files[row.key].append(row.local)
         if row.remote is not None:
+            if row.key in objects:
+                raise two_live(listing, row.key)
             objects[row.key] = row.remote
         if row.agreed is not None:
             states[row.key] = row.agreed
@@ -259,7 +282,7 @@ def key_rows(
                 file,
                 found,
                 states.get(key) if is_there else None,
-                local_known=file is not None or path is None or local.covers(path),
+                local_known=file is not None or path is None or context.local.covers(path),
                 remote_known=found is not None or context.remote.covers(key),
             )
         )
@@ -272,17 +295,6 @@ def _of_key(files: list[LocalFile] | None) -> LocalFile | None:
         return None
     first, *others = sorted(files, key=lambda file: file.path)
     return msgspec.structs.replace(first, twin=others[0].path) if others else first
-
-
-def _local_coverage(whole: Coverage, unread: Sequence[bytes]) -> Coverage:
-    """What was read whole of the local root, without the folders that could not be read."""
-    folders: list[LocalFile] = [unpack(each) for each in unread]
-    problems = {each.path: each.problem for each in folders}
-    failed = (path for path, problem in problems.items() if (problem or _FAILED) is _FAILED)
-    return msgspec.structs.replace(whole, unreadable=tuple(sorted(problems)), failed=tuple(sorted(failed)))
-
-
-_FAILED = FileProblem.UNREADABLE
 
 
 def _led(row: Row) -> Iterator[Any]:

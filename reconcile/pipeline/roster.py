@@ -59,8 +59,10 @@ def read_roster(
     partial: bool = False,
     shelve: Callable[[Iterable[Document]], Iterable[Document]] = tuple,
     whole: bool = True,
+    refused: AccessDenied | None = None,
 ) -> Roster:
-    """Reads the records, which say which characters exist. Unless the records are read ``whole``, only their ids are.
+    """Reads the records, which say which characters exist. Unless the records are read ``whole``, only their ids are;
+    and nothing of them if it is known why that would be ``refused``.
     ``shelve`` keeps the documents so that they can be iterated more than once. Raises AccessDenied if a record may not
     be read; a ``partial`` roster names it instead."""
     at = Moment()
@@ -70,7 +72,7 @@ def read_roster(
         if whole:
             read = _records(worlds, scope, listener, shelve, at, partial=partial)
         else:
-            read = Roster((), (), frozenset(worlds.records.ids(at=at)), Coverage())
+            read = _names(worlds, at, refused, partial=partial)
         in_database = awaited(local)
         local_documents = _as_recorded(in_database, read.known_ids)
         in_files, ids_known = awaited(names)
@@ -122,8 +124,24 @@ def _records(
     except AccessDenied as error:
         if not partial:
             raise
-        return Roster((), (), frozenset(), _only_unread(("",)), refused=(Denied(Store.RECORDS, "", error),))
+        return _nothing(error)
     return Roster(documents, (), frozenset(names), Coverage())
+
+
+def _names(worlds: OpenProject, at: Moment, refused: AccessDenied | None, *, partial: bool) -> Roster:
+    try:
+        if refused is not None:
+            raise refused
+        return Roster((), (), frozenset(worlds.records.ids(at=at)), Coverage())
+    except AccessDenied as error:
+        if not partial:
+            raise
+        return _nothing(error)
+
+
+def _nothing(error: AccessDenied) -> Roster:
+    """No record may be read."""
+    return Roster((), (), frozenset(), _only_unread(("",)), refused=(Denied(Store.RECORDS, "", error),))
 
 
 def _noting(documents: Iterable[Document], names: set[str]) -> Iterator[Document]:

@@ -209,6 +209,18 @@ def test_a_range_of_keys_is_that_part_of_the_listing(store: ObjectStore, first: 
     assert [each.key for each in store.between(first, stop)] == expected
 
 
+@pytest.mark.parametrize(
+    ("first", "stop", "prefix"),
+    [("", "", "a/"), ("a/1", "", "a/"), ("", "a/2", "a/"), ("a/1", "b", "a"), ("b", "", "a")],
+)
+def test_a_range_of_keys_below_a_prefix(store: ObjectStore, first: str, stop: str, prefix: str) -> None:
+    keys = ["a/0", "a/1", "a/2", "a0", "b/0"]
+    for key in keys:
+        put(store, key)
+    expected = [key for key in keys if key >= first and (not stop or key < stop) and key.startswith(prefix)]
+    assert [each.key for each in store.between(first, stop, prefix)] == expected
+
+
 def test_more_splits_than_threads(store: ObjectStore) -> None:
     for number in range(40):
         put(store, f"{number:03}")

@@ -138,6 +138,9 @@ class Objects:
         if self.break_listing_after is not None:
             raise self._down()
 
+    def between(self, first: str, stop: str, prefix: str = "") -> Iterator[RemoteObject]:
+        return (self._shown(found) for found in self._store.between(first, stop, prefix))
+
     def get(self, key: str) -> RemoteObject | None:
         self.gets.append(key)
         found = self._store.get(key)

@@ -34,6 +34,11 @@ class GuardedObjects:
         if shut:
             raise refusal(prefix)
 
+    def between(self, first: str, stop: str, prefix: str = "") -> Iterator[RemoteObject]:
+        if any(prefix.startswith(each) or each.startswith(prefix) for each in self.denied):
+            raise refusal(prefix)
+        yield from self._inner.between(first, stop, prefix)
+
     def get(self, key: str) -> RemoteObject | None:
         if key.startswith(self.denied):
             raise refusal(key)
@@ -59,7 +64,7 @@ class GuardedRecords:
 
     def read(self, ids: Collection[str] | None = None, *, at: Moment | None = None) -> Iterator[Document]:
         if self.denied is None or (self.denied and (ids is None or set(ids) & set(self.denied))):
-            raise refusal("a document")
+            raise refusal("the collection" if self.denied is None else "a document")
         found: Iterator[Document] = self._inner.read(ids, at=at)
         return found
 

@@ -151,7 +151,6 @@ def test_a_report_that_is_not_there_is_told_of_before_any_record_is_read(shop: W
     [
         (("--objects-from", "gs://reports/nightly"), "is not inventory:gs://BUCKET/PREFIX/"),
         (("--objects-from", "inventory:reports"), "is not inventory:gs://BUCKET/PREFIX/"),
-        (("--objects-from", REPORTS, "--engine", "beam"), "--objects-from does not go with it"),
     ],
 )
 def test_what_names_no_reports_is_refused(shop: Workshop, arguments: tuple[str, ...], says: str) -> None:

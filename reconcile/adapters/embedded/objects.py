@@ -112,10 +112,11 @@ class EmbeddedObjectStore:
         wanted = self._base + prefix
         return self._listed(wanted, lambda name: name.startswith(wanted))
 
-    def between(self, first: str, stop: str) -> Iterator[RemoteObject]:
+    def between(self, first: str, stop: str, prefix: str = "") -> Iterator[RemoteObject]:
         """See ``ObjectStore.between``."""
-        end = self._base + stop
-        return self._listed(self._base + first, lambda name: name.startswith(self._base) and (not stop or name < end))
+        start, end = self._base + max(first, prefix), self._base + stop
+        within = self._base + prefix
+        return self._listed(start, lambda name: name.startswith(within) and (not stop or name < end))
 
     def _listed(self, start: str, takes: Callable[[str], bool]) -> Iterator[RemoteObject]:
         """The objects from a name on, up to the first that is not to be taken."""

@@ -161,9 +161,9 @@ class GcsObjectStore(Closing):
         cuts = sorted({split for split in splits if split.startswith(prefix) and split != prefix})
         yield from self._ranges(self._base + prefix, ["", *cuts], [*cuts, ""])
 
-    def between(self, first: str, stop: str) -> Iterator[RemoteObject]:
+    def between(self, first: str, stop: str, prefix: str = "") -> Iterator[RemoteObject]:
         """See ``ObjectStore.between``."""
-        return iter(()) if stop and stop <= first else self._ranges(self._base, [first], [stop])
+        return iter(()) if stop and stop <= first else self._ranges(self._base + prefix, [first], [stop])
 
     def _ranges(self, full: str, starts: Sequence[str], ends: Sequence[str]) -> Iterator[RemoteObject]:
         """The objects of these ranges of keys, whose names all begin with ``full``."""

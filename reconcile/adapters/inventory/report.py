@@ -49,7 +49,7 @@ class InventoryReport:
     number of its rows, ``shards`` the names of its files."""
 
     def __init__(self, root: BucketRoot, folder: ObjectStore, key: str, manifest: Manifest) -> None:
-        self._root = root
+        self.root = root
         self._folder = folder
         self.name = root.uri(key)
         self.taken = _moment(manifest.snapshot_time, self.name)
@@ -63,16 +63,21 @@ class InventoryReport:
 
     def uri(self, shard: str) -> str:
         """The URI of one of its files."""
-        return self._root.uri(shard)
+        return self.root.uri(shard)
 
     def read(self, shard: str) -> Generator[bytes, None, None]:
         """The bytes of one of its files. Raises UsageError if it is not there, and StoreError."""
-        try:
-            yield from self._folder.read(shard)
-        except NotThere as error:
-            raise _missing(self.uri(shard), self.name) from error
-        except AccessDenied as error:
-            raise _denied(self._root, error) from error
+        return read_file(self._folder, self.root, shard, self.name)
+
+
+def read_file(folder: ObjectStore, root: BucketRoot, shard: str, manifest: str) -> Generator[bytes, None, None]:
+    """The bytes of one file of the report with this manifest. Raises UsageError if it is not there, and StoreError."""
+    try:
+        yield from folder.read(shard)
+    except NotThere as error:
+        raise _missing(root.uri(shard), manifest) from error
+    except AccessDenied as error:
+        raise _denied(root, error) from error
 
 
 def newest(uri: str, objects_at: Callable[[BucketRoot], ObjectStore], bucket: str) -> InventoryReport:

@@ -69,47 +69,79 @@ class ReportedObjects(Closing):
 
     def list(self, prefix: str = "", splits: Sequence[str] = ()) -> Iterator[RemoteObject]:  # noqa: ARG002
         """See ``ObjectStore.list``: as of the report."""
-        return takewhile(lambda found: found.key.startswith(prefix), self.between(prefix, ""))
+        return self.between(prefix, "", prefix)
 
-    def between(self, first: str, stop: str) -> Iterator[RemoteObject]:
+    def between(self, first: str, stop: str, prefix: str = "") -> Iterator[RemoteObject]:
         """See ``ObjectStore.between``: as of the report."""
         with self._reading:
             if self._listing is None:
                 self._listing = self._read()
-        return self._listing.between(first, stop)
+        found = self._listing.between(max(first, prefix), stop)
+        return takewhile(lambda each: each.key.startswith(prefix), found)
 
     def _read(self) -> _Listing:
         """Sorts the report."""
-        rows, ours, other = 0, 0, ""
+        rows = ReportedRows()
         found = Sorter(self._spill)
         for shard in self._report.shards:
             uri = self._report.uri(shard)
             with closing(self._report.read(shard)) as chunks:
-                for number, texts in enumerate(rows_of(uri, chunks, self._spill.file), start=1):
-                    rows += 1
-                    each = _object(texts, f"row {number} of {uri}")
-                    if each.bucket != self._root.bucket:
-                        other = each.bucket
-                        continue
-                    ours += 1
-                    key = self._root.key(f"gs://{each.bucket}/{each.name}")
-                    if key is not None and not each.timeDeleted:
-                        found.add(key, Row(Stream.KEY, key, KeyRow(key, None, remote=_remote(key, each))))
-        if rows != self._report.records:
-            raise UsageError(
-                f"{self._report.name} says that the report has {self._report.records:,} rows; it has {rows:,}",
-                hint=AGAIN,
-            )
-        if not ours:
-            bucket = self._root.bucket
-            what = f"is about {other}, not about" if other else "names no object, so nothing shows that it is about"
-            raise UsageError(
-                f"the inventory report {self._report.name} {what} {bucket}",
-                hint=f"name the folder with the reports about {bucket}, or plan without --objects-from",
-            )
+                for each in rows.objects(uri, chunks, self._root, self._spill.file):
+                    found.add(each.key, Row(Stream.KEY, each.key, KeyRow(each.key, None, remote=each)))
+        rows.check(self._report, self._root.bucket)
         return _Listing(
             (row.value.remote for _, row in found if row is not None), self._spill.file(), self._report.name
         )
+
+
+class ReportedRows(msgspec.Struct):
+    """What was counted while files of a report were read: ``rows``, those about ``ours``, the bucket, and the name of
+    some ``other`` bucket that there are rows about."""
+
+    rows: int = 0
+    ours: int = 0
+    other: str = ""
+
+    def __add__(self, more: ReportedRows) -> ReportedRows:
+        return ReportedRows(self.rows + more.rows, self.ours + more.ours, max(self.other, more.other))
+
+    def objects(
+        self, uri: str, chunks: Iterator[bytes], root: BucketRoot, spill: Callable[[], SpillFile]
+    ) -> Iterator[RemoteObject]:
+        """The live objects below a prefix that are in one file of a report, in any order; its rows are counted. Raises
+        UsageError if it is not such a file; and what ``chunks`` raises."""
+        for number, texts in enumerate(rows_of(uri, chunks, spill), start=1):
+            self.rows += 1
+            each = _object(texts, f"row {number} of {uri}")
+            if each.bucket != root.bucket:
+                self.other = max(self.other, each.bucket)
+                continue
+            self.ours += 1
+            key = root.key(f"gs://{each.bucket}/{each.name}")
+            if key is not None and not each.timeDeleted:
+                yield _remote(key, each)
+
+    def check(self, report: InventoryReport, bucket: str) -> None:
+        """Raises UsageError if these are not all rows of the report, or it is not about the bucket."""
+        if self.rows != report.records:
+            raise UsageError(
+                f"{report.name} says that the report has {report.records:,} rows; it has {self.rows:,}", hint=AGAIN
+            )
+        if not self.ours:
+            what = "names no object, so nothing shows that it is about"
+            what = f"is about {self.other}, not about" if self.other else what
+            raise UsageError(
+                f"the inventory report {report.name} {what} {bucket}",
+                hint=f"name the folder with the reports about {bucket}, or plan without --objects-from",
+            )
+
+
+def two_live(where: str, key: str) -> UsageError:
+    """The error for a report that has two objects of one name."""
+    return UsageError(
+        f"{where} has two objects of the name {key!r}, and does not say which is live",
+        hint="have the reports made with --metadata-fields that have timeDeleted, too",
+    )
 
 
 class _Listing:
@@ -124,10 +156,7 @@ class _Listing:
         last = None
         for each in objects:
             if each.key == last:
-                raise UsageError(
-                    f"{where} has two objects of the name {each.key!r}, and does not say which is live",
-                    hint="have the reports made with --metadata-fields that have timeDeleted, too",
-                )
+                raise two_live(where, each.key)
             last = each.key
             block.append(astuple(each))
             if len(block) == _BLOCK:

@@ -110,7 +110,7 @@ def _unresolved(document: str, char_id: str, slot: Slot, text: str, context: Con
         return make(Code.LOCAL_PATH_ELSEWHERE if slot.is_name else Code.MISSING_ASSET, document, char_id)
     if slot.is_name or not is_alien(text, found, context):
         return None
-    taken = any(context.asset_map.read(target.path, context.known_ids) is not None for target in found.targets)
+    taken = any(context.asset_map.first_match(target.path) is not None for target in found.targets)
     alien = found.climbs_out or not taken
     return make(Code.OUTSIDE_ROOT if alien else Code.MISSING_ASSET, document, char_id)
 

@@ -221,4 +221,4 @@ def place_of(slot: Slot) -> str:
 
 
 def _is_taken(path: str, context: Context) -> bool:
-    return context.asset_map.read(path, context.known_ids) is not None
+    return context.asset_map.first_match(path) is not None

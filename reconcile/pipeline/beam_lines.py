@@ -1,0 +1,130 @@
+"""What a planning on Beam comes to, as JSON lines: whoever reads them back need not trust where they were kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from typing import Any
+
+import msgspec
+
+from reconcile.adapters.inventory.store import ReportedRows
+from reconcile.core.changes import Change, Finding
+from reconcile.core.errors import AccessDenied
+from reconcile.core.report import Problem
+from reconcile.core.rows import Agreed, FileProblem, LocalFile, Row, Source, Stream
+from reconcile.pipeline.gaps import Denied, Gap, Store, Unread
+
+_KINDS: dict[Stream, Any] = {
+    Stream.CHANGE: Change,
+    Stream.FINDING: Finding,
+    Stream.AGREED: Agreed,
+    Stream.SOURCE: Source,
+}
+
+
+class _RowLine(msgspec.Struct, frozen=True):
+    """A value of this stream."""
+
+    stream: Stream
+    value: Any
+
+
+def line(row: Row) -> str:
+    """A row of the result as a line. Raises an error for a value with lone surrogates, which no plan holds."""
+    return msgspec.json.encode(_RowLine(row.stream, row.value), enc_hook=repr).decode()
+
+
+def rows_of(lines: Iterable[str]) -> Iterator[Row]:
+    """The rows that the lines of a result hold. Raises msgspec.DecodeError."""
+    for text in lines:
+        found = msgspec.json.decode(text, type=_RowLine)
+        value = msgspec.convert(found.value, _KINDS[found.stream])
+        yield Row(found.stream, value.content if isinstance(value, Source) else "", value)
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """What the keys of a planning come to: those in step, the objects in scope, and the files that a rule takes."""
+
+    in_step: int = 0
+    objects: int = 0
+    files: int = 0
+
+    def __add__(self, other: Counted) -> Counted:
+        return Counted(self.in_step + other.in_step, self.objects + other.objects, self.files + other.files)
+
+
+def told(value: msgspec.Struct) -> str:
+    """Counts, or what was noted, as a line."""
+    return msgspec.json.encode(value).decode()
+
+
+def counted(lines: Iterable[str]) -> Counted:
+    """The counts of all lines together."""
+    return sum((msgspec.json.decode(text, type=Counted) for text in lines), Counted())
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """What a worker found out beside what it read: that a part ``failed``; that no record may be read (``refused``);
+    that some of the bucket was ``listed``; that the moment of the records ``lapsed``; the ``rows`` of a report."""
+
+    failed: Problem | None = None
+    refused: Problem | None = None
+    listed: bool = False
+    lapsed: bool = False
+    rows: ReportedRows = msgspec.field(default_factory=ReportedRows)
+
+    def joined(self, other: Noted) -> Noted:
+        """Both. Of several problems one is kept, the same in any order."""
+        return Noted(
+            _first(self.failed, other.failed),
+            _first(self.refused, other.refused),
+            self.listed or other.listed,
+            self.lapsed or other.lapsed,
+            self.rows + other.rows,
+        )
+
+
+def _first(*problems: Problem | None) -> Problem | None:
+    return min((each for each in problems if each is not None), key=lambda each: each.sentence, default=None)
+
+
+def noted(lines: Iterable[str]) -> Noted:
+    """What all lines note together."""
+    return reduce(Noted.joined, (msgspec.json.decode(text, type=Noted) for text in lines), Noted())
+
+
+class _GapLine(msgspec.Struct, frozen=True):
+    """A folder by its ``path``, which need not be valid text, or a part of a ``store`` by its name."""
+
+    path: bytes = b""
+    problem: FileProblem | None = None
+    detail: str = ""
+    store: Store | None = None
+    name: str = ""
+    why: Problem | None = None
+    narrower: tuple[str, ...] = ()
+
+
+def told_gap(gap: Gap) -> str:
+    """A part that was not read, as a line."""
+    if isinstance(gap, Denied):
+        return told(_GapLine(store=gap.store, name=gap.name, why=Problem.of(gap.error), narrower=gap.narrower))
+    folder = gap.folder
+    return told(_GapLine(folder.path.encode("utf-8", "surrogatepass"), folder.problem, folder.detail))
+
+
+def gaps_of(lines: Iterable[str]) -> list[Gap]:
+    """The parts that the lines tell of, each once, in an order that is always the same."""
+    parts: dict[tuple[Store | None, str], Gap] = {}
+    for text in sorted(set(lines)):
+        found = msgspec.json.decode(text, type=_GapLine)
+        name = found.name if found.store is not None else found.path.decode("utf-8", "surrogatepass")
+        parts.setdefault((found.store, name), _gap(found, name))
+    return list(parts.values())
+
+
+def _gap(found: _GapLine, name: str) -> Gap:
+    if found.store is None or found.why is None:
+        return Unread(LocalFile(name, 0, 0, problem=found.problem, detail=found.detail))
+    return Denied(found.store, name, AccessDenied(found.why.message, hint=found.why.hint), found.narrower)
