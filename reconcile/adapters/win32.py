@@ -13,7 +13,8 @@ if sys.platform == "win32":
     import ctypes
     import msvcrt
     import os
-    from ctypes import wintypes
+    from ctypes import c_void_p
+    from ctypes.wintypes import BOOL, DWORD, HANDLE, LPCWSTR, LPWSTR, UINT
 
     _GENERIC_READ = 0x80000000
     _READ_ATTRIBUTES = 0x80  # takes no part in the checks of sharing
@@ -31,7 +32,7 @@ if sys.platform == "win32":
     _LONGEST_ACCOUNT = 256
     _VIRTUAL_TERMINAL = 4
     _FROM_1601_TO_1970 = 116_444_736_000_000_000  # in units of 100 ns
-    _INVALID = ctypes.c_void_p(-1).value
+    _INVALID = c_void_p(-1).value
 
     class _BasicInfo(ctypes.Structure):
         _fields_ = (
@@ -39,7 +40,7 @@ if sys.platform == "win32":
             ("LastAccessTime", ctypes.c_int64),
             ("LastWriteTime", ctypes.c_int64),
             ("ChangeTime", ctypes.c_int64),
-            ("FileAttributes", wintypes.DWORD),
+            ("FileAttributes", DWORD),
         )
 
     class Win32:
@@ -47,60 +48,25 @@ if sys.platform == "win32":
 
         def __init__(self) -> None:
             kernel: Any = ctypes.WinDLL("kernel32", use_last_error=True)
-            self._create = kernel.CreateFileW
-            self._create.argtypes = (
-                wintypes.LPCWSTR,
-                wintypes.DWORD,
-                wintypes.DWORD,
-                ctypes.c_void_p,
-                wintypes.DWORD,
-                wintypes.DWORD,
-                wintypes.HANDLE,
-            )
-            self._create.restype = wintypes.HANDLE
-            self._close = kernel.CloseHandle
-            self._close.argtypes = (wintypes.HANDLE,)
-            self._information = kernel.GetFileInformationByHandleEx
-            self._information.argtypes = (wintypes.HANDLE, ctypes.c_int, ctypes.c_void_p, wintypes.DWORD)
-            self._final_path = kernel.GetFinalPathNameByHandleW
-            self._final_path.argtypes = (wintypes.HANDLE, wintypes.LPWSTR, wintypes.DWORD, wintypes.DWORD)
-            self._final_path.restype = wintypes.DWORD
-            self._replace = kernel.ReplaceFileW
-            self._replace.argtypes = (*(wintypes.LPCWSTR,) * 3, wintypes.DWORD, ctypes.c_void_p, ctypes.c_void_p)
-            self._console_mode = kernel.GetConsoleMode
-            self._console_mode.argtypes = (wintypes.HANDLE, ctypes.c_void_p)
-            self._set_console_mode = kernel.SetConsoleMode
-            self._set_console_mode.argtypes = (wintypes.HANDLE, wintypes.DWORD)
-            self._free = kernel.LocalFree
-            self._free.argtypes = (ctypes.c_void_p,)
             security: Any = ctypes.WinDLL("advapi32", use_last_error=True)
-            self._security = security.GetNamedSecurityInfoW
-            pointer = ctypes.POINTER(ctypes.c_void_p)
-            self._security.argtypes = (
-                wintypes.LPCWSTR,
-                ctypes.c_int,
-                wintypes.DWORD,
-                pointer,
-                pointer,
-                pointer,
-                pointer,
-                pointer,
+            self._create = _declared(kernel.CreateFileW, HANDLE, LPCWSTR, DWORD, DWORD, c_void_p, DWORD, DWORD, HANDLE)
+            self._close = _declared(kernel.CloseHandle, BOOL, HANDLE)
+            self._information = _declared(
+                kernel.GetFileInformationByHandleEx, BOOL, HANDLE, ctypes.c_int, c_void_p, DWORD
             )
-            self._security.restype = wintypes.DWORD
-            self._account = security.LookupAccountSidW
-            number = ctypes.POINTER(wintypes.DWORD)
-            self._account.argtypes = (
-                wintypes.LPCWSTR,
-                ctypes.c_void_p,
-                wintypes.LPWSTR,
-                number,
-                wintypes.LPWSTR,
-                number,
-                number,
+            self._final_path = _declared(kernel.GetFinalPathNameByHandleW, DWORD, HANDLE, LPWSTR, DWORD, DWORD)
+            self._replace = _declared(kernel.ReplaceFileW, BOOL, LPCWSTR, LPCWSTR, LPCWSTR, DWORD, c_void_p, c_void_p)
+            self._console_mode = _declared(kernel.GetConsoleMode, BOOL, HANDLE, c_void_p)
+            self._set_console_mode = _declared(kernel.SetConsoleMode, BOOL, HANDLE, DWORD)
+            self._free = _declared(kernel.LocalFree, c_void_p, c_void_p)
+            self._drive_type = _declared(kernel.GetDriveTypeW, UINT, LPCWSTR)
+            pointer, number = ctypes.POINTER(c_void_p), ctypes.POINTER(DWORD)
+            self._security = _declared(
+                security.GetNamedSecurityInfoW, DWORD, LPCWSTR, ctypes.c_int, DWORD, *(pointer,) * 5
             )
-            self._drive_type = kernel.GetDriveTypeW
-            self._drive_type.argtypes = (wintypes.LPCWSTR,)
-            self._drive_type.restype = wintypes.UINT
+            self._account = _declared(
+                security.LookupAccountSidW, BOOL, LPCWSTR, c_void_p, LPWSTR, number, LPWSTR, number, number
+            )
 
         def _opened(self, path: str, access: int, share: int, flags: int) -> int:
             handle = self._create(path, access, share, None, _OPEN_EXISTING, flags, None)
@@ -147,7 +113,7 @@ if sys.platform == "win32":
             return os.path.realpath(drive)
 
         def takes_escapes(self, fd: int) -> bool:
-            mode = wintypes.DWORD()
+            mode = DWORD()
             handle = msvcrt.get_osfhandle(fd)
             if not self._console_mode(handle, ctypes.byref(mode)):
                 return True
@@ -158,7 +124,7 @@ if sys.platform == "win32":
             return drive.startswith("\\\\") or self._drive_type(f"{drive}\\") == _DRIVE_REMOTE
 
         def owner(self, path: str) -> str:
-            sid, held = ctypes.c_void_p(), ctypes.c_void_p()
+            sid, held = c_void_p(), c_void_p()
             code = self._security(
                 path, _FILE_OBJECT, _OWNER_INFORMATION, ctypes.byref(sid), None, None, None, ctypes.byref(held)
             )
@@ -166,8 +132,8 @@ if sys.platform == "win32":
                 raise ctypes.WinError(code)
             try:
                 name, domain = (ctypes.create_unicode_buffer(_LONGEST_ACCOUNT) for _ in range(2))
-                sizes = [wintypes.DWORD(_LONGEST_ACCOUNT) for _ in range(2)]
-                kind = wintypes.DWORD()
+                sizes = [DWORD(_LONGEST_ACCOUNT) for _ in range(2)]
+                kind = DWORD()
                 if not self._account(
                     None, sid, name, ctypes.byref(sizes[0]), domain, ctypes.byref(sizes[1]), ctypes.byref(kind)
                 ):
@@ -175,6 +141,11 @@ if sys.platform == "win32":
             finally:
                 self._free(held)
             return f"{domain.value}\\{name.value}" if domain.value else name.value
+
+    def _declared(call: Any, result: Any, *arguments: Any) -> Any:
+        """A call of a library with its C types."""
+        call.restype, call.argtypes = result, arguments
+        return call
 
     def _failure(path: str) -> OSError:
         error = ctypes.WinError(ctypes.get_last_error())
