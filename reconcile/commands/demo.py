@@ -106,5 +106,5 @@ def _fill_stores(settings: Settings, studio: Studio) -> None:
     folder = Path(settings.records_endpoint.removeprefix("file:")) / where.project / where.database
     records = EmbeddedRecordStore.open(folder, where.collection)
     for char_id, fields in studio.records.items():
-        records.put(char_id, fields)
+        records.create(char_id, fields)
     records.close()

@@ -17,9 +17,9 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import firestore
 
-from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.ports import RecordStore
+from tests.kit.embedded import EmbeddedRecords
 from tests.kit.json_records import JsonRecords
 from tests.kit.windows import rules
 from tests.servers.clock import SkippingClock
@@ -95,15 +95,15 @@ class ClientHand:
 
 @contextmanager
 def in_memory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[RecordStore, Hand]]:
-    store = EmbeddedRecordStore.open(None, COLLECTION)
+    store = EmbeddedRecords.open(None, COLLECTION)
     yield store, store
     store.close()
 
 
 @contextmanager
 def in_folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[RecordStore, Hand]]:
-    store = EmbeddedRecordStore.open(tmp_path / "cloud", COLLECTION)
-    hand = EmbeddedRecordStore.open(tmp_path / "cloud", COLLECTION)
+    store = EmbeddedRecords.open(tmp_path / "cloud", COLLECTION)
+    hand = EmbeddedRecords.open(tmp_path / "cloud", COLLECTION)
     yield store, hand
     store.close()
     hand.close()

@@ -29,7 +29,6 @@ import msgspec
 
 from reconcile import Project, config
 from reconcile.adapters.embedded.objects import EmbeddedObjectStore
-from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.adapters.jsondb.store import JsonDatabase
 from reconcile.adapters.state.store import State
 from reconcile.core.media import content_type
@@ -38,7 +37,7 @@ from reconcile.core.rows import Agreed
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
 from tests.conformance.record_stores import ClientHand
-from tests.kit.embedded import EmbeddedBucket
+from tests.kit.embedded import EmbeddedBucket, EmbeddedRecords
 from tests.kit.fakes import digest
 from tests.kit.workshop import PREFIX, open_workshop
 from tests.kit.world import windows
@@ -310,7 +309,7 @@ class InProcess(Scene):
         settings = config.load(folder, environ={})
         self.uri = settings.bucket.uri("")
         self._bucket = EmbeddedBucket.in_memory(settings.bucket.prefix)
-        self._database = EmbeddedRecordStore.open(None, settings.records.collection)
+        self._database = EmbeddedRecords.open(None, settings.records.collection)
         for key, data in {**OBJECTS, **RENAMED}.items():
             _put(self._bucket, key, data)
         for name, fields in records_before(self.uri).items():

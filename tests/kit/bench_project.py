@@ -20,7 +20,6 @@ from crc32c import crc32c
 
 from reconcile import Project, config
 from reconcile.adapters.embedded.objects import EmbeddedObjectStore
-from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.media import content_type
 from reconcile.core.report import Status
@@ -28,6 +27,7 @@ from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
 from reconcile.project import OpenProject
 from reconcile.run_options import RunOptions
+from tests.kit.embedded import EmbeddedRecords
 from tests.kit.workshop import Run, environment, reconcile
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.gcs import GcsServer
@@ -130,8 +130,8 @@ class Bench:
     def _embedded(self) -> EmbeddedObjectStore:
         return EmbeddedObjectStore.open(self.folder / "stores" / BUCKET, PREFIX)
 
-    def _records(self) -> EmbeddedRecordStore:
-        return EmbeddedRecordStore.open(self.folder / "stores" / "my-project" / "(default)", "characters")
+    def _records(self) -> EmbeddedRecords:
+        return EmbeddedRecords.open(self.folder / "stores" / "my-project" / "(default)", "characters")
 
     # -- running --
 

@@ -1,12 +1,14 @@
-"""The embedded bucket as tests have it: in memory too, and with the hand of somebody else."""
+"""The embedded stores as tests have them: a bucket in memory too, and with the hand of somebody else."""
 
 from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from typing import Any, BinaryIO, Self
 
 from reconcile.adapters.embedded.objects import EmbeddedObjectStore, FolderBlobs
+from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.core.errors import NotThere
 from reconcile.core.rows import RemoteObject
 
@@ -62,3 +64,22 @@ class EmbeddedBucket(EmbeddedObjectStore):
             raise NotThere(f"{self._where} does not hold {key!r}")
         said: dict[str, Any] = json.loads(page[0][7])
         return said
+
+
+class EmbeddedRecords(EmbeddedRecordStore):
+    """The records, which somebody else may write at any time."""
+
+    def put(self, document: str, fields: Mapping[str, Any]) -> str:
+        """Writes the whole document whatever was there, and returns its update time."""
+        with self._database.transaction() as connection:
+            return self._store(connection, document, fields, self._row(connection, document))
+
+    def remove(self, document: str) -> None:
+        """Takes the document away."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM documents WHERE collection = ? AND id = ?", (self._collection, document))
+
+    def fields(self, document: str) -> dict[str, Any] | None:
+        """All fields of the document, or None if it is not there."""
+        row = next(self._named([document]), None)
+        return None if row is None else json.loads(row[1])

@@ -10,7 +10,6 @@ from typing import Any, BinaryIO
 import msgspec
 from crc32c import crc32c
 
-from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import JournalError, SourceChanged, SourceError, StoreError, StoreUnavailable, Uncertain
 from reconcile.core.journal import Line, Past, RunStarted, encode, past
@@ -19,7 +18,7 @@ from reconcile.core.moment import Moment
 from reconcile.core.names import fold, nfc
 from reconcile.core.rows import Agreed, Document, FileProblem, LocalFile, RemoteObject
 from reconcile.ports import Progress
-from tests.kit.embedded import EmbeddedBucket
+from tests.kit.embedded import EmbeddedBucket, EmbeddedRecords
 
 _STOPPING = (FileProblem.UNREADABLE, FileProblem.SYMLINK)
 
@@ -272,7 +271,7 @@ class Records:
     """The embedded record store in memory, with a log of writes, faults, and the hand of somebody else."""
 
     def __init__(self, collection: str) -> None:
-        self._store = EmbeddedRecordStore.open(None, collection)
+        self._store = EmbeddedRecords.open(None, collection)
         self.writes: list[str] = []
         self.reads: list[Collection[str] | None] = []
         self.order: Callable[[list[Document]], list[Document]] = lambda documents: documents

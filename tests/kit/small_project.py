@@ -10,10 +10,9 @@ from pathlib import Path
 import crc32c
 
 from reconcile import config
-from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.media import content_type
-from tests.kit.embedded import EmbeddedBucket
+from tests.kit.embedded import EmbeddedBucket, EmbeddedRecords
 
 OLD = 1_700_000_000
 LOCAL_PATH = r"C:\oo\bar\output\characters\ai_hoshino.png"
@@ -58,9 +57,9 @@ def open_objects(folder: Path) -> EmbeddedBucket:
     return EmbeddedBucket.open(folder / "stores" / "my-bucket", "anime_dance")
 
 
-def open_records(folder: Path) -> EmbeddedRecordStore:
+def open_records(folder: Path) -> EmbeddedRecords:
     """The project's database."""
-    return EmbeddedRecordStore.open(folder / "stores" / "my-project" / "(default)", "characters")
+    return EmbeddedRecords.open(folder / "stores" / "my-project" / "(default)", "characters")
 
 
 def put(objects: EmbeddedBucket, key: str, data: bytes) -> None:

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from reconcile.adapters.embedded.records import FILE_NAME, EmbeddedRecordStore
+from reconcile.adapters.embedded.records import FILE_NAME
 from reconcile.core.document_rules import MAX_DEPTH, id_problem, may_start_id, prefix_end
 from reconcile.core.errors import Rejected, StoreUnavailable
+from tests.kit.embedded import EmbeddedRecords
+from tests.kit.windows import on_each_system  # noqa: F401
 
 ADD = """
 import sys
@@ -22,7 +24,6 @@ from pathlib import Path
 from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.core.errors import PreconditionFailed
 
-from tests.kit.windows import on_each_system  # noqa: F401
 
 store = EmbeddedRecordStore.open(Path(sys.argv[1]), "characters")
 for number in range(25):
@@ -36,8 +37,8 @@ for number in range(25):
 """
 
 
-def open_in(directory: Path | None, collection: str = "characters") -> EmbeddedRecordStore:
-    return EmbeddedRecordStore.open(directory, collection)
+def open_in(directory: Path | None, collection: str = "characters") -> EmbeddedRecords:
+    return EmbeddedRecords.open(directory, collection)
 
 
 def test_documents_outlive_the_store(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import grpc
 import pytest
 
 from reconcile import config
-from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.core.guess import guess_roots
+from tests.kit.embedded import EmbeddedRecords
 from tests.kit.world import users_settings
 from tests.servers.firestore import FirestoreServer
 
@@ -53,7 +53,7 @@ def test_what_says_nothing_of_a_root_gives_none(text: str) -> None:
 @pytest.fixture
 def filled(tmp_path: Path) -> Path:
     """A folder with records and no rules yet."""
-    store = EmbeddedRecordStore.open(tmp_path / "stores" / "p" / "(default)", "c")
+    store = EmbeddedRecords.open(tmp_path / "stores" / "p" / "(default)", "c")
     for name in ("rem", "ai"):
         path = rf"D:\it's\output\characters\{name}.png"
         store.put(name, {"assets": [{"title": "primary", "anime_image": path, "note": r"E:\lost\x.bin"}]})

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from reconcile.adapters.embedded.sqlite import EmbeddedDatabase, Query
 from reconcile.core.document_rules import check_document, check_id, id_problem, may_start_id, prefix_end
@@ -35,10 +35,7 @@ Change = Callable[["dict[str, Any] | None"], "dict[str, Any]"]
 
 
 class EmbeddedRecordStore:
-    """The documents of one collection, as a ``RecordStore``; several processes may use one folder at once.
-
-    Beyond the port it has ``put``, ``remove`` and ``fields``: the hand of somebody else, for demonstrations and tests.
-    """
+    """The documents of one collection, as a ``RecordStore``; several processes may use one folder at once."""
 
     def __init__(self, path: Path | None, collection: str) -> None:
         self._collection = collection
@@ -46,7 +43,7 @@ class EmbeddedRecordStore:
         self._database = EmbeddedDatabase(path, (_SCHEMA,), f"The records {where}", "records.endpoint")
 
     @classmethod
-    def open(cls, directory: Path | None, collection: str) -> EmbeddedRecordStore:
+    def open(cls, directory: Path | None, collection: str) -> Self:
         """The collection in this folder, or in memory if it is None; the first write makes the folder."""
         return cls(None if directory is None else directory / FILE_NAME, collection)
 
@@ -75,21 +72,6 @@ class EmbeddedRecordStore:
             if self._row(connection, document) is not None:
                 raise PreconditionFailed(f"{self._name(document)} is there already", hint="plan again")
             return self._store(connection, document, fields, None)
-
-    def put(self, document: str, fields: Mapping[str, Any]) -> str:
-        """Writes the whole document whatever stood there, and returns its update time."""
-        with self._database.transaction() as connection:
-            return self._store(connection, document, fields, self._row(connection, document))
-
-    def remove(self, document: str) -> None:
-        """Takes the document away, as somebody else might."""
-        with self._database.transaction() as connection:
-            connection.execute("DELETE FROM documents WHERE collection = ? AND id = ?", (self._collection, document))
-
-    def fields(self, document: str) -> dict[str, Any] | None:
-        """All fields of the document, or None if it is not there."""
-        row = next(self._named([document]), None)
-        return None if row is None else json.loads(row[1])
 
     def _name(self, document: str) -> str:
         return f"{self._collection}/{document}"
