@@ -173,9 +173,9 @@ class JsonDatabase:
     def update_many(self, changes: Changes) -> dict[str, str | StoreError]:
         """Sets top-level fields of several documents in one write: ``{id: (fields, if_update_time)}``.
 
-        Gives for each its new token, or the error that kept just this document from being written: PreconditionFailed
-        if its content is another, NotThere if it is gone, Rejected if a value is not JSON. Raises StoreUnavailable and
-        LocalDatabaseError if nothing was written.
+        Returns for each its new token, or the error that kept this document alone from being written:
+        PreconditionFailed if its content is different, NotThere if it is gone, Rejected if it would not be read back
+        as it was given. Raises StoreUnavailable and LocalDatabaseError if nothing was written.
         """
         with locked(self._real_path(), self._patience), bounded(self._path):
             with contextlib.suppress(OSError):
@@ -207,12 +207,11 @@ class JsonDatabase:
         place = table.documents[document]
         if _token(place.value) != token:
             raise PreconditionFailed(f"the document {document!r} of {self._path} was changed", hint="plan again")
-        plain = _plain(document, fields)
-        if table.id_key and plain.get(table.id_key, document) != document:
+        if table.id_key and fields.get(table.id_key, document) != document:
             raise _inexact(document)
-        made = list(edits(table.text, place.start, place.value, {**place.value, **plain}, is_ascii=table.is_ascii))
+        made = list(edits(table.text, place.start, place.value, {**place.value, **fields}, is_ascii=table.is_ascii))
         value = json.loads(splice(table.text, made, place.start, place.end))
-        if not all(name in value and same(value[name], field) for name, field in plain.items()):
+        if not all(name in value and same(value[name], field) for name, field in fields.items()):
             raise _inexact(document)
         return made, _token(value)
 
@@ -268,16 +267,6 @@ def _token(value: dict[str, Any]) -> str:
     """A digest of a document's content, whatever the layout of the file and the order of its keys."""
     written = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(written.encode()).hexdigest()
-
-
-def _plain(document: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        plain: dict[str, Any] = json.loads(json.dumps(dict(fields)))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise Rejected(
-            f"a field of {document!r} cannot be written as JSON: {error}", hint="correct the document by hand"
-        ) from error
-    return plain
 
 
 def _inexact(document: str) -> Rejected:

@@ -8,6 +8,7 @@ file is whose.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import itertools
 import os
@@ -36,7 +37,7 @@ class _Note(msgspec.Struct, frozen=True):
 
 class Exchange:
     """The exchange of one file's content. ``part`` is written first; ``fresh`` then has the new content, and after the
-    step what came out. ``kept`` are the files of others that came out and have no place any more."""
+    step what came out."""
 
     def __init__(self, real: Path, swap: Swap) -> None:
         self._real = real
@@ -44,7 +45,6 @@ class Exchange:
         self.part = near(real, "part")
         self._fresh = near(real, "new")
         self._note = near(real, "swap")
-        self.kept: list[Path] = []
 
     def put(self, new: bytes, old: bytes) -> bool:
         """Puts ``part``, which holds the new bytes, in the file's place if that has the old ones and nobody writes it.
@@ -124,12 +124,9 @@ class Exchange:
     def _keep(self) -> None:
         """Gives what is somebody's a name that people see. It stays the same file, for they may have it open still."""
         for name in _kept_names(self._real, _content_of(self._fresh)):
-            try:
+            with contextlib.suppress(FileExistsError):
                 move_to_free(self._fresh, name)
-            except FileExistsError:
-                continue
-            self.kept.append(name)
-            return
+                return
 
     def _read_note(self) -> _Note | None:
         try:
@@ -142,7 +139,7 @@ def left_beside(path: Path) -> list[Path]:
     """Files beside a database that hold updates of others which could not get their place, and what a run that was
     killed left until the next write puts it right."""
     real = Path(os.path.realpath(path))
-    found = sorted(real.parent.glob(_escaped(near(real, "kept-", lead="").name) + "*"))
+    found = sorted(real.parent.glob(glob.escape(near(real, "kept-", lead="").name) + "*"))
     ours = (near(real, "new"), _aside(real))
     return [*found, *(path for path in ours if path.is_file())]
 
@@ -151,10 +148,6 @@ def _kept_names(real: Path, digest: str) -> Iterator[Path]:
     first = f"kept-{digest[:8]}"
     yield near(real, first, lead="")
     yield from (near(real, f"{first}-{number}", lead="") for number in itertools.count(2))
-
-
-def _escaped(name: str) -> str:
-    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
 
 
 def _digest(data: bytes) -> str:
