@@ -162,6 +162,10 @@ class RecordReader(Protocol):
 class RecordStore(RecordReader, Protocol):
     """The documents of one collection, with optimistic concurrency by update time."""
 
+    def versions(self, *, at: Moment | None = None) -> Iterator[tuple[str, str]]:
+        """The id and the update time of each document, without the document. Raises as ``ids``."""
+        ...
+
     def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
         """Sets these top-level fields, leaves every other as it is, and returns the new update time.
 

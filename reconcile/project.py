@@ -47,6 +47,7 @@ from reconcile.version import VERSION
 if TYPE_CHECKING:
     from reconcile.adapters.inventory.report import InventoryReport
     from reconcile.adapters.jsondb.store import JsonDatabase
+    from reconcile.adapters.state.documents import RememberedDocuments
     from reconcile.adapters.state.journal import Journal
     from reconcile.adapters.state.lock import ProjectLock
 
@@ -336,6 +337,17 @@ class OpenProject(RunFacts, Closing):
                 meter=self.meter,
             )
         )
+
+    @cached_property
+    def remembered_documents(self) -> RememberedDocuments | None:
+        """The records, of which only those are read that have moved since the last run; None if they are kept on this
+        machine, where that gains nothing."""
+        if self.settings.records_endpoint.startswith("file:"):
+            return None
+        from reconcile.adapters.state.documents import RememberedDocuments
+
+        place = " at ".join(filter(None, (self.stores.records, self.stores.records_endpoint)))
+        return self._opened(RememberedDocuments(self.records, place, self.settings.project))
 
     @cached_property
     def local_db(self) -> JsonDatabase | None:

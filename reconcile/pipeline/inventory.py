@@ -46,8 +46,20 @@ class Inventory:
     ) -> None:
         self._listener = listener
         self._spill = spill
-        read = lambda: read_roster(project, scope, listener, partial=partial, shelve=lambda found: Shelf(spill, found))  # noqa: E731
-        self.roster, self._before = open_records(project, scope, listener, read, trace)
+        self.roster, self._before = open_records(
+            project,
+            scope,
+            listener,
+            lambda: read_roster(
+                project,
+                scope,
+                listener,
+                partial=partial,
+                shelve=lambda found: Shelf(spill, found),
+                remembered=skip is not None,
+            ),
+            trace,
+        )
         self._observed = Observations(
             project, self.roster.scope, self.roster.known_ids, listener, spill, partial=partial
         )

@@ -13,7 +13,7 @@ from reconcile.adapters.workers import Workers, awaited
 from reconcile.config import Settings
 from reconcile.core.context import Context
 from reconcile.core.errors import AccessDenied, ConfigError, UsageError
-from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted
+from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted, Warned
 from reconcile.core.in_step import shorter
 from reconcile.core.moment import Moment
 from reconcile.core.names import fold, shared_prefix, spelling, spellings
@@ -60,9 +60,11 @@ def read_roster(
     shelve: Callable[[Iterable[Document]], Iterable[Document]] = tuple,
     whole: bool = True,
     refused: AccessDenied | None = None,
+    remembered: bool = False,
 ) -> Roster:
     """Reads the records, which say which characters exist. Unless the records are read ``whole``, only their ids are;
-    and nothing of them if it is known why that would be ``refused``.
+    and nothing of them if it is known why that would be ``refused``. If they may be ``remembered``, those that have not
+    moved are not read again.
     ``shelve`` keeps the documents so that they can be iterated more than once. Raises AccessDenied if a record may not
     be read; a ``partial`` roster names it instead."""
     at = Moment()
@@ -70,7 +72,7 @@ def read_roster(
         names = pool.submit(_ids_in_files, worlds, scope)
         local = pool.submit(lambda: [] if worlds.local_db is None else list(worlds.local_db.read()))
         if whole:
-            read = _records(worlds, scope, listener, shelve, at, partial=partial)
+            read = _records(worlds, scope, listener, shelve, at, partial=partial, remembered=remembered)
         else:
             read = _names(worlds, at, refused, partial=partial)
         in_database = awaited(local)
@@ -115,16 +117,23 @@ def _records(
     at: Moment,
     *,
     partial: bool,
+    remembered: bool,
 ) -> Roster:
     if scope.char_ids:
         return _records_of(worlds, scope, listener, at, partial=partial)
     names: set[str] = set()
+    memory = worlds.remembered_documents if remembered else None
     try:
-        documents = shelve(_counted(_noting(worlds.records.read(at=at), names), Phase.RECORDS, listener))
+        read = worlds.records.read(at=at) if memory is None else memory.read(at)
+        documents = shelve(_counted(_noting(read, names), Phase.RECORDS, listener))
     except AccessDenied as error:
         if not partial:
             raise
         return _nothing(error)
+    if memory is not None:
+        memory.forget_others(names)
+        for warning in set(memory.warnings).difference(worlds.state.warnings):
+            listener(Warned(warning))
     return Roster(documents, (), frozenset(names), Coverage())
 
 

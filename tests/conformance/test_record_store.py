@@ -359,6 +359,13 @@ def test_a_created_document_can_be_read_and_updated(creating: World) -> None:
     world.store.update("rem", {ENTRIES: []}, if_update_time=time)
 
 
+def test_the_versions_are_the_ids_and_update_times_of_what_is_read(creating: World) -> None:
+    assert list(creating.store.versions()) == []
+    put(creating, *ODD_IDS)
+    creating.hand.put(ODD_IDS[0], {"name": "changed"})
+    assert list(creating.store.versions()) == [(each.id, each.update_time) for each in creating.store.read()]
+
+
 def test_creating_twice_is_refused_and_changes_nothing(creating: World) -> None:
     world = creating
     world.store.create("rem", {"name": "first", ENTRIES: [PRIMARY]})

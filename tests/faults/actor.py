@@ -428,6 +428,9 @@ class _Records:
         yield from (each.id for each in sight.documents if each.id.startswith(prefix))
         sight.check("records")
 
+    def versions(self, *, at: Moment | None = None) -> Iterator[tuple[str, str]]:
+        return ((each.id, each.update_time) for each in self.read(at=at))
+
     def read(self, ids: Collection[str] | None = None, *, at: Moment | None = None) -> Iterator[Document]:
         if self._actor.sight is not None:
             sight = self._actor.sight.first()

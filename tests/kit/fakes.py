@@ -282,6 +282,9 @@ class Records:
     def ids(self, prefix: str = "", *, at: Moment | None = None) -> Iterator[str]:
         return self._store.ids(prefix, at=at)
 
+    def versions(self, *, at: Moment | None = None) -> Iterator[tuple[str, str]]:
+        return self._store.versions(at=at)
+
     def read(self, ids: Collection[str] | None = None, *, at: Moment | None = None) -> Iterator[Document]:
         self.reads.append(ids)
         if self.down:

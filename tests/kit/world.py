@@ -104,6 +104,7 @@ class World(OpenProject):
         self.files = Files()
         self.objects = Objects(self.settings.bucket.prefix)
         self.records = Records(self.settings.records.collection)
+        self.remembered_documents = None
         self.local_db = LocalDb("db") if local_db or rewrite else None
         self.memory = Memory()
         self.journal = Journals()

@@ -53,6 +53,9 @@ class EmbeddedRecordStore:
     def ids(self, prefix: str = "", *, at: Moment | None = None) -> Iterator[str]:  # noqa: ARG002
         return (name for name, _, _ in self._rows(prefix))
 
+    def versions(self, *, at: Moment | None = None) -> Iterator[tuple[str, str]]:  # noqa: ARG002
+        return ((name, _token(updated)) for name, _, updated in self._rows(""))
+
     def read(self, ids: Collection[str] | None = None, *, at: Moment | None = None) -> Iterator[Document]:  # noqa: ARG002
         rows = self._rows("") if ids is None else self._named(ids)
         return (self._document(row) for row in rows)

@@ -131,6 +131,10 @@ class FirestoreRecordStore:
         """As the port says; asks for names alone."""
         return (found.id for found in self._pages(prefix, at or Moment(), whole=False))
 
+    def versions(self, *, at: Moment | None = None) -> Iterator[tuple[str, str]]:
+        """As the port says; asks for names alone, which have their update times beside them."""
+        return ((found.id, found.update_time) for found in self._pages("", at or Moment(), whole=False))
+
     def read(self, ids: Collection[str] | None = None, *, at: Moment | None = None) -> Iterator[Document]:
         """As the port says."""
         at = at or Moment()

@@ -1,4 +1,4 @@
-"""PROJECT/.reconcile/state.db: opened if it is ours, replaced if it is damaged, done without if it cannot be had."""
+"""The SQLite files in PROJECT/.reconcile: opened if they are ours, replaced if damaged, done without if need be."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from reconcile.adapters.files import remove, replace
 from reconcile.adapters.state.folder import StateFolder
@@ -31,12 +31,10 @@ CREATE TABLE IF NOT EXISTS agreed (key TEXT PRIMARY KEY, size INTEGER, crc32c TE
 CREATE TABLE IF NOT EXISTS sessions (key TEXT, crc32c TEXT, size INTEGER, uri TEXT, created INTEGER,
                                      PRIMARY KEY (key, crc32c, size)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {_VERSION};
 """
 
 # The first version's hashes do not say what they need to; what else it remembers holds.
-_FROM_FIRST_VERSION = f"DROP TABLE IF EXISTS hashes; {_HASHES} PRAGMA user_version = {_VERSION};"
+_FROM_FIRST_VERSION = f"DROP TABLE IF EXISTS hashes; {_HASHES}"
 
 _LONGEST_VALUE = 1 << 20  # bytes: what is longer is not of ours, and would be read into memory
 
@@ -44,12 +42,26 @@ Column: TypeAlias = Callable[[Sequence[Any]], bool]
 """Whether a column's values are all of the kind that it should hold."""
 
 
+class Layout(NamedTuple):
+    """What a file of the state is: its name, its tables and what makes them, its version, and what makes that of the
+    first one."""
+
+    name: str
+    tables: tuple[str, ...]
+    schema: str
+    version: int = _FIRST_VERSION
+    upgrade: str = ""
+
+
+STATE = Layout(DATABASE, ("hashes", "agreed", "sessions", "facts"), _SCHEMA, _VERSION, _FROM_FIRST_VERSION)
+
+
 class _Foreign(Portable, sqlite3.DatabaseError):
     """The file holds what this program never writes."""
 
 
 class StateDatabase:
-    """The SQLite file of a project's state. Safe for several threads.
+    """A SQLite file of a project's state. Safe for several threads.
 
     Opening it raises StateError for what is there and not ours. Nothing else here raises because of the disk: a file
     that is damaged or of another program is set aside, and if the folder cannot be written the state lives as long as
@@ -57,9 +69,10 @@ class StateDatabase:
     read no longer count.
     """
 
-    def __init__(self, project: Path, on_replaced: Callable[[], None]) -> None:
+    def __init__(self, project: Path, on_replaced: Callable[[], None] = lambda: None, layout: Layout = STATE) -> None:
+        self._layout = layout
         self._folder = StateFolder(project)
-        self._path = self._folder.path / DATABASE
+        self._path = self._folder.path / layout.name
         self._on_replaced = on_replaced
         self.lock = threading.RLock()
         self._writable = True
@@ -70,7 +83,7 @@ class StateDatabase:
         try:
             self._folder.make()
             try:
-                return _open_database(self._folder)
+                return _open_database(self._folder, self._layout)
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError) and not _is_damage(error):
                     raise
@@ -79,17 +92,17 @@ class StateDatabase:
             self._warn(
                 f"The state in {self._folder.path} cannot be used, so nothing is remembered after this run", error
             )
-            return _in_memory()
+            return _in_memory(self._layout)
 
     def _replace_database(self, error: Exception) -> sqlite3.Connection:
-        aside = self._path.with_name(f"{DATABASE}.damaged")
+        aside = self._path.with_name(f"{self._layout.name}.damaged")
         replace(self._path, aside)
         for suffix in BESIDE:
             # A journal left behind would be played into the new file.
             with contextlib.suppress(FileNotFoundError):
-                remove(self._path.with_name(DATABASE + suffix))
+                remove(self._path.with_name(self._layout.name + suffix))
         self._warn(f"The state file {self._path} was set aside as {aside.name} and is started afresh", error)
-        return _open_database(self._folder)
+        return _open_database(self._folder, self._layout)
 
     def read(self, sql: str, values: Sequence[object], columns: Sequence[Column]) -> list[Any]:
         """The rows; none if one of the ``columns`` holds what it should not, which means that the file is damaged."""
@@ -123,7 +136,7 @@ class StateDatabase:
             try:
                 self.connection = self._replace_database(error)
             except (OSError, sqlite3.Error) as again:
-                self.connection = _in_memory()
+                self.connection = _in_memory(self._layout)
                 self._warn(f"The state file {self._path} is damaged, so this run is not remembered", again)
         elif not _is_busy(error):
             self._writable = False
@@ -133,35 +146,36 @@ class StateDatabase:
         self.warnings.append(f"{sentence}: {error}")
 
 
-def _open_database(folder: StateFolder) -> sqlite3.Connection:
+def _open_database(folder: StateFolder, layout: Layout) -> sqlite3.Connection:
     # SQLite opens files by their names, so what has them is looked at before: a journal left behind is played back.
-    path, *_ = [folder.plain(DATABASE + suffix) for suffix in ("", *BESIDE)]
+    path, *_ = [folder.plain(layout.name + suffix) for suffix in ("", *BESIDE)]
     # The mode is set when the file is made: SQLite gives its journal the mode of the database.
     with contextlib.suppress(FileExistsError):
-        os.close(folder.create(DATABASE))
+        os.close(folder.create(layout.name))
     db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
-        _prepare(db)
+        _prepare(db, layout)
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _prepare(db: sqlite3.Connection) -> None:
+def _prepare(db: sqlite3.Connection, layout: Layout) -> None:
     """Makes the tables in an empty file, and refuses one that is not ours."""
     db.text_factory = bytes.decode
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
     # A rollback journal, not WAL: WAL needs memory shared between processes, which a network drive does not give.
     db.execute("PRAGMA journal_mode = TRUNCATE")
     db.execute("PRAGMA synchronous = NORMAL")
+    marks = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {layout.version};"
     if _marks(db) == (0, 0) and not db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
-        db.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
-    if _marks(db) == (_APPLICATION_ID, _FIRST_VERSION):
-        db.executescript(f"BEGIN IMMEDIATE;{_FROM_FIRST_VERSION}COMMIT;")
-    if _marks(db) != (_APPLICATION_ID, _VERSION):
+        db.executescript(f"BEGIN IMMEDIATE;{layout.schema}{marks}COMMIT;")
+    if layout.upgrade and _marks(db) == (_APPLICATION_ID, _FIRST_VERSION):
+        db.executescript(f"BEGIN IMMEDIATE;{layout.upgrade}{marks}COMMIT;")
+    if _marks(db) != (_APPLICATION_ID, layout.version):
         raise sqlite3.DatabaseError("it was not written by this version of reconcile")
-    for table in ("hashes", "agreed", "sessions", "facts"):
+    for table in layout.tables:
         db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()
 
 
@@ -169,9 +183,9 @@ def _marks(db: sqlite3.Connection) -> tuple[int, int]:
     return db.execute("PRAGMA application_id").fetchone()[0], db.execute("PRAGMA user_version").fetchone()[0]
 
 
-def _in_memory() -> sqlite3.Connection:
+def _in_memory(layout: Layout) -> sqlite3.Connection:
     db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    _prepare(db)
+    _prepare(db, layout)
     return db
 
 

@@ -1,0 +1,168 @@
+"""Documents as they were last read: what has not moved since need not be read again. Losing them costs time only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from reconcile.adapters.state.database import Layout, StateDatabase
+from reconcile.adapters.state.folder import StateFolder
+from reconcile.core.closing import Closing
+from reconcile.core.moment import Moment
+from reconcile.core.opaque import Opaque
+from reconcile.core.rows import Document
+from reconcile.ports import RecordStore
+
+FEW = 300
+"""Documents that are always read whole: that takes one request."""
+_ASKED_TOGETHER = 500  # SQLite takes 999 values in a query, at the least
+_READ_TOGETHER = 300
+_LARGEST = 512 * 1024
+"""Bytes of a document that is remembered."""
+_KEPT_TOGETHER = 4 * 1024 * 1024
+_OPAQUE = 1
+
+LAYOUT = Layout(
+    "documents.db",
+    ("documents",),
+    # With a row number, as rows without one are not to be large: each would take a page of 4 KiB.
+    """
+CREATE TABLE documents (place TEXT, id TEXT, update_time TEXT, fields BLOB, UNIQUE (place, id));
+""",
+)
+
+
+def _packed(value: Any) -> msgspec.msgpack.Ext:
+    if isinstance(value, Opaque):
+        return msgspec.msgpack.Ext(_OPAQUE, value.text.encode())
+    raise NotImplementedError
+
+
+def _unpacked(_code: int, data: memoryview) -> Opaque:
+    return Opaque(bytes(data).decode())
+
+
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=_packed)
+_DECODER = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=_unpacked)
+
+
+class RememberedDocuments(Closing):
+    """All documents of a store, as they are at one moment. Of those that have not moved since they were last read only
+    names and update times are read, if they are more than a few."""
+
+    def __init__(self, records: RecordStore, place: str, project: Path) -> None:
+        """``place`` is the collection, with the project, the database and the server."""
+        self._records = records
+        self._place = place
+        self._project = project
+        self._opened: StateDatabase | None = None
+        self._fresh: list[tuple[str, str, str, bytes]] = []
+        self._size = 0
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.connection.close()
+
+    @property
+    def _database(self) -> StateDatabase:
+        self._opened = self._opened or StateDatabase(self._project, layout=LAYOUT)
+        return self._opened
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What went wrong so far, for people."""
+        return () if self._opened is None else tuple(self._opened.warnings)
+
+    def read(self, at: Moment) -> Iterator[Document]:
+        """Raises as ``RecordStore.read``. What is not there any more is forgotten by ``forget_others``."""
+        yield from self._moved(at) if self._count() > FEW else self._whole(at)
+        self._flush()
+
+    def forget_others(self, ids: Collection[str]) -> None:
+        """Forgets the documents that are not these."""
+        if self._count() <= len(ids):
+            return
+        last, gone = "", list[tuple[str, str]]()
+        query = "SELECT id FROM documents WHERE place = ? AND id > ? ORDER BY id LIMIT ?"
+        while page := self._database.read(query, (self._place, last, _ASKED_TOGETHER), (_are_texts,)):
+            gone += ((self._place, name) for (name,) in page if name not in ids)
+            last = page[-1][0]
+        self._database.write("DELETE FROM documents WHERE place = ? AND id = ?", gone)
+
+    def _whole(self, at: Moment) -> Iterator[Document]:
+        first: list[Document] = []
+        for count, document in enumerate(self._records.read(at=at)):
+            yield document
+            if count < FEW:
+                first.append(document)
+                continue
+            for each in (*first, document):
+                self._keep(each)
+            first = []
+
+    def _moved(self, at: Moment) -> Iterator[Document]:
+        versions = self._records.versions(at=at)
+        moved: list[str] = []
+        while some := dict(islice(versions, _ASKED_TOGETHER)):
+            known = self._known(some)
+            yield from known.values()
+            moved += (name for name in some if name not in known)
+            while len(moved) >= _READ_TOGETHER:
+                yield from self._read(moved[:_READ_TOGETHER], at)
+                del moved[:_READ_TOGETHER]
+        yield from self._read(moved, at)
+
+    def _read(self, names: Sequence[str], at: Moment) -> Iterator[Document]:
+        for document in self._records.read(names, at=at) if names else ():
+            self._keep(document)
+            yield document
+
+    def _known(self, versions: dict[str, str]) -> dict[str, Document]:
+        """The documents of these names and update times that are remembered."""
+        places = ",".join("?" * len(versions))
+        query = f"SELECT id, update_time, fields FROM documents WHERE place = ? AND id IN ({places})"
+        found: dict[str, Document] = {}
+        for name, time, data in self._database.read(
+            query, (self._place, *versions), (_are_texts, _are_texts, _are_bytes)
+        ):
+            if time == versions[name]:
+                try:
+                    found[name] = Document(name, _DECODER.decode(data), time)
+                except (ValueError, RecursionError):  # it is damaged, and is read again
+                    continue
+        return found
+
+    def _count(self) -> int:
+        if self._opened is None and not (StateFolder(self._project).path / LAYOUT.name).exists():
+            return 0
+        query = "SELECT COUNT(*) FROM documents WHERE place = ?"
+        found = self._database.read(query, (self._place,), (lambda _: True,))
+        return int(found[0][0]) if found else 0
+
+    def _keep(self, document: Document) -> None:
+        try:
+            data = _ENCODER.encode(document.fields)
+        except (ValueError, TypeError, NotImplementedError, OverflowError, RecursionError):
+            return  # it is read again
+        if len(data) <= _LARGEST:
+            self._fresh.append((self._place, document.id, document.update_time, data))
+            self._size += len(data)
+        if self._size > _KEPT_TOGETHER:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._fresh:
+            self._database.write("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?)", self._fresh)
+        self._fresh, self._size = [], 0
+
+
+def _are_texts(column: Sequence[Any]) -> bool:
+    return set(map(type, column)) == {str}
+
+
+def _are_bytes(column: Sequence[Any]) -> bool:
+    return set(map(type, column)) == {bytes}
