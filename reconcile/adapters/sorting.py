@@ -1,6 +1,6 @@
-"""Rows in order, in as much memory as they may take together; what does not fit goes to a folder.
+"""Sorting of more rows than fit in the memory that they may take: the rest goes to files in a folder.
 
-Spill   how much memory the rows of one planning may take, and where to put the rest
+Spill   how much memory the rows of one planning may take, and the folder for the rest
 Sorter  rows in order of a key: a list, or sorted runs in a file that are merged as they are read
 Tuples  flat tuples in order of their first part, some at a time
 Shelf   documents that are read more than once, in the order in which they came
@@ -12,14 +12,17 @@ import heapq
 import marshal
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from reconcile.adapters.spill import SpillFile
 from reconcile.core.closing import Closing
 from reconcile.core.flat import packed, packed_document, unpacked, unpacked_document
 from reconcile.core.rows import Document, Row, Stream
+
+T = TypeVar("T")
 
 BYTES = {
     Stream.KEY: 700,
@@ -30,23 +33,23 @@ BYTES = {
     Stream.MARK: 150,
     Stream.SOURCE: 300,
 }
-"""About how much a row takes as Python has it, its key and what it shares with others included."""
+"""About how many bytes of memory a row takes, with its key and its part of what rows share."""
 _KEY_ALONE = 150
 _PER_TUPLE = 300
 _TUPLES_A_BLOCK = 256
-_PER_PACKED = 160  # beside its bytes: the objects around them, and a key that may be shared
+_PER_PACKED = 160  # beyond its bytes: the objects around them, and a key that may be shared
 _UNPACKED = 5
-"""How many times as much a document takes as Python has it than as bytes."""
+"""How many times its packed bytes a document takes in memory."""
 _SMALLEST_RUN = 4096
 _BLOCK = 32 * 1024
 _MOST_RUNS = 256
 _AT_ONCE = 500
-"""Rows that are let go together."""
+"""Rows that are freed together."""
 
 Block: TypeAlias = tuple[int, int]
 """Where a block begins, and its size."""
 Packed: TypeAlias = tuple[str, str, bytes]
-"""The key by which a row is sorted, its own, and the rest of it; nothing if the key is all there is."""
+"""The key by which a row is sorted, its own key, and its packed content (empty if there is only a key)."""
 Keyed: TypeAlias = tuple[str, "Row | None"]
 Flat: TypeAlias = tuple[Any, ...]
 
@@ -58,15 +61,15 @@ def bytes_of(row: Row) -> int:
 
 
 class Spill(Closing):
-    """The memory that rows may take together, in bytes (``limit``), and the folder for what does not fit, which is
-    asked for when it is needed. Close it when the rows are not needed any more."""
+    """The memory that rows may take together (``limit``, in bytes), and the folder for the rest; ``folder`` is called
+    when it is first needed. Close it when the rows are not needed any more."""
 
     def __init__(self, limit: int, folder: Callable[[], Path]) -> None:
         self.limit = limit
         self._folder = folder
         self._files: list[SpillFile] = []
         self.held = 0
-        """Bytes that rows take now, by and large."""
+        """About how many bytes rows take now."""
 
     @property
     def run(self) -> int:
@@ -84,8 +87,7 @@ class Spill(Closing):
 
 
 class Sorter:
-    """Rows that come out in order of the keys under which they were put, those of one key as they came. Raises
-    SpillError."""
+    """Sorts rows by key; rows with the same key stay in the order in which they were added. Raises SpillError."""
 
     def __init__(self, spill: Spill) -> None:
         self._spill = spill
@@ -95,7 +97,7 @@ class Sorter:
         self._runs: _Runs | None = None
 
     def add(self, key: str, row: Row | None = None) -> None:
-        """Puts a row, or just a key."""
+        """Adds a row under a key, or a key alone."""
         if self._runs is None:
             self._rows.append((key, row))
             size = _KEY_ALONE if row is None else BYTES.get(row.stream) or bytes_of(row)
@@ -111,7 +113,7 @@ class Sorter:
             self._write(self._runs)
 
     def spill(self) -> None:
-        """Puts what is in memory on disk, and what comes from now on too."""
+        """Moves what is in memory to disk; what is added from now on goes there too."""
         self._runs = self._runs or _Runs(self._spill)
         rows, self._rows = self._rows, []
         self._weigh(-self._held)
@@ -119,7 +121,7 @@ class Sorter:
             self.add(key, row)
 
     def __iter__(self) -> Iterator[Keyed]:
-        """All of it, once: the rows are let go as they are given out."""
+        """All rows, once: each is freed when it has been given out."""
         if self._runs is None:
             yield from self._in_memory()
         else:
@@ -166,36 +168,17 @@ class _Runs(Closing):
         self._file.close()
 
     def add(self, rows: Iterable[Packed]) -> None:
-        self._runs.append(list(self._written(rows)))
+        self._runs.append(_written(self._file, rows, _size))
         if len(self._runs) >= _MOST_RUNS:
-            self._runs = [list(self._written(self.merged()))]
+            self._runs = [_written(self._file, self.merged(), _size)]
 
     def merged(self) -> Iterator[Packed]:
-        return heapq.merge(*map(self._read, self._runs), key=itemgetter(0))
-
-    def _written(self, rows: Iterable[Packed]) -> Iterator[Block]:
-        block: list[Packed] = []
-        size = 0
-        for row in rows:
-            block.append(row)
-            size += len(row[2])
-            if size >= _BLOCK:
-                yield self._append(block)
-                block, size = [], 0
-        if block:
-            yield self._append(block)
-
-    def _append(self, block: list[Packed]) -> Block:
-        data = marshal.dumps(block)
-        return self._file.append(data), len(data)
-
-    def _read(self, run: list[Block]) -> Iterator[Packed]:
-        for at, size in run:
-            yield from marshal.loads(self._file.read(at, size))
+        runs = (chain.from_iterable(_blocks(self._file, run)) for run in self._runs)
+        return heapq.merge(*runs, key=itemgetter(0))
 
 
 class Tuples:
-    """Flat tuples of what ``marshal`` takes, in order of their first part, which is a text. Raises SpillError."""
+    """Sorts flat tuples of values that ``marshal`` takes, by their first item, a text. Raises SpillError."""
 
     def __init__(self, spill: Spill) -> None:
         self._spill = spill
@@ -211,7 +194,7 @@ class Tuples:
             self._write()
 
     def batches(self) -> Iterator[list[Flat]]:
-        """All of them, once, some at a time: those that have the same first part come together."""
+        """All tuples, once, in batches; those with the same first item are in one batch."""
         runs = [*self._runs, _SortedRun(self._in_memory())]
         while ends := [end for run in runs if (end := run.end()) is not None]:
             last = min(ends)
@@ -220,15 +203,12 @@ class Tuples:
             yield batch
 
     def _write(self) -> None:
-        """Puts what is in memory on disk, as one more run."""
+        """Moves what is in memory to disk, as one more run."""
         file = self._file = self._file or self._spill.file()
         items, self._items = self._items, []
         items.sort(key=itemgetter(0))
-        blocks: list[Block] = []
-        for at in range(0, len(items), _TUPLES_A_BLOCK):
-            data = marshal.dumps(items[at : at + _TUPLES_A_BLOCK])
-            blocks.append((file.append(data), len(data)))
-        self._runs.append(_SortedRun(marshal.loads(file.read(at, size)) for at, size in blocks))
+        run = [_append(file, items[at : at + _TUPLES_A_BLOCK]) for at in range(0, len(items), _TUPLES_A_BLOCK)]
+        self._runs.append(_SortedRun(_blocks(file, run)))
         self._weigh(-self._held)
 
     def _in_memory(self) -> Iterator[list[Flat]]:
@@ -254,13 +234,13 @@ class _SortedRun:
         self._at = 0
 
     def end(self) -> str | None:
-        """The first part of the last tuple of the block that is read now; None if there are no more."""
+        """The first item of the last tuple in the current block; None if there are no more tuples."""
         if self._at == len(self._block):
             self._block, self._at = next(self._blocks, []), 0
         return self._block[-1][0] if self._block else None
 
     def upto(self, last: str) -> list[Flat]:
-        """The tuples that come next, those up to this first part."""
+        """The next tuples, up to those with this first item."""
         found: list[Flat] = []
         while (end := self.end()) is not None:
             at = self._at
@@ -272,18 +252,26 @@ class _SortedRun:
 
 
 class Shelf:
-    """Documents that can be read again, in the order in which they were put: all, or some by their ids. Raises
+    """Documents that can be read more than once, in the order in which they came: all, or some by their ids. Raises
     SpillError."""
 
     def __init__(self, spill: Spill, documents: Iterable[Document] = ()) -> None:
-        self._spill = spill
         self._documents: list[Document] = []
-        self._packed: list[tuple[str, bytes]] = []
-        self._size = 0
-        self._blocks: list[Block] = []
+        self._run: list[Block] = []
         self._file: SpillFile | None = None
-        for each in documents:
-            self._put(each)
+        held = 0
+        coming = iter(documents)
+        for each in coming:
+            self._documents.append(each)
+            size = _UNPACKED * len(packed_document(each))
+            held += size
+            spill.held += size
+            if spill.held > spill.limit:
+                self._file = spill.file()
+                self._run += _written(self._file, map(_labelled, self._documents), _size)
+                self._documents.clear()
+                spill.held -= held
+                self._run += _written(self._file, map(_labelled, coming), _size)
 
     def __iter__(self) -> Iterator[Document]:
         return self.some(lambda _: True)
@@ -291,38 +279,38 @@ class Shelf:
     def some(self, is_wanted: Callable[[str], bool]) -> Iterator[Document]:
         """The documents of these ids."""
         if self._file is not None:
-            for at, size in self._blocks:
-                yield from _unpacked(marshal.loads(self._file.read(at, size)), is_wanted)
-            yield from _unpacked(self._packed, is_wanted)
+            for block in _blocks(self._file, self._run):
+                yield from (unpacked_document(data) for document, data in block if is_wanted(document))
         yield from (each for each in self._documents if is_wanted(each.id))
 
-    def _put(self, document: Document) -> None:
-        data = packed_document(document)
-        if self._file is None:
-            self._documents.append(document)
-            self._size += _UNPACKED * len(data)
-            self._spill.held += _UNPACKED * len(data)
-            if self._spill.held > self._spill.limit:
-                self._begin()
-        else:
-            self._pack(document.id, data)
 
-    def _begin(self) -> None:
-        self._file = self._spill.file()
-        self._spill.held -= self._size
-        self._size = 0
-        documents, self._documents = self._documents, []
-        for each in documents:
-            self._pack(each.id, packed_document(each))
-
-    def _pack(self, document: str, data: bytes) -> None:
-        self._packed.append((document, data))
-        self._size += len(data)
-        if self._size >= _BLOCK and self._file is not None:
-            block = marshal.dumps(self._packed)
-            self._blocks.append((self._file.append(block), len(block)))
-            self._packed, self._size = [], 0
+def _labelled(document: Document) -> tuple[str, bytes]:
+    return document.id, packed_document(document)
 
 
-def _unpacked(packed: Iterable[tuple[str, bytes]], is_wanted: Callable[[str], bool]) -> Iterator[Document]:
-    return (unpacked_document(data) for document, data in packed if is_wanted(document))
+def _size(item: Flat) -> int:
+    """The size of an item whose last part are its bytes."""
+    return len(item[-1])
+
+
+def _written(file: SpillFile, items: Iterable[T], size_of: Callable[[T], int]) -> list[Block]:
+    """Writes plain values in blocks of about ``_BLOCK`` bytes; gives where the blocks are."""
+    blocks: list[Block] = []
+    block: list[T] = []
+    size = 0
+    for item in items:
+        block.append(item)
+        size += size_of(item)
+        if size >= _BLOCK:
+            blocks.append(_append(file, block))
+            block, size = [], 0
+    return [*blocks, _append(file, block)] if block else blocks
+
+
+def _append(file: SpillFile, values: list[Any]) -> Block:
+    data = marshal.dumps(values)
+    return file.append(data), len(data)
+
+
+def _blocks(file: SpillFile, run: Iterable[Block]) -> Iterator[list[Any]]:
+    return (marshal.loads(file.read(at, size)) for at, size in run)

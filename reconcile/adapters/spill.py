@@ -1,4 +1,4 @@
-"""A file without a name, for what does not fit in memory. It goes with the process, however that ends."""
+"""A temporary file without a name, for what does not fit in memory. It goes with the process, however that ends."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _HINT = "name another folder with --spill, or allow more memory with --memory"
 
 
 class SpillFile(Closing):
-    """Blocks of bytes, written one behind the other and read again; for one thread.
+    """A file to which blocks of bytes are appended and from which they are read again; for one thread.
 
-    Only its maker can open it, and nothing of it is ever seen in the folder: POSIX unlinks it while it is open, Windows
-    deletes it when it is closed. Everything raises SpillError.
+    No other process can open it: POSIX unlinks it while it is open, Windows deletes it when it is closed. Everything
+    raises SpillError.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.size = 0
         try:
-            import tempfile  # for what does not fit in memory alone
+            import tempfile  # few runs need it
 
             self._file = tempfile.TemporaryFile(  # noqa: SIM115 it stays open
                 buffering=0, prefix="reconcile-", suffix=".spill", dir=folder
@@ -36,7 +36,7 @@ class SpillFile(Closing):
         self._file.close()
 
     def append(self, block: bytes) -> int:
-        """Writes a block at the end; gives where it begins."""
+        """Writes a block at the end and returns its offset."""
         at, left = self.size, memoryview(block)
         try:
             self._file.seek(at)
@@ -48,7 +48,7 @@ class SpillFile(Closing):
         return at
 
     def read(self, at: int, size: int) -> bytes:
-        """The block of this size that begins there."""
+        """The block of this size at this offset."""
         try:
             self._file.seek(at)
             found = self._file.read(size) or b""
@@ -64,6 +64,6 @@ class SpillFile(Closing):
             return SpillError(
                 f"the spill folder {self._folder} is full: this run holds {held:,} MB there, and needs at least"
                 f" {more:,} MB more",
-                hint="make room there, name another folder with --spill, or allow more memory with --memory",
+                hint=f"make room there, {_HINT}",
             )
         return SpillError(f"the spill folder {self._folder} cannot be used: {error.strerror}", hint=_HINT)
