@@ -1,4 +1,4 @@
-"""How files and folders are opened: which paths a walk could have given, with which flags, and why it failed."""
+"""Opening files and folders safely: the paths that may be opened, the flags, and why the system refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reconcile.core.errors import SourceError
 
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_BINARY", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
-# Without O_NONBLOCK the opening of a pipe that took a file's place would wait for a writer for ever.
+# Without O_NONBLOCK, opening a pipe that has taken a file's place would wait for a writer for ever.
 READ_FILE = _READ | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 READ_FOLDER = _READ | _NO_FOLLOW | getattr(os, "O_DIRECTORY", 0)
 READ_ROOT = READ_FOLDER & ~_NO_FOLLOW
@@ -33,23 +33,17 @@ class SourceFile(io.FileIO):
         try:
             return super().readinto(buffer)
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self._path, error) from error
 
     def readall(self) -> bytes:
         try:
             return super().readall()
         except OSError as error:
-            raise self._unreadable(error) from error
-
-    def _unreadable(self, error: OSError) -> SourceError:
-        return SourceError(
-            f"the local file {self._path} could not be read to its end: {reason(error)}",
-            hint=hint(error, "check the disk"),
-        )
+            raise unreadable(self._path, error) from error
 
 
 def components(path: str) -> list[str]:
-    """The components of a relative path that a walk could have given; none for every other text."""
+    """The components of a relative path that a walk could give; none for any other text."""
     parts = path.split("/")
     if "\0" in path or not is_text(path) or any(part in ("", ".", "..") for part in parts):
         return []
@@ -57,7 +51,7 @@ def components(path: str) -> list[str]:
 
 
 def split(path: str) -> list[str]:
-    """The components of a relative path that could be opened; none for every other text."""
+    """The components of a relative path that could be opened; none for any other text."""
     parts = components(path)
     if current().is_windows and any(is_windows_trick(part) for part in parts):
         return []
@@ -65,28 +59,23 @@ def split(path: str) -> list[str]:
 
 
 def is_windows_trick(part: str) -> bool:
-    """Whether Windows would take the name for another place: a separator, a drive or stream, a device."""
+    """Whether Windows would read the name as another place: a separator, a drive, a stream or a device."""
     return "\\" in part or ":" in part or part[-1] in ". " or bool(_WINDOWS_DEVICE.fullmatch(part))
 
 
 def leads_elsewhere(found: os.stat_result) -> bool:
-    """Whether it is a junction or another of Windows' reparse points that stand for a place elsewhere, as a file that
-    the system has compressed or a cloud's program keeps does not."""
+    """Whether it is a junction, or another of Windows' reparse points that lead to another place. Those of files that
+    the system has compressed, or that a cloud's program keeps, do not."""
     return bool(getattr(found, "st_reparse_tag", 0) & _NAME_SURROGATE)
 
 
 def is_text(name: str) -> bool:
-    """Whether the name has a UTF-8 form; one that is not UTF-8 on disk comes with lone surrogates."""
+    """Whether the name is valid UTF-8; one that is not has lone surrogates."""
     try:
         name.encode()
     except UnicodeEncodeError:
         return False
     return True
-
-
-def extended(path: str) -> str:
-    r"""The absolute path, on Windows in the form without the limit of 260 characters, ``\\?\``."""
-    return current().extended(path)
 
 
 def reason(error: Exception) -> str:
@@ -99,5 +88,12 @@ def reason(error: Exception) -> str:
 
 
 def hint(error: Exception, otherwise: str) -> str:
-    """What to do about it; something else if file descriptors ran out."""
+    """What to do about a refusal: ``otherwise``, unless file descriptors ran out."""
     return descriptors.HINT if descriptors.is_shortage(error) else otherwise
+
+
+def unreadable(path: str, error: OSError) -> SourceError:
+    """The error for a local file of which only a part could be read."""
+    return SourceError(
+        f"the local file {path} could not be read to its end: {reason(error)}", hint=hint(error, "check the disk")
+    )

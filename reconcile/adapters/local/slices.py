@@ -1,6 +1,6 @@
 """A file that is read in slices and closed between them, so that a slow reader keeps nobody from replacing it.
 
-Windows lets nobody replace a file that is open, an upload may take hours, and the hash of a large file minutes.
+On Windows nobody can replace a file that is open. An upload may take hours, and the hash of a large file minutes.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ import io
 import os
 from collections.abc import Callable
 
-from reconcile.adapters.opening import hint, reason
+from reconcile.adapters.opening import reason, unreadable
 from reconcile.adapters.system import current
-from reconcile.core.errors import SourceChanged, SourceError
+from reconcile.core.errors import SourceChanged
 
 SLICE = 8 * 1024 * 1024
 """Bytes that are read, and held in memory, at a time."""
 
 
 class SlicedFile(io.RawIOBase):
-    """The file that looked like ``found`` when it was open; ``reopen`` gives a descriptor of it, or raises OSError.
+    """A local file for reading, opened anew for each slice. ``found`` is what it looked like when it was first open;
+    ``reopen`` returns a descriptor of it, or raises OSError.
 
     Reading raises SourceChanged if it is not the same file any more, or has changed, and SourceError if it cannot be
     read.
@@ -45,9 +46,6 @@ class SlicedFile(io.RawIOBase):
         self._position = max(0, base + offset)
         return self._position
 
-    def tell(self) -> int:
-        return self._position
-
     def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
         if not self._start <= self._position < self._start + len(self._slice):
             self._slice, self._start = self._next(), self._position
@@ -66,14 +64,11 @@ class SlicedFile(io.RawIOBase):
             raise self._changed(reason(error)) from error
         try:
             if times(current().fstat(fd)) != self._look:
-                raise self._changed("it is another one, or was written")
+                raise self._changed("it was replaced or written")
             os.lseek(fd, self._position, os.SEEK_SET)
             return os.read(fd, SLICE)
         except OSError as error:
-            raise SourceError(
-                f"the local file {self._path} could not be read to its end: {reason(error)}",
-                hint=hint(error, "check the disk"),
-            ) from error
+            raise unreadable(self._path, error) from error
         finally:
             os.close(fd)
 
@@ -82,5 +77,5 @@ class SlicedFile(io.RawIOBase):
 
 
 def times(found: os.stat_result) -> tuple[int, int, int]:
-    # Not its id, which is another one at each opening on some drives of other machines; the time of change is enough.
+    # Without its id, which some network drives change at each opening; the change time is enough.
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -22,7 +22,7 @@ from reconcile.adapters.local.names import Entry, Folder, Lister, Listing, Prefi
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.slices import SlicedFile
 from reconcile.adapters.local.trouble import trouble
-from reconcile.adapters.opening import SourceFile, components, extended, hint, is_text, reason, split
+from reconcile.adapters.opening import SourceFile, components, hint, is_text, reason, split
 from reconcile.adapters.system import current
 from reconcile.core.errors import SourceChanged, SourceError
 from reconcile.core.names import nfc
@@ -65,7 +65,7 @@ class LocalFiles:
         settled: Collection[str] = (),
         holds_incomplete: bool = True,
     ) -> None:
-        self._root = extended(os.path.abspath(root))
+        self._root = current().extended(os.path.abspath(root))
         self._shown = as_text(str(root))
         self._selection = Selection(ignore, rules, ignore_case=current().is_windows)
         self._lister = Lister(self._selection)

@@ -22,7 +22,7 @@ from reconcile.adapters.local.folder import OpenFolder, OpenFolders, open_below
 from reconcile.adapters.local.hashing import identity
 from reconcile.adapters.local.hearing import Hearing
 from reconcile.adapters.local.names import Entry, Lister
-from reconcile.adapters.opening import extended, is_text, split
+from reconcile.adapters.opening import is_text, split
 from reconcile.adapters.system import current
 from reconcile.core.media_complete import missing_end
 from reconcile.core.pattern import Template
@@ -122,7 +122,7 @@ class FolderWatch:
         if not parts or not self._holds_incomplete:
             return None
         try:
-            fd = open_below(extended(os.path.abspath(self._root)), parts)
+            fd = open_below(current().extended(os.path.abspath(self._root)), parts)
         except PermissionError:
             # On Windows the program that writes it may keep everybody else out.
             return "cannot be opened"
@@ -282,7 +282,7 @@ class FolderWatch:
                             yield rel, folder, entry
 
     def _full(self, path: str) -> str:
-        root = extended(self._real or os.path.abspath(self._root))
+        root = current().extended(self._real or os.path.abspath(self._root))
         return os.path.join(root, *native(path).split("/")) if path else root
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from reconcile.adapters.disk_names import native
 from reconcile.adapters.local.folder import OpenFolder, folder_below
-from reconcile.adapters.opening import READ_FILE, extended, hint, reason, split
+from reconcile.adapters.opening import READ_FILE, hint, reason, split
 from reconcile.adapters.system import current
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import NotThere, Rejected, SourceChanged, SourceError
@@ -35,7 +35,7 @@ class LocalPlaces:
     """The places of files below ``root``, as ``FilePlaces``; ``ignore`` and ``rules`` are the walk's."""
 
     def __init__(self, root: Path, *, ignore: Sequence[str] = (), rules: Sequence[Template] | None = None) -> None:
-        self._root = extended(os.path.abspath(root))
+        self._root = current().extended(os.path.abspath(root))
         self._selection = Selection(ignore, rules, ignore_case=current().is_windows)
         self._freed = threading.Condition()
         self._busy: set[tuple[str, str]] = set()
