@@ -1,4 +1,4 @@
-"""How many files and connections this process may have open: what fits, and what to say when there are no more."""
+"""The limit of open files and connections: how many workers fit in it, and what to say when it is reached."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import sys
 from reconcile.core.portable import chain
 
 KEPT_FREE = 32
-"""For what is open whatever is at work: the terminal, the state, the lock, the journal, the records' connection."""
+"""Descriptors for what is open in any case: terminal, state, lock, journal, the connection to the records."""
 EACH = 4
-"""What one worker has open at most: a file, the folders on the way to it, a connection."""
+"""Descriptors that one worker uses at most: a file, the folders above it, a connection."""
 HINT = "use a lower --concurrency, close other programs' files, or raise the limit, such as `ulimit -n 4096`"
 _SHORTAGES = (errno.EMFILE, errno.ENFILE)
 
 
 def limit() -> int | None:
-    """How many files this process may have open, connections too; None if the system has no such limit."""
+    """How many files and connections this process may have open; None if there is no limit."""
     most: int | None = None
     if sys.platform != "win32":
         import resource
@@ -28,18 +28,18 @@ def limit() -> int | None:
 
 
 def fitting(at_once: int) -> int:
-    """As many of these workers as the limit allows, one at least."""
+    """How many of these workers the limit allows; at least one."""
     most = limit()
     return at_once if most is None else max(1, min(at_once, (most - KEPT_FREE) // EACH))
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether file descriptors ran out, or an error came of that: it says nothing of the file or the server."""
+    """Whether an error, or one that caused it, is that file descriptors ran out; it tells nothing of file or server."""
     return any(isinstance(each, OSError) and each.errno in _SHORTAGES for each in chain(error))
 
 
 def shortage(error: BaseException) -> str:
-    """Which limit was met, for a sentence."""
+    """Which limit was reached, for a sentence."""
     most = limit()
     if most is None or any(isinstance(each, OSError) and each.errno == errno.ENFILE for each in chain(error)):
         return os.strerror(errno.ENFILE)

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, never written through a link; and locks that die with their process."""
+"""Files written whole or not at all, and never through a link; and locks that end with their process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reconcile.core.portable import Portable
 
 PRIVATE = 0o600
 SHARED = 0o666
-"""Less what the umask takes away, as for any file that a program makes."""
+"""Reduced by the umask, as for any file that a program makes."""
 
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -24,15 +24,15 @@ _LINK = {"follow_symlinks": False} if os.link in os.supports_follow_symlinks els
 _POLL = 0.05
 _LONGEST_NAME = 255
 _LONGEST_ENDING = 24
-"""Bytes of ``near``'s lead and ending, so that one place's names are all made in the same way."""
+"""Bytes kept for ``near``'s lead and ending, so that all names beside one place are made in the same way."""
 
 
 Stamp: TypeAlias = tuple[int, int, int]
-"""What differs once a file was written: its modification time, size and inode."""
+"""Modification time, size and inode of a file: one of them changes when it is written."""
 
 
 class HeldLock(Protocol):
-    """A lock that is held. It ends with its process, if not before."""
+    """A lock that is held, until it is released or its process ends."""
 
     def release(self) -> None: ...
 
@@ -43,7 +43,7 @@ class LockBusy(Portable, Exception):
 
 def create(path: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None = None) -> None:
     """Writes a new file, whose bytes are on disk when this returns. Raises FileExistsError if anything has its name,
-    and OSError. ``folder`` is the open folder in which the path is a name, if the system can use one; here and below.
+    and OSError. Here and below, ``folder`` is an open folder to which the path is relative, if the system can use one.
     """
     fd = os.open(path, NEW, mode, dir_fd=folder)
     with os.fdopen(fd, "wb") as file:
@@ -54,9 +54,9 @@ def create(path: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None =
 
 @contextlib.contextmanager
 def beside(place: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None = None) -> Iterator[Path]:
-    """A new file next to a place, with the data on disk, to be moved there; removed at the end if it was not moved.
-    Raises OSError."""
-    # The name is new and cannot be guessed: in a folder that others write to, nobody can put a link in its place.
+    """A new file beside a place, with the data on disk, to be moved there; it is removed at the end if it was not
+    moved. Raises OSError."""
+    # The name is random: in a folder that others can write to, nobody can put a link there in advance.
     fresh = place.with_name(f".{os.urandom(8).hex()}.new")
     try:
         create(fresh, data, mode, folder=folder)
@@ -67,8 +67,8 @@ def beside(place: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None 
 
 
 def near(place: Path, ending: str, *, lead: str = ".") -> Path:
-    """A name next to a place that says whose it is: the place's own with an ending, or a digest of it if that could be
-    longer than a name may be."""
+    """A path beside a place, named after it: the place's own name with an ending, or its digest with the ending if that
+    could be too long for a name."""
     name = os.fsencode(place.name)
     if len(name) <= _LONGEST_NAME - _LONGEST_ENDING:
         return place.with_name(f"{lead}{place.name}.{ending}")
@@ -76,26 +76,26 @@ def near(place: Path, ending: str, *, lead: str = ".") -> Path:
 
 
 def write_whole(place: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None = None) -> None:
-    """Replaces a file, or makes it: a reader sees the old content or the new one. Raises OSError; what was there is
-    then still there."""
+    """Replaces or makes a file: a reader sees the old content or the new content. Raises OSError, and the old content
+    is then still there."""
     with beside(place, data, mode, folder=folder) as fresh:
         replace(fresh, place, folder=folder)
 
 
 def replace(path: Path | str, place: Path | str, *, folder: int | None = None) -> None:
-    """Puts a file in the place of another, or in a free one; patient with programs that have one of them open. Raises
+    """Moves a file to a place, replacing what is there; tried again while another program has one of them open. Raises
     OSError."""
     current().patiently(lambda: os.replace(path, place, src_dir_fd=folder, dst_dir_fd=folder))
 
 
 def remove(path: Path | str, *, folder: int | None = None) -> None:
-    """Removes a file; patient in the same way. Raises OSError, also FileNotFoundError."""
+    """Removes a file; tried again in the same way. Raises OSError, also FileNotFoundError."""
     current().patiently(lambda: os.unlink(path, dir_fd=folder))
 
 
 @contextlib.contextmanager
 def open_whole(path: Path | str, *, folder: int | None = None) -> Iterator[BinaryIO]:
-    """A file open for reading, so that nobody is kept from renaming or removing it. Raises OSError."""
+    """A file open for reading, in the way that lets others rename and remove it. Raises OSError."""
     with open(current().open(path, READ_FILE & ~_NO_FOLLOW, folder=folder), "rb", buffering=0) as file:
         yield file
 
@@ -107,7 +107,7 @@ def read_bytes(path: Path | str) -> bytes:
 
 
 def move_to_free(path: Path | str, place: Path | str, *, folder: int | None = None) -> None:
-    """Gives a file another name, if nothing has that name. Raises FileExistsError if something has, and OSError."""
+    """Renames a file to a name that nothing has. Raises FileExistsError if something has it, and OSError."""
     system = current()
     if system.is_windows:
         system.patiently(lambda: os.rename(path, place))  # which never replaces a file there
@@ -117,7 +117,7 @@ def move_to_free(path: Path | str, place: Path | str, *, folder: int | None = No
     except FileExistsError:
         raise
     except OSError:
-        # A file system without hard links: looking first leaves an instant in which somebody else may take the name.
+        # A file system without hard links: between this check and the renaming somebody else may take the name.
         if _is_taken(place, folder):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place)) from None
         os.rename(path, place, src_dir_fd=folder, dst_dir_fd=folder)
@@ -126,7 +126,7 @@ def move_to_free(path: Path | str, place: Path | str, *, folder: int | None = No
 
 
 def sync_folder(folder: Path | int) -> None:
-    """Makes the names in a folder survive a power cut, if the system and its drive can do that."""
+    """Makes the names in a folder survive a power cut, if the system and the drive can."""
     with contextlib.suppress(OSError):
         if isinstance(folder, int):
             return os.fsync(folder)
@@ -146,12 +146,11 @@ def stamp_of(path: Path) -> Stamp | None:
 
 
 def lock(path: Path, wait: float, *, poll: float = _POLL) -> HeldLock:
-    """Takes the lock that a file stands for, waiting up to ``wait`` seconds for it. Raises LockBusy if others hold it,
+    """Takes the lock of a lock file, waiting up to ``wait`` seconds for it. Raises LockBusy if it is held elsewhere,
     and OSError if there can be no lock there."""
     from filelock import FileLock, Timeout  # slow to import, and most commands take no lock
 
-    # A lock file that went with its lock would leave nothing to tell a watcher that was killed from one without a lock.
-    # Where modes are access lists, a private file would keep out a colleague, and its maker after an elevated run.
+    # The lock file stays: without it, a watcher that was killed could not be told from one that took no lock.
     system = current()
     taken = FileLock(path, timeout=wait, mode=system.private, thread_local=False, preserve_lock_file=system.is_windows)
     try:

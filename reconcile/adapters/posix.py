@@ -1,4 +1,4 @@
-"""A POSIX system, as far as systems differ over files; other systems are told by what differs from it."""
+"""What a POSIX system does with files, as far as systems differ in it; Windows overrides what it does otherwise."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
 class System:
-    """A POSIX system, and what other systems are told from it by."""
+    """A POSIX system, and the base of other systems, which override what differs."""
 
     is_windows = False
     lets_go = False
@@ -29,15 +29,15 @@ class System:
     private = 0o600
     """The mode of a lock file that only this user may open."""
     waits: tuple[float, ...] = ()
-    """Seconds between the tries of a step that was refused because another program had the file open."""
+    """Seconds between the attempts at a step that was refused because another program had the file open."""
 
     def __init__(self, *, by_component: bool | None = None) -> None:
         able = bool(_NO_FOLLOW) and os.open in os.supports_dir_fd
         self.by_component = able if by_component is None else by_component
-        """Whether a name can be opened in a folder that is open, and a link be refused."""
+        """Whether a name can be opened relative to an open folder, refusing links."""
 
     def sleep(self, seconds: float) -> None:
-        """Passes the time between two tries."""
+        """Sleeps between two attempts."""
         time.sleep(seconds)
 
     # -- opening --
@@ -52,25 +52,25 @@ class System:
             raise OSError("a part of the path is a link")
 
     def check_place(self, fd: int, path: str) -> None:
-        """Raises OSError if the open file is not the one at this path, reached without a link, if the system tells."""
+        """Raises OSError if the system can tell that the open file is not the one at this path, or is behind a link."""
 
     def is_in_use(self, error: OSError) -> bool:  # noqa: ARG002
-        """Whether a file was refused because another program has it open, and not for want of a right."""
+        """Whether a file was refused because another program has it open, rather than for lack of a right."""
         return False
 
     def is_being_written(self, path: str) -> bool:  # noqa: ARG002
-        """Whether a program has the file open for writing, if the system tells."""
+        """Whether a program has the file open for writing; False if the system cannot tell."""
         return False
 
     def has_writer(self, fd: int) -> bool:
-        """The same of an open file. Linux gives no lease on a file that is open for writing; network file systems
-        refuse one for other reasons too, but those cannot swap files, and so are not asked."""
+        """The same for an open file. Linux grants no lease on a file that is open for writing. Network file systems
+        refuse leases for other reasons too, but they cannot exchange files, and are never asked."""
         refused = False
         if sys.platform == "linux":
             import fcntl
 
             try:
-                # Whoever opens it meanwhile waits for the lease's end; this signal is ignored, the usual would kill.
+                # Whoever opens it meanwhile waits until the lease ends. This signal is ignored; the usual one kills.
                 fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
                 fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
                 fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
@@ -81,11 +81,11 @@ class System:
     # -- what a file looks like --
 
     def lstat(self, path: str) -> os.stat_result:
-        """How a file stands, a link by itself; ``st_ctime_ns`` is its change time. Raises OSError."""
+        """The status of a file, or of a link itself; ``st_ctime_ns`` is the change time. Raises OSError."""
         return os.lstat(path)
 
     def fstat(self, fd: int) -> os.stat_result:
-        """The same of an open file."""
+        """The same for an open file."""
         return os.fstat(fd)
 
     def is_elsewhere(self, found: os.stat_result) -> bool:  # noqa: ARG002
@@ -93,7 +93,7 @@ class System:
         return False
 
     def owner(self, path: Path) -> str:
-        """Whose a file or folder is; empty if it is this user's and that is all that rights depend on. Raises
+        """The owner of a file or folder; empty if it is this user, and rights depend on nothing else. Raises
         OSError."""
         name = ""
         if sys.platform != "win32":
@@ -107,40 +107,40 @@ class System:
         return name
 
     def to_get_rights(self, path: str) -> str:
-        """What gives this user the rights on a folder of another one, as the end of a sentence."""
+        """How this user gets the rights on a folder of another user, as the end of a sentence."""
         return f"`sudo chown -R $(id -u) {self.quoted(path)}` makes it yours"
 
     # -- names --
 
     def name_length(self, name: str) -> int:
-        """How much of the longest name this one takes, in ``name_unit``."""
+        """The length of a name, in ``name_unit``."""
         return len(name.encode("utf-8", "surrogateescape"))
 
     longest_name = _LONGEST_NAME
     name_unit = "bytes"
 
     def extended(self, path: str) -> str:
-        """The absolute path in a form without a limit on its length."""
+        """An absolute path in the form without a limit on its length."""
         return path
 
     def plain(self, path: str) -> str:
-        """The path as people write it, from any form that names the same file."""
+        """A path as people write it, from any form of it."""
         return path
 
     def beyond_drives(self, path: str) -> str:
-        """The path as it is known in a session without this one's drive letters."""
+        """The path as a session without these drive letters knows it."""
         return path
 
     def spelled(self, path: str) -> str:
-        """An absolute path as the disk spells its names, where a name is found in other spellings too."""
+        """An absolute path as the disk spells its names, on a system that finds them in other spellings too."""
         return path
 
     def quoted(self, word: str) -> str:
-        """A word of a command line as the shell of this system takes it."""
+        """A word of a command line, quoted for the shell of this system."""
         return shlex.quote(word)
 
     def takes_escapes(self, fd: int) -> bool:  # noqa: ARG002
-        """Whether what is written there may hold escape sequences, which an old console would print as they are."""
+        """Whether escape sequences may be written there; an old console would print them as they are."""
         return True
 
     # -- writing --
@@ -150,8 +150,8 @@ class System:
         folder.mkdir(mode=0o700)
 
     def exchange(self, one: Path, other: Path, aside: Path) -> bool:  # noqa: ARG002
-        """Gives two files each other's names in one step. False, with nothing changed, if there is no such step.
-        ``aside`` is a free name that a system may need on the way. Raises OSError."""
+        """Gives two files each other's names in one step. Returns False, with nothing changed, if the system has no
+        such step. ``aside`` is a free name that it may need meanwhile. Raises OSError."""
         number = errno.ENOSYS
         if sys.platform == "linux":
             import ctypes
@@ -159,7 +159,7 @@ class System:
             rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
             if rename is not None:
                 here, exchanging = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-                # Python itself tells of every rename; whoever listens hears of this one too.
+                # Python itself audits every rename, so this one is audited too.
                 sys.audit("os.rename", os.fspath(one), os.fspath(other), -1, -1)
                 if rename(here, os.fsencode(one), here, os.fsencode(other), exchanging) == 0:
                     return True
@@ -169,11 +169,11 @@ class System:
         raise OSError(number, os.strerror(number), os.fspath(other))
 
     def gives_events(self, folder: str) -> bool:  # noqa: ARG002
-        """Whether the system's events tell what happens in a folder, as far as the drive's kind tells that."""
+        """Whether the system reports what happens in a folder; some kinds of drives do not."""
         return True
 
     def patiently(self, step: Callable[[], T]) -> T:
-        """What the step gives, which is tried again while another program has the file open. Raises OSError."""
+        """Returns what the step returns; it is tried again while another program has the file open. Raises OSError."""
         for seconds in self.waits:
             try:
                 return step()
@@ -184,5 +184,5 @@ class System:
         return step()
 
     def may_pass(self, error: PermissionError) -> bool:  # noqa: ARG002
-        """Whether the refusal may be over in a moment."""
+        """Whether the refusal may pass in a moment."""
         return False

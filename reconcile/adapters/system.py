@@ -1,7 +1,7 @@
-"""The operating system where systems differ over files: a value, so that another one can be handed in.
+"""The operating system's way with files, as a value that can be replaced.
 
-Code that touches files asks ``current()``. A process has one system; ``using`` puts another in its place for a while,
-which is how tests run the adapters by the rules of Windows.
+Code that touches files calls ``current()``. A process has one system; ``using`` replaces it for a while, which is how
+tests run the adapters by the rules of Windows.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _current = [_native()]
 
 
 def current() -> System:
-    """The system that files are on."""
+    """The system whose rules hold for files."""
     return _current[-1]
 
 
 @contextlib.contextmanager
 def using(system: System) -> Iterator[None]:
-    """Puts another system in its place for a while, for every thread."""
+    """Replaces the system for a while, in every thread."""
     _current.append(system)
     try:
         yield

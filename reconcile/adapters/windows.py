@@ -1,9 +1,9 @@
-"""The rules of Windows over files, on top of the calls that only Windows has (``win32``).
+"""Windows' rules for files, on top of the calls that only Windows has (``win32``).
 
 A file that is open cannot be renamed or removed unless every program that has it open shares that, and cannot be
-replaced by ``MoveFileEx`` at all. Virus scanners and indexers open each fresh file for a moment. So files are opened in
-the way that disturbs others least, are let go of while nothing is read, and every step that others may be in the way of
-is tried for a while.
+replaced by ``MoveFileEx`` at all. Virus scanners and indexers open each new file for a moment. So files are opened in
+the way that disturbs others least, closed while nothing is read, and each step that others may block is tried for a
+while.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ _PREFIX, _UNC = "\\\\?\\", "\\\\?\\UNC\\"
 
 
 class Calls(Protocol):
-    """What only Windows does. Every call raises OSError with ``winerror``."""
+    """The calls that only Windows has. Each raises OSError with ``winerror``."""
 
     def open_shared(self, path: str, *, deny_writers: bool = False) -> int:
-        """A descriptor for reading, while which others may rename, remove and (unless denied) write the file."""
+        """A descriptor for reading, which lets others rename, remove and (unless denied) write the file."""
         ...
 
     def final_path(self, fd: int) -> str:
-        """The path of an open file, with no link in it."""
+        """The path of an open file, without links."""
         ...
 
     def changed_ns(self, file: str | int) -> int:
-        """When a file, a link by itself, was last changed in any way: ``FILE_BASIC_INFO.ChangeTime``."""
+        """When a file, or a link itself, was last changed in any way: ``FILE_BASIC_INFO.ChangeTime``."""
         ...
 
     def replace_file(self, place: str, fresh: str, backup: str) -> None:
@@ -52,29 +52,30 @@ class Calls(Protocol):
         ...
 
     def drive_target(self, drive: str) -> str:
-        r"""The folder that a drive's root (``Z:\``) is, on a disk or another machine; itself if it is a disk's own."""
+        r"""The folder, on a disk or another machine, that a drive (``Z:\``) stands for; the drive itself if it is a
+        disk."""
         ...
 
     def takes_escapes(self, fd: int) -> bool:
-        """Lets a console obey escape sequences; False if it cannot. What is no console takes everything."""
+        """Makes a console obey escape sequences; False if it cannot. Anything but a console takes them."""
         ...
 
     def is_remote(self, path: str) -> bool:
-        """Whether the path's drive is another machine's."""
+        """Whether the path is on a drive of another machine."""
         ...
 
     def owner(self, path: str) -> str:
-        """The account that a file or folder belongs to, with its domain."""
+        """The account, with its domain, that owns a file or folder."""
         ...
 
 
 class Windows(System):
-    """Windows, with its own calls handed in."""
+    """Windows; its own calls are handed in."""
 
     is_windows = True
     lets_go = True
     private = 0o666
-    """Less would become an access list that keeps out colleagues, and its own maker after an elevated run."""
+    """A narrower mode would become an access list that keeps out colleagues, and its maker after an elevated run."""
     name_unit = "UTF-16 units"
     waits = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.4, 0.5)
     """About two seconds: a scanner holds a fresh file for a few hundred milliseconds."""
@@ -91,10 +92,10 @@ class Windows(System):
         return self._calls.open_shared(os.fspath(path))
 
     def check_place(self, fd: int, path: str) -> None:
-        # The open file itself says where it is, so nobody can put a link there between the look and the opening.
+        # The open file itself says where it is, so that nobody can put a link there between a check and the opening.
         try:
             found = self._calls.final_path(fd)
-        except OSError:  # a drive without a letter: what can be had is another look at the path
+        except OSError:  # a drive without a letter: all that is left is to check the path again
             return self.refuse_link(path)
         if os.path.normcase(self.plain(found)) != os.path.normcase(self.plain(path)):
             raise OSError("a part of the path is a link")
@@ -104,8 +105,8 @@ class Windows(System):
         return getattr(error, "winerror", None) in _IN_USE
 
     def is_being_written(self, path: str) -> bool:
-        # The system refuses to deny writing exactly while somebody has that right; the probe is closed at once,
-        # because a writer that came meanwhile would be refused because of it.
+        # The system refuses to deny writing exactly while somebody has the file open for it. The probe is closed at
+        # once, because a writer that came meanwhile would be refused.
         try:
             os.close(self._calls.open_shared(path, deny_writers=True))
         except OSError as error:
@@ -121,21 +122,21 @@ class Windows(System):
 
     def lstat(self, path: str) -> os.stat_result:
         found = self._with_change_time(os.lstat(path), path)
-        # Some drives of other machines number a file anew each time that it is opened.
+        # Some network drives give a file another id each time that it is opened.
         return _with(found, st_ino=0) if self._is_remote(path) else found
 
     def fstat(self, fd: int) -> os.stat_result:
         return self._with_change_time(os.fstat(fd), fd)
 
     def _with_change_time(self, found: os.stat_result, file: str | int) -> os.stat_result:
-        """Python calls the time of creation ``st_ctime`` here, which no change of the content moves."""
+        """Python's ``st_ctime`` is the creation time here, which no change of the content moves."""
         if not stat.S_ISREG(found.st_mode):
             return found
         try:
             changed = self._calls.changed_ns(file)
         except FileNotFoundError:
             raise
-        except OSError:  # a drive that has no such time
+        except OSError:  # the drive keeps no such time
             changed = 0
         return _with(found, st_ctime_ns=changed)
 
@@ -162,7 +163,7 @@ class Windows(System):
         return path.removeprefix(_PREFIX)
 
     def beyond_drives(self, path: str) -> str:
-        # A mapped drive, and one made by `subst`, is of the session that made it.
+        # A mapped drive, or one made by `subst`, exists in the session that made it alone.
         drive, rest = ntpath.splitdrive(path)
         if not re.fullmatch("[A-Za-z]:", drive):
             return path
@@ -170,19 +171,19 @@ class Windows(System):
         return path if real[:2].upper() == drive.upper() else ntpath.join(real, rest.lstrip("\\/"))
 
     def spelled(self, path: str) -> str:
-        # The end of a link is the walk's to judge; all else is named by the disk, in full and in its own case.
+        # Where a link leads is for the walk to judge; other names are as the disk has them, in full and in their case.
         return path if os.path.islink(path) else self.plain(os.path.realpath(self.extended(path)))
 
     def quoted(self, word: str) -> str:
-        # Double quotes are what cmd and PowerShell both take. A program's path in them is a command to cmd, and to
-        # PowerShell only behind a `&`, so a path without blanks stays as it is.
+        # Both cmd and PowerShell take double quotes. But PowerShell runs a quoted path only after a `&`, so a path
+        # without blanks is not quoted.
         return word if _PLAIN.fullmatch(word) else '"' + word.replace('"', '\\"') + '"'
 
     def takes_escapes(self, fd: int) -> bool:
         return self._calls.takes_escapes(fd)
 
     def make_private(self, folder: Path) -> None:
-        # The rights of the folder above. Newer Pythons would make of mode 0o700 a folder that only its maker and
+        # With the rights of the folder above it. From mode 0o700 newer Pythons make a folder that only its maker and
         # administrators may use: after one elevated run the same person, or a colleague, could not use the project.
         folder.mkdir()
 
@@ -192,7 +193,7 @@ class Windows(System):
         try:
             self.patiently(lambda: self._calls.replace_file(place, fresh, backup))
         except OSError as error:
-            # One of its errors leaves the file under its backup's name.
+            # After one of its errors the file has the backup's name.
             if aside.exists() and not other.exists():
                 self.patiently(lambda: os.rename(aside, other))
             number = getattr(error, "winerror", None)
