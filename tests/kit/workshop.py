@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from typing import Any
 
 from reconcile import config
 from reconcile.core.media import content_type
+from tests.kit import quick_start
 from tests.kit.studio import Studio
 from tests.servers.gcs import GcsServer
 from tests.servers.gcs_world import Stored
@@ -115,16 +114,8 @@ def furnish(shop: Workshop, studio: Studio) -> None:
 
 def reconcile(folder: Path, *arguments: str, timeout: float = 120, **extra: str) -> Run:
     """Runs ``reconcile ARGUMENTS`` in a folder, as a user would, with nobody at the terminal."""
-    done = subprocess.run(
-        [sys.executable, "-m", "reconcile", *arguments],
-        cwd=folder,
-        env=environment(extra),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=timeout,
-        check=False,
-    )
-    return Run(done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8"))
+    code, out, err = quick_start.run("reconcile", arguments, folder, environment(extra), timeout)
+    return Run(code, out.decode("utf-8"), err.decode("utf-8"))
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:

@@ -1,0 +1,197 @@
+"""Processes that begin with other people's packages imported: each is forked from one that has them, and waits.
+
+Such a process has its own folder, environment, arguments, streams and exit code, and imports this program's modules
+itself. How an interpreter starts it does not show: the tests of that start one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import runpy
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from atexit import register
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
+
+PACKAGES = (
+    *(
+        "asyncio",
+        "concurrent.futures.thread",
+        "csv",
+        "http.client",
+        "sqlite3",
+        "ssl",
+        "tomllib",
+        "xml.etree.ElementTree",
+    ),
+    *(
+        "crc32c",
+        "filelock",
+        "google.auth.transport.requests",
+        "google.cloud.firestore",
+        "grpc",
+        "jinja2",
+        "msgspec.json",
+    ),
+    *("rich.columns", "rich.live", "rich.progress", "rich.table", "typer", "watchfiles"),
+)
+"""What takes long to import."""
+HEEDED_AT_THE_START = ("GRPC_", "LANG", "LC_", "PYTHON", "TZ")
+"""How the variables begin that count when an interpreter starts, or when a package is imported."""
+REQUEST = 1 << 17
+"""Bytes that a request may have."""
+
+
+def run(
+    module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], timeout: float
+) -> tuple[int, bytes, bytes]:
+    """Runs ``python -m MODULE ARGUMENTS`` in a folder, with nothing to read: its exit code, stdout and stderr.
+
+    Raises subprocess.TimeoutExpired after that many seconds, and kills it then.
+    """
+    if sys.platform == "linux":
+        heeded = ((name, text) for name, text in environment.items() if name.startswith(HEEDED_AT_THE_START))
+        waiting = _waiting(os.getpid(), tuple(sorted(heeded)))
+        return waiting.run(json.dumps([module, [*arguments], str(folder), {**environment}]), timeout)
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=folder,
+        env={**environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@cache
+def _waiting(owner: int, heeded: tuple[tuple[str, str], ...]) -> _Waiting:
+    return _Waiting(dict(heeded))
+
+
+class _Waiting:
+    """The process that has the packages, as those see it that want another."""
+
+    def __init__(self, heeded: Mapping[str, str]) -> None:
+        self._one_at_a_time = threading.Lock()
+        self._owner = os.getpid()
+        self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(theirs.fileno())],
+                cwd=Path(__file__).parents[2],
+                env={"PATH": os.defpath, **heeded},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,  # as its forks have: what a stream is, Python looks at once
+                stderr=subprocess.STDOUT,
+                pass_fds=[theirs.fileno()],
+            )
+        register(self._close)
+
+    def run(self, request: str, timeout: float) -> tuple[int, bytes, bytes]:
+        """What ``run`` above gives and raises."""
+        assert len(request) < REQUEST
+        pipes = [os.pipe() for _ in range(3)]
+        try:
+            with self._one_at_a_time:
+                socket.send_fds(self._line, [request.encode("ascii")], [write for _, write in pipes])
+        finally:
+            for _, write in pipes:
+                os.close(write)
+        told, out, err = _read([read for read, _ in pipes], time.monotonic() + timeout)
+        process, _, status = told.partition(b" ")
+        if status:
+            return os.waitstatus_to_exitcode(int(status)), out, err
+        if not process:
+            raise RuntimeError("the process that waits has ended")
+        os.kill(int(process), signal.SIGKILL)
+        raise subprocess.TimeoutExpired(request, timeout, out, err)
+
+    def _close(self) -> None:
+        if os.getpid() == self._owner:
+            self._line.close()
+            self._process.communicate()
+
+
+def _read(pipes: Sequence[int], end: float) -> list[bytes]:
+    """What comes out of pipes until all are closed, or until this moment of ``time.monotonic``."""
+    parts: dict[int, list[bytes]] = {pipe: [] for pipe in pipes}
+    with selectors.DefaultSelector() as open_ones, contextlib.ExitStack() as stack:
+        for pipe in pipes:
+            stack.callback(os.close, pipe)
+            open_ones.register(pipe, selectors.EVENT_READ)
+        while open_ones.get_map() and (left := end - time.monotonic()) > 0:
+            for key, _ in open_ones.select(left):
+                parts[key.fd].append(os.read(key.fd, 1 << 16))
+                if not parts[key.fd][-1]:
+                    open_ones.unregister(key.fd)
+    return [b"".join(each) for each in parts.values()]
+
+
+# --- the process that waits, and its forks ----------------------------------------------------------------------------
+
+
+def _wait(line: socket.socket) -> list[str]:
+    """Forks for each request, until nobody can ask any more. Returns in a fork alone: the module and its arguments."""
+    for name in PACKAGES:
+        import_module(name)
+    assert not any(name.partition(".")[0] == "reconcile" for name in sys.modules)
+    assert threading.active_count() == 1
+    gc.collect()
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how the forks end that report to their own pipe
+    while True:
+        request, pipes, _, _ = socket.recv_fds(line, REQUEST, 3)
+        if not request:
+            os._exit(0)
+        if os.fork():
+            for pipe in pipes:
+                os.close(pipe)
+            continue
+        line.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        module, arguments, folder, environment = json.loads(request)
+        told, *streams = pipes
+        if process := os.fork():
+            _report(told, streams, process)
+        os.close(told)
+        for number, pipe in enumerate(streams, 1):
+            os.dup2(pipe, number)
+            os.close(pipe)
+        os.chdir(folder)
+        # Python itself sets this one where no locale is named.
+        kept = {"LC_CTYPE": os.environ["LC_CTYPE"]} if "LC_CTYPE" in os.environ else {}
+        os.environ.clear()
+        os.environ.update({**kept, **environment})
+        sys.path[0] = folder
+        return [module, *arguments]
+
+
+def _report(told: int, streams: list[int], process: int) -> NoReturn:
+    """Writes which process was begun, and how it ended."""
+    for stream in streams:
+        os.close(stream)
+    os.write(told, b"%d " % process)
+    _, status = os.waitpid(process, 0)
+    os.write(told, b"%d" % status)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    with socket.socket(fileno=int(sys.argv[1])) as _line:
+        sys.argv = _wait(_line)
+    gc.unfreeze()
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
