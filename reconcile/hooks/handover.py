@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -30,7 +30,6 @@ from reconcile.core.rules import AssetMap, AssetRule, Ownership, Reading
 from reconcile.hooks.answer import HandedOver
 from reconcile.hooks.calls import Call
 from reconcile.hooks.errors import LOGGER
-from reconcile.hooks.record import set_field
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import Survey, survey
 from reconcile.pipeline.roster import known_owners
@@ -40,6 +39,8 @@ from reconcile.run_options import RunOptions
 DONE = (OutcomeKind.APPLIED, OutcomeKind.ALREADY)
 UNMET = (Code.MISSING_RECORD, Code.AMBIGUOUS_FIELD)
 """Findings about a character that leave a later run something to do for its files."""
+UNWRITTEN = (Code.MISSING_RECORD, Code.MALFORMED_RECORD)
+"""Findings about a record that keep a field from being given the file that was upserted."""
 COMMAND = "workflow"
 _SEEN: dict[tuple[Path, float], Looks] = {}
 _REMEMBERED = 3600.0
@@ -151,8 +152,12 @@ class Handover:
             for change, outcome in zip(plan.actions, report.outcomes, strict=True):
                 if outcome.outcome not in DONE and (self.is_upsert or not own.isdisjoint(keys_about(change))):
                     problems.setdefault(next(iter(keys), self.first), _error(outcome))
-            if not problems and owner is not None:
-                problems = self._set_fields(project, owner, uris)
+            if not problems and any(self.notes[name].places for name in uris):
+                unwritten = (each for each in seen.plan.findings if each.code in UNWRITTEN and each.char_id == owner)
+                problems = {
+                    next(iter(uris)): StoreError(f"{each.subject}: {each.message}", hint=each.hint)
+                    for each in unwritten
+                }
         unmet = _is_unmet(seen.plan.findings, {*taken.values(), *map(project.bucket.uri, own)}, owner)
         return HandedOver(uris, {**problems, **refused}), refused if problems or unmet else self.notes
 
@@ -168,17 +173,6 @@ class Handover:
             except UsageError as error:
                 refused[name] = error
         return refused
-
-    def _set_fields(self, project: OpenProject, owner: str, uris: Mapping[str, str]) -> dict[str, ReconcileError]:
-        """Gives the record's fields what the upsert gave the workflow's own: an upsert says which file a field is to
-        name, even if the field holds a good URI already."""
-        try:
-            for field, name in self.call.fields:
-                if self.title is not None and name in uris:
-                    set_field(project, owner, self.title, field, uris[name])
-        except ReconcileError as error:
-            return {next(iter(uris)): error}
-        return {}
 
 
 def below_root(folder: Path, file: str) -> str:

@@ -382,3 +382,22 @@ def test_an_upsert_passes_over_files_that_no_rule_takes(studio: Studio, on_error
     sync_upsert(upsert_nothing, on_error=on_error)("rem", asset)
     assert studio.entry("rem")["dance_video"] == f"{BASE}/dances/dance_rem_1.mp4"
     assert "thumb" not in studio.entry("rem")
+
+
+def test_an_upsert_for_a_character_without_a_record_is_uploaded_and_says_so(studio: Studio) -> None:
+    made = studio.make("dances/dance_nobody_1.mp4")
+    with pytest.raises(
+        NotUploaded, match=r"was uploaded, but its record was not changed: .*nobody: there is no such record"
+    ) as caught:
+        sync_upsert(upsert_nothing)("nobody", {"title": "primary", "dance_video": made})
+    assert caught.value.uris == {made: f"{BASE}/dances/dance_nobody_1.mp4"}
+    assert "call the upsert again" in caught.value.hint
+
+
+def test_an_upsert_into_a_record_that_is_malformed_is_uploaded_and_says_so(studio: Studio) -> None:
+    store = open_records(studio.folder)
+    store.put("rem", {"assets": "a note"})
+    store.close()
+    made = studio.make("dances/dance_rem_1.mp4")
+    with pytest.raises(NotUploaded, match=r"was uploaded, but its record was not changed: .*is not a list of maps"):
+        sync_upsert(upsert_nothing)("rem", {"title": "primary", "trailer": made})
