@@ -84,6 +84,16 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             problem=problem,
         )
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the world is as the change was to make it."""
+        return self.outcome in (OutcomeKind.APPLIED, OutcomeKind.ALREADY)
+
+    def failure(self) -> ReconcileError:
+        """The error that kept the change from being made, of its own class."""
+        where = f" in {self.document}" if self.document else ""
+        return (self.problem or Problem("store", self.outcome.value)).error(f"{self.kind} of {self.key}{where}")
+
 
 class Status(Enum):
     """How a run ended."""

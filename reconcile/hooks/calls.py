@@ -10,10 +10,14 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from reconcile.core.errors import UsageError
+from reconcile.core.errors import ReconcileError, UsageError
 from reconcile.hooks.errors import LOGGER
 
 CharacterOf: TypeAlias = Callable[[Mapping[str, Any]], str | None]
+
+Answer: TypeAlias = tuple[dict[str, str], dict[str, ReconcileError]]
+"""What became of a call: the URIs of the files that are in the cloud, and why the others are not, or their record not
+in step, by the names that the call gave the files."""
 
 CHAR_ID = "char_id"
 
@@ -30,6 +34,10 @@ class Call(msgspec.Struct, frozen=True):
     asset_type: str | None = None
     asset: dict[str, str] | None = None
     fields: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_upsert(self) -> bool:
+        return self.asset is not None
 
 
 def arguments(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:

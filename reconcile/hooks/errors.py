@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from reconcile.hooks.answer import HandedOver
-
 QUEUE = "queue"
 ON_ERROR = ("raise", "warn", QUEUE)
 LOGGER = "reconcile.hooks"
@@ -65,13 +63,14 @@ class Manner:
             raise UsageError(f"{hook}: on_error is {on_error!r}", hint="give 'raise', 'warn' or 'queue'")
         return cls(on_error, project)
 
-    def guarded(self, work: Callable[[], HandedOver], result: Any, name: str) -> dict[str, str]:
+    def guarded(
+        self, work: Callable[[], tuple[dict[str, str], dict[str, ReconcileError]]], result: Any, name: str
+    ) -> dict[str, str]:
         """The URIs that the work gives, by path. ``result`` is what the workflow's function returned, and ``name`` what
         to call it if no file is to blame. Raises NotUploaded if something failed and ``on_error`` says so."""
         uris: dict[str, str] = {}
         try:
-            answer = work()
-            uris, problems = answer.uris, answer.problems
+            uris, problems = work()
         except Exception as error:  # noqa: BLE001 whatever it is, what the workflow made must reach its caller
             problems = {name: as_ours(error)}
         if not problems:

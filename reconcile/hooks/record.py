@@ -11,7 +11,7 @@ from reconcile.core.errors import NotThere, PreconditionFailed, Rejected, StoreE
 from reconcile.core.names import is_unicode, spelling
 from reconcile.core.notes import Note
 from reconcile.core.plan import Scope
-from reconcile.core.report import OutcomeKind, Problem
+from reconcile.core.report import OutcomeKind
 from reconcile.core.rows import RemoteObject
 from reconcile.core.rules import Many
 from reconcile.core.way import title_of
@@ -59,11 +59,10 @@ def set_field(project: OpenProject, char_id: str, title: str, field: str, uri: s
             return False
         plan = plans.build([change], (), project.origin, created=now(), scope=Scope((char_id,)), objects_in_scope=1)
         (outcome,) = execute(project, plan, command=COMMAND).outcomes
-        if outcome.outcome in (OutcomeKind.APPLIED, OutcomeKind.ALREADY):
+        if outcome.is_done:
             return outcome.outcome is OutcomeKind.APPLIED
         if outcome.outcome is not OutcomeKind.STALE:
-            problem = outcome.problem or Problem(StoreError.code, outcome.outcome.value, "try again")
-            raise problem.error(f"{document} was not written")
+            raise outcome.failure()
     raise PreconditionFailed(f"{document} was written by somebody else each time", hint="try again")
 
 

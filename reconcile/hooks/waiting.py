@@ -11,8 +11,7 @@ from concurrent.futures import Future, wait
 from reconcile.core.errors import ReconcileError, SourceError, StoreUnavailable, UsageError
 from reconcile.core.events import Event, Warned
 from reconcile.hooks import apart
-from reconcile.hooks.answer import HandedOver
-from reconcile.hooks.calls import Call
+from reconcile.hooks.calls import Answer, Call
 from reconcile.hooks.errors import LOGGER, QUEUE, Manner, as_ours
 from reconcile.hooks.handover import Handover, settings_of
 
@@ -23,61 +22,43 @@ _AGAIN = "call the upsert again: `reconcile apply` leaves a field that names ano
 _TAKEN_UP_ALONE = "it could not be noted; `reconcile apply` takes the file, and does not know what the call knew of it"
 
 
-def hand_over(call: Call, manner: Manner) -> HandedOver:
+def hand_over(call: Call, manner: Manner) -> Answer:
     """What became of the files and fields of a call. Raises ConfigError and UsageError if its project has none, or
     wrong, rules."""
-    if not call.files and call.asset is None:
-        return HandedOver()
+    if not call.files and not call.is_upsert:
+        return {}, {}
     handover = Handover(call, settings_of(manner.project, call.files))
-    if call.fields and handover.title is None:
+    if call.fields and not handover.title.strip():
         key = handover.settings.entry_key
         _log().warning("the upsert for %s gives no text for %r, so no field is set", call.char_id, key)
-    answer = HandedOver()
-    if handover.notes or handover.is_upsert:
+    uris: dict[str, str] = {}
+    problems: dict[str, ReconcileError] = {}
+    if handover.notes or call.is_upsert:
         try:
-            answer = _queued(handover, manner) if manner.on_error == QUEUE else _direct(handover, manner)
+            uris, problems = _answer(handover, manner)
         except Exception as error:  # noqa: BLE001 what is wrong with other files is to be told too
-            answer = HandedOver(problems={handover.first: as_ours(error)})
-    if manner.on_error != QUEUE and handover.call.fields:
-        for problem in answer.problems.values():
+            problems = {handover.first: as_ours(error)}
+    if manner.on_error != QUEUE and any(note.places for note in handover.notes.values()):
+        for problem in problems.values():
             # Without a note no later run knows which file a field was given.
             if not problem.hint.endswith((_AGAIN, _WAITS)):
                 problem.hint = f"{problem.hint}; then {_AGAIN}" if problem.hint else _AGAIN
-    return answer.but(handover.refused)
+    return uris, {**handover.refused, **problems}
 
 
-def _direct(handover: Handover, manner: Manner) -> HandedOver:
+def _answer(handover: Handover, manner: Manner) -> Answer:
+    """What the hand-over gives, here or by another process. A queued one is noted first, so that nothing that happens
+    later loses what the call knows; for any other, what waits in the outbox for the same fields is older than it."""
+    outbox, hint, queued = handover.outbox, _WAITS, manner.on_error == QUEUE
     try:
-        # What waits in the outbox for the same fields is older than this call, whatever becomes of it.
-        handover.outbox.overtake(handover.notes.values())
-    except SourceError as error:
-        _log().warning("%s", error.sentence)
-    if apart.is_needed():
-        return _apart(handover, manner)
-    return handover.run(patience=manner.lock, listener=_listen)
-
-
-def _apart(handover: Handover, manner: Manner) -> HandedOver:
-    """The hand-over by another process. If there is none the files are noted, whatever the call would do otherwise:
-    nobody is left who could call again."""
-    try:
-        return apart.call(hand_over, handover.call, manner)
-    except OSError as error:
-        handover.outbox.add(handover.notes.values())
-        told = f"this process cannot do it itself, and no other could be started: {error}"
-        raise StoreUnavailable(told, hint=_WAITS) from error
-
-
-def _queued(handover: Handover, manner: Manner) -> HandedOver:
-    """Notes the files first, so that nothing that happens later loses what the call knows of them."""
-    outbox, hint = handover.outbox, _WAITS
-    try:
-        outbox.add(handover.notes.values())
+        (outbox.add if queued else outbox.overtake)(handover.notes.values())
     except SourceError as error:  # all the more reason to try
         _log().warning("%s", error.sentence)
         hint = _TAKEN_UP_ALONE
     if apart.is_needed():
         return _apart(handover, manner)
+    if not queued:
+        return handover.run(patience=manner.lock, listener=_listen)
     try:
         if hint == _WAITS and outbox.failed_within(manner.rest):
             raise StoreUnavailable("the cloud failed a moment ago")
@@ -90,7 +71,18 @@ def _queued(handover: Handover, manner: Manner) -> HandedOver:
         raise ours from error
 
 
-def _attempted(handover: Handover, manner: Manner) -> HandedOver:
+def _apart(handover: Handover, manner: Manner) -> Answer:
+    """The hand-over by another process. If there is none the files are noted, whatever the call would do otherwise:
+    nobody is left who could call again."""
+    try:
+        return apart.call(hand_over, handover.call, manner)
+    except OSError as error:
+        handover.outbox.add(handover.notes.values())
+        told = f"this process cannot do it itself, and no other could be started: {error}"
+        raise StoreUnavailable(told, hint=_WAITS) from error
+
+
+def _attempted(handover: Handover, manner: Manner) -> Answer:
     """The hand-over in a thread that is left behind when nothing has been heard of it for too long. It remembers
     whether the cloud could be reached, and clears the outbox behind it, also if it ends late.
 
@@ -106,20 +98,20 @@ def _attempted(handover: Handover, manner: Manner) -> HandedOver:
         heard = time.monotonic()
         _listen(event)
 
-    def work() -> HandedOver:
+    def work() -> Answer:
         try:
             answer = handover.run(patience=manner.lock, listener=listen, stop=halt)
         except ReconcileError as error:
             if error.transient and not halt.is_set():  # else it was this side that broke off
                 outbox.failed()
             raise
-        if not any(problem.transient for problem in answer.problems.values()):
+        if not any(problem.transient for problem in answer[1].values()):
             outbox.mended()
         elif not halt.is_set():
             outbox.failed()
         return answer
 
-    future: Future[HandedOver] = Future()
+    future: Future[Answer] = Future()
     threading.Thread(target=apart.settle, args=(future, work), name="reconcile-hand-over", daemon=True).start()
     while not future.done():
         left = heard + patience - time.monotonic()

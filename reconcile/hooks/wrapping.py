@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from types import CodeType
     from typing import Any, Self, TypeAlias
 
-    from reconcile.hooks.answer import HandedOver
-    from reconcile.hooks.calls import CharacterOf, Returned
+    from reconcile.hooks.calls import Answer, CharacterOf, Returned
     from reconcile.hooks.errors import Manner
 
     Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -172,7 +171,7 @@ def _upload(
         return None
     returned: Returned | None = None
 
-    def handed_over() -> HandedOver:
+    def handed_over() -> Answer:
         from reconcile.hooks.calls import Call, arguments, character, read
         from reconcile.hooks.waiting import hand_over
 
@@ -182,8 +181,9 @@ def _upload(
         if returned.paths:
             owner = character(arguments(function, args, kwargs), char_id, name_of(function))
             call = Call(returned.paths, owner, asset_type)
-        answer = hand_over(call, manner)
-        return answer if returned.wrong is None else answer.but({"what was made": returned.wrong})
+        uris, problems = hand_over(call, manner)
+        wrong = {} if returned.wrong is None else {"what was made": returned.wrong}
+        return uris, {**wrong, **problems}
 
     name = os.fspath(value) if isinstance(value, str | os.PathLike) else f"what {name_of(function)} made"
     uris = manner.guarded(handed_over, value, name)
@@ -195,7 +195,7 @@ def _sync(
 ) -> Any:
     """The value as it is, once the cloud is in step with what was upserted. The upsert is done: nothing may undo it."""
 
-    def followed() -> HandedOver:
+    def followed() -> Answer:
         from reconcile.hooks.calls import arguments, upserted
         from reconcile.hooks.waiting import hand_over
 
