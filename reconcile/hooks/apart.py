@@ -45,21 +45,14 @@ _CODE = (
 )
 
 
-class _Here:
-    """What this process has: its threads aside, and what they have not done yet. A fork has none of its parent's."""
-
-    def __init__(self, *, lacks_grpc: bool = False) -> None:
-        self.aside = Workers(MOST, "reconcile-aside")
-        self.begun: set[Future[Any]] = set()
-        self.lacks_grpc = lacks_grpc
-
-
-_here = _Here()
+_workers, _begun, _lacks_grpc = Workers(MOST, "reconcile-aside"), set[Future[Any]](), False
 
 
 def _forked() -> None:
-    global _here
-    _here = _Here(lacks_grpc=_here.lacks_grpc or "grpc" in sys.modules)
+    """A fork has none of its parent's threads, and nothing of what they have not done yet."""
+    global _workers, _begun, _lacks_grpc
+    _workers, _begun = Workers(MOST, "reconcile-aside"), set()
+    _lacks_grpc = _lacks_grpc or "grpc" in sys.modules
 
 
 if hasattr(os, "register_at_fork"):
@@ -80,9 +73,9 @@ async def aside(work: Callable[[], T]) -> T:
         return work()
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()  # from now on nobody can cancel it
-    _here.begun.add(future)
-    future.add_done_callback(_here.begun.discard)
-    _here.aside.submit(partial(contextvars.copy_context().run, settle, future, work))
+    _begun.add(future)
+    future.add_done_callback(_begun.discard)
+    _workers.submit(partial(contextvars.copy_context().run, settle, future, work))
     try:
         return await asyncio.wrap_future(future)
     except (asyncio.CancelledError, GeneratorExit):
@@ -108,7 +101,7 @@ def _tell(done: Future[Any]) -> None:
 @atexit.register
 def _see_off() -> None:
     """Lets the work of cancelled coroutines end: it notes a file, or uploads one."""
-    wait(list(_here.begun), _GRACE)
+    wait(list(_begun), _GRACE)
 
 
 # -- in a process --
@@ -116,7 +109,7 @@ def _see_off() -> None:
 
 def is_needed() -> bool:
     """Whether this process cannot do what the clients of the stores need."""
-    if _here.lacks_grpc:
+    if _lacks_grpc:
         return True
     try:
         import concurrent.futures.thread  # noqa: F401

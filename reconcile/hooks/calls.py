@@ -74,7 +74,7 @@ def character(given: Mapping[str, Any], chosen: CharacterOf | None, function: st
 class Returned:
     """What a function returned: the ``paths`` in it as texts, and the shape in which their URIs are put beside them.
 
-    ``wrong`` tells of a value among the paths that is neither a path nor a gap.
+    ``wrong`` has the error about a value among the paths that is neither a path nor a gap.
     """
 
     def __init__(self, given: Sequence[Any], function: str, shape: Callable[[list[Any]], Any]) -> None:
@@ -82,7 +82,7 @@ class Returned:
         self._shape = shape
         self.paths = tuple(text for _, text in self._given if text)
         strange = [each for each, text in self._given if text is None]
-        self.wrong = _error(function, strange[0], " among its paths") if strange else None
+        self.wrong = {"what was made": _error(function, strange[0], " among its paths")} if strange else {}
 
     def with_uris(self, uris: Mapping[str, str]) -> Any:
         """The value with the URI beside each path; None if a path has none, and beside a gap."""
@@ -130,18 +130,19 @@ def _are_several(texts: Sequence[str | None]) -> bool:
 def _are_files(paths: Sequence[str]) -> bool:
     """Whether they are all there, or would be of one kind: a render that failed changes no shape."""
     endings = {os.path.splitext(path)[1].lower() for path in paths}
-    return all(map(_is_file, paths)) or (len(endings) == 1 and endings != {""})
+    return all(map(_names_file, paths)) or (len(endings) == 1 and endings != {""})
 
 
-def _is_file(path: str | None) -> bool:
+def _names_file(value: Any) -> bool:
+    """Whether it is the path of a file that is there."""
+    path = _text(value)
     return path is not None and "\0" not in path and os.path.isfile(path)
 
 
 def upserted(given: Mapping[str, Any], function: str) -> Call:
     """What a call of an upsert hands over. The character is ``char_id`` by its name, or else the first text; the map is
     the first mapping. Raises UsageError."""
-    texts = (value for value in given.values() if isinstance(value, str))
-    char_id = given[CHAR_ID] if CHAR_ID in given else next(texts, None)
+    char_id = given.get(CHAR_ID, next((value for value in given.values() if isinstance(value, str)), None))
     asset = next((value for value in given.values() if isinstance(value, Mapping)), None)
     if not isinstance(char_id, str) or not char_id.strip() or asset is None:
         raise UsageError(
@@ -149,23 +150,14 @@ def upserted(given: Mapping[str, Any], function: str) -> Call:
             hint='call it as upsert_asset(char_id, {"title": …, field: path})',
         )
     named = {str(name): value for name, value in asset.items()}
-    _tell_passed_over(named, function)
-    fields = tuple((name, os.fspath(held)) for name, held in named.items() if _is_file(_text(held)))
-    # A hand-over may be done by another process, and what else is in the map need not go through pickle.
-    plain = {name: str.__str__(held) for name, held in named.items() if isinstance(held, str)}
-    return Call(tuple(file for _, file in fields), char_id, asset=plain, fields=fields)
-
-
-def _tell_passed_over(asset: Mapping[str, Any], function: str) -> None:
-    """Logs which fields hold lists of files: an upsert sets fields of one file."""
-    lists = [
-        name
-        for name, held in asset.items()
-        if isinstance(held, list | tuple) and any(_is_file(_text(each)) for each in held)
-    ]
+    lists = [name for name, held in named.items() if isinstance(held, list | tuple) and any(map(_names_file, held))]
     if lists:
         logging.getLogger(LOGGER).warning(
             "%s was given a list of files for %s; a list sets no field, and the files are uploaded as the rules say",
             function,
             ", ".join(lists),
         )
+    fields = tuple((name, os.fspath(held)) for name, held in named.items() if _names_file(held))
+    # A hand-over may be done by another process, and what else is in the map need not go through pickle.
+    plain = {name: str.__str__(held) for name, held in named.items() if isinstance(held, str)}
+    return Call(tuple(file for _, file in fields), char_id, asset=plain, fields=fields)

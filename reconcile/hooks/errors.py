@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 QUEUE = "queue"
-ON_ERROR = ("raise", "warn", QUEUE)
 LOGGER = "reconcile.hooks"
 
 
@@ -49,19 +48,15 @@ class Manner:
     rest = 30.0
     """Before a queued hand-over is tried again after one failed."""
 
-    def __init__(self, on_error: str, project: str | os.PathLike[str] | None, **seconds: float) -> None:
+    def __init__(self, on_error: str, project: str | os.PathLike[str] | None, hook: str = "", **seconds: float) -> None:
+        """Raises UsageError for an ``on_error`` that does not exist; ``hook`` is whose option it is."""
+        if on_error not in ("raise", "warn", QUEUE):
+            raise UsageError(f"{hook}: on_error is {on_error!r}", hint="give 'raise', 'warn' or 'queue'")
         self.on_error = on_error
         self.project = None if project is None else os.fspath(project)
         if on_error == QUEUE:
             self.lock = 5.0
         vars(self).update(seconds)
-
-    @classmethod
-    def of(cls, on_error: str, project: str | os.PathLike[str] | None, hook: str) -> Manner:
-        """The manner that a hook's options name. Raises UsageError for an ``on_error`` that does not exist."""
-        if on_error not in ON_ERROR:
-            raise UsageError(f"{hook}: on_error is {on_error!r}", hint="give 'raise', 'warn' or 'queue'")
-        return cls(on_error, project)
 
     def guarded(
         self, work: Callable[[], tuple[dict[str, str], dict[str, ReconcileError]]], result: Any, name: str

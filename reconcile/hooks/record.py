@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from reconcile.config.naming import key_of_uri
 from reconcile.core import plan as plans
 from reconcile.core.changes import Need, Reason, SetField, change_id
 from reconcile.core.errors import NotThere, PreconditionFailed, Rejected, StoreError, UsageError
@@ -24,14 +25,15 @@ from reconcile.project import ClosedProject, OpenProject
 ATTEMPTS = 5
 PATIENCE = 600.0
 COMMAND = "update_firestore_gcs_path"
+_BY_HAND = "put the record right by hand"
 
 
-def update_field(char_id: str, title: str, field: str, uri: str, project: str | os.PathLike[str] | None = None) -> bool:
+def update_field(char_id: str, title: str, field: str, uri: str, project: str | os.PathLike[str] | None) -> bool:
     """Sets one field in the project of a folder, and gives whether something was written. Raises UsageError, NotThere,
     LockHeld, StoreError."""
-    folder = None if project is None else os.fspath(project)
     if apart.is_needed():
-        return apart.call(update_field, char_id, title, field, uri, folder)
+        return apart.call(update_field, char_id, title, field, uri, project)
+    folder = None if project is None else os.fspath(project)
     with ClosedProject.open(folder).opened() as opened, opened.lock().acquire(PATIENCE):
         done = set_field(opened, char_id, title, field, uri)
         opened.outbox.overtake([Note("", char_id, places=((title, field),))])
@@ -41,18 +43,19 @@ def update_field(char_id: str, title: str, field: str, uri: str, project: str | 
 def set_field(project: OpenProject, char_id: str, title: str, field: str, uri: str) -> bool:
     """Sets one field in an open project of which the caller holds the lock, and gives whether something was written."""
     settings = project.settings
-    _check(char_id=char_id, title=title, field=field, uri=uri)
+    texts: dict[str, object] = {"char_id": char_id, "title": title, "field": field, "uri": uri}
+    for name, text in texts.items():
+        if not isinstance(text, str) or not text.strip():
+            raise UsageError(f"{name} is {text!r}", hint=f"give the {name} as text")
+        if not is_unicode(text):
+            raise UsageError(f"{name} is {text!r}, which is not valid Unicode", hint="no record can hold it")
     if field == settings.entry_key:
         raise UsageError(f"{field!r} is what tells the maps apart", hint="name the field that holds the asset")
-    key = settings.bucket.key(uri)
-    if key is None:
-        raise UsageError(f"{uri!r} is not below {settings.bucket}", hint="only objects of this project are named")
-    found = project.objects.get(key)
+    found = project.objects.get(key_of_uri(settings, uri))
     if found is None:
         raise NotThere(f"{uri} is not in the bucket, and a record names only what is there", hint="upload it first")
     if not found.size:
         raise Rejected(f"{uri} holds nothing, and a record names only what has content", hint="upload its file first")
-    document = f"{settings.records.collection}/{char_id}"
     for _ in range(ATTEMPTS):
         change = _change(project, char_id, title, field, found)
         if change is None:
@@ -63,15 +66,9 @@ def set_field(project: OpenProject, char_id: str, title: str, field: str, uri: s
             return outcome.outcome is OutcomeKind.APPLIED
         if outcome.outcome is not OutcomeKind.STALE:
             raise outcome.failure()
-    raise PreconditionFailed(f"{document} was written by somebody else each time", hint="try again")
-
-
-def _check(**texts: object) -> None:
-    for name, text in texts.items():
-        if not isinstance(text, str) or not text.strip():
-            raise UsageError(f"{name} is {text!r}", hint=f"give the {name} as text")
-        if not is_unicode(text):
-            raise UsageError(f"{name} is {text!r}, which is not valid Unicode", hint="no record can hold it")
+    raise PreconditionFailed(
+        f"{settings.records.collection}/{char_id} was written by somebody else each time", hint="try again"
+    )
 
 
 def _change(project: OpenProject, char_id: str, title: str, field: str, found: RemoteObject) -> SetField | None:
@@ -80,24 +77,22 @@ def _change(project: OpenProject, char_id: str, title: str, field: str, found: R
     name = f"{settings.records.collection}/{char_id}"
     document = next(iter(project.records.read([char_id])), None)
     if document is None:
-        raise NotThere(
-            f"there is no record {name}", hint="make it first; `reconcile apply` does, from the local database"
-        )
+        hint = "make it first; `reconcile apply` does, from the local database"
+        raise NotThere(f"there is no record {name}", hint=hint)
     check_entries(settings, [document])
-    entries = settings.entries.of(document.fields)
-    listed = [] if entries is None else entries
-    if not isinstance(listed, list):
-        raise StoreError(f"{name}: `{settings.entries}` is not a list of maps", hint="put the record right by hand")
-    titles = [title_of(each, settings.entry_key) if isinstance(each, dict) else None for each in listed]
-    known = spelling(title, {each for each in titles if each is not None})
-    held = [at for at, each in enumerate(titles) if each is not None and each == known]
+    listed = settings.entries.of(document.fields)
+    if not isinstance(listed, list | None):
+        raise StoreError(f"{name}: `{settings.entries}` is not a list of maps", hint=_BY_HAND)
+    maps = [
+        (each, title_of(each, settings.entry_key)) if isinstance(each, dict) else ({}, None) for each in listed or ()
+    ]
+    known = spelling(title, {each for _, each in maps if each is not None})
+    held = [at for at, (_, each) in enumerate(maps) if each is not None and each == known]
     if len(held) > 1:
-        raise StoreError(
-            f"{name}: `{settings.entries}` has {len(held)} maps with {settings.entry_key} {title!r}",
-            hint="put the record right by hand",
-        )
+        why = f"has {len(held)} maps with {settings.entry_key} {title!r}"
+        raise StoreError(f"{name}: `{settings.entries}` {why}", hint=_BY_HAND)
     position = held[0] if held else None
-    old = None if position is None else listed[position].get(field)
+    old = None if position is None else maps[position][0].get(field)
     if uri in (old if isinstance(old, list) else [old]):
         return None
     new, needs = _value(project, char_id, field, old, found)

@@ -11,11 +11,13 @@ from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar, TypeVarTuple, o
 
 P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T")
 Rest = TypeVarTuple("Rest")
 PathT = TypeVar("PathT", bound=str | os.PathLike[str])
 UriT = TypeVar("UriT")
-Later: TypeAlias = Coroutine[Any, Any, T]
+Later: TypeAlias = Callable[P, Coroutine[Any, Any, R]]
+Pair: TypeAlias = tuple[PathT, UriT]
+Pairs: TypeAlias = list[tuple[PathT, UriT]]
+Gaps: TypeAlias = list[tuple[PathT | None, UriT | None]]
 
 
 class Same(Protocol):
@@ -28,54 +30,36 @@ class Uploading(Protocol[UriT]):
     """A decorator that puts the URI beside each path. A tuple of nothing but paths counts as several."""
 
     @overload
-    def __call__(self, function: Callable[P, PathT], /) -> Callable[P, tuple[PathT, UriT]]: ...
+    def __call__(self, f: Callable[P, PathT], /) -> Callable[P, Pair[PathT, UriT]]: ...
     @overload
-    def __call__(self, function: Callable[P, PathT | None], /) -> Callable[P, tuple[PathT, UriT] | None]: ...  # type: ignore[overload-overlap]
+    def __call__(self, f: Callable[P, PathT | None], /) -> Callable[P, Pair[PathT, UriT] | None]: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, function: Callable[P, list[PathT]], /) -> Callable[P, list[tuple[PathT, UriT]]]: ...
+    def __call__(self, f: Callable[P, list[PathT]], /) -> Callable[P, Pairs[PathT, UriT]]: ...
     @overload
-    def __call__(  # type: ignore[overload-overlap]
-        self, function: Callable[P, list[PathT] | None], /
-    ) -> Callable[P, list[tuple[PathT, UriT]] | None]: ...
+    def __call__(self, f: Callable[P, list[PathT] | None], /) -> Callable[P, Pairs[PathT, UriT] | None]: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(
-        self, function: Callable[P, list[PathT | None]], /
-    ) -> Callable[P, list[tuple[PathT | None, UriT | None]]]: ...
+    def __call__(self, f: Callable[P, list[PathT | None]], /) -> Callable[P, Gaps[PathT, UriT]]: ...
     @overload
-    def __call__(self, function: Callable[P, tuple[PathT, ...]], /) -> Callable[P, list[tuple[PathT, UriT]]]: ...  # type: ignore[overload-overlap]
+    def __call__(self, f: Callable[P, tuple[PathT, ...]], /) -> Callable[P, Pairs[PathT, UriT]]: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, function: Callable[P, tuple[PathT, *Rest]], /) -> Callable[P, tuple[PathT, UriT, *Rest]]: ...
+    def __call__(self, f: Callable[P, tuple[PathT, *Rest]], /) -> Callable[P, tuple[PathT, UriT, *Rest]]: ...
     @overload
     def __call__(
-        self, function: Callable[P, tuple[PathT, *Rest] | None], /
+        self, f: Callable[P, tuple[PathT, *Rest] | None], /
     ) -> Callable[P, tuple[PathT, UriT, *Rest] | None]: ...
     @overload
-    def __call__(self, function: Callable[P, Later[PathT]], /) -> Callable[P, Later[tuple[PathT, UriT]]]: ...
+    def __call__(self, f: Later[P, PathT], /) -> Later[P, Pair[PathT, UriT]]: ...
     @overload
-    def __call__(
-        self, function: Callable[P, Later[PathT | None]], /
-    ) -> Callable[P, Later[tuple[PathT, UriT] | None]]: ...
+    def __call__(self, f: Later[P, PathT | None], /) -> Later[P, Pair[PathT, UriT] | None]: ...
     @overload
-    def __call__(
-        self, function: Callable[P, Later[list[PathT]]], /
-    ) -> Callable[P, Later[list[tuple[PathT, UriT]]]]: ...
+    def __call__(self, f: Later[P, list[PathT]], /) -> Later[P, Pairs[PathT, UriT]]: ...
     @overload
-    def __call__(
-        self, function: Callable[P, Later[list[PathT] | None]], /
-    ) -> Callable[P, Later[list[tuple[PathT, UriT]] | None]]: ...
+    def __call__(self, f: Later[P, list[PathT] | None], /) -> Later[P, Pairs[PathT, UriT] | None]: ...
     @overload
-    def __call__(
-        self, function: Callable[P, Later[list[PathT | None]]], /
-    ) -> Callable[P, Later[list[tuple[PathT | None, UriT | None]]]]: ...
+    def __call__(self, f: Later[P, list[PathT | None]], /) -> Later[P, Gaps[PathT, UriT]]: ...
     @overload
-    def __call__(
-        self, function: Callable[P, Later[tuple[PathT, ...]]], /
-    ) -> Callable[P, Later[list[tuple[PathT, UriT]]]]: ...
+    def __call__(self, f: Later[P, tuple[PathT, ...]], /) -> Later[P, Pairs[PathT, UriT]]: ...
     @overload
-    def __call__(
-        self, function: Callable[P, Later[tuple[PathT, *Rest]]], /
-    ) -> Callable[P, Later[tuple[PathT, UriT, *Rest]]]: ...
+    def __call__(self, f: Later[P, tuple[PathT, *Rest]], /) -> Later[P, tuple[PathT, UriT, *Rest]]: ...
     @overload
-    def __call__(
-        self, function: Callable[P, Later[tuple[PathT, *Rest] | None]], /
-    ) -> Callable[P, Later[tuple[PathT, UriT, *Rest] | None]]: ...
+    def __call__(self, f: Later[P, tuple[PathT, *Rest] | None], /) -> Later[P, tuple[PathT, UriT, *Rest] | None]: ...

@@ -157,14 +157,7 @@ def _wrapped(function: Any, hook: Hook, decorator: str) -> Callable[..., Any]:
 
 
 def _upload(
-    function: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    value: Any,
-    *,
-    asset_type: str | None,
-    char_id: CharacterOf | None,
-    manner: Manner,
+    function: Any, args: Any, kwargs: Any, value: Any, *, asset_type: str | None, char_id: Any, manner: Manner
 ) -> Any:
     """The value with the URIs of its files. The function has returned: nothing may lose what it made any more."""
     if value is None:
@@ -177,22 +170,16 @@ def _upload(
 
         nonlocal returned
         returned = read(value, name_of(function))
-        call = Call()
-        if returned.paths:
-            owner = character(arguments(function, args, kwargs), char_id, name_of(function))
-            call = Call(returned.paths, owner, asset_type)
-        uris, problems = hand_over(call, manner)
-        wrong = {} if returned.wrong is None else {"what was made": returned.wrong}
-        return uris, {**wrong, **problems}
+        owner = character(arguments(function, args, kwargs), char_id, name_of(function)) if returned.paths else None
+        uris, problems = hand_over(Call(returned.paths, owner, asset_type), manner)
+        return uris, {**returned.wrong, **problems}
 
     name = os.fspath(value) if isinstance(value, str | os.PathLike) else f"what {name_of(function)} made"
     uris = manner.guarded(handed_over, value, name)
     return (value, None) if returned is None else returned.with_uris(uris)
 
 
-def _sync(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], value: Any, *, manner: Manner
-) -> Any:
+def _sync(function: Any, args: Any, kwargs: Any, value: Any, *, manner: Manner) -> Any:
     """The value as it is, once the cloud is in step with what was upserted. The upsert is done: nothing may undo it."""
 
     def followed() -> Answer:
