@@ -208,6 +208,15 @@ class Interrupted(ReconcileError):
     exit_code = ExitCode.INTERRUPTED
 
 
+def as_ours(error: BaseException) -> ReconcileError:
+    """The error itself, or one of this package that tells of it and has it as its cause."""
+    if isinstance(error, ReconcileError):
+        return error
+    told = ReconcileError(f"{type(error).__name__}: {error}", hint="see the traceback of the cause")
+    told.__cause__ = error
+    return told
+
+
 def kind_of(code: str) -> type[ReconcileError]:
     """The class of error that has this code; ReconcileError itself if no class has it."""
     return _KINDS.get(code, ReconcileError)

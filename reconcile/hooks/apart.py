@@ -29,8 +29,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from reconcile.adapters.workers import Workers
-from reconcile.core.errors import StoreUnavailable
-from reconcile.hooks.errors import LOGGER, as_ours
+from reconcile.core.errors import StoreUnavailable, as_ours
+from reconcile.hooks.errors import LOGGER
 
 T = TypeVar("T")
 

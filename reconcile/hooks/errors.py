@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from reconcile.core.errors import ReconcileError, UsageError
+from reconcile.core.errors import ReconcileError, UsageError, as_ours
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,12 +91,3 @@ class Manner:
             logger.warning("%s", failure.sentence)
         if self.on_error == "warn":
             warnings.warn(failure.sentence, stacklevel=5)
-
-
-def as_ours(error: BaseException) -> ReconcileError:
-    """The error itself, or one of this package that tells of it and has it as its cause."""
-    if isinstance(error, ReconcileError):
-        return error
-    told = ReconcileError(f"{type(error).__name__}: {error}", hint="see the traceback of the cause")
-    told.__cause__ = error
-    return told

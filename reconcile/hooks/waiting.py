@@ -8,11 +8,11 @@ import threading
 import time
 from concurrent.futures import Future, wait
 
-from reconcile.core.errors import ReconcileError, SourceError, StoreUnavailable, UsageError
+from reconcile.core.errors import ReconcileError, SourceError, StoreUnavailable, UsageError, as_ours
 from reconcile.core.events import Event, Warned
 from reconcile.hooks import apart
 from reconcile.hooks.calls import Answer, Call
-from reconcile.hooks.errors import LOGGER, QUEUE, Manner, as_ours
+from reconcile.hooks.errors import LOGGER, QUEUE, Manner
 from reconcile.hooks.handover import Handover, settings_of
 
 _GLANCE = 0.2
