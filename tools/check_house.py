@@ -68,7 +68,7 @@ WAITS: dict[str, str] = {
     "reconcile/adapters/workers.py:results": _DONE,
     "reconcile/cli/run.py:_ended": "POSIX alone, which hears signals meanwhile",
     "reconcile/cli/signals.py:stopping.watch": "a thread of its own runs it",
-    "reconcile/hooks/apart.py:is_needed": "the thread has nothing to do",
+    "reconcile/adapters/apart.py:is_needed": "the thread has nothing to do",
     "reconcile/hooks/waiting.py:_attempted": _DONE,
 }
 _OF_FILES = {"fsync", "link", "open", "remove", "rename", "renames", "replace", "unlink"}

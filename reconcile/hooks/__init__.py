@@ -119,7 +119,7 @@ def update_firestore_gcs_path(char_id: str, title: str, field: str, uri: str, *,
     Raises UsageError for a URI that is not below the project's bucket and prefix, NotThere if the object or the record
     is not there, LockHeld, and StoreError.
     """
-    from reconcile.hooks.record import update_field
+    from reconcile.commands.set_field import update_field
 
     return update_field(char_id, title, field, uri, project)
 

@@ -8,9 +8,10 @@ import threading
 import time
 from concurrent.futures import Future, wait
 
+from reconcile.adapters import apart
 from reconcile.core.errors import ReconcileError, SourceError, StoreUnavailable, UsageError, as_ours
 from reconcile.core.events import Event, Warned
-from reconcile.hooks import apart
+from reconcile.hooks.aside import settle
 from reconcile.hooks.calls import Answer, Call
 from reconcile.hooks.errors import LOGGER, QUEUE, Manner
 from reconcile.hooks.handover import Handover, settings_of
@@ -112,7 +113,7 @@ def _attempted(handover: Handover, manner: Manner) -> Answer:
         return answer
 
     future: Future[Answer] = Future()
-    threading.Thread(target=apart.settle, args=(future, work), name="reconcile-hand-over", daemon=True).start()
+    threading.Thread(target=settle, args=(future, work), name="reconcile-hand-over", daemon=True).start()
     while not future.done():
         left = heard + patience - time.monotonic()
         if left <= 0:

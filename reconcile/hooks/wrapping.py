@@ -63,7 +63,7 @@ class Wrapper:
     async def _later(self, args: tuple[Any, ...], kwargs: dict[str, Any], value: Awaitable[Any]) -> Any:
         made = await value
 
-        from reconcile.hooks.apart import aside
+        from reconcile.hooks.aside import aside
 
         return await aside(lambda: self._hook(self._function, args, kwargs, made))
 

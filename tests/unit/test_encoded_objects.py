@@ -17,6 +17,7 @@ from reconcile import Project
 from reconcile.adapters.workers import REFUSALS
 from reconcile.commands.restore import survey
 from reconcile.commands.restoring import execute
+from reconcile.commands.set_field import set_field
 from reconcile.commands.verify import verify
 from reconcile.config import Policy, Settings
 from reconcile.core.changes import Code, Replace, Severity
@@ -26,7 +27,6 @@ from reconcile.core.plan import Scope
 from reconcile.core.proof import Mode, Verification
 from reconcile.core.report import OutcomeKind, Report
 from reconcile.core.restoration import RestorePlan
-from reconcile.hooks.record import set_field
 from reconcile.pipeline.executor import execute as apply
 from reconcile.pipeline.planner import survey as plan_survey
 from reconcile.project import OpenProject

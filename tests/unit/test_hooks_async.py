@@ -18,7 +18,7 @@ import pytest
 from reconcile import Project
 from reconcile.core.notes import Note
 from reconcile.hooks import auto_upload_to_gcs, sync_upsert
-from reconcile.hooks.apart import MOST
+from reconcile.hooks.aside import MOST
 from reconcile.hooks.errors import Manner
 from reconcile.hooks.wrapping import uploading
 from tests.kit.workflows import BASE, Studio

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from reconcile.adapters import apart
 from reconcile.config.naming import key_of_uri
 from reconcile.core import plan as plans
 from reconcile.core.changes import Need, Reason, SetField, change_id
@@ -16,7 +17,6 @@ from reconcile.core.report import OutcomeKind
 from reconcile.core.rows import RemoteObject
 from reconcile.core.rules import Many
 from reconcile.core.way import title_of
-from reconcile.hooks import apart
 from reconcile.pipeline.account import now
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.roster import check_entries

@@ -10,7 +10,7 @@ import pytest
 
 PROGRAM = """
 import os, sys, types
-from reconcile.hooks import apart
+from reconcile.adapters import apart
 if sys.argv[1] == "loaded":
     sys.modules["grpc"] = types.ModuleType("grpc")  # what counts is that it is there at the fork
 assert not apart.is_needed()

@@ -1,0 +1,100 @@
+"""What Google's clients cannot do in this process is done by another one.
+
+That is so in a child that was forked after gRPC was loaded: gRPC's threads are not in the child, and what they held
+stays held, so a call there may never return. It is so too while the interpreter is ending. A thread may outlive the
+main one, and ``atexit`` functions run after it. By then Python 3.11 lets no module be imported that registers itself
+for the end of the threads, as gRPC does through ``concurrent.futures``, and Python 3.12 and newer start no thread for
+an ``atexit`` function.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from reconcile.core.errors import StoreUnavailable, as_ours
+
+T = TypeVar("T")
+
+_PYTHONS = ("python", "pypy", "graalpy")
+_CODE = (
+    "import json, sys; sys.path[:] = json.loads(sys.stdin.buffer.readline());"
+    " from reconcile.adapters.apart import serve; serve()"
+)
+_lacks_grpc = False
+
+
+def _forked() -> None:
+    global _lacks_grpc
+    _lacks_grpc = _lacks_grpc or "grpc" in sys.modules
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+def is_needed() -> bool:
+    """Whether this process cannot do what the clients of the stores need."""
+    if _lacks_grpc:
+        return True
+    try:
+        import concurrent.futures.thread  # noqa: F401
+
+        if not threading.main_thread().is_alive():
+            thread = threading.Thread(target=int)
+            thread.start()
+            thread.join()
+    except RuntimeError:
+        return True
+    return False
+
+
+def call(function: Callable[..., T], *arguments: Any) -> T:
+    """What the function of a module gives, or raises, in a process with this one's folder, environment and search path.
+
+    Raises StoreUnavailable if it did not answer, and OSError if no such process can be started.
+    """
+    # Reads and writes without a thread: there may be none, and the other side answers when it has read everything.
+    with subprocess.Popen([_python(), "-c", _CODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
+            pipe.write(json.dumps(sys.path).encode() + b"\n" + pickle.dumps((function, arguments)))
+        told = child.stdout.read()
+    try:
+        answer = pickle.loads(base64.b64decode(told.rpartition(b"\n")[2], validate=True))
+    except Exception as error:
+        raise StoreUnavailable(f"the process that was to hand it over ended with {child.returncode}") from error
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer  # type: ignore[no-any-return]
+
+
+def _python() -> str:
+    """This interpreter's program. Raises OSError if that is another program with Python inside."""
+    name = os.path.basename(sys.executable or "").lower()
+    if getattr(sys, "frozen", False) or not name.startswith(_PYTHONS):
+        raise OSError(f"{name or 'this program'} is not a Python interpreter")
+    return sys.executable
+
+
+def serve() -> None:
+    """The other side: makes the one call that comes on stdin, and writes what became of it to stdout."""
+    out = os.dup(1)
+    with contextlib.suppress(OSError):
+        os.dup2(2, 1)  # what anybody prints is not the answer
+    function, arguments = pickle.load(sys.stdin.buffer)
+    try:
+        answer = function(*arguments)
+    except Exception as error:  # noqa: BLE001 it is raised on the side that asked
+        answer = as_ours(error)
+    with os.fdopen(out, "wb") as pipe:
+        pipe.write(b"\n" + base64.b64encode(pickle.dumps(answer)))
