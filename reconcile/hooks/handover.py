@@ -142,10 +142,10 @@ class Handover:
             if not outcome.is_done and (self.call.is_upsert or not own.isdisjoint(keys_about(change))):
                 problems.setdefault(next(iter(keys), self.first), outcome.failure())
         about = _about_files(seen.plan.findings, {*paths.values(), *map(project.bucket.uri, own)}, owner)
-        if not problems and any(self.notes[name].places for name in uris):
-            for each in about:
-                if each.code in _UNWRITTEN:
-                    problems = {next(iter(uris)): StoreError(f"{each.subject}: {each.message}", hint=each.hint)}
+        unwritten = next((each for each in about if each.code in _UNWRITTEN), None)
+        if unwritten is not None and not problems and any(self.notes[name].places for name in uris):
+            told = f"{unwritten.subject}: {unwritten.message}"
+            problems = {next(iter(uris)): StoreError(told, hint=unwritten.hint)}
         unmet = any(each.code in _UNMET for each in about)
         return (uris, {**problems, **refused}), refused if problems or unmet else self.notes
 
