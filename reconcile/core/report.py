@@ -10,7 +10,7 @@ import msgspec
 
 from reconcile.core.changes import Change, Finding, Severity, is_object, kind_of
 from reconcile.core.cost import Used
-from reconcile.core.errors import ExitCode, ReconcileError
+from reconcile.core.errors import ExitCode, ReconcileError, StoreError
 from reconcile.core.errors import kind_of as error_kind
 
 FORMAT = "reconcile.result/1"
@@ -92,7 +92,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     def failure(self) -> ReconcileError:
         """The error that kept the change from being made, of its own class."""
         where = f" in {self.document}" if self.document else ""
-        return (self.problem or Problem("store", self.outcome.value)).error(f"{self.kind} of {self.key}{where}")
+        return (self.problem or Problem(StoreError.code, self.outcome.value)).error(f"{self.kind} of {self.key}{where}")
 
 
 class Status(Enum):

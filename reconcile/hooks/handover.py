@@ -141,7 +141,7 @@ class Handover:
         for change, outcome in zip(plan.actions, report.outcomes, strict=True):
             if not outcome.is_done and (self.call.is_upsert or not own.isdisjoint(keys_about(change))):
                 problems.setdefault(next(iter(keys), self.first), outcome.failure())
-        about = _about_files(seen.plan.findings, {*paths.values(), *map(project.bucket.uri, own)}, owner)
+        about = _found_about(seen.plan.findings, {*paths.values(), *map(project.bucket.uri, own)}, owner)
         unwritten = next((each for each in about if each.code in _UNWRITTEN), None)
         if unwritten is not None and not problems and any(self.notes[name].places for name in uris):
             told = f"{unwritten.subject}: {unwritten.message}"
@@ -253,7 +253,7 @@ def _is_same(facts: KeyFacts) -> bool:
     return compare_object(local.size, local.crc32c, remote, facts.agreed) is Comparison.SAME
 
 
-def _about_files(findings: Iterable[Finding], subjects: set[str], owner: str | None) -> list[Finding]:
+def _found_about(findings: Iterable[Finding], subjects: set[str], owner: str | None) -> list[Finding]:
     """What was found about the files, or keeps their record from naming them; it goes into the log."""
     codes = {*_UNMET, *_UNWRITTEN}
     about = [each for each in findings if each.subject in subjects or (each.code in codes and each.char_id == owner)]

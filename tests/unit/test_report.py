@@ -14,11 +14,12 @@ from reconcile.core.errors import (
     ReconcileError,
     Rejected,
     SourceChanged,
+    StoreError,
     StoreUnavailable,
     Uncertain,
 )
 from reconcile.core.report import Counts, Outcome, OutcomeKind, Problem, Report, Status, build
-from tests.kit.plans import creation, finding, upload
+from tests.kit.plans import creation, finding, set_field, upload
 
 APPLIED, ALREADY, STALE, FAILED, BLOCKED, NOT_STARTED = OutcomeKind
 
@@ -83,6 +84,19 @@ def test_an_outcome_names_its_change() -> None:
         "one was left out",
         None,
     )
+
+
+def test_a_change_that_was_not_made_has_an_error_that_names_it() -> None:
+    failed = Outcome.of(upload(), FAILED, Problem("denied", "no right", "ask for it")).failure()
+    assert type(failed) is AccessDenied
+    assert failed.sentence == f"upload of {upload().key}: no right (ask for it)"
+    blocked = Outcome.of(set_field(), BLOCKED).failure()
+    assert (type(blocked), blocked.message) == (
+        StoreError,
+        f"set_field of {set_field().key} in {set_field().document}: blocked",
+    )
+    kinds = [kind for kind in OutcomeKind if Outcome.of(upload(), kind).is_done]
+    assert kinds == [APPLIED, ALREADY]
 
 
 @pytest.mark.parametrize("kind", [AccessDenied, StoreUnavailable, Uncertain, Rejected, SourceChanged, NotThere])
