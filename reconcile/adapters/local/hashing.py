@@ -17,9 +17,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import NamedTuple
 
 from reconcile.adapters.local.folder import OpenFolders
+from reconcile.adapters.local.seen import Miss, Row, identity, with_content
 from reconcile.adapters.local.slices import SLICE, SlicedFile, times
 from reconcile.adapters.opening import READ_FILE, reason
 from reconcile.adapters.system import current
@@ -36,23 +36,6 @@ _CHUNK_BYTES = 4 * 1024 * 1024
 _THREAD_BYTES = 1024 * 1024
 _PATIENCE = 0.05  # seconds for a chunk of small files; a tenth of it is usual
 _DOUBTED_NS = 60_000_000_000
-_INODE_MASK = 2**63 - 1
-
-
-class Miss(NamedTuple):
-    """A file to hash. ``known`` is what the cache holds of it as it looks now, if that is doubted."""
-
-    path: str
-    seen: os.stat_result
-    twin: str | None
-    known: Hashed | None = None
-
-    def problem(self, problem: FileProblem, detail: str) -> LocalFile:
-        """The row of a file that could not be hashed."""
-        return LocalFile(self.path, self.seen.st_size, self.seen.st_mtime_ns, None, problem, detail, self.twin)
-
-
-Row = LocalFile | Miss
 
 
 class Hasher:
@@ -117,14 +100,6 @@ class Hasher:
             if pool:
                 pool.close(cancel=True)
 
-    def file(self, path: str, found: Hashed, twin: str | None) -> LocalFile:
-        problem, detail = None, ""
-        if found.size == 0:
-            problem, detail = FileProblem.EMPTY, "the file has no bytes"
-        elif found.lacks and self._holds_incomplete:
-            problem, detail = FileProblem.INCOMPLETE, f"it {found.lacks}"
-        return LocalFile(path, found.size, found.mtime_ns, None if problem else found.crc32c, problem, detail, twin)
-
     def _hash_chunk(self, chunk: list[Row], stop: threading.Event) -> list[LocalFile]:
         with OpenFolders(self._root) as folders:
             files = (row if isinstance(row, LocalFile) else self._hash(folders, row, stop) for row in chunk)
@@ -182,7 +157,7 @@ class Hasher:
         crc32c = encode_crc32c(value)
         found = Hashed(*identity(miss.seen), crc32c, lacks or "", _doubted_since(started, miss, crc32c))
         self._cache.put(miss.path, found)
-        return self.file(miss.path, found, miss.twin)
+        return with_content(miss.path, found, miss.twin, holds_incomplete=self._holds_incomplete)
 
     def _checksum(self, file: io.RawIOBase, size: int, stop: threading.Event) -> tuple[int | None, int]:
         """(bytes read, crc32c) of a file; None for the bytes if nobody waits for the answer any more."""
@@ -207,11 +182,6 @@ def _reopened(reopen: Callable[[], int]) -> io.FileIO:
         return io.FileIO(reopen())
     except OSError as error:
         raise SourceChanged(reason(error)) from error
-
-
-def identity(found: os.stat_result) -> tuple[int, int, int, int]:
-    """What the hash cache compares. Network file systems use all 64 bits of the file id, a database has 63."""
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & _INODE_MASK
 
 
 def _is_same(seen: os.stat_result, opened: os.stat_result) -> bool:

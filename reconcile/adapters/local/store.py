@@ -11,18 +11,18 @@ import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 from reconcile.adapters.descriptors import is_shortage
 from reconcile.adapters.disk_names import as_text, native
-from reconcile.adapters.local.ahead import Ahead, Look
 from reconcile.adapters.local.folder import OpenFolders, open_below
-from reconcile.adapters.local.hashing import Hasher, Miss, Row, identity
-from reconcile.adapters.local.names import Entry, Folder, Lister, Listing, Prefixes, link_detail
+from reconcile.adapters.local.hashing import Hasher
+from reconcile.adapters.local.names import Folder, Listing, Prefixes
+from reconcile.adapters.local.seen import Miss, Row, identity
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.slices import SlicedFile
-from reconcile.adapters.local.trouble import trouble
-from reconcile.adapters.opening import SourceFile, components, hint, is_text, reason, split
+from reconcile.adapters.local.walking import Walk
+from reconcile.adapters.opening import SourceFile, hint, reason, split
 from reconcile.adapters.system import current
 from reconcile.core.errors import SourceChanged, SourceError
 from reconcile.core.names import nfc
@@ -31,11 +31,8 @@ from reconcile.core.reach import Selection
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.ports import HashCache
 
-T = TypeVar("T")
-
 _OF_THE_SYSTEM = (errno.EIO, errno.ENOMEM)
 """What tells nothing of whether a file is still the one that was planned."""
-_UNDECODABLE_FOLDER = "the folder's name is not UTF-8, so nothing in it has a key; rename it"
 
 
 class LocalFiles:
@@ -68,7 +65,7 @@ class LocalFiles:
         self._root = current().extended(os.path.abspath(root))
         self._shown = as_text(str(root))
         self._selection = Selection(ignore, rules, ignore_case=current().is_windows)
-        self._lister = Lister(self._selection)
+        self._walk = Walk(self._root, self._selection, cache, holds_incomplete=holds_incomplete)
         self._looks = looks
         self._cache = cache
         self._may_lack_root = may_lack_root
@@ -84,7 +81,7 @@ class LocalFiles:
             return
         before = self._root_identity()
         within = Prefixes(prefixes)
-        rows = self._settled_rows(self._observe(root, within), lambda path: self._observe_from(path, within))
+        rows = self._settled_rows(self._walk.rows(root, within), lambda path: self._observe_from(path, within))
         yield from self._hasher.hashed(rows)
         # An unmounted drive makes its folders vanish one by one, which must not be taken for absent files.
         if self._root_identity() != before:
@@ -93,8 +90,7 @@ class LocalFiles:
             )
 
     def names(self, prefixes: Sequence[str] = ("",)) -> Iterator[str]:
-        rows = self._found(self._root_listing(), Prefixes(prefixes), lambda _folders, _listing, path, *_: path)
-        return (row if isinstance(row, str) else row.path for row in rows)
+        return self._walk.names(self._root_listing(), Prefixes(prefixes))
 
     def lookup(self, paths: Iterable[str], *, before: Sequence[str] = (), anew: bool = False) -> Iterator[LocalFile]:
         """One below a folder that is not read is a row with that folder's problem. Raises SourceError as ``walk``."""
@@ -102,9 +98,9 @@ class LocalFiles:
         later = Prefixes(before)
 
         def from_path(path: str) -> Iterator[Row]:
-            return self._look(self._root_listing(), asked[asked.index(path) :], anew=anew)
+            return self._walk.look(self._root_listing(), asked[asked.index(path) :], anew=anew)
 
-        rows = self._look(self._root_listing(), asked, anew=anew)
+        rows = self._walk.look(self._root_listing(), asked, anew=anew)
         return self._hasher.hashed(self._settled_rows(rows, from_path, lambda: self._observe_from("", later)))
 
     def forget(self, path: str) -> None:
@@ -172,7 +168,7 @@ class LocalFiles:
         found = ""
         with OpenFolders(self._root) as folders:
             for part in parts:
-                names = self._lister.listing(folders, Folder(found)).names
+                names = self._walk.lister.listing(folders, Folder(found)).names
                 alike = [name for name, _ in names if nfc(name.rstrip("/")) == nfc(part)]
                 name = part if part in alike else alike[0] if len(alike) == 1 else None
                 if name is None:
@@ -184,8 +180,7 @@ class LocalFiles:
 
     def _root_listing(self) -> Listing:
         try:
-            with OpenFolders(self._root) as folders:
-                listing = self._lister.listing(folders, Folder(""))
+            listing = self._walk.top()
             self._had_root = True
             return listing
         except FileNotFoundError as error:
@@ -252,130 +247,4 @@ class LocalFiles:
         return row.problem(FileProblem.UNSETTLED, f"it has not looked the same for {self._looks.settle:g} s yet")
 
     def _observe_from(self, path: str, prefixes: Prefixes) -> Iterator[Row]:
-        return self._observe(self._root_listing(), prefixes, path)
-
-    def _observe(self, root: Listing, prefixes: Prefixes, start: str = "") -> Iterator[Row]:
-        return self._found(root, prefixes, self._file, start, is_far=not current().gives_events(self._root))
-
-    def _found(
-        self,
-        root: Listing,
-        prefixes: Prefixes,
-        made: Callable[[OpenFolders, Listing, str, Entry, Look | None], T | None],
-        start: str = "",
-        *,
-        is_far: bool = False,
-    ) -> Iterator[T | LocalFile]:
-        """What is ``made`` of each file. Depth first with a stack of its own: the tree may be deeper than Python's.
-        What comes before ``start`` is left out, unread."""
-        whole = not start and prefixes.takes("")
-
-        def is_wanted(path: str) -> bool:
-            return whole or (path >= start and prefixes.takes(path))
-
-        with OpenFolders(self._root) as folders, Ahead(folders, is_far=is_far) as ahead:
-            stack = [(root, ahead.names(root, is_wanted))]
-            while stack:
-                listing, names = stack[-1]
-                above = listing.folder.rel
-                for name, entry, look in names:
-                    path = above + name
-                    if not entry.is_folder:
-                        if (whole or is_wanted(path)) and (row := made(folders, listing, path, entry, look)):
-                            yield row
-                    elif whole or (prefixes.reaches(path) and (path >= start or start.startswith(path))):
-                        below = self._enter(folders, listing, path, entry, prefixes)
-                        if isinstance(below, Listing):
-                            stack.append((below, ahead.names(below, is_wanted)))
-                            break
-                        if below:
-                            yield below
-                else:
-                    stack.pop()
-
-    def _look(self, root: Listing, paths: Iterable[str], *, anew: bool = False) -> Iterator[Row]:
-        chain = [root]
-        with OpenFolders(self._root) as folders:
-            for path in paths:
-                if not components(path):
-                    continue
-                while not path.startswith(chain[-1].folder.rel):
-                    chain.pop()
-                if row := self._descend(folders, chain, path, anew=anew):
-                    yield row
-
-    def _descend(self, folders: OpenFolders, chain: list[Listing], path: str, *, anew: bool) -> Row | None:
-        """Finds one path by name in the listings, which tells case on every system; leaves the folders in chain."""
-        while True:
-            listing = chain[-1]
-            head, slash, _ = path[len(listing.folder.rel) :].partition("/")
-            entry = listing.entry(head + slash)
-            if entry is None:
-                return None
-            if not slash:
-                return self._file(folders, listing, path, entry, anew=anew)
-            below = self._enter(folders, listing, listing.folder.rel + head + slash, entry)
-            if not isinstance(below, Listing):
-                return LocalFile(path, 0, 0, problem=below.problem, detail=below.detail) if below else None
-            chain.append(below)
-
-    def _enter(
-        self, folders: OpenFolders, listing: Listing, path: str, entry: Entry, within: Prefixes | None = None
-    ) -> Listing | LocalFile | None:
-        """The folder's own listing, or the row that says why there is none; None if it has vanished."""
-        if not is_text(entry.name):
-            return LocalFile(path, 0, 0, problem=FileProblem.UNDECODABLE, detail=_UNDECODABLE_FOLDER)
-        try:
-            if entry.is_link:
-                return self._link(folders, listing, path, entry)
-            return self._lister.listing(folders, listing.below(path), within)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            if _is_link_now(folders, listing, entry):
-                return self._link(folders, listing, path, entry)
-            problem = FileProblem.UNREADABLE if self._selection.reaches(path) else FileProblem.UNCLAIMED
-            return LocalFile(path, 0, 0, problem=problem, detail=f"the folder cannot be listed: {reason(error)}")
-
-    def _link(self, folders: OpenFolders, listing: Listing, path: str, entry: Entry) -> LocalFile:
-        detail = link_detail(folders.at(listing.folder.rel), entry.name)
-        return LocalFile(path, 0, 0, problem=FileProblem.SYMLINK, detail=detail)
-
-    def _file(
-        self,
-        folders: OpenFolders,
-        listing: Listing,
-        path: str,
-        entry: Entry,
-        look: Look | None = None,
-        *,
-        anew: bool = False,
-    ) -> Row | None:
-        try:
-            folder = folders.at(listing.folder.rel)
-            seen = folder.stat(entry.name) if look is None else look()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            return LocalFile(path, 0, 0, problem=FileProblem.UNREADABLE, detail=reason(error))
-        twin = listing.twin(path) if listing.alike else None
-        if (why := trouble(folder, entry, seen)) is not None:
-            return LocalFile(path, seen.st_size, seen.st_mtime_ns, None, *why, twin)
-        cached = self._cache.get(path)
-        if cached is None or cached.look != identity(seen):
-            miss = Miss(path, seen, twin)
-            if current().is_elsewhere(seen):
-                detail = "its content is kept in the cloud only; have it kept on this disk too"
-                return miss.problem(FileProblem.UNREADABLE, detail)
-            return miss
-        if cached.doubted_since or anew:
-            return Miss(path, seen, twin, cached)
-        return self._hasher.file(path, cached, twin)
-
-
-def _is_link_now(folders: OpenFolders, listing: Listing, entry: Entry) -> bool:
-    """Whether a link has taken the place of what was a folder when it was listed."""
-    try:
-        return stat.S_ISLNK(folders.at(listing.folder.rel).stat(entry.name).st_mode)
-    except OSError:
-        return False
+        return self._walk.rows(self._root_listing(), prefixes, path)

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from reconcile.adapters.disk_names import as_text, native
 from reconcile.adapters.local.folder import OpenFolder, OpenFolders, open_below
-from reconcile.adapters.local.hashing import identity
 from reconcile.adapters.local.hearing import Hearing
 from reconcile.adapters.local.names import Entry, Lister
+from reconcile.adapters.local.seen import identity
 from reconcile.adapters.opening import is_text, split
 from reconcile.adapters.system import current
 from reconcile.core.media_complete import missing_end

@@ -1,0 +1,173 @@
+"""The walk: what is at each path below a root, in code point order, from what the disk and the hash cache say."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+from reconcile.adapters.local.ahead import Ahead, Look
+from reconcile.adapters.local.folder import OpenFolders
+from reconcile.adapters.local.names import Entry, Folder, Lister, Listing, Prefixes, link_detail
+from reconcile.adapters.local.seen import Miss, Row, identity, with_content
+from reconcile.adapters.local.trouble import trouble
+from reconcile.adapters.opening import components, is_text, reason
+from reconcile.adapters.system import current
+from reconcile.core.reach import Selection
+from reconcile.core.rows import FileProblem, LocalFile
+from reconcile.ports import HashCache
+
+T = TypeVar("T")
+
+_UNDECODABLE_FOLDER = "the folder's name is not UTF-8, so nothing in it has a key; rename it"
+
+
+class Walk:
+    """The rows of the files below ``root`` (an absolute path): what the cache knows as it looks now needs no hashing.
+    ``holds_incomplete`` if media that surely is incomplete is a problem."""
+
+    def __init__(self, root: str, selection: Selection, cache: HashCache, *, holds_incomplete: bool) -> None:
+        self._root = root
+        self._selection = selection
+        self.lister = Lister(selection)
+        self._cache = cache
+        self._holds_incomplete = holds_incomplete
+
+    def top(self) -> Listing:
+        """The listing of the root. Raises OSError."""
+        with OpenFolders(self._root) as folders:
+            return self.lister.listing(folders, Folder(""))
+
+    def rows(self, root: Listing, prefixes: Prefixes, start: str = "") -> Iterator[Row]:
+        """What is at the paths that begin with one of the prefixes, below the root of this listing; what comes before
+        ``start`` is left out."""
+        return self._found(root, prefixes, self._file, start, is_far=not current().gives_events(self._root))
+
+    def names(self, root: Listing, prefixes: Prefixes) -> Iterator[str]:
+        """The paths of the rows."""
+        rows = self._found(root, prefixes, lambda _folders, _listing, path, *_: path)
+        return (row if isinstance(row, str) else row.path for row in rows)
+
+    def _found(
+        self,
+        root: Listing,
+        prefixes: Prefixes,
+        made: Callable[[OpenFolders, Listing, str, Entry, Look | None], T | None],
+        start: str = "",
+        *,
+        is_far: bool = False,
+    ) -> Iterator[T | LocalFile]:
+        """What is ``made`` of each file. Depth first with a stack of its own: the tree may be deeper than Python's.
+        What comes before ``start`` is left out, unread."""
+        whole = not start and prefixes.takes("")
+
+        def is_wanted(path: str) -> bool:
+            return whole or (path >= start and prefixes.takes(path))
+
+        with OpenFolders(self._root) as folders, Ahead(folders, is_far=is_far) as ahead:
+            stack = [(root, ahead.names(root, is_wanted))]
+            while stack:
+                listing, names = stack[-1]
+                above = listing.folder.rel
+                for name, entry, look in names:
+                    path = above + name
+                    if not entry.is_folder:
+                        if (whole or is_wanted(path)) and (row := made(folders, listing, path, entry, look)):
+                            yield row
+                    elif whole or (prefixes.reaches(path) and (path >= start or start.startswith(path))):
+                        below = self._enter(folders, listing, path, entry, prefixes)
+                        if isinstance(below, Listing):
+                            stack.append((below, ahead.names(below, is_wanted)))
+                            break
+                        if below:
+                            yield below
+                else:
+                    stack.pop()
+
+    def look(self, root: Listing, paths: Iterable[str], *, anew: bool = False) -> Iterator[Row]:
+        """What is at these paths; ``anew`` if it is to be hashed, whatever is known."""
+        chain = [root]
+        with OpenFolders(self._root) as folders:
+            for path in paths:
+                if not components(path):
+                    continue
+                while not path.startswith(chain[-1].folder.rel):
+                    chain.pop()
+                if row := self._descend(folders, chain, path, anew=anew):
+                    yield row
+
+    def _descend(self, folders: OpenFolders, chain: list[Listing], path: str, *, anew: bool) -> Row | None:
+        """Finds one path by name in the listings, which tells case on every system; leaves the folders in chain."""
+        while True:
+            listing = chain[-1]
+            head, slash, _ = path[len(listing.folder.rel) :].partition("/")
+            entry = listing.entry(head + slash)
+            if entry is None:
+                return None
+            if not slash:
+                return self._file(folders, listing, path, entry, anew=anew)
+            below = self._enter(folders, listing, listing.folder.rel + head + slash, entry)
+            if not isinstance(below, Listing):
+                return LocalFile(path, 0, 0, problem=below.problem, detail=below.detail) if below else None
+            chain.append(below)
+
+    def _enter(
+        self, folders: OpenFolders, listing: Listing, path: str, entry: Entry, within: Prefixes | None = None
+    ) -> Listing | LocalFile | None:
+        """The folder's own listing, or the row that says why there is none; None if it has vanished."""
+        if not is_text(entry.name):
+            return LocalFile(path, 0, 0, problem=FileProblem.UNDECODABLE, detail=_UNDECODABLE_FOLDER)
+        try:
+            if entry.is_link:
+                return self._link(folders, listing, path, entry)
+            return self.lister.listing(folders, listing.below(path), within)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if _is_link_now(folders, listing, entry):
+                return self._link(folders, listing, path, entry)
+            problem = FileProblem.UNREADABLE if self._selection.reaches(path) else FileProblem.UNCLAIMED
+            return LocalFile(path, 0, 0, problem=problem, detail=f"the folder cannot be listed: {reason(error)}")
+
+    def _link(self, folders: OpenFolders, listing: Listing, path: str, entry: Entry) -> LocalFile:
+        detail = link_detail(folders.at(listing.folder.rel), entry.name)
+        return LocalFile(path, 0, 0, problem=FileProblem.SYMLINK, detail=detail)
+
+    def _file(
+        self,
+        folders: OpenFolders,
+        listing: Listing,
+        path: str,
+        entry: Entry,
+        look: Look | None = None,
+        *,
+        anew: bool = False,
+    ) -> Row | None:
+        try:
+            folder = folders.at(listing.folder.rel)
+            seen = folder.stat(entry.name) if look is None else look()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return LocalFile(path, 0, 0, problem=FileProblem.UNREADABLE, detail=reason(error))
+        twin = listing.twin(path) if listing.alike else None
+        if (why := trouble(folder, entry, seen)) is not None:
+            return LocalFile(path, seen.st_size, seen.st_mtime_ns, None, *why, twin)
+        cached = self._cache.get(path)
+        if cached is None or cached.look != identity(seen):
+            miss = Miss(path, seen, twin)
+            if current().is_elsewhere(seen):
+                detail = "its content is kept in the cloud only; have it kept on this disk too"
+                return miss.problem(FileProblem.UNREADABLE, detail)
+            return miss
+        if cached.doubted_since or anew:
+            return Miss(path, seen, twin, cached)
+        return with_content(path, cached, twin, holds_incomplete=self._holds_incomplete)
+
+
+def _is_link_now(folders: OpenFolders, listing: Listing, entry: Entry) -> bool:
+    """Whether a link has taken the place of what was a folder when it was listed."""
+    try:
+        return stat.S_ISLNK(folders.at(listing.folder.rel).stat(entry.name).st_mode)
+    except OSError:
+        return False
