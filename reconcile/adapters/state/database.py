@@ -8,10 +8,11 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from reconcile.adapters.files import remove, replace
 from reconcile.adapters.state.folder import StateFolder
+from reconcile.adapters.state.tables import Column, are_right
 from reconcile.core.portable import Portable
 
 DATABASE = "state.db"
@@ -37,9 +38,6 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 _FROM_FIRST_VERSION = f"DROP TABLE IF EXISTS hashes; {_HASHES}"
 
 _LONGEST_VALUE = 1 << 20  # bytes: what is longer is not of ours, and would be read into memory
-
-Column: TypeAlias = Callable[[Sequence[Any]], bool]
-"""Whether a column's values are all of the kind that it should hold."""
 
 
 class Layout(NamedTuple):
@@ -72,7 +70,7 @@ class StateDatabase:
     def __init__(self, project: Path, on_replaced: Callable[[], None] = lambda: None, layout: Layout = STATE) -> None:
         self._layout = layout
         self._folder = StateFolder(project)
-        self._path = self._folder.path / layout.name
+        self.path = self._folder.path / layout.name
         self._on_replaced = on_replaced
         self.lock = threading.RLock()
         self._writable = True
@@ -95,13 +93,13 @@ class StateDatabase:
             return _in_memory(self._layout)
 
     def _replace_database(self, error: Exception) -> sqlite3.Connection:
-        aside = self._path.with_name(f"{self._layout.name}.damaged")
-        replace(self._path, aside)
+        aside = self.path.with_name(f"{self._layout.name}.damaged")
+        replace(self.path, aside)
         for suffix in BESIDE:
             # A journal left behind would be played into the new file.
             with contextlib.suppress(FileNotFoundError):
-                remove(self._path.with_name(self._layout.name + suffix))
-        self._warn(f"The state file {self._path} was set aside as {aside.name} and is started afresh", error)
+                remove(self.path.with_name(self._layout.name + suffix))
+        self._warn(f"The state file {self.path} was set aside as {aside.name} and is started afresh", error)
         return _open_database(self._folder, self._layout)
 
     def read(self, sql: str, values: Sequence[object], columns: Sequence[Column]) -> list[Any]:
@@ -109,8 +107,7 @@ class StateDatabase:
         with self.lock:
             try:
                 rows = self.connection.execute(sql, values).fetchall()
-                found = zip(columns, zip(*rows, strict=True), strict=bool(rows))
-                if not all(is_right(column) for is_right, column in found):
+                if not are_right(rows, columns):
                     raise _Foreign("it holds a value that reconcile never writes")
                 return rows
             except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -137,7 +134,7 @@ class StateDatabase:
                 self.connection = self._replace_database(error)
             except (OSError, sqlite3.Error) as again:
                 self.connection = _in_memory(self._layout)
-                self._warn(f"The state file {self._path} is damaged, so this run is not remembered", again)
+                self._warn(f"The state file {self.path} is damaged, so this run is not remembered", again)
         elif not _is_busy(error):
             self._writable = False
             self._warn(f"The state in {self._folder.path} cannot be written, so this run is not remembered", error)

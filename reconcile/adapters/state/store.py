@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from reconcile.adapters.state.database import Column, StateDatabase
+from reconcile.adapters.state.database import StateDatabase
 from reconcile.adapters.state.recall import CHARACTERS, MOST_CHARACTERS
+from reconcile.adapters.state.tables import AGREED_ROW, HASH_ROW, HASHES, Window, are_facts, are_texts, hashed
 from reconcile.core.closing import Closing
-from reconcile.core.digest import is_crc32c
 from reconcile.core.names import is_unicode
 from reconcile.core.rows import Agreed, Hashed
 
-T = TypeVar("T")
-
 _LARGEST = 2**63 - 1
-_FIRST_WINDOW = 16
-_LAST_WINDOW = 4096
 _BATCH = 20_000
 _BATCH_SECONDS = 5.0  # a killed run hashes no more than this again
 _PAGE = 1000
-_HASHES = (
-    "SELECT path, size, mtime_ns, ctime_ns, inode, crc32c, lacks, doubted_since FROM hashes"
-    " WHERE path >= ? ORDER BY path LIMIT ?"
-)
 _AGREED = "SELECT key, size, crc32c, generation FROM agreed"
 _ASKED_TOGETHER = 500  # SQLite takes 999 values in a query, at the least
 _SESSION_SECONDS = 6 * 86400  # a session lives for a week at the most; the last day is not worth a try
@@ -41,8 +33,8 @@ class State(Closing):
         self._lock = self._database.lock
         self._pending: dict[str, Hashed] = {}
         self._flushed = time.monotonic()
-        self._hashes = _Window(self._database, _HASHES, _HASH_ROW, lambda row: Hashed._make(row[1:]))
-        self._agreed = _Window(self._database, f"{_AGREED} WHERE key >= ? ORDER BY key LIMIT ?", _AGREED_ROW, _agreed)
+        self._hashes = Window(self._database, HASHES, HASH_ROW, hashed)
+        self._agreed = Window(self._database, f"{_AGREED} WHERE key >= ? ORDER BY key LIMIT ?", AGREED_ROW, _agreed)
         self.sessions = UploadSessions(self._database)
 
     @classmethod
@@ -54,6 +46,11 @@ class State(Closing):
     def warnings(self) -> tuple[str, ...]:
         """What went wrong so far, for people."""
         return tuple(self._database.warnings)
+
+    @property
+    def path(self) -> Path:
+        """Where the file is, if there is one."""
+        return self._database.path
 
     def close(self) -> None:
         """Writes what is pending and closes the file."""
@@ -106,7 +103,7 @@ class State(Closing):
         """All agreed states, in code point order of the key; ends early if the file cannot be read on."""
         after = ""
         while True:
-            page = self._database.read(f"{_AGREED} WHERE key > ? ORDER BY key LIMIT ?", (after, _PAGE), _AGREED_ROW)
+            page = self._database.read(f"{_AGREED} WHERE key > ? ORDER BY key LIMIT ?", (after, _PAGE), AGREED_ROW)
             yield from map(_agreed, page)
             if len(page) < _PAGE:
                 return
@@ -123,7 +120,7 @@ class State(Closing):
         """Keys that cut all that is remembered into parts of so many, in order."""
         found: list[str] = []
         query = "SELECT key FROM agreed WHERE key > ? ORDER BY key LIMIT 1 OFFSET ?"
-        while last := self._database.read(query, (found[-1] if found else "", size - 1), (_are_texts,)):
+        while last := self._database.read(query, (found[-1] if found else "", size - 1), (are_texts,)):
             found.append(last[0][0])
         return found
 
@@ -134,7 +131,7 @@ class State(Closing):
             some = wanted[at : at + _ASKED_TOGETHER]
             places = ",".join("?" * len(some))
             query = f"{_AGREED} WHERE crc32c IN ({places})"
-            yield from map(_agreed, self._database.read(query, some, _AGREED_ROW))
+            yield from map(_agreed, self._database.read(query, some, AGREED_ROW))
 
     def remember(self, states: Iterable[Agreed]) -> None:
         new = list(states)
@@ -150,7 +147,7 @@ class State(Closing):
 
     def fact(self, name: str) -> int | str | None:
         found: list[tuple[int | str]] = self._database.read(
-            "SELECT value FROM facts WHERE name = ?", (name,), (_are_facts,)
+            "SELECT value FROM facts WHERE name = ?", (name,), (are_facts,)
         )
         return found[0][0] if found else None
 
@@ -175,7 +172,7 @@ class UploadSessions:
         found: list[tuple[str]] = self._database.read(
             "SELECT uri FROM sessions WHERE key = ? AND crc32c = ? AND size = ? AND created >= ?",
             (key, crc32c, size, oldest),
-            (_are_texts,),
+            (are_texts,),
         )
         return found[0][0] if found else None
 
@@ -190,69 +187,5 @@ class UploadSessions:
         self._database.write("DELETE FROM sessions WHERE key = ? AND crc32c = ? AND size = ?", [(key, crc32c, size)])
 
 
-class _Window(Generic[T]):
-    """The rows of a table between two keys, kept in memory. It grows while keys are asked for in order, as a walk does,
-    and starts small again after a jump, so that neither a walk nor a single look-up reads much more than it needs.
-
-    ``query`` selects rows in key order from a key on, up to a number of them.
-    """
-
-    def __init__(
-        self, database: StateDatabase, query: str, columns: Sequence[Column], made: Callable[[tuple[Any, ...]], T]
-    ) -> None:
-        self._database = database
-        self._query = query
-        self._columns = columns
-        self._made = made
-        self.clear()
-
-    def clear(self) -> None:
-        self.rows: dict[str, T] = {}
-        self._low = ""
-        self._high: str | None = ""
-        """The last key; None if there are no more rows."""
-        self._size = _FIRST_WINDOW
-
-    def covers(self, key: str) -> bool:
-        return bool(self._low) and self._low <= key and (self._high is None or key <= self._high)
-
-    def get(self, key: str) -> T | None:
-        if not self.covers(key):
-            in_order = self._low and self._high is not None and key > self._high
-            size = self._size = min(2 * self._size, _LAST_WINDOW) if in_order else _FIRST_WINDOW
-            found = self._database.read(self._query, (key, size), self._columns)
-            self.rows = {row[0]: self._made(row) for row in found}
-            self._low = key
-            self._high = found[-1][0] if len(found) == size else None
-        return self.rows.get(key)
-
-
 def _agreed(row: tuple[Any, ...]) -> Agreed:
     return Agreed(*row)
-
-
-# A column is checked as a whole, which is fast: a walk reads a row for each file.
-
-
-def _are_texts(column: Sequence[Any]) -> bool:
-    return set(map(type, column)) == {str}
-
-
-def _are_numbers(column: Sequence[Any]) -> bool:
-    return set(map(type, column)) == {int}
-
-
-def _are_counts(column: Sequence[Any]) -> bool:
-    return _are_numbers(column) and min(column) >= 0
-
-
-def _are_digests(column: Sequence[Any]) -> bool:
-    return _are_texts(column) and all(map(is_crc32c, column))
-
-
-def _are_facts(column: Sequence[Any]) -> bool:
-    return {str, int}.issuperset(map(type, column))
-
-
-_HASH_ROW = (_are_texts, _are_counts, _are_numbers, _are_numbers, _are_numbers, _are_digests, _are_texts, _are_counts)
-_AGREED_ROW = (_are_texts, _are_counts, _are_digests, _are_counts)

@@ -1,0 +1,104 @@
+"""The rows of a table that are held in memory while they are asked for in order, and what its columns may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+from reconcile.core.digest import is_crc32c
+from reconcile.core.rows import Hashed
+
+T = TypeVar("T")
+Column: TypeAlias = Callable[[Sequence[Any]], bool]
+"""Whether a column's values are all of the kind that it should hold."""
+
+HASHES = (
+    "SELECT path, size, mtime_ns, ctime_ns, inode, crc32c, lacks, doubted_since FROM hashes"
+    " WHERE path >= ? ORDER BY path LIMIT ?"
+)
+"""The hash cache from a path on, up to a number of rows."""
+_FIRST_WINDOW = 16
+_LAST_WINDOW = 4096
+
+
+class Reader(Protocol):
+    """What has the tables."""
+
+    def read(self, sql: str, values: Sequence[object], columns: Sequence[Column]) -> list[Any]:
+        """The rows, each of whose columns is as it should be."""
+        ...
+
+
+class Window(Generic[T]):
+    """The rows of a table between two keys, kept in memory. It grows while keys are asked for in order, as a walk does,
+    and starts small again after a jump, so that neither a walk nor a single look-up reads much more than it needs.
+
+    ``query`` selects rows in key order from a key on, up to a number of them.
+    """
+
+    def __init__(
+        self, table: Reader, query: str, columns: Sequence[Column], made: Callable[[tuple[Any, ...]], T]
+    ) -> None:
+        self._table = table
+        self._query = query
+        self._columns = columns
+        self._made = made
+        self.clear()
+
+    def clear(self) -> None:
+        self.rows: dict[str, T] = {}
+        self._low = ""
+        self._high: str | None = ""
+        """The last key; None if there are no more rows."""
+        self._size = _FIRST_WINDOW
+
+    def covers(self, key: str) -> bool:
+        return bool(self._low) and self._low <= key and (self._high is None or key <= self._high)
+
+    def get(self, key: str) -> T | None:
+        if not self.covers(key):
+            in_order = self._low and self._high is not None and key > self._high
+            size = self._size = min(2 * self._size, _LAST_WINDOW) if in_order else _FIRST_WINDOW
+            found = self._table.read(self._query, (key, size), self._columns)
+            self.rows = {row[0]: self._made(row) for row in found}
+            self._low = key
+            self._high = found[-1][0] if len(found) == size else None
+        return self.rows.get(key)
+
+
+def hashed(row: tuple[Any, ...]) -> Hashed:
+    """What a row of ``HASHES`` says of its path."""
+    return Hashed._make(row[1:])
+
+
+def are_right(rows: Sequence[tuple[Any, ...]], columns: Sequence[Column]) -> bool:
+    """Whether each column of the rows holds what it should."""
+    found = zip(columns, zip(*rows, strict=True), strict=bool(rows))
+    return all(is_right(column) for is_right, column in found)
+
+
+# A column is checked as a whole, which is fast: a walk reads a row for each file.
+
+
+def are_texts(column: Sequence[Any]) -> bool:
+    return set(map(type, column)) == {str}
+
+
+def _are_numbers(column: Sequence[Any]) -> bool:
+    return set(map(type, column)) == {int}
+
+
+def _are_counts(column: Sequence[Any]) -> bool:
+    return _are_numbers(column) and min(column) >= 0
+
+
+def _are_digests(column: Sequence[Any]) -> bool:
+    return are_texts(column) and all(map(is_crc32c, column))
+
+
+def are_facts(column: Sequence[Any]) -> bool:
+    return {str, int}.issuperset(map(type, column))
+
+
+HASH_ROW = (are_texts, _are_counts, _are_numbers, _are_numbers, _are_numbers, _are_digests, are_texts, _are_counts)
+AGREED_ROW = (are_texts, _are_counts, _are_digests, _are_counts)
