@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterable
 from enum import Enum
 
 from reconcile.core.rows import Agreed, RemoteObject
@@ -26,6 +27,10 @@ def encode_crc32c(value: int) -> str:
 
 def is_crc32c(text: str) -> bool:
     return _CRC32C.fullmatch(text) is not None
+
+
+def are_crc32c(texts: Iterable[str]) -> bool:
+    return all(map(_CRC32C.fullmatch, texts))
 
 
 def compare(size: int, crc32c: str | None, other_size: int, other_crc32c: str | None) -> Comparison:

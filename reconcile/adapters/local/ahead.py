@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import groupby
 from typing import TypeAlias
 
@@ -18,8 +19,8 @@ from reconcile.core.closing import Closing
 
 Look: TypeAlias = Callable[[], os.stat_result]
 """Gives what was seen. Raises OSError."""
-Names: TypeAlias = Iterator[tuple[str, Entry, Look | None]]
-"""A folder's names in their order, with the look at a file if one was begun."""
+Names: TypeAlias = Iterator[tuple[str, Entry]]
+"""A folder's names in their order."""
 
 AT_ONCE = 16
 _AHEAD = 4 * AT_ONCE
@@ -32,32 +33,36 @@ class Ahead(Closing):
     def __init__(self, folders: OpenFolders, *, is_far: bool) -> None:
         self._folders = folders
         self._workers = Workers(AT_ONCE, "look") if is_far else None
+        self._begun: dict[str, Look] = {}
 
     def close(self) -> None:
         if self._workers is not None:
             self._workers.close(cancel=True)
 
     def names(self, listing: Listing, is_wanted: Callable[[str], bool]) -> Names:
-        """The names of a folder, with looks at the files of the paths that are wanted."""
+        """The names of a folder; looks at the files of the paths that are wanted are begun before their turn."""
         if self._workers is None:
-            return ((name, entry, None) for name, entry in listing.names)
+            return iter(listing.names)
         return self._looked_at(listing, is_wanted, self._workers)
+
+    def look(self, path: str) -> Look | None:
+        """The look at the file of this path, if one was begun; once."""
+        return self._begun.pop(path, None) if self._begun else None
 
     def _looked_at(self, listing: Listing, is_wanted: Callable[[str], bool], workers: Workers) -> Names:
         # No file is looked at before a folder that precedes it is left: the walk may be in there for long.
         for is_folder, group in groupby(listing.names, lambda each: each[0].endswith("/")):
-            ahead: deque[tuple[str, Entry, Look | None]] = deque()
+            ahead: deque[tuple[str, Entry]] = deque()
             for name, entry in group:
-                looks = not is_folder and is_wanted(listing.folder.rel + name)
-                ahead.append((name, entry, self._begun(listing.folder.rel, entry, workers) if looks else None))
+                if not is_folder and is_wanted(path := listing.folder.rel + name):
+                    self._begin(path, listing.folder.rel, entry, workers)
+                ahead.append((name, entry))
                 if is_folder or len(ahead) > _AHEAD:
                     yield ahead.popleft()
             yield from ahead
 
-    def _begun(self, rel: str, entry: Entry, workers: Workers) -> Look | None:
-        try:
+    def _begin(self, path: str, rel: str, entry: Entry, workers: Workers) -> None:
+        with suppress(OSError):  # the walk will find out, and say so
             folder = self._folders.at(rel)
-        except OSError:  # the walk will find out, and say so
-            return None
-        future = workers.submit(folder.stat, entry.name)
-        return lambda: awaited(future)
+            future = workers.submit(folder.stat, entry.name)
+            self._begun[path] = lambda: awaited(future)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
 from reconcile.adapters.disk_names import as_text, native
 from reconcile.adapters.files import move_to_free, remove, sync_folder
@@ -20,6 +21,8 @@ _HELD = 6
 class OpenFolder:
     """An open folder. If the system can, names are used relative to its descriptor, so that no link takes part even
     if it is put there meanwhile; elsewhere by path, once the path has been seen to lead through no link."""
+
+    __slots__ = ("_fd", "path")
 
     def __init__(self, path: str, fd: int | None) -> None:
         self.path = path
@@ -38,11 +41,12 @@ class OpenFolder:
 
     def enter(self, name: str) -> OpenFolder:
         """The folder of this name in it. Raises OSError, also for a link."""
-        path = os.path.join(self.path, native(name))
+        name = native(name)
         if self._fd is None:
+            path = os.path.join(self.path, name)
             current().refuse_link(path)
             return OpenFolder(path, None)
-        return OpenFolder(path, os.open(native(name), READ_FOLDER, dir_fd=self._fd))
+        return OpenFolder(f"{self.path}{os.sep}{name}", os.open(name, READ_FOLDER, dir_fd=self._fd))
 
     def make(self, name: str) -> OpenFolder:
         """The folder of this name in it, made if there is none."""
@@ -54,11 +58,9 @@ class OpenFolder:
         self.sync()
         return below
 
-    @contextlib.contextmanager
-    def entries(self) -> Iterator[Iterator[os.DirEntry[str]]]:
+    def entries(self) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
         """What is in it. An entry is to be asked while this folder is open; its name is still the system's."""
-        with os.scandir(self.path if self._fd is None else self._fd) as found:
-            yield found
+        return os.scandir(self.path if self._fd is None else self._fd)
 
     def stat(self, name: str) -> os.stat_result:
         """How the entry of this name stands, a link by itself. Raises OSError."""
@@ -151,7 +153,7 @@ class OpenFolders(Closing):
     def __init__(self, root: str) -> None:
         self._root = root
         self._open: dict[str, OpenFolder] = {}
-        self._last: str | None = None
+        self._last: tuple[str, OpenFolder] | None = None
 
     def close(self) -> None:
         for folder in self._open.values():
@@ -162,13 +164,14 @@ class OpenFolders(Closing):
     def at(self, path: str) -> OpenFolder:
         """The folder at this path below the root ("" or ending in ``/``); it stays open until a few others were asked
         for. Raises OSError, also for a link on the way."""
-        if path != self._last:
-            found = self._open.pop(path, None) or self._reach(path)
-            self._open[path] = found
-            if len(self._open) > _HELD:
-                self._open.pop(next(iter(self._open))).close()
-            self._last = path
-        return self._open[self._last]
+        if self._last is not None and path == self._last[0]:
+            return self._last[1]
+        found = self._open.pop(path, None) or self._reach(path)
+        self._open[path] = found
+        if len(self._open) > _HELD:
+            self._open.pop(next(iter(self._open))).close()
+        self._last = path, found
+        return found
 
     def _reach(self, path: str) -> OpenFolder:
         above, names = path, []

@@ -59,7 +59,7 @@ class Listing(NamedTuple):
 
     def below(self, path: str) -> Folder:
         """The folder of this listing at ``path``."""
-        return Folder(path, tuple(self.alike.get(path, ())))
+        return Folder(path, tuple(self.alike.get(path, ()))) if self.alike else Folder(path)
 
 
 class Lister:
@@ -78,7 +78,7 @@ class Lister:
     def entries(self, folder: OpenFolder, rel: str, starts: tuple[str, ...] | None = None) -> list[Entry]:
         """What is in an open folder, in no order; of the names in ASCII only those that begin, in lower case, with one
         of ``starts``. Raises OSError."""
-        leaves_out = self.selection.leaves_out
+        leaves_out, may_lead = self.selection.leaves_out, current().is_windows
         found = []
         with folder.entries() as entries:
             for each in entries:
@@ -87,7 +87,7 @@ class Lister:
                     name = as_text(name)
                 elif starts is not None and not name.lower().startswith(starts):
                     continue
-                link = is_link(each)
+                link = each.is_symlink() or (may_lead and is_link(each))
                 is_folder = _leads_to_folder(each) if link else each.is_dir(follow_symlinks=False)
                 if not leaves_out(rel, name, is_folder=is_folder):
                     found.append(Entry(name, is_folder, link))
@@ -112,6 +112,8 @@ class Lister:
     ) -> dict[str, list[Folder]]:
         """Two paths fold alike if all their parts do: so names are compared in a folder and its rivals."""
         if not folder.rivals:
+            if len(names) < 2:
+                return {}
             folded = {name.lower() if name.isascii() else fold(name) for name, _ in names}
             if len(folded) == len(names):
                 return {}

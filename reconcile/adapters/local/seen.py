@@ -33,6 +33,8 @@ def identity(found: os.stat_result) -> tuple[int, int, int, int]:
 
 def with_content(path: str, found: Hashed, twin: str | None, *, holds_incomplete: bool) -> LocalFile:
     """The row of a file with this content."""
+    if found.size and not found.lacks:
+        return LocalFile(path, found.size, found.mtime_ns, found.crc32c, None, "", twin)
     problem, detail = None, ""
     if found.size == 0:
         problem, detail = FileProblem.EMPTY, "the file has no bytes"

@@ -23,6 +23,9 @@ _KINDS = (
 def trouble(folder: OpenFolder, entry: Entry, seen: os.stat_result) -> tuple[FileProblem, str] | None:
     """Why the entry of an open folder, which looks like this, cannot be taken; None if it can."""
     name, mode = entry.name, seen.st_mode
+    is_usual = stat.S_IFMT(mode) == stat.S_IFREG and not entry.is_link and name.isascii()
+    if is_usual and seen.st_size <= MAX_OBJECT_BYTES and not current().is_windows:
+        return None
     if not (name.isascii() or is_text(name)):
         return FileProblem.UNDECODABLE, "the name is not UTF-8; rename the file"
     if current().is_windows and is_windows_trick(name):

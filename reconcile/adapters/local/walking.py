@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -69,13 +70,14 @@ class Walk:
             while stack:
                 listing, names = stack[-1]
                 above = listing.folder.rel
-                for name, entry, look in names:
+                for name, entry in names:
                     path = above + name
                     if not entry.is_folder:
+                        look = ahead.look(path) if is_far else None
                         if (whole or is_wanted(path)) and (row := made(folders, listing, path, entry, look)):
                             yield row
                     elif whole or (prefixes.reaches(path) and (path >= start or start.startswith(path))):
-                        below = self._enter(folders, listing, path, entry, prefixes)
+                        below = self._enter(folders, listing, path, entry, None if whole else prefixes)
                         if isinstance(below, Listing):
                             stack.append((below, ahead.names(below, is_wanted)))
                             break
@@ -115,7 +117,7 @@ class Walk:
         self, folders: OpenFolders, listing: Listing, path: str, entry: Entry, within: Prefixes | None = None
     ) -> Listing | LocalFile | None:
         """The folder's own listing, or the row that says why there is none; None if it has vanished."""
-        if not is_text(entry.name):
+        if not (entry.name.isascii() or is_text(entry.name)):
             return LocalFile(path, 0, 0, problem=FileProblem.UNDECODABLE, detail=_UNDECODABLE_FOLDER)
         try:
             if entry.is_link:
@@ -153,6 +155,10 @@ class Walk:
         twin = listing.twin(path) if listing.alike else None
         if (why := trouble(folder, entry, seen)) is not None:
             return LocalFile(path, seen.st_size, seen.st_mtime_ns, None, *why, twin)
+        return self.known(path, seen, twin, anew=anew)
+
+    def known(self, path: str, seen: os.stat_result, twin: str | None, *, anew: bool = False) -> Row:
+        """The row of a regular file that looks like this, by what the cache holds of it."""
         cached = self._cache.get(path)
         if cached is None or cached.look != identity(seen):
             miss = Miss(path, seen, twin)

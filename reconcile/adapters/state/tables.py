@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
-from reconcile.core.digest import is_crc32c
+from reconcile.core.digest import are_crc32c
 from reconcile.core.rows import Hashed
 
 T = TypeVar("T")
@@ -93,7 +93,7 @@ def _are_counts(column: Sequence[Any]) -> bool:
 
 
 def _are_digests(column: Sequence[Any]) -> bool:
-    return are_texts(column) and all(map(is_crc32c, column))
+    return are_texts(column) and are_crc32c(column)
 
 
 def are_facts(column: Sequence[Any]) -> bool:
