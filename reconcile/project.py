@@ -40,7 +40,7 @@ from reconcile.ports import (
     UrlReader,
     UrlSigner,
 )
-from reconcile.run_options import CONCURRENCY, RETRIES_A_WORKER, RunOptions
+from reconcile.run_options import APART_FROM, CONCURRENCY, RETRIES_A_WORKER, RunOptions
 from reconcile.version import VERSION
 
 # Adapters are imported when they are first needed: no run needs all of them, and a short one is mostly imports.
@@ -192,6 +192,23 @@ class OpenProject(RunFacts, Closing):
             holds_incomplete=settings.incomplete is Incomplete.HOLD,
             may_lack_root=self._may_lack_root,
         )
+
+    def expect_walk(self) -> None:
+        """Gets ready for a walk of all local files, which ``begin_walk`` lets begin: to start a second process for many
+        of them takes a while."""
+        options = self.options
+        if not options.apart or not options.cache or options.scans or self.files_held < APART_FROM:
+            return
+        from reconcile.adapters.local.apart import is_possible  # few have so many files
+
+        if isinstance(self.files, LocalFiles) and is_possible():
+            self._open.callback(self.files.close)
+            self.files.expect_walk(self.state.path)
+
+    def begin_walk(self) -> None:
+        """Lets the second process look at files, if there is one."""
+        if isinstance(self.files, LocalFiles):
+            self.files.begin_walk()
 
     @cached_property
     def places(self) -> FilePlaces:

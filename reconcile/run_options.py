@@ -17,6 +17,8 @@ CONCURRENCY = 8
 """Requests at once, unless a run asks for more."""
 RETRIES_A_WORKER = 16
 """What it takes each worker to wait until a store that is down for a while answers again."""
+APART_FROM = 10_000
+"""Local files from which on it is faster to start a second process for them than to do without."""
 MEMORY = 64 * 2**20
 """Bytes that the rows of one planning may take together, unless a run says otherwise."""
 
@@ -33,7 +35,8 @@ class RunOptions(msgspec.Struct, frozen=True):
     is where the inventory reports of the bucket are (``gs://BUCKET/PREFIX``), the newest of which says which objects
     there are, in place of a listing.
     ``bandwidth`` is how many bytes of files are sent a second. ``wait`` sleeps, in seconds, between two attempts at a
-    record. ``witness`` hears of each request. Without ``cache`` a planning takes no short cut.
+    record. ``witness`` hears of each request. Without ``cache`` a planning takes no short cut. With ``apart`` many
+    files may be walked by a second process.
     """
 
     concurrency: int | None = None
@@ -50,3 +53,4 @@ class RunOptions(msgspec.Struct, frozen=True):
     wait: Callable[[float], None] = time.sleep
     witness: Witness | None = None
     cache: bool = True
+    apart: bool = False

@@ -95,6 +95,7 @@ class Session:
             scans=tuple(scans),
             inventory=inventory,
             witness=self.witness,
+            apart=True,
         )
         if sized is not None:
             if sized.engine == "beam" and not on_beam:

@@ -46,6 +46,9 @@ class Inventory:
     ) -> None:
         self._listener = listener
         self._spill = spill
+        whole = scope == Scope()
+        if whole:
+            project.expect_walk()
         self.roster, self._before = open_records(
             project,
             scope,
@@ -60,6 +63,8 @@ class Inventory:
             ),
             trace,
         )
+        if whole:
+            project.begin_walk()  # not before: a file that a record names is written before the record
         self._observed = Observations(
             project, self.roster.scope, self.roster.known_ids, listener, spill, partial=partial
         )

@@ -15,9 +15,9 @@ from tests.kit.small_project import make_project
 
 PACKAGES = {
     *("certifi", "crc32c", "filelock", "google", "grpc", "jinja2", "msgspec", "requests", "rich", "typer"),
-    *("rich.live", "rich.progress", "sqlite3", "urllib3", "watchfiles"),
+    *("reconcile.adapters.local.apart", "rich.live", "rich.progress", "sqlite3", "urllib3", "watchfiles"),
 }
-"""What takes long to import: the packages that we depend on, and a few parts of packages."""
+"""What takes long to import: the packages that we depend on, a few parts of packages, and what starts a process."""
 
 
 def imported(code: str, *arguments: str) -> set[str]:

@@ -11,7 +11,7 @@ import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from reconcile.adapters.descriptors import is_shortage
 from reconcile.adapters.disk_names import as_text, native
@@ -30,6 +30,9 @@ from reconcile.core.pattern import Template
 from reconcile.core.reach import Selection
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.ports import HashCache
+
+if TYPE_CHECKING:
+    from reconcile.adapters.local.apart import Apart
 
 _OF_THE_SYSTEM = (errno.EIO, errno.ENOMEM)
 """What tells nothing of whether a file is still the one that was planned."""
@@ -71,17 +74,24 @@ class LocalFiles:
         self._may_lack_root = may_lack_root
         self._settled = frozenset(settled)
         self._had_root = False
+        self._apart: Apart | None = None
+        sources = None if rules is None else [each.source for each in rules]
+        self._job = (os.fsencode(self._root), list(ignore), sources, holds_incomplete)
         self._hasher = Hasher(self._root, cache, clock, workers, on_progress, holds_incomplete=holds_incomplete)
 
     def walk(self, prefixes: Sequence[str] = ("",)) -> Iterator[LocalFile]:
         """A folder that is not read (unreadable, a link, an undecodable name) is a row whose path ends in ``/``. Raises
         SourceError if the root is not there, cannot be read, or goes away meanwhile."""
-        root = self._root_listing()
-        if root.is_gone:
-            return
-        before = self._root_identity()
         within = Prefixes(prefixes)
-        rows = self._settled_rows(self._walk.rows(root, within), lambda path: self._observe_from(path, within))
+        apart = self._apart
+        if apart is not None and apart.root is not None and within.takes(""):
+            before, found = apart.root, self._seen_by(apart)
+        else:
+            root = self._root_listing()
+            if root.is_gone:
+                return
+            before, found = self._root_identity(), self._walk.rows(root, within)
+        rows = self._settled_rows(found, lambda path: self._observe_from(path, within))
         yield from self._hasher.hashed(rows)
         # An unmounted drive makes its folders vanish one by one, which must not be taken for absent files.
         if self._root_identity() != before:
@@ -175,6 +185,45 @@ class LocalFiles:
                     return None
                 found += name
         return found.split("/")
+
+    # -- the other process --
+
+    def expect_walk(self, hashes: Path, command: Sequence[str] | None = None) -> None:
+        """Starts a process for the next walk of everything, by ``apart.command`` if by no other one; ``hashes`` is the
+        file of the hash cache."""
+        from reconcile.adapters.local.apart import Apart  # few have so many files
+
+        self.close()
+        self._apart = Apart((*self._job, os.fsencode(hashes)), command)
+
+    def begin_walk(self) -> None:
+        """Lets that process look at files, from now on."""
+        if self._apart is None:
+            return
+        try:
+            self._apart.begin(self._root_identity())
+            self._had_root = True
+        except SourceError:  # the walk will say so
+            self.close()
+
+    def close(self) -> None:
+        """Ends that process."""
+        apart, self._apart = self._apart, None
+        if apart is not None:
+            apart.close()
+
+    def _seen_by(self, apart: Apart) -> Iterator[Row]:
+        """The rows of a walk of everything by another process; what it does not come to is walked here."""
+        last = ""
+        try:
+            for row in apart.rows():
+                last = row.path
+                # What was hashed here meanwhile is known by now.
+                yield row if isinstance(row, LocalFile) or row.known else self._walk.known(row.path, row.seen, row.twin)
+        finally:
+            self.close()
+        if not apart.came_to_end:
+            yield from (row for row in self._observe_from(last, Prefixes(("",))) if row.path != last)
 
     # -- the root --
 

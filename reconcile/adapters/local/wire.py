@@ -1,0 +1,100 @@
+"""How rows of a walk go through a pipe: blocks with their length and checksum, so that what is not ours is no row.
+
+``marshal`` makes the blocks, of plain tuples and numbers: both sides are one interpreter, and nothing is quicker.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from itertools import starmap
+from typing import Any
+
+from reconcile.adapters.local.seen import Miss, Row
+from reconcile.core.rows import FileProblem, Hashed, LocalFile
+
+ROWS = 1024
+"""Rows of a block."""
+_VERSION = 2  # newer ones look for what is in a block twice, which nothing is
+_HEAD = struct.Struct(">4sII")
+_MARK = b"rec1"
+_LONGEST = 2**28
+_PLAIN, _ODD, _END = 0, 1, 2
+
+
+class Garbled(ValueError):
+    """What came through the pipe is no block of a walk."""
+
+
+def blocks(rows: Iterable[Row]) -> Iterator[bytes]:
+    """The rows in blocks, and the block that says that these were all."""
+    packed: list[tuple[Any, ...]] = []
+    kind, count = _PLAIN, 0
+    for row in rows:
+        if isinstance(row, LocalFile) and row.problem is None and row.twin is None:
+            packed.append((row.path, row.size, row.mtime_ns, row.crc32c))
+        else:
+            kind = _ODD
+            packed.append(_packed(row))
+        if len(packed) == ROWS:
+            yield _block((kind, count, packed))
+            count += ROWS
+            packed, kind = [], _PLAIN
+    yield _block((kind, count, packed))
+    yield _block((_END, count + len(packed), []))
+
+
+def read(pipe: Callable[[int], bytes]) -> bytes:
+    """The content of the next block, of a pipe that gives as many bytes as are asked for unless it has ended. Raises
+    Garbled, also at the end."""
+    head = pipe(_HEAD.size)
+    if len(head) != _HEAD.size:
+        raise Garbled("the pipe has ended")
+    mark, size, checksum = _HEAD.unpack(head)
+    if mark != _MARK or size > _LONGEST:
+        raise Garbled("what came is no block")
+    body = pipe(size)
+    if len(body) != size or zlib.crc32(body) != checksum:
+        raise Garbled("the block is not whole")
+    return body
+
+
+def rows(bodies: Iterable[bytes]) -> Iterator[Row]:
+    """The rows of all blocks up to the one that ends them. Raises Garbled if one is missing."""
+    count = 0
+    for body in bodies:
+        kind, before, packed = marshal.loads(body)
+        if before != count:
+            raise Garbled("rows are missing")
+        if kind == _END:
+            return
+        count += len(packed)
+        yield from starmap(LocalFile, packed) if kind == _PLAIN else map(_unpacked, packed)
+    raise Garbled("the end is missing")
+
+
+def _block(value: tuple[int, int, list[tuple[Any, ...]]]) -> bytes:
+    body = marshal.dumps(value, _VERSION)
+    return _HEAD.pack(_MARK, len(body), zlib.crc32(body)) + body
+
+
+def _packed(row: Row) -> tuple[Any, ...]:
+    if isinstance(row, LocalFile):
+        problem = None if row.problem is None else row.problem.value
+        return row.path, row.size, row.mtime_ns, row.crc32c, problem, row.detail, row.twin
+    made: Any = row.seen.__reduce__()  # what ``os.stat_result`` makes it of again
+    shown, others = made[1]
+    return row.path, shown, others, row.twin, None if row.known is None else tuple(row.known)
+
+
+def _unpacked(packed: tuple[Any, ...]) -> Row:
+    if len(packed) == 4:
+        return LocalFile(*packed)
+    if len(packed) == 7:
+        path, size, mtime_ns, crc32c, problem, detail, twin = packed
+        return LocalFile(path, size, mtime_ns, crc32c, problem and FileProblem(problem), detail, twin)
+    path, shown, others, twin, known = packed
+    return Miss(path, os.stat_result(shown, others), twin, known and Hashed(*known))

@@ -1,0 +1,52 @@
+"""The other side of ``local.apart``: a process that walks the local files, and sends what it sees to the one that
+started it. It ends with that one, whatever it is doing."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from reconcile.adapters.local import wire
+from reconcile.adapters.local.names import Prefixes
+from reconcile.adapters.local.walking import Walk
+from reconcile.adapters.state.known import KnownHashes
+from reconcile.adapters.system import current
+from reconcile.core.pattern import Template
+from reconcile.core.reach import Selection
+
+
+def main(
+    root: bytes, ignore: Sequence[str], rules: Sequence[str] | None, holds_incomplete: bool, hashes: bytes
+) -> None:
+    """Walks what is below the root once stdin says so, and writes the rows to stdout."""
+    gc.disable()  # what is made here is no cycle, and the process is short
+    status = 1
+    try:
+        told = threading.Event()
+        threading.Thread(target=_listen, args=(told,), daemon=True).start()
+        templates = None if rules is None else [Template(each) for each in rules]
+        selection = Selection(ignore, templates, ignore_case=current().is_windows)
+        known = KnownHashes(Path(os.fsdecode(hashes)))
+        walk = Walk(os.fsdecode(root), selection, known, holds_incomplete=holds_incomplete)
+        told.wait()
+        for block in wire.blocks(walk.rows(walk.top(), Prefixes(("",)))):
+            _write(block)
+        status = 0
+    finally:
+        os._exit(status)  # a thread waits for stdin, and the end of an interpreter would wait for that one
+
+
+def _listen(told: threading.Event) -> None:
+    """The end of stdin is that of the process that started this one."""
+    while os.read(0, 1):
+        told.set()
+    os._exit(1)
+
+
+def _write(block: bytes) -> None:
+    rest = memoryview(block)
+    while rest:
+        rest = rest[os.write(1, rest) :]
