@@ -1,4 +1,4 @@
-"""What the bucket answers, read with care: a value that can be meant, or an error of the store that names it."""
+"""The answers of Cloud Storage, checked: a value that makes sense, or StoreUnavailable with what is wrong."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
+from reconcile.core.digest import Comparison, compare
+from reconcile.core.encoding import encoding_of
 from reconcile.core.errors import StoreUnavailable
+from reconcile.core.rows import RemoteObject
 
 T = TypeVar("T")
 
@@ -22,7 +25,7 @@ _DIGITS = 19
 
 
 class Resource(msgspec.Struct, gc=False):
-    """What is read of an object resource; the API writes 64-bit numbers as strings."""
+    """The fields that are read of an object resource. The API writes 64-bit numbers as strings."""
 
     name: _Name
     size: _Size
@@ -32,6 +35,19 @@ class Resource(msgspec.Struct, gc=False):
     updated: str = ""
     contentEncoding: str | None = None  # noqa: N815
     metageneration: _Generation | None = None
+
+    def row(self, key: str) -> RemoteObject:
+        """The object as a row, under this key."""
+        return RemoteObject(
+            key,
+            self.size,
+            self.generation,
+            self.crc32c,
+            self.contentType,
+            self.updated,
+            encoding_of(self.contentEncoding),
+            self.metageneration or 0,
+        )
 
 
 class Page(msgspec.Struct, gc=False):
@@ -48,7 +64,8 @@ _OF_A_PAGE = frozenset({"kind", "items", "prefixes", "nextPageToken"})
 
 
 def decode_resource(answer: bytes, where: str, name: str | None = None) -> Resource:
-    """Reads the resource of an object, of this ``name`` if there is one. Raises StoreUnavailable for anything else."""
+    """Reads the resource of an object, which must have this ``name`` if it is given. Raises StoreUnavailable for
+    anything else."""
     found = decode(_RESOURCE, answer, where, "an object")
     if name not in (None, found.name):
         raise nonsense(where, f"about {found.name!r} when asked about {name!r}")
@@ -66,6 +83,11 @@ def decode_page(answer: bytes, where: str) -> Page:
     return page
 
 
+def holds(found: Resource, size: int, crc32c: str) -> bool:
+    """Whether an object has these bytes, and has them plain."""
+    return not encoding_of(found.contentEncoding) and compare(size, crc32c, found.size, found.crc32c) is Comparison.SAME
+
+
 def decode(decoder: msgspec.json.Decoder[T], answer: bytes, where: str, what: str) -> T:
     """Reads JSON of a known shape. Raises StoreUnavailable for anything else."""
     try:
@@ -75,7 +97,7 @@ def decode(decoder: msgspec.json.Decoder[T], answer: bytes, where: str, what: st
 
 
 def number(text: str) -> int | None:
-    """A number of a header; None if it is not one that an API with 64-bit numbers could mean."""
+    """The number in a header; None if it is not one, or does not fit in 64 bits."""
     if not (text.isascii() and text.isdecimal()) or len(text) > _DIGITS:
         return None
     found = int(text)
@@ -83,5 +105,5 @@ def number(text: str) -> int | None:
 
 
 def nonsense(where: str, how: str) -> StoreUnavailable:
-    """The error of a server that answers as the bucket never does."""
+    """The error for an answer that Cloud Storage never gives."""
     return StoreUnavailable(f"{where} does not answer as GCS does: it answers {how}", hint="check the endpoint")

@@ -12,6 +12,7 @@ from reconcile.adapters.gcs.answers import decode
 from reconcile.adapters.gcs.failures import of_lack
 from reconcile.adapters.gcs.http import Door
 from reconcile.adapters.meter import Meter
+from reconcile.adapters.retry import Traffic
 from reconcile.adapters.tokens import NoToken, lacks
 from reconcile.core.checkup import BucketFacts
 from reconcile.core.errors import StoreError
@@ -61,9 +62,8 @@ class GcsCheckup:
         self._now = now
         self._root = root
         self._endpoint = endpoint
-        self._door = Door(
-            root.bucket, endpoint, deadline=DEADLINE, connections=1, user_project=user_project, meter=meter
-        )
+        traffic = Traffic(DEADLINE)
+        self._door = Door(root.bucket, endpoint, traffic, connections=1, user_project=user_project, meter=meter)
 
     def close(self) -> None:
         self._door.close()

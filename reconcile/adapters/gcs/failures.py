@@ -1,19 +1,23 @@
-"""What came of a request that failed: the failures of our HTTP, and the lack of a token, as errors of ours."""
+"""Requests that failed: which of them may be made again, and the errors of ours that the others mean."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from enum import IntEnum
+from typing import TypeVar
 
 from reconcile.adapters import network, refusals
-from reconcile.adapters.lean_http import Failed, How
+from reconcile.adapters.lean_http import Failed, How, Reply
 from reconcile.adapters.network import GOOGLE
-from reconcile.adapters.retry import SPENT, Patience
+from reconcile.adapters.retry import SPENT, Patience, seconds_asked
 from reconcile.adapters.tokens import Lack, NoToken
 from reconcile.core.errors import AccessDenied, ConfigError, StoreError, StoreUnavailable
 
-TOO_MANY_REQUESTS = 429
-TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
-TRANSIENT_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"})
+_TOO_MANY_REQUESTS = 429
+_TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+_TRANSIENT_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"})
+
+T = TypeVar("T")
 
 
 class Doubt(IntEnum):
@@ -25,8 +29,8 @@ class Doubt(IntEnum):
 
 
 class Transient(StoreUnavailable):
-    """A failure that may pass by itself. ``pause`` is what the server asked to wait, in seconds; ``throttled`` if it
-    said that there are too many requests; ``reached`` if there was a connection."""
+    """A failure that may pass by itself. ``pause`` is how many seconds the server asked to wait, or 0; ``throttled`` if
+    it said that there are too many requests; ``reached`` if there was a connection."""
 
     def __init__(
         self,
@@ -45,6 +49,15 @@ class Transient(StoreUnavailable):
         self.throttled = throttled
 
 
+def retrying(patience: Patience, attempt: Callable[[], T]) -> T:
+    """The result of the first attempt that is not a transient failure. Raises the last failure if all of them are."""
+    while True:
+        try:
+            return attempt()
+        except Transient as failure:
+            wait(patience, failure)
+
+
 def wait(patience: Patience, failure: Transient) -> None:
     """Waits before the next attempt of a call, or raises the failure if there is to be none."""
     if not patience.again(failure):
@@ -53,8 +66,24 @@ def wait(patience: Patience, failure: Transient) -> None:
         raise failure
 
 
+def of_status(answer: Reply, message: str, reasons: Collection[str] = ()) -> Transient | None:
+    """The failure that an answer with this status, and these ``reasons`` in its body, means if it may pass by itself;
+    None for any other answer."""
+    status, limited = answer.status_code, not _TRANSIENT_REASONS.isdisjoint(reasons)
+    if status not in _TRANSIENT_STATUS and not limited:
+        return None
+    pause = seconds_asked(answer.headers.get("Retry-After", ""), answer.headers.get("Date", ""))
+    return Transient(
+        message,
+        hint=f"it asks to wait {pause:.0f} s; run again later" if pause else "run again later",
+        doubt=Doubt.ANSWERED if status >= 500 else Doubt.NONE,
+        pause=pause,
+        throttled=status == _TOO_MANY_REQUESTS or pause > 0 or limited,
+    )
+
+
 def of_the_way(fault: network.WayFault, where: str) -> StoreError | ConfigError:
-    """The error of ours that a fault of the way to a server means."""
+    """The error of ours for a fault on the way to a server."""
     message = f"{where} could not be reached: {fault.message}"
     match fault.kind:
         case network.Fault.SETTING:
@@ -68,7 +97,7 @@ def of_the_way(fault: network.WayFault, where: str) -> StoreError | ConfigError:
 
 
 def of_failed(error: Failed, where: str, url: str = GOOGLE) -> StoreError | ConfigError:
-    """The error of ours that a request which came to nothing means; ``url`` is the server that was asked."""
+    """The error of ours for a request that failed; ``url`` is the server that was asked."""
     if error.fault is not None:
         return of_the_way(error.fault, where)
     proxy = network.proxy_for(url)
@@ -88,7 +117,7 @@ def of_failed(error: Failed, where: str, url: str = GOOGLE) -> StoreError | Conf
 
 
 def of_lack(error: NoToken, where: str) -> StoreError | ConfigError:
-    """The error of ours that the lack of a token for a request means."""
+    """The error of ours for a request that could get no token."""
     if error.fault is not None:
         return of_the_way(error.fault, where)
     match error.lack:

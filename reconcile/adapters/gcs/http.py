@@ -1,10 +1,9 @@
-"""Requests to the JSON API of Cloud Storage, one attempt at a time, with failures as errors of ours."""
+"""Requests to the JSON API of Cloud Storage, with failures as errors of ours."""
 
 from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
@@ -13,28 +12,29 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from reconcile.adapters import network, refusals
 from reconcile.adapters.gcs.failures import (
-    TOO_MANY_REQUESTS,
-    TRANSIENT_REASONS,
-    TRANSIENT_STATUS,
     Doubt,
     Transient,
     of_failed,
     of_lack,
+    of_status,
     of_the_way,
-    wait,
+    retrying,
 )
 from reconcile.adapters.lean_http import Failed, Http, Reply, Streamed
 from reconcile.adapters.meter import Meter
 from reconcile.adapters.network import GOOGLE
-from reconcile.adapters.retry import Budget, Clock, Patience, Traffic, seconds_asked
+from reconcile.adapters.retry import Patience, Traffic
 from reconcile.adapters.tokens import UNIVERSE, NoToken, Tokens
 from reconcile.core.errors import (
     AccessDenied,
     ConfigError,
+    NotThere,
     PreconditionFailed,
     Rejected,
     StoreError,
     StoreMissing,
+    StoreUnavailable,
+    Uncertain,
 )
 
 T = TypeVar("T")
@@ -42,45 +42,32 @@ T = TypeVar("T")
 SCOPES = tuple(
     f"https://www.googleapis.com/auth/devstorage.{each}" for each in ("full_control", "read_only", "read_write")
 )
+JSON = {"Content-Type": "application/json; charset=UTF-8"}
 
 
 class Door:
-    """The way to one bucket. Connects at the first request."""
+    """Requests to one bucket. Connects at the first one."""
 
     def __init__(
         self,
         bucket: str,
         endpoint: str,
+        traffic: Traffic,
         *,
-        deadline: float,
         connections: int,
-        clock: Clock = time,
-        budget: Budget | None = None,
         user_project: str = "",
-        on_failure: Callable[[], None] = lambda: None,
         meter: Meter | None = None,
     ) -> None:
         self.bucket = bucket
+        self.traffic = traffic
         self.meter = meter or Meter()
         self._charged = {"userProject": user_project} if user_project else {}
-        self.traffic = Traffic(deadline, budget, clock, on_failure=on_failure)
-        self._endpoint = checked_endpoint(endpoint)
         self._connections = connections
         self._lock = threading.Lock()
-        self._base, anonymous = _server(self._endpoint)
+        self._base, anonymous = _server(checked_endpoint(endpoint))
         self._http = self._opened(None)
-        self._tokens = None if anonymous else Tokens(SCOPES, deadline=deadline, watch=self.meter.other)
+        self._tokens = None if anonymous else Tokens(SCOPES, deadline=traffic.deadline, watch=self.meter.other)
         self._checked = False
-
-    @property
-    def deadline(self) -> float:
-        """Seconds that a call keeps trying, and that each wait for an answer may take."""
-        return self.traffic.deadline
-
-    @property
-    def clock(self) -> Clock:
-        """The clock of all waits."""
-        return self.traffic.clock
 
     @property
     def where(self) -> str:
@@ -116,25 +103,16 @@ class Door:
         return Patience(self.traffic, within=within, body=body)
 
     def retrying(self, attempt: Callable[[], T], patience: Patience | None = None) -> T:
-        """The answer of the first attempt that is not a transient failure."""
-        patience = patience or self.patience()
-        while True:
-            try:
-                return attempt()
-            except Transient as failure:
-                wait(patience, failure)
+        """See ``failures.retrying``."""
+        return retrying(patience or self.patience(), attempt)
 
-    @contextmanager
-    def writing(self, name: str) -> Iterator[None]:
-        """Around an attempt to write an object: waits until the name may be written again."""
+    def seen(self, name: str, fields: str, patience: Patience | None = None, **query: str | int) -> bytes | None:
+        """What the bucket says of an object, limited to these fields; None if there is no such object."""
+        path, asked = self.object(name), {"fields": fields, **query}
         try:
-            self.traffic.writes.wait(name)
-            yield
-        except Transient as failure:
-            if failure.doubt:
-                self.traffic.writes.wrote(name)
-            raise
-        self.traffic.writes.wrote(name)
+            return self.retrying(lambda: self.once("GET", path, asked, missing=NotThere, about=name), patience).content
+        except NotThere:
+            return None
 
     def once(
         self,
@@ -151,22 +129,26 @@ class Door:
     ) -> Reply:
         """One attempt. ``path`` may be the absolute URL of an upload session, which is a secret and is never shown.
 
-        Returns an answer whose status is in ``accept``, whole if it is not a ``stream``, and raises the error that any
-        other one is, ``missing`` for a 404. The deadline bounds the sending of each block of a body, never of a whole
-        body, however slow the line; the wait for an answer may be longer if a large object is put together.
+        Returns an answer whose status is in ``accept``, whole if it is not a ``stream``. Any other status raises the
+        error that it means, and 404 raises ``missing``. The deadline bounds the sending of each block of a body, never
+        of a whole body, however slow the line; the wait for an answer may be longer, because GCS puts a large object
+        together first.
         """
         self._check()
-        self._enter()
+        shut = self.traffic.enter()
+        if shut:
+            hint = "run again later"
+            raise Transient(f"{self.where} asked to be left alone for {ceil(shut)} s", hint=hint, pause=shut)
         sent = {"Accept-Encoding": "gzip", **(headers or {})}
         url = self._url(path, query)
-        patience = self.deadline if data is None or isinstance(data, bytes) else 3 * self.deadline
+        patience = self.traffic.deadline * (1 if data is None or isinstance(data, bytes) else 3)
         try:
             if self._tokens is None:
                 answer = self._http.ask(method, url, sent, data, patience=patience, stream=stream)
             else:
                 answer = self._tokens.ask(self._http, method, url, sent, data, patience=patience, stream=stream)
             if answer.status_code not in accept:
-                self._refuse(answer, answer.whole(self.deadline), missing, about)
+                self._refuse(answer, answer.whole(self.traffic.deadline), missing, about)
         except Failed as error:
             raise of_failed(error, self.where, self._base) from (None if "://" in path else error)
         except NoToken as error:
@@ -180,13 +162,6 @@ class Door:
         if asked:
             url += f"{'&' if '?' in url else '?'}{urlencode(asked, quote_via=quote)}"
         return url
-
-    def _enter(self) -> None:
-        """Waits for the turn of an attempt."""
-        shut = self.traffic.enter()
-        if shut:
-            hint = "run again later"
-            raise Transient(f"{self.where} asked to be left alone for {ceil(shut)} s", hint=hint, pause=shut)
 
     def _check(self) -> None:
         """Before the first request. Raises ConfigError for a server that is not to be asked."""
@@ -217,23 +192,19 @@ class Door:
 
     def _opened(self, certificate: Callable[[], tuple[bytes, bytes]] | None) -> Http:
         return Http(
-            deadline=self.deadline,
+            deadline=self.traffic.deadline,
             connections=self._connections,
             certificate=certificate,
             watch=self.meter.bucket,
         )
 
     def _refuse(self, answer: Reply, content: bytes, missing: type[StoreError], about: str) -> NoReturn:
-        status, headers = answer.status_code, answer.headers
+        status = answer.status_code
         said, reasons = refusals.told(content)
         said = said or refusals.one_line(answer.reason or "") or "no reason given"
         what = f"{self.where} answered {status} ({said})" + (f" about {about!r}" if about else "")
-        if status in TRANSIENT_STATUS or reasons & TRANSIENT_REASONS:
-            doubt = Doubt.ANSWERED if status >= 500 else Doubt.NONE
-            pause = seconds_asked(headers.get("Retry-After", ""), headers.get("Date", ""))
-            hint = f"it asks to wait {pause:.0f} s; run again later" if pause else "run again later"
-            throttled = status == TOO_MANY_REQUESTS or pause > 0 or bool(reasons & TRANSIENT_REASONS)
-            raise Transient(what, hint=hint, doubt=doubt, pause=pause, throttled=throttled)
+        if (transient := of_status(answer, what, reasons)) is not None:
+            raise transient
         self.traffic.answered()
         meaning = refusals.of_bucket(reasons, said)
         if meaning is not None and (status in (400, 401, 403) or (status == 412 and meaning.kind is Rejected)):
@@ -241,7 +212,10 @@ class Door:
         if status == 401:
             raise AccessDenied(what, hint=refusals.LOGIN)
         if status == 403:
-            raise AccessDenied(what, hint=self._role())
+            bucket = f"gs://{self.bucket}"
+            grant = f"gcloud storage buckets add-iam-policy-binding {bucket} --member=ACCOUNT"
+            role = "roles/storage.objectUser"
+            raise AccessDenied(what, hint=f"grant {role} on {bucket}: {grant} --role={role}")
         if status == 404:
             if missing is StoreMissing or "bucket does not exist" in said:
                 raise StoreMissing(what, hint=f"create gs://{self.bucket}, or correct [bucket] uri in the rules")
@@ -252,10 +226,43 @@ class Door:
             raise PreconditionFailed(what, hint="plan again")
         raise Rejected(what, hint="repeating does not help")
 
-    def _role(self) -> str:
-        bucket = f"gs://{self.bucket}"
-        grant = f"gcloud storage buckets add-iam-policy-binding {bucket} --member=ACCOUNT"
-        return f"grant roles/storage.objectUser on {bucket}: {grant} --role=roles/storage.objectUser"
+
+class Write:
+    """One write of an object, over all of its attempts. ``doubt`` is whether one that failed may have been applied;
+    ``done`` says in words, before the object's name, what it does."""
+
+    def __init__(self, door: Door, name: str, done: str) -> None:
+        self.door = door
+        self.name = name
+        self.doubt = Doubt.NONE
+        self._done = done
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Around one attempt. Waits until the name may be written again."""
+        writes = self.door.traffic.writes
+        writes.wait(self.name)
+        try:
+            yield
+        except Transient as failure:
+            self.doubt = max(self.doubt, failure.doubt)
+            if failure.doubt:
+                writes.wrote(self.name)
+            raise
+        writes.wrote(self.name)
+
+    def read(self, decode: Callable[[], T]) -> T:
+        """What an answer says. One that cannot be read counts as lost: the write may have been applied."""
+        try:
+            return decode()
+        except StoreUnavailable as error:
+            self.doubt = Doubt.LOST
+            raise Transient(error.message, hint=error.hint, doubt=Doubt.LOST) from error
+
+    def uncertain(self) -> Uncertain:
+        """The error of a write whose answer was lost."""
+        message = f"{self.door.where} may or may not have {self._done} {self.name!r}: the answer was lost"
+        return Uncertain(message, hint="run again: the next plan reads what is there")
 
 
 def _server(endpoint: str) -> tuple[str, bool]:

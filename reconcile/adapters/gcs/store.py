@@ -21,16 +21,14 @@ from reconcile.adapters.gcs.answers import (
 from reconcile.adapters.gcs.body import Body
 from reconcile.adapters.gcs.failures import Transient, of_failed, wait
 from reconcile.adapters.gcs.http import Door
-from reconcile.adapters.gcs.metadata import set_type
+from reconcile.adapters.gcs.orders import Made, md5_of, rewrite, set_type
 from reconcile.adapters.gcs.packing import accepting, stored
-from reconcile.adapters.gcs.rewrite import Made, md5_of, rewrite
 from reconcile.adapters.gcs.upload import NoSessions, ObjectUpload, Sessions
 from reconcile.adapters.lean_http import Failed, Reply
 from reconcile.adapters.meter import Meter
-from reconcile.adapters.retry import Budget, Clock
+from reconcile.adapters.retry import Budget, Clock, Traffic
 from reconcile.adapters.workers import Workers, awaited
 from reconcile.core.closing import Closing
-from reconcile.core.encoding import encoding_of
 from reconcile.core.errors import NotThere, Rejected
 from reconcile.core.names import BucketRoot, key_problem
 from reconcile.core.rows import RemoteObject
@@ -44,13 +42,13 @@ PAGES_AHEAD = 4
 _Pages = list[Page]
 
 EMPTY_PAGES = 100
-"""Pages without an object, one after the other, that lead on: GCS gives some if much was deleted."""
+"""Pages in a row that have no object and are not the last: GCS gives some if much was deleted."""
 
 
 class _Range:
-    """One range of a listing, the names from ``first`` up to but without ``stop``, and how far it has been read.
+    """One range of a listing, from the name ``first`` up to but without ``stop``, and how far it has been read.
 
-    It has an end: each page leads on to names that come behind all before, or is one of a few without any.
+    Reading it comes to an end: each page has names after all those before it, or is one of a few without any.
     """
 
     def __init__(self, prefix: str, first: str, stop: str, door: Door) -> None:
@@ -72,13 +70,13 @@ class _Range:
         if page.items or token is None:
             self._tokens = set()
         elif not self._tokens:
-            self._since = self._door.clock.monotonic()
+            self._since = self._door.traffic.clock.monotonic()
         if token is not None and (token == self.token or token in self._tokens):
             raise nonsense(self._door.where, "with the same page token again and again")
         if token is not None and not page.items:
             self._tokens.add(token)
-            waited = self._door.clock.monotonic() - self._since
-            if len(self._tokens) >= EMPTY_PAGES or waited > 3 * self._door.deadline:
+            waited = self._door.traffic.clock.monotonic() - self._since
+            if len(self._tokens) >= EMPTY_PAGES or waited > 3 * self._door.traffic.deadline:
                 raise nonsense(self._door.where, f"with {len(self._tokens)} pages of a listing that have no objects")
         self.token = token
 
@@ -130,23 +128,20 @@ class GcsObjectStore(Closing):
     ) -> GcsObjectStore:
         """The bucket at Google (``endpoint`` empty; application default credentials), or at another server.
 
-        ``deadline`` (seconds) bounds connecting, each wait for an answer and the retries of a call. ``concurrency`` is
-        how many ranges of a listing are read at once, and ``connections`` how many are kept (twice as many, if that is
-        more). ``sessions`` remembers large uploads over the end of the process; ``budget`` is the run's; a store
-        that is given none has one of its own. Requests are charged to ``user_project``, or else to the bucket's own
-        project. ``on_failure`` is called for each request that failed and may be made again; ``pace`` waits until
-        that number of bytes of a file may be sent. ``meter`` counts what is asked, and what of files is sent. Raises
-        ConfigError for an endpoint that is not to be used.
+        ``deadline`` (seconds) bounds connecting, each wait for an answer and the retries of a call. ``concurrency``
+        ranges of a listing are read at once; at least twice as many ``connections`` are kept. ``sessions`` remembers
+        large uploads after the process has ended. ``budget`` is the run's; without one the store has its own. Requests
+        are charged to ``user_project``, or else to the bucket's own project. ``on_failure`` is called for each request
+        that failed and may be made again; ``pace`` waits until that number of bytes of a file may be sent. ``meter``
+        counts the requests, and the bytes of files that are sent. Raises ConfigError for an endpoint that must not be
+        used.
         """
         door = Door(
             bucket,
             endpoint,
-            deadline=deadline,
+            Traffic(deadline, budget, clock, on_failure=on_failure),
             connections=max(connections, 2 * concurrency),
-            clock=clock,
-            budget=budget,
             user_project=user_project,
-            on_failure=on_failure,
             meter=meter,
         )
         root = BucketRoot(bucket, prefix.strip("/"))
@@ -190,14 +185,9 @@ class GcsObjectStore(Closing):
 
     def get(self, key: str) -> RemoteObject | None:
         """See ``ObjectStore.get``; one request."""
-        path, query = self._door.object(self._name(key)), {"fields": OBJECT_FIELDS}
-        try:
-            answer = self._door.retrying(
-                lambda: self._door.once("GET", path, query, missing=NotThere, about=self._name(key))
-            )
-        except NotThere:
-            return None
-        return self._row(decode_resource(answer.content, self._door.where, self._name(key)))
+        name = self._name(key)
+        answer = self._door.seen(name, OBJECT_FIELDS)
+        return None if answer is None else self._row(decode_resource(answer, self._door.where, name))
 
     def put(
         self,
@@ -239,8 +229,8 @@ class GcsObjectStore(Closing):
         self, key: str, content_type: str, *, if_generation_match: int, if_metageneration_match: int
     ) -> RemoteObject:
         """See ``ObjectStore.set_type``."""
-        seen = (if_generation_match, if_metageneration_match)
-        return self._row(set_type(self._door, self._name(key), content_type, seen))
+        name = self._name(key)
+        return self._row(set_type(self._door, name, content_type, if_generation_match, if_metageneration_match))
 
     def read(
         self, key: str, *, generation: int | None = None, offset: int = 0, encoded: bool = False
@@ -253,7 +243,7 @@ class GcsObjectStore(Closing):
                 answer = self._open(name, generation, at, encoded=encoded)
                 if answer is None:
                     return
-                generation = generation or _generation_of(answer)
+                generation = generation or number(answer.headers.get("x-goog-generation", ""))
                 for chunk in self._chunks(answer, encoded=encoded):
                     at += len(chunk)
                     patience = self._door.patience()
@@ -275,16 +265,7 @@ class GcsObjectStore(Closing):
         return name
 
     def _row(self, resource: Resource) -> RemoteObject:
-        return RemoteObject(
-            resource.name[len(self._base) :],
-            resource.size,
-            resource.generation,
-            resource.crc32c,
-            resource.contentType,
-            resource.updated,
-            encoding_of(resource.contentEncoding),
-            resource.metageneration or 0,
-        )
+        return resource.row(resource.name[len(self._base) :])
 
     def _pages(self, span: _Range) -> _Pages:
         """The next few pages of a range."""
@@ -330,7 +311,3 @@ class GcsObjectStore(Closing):
             raise of_failed(error, self._door.where) from error
         finally:
             answer.close()
-
-
-def _generation_of(answer: Reply) -> int | None:
-    return number(answer.headers.get("x-goog-generation", ""))

@@ -1,4 +1,4 @@
-"""One upload: the planned bytes and no others, under a generation precondition, with every doubt settled by reading."""
+"""One upload: only the planned bytes, under a generation precondition; a lost answer is settled by reading."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from typing import Any, Protocol
 
 import msgspec
 
-from reconcile.adapters.gcs.answers import OBJECT_FIELDS, Resource, decode, decode_resource, nonsense, number
+from reconcile.adapters.gcs.answers import OBJECT_FIELDS, Resource, decode, decode_resource, holds, nonsense, number
 from reconcile.adapters.gcs.body import Body, Payload
 from reconcile.adapters.gcs.failures import Doubt, Transient, wait
-from reconcile.adapters.gcs.http import Door
+from reconcile.adapters.gcs.http import JSON, Door, Write
 from reconcile.adapters.lean_http import Reply
-from reconcile.adapters.retry import Patience
 from reconcile.core.cost import CHUNK
-from reconcile.core.digest import Comparison, compare
-from reconcile.core.encoding import encoding_of
 from reconcile.core.errors import (
     NotThere,
     PreconditionFailed,
@@ -86,7 +83,7 @@ class ObjectUpload:
         self._content_type = content_type
         self._expected = if_generation_match
         self._sessions = sessions
-        self._doubt = Doubt.NONE
+        self._write = Write(door, name, "taken")
         self._resumed = False
         self._said: dict[str, Any] = {}
 
@@ -97,11 +94,17 @@ class ObjectUpload:
             if self._expected:
                 self._said = self._said_of_it()
             made = self._resumable() if self._body.size > CHUNK else self._multipart()
-        except PreconditionFailed as refusal:
-            return self._settle_refusal(refusal)
-        except Transient as failure:
-            return self._settle_silence(failure)
-        return self._checked(made)
+        except (PreconditionFailed, Transient) as failure:
+            return self._settled(failure)
+        if (
+            holds(made, self._body.size, self._body.crc32c)
+            and made.name == self._name
+            and made.generation != self._expected
+        ):
+            return made
+        # The server does not check the bytes, or its answer is about another object.
+        message = f"{self._door.where} stored different content at {self._name!r} from what was sent"
+        raise Uncertain(message, hint="run verify, and check the endpoint")
 
     def _query(self, kind: str) -> dict[str, str | int]:
         return {"uploadType": kind, "ifGenerationMatch": self._expected, "fields": OBJECT_FIELDS}
@@ -111,15 +114,13 @@ class ObjectUpload:
         return msgspec.json.encode(self._said | fields)
 
     def _said_of_it(self) -> dict[str, Any]:
-        """What people have said of the generation that is to be replaced. Nothing if another is live by now: the
-        write is then refused."""
-        path = self._door.object(self._name)
-        query: dict[str, str | int] = {"fields": ",".join(KEPT), "ifGenerationMatch": self._expected}
-        ask = lambda: self._door.once("GET", path, query, missing=NotThere, about=self._name)  # noqa: E731
+        """The metadata that people have set on the generation that is to be replaced. Nothing if another is live by
+        now: the write is then refused."""
         try:
-            said = decode(_MAP, self._door.retrying(ask).content, self._door.where, "an object")
+            answer = self._door.seen(self._name, ",".join(KEPT), ifGenerationMatch=self._expected)
         except PreconditionFailed:
             return {}
+        said = {} if answer is None else decode(_MAP, answer, self._door.where, "an object")
         return {name: said[name] for name in KEPT if said.get(name) is not None}
 
     def _multipart(self) -> Resource:
@@ -138,13 +139,10 @@ class ObjectUpload:
         path, query = self._door.objects(upload=True), self._query("multipart")
 
         def attempt() -> Resource:
-            try:
-                with self._door.writing(self._name):
-                    answer = self._door.once("POST", path, query, headers=headers, data=payload, about=self._name)
-            except Transient as failure:
-                self._doubt = max(self._doubt, failure.doubt)
-                raise
-            return self._decoded(answer)
+            with self._write.attempt():
+                return self._decoded(
+                    self._door.once("POST", path, query, headers=headers, data=payload, about=self._name)
+                )
 
         return self._door.retrying(attempt, self._door.patience(body=True))
 
@@ -209,7 +207,7 @@ class ObjectUpload:
             self._door.objects(upload=True),
             self._query("resumable"),
             headers={
-                "Content-Type": "application/json; charset=UTF-8",
+                **JSON,
                 "X-Upload-Content-Type": self._content_type,
                 "X-Upload-Content-Length": str(self._body.size),
             },
@@ -239,12 +237,8 @@ class ObjectUpload:
         stop = min(offset + CHUNK, self._body.size)
         span = f"bytes {offset}-{stop - 1}/{self._body.size}"
         try:
-            with self._door.writing(self._name) if stop == self._body.size else nullcontext():
+            with self._write.attempt() if stop == self._body.size else nullcontext():
                 kept = self._kept(self._put(uri, span, Payload(self._body, offset, stop)))
-        except Transient as failure:
-            if stop == self._body.size:
-                self._doubt = max(self._doubt, failure.doubt)
-            raise
         except Rejected:
             if self._resumed:
                 # What an earlier run sent may have been different content from today's.
@@ -280,27 +274,7 @@ class ObjectUpload:
         return last + 1
 
     def _decoded(self, answer: Reply) -> Resource:
-        """What the upload made. An answer that cannot be read is a lost one: the bytes may have been taken."""
-        try:
-            return decode_resource(answer.content, self._door.where)
-        except StoreUnavailable as error:
-            self._doubt = Doubt.LOST
-            raise Transient(error.message, hint=error.hint, doubt=Doubt.LOST) from error
-
-    def _live(self, patience: Patience) -> Resource | None:
-        query = {"fields": OBJECT_FIELDS}
-        path = self._door.object(self._name)
-        try:
-            answer = self._door.retrying(lambda: self._door.once("GET", path, query, missing=NotThere), patience)
-        except NotThere:
-            return None
-        return decode_resource(answer.content, self._door.where, self._name)
-
-    def _is_ours(self, live: Resource | None) -> bool:
-        body = self._body
-        if live is None or encoding_of(live.contentEncoding):
-            return False
-        return compare(body.size, body.crc32c, live.size, live.crc32c) is Comparison.SAME
+        return self._write.read(lambda: decode_resource(answer.content, self._door.where))
 
     def _moved(self, live: Resource | None) -> PreconditionFailed:
         found = f"generation {live.generation}" if live else "nothing"
@@ -309,47 +283,28 @@ class ObjectUpload:
         message = f"{self._door.where} holds {found} at {self._name!r} where {wanted} was planned on"
         return kind(message, hint="plan again")
 
-    def _settle_refusal(self, refusal: PreconditionFailed) -> Resource:
-        """A failed precondition may be the echo of our own write whose answer was lost: what is there tells.
+    def _settled(self, failure: PreconditionFailed | Transient) -> Resource:
+        """The object, if an attempt whose answer was lost has made it; that is found out by reading. Else raises.
 
-        Without such a doubt it is somebody else's object, though its bytes may be the same.
+        A failed precondition may be the echo of such an attempt. Without one it is somebody else's object, though its
+        bytes may be the same.
         """
-        try:
-            live = self._live(self._door.patience())
-        except StoreError as error:
-            if self._doubt:
-                raise self._uncertain() from error
-            raise refusal from error
-        if live is not None and self._doubt and self._is_ours(live):
-            return live
-        if (live.generation if live else 0) == self._expected:
-            message = f"{self._door.where} refused {self._name!r} although its precondition holds: {refusal.message}"
-            raise Rejected(message, hint="plan again") from refusal
-        raise self._moved(live) from refusal
-
-    def _settle_silence(self, failure: Transient) -> Resource:
-        """The retries ran out; what was sent may have been applied all the same."""
-        if self._doubt is Doubt.NONE:
+        doubt, refused = self._write.doubt, isinstance(failure, PreconditionFailed)
+        if not refused and doubt is Doubt.NONE:
             raise failure
+        within = self._door.traffic.deadline / (1 if refused else 4)
         try:
-            live = self._live(self._door.patience(within=self._door.deadline / 4))
+            answer = self._door.seen(self._name, OBJECT_FIELDS, self._door.patience(within=within))
+            live = None if answer is None else decode_resource(answer, self._door.where, self._name)
         except StoreError as error:
-            raise self._uncertain() from error
-        if live is not None and self._is_ours(live):
+            raise (self._write.uncertain() if doubt else failure) from error
+        if live is not None and doubt and holds(live, self._body.size, self._body.crc32c):
             return live
         if (live.generation if live else 0) != self._expected:
             raise self._moved(live) from failure
-        if self._doubt is Doubt.LOST:
-            raise self._uncertain() from failure
+        if refused:
+            message = f"{self._door.where} refused {self._name!r} although its precondition holds: {failure.message}"
+            raise Rejected(message, hint="plan again") from failure
+        if doubt is Doubt.LOST:
+            raise self._write.uncertain() from failure
         raise failure
-
-    def _uncertain(self) -> Uncertain:
-        message = f"{self._door.where} may or may not have taken {self._name!r}: the answer was lost"
-        return Uncertain(message, hint="run again: the next plan reads what is there")
-
-    def _checked(self, made: Resource) -> Resource:
-        """The answer must tell of the planned bytes; a server that does not check them is found out here."""
-        if self._is_ours(made) and made.name == self._name and made.generation != self._expected:
-            return made
-        message = f"{self._door.where} stored different content at {self._name!r} from what was sent"
-        raise Uncertain(message, hint="run verify, and check the endpoint")

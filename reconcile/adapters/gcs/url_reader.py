@@ -1,4 +1,4 @@
-"""Reading a URL as a stranger would: no credentials, no cookies, no redirects, and nothing said of the URL itself."""
+"""Reads a URL as a stranger would: no credentials, no cookies, no redirects; no message repeats the URL."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from reconcile.adapters.gcs.failures import TOO_MANY_REQUESTS, TRANSIENT_STATUS, Transient, of_failed, wait
+from reconcile.adapters.gcs.failures import of_failed, of_status, retrying
 from reconcile.adapters.gcs.packing import accepting, packing, raw, unpacking
 from reconcile.adapters.lean_http import Failed, Http, Reply
 from reconcile.adapters.meter import Watch, unheard
-from reconcile.adapters.retry import Clock, Patience, Traffic, seconds_asked
+from reconcile.adapters.retry import Clock, Patience, Traffic
 from reconcile.core.rows import Served
 
 DEADLINE = 20.0
@@ -34,7 +34,8 @@ class HttpReader:
     def fetch(self, url: str, *, limit: int | None = None, encoded: bool = False) -> Iterator[Served]:
         """See ``UrlReader.fetch``. Transient answers are asked for again; a body that breaks is not."""
         reach = {} if limit is None else {"Range": f"bytes=0-{limit - 1}"}
-        answer = self._answer(url, accepting(encoded=encoded) | reach)
+        headers = accepting(encoded=encoded) | reach
+        answer = retrying(Patience(self._traffic), lambda: self._once(url, headers, _host(url)))
         packed = packing(answer)
         unpacks = bool(packed) and not encoded and answer.status_code == 200  # of a part nothing can be unpacked
         try:
@@ -47,30 +48,17 @@ class HttpReader:
         finally:
             answer.close()
 
-    def _answer(self, url: str, headers: dict[str, str]) -> Reply:
-        patience = Patience(self._traffic)
-        where = _host(url)
-        while True:
-            try:
-                self._traffic.enter()
-                answer = self._once(url, headers, where)
-                self._traffic.answered()
-                return answer
-            except Transient as failure:
-                wait(patience, failure)
-
     def _once(self, url: str, headers: dict[str, str], where: str) -> Reply:
+        self._traffic.enter()
         try:
             answer = self._http.ask("GET", url, headers, stream=True)
         except Failed as error:
             raise of_failed(error, where, url) from None
-        if answer.status_code in TRANSIENT_STATUS:
-            status = answer.status_code
-            pause = seconds_asked(answer.headers.get("Retry-After", ""), answer.headers.get("Date", ""))
+        transient = of_status(answer, f"{where} answered {answer.status_code} to a signed URL")
+        if transient is not None:
             answer.close()
-            throttled = status == TOO_MANY_REQUESTS
-            message = f"{where} answered {status} to a signed URL"
-            raise Transient(message, hint="run again later", pause=pause, throttled=throttled)
+            raise transient
+        self._traffic.answered()
         return answer
 
     def _body(self, answer: Reply, where: str, *, unpacks: bool) -> Iterator[bytes]:

@@ -1,0 +1,120 @@
+"""Writes of an object that send no bytes: its content type, and a copy of another object.
+
+Both carry preconditions, so a repetition whose first answer was lost is refused and does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from reconcile.adapters.gcs.answers import OBJECT_FIELDS, Resource, decode, decode_resource, holds, nonsense
+from reconcile.adapters.gcs.failures import Doubt, Transient
+from reconcile.adapters.gcs.http import JSON, Door, Write
+from reconcile.core.encoding import encoding_of
+from reconcile.core.errors import NotThere, Uncertain
+
+AT_ONCE = 256 * 1024 * 1024
+"""Bytes that one request may copy where they must really be moved, so that it is answered in time."""
+
+T = TypeVar("T")
+
+
+class Made(NamedTuple):
+    """What the copy is to be: its name, content and type, and the generation that it replaces."""
+
+    name: str
+    size: int
+    crc32c: str
+    content_type: str
+    if_generation_match: int
+
+
+class Said(msgspec.Struct):
+    """What a server says of an object that may be copied from."""
+
+    md5Hash: str | None = None  # noqa: N815 - the API's own spelling
+    contentEncoding: str | None = None  # noqa: N815
+
+
+class Rewritten(msgspec.Struct):
+    """One answer of a rewrite, which may need several."""
+
+    done: bool
+    totalBytesRewritten: int = 0  # noqa: N815
+    rewriteToken: str | None = None  # noqa: N815
+    resource: Resource | None = None
+
+
+_SAID = msgspec.json.Decoder(Said, strict=False)
+_REWRITTEN = msgspec.json.Decoder(Rewritten, strict=False)
+
+
+def set_type(door: Door, name: str, content_type: str, generation: int, metageneration: int) -> Resource:
+    """Sets the content type of an object that still has these generations. Raises as ObjectStore.set_type does."""
+    query: dict[str, str | int] = {
+        "ifGenerationMatch": generation,
+        "ifMetagenerationMatch": metageneration,
+        "fields": OBJECT_FIELDS,
+    }
+    write = Write(door, name, "set the content type of")
+    read = partial(decode_resource, where=door.where, name=name)
+    return _ordered(write, "PATCH", door.object(name), query, content_type, read)
+
+
+def md5_of(door: Door, name: str, generation: int) -> str | None:
+    """See ``ObjectStore.md5``."""
+    answer = door.seen(name, "md5Hash,contentEncoding", generation=generation)
+    if answer is None:
+        return None
+    said = decode(_SAID, answer, door.where, "an object")
+    return None if encoding_of(said.contentEncoding) else said.md5Hash or None
+
+
+def rewrite(door: Door, source: str, generation: int, made: Made) -> Resource:
+    """Copies an object until all of it is there. Raises as ObjectStore.copy does."""
+    path = f"{door.object(source)}/rewriteTo{door.object(made.name).removeprefix('/storage/v1')}"
+    query: dict[str, str | int] = {
+        "ifGenerationMatch": made.if_generation_match,
+        "ifSourceGenerationMatch": generation,
+        "maxBytesRewrittenPerCall": AT_ONCE,
+        "fields": f"done,totalBytesRewritten,rewriteToken,resource({OBJECT_FIELDS})",
+    }
+    write, copied = Write(door, made.name, "copied"), -1
+    read = partial(decode, _REWRITTEN, where=door.where, what="a rewrite")
+    while not (told := _ordered(write, "POST", path, query, made.content_type, read)).done:
+        if not told.rewriteToken or told.totalBytesRewritten <= copied:
+            raise nonsense(door.where, f"that {told.totalBytesRewritten} bytes of {made.name!r} are copied, again")
+        copied, query["rewriteToken"] = told.totalBytesRewritten, told.rewriteToken
+    found = told.resource
+    if found is not None and found.name == made.name and holds(found, made.size, made.crc32c):
+        return found
+    message = f"{door.where} does not tell that {made.name!r} has the content that was to be copied"
+    raise Uncertain(message, hint="run verify, and check the endpoint")
+
+
+def _ordered(
+    write: Write,
+    method: str,
+    path: str,
+    query: Mapping[str, str | int],
+    content_type: str,
+    read: Callable[[bytes], T],
+) -> T:
+    """The answer to a request that has only a content type to send. Raises Uncertain if the last answers were lost."""
+    data = msgspec.json.encode({"contentType": content_type})
+
+    def attempt() -> T:
+        with write.attempt():
+            answer = write.door.once(method, path, query, headers=JSON, data=data, missing=NotThere, about=write.name)
+            return write.read(lambda: read(answer.content))
+
+    try:
+        return write.door.retrying(attempt)
+    except Transient as failure:
+        if write.doubt is Doubt.NONE:
+            raise
+        raise write.uncertain() from failure
