@@ -90,8 +90,8 @@ class Reply:
             return b""
         try:
             piece = self._response.read1(size)
-            if not piece:
-                self._check_whole()
+            if not piece and self._response.length:  # ``read1`` ends quietly even if the connection broke
+                raise http.client.IncompleteRead(b"", self._response.length)
         except BaseException as error:
             self._end(reusable=False, how=", and broke off")
             if isinstance(error, OSError | http.client.HTTPException | ValueError):
@@ -109,17 +109,17 @@ class Reply:
             return packed
         return _timed(self._unpacked(packed), until)  # packed bytes may come to nothing, or to very much
 
-    def whole(self, within: float, most: int = LONGEST_ANSWER) -> bytes:
-        """The whole body, which is its ``content`` then. Raises Failed, also past ``most`` bytes and after ``within``
-        seconds."""
+    def whole(self, within: float) -> bytes:
+        """The whole body, which is its ``content`` from then on. Raises Failed, also if the body is longer than
+        ``LONGEST_ANSWER`` bytes or takes longer than ``within`` seconds."""
         if self._content is None:
             size = 0
             pieces: list[bytes] = []
             try:
                 for piece in self.pieces(time.monotonic() + within):
                     size += len(piece)
-                    if size > most:
-                        raise Failed(How.TOO_LONG, f"its answer has more than {most:,} bytes")
+                    if size > LONGEST_ANSWER:
+                        raise Failed(How.TOO_LONG, f"its answer has more than {LONGEST_ANSWER:,} bytes")
                     pieces.append(piece)
             finally:
                 self.close()
@@ -141,12 +141,6 @@ class Reply:
             self._response.close()
             give_back(reusable)
             self._ended(f"{self.status_code}{how}")
-
-    def _check_whole(self) -> None:
-        """``read1`` ends without a word if the connection does."""
-        left = self._response.length
-        if left:
-            raise http.client.IncompleteRead(b"", left)
 
     def _unpacked(self, packed: Iterator[bytes]) -> Iterator[bytes]:
         try:

@@ -82,13 +82,9 @@ class Proxy(NamedTuple):
             return WayFault(Fault.SETTING, f"{self} has a scheme that is not known, {parts.scheme!r}", write)
         if not host:
             return WayFault(Fault.SETTING, f"{self} names no host", write)
-        return self.lacks_socks() if parts.scheme.startswith("socks") else None
-
-    def lacks_socks(self) -> WayFault | None:
-        """The fault that a SOCKS proxy cannot be spoken to here, or None."""
         from importlib.util import find_spec
 
-        if find_spec("socks") is not None:
+        if not parts.scheme.startswith("socks") or find_spec("socks") is not None:
             return None
         return WayFault(
             Fault.SETTING,

@@ -1,12 +1,12 @@
-"""What Google's refusals mean: which of them says something other than "grant a role", and what to do about it.
+"""Refusals by Google that need something other than a role: what kind of error each is, and what to do about it.
 
-Google gives one status for many causes. The reasons in the answer's body are looked for first, then its words; the
+Google gives one status for many causes. The reasons in the answer's body are looked up first, then its words; the
 first row that fits counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -18,13 +18,8 @@ _SHOWN = 400
 
 
 class Meaning(NamedTuple):
-    """The kind of error that a refusal is, and what to do about it."""
+    """The kind of error that a refusal is, what to do about it, and the reasons and words by which it is known."""
 
-    kind: type[StoreError]
-    hint: str
-
-
-class _Row(NamedTuple):
     kind: type[StoreError]
     hint: str
     reasons: tuple[str, ...] = ()
@@ -33,33 +28,33 @@ class _Row(NamedTuple):
 
 
 _ANYWHERE = (
-    _Row(
+    Meaning(
         AccessDenied,
         "a VPC Service Controls perimeter keeps this account or this machine out; give the identifier to whoever"
         " administers the organization, or run inside the perimeter",
         ("vpcServiceControls", "SECURITY_POLICY_VIOLATED", "VPC_SERVICE_CONTROLS"),
         ("vpcservicecontrolsuniqueidentifier", "vpc service controls", "prohibited by organization's policy"),
     ),
-    _Row(
+    Meaning(
         AccessDenied,
         "enable the API in that project: gcloud services enable {api} (it takes some minutes to be known)",
         ("SERVICE_DISABLED", "accessNotConfigured"),
         ("has not been used in project", "it is disabled. enable it by visiting"),
     ),
-    _Row(
+    Meaning(
         AccessDenied,
         "the credentials lack a scope: give the machine's service account the scope cloud-platform, or log in:"
         " gcloud auth application-default login",
         ("ACCESS_TOKEN_SCOPE_INSUFFICIENT", "insufficientScopes"),
         ("insufficient authentication scopes", "scope(s)"),
     ),
-    _Row(
+    Meaning(
         AccessDenied,
         "grant the account roles/serviceusage.serviceUsageConsumer on the project that is charged, or name another",
         ("USER_PROJECT_DENIED", "userProjectAccessDenied"),
         ("permission to use project", "serviceusage.services.use"),
     ),
-    _Row(
+    Meaning(
         AccessDenied,
         "the project's billing is closed or off; link an open billing account to it in the console, under Billing",
         ("accountDisabled", "BILLING_DISABLED", "billingNotEnabled", "billingDisabled", "UserProjectAccountProblem"),
@@ -71,18 +66,18 @@ _ANYWHERE = (
             "owning project is disabled",
         ),
     ),
-    _Row(
+    Meaning(
         AccessDenied,
         "the project is suspended or deleted; look at it in the console, or name another one in the rules",
         ("CONSUMER_SUSPENDED", "CONSUMER_INVALID", "projectSuspended"),
         ("has been suspended", "project & has been deleted", "is pending deletion"),
     ),
-    _Row(
+    Meaning(
         AccessDenied,
-        "The API key or the token is not one that Google takes. " + LOGIN,
+        "Google does not accept the API key or the token; " + LOGIN,
         ("API_KEY_INVALID", "ACCESS_TOKEN_EXPIRED", "ACCOUNT_STATE_INVALID"),
     ),
-    _Row(
+    Meaning(
         StoreUnavailable,
         "the quota is used up; wait until it is renewed, or raise it in the console, under IAM & Admin, Quotas",
         ("quotaExceeded", "dailyLimitExceeded", "dailyLimitExceededUnreg", "RESOURCE_QUOTA_EXCEEDED"),
@@ -91,19 +86,19 @@ _ANYWHERE = (
 )
 
 _BUCKET = (
-    _Row(
+    Meaning(
         AccessDenied,
         "the bucket's requesters pay: name the project that is charged as user_project under [bucket] in the rules",
         ("userProjectMissing", "authenticationRequiredRequesterPays"),
         ("requester pays bucket", "no user project provided"),
     ),
-    _Row(
+    Meaning(
         AccessDenied,
         "correct user_project under [bucket] in the rules: the id of a project that exists",
         ("userProjectInvalid", "userProjectInconsistent"),
         ("user project specified in the request is invalid", "user project & invalid"),
     ),
-    _Row(
+    Meaning(
         AccessDenied,
         "the key with which the bucket encrypts cannot be used: enable it, and grant the bucket's service agent"
         " roles/cloudkms.cryptoKeyEncrypterDecrypter on it",
@@ -120,13 +115,13 @@ _BUCKET = (
         ),
         ("kms key", "cloudkms", "cloud kms", "cryptokeys/"),
     ),
-    _Row(
+    Meaning(
         Rejected,
         "the object is under a hold or a retention policy; release it, or leave it",
         ("objectUnderActiveHold", "retentionPolicyNotMet", "objectUnderRetention"),
         ("retention", "under active"),
     ),
-    _Row(
+    Meaning(
         Rejected,
         "a policy of the organization forbids it; ask whoever administers the organization",
         (
@@ -140,48 +135,48 @@ _BUCKET = (
         ),
         ("violates constraint", "constraints/", "organization policy", "org policy"),
     ),
-    _Row(
+    Meaning(
         AccessDenied,
         "the bucket takes requests from some networks only (IP filter); run on one of them, or have this one added",
         ("ipFilterDenied",),
         ("ip filter",),
     ),
-    _Row(
+    Meaning(
         Rejected,
         "the object is encrypted with a key that its owner keeps, which reconcile does not have: upload it again"
         " without one",
         ("resourceIsEncryptedWithCustomerEncryptionKey", "customerEncryptionKeyIsIncorrect"),
         ("customer-supplied encryption key", "customer supplied encryption key"),
     ),
-    _Row(AccessDenied, "Google does not serve this country; run from another one", ("countryBlocked",)),
-    _Row(
+    Meaning(AccessDenied, "Google does not serve this country; run from another one", ("countryBlocked",)),
+    Meaning(
         AccessDenied,
-        "The bucket prevents public access, and there are no credentials. " + LOGIN,
+        "the bucket prevents public access, and there are no credentials; " + LOGIN,
         (),
         ("public access prevention", "publicaccessprevention"),
     ),
 )
 
 _RECORDS = (
-    _Row(
+    Meaning(
         StoreMissing,
         "the database is in Datastore mode, which has no documents; create one in Native mode, or correct records.uri",
         ("DATASTORE_MODE",),
-        ("datastore mode", "datastore-mode", "cloud datastore mode", "not available for firestore in datastore"),
+        ("datastore mode", "datastore-mode", "not available for firestore in datastore"),
     ),
-    _Row(
+    Meaning(
         Rejected,
         "create the index: the answer names the page of the console that does it; while it is built, wait",
         ("MISSING_INDEX",),
         ("requires an index", "index is not ready", "index & currently building", "requires a composite index"),
     ),
-    _Row(
+    Meaning(
         StoreMissing,
         "create the database in Native mode (gcloud firestore databases create), or correct records.uri",
         ("DATABASE_NOT_FOUND",),
         ("database & does not exist", "database & not found", "database & not exist"),
     ),
-    _Row(
+    Meaning(
         StoreMissing,
         "correct the project in records.uri, or choose one that these credentials may see",
         ("PROJECT_NOT_FOUND",),
@@ -191,29 +186,29 @@ _RECORDS = (
 
 
 def of_bucket(reasons: Collection[str], said: str) -> Meaning | None:
-    """What a refusal by the bucket means; None for one that says no more than its status."""
+    """What a refusal by the bucket means; None if it says no more than its status."""
     return _meaning((*_BUCKET, *_ANYWHERE), reasons, said, "storage.googleapis.com")
 
 
 def of_records(reasons: Collection[str], said: str) -> Meaning | None:
-    """What a refusal by the database means; None for one that says no more than its status."""
+    """What a refusal by the database means; None if it says no more than its status."""
     return _meaning((*_ANYWHERE, *_RECORDS), reasons, said, "firestore.googleapis.com")
 
 
 def of_signing(said: str) -> Meaning | None:
-    """What a refusal by the service that signs URLs means; None for one that says no more than its status."""
+    """What a refusal by the service that signs URLs means; None if it says no more than its status."""
     return _meaning(_ANYWHERE, (), said, "iamcredentials.googleapis.com")
 
 
-def _meaning(rows: Iterable[_Row], reasons: Collection[str], said: str, api: str) -> Meaning | None:
-    listed, lower = list(rows), said.lower()
-    if "does not have storage." in lower:  # a role is lacking; what follows is the name of an object, which may be any
+def _meaning(rows: Sequence[Meaning], reasons: Collection[str], said: str, api: str) -> Meaning | None:
+    lower = said.lower()
+    if "does not have storage." in lower:  # a role is lacking; what follows is an object's name, which may be anything
         lower = ""
     known = {_spelled(reason) for reason in reasons}
-    by_reason = (row for row in listed if any(_spelled(reason) in known for reason in row.reasons))
-    by_words = (row for row in listed if any(_says(lower, words) for words in row.words))
+    by_reason = (row for row in rows if any(_spelled(reason) in known for reason in row.reasons))
+    by_words = (row for row in rows if any(_says(lower, words) for words in row.words))
     row = next(by_reason, None) or next(by_words, None)
-    return None if row is None else Meaning(row.kind, row.hint.format(api=api))
+    return None if row is None else row._replace(hint=row.hint.format(api=api))
 
 
 def _spelled(reason: str) -> str:
@@ -226,7 +221,7 @@ def _says(said: str, words: str) -> bool:
 
 
 def told(body: bytes) -> tuple[str, frozenset[str]]:
-    """What the body of an error answer says, and its reasons. Of any other body the beginning, as one line."""
+    """The message in the body of an error answer, and its reasons. Of any other body: its beginning, as one line."""
     try:
         found = msgspec.json.decode(body)
     except (ValueError, RecursionError):
@@ -242,7 +237,7 @@ def told(body: bytes) -> tuple[str, frozenset[str]]:
         reasons |= {kind for kind in violated if isinstance(kind, str)}
     message = error.get("message")
     if "insufficientPermissions" in reasons and str(message).strip(" .").lower() == "insufficient permission":
-        reasons.add("ACCESS_TOKEN_SCOPE_INSUFFICIENT")  # who lacks a role is told which permission it is
+        reasons.add("ACCESS_TOKEN_SCOPE_INSUFFICIENT")  # for a missing role, Google names the permission
     return one_line(message) if isinstance(message, str) else "", frozenset(reasons)
 
 
@@ -251,6 +246,6 @@ def _maps(value: Any) -> list[dict[str, Any]]:
 
 
 def one_line(text: str) -> str:
-    """Foreign words as one line of bounded length, without a full stop at its end."""
+    """Somebody else's text as one line of bounded length, without a full stop at its end."""
     line = " ".join(text.split()).rstrip(".")
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"

@@ -1,4 +1,4 @@
-"""Signed URLs of the bucket's objects: by a service account's own key, or keyless by IAM; for an emulator, in shape."""
+"""Signed URLs of objects: signed with a service account's own key, or by IAM; an emulator's are only of that shape."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import secrets
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from reconcile.adapters import refusals, room
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 DEADLINE = 20.0
 MANAGED = 12 * 3600
-"""Seconds for which a signature of IAM's holds for sure: it signs with keys that Google replaces regularly."""
+"""Seconds for which a signature by IAM is sure to hold: it signs with keys that Google replaces regularly."""
 
 # The storage client's own scopes do not reach the signing service.
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -33,11 +34,11 @@ _REFUSALS = ("PERMISSION_DENIED", "NOT_FOUND", "SERVICE_DISABLED", "UNAUTHENTICA
 
 
 class Signer:
-    """A ``UrlSigner``. Credentials are looked for at the first signature; ``credentials`` and ``transport`` are for
-    callers that bring their own.
+    """A ``UrlSigner``. It looks for credentials at the first signature, unless it is given ``credentials`` and a
+    ``transport``.
 
-    An ``emulator``'s URLs have the right shape and are signed with a key of this process: it checks none, and no real
-    credentials are for it.
+    The URLs of an ``emulator``, which checks no signature and must not get real credentials, are signed with a key of
+    this process.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Signer:
 
     @property
     def holds_for(self) -> float:
-        """See ``UrlSigner.holds_for``. It takes credentials that hold a key of their own, or an emulator."""
+        """See ``UrlSigner.holds_for``. Credentials with a key of their own, and emulators, sign for any time."""
         from google.oauth2.service_account import Credentials as WithKey
 
         is_own = self._emulator or self._ready is None or isinstance(self._ready[1], WithKey)
@@ -103,8 +104,9 @@ class Signer:
         from google.cloud.storage import Client
 
         anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]
-        options = {"api_endpoint": self._emulator}
-        return Client(project=None, credentials=anonymous, client_options=options), _throwaway()
+        client = Client(project=None, credentials=anonymous, client_options={"api_endpoint": self._emulator})
+        key = secrets.token_bytes(32)
+        return client, _signing("emulator@localhost", lambda message: hmac.digest(key, message, hashlib.sha256))
 
     def _for_google(self) -> tuple[Client, Signing]:
         from google.auth.credentials import Signing
@@ -112,7 +114,7 @@ class Signer:
 
         credentials: Any = self._credentials or default_credentials([_SCOPE], self._transport)
         client = Client(project=None, credentials=credentials)
-        # Google's client takes an endpoint from the environment too, even an empty one; the URL would lead there.
+        # Google's client takes an endpoint from the environment too, even an empty one, and the URL would lead there.
         if not client.api_endpoint:
             options = {"api_endpoint": f"https://storage.{client.universe_domain}"}
             client = Client(project=None, credentials=credentials, client_options=options)
@@ -122,7 +124,6 @@ class Signer:
     def _keyless(self, credentials: Any) -> Signing:
         """Credentials without a key of their own, whose account's signing service signs for them."""
         from google.auth import iam
-        from google.auth.credentials import Signing
 
         if not credentials.valid:
             credentials.refresh(self._transport)
@@ -135,25 +136,16 @@ class Signer:
             )
         remote = iam.Signer(self._transport, credentials, account)  # type: ignore[no-untyped-call]
 
-        class Keyless(Signing):
-            def sign_bytes(self, message: bytes) -> bytes:
-                try:
-                    signature = bytes(remote.sign(message))
-                except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-                    raise _unsigned(f"its answer cannot be read ({type(error).__name__})") from error
-                if not signature:
-                    raise _unsigned("its answer holds no signature")
-                return signature
+        def sign(message: bytes) -> bytes:
+            try:
+                signature = bytes(remote.sign(message))
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+                raise _unsigned(f"its answer cannot be read ({type(error).__name__})") from error
+            if not signature:
+                raise _unsigned("its answer holds no signature")
+            return signature
 
-            @property
-            def signer_email(self) -> str:
-                return str(account)
-
-            @property
-            def signer(self) -> iam.Signer:
-                return remote
-
-        return Keyless()
+        return _signing(str(account), sign)
 
     def _refused(self, error: NoToken) -> StoreError | ConfigError:
         from google.auth.exceptions import TransportError
@@ -179,22 +171,15 @@ def _unsigned(why: str) -> StoreUnavailable:
     return StoreUnavailable(f"the signing service of the account does not answer as IAM does: {why}", hint="run again")
 
 
-def _throwaway() -> Signing:
-    """Credentials whose key dies with this process; whoever checks signatures refuses them."""
+def _signing(email: str, sign: Callable[[bytes], bytes]) -> Signing:
+    """Credentials of an account that sign by calling this function."""
     from google.auth.credentials import Signing
 
-    key = secrets.token_bytes(32)
+    class Caller(Signing):
+        signer_email = email
+        signer = None
 
-    class Throwaway(Signing):
         def sign_bytes(self, message: bytes) -> bytes:
-            return hmac.digest(key, message, hashlib.sha256)
+            return sign(message)
 
-        @property
-        def signer_email(self) -> str:
-            return "emulator@localhost"
-
-        @property
-        def signer(self) -> None:
-            return None
-
-    return Throwaway()
+    return Caller()
