@@ -1,4 +1,4 @@
-"""Which report in a folder is the newest whole one, by the manifest that Storage Insights writes last."""
+"""The newest whole report in a folder, found by the manifest that Storage Insights writes last."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _CAMEL = re.compile("[A-Z]")
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a manifest says: when the bucket was looked at, and of how many rows and files the report consists. Files
-    are ``report_names`` in some versions, and then URIs."""
+    """What a manifest says: when the bucket was read, and which files and how many rows the report has. Some versions
+    name the files in ``report_names``, by URI."""
 
     snapshot_time: str
     records_processed: int
@@ -45,12 +45,12 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class InventoryReport:
-    """One report: ``name`` is its manifest's URI, ``taken`` when the bucket was looked at (RFC 3339), ``records`` the
-    number of its rows, ``shards`` the names of its files."""
+    """One report: ``name`` is its manifest's URI, ``taken`` when the bucket was read (RFC 3339), ``records`` the
+    number of its rows, ``shards`` the names of its files in ``folder``, the objects below ``root``."""
 
     def __init__(self, root: BucketRoot, folder: ObjectStore, key: str, manifest: Manifest) -> None:
         self.root = root
-        self._folder = folder
+        self.folder = folder
         self.name = root.uri(key)
         self.taken = _moment(manifest.snapshot_time, self.name)
         self.records = manifest.records_processed
@@ -65,10 +65,6 @@ class InventoryReport:
         """The URI of one of its files."""
         return self.root.uri(shard)
 
-    def read(self, shard: str) -> Generator[bytes, None, None]:
-        """The bytes of one of its files. Raises UsageError if it is not there, and StoreError."""
-        return read_file(self._folder, self.root, shard, self.name)
-
 
 def read_file(folder: ObjectStore, root: BucketRoot, shard: str, manifest: str) -> Generator[bytes, None, None]:
     """The bytes of one file of the report with this manifest. Raises UsageError if it is not there, and StoreError."""
@@ -81,7 +77,7 @@ def read_file(folder: ObjectStore, root: BucketRoot, shard: str, manifest: str) 
 
 
 def newest(uri: str, objects_at: Callable[[BucketRoot], ObjectStore], bucket: str) -> InventoryReport:
-    """The newest report below this URI that is about this bucket, as far as the manifests say what they are about.
+    """The newest report below this URI that is about this bucket, as far as the manifests name one.
 
     A report without a manifest is not finished yet, and is passed over. Raises UsageError if there is none, or if a
     file is missing that the manifest names; and StoreError.
@@ -116,7 +112,7 @@ def newest(uri: str, objects_at: Callable[[BucketRoot], ObjectStore], bucket: st
 
 
 def _stamp(key: str) -> str:
-    """The time in a manifest's name; a text that comes after all times if there is none, so that it is read."""
+    """The time in a manifest's name; if it has none, a text that sorts after all times, so that it is read."""
     found = _STAMP.search(key)
     return "~" if found is None else found[1]
 
@@ -133,7 +129,7 @@ def _read(root: BucketRoot, folder: ObjectStore, key: str) -> Manifest:
 
 
 def _snake(found: Any) -> dict[str, Any]:
-    """A JSON object with its names in the one spelling of two that are in use; empty for anything else."""
+    """A JSON object with its names in snake case, as some versions write them; empty for anything else."""
     if not isinstance(found, dict):
         return {}
     return {_CAMEL.sub(lambda letter: f"_{letter[0].lower()}", name): value for name, value in found.items()}
@@ -141,11 +137,15 @@ def _snake(found: Any) -> dict[str, Any]:
 
 def _moment(text: str, where: str) -> str:
     try:
-        found = datetime.datetime.fromisoformat(text)
+        return utc(text).strftime("%Y-%m-%dT%H:%M:%SZ")
     except ValueError as error:
         raise UsageError(f"{where} has {text!r} for a snapshot_time, which is not a time", hint=AGAIN) from error
-    at = found.replace(tzinfo=found.tzinfo or datetime.UTC).astimezone(datetime.UTC)
-    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def utc(text: str) -> datetime.datetime:
+    """A time in ISO 8601, as UTC, which it is in if it names no zone. Raises ValueError for any other text."""
+    found = datetime.datetime.fromisoformat(text)
+    return found.replace(tzinfo=found.tzinfo or datetime.UTC).astimezone(datetime.UTC)
 
 
 def _none(root: BucketRoot, keys: Collection[str], others: Collection[str], bucket: str) -> UsageError:

@@ -1,8 +1,7 @@
-"""The bucket, listed by an inventory report: an ``ObjectStore`` of which everything but the listings is live."""
+"""The bucket with its listings taken from an inventory report: an ``ObjectStore`` that is live in all else."""
 
 from __future__ import annotations
 
-import datetime
 import marshal
 import threading
 from bisect import bisect_right
@@ -16,12 +15,11 @@ import msgspec
 from msgspec.structs import astuple
 
 from reconcile.adapters.gcs.answers import Resource
-from reconcile.adapters.inventory.report import AGAIN, InventoryReport
+from reconcile.adapters.inventory.report import AGAIN, InventoryReport, read_file, utc
 from reconcile.adapters.inventory.tables import Texts, rows_of
 from reconcile.adapters.sorting import Sorter, Spill
 from reconcile.adapters.spill import SpillFile
 from reconcile.core.closing import Closing
-from reconcile.core.encoding import encoding_of
 from reconcile.core.errors import UsageError
 from reconcile.core.names import BucketRoot
 from reconcile.core.rows import KeyRow, RemoteObject, Row, Stream
@@ -32,15 +30,15 @@ _BLOCK = 500
 
 
 class ReportedObject(Resource, gc=False, kw_only=True):
-    """A row of a report: an object of any bucket, and when it was deleted, or replaced in a bucket that keeps that."""
+    """A row of a report: an object of any bucket, and when it was deleted or replaced if the bucket keeps such ones."""
 
     bucket: str
     timeDeleted: str = ""  # noqa: N815 - the report's own spelling
 
 
 class ReportedObjects(Closing):
-    """The objects below a prefix as a report has them. It is read whole before the first object is given, so that one
-    that is not whole gives none; reading it raises UsageError, StoreError and SpillError."""
+    """The objects below a prefix as a report lists them. All of it is read before the first object is given, so that a
+    report with parts missing gives none; reading it raises UsageError, StoreError and SpillError."""
 
     def __init__(
         self,
@@ -50,7 +48,7 @@ class ReportedObjects(Closing):
         memory: int,
         spill_folder: Callable[[], Path],
     ) -> None:
-        """Sorting takes about ``memory`` bytes, and the folder for what does not fit, and for what is sorted."""
+        """Sorting takes about ``memory`` bytes; what does not fit, and the result, goes into the folder."""
         self._root = root
         self._report = report
         self._spill = Spill(memory, spill_folder)
@@ -64,7 +62,7 @@ class ReportedObjects(Closing):
         self.read = objects.read
 
     def close(self) -> None:
-        """Lets go of what was sorted; the bucket stays open."""
+        """Drops the sorted report; the bucket stays open."""
         self._spill.close()
 
     def list(self, prefix: str = "", splits: Sequence[str] = ()) -> Iterator[RemoteObject]:  # noqa: ARG002
@@ -85,7 +83,7 @@ class ReportedObjects(Closing):
         found = Sorter(self._spill)
         for shard in self._report.shards:
             uri = self._report.uri(shard)
-            with closing(self._report.read(shard)) as chunks:
+            with closing(read_file(self._report.folder, self._report.root, shard, self._report.name)) as chunks:
                 for each in rows.objects(uri, chunks, self._root, self._spill.file):
                     found.add(each.key, Row(Stream.KEY, each.key, KeyRow(each.key, None, remote=each)))
         rows.check(self._report, self._root.bucket)
@@ -95,8 +93,8 @@ class ReportedObjects(Closing):
 
 
 class ReportedRows(msgspec.Struct):
-    """What was counted while files of a report were read: ``rows``, those about ``ours``, the bucket, and the name of
-    some ``other`` bucket that there are rows about."""
+    """What was counted in files of a report: all ``rows``, those about our own bucket, and the name of some ``other``
+    bucket that has rows."""
 
     rows: int = 0
     ours: int = 0
@@ -119,7 +117,8 @@ class ReportedRows(msgspec.Struct):
             self.ours += 1
             key = root.key(f"gs://{each.bucket}/{each.name}")
             if key is not None and not each.timeDeleted:
-                yield _remote(key, each)
+                each.updated = _moment(each.updated)
+                yield each.row(key)
 
     def check(self, report: InventoryReport, bucket: str) -> None:
         """Raises UsageError if these are not all rows of the report, or it is not about the bucket."""
@@ -145,7 +144,7 @@ def two_live(where: str, key: str) -> UsageError:
 
 
 class _Listing:
-    """Objects in order of their keys, on disk; of each block, the first key is in memory."""
+    """Objects in order of their keys, in blocks on disk; only the first key of each block is in memory."""
 
     def __init__(self, objects: Iterable[RemoteObject], file: SpillFile, where: str) -> None:
         self._file = file
@@ -166,7 +165,7 @@ class _Listing:
             self._put(block)
 
     def between(self, first: str, stop: str) -> Iterator[RemoteObject]:
-        """Those from one key up to but without another; an empty ``stop`` is no end."""
+        """The objects from ``first`` up to but without ``stop``; to the end if that is empty."""
         for at, size in self._blocks[max(0, bisect_right(self._firsts, first) - 1) :]:
             with self._lock:
                 data = self._file.read(at, size)
@@ -189,24 +188,10 @@ def _object(texts: Texts, where: str) -> ReportedObject:
         raise UsageError(f"{where} is not an object: {error}", hint=AGAIN) from error
 
 
-def _remote(key: str, found: ReportedObject) -> RemoteObject:
-    return RemoteObject(
-        key,
-        found.size,
-        found.generation,
-        found.crc32c,
-        found.contentType,
-        _moment(found.updated),
-        encoding_of(found.contentEncoding),
-        found.metageneration or 0,
-    )
-
-
 def _moment(text: str) -> str:
-    """A time as a listing writes it, which is what other times are compared with; as it is if it cannot be read."""
+    """A time as a listing writes it, so that both can be compared; unchanged if it cannot be read."""
     try:
-        found = datetime.datetime.fromisoformat(text.removesuffix(" UTC"))
+        at = utc(text.removesuffix(" UTC"))
     except ValueError:
         return text
-    at = found.replace(tzinfo=found.tzinfo or datetime.UTC).astimezone(datetime.UTC)
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"

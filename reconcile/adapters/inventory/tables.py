@@ -1,4 +1,4 @@
-"""The files of an inventory report: CSV, and Parquet with the extra ``parquet``, as rows of texts by column."""
+"""Reads the files of an inventory report: CSV, and Parquet with the extra ``parquet``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from reconcile.adapters.spill import SpillFile
 from reconcile.core.errors import UsageError
 
 Texts: TypeAlias = dict[str, str]
-"""A row: what is in its columns, without those that are empty."""
+"""A row: the texts in its columns, by name, without the empty ones."""
 
 NEEDED = ("bucket", "name", "size", "crc32c", "generation", "contentType", "contentEncoding")
-"""The last two because an encoding or a type that is not known would be taken for none."""
+"""Columns that a file must have: without the last two, unknown types and encodings would be taken for none."""
 COLUMNS = frozenset((*NEEDED, "updated", "metageneration", "timeDeleted"))
 PARQUET = ".parquet"
 _DELIMITER = re.compile(r'"?\w+"?([^\w"\r\n])')
@@ -25,8 +25,8 @@ _ROWS_AT_ONCE = 10_000
 
 
 def rows_of(uri: str, chunks: Iterator[bytes], spill: Callable[[], SpillFile]) -> Iterator[Texts]:
-    """The rows of a file, by what its name ends in. A Parquet file, which is read from its end, is put on disk first.
-    Raises UsageError if it cannot be read, or lacks a column; and SpillError."""
+    """The rows of a file, whose kind its name tells. A Parquet file is put on disk first, because it is read from its
+    end. Raises UsageError if it cannot be read, or lacks a column; and SpillError."""
     return _parquet_rows(uri, chunks, spill) if uri.endswith(PARQUET) else _csv_rows(uri, chunks)
 
 
@@ -90,7 +90,7 @@ def _text(value: Any) -> str:
 
 
 class _Chunks(io.RawIOBase):
-    """Chunks of bytes as a file that is read once, from its beginning."""
+    """A file, read once and in order, of these chunks of bytes."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
@@ -112,7 +112,7 @@ class _Chunks(io.RawIOBase):
 
 
 class _Seekable(io.RawIOBase):
-    """A spill file as one that is read from any place."""
+    """A spill file as a file that can be read anywhere."""
 
     def __init__(self, file: SpillFile) -> None:
         self._file = file
