@@ -1,4 +1,4 @@
-"""How many jobs are at work at once, as many as somebody asked for or as go fastest, and how fast all of them send."""
+"""How many jobs run at once, either a fixed number or as many as go fastest, and how fast all of them may send."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reconcile.core.width import MOST, Width
 
 
 class Lanes:
-    """``fixed`` jobs at once, or, if that is None, as many as ``Width`` finds; never more than may have their files and
+    """``fixed`` jobs at once, or as many as ``Width`` finds if that is None; never more than may have their files and
     connections open. Safe for several threads."""
 
     def __init__(self, fixed: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -21,42 +21,38 @@ class Lanes:
         self.most = fitting(MOST if fixed is None else fixed)
         self._clock = clock
         self._lock = threading.Lock()
-        self._width: Width | None = None
+        self._width = Width(self.most)
 
     @property
     def at_once(self) -> int:
         """How many there are to be now."""
-        return self.most if self.fixed is not None or self._width is None else self._width.at_once
+        return self.most if self.fixed is not None else self._width.at_once
 
     def start(self) -> None:
-        """Jobs begin. What was found before holds no more."""
+        """Jobs begin. What was found before no longer counts."""
         with self._lock:
-            self._width = Width(self.most) if self.fixed is None else None
-            if self._width is not None:
-                self._width.start(self._clock())
+            self._width = Width(self.most)
+            self._width.start(self._clock())
 
     def moved(self, size: int) -> None:
-        """Bytes were sent; fewer than none if a part has to be sent again."""
+        """Bytes were sent; negative if a part has to be sent again."""
         with self._lock:
-            if self._width is not None:
-                self._width.moved(size, self._clock())
+            self._width.moved(size, self._clock())
 
     def finished(self) -> None:
-        """A job came to its end, and did what it was for."""
+        """A job has succeeded."""
         with self._lock:
-            if self._width is not None:
-                self._width.finished(self._clock())
+            self._width.finished(self._clock())
 
     def refused(self) -> None:
-        """The store refused a request, for now, or did not answer one."""
+        """The store refused a request for now, or did not answer it."""
         with self._lock:
-            if self._width is not None:
-                self._width.refused(self._clock())
+            self._width.refused(self._clock())
 
 
 class Limit:
-    """Lets no more bytes a second through than the timetable says for now, by this machine's local time. Safe for
-    several threads, which wait one behind the other."""
+    """Bounds the bytes a second by a timetable, in this machine's local time. Safe for several threads, which wait one
+    behind the other."""
 
     def __init__(
         self, timetable: Timetable, clock: Clock = time, local: Callable[[], time.struct_time] = time.localtime
@@ -68,7 +64,7 @@ class Limit:
         self._bucket = Bucket(clock.monotonic())
 
     def wait(self, size: int) -> None:
-        """Waits until so many bytes may be sent."""
+        """Waits until this number of bytes may be sent."""
         with self._turn:
             while pause := self._bucket.take(size, self._clock.monotonic(), self._rate()):
                 self._clock.sleep(pause)

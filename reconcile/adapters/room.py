@@ -1,11 +1,11 @@
-"""The memory and the threads that the system leaves a process, if a limit keeps them short.
+"""Checks whether there is memory, and are threads, for what comes next in a process whose limits are tight.
 
-Google's database client ends the whole process, without a word, if it finds no room for its threads. So a process with
-a limit is made to need less, and is asked for room before that client is begun.
+Google's database client ends the whole process without a message if it gets no memory or thread. So a process with a
+limit is made to need less, and room is checked before that client is started.
 
-An import that runs out of memory raises one of many errors, and leaves modules half made, over which the next import
-stumbles in another way. So room is looked at before Google's clients are imported, and if their import fails for want
-of memory, there is no second one.
+An import that runs out of memory raises one of many errors and leaves half-made modules, on which the next import fails
+in another way. So room is checked before Google's clients are imported, and an import that failed for lack of memory is
+not tried again.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from reconcile.core.errors import ReconcileError, StoreUnavailable
+from reconcile.core.portable import chain
 
 NEEDED = 136 * 1024 * 1024
 """Bytes of address space that Google's database client takes, with its threads."""
 IMPORT = 64 * 1024 * 1024
 """Bytes that the import of Google's clients takes, and a first request by them."""
 SPARE = 72 * 1024 * 1024
-"""Bytes that a further thread of ours must leave: those of the import, which comes after it, and some more."""
+"""Bytes that must be left after a further thread of ours: those of the import, which comes later, and some more."""
 _BEGIN = 32 * 1024 * 1024
-"""Bytes without which no command comes to anything: some libraries end the process if their import finds no memory."""
+"""Bytes without which no command can work: some libraries end the process if their import finds no memory."""
 _LITTLE = 16 * 1024 * 1024
-"""Bytes below which an error that nobody foresaw is taken for a want of memory."""
+"""Bytes below which an unforeseen error is taken for a lack of memory."""
 _RESERVE = 6 * 1024 * 1024
-"""Bytes that are kept to tell an error with."""
+"""Bytes that are kept for reporting an error."""
 THREADS = 8
-"""Threads that Google's database client begins."""
+"""Threads that Google's database client starts."""
 _STACK = 1024 * 1024
 _M_ARENA_MAX = -8
 HINT = "raise the limit (ulimit -v, ulimit -u, the memory and pids of a container), or use a lower --concurrency"
@@ -41,7 +42,7 @@ _WORDS = ("can't start new thread", "failed to map segment", "cannot allocate me
 _kept: list[mmap.mmap] = []
 _imported: set[str] = set()
 _given_up: list[str] = []
-"""Why Google's clients are not imported any more in this process; empty as long as they may be."""
+"""Why Google's clients are no longer imported in this process; empty as long as they may be."""
 
 
 def is_limited() -> bool:
@@ -55,8 +56,8 @@ def is_limited() -> bool:
 
 
 def need_less() -> None:
-    """Under a limit of address space: no arena of memory and no large stack for each thread, which are reserved and
-    hardly ever used, but count."""
+    """If address space is limited: gives threads no memory arenas of their own and only small stacks, which would count
+    although they are hardly used."""
     if not is_limited():
         return
     threading.stack_size(_STACK)
@@ -69,12 +70,12 @@ def need_less() -> None:
 
 
 def lacks() -> str:
-    """What there is too little of for Google's database client, as the end of a sentence; empty if there is room."""
+    """What is lacking for Google's database client, as the end of a sentence; empty if there is room."""
     if is_limited():
         need_less()
         if lacking := _lacks_memory(NEEDED):
             return lacking
-    if not threading.main_thread().is_alive():  # at the end of a program none can be begun, and none is needed
+    if not threading.main_thread().is_alive():  # at the end of a program no thread can start, and none is needed
         return ""
     over = threading.Event()
     begun: list[threading.Thread] = []
@@ -94,15 +95,15 @@ def lacks() -> str:
 
 @contextmanager
 def importing(client: str, where: str) -> Iterator[None]:
-    """Around the imports of one of Google's clients, of any name, for a store. Raises StoreUnavailable if there is no
-    room for them, or was none before."""
+    """A context for the imports of one of Google's clients; ``client`` is any name for it. Raises StoreUnavailable if
+    there is no room for them, or was none before."""
     lacking = "" if client in _imported or not is_limited() else _lacks_memory(IMPORT)
     if _given_up or lacking:
         raise StoreUnavailable(f"{where} cannot be asked: {(*_given_up, lacking)[0]}", hint=HINT)
     try:
         yield
     except Exception as error:
-        # Other threads may have taken the room since it was looked at, and may have given it back by now.
+        # Other threads may have taken the room since it was checked, and may have given it back by now.
         if not shortage(error) and (not is_limited() or _has(2 * IMPORT)):
             raise
         _given_up.append(_NO_MEMORY)
@@ -111,45 +112,43 @@ def importing(client: str, where: str) -> Iterator[None]:
 
 
 def can_begin() -> bool:
-    """Whether there is memory enough to import what a command needs."""
+    """Whether there is enough memory to import what a command needs."""
     return not is_limited() or _has(_BEGIN)
 
 
 def keep() -> None:
-    """Under a limit of address space: takes what an error is told with, until ``let_go``."""
+    """If address space is limited: reserves memory for reporting an error, until ``let_go``."""
     if is_limited() and not _kept and _has(_LITTLE):
         _kept.append(mmap.mmap(-1, _RESERVE))
 
 
 def let_go() -> None:
-    """Gives back what was kept."""
+    """Frees the memory that ``keep`` reserved."""
     while _kept:
         _kept.pop().close()
 
 
 def has_thread(*, first: bool = False) -> bool:
-    """Whether one more thread leaves room for what is not ours to begin, or to do without; the ``first`` of its kind
-    need only be able to begin. One that finds no memory while it begins is waited for without end: so does Python."""
+    """Whether one more thread leaves enough memory for the libraries, whose needs we cannot change; the ``first`` of
+    its kind needs only enough to start. Python waits for ever for a thread that finds no memory while it starts."""
     return not is_limited() or _has(_LITTLE if first else SPARE)
 
 
 def shortage(error: BaseException) -> str:
-    """What the system had none left of, in words, if an exception says so, or if next to no memory is left below a
-    limit; empty for every other one."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, MemoryError) or (isinstance(seen, OSError) and seen.errno == errno.ENOMEM):
+    """``memory`` or ``thread`` if an exception says that the system had none left, and ``memory`` if there is next to
+    none below a limit; else empty."""
+    for each in chain(error):
+        if isinstance(each, MemoryError) or (isinstance(each, OSError) and each.errno == errno.ENOMEM):
             return "memory"
-        if isinstance(seen, RuntimeError | ImportError | OSError):
-            said = str(seen).lower()
+        if isinstance(each, RuntimeError | ImportError | OSError):
+            said = str(each).lower()
             if any(words in said for words in _WORDS):
                 return "thread" if "thread" in said else "memory"
-        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
     return "memory" if is_limited() and not _has(_LITTLE) else ""
 
 
 def no_room(error: BaseException) -> ReconcileError | None:
-    """The error of ours that tells of such an exception; None for every other one."""
+    """The error of ours for an exception that ``shortage`` knows; None for any other."""
     lacking = shortage(error)
     if not lacking:
         return None

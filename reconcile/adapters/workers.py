@@ -1,4 +1,4 @@
-"""Jobs on several threads, and when to begin no more of them: a stop, an error, or a store that refuses everything."""
+"""Jobs on several threads, and when to start no more: after a stop, an error, or if a store refuses everything."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -31,19 +30,19 @@ from reconcile.core.report import Problem
 T = TypeVar("T")
 
 REFUSALS = 8
-"""Failures in a row, with no success between, after which the rest is not tried."""
+"""Failures in a row after which the rest is not tried."""
 REFUSALS_OF_A_STORE = (AccessDenied, StoreUnavailable, StoreMissing, Uncertain)
-"""Errors that say more of the store than of what it was asked for."""
+"""Errors that are about the store rather than about one request."""
 _GLANCE = 0.2
-"""Seconds: Windows' Python hears no interrupt in a wait on a lock, whose end nobody knows."""
+"""Seconds: on Windows, Python hears no Ctrl-C while it waits for a lock without a time-out."""
 
 
 class Workers(Closing):
-    """Up to ``at_once`` threads, begun as they are needed, of which each may have its files and connections open. Safe
-    for several threads. If the system gives no further thread there are fewer; if none, the caller does the work.
+    """Up to ``at_once`` threads, started as they are needed, each with its own files and connections. Safe for several
+    threads. If the system gives fewer threads, fewer do the work; if it gives none, the caller does.
 
-    Unlike the standard library's they never keep the interpreter from ending while one of them waits for a dead server,
-    and can be had when the main thread has ended and a workflow's other threads are still at work.
+    Unlike the standard library's, they never keep the interpreter from ending while one of them waits for a dead
+    server, and can be started after the main thread has ended, while a workflow's other threads still work.
     """
 
     def __init__(self, at_once: int, name: str = "job") -> None:
@@ -56,7 +55,7 @@ class Workers(Closing):
         self._closed = False
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
-        """The result to be of a call, which a worker makes. Raises RuntimeError after ``close``."""
+        """The future result of a call that a worker makes. Raises RuntimeError after ``close``."""
         future: Future[T] = Future()
         with self._change:
             if self._closed:
@@ -71,7 +70,7 @@ class Workers(Closing):
         return future
 
     def close(self, *, wait: bool = True, cancel: bool = False) -> None:
-        """Takes no more, and lets go of the threads when the work is done; ``cancel`` drops what was not begun."""
+        """Takes no more work, and ends the threads when theirs is done; ``cancel`` drops what was not started."""
         with self._change:
             self._closed = True
             dropped = list(self._waiting) if cancel else []
@@ -97,7 +96,7 @@ class Workers(Closing):
     def _work(self) -> None:
         while (job := self._next(wait=True)) is not None:
             _do(*job)
-            del job  # what it holds is not to live until the next one comes
+            del job  # or what it holds would live until the next one comes
 
     def _next(self, *, wait: bool) -> tuple[Future[Any], Callable[[], Any]] | None:
         with self._change:
@@ -111,14 +110,14 @@ class Workers(Closing):
 
 
 def awaited(future: Future[T]) -> T:
-    """The result of a call, or what it raised; an interrupt is heard while it is waited for, on every system."""
+    """Waits for the result of a call, and raises what the call raised. Ctrl-C is heard meanwhile on every system."""
     while not future.done():
         wait([future], _GLANCE)
     return future.result()
 
 
 def joined(thread: threading.Thread, seconds: float | None = None) -> None:
-    """Waits until the thread has ended, so many seconds at the most, in the same manner."""
+    """Waits until the thread has ended, at most this many seconds. Ctrl-C is heard meanwhile on every system."""
     end = None if seconds is None else time.monotonic() + seconds
     while thread.is_alive() and (end is None or time.monotonic() < end):
         thread.join(_GLANCE if end is None else max(0.0, min(_GLANCE, end - time.monotonic())))
@@ -129,17 +128,17 @@ def _do(future: Future[Any], work: Callable[[], Any]) -> None:
         return
     try:
         result = work()
-    except BaseException as error:  # noqa: BLE001 it is raised when the result is asked for
+    except BaseException as error:  # noqa: BLE001 it is raised to whoever asks for the result
         future.set_exception(error)
     else:
         future.set_result(result)
 
 
 class Breaker:
-    """Counts failures in a row, and says when nothing more is to be tried; safe for several threads.
+    """Counts failures in a row, and says when nothing more is to be tried. Safe for several threads.
 
-    Only errors of the types ``counted`` count. Permission may be lacking for a part of the bucket alone, and keys come
-    in order: so an object's folder is given up after ``REFUSALS`` denials in a row, and counts as one failure.
+    Only errors of the types ``counted`` count. Permission may be missing for one part of the bucket only, and keys come
+    in order; so an object's folder is given up after ``REFUSALS`` denials in a row, and counts as one failure.
     """
 
     def __init__(self, counted: tuple[type[ReconcileError], ...] = REFUSALS_OF_A_STORE) -> None:
@@ -160,7 +159,7 @@ class Breaker:
         return msgspec.structs.replace(Problem.of(last), message=why)
 
     def bars(self, key: str) -> Problem | None:
-        """Why this object is not tried; None if it is to be."""
+        """Why this object must not be tried; None if it may be."""
         folder = _folder(key)
         if self._denied[folder] < REFUSALS:
             return None
@@ -170,7 +169,7 @@ class Breaker:
         )
 
     def succeeded(self, key: str | None = None) -> None:
-        """Something was done; ``key`` if it was an object. A breaker that has tripped stays tripped."""
+        """Something succeeded; ``key`` if it was an object. A breaker that has tripped stays tripped."""
         with self._lock:
             if self._in_a_row < REFUSALS:
                 self._in_a_row = 0
@@ -202,34 +201,32 @@ def results(
     breaker: Breaker | None = None,
     halted: Callable[[], bool] = lambda: False,
 ) -> Iterator[T]:
-    """The results of the jobs as they come, in no order; none is begun once the breaker has tripped or ``halted`` says
-    so. Raises what a job raises, without waiting for the others."""
+    """The results of the jobs as they come, in no order. No job is started once the breaker has tripped or ``halted``
+    returns true. Raises what a job raises, without waiting for the others."""
     lanes = at_once if isinstance(at_once, Lanes) else Lanes(at_once)
     workers = Workers(lanes.most)
     ended: SimpleQueue[Future[T]] = SimpleQueue()
-    running = 0
+    waiting, running = iter(jobs), 0
     lanes.start()
     try:
-        for job in jobs:
-            if halted() or (breaker is not None and breaker.tripped is not None):
+        while True:
+            while running < min(lanes.at_once, workers.most):  # which may change while no job ends
+                stopped = halted() or (breaker is not None and breaker.tripped is not None)
+                job = None if stopped else next(waiting, None)
+                if job is None:
+                    waiting = iter(())
+                    break
+                workers.submit(job).add_done_callback(ended.put)
+                running += 1
+            if not running:
                 break
-            workers.submit(job).add_done_callback(ended.put)
-            running += 1
-            while running >= min(lanes.at_once, workers.most):  # which may change while nothing ends
-                for each in _next_of(ended):
-                    running -= 1
-                    yield each.result()
-        while running:
-            for each in _next_of(ended):
-                running -= 1
-                yield each.result()
+            try:
+                each = ended.get(timeout=_GLANCE)
+            except Empty:
+                continue
+            running -= 1
+            yield each.result()
     except BaseException:
         workers.close(wait=False, cancel=True)
         raise
     workers.close()
-
-
-def _next_of(ended: SimpleQueue[Future[T]]) -> Iterator[Future[T]]:
-    """The call that ends next, or nothing if none ends soon."""
-    with suppress(Empty):
-        yield ended.get(timeout=_GLANCE)
