@@ -1,4 +1,4 @@
-"""Connections of our own HTTP: how one goes through a proxy, and what it shows to a server that asks who we are."""
+"""Connections for our own HTTP: how they go through a proxy, and show a certificate to servers that want one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reconcile.adapters.network import Proxy
 from reconcile.adapters.pace import Response
 
 _SOCKS = {"socks4": (1, False), "socks4a": (1, True), "socks5": (2, False), "socks5h": (2, True)}
-"""PySocks' number of the protocol, and whether the proxy looks up the names of hosts."""
+"""PySocks' number of the protocol, and whether the proxy looks up host names."""
 
 
 class Plain(http.client.HTTPConnection):
@@ -33,7 +33,7 @@ Connection = Plain | Encrypted
 
 
 class Route(NamedTuple):
-    """Where requests to a server go."""
+    """The server that requests go to, and the proxy on the way."""
 
     scheme: str
     host: str
@@ -47,7 +47,7 @@ class Route(NamedTuple):
 
 
 def undialed(route: Route, limit: float, trust: Callable[[], ssl.SSLContext]) -> Connection:
-    """A connection that is not open yet, whose ``connect`` goes by the route's proxy."""
+    """A connection that is not open yet; its ``connect`` goes through the route's proxy."""
     secret, proxy = route.scheme == "https", route.proxy
     at = urlsplit(proxy.url if "://" in proxy.url else f"http://{proxy.url}") if proxy is not None else None
     if proxy is None or at is None or is_socks(proxy):
@@ -71,10 +71,10 @@ def undialed(route: Route, limit: float, trust: Callable[[], ssl.SSLContext]) ->
 
 
 def show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """Has a context show a certificate; the standard library reads it from files alone."""
+    """Has a context show a certificate, which the standard library reads from files only."""
     import tempfile
 
-    with tempfile.TemporaryDirectory() as folder:  # which is its owner's alone
+    with tempfile.TemporaryDirectory() as folder:  # only its owner can read it
         for name, content in (("certificate", certificate), ("key", key)):
             with open(os.path.join(folder, name), "wb") as file:
                 file.write(content)
@@ -82,7 +82,7 @@ def show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
 
 
 class _Inner:
-    """Stands for a context in a tunnel that is encrypted itself, which the standard library has no word for."""
+    """A context for TLS through a proxy that is itself reached by TLS, which the standard library cannot do."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
@@ -128,7 +128,7 @@ def is_socks(proxy: Proxy) -> bool:
 
 
 def login(proxy: Proxy) -> dict[str, str]:
-    """The header with the login of a proxy's URL, if it has one."""
+    """The header with the login in a proxy's URL; empty if it has none."""
     from base64 import b64encode
 
     parts = urlsplit(proxy.url)
@@ -139,7 +139,7 @@ def login(proxy: Proxy) -> dict[str, str]:
 
 
 def dropped(sock: socket.socket | None) -> bool:
-    """Whether the server has closed a connection that was kept, or said something that nobody asked."""
+    """Whether the server has closed a connection that was kept, or sent something unasked."""
     if sock is None:
         return True
     try:

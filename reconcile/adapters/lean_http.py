@@ -1,7 +1,7 @@
-"""Requests over HTTP: connections that are kept, bounded answers, one error for whatever fails.
+"""Requests over HTTP, with connections that are kept, bounded answers, and one error for all failures.
 
-It is built on the standard library, because every run pays for its imports: ``requests`` and Google's clients take
-longer to import than most runs take to read. Proxies and certificates are those that ``requests`` would use.
+It is built on the standard library because every run pays for its imports: to import ``requests`` or Google's clients
+takes longer than the reading of most runs. Proxies and certificates are those that ``requests`` would use.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from reconcile.version import VERSION
 
 PIECE = 256 * 1024
 _STOPPED = "stopped"
-"""How a request ended that this side gave up: its body could not be read on, or the process is to end."""
+"""How a request ended that this side gave up: its body could not be read, or the process is ending."""
 _KEPT_FOR = 60.0
-"""Seconds that an idle connection is kept: a firewall may forget one without a word, and what is then asked on it waits
-for nothing until its time is up."""
+"""Seconds that an idle connection is kept: a firewall may silently drop one, and the next request on it would wait
+in vain until its time-out."""
 
 
 class Streamed(Protocol):
-    """A body that is sent as it is read. It starts over each time it is iterated."""
+    """A body that is sent while it is read. It starts over each time it is iterated."""
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[bytes]: ...
 
 
 class How(Enum):
-    """In which way a request came to nothing."""
+    """The ways in which a request fails."""
 
     SILENT = "silent"
     """No answer, or one that broke off."""
@@ -55,14 +55,14 @@ class How(Enum):
     TLS = "tls"
     """No encrypted connection."""
     TOO_LONG = "too long"
-    """An answer longer than any that was asked for could be."""
+    """An answer longer than any that is expected."""
     NO_URL = "no url"
-    """What was to be asked is not a URL."""
+    """The URL is not one."""
 
 
 class Failed(Portable, Exception):
-    """A request that came to nothing: ``why`` in words. ``fault`` is what it tells of the way to the server, if it
-    does; ``reached`` if there was a connection."""
+    """A request that failed: ``why`` in words. ``fault`` is what is wrong on the way to the server, if that is known;
+    ``reached`` if there was a connection."""
 
     def __init__(self, how: How, why: str, fault: WayFault | None = None, *, reached: bool = True) -> None:
         super().__init__(why)
@@ -73,7 +73,7 @@ class Failed(Portable, Exception):
 
 
 class Reply:
-    """The answer to one request. One that is not read to its end must be closed."""
+    """The answer to one request. It must be closed if it is not read to its end."""
 
     def __init__(self, response: http.client.HTTPResponse, give_back: Callable[[bool], None], ended: Ended) -> None:
         self._response = response
@@ -85,7 +85,7 @@ class Reply:
         self._content: bytes | None = None
 
     def read(self, size: int = PIECE) -> bytes:
-        """Up to ``size`` bytes of the body as they came, packed if they are packed; none at its end. Raises Failed."""
+        """Up to ``size`` bytes of the body, still packed if they came packed; empty at its end. Raises Failed."""
         if self._give_back is None:
             return b""
         try:
@@ -98,16 +98,16 @@ class Reply:
                 raise _failed(error) from error
             raise
         if not piece:
-            # Another answer follows one that is only provisional, such as 103.
+            # A provisional answer, such as 103, is followed by another one.
             self._end(reusable=not self._response.will_close and self.status_code >= http.HTTPStatus.OK)
         return piece
 
     def pieces(self, until: float = math.inf) -> Iterator[bytes]:
-        """The body, unpacked, in pieces of bounded size, until then by the monotonic clock. Raises Failed."""
+        """The body, unpacked, in pieces of bounded size. Raises Failed, also after ``until`` by the monotonic clock."""
         packed = _timed(iter(self.read, b""), until)
         if encoding_of(self.headers.get("Content-Encoding")) != GZIP:
             return packed
-        return _timed(self._unpacked(packed), until)  # packed bytes may come to nothing, or to very much
+        return _timed(self._unpacked(packed), until)  # packed bytes may unpack to nothing, or to a great deal
 
     def whole(self, within: float) -> bytes:
         """The whole body, which is its ``content`` from then on. Raises Failed, also if the body is longer than
@@ -157,8 +157,8 @@ def _timed(pieces: Iterator[bytes], until: float) -> Iterator[bytes]:
 
 
 class _Request(NamedTuple):
-    """What is sent. ``limit`` (seconds) bounds the connecting and the sending of each block, ``patience`` the wait for
-    the answer."""
+    """One request. ``limit`` (seconds) bounds connecting and the sending of each block, ``patience`` the wait for the
+    answer."""
 
     method: str
     target: str
@@ -174,7 +174,7 @@ class _Request(NamedTuple):
         cut_short = False
         try:
             connection.request(self.method, self.target, self.body, self.headers)
-        except BrokenPipeError:  # a server that refuses a body may answer and hang up before it has all of it
+        except BrokenPipeError:  # a server that refuses a body may answer and hang up before it has received all
             cut_short = True
         if connection.sock is not None:
             connection.sock.settimeout(self.patience)
@@ -184,16 +184,15 @@ class _Request(NamedTuple):
 
     @property
     def may_be_repeated(self) -> bool:
-        """Whether it does no harm that the server gets it twice: only a body that is streamed makes an object."""
+        """Whether the server may get it twice without harm: only streamed bodies make objects."""
         return self.body is None or isinstance(self.body, bytes)
 
 
 class Http:
     """Requests to any servers. Safe for several threads; ``connections`` are kept for each server.
 
-    ``deadline`` (seconds) bounds the connecting and each wait for an answer. ``certificate`` gives a certificate and
-    its key, both as PEM, which servers that ask for one are shown. Redirects are answers like others. Each request is
-    seen by ``watch``.
+    ``deadline`` (seconds) bounds connecting and each wait for an answer. ``certificate`` gives a certificate and its
+    key, both as PEM, for servers that ask for one. Redirects are not followed. ``watch`` sees each request.
     """
 
     def __init__(
@@ -232,11 +231,11 @@ class Http:
         patience: float | None = None,
         stream: bool = False,
     ) -> Reply:
-        """Sends one request; once more if a connection that was kept turns out to be closed and no body is streamed.
+        """Sends one request, and once more if a kept connection turns out to be closed and no body is streamed.
 
-        ``wait`` (seconds, the deadline if None) bounds the connecting and the sending of each block of a body, and
-        ``patience`` (``wait`` if None) the wait for the answer. An answer that is not a ``stream`` comes whole, within
-        three times as long.
+        ``wait`` (seconds, the deadline if None) bounds connecting and the sending of each block of a body, and
+        ``patience`` (``wait`` if None) the wait for the answer. Unless it is a ``stream``, an answer is read whole,
+        within three times as long.
 
         Raises Failed, and ConfigError for a proxy that cannot be used.
         """
@@ -261,7 +260,7 @@ class Http:
         return answer
 
     def _sent(self, request: _Request, route: Route) -> tuple[Connection, http.client.HTTPResponse]:
-        """Sends it, and gives the beginning of the answer. Raises Failed."""
+        """Sends a request, and gives the connection and the head of the answer. Raises Failed."""
         connection = self._take(route, request.limit)
         try:
             try:
@@ -269,7 +268,7 @@ class Http:
             except ConnectionError:
                 if connection.idle_since is None or not request.may_be_repeated:
                     raise
-                # The server closed what was kept while the request was on its way there.
+                # The server closed the kept connection while the request was on its way.
                 connection.close()
                 connection = self._connected(route, request.limit)
                 return connection, request.on(connection)
@@ -280,7 +279,7 @@ class Http:
             raise
 
     def _way(self, url: str) -> tuple[Route, str, dict[str, str]]:
-        """The route to a URL, what is asked for there, and the headers for a proxy on the way."""
+        """The route to a URL, the target of its request line, and the headers for a proxy on the way."""
         try:
             parts = urlsplit(url)
             route = self._route(parts.scheme, parts.netloc)
@@ -310,10 +309,10 @@ class Http:
             return self._routes.setdefault((scheme, netloc), route)
 
     def _take(self, route: Route, limit: float) -> Connection:
-        """A connection that was kept and still stands, or a new one. Raises Failed."""
+        """A kept connection that is still open, or a new one. Raises Failed."""
         while True:
             with self._lock:
-                if self._process != os.getpid():  # after a fork: what is kept is the other process's too
+                if self._process != os.getpid():  # after a fork: the other process has the same connections
                     _close(self._idle)
                     self._process = os.getpid()
                 idle = self._idle.get(route)
@@ -346,7 +345,7 @@ class Http:
 
     @cached_property
     def _trust(self) -> ssl.SSLContext:
-        """Whom encrypted connections trust. Raises OSError."""
+        """The certificates that encrypted connections trust. Raises OSError."""
         import certifi
 
         named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
@@ -369,7 +368,7 @@ def _close(idle: dict[Route, list[Connection]]) -> None:
 
 
 def _failed(error: Exception, *, reached: bool = True) -> Failed:
-    """What an exception of a connection means."""
+    """The failure for an exception of a connection."""
     fault, why = fault_here(error), words(error)
     match error:
         case http.client.IncompleteRead():
@@ -378,14 +377,14 @@ def _failed(error: Exception, *, reached: bool = True) -> Failed:
             return Failed(How.TLS, why, fault, reached=reached)
         case TimeoutError():
             return Failed(How.SLOW, why, fault, reached=reached)
-        case http.client.InvalidURL() | UnicodeError():  # which may repeat the URL, and that may be a secret
+        case http.client.InvalidURL() | UnicodeError():  # its text may repeat the URL, which may be a secret
             return Failed(How.NO_URL, "it holds characters that no URL has", reached=False)
         case _:
             return Failed(How.SILENT, why, fault, reached=reached)
 
 
 def words(error: BaseException) -> str:
-    """What the innermost cause says, as one line."""
+    """The message of the innermost cause, as one line."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__

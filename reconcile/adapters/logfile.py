@@ -1,4 +1,4 @@
-"""The log of a job that runs by itself: appended to, and put aside once it is large, with a few older ones kept."""
+"""The log file of a scheduled job: it is appended to and rotated when it is large, and a few older ones are kept."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from reconcile.adapters.system import current
 from reconcile.core.errors import UsageError
 
 LARGE = 1024 * 1024
-"""Bytes at which the next run begins a new file."""
+"""Bytes from which on the next run starts a new file."""
 KEPT = 9
-"""How many older ones there are: ``nightly.log.1`` is the newest of them."""
+"""How many older files are kept: ``nightly.log.1`` is the newest of them."""
 
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def open_log(path: Path) -> TextIO:
-    """The log, open for appending in UTF-8; a large one is put aside first. Raises UsageError."""
+    """The log, open for appending in UTF-8; a large one is rotated first. Raises UsageError."""
     if path.suffix != ".log":
         raise UsageError(
             f"--log-file {str(path)!r} does not end in .log",

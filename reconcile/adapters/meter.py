@@ -1,4 +1,4 @@
-"""Counts what a run asks of the stores, in one place, and tells of each request if somebody wants to hear."""
+"""Counts the requests of a run to the stores, and reports each of them to a listener if there is one."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from reconcile.core.ramp import Rates, Turn
 from reconcile.core.shown_url import shown_url
 
 BUCKET, RECORDS = "bucket", "records"
-"""The stores by which silences are called; another host goes by its name."""
+"""The names of the two stores in ``Silence``; any other host has its own name there."""
 _OF_DOCUMENTS = "/documents"
 OF_A_RECORD = 2
-"""Operations that writing a record takes: it is read just before."""
+"""Operations that the write of a record counts for, because the record is read just before."""
 
 
 class Ended(Protocol):
-    """Is to be called once when a request has ended: with the status, or how it came to nothing in a word, and whether
-    it can have reached the server."""
+    """To be called once, when a request has ended: with the status, or one word for how it failed, and whether it can
+    have reached the server."""
 
     def __call__(self, outcome: str, *, reached: bool = True) -> None: ...
 
 
 Watch: TypeAlias = Callable[[str, str], Ended]
-"""Is called when a request begins, with its method and its URL."""
+"""Called when a request begins, with its method and its URL."""
 
 
 class Asked(NamedTuple):
-    """One request and its end. ``where`` is its URL without anything secret, or the document; ``outcome`` the status,
-    or how it came to nothing. ``attempt`` counts those for the same thing, one after the other, of which all but the
-    last failed, and ``waited`` is how many seconds came between the last two."""
+    """One request that has ended. ``where`` is its URL without anything secret, or the document; ``outcome`` is the
+    status, or one word for how it failed. ``attempt`` is 1, or one more than that of the failed attempt at the same
+    thing just before, after which ``waited`` seconds passed."""
 
     method: str
     where: str
@@ -45,7 +45,7 @@ class Asked(NamedTuple):
 
     @property
     def failed(self) -> bool:
-        """Whether the same is likely to be asked again: it came to nothing, or the server has not done it."""
+        """Whether the request is likely to be repeated: it got no answer, or the server has not done it."""
         return self.outcome != "OK" and (not self.outcome.isdecimal() or _fails(int(self.outcome)))
 
 
@@ -54,8 +54,7 @@ def _fails(status: int) -> bool:
 
 
 class Silence(NamedTuple):
-    """A store that somebody waits for: the ``store`` (``bucket``, or the host for others), and for how many
-    ``seconds`` it has neither answered nor taken anything."""
+    """A ``store`` that the run waits for, and for how many ``seconds`` it has neither answered nor taken any bytes."""
 
     store: str
     seconds: float
@@ -71,7 +70,7 @@ class _Failed(NamedTuple):
 
 
 class Witness(Protocol):
-    """Who hears of each request. Called by several threads."""
+    """A listener to all requests. Called by several threads."""
 
     def heard(self, asked: Asked) -> None:
         """A request has ended."""
@@ -88,7 +87,7 @@ class _LockedTurn(NamedTuple):
 
 
 class _Turns:
-    """Whose turn it is, for each kind of request."""
+    """When the next request of each kind may begin."""
 
     def __init__(self, rates: Rates) -> None:
         self.records = _LockedTurn(Turn(rates.records), threading.Lock())
@@ -97,8 +96,8 @@ class _Turns:
 
 
 class Meter:
-    """The requests of one run. Safe for several threads; ``witness`` hears of each. With ``rates``, one begins when its
-    turn has come."""
+    """Counts the requests of one run. Safe for several threads; ``witness`` hears of each. With ``rates``, each request
+    waits until they let it begin."""
 
     def __init__(
         self,
@@ -117,27 +116,27 @@ class Meter:
         self._last = threading.local()
         self._asking: Counter[str] = Counter()
         self._silent: dict[str, float] = {}
-        """Since when each store that was asked has not answered, or has failed."""
+        """Since when each store that was asked has not answered, or has answered with failures only."""
 
     def share(self, rates: Rates, count: int) -> None:
-        """From now on, takes its part of these rates, which ``count`` runs share."""
+        """From now on, keeps to one part of these rates, which ``count`` runs share."""
         self._turns = _Turns(
             Rates(*(ramp.shared(count) for ramp in (rates.records, rates.object_writes, rates.object_reads)))
         )
 
     def total(self) -> Usage:
-        """All that was asked so far."""
+        """All usage so far."""
         with self._lock:
             return self._total
 
     def take(self) -> Usage:
-        """What was asked since this was last called."""
+        """The usage since this was last called."""
         with self._lock:
             since, self._taken = self._total - self._taken, self._total
             return since
 
     def silences(self) -> list[Silence]:
-        """The stores that are asked and have not answered yet, or whose last answer was a failure."""
+        """The stores that have not answered a request yet, or whose last answer was a failure."""
         with self._lock:
             now = self._clock()
             return [Silence(store, now - since) for store, since in self._silent.items()]
@@ -150,8 +149,8 @@ class Meter:
         return self._watched(method, url, usage, BUCKET)
 
     def other(self, method: str, url: str) -> Ended:
-        """Watches a request that costs nothing by itself: one for a token, or for documents, which count as they
-        come."""
+        """Watches a request that costs nothing by itself: one for a token, or for documents, which are counted as they
+        arrive."""
         return self._watched(method, url, Usage(), RECORDS if _OF_DOCUMENTS in url else urlsplit(url).netloc)
 
     def write(self, document: str) -> Ended:
@@ -161,18 +160,18 @@ class Meter:
         return self._watched("Commit", document, Usage(document_writes=1), RECORDS)
 
     def read(self, documents: int) -> None:
-        """The database has answered with so many documents, or said that they are not there."""
+        """Counts documents that the database has answered with, or said to be missing."""
         self._add(Usage(document_reads=documents))
 
     def sent(self, size: int) -> None:
-        """So many bytes of a file are sent."""
+        """Counts bytes of a file that were sent."""
         self._add(Usage(bytes=size))
         with self._lock:
             if BUCKET in self._silent:
                 self._silent[BUCKET] = self._clock()
 
     def _wait(self, turn: _LockedTurn, operations: int = 1) -> None:
-        """Waits until it is this request's turn, behind those that came before."""
+        """Waits for this request's turn, behind those that came before."""
         with turn.lock:
             while pause := turn.turn.take(self._clock(), operations):
                 self._sleep(pause)
@@ -217,7 +216,7 @@ class Meter:
 
 
 def unheard(_method: str, _url: str) -> Ended:
-    """Watches a request for nobody."""
+    """A ``Watch`` that does nothing."""
     return _silent
 
 

@@ -1,4 +1,4 @@
-"""The way from this machine to a server: the proxies and certificates that the environment names, and their faults."""
+"""The network between this machine and a server: the proxies and certificates of the environment, and their faults."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 _GRPC_PROXY_ANSWER = re.compile(r"HTTP proxy returned response code (\d{3})")
 _ERRNO = re.compile(r"\[Errno -?\d+\] ([^\"')]+)")
 _UNTRUSTED = frozenset({2, 18, 19, 20, 21})
-"""OpenSSL's numbers for a certificate whose signer is not known."""
+"""OpenSSL's numbers for a certificate with an unknown signer."""
 _UNTIMELY = frozenset({9, 10})
-"""And for one that is not valid yet, or any more."""
+"""And for one that is not valid yet, or no longer."""
 
 
 class Fault(Enum):
-    """What kind of fault of the way it is."""
+    """The kinds of faults on the way to a server."""
 
     SETTING = "setting"
-    """A variable is wrong: nothing can go that way."""
+    """A variable is wrong, so nothing can get through."""
     REFUSED = "refused"
-    """Something on the way answered that we may not pass."""
+    """Something on the way refused to let us through."""
     LASTING = "lasting"
     """It does not pass by itself."""
     PASSING = "passing"
@@ -46,7 +46,7 @@ class Fault(Enum):
 
 
 class WayFault(NamedTuple):
-    """What is wrong with the way, as a sentence without its end, and what to do."""
+    """What is wrong on the way to a server, as a sentence without a full stop, and what to do."""
 
     kind: Fault
     message: str
@@ -54,7 +54,7 @@ class WayFault(NamedTuple):
 
 
 class Proxy(NamedTuple):
-    """A proxy with its login, and the variable of the environment that names it, empty if the system's settings do."""
+    """A proxy with its login, and the environment variable that names it; empty if the system's settings do."""
 
     url: str
     variable: str
@@ -64,7 +64,7 @@ class Proxy(NamedTuple):
 
     @property
     def setting(self) -> str:
-        """Where it is to be corrected."""
+        """What to correct."""
         return self.variable or "the proxy in the system settings"
 
     def problem(self) -> WayFault | None:
@@ -93,7 +93,7 @@ class Proxy(NamedTuple):
         )
 
     def fault(self, why: str, host: str) -> WayFault:
-        """What it means that nothing comes through to ``host``, for this reason."""
+        """The fault if nothing gets through to ``host``, for this reason."""
         without = f"name {_domain(host)} in no_proxy to go without it"
         if (answer := _TUNNEL.search(why) or _GRPC_PROXY_ANSWER.search(why)) is not None:
             return self.answered(int(answer[1]), host)
@@ -101,7 +101,7 @@ class Proxy(NamedTuple):
         return WayFault(Fault.PASSING, f"{self} cannot be reached: {self.scrubbed(why)}", correct)
 
     def answered(self, status: int, host: str) -> WayFault:
-        """What its own answer means, which let nothing through to ``host``."""
+        """The fault if the proxy itself answered with this status, and let nothing through to ``host``."""
         without = f"name {_domain(host)} in no_proxy to go without it"
         if status == 407:
             hint = f"put the login into {self.setting}, as http://USER:PASSWORD@HOST:PORT, or {without}"
@@ -111,14 +111,14 @@ class Proxy(NamedTuple):
         return WayFault(kind, f"{self} does not let {host} through ({status})", hint)
 
     def scrubbed(self, text: str) -> str:
-        """A text of a library, without the login."""
+        """A library's text without the login."""
         password = re.match(r"^[^/]*//[^:]*:(.*)@", self.url)
         text = text.replace(self.url, masked(self.url))
         return text.replace(password[1], "***") if password and password[1] else text
 
 
 def is_this_machine(host: str) -> bool:
-    """Whether a host name or address is this machine's own: nothing that is sent there can be read on the way."""
+    """Whether a host name or address is this machine's own, so that nobody can read on the way what is sent there."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -126,12 +126,12 @@ def is_this_machine(host: str) -> bool:
 
 
 def masked(url: str) -> str:
-    """A proxy's URL without its password; however odd it is, nothing before the last ``@`` but the user is shown."""
+    """A proxy's URL without its password. However odd it is, only the user's name is left before the last ``@``."""
     return _LOGIN.sub(lambda found: f"{found[1] or ''}{found[2] + ':' if found[3] else ''}***@", url)
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """The proxy that requests to this URL go through, by the rules of the Python package requests."""
+    """The proxy for requests to this URL, by the rules of the Python package requests; None for none."""
     if not _may_have_proxies():
         return None
     from urllib.request import getproxies
@@ -153,12 +153,12 @@ def proxy_for(url: str) -> Proxy | None:
 
 
 def _may_have_proxies() -> bool:
-    """Whether anything names a proxy: the environment, or settings that only these systems have."""
+    """Whether the environment may name a proxy, or the system's settings may, which only these systems have."""
     return sys.platform in ("win32", "darwin") or any(name.lower().endswith("_proxy") for name in os.environ)
 
 
 def _goes_past(host: str, port: int | None) -> bool:
-    """Whether no_proxy, or the system's settings, send requests to this host past every proxy."""
+    """Whether no_proxy, or the system's settings, exempt this host from proxies."""
     from urllib.request import proxy_bypass
 
     named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
@@ -183,22 +183,22 @@ def _holds(entry: str, address: IPv4Address) -> bool:
 
 
 def fault_here(error: BaseException) -> WayFault | None:
-    """What an error of a connection tells of this machine, or of whom it trusts, whatever server was asked; else
-    None."""
+    """The fault of this machine, or of its certificates, that an error of any connection shows; None if it shows
+    none."""
     if descriptors.is_shortage(error):
         return WayFault(Fault.PASSING, descriptors.shortage(error), descriptors.HINT)
     return _trust(list(chain(error)))
 
 
 def fault_of_proxy(proxy: Proxy, error: BaseException, url: str) -> WayFault:
-    """What an error means that arose between here and a proxy, or came from it."""
+    """The fault for an error of a connection to a proxy, or through it."""
     causes = list(chain(error))
     tunnel = next((str(each) for each in causes if _TUNNEL.search(str(each))), "")
     return proxy.fault(tunnel or _words(_innermost(causes)), _host(url))
 
 
 def grpc_fault_of(details: str, host: str, environ: Mapping[str, str] | None = None) -> WayFault | None:
-    """The same for the words of a gRPC call to ``host`` that never reached it, or whose token could not be fetched."""
+    """The fault in the details of a gRPC error, if the call never reached ``host`` or got no token; else None."""
     env = os.environ if environ is None else environ
     if "Too many open files" in details:
         return WayFault(Fault.PASSING, descriptors.shortage(OSError()), descriptors.HINT)
@@ -223,7 +223,7 @@ def grpc_fault_of(details: str, host: str, environ: Mapping[str, str] | None = N
 
 
 def grpc_advice(host: str) -> str:
-    """What to do if HTTP reaches a host and gRPC, which has rules of its own, does not, as the end of a sentence."""
+    """What to do if HTTP reaches a host but gRPC, which has its own rules for proxies, does not; for a hint."""
     proxy = proxy_for(f"https://{host}")
     if proxy is None or any(map(os.environ.get, _GRPC_PROXIES)):
         return (
@@ -236,13 +236,13 @@ def grpc_advice(host: str) -> str:
 
 
 def _goes_without(host: str, env: Mapping[str, str]) -> bool:
-    """Whether gRPC, which has rules of its own, takes no proxy to the host."""
+    """Whether gRPC, by its own rules, uses no proxy for the host."""
     listed = env.get("no_grpc_proxy") or env.get("no_proxy") or ""
     return any(entry and host.lower().endswith(entry) for entry in map(str.strip, listed.lower().split(",")))
 
 
 def _trust(causes: list[BaseException]) -> WayFault | None:
-    """The fault of a certificate, theirs or the file that ours are in."""
+    """The fault of the server's certificate, or of the file with the certificates that we trust; else None."""
     variable = next((name for name in CA_VARIABLES if os.environ.get(name)), "")
     now = f"{variable} (it is {os.environ[variable]!r} now)" if variable else ""
     either = now or "REQUESTS_CA_BUNDLE, or SSL_CERT_FILE,"

@@ -1,7 +1,7 @@
-"""The pace of answers over HTTP: what comes too slowly has not come, and a head has an end.
+"""Bounds for answers over HTTP: they fail if they come too slowly, or if their headers are too long.
 
-A time-out of the system bounds one wait for a byte. Here it bounds the head of an answer, and each ``FLOOR`` bytes of
-its body, so that a server that sends a byte now and then does not hold a run for ever.
+The system's time-out bounds one wait for a byte. Here it bounds the head of an answer, and each ``FLOOR`` bytes of its
+body, so that a server that sends a byte now and then cannot hold up a run for ever.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Callable
 from typing import Any
 
 FLOOR = 16 * 1024
-"""Bytes of a body that must come within the time-out of one wait, unless it ends before."""
+"""Bytes of a body that must come within the time-out, unless the body is shorter."""
 LONGEST_ANSWER = 32 * 1024 * 1024
-"""Bytes that an answer may have that is held in memory: the longest page of a listing has a quarter of it."""
+"""The most bytes of an answer that is held in memory: four times the longest page of a listing."""
 _LINE = 64 * 1024
 _LINES = 1024 * 1024
 
 
 class Paced(io.RawIOBase):
-    """The bytes that come through a socket. ``limit`` (seconds) is how long they may be waited for: in all, or for each
-    ``FLOOR`` bytes once ``renewed`` was called. Time that the reader spends elsewhere does not count."""
+    """The bytes that come through a socket. ``limit`` (seconds) bounds the wait for all of them, or for each ``FLOOR``
+    bytes once ``renewed`` was called. Time that the reader spends elsewhere does not count."""
 
     def __init__(
         self, raw: Any, limit: float, set_timeout: Callable[[float], None], clock: Callable[[], float] = time.monotonic
@@ -36,7 +36,7 @@ class Paced(io.RawIOBase):
         self._renews = False
 
     def renewed(self) -> None:
-        """From now on the time counts anew for each ``FLOOR`` bytes."""
+        """From now on the limit is for each ``FLOOR`` bytes."""
         self._renews = True
         self._waited, self._came = 0.0, 0
 
@@ -89,7 +89,7 @@ class _Reader(io.BufferedReader):
 
 
 class Response(http.client.HTTPResponse):
-    """An answer whose head comes within the socket's time-out, and its body at a pace."""
+    """An answer whose head, and each ``FLOOR`` bytes of its body, must come within the socket's time-out."""
 
     def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)

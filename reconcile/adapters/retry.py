@@ -1,6 +1,6 @@
 """Retries: of one call (``Patience``), of all calls to one store (``Traffic``), and of a whole run (``Budget``).
 
-``workers.Breaker`` is the fourth part: it ends a phase of a run when call after call came to nothing all the same.
+``workers.Breaker`` is the fourth part: it ends a phase of a run if call after call fails in spite of its retries.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Protocol
 
 RETRIES = 100.0
 EARNED = 0.5
-"""Retries that an answer earns: a store that fails more than every third request, for long, uses the budget up."""
+"""Retries that an answer earns: a store that long fails more than every third request uses up the budget."""
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 8.0
 LONGEST_ASKED = 3600.0
-"""Seconds that a store may ask to be left alone; more is taken for this."""
+"""The most seconds for which a store is left alone, even if it asks for more."""
 APART = 1.0
-"""Seconds between two writes of one object name or one document, which Google holds to about one a second."""
+"""Seconds between two writes of one object name or one document: Google allows about one a second."""
 SPENT = "this run has used up its retries: the stores fail too often; run again later"
 
 
@@ -52,10 +52,10 @@ class Failure(Protocol):
 
 
 class Budget:
-    """The retries that one run may make at all its stores together, ``retries`` at the most; safe for several threads.
+    """The retries that one run may make, at all its stores together: ``retries`` at most. Safe for several threads.
 
-    Without it each call of a long run would try for its whole deadline, and a store in trouble would get many times the
-    requests of one that is well.
+    Without it each call of a long run would retry until its deadline, and a store in trouble would get many times the
+    requests of a healthy one.
     """
 
     def __init__(self, retries: float = RETRIES) -> None:
@@ -80,8 +80,8 @@ class Budget:
 class Gate:
     """The pace of all calls to one store: full speed until the store says that there are too many requests.
 
-    Then no call starts before the pause has passed, and after it the rate of starts is half of what it was in the
-    second before. It grows by ``GROWTH`` a second, until it limits nothing any more.
+    Then no call starts until a pause has passed. After it, calls start at half the rate of the second before, which
+    grows by ``GROWTH`` each second until there is no limit again.
     """
 
     SLOWEST = 10.0
@@ -99,13 +99,13 @@ class Gate:
         self._next = float("-inf")
         self._starts: deque[float] = deque(maxlen=int(self.FASTEST))
         self.answered = float("-inf")
-        """When the store last answered anybody."""
+        """When the store last answered any call."""
         self._silent: float | None = None
         self._failed = float("-inf")
 
     def enter(self, within: float) -> float:
-        """Waits for this call's turn, and gives 0; or gives the seconds until the turn, at once, if they are more than
-        ``within``, or if no call was answered for that long."""
+        """Waits for this call's turn and returns 0. Returns the seconds until the turn, at once, if they are more than
+        ``within``, or if no call has been answered for that long."""
         turn: float | None = None
         while True:
             with self._lock:
@@ -129,7 +129,7 @@ class Gate:
         with self._lock:
             now = self._clock.monotonic()
             rate = self._rate_at(now)
-            # Calls that had set out before the last halving say nothing about the rate since.
+            # Calls that started before the last halving say nothing about the rate since.
             if now >= self._halved + 1:
                 while self._starts and self._starts[0] <= now - 1:
                     self._starts.popleft()
@@ -146,8 +146,8 @@ class Gate:
             self.answered = self._clock.monotonic()
 
     def fail(self) -> float:
-        """An attempt failed. Returns since when none has been answered; after ``LULL`` seconds without an attempt that
-        begins anew."""
+        """An attempt failed. Returns since when no attempt has been answered; ``LULL`` seconds without any attempt end
+        that silence."""
         with self._lock:
             now = self._clock.monotonic()
             if self._silent is None or now > self._failed + self.LULL:
@@ -156,7 +156,7 @@ class Gate:
             return self._silent
 
     def _rate_at(self, now: float) -> float | None:
-        """Starts a second, None for as many as there are."""
+        """Starts a second; None for no limit."""
         if self._rate is None:
             return None
         rate = self._rate + self.GROWTH * max(0.0, now - self._since)
@@ -198,8 +198,8 @@ class Spacing:
 
 
 class Traffic:
-    """What all calls to one store share. ``deadline`` is how many seconds a call keeps trying; ``on_failure`` is called
-    for each attempt that failed and may be made again."""
+    """What all calls to one store share. A call is retried for ``deadline`` seconds; ``on_failure`` is called for each
+    failed attempt that may be repeated."""
 
     def __init__(
         self,
@@ -218,11 +218,11 @@ class Traffic:
         self.writes = Spacing(clock)
 
     def enter(self) -> float:
-        """Waits for the turn of one attempt, or returns the seconds until then if that is not worth waiting for."""
+        """Waits for the turn of one attempt, or returns the seconds until then if they are too many. See ``Gate``."""
         return self.gate.enter(self.deadline)
 
     def answered(self) -> None:
-        """The store gave an answer, whatever it was."""
+        """The store gave an answer, of any kind."""
         self.gate.answer()
         self.budget.earn()
 
@@ -230,10 +230,11 @@ class Traffic:
 class Patience:
     """The retries of one call: pauses that double, each with full jitter, until its time or the run's budget is up.
 
-    The time is the store's deadline, or ``within``. It counts from the first attempt; from the first failure if a
-    ``body`` was sent to a store that was reached, so that one that took long is sent once more; from the last answer to
-    any call if the store throttles, which shows that it is alive, up to three times as long. Calls that begin while no
-    call is answered share the deadline that began with that silence: a dead store is given up once, not for each call.
+    Its time is the store's deadline, or ``within`` seconds. It starts with the first attempt. If a ``body`` was sent to
+    a store that was reached, it starts with the first failure, so that a body that took long is sent once more. If the
+    store throttles, which shows that it is alive, it starts with the last answer to any call, for up to three times as
+    long. Calls that begin while no call is answered share one deadline, which began with that silence: a dead store is
+    given up once, and not for each call.
     """
 
     def __init__(self, traffic: Traffic, *, within: float | None = None, body: bool = False) -> None:
@@ -251,7 +252,7 @@ class Patience:
         return max(self._within / 10, self._started + self._within - self._traffic.clock.monotonic())
 
     def again(self, failure: Failure) -> bool:
-        """Waits before the next attempt; False, at once, if there is to be none."""
+        """Waits before the next attempt; returns False at once if there must be none."""
         traffic = self._traffic
         now = traffic.clock.monotonic()
         silent = traffic.gate.fail()
@@ -282,9 +283,9 @@ class Patience:
 
 
 def seconds_asked(retry_after: str, date: str = "") -> float:
-    """What a ``Retry-After`` header asks to wait, in seconds; 0 if it cannot be read.
+    """The seconds that a ``Retry-After`` header asks to wait; 0 if it cannot be read.
 
-    It may be a moment, which is compared with the ``Date`` of the same answer: our own clock may be wrong.
+    It may hold a time, which is compared with the ``Date`` of the same answer, because our own clock may be wrong.
     """
     text = retry_after.strip()
     if text.isascii() and text.isdecimal():

@@ -25,7 +25,8 @@ def bucket_place(where: PurePath) -> str | None:
 
 
 def beside_assets(uri: str, assets: BucketRoot) -> BucketRoot:
-    """The place in a bucket that a URI names. Raises UsageError if it names none, or one among the assets."""
+    """The folder in a bucket that a URI names. Raises UsageError if it names none, or one that has assets in it or
+    around it."""
     try:
         root = BucketRoot.parse(uri)
     except ValueError as error:
@@ -38,8 +39,7 @@ def beside_assets(uri: str, assets: BucketRoot) -> BucketRoot:
 
 
 class DiskFolder:
-    """A folder of a file system, which every machine that works with it has mounted. What it holds is private, because
-    it holds what records hold."""
+    """A folder of a file system that all machines have mounted. It is private, because it holds what records hold."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -79,7 +79,7 @@ class DiskFolder:
 
 
 class BucketFolder:
-    """A prefix of a bucket, whose objects are made once and never replaced."""
+    """A prefix of a bucket. Its objects are never replaced."""
 
     def __init__(self, root: BucketRoot, objects: ObjectStore) -> None:
         self._root = root
@@ -115,8 +115,7 @@ class BucketFolder:
 
 
 def open_folder(where: Path, assets: BucketRoot, objects_at: Callable[[BucketRoot], ObjectStore]) -> SharedFolder:
-    """The folder of this path, or of the gs:// URI that was given as one. Raises UsageError for a URI that names no
-    place in a bucket, or one among the assets."""
+    """The folder with this path, or with the gs:// URI that was typed as one. Raises as ``beside_assets``."""
     if (uri := bucket_place(where)) is None:
         return DiskFolder(where)
     root = beside_assets(uri, assets)

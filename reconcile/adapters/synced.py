@@ -1,4 +1,4 @@
-"""Folders that a program of the machine carries to other machines and to a cloud, such as OneDrive's."""
+"""Folders that a program on this machine synchronizes with a cloud, such as OneDrive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ICLOUD = ("Mobile Documents", "com~apple~CloudDocs")
 
 
 def synced_by(folder: Path, environ: Mapping[str, str] | None = None) -> str:
-    """The service that keeps a folder in step with a cloud, as far as its path tells; else empty."""
+    """The service that synchronizes a folder, as far as its path tells; empty if none does."""
     env = os.environ if environ is None else environ
     for variable in _ONEDRIVE:
         if env.get(variable) and folder.is_relative_to(env[variable]):
@@ -32,7 +32,7 @@ def synced_by(folder: Path, environ: Mapping[str, str] | None = None) -> str:
 
 
 def is_elsewhere(root: Path, name: str) -> bool:
-    """Whether a file below the root is there by its name alone, and its content in a cloud."""
+    """Whether only the name of a file below the root is on this machine, and its content in a cloud."""
     system = current()
     try:
         return system.is_elsewhere(system.lstat(system.extended(os.path.join(root, native(name)))))

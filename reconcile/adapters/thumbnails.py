@@ -1,8 +1,8 @@
-"""Small pictures of images, and of the first frame of videos: by Pillow, and by ffmpeg if it is on the PATH. Both are
-optional; without Pillow there are no pictures, and nothing of it is imported.
+"""Small pictures of images and of the first frames of videos, by Pillow, and by ffmpeg if it is on the PATH. Both are
+optional; without Pillow there are no pictures.
 
-What is read here comes from anywhere: a file that is broken, a bomb, or not what its name says has no picture, and
-does no harm otherwise.
+The files may come from anywhere: one that is broken, a bomb, or not what its name says gets no picture, and does no
+harm.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from tempfile import TemporaryDirectory
 from reconcile.core.media import content_type
 
 EDGE = 160
-"""Pixels of the longer side."""
+"""Pixels of the longer side of a picture."""
 LARGEST_IMAGE = 32 << 20
 LARGEST_VIDEO = 64 << 20
-"""Bytes of a file that is read for its picture."""
+"""The most bytes of a file that is read for its picture."""
 PIXELS = 50_000_000
-"""Of an image, or of a frame: what is larger is taken for a bomb."""
+"""The most pixels of an image or a frame; a larger one is taken for a bomb."""
 PATIENCE = 10.0
-"""Seconds for a frame."""
+"""Seconds that ffmpeg may take for a frame."""
 
 _FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP", "image/gif": "GIF", "image/bmp": "BMP"}
-# The container is said to ffmpeg, never found out by it: a playlist that calls itself a video would name other files.
+# ffmpeg is told the container and must not guess it: a playlist with the name of a video would name other files.
 _CONTAINERS = {
     "video/mp4": "mov",
     "video/quicktime": "mov",
@@ -41,7 +41,7 @@ _CONTAINERS = {
 
 
 class Thumbnails:
-    """Makes pictures, as ``data:`` URIs; ``ffmpeg`` is its program, None if there is none."""
+    """Makes pictures, as ``data:`` URIs. ``ffmpeg`` is the path of that program, or None."""
 
     def __init__(self, ffmpeg: str | None) -> None:
         self._ffmpeg = ffmpeg
@@ -72,8 +72,8 @@ class Thumbnails:
         return None if small is None else f"data:image/webp;base64,{base64.b64encode(small).decode()}"
 
     def _first_frame(self, container: str, data: bytes) -> bytes:
-        """It, as a PNG. The video is copied into a file of an own name, so that no name can be taken for an option or
-        a protocol, and the place of its index does not matter."""
+        """The first frame as a PNG. The video is copied into a file with a name of ours, which cannot be taken for an
+        option or a protocol, and which ffmpeg can search for the index."""
         if self._ffmpeg is None:
             return b""
         with TemporaryDirectory(prefix="reconcile-") as folder:
@@ -108,6 +108,6 @@ def _small(data: bytes, form: str) -> bytes | None:
 
 
 def _program(name: str) -> str | None:
-    """Where a program is on the PATH. Windows would also take one from the folder that we happen to be in."""
+    """The path of a program on the PATH. Windows would also find one in the current folder, which is left out."""
     found = shutil.which(name)
     return None if found is None or Path(found).parent == Path(os.curdir) or Path(found).parent == Path.cwd() else found

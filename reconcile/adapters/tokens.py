@@ -1,6 +1,6 @@
 """Tokens for requests to Google: those of ``google.auth``, fetched over our own HTTP.
 
-``google.auth`` is imported when the first token is needed, and never its transport, which imports ``requests``.
+``google.auth`` is imported when the first token is needed. Its transport, which imports ``requests``, never is.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from reconcile.core.portable import Portable, chain
 UNIVERSE = "googleapis.com"
 _UNAUTHORIZED = 401
 _REFRESHES = 2
-"""How often a request that was answered 401 is asked again with a new token."""
-
+"""How often a request that was answered with 401 is repeated with a new token."""
 
 NOBODY = "nobody has logged in on this machine"
-_NOWHERE = "default credentials were not found"  # what google.auth says if it has looked everywhere, at some length
+_NOWHERE = (
+    "default credentials were not found"  # the beginning of google.auth's long message after it has looked everywhere
+)
 
 
 class Lack(Enum):
@@ -35,15 +36,15 @@ class Lack(Enum):
     MISSING = "missing"
     """There are no credentials."""
     REFUSED = "refused"
-    """There are some, which the server of tokens does not take."""
+    """There are credentials, but the token server does not accept them."""
     PASSING = "passing"
-    """Its server does not answer, which may pass."""
+    """The token server does not answer, which may pass."""
     UNREADABLE = "unreadable"
-    """Its server answers what ``google.auth`` cannot read."""
+    """The token server's answer cannot be read by ``google.auth``."""
 
 
 class NoToken(Portable, Exception):
-    """No token could be had: ``why`` in words, and the ``fault`` of the way if that is why."""
+    """No token could be fetched: ``why`` in words, and the ``fault`` on the way to its server if that is the reason."""
 
     def __init__(self, lack: Lack, why: str, fault: WayFault | None = None) -> None:
         super().__init__(why)
@@ -53,8 +54,8 @@ class NoToken(Portable, Exception):
 
 
 class Server(NamedTuple):
-    """Where a service of Google's is asked. ``universe`` is the domain of all of them, which is another one in a few
-    clouds of their own; ``certificate`` gives a certificate and its key."""
+    """The server of a service of Google's. ``universe`` is the domain of all its services, which differs in a few
+    separate clouds; ``certificate`` gives a certificate and its key."""
 
     universe: str
     url: str
@@ -62,9 +63,9 @@ class Server(NamedTuple):
 
 
 class Tokens:
-    """The application default credentials, asked for the first time when they are needed. Safe for several threads.
+    """The application default credentials, looked up when they are first needed. Safe for several threads.
 
-    ``deadline`` (seconds) bounds each wait for a server of tokens; each request to one is seen by ``watch``.
+    ``deadline`` (seconds) bounds each wait for a token server; ``watch`` sees each request to one.
     """
 
     def __init__(self, scopes: Sequence[str], *, deadline: float, watch: Watch = unheard) -> None:
@@ -74,12 +75,12 @@ class Tokens:
         self._credentials: Any = None
 
     def close(self) -> None:
-        """Closes the connections to the servers of tokens."""
+        """Closes the connections to token servers."""
         self._request.close()
 
     def at_google(self, service: str) -> Server:
-        """The server of a service, such as ``storage``, and the certificate of this device that it is to be shown, if
-        the organisation wants that. Raises NoToken."""
+        """The server of a service, such as ``storage``, with this device's certificate if the organisation wants it
+        to be shown. Raises NoToken."""
         with self._lock, lacks():
             universe = str(self._found().universe_domain or UNIVERSE)
             from google.auth.transport import mtls
@@ -100,7 +101,7 @@ class Tokens:
         body: bytes | Streamed | None = None,
         **options: Any,
     ) -> Reply:
-        """One request with a token, and again with a new one if the server does not take that.
+        """One request with a token, and again with a new one if the server does not accept it.
 
         Raises Failed and NoToken, and ConfigError as ``Http`` does.
         """
@@ -168,7 +169,7 @@ class _Response:
 
 
 def _certificate(source: Callable[[], tuple[bytes, bytes]]) -> Callable[[], tuple[bytes, bytes]]:
-    """The same certificate, and NoToken for what ``google.auth`` raises if it cannot be read."""
+    """The same certificate, except that NoToken is raised if it cannot be read."""
 
     def certificate() -> tuple[bytes, bytes]:
         try:
@@ -182,7 +183,7 @@ def _certificate(source: Callable[[], tuple[bytes, bytes]]) -> Callable[[], tupl
 
 @contextmanager
 def lacks() -> Iterator[None]:
-    """Around what ``google.auth`` does: what it raises as NoToken. A want of memory is none of its own."""
+    """A context in which the errors of ``google.auth`` become NoToken, except a lack of memory."""
     try:
         yield
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
@@ -215,9 +216,9 @@ def _lack(error: Exception) -> NoToken:
 
 
 def default_credentials(scopes: Sequence[str], request: Any) -> Any:
-    """The credentials that ``google.auth.default`` finds, in its order. Raises what it raises.
+    """The credentials that ``google.auth.default`` finds, in its order. Raises what that function raises.
 
-    That function would import ``requests`` for some kinds, and run gcloud to learn a project that nobody needs.
+    It would import ``requests`` for some kinds, and run gcloud to find a project that is not needed.
     """
     import google.auth
     from google.auth import _cloud_sdk, credentials, environment_vars
@@ -229,7 +230,7 @@ def default_credentials(scopes: Sequence[str], request: Any) -> Any:
     logged_in = cloud_sdk.get_application_default_credentials_path()
     if named or os.path.isfile(logged_in):
         with warnings.catch_warnings():
-            # It warns of files that somebody else provides; this one the user's environment names.
+            # It warns about files that somebody else provides; this one is named by the user's environment.
             warnings.simplefilter("ignore", DeprecationWarning)
             found, _ = auth.load_credentials_from_file(named or logged_in, request=request)
     else:
@@ -238,7 +239,7 @@ def default_credentials(scopes: Sequence[str], request: Any) -> Any:
 
 
 def _of_this_machine(request: Any) -> Any:
-    """The credentials that a machine of Google's gives. ``google.auth`` imports ``requests`` for these."""
+    """The credentials of a machine at Google. ``google.auth`` would import ``requests`` for them."""
     if os.environ.get("NO_GCE_CHECK") != "true":
         from google.auth import compute_engine
         from google.auth.compute_engine import _metadata

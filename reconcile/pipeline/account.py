@@ -1,4 +1,4 @@
-"""A run's own account: what it is about to write, what became of it, and how it ended, in its journal."""
+"""Writes a run's journal: what it is about to write, the outcome of each change, and how it ended."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def now() -> str:
 
 
 class Account:
-    """Writes one run's journal. What comes before a write raises JournalError if it cannot be written down, so that
-    the write is not made; what comes after only sets ``broken``, so that nothing more is started."""
+    """One run's journal. A line before a write raises JournalError if it cannot be written, so that the write is not
+    made; a line after it only sets ``broken``, so that nothing more is started."""
 
     def __init__(self, log: RunLog | None) -> None:
         self._log = log
@@ -53,15 +53,15 @@ class Account:
         return cls(journal.begin(started))
 
     def touches(self, world: World, document: str, touched: Sequence[Touched]) -> None:
-        """These fields of a record of this world are about to be written. Raises JournalError."""
+        """Notes that these fields of a record are about to be written. Raises JournalError."""
         self._before(FieldsTouched(world=world, document=document, touched=tuple(touched)))
 
     def creates(self, change: CreateRecord, fields: dict[str, object]) -> None:
-        """A document is about to be created with these fields. Raises JournalError."""
+        """Notes that a document is about to be created with these fields. Raises JournalError."""
         self._before(RecordMade(id=change.id, document=change.document, fields=fields))
 
     def ended(self, change: Change, outcome: Outcome, generation: int | None, *, copied: bool = False) -> None:
-        """What became of a change; ``copied`` if its object was made of another one, and nothing was sent."""
+        """Notes the outcome of a change; ``copied`` if its object was copied from another one, and nothing was sent."""
         ended = ChangeEnded(outcome=outcome, char_id=change.char_id, asset_type=change.asset_type)
         if is_object(change):
             ended = msgspec.structs.replace(
@@ -78,7 +78,7 @@ class Account:
         self._after(ended)
 
     def close(self, report: Report | None) -> None:
-        """Ends the account; without a report the run did not come to its end."""
+        """Ends the journal; without a report the run was cut short."""
         if report is not None:
             self._after(
                 RunEnded(

@@ -1,7 +1,7 @@
 """The catalogue of a project: every asset, one by one, from the rows that a plan is made of.
 
-An asset that no record can change any more is given out at once, in the order of the keys in the bucket. The others
-wait, in the same bounded memory as the rows of a plan, and come at the end.
+An asset that no later record can change is yielded at once, in the order of the keys in the bucket. The others wait, in
+the same bounded memory as the rows of a plan, and come at the end.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from reconcile.project import OpenProject
 
 
 class Catalogue:
-    """The assets in scope, to be iterated once; raises as ``Inventory`` does, to which ``partial`` is passed on.
+    """The assets in scope, to be iterated once. Raises as ``Inventory`` does, which also gets ``partial``.
 
-    Afterwards ``complete`` tells whether all could be read, and ``known_ids`` are all known characters.
+    Afterwards ``complete`` is whether everything could be read, and ``known_ids`` are all known characters.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Catalogue:
                 pass
 
     def _judge(self, seen: Inventory) -> None:
-        """Warns of what was not read."""
+        """Warns about everything that was not read."""
         for gap in seen.gaps:
             self.complete = self.complete and isinstance(gap, Unread) and not gap.hides_ours
             warning = told_of(gap)

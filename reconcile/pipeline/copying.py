@@ -1,8 +1,8 @@
-"""Uploads whose content is in the bucket under another name of ours become copies, so that nothing is sent.
+"""Turns uploads into copies if their content is in the bucket already under another name, so that nothing is sent.
 
 Sources are objects without a local file, from this planning's listing, and objects that agree with one, from what this
-machine remembers: so nothing is held of what is in step. That their MD5 is there is asked of those few that are chosen;
-whether it is the local file's is proved when the plan is applied.
+machine remembers; so nothing has to be held of assets that are in step. Only for the few chosen ones, the bucket is
+asked whether they have an MD5; whether it is that of the local file is checked when the plan is applied.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from reconcile.core.rows import Row, Source, Stream, content_name
 from reconcile.project import OpenProject
 
 TRIED = 4
-"""Sources of one content that are looked at, the first by name."""
+"""Sources of one content that are tried, in order of their names."""
 
 
 class CopySources:
@@ -48,7 +48,7 @@ class CopySources:
             source = Source(state.key, state.size, state.crc32c, state.generation)
             if source.content in wanted:
                 found[source.content].add(source)
-        # What is to be uploaded is not in the bucket, whatever is remembered of it: to ask for its MD5 is in vain.
+        # A key that is to be uploaded does not hold what is remembered of it, so there is no use asking for its MD5.
         unfit = {each.key for each in changes if isinstance(each, Replace | Upload)}
         chosen = _chosen(project, found, unfit)
         return [

@@ -1,7 +1,7 @@
 """Plan + ports → Report: the executor.
 
-Uploads come before records, and what waits for an object is written only when that is there. Every write carries a
-precondition, and what is uncertain is settled by reading (``object_writes``, ``record_writes``).
+Uploads come before records, and a field that needs an object is written only if that is there. Every write carries a
+precondition, and uncertain outcomes are settled by reading (``object_writes``, ``record_writes``).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _STOPPED = Problem("interrupted", "the run stopped before it", transient=True)
 T = TypeVar("T", SetField, RewriteLocalDb)
 RecordT = TypeVar("RecordT", bound=CreateRecord | SetField | RewriteLocalDb)
 EditorOf: TypeAlias = Callable[[Sequence[FieldChange]], Editor]
-"""How the field changes of one record are made."""
+"""The editor that makes these field changes of one record."""
 
 
 def execute(
@@ -75,14 +75,14 @@ def execute(
     fail_on: Severity | None = None,
     part_of: LimitCounts | None = None,
 ) -> Report:
-    """Does what the plan says, as far as the world still is as the plan saw it.
+    """Applies a plan, as far as the world is still as the plan saw it.
 
     Raises UsageError for a plan of other stores or rules, Refused past a safety limit, and JournalError if the run
     cannot be written down, before anything is changed. A failure of one change is an outcome of the report, never an
     exception. ``concurrency`` objects are written at once; if it is None, as many as the project was opened for.
-    Setting ``stop`` finishes what is in flight and starts nothing more. ``command`` is who asked, for the journal. If
-    findings of the severity ``fail_on`` remain, it is not remembered as a good run of everything; nor is a part of a
-    plan, whose limits are judged by the counts of the whole, ``part_of``.
+    Setting ``stop`` finishes what is in flight and starts nothing more. ``command`` is noted in the journal. A run
+    that leaves findings of the severity ``fail_on`` is not remembered as a good run of everything; nor is a part of a
+    plan, whose limits are judged by ``part_of``, the counts of the whole.
     """
     check(project, plan)
     if not force:
@@ -110,8 +110,8 @@ def run(
     command: str = "",
     undoes: str | None = None,
 ) -> Report:
-    """Does what a plan says that this process has made; ``editor_of`` makes its field changes, and no limit is checked.
-    Raises JournalError before anything is changed."""
+    """Applies a plan that this process has made; ``editor_of`` makes its field changes, and no limit is checked. Raises
+    JournalError before anything is changed."""
     # To the microsecond: hooks make several runs a second, and history is in the order of the ids.
     run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"
     journal = project.journal if project.options.keeps_journal else None
@@ -130,8 +130,8 @@ def run(
 
 
 def _holds_back(project: OpenProject, plan: Plan) -> bool:
-    """Whether a file that a rule takes was left because it is still being written, or is not whole; or all files are
-    gone, and nobody says that it is meant."""
+    """Whether a file of the project was left because it is still being written or is incomplete; or all files are gone
+    and that was not allowed."""
     left = (Code.UNSETTLED_FILE, Code.INCOMPLETE_FILE)
     return any(
         each.code is Code.ROOT_EMPTIED or (each.code in left and project.asset_map.read(each.subject, ()) is not None)
@@ -221,7 +221,7 @@ class _Run:
         self._listener(PhaseStarted(phase, len(jobs), size))
         self._breaker = Breaker()
         changes = {change.id: change for job in jobs for change in job.changes}
-        # A second interrupt waits for nobody; what is in flight is settled by the next run's preconditions.
+        # A second interrupt does not wait; the next run's preconditions settle what is in flight.
         running = results((job.run for job in jobs), at_once, breaker=self._breaker, halted=self._halted)
         for outcomes in running:
             for outcome in outcomes:
@@ -234,7 +234,7 @@ class _Run:
                 self._note(change, Outcome.of(change, OutcomeKind.NOT_STARTED, self._breaker.tripped))
 
     def _halted(self) -> bool:
-        """Whether to start nothing more: somebody said stop, or the journal can no longer be written."""
+        """Whether to start nothing more: the run is to stop, or its journal can no longer be written."""
         return self._stop.is_set() or self._account.broken is not None
 
     def _note(self, change: Change, outcome: Outcome) -> None:
@@ -276,7 +276,7 @@ class _Run:
     # -- what a field needs --
 
     def _unmet(self, need: Need) -> tuple[OutcomeKind, Problem] | None:
-        """What becomes of a change that needs this; None if the object is there with the intended bytes."""
+        """The outcome of a change that needs this object; None if it is there with the intended bytes."""
         arrived = self._arrivals.of(need.key)
         if arrived is not None and need.crc32c in (None, arrived.crc32c):
             return None
@@ -358,7 +358,7 @@ class _Job(msgspec.Struct, frozen=True):
     work: Callable[[], list[Outcome]]
 
     def run(self) -> list[Outcome]:
-        """The outcomes. An unforeseen error fails these changes, and does not lose the report of the others."""
+        """The outcomes. An unforeseen error fails these changes only, and the report of the others is kept."""
         try:
             return self.work()
         except Exception as error:  # noqa: BLE001

@@ -1,4 +1,4 @@
-"""How much of the worlds was read, and the parts that were not: nothing in those is known to be absent."""
+"""How much of the worlds was read, and the parts that were not: nothing in those counts as missing."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Store(Enum):
 
 
 class Denied(msgspec.Struct, frozen=True):
-    """A part of a store that these credentials may not read: nothing in it is known to be absent.
+    """A part of a store that these credentials may not read: nothing in it counts as missing.
 
-    ``name`` is a prefix of keys, one key, or a document; an empty one is all of the store. ``narrower`` are the
-    prefixes within it that are tried one by one instead.
+    ``name`` is a prefix of keys, one key, or a document; empty for the whole store. ``narrower`` are the prefixes
+    within it that are tried one by one instead.
     """
 
     store: Store
@@ -37,13 +37,13 @@ class Denied(msgspec.Struct, frozen=True):
 
 
 class Unread(msgspec.Struct, frozen=True):
-    """A folder that was not read, such as a symlink: nothing below it is known to be absent."""
+    """A folder that was not read, such as a symlink: nothing below it counts as missing."""
 
     folder: LocalFile
 
     @property
     def hides_ours(self) -> bool:
-        """Whether files of the project may be below it: never below a link, or in a folder that no rule reaches."""
+        """Whether it may hold files of the project, as a link, or a folder that no rule reaches, never does."""
         return (self.folder.problem or FileProblem.UNREADABLE) is FileProblem.UNREADABLE
 
 
@@ -52,7 +52,7 @@ Gap: TypeAlias = Unread | Denied
 
 
 def told_of(gap: Gap) -> str:
-    """What to say of a part that was not read; empty if none of the project's files can be in it."""
+    """The warning about a part that was not read; empty if none of the project's files can be in it."""
     if isinstance(gap, Unread):
         folder = gap.folder
         return f"{folder.path} could not be read: {folder.detail}" if gap.hides_ours else ""
@@ -67,7 +67,7 @@ def about_unread(folder: LocalFile) -> Finding:
 
 
 class Extent:
-    """How much of the files and of the objects was read, and the ``gaps``: no key in one of those is called absent."""
+    """How much of the files and of the objects was read, and the ``gaps``: no key in those counts as missing."""
 
     def __init__(self, asset_map: AssetMap, scope: Scope) -> None:
         whole = not scope.char_ids and not scope.asset_types
@@ -76,12 +76,13 @@ class Extent:
         self.remote = Coverage(("",) if whole else asset_map.key_prefixes(scope.char_ids, types))
         self.gaps: list[Gap] = []
         self.unread: list[Gap] = []
-        """Those that were met, and are none of the ``gaps`` yet."""
+        """Parts that were found unreadable and are not among the ``gaps`` yet."""
         self.listed = False
-        """Whether the bucket could be asked for anything."""
+        """Whether anything in the bucket could be listed."""
 
     def note_gaps(self) -> None:
-        """Takes what was not read out of what counts as read. To be called before the first key that it concerns."""
+        """Moves the unread parts to the gaps, and out of what counts as read. To be called before the first key in
+        them."""
         while self.unread:
             gap = self.unread.pop(0)
             self.gaps.append(gap)
@@ -93,7 +94,7 @@ class Extent:
                 )
 
     def leave_unknown(self, refused: Denied) -> None:
-        """No key below this prefix is called absent from now on, except in parts of it that can be listed."""
+        """From now on no key below this prefix counts as missing, except in parts of it that can be listed."""
         remote, name = self.remote, refused.name
         if refused.narrower:
             prefixes = minimal_prefixes((*(each for each in remote.prefixes if each != name), *refused.narrower))

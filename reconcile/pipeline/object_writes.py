@@ -1,4 +1,4 @@
-"""Objects written as planned: under a precondition, and what is uncertain is settled by reading."""
+"""Writes objects as planned, under preconditions; a write whose outcome is uncertain is settled by reading."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CHUNK = 1024 * 1024
 
 
 class Written(NamedTuple):
-    """How an object came to hold the planned bytes, with its generation and the bytes that were sent."""
+    """How an object came to hold the planned bytes, its generation, and how many bytes were sent."""
 
     kind: OutcomeKind
     generation: int
@@ -35,8 +35,8 @@ class Written(NamedTuple):
 
 
 def write(project: OpenProject, change: ContentChange, progress: Callable[[int], None]) -> Written:
-    """Uploads a file, or copies an object that holds the same; ``progress`` gets the bytes that are sent, as a count.
-    If the world moved, or no answer came, and the object holds the planned bytes, whoever put them there, all is well.
+    """Uploads a file, or copies an object with the same content; ``progress`` is called with counts of bytes sent. If
+    the file or the object has changed, or the answer was lost, but the object holds the planned bytes, that is success.
 
     Raises SourceChanged, SourceError, and StoreError.
     """
@@ -58,7 +58,7 @@ def write(project: OpenProject, change: ContentChange, progress: Callable[[int],
             )
     except (PreconditionFailed, SourceChanged, Uncertain) as error:
         if isinstance(error, SourceChanged) and path is not None:
-            # What is remembered is not what it holds, so the next plan reads it, whatever its look says.
+            # Its remembered hash is wrong, so the next plan must read it even if its size and times are unchanged.
             project.files.forget(path)
         found = project.objects.get(change.key)
         if found is None or compare_object(change.size, change.crc32c, found) is not Comparison.SAME:
@@ -68,8 +68,8 @@ def write(project: OpenProject, change: ContentChange, progress: Callable[[int],
 
 
 def _copied(project: OpenProject, change: Copy, path: str) -> Written | None:
-    """Copies the source if its MD5 is the local file's. None if that is not so, or if the source has moved or may not
-    be copied: then the file is to be sent. Raises SourceChanged, SourceError, and StoreError."""
+    """Copies the source if it has the MD5 of the local file. None if it does not, has changed, or may not be copied:
+    then the file has to be sent. Raises SourceChanged, SourceError, and StoreError."""
     objects, source = project.objects, project.bucket.key(change.source) or ""
     try:
         known = objects.md5(source, generation=change.source_generation)
@@ -102,8 +102,8 @@ def _md5(project: OpenProject, path: str) -> str:
 
 
 def retype(project: OpenProject, change: SetMetadata) -> OutcomeKind:
-    """Sets the content type of an object. If the world moved, or no answer told, and the same bytes have the type that
-    is meant, whoever set it, all is well. Raises StoreError."""
+    """Sets the content type of an object. If the object has changed, or the answer was lost, but the same bytes have
+    the intended type, that is success. Raises StoreError."""
     try:
         project.objects.set_type(
             change.key,
@@ -120,10 +120,10 @@ def retype(project: OpenProject, change: SetMetadata) -> OutcomeKind:
 
 
 class Arrivals:
-    """What this run has put into the bucket, or found there as planned. Safe for several threads.
+    """The objects that this run has written, or found as planned. Safe for several threads.
 
-    It is remembered as agreed, a few objects at a time: what a killed run put there since the last time is not, so a
-    file that is rendered anew before the next run is told as a conflict then, and not replaced.
+    They are remembered as agreed, a few at a time. A killed run loses the last few; if one of those files is rendered
+    again before the next run, that reports a conflict and does not replace the object.
     """
 
     def __init__(self, agreed: AgreedStates, expected: Iterable[ContentChange]) -> None:
@@ -141,7 +141,7 @@ class Arrivals:
         return self._found.get(key)
 
     def is_copied(self, key: str) -> bool:
-        """Whether this run made the object of another one."""
+        """Whether this run copied the object from another one."""
         return key in self._copied
 
     def add(self, change: ContentChange, written: Written) -> None:

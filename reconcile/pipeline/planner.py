@@ -1,4 +1,4 @@
-"""Observations → Plan: the one road from the worlds through the core to a plan, shared by every command.
+"""Observations → Plan: the way from the worlds through the core to a plan, shared by every command.
 
     Inventory        reads   the records, every known character id, what a scope needs beside; then files and objects
     explode_stage    pure    a document's texts → the keys they could mean
@@ -6,10 +6,10 @@
     key_stage        pure    one key's file, object and references → object changes, answers, claims
     group                    documents, answers and claims, by character
     document_stage   pure    one record with its answers and claims → the changes of that record
-    reducers                 the rows that are left → counts, agreed states, notes, and the plan in its order
+    reducers                 the remaining rows → counts, agreed states, notes, and the plan in its order
 
-Only ``roster``, ``observe`` and ``inventory`` read, and nothing here writes, except what this machine remembers to be
-fast (``.reconcile/``). What is in step beyond doubt takes a ``shortcut`` past the stages.
+Only ``roster``, ``observe`` and ``inventory`` read. Nothing here writes, except to what this machine remembers for
+speed (``.reconcile/``). Assets that are certainly in step take a ``shortcut`` past the stages.
 """
 
 from __future__ import annotations
@@ -51,9 +51,8 @@ from reconcile.project import OpenProject
 
 
 class Survey(msgspec.Struct, frozen=True):
-    """A plan and what was counted on the way to it. ``tallies`` are by (asset type, character), if they were asked for;
-    else there is one for all. ``facts`` are those that were asked for, ``conflicts`` those of the findings of that
-    code."""
+    """A plan and the counts that came with it. ``tallies`` are by (asset type, character) if that was requested; else
+    there is one for all. ``facts`` are those that were requested, ``conflicts`` those of content conflicts."""
 
     plan: Plan
     tallies: Tallies
@@ -72,7 +71,7 @@ def survey(
     tallied: bool = True,
 ) -> Survey:
     """Reads the worlds and decides; changes nothing. Raises as ``Inventory`` does. ``trace`` are the keys and paths
-    of which the facts are wanted; ``tallied`` if the tallies are, which take memory for each character."""
+    whose facts are requested; ``tallied`` requests the tallies, which take memory for each character."""
     with Spill(project.options.memory, project.spill_folder) as spill:
         wanted, before = scope or Scope(), project.meter.total()
         trace = (*trace, *(each for path in wanted.paths for each in spellings(path)))
@@ -91,7 +90,7 @@ def survey(
 
 
 def _estimated(project: OpenProject, found: Survey, before: Usage) -> Survey:
-    """The survey with what it took, and the time that its changes will take by what is remembered of past runs."""
+    """The survey with its cost, and the time that its changes will take, judged by past runs."""
     applying = Usage() if found.plan.estimate is None else found.plan.estimate.applying
     seconds = seconds_for(applying, project.paces)
     estimate = Estimate(project.meter.total() - before, applying, None if seconds is None else round(seconds, 3))
@@ -114,7 +113,7 @@ class Observed(Protocol):
 
 
 class Planning:
-    """Everything that a planning comes to: its reducers, and what is made of them at the end."""
+    """The reducers of a planning, and the survey that is made from them at the end."""
 
     def __init__(
         self, project: OpenProject, trace: Collection[str], spill: Spill, counts: KeyCounts | CountedElsewhere
@@ -130,13 +129,13 @@ class Planning:
         self._takers = {stream: tuple(each.take for each in reducers if stream in each.streams) for stream in Stream}
 
     def take_all(self, rows: Iterable[Row]) -> None:
-        """Takes rows of any stream."""
+        """Gives each row to the reducers of its stream."""
         for row in rows:
             for take in self._takers[row.stream]:
                 take(row)
 
     def all_but_answers(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Gives on the answers and claims, which are for the document stage, and takes the others."""
+        """Yields the answers and claims, which are for the document stage, and takes all other rows."""
         for row in rows:
             takers = self._takers[row.stream]
             if not takers:
@@ -145,7 +144,7 @@ class Planning:
                 take(row)
 
     def survey(self, seen: Observed, listener: Listener) -> Survey:
-        """The plan, once every row was taken. Raises UsageError if nothing is known of an asset in scope."""
+        """The survey, after the last row. Raises UsageError if nothing is known of an asset in scope."""
         project, sink, scope = self._project, self._sink, seen.context.scope
         self._agreed.flush()
         sink.copy_from(self._sources, project)
@@ -173,7 +172,7 @@ class Planning:
         return Survey(plan, tallies, facts, seen.roster.known_ids, conflicts)
 
     def _waive(self, *, whole: bool) -> None:
-        """Marks what the rules file waives, and remembers of a look at everything which waivers take nothing."""
+        """Marks the findings that the rules file waives. A look at everything also notes which waivers were used."""
         project, sink = self._project, self._sink
         waivers = project.settings.waivers
         if whole and sink.complete:
@@ -191,7 +190,7 @@ class Planning:
                 )
 
     def _leave_unknown(self, gap: Gap, listener: Listener) -> None:
-        """Reports a part that was not read. The plan stays complete if none of the project's files can be there."""
+        """Reports a part that was not read. The plan stays complete if no files of the project can be there."""
         project, sink = self._project, self._sink
         if isinstance(gap, Unread):
             sink.complete = sink.complete and not gap.hides_ours
@@ -209,8 +208,8 @@ class Planning:
         sink.findings.append(make(Code.UNREADABLE_SCOPE, subject, char_id, why=why))
 
     def _judge_root(self, seen: Observed, listener: Listener) -> bool:
-        """Whether the local root is as it was left. If it is gone, or holds none of the files that it held, that is
-        told, and the files are not taken for lost. Else it is remembered how many there are."""
+        """Whether the local root still has files, if it had any. If it is gone or emptied, that is reported, and the
+        files do not count as lost; else their number is noted for the next run."""
         scope, project, root, kept = seen.context.scope, self._project, self._project.settings.root, True
         if seen.files:
             whole = not (scope.char_ids or scope.asset_types)

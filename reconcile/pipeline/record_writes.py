@@ -1,4 +1,4 @@
-"""Records written as planned: made of what the local database holds, or changed under the update time that was read."""
+"""Writes records as planned: created from the local database, or changed under the update time that was read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MOVED = Problem(PreconditionFailed.code, "the field no longer holds what the pl
 Editor: TypeAlias = Callable[[Mapping[str, Any]], Edit]
 """Makes the changes of one record on its fields, as they were just read."""
 Noting: TypeAlias = Callable[[str, Sequence[Touched]], None]
-"""Is told, before each write, which record is written and which of its fields; raises if it must not be written."""
+"""Called before each write with the record and the fields to be written; raises if it must not be written."""
 Wait: TypeAlias = Callable[[float], None]
 """Sleeps, in seconds, between two attempts."""
 
@@ -38,13 +38,13 @@ class BatchStore(RecordReader, Protocol):
     """Documents of which several are written at once."""
 
     def update_many(self, changes: Mapping[str, tuple[Mapping[str, Any], str]]) -> dict[str, str | StoreError]:
-        """Sets top-level fields of several documents, ``{id: (fields, if_update_time)}``; an error for each that was
-        kept from being written."""
+        """Sets top-level fields of several documents, ``{id: (fields, if_update_time)}``. Gives for each the new update
+        time, or why it was not written."""
         ...
 
 
 class Creations:
-    """Makes the records that a plan creates of what the local database holds. Safe for several threads."""
+    """Creates a plan's new records from the local database. Safe for several threads."""
 
     def __init__(self, project: OpenProject, plan: Plan) -> None:
         self._project = project
@@ -55,9 +55,9 @@ class Creations:
     def make(
         self, change: CreateRecord, fields: dict[str, Any], noting: Callable[[CreateRecord, dict[str, Any]], None]
     ) -> bool:
-        """Creates a record with these of its fields, and gives whether it did: False if there is one with the same
-        entries. Raises what the stores and ``noting`` raise, and PreconditionFailed if the local database no longer
-        holds what the plan saw; a lost reply is settled by reading."""
+        """Creates a record with these of its fields. Returns False if there is one with the same entries already.
+        Raises what the stores and ``noting`` raise, and PreconditionFailed if the local database no longer holds what
+        the plan saw. If the answer was lost, the record is read."""
         records, entries, char_id = self._project.records, self._project.settings.entries, document_id(change.document)
         try:
             if not self._is_derived(change, char_id):
@@ -72,7 +72,7 @@ class Creations:
         return True
 
     def _is_derived(self, change: CreateRecord, char_id: str) -> bool:
-        """Whether the new record is what the local database holds, with its paths put right and nothing else."""
+        """Whether the new record is that of the local database, with no change except its paths."""
         settings, store = self._project.settings, self._project.local_db
         with self._lock:
             # Read once, because it is one file; before Python 3.12 a cached_property has one lock for all runs.
@@ -100,10 +100,10 @@ def merge(
     noting: Noting,
     wait: Wait = time.sleep,
 ) -> list[Outcome]:
-    """Makes the changes of one record in one write; reads again and writes again if somebody else was faster.
+    """Makes the changes of one record in one write; reads and writes again if somebody else has written meanwhile.
 
-    Raises what the store and ``noting`` raise, except for failed preconditions and lost replies: those are settled by
-    reading.
+    Raises what the store and ``noting`` raise, except that after a failed precondition or a lost answer the record is
+    read again.
     """
     lost: Uncertain | None = None
     for attempt in range(ATTEMPTS):
@@ -117,7 +117,7 @@ def merge(
             return _all(changes, OutcomeKind.STALE, _GONE)
         edited = editor(document.fields)
         if lost is not None and edited.changed:
-            raise lost  # nothing was written, and a store that does not answer is not asked again and again
+            raise lost  # nothing was written, and a store that does not answer is not tried again and again
         try:
             if edited.changed:
                 noting(char_id, edited.touched)
@@ -140,8 +140,8 @@ def merge_many(
     noting: Noting,
     wait: Wait = time.sleep,
 ) -> list[Outcome]:
-    """Does what ``merge`` does, for many documents in one write. Raises what the store and ``noting`` raise if nothing
-    was written."""
+    """Makes the changes of many documents in one write, as ``merge`` does for one. Raises what the store and ``noting``
+    raise if nothing was written."""
     waiting = dict(documents)
     outcomes: list[Outcome] = []
     for attempt in range(ATTEMPTS):
@@ -165,7 +165,7 @@ def merge_many(
 def _settle(
     changes: Sequence[FieldChange], edited: Edit | None, written: str | StoreError | None
 ) -> list[Outcome] | None:
-    """The outcomes of one document's changes, or None if they must be tried again."""
+    """The outcomes of one document's changes; None if they must be tried again."""
     if edited is None or isinstance(written, NotThere):
         return _all(changes, OutcomeKind.STALE, _GONE)
     if isinstance(written, PreconditionFailed):

@@ -1,4 +1,4 @@
-"""What is kept of a planning's rows: each reducer takes the rows of its streams one by one, in any order."""
+"""Reducers of a planning's rows: each takes the rows of its streams one by one, in any order."""
 
 from __future__ import annotations
 
@@ -24,14 +24,12 @@ from reconcile.project import OpenProject
 
 REMEMBER_AT_ONCE = 5000
 Tallies: TypeAlias = dict[tuple[str | None, str | None], Tally]
-"""KeyCounts by asset type and character."""
-
-
+"""Tallies by asset type and character."""
 _ALL = (None, None)
 
 
 class PlanSink:
-    """Changes and findings, to be put in order when all are there."""
+    """Collects changes and findings; the plan puts them in order at the end."""
 
     streams = (Stream.CHANGE, Stream.FINDING)
 
@@ -39,7 +37,7 @@ class PlanSink:
         self._changes: list[Change] = []
         self.findings: list[Finding] = []
         self.complete = True
-        """Whether everything that is ours could be read."""
+        """Whether everything of the project could be read."""
 
     def take(self, row: Row) -> None:
         if row.stream is Stream.CHANGE:
@@ -49,7 +47,7 @@ class PlanSink:
             self.complete = self.complete and row.value.code is not Code.UNREADABLE_FILE
 
     def copy_from(self, sources: CopySources, project: OpenProject) -> None:
-        """Makes copies of the uploads whose content is in the bucket already."""
+        """Turns uploads into copies if their content is in the bucket already."""
         self._changes = sources.copied(project, self._changes)
 
     def plan(self, origin: Origin, scope: Scope, *, in_step: int, objects: int, as_of: AsOf) -> Plan:
@@ -67,10 +65,11 @@ class PlanSink:
 
 
 class KeyCounts:
-    """The status table's counts. Keys that no later row can change are counted at once, and not held.
+    """The counts of the status table. Keys that no later row can change are counted at once, and not held.
 
     A key is in step if both sides are right and nothing is planned for it, neither its upload nor a record that needs
-    it; such a key is ``pending`` when the key stage tallies it, so that it is still open when the document stage tells.
+    it. A key that a record may need is ``pending`` when the key stage tallies it, and held until the documents are
+    done.
     """
 
     streams = (Stream.TALLY, Stream.MARK, Stream.CHANGE)
@@ -90,7 +89,7 @@ class KeyCounts:
 
     @property
     def pending(self) -> set[str]:
-        """The keys for which something is planned, or a person must decide what to do."""
+        """The keys for which something is planned, or a person must decide."""
         return self._to_do | self._unsettled
 
     def take(self, row: Row) -> None:
@@ -109,8 +108,8 @@ class KeyCounts:
             self._to_do.update(need.key for need in value.needs)
 
     def skip(self, keys: Sequence[tuple[str, str]]) -> None:
-        """Counts keys, by asset type and character, that need no stage: each is on both sides, a record names it, and
-        it is in step."""
+        """Counts keys that went through no stage, by asset type and character: each is on both sides, is named by a
+        record, and is in step."""
         self.objects += len(keys)
         for of, count in Counter(keys).items() if self._tallied else ((_ALL, len(keys)),):
             tally = self._tallies[of]
@@ -121,7 +120,7 @@ class KeyCounts:
             tally.in_step += count
 
     def totals(self) -> Tallies:
-        """The tallies, when every row was taken."""
+        """The tallies, after the last row."""
         for row in self._open:
             to_do = row.key in self._to_do
             self._count(row, to_do=to_do, in_step=row.right and not to_do and row.key not in self._unsettled)
@@ -140,7 +139,7 @@ class KeyCounts:
 
 
 class CountedElsewhere:
-    """Counts that were made where the rows are: those of all keys together."""
+    """Counts of all keys together that another machine has made."""
 
     streams: tuple[Stream, ...] = ()
     pending: frozenset[str] = frozenset()
@@ -150,15 +149,15 @@ class CountedElsewhere:
         self.objects = objects
 
     def take(self, row: Row) -> None:
-        """Takes none."""
+        """Ignores the row."""
 
     def totals(self) -> Tallies:
-        """One tally, of which only what is in step is known."""
+        """One tally, of which only the keys in step are known."""
         return {_ALL: self._tally}
 
 
 class AgreedMemory:
-    """The states in which both sides were found to agree, remembered some thousands at once."""
+    """Remembers the states in which both sides were found to agree, some thousands at once."""
 
     streams = (Stream.AGREED,)
 
@@ -177,7 +176,7 @@ class AgreedMemory:
 
 
 class Traced:
-    """The facts of the keys that were asked for, of the files that workflow code noted, and of what is in conflict."""
+    """The facts of the keys that were requested, of files that workflow code noted, and of conflicts."""
 
     streams = (Stream.FACTS,)
 
@@ -192,14 +191,14 @@ class Traced:
         return tuple(each for each in self._facts if each.key in names or each.path in names)
 
     def known(self) -> Iterator[KeyFacts]:
-        """The facts of what is there, or is named by a record."""
+        """The facts of keys that have a file or an object, or that a record names."""
         return (each for each in self._facts if each.local is not None or each.remote is not None or each.candidates)
 
     def done(
         self, notes: Sequence[Note], records: Iterable[Document], context: Context, pending: Collection[str]
     ) -> tuple[Note, ...]:
-        """The notes of files that have no more to gain by them: they are in the bucket, and the record of their
-        character was read, needs nothing and names them if it was told to; or they are gone."""
+        """The notes that are done: their file is in the bucket, and the record of its character was read, needs
+        nothing, and names the file if it should; or the file is gone."""
         files = {each.path: each for each in self._facts if each.local is not None} if notes else {}
         noted = {each.owner for each in notes}
         by_id = {document.id: document for document in records if nfc(document.id) in noted} if notes else {}
@@ -228,7 +227,7 @@ def _is_done(
 
 
 def _places_of(record: Document, key: str, context: Context) -> set[Place]:
-    """Where a record names a key by its URI; the keys of maps composed."""
+    """The places in which a record names a key by its URI; their titles in NFC."""
     uri, entries = context.bucket.uri(key), context.entries.of(record.fields)
     return {
         (nfc(title), name)
@@ -240,7 +239,7 @@ def _places_of(record: Document, key: str, context: Context) -> set[Place]:
 
 
 def kept_versions(project: OpenProject) -> tuple[Finding, ...]:
-    """What is to be said of versions of the local database that rewriting it left beside it."""
+    """Findings about versions of the local database that a rewrite has left beside it."""
     found = project.settings.local_db
     if found is None or not found.rewrite:
         return ()

@@ -1,4 +1,4 @@
-"""The bytes of an upload: read as they are sent, and only ever the planned ones."""
+"""The body of an upload: a file that is checked against the planned checksum while it is sent."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ BLOCK = 64 * 1024
 
 
 class Body:
-    """The planned bytes, read as they are sent. The last block is held back until all prove to be the planned ones.
-    ``pace`` waits until that number of bytes may be sent."""
+    """The content of one file, read while it is sent. The last block is held back until all of it has the planned
+    checksum. ``pace`` waits until that number of bytes may be sent."""
 
     def __init__(
         self,
@@ -55,13 +55,13 @@ class Body:
             self._check_whole()
 
     def tell(self, position: int) -> None:
-        """Tells how far the upload is now; less than before if a part has to be sent again."""
+        """Reports how far the upload is now, which is less than before if a part has to be sent again."""
         if self._progress is not None and position != self._told:
             self._progress(position - self._told)
         self._told = position
 
     def check_size(self) -> None:
-        """Raises SourceChanged for a file of another length: it need not be sent to its end to be found out."""
+        """Raises SourceChanged if the file has another length, before more of it is sent."""
         try:
             size = self._file.seek(0, os.SEEK_END)
         except OSError as error:
@@ -111,7 +111,7 @@ class Body:
 
 
 class Payload:
-    """A request body of known length that starts over each time it is iterated, as a replayed request needs."""
+    """A request body of known length. It starts over each time it is iterated, for a request that is sent again."""
 
     def __init__(self, body: Body, start: int, stop: int, head: bytes = b"", tail: bytes = b"") -> None:
         self._body = body
