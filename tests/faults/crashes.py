@@ -39,6 +39,7 @@ from reconcile.pipeline.planner import survey
 from tests.conformance.record_stores import ClientHand
 from tests.kit.embedded import EmbeddedBucket, EmbeddedRecords
 from tests.kit.fakes import digest
+from tests.kit.rig import open_without_waits
 from tests.kit.workshop import PREFIX, open_workshop
 from tests.kit.world import windows
 from tests.servers.faults import Fault
@@ -511,7 +512,7 @@ class Served(Scene):
 
     def _work(self, reports: list[Report | BaseException]) -> None:
         try:
-            with Project(config.load(self.folder, environ={})).opened() as project:
+            with open_without_waits(Project(config.load(self.folder, environ={}))) as project:
                 reports.append(execute(project, survey(project).plan, concurrency=1, force=True))
         except BaseException as error:  # noqa: BLE001 - raised again where the run was asked for
             reports.append(error)

@@ -16,7 +16,7 @@ import pytest
 
 from reconcile import Project, config
 from reconcile.adapters.firestore.store import FirestoreRecordStore
-from reconcile.adapters.gcs.store import GcsObjectStore
+from reconcile.adapters.gcs.store import DEADLINE, PAGE_SIZE, GcsObjectStore
 from reconcile.adapters.local.settle import Looks
 from reconcile.core.events import Event
 from reconcile.core.media import content_type
@@ -52,6 +52,46 @@ class Died(BaseException):
     """The process is gone at this moment, as far as its own code is concerned."""
 
 
+def open_without_waits(
+    project: Project,
+    looks: Looks | None = None,
+    *,
+    endpoint: str | None = None,
+    deadline: float = DEADLINE,
+    page_size: int = PAGE_SIZE,
+) -> OpenProject:
+    """The project as a process opens it, but that no time passes where it would wait, between two tries or two writes
+    to one name. ``endpoint`` is where the bucket is asked, if not at the server that the rules name."""
+    clock = SkippingClock()
+    opened = project.opened(RunOptions(looks=looks, wait=clock.sleep))
+    bucket, records = project.settings.bucket, project.settings.records
+    opened.objects = GcsObjectStore.open(
+        bucket.bucket,
+        bucket.prefix,
+        project.settings.bucket_endpoint if endpoint is None else endpoint,
+        deadline=deadline,
+        clock=clock,
+        budget=opened.budget,
+        sessions=opened.state.sessions,
+        page_size=page_size,
+        on_failure=opened.lanes.refused,
+        meter=opened.meter,
+    )
+    opened.records = FirestoreRecordStore.open(
+        records.project,
+        records.database,
+        records.collection,
+        project.settings.records_endpoint,
+        deadline=deadline,
+        clock=clock,
+        budget=opened.budget,
+        meter=opened.meter,
+    )
+    opened._opened(opened.objects)
+    opened._opened(opened.records)
+    return opened
+
+
 class Rig:
     """The folder, the servers, and somebody else's hand on both."""
 
@@ -63,9 +103,9 @@ class Rig:
         self.root = folder / "output"
         self.root.mkdir()
         self.hand = ClientHand(self.shop.project, firestore.address)
-        self.page_size = 1000
+        self.page_size = PAGE_SIZE
         self.replace: str | None = None
-        self.deadline = 20.0
+        self.deadline = DEADLINE
         """Seconds that a call tries."""
         self.endpoint: str | None = None
         """Where the bucket is asked, in place of the server that the rules name."""
@@ -107,35 +147,13 @@ class Rig:
     def open(self, looks: Looks | None = None) -> OpenProject:
         """The project as a process opens it, but that it passes no time where it would wait between two tries."""
         overrides = config.Overrides(replace=self.replace)
-        clock = SkippingClock()
-        options = RunOptions(looks=looks, wait=clock.sleep)
-        project = Project(config.load(self.folder, overrides, environ={})).opened(options)
-        bucket, records = project.settings.bucket, project.settings.records
-        project.objects = GcsObjectStore.open(
-            bucket.bucket,
-            bucket.prefix,
-            project.settings.bucket_endpoint if self.endpoint is None else self.endpoint,
+        return open_without_waits(
+            Project(config.load(self.folder, overrides, environ={})),
+            looks,
+            endpoint=self.endpoint,
             deadline=self.deadline,
-            clock=clock,
-            budget=project.budget,
-            sessions=project.state.sessions,
             page_size=self.page_size,
-            on_failure=project.lanes.refused,
-            meter=project.meter,
         )
-        project.records = FirestoreRecordStore.open(
-            records.project,
-            records.database,
-            records.collection,
-            project.settings.records_endpoint,
-            deadline=self.deadline,
-            clock=clock,
-            budget=project.budget,
-            meter=project.meter,
-        )
-        project._opened(project.objects)
-        project._opened(project.records)
-        return project
 
     def plan(self, *char_ids: str) -> Plan:
         """What is out of step."""
