@@ -1,5 +1,5 @@
 """Fixtures of the whole suite: the servers that the real clients talk to. And how Hypothesis searches: the same
-examples on every machine and in every run, without a clock."""
+examples on every machine and in every run, without a clock; in `make soak` more of them, and others each time."""
 
 import os
 import signal
@@ -13,6 +13,7 @@ from tests.kit.windows import systems_of
 pytest_plugins = ["tests.servers.fixtures_gcs", "tests.servers.fixtures_firestore"]
 
 settings.register_profile("default", deadline=None, max_examples=100, derandomize=True, print_blob=True, database=None)
+settings.register_profile("soak", settings.get_profile("default"), max_examples=500, derandomize=False)
 settings.load_profile("default")
 
 

@@ -1,6 +1,7 @@
-"""The long run of all that the tests run briefly: seeds, a walk of every step, kills. Prints what it did, as a table.
+"""The long run of all that the tests run briefly: seeds, a walk of every step, properties, kills. Prints what it did,
+as a table.
 
-.venv/bin/python -m tests.faults.soak --minutes 10                   for the seeds and the kills; the walks are whole
+.venv/bin/python -m tests.faults.soak --minutes 10                   for the seeds and the kills; the rest is whole
 .venv/bin/python -m tests.faults.soak --seeds 100000 --kills 1000    until this much was done, however long it takes
 """
 
@@ -9,7 +10,9 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +32,7 @@ from tests.servers.gcs import GcsServer
 
 BATCH = 200
 KILLS = 10
+ROOT = Path(__file__).parents[2]
 Row = tuple[str, str]
 
 
@@ -90,6 +94,18 @@ def walks(problems: list[str]) -> Iterator[Row]:
         yield f"walk {each.name}: steps, crashes, time", f"{each.steps}, {each.deaths}, {each.seconds:.0f} s"
 
 
+def properties(workers: int, problems: list[str]) -> Iterator[Row]:
+    """The properties' rows: each is tried with many more examples than in the tests, and with others every time."""
+    began = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "tests/unit", "-m", "hypothesis", "--hypothesis-profile", "soak"]
+    command += ["-n", str(workers), "--dist", "load", "--timeout", "0", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        problems.append(done.stdout + done.stderr)
+    found = re.search(r"(\d+) passed", done.stdout)
+    yield "properties: held, time", f"{found[1] if found else 0}, {time.monotonic() - began:.0f} s"
+
+
 def kill_one(folder: Path, address: str, seed: int) -> Killed:
     """One world, on a bucket of its own."""
     with GcsServer() as gcs:
@@ -140,6 +156,7 @@ def main() -> int:
     sys.stdout.write("| what | measured |\n|---|---|\n")
     _tell(simulation(options.start, Until.of(options.minutes, options.seeds), options.workers, problems))
     _tell(walks(problems))
+    _tell(properties(options.workers, problems))
     _tell(kills(options.start, Until.of(options.minutes, options.kills), options.workers, problems))
     sys.stdout.write("".join(f"\n{problem}\n" for problem in problems))
     return int(bool(problems))

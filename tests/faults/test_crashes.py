@@ -1,4 +1,4 @@
-"""An apply that dies at any of its steps: every step at the doors, and every third request at the wire."""
+"""An apply that dies at steps of both kinds, at the doors and at the wire; `make soak` walks every one."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def servers() -> Iterator[Servers]:
     made.close()
 
 
-@pytest.mark.parametrize("first", range(3))
-def test_a_run_that_dies_at_any_step_is_finished_by_the_next(first: int) -> None:
-    walked = walk("in process", InProcess, first=first, stride=3)
+@pytest.mark.parametrize("first", [0, 2])
+def test_a_run_that_dies_at_a_step_is_finished_by_the_next(first: int) -> None:
+    walked = walk("in process", InProcess, first=first, stride=5)
 
     assert walked.problems == ()
-    assert walked.deaths == len(range(first, walked.steps, 3))
+    assert walked.deaths == len(range(first, walked.steps, 5))
     assert walked.steps > 90
 
 

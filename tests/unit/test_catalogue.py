@@ -30,6 +30,7 @@ from reconcile.pipeline.catalogue import Catalogue
 from reconcile.views.catalogue import JsonRows, show_assets, show_csv
 from reconcile.views.terminal import Terminal
 from tests.kit.fakes import digest
+from tests.kit.search import sparingly
 from tests.kit.small_project import URI, open_records
 from tests.kit.world import World, titled, windows
 from tests.kit.worlds import Spec, specs
@@ -143,6 +144,7 @@ def test_after_an_apply_everything_is_in_step(world: World) -> None:
     assert states(world) == {KEY: AssetState.IN_STEP}
 
 
+@sparingly(40)
 @given(specs())
 def test_the_catalogue_and_the_status_table_count_the_same_assets(spec: Spec) -> None:
     with spec.build() as world:
@@ -158,6 +160,7 @@ def test_the_catalogue_and_the_status_table_count_the_same_assets(spec: Spec) ->
         assert in_bucket[asset_type] == sum(tally.bucket for tally in of_type)
 
 
+@sparingly(40)
 @given(specs())
 def test_a_catalogue_that_does_not_fit_in_memory_is_the_same(spec: Spec) -> None:
     with spec.build() as world:

@@ -23,6 +23,7 @@ from reconcile.core.rows import World as Place
 from reconcile.core.stages import document_stage, explode_stage, key_stage
 from reconcile.pipeline.inventory import Inventory
 from tests.kit.engines import DictionaryEngine
+from tests.kit.search import sparingly
 from tests.kit.world import World, rule
 from tests.kit.worlds import Spec, ids_of, specs
 
@@ -67,12 +68,14 @@ def check(world: World) -> int:
     return answered
 
 
+@sparingly(40)
 @given(specs())
 def test_a_stage_asks_for_no_other_id_and_decides_the_same(spec: Spec) -> None:
     with spec.build() as world:
         check(world)
 
 
+@sparingly(40)
 @given(specs(), st.data())
 def test_what_workflows_noted_asks_for_its_characters_too(spec: Spec, data: Any) -> None:
     paths = sorted(thing.key for thing in spec.things if thing.local is not None)

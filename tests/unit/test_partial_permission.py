@@ -24,6 +24,7 @@ from reconcile.core.report import OutcomeKind
 from reconcile.pipeline.observe import Observations
 from reconcile.pipeline.roster import read_roster
 from tests.kit.guarded import GuardedRecords, guard, refusal
+from tests.kit.search import sparingly
 from tests.kit.world import World, codes, keys, kinds, outcomes, rule, sets, titled, windows
 from tests.kit.worlds import Spec, ids_of, specs
 from tests.servers.faults import FOREVER, Call, Fault
@@ -312,6 +313,7 @@ def test_whoever_does_not_ask_for_a_part_gets_the_error(world: World) -> None:
 DENIED = ("", "characters/", "characters/rem", "dances/", "remixes/", "remixes/rem", "images/", "moves/")
 
 
+@sparingly(40)
 @given(specs(), st.sets(st.sampled_from(DENIED), max_size=2), st.integers(0, 3), st.integers(0, 4), st.booleans())
 def test_what_is_planned_with_less_permission_is_a_part_of_what_is_planned_with_all(
     spec: Spec, denied: set[str], pages: int, which: int, scoped: bool

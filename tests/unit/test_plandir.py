@@ -7,7 +7,7 @@ from random import Random
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.adapters.shared_folder import DiskFolder
@@ -23,6 +23,7 @@ from reconcile.core.report import Outcome, OutcomeKind, Report, Status
 from reconcile.core.report import build as build_report
 from reconcile.pipeline.executor import execute
 from tests.kit.plans import EVERY_KIND, finding, plan, set_field, upload
+from tests.kit.search import sparingly
 from tests.kit.world import World
 from tests.kit.worlds import Pick, Spec, spec_of, specs
 
@@ -270,7 +271,7 @@ def test_a_part_of_a_plan_is_judged_by_the_limits_of_the_whole_and_is_no_good_ru
 
 
 @given(specs(stops=False), st.integers(1, 5), st.randoms(use_true_random=False))
-@settings(max_examples=60, deadline=None)
+@sparingly(30)
 def test_shards_applied_in_any_order_leave_the_world_that_the_whole_plan_leaves(
     spec: Spec, count: int, random: Random
 ) -> None:

@@ -44,10 +44,12 @@ from reconcile.pipeline.catalogue import Catalogue
 from reconcile.pipeline.planner import survey
 from reconcile.pipeline.roster import context_of, read_roster
 from tests.kit.engines import DictionaryEngine
+from tests.kit.search import sparingly
 from tests.kit.world import World, kinds
 from tests.kit.worlds import INDEX, Spec, ids_of, specs
 
 
+@sparingly(40)
 @given(specs())
 def test_apply_then_plan_again_finds_nothing_to_do_and_the_third_plan_neither(spec: Spec) -> None:
     with spec.build() as world:
@@ -64,6 +66,7 @@ def test_apply_then_plan_again_finds_nothing_to_do_and_the_third_plan_neither(sp
         assert (world.snapshot(), world.writes()) == (before, writes)
 
 
+@sparingly(40)
 @given(specs())
 def test_a_plan_writes_nothing_anywhere(spec: Spec) -> None:
     with spec.build() as world:
@@ -75,6 +78,7 @@ def test_a_plan_writes_nothing_anywhere(spec: Spec) -> None:
         assert world.files.opened == []
 
 
+@sparingly(40)
 @given(specs())
 def test_a_scoped_plan_is_the_part_of_the_whole_plan_that_is_about_the_character(spec: Spec) -> None:
     with spec.build() as world:
@@ -90,6 +94,7 @@ def test_a_scoped_plan_is_the_part_of_the_whole_plan_that_is_about_the_character
             assert all(is_object(action) for action in named), "what its record needs or names"
 
 
+@sparingly(40)
 @given(specs(), st.randoms(use_true_random=False))
 def test_applying_each_character_alone_leaves_nothing_of_theirs_to_do(spec: Spec, random: Random) -> None:
     with spec.build() as world:
@@ -100,6 +105,7 @@ def test_applying_each_character_alone_leaves_nothing_of_theirs_to_do(spec: Spec
         assert [action for action in world.plan().actions if action.char_id in characters] == []
 
 
+@sparingly(40)
 @given(specs())
 def test_a_plan_of_one_asset_type_is_a_part_of_the_whole_plan(spec: Spec) -> None:
     with spec.build() as world:
@@ -111,6 +117,7 @@ def test_a_plan_of_one_asset_type_is_a_part_of_the_whole_plan(spec: Spec) -> Non
             assert {action.asset_type for action in part} <= {rule.type}
 
 
+@sparingly(40)
 @given(specs())
 def test_a_plan_of_one_asset_is_just_what_the_whole_plan_does_about_it(spec: Spec) -> None:
     with spec.build() as world:
@@ -134,6 +141,7 @@ def _is_of_index(action: Change) -> bool:
     return isinstance(action, SetField) and action.reason is Reason.INDEX
 
 
+@sparingly(40)
 @given(specs(), st.randoms(use_true_random=False))
 def test_shuffled_listings_and_documents_give_the_same_plan(spec: Spec, random: Random) -> None:
     with spec.build() as one, spec.build(random) as other:
@@ -146,6 +154,7 @@ def test_shuffled_listings_and_documents_give_the_same_plan(spec: Spec, random: 
         assert world.plan().fingerprint == world.plan().fingerprint
 
 
+@sparingly(40)
 @given(specs(), st.randoms(use_true_random=False))
 def test_every_engine_gives_the_plan_of_the_plain_one_byte_for_byte(spec: Spec, random: Random) -> None:
     with spec.build() as world:
@@ -159,6 +168,7 @@ def test_every_engine_gives_the_plan_of_the_plain_one_byte_for_byte(spec: Spec, 
             assert found.tallies == plain.tallies
 
 
+@sparingly(40)
 @given(specs(), st.randoms(use_true_random=False))
 def test_stages_over_rows_that_were_read_one_world_after_the_other_give_the_same_plan(
     spec: Spec, random: Random
@@ -174,6 +184,7 @@ def test_stages_over_rows_that_were_read_one_world_after_the_other_give_the_same
         assert _tallies(rows) == found.tallies
 
 
+@sparingly(40)
 @given(specs())
 def test_a_key_that_a_planned_change_needs_is_to_do_and_never_in_step(spec: Spec) -> None:
     with spec.build() as world:
@@ -187,6 +198,7 @@ def test_a_key_that_a_planned_change_needs_is_to_do_and_never_in_step(spec: Spec
         assert found.plan.summary.in_step <= len(in_step)
 
 
+@sparingly(40)
 @given(specs())
 def test_what_passes_between_stages_is_flat_and_can_be_written_down(spec: Spec) -> None:
     with spec.build() as world:
@@ -196,6 +208,7 @@ def test_what_passes_between_stages_is_flat_and_can_be_written_down(spec: Spec) 
         assert all(_again(row.value) == row.value for row in rows)
 
 
+@sparingly(40)
 @given(specs())
 def test_a_plan_never_names_an_object_that_will_not_be_there(spec: Spec) -> None:
     with spec.build() as world:
@@ -206,6 +219,7 @@ def test_a_plan_never_names_an_object_that_will_not_be_there(spec: Spec) -> None
             assert set(_new_uris(action, world)) <= there
 
 
+@sparingly(40)
 @given(specs())
 def test_after_apply_every_uri_that_was_written_leads_to_the_bytes_that_are_meant(spec: Spec) -> None:
     with spec.build() as world:
@@ -222,6 +236,7 @@ def test_after_apply_every_uri_that_was_written_leads_to_the_bytes_that_are_mean
             assert f"characters/{char_id}" in told or told.issuperset(broken)
 
 
+@sparingly(40)
 @given(specs())
 def test_after_apply_the_index_says_the_types_of_what_the_record_names_and_the_bucket_has(spec: Spec) -> None:
     with msgspec.structs.replace(spec, index=INDEX, replacing=Replacing.LOCAL, stops=()).build() as world:
@@ -234,6 +249,7 @@ def test_after_apply_the_index_says_the_types_of_what_the_record_names_and_the_b
                 assert sorted(fields.get(INDEX) or []) == sorted({types[uri] for uri in named} - {None})
 
 
+@sparingly(40)
 @given(specs())
 def test_nothing_is_ever_deleted_and_nothing_but_the_planned_fields_is_touched(spec: Spec) -> None:
     with spec.build() as world:
@@ -269,6 +285,7 @@ def test_nothing_is_ever_deleted_and_nothing_but_the_planned_fields_is_touched(s
                         assert {(name, text) for text in _replaced(value, found)} <= olds
 
 
+@sparingly(40)
 @given(specs(stops=False), st.integers(0, 7))
 def test_after_a_run_in_which_uploads_failed_the_next_run_ends_where_a_sound_one_would(spec: Spec, which: int) -> None:
     with spec.build() as world, spec.build() as sound:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.adapters.sorting import Spill
@@ -26,6 +26,7 @@ from reconcile.pipeline.engine import StreamEngine
 from reconcile.pipeline.inventory import Inventory
 from reconcile.pipeline.planner import survey
 from tests.kit.engines import DictionaryEngine
+from tests.kit.search import sparingly
 from tests.kit.steady import DEVIATIONS, steady
 from tests.kit.world import World, titled
 from tests.kit.worlds import Pick, spec_of
@@ -63,7 +64,7 @@ def compare(world: World, random: Random, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("fact", DEVIATIONS)
-@settings(max_examples=60)
+@sparingly(25)
 @given(seed=SEEDS)
 def test_a_plan_by_the_short_way_is_the_referees_if_all_is_in_step_except_for(
     folder: Path, fact: str, seed: int
@@ -75,7 +76,7 @@ def test_a_plan_by_the_short_way_is_the_referees_if_all_is_in_step_except_for(
         compare(world, random, folder)
 
 
-@settings(max_examples=60)
+@sparingly(40)
 @given(seed=SEEDS)
 def test_so_it_is_whatever_deviates(folder: Path, seed: int) -> None:
     random = Random(seed)
@@ -86,7 +87,7 @@ def test_so_it_is_whatever_deviates(folder: Path, seed: int) -> None:
         compare(world, random, folder)
 
 
-@settings(max_examples=60)
+@sparingly(40)
 @given(seed=SEEDS)
 def test_so_it_is_in_worlds_with_every_trap(folder: Path, seed: int) -> None:
     random = Random(seed)

@@ -46,6 +46,7 @@ from reconcile.core.way import Titled
 from reconcile.pipeline.engine import StreamEngine
 from reconcile.pipeline.planner import Survey, survey
 from tests.kit.engines import DictionaryEngine
+from tests.kit.search import sparingly
 from tests.kit.small_project import make_project
 from tests.kit.world import World as Worlds
 from tests.kit.worlds import Spec, ids_of, specs
@@ -200,6 +201,7 @@ def _bytes_of(plan: Plan) -> bytes:
 MEMORIES = st.sampled_from([0, 500, 2000, 5000, 2**26])
 
 
+@sparingly(40)
 @given(spec=specs(), random=st.randoms(use_true_random=False), memory=MEMORIES, which=st.integers(0, 3))
 def test_a_plan_is_the_plain_ones_byte_for_byte_whatever_the_memory(
     folder: Path, spec: Spec, random: Random, memory: int, which: int
@@ -216,6 +218,7 @@ def test_a_plan_is_the_plain_ones_byte_for_byte_whatever_the_memory(
         assert _seen(survey(world, scopes[which], trace=trace)) == _seen(plain)
 
 
+@sparingly(40)
 @given(spec=specs(), random=st.randoms(use_true_random=False), memory=MEMORIES)
 def test_so_it_is_with_notes_of_workflows_and_where_parts_may_not_be_read(
     folder: Path, spec: Spec, random: Random, memory: int
