@@ -212,6 +212,25 @@ def test_files_come_back_with_a_result(run: Any, project: Path) -> None:
     assert "Nothing to restore: 3 files there already." in run("restore", "--yes").out
 
 
+def test_more_files_than_fit_on_a_screen_are_a_row_for_each_character_unless_all_are_asked_for(
+    run: Any, project: Path
+) -> None:
+    objects = open_objects(project)
+    for number in range(18):
+        put(objects, f"remixes/rem_x/variants/v{number}.mp4", b"v" * 1000)
+    objects.close()
+    shutil.rmtree(project / "output")
+    short, whole = run("restore", "--dry-run", "--quiet").out, run("restore", "--dry-run", "--quiet", "--verbose").out
+    assert "v17.mp4" not in short
+    assert [line.split() for line in short.splitlines() if line.startswith(("rem", "total"))] == [
+        ["rem", "19", "18.1", "kB"],
+        ["total", "21", "67.3", "kB"],
+    ]
+    assert "--verbose shows each file" in short
+    assert sum(".mp4" in line for line in whole.splitlines()) == 19
+    assert short.splitlines()[-1] == whole.splitlines()[-1]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows gives links to administrators only")
 @pytest.mark.parametrize("scope", [(), ("--char-id", "rem")])
 def test_a_restore_that_a_link_hides_files_from_is_no_success(
