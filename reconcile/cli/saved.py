@@ -102,6 +102,11 @@ def _in_folder(project: OpenProject, where: Path, sharded: Sharded) -> Saved:
     head = sharing.open_plan(folder)
     phases = tuple(ShardPhase) if sharded.phase is None else (ShardPhase(sharded.phase),)
     number = None if sharded.shard is None else _number(sharded.shard, head.count, folder)
+    if sharded.machine is not None and not head.machines:
+        raise UsageError(
+            f"the plan in {folder} is of this machine's own files, so --machine does not go with it",
+            hint="leave it out: any machine that sees those files can apply the plan",
+        )
     machine = _machine(head, sharded.machine, folder) if head.machines and ShardPhase.UPLOADS in phases else None
     if number is None and sharded.phase is None and machine is None:
         return Saved(sharing.whole(folder, head), None, folder)

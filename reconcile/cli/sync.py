@@ -169,7 +169,7 @@ def apply(
         )
     if planfile is None and sharded:
         raise UsageError(
-            "--shard, --phase and --merge-reports are for a saved plan in a folder",
+            "--shard, --phase, --machine and --merge-reports are for a saved plan in a folder",
             hint="name it: `reconcile apply DIR/`",
         )
     words = () if planfile is None else (str(planfile),)
@@ -227,7 +227,7 @@ def apply(
         again = session.again("apply", *words, scope=scope, keeps_journal=not no_journal)
         session.report(report, again, made.actions, planned=bool(made.actions))
         code = session.verdict(report.exit_code, report.findings, fail_on)
-        ended(report, code)
+        ended(report, code, made.actions)
     return code
 
 

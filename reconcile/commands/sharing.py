@@ -19,7 +19,9 @@ REPORT = "report-"
 def check_free(folder: SharedFolder) -> None:
     """Raises UsageError if there is something in the folder: other machines may be at work with it."""
     if folder.sizes():
-        raise UsageError(f"{folder} is not empty, and a plan goes into a folder of its own", hint="name a new folder")
+        raise UsageError(
+            f"{folder} is not empty, and other machines may be at work with what is there", hint="name a new folder"
+        )
 
 
 def save(

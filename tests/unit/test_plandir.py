@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import msgspec
 import pytest
@@ -15,7 +16,7 @@ from reconcile.commands import sharing
 from reconcile.core import plandir
 from reconcile.core.changes import Change, is_object
 from reconcile.core.cost import Estimate, Usage, Used
-from reconcile.core.errors import Refused, UsageError
+from reconcile.core.errors import ExitCode, Refused, UsageError
 from reconcile.core.plan import LimitCounts, Plan
 from reconcile.core.plandir import HEAD, Machine, PlanDir, Shard, ShardPhase
 from reconcile.core.planfile import dumps
@@ -192,9 +193,20 @@ def test_a_folder_of_another_format_is_refused(folder: DiskFolder, tmp_path: Pat
     assert "this version reads" in _refused(folder)
 
 
-def test_a_plan_goes_into_a_folder_of_its_own(folder: DiskFolder) -> None:
-    with pytest.raises(UsageError, match="not empty"):
+def test_a_plan_or_a_scan_goes_into_a_folder_of_its_own(folder: DiskFolder) -> None:
+    with pytest.raises(UsageError, match="not empty, and other machines may be at work with what is there"):
         sharing.check_free(folder)
+
+
+def test_a_machine_of_a_plan_that_is_of_no_machines_is_refused(run: Any, tmp_path: Path) -> None:
+    where = str(tmp_path / "plan")
+    assert run("plan", "--out", where, "--shards", "2", "--quiet").code == 0
+    for more in ((), ("--phase", "records")):
+        answer = run("apply", where, "--machine", "render-1", "--yes", *more)
+        assert answer.code == ExitCode.USAGE
+        assert "--machine does not go with it" in answer.err
+    assert "--machine" in run("apply", "--machine", "render-1", "--yes").err
+    assert run("apply", where, "--yes").code == 0
 
 
 def test_a_file_of_a_plan_folder_is_never_written_over(folder: DiskFolder) -> None:
