@@ -9,14 +9,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from reconcile.adapters.system import current
 from reconcile.cli.session import Session
+from reconcile.core.changes import Change
 from reconcile.core.errors import Declined, ReconcileError
 from reconcile.views import json
 from reconcile.views.errors import error_of
@@ -36,25 +37,31 @@ GLANCE = 0.2
 """Seconds between two looks for an interrupt."""
 
 
+class Notifier(Protocol):
+    """Takes how a run ended: its document, its exit code, and the changes that it was to make."""
+
+    def __call__(self, document: Any, code: int, changes: Sequence[Change] = ()) -> None: ...
+
+
 @contextmanager
-def notifying(command: str | None, session: Session, timeout: float = TIMEOUT) -> Iterator[Callable[[Any, int], None]]:
-    """Wraps a run, and passes its end to a shell command: the error, or the document and the exit code that the run
-    gives to what this yields. Without a command nothing is passed on.
+def notifying(command: str | None, session: Session, timeout: float = TIMEOUT) -> Iterator[Notifier]:
+    """Wraps a run, and passes its end to a shell command: the error, or what the run gives to what this yields. Without
+    a command nothing is passed on.
 
     What the command prints goes to stderr, where our own notes are; when it fails, a warning says so and the run's
     exit code stays what it was. ``RECONCILE_EXIT_CODE`` in its environment is that code, ``RECONCILE_SUMMARY`` says in
     one line how the run ended, and ``RECONCILE_TEXT`` in a few; the document has these two, too.
     """
-    ended: list[tuple[Any, int]] = []
+    ended: list[tuple[Any, int, Sequence[Change]]] = []
     try:
-        yield lambda document, code: ended.append((document, code))
+        yield lambda document, code, changes=(): ended.append((document, code, changes))
     except BaseException as error:
         told = error_of(error)
-        ended = [] if isinstance(error, Declined) else [(ErrorDocument.of(told), int(told.exit_code))]
+        ended = [] if isinstance(error, Declined) else [(ErrorDocument.of(told), int(told.exit_code), ())]
         raise
     finally:
-        for document, code in ended if command else ():
-            told_so = notice(document, code, _project(session))
+        for document, code, changes in ended if command else ():
+            told_so = notice(document, code, _project(session), changes)
             problem = _run(command or "", json.dumps(_with(document, told_so)), _variables(told_so, code), timeout)
             if problem:
                 session.warn(f"the --notify command {problem}", of="warning")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from reconcile.core.changes import Finding, Severity
+from reconcile.core.changes import Change, Finding, Severity
 from reconcile.core.report import Outcome, OutcomeKind, Report, Status
 from reconcile.views import words
 from reconcile.views.json import ErrorDocument
-from reconcile.views.report import short
+from reconcile.views.report import counted, made, short
 from reconcile.views.terminal import visible
-from reconcile.views.work import work_done
 
 MOST = 5
 """Failures, and findings, that are named; the others are counted."""
@@ -28,10 +27,11 @@ class Notice(NamedTuple):
     text: str
 
 
-def notice(document: Any, code: int, project: str) -> Notice:
-    """What to tell of a run of this ``project`` that ended so: with a report, an error, or another document."""
+def notice(document: Any, code: int, project: str, changes: Iterable[Change] = ()) -> Notice:
+    """What to tell of a run of this ``project`` that ended so: with the report on its plan's ``changes``, an error, or
+    another document."""
     if isinstance(document, Report):
-        said, more = _of_report(document, code)
+        said, more = _of_report(document, code, changes)
     elif isinstance(document, ErrorDocument):
         said, more = f"failed: {document.message}", [f"hint: {document.hint}"] if document.hint else []
     else:
@@ -40,27 +40,16 @@ def notice(document: Any, code: int, project: str) -> Notice:
     return Notice(line, "\n".join([line, *map(_short, more)]))
 
 
-def _of_report(report: Report, code: int) -> tuple[str, list[str]]:
-    done = work_done(each.kind for each in report.outcomes if each.outcome is OutcomeKind.APPLIED)
-    done.bytes = report.bytes if done.uploads or done.replacements else 0
-    parts = list(done.parts())
-    parts += [
-        f"{count:,} {words.OUTCOMES[kind]}"
-        for kind in OutcomeKind
-        if kind not in (OutcomeKind.APPLIED, OutcomeKind.ALREADY) and (count := getattr(report.counts, kind.value))
-    ]
+def _of_report(report: Report, code: int, changes: Iterable[Change]) -> tuple[str, list[str]]:
+    done = made(report, changes)
     open_findings = [each for each in report.findings if not each.is_waived and each.severity in _SEVERITIES]
     needs = f"; {words.needed(open_findings)}" if open_findings else ""
     ended = f" (exit code {code})" if code and report.status is Status.SUCCESS else ""
-    said = f"{words.STATUSES[report.status].lower()}: {', '.join(parts) or 'nothing to do'}{needs}{ended}"
-    more = [*_listed(list(map(_failure, _failures(report)))), *_listed(list(map(_finding, open_findings)))]
-    undo = f"; undo: reconcile undo {short(report.run_id)}" if done.fields or done.values else ""
+    said = f"{words.STATUSES[report.status].lower()}: {counted(report, done)}{needs}{ended}"
+    wrong = [each for each in report.outcomes if each.outcome in (OutcomeKind.FAILED, OutcomeKind.STALE)]
+    more = [*_listed(list(map(_failure, wrong))), *_listed(list(map(_finding, open_findings)))]
+    undo = f"; undo: reconcile undo {short(report.run_id)}" if done.in_records else ""
     return said, [*more, f"run {short(report.run_id)}, {words.took(report.seconds)}{undo}"]
-
-
-def _failures(report: Report) -> list[Outcome]:
-    wrong = (OutcomeKind.FAILED, OutcomeKind.STALE)
-    return [each for each in report.outcomes if each.outcome in wrong]
 
 
 def _failure(outcome: Outcome) -> str:

@@ -79,8 +79,7 @@ def show_report(
         )
     calm = report.status is not Status.SUCCESS or not but(report.findings)
     style = _STYLES.get(report.status, "bold yellow") if calm else "bold yellow"
-    done = {outcome.id for outcome in report.outcomes if outcome.outcome is OutcomeKind.APPLIED}
-    work = work_of(change for change in changes if change.id in done)
+    work = made(report, changes)
     told = f" {terminal.glyphs.dot} ".join([_totals(report, command, work), *_run(report, command, work)])
     terminal.line((told, style), hang=2)
     if report.findings:
@@ -101,27 +100,33 @@ def _why(outcome: Outcome) -> Iterator[str]:
 
 def _totals(report: Report, command: Command, work: Work) -> str:
     needs = but(report.findings) if report.status is Status.SUCCESS else ""
-    names = words.OUTCOMES | {OutcomeKind.APPLIED: command.applied}
-    counts = {kind: getattr(report.counts, kind.value) for kind in OutcomeKind}
-    made = _made(report, work)
-    if made:
-        counts[OutcomeKind.APPLIED] = 0
-    parts = ", ".join([*made, *(f"{count:,} {names[kind]}" for kind, count in counts.items() if count)])
-    sent = f"; {words.size(report.bytes)} {command.moved}" if report.bytes and not made else ""
+    sent = f"; {words.size(report.bytes)} {command.moved}" if report.bytes and not work.any else ""
     took = words.took(report.seconds)
-    return f"{words.STATUSES[report.status]}{needs}: {parts or 'nothing to do'}{sent} in {took}"
+    return f"{words.STATUSES[report.status]}{needs}: {counted(report, work, command.applied)}{sent} in {took}"
 
 
-def _made(report: Report, work: Work) -> list[str]:
-    sends = bool(work.uploads or work.replacements)
-    work.bytes = report.bytes if sends else 0
-    return list(work.parts())
+def made(report: Report, changes: Iterable[Change]) -> Work:
+    """What a run did of a plan's changes, and the bytes that it sent for that."""
+    done = {outcome.id for outcome in report.outcomes if outcome.outcome is OutcomeKind.APPLIED}
+    work = work_of(change for change in changes if change.id in done)
+    work.bytes = report.bytes if work.uploads or work.replacements else 0
+    return work
+
+
+def counted(report: Report, work: Work, applied: str = words.OUTCOMES[OutcomeKind.APPLIED]) -> str:
+    """``14 uploads (75.3 kB), 2 failed``: the ``work`` that was done, or if that is not known how many changes were
+    ``applied``, then how many ended otherwise."""
+    names = words.OUTCOMES | {OutcomeKind.APPLIED: applied}
+    counts = {kind: getattr(report.counts, kind.value) for kind in OutcomeKind}
+    if work.any:
+        counts[OutcomeKind.APPLIED] = 0
+    return ", ".join([*work.parts(), *(f"{n:,} {names[kind]}" for kind, n in counts.items() if n)]) or "nothing to do"
 
 
 def _run(report: Report, command: Command, work: Work) -> Iterator[str]:
     if command.undo and report.counts.applied:
         yield f"run {short(report.run_id)}"
-        if work.fields or work.index or work.values:
+        if work.in_records:
             yield f"undo: `{command.undo} {short(report.run_id)}`"
 
 

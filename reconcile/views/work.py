@@ -46,6 +46,16 @@ class Work(msgspec.Struct):
         if is_content(change) and not isinstance(change, Copy):
             self.bytes += change.size
 
+    @property
+    def any(self) -> bool:
+        """Whether there is a change at all."""
+        return any(getattr(self, name) for name, _, _ in _NOUNS)
+
+    @property
+    def in_records(self) -> int:
+        """Changes of what records hold, which undo can take back."""
+        return self.fields + self.index + self.values
+
     def parts(self, *, sized: bool = True) -> Iterator[str]:
         """``216 uploads (10.6 MB)``, ``435 fields``, ``4 records``: every count that is not zero, the bytes once."""
         sent = f" ({words.size(self.bytes)})" if sized and self.bytes else ""
@@ -65,7 +75,6 @@ _NAMES: dict[type[msgspec.Struct], str] = {
     CreateRecord: "records",
     RewriteLocalDb: "values",
 }
-_OF_KIND = {str(kind.__struct_config__.tag): name for kind, name in _NAMES.items()}
 _NOUNS = (
     ("uploads", "upload", "uploads"),
     ("replacements", "replacement", "replacements"),
@@ -94,15 +103,6 @@ def work_of(changes: Iterable[Change]) -> Work:
     total = Work()
     for change in changes:
         total.add(change)
-    return total
-
-
-def work_done(kinds: Iterable[str]) -> Work:
-    """The work of changes of which only the kinds are known: an index's are among the fields, and bytes are not
-    counted."""
-    total = Work()
-    for kind in kinds:
-        setattr(total, _OF_KIND[kind], getattr(total, _OF_KIND[kind]) + 1)
     return total
 
 

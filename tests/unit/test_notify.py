@@ -20,11 +20,12 @@ from reconcile.adapters.system import using
 from reconcile.cli.notify import notifying
 from reconcile.cli.options import Common
 from reconcile.cli.session import Session
-from reconcile.core.changes import Code, Finding, Severity
+from reconcile.core.changes import Change, Code, Finding, Severity, kind_of
 from reconcile.core.errors import StoreUnavailable
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report, build
 from reconcile.views.json import ErrorDocument
 from reconcile.views.notice import notice
+from tests.kit.plans import set_field, upload
 from tests.kit.windows import FakeWindows
 
 RECIPES = Path(__file__).parents[2] / "examples" / "notify"
@@ -33,6 +34,10 @@ RECIPES = Path(__file__).parents[2] / "examples" / "notify"
 def outcome(number: int, kind: str, ended: OutcomeKind, why: str = "") -> Outcome:
     problem = Problem("unavailable", why) if why else None
     return Outcome(id=str(number), kind=kind, key=f"characters/{number}.png", outcome=ended, problem=problem)
+
+
+def applied(change: Change) -> Outcome:
+    return Outcome(id=change.id, kind=kind_of(change), key=change.key, outcome=OutcomeKind.APPLIED)
 
 
 def finding(number: int, severity: Severity, waived: str | None = None) -> Finding:
@@ -45,10 +50,22 @@ def report(*outcomes: Outcome, findings: tuple[Finding, ...] = (), interrupted: 
 
 
 def test_a_good_run_is_a_line_with_what_was_done_and_how_to_undo_it() -> None:
-    many = [outcome(number, "upload", OutcomeKind.APPLIED) for number in range(1200)]
-    told = notice(report(*many, outcome(1, "set_field", OutcomeKind.APPLIED)), 0, "studio")
+    changes = [*(upload(id=str(number)) for number in range(1200)), set_field(id="field")]
+    told = notice(report(*map(applied, changes)), 0, "studio", changes)
     assert told.summary == "studio: done: 1,200 uploads (1 byte), 1 field"
     assert told.text == f"{told.summary}\nrun 041043, 1.2 s; undo: reconcile undo 041043"
+
+
+def test_entries_of_an_index_are_counted_as_such_and_can_be_undone() -> None:
+    changes = [set_field(id=str(number), at=("asset_types",), old=[], new=["anime_image"]) for number in range(3)]
+    told = notice(report(*map(applied, changes[:2])), 0, "studio", changes)
+    assert told.summary == "studio: done: 2 index entries"
+    assert "undo: reconcile undo 041043" in told.text
+
+
+def test_changes_that_are_not_known_are_counted_by_how_they_ended() -> None:
+    told = notice(report(outcome(1, "upload", OutcomeKind.APPLIED), outcome(2, "upload", OutcomeKind.ALREADY)), 0, "x")
+    assert told.summary == "x: done: 1 applied, 1 already done"
 
 
 def test_a_night_with_nothing_to_do_says_so() -> None:
