@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from reconcile.core.context import Context
-from reconcile.core.leftovers import leftover
+from reconcile.core.leftovers import is_plain, leftover, no_leftover_with
 from reconcile.core.media import wrong_type
 from reconcile.core.mentions import is_near
 from reconcile.core.names import is_unicode
@@ -28,7 +28,8 @@ _PLAIN = re.compile(r"""[ !#$&(-+\--:=?-JL-\[\]-_a-z{}~]*[0-9A-JL-Za-z]""")
 be respelt, quoted or escaped, and no other scripts."""
 _AFTER_ID = (*BOUNDARIES, "/")
 _MOST_READINGS = 10_000
-_UNREAD: Any = object()
+_Read: TypeAlias = tuple[str | None, str | None]
+"""The type of a key, and the same if a reference is where the rules want it."""
 
 
 Named: TypeAlias = tuple[str, str, int, str | None, str, int | None, str | None]
@@ -45,10 +46,10 @@ def as_candidate(named: Sequence[Any]) -> Candidate:
 
 
 class PlainRecord(NamedTuple):
-    """The references of a record, and the types of all keys that it names."""
+    """The references of a record, and the types of all keys that it names, None among them for a key without one."""
 
     references: list[Named]
-    types: set[str]
+    types: set[str | None]
 
 
 class PlainRecords:
@@ -66,8 +67,8 @@ class PlainRecords:
         self._is_parted = _PARTS_WORDS.search(self._start) is not None
         self._idle = frozenset(each for each in (*self._ruled, self._title) if _is_idle(each))
         """The names of most fields, if they are idle."""
-        self._shapes: dict[tuple[str, str, str], AssetRule | None] = {}
-        """The rules of plain keys, by what is before and behind the id, and the field."""
+        self._shapes: dict[tuple[str, str, str], _Read] = {}
+        """What plain keys come to, by what is before and behind the id, and the field."""
 
     def read(self, document: Document) -> PlainRecord | None:
         """The references of such a record; None if there is a doubt."""
@@ -85,7 +86,7 @@ class PlainRecords:
         if not isinstance(entries, list):
             return found if entries is None and _is_idle(self._entries[0]) else None
         titles: set[str | None] = set()
-        by_shape = _PLAIN.fullmatch(document.id) is not None and not self._keys.is_related(document.id)
+        by_shape = self._keys.reads_by_shape(document.id)
         for position, entry in enumerate(entries):
             if not isinstance(entry, dict):
                 return None
@@ -116,24 +117,23 @@ class PlainRecords:
                     return False
             elif value.startswith(start) and field != title_field:
                 key = value[len(start) :]
-                rule = _UNREAD
+                before, behind, read = "", "", None
                 if by_shape:
                     before, _, behind = key.partition(char_id)
-                    rule = shapes.get((before, behind, field), _UNREAD)
-                if rule is _UNREAD:
+                    read = shapes.get((before, behind, field))
+                if read is None:
                     if _PLAIN.fullmatch(key) is None:
                         return False
                     has_parts = self._is_parted or " " in key
                     if has_parts and is_near(value, self._roots):
                         return False
-                    rule = self._keys.read(key, char_id)
-                    if by_shape and not has_parts and self._keys.is_told_by(before):
+                    read = self._keys.read_in(key, char_id, field)
+                    if by_shape and not has_parts and self._keys.is_told_by(before, behind):
                         if len(shapes) >= _MOST_READINGS:
                             shapes.clear()
-                        shapes[before, behind, field] = rule
-                if rule is not None:
-                    types.add(rule.type)
-                type_there = rule.type if rule is not None and rule.field == field else None
+                        shapes[before, behind, field] = read
+                type_of_key, type_there = read
+                types.add(type_of_key)
                 references.append((key, char_id, position, title, field, None, type_there))
             elif not _is_idle(value) or (field != title_field and field in self._ruled and value.strip()):
                 return False
@@ -178,15 +178,14 @@ class QuietKeys:
         )
         self._related = related(known_ids)
         self._read: dict[tuple[str, str], AssetRule | None] = {}
-        self._folder = ""
-        self._is_looked_at = True
 
     def named(self, candidate: Candidate) -> Named | None:
         """A reference that is the plain URI of a key which the rules want in just that place; None for any other."""
-        slot, rule = candidate.slot, self.read(candidate.key, candidate.document)
-        if rule is None or rule.field != slot.field or slot.position is None or not candidate.is_strict:
+        slot = candidate.slot
+        _, type_there = self.read_in(candidate.key, candidate.document, slot.field)
+        if type_there is None or slot.position is None or not candidate.is_strict:
             return None
-        named = (candidate.key, candidate.document, slot.position, slot.entry, slot.field, slot.item, rule.type)
+        named = (candidate.key, candidate.document, slot.position, slot.entry, slot.field, slot.item, type_there)
         return named if as_candidate(named) == candidate else None
 
     def is_same(self, file: LocalFile, found: RemoteObject, state: Agreed) -> bool:
@@ -200,7 +199,6 @@ class QuietKeys:
             and file.twin is None
             and not found.encoding
             and not wrong_type(found.key, found.content_type)
-            and self.looks_at(file.path)
         )
 
     def read(self, path: str, char_id: str) -> AssetRule | None:
@@ -215,13 +213,22 @@ class QuietKeys:
         starts = (each for each in self._starts if path.startswith(char_id, len(each)) and path.startswith(each))
         return next((self._rule(each, path[len(each) + len(char_id) :]) for each in starts), None)
 
-    def is_related(self, char_id: str) -> bool:
-        """Whether another id begins with this one, or this one with another."""
-        return char_id in self._related
+    def read_in(self, path: str, char_id: str, field: str) -> _Read:
+        """The type of a path as it is read, and the type again if a reference in this field is where the rules want
+        it, and no part of the path is the name of a leftover."""
+        rule = self.read(path, char_id)
+        if rule is None:
+            return None, None
+        is_there = rule.field == field and not any(map(leftover, path.split("/")))
+        return rule.type, rule.type if is_there else None
 
-    def is_told_by(self, before: str) -> bool:
-        """Whether all keys that begin so, up to an id that is not related, are read alike if they go on alike."""
-        return before in self._alike
+    def reads_by_shape(self, char_id: str) -> bool:
+        """Whether paths of this id are read as those of others are, by what is before and behind it."""
+        return char_id not in self._related and _PLAIN.fullmatch(char_id) is not None and is_plain(char_id)
+
+    def is_told_by(self, before: str, behind: str) -> bool:
+        """Whether what is before and behind an id tells how a path is read, if the id is one of those."""
+        return before in self._alike and no_leftover_with(before.rpartition("/")[2], behind.partition("/")[0])
 
     def _rule(self, start: str, rest: str) -> AssetRule | None:
         """The first rule with this beginning that takes what is behind the id."""
@@ -232,14 +239,6 @@ class QuietKeys:
             rules = self._rules[start] if rest.startswith(_AFTER_ID) else ()
             self._read[known] = next((rule for rule in rules if rule.path.takes_behind_id(rest)), None)
         return self._read[known]
-
-    def looks_at(self, path: str) -> bool:
-        """Whether no part of a path is the name of a leftover. Paths come in order, so those of a folder follow one
-        another."""
-        folder, _, name = path.rpartition("/")
-        if folder != self._folder:
-            self._folder, self._is_looked_at = folder, not any(map(leftover, folder.split("/")))
-        return self._is_looked_at and leftover(name) is None
 
 
 def related(ids: Iterable[str]) -> frozenset[str]:

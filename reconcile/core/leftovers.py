@@ -94,6 +94,8 @@ _NAMES = frozenset(name for family in _FAMILIES for name in family.names)
 _STARTS = tuple(start for family in _FAMILIES for start in family.starts)
 _ENDS = tuple(end.lower() for family in _FAMILIES for end in family.ends)
 _USUAL = re.compile(r"[\w ()\[\]-]+(?:\.(?:png|jpe?g|webp|gif|mp4|mov|webm|mkv|mp3|wav|flac|m4a|ogg|json|srt))?")
+_PLAIN = re.compile(r"[A-Za-z0-9_ -]*")
+_USUAL_LEFTOVERS = tuple(name for name in _NAMES if _USUAL.fullmatch(name))
 _MARKS = tuple(family.mark for family in _FAMILIES if family.mark)
 
 
@@ -107,6 +109,19 @@ def leftover(name: str) -> str | None:
     if low in _NAMES or low.startswith(_STARTS) or low.endswith(_ENDS) or any(map(low.__contains__, _MARKS)):
         return next((family.origin for family in _FAMILIES if _holds(family, name if family.exact else low)), None)
     return None
+
+
+def no_leftover_with(before: str, behind: str) -> bool:
+    """Whether names that begin and end so are no leftovers, whatever plain word, one that ``is_plain``, is between."""
+    # Such a name looks usual, and is not one of those that are told by the whole of it.
+    return _PLAIN.fullmatch(before) is not None and _USUAL.fullmatch(f"x{behind}") is not None
+
+
+def is_plain(word: str) -> bool:
+    """Whether a text is made of letters, digits, ``_``, ``-`` and spaces, and is no part of a name that is told by the
+    whole of it."""
+    low = word.lower()
+    return _PLAIN.fullmatch(word) is not None and not any(low in name for name in _USUAL_LEFTOVERS)
 
 
 def _holds(family: _Family, name: str) -> bool:

@@ -223,8 +223,8 @@ _DONE = object()
 class Prefetch(Iterator[T]):
     """Reads ahead of the reader, in a thread of its own and in bounded memory; an error is raised where it happened."""
 
-    BATCH = 256
-    BATCHES = 16
+    BATCH = 1024
+    BATCHES = 8
 
     def __init__(self, make: Callable[[], Iterable[T]]) -> None:
         self._make = make

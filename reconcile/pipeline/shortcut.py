@@ -74,7 +74,7 @@ class Shortcut:
             yield from explode_stage(document, World.RECORDS, context)
             return
         plain, listed = self._plain.read(document), types_listed(document, context)
-        if plain is None or (context.index and (listed is None or plain.types != listed)):
+        if plain is None or (context.index and (listed is None or plain.types - {None} != listed)):
             self._open.add(document.id)
             yield from self._of_open(document, listed or frozenset(), quiet)
             return

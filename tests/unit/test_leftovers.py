@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.core.leftovers import _FAMILIES, _holds, leftover
+from reconcile.core.leftovers import _FAMILIES, _holds, is_plain, leftover, no_leftover_with
 from reconcile.core.pattern import PatternError, Template
 from reconcile.core.reach import Reach, Selection
 from reconcile.core.rules import AssetMap, AssetRule
@@ -158,3 +158,24 @@ def test_our_own_is_reached_by_no_rule() -> None:
         True,
         False,
     ]
+
+
+WORDS = st.text("aB9_ -.~#$", max_size=4) | st.sampled_from(
+    ["recycle", "Recycler", "r", "thumbs", "thumbs.db", "x.", "tmp", ".tmp", "~$", "_x.png", ".part", ".aae", "/a", "é"]
+)
+
+
+@settings(max_examples=2000)
+@given(before=WORDS, word=WORDS, behind=WORDS)
+def test_a_name_that_looks_usual_around_a_plain_word_is_no_leftover(before: str, word: str, behind: str) -> None:
+    if no_leftover_with(before, behind) and is_plain(word):
+        assert leftover(before + word + behind) is None
+
+
+def test_a_plain_word_is_no_part_of_a_name_that_says_it_all() -> None:
+    assert is_plain("ai_hoshino")
+    assert not is_plain("recycle")
+    assert not is_plain("a.b")
+    assert no_leftover_with("dance_", "_01.mp4")
+    assert not no_leftover_with("dance.", ".mp4")
+    assert not no_leftover_with("dance_", ".tmp")
