@@ -28,41 +28,35 @@ _AHEAD = 4 * AT_ONCE
 
 
 class Ahead(Closing):
-    """Begins looks at files a little before their turn if the drive is far, and none if it is not."""
+    """Begins looks at files a little before their turn."""
 
-    def __init__(self, folders: OpenFolders, *, is_far: bool) -> None:
+    def __init__(self, folders: OpenFolders) -> None:
         self._folders = folders
-        self._workers = Workers(AT_ONCE, "look") if is_far else None
+        self._workers = Workers(AT_ONCE, "look")
         self._begun: dict[str, Look] = {}
 
     def close(self) -> None:
-        if self._workers is not None:
-            self._workers.close(cancel=True)
+        self._workers.close(cancel=True)
 
     def names(self, listing: Listing, is_wanted: Callable[[str], bool]) -> Names:
         """The names of a folder; looks at the files of the paths that are wanted are begun before their turn."""
-        if self._workers is None:
-            return iter(listing.names)
-        return self._looked_at(listing, is_wanted, self._workers)
-
-    def look(self, path: str) -> Look | None:
-        """The look at the file of this path, if one was begun; once."""
-        return self._begun.pop(path, None) if self._begun else None
-
-    def _looked_at(self, listing: Listing, is_wanted: Callable[[str], bool], workers: Workers) -> Names:
         # No file is looked at before a folder that precedes it is left: the walk may be in there for long.
         for is_folder, group in groupby(listing.names, lambda each: each[0].endswith("/")):
             ahead: deque[tuple[str, Entry]] = deque()
             for name, entry in group:
                 if not is_folder and is_wanted(path := listing.folder.rel + name):
-                    self._begin(path, listing.folder.rel, entry, workers)
+                    self._begin(path, listing.folder.rel, entry)
                 ahead.append((name, entry))
                 if is_folder or len(ahead) > _AHEAD:
                     yield ahead.popleft()
             yield from ahead
 
-    def _begin(self, path: str, rel: str, entry: Entry, workers: Workers) -> None:
+    def look(self, path: str) -> Look | None:
+        """The look at the file of this path, if one was begun; once."""
+        return self._begun.pop(path, None)
+
+    def _begin(self, path: str, rel: str, entry: Entry) -> None:
         with suppress(OSError):  # the walk will find out, and say so
             folder = self._folders.at(rel)
-            future = workers.submit(folder.stat, entry.name)
+            future = self._workers.submit(folder.stat, entry.name)
             self._begun[path] = lambda: awaited(future)

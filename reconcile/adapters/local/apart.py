@@ -64,7 +64,7 @@ class Apart(Closing):
 
     def __init__(self, job: Sequence[Any], started_by: Sequence[str] | None = None) -> None:
         self._command = list(started_by or command())
-        told = marshal.dumps((sys.path, sys.pycache_prefix, *job))
+        told = marshal.dumps(([*map(str, sys.path)], sys.pycache_prefix, *job))
         self._job = len(told).to_bytes(4, "big") + told
         self._change = threading.Condition()
         self._blocks: deque[bytes] = deque()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, TypeVar
 
-from reconcile.adapters.local.ahead import Ahead, Look
 from reconcile.adapters.local.folder import OpenFolders
 from reconcile.adapters.local.names import Entry, Folder, Lister, Listing, Prefixes, link_detail
 from reconcile.adapters.local.seen import Miss, Row, identity, with_content
@@ -17,6 +17,9 @@ from reconcile.adapters.system import current
 from reconcile.core.reach import Selection
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.ports import HashCache
+
+if TYPE_CHECKING:
+    from reconcile.adapters.local.ahead import Ahead, Look, Names
 
 T = TypeVar("T")
 
@@ -65,21 +68,24 @@ class Walk:
         def is_wanted(path: str) -> bool:
             return whole or (path >= start and prefixes.takes(path))
 
-        with OpenFolders(self._root) as folders, Ahead(folders, is_far=is_far) as ahead:
-            stack = [(root, ahead.names(root, is_wanted))]
+        def names_of(listing: Listing) -> Names:
+            return iter(listing.names) if ahead is None else ahead.names(listing, is_wanted)
+
+        with OpenFolders(self._root) as folders, _ahead(folders) if is_far else nullcontext() as ahead:
+            stack = [(root, names_of(root))]
             while stack:
                 listing, names = stack[-1]
                 above = listing.folder.rel
                 for name, entry in names:
                     path = above + name
                     if not entry.is_folder:
-                        look = ahead.look(path) if is_far else None
+                        look = None if ahead is None else ahead.look(path)
                         if (whole or is_wanted(path)) and (row := made(folders, listing, path, entry, look)):
                             yield row
                     elif whole or (prefixes.reaches(path) and (path >= start or start.startswith(path))):
                         below = self._enter(folders, listing, path, entry, None if whole else prefixes)
                         if isinstance(below, Listing):
-                            stack.append((below, ahead.names(below, is_wanted)))
+                            stack.append((below, names_of(below)))
                             break
                         if below:
                             yield below
@@ -169,6 +175,12 @@ class Walk:
         if cached.doubted_since or anew:
             return Miss(path, seen, twin, cached)
         return with_content(path, cached, twin, holds_incomplete=self._holds_incomplete)
+
+
+def _ahead(folders: OpenFolders) -> Ahead:
+    from reconcile.adapters.local.ahead import Ahead  # most drives are near, and threads take long to import
+
+    return Ahead(folders)
 
 
 def _is_link_now(folders: OpenFolders, listing: Listing, entry: Entry) -> bool:
