@@ -59,10 +59,10 @@ class EmbeddedBucket(EmbeddedObjectStore):
 
     def said(self, key: str) -> dict[str, Any]:
         """What ``say`` has set and later writes have kept. Raises NotThere."""
-        page = self._select("name = ?", self._name(key))
-        if not page:
+        row = self._row(self._name(key))
+        if row is None:
             raise NotThere(f"{self._where} does not hold {key!r}")
-        said: dict[str, Any] = json.loads(page[0][7])
+        said: dict[str, Any] = json.loads(row[7])
         return said
 
 

@@ -1,4 +1,4 @@
-"""An object store of our own, in a folder (SQLite and files), that keeps the rules of a GCS bucket."""
+"""An object store in a folder (SQLite and files) that keeps the rules of a GCS bucket."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ Row = tuple[str, int, int, str, str, str, str, str, int]
 
 
 class FolderBlobs:
-    """Contents as files, whose names end like the object's, so that a person finds them.
+    """The bytes of objects as files; their names end like the object's, so that a person finds them.
 
-    A blob is whole before any row names it; one that no row names is waste, nothing worse.
+    A blob is whole before a row names it; one that no row names only wastes space.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -71,7 +71,7 @@ class FolderBlobs:
         return (self._folder / blob).open("xb")
 
     def keep(self, blob: str, file: BinaryIO) -> None:  # noqa: ARG002
-        """Puts what was written on disk."""
+        """Makes sure that what was written is on disk."""
         file.flush()
         os.fsync(file.fileno())
         sync_folder(self._folder)
@@ -81,7 +81,7 @@ class FolderBlobs:
         return (self._folder / blob).open("rb")
 
     def remove(self, blob: str) -> None:
-        """Removes a blob; not on Windows while somebody reads it."""
+        """Removes a blob; on Windows it stays while somebody reads it."""
         with contextlib.suppress(OSError):
             (self._folder / blob).unlink(missing_ok=True)
 
@@ -89,7 +89,7 @@ class FolderBlobs:
 class EmbeddedObjectStore:
     """The objects of one bucket below a prefix, as an ``ObjectStore``; several processes may use one folder at once.
 
-    The bytes come first, whole and on disk; one transaction then checks the precondition and names them.
+    The bytes are written first, whole and on disk; then one transaction checks the precondition and names them.
     """
 
     def __init__(self, path: Path | None, prefix: str, blobs: FolderBlobs) -> None:
@@ -119,7 +119,7 @@ class EmbeddedObjectStore:
         return self._listed(start, lambda name: name.startswith(within) and (not stop or name < end))
 
     def _listed(self, start: str, takes: Callable[[str], bool]) -> Iterator[RemoteObject]:
-        """The objects from a name on, up to the first that is not to be taken."""
+        """The objects from a name on, up to the first one that is not wanted."""
         while page := self._select("name >= ?", start):
             for row in page:
                 if not takes(row[0]):
@@ -128,8 +128,8 @@ class EmbeddedObjectStore:
             start = page[-1][0] + "\0"
 
     def get(self, key: str) -> RemoteObject | None:
-        page = self._select("name = ?", self._name(key))
-        return self._object(page[0]) if page else None
+        row = self._row(self._name(key))
+        return None if row is None else self._object(row)
 
     def put(
         self,
@@ -146,7 +146,11 @@ class EmbeddedObjectStore:
         blob = f"{uuid.uuid4().hex}-{re.sub(r'[^A-Za-z0-9._-]+', '_', key)[-80:]}"
         with self._database.errors():
             try:
-                self._receive(blob, body, (size, crc32c), name, progress)
+                with self._blobs.create(blob) as file:
+                    if _copy(body, file, name, progress, size) != (size, crc32c):
+                        message = f"the file for {name!r} has changed: its bytes are not the planned ones"
+                        raise SourceChanged(message, hint="plan again")
+                    self._blobs.keep(blob, file)
                 row, waste = self._commit((name, size, 0, crc32c, content_type, "", blob, "{}", 1), if_generation_match)
             except (ReconcileError, OSError):
                 self._blobs.remove(blob)
@@ -219,38 +223,31 @@ class EmbeddedObjectStore:
     def _open(self, name: str, generation: int | None) -> BinaryIO:
         seen = -1
         while True:
-            page = self._select("name = ?", name)
-            if not page or generation not in (None, page[0][2]):
-                raise NotThere(f"{self._where} does not hold {name!r} in the generation that was asked for")
+            row = self._row(name)
+            if row is None or generation not in (None, row[2]):
+                raise NotThere(f"{self._where} does not hold {name!r} in this generation")
             try:
-                return self._blobs.open(page[0][6])
+                return self._blobs.open(row[6])
             except OSError as error:
                 if is_shortage(error):
                     message = f"{name!r} of {self._where} cannot be read: {shortage(error)}"
                     raise StoreUnavailable(message, hint=HINT) from error
-                if page[0][2] == seen:
+                if row[2] == seen:
                     message = f"{self._where} has lost the bytes of {name!r}: {error}"
                     raise StoreUnavailable(message, hint="restore the folder, or upload to another") from error
-            seen = page[0][2]
-
-    def _receive(
-        self, blob: str, body: BinaryIO, planned: tuple[int, str], name: str, progress: Progress | None
-    ) -> None:
-        with self._blobs.create(blob) as file:
-            found = _copy(body, file, name, progress, planned[0])
-            if found != planned:
-                message = f"the file for {name!r} has changed: its bytes are not the planned ones"
-                raise SourceChanged(message, hint="plan again")
-            self._blobs.keep(blob, file)
+            seen = row[2]
 
     def _commit(self, row: Row, expected: int) -> tuple[Row, str]:
-        """Checks the precondition and names the bytes, in one transaction. Gives the row and the blob it replaced."""
+        """Checks the precondition and names the bytes, in one transaction. Returns the row and the blob that it
+        replaced."""
         name, size, _, crc32c, content_type, _, blob, *_ = row
         with self._database.transaction() as connection:
             live = self._live(connection, name)
             if (live[2] if live else 0) != expected:
                 raise self._moved(live, name, expected)
-            generation = self._next_generation(connection)
+            [generation] = connection.execute(
+                "UPDATE clock SET last = max(last + 1, ?) RETURNING last", [time.time_ns() // 1000]
+            ).fetchone()
             kept = json.loads(live[7]) if live else {}
             kept.pop("contentEncoding", None)  # the new bytes are plain
             stored = (name, size, generation, crc32c, content_type, _time(generation), blob, json.dumps(kept), 1)
@@ -263,15 +260,9 @@ class EmbeddedObjectStore:
         found: Row | None = connection.execute(f"SELECT {_COLUMNS} FROM objects WHERE name = ?", [name]).fetchone()
         return found
 
-    def _next_generation(self, connection: sqlite3.Connection) -> int:
-        (last,) = connection.execute("SELECT last FROM clock").fetchone()
-        generation: int = max(last + 1, time.time_ns() // 1000)
-        connection.execute("UPDATE clock SET last = ?", [generation])
-        return generation
-
     def _moved(self, live: Row | None, name: str, expected: int, said: int = 0) -> PreconditionFailed:
         if live and live[2] == expected:
-            message = f"{self._where} says something else of {name!r} by now (metageneration {live[8]}, not {said})"
+            message = f"the metadata of {name!r} in {self._where} has changed (metageneration {live[8]}, not {said})"
             return PreconditionFailed(message, hint="plan again")
         found = f"generation {live[2]}" if live else "nothing"
         wanted = f"generation {expected}" if expected else "nothing"
@@ -280,7 +271,7 @@ class EmbeddedObjectStore:
 
     @property
     def _where(self) -> str:
-        return f"The bucket in {self._path.parent}" if self._path else "The bucket in memory"
+        return f"the bucket in {self._path.parent}" if self._path else "the bucket in memory"
 
     def _name(self, key: str) -> str:
         name = self._base + key
@@ -292,6 +283,9 @@ class EmbeddedObjectStore:
         encoding = encoding_of(json.loads(row[7]).get("contentEncoding")) if row[7] != "{}" else ""
         return RemoteObject(row[0][len(self._base) :], *row[1:6], encoding, row[8])
 
+    def _row(self, name: str) -> Row | None:
+        return next(iter(self._select("name = ?", name)), None)
+
     def _select(self, where: str, value: str) -> Sequence[Row]:
         query = f"SELECT {_COLUMNS} FROM objects WHERE {where} ORDER BY name LIMIT {PAGE}"
         return self._database.select((query, [value]))
@@ -302,21 +296,20 @@ def _time(microseconds: int) -> str:
 
 
 def _copy(body: BinaryIO, file: BinaryIO, name: str, progress: Progress | None, most: int) -> tuple[int, str]:
-    """Copies to the end, or past ``most`` bytes; the size and the crc32c of what was read."""
+    """Copies to the end, or until more than ``most`` bytes are copied; returns the size and the crc32c."""
     from crc32c import crc32c
 
     size = crc = 0
-    while size <= most and (chunk := _read(body, name)):
+    while size <= most:
+        try:
+            chunk = body.read(CHUNK)
+        except OSError as error:
+            raise SourceError(f"the file for {name!r} could not be read: {error}", hint="check the disk") from error
+        if not chunk:
+            break
         file.write(chunk)
         size += len(chunk)
         crc = crc32c(chunk, crc)
         if progress is not None:
             progress(len(chunk))
     return size, encode_crc32c(crc)
-
-
-def _read(body: BinaryIO, name: str) -> bytes:
-    try:
-        return body.read(CHUNK)
-    except OSError as error:
-        raise SourceError(f"the file for {name!r} could not be read: {error}", hint="check the disk") from error

@@ -1,4 +1,4 @@
-"""A record store of our own, in a folder (SQLite) or in memory, that keeps Firestore's rules."""
+"""A record store in a folder (SQLite) or in memory that keeps the rules of Firestore."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class EmbeddedRecordStore:
     def __init__(self, path: Path | None, collection: str) -> None:
         self._collection = collection
         where = "in memory" if path is None else f"in {path}"
-        self._database = EmbeddedDatabase(path, (_SCHEMA,), f"The records {where}", "records.endpoint")
+        self._database = EmbeddedDatabase(path, (_SCHEMA,), f"the records {where}", "records.endpoint")
 
     @classmethod
     def open(cls, directory: Path | None, collection: str) -> Self:
@@ -61,7 +61,7 @@ class EmbeddedRecordStore:
         return (self._document(row) for row in rows)
 
     def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
-        """What changes nothing keeps the update time."""
+        """An update that changes nothing keeps the update time."""
         with self._database.transaction() as connection:
             row = self._row(connection, document)
             if row is None:

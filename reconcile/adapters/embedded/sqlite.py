@@ -1,4 +1,4 @@
-"""The SQLite file of an embedded store: opened late, one writer at a time, errors in the store's words."""
+"""The SQLite file of an embedded store: opened when needed, one writer at a time, with the errors of a store."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from reconcile.core.errors import AccessDenied, StoreUnavailable
 Query: TypeAlias = tuple[str, Sequence[object]]
 """A statement, and its values."""
 PATIENCE = 20.0
-"""Seconds to wait for another process's transaction."""
+"""Seconds to wait for the transaction of another process."""
 
 
 class EmbeddedDatabase:
     """A database in a file that the first write makes, or in memory (``path`` None). Safe for several threads.
 
-    ``what`` names the store in sentences, ``setting`` the key of the rules that says where it is. Each of the ``steps``
-    (statements) makes the schema's next version out of the one before.
+    ``what`` names the store in messages, ``setting`` the key of the rules file that says where it is. Each of the
+    ``steps`` holds the statements that bring the schema to its next version.
     """
 
     def __init__(self, path: Path | None, steps: Sequence[str], what: str, setting: str) -> None:
@@ -35,14 +35,14 @@ class EmbeddedDatabase:
         self._connection: sqlite3.Connection | None = None
 
     def close(self) -> None:
-        """Lets go of the file; what is in memory is gone with it."""
+        """Closes the file; a database in memory is lost."""
         with self._lock:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
 
     def select(self, *queries: Query) -> list[Any]:
-        """The rows of queries, as of one moment; none if no write has made the file."""
+        """The rows of some queries, as of one moment; none if the file was never written."""
         with self._lock, self.errors():
             if not self._is_made:
                 return []
@@ -75,7 +75,7 @@ class EmbeddedDatabase:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One writer at a time, across threads and processes; all of it or nothing lands."""
+        """One writer at a time, across threads and processes; everything is written, or nothing."""
         with self._lock, self.errors():
             connection = self._connect()
             with _committed(connection):
@@ -87,7 +87,7 @@ class EmbeddedDatabase:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Foreign errors as ours. Raises AccessDenied and StoreUnavailable."""
+        """Turns errors of SQLite and the system into AccessDenied and StoreUnavailable."""
         try:
             yield
         except PermissionError as error:
@@ -107,7 +107,7 @@ class EmbeddedDatabase:
         return self._connection
 
     def _bring_up(self, connection: sqlite3.Connection) -> None:
-        """Makes the schema the newest; another process may be doing the same."""
+        """Brings the schema to its newest version; another process may be doing the same."""
         if self._version(connection) >= len(self._steps):
             return
         with _committed(connection):
@@ -124,7 +124,7 @@ class EmbeddedDatabase:
 
 @contextmanager
 def _committed(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
-    """All that is done meanwhile lands, or nothing; all that is read is of one moment."""
+    """Everything that is written meanwhile is kept, or nothing; what is read is of one moment."""
     connection.execute(begin)
     try:
         yield connection
