@@ -1,5 +1,5 @@
-"""``reconcile.watch`` as earlier versions had it, a module whose ``watch`` takes the options one by one; it can be
-called, because ``from reconcile import watch`` gives it once it was imported."""
+"""The module ``reconcile.watch`` of earlier versions, whose ``watch`` takes the options one by one. The module itself
+can be called, because once it is imported ``from reconcile import watch`` returns it."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""Stays up and brings the three worlds in step as files settle.
+"""The watcher: keeps running, and brings the three worlds in step as files settle.
 
-Each pass is an ordinary run (lock, plan, apply) over the characters that were touched, or over everything: at the
-start, now and then, and whenever it is not sure whose files they are. A pass opens the project anew and closes it
-again, so that what changed meanwhile (rules, credentials, a network) is taken as it is, and nothing is held for days.
+Each pass is an ordinary run (lock, plan, apply) over the characters whose files changed, or over everything: at the
+start, now and then, and whenever it is not sure whose files they are. A pass opens the project and closes it again, so
+that changed rules, credentials or networks count at once, and nothing is held open for days.
 
     core.watching    what is due, and when
-    watch_sources    the folder, the rules file and the local database: what changed in them
-    watch_teller     what is said of it all: events and the health file
+    watch_sources    what changed in the folder, the rules file and the local database
+    watch_teller     events and the health file
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ from reconcile.project import ClosedProject, OpenProject
 from reconcile.run_options import MEMORY, RunOptions
 
 TICK = 1.0
-"""Seconds after which the rules, the local database and the folder itself are looked at again."""
+"""Seconds between two checks of the rules file, the local database and the folder itself."""
 
 _SHOWN = 10
-"""Paths that an event names at most."""
+"""How many paths an event names at most."""
 
 Opener: TypeAlias = Callable[[], ClosedProject]
 _BAD = (OutcomeKind.FAILED, OutcomeKind.STALE, OutcomeKind.BLOCKED, OutcomeKind.NOT_STARTED)
@@ -67,10 +67,10 @@ _BAD = (OutcomeKind.FAILED, OutcomeKind.STALE, OutcomeKind.BLOCKED, OutcomeKind.
 class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to watch.
 
-    ``apply`` False only plans; such a watcher keeps no other one out, and writes no health file. ``every`` is the time
-    between two passes over everything, in seconds. A pass is not good while findings of the severity ``fail_on``
-    remain. ``allows_empty`` says that the local root, which held files, may hold none. ``concurrency``, ``memory``,
-    ``spill``, ``cache``, ``bandwidth`` and ``witness`` are as for ``RunOptions``.
+    With ``apply`` False the watcher only plans; it then takes no lock against other watchers and writes no health file.
+    ``every`` is the time between two passes over everything, in seconds. A pass is not good while findings of the
+    severity ``fail_on`` remain. ``allows_empty``, ``concurrency``, ``memory``, ``spill``, ``cache``, ``bandwidth`` and
+    ``witness`` are as for ``RunOptions``.
     """
 
     scope: Scope = Scope()
@@ -95,12 +95,12 @@ def watch(
     stop: threading.Event | None = None,
     reopen: Opener | None = None,
 ) -> tuple[Finding, ...]:
-    """Watches the local root of a ``Project`` until ``stop`` is set, in any thread; blocks. Gives the findings that
-    remain of the severity to fail on.
+    """Watches the local root of a ``Project`` until ``stop`` is set, in any thread; blocks. Returns the findings of the
+    severity ``fail_on`` that remain.
 
-    ``reopen`` gives the project for a pass, and so brings changed rules; without it they stay as they are in
-    ``project``. Errors are reported to the listener, and tried again. Raises only LockHeld, if another watcher of
-    the project is at work.
+    ``reopen`` returns the project for each pass, with rules that may have changed; without it the rules stay those of
+    ``project``. A pass that fails is reported to the listener and tried again. Raises only LockHeld, if another watcher
+    of the project is running.
     """
     return Watcher(
         project,
@@ -112,12 +112,12 @@ def watch(
 
 
 class _Stopped(Portable, Exception):
-    """Asked to stop while only reading."""
+    """The watcher is to stop, and has changed nothing in this pass."""
 
 
 class Watcher:
-    """The loop: waits, looks at what is due, and makes a pass when it is time for one. A test hands in its own clock
-    and folder."""
+    """The loop: waits for changes, looks at files that are due, and makes a pass when it is time for one. Tests hand in
+    their own clock and folder."""
 
     def __init__(
         self,
@@ -143,11 +143,11 @@ class Watcher:
         self._standing = Standing()
         self._known: frozenset[str] = frozenset()
         self._unmade = False
-        """Whether changes were planned that a watcher which only plans leaves to others."""
+        """Whether changes are planned that this watcher, which only plans, does not make."""
 
     def run(self) -> tuple[Finding, ...]:
-        """Watches until it is stopped; gives the findings that remain of the severity to fail on. Raises LockHeld if
-        another watcher is at work."""
+        """Watches until it is stopped; returns the findings of the severity ``fail_on`` that remain. Raises LockHeld if
+        another watcher is running."""
         self._teller.pulse.open()
         try:
             self._teller.tell(EventKind.STARTED, f"started on {self._sources.root}")
@@ -218,7 +218,7 @@ class Watcher:
             try:
                 with self._reopen().opened() as project:
                     self._agenda.ask_for(self._sources.changed_characters(project), self._clock())
-            except ReconcileError:  # being written, or wrong: the next pass says so
+            except ReconcileError:  # it is being written, or wrong; the next pass reports it
                 self._agenda.ask(Cause.LOCAL_DATABASE)
 
     # -- one pass --
@@ -241,12 +241,12 @@ class Watcher:
             self._fail(batch, error.sentence, error.code, waiting=True, longest=LAST_LOCK_RETRY)
         except ReconcileError as error:
             if isinstance(error, UsageError) and scope != limit:
-                # A character that was known a moment ago: everything is looked at instead.
+                # A character that was known a moment ago is unknown now: look at everything instead.
                 self._agenda.done(batch, self._clock())
                 self._agenda.ask(batch.cause)
             else:
                 self._fail(batch, error.sentence, error.code, waiting=isinstance(error, StoreUnavailable))
-        except Exception as error:  # noqa: BLE001 a watcher outlives what nobody foresaw, and says so
+        except Exception as error:  # noqa: BLE001 a watcher goes on after an unforeseen error
             if lacking := no_room(error):
                 self._fail(batch, lacking.sentence, lacking.code)
             else:
@@ -289,7 +289,7 @@ class Watcher:
         self._conclude(project, batch, scope, seen.plan, report)
 
     def _survey(self, project: OpenProject, batch: Batch, scope: Scope, warnings: list[str]) -> Survey:
-        """A plan that waits for no file: the agenda, or a later pass, looks at those that are new to it."""
+        """Plans without waiting for files to settle: the agenda, or a later pass, takes those that have not."""
         started, looks = self._clock(), self._sources.looks
         for path, signature in batch.paths.items():
             looks.knows(path, signature)
@@ -298,7 +298,7 @@ class Watcher:
         return seen
 
     def _hear(self, warnings: list[str], event: Event) -> None:
-        """Listens to a plan being made, which may take long, and changes nothing: so it may be left at any point."""
+        """Listens while a plan is made, and stops it if the watcher is to stop: planning changes nothing."""
         self._teller.pulse.beat()
         if isinstance(event, Warned):
             warnings.append(event.message)
@@ -319,7 +319,7 @@ class Watcher:
         )
 
     def _conclude(self, project: OpenProject, batch: Batch, scope: Scope, plan: Plan, report: Report | None) -> None:
-        """Says how the pass ended, and what of the batch is still to be taken."""
+        """Tells how the pass ended, and puts back on the agenda what it left."""
         whole = scope == self._options.scope
         found = self._standing.take(plan.findings, () if whole else scope.char_ids)
         if report is None or _is_good(report, plan):
@@ -327,7 +327,7 @@ class Watcher:
             if report is not None:
                 made = report.counts.applied + report.counts.already
                 self._teller.applied(report, f"{many(made, 'change')} made" if made else "nothing to do")
-            if not self._agenda.is_failing:  # else what failed earlier has still to be tried again
+            if not self._agenda.is_failing:  # otherwise something that failed earlier is still to be tried again
                 self._teller.good(self._left)
         elif report.status is Status.INTERRUPTED:
             self._teller.applied(report, f"stopped after {many(report.counts.applied, 'change')}")
@@ -340,12 +340,12 @@ class Watcher:
 
     @property
     def _left(self) -> tuple[Finding, ...]:
-        """The findings for which a pass that made every change is still not a good one."""
+        """The findings because of which a pass is not good although it made every change."""
         emptied = tuple(each for each in self._standing.findings if each.code is Code.ROOT_EMPTIED)
         return emptied or remaining(self._standing.findings, self._options.fail_on)
 
     def _others(self, project: OpenProject, batch: Batch, scope: Scope) -> list[str]:
-        """The files of the batch that, now that more characters are known, belong to others than were looked at."""
+        """The files of the batch that turn out to belong to characters which this pass did not look at."""
         owners = {path: owner_of(path, project.asset_map, self._known) for path in batch.paths}
         return [path for path, owner in owners.items() if owner is None or not owner <= set(scope.char_ids)]
 
@@ -361,7 +361,7 @@ class Watcher:
             message = "a part of the local files could not be read; `reconcile plan` says which"
         else:
             message = f"{many(len(bad), 'change')} could not be made"
-        # The plan could be made, so the stores are there, and others may fare better.
+        # The plan could be made, so the stores can be reached, and other changes may succeed meanwhile.
         about = frozenset(outcome.id for outcome in bad)
         self._fail(batch, message, "changes_failed", alone=True, about=about)
 
@@ -381,13 +381,13 @@ class Watcher:
 
 
 def _is_good(report: Report, plan: Plan) -> bool:
-    """Whether everything was done, except for what was held back."""
+    """Whether everything was done except what was held back."""
     if report.status is Status.PARTIAL:
         return plan.complete and not any(outcome.outcome in _BAD for outcome in report.outcomes)
     return report.status is Status.SUCCESS
 
 
 def _to_look_at(findings: Iterable[Finding]) -> list[str]:
-    """The files that the agenda takes up: it waits until they have settled, and until they are whole."""
+    """The files that the agenda is to take up again, until they have settled and are complete."""
     wanted = (Code.UNSETTLED_FILE, Code.INCOMPLETE_FILE)
     return [finding.subject for finding in findings if finding.code in wanted]

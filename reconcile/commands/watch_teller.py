@@ -1,4 +1,4 @@
-"""The events and the health file of a watcher: what it tells its listener, how it is, and whether that is well."""
+"""What a watcher tells: events for its listener, signs of life in the health file, and the check of that file."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from reconcile.pipeline.account import now as time_now
 BEAT = 30.0
 """Seconds between two signs of life in the health file."""
 SILENT_AFTER = 300.0
-"""Seconds after which a watcher that gave no sign of life counts as dead."""
+"""Seconds without a sign of life after which a watcher counts as dead."""
 
 WatchListener: TypeAlias = Callable[[WatchEvent], None]
 
 
 class Pulse:
-    """The watcher's signs of life. Several threads may give them; without a file they go nowhere."""
+    """The watcher's signs of life, from any of its threads; without a file they are not written."""
 
     def __init__(self, file: HealthFile | None, agenda: Agenda, clock: Callable[[], float]) -> None:
         self._file = file
@@ -53,18 +53,18 @@ class Pulse:
         )
 
     def open(self) -> None:
-        """Takes the place of the one watcher of the project. Raises LockHeld if another one has it."""
+        """Takes the lock of the project's watcher. Raises LockHeld if another watcher has it."""
         if self._file is not None:
             self._file.open()
 
     def close(self) -> None:
-        """Says that it has stopped, and leaves the place to another one."""
+        """Writes that the watcher has stopped, and releases the lock."""
         self.beat(WatchState.STOPPED, now=True)
         if self._file is not None:
             self._file.close()
 
     def beat(self, state: WatchState | None = None, *, now: bool = False, **changed: Any) -> None:
-        """Gives a sign of life if the last one is old, or ``now``. ``changed`` are fields of the health file."""
+        """Writes a sign of life if the last one is old, or ``now``. ``changed`` are fields of the health file."""
         if state is not None:
             changed["state"] = state
         with self._lock:
@@ -80,10 +80,10 @@ class Pulse:
 
 
 class Teller:
-    """Turns what happens into events, and repeats nothing: neither a trouble that lasts, nor a warning of every pass,
-    nor that there is nothing to do.
+    """Turns what happens into events without repeating any: an error that lasts, a warning of every pass, and that
+    there is nothing to do are told once.
 
-    ``is_idle`` is whether the last thing said is that there is nothing to do.
+    ``is_idle`` is whether the last event was that there is nothing to do.
     """
 
     def __init__(self, listener: WatchListener, pulse: Pulse) -> None:
@@ -97,7 +97,7 @@ class Teller:
         self._listener(WatchEvent(FORMAT, event, time_now(), message, **fields))
 
     def plan(self, event: EventKind, plan: Plan, message: str) -> None:
-        """What would be, or is about to be, done: the message with the count of changes in it."""
+        """Tells what is planned, or about to be done; ``message`` has a place for the count of changes."""
         count = len(plan.actions)
         self.tell(event, message.format(many(count, "change")), count=count, bytes=plan.summary.bytes)
 
@@ -106,14 +106,14 @@ class Teller:
         self.tell(EventKind.APPLIED, message, run_id=report.run_id, **figures)
 
     def warnings(self, messages: Collection[str]) -> None:
-        """The warnings of a pass, except those that the pass before it had too."""
+        """Tells the warnings of a pass, except those that the pass before it had too."""
         for message in dict.fromkeys(messages):
             if message not in self._warned:
                 self.tell(EventKind.WARNING, message)
         self._warned = frozenset(messages)
 
     def good(self, left: Collection[Finding]) -> None:
-        """A pass went well, and nothing has to be tried again; ``left`` are findings for which it is not a good one."""
+        """Tells that a pass went well and nothing is to be tried again. It was not good if findings are ``left``."""
         if self._trouble is not None:
             self._trouble = None
             self.tell(EventKind.RECOVERED, "it works again")
@@ -124,8 +124,8 @@ class Teller:
             self.pulse.beat(now=True, last_error=None, last_good_pass=time_now())
 
     def failed(self, sentence: str, code: str, delay: float, about: object, *, waiting: bool) -> None:
-        """A pass is tried again in ``delay`` seconds; said again only if the trouble, or what it is ``about``, is
-        another than last time."""
+        """Tells that a pass failed and is tried again in ``delay`` seconds, unless the last one failed in the same way,
+        ``about`` the same things."""
         self.is_idle = False
         trouble = (code, about)
         if trouble != self._trouble:
@@ -135,7 +135,7 @@ class Teller:
         self.pulse.beat(WatchState.WAITING if waiting else WatchState.FAILING, now=True, last_error=sentence)
 
     def idle(self, held: int, *, left: bool) -> None:
-        """There is nothing to do, except for what a watcher does not take if something is ``left``."""
+        """Tells that there is nothing to do, or nothing except what is ``left`` for a person."""
         if self.is_idle:
             return
         message = "nothing left to take; waiting for files" if left else "in step; waiting for files"
@@ -145,7 +145,7 @@ class Teller:
 
 
 def check(project: Path, max_age: float, now: datetime.datetime | None = None) -> tuple[WatchHealth | None, str | None]:
-    """What the watcher of a project folder last wrote, and what is wrong with it, or None if all is well.
+    """The health that the watcher of a project last wrote, and what is wrong, or None if nothing is.
 
     ``max_age`` is how long ago the last good pass may be, in seconds.
     """
@@ -169,5 +169,5 @@ def check(project: Path, max_age: float, now: datetime.datetime | None = None) -
 def _age(text: str, now: datetime.datetime) -> float:
     try:
         return (now - datetime.datetime.fromisoformat(text)).total_seconds()
-    except (ValueError, TypeError):  # no time, or none that says of which zone: nothing that a watcher writes
+    except (ValueError, TypeError):  # not a time with a time zone, so no watcher wrote it
         return math.inf

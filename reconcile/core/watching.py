@@ -1,6 +1,7 @@
 """What a watcher has to do and when: files that change, settle and are taken in batches; retries; the periodic pass.
 
-Pure: it is told the time (seconds of a clock that only goes forward), what was seen to change and how passes ended.
+Nothing here reads a clock or a file: calls bring the time (seconds of a monotonic clock), what has changed and how
+passes ended.
 """
 
 from __future__ import annotations
@@ -17,25 +18,25 @@ from reconcile.core.rules import AssetMap, Ownership
 
 EVERY = 3600.0
 MAX_WAIT = 30.0
-"""Seconds after which files that are ready are taken, even while others are still changing."""
+"""Seconds after which ready files are taken even if others are still changing."""
 FIRST_RETRY = 5.0
 LAST_RETRY = 300.0
 LAST_LOCK_RETRY = 60.0
 MOST_PATHS = 10_000
-"""Files waiting at once; if there are more, the whole project is looked at instead."""
+"""Files that may wait at once; if there are more, the next pass is over the whole project."""
 MOST_CHARACTERS = 20
-"""Characters of one pass; if there are more, the whole project is looked at instead."""
+"""Characters of one pass; if there are more, the pass is over the whole project."""
 
 _QUIET = 0.5
 _HELD_FIRST = 5.0
 _HELD_LAST = 60.0
 
 Signature: TypeAlias = tuple[int, int, int, int]
-"""Size, modification time, change time (ns) and file id: what is compared to see that a file has stopped changing."""
+"""Size, modification time, change time (ns) and file id: a file has changed if one of them has."""
 
 
 class Poll(Enum):
-    """When to look at the folder instead of waiting for the system's events."""
+    """When to scan the folder regularly instead of waiting for the system's events."""
 
     AUTO = "auto"
     ALWAYS = "always"
@@ -55,8 +56,8 @@ class Cause(Enum):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What came of waiting for a folder. ``armed`` says how it is watched from now on, with the reason; whatever
-    happened before is not known. ``gone`` is that the folder is not there."""
+    """What was seen while waiting for a folder to change. ``armed`` says how the folder is watched from now on, and
+    why; what happened before that is unknown. ``gone`` means that the folder is missing."""
 
     paths: tuple[str, ...] = ()
     armed: str | None = None
@@ -64,14 +65,14 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Look(msgspec.Struct, frozen=True):
-    """A file as it stands."""
+    """What a file, or a folder, looks like now."""
 
     signature: Signature
     folder: bool = False
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """What one pass is to take. ``whole`` is everything there is."""
+    """What one pass is about: these files and characters, or everything if it is ``whole``."""
 
     cause: Cause
     whole: bool
@@ -88,8 +89,8 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class _Waiting(msgspec.Struct):
-    """A file that is looked at again when it is ``due``. It settles, or, with a ``delay`` between two looks, it is held
-    back because it is incomplete; ``reason`` is what it lacked when it was last held back."""
+    """A file that is looked at again when it is ``due``. It is settling, or, if it has a ``delay`` between two looks,
+    it is held back because it is incomplete; ``reason`` is what it lacked when it was last held back."""
 
     due: float
     since: float
@@ -99,7 +100,7 @@ class _Waiting(msgspec.Struct):
 
 
 class _Retry:
-    """What failed, and when it is tried again; ``blocked_until`` is when any other pass may be made."""
+    """What failed, and when it is tried again; before ``blocked_until`` no other pass is made."""
 
     def __init__(self, jitter: Callable[[], float]) -> None:
         self.batch: Batch | None = None
@@ -109,9 +110,9 @@ class _Retry:
         self._failures = 0
 
     def add(self, batch: Batch, now: float, *, alone: bool, longest: float) -> float:
-        """Takes up what failed; gives the seconds until it is tried again."""
+        """Adds what failed; returns the seconds until it is tried again."""
         self._failures += 1
-        # The exponent is bounded, because a number may be too large for a float.
+        # The exponent is bounded: the power could be too large for a float.
         delay = min(FIRST_RETRY * 2.0 ** min(self._failures - 1, 30), longest)
         delay *= 0.5 + 0.5 * self._jitter()
         both = batch if self.batch is None else self.batch.with_(batch)
@@ -121,17 +122,17 @@ class _Retry:
         return delay
 
     def others_went_well(self) -> None:
-        """A pass went well, so the stores are there."""
+        """A pass went well, so the stores can be reached."""
         self.blocked_until = 0.0
         if self.batch is None:
             self._failures = 0
 
 
 class Agenda:
-    """What is pending. Memory is bounded by ``MOST_PATHS``; nothing here reads a clock or a file."""
+    """What is pending. Its memory is bounded by ``MOST_PATHS``."""
 
     def __init__(self, *, settle: float, every: float, now: float, jitter: Callable[[], float]) -> None:
-        """``jitter`` gives numbers from 0 to 1."""
+        """``jitter`` returns random numbers from 0 to 1."""
         self._settle = max(settle, _QUIET)
         self._every = every
         self._waiting: dict[str, _Waiting] = {}
@@ -145,13 +146,13 @@ class Agenda:
 
     @property
     def pending(self) -> int:
-        """Files that were seen and are not taken yet."""
+        """How many files have changed and are not taken yet."""
         again = self._retry.batch.paths if self._retry.batch is not None else {}
         return len({*self._waiting, *self._ready, *again})
 
     @property
     def held(self) -> int:
-        """Files among them that are not complete."""
+        """How many of them are held back because they are incomplete."""
         return sum(found.delay > 0 for found in self._waiting.values())
 
     @property
@@ -160,14 +161,14 @@ class Agenda:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits except for the next periodic pass, or for somebody to finish a file."""
+        """Whether nothing is to be done before the next periodic pass, except for files that somebody has to finish."""
         waits = self._is_settling or self._ready or self._char_ids
         return not waits and self._whole is None and self._retry.batch is None
 
     # -- what happened --
 
     def touch(self, paths: Iterable[str], now: float) -> int:
-        """These files were seen to change; gives how many of them were not pending."""
+        """Adds files that have changed; returns how many of them were not pending."""
         new = 0
         for path in paths:
             self._unready(path)
@@ -197,8 +198,8 @@ class Agenda:
         return [path for path, found in self._waiting.items() if found.due <= now]
 
     def looked(self, path: str, look: Look | None, now: float, missing: Callable[[], str | None]) -> str | None:
-        """A file was looked at; None if it has gone. ``missing`` says what it lacks, and is asked when the file has
-        settled. Gives the reason for which it is held back, if it is a new one."""
+        """Takes what a file looks like now; None if it has gone. ``missing`` returns what it lacks, and is called once
+        it has settled. Returns why it is held back, if that is new."""
         found = self._waiting.pop(path, None) or _Waiting(now, now)
         if look is None:
             return None
@@ -243,30 +244,30 @@ class Agenda:
         self._retry.others_went_well()
 
     def look_again(self, paths: Iterable[str], now: float) -> None:
-        """These files may be there to be taken: a pass left them, or they lie in a new folder."""
+        """Adds files that a pass left, or that are in a new folder."""
         for path in paths:
             self._taken.pop(path, None)
             if path not in self._waiting and path not in self._ready:
                 self._waiting[path] = _Waiting(now, now)
         if self._is_full():
-            # A pass over everything takes them instead, once they can have settled.
+            # A pass over everything takes them instead, when they have had time to settle.
             self._drop()
             self._next_whole = min(self._next_whole, now + self._settle)
 
     def failed(self, batch: Batch, now: float, *, alone: bool, longest: float = LAST_RETRY) -> float:
-        """The pass failed; gives the seconds until it is tried again. ``alone`` if only a part of it failed, so that
-        others need not wait."""
+        """Takes a pass that failed; returns the seconds until it is tried again. ``alone`` means that other passes need
+        not wait, because only a part of it failed."""
         delay = self._retry.add(batch, now, alone=alone, longest=longest)
         if batch.whole:
             self._next_whole = max(self._next_whole, self._retry.at)
         return delay
 
     def retry_now(self) -> None:
-        """What was in the way is not any more."""
+        """Tries again at once what failed, because its cause may be gone."""
         self._retry.at = self._retry.blocked_until = 0.0
 
     def wait(self, now: float) -> float:
-        """Seconds until something is to be done, if nothing happens."""
+        """Seconds until the next thing is due, if nothing changes."""
         times = [found.due for found in self._waiting.values()]
         passes = [self._next_whole]
         if self._retry.batch is not None:
@@ -308,7 +309,7 @@ class Agenda:
 
 
 def scope_of(batch: Batch, asset_map: AssetMap, known: Collection[str], limit: Scope) -> Scope | None:
-    """What a pass must look at to take the batch, within ``limit``; None if nothing in it is anybody's."""
+    """The scope of a pass that takes the batch, within ``limit``; None if no rule matches any of it."""
     if limit != Scope() or batch.whole:
         return limit
     char_ids = set(batch.char_ids)
@@ -323,7 +324,7 @@ def scope_of(batch: Batch, asset_map: AssetMap, known: Collection[str], limit: S
 
 
 def owner_of(path: str, asset_map: AssetMap, known: Collection[str]) -> frozenset[str] | None:
-    """The character whose file it is, as a set; empty for a file that no rule takes, None if it is not sure."""
+    """The character whose file it is, as a set; empty if no rule matches the file, None if it is not sure."""
     reading = asset_map.read(path, known)
     if reading is None:
         return frozenset()

@@ -1,4 +1,4 @@
-"""The SQLite files in PROJECT/.reconcile: opened if they are ours, replaced if damaged, done without if need be."""
+"""The SQLite files in PROJECT/.reconcile: opened if ours, replaced if damaged, in memory if unusable."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ CREATE TABLE IF NOT EXISTS sessions (key TEXT, crc32c TEXT, size INTEGER, uri TE
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
 
-# The first version's hashes do not say what they need to; what else it remembers holds.
+# The hashes of the first version lack columns; everything else in it is still good.
 _FROM_FIRST_VERSION = f"DROP TABLE IF EXISTS hashes; {_HASHES}"
 
-_LONGEST_VALUE = 1 << 20  # bytes: what is longer is not of ours, and would be read into memory
+_LONGEST_VALUE = 1 << 20  # bytes: a longer value is not ours, and would be read into memory
 
 
 class Layout(NamedTuple):
@@ -55,16 +55,16 @@ STATE = Layout(DATABASE, ("hashes", "agreed", "sessions", "facts"), _SCHEMA, _VE
 
 
 class _Foreign(Portable, sqlite3.DatabaseError):
-    """The file holds what this program never writes."""
+    """The file holds something that this program never writes."""
 
 
 class StateDatabase:
     """A SQLite file of a project's state. Safe for several threads.
 
-    Opening it raises StateError for what is there and not ours. Nothing else here raises because of the disk: a file
-    that is damaged or of another program is set aside, and if the folder cannot be written the state lives as long as
-    the process. ``warnings`` says so, one sentence each. ``on_replaced`` is called, under ``lock``, when rows that were
-    read no longer count.
+    Opening it raises StateError if something else has its name. Nothing else here raises because of the disk: a file
+    that is damaged, or of another program, is set aside, and if the folder cannot be written the state lives as long as
+    the process. ``warnings`` has a sentence for each of these. ``on_replaced`` is called, under ``lock``, when the file
+    was replaced and rows that were read before are no longer in it.
     """
 
     def __init__(self, project: Path, on_replaced: Callable[[], None] = lambda: None, layout: Layout = STATE) -> None:
@@ -96,7 +96,7 @@ class StateDatabase:
         aside = self.path.with_name(f"{self._layout.name}.damaged")
         replace(self.path, aside)
         for suffix in BESIDE:
-            # A journal left behind would be played into the new file.
+            # SQLite would replay a journal that is left behind into the new file.
             with contextlib.suppress(FileNotFoundError):
                 remove(self.path.with_name(self._layout.name + suffix))
         self._warn(f"The state file {self.path} was set aside as {aside.name} and is started afresh", error)
@@ -126,7 +126,7 @@ class StateDatabase:
                 self._recover(error)
 
     def _recover(self, error: sqlite3.Error | UnicodeDecodeError) -> None:
-        """Goes on without what cannot be used: a damaged file is replaced, a full or read-only disk not written."""
+        """Replaces a damaged file, and stops writing to a disk that is full or read-only."""
         if _is_damage(error):
             self.connection.close()
             self._on_replaced()
@@ -144,7 +144,7 @@ class StateDatabase:
 
 
 def _open_database(folder: StateFolder, layout: Layout) -> sqlite3.Connection:
-    # SQLite opens files by their names, so what has them is looked at before: a journal left behind is played back.
+    # SQLite opens files by name, also a journal that is left behind, so what has these names is checked first.
     path, *_ = [folder.plain(layout.name + suffix) for suffix in ("", *BESIDE)]
     # The mode is set when the file is made: SQLite gives its journal the mode of the database.
     with contextlib.suppress(FileExistsError):
@@ -159,7 +159,7 @@ def _open_database(folder: StateFolder, layout: Layout) -> sqlite3.Connection:
 
 
 def _prepare(db: sqlite3.Connection, layout: Layout) -> None:
-    """Makes the tables in an empty file, and refuses one that is not ours."""
+    """Makes the tables in an empty file; refuses a file that is not ours."""
     db.text_factory = bytes.decode
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
     # A rollback journal, not WAL: WAL needs memory shared between processes, which a network drive does not give.

@@ -1,5 +1,5 @@
-"""What is remembered of the last runs: the files they saw, when one of everything was good, what waivers took, how fast
-they were."""
+"""What is remembered of the last runs: how many files there were, the last good run, what waivers took, how fast runs
+are."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _PACES = "pace of the last runs"
 
 
 class RunFacts:
-    """The facts of one project, as far as its folder remembers them."""
+    """Facts about the runs of one project, kept in its state."""
 
     @property
     @abstractmethod
     def state(self) -> State:
-        """Where they are kept."""
+        """The state that keeps them."""
 
     @property
     @abstractmethod
     def files_of(self) -> str:
-        """Where the local files are, as what is remembered of them is called."""
+        """Where the local files are: the name under which their count is remembered."""
 
     @property
     def knows_files(self) -> bool:
@@ -37,13 +37,13 @@ class RunFacts:
 
     @property
     def files_held(self) -> int:
-        """How many files that a rule takes were in the local root when it was last seen; 0 if nothing is known."""
+        """How many files that rules match the local root held when it was last seen; 0 if that is not known."""
         found = self.state.fact(self._root_fact)
         return found if isinstance(found, int) else 0
 
     def note_files(self, count: int) -> None:
-        """Remembers how many files the local root holds that a rule takes; 0 if it may be empty. A root that is gone
-        later is then no mistake in the rules, and a root without files is not taken for a new one."""
+        """Remembers how many files that rules match the local root holds; 0 if it may be empty. If the root is missing
+        later, that is then not a mistake in the rules; if it has no files, it is not taken for a new one."""
         if self.state.fact(self._root_fact) != count:
             self.state.remember_fact(self._root_fact, count)
 
@@ -53,20 +53,20 @@ class RunFacts:
 
     @property
     def last_good_run(self) -> str | None:
-        """When a run of everything last left nothing undone (RFC 3339), as far as this folder remembers."""
+        """When a run of everything last left nothing undone (RFC 3339); None if that is not known."""
         found = self.state.fact(_GOOD_RUN)
         return found if isinstance(found, str) else None
 
     def note_good_run(self, when: str, now: str) -> None:
-        """Remembers that a run of everything, which saw the worlds then, left nothing undone."""
+        """Remembers that a run of everything left nothing undone; ``when`` is when it looked."""
         known = self.last_good_run or ""
-        # An old plan does not take the place of a later run; a time that has not come yet was a wrong clock's.
+        # Applying an old plan does not hide a later run; a time in the future came from a wrong clock.
         if not when < known <= now:
             self.state.remember_fact(_GOOD_RUN, when)
 
     @property
     def waivers_used(self) -> dict[str, int]:
-        """How many findings each waiver took when everything was last looked at, by the waiver's name."""
+        """How many findings each waiver took, by its name, when everything was last planned."""
         with suppress(msgspec.DecodeError):
             return msgspec.json.decode(str(self.state.fact(_WAIVERS)), type=dict[str, int])
         return {}

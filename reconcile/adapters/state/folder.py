@@ -1,4 +1,4 @@
-"""PROJECT/.reconcile and the folders in it: what is there is opened only if it is ours, and never through a link.
+"""PROJECT/.reconcile and the folders in it: only files of this user are opened there, and never through a link.
 
 A project may come from elsewhere, as an archive or on a share, with links, pipes or other people's files in it.
 """
@@ -26,11 +26,11 @@ T = TypeVar("T")
 
 FOLDER = ".reconcile"
 SMALL = 1 << 20
-"""Bytes: more than any note of ours has."""
+"""Bytes; more than any note that we write."""
 
 
 class StateFolder:
-    """PROJECT/.reconcile, or the folder ``below`` in it. Everything raises StateError for what is not ours, and OSError
+    """PROJECT/.reconcile, or the folder ``below`` in it. All methods raise StateError for what is not ours, and OSError
     for what the system refuses."""
 
     def __init__(self, project: Path, below: str = "") -> None:
@@ -39,7 +39,7 @@ class StateFolder:
         self.path = project.joinpath(*self._parts)
 
     def make(self) -> None:
-        """Makes it if it is missing, for its owner alone, and ignored by git."""
+        """Makes the folder if it is missing, for its owner alone, and ignored by git."""
         for count in range(1, len(self._parts) + 1):
             folder = self._project.joinpath(*self._parts[:count])
             with contextlib.suppress(FileExistsError):
@@ -50,7 +50,7 @@ class StateFolder:
                 files.create(self._named(note, folder_fd), b"*\n", folder=folder_fd)
 
     def or_temporary(self) -> Path:
-        """The folder, made if it is missing; the system's folder for temporary files if it cannot be."""
+        """The folder, made if it is missing; the system's folder for temporary files if it cannot be made."""
         try:
             self.make()
         except (OSError, StateError):
@@ -60,7 +60,7 @@ class StateFolder:
         return self.path
 
     def names(self) -> list[str]:
-        """What is in it; nothing if it is missing."""
+        """The names in the folder; none if it is missing."""
         try:
             with self._opened() as folder:
                 return os.listdir(self.path if folder is None else folder)
@@ -68,8 +68,8 @@ class StateFolder:
             return []
 
     def read(self, name: str, most: int, *, trusted: bool = False) -> bytes | None:
-        """A file of at most ``most`` bytes; None if there is none. ``trusted`` if what it says is acted on: then
-        nobody else may be able to write it."""
+        """The content of a file of at most ``most`` bytes; None if there is none. With ``trusted``, because its content
+        is acted on, other users must not be able to write it."""
         try:
             with self._opened() as folder:
                 self._check(name, folder)
@@ -88,19 +88,19 @@ class StateFolder:
         return data
 
     def value(self, name: str, kind: type[T]) -> T | None:
-        """What a small JSON file of ours says; None if there is none, or none that can be read as that."""
+        """The content of a small JSON file; None if there is none, or it is not of this kind."""
         try:
             return msgspec.json.decode(self.read(name, SMALL) or b"", type=kind)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     def write(self, name: str, data: bytes) -> None:
-        """Puts a file there, whole or not at all, in the place of whatever has the name."""
+        """Writes a file, whole or not at all, replacing whatever has the name."""
         with self._opened() as folder:
             write_whole(self._named(self.path / name, folder), data, folder=folder)
 
     def create(self, name: str) -> int:
-        """A descriptor of a new file, to append to, whose name is on disk. FileExistsError if there is one."""
+        """A descriptor of a new file, to append to; its name is on disk. Raises FileExistsError if there is one."""
         with self._opened() as folder:
             fd = current().open(self._named(self.path / name, folder), NEW | os.O_APPEND, PRIVATE, folder=folder)
             if folder is not None:
@@ -112,14 +112,14 @@ class StateFolder:
             files.remove(self._named(self.path / name, folder), folder=folder)
 
     def lock(self, name: str, wait: float, *, poll: float = 0.05) -> files.HeldLock:
-        """Takes the lock of this name, in a folder that is made if it is missing. Raises files.LockBusy after ``wait``
+        """Takes the lock of this name; the folder is made if it is missing. Raises files.LockBusy after ``wait``
         seconds."""
         self.make()
         return files.lock(self.plain(name), wait, poll=poll)
 
     def plain(self, name: str) -> Path:
-        """The path of a file that others open by it and write to: there is none, or one of ours. One with a second name
-        is copied first, so that nothing is written behind that name."""
+        """The path of a file that a library opens by name and writes to: what has the name is ours, if anything has it.
+        A file with a second name is replaced by a copy, so that what has the other name is not written to."""
         path = self.path / name
         with self._opened() as folder:
             found = self._check(name, folder)
@@ -136,8 +136,8 @@ class StateFolder:
             write_whole(self._named(path, folder), file.read(), folder=folder)
 
     def _check(self, name: str, folder: int | None) -> os.stat_result | None:
-        """What has the name, or None. Raises StateError for what is not ours, before it is opened: the opening of a
-        device may do something."""
+        """The status of what has the name, or None. Raises StateError if it is not ours; it is not opened, because
+        opening a device may do something."""
         try:
             found = os.stat(self._named(self.path / name, folder), dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
@@ -158,7 +158,7 @@ class StateFolder:
 
     @contextlib.contextmanager
     def _opened(self, parts: list[str] | None = None, *, private: bool = False) -> Iterator[int | None]:
-        """A descriptor of the folder, or None if the system cannot use one; its path has then been looked at."""
+        """A descriptor of the folder, checked on the way; None if the system cannot open names relative to one."""
         path = self._project
         fd = os.open(path, READ_ROOT) if current().by_component else None
         try:
@@ -192,8 +192,8 @@ class StateFolder:
 
 
 def rights(project: Path) -> str:
-    """Whose PROJECT/.reconcile is, in which this user may not write, and what to do about that, as a part of a hint;
-    empty if it is not there, or its owner is not the reason."""
+    """Part of a hint: who owns PROJECT/.reconcile, in which this user may not write, and what to do about it. Empty if
+    it is not there, or its owner is not the reason."""
     folder, system = project / FOLDER, current()
     try:
         owner = system.owner(folder)
@@ -207,7 +207,7 @@ def _is_link(found: os.stat_result) -> bool:
 
 
 def _is_ours(found: os.stat_result) -> bool:
-    """Whether it belongs to this user, or to the system's, who can do anything anyway."""
+    """Whether it belongs to this user, or to root, who can do anything anyway."""
     return current().is_windows or not hasattr(os, "geteuid") or found.st_uid in (0, os.geteuid())
 
 

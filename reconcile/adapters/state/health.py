@@ -1,4 +1,4 @@
-"""PROJECT/.reconcile/watch-health.json: how a watcher is, for those who look after it; and one watcher at a time."""
+"""PROJECT/.reconcile/watch-health.json: the health of a watcher, and the lock that allows one watcher at a time."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from reconcile.core.watch_report import WatchHealth
 FILE = "watch-health.json"
 _LOCK = "watch.lock"
 _ASKING = 0.5
-"""Seconds for which somebody who only asks whether a watcher runs may hold its lock at the very most."""
+"""Seconds to wait for the lock: whoever only checks whether a watcher runs holds it for a moment."""
 
 
 def read_health(project: Path) -> WatchHealth | None:
-    """What the watcher of a project last wrote; None if there is nothing that can be read as that. Raises StateError if
-    what is there is not ours."""
+    """What the watcher of a project last wrote; None if there is nothing, or nothing readable. Raises StateError if the
+    file is not ours."""
     return StateFolder(project).value(FILE, WatchHealth)
 
 
 def is_place_free(project: Path) -> bool:
-    """Whether no process of this machine is the watcher of the project; False if that cannot be told. Raises
-    StateError if what is there is not ours."""
+    """Whether no process of this machine is the watcher of the project; False if that is not known. Raises StateError
+    if the lock file is not ours."""
     try:
         path = StateFolder(project).plain(_LOCK)
-        if not path.exists():  # a watcher whose disk was full, or that cannot lock there, goes without it
+        if not path.exists():  # a watcher whose disk was full, or that cannot lock there, runs without
             return False
         files.lock(path, 0).release()
     except (LockBusy, OSError):
@@ -39,7 +39,7 @@ def is_place_free(project: Path) -> bool:
 
 
 class HealthFile:
-    """The health file while a watcher writes it. A disk that is full costs the file, never the watcher."""
+    """The health file while a watcher writes it. If the disk is full there is no file, but the watcher goes on."""
 
     def __init__(self, project: Path) -> None:
         self._project = project
@@ -47,8 +47,8 @@ class HealthFile:
         self._lock: HeldLock | None = None
 
     def open(self) -> None:
-        """Takes the place of the one watcher of the project. Raises LockHeld if another one has it, and StateError
-        if what is there is not ours."""
+        """Takes the lock of the project's watcher. Raises LockHeld if another watcher has it, and StateError if the
+        lock file is not ours."""
         try:
             self._lock = self._folder.lock(_LOCK, _ASKING)
         except LockBusy as error:

@@ -1,4 +1,4 @@
-"""PROJECT/.reconcile/journal: one file a run, readable by its owner alone, appended to and never changed."""
+"""PROJECT/.reconcile/journal: one file for each run, readable by its owner alone, only ever appended to."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAME = re.compile(r"(?P<run_id>[0-9A-Za-z-]{1,64})(?:\.(?P<number>[0-9]{1,18}))
 
 
 class _Entry(NamedTuple):
-    """The file of one run. In this order runs began."""
+    """The file of one run. Entries sort in the order in which runs began."""
 
     number: int
     run_id: str
@@ -32,9 +32,9 @@ class _Entry(NamedTuple):
 
 
 class Journal:
-    """The runs of one project folder, in the order of a number that each takes when it begins: clocks go wrong.
+    """The runs of one project folder. Each takes a number when it begins, which gives their order, as clocks go wrong.
 
-    A file is named RUN_ID.NUMBER.jsonl. Those without a number are older than the numbers, and go by their ids.
+    A file is named RUN_ID.NUMBER.jsonl. Files without a number are older, and are ordered by their ids.
     """
 
     def __init__(self, project: Path) -> None:
@@ -61,20 +61,18 @@ class Journal:
         return log
 
     def run_ids(self) -> list[str]:
-        """The runs, oldest first. Raises JournalError if it cannot be told which there are."""
+        """The ids of the runs, oldest first. Raises JournalError if the folder cannot be read."""
         return [entry.run_id for entry in self._entries()]
 
     def read(self, run_id: str) -> Past | None:
-        """One run; None if it is not there, or has changed nothing yet. Raises JournalError if it cannot be read,
-        or if somebody else may have written it: what undo puts into records is read from it."""
+        """One run; None if it is not there, or has changed nothing yet. Raises JournalError if it cannot be read, or if
+        other users could write it: undo puts into records what is read here."""
         found = next((entry for entry in self._entries() if entry.run_id == run_id), None)
         return None if found is None else self._read(found)
 
     def runs(self, missed: list[JournalError] | None = None) -> Iterator[Past]:
-        """Every run, newest first. What cannot be read raises JournalError, or is added to ``missed`` and passed over.
-
-        That raises too if it cannot be told which runs there are.
-        """
+        """Every run, newest first. Raises JournalError for one that cannot be read, or adds the error to ``missed`` and
+        goes on; raises it in any case if the folder cannot be read."""
         for entry in reversed(self._entries()):
             try:
                 found = self._read(entry)
@@ -94,7 +92,7 @@ class Journal:
         except StateError as error:
             raise JournalError(error.message, hint=_AS_OWNER) from error
         found = past(data or b"")
-        # Its first line is on disk before a run changes anything: without one whole line nothing was changed.
+        # A run writes its first line to disk before it changes anything: without a whole line nothing was changed.
         if found is None and b"\n" in (data or b""):
             raise _unreadable(entry.path, "it is damaged, or was written by another version of reconcile")
         return found
@@ -112,7 +110,7 @@ class Journal:
         return sorted(_Entry(int(found["number"] or 0), found["run_id"], folder / found[0]) for found in matches)
 
     def _next_number(self, run_id: str) -> int:
-        """One more than any run has. Raises OSError; FileExistsError if there is a run of that id."""
+        """The highest number plus one. Raises OSError; FileExistsError if there is a run of that id."""
         entries = self._listed()
         if any(entry.run_id == run_id for entry in entries):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
@@ -136,7 +134,7 @@ class RunFile(Closing):
                 if durable:
                     os.fsync(self._fd)
             except OSError as error:
-                # A torn line must not run into the next one, should the disk have room again.
+                # If the disk has room again, the next line must not be joined to this torn one.
                 with contextlib.suppress(OSError):
                     os.write(self._fd, b"\n")
                 raise _unwritable(self._path, error) from error

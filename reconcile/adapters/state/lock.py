@@ -1,4 +1,4 @@
-"""One run at a time for each project folder: a lock that dies with its process, and a note that says who holds it."""
+"""The lock of a project folder: one run at a time. It ends with its process; a note says who holds it."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 class ProjectLock(Closing):
-    """The lock of a project folder. Another run of this machine is kept out; the system frees it when we die.
+    """The lock of a project folder. It keeps out other runs of this machine; the system frees it if this process dies.
 
-    If the folder cannot be written there is no lock, and ``warning`` says so: runs side by side are safe, since
-    each write carries its own precondition, but they may do each other's work.
+    If the folder cannot be written there is no lock, and ``warning`` says so: two runs at once are safe, since each
+    write has its own precondition, but they may both do the same work.
     """
 
     def __init__(self, project: Path) -> None:
@@ -45,7 +45,7 @@ class ProjectLock(Closing):
     def acquire(self, wait: float = 0) -> Self:
         """Takes the lock, waiting up to ``wait`` seconds for another run to end.
 
-        Raises LockHeld, which names the holder, and StateError for what is there and not ours.
+        Raises LockHeld, which names the holder, and StateError if the lock file is not ours.
         """
         try:
             self._lock = self._folder.lock("lock", wait)
@@ -58,7 +58,7 @@ class ProjectLock(Closing):
         return self
 
     def close(self) -> None:
-        """Gives the lock back; nothing happens if it is not held."""
+        """Releases the lock, if it is held."""
         if self._lock is None:
             return
         with contextlib.suppress(OSError):
@@ -67,7 +67,7 @@ class ProjectLock(Closing):
         self._lock = None
 
     def holder(self) -> Holder | None:
-        """Who says that it holds the lock, or None if the note is missing or half-written."""
+        """Who holds the lock, by its note; None if the note is missing or unreadable."""
         try:
             return self._folder.value(_NOTE, Holder)
         except StateError:
@@ -76,7 +76,7 @@ class ProjectLock(Closing):
     def _write_note(self) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         note = msgspec.json.encode(Holder(os.getpid(), socket.gethostname(), _command(sys.argv), now))
-        # Nobody relies on the note, so a disk that is full costs no more than the name in a sentence.
+        # The note only names the holder in a message, so the run goes on without it if the disk is full.
         with contextlib.suppress(OSError):
             self._folder.write(_NOTE, note)
 
@@ -91,7 +91,7 @@ class ProjectLock(Closing):
 
 
 def _command(argv: list[str]) -> str:
-    """The program and its first word only: what follows may be a workflow's arguments, and hold a secret."""
+    """The program and its first word; the rest may be arguments of a workflow, with secrets in them."""
     program = Path(argv[0]) if argv and argv[0] else Path("python")
     name = program.parent.name if program.name == "__main__.py" else program.name
     return f"{name} {argv[1]}" if len(argv) > 1 and argv[1].isalpha() else name

@@ -1,6 +1,6 @@
-"""PROJECT/.reconcile/outbox: what workflow code handed over while the cloud was away, one small file a note.
+"""PROJECT/.reconcile/outbox: files that workflow code handed over while the cloud could not be reached, a note each.
 
-A note tells the next run what the walk alone could not: whose file it is. Losing one loses that, never the file.
+A note tells the next run what the walk cannot: whose file it is. If a note is lost, the file itself is not.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _ENDING = ".json"
 _FAILED = "failed"
 _LOCK = "outbox.lock"
 PATIENCE = 2.0
-"""Seconds to wait for others that change notes. It takes each some milliseconds, but a process may be stopped in it."""
+"""Seconds to wait for others that change notes. That takes milliseconds, unless a process is stopped meanwhile."""
 
 
 class _Written(msgspec.Struct, frozen=True):
     format: str
     note: Note
     id: str = ""
-    """Tells two notes apart that say the same: a file that was made anew is noted anew."""
+    """Distinguishes equal notes: a file that is made again is noted again."""
 
 
 class Outbox:
-    """The outbox of a project folder. Safe for several threads and processes: a note is there whole or not at all, one
-    of the same file takes in the places of the other, and who changes or removes notes does so alone. ``clock`` gives
-    seconds since the epoch, ``patience`` is how many of them others are waited for."""
+    """The outbox of a project folder. Safe for several threads and processes: a note is written whole or not at all, a
+    second note of a file is joined with the first, and notes are changed and removed under a lock. ``clock`` gives
+    seconds since the epoch, ``patience`` is how long the lock is waited for."""
 
     def __init__(self, project: Path, clock: Callable[[], float] = time.time, *, patience: float = PATIENCE) -> None:
         self._state = StateFolder(project)
@@ -48,17 +48,17 @@ class Outbox:
         self._seen: dict[str, str] = {}
 
     def add(self, notes: Iterable[Note]) -> None:
-        """Notes these files, on disk when this returns. Raises SourceError."""
+        """Writes these notes; they are on disk when this returns. Raises SourceError."""
         listed = list(notes)
         with self._alone():
             self._overtake(listed)
             self._put(joined(self._held(note.path), note) for note in listed)
 
     def overtake(self, notes: Iterable[Note]) -> None:
-        """Takes the places of these from the notes of other files: they were told something newer. Raises
+        """Takes the places that these notes name out of the notes of other files, which are older. Raises
         SourceError."""
         listed = [note for note in notes if note.places]
-        # Most calls find an empty outbox, and one that is not is looked at again by who may change it.
+        # Most calls find an empty outbox; if it is not, it is read again under the lock.
         if listed and self._names():
             with self._alone():
                 self._overtake(listed)
@@ -72,15 +72,16 @@ class Outbox:
 
     @contextmanager
     def _alone(self, *, at_any_rate: bool = True) -> Iterator[bool]:
-        """While nobody else changes notes: no change may be made from what was read before another one. Gives whether
-        that is so. What others keep to themselves for too long is changed ``at_any_rate``: a call must not be lost."""
+        """Holds the lock, so that nobody else changes a note between its reading and its writing. Yields whether notes
+        may be changed: they may without the lock, too, if others hold it for too long and it is better to write
+        ``at_any_rate`` than to lose a note."""
         held = True
         with contextlib.ExitStack() as stack:
             try:
                 stack.callback(self._state.lock(_LOCK, self._patience, poll=0.01).release)
             except LockBusy:
                 held = at_any_rate
-            except OSError:  # no lock can be had there, or nothing can be written
+            except OSError:  # the folder cannot be locked, or cannot be written
                 pass
             yield held
 
@@ -98,18 +99,18 @@ class Outbox:
             ) from error
 
     def notes(self) -> tuple[Note, ...]:
-        """What is noted, in order of the path. A note that cannot be read is passed over: it is one for nobody."""
+        """The notes, in order of the path, without those that cannot be read."""
         found = self._all()
         self._seen.update((each.note.path, each.id) for each in found)
         return tuple(sorted((each.note for each in found), key=lambda note: note.path))
 
     def remove(self, notes: Iterable[Note]) -> None:
-        """Forgets these, each only if it still is the very note that was read or added here."""
+        """Removes these notes, each only if it is still the one that was read or added by this object."""
         listed = list(notes)
         if not listed or not self._names():
             return
         with self._alone(at_any_rate=False) as alone:
-            for note in listed if alone else ():  # a note too many is cleared by the next run
+            for note in listed if alone else ():  # a note that is left is removed by the next run
                 name = _name(note.path)
                 found = self._read(name)
                 if found is not None and found.note == note and found.id == self._seen.get(note.path):
@@ -125,18 +126,18 @@ class Outbox:
         return None if found is None else found.note
 
     def failed(self) -> None:
-        """Remembers that the cloud could not be reached just now."""
+        """Remembers that the cloud could not be reached now."""
         with contextlib.suppress(OSError):
             self._folder.make()
             self._folder.write(_FAILED, repr(self._clock()).encode())
 
     def mended(self) -> None:
-        """Forgets it."""
+        """Forgets that the cloud could not be reached."""
         with contextlib.suppress(OSError):
             self._folder.remove(_FAILED)
 
     def failed_within(self, seconds: float) -> bool:
-        """Whether it could not be reached, less than ``seconds`` ago."""
+        """Whether the cloud could not be reached less than ``seconds`` ago."""
         try:
             ago = self._clock() - float(self._folder.read(_FAILED, SMALL) or b"nan")
         except (OSError, ValueError):

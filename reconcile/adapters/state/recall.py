@@ -1,4 +1,4 @@
-"""What .reconcile/ remembers of names, read without changing or making anything: for a shell that completes a word."""
+"""Names that .reconcile/ remembers, for shell completion: read without changing or making anything."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from reconcile.adapters.state.folder import StateFolder
 from reconcile.core.errors import StateError
 
 CHARACTERS = "characters"
-"""The fact that has the ids of a look at everything, a line each."""
+"""The fact that holds the ids of the last look at everything, one on a line."""
 MOST_CHARACTERS = 512 * 1024
-"""Bytes of ids that are remembered: some tens of thousands, which is more than anybody looks through."""
+"""Bytes of ids that are remembered: tens of thousands of ids, more than anybody reads."""
 MOST = 1000
-"""Names that are given for one word."""
-_SECONDS = 0.2  # for another process that writes: a key was pressed, and somebody waits
+"""Names that are suggested for one word at most."""
+_SECONDS = 0.2  # to wait for a process that writes: somebody has pressed a key
 _LAST = "\U0010ffff"
 _WHERE = (("agreed", "key"), ("hashes", "path"))
 
 
 class Recall:
-    """The names that the last runs of a project left behind. Whatever is wrong with the file, there are none."""
+    """The names that the last runs of a project remembered; none if anything is wrong with the file."""
 
     def __init__(self, project: Path) -> None:
         self._folder = StateFolder(project)
@@ -50,7 +50,7 @@ def _fact(db: sqlite3.Connection, name: str) -> list[str]:
 
 
 def _next(db: sqlite3.Connection, table: str, column: str, begun: str) -> Iterator[str]:
-    """One look-up for each name that is given, however many are below it."""
+    """The continuations of a word. Each takes one look-up, however many names are below it."""
     query = f"SELECT {column} FROM {table} WHERE {column} >= ? AND {column} < ? ORDER BY {column} LIMIT 1"
     at = begun
     for _ in range(MOST):

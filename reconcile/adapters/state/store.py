@@ -1,4 +1,4 @@
-"""PROJECT/.reconcile: hash cache, agreed states, upload sessions and small facts. Losing it loses speed only."""
+"""The state of a project: hash cache, agreed states, upload sessions, small facts. If it is lost, only speed is."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _BATCH_SECONDS = 5.0  # a killed run hashes no more than this again
 _PAGE = 1000
 _AGREED = "SELECT key, size, crc32c, generation FROM agreed"
 _ASKED_TOGETHER = 500  # SQLite takes 999 values in a query, at the least
-_SESSION_SECONDS = 6 * 86400  # a session lives for a week at the most; the last day is not worth a try
+_SESSION_SECONDS = 6 * 86400  # a session lives for a week at most; its last day is not worth an attempt
 
 
 class State(Closing):
-    """What the tool remembers of a project between runs, as a ``HashCache`` and an ``AgreedStates``. Safe for several
-    threads. Opening it raises StateError for what is there and not ours; nothing else here raises because of the disk:
-    see ``StateDatabase``."""
+    """What is remembered of a project between runs, as a ``HashCache`` and an ``AgreedStates``. Safe for several
+    threads. Opening it raises StateError if its file is not ours; nothing else raises because of the disk: see
+    ``StateDatabase``."""
 
     def __init__(self, project: Path) -> None:
         self._database = StateDatabase(project, self._forget_windows)
@@ -75,14 +75,14 @@ class State(Closing):
     def put(self, path: str, found: Hashed) -> None:
         """Remembers a hash; written in batches and at the close."""
         if max(found.look) > _LARGEST:
-            return  # a time past the year 2262, which the database has no number for
+            return  # a time after the year 2262, too large for the database
         with self._lock:
             self._pending[path] = found
             if len(self._pending) >= _BATCH or time.monotonic() - self._flushed > _BATCH_SECONDS:
                 self.flush()
 
     def drop(self, path: str) -> None:
-        """Forgets a hash, on disk when this returns."""
+        """Forgets a hash; it is off the disk when this returns."""
         with self._lock:
             self._pending.pop(path, None)
             self._hashes.rows.pop(path, None)
@@ -100,7 +100,7 @@ class State(Closing):
     # -- the agreed states --
 
     def all(self) -> Iterator[Agreed]:
-        """All agreed states, in code point order of the key; ends early if the file cannot be read on."""
+        """All agreed states, in code point order of the key; ends early if the file becomes unreadable."""
         after = ""
         while True:
             page = self._database.read(f"{_AGREED} WHERE key > ? ORDER BY key LIMIT ?", (after, _PAGE), AGREED_ROW)
@@ -117,7 +117,7 @@ class State(Closing):
             return self._agreed.get(key)
 
     def cuts(self, size: int) -> list[str]:
-        """Keys that cut all that is remembered into parts of so many, in order."""
+        """The keys, in order, that divide all agreed states into parts of ``size``."""
         found: list[str] = []
         query = "SELECT key FROM agreed WHERE key > ? ORDER BY key LIMIT 1 OFFSET ?"
         while last := self._database.read(query, (found[-1] if found else "", size - 1), (are_texts,)):
@@ -125,7 +125,7 @@ class State(Closing):
         return found
 
     def holding(self, checksums: Collection[str]) -> Iterator[Agreed]:
-        # Some checksums at once, because each query reads all states.
+        # Many checksums in one query, because each query reads all states.
         wanted = sorted(checksums)
         for at in range(0, len(wanted), _ASKED_TOGETHER):
             some = wanted[at : at + _ASKED_TOGETHER]
@@ -152,7 +152,7 @@ class State(Closing):
         return found[0][0] if found else None
 
     def remember_characters(self, ids: Iterable[str]) -> None:
-        """Remembers who is there, for ``Recall``; nobody, if they are too many."""
+        """Remembers the ids of characters for ``Recall``; none if there are too many."""
         text = "\n".join(sorted(each for each in ids if each.isprintable()))
         text = text if len(text.encode("utf-8", "surrogatepass")) <= MOST_CHARACTERS else ""
         if text != self.fact(CHARACTERS):
@@ -160,14 +160,14 @@ class State(Closing):
 
 
 class UploadSessions:
-    """The URIs of resumable upload sessions, which outlive the process. Each is a secret: who has it can upload."""
+    """The URIs of resumable upload sessions, which outlive the process. Each is a secret: whoever has it can upload."""
 
     def __init__(self, database: StateDatabase, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._clock = clock
 
     def get(self, key: str, crc32c: str, size: int) -> str | None:
-        """The session in which these bytes were being uploaded to the key, or None."""
+        """The session in which this content was being uploaded to the key, or None."""
         oldest = int(self._clock()) - _SESSION_SECONDS
         found: list[tuple[str]] = self._database.read(
             "SELECT uri FROM sessions WHERE key = ? AND crc32c = ? AND size = ? AND created >= ?",
@@ -177,13 +177,13 @@ class UploadSessions:
         return found[0][0] if found else None
 
     def put(self, key: str, crc32c: str, size: int, uri: str) -> None:
-        """Remembers a session, on disk when this returns, and forgets those that have expired."""
+        """Remembers a session, which is on disk when this returns, and forgets expired ones."""
         now = int(self._clock())
         self._database.write("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?)", [(key, crc32c, size, uri, now)])
         self._database.write("DELETE FROM sessions WHERE created < ?", [(now - _SESSION_SECONDS,)])
 
     def drop(self, key: str, crc32c: str, size: int) -> None:
-        """Forgets a session that is finished or gone."""
+        """Forgets a session that has ended."""
         self._database.write("DELETE FROM sessions WHERE key = ? AND crc32c = ? AND size = ?", [(key, crc32c, size)])
 
 
