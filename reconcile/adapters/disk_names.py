@@ -1,8 +1,8 @@
-"""Names on disk as text: their bytes are read as UTF-8, whatever the locale says.
+"""Names on disk as text: their bytes are read as UTF-8 in any locale.
 
-Python turns names into text, and text into names, by the encoding of the locale, which is not UTF-8 everywhere. Paths
-that go to the system pass through ``native``, and names that come from it through ``as_text``. Bytes that are not UTF-8
-come as lone surrogates, as Python itself has them.
+Python converts between names and text by the encoding of the locale, which is not UTF-8 everywhere. Paths that go to
+the system pass through ``native``, and names that come from it through ``as_text``. Bytes that are not UTF-8 become
+lone surrogates, as in Python itself.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ _IS_UTF8 = os.name == "nt" or sys.getfilesystemencoding().lower() in ("utf-8", "
 
 
 def as_text(name: str) -> str:
-    """What a name, a path, or an argument of the command line says, as Python got it from the system."""
+    """The text of a name, a path, or a command-line argument that Python got from the system."""
     if _IS_UTF8 or name.isascii():
         return name
     try:
         return os.fsencode(name).decode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        return name  # no bytes of this locale: it never was a name on disk, but text from elsewhere
+        return name  # not representable in this locale, so it is text that does not come from a disk
 
 
 def native(text: str) -> str:
-    """The path that makes Python ask the system for just the UTF-8 bytes of this text."""
+    """The path for which Python asks the system with the UTF-8 bytes of this text."""
     if _IS_UTF8 or text.isascii():
         return text
     return os.fsdecode(text.encode("utf-8", "surrogateescape"))

@@ -1,4 +1,4 @@
-"""Files that stand on other machines, as their scans say: a ``FileSource`` of which nothing can be opened."""
+"""Files on other machines, from their scans: a ``FileSource`` whose files cannot be opened."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from reconcile.ports import SharedFolder
 
 
 class ScannedFiles:
-    """The files of some scans together, as if they were below one root. Raises UsageError for a scan that is not
-    whole."""
+    """The files of several scans, as if they were below one root. Raises UsageError for an incomplete scan."""
 
     def __init__(self, folders: Sequence[SharedFolder]) -> None:
         self._scans = [(folder, open_scan(folder)) for folder in folders]
@@ -34,11 +33,11 @@ class ScannedFiles:
 
     @property
     def heads(self) -> list[Scan]:
-        """What each scan says of itself."""
+        """The head of each scan."""
         return [scan for _, scan in self._scans]
 
     def machines(self, paths: Collection[str]) -> dict[str, str]:
-        """The machine that has each of these paths, by its scan's name; the first of several."""
+        """The name of the scan that has each of these paths; the first of several."""
         found: dict[str, str] = {}
         for folder, scan in self._scans:
             for file in self._files(folder, scan):
@@ -80,7 +79,7 @@ class ScannedFiles:
 
 
 def open_scan(folder: SharedFolder) -> Scan:
-    """The head of the scan in a folder, of which every file is there and has its length. Raises UsageError."""
+    """The head of the scan in a folder. Raises UsageError if a file of it is missing or has another length."""
     sizes = folder.sizes()
     scans.FOLDER.check_head(sizes, str(folder))
     scan = scans.load_head(folder.read(HEAD), str(folder))

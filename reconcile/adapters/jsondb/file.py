@@ -1,4 +1,4 @@
-"""The JSON database's file: read whole or not at all, locked against other runs, replaced in one step."""
+"""The file of the JSON database: read whole or not at all, locked against other runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Torn(Portable, ValueError):
 
 
 def read_whole(path: Path) -> bytes:
-    """The file's bytes. Raises OSError, and Torn if it changed meanwhile."""
+    """The content of the file. Raises OSError, and Torn if it changed meanwhile."""
     with files.open_whole(path) as file:
         before = os.fstat(file.fileno())
         raw = file.read()
@@ -35,7 +35,7 @@ def read_whole(path: Path) -> bytes:
 
 
 def explained(path: Path, error: Exception) -> LocalDatabaseError:
-    """What to say of a file that could not be read, or not as JSON."""
+    """The error for a file that could not be read, or is not JSON."""
     match error:
         case FileNotFoundError():
             return LocalDatabaseError(
@@ -65,8 +65,8 @@ def explained(path: Path, error: Exception) -> LocalDatabaseError:
 
 @contextlib.contextmanager
 def locked(path: Path, patience: float) -> Iterator[None]:
-    """Keeps other runs of this tool from writing the file at once; the pipeline itself knows nothing of this lock.
-    Raises StoreUnavailable after ``patience`` seconds, LocalDatabaseError if there is no place for the lock."""
+    """Holds the lock that keeps other runs from writing the file; the workflow itself knows nothing of it. Raises
+    StoreUnavailable after ``patience`` seconds, LocalDatabaseError if the lock file cannot be made."""
     try:
         lock = files.lock(files.near(path, "lock"), patience)
     except files.LockBusy as error:
@@ -86,7 +86,7 @@ def locked(path: Path, patience: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def bounded(path: Path) -> Iterator[None]:
-    """Says so if a document is nested deeper than Python's stack."""
+    """Raises LocalDatabaseError for a document that is nested deeper than Python's stack."""
     try:
         yield
     except RecursionError as error:
@@ -97,8 +97,8 @@ def bounded(path: Path) -> Iterator[None]:
 
 
 def check_writable(path: Path, found: os.stat_result) -> None:
-    """Raises LocalDatabaseError for a file that this user may not write, for its folder alone would let it be replaced;
-    and for one with a second name, which would go on naming the old content."""
+    """Raises LocalDatabaseError for a file that this user may not write, although its folder would let it be replaced,
+    and for one with a second name, because that would keep the old content."""
     if found.st_nlink > 1:
         raise LocalDatabaseError(
             f"the local database {path} has {found.st_nlink} names (hard links), so it was left alone",
@@ -113,9 +113,9 @@ def check_writable(path: Path, found: os.stat_result) -> None:
 
 
 def write_beside(part: Path, new: bytes, like: Path) -> None:
-    """Writes the bytes to a file of their own, on disk when this returns, with the mode, owner, access list and other
-    extended attributes of the old file. Raises OSError if it cannot have them: others could lose their right to write
-    it."""
+    """Writes the new content to a file beside the old one, with its mode, owner, access list and other extended
+    attributes; it is on disk when this returns. Raises OSError if it cannot have them: others could lose their right
+    to write it."""
     found = like.stat()
     with contextlib.suppress(FileNotFoundError):
         files.remove(part)
@@ -130,7 +130,7 @@ def write_beside(part: Path, new: bytes, like: Path) -> None:
 
 
 def _copy_attributes(old: Path, new: Path) -> None:
-    """Raises OSError for one that a user, or the access list, has set and that cannot be kept."""
+    """Raises OSError for an attribute that a user or the access list has set and that cannot be copied."""
     if sys.platform == "linux":
         try:
             names = os.listxattr(old)
@@ -142,5 +142,5 @@ def _copy_attributes(old: Path, new: Path) -> None:
             try:
                 os.setxattr(new, name, os.getxattr(old, name))
             except OSError:
-                if not name.startswith(("security.", "trusted.")):  # these the system gives to a new file itself
+                if not name.startswith(("security.", "trusted.")):  # the system sets these itself
                     raise

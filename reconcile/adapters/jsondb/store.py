@@ -1,4 +1,4 @@
-"""The pipeline's own JSON database as a record store: read whole, written in place by replacing the file."""
+"""The JSON database of the workflows: read whole, and rewritten by replacing the file."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from reconcile.core.rows import Document
 
 _SHAPES = 'it must be {"id": {…}, …} or [{"id": "…", …}, …], with char_id for id if you like, and nothing round it'
 _ID_KEYS = ("char_id", "id")
-# Writers take a moment: the whole is about a second.
+# How long a file that is being written is waited for: about a second after its last change.
 _WAITS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.25)
-# One that is seen to go on writing is waited for half a minute.
+# A file that goes on changing is waited for half a minute.
 _MOST_READS = 600
 
 Changes = Mapping[str, tuple[Mapping[str, Any], str]]
@@ -49,7 +49,7 @@ MAX_DEPTH = 100
 
 
 class _Table(NamedTuple):
-    """The file as read. ``id_key`` names the member that holds the id, or is empty if the file is an object."""
+    """The file as it was read. ``id_key`` is the key of the documents' ids; empty if the file is an object."""
 
     raw: bytes
     text: str
@@ -60,10 +60,10 @@ class _Table(NamedTuple):
 
 class JsonDatabase:
     """The documents of a JSON file, with a digest of each one's content in place of an update time; ``entries`` is the
-    field that leads to the maps. None is ever made: the workflow alone knows who is in its database.
+    field that leads to the maps. Documents are changed and never made: who is in the database is up to the workflow.
 
-    Reads are complete or an error: a file that is caught half-written is read again until about a second after its last
-    change. A write touches the values that change and no other character, and takes place only if the file is still
+    Reads are complete or an error: a file that is only half written is read again until about a second after its last
+    change. A write changes the values that differ and no other character, and takes place only if the file still holds
     what was read and nobody is writing it.
     """
 
@@ -76,8 +76,8 @@ class JsonDatabase:
         patience: float = 10.0,
         swap: Swap = exchange,
     ) -> None:
-        """``wait`` sleeps between two tries; another run is waited for ``patience`` seconds; ``swap`` is this system's
-        way to swap two files."""
+        """``wait`` sleeps between two attempts; another run is waited for ``patience`` seconds; ``swap`` exchanges two
+        files."""
         self._path = path
         self._entries = entries
         self._wait = wait
@@ -158,8 +158,8 @@ class JsonDatabase:
         return one
 
     def _is_wrapper(self, value: dict[str, Any], is_alone: bool) -> bool:
-        """Whether the "document" is rather a map of documents: maps are all it has, and it is the only one, or
-        they have the entries that it lacks."""
+        """Whether this "document" is really a map of documents: it holds nothing but maps, and it is the only one, or
+        its maps have the entries that it lacks."""
         inner = list(value.values())
         if not inner or self._entries in value or not all(isinstance(one, dict) for one in inner):
             return False
@@ -216,7 +216,7 @@ class JsonDatabase:
         return made, _token(value)
 
     def _replace(self, old: bytes, new: bytes) -> bool:
-        """Puts the new bytes in the file's place if it still holds the old ones; whether it did."""
+        """Replaces the file if it still holds the old bytes; returns whether it did."""
         real = self._real_path()
         trade = Exchange(real, self._swap)
         try:
@@ -237,18 +237,18 @@ class JsonDatabase:
         return done
 
     def _real_path(self) -> Path:
-        """Where the file is: a link to it stays a link."""
+        """The file itself; a link to it stays a link."""
         return Path(os.path.realpath(self._path))
 
 
 def _id_key(members: Sequence[Member]) -> str:
-    """The name of the member that holds the id: the first of the usual ones that every element has."""
+    """The key of the ids: the first of the usual ones that every element has."""
     maps = [member.value for member in members if isinstance(member.value, dict)]
     return next((key for key in _ID_KEYS if maps and all(key in one for one in maps)), "id")
 
 
 def _is_deeper(value: object, levels: int) -> bool:
-    """Whether lists and maps nest deeper; level by level, because the value may be deeper than Python's own stack."""
+    """Whether lists and maps nest deeper; checked level by level, because recursion could exhaust Python's stack."""
     level = [value]
     for _ in range(levels):
         level = [item for each in level for item in _items(each)]
@@ -264,7 +264,7 @@ def _items(value: object) -> Iterable[object]:
 
 
 def _token(value: dict[str, Any]) -> str:
-    """A digest of a document's content, whatever the layout of the file and the order of its keys."""
+    """A digest of a document's content that does not depend on layout and order of keys."""
     written = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(written.encode()).hexdigest()
 

@@ -1,8 +1,8 @@
-"""Replaces the content of a file that others replace or write at any time, and loses nothing that they wrote.
+"""Replaces a file that others may write or replace at any time, without losing what they wrote.
 
-Two files exchange their names in one step. What came out of a step is then compared with what was put in before: what
-differs is somebody's update, and gets the place back. A note, on disk before the first step, tells after a kill which
-file is whose.
+The new file and the old one exchange their names in one step. The file that comes out is then compared with what was
+read: if it differs, it is somebody's update, and is put back. A note, on disk before the first step, tells after a kill
+which file is which.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from reconcile.adapters.files import move_to_free, near, open_whole, read_bytes,
 from reconcile.adapters.system import current
 
 _MOST_STEPS = 32
-"""Steps after which somebody who writes without a rest gets the last word, and the other file is kept."""
+"""Steps after which no more files are put back: one version stays, and the other is kept beside it."""
 
 Swap: TypeAlias = Callable[[Path, Path], bool]
-"""Gives two files each other's names in one step; False, with nothing changed, if there is no such step."""
+"""Exchanges the names of two files in one step; False, with nothing changed, if there is no such step."""
 
 
 class _Note(msgspec.Struct, frozen=True):
-    """Digests of the content that goes in, and of the content that is to come out."""
+    """Digests of the content that is put in, and of the content that should come out."""
 
     new: str
     old: str
 
 
 class Exchange:
-    """The exchange of one file's content. ``part`` is written first; ``fresh`` then has the new content, and after the
-    step what came out."""
+    """The exchange of one file's content. ``part`` is written first; it becomes ``fresh``, which holds the new content
+    before the step, and afterwards what came out."""
 
     def __init__(self, real: Path, swap: Swap) -> None:
         self._real = real
@@ -47,13 +47,12 @@ class Exchange:
         self._note = near(real, "swap")
 
     def put(self, new: bytes, old: bytes) -> bool:
-        """Puts ``part``, which holds the new bytes, in the file's place if that has the old ones and nobody writes it.
-        Gives whether it did. Raises OSError."""
+        """Puts ``part``, which holds the new bytes, in the file's place if the file holds the old bytes and nobody
+        writes it. Returns whether it did. Raises OSError."""
         note = _Note(_digest(new), _digest(old))
         write_whole(self._note, msgspec.json.encode(note))
         replace(self.part, self._fresh)
-        # As late as can be: an update after this look is out of its place until it has been put back, and whoever reads
-        # the file meanwhile does not see it.
+        # Checked as late as possible: an update after this check is not seen by readers until it has been put back.
         if read_bytes(self._real) != old:
             self.settle()
             return False
@@ -68,11 +67,11 @@ class Exchange:
         return is_done or not swapped
 
     def settle(self) -> bool:
-        """Ends an exchange, also one that a kill interrupted: every file of others is in its place, or kept. Gives
-        whether the new content is there, and the old came out as it was. Raises OSError."""
+        """Ends an exchange, also one that a kill interrupted: updates of others are back in place, or kept. Returns
+        whether the new content is in place and the old came out as it was read. Raises OSError."""
         is_done = False
         with contextlib.suppress(FileNotFoundError):
-            remove(self.part)  # never anybody's but ours
+            remove(self.part)  # always our own
         self._bring_back()
         note = self._read_note()
         with contextlib.suppress(FileNotFoundError):
@@ -91,7 +90,7 @@ class Exchange:
         return is_done
 
     def _bring_back(self) -> None:
-        """Ends a step that a kill interrupted on Windows, whose step needs a third name."""
+        """Ends a step that a kill interrupted on Windows, where it needs a third name."""
         if not current().is_windows:
             return
         aside = _aside(self._real)
@@ -101,12 +100,12 @@ class Exchange:
             move_to_free(aside, self._fresh)
 
     def _put_back(self, ours: str) -> None:
-        """Gives the place to what came out, until what comes out next is what was put in the time before."""
+        """Puts back what came out, until the file that comes out is the one that was put in before."""
         put = ours
         for _ in range(_MOST_STEPS):
             back = _content_of(self._fresh)
             try:
-                # As late as can be: what is written after this look is out of its place until the next step.
+                # Checked as late as possible: what is written after this check is not seen until the next step.
                 if put == ours and _content_of(self._real) != ours:
                     break
                 self._swap(self._fresh, self._real)
@@ -122,7 +121,7 @@ class Exchange:
             self._keep()
 
     def _keep(self) -> None:
-        """Gives what is somebody's a name that people see. It stays the same file, for they may have it open still."""
+        """Gives an update of others a visible name. It stays the same file, because they may still have it open."""
         for name in _kept_names(self._real, _content_of(self._fresh)):
             with contextlib.suppress(FileExistsError):
                 move_to_free(self._fresh, name)
@@ -136,8 +135,8 @@ class Exchange:
 
 
 def left_beside(path: Path) -> list[Path]:
-    """Files beside a database that hold updates of others which could not get their place, and what a run that was
-    killed left until the next write puts it right."""
+    """Files beside a database that hold updates which could not be put back, and what a killed run left there until the
+    next write."""
     real = Path(os.path.realpath(path))
     found = sorted(real.parent.glob(glob.escape(near(real, "kept-", lead="").name) + "*"))
     ours = (near(real, "new"), _aside(real))
@@ -161,7 +160,7 @@ def _content_of(path: Path) -> str:
 def _content(path: Path) -> str:
     """A digest of the file's content; empty while a process has it open for writing, so that it may still change."""
     with open_whole(path) as file:
-        # In this order: a writer who is gone by the first look has left what the second one sees.
+        # In this order: a writer that is gone at the first check has written what the second one reads.
         return "" if current().has_writer(file.fileno()) else _digest(file.read())
 
 

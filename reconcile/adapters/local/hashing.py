@@ -1,10 +1,10 @@
-"""Hashing files: each is read once, in one small buffer, and is only believed if it did not change meanwhile.
+"""Hashing of local files: each is read once, and its hash counts if it did not change meanwhile.
 
-On a system on which nobody can replace an open file, a large one is closed while what was read of it is hashed.
+On a system on which nobody can replace an open file, a large file is closed while what was read of it is hashed.
 
-A change of content that moves no time of the file is possible for a while: within the grain of its clock, and as long
-as a program writes through a mapping whose pages the system has not cleaned (half a minute on Linux). So a hash that
-was taken soon after the file's last change is doubted: it is taken once more by a later run.
+For a while the content of a file can change without changing its times: within the resolution of its clock, and while a
+program writes to a memory-mapped file (half a minute on Linux). So a hash that was taken soon after the file's last
+change is doubted: a later run takes it once more.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _DOUBTED_NS = 60_000_000_000
 
 
 class Hasher:
-    """Turns misses below ``root`` into files. ``on_progress`` is called with the bytes just read, from any of the
-    threads. ``holds_incomplete`` if media that surely is incomplete is a problem."""
+    """Hashes the misses among the files below ``root``. ``on_progress`` is called with the number of bytes just read,
+    from any of the threads. With ``holds_incomplete`` media that is certainly incomplete is a problem."""
 
     def __init__(
         self,
@@ -116,19 +116,19 @@ class Hasher:
             if current().is_in_use(error):
                 return miss.problem(FileProblem.UNSETTLED, "another program has it open and lets nobody read it")
             return miss.problem(FileProblem.UNREADABLE, reason(error))
-        # Its time may stand still as long as the program that writes it has it open, and its size may not.
+        # While a program has it open for writing, its content may change and its times may not.
         if folder.is_being_written(name):
             os.close(fd)
             return miss.problem(FileProblem.UNSETTLED, "a program has it open for writing")
         try:
             return self._hash_open(fd, lambda: folder.open(name, READ_FILE), miss, stop)
         except OSError as error:
-            if current().is_windows and isinstance(error, PermissionError):  # it may be read, as it could be opened
+            if current().is_windows and isinstance(error, PermissionError):  # not a right: it could be opened
                 return miss.problem(FileProblem.UNSETTLED, "another program has locked a part of it")
             return miss.problem(FileProblem.UNREADABLE, reason(error))
 
     def _hash_open(self, fd: int, reopen: Callable[[], int], miss: Miss, stop: threading.Event) -> LocalFile | None:
-        """The row of an open file, which is closed. Raises OSError."""
+        """Hashes an open file, and closes it. Raises OSError."""
         started = self._clock()
         system = current()
         with contextlib.ExitStack() as held:
@@ -160,7 +160,7 @@ class Hasher:
         return with_content(miss.path, found, miss.twin, holds_incomplete=self._holds_incomplete)
 
     def _checksum(self, file: io.RawIOBase, size: int, stop: threading.Event) -> tuple[int | None, int]:
-        """(bytes read, crc32c) of a file; None for the bytes if nobody waits for the answer any more."""
+        """The number of bytes read and their crc32c; (None, 0) if ``stop`` was set meanwhile."""
         from crc32c import crc32c  # a tenth of a second to import, which a run with a warm cache must not pay
 
         buffer: memoryview | None = getattr(self._buffers, "view", None)
@@ -185,17 +185,17 @@ def _reopened(reopen: Callable[[], int]) -> io.FileIO:
 
 
 def _is_same(seen: os.stat_result, opened: os.stat_result) -> bool:
-    """Whether the open file is the one that was seen, unchanged. On Windows the two calls may number a file's
-    volume and id in different ways, so there only size and times are compared."""
+    """Whether the open file is the one that was seen, unchanged. On Windows the two calls may return different ids of
+    one file and volume, so only size and times are compared there."""
     if current().is_windows:
         return times(seen) == times(opened)
     return seen.st_dev == opened.st_dev and identity(seen) == identity(opened)
 
 
 def _doubted_since(started: int, miss: Miss, crc32c: str) -> int:
-    """Since when this hash is doubted; 0 if a later change would be sure to show. That is so long after the file's
-    last change by its own times; if they are not in our past (another machine wrote them), long after the first hash
-    that gave the same."""
+    """Since when this hash is doubted; 0 if any later change would show in the file's times. That is so if the file was
+    hashed long after its last change by its own times, or, if those are not in our past (they are another machine's),
+    long after the first hash that was the same."""
     if started - max(miss.seen.st_mtime_ns, miss.seen.st_ctime_ns) > _DOUBTED_NS:
         return 0
     known = miss.known
@@ -211,7 +211,7 @@ def _read_at(fd: int, offset: int, count: int) -> bytes:
 
 
 def _chunk(begun: list[Row], rows: Iterator[Row]) -> tuple[list[Row], int]:
-    """As many more of the rows as are worth a thread's while, and the number of bytes to hash in them."""
+    """Adds rows until there are enough for a thread; returns them, and the number of bytes to hash in them."""
     pending = sum(row.seen.st_size for row in begun if isinstance(row, Miss))
     while len(begun) < _CHUNK_ROWS and pending < _CHUNK_BYTES and (row := next(rows, None)) is not None:
         begun.append(row)

@@ -1,7 +1,7 @@
-"""How far the system's events of a folder can be relied on: what they told is held against what looking finds.
+"""Whether the system's events of a folder can be relied on: they are compared with what scans of the folder find.
 
-A queue that overflows loses events without a word, and on Windows the listening may be over then. Looking at the whole
-folder finds what changed; a file of which no event tells, not even a while later, shows that events are lost.
+A queue that overflows loses events silently, and on Windows there may be none from then on. A scan finds every change;
+if there is no event for one of them, not even a while later, events are being lost.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 RECHECK_EVERY = 300.0
-"""Seconds between two looks at the whole folder while its events are relied on."""
+"""Seconds between two scans of the folder while its events are relied on."""
 RECHECK_LOST = 60.0
-"""The same once some were lost."""
+"""The same after some were lost."""
 LATE = 10.0
-"""Seconds for which an event may be on its way."""
+"""Seconds that an event may take to arrive."""
 
 _FAILURES = 3
 _FAILURES_WITHIN = 600.0
 
 
 class Hearing:
-    """What the events of one folder told since it was last looked at."""
+    """The paths for which events of one folder came since its last scan, and those for which none did."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -29,27 +29,27 @@ class Hearing:
         self._looked_at = 0.0
         self._failures: list[float] = []
         self.recheck = RECHECK_EVERY
-        """Seconds until the folder is to be looked at again."""
+        """Seconds until the folder is to be scanned again."""
 
     def told(self, paths: Iterable[str]) -> None:
-        """Events told of these files and folders."""
+        """Takes the files and folders of new events."""
         self._told.update(paths)
         self._untold = {path for path in self._untold if not self._is_told(path)}
 
     def looked(self, changed: Iterable[str]) -> None:
-        """Looking has found these files changed since the last look."""
+        """Takes the files that a scan found changed since the last one."""
         self._untold = {path for path in changed if not self._is_told(path)}
         self._told.clear()
         self._looked_at = self._clock()
 
     def forget(self) -> None:
-        """The listening has begun anew."""
+        """Forgets everything, because the listener was started again."""
         self._told.clear()
         self._untold.clear()
 
     def lost(self, is_being_written: Callable[[str], bool]) -> list[str]:
-        """The files of which events should have told by now; asked when no event is waiting to be heard. Windows may
-        tell of a file that is being written once it is closed, and not before."""
+        """The files whose events must be lost; to be called when no event is waiting. On Windows the event of a file
+        that is being written may come when it is closed."""
         if not self._untold or self._clock() - self._looked_at < LATE:
             return []
         lost = sorted(path for path in self._untold if not is_being_written(path))
@@ -59,13 +59,13 @@ class Hearing:
         return lost
 
     def failed(self) -> bool:
-        """Counts a failure of the listening; whether there were too many of late."""
+        """Counts a failure of the listener; returns whether there were too many lately."""
         now = self._clock()
         self._failures = [*(at for at in self._failures if now - at < _FAILURES_WITHIN), now]
         return len(self._failures) > _FAILURES
 
     def _is_told(self, path: str) -> bool:
-        """Whether an event told of it, or of a folder that came with it."""
+        """Whether there was an event for it, or for a folder that it is in."""
         while path and path not in self._told:
             path = path.rpartition("/")[0]
         return bool(path)

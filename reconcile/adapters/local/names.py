@@ -1,4 +1,4 @@
-"""The names in one folder: in code point order, ignored ones left out, each with the others that fold to the same."""
+"""The names in a folder: in code point order, without ignored ones, each with the names that fold to the same."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from reconcile.core.rules import minimal_prefixes
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One name in a folder; bytes that are not UTF-8 are lone surrogates. A link to a folder is both."""
+    """A name in a folder; bytes that are not UTF-8 are lone surrogates. A link to a folder is a link and a folder."""
 
     name: str
     is_folder: bool
@@ -37,9 +37,9 @@ class Folder(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """A folder's names in code point order, folders as ``name/``; ``alike`` maps a path to those that fold alike.
+    """A folder's names in code point order, folders as ``name/``; ``alike`` maps a path to those that fold to the same.
 
-    ``is_gone`` if the folder is not there, and was taken for an empty one.
+    ``is_gone`` means that the folder is missing, and counts as empty.
     """
 
     folder: Folder
@@ -69,15 +69,15 @@ class Lister:
         self.selection = selection
 
     def listing(self, folders: OpenFolders, folder: Folder, within: Prefixes | None = None) -> Listing:
-        """The folder's listing; if only what is ``within`` these prefixes is wanted, names that have nothing to do
-        with it may be left out. Raises OSError, also for a link on the way."""
+        """The folder's listing. If only paths ``within`` these prefixes are wanted, names that neither are such nor
+        fold like one may be left out. Raises OSError, also for a link on the way."""
         starts = within.starts(folder.rel) if within is not None else None
         names = self._names(folders, folder, starts)
         return Listing(folder, names, self._alike(folders, folder, names, starts))
 
     def entries(self, folder: OpenFolder, rel: str, starts: tuple[str, ...] | None = None) -> list[Entry]:
-        """What is in an open folder, in no order; of the names in ASCII only those that begin, in lower case, with one
-        of ``starts``. Raises OSError."""
+        """The entries of an open folder, in no order; of ASCII names only those that begin, in lower case, with one of
+        ``starts``. Raises OSError."""
         leaves_out, may_lead = self.selection.leaves_out, current().is_windows
         found = []
         with folder.entries() as entries:
@@ -110,7 +110,7 @@ class Lister:
     def _alike(
         self, folders: OpenFolders, folder: Folder, names: list[tuple[str, Entry]], starts: tuple[str, ...] | None
     ) -> dict[str, list[Folder]]:
-        """Two paths fold alike if all their parts do: so names are compared in a folder and its rivals."""
+        """Two paths fold alike if all their parts do, so the names of a folder and of its rivals are compared."""
         if not folder.rivals:
             if len(names) < 2:
                 return {}
@@ -136,7 +136,7 @@ class Lister:
 
 
 class Prefixes:
-    """Plain string prefixes, none of them a prefix of another, so that one binary search answers."""
+    """String prefixes, none of which is a prefix of another, so that one binary search is enough."""
 
     def __init__(self, prefixes: Iterable[str]) -> None:
         self._kept = minimal_prefixes(prefixes)
@@ -154,10 +154,10 @@ class Prefixes:
 
     def starts(self, folder: str) -> tuple[str, ...] | None:
         """Beginnings in lower case: an ASCII name in the folder that has none of them is not wanted, and folds like no
-        name that is. None if nothing of this kind can be said.
+        wanted name. None if there are no such beginnings.
 
-        A wanted name begins with what is left of a prefix behind the folder. If that is ASCII, an ASCII name that folds
-        like the wanted one begins so too, in lower case: a letter with an accent never folds to ASCII.
+        A wanted name begins with the rest of a prefix after the folder. If that is ASCII, an ASCII name that folds like
+        the wanted one begins with it too, in lower case: a letter with an accent never folds to ASCII.
         """
         if self.takes(folder):
             return None
@@ -171,14 +171,14 @@ def escaped(name: str) -> str:
 
 
 def is_link(entry: os.DirEntry[str]) -> bool:
-    """Whether the entry stands for a place elsewhere: a symlink, or a Windows junction or mount point."""
+    """Whether the entry leads to another place: a symlink, or a Windows junction or mount point."""
     if entry.is_symlink():
         return True
     return current().is_windows and leads_elsewhere(entry.stat(follow_symlinks=False))
 
 
 def link_detail(folder: OpenFolder, name: str) -> str:
-    """Why a link is not taken, for people."""
+    """Why a link is not uploaded, for people."""
     try:
         target = escaped(folder.target(name))
     except OSError:

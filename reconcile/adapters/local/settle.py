@@ -1,6 +1,6 @@
 """Whether a file has stopped changing: it looked the same twice, ``settle`` seconds apart by our own monotonic clock.
 
-A file's own times are compared with themselves alone: on a share they come from another machine's clock.
+The file's own times are never compared with our clock: on a share they come from the clock of another machine.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 Look: TypeAlias = tuple[int, int, int, int]
-"""Size, modification and change time (ns) and file id: what is compared to see that a file is the same."""
+"""Size, modification time, change time (ns) and file id: a file has changed if one of them has."""
 
 
 class Looks:
-    """The first look at each new file, and when it was. ``settle`` is in seconds; 0 calls every file settled.
+    """The first look at each new file, and when it was. ``settle`` is in seconds; with 0 every file is settled.
 
-    ``sleep`` waits; without one nothing is ever waited for. ``on_wait`` is told of the one wait of a
-    run: how many files are new, and the seconds.
+    Without ``sleep`` a run never waits. ``on_wait`` is called before the one wait of a run, with the number of new
+    files and the seconds.
     """
 
     def __init__(
@@ -36,11 +36,11 @@ class Looks:
 
     @property
     def can_wait(self) -> bool:
-        """Whether the wait of this run is still to be had."""
+        """Whether this run may still wait."""
         return self._sleep is not None
 
     def is_settled(self, path: str, look: Look) -> bool:
-        """Whether the file looked like this ``settle`` seconds ago already; this look is noted if it is a new one."""
+        """Whether the file looked like this ``settle`` seconds ago already; if the look is new, it is noted."""
         if not self.settle:
             return True
         now = self._clock()
@@ -51,11 +51,11 @@ class Looks:
         return now >= found[1]
 
     def knows(self, path: str, look: Look) -> None:
-        """Takes it from somebody else that the file has looked like this long enough."""
+        """Notes that the file is settled if it looks like this."""
         self._due[path] = (look, self._clock())
 
     def wait(self) -> None:
-        """Passes the time until every file that was seen so far can have settled; once a run."""
+        """Sleeps until every file that was seen so far can have settled; once in a run."""
         sleep, self._sleep = self._sleep, None
         if sleep is None:
             return
@@ -68,5 +68,5 @@ class Looks:
                 sleep(left)
 
     def prune(self, before: float) -> None:
-        """Forgets files that had settled by then: if they are not taken by now, nobody waits for them."""
+        """Forgets files that had settled before this time: if they were not taken since, nobody waits for them."""
         self._due = {path: found for path, found in self._due.items() if found[1] > before}

@@ -1,4 +1,4 @@
-"""What is found where a file should be, and why it is no file that could be taken."""
+"""Why something below the local root is not a file that can be uploaded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KINDS = (
 
 
 def trouble(folder: OpenFolder, entry: Entry, seen: os.stat_result) -> tuple[FileProblem, str] | None:
-    """Why the entry of an open folder, which looks like this, cannot be taken; None if it can."""
+    """Why the entry of an open folder, with this status, cannot be uploaded; None if it can."""
     name, mode = entry.name, seen.st_mode
     is_usual = stat.S_IFMT(mode) == stat.S_IFREG and not entry.is_link and name.isascii()
     if is_usual and seen.st_size <= MAX_OBJECT_BYTES and not current().is_windows:

@@ -1,8 +1,8 @@
-"""A folder that is watched: by the system's events, or by looking if there are none; the only user of watchfiles.
+"""Watches a folder: by the system's events, or by scanning it if there are none. The only user of watchfiles.
 
-Links are never followed. The system's events (of Linux) would follow them out of the folder, so a folder that holds
-links to folders is looked at instead. Events can be lost, too (a full queue, a limit that was reached later), so the
-folder is also looked at now and then while they are heard, and the listening begins anew if that shows that some were.
+Links are never followed. Linux' events would follow them out of the folder, so a folder that holds links to folders is
+scanned instead. Events can also be lost (a full queue, a limit that is reached later), so the folder is scanned now and
+then even if there are events, and the listener is started again if a scan shows that some were lost.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from watchfiles._rust_notify import RustNotify
 
 POLL_EVERY = 5.0
-"""Seconds between two looks at the whole folder if it gives no events."""
+"""Seconds between two scans of the folder if there are no events."""
 _GROUPED_MS = 500
 _STEP_MS = 100
-_SHARE = 20  # looking at a large folder takes at most a twentieth of the time
+_SHARE = 20  # scanning a large folder takes at most a twentieth of the time
 _DELETED = 3
 _ADDED = 1
 
@@ -46,8 +46,8 @@ _WITHOUT_EVENTS = re.compile(
 
 
 class FolderWatch:
-    """The files below ``root``; ``ignore`` and ``rules`` say which do not count, as for the walk. Without
-    ``holds_incomplete`` every file is whole."""
+    """Watches the files below ``root``; ``ignore`` and ``rules`` leave out files as they do in the walk. Without
+    ``holds_incomplete`` every file counts as complete."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class FolderWatch:
         self._hearing.forget()
 
     def wait(self, seconds: float, stop: threading.Event) -> Seen:
-        """Waits up to so long for something to happen, or for ``stop``."""
+        """Waits until something changes, for ``seconds`` at most, or until ``stop`` is set."""
         identity = self._find()
         if identity is None:
             self.close()
@@ -101,7 +101,7 @@ class FolderWatch:
     # -- single files --
 
     def look(self, path: str) -> Look | None:
-        """The file or folder as it stands; None if there is none, or none that may be taken."""
+        """What a file or folder looks like now; None if there is none, or it is of another kind."""
         try:
             found = current().lstat(self._full(path))
         except (OSError, ValueError):
@@ -117,14 +117,14 @@ class FolderWatch:
         return list(found)
 
     def missing_end(self, path: str) -> str | None:
-        """What the file surely lacks, in words that follow "it"; None if it is whole or if nothing tells."""
+        """What the file certainly lacks, in words that follow "it"; None if it is complete or that is not known."""
         parts = split(path)
         if not parts or not self._holds_incomplete:
             return None
         try:
             fd = open_below(current().extended(os.path.abspath(self._root)), parts)
         except PermissionError:
-            # On Windows the program that writes it may keep everybody else out.
+            # On Windows the program that writes it may let nobody else open it.
             return "cannot be opened"
         except OSError:
             return None
@@ -148,11 +148,11 @@ class FolderWatch:
             return None
         if not stat.S_ISDIR(found.st_mode):
             return None
-        # Some drives of other machines number a folder anew each time that it is opened.
+        # Some network drives give a folder another id each time that it is opened.
         return (found.st_dev, found.st_ino) if current().gives_events(os.fspath(self._root)) else (0, 0)
 
     def _arm(self, identity: tuple[int, int]) -> str:
-        """Listens, then looks, so that nothing falls in between. Gives how the folder is watched from now on."""
+        """Starts the listener, then scans, so that no change is missed. Returns how the folder is watched now."""
         self._identity = identity
         self._real = os.path.realpath(self._root)
         how = self._listen()
@@ -162,7 +162,7 @@ class FolderWatch:
         return f"by looking every {POLL_EVERY:g} s: {how}"
 
     def _listen(self) -> str:
-        """Asks the system for events, or says why there will be none."""
+        """Starts the listener, or returns why there will be no events."""
         if self._poll is Poll.ALWAYS:
             return "as asked for"
         kind = filesystem(self._real, self._mounts)
@@ -175,7 +175,7 @@ class FolderWatch:
         from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
         try:
-            # Told to ignore what it may not read, it would ignore a limit that was reached, too.
+            # With its option to ignore what it may not read, it would also ignore that a limit is reached.
             self._notify = RustNotify([as_text(self._real)], False, False, 0, True, False)
         except WatchfilesRustInternalError as error:
             return f"{error} (raise fs.inotify.max_user_instances)" if "os error 24" in str(error) else str(error)
@@ -193,20 +193,20 @@ class FolderWatch:
         try:
             heard = notify.watch(_GROUPED_MS, _STEP_MS, max(1, int(1000 * seconds)), stop)
         except WatchfilesRustInternalError:
-            # One name that is not UTF-8 is enough; the listener is of no use from then on.
+            # One name that is not UTF-8 is enough to end the listener.
             return self._listen_again()
         if isinstance(heard, str):
             lost = self._hearing.lost(lambda path: current().is_being_written(self._full(path)))
             return self._listen_again(lost) if lost else Seen()
         if (_DELETED, as_text(self._real)) in heard:
-            self._identity = None  # even if one is there again: it may have got the same number
+            self._identity = None  # even if there is a folder again: it may have the same id
         found = {self._heard(change, path) for change, path in heard if change != _DELETED}
         paths = sorted(path for path in found if path is not None)
         self._hearing.told(paths)
         return Seen(tuple(paths))
 
     def _listen_again(self, lost: Sequence[str] = ()) -> Seen:
-        """``lost`` are files of which the system's events did not tell."""
+        """``lost`` are files for which there were no events."""
         assert self._notify is not None
         self._notify.close()
         self._notify = None
@@ -220,11 +220,11 @@ class FolderWatch:
         return Seen(changed, armed=how)
 
     def _heard(self, change: int, full: str) -> str | None:
-        """The path below the root; None for what does not count."""
+        """The path below the root; None for one that does not count."""
         path = os.path.relpath(full, as_text(self._real)).replace(os.sep, "/")
         if path == "." or path.startswith("../") or self._lister.selection.excludes(path):
             return None
-        # What happens in a folder is told of its files; only a new folder's files may have been missed.
+        # Files in a folder have their own events; those of the files in a new folder may have been missed.
         return path if change == _ADDED or not os.path.isdir(native(full)) else None
 
     # -- looking --
@@ -232,9 +232,9 @@ class FolderWatch:
     def _changed(self) -> tuple[str, ...]:
         before, (self._known, links) = self._known, self._scanned()
         if links and self._notify is not None and self._poll is Poll.AUTO:
-            self._identity = None  # to be armed anew
+            self._identity = None  # so that it is armed again
         changed = [path for path, signature in self._known.items() if before.get(path) != signature]
-        if self._notify is not None:  # no event tells of every change of a file's rights or other names
+        if self._notify is not None:  # a change of a file's rights or other names need not have an event
             self._hearing.looked(path for path in changed if before.get(path, ())[:2] != self._known[path][:2])
         return tuple(changed)
 
@@ -265,8 +265,8 @@ class FolderWatch:
         return any(entry.is_folder for _, _, entry in self._walk(""))
 
     def _walk(self, rel: str) -> Iterator[tuple[str, OpenFolder, Entry]]:
-        """What is in a folder and below it, folders aside except links to one, which are not entered; each with the
-        path of its folder, and that folder while it is open."""
+        """The files in a folder and below it, and the links to folders, which are not entered; each with the path of
+        its folder, and with that folder, open."""
         with OpenFolders(self._full("")) as folders:
             stack = [rel]
             while stack:
@@ -287,14 +287,14 @@ class FolderWatch:
 
 
 def _pause(seconds: float, stop: threading.Event) -> None:
-    # Not ``stop.wait``: a signal's handler that sets the event would wait for ever if it interrupts that.
+    # Not ``stop.wait``: a signal handler that interrupts it and sets the event would wait for ever.
     end = time.monotonic() + seconds
     while not stop.is_set() and (left := end - time.monotonic()) > 0:
         time.sleep(min(left, _STEP_MS / 1000))
 
 
 def filesystem(real: str, mounts: Path) -> str | None:
-    """The type of the file system that a resolved path is on, if the system says it cheaply (Linux)."""
+    """The type of the file system that a resolved path is on (on Linux); None if that is not known."""
     try:
         lines = mounts.read_bytes().splitlines()
     except OSError:
@@ -306,7 +306,7 @@ def filesystem(real: str, mounts: Path) -> str | None:
             continue
         point = re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), fields[1])
         place = os.fsdecode(point)
-        # The last of several mounts at one place is the one that is seen.
+        # Of several mounts at one place the last one counts.
         if (real == place or real.startswith(place.rstrip("/") + "/")) and (best is None or len(place) >= best[0]):
             best = (len(place), fields[2].decode("ascii", "replace"))
     return None if best is None else best[1]

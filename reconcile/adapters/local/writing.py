@@ -1,5 +1,5 @@
-"""Makes files below the local root: they are complete and proved before they get their name, and never replace
-anything, nor follow a link."""
+"""Makes files below the local root: each is complete and checked before it gets its name, replaces nothing, and is
+never made through a link."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from reconcile.ports import Progress
 CHUNK = 256 * 1024
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _WHICH = {5: 1, 6: 1, 7: 1, 8: 1, 9: 2, 10: 2, 11: 2}
-"""How many letters at the end of a part's name of this length tell its generation."""
+"""How many letters at the end of a part's name, by its length, are from the generation."""
 _COMMON = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_NOFOLLOW", 0)
 _PART = os.O_RDWR | os.O_CREAT | _COMMON | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 _NOT_ON_WINDOWS = frozenset('<>"|?*') | frozenset(map(chr, range(32)))
@@ -114,7 +114,7 @@ class LocalPlaces:
 
     @contextlib.contextmanager
     def _alone(self, folder: OpenFolder, name: str) -> Iterator[None]:
-        """Keeps two files of one folder whose parts have one name, as very short ones may, from being made at once."""
+        """Lets one file at a time use a part's name: the parts of two files with short names may have the same one."""
         place = (folder.path, name)
         with self._freed:
             while place in self._busy:
@@ -128,7 +128,7 @@ class LocalPlaces:
                 self._freed.notify_all()
 
     def _drop_older(self, folder: OpenFolder, path: str, own: str) -> None:
-        """Removes what interrupted runs left of other generations of this file; a folder is listed once."""
+        """Removes parts of other generations that interrupted runs left of this file. Lists each folder once."""
         start, former = own[: -_WHICH[len(own)]], _former_start(path)
         with self._freed:
             if folder.path not in self._parts:
@@ -149,7 +149,7 @@ def _made(folder: OpenFolder, name: str) -> OpenFolder:
 
 
 class _Part:
-    """What has come of a file so far, beside its place."""
+    """The part of a file that has arrived so far, beside its place."""
 
     def __init__(self, folder: OpenFolder, name: str, progress: Progress) -> None:
         self._folder = folder
@@ -157,10 +157,10 @@ class _Part:
         self._progress = progress
 
     def fill(self, body: Callable[[int], Iterator[bytes]], meant: tuple[int, str], path: str) -> None:
-        """Adds what is missing. Raises Rejected if the bytes are not the ones that are meant, and what body raises:
-        what is there then stays there."""
+        """Adds what is missing. Raises Rejected if the content is not the one that is meant, and what ``body`` raises;
+        then the part stays."""
         if self._folder.link_count(self.name) > 1:
-            # A run that was killed between two steps: the bytes are also some file's now, and not to be written to.
+            # A run was killed between two steps: the part is also some file by now, and must not be written to.
             self.drop()
         fd = self._folder.open(self.name, _PART)
         with io.FileIO(fd, "r+") as file:
@@ -178,7 +178,7 @@ class _Part:
     def _add(
         self, file: io.FileIO, body: Callable[[int], Iterator[bytes]], meant: tuple[int, str], *, from_start: bool
     ) -> tuple[int, str]:
-        """The size and the crc32c of all that is there in the end."""
+        """Completes the part; returns the size and the crc32c of all of it."""
         from crc32c import crc32c as checksum
 
         size = file.seek(0, os.SEEK_END)
@@ -203,7 +203,7 @@ class _Part:
         return size, encode_crc32c(value)
 
     def take_place(self, name: str, meant: tuple[int, str], path: str, modified_ns: int | None) -> bool:
-        """Takes the place of this name. False if the same bytes stand there."""
+        """Gives the part this name. False if a file with the same content has it already."""
         try:
             if modified_ns is not None:
                 self._set_modified(modified_ns)
@@ -214,7 +214,7 @@ class _Part:
             if same:
                 return False
             raise SourceChanged(
-                f"something else stands at {path} by now; it was left alone", hint="move it away and restore again"
+                f"there is something else at {path} by now; it was left alone", hint="move it away and restore again"
             ) from None
         self._folder.sync()
         return True
@@ -228,7 +228,7 @@ class _Part:
             os.close(fd)
 
     def drop(self) -> None:
-        # One that a scanner holds for long is swept by the next run.
+        # If a virus scanner holds it for long, the next run removes it.
         with contextlib.suppress(FileNotFoundError, PermissionError):
             self._folder.unlink(self.name)
 
@@ -253,8 +253,8 @@ def _write(file: io.FileIO, chunk: bytes) -> None:
 
 
 def _part_name(path: str, generation: int) -> str:
-    """Where the bytes of this generation wait: a name of its own for each path, and never longer than the file's, as
-    some drives take short names only; the shortest has five letters."""
+    """The name of the part of this generation of a file. It has five letters at least, and is otherwise no longer than
+    the file's name, because some drives take short names only."""
     length = len(path.rpartition("/")[2].encode("utf-8", "surrogateescape"))
     length = min(max(length, min(_WHICH)), max(_WHICH))
     which = _WHICH[length]
@@ -267,6 +267,6 @@ def _digits(text: str, count: int) -> str:
 
 
 def _former_start(path: str) -> str:
-    """How the names of this file's parts began when they were longer."""
+    """How the names of this file's parts began in an earlier version."""
     shown = path.rpartition("/")[2].encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")
     return f".{shown}.{hashlib.sha256(path.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}."
