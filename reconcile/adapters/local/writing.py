@@ -187,11 +187,7 @@ class _Part:
                 self._progress(-size)
             file.truncate(0)
         file.seek(0)
-        size = value = 0
-        while chunk := file.read(CHUNK):
-            value = checksum(chunk, value)
-            size += len(chunk)
-            self._progress(len(chunk))
+        size, value = _summed(file, self._progress)
         if size < meant[0]:
             for chunk in body(size):
                 _write(file, chunk)
@@ -233,17 +229,25 @@ class _Part:
             self._folder.unlink(self.name)
 
     def _holds(self, name: str, meant: tuple[int, str]) -> bool:
-        from crc32c import crc32c as checksum
-
         if not self._folder.is_file(name):
             return False
         with io.FileIO(self._folder.open(name, READ_FILE)) as file:
             if os.fstat(file.fileno()).st_size != meant[0]:
                 return False
-            value = 0
-            while chunk := file.read(CHUNK):
-                value = checksum(chunk, value)
-        return encode_crc32c(value) == meant[1]
+            size, value = _summed(file, lambda _moved: None)
+        return (size, encode_crc32c(value)) == meant
+
+
+def _summed(file: io.FileIO, progress: Progress) -> tuple[int, int]:
+    """The size and the crc32c of what is left to read of a file."""
+    from crc32c import crc32c as checksum
+
+    size = value = 0
+    while chunk := file.read(CHUNK):
+        value = checksum(chunk, value)
+        size += len(chunk)
+        progress(len(chunk))
+    return size, value
 
 
 def _write(file: io.FileIO, chunk: bytes) -> None:
