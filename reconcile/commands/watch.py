@@ -87,6 +87,10 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     witness: Witness | None = None
 
 
+_SHARED = frozenset(WatchOptions.__struct_fields__).intersection(RunOptions.__struct_fields__)
+"""The options of a watcher that are options of each of its runs."""
+
+
 def watch(
     project: ClosedProject,
     options: WatchOptions | None = None,
@@ -253,17 +257,8 @@ class Watcher:
                 self._fail(batch, f"this is a bug in reconcile: {type(error).__name__}: {error}", "bug")
 
     def _run_options(self) -> RunOptions:
-        options = self._options
-        return RunOptions(
-            options.concurrency,
-            allows_empty=options.allows_empty,
-            looks=self._sources.looks,
-            memory=options.memory,
-            spill=options.spill,
-            cache=options.cache,
-            bandwidth=options.bandwidth,
-            witness=options.witness,
-        )
+        shared = {name: getattr(self._options, name) for name in _SHARED}
+        return RunOptions(**shared, looks=self._sources.looks)
 
     def _locked(self, project: OpenProject, batch: Batch, scope: Scope) -> None:
         self._teller.is_idle = False
