@@ -154,7 +154,7 @@ class OpenProject(RunFacts, Closing):
     @cached_property
     def state(self) -> State:
         """What this machine remembers, in ``.reconcile/``."""
-        return self._open.enter_context(State.open(self.settings.project))
+        return self._open.enter_context(State(self.settings.project))
 
     def spill_folder(self) -> Path:
         """Where the rows of a planning go that do not fit in its memory."""

@@ -202,7 +202,7 @@ class Scene:
             os.utime(file, (OLD, OLD))
         self.database.parent.mkdir()
         self.database.write_text(json.dumps(LOCAL, indent=2), encoding="utf-8")
-        with State.open(self.folder) as state:
+        with State(self.folder) as state:
             state.remember(Agreed(key, len(data), digest(data), 1) for key, data in OBJECTS.items())
 
     @property
@@ -318,7 +318,7 @@ class InProcess(Scene):
 
     def run(self, steps: Steps) -> Report:
         project = Project(config.load(self.folder, environ={})).opened()
-        state = State.open(self.folder)
+        state = State(self.folder)
         lock = project.lock()
         project.objects = _Door("bucket", self._bucket, steps)
         project.records = _Door("records", self._database, steps)

@@ -50,7 +50,7 @@ def test_what_is_remembered_is_private_whatever_the_mask(project: Path, open_mas
 def test_a_folder_that_others_could_read_is_closed_to_them(project: Path, open_mask: None) -> None:
     state = project / ".reconcile"
     state.mkdir(mode=0o777)
-    State.open(project).close()
+    State(project).close()
     for path in (state, *state.rglob("*")):
         path.chmod(0o777)
     assert main(["-C", str(project), "apply", "--yes", "--quiet"]) == 0

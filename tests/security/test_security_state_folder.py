@@ -137,7 +137,7 @@ def test_a_state_that_a_backup_holds_by_a_second_name_keeps_its_memory(project: 
     database, backup = project / ".reconcile" / "state.db", tmp_path / "backup"
     os.link(database, backup)
     before = backup.read_bytes()
-    with State.open(project) as kept:
+    with State(project) as kept:
         kept.remember_fact("after", 1)
         assert kept.warnings == ()
         assert [each.key for each in kept.all()]

@@ -69,7 +69,7 @@ def in_bash(folder: Path, line: str) -> list[str]:
 @pytest.fixture
 def remembered(project: Path) -> Path:
     """A project of which the last run knows some characters and paths."""
-    with State.open(project) as state:
+    with State(project) as state:
         state.remember_characters(["rem", "rem_2", ODD, "アイ", "bad\x1b[31m", "two\nlines"])
         state.remember([Agreed("re mix/[kpop] 1.mp4", 1, "AAAAAA==", 1)])
     return project
@@ -215,7 +215,7 @@ def test_a_damaged_or_busy_memory_completes_nothing(remembered: Path) -> None:
 
 
 def test_many_paths_of_a_folder_are_found_by_looking_up_few(project: Path) -> None:
-    with State.open(project):
+    with State(project):
         pass
     with sqlite3.connect(project / ".reconcile" / "state.db") as db:
         rows = [(f"{folder}/x/{number}.png", 1, "", 1) for folder in "abc" for number in range(3000)]
@@ -227,7 +227,7 @@ def test_many_paths_of_a_folder_are_found_by_looking_up_few(project: Path) -> No
 
 
 def test_so_many_characters_that_nobody_looks_through_them_are_not_remembered(project: Path) -> None:
-    with State.open(project) as state:
+    with State(project) as state:
         state.remember_characters(["rem"])
         state.remember_characters(f"character_{number}" for number in range(60_000))
     assert Recall(project).characters() == []

@@ -201,7 +201,7 @@ cells = st.none() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.binary(m
 @example("facts", ["files", b"\xff", 0, 0, 0, 0, 0, 0])
 def test_a_row_of_the_state_is_what_it_says_or_the_file_is_made_anew_once(table: str, row: list[object]) -> None:
     with folder() as project:
-        with State.open(project) as state:
+        with State(project) as state:
             state.put("z", HASH)
         with sqlite3.connect(project / ".reconcile" / "state.db") as db:
             width = len(db.execute(f"PRAGMA table_info({table})").fetchall())
@@ -213,7 +213,7 @@ def test_a_row_of_the_state_is_what_it_says_or_the_file_is_made_anew_once(table:
             except sqlite3.IntegrityError:
                 return  # a key that is null
         db.close()
-        with State.open(project) as state:
+        with State(project) as state:
             for path in ("", "a", "z", str(row[0])):
                 try:
                     found = state.get(path)
@@ -227,18 +227,18 @@ def test_a_row_of_the_state_is_what_it_says_or_the_file_is_made_anew_once(table:
             state.sessions.get("a", "AAAAAA==", 1)
             assert len(state.warnings) <= 1
             state.put("after", HASH)
-        with State.open(project) as state:
+        with State(project) as state:
             assert (state.get("after"), state.warnings) == (HASH, ())
 
 
 def test_a_value_of_absurd_size_is_not_read_into_memory(tmp_path: Path) -> None:
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         state.put("z", HASH)
     with sqlite3.connect(tmp_path / ".reconcile" / "state.db") as db:
         db.execute("UPDATE hashes SET crc32c = CAST(zeroblob(20000000) AS TEXT)")
     db.close()
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         assert state.get("z") is None
         assert len(state.warnings) == 1
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         assert state.warnings == ()

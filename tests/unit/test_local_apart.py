@@ -58,7 +58,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.root = folder / "output"
         self.root.mkdir(parents=True)
-        self.state = State.open(folder)
+        self.state = State(folder)
         self.opened: list[LocalFiles] = []
 
     def put(self, path: str, body: bytes = b"body") -> Path:

@@ -230,7 +230,7 @@ def test_progress_counts_what_is_read(world: World) -> None:
 def test_the_files_in_memory_answer_as_a_real_folder_does(tmp_path: Path, prefixes: tuple[str, ...]) -> None:
     root = tmp_path / "output"
     (tmp_path / "elsewhere").mkdir()
-    with World() as world, State.open(tmp_path) as state:
+    with World() as world, State(tmp_path) as state:
         for path, data in (
             ("a/x.png", b"1"),
             ("a.png", b"2"),

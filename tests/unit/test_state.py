@@ -33,7 +33,7 @@ def database(project: Path) -> Path:
 
 
 def filled(project: Path, paths: Iterator[str] | list[str]) -> None:
-    with State.open(project) as state:
+    with State(project) as state:
         for path in paths:
             state.put(path, HASH)
         assert state.warnings == ()
@@ -43,7 +43,7 @@ def filled(project: Path, paths: Iterator[str] | list[str]) -> None:
 
 
 def test_the_folder_is_the_users_own_and_ignores_itself(tmp_path: Path) -> None:
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         state.sessions.put("k", "AAAAAA==", 1, "https://secret")
         assert state.warnings == ()
     folder = tmp_path / ".reconcile"
@@ -54,7 +54,7 @@ def test_the_folder_is_the_users_own_and_ignores_itself(tmp_path: Path) -> None:
 
 
 def test_it_is_the_ports_that_it_says(tmp_path: Path) -> None:
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         cache: HashCache = state
         agreed: AgreedStates = state
         assert (cache.get("a"), list(agreed.all())) == (None, [])
@@ -64,10 +64,10 @@ def test_it_is_the_ports_that_it_says(tmp_path: Path) -> None:
 
 
 def test_a_hash_is_remembered_at_once_and_by_the_next_run(tmp_path: Path) -> None:
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         state.put("a", HASH)
         assert state.get("a") == HASH
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         assert (state.get("a"), state.get("A"), state.get("")) == (HASH, None, None)
 
 
@@ -75,7 +75,7 @@ def test_a_hash_is_remembered_at_once_and_by_the_next_run(tmp_path: Path) -> Non
 def test_every_path_is_found_in_any_order(tmp_path: Path, step: int) -> None:
     paths = sorted([*ODD, *(f"d/{number:05}" for number in range(9000))])
     filled(tmp_path, paths[::2])
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         found = [path for path in paths[::step] if state.get(path) == HASH]
     assert found == paths[::2][::step]
 
@@ -83,7 +83,7 @@ def test_every_path_is_found_in_any_order(tmp_path: Path, step: int) -> None:
 def test_a_walk_reads_the_cache_in_few_queries(tmp_path: Path) -> None:
     paths = [f"d/{number:05}" for number in range(10_000)]
     filled(tmp_path, paths)
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         queries: list[str] = []
         state._database.connection.set_trace_callback(queries.append)
         assert all(state.get(path) for path in paths)
@@ -93,7 +93,7 @@ def test_a_walk_reads_the_cache_in_few_queries(tmp_path: Path) -> None:
 def test_what_a_window_shows_is_what_was_last_stored(tmp_path: Path) -> None:
     filled(tmp_path, ["a", "b", "c"])
     newer = Hashed(11, 2, 3, 4, "BBBBBB==", "has no IEND chunk", 7)
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         assert state.get("a") == HASH
         state.put("b", newer)
         state.put("bb", newer)
@@ -102,10 +102,10 @@ def test_what_a_window_shows_is_what_was_last_stored(tmp_path: Path) -> None:
 
 
 def test_a_number_that_the_database_cannot_hold_is_not_remembered(tmp_path: Path) -> None:
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         state.put("a", Hashed(1, 2**63, 3, 4, "AAAAAA=="))
         state.put("b", Hashed(1, 2**63 - 1, -5, 2**63 - 1, "AAAAAA=="))
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         assert (state.get("a"), state.get("b")) == (None, Hashed(1, 2**63 - 1, -5, 2**63 - 1, "AAAAAA=="))
 
 
@@ -119,7 +119,7 @@ def test_threads_do_not_disturb_each_other(tmp_path: Path) -> None:
                 wrong.append(name)
         state.remember([Agreed(name, 1, "AAAAAA==", 1)])
 
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         threads = [threading.Thread(target=work, args=(name, state)) for name in "abcd"]
         for thread in threads:
             thread.start()
@@ -134,14 +134,14 @@ def test_threads_do_not_disturb_each_other(tmp_path: Path) -> None:
 
 def test_agreed_states_come_in_code_point_order_over_many_pages(tmp_path: Path) -> None:
     keys = sorted([*ODD, *(f"k{number:05}" for number in range(2500))])
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         state.remember(Agreed(key, 1, "AAAAAA==", 7) for key in reversed(keys))
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         assert [one.key for one in state.all()] == keys
 
 
 def test_the_last_agreed_state_counts_and_may_be_written_while_they_are_read(tmp_path: Path) -> None:
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         state.remember(Agreed(f"k{number:04}", 1, "AAAAAA==", 1) for number in range(2000))
         for number, one in enumerate(state.all()):
             if number % 400 == 0:
@@ -151,9 +151,9 @@ def test_the_last_agreed_state_counts_and_may_be_written_while_they_are_read(tmp
 
 def test_an_agreed_state_is_looked_up_by_its_key_in_any_order_and_as_it_was_last_remembered(tmp_path: Path) -> None:
     keys = sorted([*ODD, *(f"k{number:05}" for number in range(2500))])
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         state.remember(Agreed(key, 1, "AAAAAA==", 7) for key in keys)
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         assert [state.of(key) for key in keys] == [Agreed(key, 1, "AAAAAA==", 7) for key in keys]
         assert [state.of(key) for key in ("k00000x", "k02499x", "a", "\ud800", "k00001")] == [
             *(None, None, None, None),
@@ -168,37 +168,37 @@ def test_an_agreed_state_is_looked_up_by_its_key_in_any_order_and_as_it_was_last
 
 def test_looking_up_agreed_states_in_order_asks_seldom(tmp_path: Path) -> None:
     keys = [f"k{number:05}" for number in range(5000)]
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         state.remember(Agreed(key, 1, "AAAAAA==", 7) for key in keys)
     queries: list[str] = []
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         state._database.connection.set_trace_callback(queries.append)
         assert all(state.of(key) for key in keys)
         assert len(queries) < 15
 
 
 def test_what_is_agreed_is_cut_into_parts_of_one_size(tmp_path: Path) -> None:
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         assert state.cuts(3) == []
         state.remember(Agreed(key, 1, "AAAAAA==", 7) for key in "ghabcdef")
         assert [state.cuts(size) for size in (3, 8, 9)] == [["c", "f"], ["h"], []]
 
 
 def test_facts(tmp_path: Path) -> None:
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         state.remember_fact("files", 121)
         state.remember_fact("root", "output")
         state.remember_fact("files", 122)
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         assert (state.fact("files"), state.fact("root"), state.fact("none")) == (122, "output", None)
 
 
 def test_a_session_belongs_to_its_bytes_and_outlives_the_process(tmp_path: Path) -> None:
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         state.sessions.put("k", "AAAAAA==", 5, "https://one")
         state.sessions.put("k", "AAAAAA==", 5, "https://two")
         # What another process sees now is what a kill at this instant leaves.
-        other = State.open(tmp_path)
+        other = State(tmp_path)
         assert other.sessions.get("k", "AAAAAA==", 5) == "https://two"
         assert other.sessions.get("k", "BBBBBB==", 5) is None
         assert other.sessions.get("k", "AAAAAA==", 6) is None
@@ -209,7 +209,7 @@ def test_a_session_belongs_to_its_bytes_and_outlives_the_process(tmp_path: Path)
 
 def test_a_session_that_has_expired_is_forgotten(tmp_path: Path) -> None:
     now = 1_000_000_000.0
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         sessions = UploadSessions(state._database, clock=lambda: now)
         sessions.put("old", "AAAAAA==", 5, "https://old")
         now += 7 * 86400
@@ -283,7 +283,7 @@ def test_a_damaged_or_alien_file_is_set_aside_with_a_warning(tmp_path: Path, dam
     if damage is alien:
         database(tmp_path).unlink()
     damage(database(tmp_path))
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         assert state.get("00001") is None
         state.put("a", HASH)
         state.flush()
@@ -292,13 +292,13 @@ def test_a_damaged_or_alien_file_is_set_aside_with_a_warning(tmp_path: Path, dam
         assert len(state.warnings) == 1
         assert "state.db.damaged" in state.warnings[0]
     assert database(tmp_path).with_name("state.db.damaged").exists()
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         assert (state.get("a"), state.warnings) == (HASH, ())
 
 
 def test_two_first_runs_at_once_are_no_trouble(tmp_path: Path) -> None:
     states: list[State] = []
-    threads = [threading.Thread(target=lambda: states.append(State.open(tmp_path))) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: states.append(State(tmp_path))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -311,7 +311,7 @@ def test_two_first_runs_at_once_are_no_trouble(tmp_path: Path) -> None:
 def test_an_empty_file_is_a_state_without_memory(tmp_path: Path) -> None:
     database(tmp_path).parent.mkdir()
     database(tmp_path).touch()
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         assert (state.get("a"), state.warnings) == (None, ())
 
 
@@ -324,7 +324,7 @@ def test_a_place_that_cannot_be_written_costs_the_memory_and_nothing_else(tmp_pa
         (project / ".reconcile").write_text("not a folder")
     elif obstacle == "folder":
         database(project).mkdir(parents=True)
-    with State.open(project) as state:
+    with State(project) as state:
         state.put("a", HASH)
         state.remember([Agreed("k", 1, "AAAAAA==", 1)])
         state.sessions.put("k", "AAAAAA==", 1, "https://one")
@@ -336,7 +336,7 @@ def test_a_place_that_cannot_be_written_costs_the_memory_and_nothing_else(tmp_pa
 
 def test_a_disk_that_is_full_costs_the_memory_and_nothing_else(tmp_path: Path) -> None:
     filled(tmp_path, ["a"])
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         [(pages,)] = state._database.connection.execute("PRAGMA page_count").fetchall()
         state._database.connection.execute(f"PRAGMA max_page_count = {pages}")
         state.remember(Agreed(f"{number:09}", 1, "AAAAAA==", 1) for number in range(10_000))
@@ -349,7 +349,7 @@ def test_a_disk_that_is_full_costs_the_memory_and_nothing_else(tmp_path: Path) -
 
 def test_a_file_that_cannot_be_written_is_still_read(tmp_path: Path) -> None:
     filled(tmp_path, ["a"])
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         state._database.connection.execute("PRAGMA query_only = 1")
         state.put("b", HASH)
         state.flush()
@@ -360,7 +360,7 @@ def test_a_file_that_cannot_be_written_is_still_read(tmp_path: Path) -> None:
 def test_another_process_that_writes_for_long_is_not_waited_for_long(tmp_path: Path) -> None:
     filled(tmp_path, ["a"])
     other = sqlite3.connect(database(tmp_path), isolation_level=None)
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         state._database.connection.execute("PRAGMA busy_timeout = 10")
         other.execute("BEGIN IMMEDIATE")
         state.remember_fact("files", 1)
@@ -376,7 +376,7 @@ def test_a_run_killed_in_the_middle_of_a_write_leaves_a_sound_file(tmp_path: Pat
     writer = (
         "import sys, pathlib\n"
         "from reconcile.adapters.state.store import State; from reconcile.core.rows import Agreed\n"
-        "state = State.open(pathlib.Path(sys.argv[1])); print('up', flush=True)\n"
+        "state = State(pathlib.Path(sys.argv[1])); print('up', flush=True)\n"
         "for turn in range(10**9): state.remember(Agreed(f'{turn % 50}/{n}', turn, 'AAAAAA==', 1) for n in range(99))"
     )
     for _ in range(2):
@@ -385,10 +385,10 @@ def test_a_run_killed_in_the_middle_of_a_write_leaves_a_sound_file(tmp_path: Pat
             process.stdout.readline()
             written = False
             while not written:
-                with State.open(tmp_path) as state:
+                with State(tmp_path) as state:
                     written = any(True for _ in state.all())
             process.send_signal(signal.SIGKILL)
-        with State.open(tmp_path) as state:
+        with State(tmp_path) as state:
             turns = [one.size for one in state.all()]
             assert (len(turns) % 99, state.warnings) == (0, ())
 
@@ -480,18 +480,18 @@ def test_a_folder_that_cannot_be_locked_is_a_warning(tmp_path: Path) -> None:
 
 def test_what_is_dropped_is_forgotten_wherever_it_was_kept(tmp_path: Path) -> None:
     filled(tmp_path, ["a", "b"])
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         assert state.get("a") == HASH  # from now on in the window
         state.put("c", HASH)
         for path in ("a", "c", "none"):
             state.drop(path)
         assert [state.get(path) for path in ("a", "b", "c")] == [None, HASH, None]
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         assert [state.get(path) for path in ("a", "b", "c")] == [None, HASH, None]
 
 
 def test_the_first_versions_state_goes_over_and_only_its_hashes_are_taken_anew(tmp_path: Path) -> None:
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         state.remember([Agreed("k", 1, "AAAAAA==", 1)])
         state.remember_fact("files", 3)
     with closing(sqlite3.connect(database(tmp_path))) as db:
@@ -500,9 +500,9 @@ def test_the_first_versions_state_goes_over_and_only_its_hashes_are_taken_anew(t
             "CREATE TABLE hashes (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER,"
             " inode INTEGER, crc32c TEXT) WITHOUT ROWID; INSERT INTO hashes VALUES ('a', 10, 2, 3, 4, 'AAAAAA==');"
         )
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         assert (state.get("a"), state.fact("files"), [one.key for one in state.all()]) == (None, 3, ["k"])
         state.put("a", HASH)
         assert state.warnings == ()
-    with State.open(tmp_path) as state:
+    with State(tmp_path) as state:
         assert state.get("a") == HASH

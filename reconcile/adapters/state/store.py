@@ -29,6 +29,7 @@ class State(Closing):
     ``StateDatabase``."""
 
     def __init__(self, project: Path) -> None:
+        """Opens the state of a project folder, and makes PROJECT/.reconcile if it is missing."""
         self._database = StateDatabase(project, self._forget_windows)
         self._lock = self._database.lock
         self._pending: dict[str, Hashed] = {}
@@ -36,11 +37,6 @@ class State(Closing):
         self._hashes = Window(self._database, HASHES, HASH_ROW, hashed)
         self._agreed = Window(self._database, f"{_AGREED} WHERE key >= ? ORDER BY key LIMIT ?", AGREED_ROW, _agreed)
         self.sessions = UploadSessions(self._database)
-
-    @classmethod
-    def open(cls, project: Path) -> State:
-        """Opens the state of the project folder, and makes PROJECT/.reconcile if it is missing."""
-        return cls(project)
 
     @property
     def warnings(self) -> tuple[str, ...]:
