@@ -78,8 +78,14 @@ class Template:
         """Whether the path matches at all, whatever its captures."""
         composed = nfc(path)
         # The literal ends are asked first: most rules take none of the paths that they are asked about.
-        literal = composed.startswith(self.literal_prefix) and composed.endswith(self.literal_suffix)
-        return literal and self._matcher.takes(composed)
+        start, end = self.literal_prefix, self.literal_suffix
+        if not composed.startswith(start) or not composed.endswith(end):
+            return False
+        if self.has_id_alone:
+            return (
+                len(composed) > len(start) + len(end) and composed.find("/", len(start), len(composed) - len(end)) < 0
+            )
+        return self._matcher.takes(composed)
 
     @property
     def ties_places(self) -> bool:

@@ -196,7 +196,7 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         if self.left_out(path) is not None:
             return None
         taking = (rule for rule in self.rules if rule.path.takes(path))
-        return next((rule for rule in taking if rule.guess(path) is not None), None)
+        return next((rule for rule in taking if rule.path.has_id_alone or rule.guess(path) is not None), None)
 
     def key_for(self, path: str, known: Container[str]) -> str:
         """The key (bucket path below the prefix) of a local path."""

@@ -286,15 +286,8 @@ class Prefetch(Iterator[T]):
 
     def _work(self) -> None:
         try:
-            batch: list[T] = []
-            for row in self._make():
-                batch.append(row)
-                if len(batch) >= self.BATCH:
-                    self._put(batch)
-                    batch = []
-                if self._stop.is_set():
-                    return
-            if batch:
+            rows = iter(self._make())
+            while not self._stop.is_set() and (batch := list(islice(rows, self.BATCH))):
                 self._put(batch)
             self._put(_DONE)
         except BaseException as error:  # noqa: BLE001 - raised again in the reader's thread

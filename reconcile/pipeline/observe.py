@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing
 from operator import attrgetter, itemgetter
 from typing import Any, TypeAlias
@@ -38,6 +38,7 @@ LISTED_TOGETHER = 4_000
 """Objects, at the last run, of each part of a long listing."""
 ASKED_TOGETHER = 500
 """Keys, of those that are asked for, that are read at once."""
+STATES_TOGETHER = 1_000
 
 Streams: TypeAlias = tuple[Iterable[tuple[str, Any]], ...]
 
@@ -114,7 +115,7 @@ class Observations:
         )
         remembered = _InOrder(self._worlds.agreed.all())
         for local, listed, others, asked in ranges(listings):
-            states = remembered.of([row[0] for row in (*local, *listed)])
+            states = remembered.of({row[0] for row in (*local, *listed)})
             skipped = shortcut.skipped(local, listed, states, others, asked)
             if skipped:
                 self._listener(Advanced(Phase.LISTING, len(skipped)))
@@ -196,16 +197,15 @@ class Observations:
 class _InOrder:
     """Remembered states that are asked for in order of their keys."""
 
-    def __init__(self, states: Iterable[Agreed]) -> None:
-        self._states = iter(states)
-        self._next = next(self._states, None)
+    def __init__(self, states: Iterator[Agreed]) -> None:
+        pages = iter(lambda: list(itertools.islice(states, STATES_TOGETHER)), [])
+        self._states = SortedRows([(each.key, each) for each in page] for page in pages)
 
-    def of(self, keys: Sequence[str]) -> dict[str, Agreed]:
+    def of(self, keys: Collection[str]) -> dict[str, Agreed]:
         """The states of these keys, which all come behind those that were asked for before."""
-        wanted = set(keys)
-        last, found = max(wanted, default=""), dict[str, Agreed]()
-        while self._next is not None and self._next.key <= last:
-            if self._next.key in wanted:
-                found[self._next.key] = self._next
-            self._next = next(self._states, None)
+        last, found = max(keys, default=""), dict[str, Agreed]()
+        while (end := self._states.end()) is not None and (some := self._states.upto(last)):
+            found.update((key, state) for key, state in some if key in keys)
+            if end > last:
+                break
         return found

@@ -318,3 +318,14 @@ def test_an_id_that_is_alone_has_one_reading(source: str, is_alone: bool, path: 
     if is_alone:
         spans = (template.match_span(path, start, end) for _, start, end in template.readings(path))
         assert [found for found in spans if found is not None] == [each for each in [template.match(path)] if each]
+
+
+@given(
+    source=st.sampled_from(["c/{char_id}.png", "{char_id}_x.png", "a/{char_id}/b", "a_{char_id}", "{char_id}"]),
+    path=st.text("abcx_./\n\u00e9\u0301", max_size=10),
+    whole=st.booleans(),
+)
+def test_a_template_whose_id_is_alone_takes_what_it_matches(source: str, path: str, whole: bool) -> None:
+    template = Template(source)
+    path = source.replace("{char_id}", path) if whole else path
+    assert template.takes(path) is (template.match(path) is not None)

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from operator import lt
 from typing import BinaryIO
 
 from reconcile.adapters.gcs.answers import (
@@ -63,9 +64,12 @@ class _Range:
 
     def add(self, page: Page) -> None:
         """Raises StoreUnavailable for a page that cannot be the next one."""
-        for each in page.items:
-            self._check(each.name)
-            self._last = each.name
+        names = [each.name for each in page.items]
+        # If they are in order, all are within the range if the first and the last one are.
+        in_order = all(map(lt, [self._last, *names], names))
+        for name in [*names[:1], *names[1:][-1:]] if in_order else names:
+            self._check(name)
+            self._last = name
         token = page.nextPageToken or None
         if page.items or token is None:
             self._tokens = set()
