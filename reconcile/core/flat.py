@@ -7,93 +7,132 @@ it is. What is read back equals what was written, so change ids and fingerprints
 from __future__ import annotations
 
 import marshal
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from enum import Enum
+from functools import cache
+from typing import Any, NamedTuple, get_args, get_origin
 
+import msgspec
 from msgspec.structs import astuple
 
-from reconcile.core.catalogue import Asset, AssetState, Listed
+from reconcile.core.catalogue import Listed
 from reconcile.core.opaque import Opaque
 from reconcile.core.rows import (
-    Agreed,
     Answer,
     Candidate,
     Claim,
     Document,
-    FileProblem,
     KeyRow,
-    LocalFile,
-    Outlook,
     Recorded,
-    RemoteObject,
     Retyped,
-    Slot,
     Source,
     Stream,
     Unsettled,
     Unwanted,
-    World,
 )
 from reconcile.core.way import Titled, Way
 
 _PLAIN = (type(None), bool, int, float, str)
-_WORLDS = tuple(World)
-_OUTLOOKS = tuple(Outlook)
-_STREAMS = (
-    *(Stream.KEY, Stream.REFERENCE, Stream.ANSWER, Stream.CLAIM, Stream.RECORD, Stream.LOCAL_RECORD),
-    *(Stream.LISTED, Stream.MARK, Stream.SOURCE),
-)
 _MARKS = (Unwanted, Unsettled, Recorded, Retyped)
-_NUMBER = {each: at for each_of in (_WORLDS, _OUTLOOKS, _STREAMS) for at, each in enumerate(each_of)}
+
+
+class _Coder(NamedTuple):
+    """How the values of one type become what ``marshal`` takes, and values again."""
+
+    write: Callable[[Any], Any]
+    read: Callable[[Any], Any]
+
+
+def _coder(kind: Any) -> _Coder | None:
+    """The coder of a field of this type; None if ``marshal`` takes its values as they are. It is never given None."""
+    if kind == Way:
+        return _Coder(_flat_way, _way)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        members = tuple(kind)
+        return _Coder({each: at for at, each in enumerate(members)}.__getitem__, members.__getitem__)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return _struct_coder(kind)
+    inner = next(filter(None, map(_coder, get_args(kind))), None)
+    if inner is None or get_origin(kind) is not tuple:
+        return inner
+    return _Coder(lambda items: tuple(map(inner.write, items)), lambda items: tuple(map(inner.read, items)))
+
+
+def _struct_coder(kind: type[msgspec.Struct]) -> _Coder:
+    """The coder of a struct, a tuple of its fields: made once of their types, so that a new field goes along."""
+    coders = [(at, found) for at, each in enumerate(msgspec.structs.fields(kind)) if (found := _coder(each.type))]
+    writes = [(at, each.write) for at, each in coders]
+    reads = [(at, each.read) for at, each in coders]
+
+    def write(value: Any) -> list[Any]:
+        parts = list(astuple(value))
+        for at, make in writes:
+            if parts[at] is not None:
+                parts[at] = make(parts[at])
+        return parts
+
+    def read(parts: list[Any]) -> Any:
+        for at, make in reads:
+            if parts[at] is not None:
+                parts[at] = make(parts[at])
+        return kind(*parts)
+
+    return _Coder(write, read) if coders else _Coder(astuple, lambda parts: kind(*parts))
+
+
+def _flat_way(way: Way) -> tuple[Any, ...]:
+    return tuple((step.title,) if isinstance(step, Titled) else step for step in way) if way else ()
+
+
+def _way(flat: tuple[Any, ...]) -> Way:
+    return tuple(Titled(step[0]) if isinstance(step, tuple) else step for step in flat) if flat else ()
+
+
+def _flat_mark(mark: Any) -> tuple[int, str]:
+    return _MARKS.index(type(mark)), mark.key
+
+
+def _mark(flat: tuple[int, str]) -> Any:
+    return _MARKS[flat[0]](flat[1])
+
+
+_KINDS: dict[Stream, type[msgspec.Struct]] = {
+    Stream.KEY: KeyRow,
+    Stream.REFERENCE: Candidate,
+    Stream.ANSWER: Answer,
+    Stream.CLAIM: Claim,
+    Stream.LISTED: Listed,
+    Stream.SOURCE: Source,
+}
+_STREAMS = (Stream.RECORD, Stream.LOCAL_RECORD, Stream.MARK, *_KINDS)
+_NUMBER = {stream: number for number, stream in enumerate(_STREAMS)}
+
+
+@cache
+def _coder_of(stream: Stream) -> _Coder:
+    return _Coder(_flat_mark, _mark) if stream is Stream.MARK else _struct_coder(_KINDS[stream])
 
 
 def packed(stream: Stream, value: Any) -> bytes:
     """A row of one of the streams that engines group, without its key."""
-    match stream:
-        case Stream.REFERENCE | Stream.ANSWER:
-            parts = _flat_reference(value) if stream is Stream.REFERENCE else _flat_answer(value)
-        case Stream.CLAIM:
-            document, entry, field, key, rule, outlook, *rest = astuple(value)
-            parts = (document, entry, field, key, rule, _NUMBER[outlook], *rest)
-        case Stream.KEY:
-            parts = _flat_key(value)
-        case Stream.LISTED:
-            parts = _flat_listed(value)
-        case Stream.MARK:
-            parts = (_MARKS.index(type(value)), value.key)
-        case Stream.SOURCE:
-            parts = astuple(value)
-        case _:
-            return packed_document(value, _NUMBER[stream])
-    return marshal.dumps((_NUMBER[stream], parts))
+    if stream is Stream.RECORD or stream is Stream.LOCAL_RECORD:
+        return packed_document(value, stream)
+    return marshal.dumps((_NUMBER[stream], _coder_of(stream).write(value)))
 
 
 def unpacked(data: bytes) -> tuple[Stream, Any]:
     """The stream and the value of such a row."""
     number, parts = marshal.loads(data)
-    match stream := _STREAMS[number]:
-        case Stream.REFERENCE:
-            return stream, _reference(*parts)
-        case Stream.ANSWER:
-            return stream, _answer(*parts)
-        case Stream.CLAIM:
-            return stream, _claim(*parts)
-        case Stream.KEY:
-            return stream, _key(*parts)
-        case Stream.LISTED:
-            return stream, _listed(*parts)
-        case Stream.MARK:
-            return stream, _MARKS[parts[0]](parts[1])
-        case Stream.SOURCE:
-            return stream, Source(*parts)
-        case _:
-            return stream, _document(*parts)
+    stream = _STREAMS[number]
+    if stream is Stream.RECORD or stream is Stream.LOCAL_RECORD:
+        return stream, _document(*parts)
+    return stream, _coder_of(stream).read(parts)
 
 
-def packed_document(document: Document, number: int = _NUMBER[Stream.RECORD]) -> bytes:
+def packed_document(document: Document, stream: Stream = Stream.RECORD) -> bytes:
     """A document, by default as a row of the records. A value of a store's client that is no ``Opaque`` one stands in
     it as its repr, as in a plan."""
-    rest = (document.id, document.update_time, document.stored_as)
+    number, rest = _NUMBER[stream], (document.id, document.update_time, document.stored_as)
     try:
         fields: Any = document.fields
         return marshal.dumps((number, (fields, *rest, False)))
@@ -124,73 +163,3 @@ def _value(value: Any) -> Any:
     if isinstance(value, list):
         return [_value(each) for each in value]
     return Opaque(value[0]) if isinstance(value, tuple) else value
-
-
-def _flat_slot(slot: Slot) -> tuple[Any, ...]:
-    at = tuple((step.title,) if isinstance(step, Titled) else step for step in slot.at)
-    return slot.position, slot.entry, slot.field, slot.item, at, slot.is_name
-
-
-def _slot(position: Any, entry: Any, field: str, item: Any, at: tuple[Any, ...], is_name: bool) -> Slot:
-    way: Way = tuple(Titled(step[0]) if isinstance(step, tuple) else step for step in at) if at else ()
-    return Slot(position, entry, field, item, way, is_name)
-
-
-def _flat_reference(value: Candidate) -> tuple[Any, ...]:
-    key, world, document, slot, *rest = astuple(value)
-    return (key, _NUMBER[world], document, _flat_slot(slot), *rest)
-
-
-def _reference(key: str, world: int, document: str, slot: tuple[Any, ...], *rest: Any) -> Candidate:
-    return Candidate(key, _WORLDS[world], document, _slot(*slot), *rest)
-
-
-def _flat_answer(value: Answer) -> tuple[Any, ...]:
-    world, document, slot, rank, key, spelling, damaged, exact, outlook, *rest = astuple(value)
-    flat = _flat_slot(slot)
-    return (_NUMBER[world], document, flat, rank, key, spelling, damaged, exact, _NUMBER[outlook], *rest)
-
-
-def _answer(world: int, document: str, slot: tuple[Any, ...], *parts: Any) -> Answer:
-    rank, key, spelling, damaged, exact, outlook, *rest = parts
-    return Answer(
-        _WORLDS[world], document, _slot(*slot), rank, key, spelling, damaged, exact, _OUTLOOKS[outlook], *rest
-    )
-
-
-def _claim(document: str, entry: str, field: str, key: str, rule: int, outlook: int, *rest: Any) -> Claim:
-    return Claim(document, entry, field, key, rule, _OUTLOOKS[outlook], *rest)
-
-
-def _flat_key(value: KeyRow) -> tuple[Any, ...]:
-    local, sides = value.local, (value.remote, value.agreed)
-    file = None
-    if local is not None:
-        *look, problem, detail, twin = astuple(local)
-        file = (*look, None if problem is None else problem.value, detail, twin)
-    flat = (None if each is None else astuple(each) for each in sides)
-    return value.key, value.path, file, *flat, value.local_known, value.remote_known
-
-
-def _key(key: str, path: str | None, local: Any, remote: Any, agreed: Any, *known: bool) -> KeyRow:
-    file = None
-    if local is not None:
-        path_there, size, mtime_ns, crc32c, problem, detail, twin = local
-        problem = None if problem is None else FileProblem(problem)
-        file = LocalFile(path_there, size, mtime_ns, crc32c, problem, detail, twin)
-    found = None if remote is None else RemoteObject(*remote)
-    return KeyRow(key, path, file, found, None if agreed is None else Agreed(*agreed), *known)
-
-
-def _flat_listed(value: Listed) -> tuple[Any, ...]:
-    rows = tuple((*seen, state.value, url) for *seen, state, url in map(astuple, value.assets))
-    return value.key, rows, value.pending
-
-
-def _listed(key: str, rows: tuple[tuple[Any, ...], ...], pending: bool) -> Listed:
-    return Listed(key, tuple(_asset(*row) for row in rows), pending)
-
-
-def _asset(*parts: Any) -> Asset:
-    values: tuple[Any, ...] = (*parts[:-2], AssetState(parts[-2]), parts[-1])
-    return Asset(*values)
