@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from reconcile.core.changes import Change, Copy, CreateRecord, Replace, SetField, SetMetadata, Upload, is_content
+from reconcile.core.time_left import RestEstimate
 
 CHUNK = 8 * 1024 * 1024
 """Bytes of a file that one request may send; a larger file is sent in chunks of this size."""
@@ -141,9 +142,10 @@ def seconds_for(asked: Usage, paces: Sequence[Pace]) -> float | None:
         return None
     own = Pace(asked.requests, 0, 0.0).size
     nearest = min((each.size for each in known), key=lambda size: (abs(size - own), -size))
-    known = [each for each in known if each.size == nearest]
-    a_request, a_byte = _fitted(known)
-    return asked.requests * a_request + asked.bytes * a_byte
+    fit = RestEstimate()
+    for each in (each for each in known if each.size == nearest):
+        fit.add(each.requests, each.bytes, each.seconds)
+    return fit.left(asked.requests, asked.bytes)
 
 
 def remembered(paces: Sequence[Pace], pace: Pace) -> list[Pace]:
@@ -154,23 +156,3 @@ def remembered(paces: Sequence[Pace], pace: Pace) -> list[Pace]:
         return list(paces)
     dropped = frozenset(alike[: 1 - RUNS])
     return [*(each for at, each in enumerate(paces) if at not in dropped), pace]
-
-
-def _fitted(paces: Sequence[Pace]) -> tuple[float, float]:
-    """Seconds a request and seconds a byte, by least squares, neither below zero."""
-    requests, moved, seconds = (sum(each) for each in zip(*map(msgspec.structs.astuple, paces), strict=True))
-    if not moved:
-        return seconds / requests, 0.0
-    rr = sum(each.requests**2 for each in paces)
-    bb = sum(each.bytes**2 for each in paces)
-    rb = sum(each.requests * each.bytes for each in paces)
-    rs = sum(each.requests * each.seconds for each in paces)
-    bs = sum(each.bytes * each.seconds for each in paces)
-    apart = rr * bb - rb * rb
-    if apart > rr * bb / 100:
-        a_request, a_byte = (rs * bb - bs * rb) / apart, (bs * rr - rs * rb) / apart
-        if a_request < 0 or a_byte < 0:
-            return (rs / rr, 0.0) if a_byte < 0 else (0.0, bs / bb)
-        return a_request, a_byte
-    # The runs were all alike, so nobody can tell which of the two took the time: each gets half of it.
-    return seconds / requests / 2, seconds / moved / 2
