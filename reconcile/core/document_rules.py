@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reconcile.core.errors import Rejected
 from reconcile.core.names import is_unicode
-from reconcile.core.portable import Portable
 
 MAX_NAME_BYTES = 1_500
 MAX_DOCUMENT_BYTES = 1_048_576
@@ -62,11 +61,8 @@ def check_document(path: str, fields: Mapping[str, Any]) -> None:
 
 def document_problem(path: str, fields: Mapping[str, Any]) -> str | None:
     """Why no document of plain values at ``collection/id`` can have these fields, as the end of a sentence, or None."""
-    try:
-        _check_map(fields, "", depth=0)
-    except _Unfit as unfit:
-        return str(unfit)
-    return size_problem(path, size_of(fields))
+    unfit = next(_of_map(fields, "", depth=0), None)
+    return size_problem(path, size_of(fields)) if unfit is None else unfit
 
 
 def size_problem(path: str, values: int) -> str | None:
@@ -95,50 +91,51 @@ def size_of(value: Any) -> int:
             return 0
 
 
-class _Unfit(Portable, ValueError):
-    """A value that no document can hold."""
-
-    def __init__(self, field: str, why: str) -> None:
-        super().__init__(f"in {field[:80]!r}, {why}")
-
-
 def _text_problem(text: str) -> str | None:
     if not is_unicode(text):
         return "it is not valid Unicode"
     return f"it is longer than {MAX_NAME_BYTES:,} bytes" if len(text.encode()) > MAX_NAME_BYTES else None
 
 
-def _check_map(fields: Mapping[Any, Any], above: str, depth: int) -> None:
+def _of_map(fields: Mapping[Any, Any], above: str, depth: int) -> Iterator[str]:
+    """The problems of a map whose own field is ``above``."""
     if depth > MAX_DEPTH:
-        raise _Unfit(above, f"values nest deeper than {MAX_DEPTH} levels")
+        yield _in(above, f"values nest deeper than {MAX_DEPTH} levels")
+        return
     for name, value in fields.items():
         if not isinstance(name, str) or not name:
-            raise _Unfit(above, "a field name is empty or no text")
+            yield _in(above, "a field name is empty or no text")
+            return
         field = f"{above}.{name}" if above else name
         problem = "the field name is reserved" if _RESERVED.fullmatch(name) else _text_problem(field)
         if problem is not None:
-            raise _Unfit(field, problem)
-        _check(value, field, depth + 1, in_array=False)
+            yield _in(field, problem)
+        yield from _of_value(value, field, depth + 1, in_array=False)
 
 
-def _check(value: Any, field: str, depth: int, *, in_array: bool) -> None:
+def _of_value(value: Any, field: str, depth: int, *, in_array: bool) -> Iterator[str]:
     match value:
         case None | bool() | float():
-            pass
+            return
         case int():
             if not -(2**63) <= value < 2**63:
-                raise _Unfit(field, "the number needs more than 64 bits")
+                yield _in(field, "the number needs more than 64 bits")
         case str():
             if not is_unicode(value):
-                raise _Unfit(field, "the text is not valid Unicode")
-            if len(value.encode()) > MAX_TEXT_BYTES:
-                raise _Unfit(field, f"the text is longer than {MAX_TEXT_BYTES:,} bytes")
+                yield _in(field, "the text is not valid Unicode")
+            elif len(value.encode()) > MAX_TEXT_BYTES:
+                yield _in(field, f"the text is longer than {MAX_TEXT_BYTES:,} bytes")
         case Mapping():
-            _check_map(value, field, depth)
+            yield from _of_map(value, field, depth)
         case list():
             if in_array:
-                raise _Unfit(field, "an array cannot hold an array")
+                yield _in(field, "an array cannot hold an array")
+                return
             for each in value:
-                _check(each, field, depth + 1, in_array=True)
+                yield from _of_value(each, field, depth + 1, in_array=True)
         case _:
-            raise _Unfit(field, f"a {type(value).__name__} is not a plain value")
+            yield _in(field, f"a {type(value).__name__} is not a plain value")
+
+
+def _in(field: str, why: str) -> str:
+    return f"in {field[:80]!r}, {why}"
