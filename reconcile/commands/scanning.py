@@ -10,6 +10,7 @@ import msgspec
 
 from reconcile.core import scan as scans
 from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted
+from reconcile.core.headed import dump_head
 from reconcile.core.rows import LocalFile
 from reconcile.core.scan import HEAD, Scan, ScanShard
 from reconcile.ports import SharedFolder
@@ -49,7 +50,7 @@ def scan(project: OpenProject, folder: SharedFolder, name: str, listener: Listen
         shards.append(shard)
     now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     head = Scan(scans.FORMAT, f"reconcile {VERSION}", now, name, project.stores.local, tuple(shards))
-    folder.create(HEAD, scans.dump_head(head))
+    folder.create(HEAD, dump_head(head))
     listener(PhaseDone(Phase.LISTING))
     return Scanned(FORMAT, str(folder), name, sum(each.files for each in shards), size)
 

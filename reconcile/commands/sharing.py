@@ -8,6 +8,7 @@ import msgspec
 
 from reconcile.core import plandir
 from reconcile.core.errors import UsageError
+from reconcile.core.headed import dump_head
 from reconcile.core.plan import Plan
 from reconcile.core.plandir import HEAD, Machine, PlanDir, ShardPhase
 from reconcile.core.report import Report
@@ -36,7 +37,7 @@ def save(
     head, files = plandir.split(plan, count, machines, machine_of)
     for name, data in files.items():
         folder.create(name, data)
-    folder.create(HEAD, plandir.dump_head(head))
+    folder.create(HEAD, dump_head(head))
 
 
 def open_plan(folder: SharedFolder) -> PlanDir:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -60,7 +60,17 @@ class HeadedFolder(NamedTuple):
                     f"{name} in {folder} has {sizes[name]} bytes; {self.head} says {size}", hint=self.again
                 )
 
-    def check_content(self, name: str, data: bytes, sha256: str, folder: str) -> None:
-        """Raises UsageError if a file is not the one that the head lists under this name."""
+    def read_lines(self, name: str, data: bytes, sha256: str, kind: Any, folder: str) -> list[Any]:
+        """The values of this kind in a file, one a line. Raises UsageError if it is not the file that the head lists
+        under this name, or if it holds something else."""
         if hashlib.sha256(data).hexdigest() != sha256:
             raise UsageError(f"{name} in {folder} is not the file that {self.head} names", hint=self.again)
+        try:
+            return list(msgspec.json.Decoder(kind).decode_lines(data))
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise UsageError(f"{name} in {folder} cannot be read: {error}", hint=self.again) from error
+
+
+def dump_head(head: msgspec.Struct) -> bytes:
+    """A head as one JSON document, ending with a newline."""
+    return msgspec.json.format(msgspec.json.encode(head), indent=2) + b"\n"

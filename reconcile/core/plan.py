@@ -139,9 +139,12 @@ class Plan(msgspec.Struct, frozen=True):
         return min(self.created, self.objects_as_of or self.created)
 
     def keeping(self, changes: Iterable[Change]) -> Plan:
-        """The plan with these of its changes alone, counted and fingerprinted anew; all else is as it was."""
+        """The plan with these of its changes alone."""
         kept = {change.id for change in changes}
-        actions = tuple(change for change in self.actions if change.id in kept)
+        return self.holding(tuple(change for change in self.actions if change.id in kept))
+
+    def holding(self, actions: tuple[Change, ...]) -> Plan:
+        """The plan with these changes in place of its own, counted and fingerprinted anew; all else is as it was."""
         return msgspec.structs.replace(
             self,
             actions=actions,

@@ -27,16 +27,7 @@ from reconcile.core.changes import Change, Finding, canonical, is_object
 from reconcile.core.cost import Used
 from reconcile.core.errors import UsageError
 from reconcile.core.headed import HeadedFolder
-from reconcile.core.plan import (
-    AsOf,
-    LimitCounts,
-    Origin,
-    Plan,
-    build,
-    estimate_of,
-    fingerprint,
-    summarise,
-)
+from reconcile.core.plan import AsOf, LimitCounts, Origin, Plan, Summary, build
 from reconcile.core.ramp import Rates
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report
 from reconcile.core.report import build as build_report
@@ -123,16 +114,10 @@ class PlanDir(msgspec.Struct, frozen=True):
 
     def part(self, actions: Iterable[Change], machine: Machine | None = None) -> Plan:
         """A plan of these changes alone, which holds nothing of the findings, for the local root of this machine."""
-        head, kept = self.head, tuple(actions)
+        stores = self.head.stores
         if machine is not None:
-            head = msgspec.structs.replace(head, stores=msgspec.structs.replace(head.stores, local=machine.root))
-        return msgspec.structs.replace(
-            head,
-            actions=kept,
-            summary=summarise(kept, (), 0),
-            fingerprint=fingerprint(kept, head.rules_digest, head.stores, head.objects_in_scope),
-            estimate=estimate_of(kept, head.stores),
-        )
+            stores = msgspec.structs.replace(stores, local=machine.root)
+        return msgspec.structs.replace(self.head, stores=stores, summary=Summary()).holding(tuple(actions))
 
 
 def shard_of(name: str, count: int) -> int:
@@ -176,11 +161,6 @@ def split(
     return msgspec.structs.replace(head, digest=digest(head)), files
 
 
-def dump_head(head: PlanDir) -> bytes:
-    """The head as one JSON document, ending with a newline."""
-    return msgspec.json.format(msgspec.json.encode(head), indent=2) + b"\n"
-
-
 def load_head(data: bytes, folder: str) -> PlanDir:
     """Reads a head. Raises UsageError, naming the folder, if it is torn, edited, or of another format."""
     head = FOLDER.decode(data, PlanDir, folder)
@@ -193,8 +173,7 @@ def load_head(data: bytes, folder: str) -> PlanDir:
 
 def read_actions(head: PlanDir, shard: Shard, data: bytes, folder: str) -> list[Change]:
     """The changes of a shard. Raises UsageError if the file is not the one that the head names."""
-    FOLDER.check_content(shard.name, data, shard.sha256, folder)
-    changes = _read_lines(data, Change, shard.name, folder)
+    changes = FOLDER.read_lines(shard.name, data, shard.sha256, Change, folder)
     number = int(shard.name.rpartition("-")[2].removesuffix(".jsonl"))
     strays = [each for each in changes if ShardPhase.of(each) is not shard.phase or _number(each, head.count) != number]
     if strays or len(changes) != shard.actions:
@@ -204,8 +183,7 @@ def read_actions(head: PlanDir, shard: Shard, data: bytes, folder: str) -> list[
 
 def read_findings(shard: FindingShard, data: bytes, folder: str) -> list[Finding]:
     """The findings of a shard. Raises UsageError in the same way."""
-    FOLDER.check_content(shard.name, data, shard.sha256, folder)
-    return _read_lines(data, Finding, shard.name, folder)
+    return FOLDER.read_lines(shard.name, data, shard.sha256, Finding, folder)
 
 
 def merge(folder: PlanDir, actions: Iterable[Change], findings: Iterable[Finding], where: str) -> Plan:
@@ -295,13 +273,6 @@ def _actions_name(phase: ShardPhase, number: int, machine: str = "") -> str:
 
 def _lines(items: Iterable[Any]) -> bytes:
     return b"".join(msgspec.json.encode(each, enc_hook=repr) + b"\n" for each in items)
-
-
-def _read_lines(data: bytes, kind: Any, name: str, folder: str) -> list[Any]:
-    try:
-        return list(msgspec.json.Decoder(kind).decode_lines(data))
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise UsageError(f"{name} in {folder} cannot be read: {error}", hint=_AGAIN) from error
 
 
 def digest(head: PlanDir) -> str:

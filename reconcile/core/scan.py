@@ -6,7 +6,6 @@ files-0000.jsonl    files, one a line, in the order of a walk
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
@@ -53,9 +52,9 @@ class Scan(msgspec.Struct, frozen=True):
 
 
 class _ScanLine(LocalFile, frozen=True):
-    """A file as a line has it. A path that is not valid Unicode is in ``raw``, in base64, and ``path`` shows it."""
+    """A file as a line has it. A path that is not valid Unicode is in ``raw`` (base64), and ``path`` shows it."""
 
-    raw: str = ""
+    raw: bytes = b""
 
 
 def shards_of(files: Iterable[LocalFile]) -> Iterator[tuple[ScanShard, bytes]]:
@@ -73,19 +72,9 @@ def line(file: LocalFile) -> bytes:
     try:
         return msgspec.json.encode(file) + b"\n"
     except UnicodeEncodeError:
-        raw = base64.b64encode(file.path.encode("utf-8", "surrogatepass")).decode()
         path, detail = (each.encode("utf-8", "backslashreplace").decode() for each in (file.path, file.detail))
-        return (
-            msgspec.json.encode(
-                _ScanLine(**{**msgspec.structs.asdict(file), "path": path, "detail": detail, "raw": raw})
-            )
-            + b"\n"
-        )
-
-
-def dump_head(scan: Scan) -> bytes:
-    """The head as one JSON document, ending with a newline."""
-    return msgspec.json.format(msgspec.json.encode(scan), indent=2) + b"\n"
+        told = {**msgspec.structs.asdict(file), "path": path, "detail": detail}
+        return msgspec.json.encode(_ScanLine(**told, raw=file.path.encode("utf-8", "surrogatepass"))) + b"\n"
 
 
 def load_head(data: bytes, folder: str) -> Scan:
@@ -99,10 +88,9 @@ def load_head(data: bytes, folder: str) -> Scan:
 def read_shard(shard: ScanShard, data: bytes, folder: str) -> Iterator[LocalFile]:
     """The files of a shard. Raises UsageError if it is not the file that the head names: a shorter one would make files
     seem to be absent."""
-    FOLDER.check_content(shard.name, data, shard.sha256, folder)
-    try:
-        for row in msgspec.json.Decoder(_ScanLine).decode_lines(data):
-            path = base64.b64decode(row.raw).decode("utf-8", "surrogatepass") if row.raw else row.path
-            yield LocalFile(path, row.size, row.mtime_ns, row.crc32c, row.problem, row.detail, row.twin)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UsageError(f"{shard.name} in {folder} cannot be read: {error}", hint=_AGAIN) from error
+    for row in FOLDER.read_lines(shard.name, data, shard.sha256, _ScanLine, folder):
+        try:
+            path = row.raw.decode("utf-8", "surrogatepass") if row.raw else row.path
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{shard.name} in {folder} cannot be read: {error}", hint=_AGAIN) from error
+        yield LocalFile(path, row.size, row.mtime_ns, row.crc32c, row.problem, row.detail, row.twin)

@@ -17,6 +17,7 @@ from reconcile.core import plandir
 from reconcile.core.changes import Change, is_object
 from reconcile.core.cost import Estimate, Usage, Used
 from reconcile.core.errors import ExitCode, Refused, UsageError
+from reconcile.core.headed import dump_head
 from reconcile.core.plan import LimitCounts, Plan
 from reconcile.core.plandir import HEAD, Machine, PlanDir, Shard, ShardPhase
 from reconcile.core.planfile import dumps
@@ -171,7 +172,7 @@ def _other_folder(tmp_path: Path, first: bytes, second: bytes) -> DiskFolder:
     edited = msgspec.structs.replace(head, shards=shards, digest="")
     edited = msgspec.structs.replace(edited, digest=plandir.digest(edited))
     other = DiskFolder(tmp_path / "other")
-    for name, data in {**files, zero.name: first, one.name: second, HEAD: plandir.dump_head(edited)}.items():
+    for name, data in {**files, zero.name: first, one.name: second, HEAD: dump_head(edited)}.items():
         other.create(name, data)
     return other
 
@@ -334,7 +335,7 @@ def test_the_uploads_of_several_machines_are_in_shards_of_their_own() -> None:
     assert len(everything) == len(made.actions)
     assert dumps(plandir.merge(head, everything, made.findings, "it")) == dumps(made)
     assert {each.id for each in rest}.isdisjoint(homes)
-    assert plandir.load_head(plandir.dump_head(head), "it") == head
+    assert plandir.load_head(dump_head(head), "it") == head
 
 
 def _read(head: PlanDir, shard: Shard, files: dict[str, bytes]) -> list[Change]:

@@ -12,6 +12,7 @@ from reconcile.adapters.scanned import ScannedFiles, open_scan
 from reconcile.adapters.shared_folder import DiskFolder
 from reconcile.core import scan as scans
 from reconcile.core.errors import SourceChanged, UsageError
+from reconcile.core.headed import dump_head
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.core.scan import HEAD, Scan
 
@@ -35,7 +36,7 @@ def write(folder: Path, name: str, *files: LocalFile) -> DiskFolder:
     for shard, data in scans.shards_of(sorted(files, key=lambda file: file.path)):
         made.create(shard.name, data)
         shards.append(shard)
-    made.create(HEAD, scans.dump_head(Scan(scans.FORMAT, "reconcile", "2026-11-28", name, "/srv", tuple(shards))))
+    made.create(HEAD, dump_head(Scan(scans.FORMAT, "reconcile", "2026-11-28", name, "/srv", tuple(shards))))
     return made
 
 
