@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 _LONGEST = 1e9  # about thirty years
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
@@ -24,11 +25,8 @@ def parse_duration(text: str) -> float:
 def format_duration(seconds: float) -> str:
     """The two largest units of it: ``1h 30m``, ``26h``, ``45s``; up to two days in hours."""
     left = max(0, round(seconds))
-    units = (
-        (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if left >= 48 * 3600 else (("h", 3600), ("m", 60), ("s", 1))
-    )
     parts: list[str] = []
-    for unit, size in units:
+    for unit, size in _UNITS if left >= 48 * 3600 else _UNITS[1:]:
         count, left = divmod(left, size)
         if count:
             parts.append(f"{count}{unit}")

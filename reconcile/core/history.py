@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from enum import Enum
 from typing import Any
@@ -12,7 +13,7 @@ from reconcile.core.changes import document_id
 from reconcile.core.cost import Used
 from reconcile.core.journal import ChangeEnded, Past, RecordMade, Touched
 from reconcile.core.plan import Scope
-from reconcile.core.report import Counts, OutcomeKind
+from reconcile.core.report import Counts
 from reconcile.core.rows import World
 from reconcile.core.way import Way
 
@@ -99,9 +100,7 @@ class History(msgspec.Struct, frozen=True):
 def tell(past: Past, *, whole: bool = False, scope: Scope | None = None) -> PastRun:
     """A run as it is told; ``whole`` with its changes, those of the scope if one is given."""
     end = past.end
-    counted = {kind.value: 0 for kind in OutcomeKind}
-    for each in past.outcomes:
-        counted[each.outcome.outcome.value] += 1
+    counted = Counter(each.outcome.outcome.value for each in past.outcomes)
     changes = tuple(each for each in _changes(past) if scope is None or _is_in(each, scope))
     return PastRun(
         run_id=past.run.run_id,

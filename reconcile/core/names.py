@@ -82,13 +82,12 @@ class BucketRoot(msgspec.Struct, frozen=True):
     def parse(cls, uri: str) -> BucketRoot:
         """Reads ``gs://bucket/prefix``. Raises ValueError. A gs:// URI is no URL: nothing in it is escaped."""
         bucket, _, prefix = uri.removeprefix("gs://").partition("/")
-        parts = prefix.strip("/").split("/")
+        prefix = prefix.strip("/")
         # A store in a folder has a folder of the bucket's name.
-        if bucket in (".", "..") or "\\" in bucket:
+        odd = bucket in ("", ".", "..") or "\\" in bucket or (prefix and not is_below(prefix))
+        if not uri.startswith("gs://") or odd:
             raise ValueError(f"{uri!r} is not gs://BUCKET/PREFIX")
-        if not uri.startswith("gs://") or not bucket or (prefix.strip("/") and {"", ".", ".."} & set(parts)):
-            raise ValueError(f"{uri!r} is not gs://BUCKET/PREFIX")
-        return cls(bucket, prefix.strip("/"))
+        return cls(bucket, prefix)
 
     def __str__(self) -> str:
         return f"gs://{self.bucket}/{self.prefix}" if self.prefix else f"gs://{self.bucket}"

@@ -78,28 +78,17 @@ class Field(msgspec.Struct):
             self.old, self.held = self.new, self.held_without
 
 
-class FieldReader:
+class FieldReader(msgspec.Struct, frozen=True):
     """Reads the fields of the maps of one record; ``within`` says what a local path inside a longer text comes to.
     ``narrows`` if items of lists that are not in scope stay as they are."""
 
-    def __init__(
-        self,
-        name: str,
-        char_id: str,
-        references: References,
-        repairs: int,
-        within: findings.Form,
-        context: Context,
-        *,
-        narrows: bool,
-    ) -> None:
-        self.name = name
-        self.char_id = char_id
-        self.references = references
-        self.repairs = repairs
-        self.within = within
-        self.context = context
-        self.narrows = narrows
+    name: str
+    char_id: str
+    references: References
+    repairs: int
+    within: findings.Form
+    context: Context
+    narrows: bool
 
     def read(self, entries: Any) -> list[Field]:
         """The fields of all maps, in their order; empty if the entries are not a list."""

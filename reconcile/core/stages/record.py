@@ -148,11 +148,8 @@ class Record:
                 )
 
     def read_fields(self) -> list[Field]:
-        char_id, references = self.record.id, self.references
-        reader = FieldReader(
-            self.name, char_id, references, self.repairs, self.within, self.context, narrows=self.narrows
-        )
-        return reader.read(self.entries)
+        of_record = (self.name, self.record.id, self.references, self.repairs)
+        return FieldReader(*of_record, self.within, self.context, self.narrows).read(self.entries)
 
     def settle_claims(self, fields: list[Field], answers: Iterable[Answer]) -> Iterator[ClaimOutput]:
         """Gives each claimed field that holds nothing good the file that the evidence chooses; what ``answers`` says
