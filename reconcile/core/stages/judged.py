@@ -9,10 +9,11 @@ import msgspec
 
 from reconcile.core.catalogue import Listed
 from reconcile.core.changes import Code, Finding, Reason, Replace, SetMetadata, Upload, change_id
-from reconcile.core.context import Context
+from reconcile.core.context import Context, Typing
 from reconcile.core.decide import ObjectDecision, Verb, decide_object
 from reconcile.core.digest import Comparison, compare_object
-from reconcile.core.findings import UNKNOWN_NAME, make
+from reconcile.core.findings import UNKNOWN_NAME, WRONG_TYPE, make
+from reconcile.core.media import is_generic, wrong_type
 from reconcile.core.names import is_below, key_problem, nfc
 from reconcile.core.notes import Note, note_of
 from reconcile.core.rows import (
@@ -31,7 +32,6 @@ from reconcile.core.rows import (
 from reconcile.core.rules import AssetRule, Ownership, Reading
 from reconcile.core.sides import BOTH_SIDES, local_side, quoted, remote_side
 from reconcile.core.stages.listing import listed
-from reconcile.core.stages.types import typed
 
 KeyOutput: TypeAlias = (
     Upload | Replace | SetMetadata | Finding | Answer | Claim | KeyTally | KeyFacts | Agreed | Listed | Source
@@ -148,13 +148,34 @@ class JudgedKey:
             )
 
     def _typed(self, owner: str | None) -> SetMetadata | Finding | None:
-        """What is to be done about the type of an asset's object that stays as it is."""
-        remote, decision = self.row.remote, self.decision
-        if remote is None or self.reading is None or not self.context.scope.takes_character(owner):
+        """What is to be done about the content type of an asset's object that stays as it is: a generic one is
+        corrected, if the rules say so and the preconditions are known; any other wrong one is reported."""
+        remote, decision, context = self.row.remote, self.decision, self.context
+        if remote is None or self.reading is None or not context.scope.takes_character(owner):
             return None
         if decision.verb is not Verb.NOTHING or decision.outlook is not Outlook.THERE:
             return None
-        return typed(remote, owner, self.asset_type, self.context)
+        right = wrong_type(remote.key, remote.content_type)
+        if right is None:
+            return None
+        uri, old = context.bucket.uri(remote.key), remote.content_type or None
+        is_to_fix = context.content_types is Typing.FIX and is_generic(old) and remote.metageneration > 0
+        if not is_to_fix or remote.crc32c is None:
+            return make(WRONG_TYPE, uri, owner, found=old or "(nothing)", right=right)
+        return SetMetadata(
+            id=change_id("set_metadata", uri, remote.crc32c, remote.size, right),
+            key=remote.key,
+            char_id=owner,
+            asset_type=self.asset_type,
+            reason=Reason.GENERIC_TYPE,
+            uri=uri,
+            size=remote.size,
+            crc32c=remote.crc32c,
+            content_type=right,
+            old=old,
+            if_generation_match=remote.generation,
+            if_metageneration_match=remote.metageneration,
+        )
 
     def _claimants(self, reading: Reading, candidates: Sequence[Candidate]) -> list[str]:
         """The characters whose field the file may fill: its owner, or all who name it if its path holds no id."""
