@@ -70,9 +70,13 @@ class TextExample(msgspec.Struct, frozen=True):
     text: str
 
 
-class TextGroup(Judged, frozen=True, kw_only=True):
+class TextGroup(msgspec.Struct, frozen=True):
     """Texts of which the same becomes: how many, and the first of them."""
 
+    verdict: TextVerdict
+    type: str | None
+    root: str | None
+    named: bool
     count: int
     examples: tuple[TextExample, ...]
 
@@ -115,7 +119,7 @@ class Judge:
                     named.append(TextExample(self._context.document(document.id), place, text))
         ordered = sorted(counts, key=lambda each: (-counts[each], each.verdict.value, each.type or "", each.root or ""))
         groups = tuple(
-            TextGroup(**msgspec.structs.asdict(each), count=counts[each], examples=tuple(examples[each]))
+            TextGroup(each.verdict, each.type, each.root, each.named, counts[each], tuple(examples[each]))
             for each in ordered
         )
         return AgainstRecords(count, texts, taken, groups)
