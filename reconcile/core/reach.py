@@ -52,9 +52,13 @@ class Selection:
     ) -> None:
         self._ignored = _Ignored(ignore, str.lower if ignore_case else str)
         self._reach = None if rules is None else Reach(rules)
+        # Most names of a large tree are in many of its folders.
+        self._is_usual = lru_cache(maxsize=4096)(lambda name: leftover(name) is None and not self._ignored.names(name))
 
     def leaves_out(self, folder: str, name: str, *, is_folder: bool) -> bool:
         """Whether the entry of this name is left out, in a folder (its path with the slash) that is looked at."""
+        if self._is_usual(name):
+            return self._ignored.has_paths and self._ignored.takes(folder, name, is_folder=is_folder)
         if self._ignored.takes(folder, name, is_folder=is_folder):
             return True
         if leftover(name) is None:
@@ -106,17 +110,19 @@ class _Ignored:
             else:
                 self._templates.append(template)
         self._ends = tuple(ends)
-        self._has_paths = bool(self._paths or self._folders)
+        self.has_paths = bool(self._paths or self._folders)
+
+    def names(self, name: str) -> bool:
+        """Whether a pattern for names at any depth takes this one."""
+        name = self._form(name if name.isascii() else nfc(name))
+        return name in self._names or name.endswith(self._ends) or any(each.takes(name) for each in self._templates)
 
     def takes(self, folder: str, name: str, *, is_folder: bool) -> bool:
-        name = self._form(name if name.isascii() else nfc(name))
-        if name in self._names or name.endswith(self._ends):
+        if self.names(name):
             return True
-        if self._templates and any(each.takes(name) for each in self._templates):
-            return True
-        if not self._has_paths:
+        if not self.has_paths:
             return False
-        path = self._form(folder) + name
+        path = self._form(folder) + self._form(name if name.isascii() else nfc(name))
         return any(each.takes(path) for each in self._paths) or (
             is_folder and any(each.takes(path) for each in self._folders)
         )

@@ -31,6 +31,16 @@ def identity(found: os.stat_result) -> tuple[int, int, int, int]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & _INODE_MASK
 
 
+def is_same(known: Hashed, found: os.stat_result) -> bool:
+    """Whether a file looks as it did: by each part of its ``identity``."""
+    return (
+        known.mtime_ns == found.st_mtime_ns
+        and known.size == found.st_size
+        and known.ctime_ns == found.st_ctime_ns
+        and known.inode == found.st_ino & _INODE_MASK
+    )
+
+
 def with_content(path: str, found: Hashed, twin: str | None, *, holds_incomplete: bool) -> LocalFile:
     """The row of a file with this content."""
     if found.size and not found.lacks:

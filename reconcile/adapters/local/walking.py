@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from reconcile.adapters.local.folder import OpenFolders
 from reconcile.adapters.local.names import Entry, Folder, Lister, Listing, Prefixes, link_detail
-from reconcile.adapters.local.seen import Miss, Row, identity, with_content
+from reconcile.adapters.local.seen import Miss, Row, is_same, with_content
 from reconcile.adapters.local.trouble import trouble
 from reconcile.adapters.opening import components, is_text, reason
 from reconcile.adapters.system import current
@@ -166,7 +166,7 @@ class Walk:
     def known(self, path: str, seen: os.stat_result, twin: str | None, *, anew: bool = False) -> Row:
         """The row of a regular file that looks like this, by what the cache holds of it."""
         cached = self._cache.get(path)
-        if cached is None or cached.look != identity(seen):
+        if cached is None or not is_same(cached, seen):
             miss = Miss(path, seen, twin)
             if current().is_elsewhere(seen):
                 detail = "its content is kept in the cloud only; have it kept on this disk too"
