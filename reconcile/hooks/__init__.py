@@ -130,9 +130,9 @@ def watch_directory(path: str | os.PathLike[str], *, auto_upload: bool = True) -
 
     Raises UsageError if the folder is not a project's local root, and ConfigError.
     """
-    from reconcile.hooks.watching import watching
+    from reconcile.hooks.watching import Watching
 
-    return watching(path, auto_upload=auto_upload)
+    return Watching(path, auto_upload=auto_upload)
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,7 @@ from reconcile.hooks.calls import Answer, Call
 from reconcile.hooks.errors import LOGGER, QUEUE, Manner
 from reconcile.hooks.handover import Handover, settings_of
 
+_log = logging.getLogger(LOGGER)
 _GLANCE = 0.2
 """Seconds between two looks for an interrupt, which Windows' Python does not hear in a longer wait."""
 _WAITS = "it waits in the outbox, and the next run takes it"
@@ -31,7 +32,7 @@ def hand_over(call: Call, manner: Manner) -> Answer:
     handover = Handover(call, settings_of(manner.project, call.files))
     if call.fields and not handover.title.strip():
         key = handover.settings.entry_key
-        _log().warning("the upsert for %s gives no text for %r, so no field is set", call.char_id, key)
+        _log.warning("the upsert for %s gives no text for %r, so no field is set", call.char_id, key)
     uris: dict[str, str] = {}
     problems: dict[str, ReconcileError] = {}
     if handover.notes or call.is_upsert:
@@ -54,10 +55,15 @@ def _answer(handover: Handover, manner: Manner) -> Answer:
     try:
         (outbox.add if queued else outbox.overtake)(handover.notes.values())
     except SourceError as error:  # all the more reason to try
-        _log().warning("%s", error.sentence)
+        _log.warning("%s", error.sentence)
         hint = _TAKEN_UP_ALONE
     if apart.is_needed():
-        return _apart(handover, manner)
+        try:
+            return apart.call(hand_over, handover.call, manner)
+        except OSError as error:
+            outbox.add(handover.notes.values())  # whatever its manner is: nobody is left who could call again
+            told = f"this process cannot do it itself, and no other could be started: {error}"
+            raise StoreUnavailable(told, hint=_WAITS) from error
     if not queued:
         return handover.run(patience=manner.lock, listener=_listen)
     try:
@@ -70,17 +76,6 @@ def _answer(handover: Handover, manner: Manner) -> Answer:
         ours = as_ours(error)
         ours.hint = hint
         raise ours from error
-
-
-def _apart(handover: Handover, manner: Manner) -> Answer:
-    """The hand-over by another process. If there is none the files are noted, whatever the call would do otherwise:
-    nobody is left who could call again."""
-    try:
-        return apart.call(hand_over, handover.call, manner)
-    except OSError as error:
-        handover.outbox.add(handover.notes.values())
-        told = f"this process cannot do it itself, and no other could be started: {error}"
-        raise StoreUnavailable(told, hint=_WAITS) from error
 
 
 def _attempted(handover: Handover, manner: Manner) -> Answer:
@@ -127,8 +122,4 @@ def _attempted(handover: Handover, manner: Manner) -> Answer:
 
 def _listen(event: Event) -> None:
     if isinstance(event, Warned):
-        _log().warning("%s", event.message)
-
-
-def _log() -> logging.Logger:
-    return logging.getLogger(LOGGER)
+        _log.warning("%s", event.message)

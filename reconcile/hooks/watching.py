@@ -19,9 +19,18 @@ from reconcile.project import ClosedProject
 class Watching(Closing):
     """A watcher at work. ``error`` is what ended it if ``stop`` did not, such as another watcher of the same folder."""
 
-    def __init__(self, project: ClosedProject, *, auto_upload: bool) -> None:
-        self._project = project
+    def __init__(self, path: str | os.PathLike[str], *, auto_upload: bool) -> None:
+        """Starts it. Raises UsageError if the folder is not a project's local root, and ConfigError."""
+        folder = os.fspath(path)
+        # Its own name is asked for as if it were a file, so that the search begins with the folder that holds it.
+        self._project = ClosedProject(settings_of(None, [folder]))
         self._auto_upload = auto_upload
+        root = self._project.settings.root
+        if os.path.realpath(folder) != os.path.realpath(root):
+            raise UsageError(
+                f"{folder} is not the local root of the project {self._project.settings.project}, which is {root}",
+                hint="watch that folder, or set root under [local] in the rules file",
+            )
         self._stop = threading.Event()
         self.error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="reconcile-watch", daemon=True)
@@ -55,20 +64,6 @@ class Watching(Closing):
         except Exception as error:  # noqa: BLE001 a thread has nobody to raise to
             self.error = error
             logging.getLogger(LOGGER).error("the watcher of %s ended: %s", self._project.settings.root, error)
-
-
-def watching(path: str | os.PathLike[str], *, auto_upload: bool) -> Watching:
-    """Starts a watcher. Raises UsageError if the folder is not a project's local root, and ConfigError."""
-    folder = os.fspath(path)
-    # Its own name is asked for as if it were a file, so that the search begins with the folder that holds it.
-    project = ClosedProject(settings_of(None, [folder]))
-    root = project.settings.root
-    if os.path.realpath(folder) != os.path.realpath(root):
-        raise UsageError(
-            f"{folder} is not the local root of the project {project.settings.project}, which is {root}",
-            hint="watch that folder, or set root under [local] in the rules file",
-        )
-    return Watching(project, auto_upload=auto_upload)
 
 
 def _log(event: WatchEvent) -> None:
