@@ -197,7 +197,7 @@ ENDLESS = {
     "a header": Endless(b"HTTP/1.1 200 OK\r\nx: ", b"x" * 65536),
     "headers": Endless(b"HTTP/1.1 200 OK\r\n", b"a: b\r\n" * 10_000),
     "answers that are not the last": Endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
-    "a packed body": [answer(gzip.compress(bytes(8 * LONGEST_ANSWER)), b"Content-Encoding: gzip")],
+    "a packed body": [answer(gzip.compress(bytes(8 * LONGEST_ANSWER), 1), b"Content-Encoding: gzip")],
 }
 
 

@@ -10,11 +10,11 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import pytest
-import xmlschema
 import yaml
 
 from reconcile.commands.jobenv import carried
@@ -185,8 +185,16 @@ def test_a_windows_task_is_the_xml_that_task_scheduler_reads() -> None:
     assert given[-4:] == ["--env", "RECONCILE_BUCKET_URI=gs://b/p", "--log-file", str(folder / "nightly.log")]
 
 
+@cache
+def task_schema() -> Any:
+    """The schema of Task Scheduler. Its package takes long to import, and is for two tests."""
+    import xmlschema
+
+    return xmlschema.XMLSchema(str(Path(__file__).with_name("task_scheduler.xsd")))
+
+
 def test_a_windows_task_is_valid_by_the_schema_of_task_scheduler() -> None:
-    schema = xmlschema.XMLSchema(str(Path(__file__).with_name("task_scheduler.xsd")))
+    schema = task_schema()
     job = nightly(project=PureWindowsPath("C:\\a & <b>"), notify='curl "https://x/?a=1&b=2"')
     document = text(schedule("windows", job), "reconcile.xml")
     schema.validate(ElementTree.fromstring(document.encode("utf-16")))
@@ -218,7 +226,7 @@ def test_a_windows_task_is_registered_for_each_way_of_logging_on_by_lines_that_c
     registered = [line for line in lines if "Register-ScheduledTask" in line and not line.startswith("#")]
     assert [re.search(r"Replace\((.*?)\)", line) is not None for line in registered] == [False, True, True]
     assert all(f'"{way}"' in line for line in registered[1:])
-    schema = xmlschema.XMLSchema(str(Path(__file__).with_name("task_scheduler.xsd")))
+    schema = task_schema()
     for kind in ("Password", "S4U"):
         (line,) = (line for line in registered if f">{kind}<" in line)
         assert "-User " in line
