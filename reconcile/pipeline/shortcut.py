@@ -87,8 +87,10 @@ class Shortcut:
     def _of_open(self, document: Document, listed: frozenset[str], quiet: QuietKeys) -> Iterator[Row]:
         rows = list(explode_stage(document, World.RECORDS, self._context))
         asked = [quiet.named(row.value) for row in rows]
-        # No key is skipped whose type the index lacks: the change that adds it tells of the object.
-        all_go_on = self._context.index != "" and not {each[-1] for each in asked if each is not None} <= listed
+        # No key is skipped if the index lacks the type of one: the change that adds it tells of the object.
+        strict = (row.value for row in rows if row.value.is_strict)
+        rules = (quiet.read(each.key, each.document) for each in strict)
+        all_go_on = self._context.index != "" and not {rule.type for rule in rules if rule is not None} <= listed
         for row, named in zip(rows, asked, strict=True):
             if named is None or all_go_on:
                 yield row
