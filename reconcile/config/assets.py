@@ -84,15 +84,11 @@ def _rule(table: Table) -> AssetRule:
 def _template(table: Table, key: str) -> Template:
     text = table.text(key)
     try:
-        return _entry_template(text) if key == "entry" else Template(text)
+        if key == "entry" and ("/" in text or "*" in text):
+            raise PatternError("an entry's key is literal text and {name}, without '/' and '*'")
+        return Template(text)
     except PatternError as error:
         raise table.error(key, f"{key} = {text!r}: {error}", "see the comment at the top of the rules file") from error
-
-
-def _entry_template(text: str) -> Template:
-    if "/" in text or "*" in text:
-        raise PatternError("an entry's key is literal text and {name}, without '/' and '*'")
-    return Template(text)
 
 
 def _check_names(table: Table, rule: AssetRule) -> None:

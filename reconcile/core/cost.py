@@ -97,20 +97,16 @@ def request_class(method: str, path: str) -> Literal["class_a", "class_b", "free
 def of_changes(actions: Sequence[Change], *, bucket: bool = True, records: bool = True) -> Usage:
     """What it takes to make these changes if nothing fails and nobody else writes; ``bucket`` and ``records`` if that
     store is asked over the network."""
-    class_a, class_b, free, moved = _of_objects(actions) if bucket else (0, 0, 0, 0)
-    created, changed = 0, set()
-    for change in actions if records else ():
-        if isinstance(change, CreateRecord):
-            created += 1
-        elif isinstance(change, SetField):
-            changed.add(change.document)
+    asked = _of_objects(actions) if bucket else Usage()
+    if not records:
+        return asked
     # A record is created by one write; one that changes is read and written once, however many fields change.
-    return Usage(class_a, class_b, free, len(changed), created + len(changed), moved)
+    created = sum(isinstance(change, CreateRecord) for change in actions)
+    changed = len({change.document for change in actions if isinstance(change, SetField)})
+    return asked + Usage(document_reads=changed, document_writes=created + changed)
 
 
-def _of_objects(actions: Sequence[Change]) -> tuple[int, int, int, int]:
-    """Requests of class A, of class B and free ones, and the bytes to send. Counted as numbers: there may be millions
-    of changes."""
+def _of_objects(actions: Sequence[Change]) -> Usage:
     written = {change.key for change in actions if is_content(change)}
     class_a, class_b, free, moved = 0, 0, 0, 0
     for change in actions:
@@ -128,7 +124,7 @@ def _of_objects(actions: Sequence[Change]) -> tuple[int, int, int, int]:
             case _:
                 # An object that the run does not write itself is looked at before a record is pointed at it.
                 class_b += sum(need.key not in written for need in change.needs)
-    return class_a, class_b, free, moved
+    return Usage(class_a, class_b, free, bytes=moved)
 
 
 def seconds_for(asked: Usage, paces: Sequence[Pace]) -> float | None:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from reconcile.core.changes import Need
 from reconcile.core.names import BucketRoot
@@ -40,14 +40,14 @@ def is_derived(
     return _Derivation(keys, char_id, entry_key, asset_map).of_level(made, source, entries.path)
 
 
-class _Derivation:
-    """``keys`` are those of the URIs that may stand in the record."""
+class _Derivation(NamedTuple):
+    """One comparison of a record with its source. ``keys`` are the URIs that may be in the record, each with its
+    key."""
 
-    def __init__(self, keys: Mapping[str, str], char_id: str, entry_key: str, asset_map: AssetMap) -> None:
-        self._keys = keys
-        self._char_id = char_id
-        self._entry_key = entry_key
-        self._map = asset_map
+    keys: Mapping[str, str]
+    char_id: str
+    entry_key: str
+    asset_map: AssetMap
 
     def of_level(self, made: Any, source: Any, path: Sequence[str]) -> bool:
         """One of the maps that lead to the entries, or the entries themselves."""
@@ -73,7 +73,7 @@ class _Derivation:
     def _of_value(self, made: Any, source: Any) -> bool:
         """Outside the fields of the maps: only texts change, and only into a URI or nothing."""
         if isinstance(source, str):
-            return made is _GONE or made in (source, *self._keys) if _is_text(made) else made is _GONE
+            return made is _GONE or made in (source, *self.keys) if _is_text(made) else made is _GONE
         if isinstance(source, Mapping):
             if not isinstance(made, Mapping) or not made.keys() <= source.keys():
                 return False
@@ -95,7 +95,7 @@ class _Derivation:
     def _of_map(self, made: Any, source: Any) -> bool:
         if not isinstance(made, Mapping) or not isinstance(source, Mapping):
             return False
-        if made.get(self._entry_key, _GONE) != source.get(self._entry_key, _GONE):
+        if made.get(self.entry_key, _GONE) != source.get(self.entry_key, _GONE):
             return False
         return all(self._of_field(name, made.get(name, _GONE), source.get(name)) for name in {*made, *source})
 
@@ -105,36 +105,34 @@ class _Derivation:
         # What a rule writes is filled if the source has nothing but texts: one URI, or those of a list.
         plain = source is None or isinstance(source, str) or (isinstance(source, list) and all(map(_is_text, source)))
         texts = made if isinstance(made, list) else [made]
-        allowed = {*self._keys, *(source if isinstance(source, list) else ())}
-        return name in self._map.fields and plain and all(_is_text(text) and text in allowed for text in texts)
+        allowed = {*self.keys, *(source if isinstance(source, list) else ())}
+        return name in self.asset_map.fields and plain and all(_is_text(text) and text in allowed for text in texts)
 
     def _is_new_map(self, made: Any) -> bool:
         if not isinstance(made, Mapping):
             return False
-        title = made.get(self._entry_key)
-        fields = {name: value for name, value in made.items() if name != self._entry_key}
+        title = made.get(self.entry_key)
+        fields = {name: value for name, value in made.items() if name != self.entry_key}
         return bool(fields) and all(self._is_claimed(title, name, value) for name, value in fields.items())
 
     def _is_claimed(self, title: Any, name: str, value: Any) -> bool:
         texts = value if isinstance(value, list) else [value]
-        rules = [rule for rule in self._map.rules if rule.field == name]
+        rules = [rule for rule in self.asset_map.rules if rule.field == name]
         return bool(texts) and all(
-            _is_text(text)
-            and text in self._keys
-            and any(title in self._titles(rule, self._keys[text]) for rule in rules)
+            _is_text(text) and text in self.keys and any(title in self._titles(rule, self.keys[text]) for rule in rules)
             for text in texts
         )
 
     def _titles(self, rule: AssetRule, key: str) -> Collection[str]:
         """The map's key that the rule gives to this object, as each character's that its name could be about."""
-        path = self._map.path_of(key, rule.type)
+        path = self.asset_map.path_of(key, rule.type)
         if path is None or rule.entry is None:
             return ()
         spans = rule.path.readings(path) if rule.names_character else ()
         read = [found for _, start, end in spans if (found := rule.path.match_span(path, start, end)) is not None]
         whole = rule.path.match(path)
         captures = [*read, *([whole] if whole is not None else [])]
-        return {rule.entry.format({**each, CHAR_ID: self._char_id}) for each in captures}
+        return {rule.entry.format({**each, CHAR_ID: self.char_id}) for each in captures}
 
 
 def _is_text(value: Any) -> bool:

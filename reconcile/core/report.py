@@ -72,15 +72,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         cls, change: Change, outcome: OutcomeKind, problem: Problem | None = None, *, remark: str | None = None
     ) -> Outcome:
         """The outcome of this change."""
-        sentence = remark if problem is None else problem.sentence
-        document = None if is_object(change) else change.document
         return cls(
             id=change.id,
             kind=kind_of(change),
             key=change.key,
-            document=document,
+            document=None if is_object(change) else change.document,
             outcome=outcome,
-            error=sentence,
+            error=remark if problem is None else problem.sentence,
             problem=problem,
         )
 

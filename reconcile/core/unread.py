@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
+from typing import NamedTuple
 
 import msgspec
 
@@ -91,14 +92,13 @@ class AgainstRecords(msgspec.Struct, frozen=True):
     groups: tuple[TextGroup, ...]
 
 
-class Judge:
+class Judge(NamedTuple):
     """Says what becomes of texts. ``roots`` are those of the context by name; ``left_out`` says why a file at a path
     below the root is never looked at, or None."""
 
-    def __init__(self, context: Context, roots: Mapping[str, RootForms], left_out: Callable[[str], str | None]) -> None:
-        self._context = context
-        self._roots = roots
-        self._left_out = left_out
+    context: Context
+    roots: Mapping[str, RootForms]
+    left_out: Callable[[str], str | None]
 
     def against(self, documents: Iterable[Document]) -> AgainstRecords:
         """Goes through all documents once; what it holds does not grow with their number."""
@@ -116,7 +116,7 @@ class Judge:
                 named = examples.setdefault(judged, [])
                 if len(named) < EXAMPLES:
                     place = place_of(slot)
-                    named.append(TextExample(self._context.document(document.id), place, text))
+                    named.append(TextExample(self.context.document(document.id), place, text))
         ordered = sorted(counts, key=lambda each: (-counts[each], each.verdict.value, each.type or "", each.root or ""))
         groups = tuple(
             TextGroup(each.verdict, each.type, each.root, each.named, counts[each], tuple(examples[each]))
@@ -128,15 +128,15 @@ class Judge:
         """What becomes of each text of a document that looks like a path or a URI."""
         if not is_unicode(document.fields):
             return
-        repairs = repairs_in(document.fields, self._context)
-        for slot, text in all_texts(document.fields, self._context):
+        repairs = repairs_in(document.fields, self.context)
+        for slot, text in all_texts(document.fields, self.context):
             judged = self._judged(document.id, slot, text, repairs)
             if judged is not None:
                 yield slot, text, judged
 
     def _judged(self, char_id: str, slot: Slot, text: str, repairs: int) -> Judged | None:
-        named = not slot.at and slot.field in self._context.asset_map.fields
-        found = list(candidates(char_id, World.RECORDS, slot, text, self._context, repairs))
+        named = not slot.at and slot.field in self.context.asset_map.fields
+        found = list(candidates(char_id, World.RECORDS, slot, text, self.context, repairs))
         if found:
             judged = self._taken(char_id, text, found, repairs)
             is_kept = slot.is_name and not found[0].exact
@@ -147,31 +147,31 @@ class Judge:
         return None if verdict is None else Judged(verdict, named=named)
 
     def _taken(self, char_id: str, text: str, found: list[Candidate], repairs: int) -> Judged:
-        asset_map, known = self._context.asset_map, frozenset({char_id})
+        asset_map, known = self.context.asset_map, frozenset({char_id})
         paths = [asset_map.path_for(each.key, known) or each.key for each in found]
         path, rule = next(
             ((path, rule) for path in paths if (rule := asset_map.likely(path)) is not None), (paths[0], None)
         )
         kind = None if rule is None else rule.type
-        if self._context.bucket.key(bare(text)) is not None:
-            return Judged(TextVerdict.NO_RULE if rule is None else TextVerdict.TAKEN, kind, str(self._context.bucket))
+        if self.context.bucket.key(bare(text)) is not None:
+            return Judged(TextVerdict.NO_RULE if rule is None else TextVerdict.TAKEN, kind, str(self.context.bucket))
         root = self._root_of(text, repairs)
         if root is None:
             return Judged(TextVerdict.BY_ITS_END, kind, before(bare(text), path) or None)
-        if self._left_out(path) is not None:
+        if self.left_out(path) is not None:
             return Judged(TextVerdict.LEFT_OUT, kind, root)
         return Judged(TextVerdict.NO_RULE if rule is None else TextVerdict.TAKEN, kind, root)
 
     def _root_of(self, text: str, repairs: int) -> str | None:
         """The name of the first root below which a text surely is."""
-        for name, forms in self._roots.items():
+        for name, forms in self.roots.items():
             if any(target.sure for target in meaning(text, (forms,), repairs).targets):
                 return name
         return None
 
     def _unread(self, slot: Slot, text: str, repairs: int, *, named: bool) -> TextVerdict | None:
         """Why a text that leads to no key is left unread; None for one that does not look like a path or a URI."""
-        context = self._context
+        context = self.context
         if mention(text, context.roots) in (Mention.LONGER, Mention.FOLDER):
             return TextVerdict.LONGER_TEXT
         meant = meaning(text, context.roots, repairs)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from reconcile.core.catalogue import Listed
 from reconcile.core.context import Context
+from reconcile.core.decide import ObjectDecision
 from reconcile.core.names import fold, nfc
 from reconcile.core.pairing import is_lone, paired
 from reconcile.core.rows import (
@@ -21,7 +22,7 @@ from reconcile.core.rows import (
     World,
 )
 from reconcile.core.stages.judged import JudgedKey, KeyOutput, read_path
-from reconcile.core.stages.listing import listed_as_missing
+from reconcile.core.stages.listing import listed
 from reconcile.core.stages.outputs import as_rows
 
 
@@ -129,7 +130,7 @@ def _absent_tally(row: KeyRow, unmet: Sequence[Candidate], context: Context) -> 
     asset_type = None if reading is None else reading.rule.type
     if lost and context.scope.takes_type(asset_type) and context.scope.takes_name(row.key, row.path):
         owners = sorted({each.document for each in lost})
-        yield KeyTally(
+        tally = KeyTally(
             key=row.key,
             asset_type=asset_type,
             char_id=owners[0] if len(owners) == 1 else None,
@@ -140,5 +141,6 @@ def _absent_tally(row: KeyRow, unmet: Sequence[Candidate], context: Context) -> 
             wanted=True,
             pending=True,
         )
+        yield tally
         if context.lists:
-            yield from listed_as_missing(row.key, asset_type, lost, context)
+            yield from listed(row, None, ObjectDecision(Outlook.ABSENT), tally, lost, context)

@@ -19,42 +19,21 @@ def listed(
     candidates: Sequence[Candidate],
     context: Context,
 ) -> Iterator[Listed]:
-    """The assets at a key where something is. What no rule takes and no record names is none, except as an object that
-    nobody wants."""
+    """The assets at a key where something is, or that records name. A file or an object that no rule takes and no
+    record names is not an asset, except for an object without a file, which is an orphan."""
     naming = [each for each in candidates if each.sure or reading is not None]
     if reading is None and not naming and (row.remote is None or row.local is not None or row.key.endswith("/")):
         return
-    state = _state(tally, decision)
-    yield from _listed(row, reading, tally.asset_type, tally.char_id, naming, state, context, pending=tally.pending)
-
-
-def listed_as_missing(
-    key: str, asset_type: str | None, lost: Sequence[Candidate], context: Context
-) -> Iterator[Listed]:
-    """The assets at a key that records name and where nothing is."""
-    row = KeyRow(key, None)
-    yield from _listed(row, None, asset_type, None, lost, AssetState.MISSING, context, pending=False)
-
-
-def _listed(
-    row: KeyRow,
-    reading: Reading | None,
-    asset_type: str | None,
-    owner: str | None,
-    naming: Sequence[Candidate],
-    state: AssetState,
-    context: Context,
-    *,
-    pending: bool,
-) -> Iterator[Listed]:
     named = {each.document: each for each in sorted(naming, key=_place, reverse=True) if each.world is World.RECORDS}
-    characters: list[str | None] = [*sorted({*named, *(() if owner is None else (owner,))})]
+    owners = () if tally.char_id is None else (tally.char_id,)
+    characters: list[str | None] = [*sorted({*named, *owners})]
+    state = _state(tally, decision)
     local, remote = row.local, row.remote
     size = remote.size if remote is not None else local.size if local is not None else None
     assets = [
         Asset(
             char_id,
-            asset_type,
+            tally.asset_type,
             *_where(char_id, named, reading),
             uri=_valid(context.bucket.uri(row.key)),
             size=size,
@@ -68,7 +47,7 @@ def _listed(
         if context.scope.takes_character(char_id)
     ]
     if assets:
-        yield Listed(row.key, tuple(assets), pending)
+        yield Listed(row.key, tuple(assets), tally.pending and row.exists)
 
 
 def _where(char_id: str | None, named: dict[str, Candidate], reading: Reading | None) -> tuple[str | None, str | None]:

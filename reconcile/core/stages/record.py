@@ -201,9 +201,7 @@ class Record:
         wants there, beside it."""
         others = [claim for claim in claims if claim.key != told.key]
         if many is Many.LIST and isinstance(field.old, list):  # in which somebody's own texts are
-            field.reason = field.reason if field.needs else Reason.UNTRACKED
-            field.new = [*field.new, self.context.bucket.uri(told.key)]
-            field.needs = (*field.needs, told)
+            _add(field, [told], [*field.new, self.context.bucket.uri(told.key)])
             yield from (Unsettled(claim.key) for claim in others)
         elif many is Many.LIST and self.context.asset_map.rules[told.rule].field == field.name:
             held = None if field.position is None else self.references.of(Slot(field.position, field.entry, field.name))
@@ -298,12 +296,14 @@ def _fill(field: Field, chosen: Sequence[Claim], many: Many, context: Context) -
 
 
 def _extend_list(field: Field, claims: Sequence[Claim], context: Context) -> None:
-    if not claims:
-        return
-    uris = [context.bucket.uri(claim.key) for claim in claims]
+    if claims:
+        _add(field, claims, sorted({*field.new, *(context.bucket.uri(claim.key) for claim in claims)}))
+
+
+def _add(field: Field, claims: Sequence[Claim], new: list[Any]) -> None:
+    """Makes ``new``, which names these files too, of the list in a field."""
     field.reason = field.reason if field.needs else Reason.UNTRACKED
-    field.new = sorted({*field.new, *uris})
-    field.needs = (*field.needs, *claims)
+    field.new, field.needs = new, (*field.needs, *claims)
 
 
 def needs_of(sources: Sequence[Answer | Claim]) -> tuple[Need, ...]:
