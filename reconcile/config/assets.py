@@ -106,7 +106,8 @@ def _check_names(table: Table, rule: AssetRule) -> None:
 
 
 def _is_invertible(path: Template, key: Template) -> bool:
-    """Tried on names that hold what the templates themselves have between theirs, as people's names do."""
+    """Whether every key leads back to its path. It is tried on captures that hold the text that the templates have
+    between theirs, as people's names may."""
     texts = {text for template in (path, key) for text in template.literals}
     for text in sorted({*BOUNDARIES, *texts}):
         captures = {

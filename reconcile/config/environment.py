@@ -121,7 +121,7 @@ def disk_path(text: str, error: Callable[[str, str], ReconcileError]) -> Path:
 
 
 def endpoint(project: Path, given: Given, *, http: bool) -> str:
-    """As the adapters take it: ``file:`` and an absolute folder, http(s) for GCS, host:port for Firestore."""
+    """An endpoint as adapters take it: ``file:`` and an absolute folder, http(s) for GCS, host:port for Firestore."""
     text = given.text
     if text.startswith("file:"):
         folder = text.removeprefix("file:")

@@ -26,7 +26,7 @@ _KINDS: dict[Any, tuple[str, str]] = {
     bool: ("neither true nor false", "{default}"),
     datetime.date: ("not a day", "2027-03-01"),
 }
-"""For each type: what a value of another one is not, and what would be right."""
+"""For each type, what a message says of a value that is not of it, and what would be right."""
 
 
 class RulesFile:
@@ -39,7 +39,7 @@ class RulesFile:
 
     @classmethod
     def parse(cls, path: Path, data: bytes) -> RulesFile:
-        """Raises ConfigError if the bytes are no TOML."""
+        """Raises ConfigError if the bytes are not TOML."""
         try:
             text = data.decode("utf-8-sig")
             values = tomllib.loads(text)
@@ -66,7 +66,7 @@ class RulesFile:
         return Table(self, "", 0, self._values).known(keys)
 
     def line(self, table: str, number: int, key: str | None) -> int:
-        """Where a key of a table (the ``number``-th of an array of tables) stands; the table's own line else."""
+        """The line of a key of a table (the ``number``-th of an array of tables); else the table's own."""
         current, count, own = "", -1, 1
         for at, text in enumerate(self._lines, 1):
             found = _HEADER.match(text)
@@ -123,7 +123,7 @@ class Table:
         return [Table(self.file, name, number, value).known(keys) for number, value in enumerate(values)]
 
     def text(self, key: str, default: Any = _MISSING, *, numbers: bool = False) -> str:
-        """A string (or, with ``numbers``, an integer as text)."""
+        """A string (or, with ``numbers``, an integer as text), or the default."""
         return str(self.value(key, int | str if numbers else str, default))
 
     def value(self, key: str, kind: Any, default: Any = _MISSING) -> Any:

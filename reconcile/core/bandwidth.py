@@ -13,7 +13,7 @@ import msgspec
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 DAY = 24 * 60
 LONGEST = 1.0
-"""Seconds after which a wait is thought over: the timetable may have another rate by then."""
+"""Seconds after which a waiting caller asks again: the timetable may have another rate by then."""
 BURST = 0.1
 """Seconds whose bytes may be sent at once after a lull."""
 
@@ -38,7 +38,7 @@ UNLIMITED = Timetable(((0, None),))
 
 
 def parse_timetable(text: str) -> Timetable:
-    """``10M``; ``08:00,512k 18:00,10M 23:00,off``; ``Mon-00:00,512k Fri-23:59,10M``. Entries are parted by spaces or
+    """``10M``; ``08:00,512k 18:00,10M 23:00,off``; ``Mon-00:00,512k Fri-23:59,10M``. Entries are separated by spaces or
     semicolons, and of two for one minute the later counts. A rate without a unit is in KiB; of ``UP:DOWN`` the second,
     for downloads, is left out. Raises ValueError, with a sentence for people that names the piece that is wrong."""
     pieces = [piece for piece in re.split(r"[ ;]+", text) if piece]
@@ -82,8 +82,8 @@ def _rate_of(text: str, piece: str) -> float | None:
 
 
 class Bucket:
-    """What may be sent by now. It fills at the rate, up to ``burst`` seconds' worth. A piece may be taken if nothing is
-    owed, whatever its size, and leaves the bucket so much in debt."""
+    """A token bucket: the bytes that may be sent by now. It fills at the rate, up to ``burst`` seconds' worth. A piece
+    of any size may be taken unless the bucket is in debt, and what it lacks becomes the debt."""
 
     def __init__(self, now: float, *, burst: float = BURST) -> None:
         self._burst = burst

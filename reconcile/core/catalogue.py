@@ -1,4 +1,4 @@
-"""The catalogue: a row an asset, with what is known of it and how it stands."""
+"""The catalogue: one row for each asset, with what is known of it and its state."""
 
 from __future__ import annotations
 

@@ -137,9 +137,9 @@ class Replace(_OfObject, frozen=True, kw_only=True, tag_field="kind", tag="repla
 
 
 class Copy(_OfObject, frozen=True, kw_only=True, tag_field="kind", tag="copy"):
-    """Creates an object, if it is still absent, from another one of ours that has its content: the ``source`` (a URI),
-    if that is still of its generation, and if its MD5 is the local file's. Otherwise the file is uploaded, so it has
-    the id of that upload."""
+    """Creates an object, if it is still absent, by copying another object of ours with the same content: ``source`` (a
+    URI), if that is still of its generation and has the MD5 of the local file. Otherwise the file is uploaded, which is
+    why the change has the id of that upload."""
 
     source: str
     source_generation: int
@@ -256,7 +256,7 @@ def canonical(value: Any) -> bytes:
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """Every text in a value, keys aside."""
+    """Every text in a value, except for the keys of maps."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping | list):

@@ -1,4 +1,4 @@
-"""What `doctor` found: each thing a run needs, what was tried, what came back, and what mends it."""
+"""What `doctor` found: each thing a run needs, what was tried, what came back, and what to do about it."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 
 class Places:
-    """What has a place so far. ``form`` spells two paths alike that a folder could take for one."""
+    """The paths that have a place so far. ``form`` gives two paths one spelling if a folder could take them for one."""
 
     def __init__(self, form: Callable[[str], str]) -> None:
         self._form = form
@@ -15,7 +15,7 @@ class Places:
         self._folders: dict[str, str] = {}
 
     def take(self, path: str) -> str | None:
-        """Gives the path its place, or tells which path stands in its way: then nothing is taken."""
+        """Gives the path its place, or returns the path that is in its way, and then takes nothing."""
         name = self._form(path)
         folders = list(itertools.accumulate(name.split("/")[:-1], "{}/{}".format))
         rival = self._files.get(name) or self._folders.get(name)

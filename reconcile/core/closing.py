@@ -1,4 +1,4 @@
-"""What is closed at the end of its ``with``."""
+"""The base of what is closed at the end of a ``with`` block."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Self
 
 
 class Closing:
-    """A context manager that is itself, and closes."""
+    """A context manager that gives itself, and closes itself at the end."""
 
     __slots__ = ()
 

@@ -32,8 +32,8 @@ class Typing(Enum):
 class Context(msgspec.Struct, frozen=True):
     """Constants of one planning. ``records`` (ids), ``local`` (paths) and ``remote`` (keys) say what was read whole; to
     the key stage each row says that of its own key. Without ``ids_known`` more characters may exist than ``known_ids``.
-    ``trace`` are the keys and paths of which the facts are asked for; ``lists`` if the assets are. ``index``
-    is the field of records that gets their asset types; empty if none does.
+    ``trace`` are the keys and paths whose facts are wanted; ``lists`` says whether the list of assets is. ``index`` is
+    the field of records that gets their asset types; empty if none does.
     """
 
     asset_map: AssetMap

@@ -14,7 +14,7 @@ from reconcile.core.time_left import RestEstimate
 CHUNK = 8 * 1024 * 1024
 """Bytes of a file that one request may send; a larger file is sent in chunks of this size."""
 RUNS = 8
-"""Past runs of one size whose speed counts."""
+"""How many past runs of one size are remembered."""
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -145,8 +145,9 @@ def seconds_for(asked: Usage, paces: Sequence[Pace]) -> float | None:
 
 
 def remembered(paces: Sequence[Pace], pace: Pace) -> list[Pace]:
-    """These, oldest first, and a new one, of each size as many as count, so that small runs leave the large ones. The
-    smallest, which a decorated function makes at each call, are not worth another write once a few are known."""
+    """The paces with a new one, oldest first: of each size the last ``RUNS``, so that small runs do not push out large
+    ones. The smallest runs, one for each call of a decorated function, are not written down again once that many are
+    known."""
     alike = [at for at, each in enumerate(paces) if each.size == pace.size]
     if pace.size == 1 and len(alike) >= RUNS:
         return list(paces)

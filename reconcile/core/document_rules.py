@@ -20,7 +20,7 @@ _DOCUMENT_OVERHEAD = 32
 
 
 def id_problem(document: str) -> str | None:
-    """Why this can be no document's id, as the end of a sentence; None if it can."""
+    """Why this cannot be the id of a document, as the end of a sentence; None if it can."""
     if not document:
         return "it is empty"
     if "/" in document:
@@ -35,7 +35,7 @@ def may_start_id(prefix: str) -> bool:
 
 
 def check_id(document: str) -> None:
-    """Raises Rejected if this can be no document's id."""
+    """Raises Rejected if this cannot be the id of a document."""
     problem = id_problem(document)
     if problem is not None:
         raise Rejected(f"{document[:80]!r} cannot be the id of a document: {problem}", hint="rename the character")
@@ -60,7 +60,7 @@ def check_document(path: str, fields: Mapping[str, Any]) -> None:
 
 
 def document_problem(path: str, fields: Mapping[str, Any]) -> str | None:
-    """Why no document of plain values at ``collection/id`` can have these fields, as the end of a sentence, or None."""
+    """Why a document at ``collection/id`` cannot have these plain fields, as the end of a sentence, or None."""
     unfit = next(_of_map(fields, "", depth=0), None)
     return size_problem(path, size_of(fields)) if unfit is None else unfit
 

@@ -16,7 +16,7 @@ from reconcile.core.way import GONE, Entries, Finder, Trail, Way, as_found, copi
 
 
 class Verdict(Enum):
-    """What a field change meets: a field it may set, one that holds the new value, or another's value."""
+    """What a field change finds: a field that it may set, the new value already, or the value of somebody else."""
 
     SET = "set"
     ALREADY = "already"
@@ -24,8 +24,8 @@ class Verdict(Enum):
 
 
 class Edit(msgspec.Struct, frozen=True):
-    """The top-level fields that the changes make other than they were, whole, the verdict on each change, in their
-    order, and what was touched."""
+    """The top-level fields that the changes alter, each as a whole; the verdict on each change, in their order; and
+    what was touched."""
 
     fields: dict[str, Any]
     verdicts: tuple[Verdict, ...]

@@ -14,7 +14,8 @@ from reconcile.core.paths import PathKind, bare, meaning, root_forms
 from reconcile.core.rules import AssetMap
 
 MOST = 20
-"""Roots. Paths in folders of one run each, as temporary ones are, would else be a root each in the rules file."""
+"""The most roots that are guessed. Without an end, each temporary folder of one run would become a root in the rules
+file."""
 
 
 class Guess(msgspec.Struct, frozen=True):
@@ -47,7 +48,7 @@ def guess_roots(documents: Iterable[Any], asset_map: AssetMap) -> Guess:
 
 
 def before(text: str, tail: str) -> str:
-    """What stands before the tail in a path; empty if that could not be a root."""
+    """The part of a path before this tail; empty if it could not be a root."""
     if not tail or not text.replace("\\", "/").endswith(f"/{tail}"):
         return ""
     root = text[: -len(tail) - 1]

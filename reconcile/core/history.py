@@ -22,7 +22,7 @@ UNFINISHED = "unfinished"
 
 
 class Told(Enum):
-    """What is known of one change: its outcome, or that the run did not live to write it down."""
+    """What is known of one change: its outcome, or ``unknown`` if the run ended before it wrote it down."""
 
     APPLIED = "applied"
     ALREADY = "already"

@@ -31,8 +31,7 @@ class Place(Enum):
 
 class Touched(msgspec.Struct, frozen=True, kw_only=True):
     """One field of one map, as it was before a write and as it is after. ``had`` and ``has`` tell a field that is
-    absent from one that holds null. ``at`` is the way to a text in another place,
-    or to the record's index."""
+    absent from one that holds null. ``at`` is the way to a text in another place, or to the record's index."""
 
     id: str
     entry: str | None
@@ -155,6 +154,7 @@ def encode(line: Line) -> bytes:
 
 
 def past(data: bytes) -> Past | None:
+    """The run that a journal file tells of; None if the file has no ``RunStarted`` of this format."""
     lines = [_line(raw) for raw in data.split(b"\n")]
     run = next(_of(RunStarted, lines), None)
     if run is None or run.format != FORMAT:

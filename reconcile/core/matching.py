@@ -1,8 +1,8 @@
 """Matching a path against a template's pieces in time that grows with the path, however many captures there are.
 
 A path is read from its end. There each capture, as short as can be, leaves the most to those before it, so the first
-place where the text that follows fits is the right one for good: nothing is ever tried again. A capture that stands
-twice ties two places together; its values are tried one by one.
+place where the text that follows fits is the right one for good: nothing is ever tried again. A capture that
+appears twice ties two places together; its values are tried one by one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TypeAlias
 import msgspec
 
 MAX_VALUES = 4096
-"""Values of captures that stand twice which are tried for one path: no name that people give has as many."""
+"""How many values of captures that appear twice are tried for one path: no name that people give has as many."""
 
 _END = r"(?=/|\Z)"
 """The end, read backwards, of a folder or file name."""
@@ -64,7 +64,7 @@ class Matcher:
         return max(found, key=lambda each: [len(each[name]) for name in self._names], default=None)
 
     def _search(self, path: str, given: tuple[str, ...], budget: Iterator[int]) -> Iterator[dict[str, str]]:
-        """Every way to match with these values of the first captures that stand twice."""
+        """Every way to match with these values of the first captures that appear twice."""
         if given:
             subject = "".join(f"{value[::-1]}/" for value in given) + path[::-1]
             found = self._regexes[len(given) - 1].fullmatch(subject)

@@ -1,4 +1,4 @@
-"""What a workflow's own call knows of a file and its path does not say: whose it is, and of which type."""
+"""What a workflow's own call says of a file, and its path does not: whose it is, and of which type."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Place: TypeAlias = tuple[str, str]
 
 class Note(msgspec.Struct, frozen=True):
     """One file, by its path below the local root; None if the call said nothing. ``places`` are the fields of the
-    character's record that were told to name it, whatever they name now."""
+    character's record that the call gave it to, whatever they name now."""
 
     path: str
     char_id: str | None = None
@@ -122,7 +122,7 @@ class NotedMap(AssetMap, frozen=True, dict=True):
         return minimal_prefixes((*AssetMap.key_prefixes(self, char_ids, asset_types), *noted))
 
     def wishes(self, char_id: str, known: Container[str]) -> dict[Place, str]:
-        """Which fields of this character's record were told to name which key."""
+        """Which fields of this character's record workflows gave to which key."""
         found: dict[Place, str] = {}
         for note in self._placed.get(nfc(char_id), ()):
             reading = self.read(note.path, known)

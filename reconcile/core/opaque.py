@@ -1,10 +1,10 @@
-"""A store's value that Python has no equal of."""
+"""A value of a store for which Python has no type."""
 
 from __future__ import annotations
 
 
 class Opaque:
-    """A value that only its store understands, in the one text that it has. It goes back as it came."""
+    """A value that only its store understands, held as text. It is written back unchanged."""
 
     __slots__ = ("text",)
 

@@ -1,4 +1,4 @@
-"""A file and an object whose names are one name, though spelled in two Unicode forms: joined into one key's row.
+"""Joining a file and an object, whose names are one name in two Unicode forms, into the row of one key.
 
 A Mac, and some file servers, write the decomposed form of a name that a bucket or a record holds composed. Bytes differ
 and listings sort them apart, so such rows are joined when all rows of the folded key are there.
@@ -41,7 +41,7 @@ def paired(rows: Iterable[KeyRow]) -> Iterator[KeyRow]:
 
 
 def _collided(files: Sequence[KeyRow], objects: Sequence[KeyRow]) -> Iterator[KeyRow]:
-    """Files of which no one is known to be the object's: the bucket has their name already, with other content."""
+    """Files that are not known to be the object's: if there is an object, the bucket has their name already."""
     for row in files:
         if objects and row.local is not None and row.local.twin is None:
             twin = min(each.key for each in objects)

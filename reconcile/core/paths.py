@@ -285,8 +285,8 @@ def _unique(targets: Iterable[Target]) -> tuple[Target, ...]:
 
 
 def _below_root(reading: PathReading, parts: tuple[str, ...], roots: Iterable[PathReading]) -> tuple[str, ...] | None:
-    """The parts of a reading that are below the longest known root: none for the root itself. None if it is not below
-    any root."""
+    """The parts of a reading that are below the longest known root: empty for the root itself, None if it is below no
+    root."""
     rest: tuple[str, ...] | None = None
     for root in roots:
         size = len(root.parts)

@@ -75,7 +75,7 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class AsOf(NamedTuple):
-    """When the worlds were as a plan has them (RFC 3339); None if there is no one moment, or it is just now."""
+    """The moments as of which a plan describes the worlds (RFC 3339); None for now, or if there is no single one."""
 
     objects: str | None = None
     records: str | None = None
@@ -112,9 +112,9 @@ class Plan(msgspec.Struct, frozen=True):
     """What would be done. A value: showing it and applying it are two readers of the same thing.
 
     ``objects_in_scope`` is what a limit in percent is taken of. ``complete`` is false if a part of a world could
-    not be read. ``estimate`` is null in plans of older versions. ``objects_as_of`` is when the bucket
-    was as the plan has it (RFC 3339), if an inventory report says what is in it; null if it was listed.
-    ``records_as_of`` is the one moment at which all records were as the plan has them; null if there is none.
+    not be read. ``estimate`` is null in plans of older versions. ``objects_as_of`` is the moment (RFC 3339) as of which
+    an inventory report says what is in the bucket; null if the bucket was listed. ``records_as_of`` is the one moment
+    as of which all records were read; null if there is none.
     """
 
     format: str
@@ -189,7 +189,7 @@ def build(
 
 
 def estimate_of(actions: tuple[Change, ...], stores: Stores) -> Estimate:
-    """What making these changes takes. What making the plan took, and for how long, is for others to say."""
+    """What making these changes takes. The caller adds what making the plan took, and how long it will all take."""
     bucket, records = (not each.startswith("file:") for each in (stores.bucket_endpoint, stores.records_endpoint))
     return Estimate(applying=of_changes(actions, bucket=bucket, records=records))
 

@@ -40,7 +40,7 @@ FOLDER = HeadedFolder(HEAD, "plan", FORMAT, "save one with `reconcile plan --out
 
 
 class ShardPhase(Enum):
-    """When a change is made: objects come first, and what names them after them."""
+    """The phase in which a change is made: objects first, then the records that name them."""
 
     UPLOADS = "uploads"
     RECORDS = "records"

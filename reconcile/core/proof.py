@@ -67,7 +67,7 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class Suspect(msgspec.Struct, frozen=True):
-    """A text that is a local path if an object stands at one of ``keys``, and somebody's words if not."""
+    """A text that is a local path if there is an object at one of ``keys``, and otherwise somebody's words."""
 
     finding: Finding
     keys: tuple[str, ...]
@@ -124,7 +124,7 @@ class Certificate(msgspec.Struct, frozen=True):
 
 
 class Verification(msgspec.Struct, frozen=True):
-    """What a proof came to. ``checked`` are references, URIs of ours and paths, and ``ok`` of them resolve to the
+    """The result of a proof. ``checked`` are references, URIs of ours and paths, and ``ok`` of them resolve to the
     bytes that are meant; ``bytes`` were read and hashed. ``complete`` is false if a store did not answer for some
     of them."""
 
@@ -205,7 +205,7 @@ def _in_scope(slot: Slot, key: str | None, context: Context) -> bool:
 def _against(
     name: str, char_id: str, slot: Slot, text: str, candidates: list[Candidate], context: Context, repairs: int
 ) -> Suspect | Finding | None:
-    """The problem that a text is which is not a URI of ours; None if it is not a path."""
+    """The problem with a text that is not a URI of ours; None if the text is not a path."""
     say = partial(make, place=place_of(slot), text=text)
     path = say(Code.LOCAL_PATH_ELSEWHERE if slot.is_name else Code.LOCAL_PATH, name, char_id)
     found = meaning(text, context.roots, repairs)

@@ -24,11 +24,11 @@ class Ramp(msgspec.Struct, frozen=True):
     every: float
 
     def rate(self, passed: float) -> float:
-        """Operations a second, so many seconds after the first one."""
+        """Operations a second, ``passed`` seconds after the first one."""
         return float(self.start * self.factor ** int(passed // self.every))
 
     def shared(self, count: int) -> Ramp:
-        """The part of one of so many that ask the same store."""
+        """The share of each of ``count`` machines that ask the same store."""
         return Ramp(self.start / count, self.factor, self.every)
 
 

@@ -16,7 +16,7 @@ _DRIVE = re.compile(r"[A-Za-z]:(/|\Z)")
 
 
 def is_ours(name: str) -> bool:
-    """Whether it is our own: the state, or what an interrupted restore left."""
+    """Whether a name is our own: that of the state, or of what an interrupted restore left."""
     return name.startswith(".") and _OURS.fullmatch(name) is not None
 
 

@@ -145,8 +145,8 @@ def nonzero(counts: msgspec.Struct) -> str:
 
 
 def remaining(findings: Iterable[Finding], at_least: Severity | None) -> tuple[Finding, ...]:
-    """The findings of this severity, or a worse one, that no waiver takes: what a run that was told to fail on them
-    fails on. None of them if it was not told so."""
+    """The findings of this severity, or a worse one, that no waiver takes, on which a run may fail; none if
+    ``at_least`` is None."""
     if at_least is None:
         return ()
     return tuple(each for each in findings if each.severity.rank <= at_least.rank and not each.is_waived)

@@ -1,4 +1,4 @@
-"""What would be brought back from the bucket: the plan of a restore."""
+"""The plan of a restore: which objects of the bucket would become local files again."""
 
 from __future__ import annotations
 

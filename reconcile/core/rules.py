@@ -80,7 +80,7 @@ class AssetRule(msgspec.Struct, frozen=True, dict=True):
 
 
 class Ownership(Enum):
-    """How sure it is whose file it is."""
+    """How surely a file belongs to a character."""
 
     KNOWN = "known"
     UNKNOWN = "unknown"
@@ -128,7 +128,7 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         return tuple(rule.path for rule in self.rules)
 
     def left_out(self, path: str) -> str | None:
-        """Who leaves such a file beside others, if that is why no rule takes it; see ``Reach.left_out``."""
+        """Who leaves such a file beside others, if that is why no rule takes it, as ``Reach.left_out`` says it."""
         return self._reach.left_out(path)
 
     @cached_property

@@ -23,7 +23,8 @@ HIDDEN = "***"
 
 
 def shown_url(url: str) -> str:
-    """A URL without a login, signature, token or session in it. What is no URL of a server is given as it is."""
+    """A URL without a login, signature, token or session in it. A text that is not a URL of a server is returned as
+    it is."""
     if not url.startswith(("http://", "https://")):
         return url
     try:

@@ -25,7 +25,7 @@ def decimal(count: int) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Bytes. Raises ValueError, with a sentence for people, if the text is none or has no unit."""
+    """Bytes. Raises ValueError, with a sentence for people, if the text is not an amount with a unit."""
     found = _SIZE.fullmatch(text.strip())
     if found is None:
         raise ValueError(f"{text!r} is not an amount of memory; write it as 512K, 32M or 1.5G")

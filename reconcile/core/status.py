@@ -8,7 +8,7 @@ import msgspec
 
 FORMAT = "reconcile.status/1"
 NO_CHARACTER = "No character"
-"""What the row is called of the assets that are no character's."""
+"""The label of the row of assets that belong to no character."""
 
 
 class Sync(Enum):
@@ -60,7 +60,7 @@ class StatusTable(msgspec.Struct, frozen=True):
     """``status --json``. Without ``complete`` a part of a world could not be read, and counts may be short.
     ``last_good_run`` is when an apply of everything, on this machine, last left nothing undone (RFC 3339), or null;
     ``waived`` findings are accepted by the rules file, and ``attention`` are the errors and warnings that are not:
-    those of the rows, and of a table by type those too that are about a record and no single asset."""
+    those of the rows and, in a table by type, those about a record as a whole."""
 
     format: str
     rows: tuple[StatusRow, ...]

@@ -1,5 +1,5 @@
-"""How long the rest of a work takes that is done in pieces of very different size, as many small files and a few large
-ones: each piece costs time, and so does each byte, and what either costs is learned from what is done."""
+"""An estimate of the time that work takes whose pieces differ much in size, such as many small files and a few large
+ones. Each piece costs time, and so does each byte: both costs are learned from the work that is done."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RestEstimate(msgspec.Struct):
     _bt: float = 0.0
 
     def add(self, pieces: int, size: int, seconds: float) -> None:
-        """So much was done in this stretch."""
+        """Adds a stretch of time, and how many pieces and bytes were done in it."""
         count, moved = float(pieces), float(max(size, 0))
         self.pieces += count
         self.bytes += moved
@@ -36,7 +36,7 @@ class RestEstimate(msgspec.Struct):
         self._bt += moved * seconds
 
     def left(self, pieces: int, size: int) -> float | None:
-        """The seconds that so many pieces, and so many bytes of theirs, will take; None if nothing is known yet."""
+        """The seconds that these pieces and their bytes will take; None if nothing is known yet."""
         if not self.seconds or not (self.pieces or self.bytes):
             return None
         a_piece, a_byte = self._costs()

@@ -72,7 +72,7 @@ class TextExample(msgspec.Struct, frozen=True):
 
 
 class TextGroup(msgspec.Struct, frozen=True):
-    """Texts of which the same becomes: how many, and the first of them."""
+    """Texts that are judged alike: how many, and the first of them."""
 
     verdict: TextVerdict
     type: str | None

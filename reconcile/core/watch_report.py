@@ -58,7 +58,7 @@ class WatchEvent(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class WatchState(Enum):
-    """What a watcher is about."""
+    """What a watcher is doing."""
 
     STARTING = "starting"
     PASS = "pass"
@@ -94,8 +94,8 @@ class Standing:
         return len(self.findings)
 
     def take(self, findings: Iterable[Finding], char_ids: Collection[str]) -> str | None:
-        """What a pass found; ``char_ids`` are those that it looked at, none if it looked at everything. Gives a
-        sentence if others stand now than before."""
+        """What a pass found; ``char_ids`` are those that it looked at, none if it looked at everything.
+        Returns a sentence if the errors and warnings are not those of before."""
         found = [finding for finding in findings if finding.severity is not Severity.INFO and not finding.is_waived]
         again = {finding.subject for finding in found}
         before = {_mark(finding) for finding in self.findings}

@@ -79,7 +79,7 @@ class Field(msgspec.Struct):
 
 
 class FieldReader(msgspec.Struct, frozen=True):
-    """Reads the fields of the maps of one record; ``within`` says what a local path inside a longer text comes to.
+    """Reads the fields of the maps of one record. ``within`` is the finding for a local path inside a longer text;
     ``narrows`` if items of lists that are not in scope stay as they are."""
 
     name: str

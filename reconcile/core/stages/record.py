@@ -215,8 +215,8 @@ class Record:
             yield from self._lost(others)
 
     def _is_told(self, claim: Claim, field: Field | None) -> bool:
-        """Whether a workflow's call gave the field this file, and it does not name it yet: that goes before what it
-        holds."""
+        """Whether a workflow's call gave this file to the field, which does not name it yet: then it replaces what the
+        field holds."""
         if self.wishes.get((claim.entry, claim.field)) != claim.key:
             return False
         held = None if field is None else field.new
