@@ -1,28 +1,25 @@
 """Sorting of more rows than fit in the memory that they may take: the rest goes to files in a folder.
 
 Spill   how much memory the rows of one planning may take, and the folder for the rest
-Sorter  rows in order of a key: a list, or sorted runs in a file that are merged as they are read
-Tuples  flat tuples in order of their first part, some at a time
+Sorter  rows in order of a key: in memory as they are, packed as tuples beyond that
+Tuples  flat tuples in order of their first item: a list, and sorted runs in a file that are merged as they are read
 Shelf   documents that are read more than once, in the order in which they came
 """
 
 from __future__ import annotations
 
-import heapq
 import marshal
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from reconcile.adapters.spill import SpillFile
 from reconcile.core.closing import Closing
 from reconcile.core.flat import packed, packed_document, unpacked, unpacked_document
 from reconcile.core.rows import Document, Row, Stream
-
-T = TypeVar("T")
 
 BYTES = {
     Stream.KEY: 700,
@@ -36,20 +33,18 @@ BYTES = {
 """About how many bytes of memory a row takes, with its key and its part of what rows share."""
 _KEY_ALONE = 150
 _PER_TUPLE = 300
-_TUPLES_A_BLOCK = 256
 _PER_PACKED = 160  # beyond its bytes: the objects around them, and a key that may be shared
 _UNPACKED = 5
 """How many times its packed bytes a document takes in memory."""
 _SMALLEST_RUN = 4096
-_BLOCK = 32 * 1024
+_BLOCK = 80 * 1024
+"""Bytes of memory that what is read from disk at once takes."""
 _MOST_RUNS = 256
-_AT_ONCE = 500
+_AT_ONCE = 256
 """Rows that are freed together."""
 
 Block: TypeAlias = tuple[int, int]
 """Where a block begins, and its size."""
-Packed: TypeAlias = tuple[str, str, bytes]
-"""The key by which a row is sorted, its own key, and its packed content (empty if there is only a key)."""
 Keyed: TypeAlias = tuple[str, "Row | None"]
 Flat: TypeAlias = tuple[Any, ...]
 
@@ -86,70 +81,74 @@ class Spill(Closing):
             each.close()
 
 
-class Sorter:
-    """Sorts rows by key; rows with the same key stay in the order in which they were added. Raises SpillError."""
+class _Held:
+    """Items that are sorted by their first part, a text, while they are in memory."""
 
     def __init__(self, spill: Spill) -> None:
         self._spill = spill
-        self._rows: list[Keyed] = []
-        self._packed: list[Packed] = []
+        self._items: list[Any] = []
         self._held = 0
-        self._runs: _Runs | None = None
 
-    def add(self, key: str, row: Row | None = None) -> None:
-        """Adds a row under a key, or a key alone."""
-        if self._runs is None:
-            self._rows.append((key, row))
-            size = _KEY_ALONE if row is None else BYTES.get(row.stream) or bytes_of(row)
-            self._held += size
-            self._spill.held += size
-            if self._spill.held > self._spill.limit:
-                self.spill()
-            return
-        data = b"" if row is None else packed(row.stream, row.value)
-        self._packed.append((key, key if row is None else row.key, data))
-        self._weigh(_PER_PACKED + len(data))
-        if self._held >= self._spill.run:
-            self._write(self._runs)
+    def _hold(self, item: Any, size: int) -> bool:
+        """Takes an item of this size; returns whether all items together are too large for memory now."""
+        self._items.append(item)
+        self._weigh(size)
+        return self._spill.held > self._spill.limit
 
-    def spill(self) -> None:
-        """Moves what is in memory to disk; what is added from now on goes there too."""
-        self._runs = self._runs or _Runs(self._spill)
-        rows, self._rows = self._rows, []
-        self._weigh(-self._held)
-        for key, row in rows:
-            self.add(key, row)
+    def _sorted(self) -> list[Any]:
+        """All items in order; those with the same first part stay in the order in which they came."""
+        items, self._items = self._items, []
+        items.sort(key=itemgetter(0))
+        return items
 
-    def __iter__(self) -> Iterator[Keyed]:
-        """All rows, once: each is freed when it has been given out."""
-        if self._runs is None:
-            yield from self._in_memory()
-        else:
-            self._write(self._runs)
-            for key, own, data in self._runs.merged():
-                yield key, _row(own, data) if data else None
-            self._runs.close()
-
-    def _in_memory(self) -> Iterator[Keyed]:
-        rows, self._rows = self._rows, []
-        rows.sort(key=itemgetter(0))
-        rows.reverse()
-        while rows:
-            some = rows[-_AT_ONCE:]
-            self._weigh(-(self._held * len(some) // len(rows)))
-            del rows[-_AT_ONCE:]
-            while some:
-                yield some.pop()
+    def _in_memory(self) -> Iterator[list[Any]]:
+        """All items in order, in blocks: each is freed when it has been given out."""
+        items = self._sorted()
+        items.reverse()
+        while items:
+            block = items[: -_AT_ONCE - 1 : -1]
+            self._weigh(-(self._held * len(block) // len(items)))
+            del items[-_AT_ONCE:]
+            yield block
 
     def _weigh(self, size: int) -> None:
         self._held += size
         self._spill.held += size
 
-    def _write(self, runs: _Runs) -> None:
-        self._packed.sort(key=itemgetter(0))
-        runs.add(self._packed)
-        self._packed = []
+
+class Sorter(_Held):
+    """Sorts rows by key; rows with the same key stay in the order in which they were added. Raises SpillError."""
+
+    def __init__(self, spill: Spill) -> None:
+        super().__init__(spill)
+        self._packed: Tuples | None = None
+
+    def add(self, key: str, row: Row | None = None) -> None:
+        """Adds a row under a key, or a key alone."""
+        if self._packed is None:
+            size = _KEY_ALONE if row is None else BYTES.get(row.stream) or bytes_of(row)
+            if self._hold((key, row), size):
+                self.spill()
+        else:  # the key by which it is sorted, its own, and the rest of it
+            data = b"" if row is None else packed(row.stream, row.value)
+            self._packed.add((key, key if row is None else row.key, data), _PER_PACKED + len(data))
+
+    def spill(self) -> None:
+        """Packs what is in memory, and what is added from now on, so that it can go to disk."""
+        self._packed = self._packed or Tuples(self._spill)
+        rows, self._items = self._items, []
         self._weigh(-self._held)
+        rows.reverse()
+        while rows:  # each is freed when it is packed
+            self.add(*rows.pop())
+
+    def __iter__(self) -> Iterator[Keyed]:
+        """All rows, once."""
+        if self._packed is None:
+            yield from chain.from_iterable(self._in_memory())
+        else:
+            for key, own, data in chain.from_iterable(self._packed.batches()):
+                yield key, _row(own, data) if data else None
 
 
 def _row(key: str, data: bytes) -> Row:
@@ -157,72 +156,51 @@ def _row(key: str, data: bytes) -> Row:
     return Row(stream, key, value)
 
 
-class _Runs(Closing):
-    """Sorted runs in one file. If they become many they are made one, so that a merge never reads too many at once."""
+class Tuples(_Held):
+    """Sorts flat tuples of values that ``marshal`` takes, by their first item, a text; tuples with the same first item
+    stay in the order in which they were added. Raises SpillError."""
 
     def __init__(self, spill: Spill) -> None:
-        self._file = spill.file()
-        self._runs: list[list[Block]] = []
-
-    def close(self) -> None:
-        self._file.close()
-
-    def add(self, rows: Iterable[Packed]) -> None:
-        self._runs.append(_written(self._file, rows, _size))
-        if len(self._runs) >= _MOST_RUNS:
-            self._runs = [_written(self._file, self.merged(), _size)]
-
-    def merged(self) -> Iterator[Packed]:
-        runs = (chain.from_iterable(_blocks(self._file, run)) for run in self._runs)
-        return heapq.merge(*runs, key=itemgetter(0))
-
-
-class Tuples:
-    """Sorts flat tuples of values that ``marshal`` takes, by their first item, a text. Raises SpillError."""
-
-    def __init__(self, spill: Spill) -> None:
-        self._spill = spill
-        self._items: list[Flat] = []
-        self._held = 0
+        super().__init__(spill)
         self._file: SpillFile | None = None
         self._runs: list[_SortedRun] = []
 
-    def add(self, item: Flat) -> None:
-        self._items.append(item)
-        self._weigh(_PER_TUPLE)
-        if self._spill.held > self._spill.limit and self._held >= self._spill.run:
+    def add(self, item: Flat, size: int = _PER_TUPLE) -> None:
+        """Adds a tuple that takes about ``size`` bytes of memory."""
+        if self._hold(item, size) and self._held >= self._spill.run:
             self._write()
 
     def batches(self) -> Iterator[list[Flat]]:
         """All tuples, once, in batches; those with the same first item are in one batch."""
-        runs = [*self._runs, _SortedRun(self._in_memory())]
-        while ends := [end for run in runs if (end := run.end()) is not None]:
-            last = min(ends)
-            batch = [each for run in runs for each in run.upto(last)]
-            batch.sort(key=itemgetter(0))
-            yield batch
+        yield from _merged([*self._runs, _SortedRun(self._in_memory())])
+        if self._file is not None:
+            self._file.close()
 
     def _write(self) -> None:
-        """Moves what is in memory to disk, as one more run."""
+        """Moves what is in memory to disk, as one more run. If runs become many they are made one, so that a merge
+        never reads too many at once."""
         file = self._file = self._file or self._spill.file()
-        items, self._items = self._items, []
-        items.sort(key=itemgetter(0))
-        run = [_append(file, items[at : at + _TUPLES_A_BLOCK]) for at in range(0, len(items), _TUPLES_A_BLOCK)]
-        self._runs.append(_SortedRun(_blocks(file, run)))
+        in_block = max(1, _BLOCK * len(self._items) // self._held)
         self._weigh(-self._held)
+        self._runs.append(_SortedRun(_stored(file, self._sorted(), in_block)))
+        if len(self._runs) >= _MOST_RUNS:
+            self._runs = [_SortedRun(_stored(file, chain.from_iterable(_merged(self._runs)), in_block))]
 
-    def _in_memory(self) -> Iterator[list[Flat]]:
-        items, self._items = self._items, []
-        items.sort(key=itemgetter(0), reverse=True)
-        while items:
-            block = items[: -_TUPLES_A_BLOCK - 1 : -1]
-            del items[-_TUPLES_A_BLOCK:]
-            self._weigh(-_PER_TUPLE * len(block))
-            yield block
 
-    def _weigh(self, size: int) -> None:
-        self._held += size
-        self._spill.held += size
+def _stored(file: SpillFile, items: Iterable[Flat], in_block: int) -> Iterator[list[Flat]]:
+    """Writes items now, so many in a block, and reads them block by block."""
+    coming = iter(items)
+    blocks = [_append(file, block) for block in iter(lambda: list(islice(coming, in_block)), [])]
+    return _blocks(file, blocks)
+
+
+def _merged(runs: Sequence[_SortedRun]) -> Iterator[list[Flat]]:
+    """The tuples of sorted runs in order, in batches; those with the same first item are in one batch."""
+    while ends := [end for run in runs if (end := run.end()) is not None]:
+        last = min(ends)
+        batch = [each for run in runs for each in run.upto(last)]
+        batch.sort(key=itemgetter(0))
+        yield batch
 
 
 class _SortedRun:
@@ -268,10 +246,22 @@ class Shelf:
             spill.held += size
             if spill.held > spill.limit:
                 self._file = spill.file()
-                self._run += _written(self._file, map(_labelled, self._documents), _size)
+                self._write(self._file, self._documents)
                 self._documents.clear()
                 spill.held -= held
-                self._run += _written(self._file, map(_labelled, coming), _size)
+                self._write(self._file, coming)
+
+    def _write(self, file: SpillFile, documents: Iterable[Document]) -> None:
+        block: list[tuple[str, bytes]] = []
+        size = 0
+        for each in documents:
+            block.append((each.id, packed_document(each)))
+            size += _UNPACKED * len(block[-1][1])
+            if size >= _BLOCK:
+                self._run.append(_append(file, block))
+                block, size = [], 0
+        if block:
+            self._run.append(_append(file, block))
 
     def __iter__(self) -> Iterator[Document]:
         return self.some(lambda _: True)
@@ -282,29 +272,6 @@ class Shelf:
             for block in _blocks(self._file, self._run):
                 yield from (unpacked_document(data) for document, data in block if is_wanted(document))
         yield from (each for each in self._documents if is_wanted(each.id))
-
-
-def _labelled(document: Document) -> tuple[str, bytes]:
-    return document.id, packed_document(document)
-
-
-def _size(item: Flat) -> int:
-    """The size of an item whose last part are its bytes."""
-    return len(item[-1])
-
-
-def _written(file: SpillFile, items: Iterable[T], size_of: Callable[[T], int]) -> list[Block]:
-    """Writes plain values in blocks of about ``_BLOCK`` bytes; gives where the blocks are."""
-    blocks: list[Block] = []
-    block: list[T] = []
-    size = 0
-    for item in items:
-        block.append(item)
-        size += size_of(item)
-        if size >= _BLOCK:
-            blocks.append(_append(file, block))
-            block, size = [], 0
-    return [*blocks, _append(file, block)] if block else blocks
 
 
 def _append(file: SpillFile, values: list[Any]) -> Block:
