@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 from reconcile.core.errors import JournalError
 from reconcile.core.moment import Moment
@@ -56,6 +56,16 @@ class FileSource(Protocol):
         ...
 
 
+class DesiredObject(NamedTuple):
+    """An object as a write is to make it. ``if_generation_match`` is the generation that it replaces, 0 for none."""
+
+    key: str
+    size: int
+    crc32c: str
+    content_type: str
+    if_generation_match: int
+
+
 class ObjectStore(Protocol):
     """The objects of one bucket below one prefix; keys are names below that prefix."""
 
@@ -77,18 +87,8 @@ class ObjectStore(Protocol):
         """The live object's metadata, or None. Raises StoreUnavailable, AccessDenied, StoreMissing."""
         ...
 
-    def put(
-        self,
-        key: str,
-        body: BinaryIO,
-        *,
-        size: int,
-        crc32c: str,
-        content_type: str,
-        if_generation_match: int,
-        progress: Progress | None = None,
-    ) -> RemoteObject:
-        """Creates (``if_generation_match`` 0) or replaces (the generation seen) an object, whole or not at all.
+    def put(self, desired: DesiredObject, body: BinaryIO, *, progress: Progress | None = None) -> RemoteObject:
+        """Creates or replaces an object, whole or not at all.
 
         The planned size and crc32c go with the bytes, and the answer is compared with them.
         A replacement keeps the metadata that people have set on the object (cache control, disposition, language,
@@ -103,19 +103,9 @@ class ObjectStore(Protocol):
         bytes are encoded, or if there is no such object. Raises as ``get``."""
         ...
 
-    def copy(
-        self,
-        key: str,
-        source: str,
-        *,
-        source_generation: int,
-        size: int,
-        crc32c: str,
-        content_type: str,
-        if_generation_match: int,
-    ) -> RemoteObject:
+    def copy(self, desired: DesiredObject, source: str, *, source_generation: int) -> RemoteObject:
         """Makes an object from the one with the key ``source``, without sending its bytes. No metadata of the source is
-        copied. The answer is compared with the size and crc32c.
+        copied. The answer is compared with the planned size and crc32c.
 
         Raises PreconditionFailed if either has another generation, NotThere if the source is gone, Uncertain if the
         answer was lost, Rejected, AccessDenied, StoreUnavailable (nothing was written).

@@ -289,7 +289,7 @@ class OpenProject(RunFacts, Closing):
         from reconcile.adapters.gcs.store import GcsObjectStore
 
         return self._opened(
-            GcsObjectStore.open(
+            GcsObjectStore(
                 root.bucket,
                 root.prefix,
                 settings.bucket_endpoint,

@@ -14,7 +14,7 @@ from reconcile.adapters.system import current
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import NotThere, PreconditionFailed, UsageError
 from reconcile.core.names import BucketRoot
-from reconcile.ports import ObjectStore, SharedFolder
+from reconcile.ports import DesiredObject, ObjectStore, SharedFolder
 
 _ANOTHER = "name another folder"
 
@@ -103,12 +103,8 @@ class BucketFolder:
         """See ``SharedFolder``."""
         try:
             self._objects.put(
-                name,
+                DesiredObject(name, len(data), encode_crc32c(crc32c.crc32c(data)), "application/json", 0),
                 io.BytesIO(data),
-                size=len(data),
-                crc32c=encode_crc32c(crc32c.crc32c(data)),
-                content_type="application/json",
-                if_generation_match=0,
             )
         except PreconditionFailed as error:
             raise UsageError(f"{self._root.uri(name)} is there already", hint=_ANOTHER) from error

@@ -23,6 +23,7 @@ from reconcile.config import RULES, Settings
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import UsageError
 from reconcile.core.media import content_type
+from reconcile.ports import DesiredObject
 
 AN_HOUR = 3600
 _BUCKET_ENDPOINT = re.compile(r'(?m)^endpoint = ""(?= +# "" is Google; "http)')
@@ -100,7 +101,7 @@ def _fill_stores(settings: Settings, studio: Studio) -> None:
     for key in studio.migrated:
         data, kind = _media(key), content_type(key)
         digest = encode_crc32c(crc32c.crc32c(data))
-        objects.put(key, io.BytesIO(data), size=len(data), crc32c=digest, content_type=kind, if_generation_match=0)
+        objects.put(DesiredObject(key, len(data), digest, kind, 0), io.BytesIO(data))
     objects.close()
     where = settings.records
     folder = Path(settings.records_endpoint.removeprefix("file:")) / where.project / where.database

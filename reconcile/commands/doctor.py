@@ -15,6 +15,7 @@ from reconcile.adapters.synced import is_elsewhere, synced_by
 from reconcile.core.checkup import FORMAT, Check, Checkup, Health
 from reconcile.core.duration import format_duration
 from reconcile.core.errors import AccessDenied, PreconditionFailed, ReconcileError, StoreMissing
+from reconcile.ports import DesiredObject
 from reconcile.project import OpenProject
 
 _SKEW_WARNS = 60.0
@@ -179,7 +180,7 @@ def _create(project: OpenProject) -> Found:
     """Replaces generation 1 of an object that does not exist: only who may write gets as far as that refusal."""
     key = f"reconcile-doctor-{secrets.token_hex(8)}"
     try:
-        project.objects.put(key, io.BytesIO(), size=0, crc32c=_EMPTY, content_type="text/plain", if_generation_match=1)
+        project.objects.put(DesiredObject(key, 0, _EMPTY, "text/plain", 1), io.BytesIO())
     except PreconditionFailed:
         return Health.OK, "objects can be created (nothing was written)", ""
     return (

@@ -15,7 +15,7 @@ from reconcile.core.errors import AccessDenied, PreconditionFailed, Rejected, So
 from reconcile.core.media import content_type
 from reconcile.core.report import OutcomeKind
 from reconcile.core.rows import Agreed
-from reconcile.ports import AgreedStates
+from reconcile.ports import AgreedStates, DesiredObject
 from reconcile.project import OpenProject
 
 _REMEMBERED_TOGETHER = 32
@@ -47,15 +47,7 @@ def write(project: OpenProject, change: ContentChange, progress: Callable[[int],
         if isinstance(change, Copy) and (copied := _copied(project, change, path)) is not None:
             return copied
         with project.files.open(path) as body:
-            sent = project.objects.put(
-                change.key,
-                body,
-                size=change.size,
-                crc32c=change.crc32c,
-                content_type=content_type(change.key),
-                if_generation_match=change.if_generation_match,
-                progress=progress,
-            )
+            sent = project.objects.put(_desired(change), body, progress=progress)
     except (PreconditionFailed, SourceChanged, Uncertain) as error:
         if isinstance(error, SourceChanged) and path is not None:
             # Its remembered hash is wrong, so the next plan must read it even if its size and times are unchanged.
@@ -67,6 +59,11 @@ def write(project: OpenProject, change: ContentChange, progress: Callable[[int],
     return Written(OutcomeKind.APPLIED, sent.generation, change.size)
 
 
+def _desired(change: ContentChange) -> DesiredObject:
+    type_ = content_type(change.key)
+    return DesiredObject(change.key, change.size, change.crc32c, type_, change.if_generation_match)
+
+
 def _copied(project: OpenProject, change: Copy, path: str) -> Written | None:
     """Copies the source if it has the MD5 of the local file. None if it does not, has changed, or may not be copied:
     then the file has to be sent. Raises SourceChanged, SourceError, and StoreError."""
@@ -75,15 +72,7 @@ def _copied(project: OpenProject, change: Copy, path: str) -> Written | None:
         known = objects.md5(source, generation=change.source_generation)
         if known is None or known != _md5(project, path):
             return None
-        made = objects.copy(
-            change.key,
-            source,
-            source_generation=change.source_generation,
-            size=change.size,
-            crc32c=change.crc32c,
-            content_type=content_type(change.key),
-            if_generation_match=change.if_generation_match,
-        )
+        made = objects.copy(_desired(change), source, source_generation=change.source_generation)
     except PreconditionFailed:
         if objects.get(change.key) is not None:
             raise

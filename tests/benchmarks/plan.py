@@ -16,6 +16,7 @@ from pathlib import Path
 from reconcile import Project
 from reconcile.core.media import content_type
 from reconcile.pipeline.planner import survey
+from reconcile.ports import DesiredObject
 from tests.benchmarks.assets import characters, make_files, make_rules, record_of
 
 
@@ -29,9 +30,7 @@ def build(folder: Path, files: int) -> None:
         for file in project.files.walk():
             assert file.crc32c is not None
             body, kind = io.BytesIO((folder / "output" / file.path).read_bytes()), content_type(file.path)
-            project.objects.put(
-                file.path, body, size=file.size, crc32c=file.crc32c, content_type=kind, if_generation_match=0
-            )
+            project.objects.put(DesiredObject(file.path, file.size, file.crc32c, kind, 0), body)
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -100,7 +100,7 @@ def _on_server(request: pytest.FixtureRequest) -> Maker:
     server: GcsServer = request.getfixturevalue("gcs_server")
     bucket = make_bucket(server.url)
     return Maker(
-        lambda prefix: GcsObjectStore.open(bucket, prefix, server.url, page_size=7, clock=SkippingClock()),
+        lambda prefix: GcsObjectStore(bucket, prefix, server.url, page_size=7, clock=SkippingClock()),
         _patch(server.url, bucket),
     )
 
@@ -109,7 +109,7 @@ def _on_referee(request: pytest.FixtureRequest) -> Maker:
     server: FakeGcsServer = request.getfixturevalue("fake_gcs_server")
     bucket = make_bucket(server.url)
     return Maker(
-        lambda prefix: GcsObjectStore.open(bucket, prefix, server.url, page_size=7, clock=SkippingClock()),
+        lambda prefix: GcsObjectStore(bucket, prefix, server.url, page_size=7, clock=SkippingClock()),
         _patch(server.url, bucket),
         REFEREE_LACKS,
     )

@@ -20,7 +20,7 @@ from reconcile.core.errors import (
     StoreError,
 )
 from reconcile.core.rows import RemoteObject
-from reconcile.ports import ObjectStore
+from reconcile.ports import DesiredObject, ObjectStore
 from tests.conformance.object_stores import MAKERS, PREFIX, Maker, Needs
 
 ODD_NAMES = [
@@ -91,14 +91,7 @@ def digest(data: bytes) -> str:
 
 
 def put(store: ObjectStore, key: str, data: bytes = b"data", *, generation: int = 0) -> RemoteObject:
-    return store.put(
-        key,
-        io.BytesIO(data),
-        size=len(data),
-        crc32c=digest(data),
-        content_type="image/png",
-        if_generation_match=generation,
-    )
+    return store.put(DesiredObject(key, len(data), digest(data), "image/png", generation), io.BytesIO(data))
 
 
 def keys(store: ObjectStore, prefix: str = "", splits: tuple[str, ...] = ()) -> list[str]:
@@ -333,14 +326,7 @@ def test_a_body_that_was_planned_empty_and_is_not(store: ObjectStore) -> None:
 def assert_refused(store: ObjectStore, planned: bytes, found: bytes) -> None:
     """Other bytes than the planned ones are SourceChanged, and nothing lands."""
     with pytest.raises(SourceChanged):
-        store.put(
-            "a",
-            io.BytesIO(found),
-            size=len(planned),
-            crc32c=digest(planned),
-            content_type="image/png",
-            if_generation_match=0,
-        )
+        store.put(DesiredObject("a", len(planned), digest(planned), "image/png", 0), io.BytesIO(found))
     assert store.get("a") is None
     assert keys(store) == []
 
@@ -360,15 +346,7 @@ def test_a_large_object(store: ObjectStore) -> None:
 def test_progress_adds_up(store: ObjectStore) -> None:
     moved: list[int] = []
     data = b"x" * 300_000
-    store.put(
-        "a",
-        io.BytesIO(data),
-        size=len(data),
-        crc32c=digest(data),
-        content_type="video/mp4",
-        if_generation_match=0,
-        progress=moved.append,
-    )
+    store.put(DesiredObject("a", len(data), digest(data), "video/mp4", 0), io.BytesIO(data), progress=moved.append)
     assert sum(moved) == len(data)
     assert len(moved) > 1
 
@@ -416,13 +394,7 @@ def set_type(store: ObjectStore, seen: RemoteObject, type_: str) -> RemoteObject
 def copy(store: ObjectStore, key: str, seen: RemoteObject, *, generation: int = 0) -> RemoteObject:
     assert seen.crc32c is not None
     return store.copy(
-        key,
-        seen.key,
-        source_generation=seen.generation,
-        size=seen.size,
-        crc32c=seen.crc32c,
-        content_type="video/mp4",
-        if_generation_match=generation,
+        DesiredObject(key, seen.size, seen.crc32c, "video/mp4", generation), seen.key, source_generation=seen.generation
     )
 
 
@@ -468,9 +440,7 @@ def test_a_copy_is_made_under_both_generations(store: ObjectStore) -> None:
 
 def test_what_is_not_there_cannot_be_copied(store: ObjectStore) -> None:
     with pytest.raises(NotThere):
-        store.copy(
-            "b", "a", source_generation=1, size=4, crc32c=digest(b"data"), content_type="", if_generation_match=0
-        )
+        store.copy(DesiredObject("b", 4, digest(b"data"), "", 0), "a", source_generation=1)
     assert list(store.list()) == []
 
 

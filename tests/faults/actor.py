@@ -32,7 +32,7 @@ from reconcile.core.errors import (
 from reconcile.core.journal import FieldsTouched, Line, Past, RecordMade, RunStarted
 from reconcile.core.moment import Moment
 from reconcile.core.rows import Agreed, Document, LocalFile, RemoteObject
-from reconcile.ports import Progress, RunLog
+from reconcile.ports import DesiredObject, Progress, RunLog
 from reconcile.project import OpenProject
 from reconcile.run_options import RunOptions
 from tests.faults.baton import Baton, Killed, Task
@@ -348,29 +348,12 @@ class _Objects:
             self._actor.run.sees(found)
         return found
 
-    def put(
-        self,
-        key: str,
-        body: BinaryIO,
-        *,
-        size: int,
-        crc32c: str,
-        content_type: str,
-        if_generation_match: int,
-        progress: Progress | None = None,
-    ) -> RemoteObject:
-        actor, what = self._actor, f"put {key}"
+    def put(self, desired: DesiredObject, body: BinaryIO, *, progress: Progress | None = None) -> RemoteObject:
+        actor, key = self._actor, desired.key
+        what = f"put {key}"
         actor.point(what)
         actor.refuse(what, key, kinds=(StoreUnavailable, Uncertain, Rejected))
-        arrived = actor.stage.world.objects.put(
-            key,
-            body,
-            size=size,
-            crc32c=crc32c,
-            content_type=content_type,
-            if_generation_match=if_generation_match,
-            progress=progress,
-        )
+        arrived = actor.stage.world.objects.put(desired, body, progress=progress)
         actor.stage.ledger.arrived(actor.run, key)
         actor.mislead(what, (Uncertain, PreconditionFailed))
         actor.run.sees(arrived)
@@ -384,11 +367,12 @@ class _Objects:
             raise AccessDenied(f"{key} may not be read")
         return self._actor.stage.world.objects.md5(key, generation=generation)
 
-    def copy(self, key: str, source: str, **how: Any) -> RemoteObject:
-        actor, what = self._actor, f"copy {key}"
+    def copy(self, desired: DesiredObject, source: str, *, source_generation: int) -> RemoteObject:
+        actor, key = self._actor, desired.key
+        what = f"copy {key}"
         actor.point(what)
         actor.refuse(what, key, source, kinds=(StoreUnavailable, Uncertain, Rejected))
-        arrived = actor.stage.world.objects.copy(key, source, **how)
+        arrived = actor.stage.world.objects.copy(desired, source, source_generation=source_generation)
         actor.stage.ledger.arrived(actor.run, key, source)
         actor.mislead(what, (Uncertain, PreconditionFailed))
         actor.run.sees(arrived)

@@ -36,6 +36,7 @@ from reconcile.core.report import Report, Status
 from reconcile.core.rows import Agreed
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
+from reconcile.ports import DesiredObject
 from tests.conformance.record_stores import ClientHand
 from tests.kit.embedded import EmbeddedBucket, EmbeddedRecords
 from tests.kit.fakes import digest
@@ -363,7 +364,7 @@ def _put(store: EmbeddedObjectStore, key: str, data: bytes) -> None:
         body.write(data)
         body.seek(0)
         kind = TYPES.get(key, content_type(key))
-        store.put(key, body, size=len(data), crc32c=digest(data), content_type=kind, if_generation_match=0)
+        store.put(DesiredObject(key, len(data), digest(data), kind, 0), body)
 
 
 class _Door:

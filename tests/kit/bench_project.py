@@ -25,6 +25,7 @@ from reconcile.core.media import content_type
 from reconcile.core.report import Status
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
+from reconcile.ports import DesiredObject
 from reconcile.project import OpenProject
 from reconcile.run_options import RunOptions
 from tests.kit.embedded import EmbeddedRecords
@@ -80,12 +81,10 @@ class Bench:
         store = self._embedded()
         found = store.get(key)
         store.put(
-            key,
+            DesiredObject(
+                key, len(data), encode_crc32c(crc32c(data)), content_type(key), found.generation if found else 0
+            ),
             io.BytesIO(data),
-            size=len(data),
-            crc32c=encode_crc32c(crc32c(data)),
-            content_type=content_type(key),
-            if_generation_match=found.generation if found else 0,
         )
         store.close()
 

@@ -17,7 +17,7 @@ from reconcile.core.media import content_type
 from reconcile.core.moment import Moment
 from reconcile.core.names import fold, nfc
 from reconcile.core.rows import Agreed, Document, FileProblem, LocalFile, RemoteObject
-from reconcile.ports import Progress
+from reconcile.ports import DesiredObject, Progress
 from tests.kit.embedded import EmbeddedBucket, EmbeddedRecords
 
 _STOPPING = (FileProblem.UNREADABLE, FileProblem.SYMLINK)
@@ -145,30 +145,13 @@ class Objects:
         found = self._store.get(key)
         return None if found is None else self._shown(found)
 
-    def put(
-        self,
-        key: str,
-        body: BinaryIO,
-        *,
-        size: int,
-        crc32c: str,
-        content_type: str,
-        if_generation_match: int,
-        progress: Progress | None = None,
-    ) -> RemoteObject:
+    def put(self, desired: DesiredObject, body: BinaryIO, *, progress: Progress | None = None) -> RemoteObject:
+        key = desired.key
         self.attempts.append(key)
         error = self.refuse(key)
         if error is not None:
             raise error
-        arrived = self._store.put(
-            key,
-            body,
-            size=size,
-            crc32c=crc32c,
-            content_type=content_type,
-            if_generation_match=if_generation_match,
-            progress=progress,
-        )
+        arrived = self._store.put(desired, body, progress=progress)
         self.writes.append(key)
         if self.lose_answers:
             raise Uncertain("no answer came")
@@ -183,13 +166,14 @@ class Objects:
         self.after_md5()
         return told
 
-    def copy(self, key: str, source: str, **how: Any) -> RemoteObject:
+    def copy(self, desired: DesiredObject, source: str, *, source_generation: int) -> RemoteObject:
+        key = desired.key
         self.attempts.append(key)
         error = self.refuse(key)
         if error is not None:
             raise error
         self.before_copy()
-        found = self._store.copy(key, source, **how)
+        found = self._store.copy(desired, source, source_generation=source_generation)
         self.writes.append(key)
         self.copies.append((source, key))
         if self.lose_answers:
@@ -223,12 +207,14 @@ class Objects:
         """Somebody else's write, whatever is there; of the type that the name says, unless told."""
         found = self._store.get(key)
         return self._store.put(
-            key,
+            DesiredObject(
+                key,
+                len(data),
+                digest(data),
+                content_type(key) if type_ is None else type_,
+                found.generation if found else 0,
+            ),
             io.BytesIO(data),
-            size=len(data),
-            crc32c=digest(data),
-            content_type=content_type(key) if type_ is None else type_,
-            if_generation_match=found.generation if found else 0,
         )
 
     def retype(self, key: str, type_: str) -> None:

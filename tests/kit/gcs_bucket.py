@@ -11,6 +11,7 @@ from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.adapters.gcs.upload import Sessions
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.rows import RemoteObject
+from reconcile.ports import DesiredObject
 from tests.servers.gcs import GcsServer
 
 NAME = "anime_dance/a.mp4"
@@ -38,7 +39,7 @@ class TestClock:
 
 
 def open_store(server: GcsServer, clock: TestClock, sessions: Sessions | None = None) -> GcsObjectStore:
-    return GcsObjectStore.open("b", "anime_dance", server.url, clock=clock, sessions=sessions, page_size=10)
+    return GcsObjectStore("b", "anime_dance", server.url, clock=clock, sessions=sessions, page_size=10)
 
 
 def put(
@@ -50,12 +51,8 @@ def put(
     progress: Callable[[int], None] | None = None,
 ) -> RemoteObject:
     return store.put(
-        "a.mp4",
+        DesiredObject("a.mp4", len(data), encode_crc32c(crc32c(data)), "video/mp4", generation),
         io.BytesIO(data if found is None else found),
-        size=len(data),
-        crc32c=encode_crc32c(crc32c(data)),
-        content_type="video/mp4",
-        if_generation_match=generation,
         progress=progress,
     )
 

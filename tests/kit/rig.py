@@ -65,7 +65,7 @@ def open_without_waits(
     clock = SkippingClock()
     opened = project.opened(RunOptions(looks=looks, wait=clock.sleep))
     bucket, records = project.settings.bucket, project.settings.records
-    opened.objects = GcsObjectStore.open(
+    opened.objects = GcsObjectStore(
         bucket.bucket,
         bucket.prefix,
         project.settings.bucket_endpoint if endpoint is None else endpoint,

@@ -12,6 +12,7 @@ import crc32c
 from reconcile import config
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.media import content_type
+from reconcile.ports import DesiredObject
 from tests.kit.embedded import EmbeddedBucket, EmbeddedRecords
 
 OLD = 1_700_000_000
@@ -65,4 +66,4 @@ def open_records(folder: Path) -> EmbeddedRecords:
 def put(objects: EmbeddedBucket, key: str, data: bytes) -> None:
     """Creates an object."""
     size, checksum, kind = len(data), encode_crc32c(crc32c.crc32c(data)), content_type(key)
-    objects.put(key, io.BytesIO(data), size=size, crc32c=checksum, content_type=kind, if_generation_match=0)
+    objects.put(DesiredObject(key, size, checksum, kind, 0), io.BytesIO(data))

@@ -15,6 +15,7 @@ from reconcile.adapters.gcs.upload import CHUNK
 from reconcile.adapters.lanes import Limit
 from reconcile.core.bandwidth import BURST, DAY, LONGEST, Bucket, Timetable, parse_timetable
 from reconcile.core.digest import encode_crc32c
+from reconcile.ports import DesiredObject
 from tests.servers.clock import SkippingClock
 from tests.servers.faults import Fault
 from tests.servers.gcs import GcsServer
@@ -185,15 +186,8 @@ def test_all_threads_together_keep_the_rate() -> None:
 
 
 def put(server: GcsServer, data: bytes, pace: Callable[[int], None], clock: SkippingClock) -> None:
-    with GcsObjectStore.open("b", "", server.url, clock=clock, pace=pace) as store:
-        store.put(
-            "a.mp4",
-            io.BytesIO(data),
-            size=len(data),
-            crc32c=encode_crc32c(crc32c(data)),
-            content_type="video/mp4",
-            if_generation_match=0,
-        )
+    with GcsObjectStore("b", "", server.url, clock=clock, pace=pace) as store:
+        store.put(DesiredObject("a.mp4", len(data), encode_crc32c(crc32c(data)), "video/mp4", 0), io.BytesIO(data))
         assert server.world.objects("b")["a.mp4"].data == data
 
 

@@ -8,6 +8,7 @@ from reconcile.adapters.workers import REFUSALS, Breaker, results
 from reconcile.core.errors import AccessDenied, Rejected, SourceError, StoreUnavailable
 from reconcile.core.events import Event, Warned
 from reconcile.core.report import OutcomeKind, Status
+from reconcile.ports import DesiredObject
 from tests.kit.world import World
 
 
@@ -20,11 +21,11 @@ class Refusing:
         self._error = error
         self.tried: list[str] = []
 
-    def __call__(self, key: str, *given: object, **named: object) -> object:
-        if key.startswith(self._prefix):
-            self.tried.append(key)
+    def __call__(self, desired: DesiredObject, *given: object, **named: object) -> object:
+        if desired.key.startswith(self._prefix):
+            self.tried.append(desired.key)
             raise self._error
-        return self._put(key, *given, **named)  # type: ignore[arg-type]
+        return self._put(desired, *given, **named)  # type: ignore[arg-type]
 
 
 DENIED = AccessDenied("you may not", hint="grant it")

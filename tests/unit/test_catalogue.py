@@ -27,6 +27,7 @@ from reconcile.core.flat import packed, unpacked
 from reconcile.core.plan import Scope
 from reconcile.core.rows import FileProblem, Recorded, Retyped, Stream, Unsettled, Unwanted
 from reconcile.pipeline.catalogue import Catalogue
+from reconcile.ports import DesiredObject
 from reconcile.views.catalogue import JsonRows, show_assets, show_csv
 from reconcile.views.terminal import Terminal
 from tests.kit.fakes import digest
@@ -110,8 +111,7 @@ def test_each_state_is_told(world: World) -> None:
 def test_an_object_of_a_wrong_type_says_that_this_is_to_be_set(world: World) -> None:
     uri = world.uri(KEY)
     world.record("rem", titled(anime_image=uri))
-    sent = {"size": 1, "crc32c": digest(b"a"), "content_type": "text/plain", "if_generation_match": 0}
-    world.objects.put(KEY, io.BytesIO(b"a"), **sent)
+    world.objects.put(DesiredObject(KEY, 1, digest(b"a"), "text/plain", 0), io.BytesIO(b"a"))
 
     assert states(world) == {KEY: AssetState.METADATA}
     world.apply()

@@ -13,6 +13,7 @@ from reconcile.core.media import is_generic, wrong_type
 from reconcile.core.plan import Plan
 from reconcile.core.report import OutcomeKind, Status
 from reconcile.core.rows import RemoteObject
+from reconcile.ports import DesiredObject
 from tests.kit.fakes import digest
 from tests.kit.world import World, codes, kinds, titled
 
@@ -29,9 +30,7 @@ GENERIC = [
 
 def typed(world: World, key: str, type_: str, data: bytes = b"bytes") -> RemoteObject:
     """Somebody's object of this content type."""
-    return world.objects._store.put(
-        key, io.BytesIO(data), size=len(data), crc32c=digest(data), content_type=type_, if_generation_match=0
-    )
+    return world.objects._store.put(DesiredObject(key, len(data), digest(data), type_, 0), io.BytesIO(data))
 
 
 def told(plan: Plan) -> list[str]:

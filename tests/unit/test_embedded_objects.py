@@ -18,6 +18,7 @@ from reconcile.adapters.embedded.objects import FILE_NAME, FOLDER_NAME, Embedded
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import NotThere, PreconditionFailed, SourceChanged, StoreError, StoreUnavailable
 from reconcile.core.rows import RemoteObject
+from reconcile.ports import DesiredObject
 from tests.kit.embedded import EmbeddedBucket
 from tests.kit.windows import on_each_system  # noqa: F401
 
@@ -28,14 +29,15 @@ from crc32c import crc32c
 from reconcile.adapters.embedded.objects import EmbeddedObjectStore
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import PreconditionFailed
+from reconcile.ports import DesiredObject
 store = EmbeddedObjectStore.open(Path(sys.argv[1]), "p")
 done = 0
 while done < 10:
     seen = store.get("log")
     data = b"".join(store.read("log")) + f"{sys.argv[2]}.{done};".encode()
     try:
-        store.put("log", io.BytesIO(data), size=len(data), crc32c=encode_crc32c(crc32c(data)),
-                  content_type="text/plain", if_generation_match=seen.generation)
+        desired = DesiredObject("log", len(data), encode_crc32c(crc32c(data)), "text/plain", seen.generation)
+        store.put(desired, io.BytesIO(data))
     except PreconditionFailed:
         continue
     done += 1
@@ -45,6 +47,7 @@ DYING = """
 import os, sys
 from pathlib import Path
 from reconcile.adapters.embedded import objects as embedded_objects
+from reconcile.ports import DesiredObject
 
 store = embedded_objects.EmbeddedObjectStore.open(Path(sys.argv[1]), "p")
 
@@ -56,18 +59,13 @@ class Body:
             os._exit(9)
         return b"x" * size
 
-store.put("dying", Body(), size=1 << 30, crc32c="AAAAAA==", content_type="text/plain", if_generation_match=0)
+store.put(DesiredObject("dying", 1 << 30, "AAAAAA==", "text/plain", 0), Body())
 """
 
 
 def put(store: EmbeddedObjectStore, key: str, data: bytes, generation: int = 0) -> RemoteObject:
     return store.put(
-        key,
-        io.BytesIO(data),
-        size=len(data),
-        crc32c=encode_crc32c(crc32c(data)),
-        content_type="text/plain",
-        if_generation_match=generation,
+        DesiredObject(key, len(data), encode_crc32c(crc32c(data)), "text/plain", generation), io.BytesIO(data)
     )
 
 
@@ -102,7 +100,7 @@ def test_names_of_files_are_readable_and_one_for_each_object(tmp_path: Path) -> 
     with pytest.raises(PreconditionFailed):
         put(store, "characters/ai hoshino.png", b"4")
     with pytest.raises(SourceChanged):
-        store.put("b", io.BytesIO(b"x"), size=2, crc32c="", content_type="", if_generation_match=0)
+        store.put(DesiredObject("b", 2, "", "", 0), io.BytesIO(b"x"))
     store.close()
     assert sorted(name.partition("-")[2] for name in blobs(tmp_path)) == [
         ".._.._escape",

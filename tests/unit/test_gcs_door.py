@@ -89,7 +89,7 @@ def test_endpoints_that_are_used(endpoint: str) -> None:
 )
 def test_endpoints_that_are_refused(endpoint: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        GcsObjectStore.open("b", "", endpoint)
+        GcsObjectStore("b", "", endpoint)
     assert endpoint in caught.value.message
     assert caught.value.hint
 
@@ -101,7 +101,7 @@ def test_another_server_gets_no_credentials(
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     gcs_server.world.make_bucket("door")
-    with GcsObjectStore.open("door", "", gcs_server.url) as store:
+    with GcsObjectStore("door", "", gcs_server.url) as store:
         assert store.get("anonymous") is None
     [call] = gcs_server.script.calls(key="anonymous")
     assert "authorization" not in call.headers
@@ -110,14 +110,14 @@ def test_another_server_gets_no_credentials(
 def test_the_emulator_variable_of_googles_client_counts(gcs_server: GcsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_server.url)
     gcs_server.world.make_bucket("door")
-    with GcsObjectStore.open("door", "", "") as store:
+    with GcsObjectStore("door", "", "") as store:
         assert store.get("by-variable") is None
     assert len(gcs_server.script.calls(key="by-variable")) == 1
 
 
 def test_an_emulator_variable_without_a_scheme_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "127.0.0.1:4443")
-    with GcsObjectStore.open("door", "", "") as store, pytest.raises(ConfigError) as caught:
+    with GcsObjectStore("door", "", "") as store, pytest.raises(ConfigError) as caught:
         store.get("a")
     assert caught.value.hint == "write http://127.0.0.1:4443"
 
@@ -143,7 +143,7 @@ def test_credentials_that_give_no_token_say_how_to_log_in(
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     monkeypatch.setenv("API_ENDPOINT_OVERRIDE", gcs_server.url)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", credentials_file(tmp_path, gcs_server))
-    with GcsObjectStore.open("door", "", "") as store, pytest.raises(AccessDenied) as caught:
+    with GcsObjectStore("door", "", "") as store, pytest.raises(AccessDenied) as caught:
         store.get("expired")
     assert "gcloud auth application-default login" in caught.value.hint
     assert gcs_server.script.calls(key="expired") == []
@@ -157,14 +157,14 @@ def test_credentials_are_not_sent_in_clear_to_another_machine(monkeypatch: pytes
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     monkeypatch.setenv("API_ENDPOINT_OVERRIDE", "http://gcs.example")
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "user.json"))
-    with GcsObjectStore.open("door", "", "") as store, pytest.raises(ConfigError, match=r"http://gcs\.example"):
+    with GcsObjectStore("door", "", "") as store, pytest.raises(ConfigError, match=r"http://gcs\.example"):
         store.get("a")
 
 
 def test_without_credentials_it_says_how_to_log_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "missing.json"))
-    with GcsObjectStore.open("door", "", "") as store, pytest.raises(AccessDenied) as caught:
+    with GcsObjectStore("door", "", "") as store, pytest.raises(AccessDenied) as caught:
         store.get("a")
     assert "gcloud auth application-default login" in caught.value.hint
 
@@ -172,7 +172,7 @@ def test_without_credentials_it_says_how_to_log_in(monkeypatch: pytest.MonkeyPat
 def test_opening_a_store_imports_no_client() -> None:
     code = (
         "import sys; from reconcile.adapters.gcs.store import GcsObjectStore;"
-        "GcsObjectStore.open('b', 'p', '');"
+        "GcsObjectStore('b', 'p', '');"
         "sys.exit(any(name.split('.')[0] in ('google', 'requests', 'urllib3') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

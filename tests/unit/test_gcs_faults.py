@@ -96,7 +96,7 @@ def test_ranges_are_listed_once_each(server: GcsServer, store: GcsObjectStore) -
 
 
 def test_many_threads_share_the_connections(server: GcsServer, caplog: pytest.LogCaptureFixture) -> None:
-    with GcsObjectStore.open("b", "", server.url, concurrency=16) as store:
+    with GcsObjectStore("b", "", server.url, concurrency=16) as store:
         threads = [threading.Thread(target=store.get, args=(f"{number}",)) for number in range(16)]
         with caplog.at_level(logging.WARNING, logger="urllib3"):
             for thread in threads:
@@ -234,7 +234,7 @@ def test_a_slow_line_is_not_a_dead_one() -> None:
     with GcsServer(receive_buffer=64 * 1024) as server:
         server.world.make_bucket("b")
         server.script.add(Fault(method="POST", pace=0.01))
-        with GcsObjectStore.open("b", "anime_dance", server.url, deadline=0.5) as store:
+        with GcsObjectStore("b", "anime_dance", server.url, deadline=0.5) as store:
             put(store, body)
         assert len(server.script.calls()) == 1
         assert_held_once(server, body)
@@ -283,7 +283,7 @@ def ask(store: GcsObjectStore, method: str) -> object:
 @pytest.mark.parametrize("method", ["get", "list", "read", "put"])
 def test_a_bucket_that_is_not_there_is_not_an_empty_one(server: GcsServer, clock: TestClock, method: str) -> None:
     with (
-        GcsObjectStore.open("nowhere", "p", server.url, clock=clock) as store,
+        GcsObjectStore("nowhere", "p", server.url, clock=clock) as store,
         pytest.raises(StoreMissing, match="gs://nowhere") as caught,
     ):
         ask(store, method)
@@ -325,7 +325,7 @@ def test_a_pause_that_is_too_long_is_not_waited_for(server: GcsServer, store: Gc
 def test_a_store_that_is_down_says_so_in_time(server: GcsServer, clock: TestClock, method: str) -> None:
     server.close()
     with (
-        GcsObjectStore.open("b", "p", server.url, clock=clock) as store,
+        GcsObjectStore("b", "p", server.url, clock=clock) as store,
         pytest.raises(StoreUnavailable, match=rf"gs://b at {server.url} .*refused"),
     ):
         ask(store, method)
@@ -376,7 +376,7 @@ def test_an_answer_that_never_comes(server: GcsServer) -> None:
     server.script.add(Fault(run=hang, times=FOREVER))
     try:
         with (
-            GcsObjectStore.open("b", "p", server.url, deadline=0.1) as store,
+            GcsObjectStore("b", "p", server.url, deadline=0.1) as store,
             pytest.raises(StoreUnavailable, match="timed out"),
         ):
             store.get("a.mp4")

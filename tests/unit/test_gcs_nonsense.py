@@ -19,6 +19,7 @@ from reconcile.adapters.pace import FLOOR, LONGEST_ANSWER, Paced
 from reconcile.adapters.retry import seconds_asked
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import StoreError, StoreUnavailable, Uncertain
+from reconcile.ports import DesiredObject
 from tests.servers.clock import SkippingClock
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.gcs import GcsServer
@@ -30,7 +31,7 @@ LARGE = bytes(range(256)) * 4096 * 17
 
 @pytest.fixture
 def store(server: GcsServer) -> Iterator[GcsObjectStore]:
-    with GcsObjectStore.open("b", "p", server.url, clock=SkippingClock(), page_size=2) as opened:
+    with GcsObjectStore("b", "p", server.url, clock=SkippingClock(), page_size=2) as opened:
         yield opened
 
 
@@ -92,7 +93,7 @@ def test_empty_pages_end_after_a_minute_however_few_they_are(server: GcsServer) 
 
     server.script.add(Fault(status=200, body=page, times=FOREVER))
     with (
-        GcsObjectStore.open("b", "p", server.url, clock=clock) as store,
+        GcsObjectStore("b", "p", server.url, clock=clock) as store,
         pytest.raises(StoreUnavailable, match="pages of a listing"),
     ):
         list(store.list())
@@ -143,7 +144,7 @@ SLOW = {
 def test_what_comes_too_slowly_has_not_come(slow: Endless, ask: Callable[[GcsObjectStore], object]) -> None:
     with (
         RawServer(slow, pause=SHORT / 10) as server,
-        GcsObjectStore.open("b", "p", server.url, deadline=SHORT) as store,
+        GcsObjectStore("b", "p", server.url, deadline=SHORT) as store,
     ):
         assert waited(store, ask) < 20 * SHORT
 
@@ -203,7 +204,7 @@ ENDLESS = {
 
 @pytest.mark.parametrize("endless", ENDLESS.values(), ids=ENDLESS)
 def test_an_answer_without_end_is_an_error_in_bounded_memory(endless: Any) -> None:
-    with RawServer(endless) as server, GcsObjectStore.open("b", "p", server.url, deadline=SHORT) as store:
+    with RawServer(endless) as server, GcsObjectStore("b", "p", server.url, deadline=SHORT) as store:
         tracemalloc.start()
         try:
             with pytest.raises(StoreError):
@@ -291,14 +292,7 @@ def test_a_listing_that_is_none_is_an_error_of_the_store(server: GcsServer, stor
 def put(store: GcsObjectStore, data: bytes) -> Any:
     from crc32c import crc32c
 
-    return store.put(
-        "a",
-        io.BytesIO(data),
-        size=len(data),
-        crc32c=encode_crc32c(crc32c(data)),
-        content_type="video/mp4",
-        if_generation_match=0,
-    )
+    return store.put(DesiredObject("a", len(data), encode_crc32c(crc32c(data)), "video/mp4", 0), io.BytesIO(data))
 
 
 @pytest.mark.parametrize("data", [b"small", LARGE], ids=len)
@@ -386,7 +380,7 @@ def test_a_length_that_is_a_lie_is_no_object(length: bytes) -> None:
     body = json.dumps(resource("p/a")).encode()
     with (
         RawServer(answer(body, b"Content-Length: " + length)) as server,
-        GcsObjectStore.open("b", "p", server.url, deadline=SHORT) as store,
+        GcsObjectStore("b", "p", server.url, deadline=SHORT) as store,
     ):
         try:
             found = store.get("a")

@@ -18,6 +18,7 @@ from reconcile.adapters.retry import EARNED, SPENT, Budget
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import StoreUnavailable, Uncertain
 from reconcile.core.rows import RemoteObject
+from reconcile.ports import DesiredObject
 from tests.servers.clock import SkippingClock
 from tests.servers.faults import FOREVER, Call, Fault
 from tests.servers.gcs import GcsServer
@@ -32,18 +33,13 @@ def clock() -> SkippingClock:
 
 @pytest.fixture
 def store(server: GcsServer, clock: SkippingClock) -> Iterator[GcsObjectStore]:
-    with GcsObjectStore.open("b", "p", server.url, clock=clock) as opened:
+    with GcsObjectStore("b", "p", server.url, clock=clock) as opened:
         yield opened
 
 
 def put(store: GcsObjectStore, key: str = "a.png", data: bytes = b"x", generation: int = 0) -> RemoteObject:
     return store.put(
-        key,
-        io.BytesIO(data),
-        size=len(data),
-        crc32c=encode_crc32c(crc32c(data)),
-        content_type="image/png",
-        if_generation_match=generation,
+        DesiredObject(key, len(data), encode_crc32c(crc32c(data)), "image/png", generation), io.BytesIO(data)
     )
 
 
@@ -93,7 +89,7 @@ def test_a_bucket_that_takes_nothing_uses_the_budget_up_and_is_then_asked_once_a
     server: GcsServer, clock: SkippingClock
 ) -> None:
     server.script.add(Fault(method="POST", status=503, times=FOREVER))
-    with GcsObjectStore.open("b", "p", server.url, clock=clock, budget=Budget(20)) as store:
+    with GcsObjectStore("b", "p", server.url, clock=clock, budget=Budget(20)) as store:
         ends = upload_all(store, 50)
     assert ends[SPENT] > 40
     assert ends["done"] == 0
@@ -105,7 +101,7 @@ def test_one_budget_is_for_all_stores_of_a_run(server: GcsServer, clock: Skippin
     budget = Budget(5)
     for _ in range(2):
         with (
-            GcsObjectStore.open("b", "p", server.url, clock=clock, budget=budget) as store,
+            GcsObjectStore("b", "p", server.url, clock=clock, budget=budget) as store,
             pytest.raises(StoreUnavailable) as caught,
         ):
             store.get("a")
@@ -161,7 +157,7 @@ def test_the_last_chunk_of_a_large_file_is_its_write(
 
 def test_a_lost_answer_is_settled_by_reading_though_no_retry_is_left(server: GcsServer, clock: SkippingClock) -> None:
     server.script.add(Fault(method="POST", lost=True))
-    with GcsObjectStore.open("b", "p", server.url, clock=clock, budget=Budget(0)) as store:
+    with GcsObjectStore("b", "p", server.url, clock=clock, budget=Budget(0)) as store:
         assert put(store).size == 1
         server.script.add(Fault(method="POST", lost=True))
         server.script.add(Fault(method="GET", status=503))

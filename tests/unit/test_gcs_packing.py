@@ -34,7 +34,7 @@ def server() -> Iterator[GcsServer]:
 
 @pytest.fixture
 def store(server: GcsServer) -> Iterator[GcsObjectStore]:
-    with GcsObjectStore.open("b", "", server.url, clock=SkippingClock()) as opened:
+    with GcsObjectStore("b", "", server.url, clock=SkippingClock()) as opened:
         yield opened
 
 

@@ -18,6 +18,7 @@ from reconcile.core.errors import (
     SourceError,
     StoreUnavailable,
 )
+from reconcile.ports import DesiredObject
 from tests.kit.gcs_bucket import LARGE, NAME, TestClock, assert_held_once, open_store, other_writer, put
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.gcs import GcsServer
@@ -231,14 +232,7 @@ def test_a_file_that_changes_during_the_upload(server: GcsServer, store: GcsObje
 
     server.script.add(Fault(method="PUT", skip=1, run=edit))
     with pytest.raises(SourceChanged):
-        store.put(
-            "a.mp4",
-            file,
-            size=len(LARGE),
-            crc32c=encode_crc32c(crc32c(LARGE)),
-            content_type="video/mp4",
-            if_generation_match=0,
-        )
+        store.put(DesiredObject("a.mp4", len(LARGE), encode_crc32c(crc32c(LARGE)), "video/mp4", 0), file)
     assert server.world.objects("b") == {}
 
 
@@ -248,7 +242,7 @@ def test_a_file_that_cannot_be_read_is_the_sources_fault(server: GcsServer, stor
             raise OSError(5, "Input/output error")
 
     with pytest.raises(SourceError, match="Input/output error"):
-        store.put("a.mp4", Broken(b"bytes"), size=5, crc32c="AAAAAA==", content_type="video/mp4", if_generation_match=0)
+        store.put(DesiredObject("a.mp4", 5, "AAAAAA==", "video/mp4", 0), Broken(b"bytes"))
     assert server.world.objects("b") == {}
 
 

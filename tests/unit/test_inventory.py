@@ -17,6 +17,7 @@ from reconcile.adapters.inventory.store import ReportedObjects
 from reconcile.core.errors import StoreError, UsageError
 from reconcile.core.names import BucketRoot
 from reconcile.core.rows import RemoteObject
+from reconcile.ports import DesiredObject
 from tests.kit.inventory import COLUMNS, CONFIG, TAKEN, Line, as_csv, line_of, manifest, report
 from tests.servers.faults import Fault
 from tests.servers.gcs import GcsServer
@@ -37,7 +38,7 @@ class Place:
         server.world.make_bucket("reports")
 
     def store(self, root: BucketRoot = ROOT) -> GcsObjectStore:
-        self._open.append(GcsObjectStore.open(root.bucket, root.prefix, self.server.url, deadline=5))
+        self._open.append(GcsObjectStore(root.bucket, root.prefix, self.server.url, deadline=5))
         return self._open[-1]
 
     def fill(self, *keys: str) -> None:
@@ -104,9 +105,7 @@ def test_everything_but_the_listing_is_live(place: Place) -> None:
     new = found.get("new.png")
     assert new is not None
     assert b"".join(found.read("new.png")) == b"new.png"
-    made = found.put(
-        "more.png", io.BytesIO(b""), size=0, crc32c="AAAAAA==", content_type="image/png", if_generation_match=0
-    )
+    made = found.put(DesiredObject("more.png", 0, "AAAAAA==", "image/png", 0), io.BytesIO(b""))
     assert place.store().get("more.png") == made
 
 

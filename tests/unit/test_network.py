@@ -114,7 +114,7 @@ def tls_port(certificate: Path) -> Iterator[int]:
 def listed(endpoint: str) -> ReconcileError | None:
     """What listing a bucket there raises."""
     try:
-        with GcsObjectStore.open("b", "", endpoint, deadline=0.3) as store:
+        with GcsObjectStore("b", "", endpoint, deadline=0.3) as store:
             list(store.list())
     except ReconcileError as error:
         return error

@@ -373,7 +373,7 @@ def wired(world: World, firestore_server: FirestoreServer) -> Iterator[GcsServer
         world.records.create(char_id, fields)
     with GcsServer() as server:
         server.world.make_bucket(settings.bucket.bucket)
-        world.objects = GcsObjectStore.open(  # type: ignore[assignment]
+        world.objects = GcsObjectStore(  # type: ignore[assignment]
             settings.bucket.bucket, settings.bucket.prefix, server.url
         )
         key = "characters/mei.png"

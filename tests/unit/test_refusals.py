@@ -41,7 +41,7 @@ def gcs() -> Iterator[GcsServer]:
 
 @pytest.fixture
 def objects(gcs: GcsServer) -> Iterator[GcsObjectStore]:
-    with GcsObjectStore.open("b", "", gcs.url, deadline=0.2) as opened:
+    with GcsObjectStore("b", "", gcs.url, deadline=0.2) as opened:
         yield opened
 
 

@@ -18,6 +18,7 @@ from reconcile.commands.doctor import check_project
 from reconcile.core.checkup import Health
 from reconcile.core.errors import AccessDenied, ConfigError
 from reconcile.core.names import BucketRoot
+from reconcile.ports import DesiredObject
 from tests.kit.workshop import PREFIX, Workshop, open_workshop
 from tests.servers.firestore import FirestoreServer
 from tests.servers.gcs import GcsServer
@@ -35,20 +36,13 @@ def gcs() -> Iterator[GcsServer]:
 
 
 def put(store: GcsObjectStore, key: str, data: bytes, generation: int = 0) -> None:
-    store.put(
-        key,
-        io.BytesIO(data),
-        size=len(data),
-        crc32c=crc32c_of(data),
-        content_type="video/mp4",
-        if_generation_match=generation,
-    )
+    store.put(DesiredObject(key, len(data), crc32c_of(data), "video/mp4", generation), io.BytesIO(data))
 
 
 @pytest.mark.parametrize("size", [5, CHUNK + 5], ids=["multipart", "resumable"])
 def test_every_request_says_who_pays(gcs: GcsServer, size: int) -> None:
     data = b"x" * size
-    with GcsObjectStore.open("b", "", gcs.url, user_project=PAYER) as store:
+    with GcsObjectStore("b", "", gcs.url, user_project=PAYER) as store:
         put(store, "a b.mp4", data)
         found = store.get("a b.mp4")
         assert found is not None
@@ -76,13 +70,13 @@ def test_signed_urls_say_who_pays(gcs: GcsServer) -> None:
 
 
 def test_without_a_payer_the_key_of_the_rules_is_named(gcs: GcsServer) -> None:
-    with GcsObjectStore.open("b", "", gcs.url) as store, pytest.raises(AccessDenied) as caught:
+    with GcsObjectStore("b", "", gcs.url) as store, pytest.raises(AccessDenied) as caught:
         list(store.list())
     assert "user_project under [bucket]" in caught.value.hint
 
 
 def test_a_payer_that_the_account_may_not_charge_is_told_the_role(gcs: GcsServer) -> None:
-    with GcsObjectStore.open("b", "", gcs.url, user_project="another") as store, pytest.raises(AccessDenied) as caught:
+    with GcsObjectStore("b", "", gcs.url, user_project="another") as store, pytest.raises(AccessDenied) as caught:
         list(store.list())
     assert "roles/serviceusage.serviceUsageConsumer" in caught.value.hint
 

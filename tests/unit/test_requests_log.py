@@ -59,7 +59,7 @@ def test_a_request_that_fails_is_told_with_its_retry_and_the_time_between(server
     heard, ticks = Heard(), iter(range(100))
     server.script.add(Fault(method="GET", status=503, times=2))
     meter = Meter(heard, clock=lambda: float(next(ticks)))
-    with GcsObjectStore.open("b", "", server.url, clock=SkippingClock(), meter=meter) as store:
+    with GcsObjectStore("b", "", server.url, clock=SkippingClock(), meter=meter) as store:
         assert list(store.list()) == []
         assert list(store.list()) == []
     assert [(each.outcome, each.attempt, each.seconds, each.waited) for each in heard.all] == [

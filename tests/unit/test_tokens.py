@@ -26,7 +26,7 @@ PROGRAM = """
 import sys
 from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.core.errors import ReconcileError
-with GcsObjectStore.open("b", "", "", deadline=2) as store:
+with GcsObjectStore("b", "", "", deadline=2) as store:
     try:
         print(store.get("x"))
     except ReconcileError as error:

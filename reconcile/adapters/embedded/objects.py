@@ -32,7 +32,7 @@ from reconcile.core.errors import (
 )
 from reconcile.core.names import key_problem
 from reconcile.core.rows import RemoteObject
-from reconcile.ports import Progress
+from reconcile.ports import DesiredObject, Progress
 
 FILE_NAME = "objects.sqlite3"
 FOLDER_NAME = "objects"
@@ -131,17 +131,8 @@ class EmbeddedObjectStore:
         row = self._row(self._name(key))
         return None if row is None else self._object(row)
 
-    def put(
-        self,
-        key: str,
-        body: BinaryIO,
-        *,
-        size: int,
-        crc32c: str,
-        content_type: str,
-        if_generation_match: int,
-        progress: Progress | None = None,
-    ) -> RemoteObject:
+    def put(self, desired: DesiredObject, body: BinaryIO, *, progress: Progress | None = None) -> RemoteObject:
+        key, size, crc32c, content_type, if_generation_match = desired
         name = self._name(key)
         blob = f"{uuid.uuid4().hex}-{re.sub(r'[^A-Za-z0-9._-]+', '_', key)[-80:]}"
         with self._database.errors():
@@ -171,26 +162,9 @@ class EmbeddedObjectStore:
         live = self.get(key)
         return None if live is None or live.encoding else base64.b64encode(found.digest()).decode()
 
-    def copy(
-        self,
-        key: str,
-        source: str,
-        *,
-        source_generation: int,
-        size: int,
-        crc32c: str,
-        content_type: str,
-        if_generation_match: int,
-    ) -> RemoteObject:
+    def copy(self, desired: DesiredObject, source: str, *, source_generation: int) -> RemoteObject:
         with self._open(self._name(source), source_generation) as body:
-            return self.put(
-                key,
-                body,
-                size=size,
-                crc32c=crc32c,
-                content_type=content_type,
-                if_generation_match=if_generation_match,
-            )
+            return self.put(desired, body)
 
     def set_type(
         self, key: str, content_type: str, *, if_generation_match: int, if_metageneration_match: int

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import SourceChanged, SourceError
-from reconcile.ports import Progress
+from reconcile.ports import DesiredObject, Progress
 
 BLOCK = 64 * 1024
 
@@ -20,16 +20,13 @@ class Body:
     def __init__(
         self,
         file: BinaryIO,
-        size: int,
-        crc32c: str,
-        name: str,
+        desired: DesiredObject,
         progress: Progress | None,
         pace: Callable[[int], None] = lambda _size: None,
     ) -> None:
-        self.size = size
-        self.crc32c = crc32c
+        self.size = desired.size
+        self._desired = desired
         self._file = file
-        self._name = name
         self._progress = progress
         self._pace = pace
         self._hashed = 0
@@ -98,16 +95,16 @@ class Body:
             raise self._unreadable(error) from error
 
     def _check_whole(self) -> None:
-        if encode_crc32c(self._crc) != self.crc32c:
+        if encode_crc32c(self._crc) != self._desired.crc32c:
             raise self._changed("its bytes are not the planned ones")
         if self._read(1):
             raise self._changed("it is longer than planned")
 
     def _changed(self, how: str) -> SourceChanged:
-        return SourceChanged(f"the file for {self._name!r} has changed: {how}", hint="plan again")
+        return SourceChanged(f"the file for {self._desired.key!r} has changed: {how}", hint="plan again")
 
     def _unreadable(self, error: OSError) -> SourceError:
-        return SourceError(f"the file for {self._name!r} could not be read: {error}", hint="check the disk")
+        return SourceError(f"the file for {self._desired.key!r} could not be read: {error}", hint="check the disk")
 
 
 class Payload:

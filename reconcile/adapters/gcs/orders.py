@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -16,25 +16,16 @@ from reconcile.adapters.gcs.failures import Doubt, Transient
 from reconcile.adapters.gcs.http import JSON, Door, Write
 from reconcile.core.encoding import encoding_of
 from reconcile.core.errors import NotThere, Uncertain
+from reconcile.ports import DesiredObject
 
 AT_ONCE = 256 * 1024 * 1024
-"""Bytes that one request may copy where they must really be moved, so that it is answered in time."""
+"""Bytes that one request may copy if they must really be moved, so that it is answered in time."""
 
 T = TypeVar("T")
 
 
-class Made(NamedTuple):
-    """What the copy is to be: its name, content and type, and the generation that it replaces."""
-
-    name: str
-    size: int
-    crc32c: str
-    content_type: str
-    if_generation_match: int
-
-
 class Said(msgspec.Struct):
-    """What a server says of an object that may be copied from."""
+    """The fields that are read of an object before it is copied."""
 
     md5Hash: str | None = None  # noqa: N815 - the API's own spelling
     contentEncoding: str | None = None  # noqa: N815
@@ -74,25 +65,25 @@ def md5_of(door: Door, name: str, generation: int) -> str | None:
     return None if encoding_of(said.contentEncoding) else said.md5Hash or None
 
 
-def rewrite(door: Door, source: str, generation: int, made: Made) -> Resource:
+def rewrite(door: Door, source: str, generation: int, desired: DesiredObject) -> Resource:
     """Copies an object until all of it is there. Raises as ObjectStore.copy does."""
-    path = f"{door.object(source)}/rewriteTo{door.object(made.name).removeprefix('/storage/v1')}"
+    path = f"{door.object(source)}/rewriteTo{door.object(desired.key).removeprefix('/storage/v1')}"
     query: dict[str, str | int] = {
-        "ifGenerationMatch": made.if_generation_match,
+        "ifGenerationMatch": desired.if_generation_match,
         "ifSourceGenerationMatch": generation,
         "maxBytesRewrittenPerCall": AT_ONCE,
         "fields": f"done,totalBytesRewritten,rewriteToken,resource({OBJECT_FIELDS})",
     }
-    write, copied = Write(door, made.name, "copied"), -1
+    write, copied = Write(door, desired.key, "copied"), -1
     read = partial(decode, _REWRITTEN, where=door.where, what="a rewrite")
-    while not (told := _ordered(write, "POST", path, query, made.content_type, read)).done:
+    while not (told := _ordered(write, "POST", path, query, desired.content_type, read)).done:
         if not told.rewriteToken or told.totalBytesRewritten <= copied:
-            raise nonsense(door.where, f"that {told.totalBytesRewritten} bytes of {made.name!r} are copied, again")
+            raise nonsense(door.where, f"that {told.totalBytesRewritten} bytes of {desired.key!r} are copied, again")
         copied, query["rewriteToken"] = told.totalBytesRewritten, told.rewriteToken
     found = told.resource
-    if found is not None and found.name == made.name and holds(found, made.size, made.crc32c):
+    if found is not None and found.name == desired.key and holds(found, desired.size, desired.crc32c):
         return found
-    message = f"{door.where} does not tell that {made.name!r} has the content that was to be copied"
+    message = f"{door.where} does not tell that {desired.key!r} has the content that was to be copied"
     raise Uncertain(message, hint="run verify, and check the endpoint")
 
 

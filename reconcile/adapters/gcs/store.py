@@ -22,7 +22,7 @@ from reconcile.adapters.gcs.answers import (
 from reconcile.adapters.gcs.body import Body
 from reconcile.adapters.gcs.failures import Transient, of_failed, wait
 from reconcile.adapters.gcs.http import Door
-from reconcile.adapters.gcs.orders import Made, md5_of, rewrite, set_type
+from reconcile.adapters.gcs.orders import md5_of, rewrite, set_type
 from reconcile.adapters.gcs.packing import accepting, stored
 from reconcile.adapters.gcs.upload import NoSessions, ObjectUpload, Sessions
 from reconcile.adapters.lean_http import Failed, Reply
@@ -33,7 +33,7 @@ from reconcile.core.closing import Closing
 from reconcile.core.errors import NotThere, Rejected
 from reconcile.core.names import BucketRoot, key_problem
 from reconcile.core.rows import RemoteObject
-from reconcile.ports import Progress
+from reconcile.ports import DesiredObject, Progress
 
 DEADLINE = 20.0
 CONCURRENCY = 8
@@ -96,24 +96,6 @@ class GcsObjectStore(Closing):
 
     def __init__(
         self,
-        root: BucketRoot,
-        door: Door,
-        sessions: Sessions,
-        concurrency: int,
-        page_size: int,
-        pace: Callable[[int], None],
-    ) -> None:
-        self._root = root
-        self._base = f"{root.prefix}/" if root.prefix else ""
-        self._door = door
-        self._sessions = sessions
-        self._concurrency = concurrency
-        self._page_size = page_size
-        self._pace = pace
-
-    @classmethod
-    def open(
-        cls,
         bucket: str,
         prefix: str,
         endpoint: str,
@@ -129,7 +111,7 @@ class GcsObjectStore(Closing):
         on_failure: Callable[[], None] = lambda: None,
         pace: Callable[[int], None] = lambda _size: None,
         meter: Meter | None = None,
-    ) -> GcsObjectStore:
+    ) -> None:
         """The bucket at Google (``endpoint`` empty; application default credentials), or at another server.
 
         ``deadline`` (seconds) bounds connecting, each wait for an answer and the retries of a call. ``concurrency``
@@ -140,7 +122,9 @@ class GcsObjectStore(Closing):
         counts the requests, and the bytes of files that are sent. Raises ConfigError for an endpoint that must not be
         used.
         """
-        door = Door(
+        self._root = BucketRoot(bucket, prefix.strip("/"))
+        self._base = f"{self._root.prefix}/" if self._root.prefix else ""
+        self._door = Door(
             bucket,
             endpoint,
             Traffic(deadline, budget, clock, on_failure=on_failure),
@@ -148,15 +132,17 @@ class GcsObjectStore(Closing):
             user_project=user_project,
             meter=meter,
         )
-        root = BucketRoot(bucket, prefix.strip("/"))
-        return cls(root, door, sessions or NoSessions(), concurrency, page_size, pace)
+        self._sessions = sessions or NoSessions()
+        self._concurrency = concurrency
+        self._page_size = page_size
+        self._pace = pace
 
     def close(self) -> None:
         """Closes the connections that are kept; the store may be used again."""
         self._door.close()
 
     def list(self, prefix: str = "", splits: Sequence[str] = ()) -> Iterator[RemoteObject]:
-        """See ``ObjectStore.list``; the ranges between ``splits`` are read at once, each a few pages ahead."""
+        """See ``ObjectStore.list``; ranges between ``splits`` are read at the same time, each a few pages ahead."""
         cuts = sorted({split for split in splits if split.startswith(prefix) and split != prefix})
         yield from self._ranges(self._base + prefix, ["", *cuts], [*cuts, ""])
 
@@ -165,7 +151,7 @@ class GcsObjectStore(Closing):
         return iter(()) if stop and stop <= first else self._ranges(self._base + prefix, [first], [stop])
 
     def _ranges(self, full: str, starts: Sequence[str], ends: Sequence[str]) -> Iterator[RemoteObject]:
-        """The objects of these ranges of keys, whose names all begin with ``full``."""
+        """The objects in these ranges of keys, whose names all begin with ``full``."""
         ranges = deque(
             _Range(full, start and self._base + start, end and self._base + end, self._door)
             for start, end in zip(starts, ends, strict=True)
@@ -193,41 +179,19 @@ class GcsObjectStore(Closing):
         answer = self._door.seen(name, OBJECT_FIELDS)
         return None if answer is None else self._row(decode_resource(answer, self._door.where, name))
 
-    def put(
-        self,
-        key: str,
-        body: BinaryIO,
-        *,
-        size: int,
-        crc32c: str,
-        content_type: str,
-        if_generation_match: int,
-        progress: Progress | None = None,
-    ) -> RemoteObject:
+    def put(self, desired: DesiredObject, body: BinaryIO, *, progress: Progress | None = None) -> RemoteObject:
         """See ``ObjectStore.put``. ``body`` is read from its start, and again for each retry."""
-        name = self._name(key)
-        planned = Body(body, size, crc32c, name, progress, self._paced)
-        upload = ObjectUpload(self._door, name, planned, content_type, if_generation_match, self._sessions)
-        return self._row(upload.run())
+        named = self._named(desired)
+        planned = Body(body, named, progress, self._paced)
+        return self._row(ObjectUpload(self._door, named, planned, self._sessions).run())
 
     def md5(self, key: str, *, generation: int) -> str | None:
         """See ``ObjectStore.md5``; one request."""
         return md5_of(self._door, self._name(key), generation)
 
-    def copy(
-        self,
-        key: str,
-        source: str,
-        *,
-        source_generation: int,
-        size: int,
-        crc32c: str,
-        content_type: str,
-        if_generation_match: int,
-    ) -> RemoteObject:
-        """See ``ObjectStore.copy``; one request, or several for what must really be moved."""
-        made = Made(self._name(key), size, crc32c, content_type, if_generation_match)
-        return self._row(rewrite(self._door, self._name(source), source_generation, made))
+    def copy(self, desired: DesiredObject, source: str, *, source_generation: int) -> RemoteObject:
+        """See ``ObjectStore.copy``; one request, or several if bytes must really be moved."""
+        return self._row(rewrite(self._door, self._name(source), source_generation, self._named(desired)))
 
     def set_type(
         self, key: str, content_type: str, *, if_generation_match: int, if_metageneration_match: int
@@ -239,7 +203,7 @@ class GcsObjectStore(Closing):
     def read(
         self, key: str, *, generation: int | None = None, offset: int = 0, encoded: bool = False
     ) -> Iterator[bytes]:
-        """See ``ObjectStore.read``. A broken download goes on where it broke, in the same generation."""
+        """See ``ObjectStore.read``. A download that broke off is resumed at that place, in the same generation."""
         name = self._name(key)
         patience, at = self._door.patience(), offset
         while True:
@@ -267,6 +231,10 @@ class GcsObjectStore(Closing):
         if (problem := key_problem(name)) is not None:
             raise Rejected(f"{self._root} cannot hold {name!r}: {problem}", hint="rename the file")
         return name
+
+    def _named(self, desired: DesiredObject) -> DesiredObject:
+        """The same object, with its whole name in the bucket as the key."""
+        return desired._replace(key=self._name(desired.key))
 
     def _row(self, resource: Resource) -> RemoteObject:
         return resource.row(resource.name[len(self._base) :])
@@ -308,7 +276,7 @@ class GcsObjectStore(Closing):
         return answer
 
     def _chunks(self, answer: Reply, *, encoded: bool) -> Iterator[bytes]:
-        """The body as it is stored, held against its announced length."""
+        """The body as it is stored."""
         try:
             yield from stored(answer, self._door.where, encoded=encoded)
         except Failed as error:

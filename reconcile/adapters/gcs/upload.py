@@ -24,16 +24,17 @@ from reconcile.core.errors import (
     Uncertain,
 )
 from reconcile.core.portable import Portable
+from reconcile.ports import DesiredObject
 
 QUANTUM = 256 * 1024
-"""Bytes: what GCS keeps of a chunk is a multiple of it, unless it is the last."""
+"""Bytes: GCS keeps a multiple of them from each chunk, except from the last."""
 MAX_RESTARTS = 3
 KEPT = ("cacheControl", "contentDisposition", "contentLanguage", "customTime", "metadata")
 _MAP = msgspec.json.Decoder(dict[str, Any])
 
 
 class Sessions(Protocol):
-    """What is remembered of resumable uploads under way. A session URI is a secret: who has it can write the object."""
+    """The remembered sessions of resumable uploads. A session URI is a secret: whoever has it can write the object."""
 
     def get(self, key: str, crc32c: str, size: int) -> str | None:
         """The URI remembered for uploading these bytes, or None."""
@@ -71,19 +72,17 @@ class ObjectUpload:
 
     Up to one chunk goes as a single multipart request; more in chunks through a resumable session. Both carry the
     planned crc32c, so that the server refuses different content, and the generation precondition. Metadata that people
-    have set on an object is kept when it is replaced, except its encoding: the new bytes are plain.
+    have set on an object is kept if it is replaced, except its encoding: the new bytes are plain.
     """
 
-    def __init__(
-        self, door: Door, name: str, body: Body, content_type: str, if_generation_match: int, sessions: Sessions
-    ) -> None:
+    def __init__(self, door: Door, desired: DesiredObject, body: Body, sessions: Sessions) -> None:
         self._door = door
-        self._name = name
+        self._desired = desired
+        self._name = desired.key
+        self._expected = desired.if_generation_match
         self._body = body
-        self._content_type = content_type
-        self._expected = if_generation_match
         self._sessions = sessions
-        self._write = Write(door, name, "taken")
+        self._write = Write(door, desired.key, "taken")
         self._resumed = False
         self._said: dict[str, Any] = {}
 
@@ -97,7 +96,7 @@ class ObjectUpload:
         except (PreconditionFailed, Transient) as failure:
             return self._settled(failure)
         if (
-            holds(made, self._body.size, self._body.crc32c)
+            holds(made, self._body.size, self._desired.crc32c)
             and made.name == self._name
             and made.generation != self._expected
         ):
@@ -110,7 +109,7 @@ class ObjectUpload:
         return {"uploadType": kind, "ifGenerationMatch": self._expected, "fields": OBJECT_FIELDS}
 
     def _metadata(self) -> bytes:
-        fields = {"name": self._name, "contentType": self._content_type, "crc32c": self._body.crc32c}
+        fields = {"name": self._name, "contentType": self._desired.content_type, "crc32c": self._desired.crc32c}
         return msgspec.json.encode(self._said | fields)
 
     def _said_of_it(self) -> dict[str, Any]:
@@ -131,7 +130,7 @@ class ObjectUpload:
                 edge,
                 self._metadata(),
                 edge,
-                self._content_type.encode(),
+                self._desired.content_type.encode(),
             )
         )
         payload = Payload(self._body, 0, self._body.size, head, b"\r\n--%b--\r\n" % edge)
@@ -156,8 +155,8 @@ class ObjectUpload:
         return made
 
     def _drive(self) -> Resource:
-        """Chunk by chunk to the end. After a doubt the server is asked how much it has; to have come further than
-        ever in this session renews the patience."""
+        """Sends chunk by chunk to the end. After a failure the server is asked how much it has. New progress in a
+        session renews the patience."""
         uri = self._remembered()
         offset: int | None = None
         patience, lost_sessions, furthest = self._door.patience(body=True), 0, 0
@@ -189,13 +188,13 @@ class ObjectUpload:
             raise StoreUnavailable(message, hint="run again later")
 
     def _session_key(self) -> tuple[str, str, int]:
-        """What a session was opened for: other content, preconditions or servers must not finish it."""
-        key = f"{self._door.where}\n{self._name}\n{self._expected}\n{self._content_type}"
-        return key, self._body.crc32c, self._body.size
+        """The key of a session: an upload with other content, another precondition or server must not finish it."""
+        key = f"{self._door.where}\n{self._name}\n{self._expected}\n{self._desired.content_type}"
+        return key, self._desired.crc32c, self._body.size
 
     def _remembered(self) -> str | None:
         uri = self._sessions.get(*self._session_key())
-        # A URI from a file on disk must not lead our credentials elsewhere.
+        # A URI from a file on disk must not send our credentials to another server.
         if uri is None or not self._door.is_mine(uri):
             return None
         self._resumed = True
@@ -208,7 +207,7 @@ class ObjectUpload:
             self._query("resumable"),
             headers={
                 **JSON,
-                "X-Upload-Content-Type": self._content_type,
+                "X-Upload-Content-Type": self._desired.content_type,
                 "X-Upload-Content-Length": str(self._body.size),
             },
             data=self._metadata(),
@@ -219,7 +218,7 @@ class ObjectUpload:
             raise nonsense(self._door.where, "without an upload session")
         try:
             uri = self._door.at_home(uri)
-        except ValueError:  # not repeated: it is a secret, whatever else it is
+        except ValueError:  # its text is not repeated: it is a secret
             raise nonsense(self._door.where, "with an upload session that is no URL") from None
         self._sessions.put(*self._session_key(), uri)
         return uri
@@ -241,7 +240,7 @@ class ObjectUpload:
                 kept = self._kept(self._put(uri, span, Payload(self._body, offset, stop)))
         except Rejected:
             if self._resumed:
-                # What an earlier run sent may have been different content from today's.
+                # An earlier run may have sent different content.
                 raise _SessionGone from None
             raise
         if isinstance(kept, int) and kept > stop:
@@ -298,7 +297,7 @@ class ObjectUpload:
             live = None if answer is None else decode_resource(answer, self._door.where, self._name)
         except StoreError as error:
             raise (self._write.uncertain() if doubt else failure) from error
-        if live is not None and doubt and holds(live, self._body.size, self._body.crc32c):
+        if live is not None and doubt and holds(live, self._body.size, self._desired.crc32c):
             return live
         if (live.generation if live else 0) != self._expected:
             raise self._moved(live) from failure
