@@ -93,10 +93,8 @@ class Response(http.client.HTTPResponse):
 
     def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
-        limit = sock.gettimeout()
-        self._paced = Paced(
-            sock.makefile("rb", buffering=0), float("inf") if limit is None else limit, _setter(sock, limit)
-        )
+        # Every connection of ours has a time-out.
+        self._paced = Paced(sock.makefile("rb", buffering=0), sock.gettimeout(), sock.settimeout)
         self.fp.close()
         self.fp = _Reader(self._paced)
 
@@ -109,7 +107,3 @@ class Response(http.client.HTTPResponse):
             raise http.client.HTTPException("a part of it has a negative length")
         found: bytes = super()._safe_read(amt)  # type: ignore[misc]
         return found
-
-
-def _setter(sock: Any, limit: float | None) -> Callable[[float], None]:
-    return (lambda _left: None) if limit is None else sock.settimeout
