@@ -132,7 +132,7 @@ class Reply:
         return self._content or b""
 
     def close(self) -> None:
-        """Gives up what was not read."""
+        """Ends the answer; what was not read is lost."""
         self._end(reusable=False)
 
     def _end(self, *, reusable: bool, how: str = "") -> None:
@@ -260,7 +260,7 @@ class Http:
         return answer
 
     def _sent(self, request: _Request, route: Route) -> tuple[Connection, http.client.HTTPResponse]:
-        """Sends a request, and gives the connection and the head of the answer. Raises Failed."""
+        """Sends a request, and returns the connection and the head of the answer. Raises Failed."""
         connection = self._take(route, request.limit)
         try:
             try:

@@ -40,9 +40,9 @@ class Fault(Enum):
     REFUSED = "refused"
     """Something on the way refused to let us through."""
     LASTING = "lasting"
-    """It does not pass by itself."""
+    """It will not pass without somebody's doing."""
     PASSING = "passing"
-    """It may pass by itself, and nothing was sent."""
+    """It may pass, and nothing was sent."""
 
 
 class WayFault(NamedTuple):

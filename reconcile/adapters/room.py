@@ -148,7 +148,7 @@ def shortage(error: BaseException) -> str:
 
 
 def no_room(error: BaseException) -> ReconcileError | None:
-    """The error of ours for an exception that ``shortage`` knows; None for any other."""
+    """Our error for an exception that ``shortage`` recognizes; None for any other."""
     lacking = shortage(error)
     if not lacking:
         return None

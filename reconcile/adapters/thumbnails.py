@@ -48,7 +48,7 @@ class Thumbnails:
 
     @classmethod
     def of_this_machine(cls) -> Thumbnails | None:
-        """With what is installed here; None without Pillow."""
+        """A maker with the programs of this machine; None without Pillow."""
         return None if importlib.util.find_spec("PIL") is None else cls(_program("ffmpeg"))
 
     def most(self, path: str) -> int:

@@ -1,4 +1,4 @@
-"""What the bucket and the credentials say of themselves, for a check-up: nothing that a run needs."""
+"""Reads facts about the bucket and the credentials for ``doctor``; no run needs them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _GRANTED = msgspec.json.Decoder(_Granted, strict=False)
 
 
 class GcsCheckup:
-    """Asks about one bucket at Google (``endpoint`` empty) or another server."""
+    """Questions about one bucket at Google (``endpoint`` empty) or another server."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class GcsCheckup:
         self._door.close()
 
     def who(self) -> str:
-        """Whose credentials are used, in words. Raises AccessDenied if there are none."""
+        """The credentials in use, in words. Raises AccessDenied if there are none."""
         if self._endpoint:
             return f"none: {self._endpoint} gets no credentials"
         import google.auth
@@ -91,7 +91,7 @@ class GcsCheckup:
         return f"{kind}{of}" + (f", project {project}" if project else "")
 
     def facts(self) -> BucketFacts:
-        """What the bucket says of itself. Raises as an ObjectStore does."""
+        """The bucket's settings. Raises as an ObjectStore does."""
         path = self._door.objects().removesuffix("/o")
         answer = self._door.retrying(lambda: self._door.once("GET", path, {"fields": _FIELDS}))
         bucket = decode(_BUCKET, answer.content, self._door.where, "a bucket")
@@ -102,8 +102,8 @@ class GcsCheckup:
         )
 
     def clock_skew(self) -> float | None:
-        """Seconds that this machine's clock is ahead of the server's, to about a second; None if it does not tell
-        the time. Raises StoreUnavailable."""
+        """Seconds by which this machine's clock is ahead of the server's, to about a second; None if the answer has no
+        time. Raises StoreUnavailable."""
         before = self._now()
         answer = self._door.retrying(
             lambda: self._door.once(
@@ -114,11 +114,11 @@ class GcsCheckup:
             theirs = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
         except (ValueError, TypeError, OverflowError, IndexError):
             return None
-        # It tells whole seconds, rounded down.
+        # The server's time is in whole seconds, rounded down.
         return (before + self._now()) / 2 - (theirs + 0.5)
 
     def granted(self, permissions: tuple[str, ...]) -> frozenset[str] | None:
-        """Which of these permissions the credentials have; None if the server cannot tell, as emulators cannot."""
+        """Which of these permissions the credentials have; None if the server cannot say, as emulators cannot."""
         path = f"{self._door.objects().removesuffix('/o')}/iam/testPermissions"
         query = "&".join(f"permissions={each}" for each in permissions)
         try:

@@ -1,4 +1,4 @@
-"""Requests that failed: which of them may be made again, and the errors of ours that the others mean."""
+"""Turns failed requests into our errors, and retries those that may succeed later."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Doubt(IntEnum):
 
 
 class Transient(StoreUnavailable):
-    """A failure that may pass by itself. ``pause`` is how many seconds the server asked to wait, or 0; ``throttled`` if
-    it said that there are too many requests; ``reached`` if there was a connection."""
+    """A failure after which a retry may succeed. ``pause`` is how many seconds the server asked to wait, or 0;
+    ``throttled`` if it said that there are too many requests; ``reached`` if there was a connection."""
 
     def __init__(
         self,
@@ -67,8 +67,8 @@ def wait(patience: Patience, failure: Transient) -> None:
 
 
 def of_status(answer: Reply, message: str, reasons: Collection[str] = ()) -> Transient | None:
-    """The failure that an answer with this status, and these ``reasons`` in its body, means if it may pass by itself;
-    None for any other answer."""
+    """The failure for an answer whose status, or one of the ``reasons`` in its body, is transient; None for any other
+    answer."""
     status, limited = answer.status_code, not _TRANSIENT_REASONS.isdisjoint(reasons)
     if status not in _TRANSIENT_STATUS and not limited:
         return None
@@ -83,7 +83,7 @@ def of_status(answer: Reply, message: str, reasons: Collection[str] = ()) -> Tra
 
 
 def of_the_way(fault: network.WayFault, where: str) -> StoreError | ConfigError:
-    """The error of ours for a fault on the way to a server."""
+    """Our error for a fault on the way to a server."""
     message = f"{where} could not be reached: {fault.message}"
     match fault.kind:
         case network.Fault.SETTING:
@@ -97,7 +97,7 @@ def of_the_way(fault: network.WayFault, where: str) -> StoreError | ConfigError:
 
 
 def of_failed(error: Failed, where: str, url: str = GOOGLE) -> StoreError | ConfigError:
-    """The error of ours for a request that failed; ``url`` is the server that was asked."""
+    """Our error for a request that failed; ``url`` is that of the server."""
     if error.fault is not None:
         return of_the_way(error.fault, where)
     proxy = network.proxy_for(url)
@@ -117,7 +117,7 @@ def of_failed(error: Failed, where: str, url: str = GOOGLE) -> StoreError | Conf
 
 
 def of_lack(error: NoToken, where: str) -> StoreError | ConfigError:
-    """The error of ours for a request that could get no token."""
+    """Our error for a request that could get no token."""
     if error.fault is not None:
         return of_the_way(error.fault, where)
     match error.lack:

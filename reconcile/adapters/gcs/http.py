@@ -1,4 +1,4 @@
-"""Requests to the JSON API of Cloud Storage, with failures as errors of ours."""
+"""Requests to the JSON API of Cloud Storage. Failures become our errors."""
 
 from __future__ import annotations
 
@@ -94,12 +94,12 @@ class Door:
 
     def at_home(self, url: str) -> str:
         """The same path and query at the server that gets our credentials, whatever host the URL names: a proxy or an
-        emulator may call itself otherwise than the endpoint does, and no other server is to have the bytes."""
+        emulator may use another name than the endpoint, and no other server may get the bytes."""
         base = urlsplit(self._base)
         return urlsplit(url)._replace(scheme=base.scheme, netloc=base.netloc).geturl()
 
     def patience(self, *, within: float | None = None, body: bool = False) -> Patience:
-        """The retries of one call for ``within`` seconds; ``body`` if it sends one."""
+        """The patience of one call, for ``within`` seconds if they are given; ``body`` if it sends one."""
         return Patience(self.traffic, within=within, body=body)
 
     def retrying(self, attempt: Callable[[], T], patience: Patience | None = None) -> T:
@@ -107,7 +107,7 @@ class Door:
         return retrying(patience or self.patience(), attempt)
 
     def seen(self, name: str, fields: str, patience: Patience | None = None, **query: str | int) -> bytes | None:
-        """What the bucket says of an object, limited to these fields; None if there is no such object."""
+        """The answer to a request for these fields of an object; None if there is no such object."""
         path, asked = self.object(name), {"fields": fields, **query}
         try:
             return self.retrying(lambda: self.once("GET", path, asked, missing=NotThere, about=name), patience).content
@@ -164,7 +164,7 @@ class Door:
         return url
 
     def _check(self) -> None:
-        """Before the first request. Raises ConfigError for a server that is not to be asked."""
+        """Chooses the server before the first request. Raises ConfigError for one that must not be asked."""
         with self._lock:
             if not self._checked:
                 self._find_server()
@@ -174,7 +174,7 @@ class Door:
         if not self._base.startswith(("http://", "https://")):
             raise ConfigError(f"the storage endpoint {self._base!r} has no scheme", hint=f"write http://{self._base}")
         if self._tokens is not None:
-            # The environment may name a server too, and the token would be sent there.
+            # The environment may name a server too, and it would get the token.
             checked_endpoint(self._base)
             try:
                 server = self._tokens.at_google("storage")
@@ -266,7 +266,7 @@ class Write:
 
 
 def _server(endpoint: str) -> tuple[str, bool]:
-    """The server as Google's client chooses it, and whether it gets no credentials."""
+    """The server, chosen as Google's client does it, and whether it must get no credentials."""
     if endpoint:
         return endpoint, True
     emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
@@ -275,10 +275,8 @@ def _server(endpoint: str) -> tuple[str, bool]:
 
 
 def checked_endpoint(endpoint: str) -> str:
-    """The endpoint without a closing slash. Raises ConfigError for no URL, and for plain http to another machine.
-
-    What is sent there (the media, and the session URIs that let anyone finish an upload) would be readable on the way.
-    """
+    """The endpoint without a slash at its end. Raises ConfigError if it is not a URL, or uses plain http to another
+    machine: the media, and the session URIs that let anyone finish an upload, could then be read on the way."""
     if not endpoint:
         return ""
     parts = urlsplit(endpoint)

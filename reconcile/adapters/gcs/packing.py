@@ -1,4 +1,4 @@
-"""The body of an answer: the stored bytes, whatever a server or a gateway on the way has packed or unpacked."""
+"""The stored bytes in an answer, even if a server or a gateway on the way has packed or unpacked them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _HINT = "look for a proxy or gateway on the way that packs or unpacks answers"
 
 
 def accepting(*, encoded: bool) -> dict[str, str]:
-    """The request header with which an object comes as it is stored: GCS unpacks an encoded object for a client that
-    does not accept gzip, and a gateway may pack any other for one that does."""
+    """The request header that asks for an object as it is stored: GCS unpacks an encoded object for a client that does
+    not accept gzip, and a gateway may pack any other object for one that does."""
     return {"Accept-Encoding": "gzip" if encoded else "identity"}
 
 
 def raw(answer: Reply) -> Iterator[bytes]:
-    """The body as it came."""
+    """The body as it arrives."""
     return iter(answer.read, b"")
 
 
@@ -43,7 +43,8 @@ def stored(answer: Reply, where: str, *, encoded: bool) -> Iterator[bytes]:
 
 
 def unpacking(answer: Reply, where: str) -> Iterator[bytes]:
-    """What was packed on the way, in pieces of bounded size. Raises StoreUnavailable if it cannot be unpacked."""
+    """A body that was packed on the way, unpacked in pieces of bounded size. Raises StoreUnavailable if it cannot
+    be."""
     if not can_unpack(packing(answer)):
         message = f'{where} gives an object packed as "{packing(answer)}", which was not asked for'
         raise StoreUnavailable(message, hint=_HINT)

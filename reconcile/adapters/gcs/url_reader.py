@@ -19,7 +19,7 @@ DEADLINE = 20.0
 
 class HttpReader:
     """A ``UrlReader``. ``deadline`` (seconds) bounds connecting, each wait for an answer, and the retries of a call;
-    each request is seen by ``watch``."""
+    ``watch`` sees each request."""
 
     def __init__(
         self, *, connections: int, deadline: float = DEADLINE, clock: Clock = time, watch: Watch = unheard
@@ -32,12 +32,12 @@ class HttpReader:
 
     @contextmanager
     def fetch(self, url: str, *, limit: int | None = None, encoded: bool = False) -> Iterator[Served]:
-        """See ``UrlReader.fetch``. Transient answers are asked for again; a body that breaks is not."""
+        """See ``UrlReader.fetch``. Transient answers are retried; a body that breaks off is not."""
         reach = {} if limit is None else {"Range": f"bytes=0-{limit - 1}"}
         headers = accepting(encoded=encoded) | reach
         answer = retrying(Patience(self._traffic), lambda: self._once(url, headers, _host(url)))
         packed = packing(answer)
-        unpacks = bool(packed) and not encoded and answer.status_code == 200  # of a part nothing can be unpacked
+        unpacks = bool(packed) and not encoded and answer.status_code == 200  # a part cannot be unpacked
         try:
             yield Served(
                 answer.status_code,

@@ -32,7 +32,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The names of the report's files, which stand beside the manifest."""
+        """The names of the report's files, which are in the folder of the manifest."""
         return tuple(each.rpartition("/")[2] for each in self.report_shards_file_names or self.report_names)
 
     @property
