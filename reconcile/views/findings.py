@@ -6,12 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-import msgspec
-
 from reconcile.core.changes import Finding, Severity
 from reconcile.core.findings import FINDINGS
 from reconcile.views import words
-from reconcile.views.changes import Pairs
 from reconcile.views.terminal import Terminal
 
 SHOWN = 5
@@ -20,19 +17,7 @@ SEVERITIES = {
     Severity.WARNING: ("warning", "yellow"),
     Severity.INFO: ("note", "cyan"),
 }
-_OF_SEVERITY = dict(SEVERITIES.values())
-
-
-class FindingGroup(msgspec.Struct, frozen=True):
-    """The findings of one code, by subject and message; ``common`` is what is said of all of them alike."""
-
-    severity: str
-    code: str
-    count: int
-    meaning: str
-    common: str
-    hints: tuple[str, ...]
-    findings: Pairs
+"""What people call a severity, and its style."""
 
 
 def show_findings(
@@ -43,18 +28,19 @@ def show_findings(
     ``verbose`` only the first five of each are written, and that the option ``all_by`` shows the others."""
     listed = list(findings)
     shown = None if verbose else SHOWN
-    for group in by_code(listed, shown):
+    for first, group in by_code(listed):
         terminal.line()
-        style = _OF_SEVERITY[group.severity]
-        terminal.line((group.severity, style), f"  {group.code} ({group.count:,}): {group.meaning}")
-        if group.common:
-            terminal.prose(group.common, indent=2)
-        for hint in group.hints:
+        title = FINDINGS[first.code].title
+        terminal.line(SEVERITIES[first.severity], f"  {first.code.value} ({len(group):,}): {title}")
+        alike = len(group) > 1 and len({each.message for each in group}) == 1
+        if alike:
+            terminal.prose(first.message, indent=2)
+        for hint in dict.fromkeys(each.hint for each in group if each.hint):
             terminal.prose(f"To do: {hint}", indent=2, hang=9)
-        for subject, message in group.findings:
-            told = f": {message}" if message else ""
-            terminal.line("    ", (subject.removeprefix(root), "bold"), told, hang=8)
-        _show_more(terminal, group.count, shown, all_by)
+        for each in group[:shown]:
+            told = "" if alike or not each.message else f": {each.message}"
+            terminal.line("    ", (each.subject.removeprefix(root), "bold"), told, hang=8)
+        _show_more(terminal, len(group), shown, all_by)
     _show_waived(terminal, [each for each in listed if each.is_waived], shown, all_by)
 
 
@@ -73,21 +59,13 @@ def _show_more(terminal: Terminal, count: int, shown: int | None, all_by: str) -
         terminal.line("    ", (f"and {count - shown:,} more ({all_by} shows all)", "dim"))
 
 
-def by_code(findings: Iterable[Finding], shown: int | None) -> Iterator[FindingGroup]:
-    """Findings that no waiver takes, by code; of each the first ``shown``."""
+def by_code(findings: Iterable[Finding]) -> Iterator[tuple[Finding, list[Finding]]]:
+    """The findings of each code that no waiver takes, and the first of them apart. They come sorted, the worst first,
+    as a plan has them."""
     left = (finding for finding in findings if not finding.is_waived)
-    for code, group in groupby(left, key=lambda finding: finding.code):
+    for _, group in groupby(left, key=lambda finding: finding.code):
         found = list(group)
-        alike = len(found) > 1 and len({finding.message for finding in found}) == 1
-        yield FindingGroup(
-            severity=SEVERITIES[found[0].severity][0],
-            code=code.value,
-            count=len(found),
-            meaning=FINDINGS[code].title,
-            common=found[0].message if alike else "",
-            hints=tuple(dict.fromkeys(finding.hint for finding in found if finding.hint)),
-            findings=tuple((each.subject, "" if alike else each.message) for each in found[:shown]),
-        )
+        yield found[0], found
 
 
 def but(findings: Iterable[Finding]) -> str:

@@ -19,23 +19,15 @@ from markupsafe import Markup
 
 from reconcile.commands.report import CharacterState, Details, standings
 from reconcile.commands.status import Cell, Overview
-from reconcile.core.changes import Change, Finding, RewriteLocalDb, SetField, Severity
+from reconcile.core.changes import Change, Finding, Severity
 from reconcile.core.findings import FINDINGS
 from reconcile.core.plan import Plan
 from reconcile.core.status import NO_CHARACTER, StatusRow, Sync
 from reconcile.views import words
 from reconcile.views.changes import Labels, details, label
+from reconcile.views.findings import SEVERITIES, by_code
 from reconcile.views.markdown import inert, sentence
-from reconcile.views.page_data import (
-    KINDS,
-    SEVERITIES,
-    by_code,
-    hints_of,
-    mark_of,
-    page_data,
-    place,
-    room_for,
-)
+from reconcile.views.page_data import KINDS, hints_of, mark_of, page_data, room_for
 from reconcile.views.plan import INCOMPLETE, at, totals
 from reconcile.views.terminal import visible
 
@@ -47,13 +39,6 @@ WITHOUT_SCRIPT = 100
 """Characters, and findings of a kind, that are in the page itself."""
 
 Values: TypeAlias = dict[str, Any]
-
-
-class Mark(msgspec.Struct, frozen=True):
-    """A cell of the grid: how it looks (``style``) and what it shows."""
-
-    style: str
-    text: str
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -79,7 +64,6 @@ class Step(msgspec.Struct, frozen=True):
 
 
 _SUMMED = ("to_do", "in_step", "local", "bucket", "records")
-_NOTHING = Mark("none", "·")
 _SYMBOLS = {"good": "✓", "todo": "▲", "look": "!"}
 
 
@@ -167,9 +151,8 @@ def _values(seen: Overview, plan: Plan, labels: Labels, characters: Sequence[Cha
         "characters": len(characters),
         "changes": len(plan.actions),
         "groups": groups,
-        "urgent": [each for each in groups if each.severity == SEVERITIES[Severity.ERROR]],
-        "notes": [each for each in groups if each.severity == SEVERITIES[Severity.INFO]],
-        "others": [each for each in groups if each.severity == SEVERITIES[Severity.WARNING]],
+        "urgent": [each for each in groups if each.severity != SEVERITIES[Severity.INFO][0]],
+        "notes": [each for each in groups if each.severity == SEVERITIES[Severity.INFO][0]],
         "counts": counts,
         "steps": steps,
         "changes_left": len(plan.actions) - sum(count for _, count, _ in steps),
@@ -237,18 +220,17 @@ def _columns(seen: Overview) -> list[StatusRow]:
     return [row for row in seen.rows if row.asset_type is not None or None in used]
 
 
-def _marks(each: CharacterState, columns: Sequence[StatusRow]) -> Iterator[Mark]:
+def _marks(each: CharacterState, columns: Sequence[StatusRow]) -> Iterator[str]:
     cells = {cell.asset_type: cell for cell in each.cells}
-    for column in columns:
-        yield _mark(cells.get(column.asset_type))
+    return (_mark(cells.get(column.asset_type)) for column in columns)
 
 
-def _mark(cell: Cell | None) -> Mark:
-    style = "none" if cell is None else mark_of(cell)
-    if cell is None or style == "none":
-        return _NOTHING
-    count = f"{cell.wanted:,}" if style == "good" else f"{cell.in_step:,}/{cell.wanted:,}"
-    return Mark(style, f"{_SYMBOLS[style]} {count}")
+def _mark(cell: Cell | None) -> str:
+    """What a cell of the grid shows: a sign, and how many assets are in step."""
+    if cell is None or mark_of(cell) == "none":
+        return "·"
+    count = f"{cell.wanted:,}" if cell.in_step == cell.wanted else f"{cell.in_step:,}/{cell.wanted:,}"
+    return f"{_SYMBOLS[mark_of(cell)]} {count}"
 
 
 # -- findings --
@@ -257,7 +239,7 @@ def _mark(cell: Cell | None) -> Mark:
 def _groups(plan: Plan, shown: int) -> Iterator[Group]:
     for first, found in by_code(plan.findings):
         yield Group(
-            severity=SEVERITIES[first.severity],
+            severity=SEVERITIES[first.severity][0],
             code=first.code.value,
             title=FINDINGS[first.code].title,
             count=len(found),
@@ -286,8 +268,6 @@ def _steps(characters: Sequence[CharacterState], labels: Labels, shown: int) -> 
 def _step(change: Change, labels: Labels) -> Step:
     _, kind = KINDS[type(change)]
     where, size, values = details(change)
-    if isinstance(change, SetField | RewriteLocalDb):
-        where = place(change)
     return Step(
         kind=kind,
         label="" if change.asset_type is None else label(labels, change.asset_type),

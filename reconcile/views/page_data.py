@@ -6,9 +6,8 @@ is made visible first, so no name of anything holds a tab, and nothing in the JS
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, assert_never
+from typing import Any
 
 import msgspec
 
@@ -26,13 +25,15 @@ from reconcile.core.changes import (
     Severity,
     Upload,
     document_id,
+    is_content,
     is_object,
 )
 from reconcile.core.findings import FINDINGS
 from reconcile.core.plan import Plan
 from reconcile.core.sides import quoted
 from reconcile.views import words
-from reconcile.views.changes import Labels, label, text_of, texts
+from reconcile.views.changes import Labels, details, label, texts
+from reconcile.views.findings import SEVERITIES, by_code
 from reconcile.views.terminal import visible
 
 CHARACTERS = 5_000
@@ -57,13 +58,11 @@ KINDS: dict[type, tuple[str, str]] = {
     RewriteLocalDb: ("set", "Rewrite in the local database"),
 }
 """How a change looks, and what it is called."""
-SEVERITIES = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
-STEP = " › "
-"""Between the parts of a place in a record."""
 
 _URI = "\t"
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 _REASON_NUMBERS = {reason: number for number, reason in enumerate(words.REASONS)}
+_VALUE_NUMBERS = {"was": 0, "now": 1}
 _MARKS = ("none", "good", "todo", "look")
 
 
@@ -172,31 +171,21 @@ class _Writer:
         the number of the change that has it), a note, and the number of its picture."""
         asset_type = -1 if isinstance(change, CreateRecord) else self._type_of(change.asset_type)
         row: list[Any] = [_KIND_NUMBERS[type(change)], asset_type, _REASON_NUMBERS[change.reason]]
+        where, size, pairs = details(change)
         rest: list[Any]
-        match change:
-            case SetField() | RewriteLocalDb():
-                key = numbers.get(change.key, change.key)
-                rest = [self._place(change), self._was_now(change), self._say(key) if isinstance(key, str) else key]
-            case CreateRecord():
-                fields = [(visible(name), text_of(value)) for name, value in change.fields.items()]
-                rest = [self._say(change.document), self._first(fields)]
-            case SetMetadata():
-                old = change.old or texts(None)[0]
-                rest = [self._say(change.key), [[0, self._say(old)], [1, self._say(change.content_type)]]]
-            case Upload() | Replace() | Copy():
-                old = f"{words.size(change.old_size)} becomes " if isinstance(change, Replace) else ""
-                source = [["from", self._say(change.source)]] if isinstance(change, Copy) else []
-                note = f"{old}{words.size(change.size)}"
-                rest = [self._say(change.key), source, "", note, self.pictures.get(change.key)]
-            case _:
-                assert_never(change)
+        if isinstance(change, SetField | RewriteLocalDb):
+            key = numbers.get(change.key, change.key)
+            rest = [self._place(change, where), self._was_now(change), self._say(key) if isinstance(key, str) else key]
+        else:
+            values = [(_VALUE_NUMBERS.get(name, visible(name)), text) for name, text in pairs]
+            picture = self.pictures.get(change.key) if is_content(change) else None
+            rest = [self._say(where), self._first(values), "", size, picture]
         while rest[-1] in ("", [], None):
             rest.pop()
         return [*row, *rest]
 
-    def _place(self, change: SetField | RewriteLocalDb) -> str:
+    def _place(self, change: SetField | RewriteLocalDb, where: str) -> str:
         """The place, without the name of the record if that is the character's."""
-        where = place(change)
         is_own = change.char_id is not None and document_id(change.document) == change.char_id
         return self._say(where.removeprefix(change.char_id or "") if is_own else where)
 
@@ -233,7 +222,7 @@ class _Writer:
         for finding, found in by_code(self.plan.findings):
             hints = hints_of(found)
             yield [
-                SEVERITIES[finding.severity],
+                SEVERITIES[finding.severity][0],
                 finding.code.value,
                 FINDINGS[finding.code].title,
                 len(found),
@@ -284,29 +273,10 @@ def mark_of(cell: Cell) -> str:
     return "none" if cell.asset_type is None else "look"  # nobody needs to look at what no rule takes
 
 
-def by_code(findings: Iterable[Finding]) -> Iterator[tuple[Finding, list[Finding]]]:
-    """The findings of each code that no waiver takes, the worst first, with one of them apart."""
-    groups: dict[Any, list[Finding]] = defaultdict(list)
-    for finding in findings:
-        if not finding.is_waived:
-            groups[finding.code].append(finding)
-    for found in sorted(groups.values(), key=lambda each: each[0].severity.rank):
-        yield found[0], found
-
-
 def hints_of(findings: Iterable[Finding]) -> list[str]:
     """The hints that several of them may share, each once: those that do not name what the finding is about."""
     shared = dict.fromkeys(each.hint for each in findings if quoted(each.subject) not in each.hint)
     return [hint for hint in shared if hint] if len(shared) <= MOST_HINTS else []
-
-
-def place(change: SetField | RewriteLocalDb) -> str:
-    """Where a record is changed: the record, the map, and the field."""
-    if change.is_index or change.way or change.entry is None:
-        where = words.place(change.entry, change.field, change.position, change.way)
-    else:
-        where = f"{change.entry}{STEP}{change.field}"
-    return f"{document_id(change.document)}{STEP}{where}"
 
 
 def _side(side: Side) -> list[str]:
