@@ -7,7 +7,9 @@
   const [ROWS, GROUPS, ITEMS, OPEN] = [100, 50, 100, 60]; // how many are drawn at first; changes that need no folding
   const NOBODY = "No character";
   const $ = (id) => document.getElementById(id);
-  const count = (n, one, several = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : several}`;
+  const number = (n) => n.toLocaleString("en");
+  const count = (n, one) => `${number(n)} ${n === 1 ? one : `${one}s`}`;
+  const of = (n, all) => (n === all ? "" : `${number(n)} of `);
   const text = (said) => (said.startsWith("\t") ? data.uri + said.slice(1) : said);
 
   function el(tag, attributes, ...content) {
@@ -203,7 +205,7 @@
       if (drawn === items.length) return bar.replaceChildren();
       const step = Math.min(size, items.length - drawn);
       bar.replaceChildren(
-        `${drawn.toLocaleString("en")} of ${count(items.length, noun)} shown`,
+        `${number(drawn)} of ${count(items.length, noun)} shown`,
         el(
           "button",
           {
@@ -301,10 +303,7 @@
   function cellOf(who, type) {
     const cell = who.cells.get(type);
     if (!cell || cell.mark === "none") return el("td", {}, el("span", { class: "none" }, "·"));
-    const said =
-      cell.mark === "good"
-        ? cell.wanted.toLocaleString("en")
-        : `${cell.inSync.toLocaleString("en")}/${cell.wanted.toLocaleString("en")}`;
+    const said = cell.mark === "good" ? number(cell.wanted) : `${number(cell.inSync)}/${number(cell.wanted)}`;
     return el(
       "td",
       {},
@@ -326,18 +325,12 @@
 
   function rowOf({ who }) {
     const [errors, warnings] = who.counts;
-    const flags = [
-      [errors, "error"],
-      [warnings, "warning"],
-    ]
-      .filter(([n]) => n)
-      .map(([n, kind]) =>
-        el(
-          "span",
-          { class: `badge ${kind}`, title: count(n, kind) },
-          el("span", { "aria-hidden": "true" }, `${n}`),
-          el("span", { class: "hidden" }, count(n, kind)),
-        ),
+    const flag = (n, kind) =>
+      el(
+        "span",
+        { class: `badge ${kind}`, title: count(n, kind) },
+        el("span", { "aria-hidden": "true" }, `${n}`),
+        el("span", { class: "hidden" }, count(n, kind)),
       );
     const open_ = el(
       "button",
@@ -348,8 +341,8 @@
       "tr",
       {},
       el("th", { scope: "row" }, open_),
-      el("td", {}, ...flags),
-      el("td", {}, who.total ? who.total.toLocaleString("en") : el("span", { class: "none" }, "·")),
+      el("td", {}, errors ? flag(errors, "error") : "", warnings ? flag(warnings, "warning") : ""),
+      el("td", {}, who.total ? number(who.total) : el("span", { class: "none" }, "·")),
       ...shownColumns().map((type) => cellOf(who, type)),
     );
   }
@@ -462,10 +455,7 @@
       some,
       GROUPS,
       ({ who, changes }) => {
-        const all = changes.length === who.changes.length;
-        const said = all
-          ? count(who.total, "change")
-          : `${changes.length.toLocaleString("en")} of ${count(who.total, "change")}`;
+        const said = of(changes.length, who.changes.length) + count(who.total, "change");
         return folded([name(who.name), " ", el("span", { class: "soft" }, said)], total <= OPEN, () =>
           changesOf(who, changes),
         );
@@ -478,20 +468,15 @@
   }
 
   function changesOf(who, changes) {
-    const left = who.total - who.changes.length;
     const where = who.id === null ? "" : ` --char-id ${who.id}`;
-    const rest = left
-      ? [
-          el(
-            "p",
-            { class: "soft" },
-            `${left.toLocaleString("en")} more are not on this page: `,
-            code(`reconcile plan${where}`),
-            " lists them.",
-          ),
-        ]
-      : [];
+    const rest = absent(who.total - who.changes.length, `reconcile plan${where}`);
     return [...listOf(changes, (each) => change(each), "change"), ...rest];
+  }
+
+  // What is said of that which the page has no room for.
+  function absent(left, listing) {
+    if (!left) return [];
+    return [el("p", { class: "soft" }, `${number(left)} more are not on this page: `, code(listing), " lists them.")];
   }
 
   const isPlain = () => filter.query === "" && filter.type < 0;
@@ -503,10 +488,7 @@
       const found = group.findings.filter((each) => fitsFinding(each, shown));
       if (!found.length) continue;
       total += found.length;
-      const all = found.length === group.findings.length;
-      const said = all
-        ? group.total.toLocaleString("en")
-        : `${found.length.toLocaleString("en")} of ${group.total.toLocaleString("en")}`;
+      const said = of(found.length, group.findings.length) + number(group.total);
       const title = [
         el("span", { class: `badge ${group.severity}` }, group.severity),
         ` ${group.title}: ${said} `,
@@ -514,21 +496,11 @@
       ];
       const isOpen = found.length <= 20 && (group.severity === "error" || !isPlain());
       boxes.push(
-        folded(title, isOpen, () => {
-          const rest = group.total - group.findings.length;
-          const more = rest
-            ? [
-                el(
-                  "p",
-                  { class: "soft" },
-                  `${rest.toLocaleString("en")} more are not on this page: `,
-                  code("reconcile plan --verbose"),
-                  " lists them.",
-                ),
-              ]
-            : [];
-          return [...group.hints.flatMap(hinted), ...listOf(found, (each) => finding(each), "finding"), ...more];
-        }),
+        folded(title, isOpen, () => [
+          ...group.hints.flatMap(hinted),
+          ...listOf(found, (each) => finding(each), "finding"),
+          ...absent(group.total - group.findings.length, "reconcile plan --verbose"),
+        ]),
       );
     }
     $("finding-list").replaceChildren(...boxes, groups.length && !boxes.length ? el("p", {}, "No finding fits.") : "");
@@ -548,7 +520,7 @@
     const all = filter.state === "all" && isPlain() && !filter.who;
     $("count").textContent = all
       ? ""
-      : `${shown.length.toLocaleString("en")} of ${count(characterCount, "character")}, ${changed.toLocaleString("en")} of ${count(changeCount, "change")}, ${count(found, "finding")}`;
+      : `${number(shown.length)} of ${count(characterCount, "character")}, ${number(changed)} of ${count(changeCount, "change")}, ${count(found, "finding")}`;
   }
 
   function clear() {
