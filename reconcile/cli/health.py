@@ -13,7 +13,7 @@ from reconcile.commands.doctor import check_nothing, check_project
 from reconcile.commands.links import LIFETIME, lifetime_of, links
 from reconcile.core.errors import ConfigError, ExitCode
 from reconcile.views.doctor import show_checkup
-from reconcile.views.links import show_links
+from reconcile.views.terminal import Terminal
 
 
 def doctor(common: Common) -> ExitCode:
@@ -43,7 +43,15 @@ def url(
     run = session.opened(makes_root=True)
     with run as project, session.progress() as listener:
         made = links(project, subjects or (), lifetime, scope=scope_of(project, scope), listener=listener)
-    session.result(made, lambda terminal: show_links(terminal, made))
+
+    def show(terminal: Terminal) -> None:
+        """The URL alone of one asset, which a script can take as it is; else ``URL URI`` for each: no URL has a
+        blank in it."""
+        lines = [made.url] if isinstance(made.url, str) else [f"{url} {uri}" for uri, url in made.urls.items()]
+        for line in lines:
+            terminal.line(line)
+
+    session.result(made, show)
     if made.may_end_early:
         session.warn("these URLs are signed with a key of Google's, so they may end after 12h", of="warning")
     for subject in made.missing:

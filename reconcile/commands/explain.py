@@ -17,10 +17,11 @@ from reconcile.core.changes import (
     CreateRecord,
     Finding,
     Replace,
+    RewriteLocalDb,
+    SetField,
     SetMetadata,
     Severity,
     Upload,
-    is_object,
     keys_about,
 )
 from reconcile.core.errors import UsageError
@@ -30,6 +31,7 @@ from reconcile.core.pattern import CHAR_ID
 from reconcile.core.plan import Scope
 from reconcile.core.rows import Candidate, KeyFacts, LocalFile, RemoteObject, World
 from reconcile.core.rules import Ownership, Reading
+from reconcile.core.size import many
 from reconcile.core.status import StatusRow
 from reconcile.core.way import Entries, Way, value_at
 from reconcile.pipeline.planner import Survey, survey
@@ -37,6 +39,13 @@ from reconcile.pipeline.roster import read_roster
 from reconcile.project import OpenProject
 
 FORMAT = "reconcile.explain/1"
+_DOING = {
+    Upload: "it would be uploaded",
+    Replace: "its object would be replaced",
+    Copy: "it would be copied from another object of the bucket",
+    SetMetadata: "its content type would be set",
+    CreateRecord: "a record would be created that names it",
+}
 
 
 class Naming(msgspec.Struct, frozen=True):
@@ -297,16 +306,8 @@ def _verdict(view: AssetView, actions: Sequence[Change], findings: Sequence[Find
 
 
 def _doing(actions: Sequence[Change]) -> Iterator[str]:
-    if any(isinstance(change, Upload) for change in actions):
-        yield "it would be uploaded"
-    if any(isinstance(change, Replace) for change in actions):
-        yield "its object would be replaced"
-    if any(isinstance(change, Copy) for change in actions):
-        yield "it would be copied from another object of the bucket"
-    if any(isinstance(change, SetMetadata) for change in actions):
-        yield "its content type would be set"
-    if any(isinstance(change, CreateRecord) for change in actions):
-        yield "a record would be created that names it"
-    fields = sum(not (is_object(change) or isinstance(change, CreateRecord)) for change in actions)
+    kinds = {type(change) for change in actions}
+    yield from (what for kind, what in _DOING.items() if kind in kinds)
+    fields = sum(isinstance(change, SetField | RewriteLocalDb) for change in actions)
     if fields:
-        yield f"{fields} {'field' if fields == 1 else 'fields'} would be set to its URI"
+        yield f"{many(fields, 'field')} would be set to its URI"

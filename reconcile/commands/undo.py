@@ -34,6 +34,7 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import OutcomeKind, Report
 from reconcile.core.revert import revert
 from reconcile.core.rows import RemoteObject, World
+from reconcile.core.size import many
 from reconcile.core.way import STEP, place_at
 from reconcile.pipeline.account import now
 from reconcile.pipeline.executor import run
@@ -303,7 +304,7 @@ def _in_bucket(past: Past, scope: Scope) -> str:
         if each.uri is not None and each.outcome.outcome is OutcomeKind.APPLIED
         if scope.takes_character(each.char_id) and scope.takes_type(each.asset_type)
     )
-    return " and ".join(f"{count:,} {what}{'s' if count > 1 else ''}" for what, count in sorted(wrote.items()))
+    return " and ".join(many(count, what) for what, count in sorted(wrote.items()))
 
 
 def _made(past: Past, scope: Scope) -> Iterable[Any]:

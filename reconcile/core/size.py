@@ -17,7 +17,7 @@ def many(count: int, one: str, several: str = "") -> str:
 
 
 def decimal(count: int) -> str:
-    """Bytes in units of 1000: ``1 byte``, ``999 bytes``, ``48.2 kB``."""
+    """Bytes in units of 1000, as disks and networks are sold: ``1 byte``, ``999 bytes``, ``48.2 kB``."""
     if count < 1000:
         return many(count, "byte")
     exponent = next((each for each in range(1, len(_PREFIXES)) if count < 1000 ** (each + 1)), len(_PREFIXES))

@@ -21,24 +21,18 @@ _ROWS = {
 
 def show_estimate(terminal: Terminal, estimate: Estimate | None, *, verbose: bool = False) -> None:
     """What applying a plan takes, in a sentence; with what making it took, as a table, if ``verbose``."""
-    if estimate is None:
-        return
-    if estimate.applying:
+    if estimate is not None:
         seconds = "" if estimate.seconds is None else f"; about {_time(estimate.seconds)} at the speed of the last runs"
-        terminal.prose(f"To apply it: {told(estimate.applying)}{seconds}.")
-    if verbose and (estimate.looking or estimate.applying):
-        _show_table(terminal, ("", "this plan", "to apply it"), estimate.looking, estimate.applying)
+        sentence = f"To apply it: {told(estimate.applying)}{seconds}."
+        _show(terminal, sentence, ("", "this plan", "to apply it"), estimate.looking, estimate.applying, verbose)
 
 
 def show_used(terminal: Terminal, used: Used | None, *, verbose: bool = False) -> None:
     """What a run took to make its changes, in a sentence; with what it took to look first, as a table, if
     ``verbose``."""
-    if used is None:
-        return
-    if used.applying:
-        terminal.prose(f"Used: {told(used.applying)}.")
-    if verbose and (used.looking or used.applying):
-        _show_table(terminal, ("", "to look", "to apply"), used.looking, used.applying)
+    if used is not None:
+        sentence = f"Used: {told(used.applying)}."
+        _show(terminal, sentence, ("", "to look", "to apply"), used.looking, used.applying, verbose)
 
 
 def told(usage: Usage) -> str:
@@ -70,13 +64,15 @@ def _time(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else format_duration(round(seconds))
 
 
-def _show_table(terminal: Terminal, head: tuple[str, str, str], looking: Usage, applying: Usage) -> None:
-    terminal.line()
-    terminal.table(
-        head,
-        [(label, _count(name, looking), _count(name, applying)) for name, label in _ROWS.items()],
-        numbers=(1, 2),
-    )
+def _show(
+    terminal: Terminal, sentence: str, head: tuple[str, str, str], looking: Usage, applying: Usage, verbose: bool
+) -> None:
+    if applying:
+        terminal.prose(sentence)
+    if verbose and (looking or applying):
+        rows = [(label, _count(name, looking), _count(name, applying)) for name, label in _ROWS.items()]
+        terminal.line()
+        terminal.table(head, rows, numbers=(1, 2))
 
 
 def _count(name: str, usage: Usage) -> str:

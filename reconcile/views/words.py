@@ -27,6 +27,8 @@ from reconcile.core.size import decimal
 from reconcile.core.size import many as many
 from reconcile.core.way import Way, place_at
 
+size = decimal
+
 REASONS = {
     Reason.MISSING_IN_BUCKET: "not in the bucket yet",
     Reason.CONTENT_DIFFERS: "the bucket has different content",
@@ -86,11 +88,6 @@ OUTLOOKS = {
     Outlook.BLOCKED: "something is in its way, so no record is pointed at it",
     Outlook.UNKNOWN: "what is in the bucket could not be read, so nothing is decided",
 }
-
-
-def size(count: int) -> str:
-    """Bytes in decimal units, as disks and networks are sold: ``48.2 kB`` is 48,200 bytes."""
-    return decimal(count)
 
 
 def took(seconds: float) -> str:
