@@ -11,12 +11,12 @@ import typer
 from reconcile.cli.complete import states as known_states
 from reconcile.cli.options import Common, Scoped, Sized, option, seconds
 from reconcile.cli.session import Session, scope_of
-from reconcile.commands.catalogue import in_states, lacking, with_urls
+from reconcile.commands.catalogue import lacking, with_urls
 from reconcile.core.catalogue import Asset, AssetState, Lacking
 from reconcile.core.errors import ExitCode, UsageError
 from reconcile.pipeline.catalogue import Catalogue
 from reconcile.views.catalogue import JsonRows, show_assets, show_csv, show_lacking
-from reconcile.views.errors import error_of, show_error
+from reconcile.views.errors import error_of
 from reconcile.views.json import ErrorDocument
 
 Texts: TypeAlias = list[str]
@@ -47,7 +47,7 @@ def list(
     with session.opened(sized=sized) as project, session.progress(quiet=sys.stdout.isatty()) as listener:
         asked = scope_of(project, scope)
         catalogue = Catalogue(project, asked, listener, partial=True)
-        kept = in_states(catalogue, states)
+        kept = (asset for asset in catalogue if not states or asset.state in states)
         assets = kept if lifetime is None else with_urls(kept, project.signer, project.bucket, lifetime)
         without = lacking(catalogue, project.asset_map, asked)
         if session.json:
@@ -85,7 +85,7 @@ def write_json(session: Session, catalogue: Catalogue, rows: Iterable[Asset | La
             raise
         error = error_of(cause)
         document.end(complete=False, error=ErrorDocument.of(error))
-        show_error(error, document=False, as_log=session.logs_json(), verbose=session.verbose)
+        session.error(error)
         return error.exit_code
     document.end(complete=catalogue.complete)
     return ExitCode.OK

@@ -76,7 +76,7 @@ def undo(
 
     def show(terminal: Terminal) -> None:
         terminal.prose(f"Undo of run {name}", style="bold")
-        session.plan_view(labels_of(project), undoing.plan, session.view(full=full))(terminal)
+        session.plan_view(labels_of(project), undoing.plan, full=full)(terminal)
 
     with session.opened(keeps_journal=not no_journal) as project:
         if dry_run:

@@ -37,7 +37,6 @@ from reconcile.pipeline.executor import execute
 from reconcile.pipeline.roster import UnknownCharacter
 from reconcile.project import OpenProject
 from reconcile.views import json
-from reconcile.views.errors import show_error
 from reconcile.views.report import show_report
 
 PATIENCE = 600.0
@@ -111,7 +110,7 @@ def _apply(
     with opened as project, session.lock(project, patience):
         made = session.survey(project, scope_of(project, scope)).plan
         if not quiet:
-            session.plan_view(labels_of(project), made, session.view())(terminal)
+            session.plan_view(labels_of(project), made)(terminal)
         work = partial(execute, project, made, force=force, fail_on=severity(fail_on), command="run")
         report = session.execute(work)
     if report.exit_code or (made.actions and not quiet):
@@ -123,7 +122,7 @@ def _apply(
 def _tell(session: Session, code: int, took: float, report: Report | None, problem: ReconcileError | None) -> int:
     """Shows the error, writes the document, and gives the exit code: the workflow's if it is not 0."""
     if problem is not None:
-        _tell_error(session, problem)
+        session.error(problem)
     if session.json:
         finish()
         told = None if problem is None else json.ErrorDocument.of(problem)
@@ -131,10 +130,6 @@ def _tell(session: Session, code: int, took: float, report: Report | None, probl
     if code or problem is not None:
         return code or int(problem.exit_code if problem is not None else ExitCode.FAILED)
     return int(report.exit_code if report is not None else ExitCode.OK)
-
-
-def _tell_error(session: Session, problem: ReconcileError, *, document: bool = False) -> None:
-    show_error(problem, document=document, as_log=session.logs_json(), verbose=session.verbose)
 
 
 def _not_run(session: Session, program: str, error: OSError) -> int:
@@ -146,7 +141,7 @@ def _not_run(session: Session, program: str, error: OSError) -> int:
         sentence, hint = f"there is no command {program}", "give its path, or run it with `python`"
     problem = ReconcileError(sentence, hint=hint)
     problem.code = "not_run"
-    _tell_error(session, problem, document=session.json)
+    session.error(problem, document=session.json)
     return NOT_EXECUTABLE if found else NOT_FOUND
 
 

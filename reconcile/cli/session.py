@@ -24,7 +24,7 @@ from reconcile.core.bandwidth import UNLIMITED, Timetable, parse_timetable
 from reconcile.core.changes import Change, Finding, Severity
 from reconcile.core.context import Replacing
 from reconcile.core.duration import format_duration
-from reconcile.core.errors import Declined, ExitCode, LockHeld, UsageError
+from reconcile.core.errors import Declined, ExitCode, LockHeld, ReconcileError, UsageError
 from reconcile.core.events import Listener, Warned
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Report, remaining
@@ -34,6 +34,7 @@ from reconcile.project import ClosedProject, OpenProject
 from reconcile.run_options import RunOptions
 from reconcile.views import json
 from reconcile.views.changes import Labels
+from reconcile.views.errors import show_error
 from reconcile.views.pager import paged as pager
 from reconcile.views.plan import PlanView, show_plan
 from reconcile.views.progress import listening, log
@@ -182,12 +183,11 @@ class Session:
         """stdout, or (``aside``) stderr, to write text to."""
         return Terminal(sys.stderr if aside else sys.stdout, self._colour())
 
-    def view(self, following: str = "", *, full: bool = False) -> PlanView:
-        """How much of a plan is shown, and which command ``following`` it is suggested."""
-        return PlanView(full=full, verbose=bool(self.verbose), following=following)
-
-    def plan_view(self, labels: Labels, made: Plan, view: PlanView) -> Callable[[Terminal], None]:
-        """What shows this plan as text."""
+    def plan_view(
+        self, labels: Labels, made: Plan, following: str = "", *, full: bool = False
+    ) -> Callable[[Terminal], None]:
+        """What shows this plan as text, and suggests the command ``following`` it."""
+        view = PlanView(full=full, verbose=self.verbose, following=following)
         return lambda terminal: show_plan(terminal, made, labels, view)
 
     def command(self, *words: str, scope: Scoped | None = None) -> str:
@@ -256,6 +256,10 @@ class Session:
             log(sys.stderr, of, message=text)
         else:
             self.terminal(aside=True).line((f"{of}: ", "bold red" if of == "error" else "yellow"), text)
+
+    def error(self, error: ReconcileError, *, document: bool = False) -> None:
+        """An error on stderr, if the command itself goes on; with ``document`` on stdout, too."""
+        show_error(error, document=document, as_log=self.logs_json(), verbose=self.verbose)
 
     def verdict(self, code: ExitCode, findings: Iterable[Finding], fail_on: FailOn | None) -> ExitCode:
         """The exit code with --fail-on: 6, with a line on stderr, if nothing else failed and findings of that severity

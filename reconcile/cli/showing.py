@@ -28,8 +28,9 @@ def show(
 ) -> ExitCode:
     session = Session(common)
     made = saved_plan(session, planfile)
-    view = session.view(session.command("apply", str(planfile)), full=full)
-    session.result(made, session.plan_view(labels_here(session), made, view), paged=full and not no_pager)
+    following = session.command("apply", str(planfile))
+    shown = session.plan_view(labels_here(session), made, following, full=full)
+    session.result(made, shown, paged=full and not no_pager)
     return ExitCode.OK
 
 

@@ -114,8 +114,8 @@ def plan(
             where = target.write(made)
         shard = ("--shard", f"I/{shards}") if shards is not None else ()
         following = session.command("apply", where, *shard) if where else session.command("apply", scope=scope)
-        view = session.view(following, full=full)
-        session.result(made, session.plan_view(labels_of(project), made, view), paged=full and not no_pager)
+        show = session.plan_view(labels_of(project), made, following, full=full)
+        session.result(made, show, paged=full and not no_pager)
     if where:
         session.note(f"saved to {where}; `{following}` applies it")
     return session.verdict(_code(made, detailed=detailed_exitcode), made.findings, fail_on)
@@ -186,24 +186,17 @@ def apply(
             report = merged(project, planfile)
         session.report(report, planned=True)
         return session.verdict(report.exit_code, report.findings, fail_on)
+    opened = partial(session.opened, replace, sized, concurrency=concurrency, bwlimit=bwlimit, allow_empty=allow_empty)
     if dry_run:
-        with session.opened(
-            replace, sized, concurrency=concurrency, bwlimit=bwlimit, allow_empty=allow_empty
-        ) as project:
+        with opened() as project:
             saved = _saved(project, planfile, sharded)
             made = saved.plan if saved else session.survey(project, scope_of(project, scope)).plan
-            view = session.view(session.command("apply", *words, scope=scope), full=full)
-            session.result(made, session.plan_view(labels_of(project), made, view), paged=full and not no_pager)
+            following = session.command("apply", *words, scope=scope)
+            show = session.plan_view(labels_of(project), made, following, full=full)
+            session.result(made, show, paged=full and not no_pager)
             return session.verdict(_code(made), made.findings, fail_on)
     with notifying(notify, session) as ended:
-        run = session.opened(
-            replace,
-            sized,
-            concurrency=concurrency,
-            bwlimit=bwlimit,
-            allow_empty=allow_empty,
-            keeps_journal=not no_journal,
-        )
+        run = opened(keeps_journal=not no_journal)
         with run as project, session.lock(project, patience, give_way=age is not None) as held:
             if not held:
                 return _nothing_done(session)
@@ -216,7 +209,7 @@ def apply(
             session.agree(
                 question(made),
                 totals(made),
-                session.plan_view(labels_of(project), made, session.view(full=full)),
+                session.plan_view(labels_of(project), made, full=full),
                 yes=yes or not made.actions,
                 check=lambda: None if force else check_limits(whole or LimitCounts.of(made), limit, max_actions),
             )

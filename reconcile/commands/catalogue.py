@@ -1,22 +1,18 @@
-"""What ``list`` does with the catalogue: keeps some of its rows, signs their URLs, or says who lacks which type."""
+"""What ``list`` does with the catalogue: signs the URLs of its rows, or says who lacks which type."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from reconcile.core.catalogue import Asset, AssetState, Lacking
+from reconcile.core.catalogue import Asset, Lacking
 from reconcile.core.names import BucketRoot
 from reconcile.core.plan import Scope
 from reconcile.core.rules import AssetMap
 from reconcile.pipeline.catalogue import Catalogue
 from reconcile.ports import UrlSigner
-
-
-def in_states(assets: Iterable[Asset], states: Collection[AssetState]) -> Iterator[Asset]:
-    return (asset for asset in assets if not states or asset.state in states)
 
 
 def with_urls(assets: Iterable[Asset], signer: UrlSigner, bucket: BucketRoot, expires: float) -> Iterator[Asset]:

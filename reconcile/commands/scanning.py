@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import platform
 from collections.abc import Iterator
 
@@ -13,6 +12,7 @@ from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseSta
 from reconcile.core.headed import dump_head
 from reconcile.core.rows import LocalFile
 from reconcile.core.scan import HEAD, Scan, ScanShard
+from reconcile.pipeline.account import now
 from reconcile.ports import SharedFolder
 from reconcile.project import OpenProject
 from reconcile.version import VERSION
@@ -48,8 +48,7 @@ def scan(project: OpenProject, folder: SharedFolder, name: str, listener: Listen
     for shard, data in scans.shards_of(counted()):
         folder.create(shard.name, data)
         shards.append(shard)
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    head = Scan(scans.FORMAT, f"reconcile {VERSION}", now, name, project.stores.local, tuple(shards))
+    head = Scan(scans.FORMAT, f"reconcile {VERSION}", now(), name, project.stores.local, tuple(shards))
     folder.create(HEAD, dump_head(head))
     listener(PhaseDone(Phase.LISTING))
     return Scanned(FORMAT, str(folder), name, sum(each.files for each in shards), size)

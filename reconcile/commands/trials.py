@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -12,10 +12,9 @@ from reconcile.config import Settings
 from reconcile.config.naming import possible_paths
 from reconcile.core.context import Context
 from reconcile.core.errors import UsageError
-from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted, silent
+from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted, counted, silent
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.reach import Selection, is_ours
-from reconcile.core.rows import Document
 from reconcile.core.rules import AssetMap, AssetRule, Reading
 from reconcile.core.unread import AgainstRecords, Judge
 from reconcile.project import OpenProject
@@ -137,15 +136,9 @@ def against_records(project: OpenProject, listener: Listener = silent) -> Agains
     )
     judge = Judge(context, settings.named_roots, partial(why_left_out, project))
     listener(PhaseStarted(Phase.RECORDS))
-    found = judge.against(_counted(project.records.read(), listener))
+    found = judge.against(counted(project.records.read(), Phase.RECORDS, listener))
     listener(PhaseDone(Phase.RECORDS))
     return found
-
-
-def _counted(documents: Iterable[Document], listener: Listener) -> Iterator[Document]:
-    for document in documents:
-        listener(Advanced(Phase.RECORDS, 1))
-        yield document
 
 
 def try_paths(project: OpenProject, subjects: Sequence[str]) -> Trials:

@@ -12,7 +12,7 @@ encoded object holds the content of its local file is remembered on this machine
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -22,12 +22,12 @@ from reconcile.commands.examining import URL_LIVES, Examined, Examiner, Meant, s
 from reconcile.core.changes import Code
 from reconcile.core.context import Context
 from reconcile.core.errors import NotThere, StoreError, StoreMissing, UsageError
-from reconcile.core.events import Advanced, Event, Listener, Phase, PhaseDone, PhaseStarted, Warned, silent
+from reconcile.core.events import Advanced, Event, Listener, Phase, PhaseDone, PhaseStarted, Warned, counted, silent
 from reconcile.core.findings import LOST_OBJECT
 from reconcile.core.names import spelling, spellings
 from reconcile.core.plan import Scope
 from reconcile.core.proof import Mode, Reference, is_askable
-from reconcile.core.rows import Coverage, Document, LocalFile, RemoteObject
+from reconcile.core.rows import Coverage, LocalFile, RemoteObject
 from reconcile.pipeline.account import now
 from reconcile.pipeline.roster import Roster, gone, open_records, read_roster
 from reconcile.project import OpenProject
@@ -98,7 +98,7 @@ class _Proving:
             return read_roster(self._project, self._scope, self._listener)
         wanted = self._scope.char_ids
         asked = [each for char_id in wanted for each in spellings(char_id)]
-        documents = tuple(self._counted(self._project.records.read(asked or None)))
+        documents = tuple(counted(self._project.records.read(asked or None), Phase.RECORDS, self._listener))
         known = frozenset(document.id for document in documents)
         for char_id in wanted:
             if spelling(char_id, known) is None:
@@ -106,11 +106,6 @@ class _Proving:
         scope = msgspec.structs.replace(self._scope, char_ids=tuple(spelling(each, known) or each for each in wanted))
         chosen = tuple(document for document in documents if scope.takes_character(document.id))
         return Roster(chosen, (), known, Coverage(), scope)
-
-    def _counted(self, documents: Iterable[Document]) -> Iterator[Document]:
-        for document in documents:
-            self._listener(Advanced(Phase.RECORDS, 1))
-            yield document
 
     def _objects(self, keys: frozenset[str], context: Context) -> dict[str, RemoteObject]:
         askable = sorted(key for key in keys if is_askable(key, context))

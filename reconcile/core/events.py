@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
 from reconcile.core.report import Outcome
+
+T = TypeVar("T")
 
 
 class Phase(Enum):
@@ -85,3 +87,10 @@ Listener: TypeAlias = Callable[[Event], None]
 
 def silent(_event: Event) -> None:
     """Listens to nothing."""
+
+
+def counted(rows: Iterable[T], phase: Phase, listener: Listener) -> Iterator[T]:
+    """The rows as they come, each of them reported as progress of the phase."""
+    for row in rows:
+        listener(Advanced(phase, 1))
+        yield row

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
@@ -13,7 +12,7 @@ from reconcile.adapters.workers import Workers, awaited
 from reconcile.config import Settings
 from reconcile.core.context import Context
 from reconcile.core.errors import AccessDenied, ConfigError, UsageError
-from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted, Warned
+from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted, Warned, counted
 from reconcile.core.in_step import shorter
 from reconcile.core.moment import Moment
 from reconcile.core.names import fold, shared_prefix, spelling, spellings
@@ -23,8 +22,6 @@ from reconcile.core.rules import AssetMap, minimal_prefixes
 from reconcile.pipeline.gaps import Denied, Store
 from reconcile.ports import RecordReader
 from reconcile.project import OpenProject
-
-T = TypeVar("T")
 
 
 class Roster(msgspec.Struct, frozen=True):
@@ -125,7 +122,7 @@ def _records(
     memory = worlds.remembered_documents if remembered else None
     try:
         read = worlds.records.read(at=at) if memory is None else memory.read(at)
-        documents = shelve(_counted(_noting(read, names), Phase.RECORDS, listener))
+        documents = shelve(counted(_noting(read, names), Phase.RECORDS, listener))
     except AccessDenied as error:
         if not partial:
             raise
@@ -175,7 +172,7 @@ def _records_of(worlds: OpenProject, scope: Scope, listener: Listener, at: Momen
     unread = tuple(sorted(denied.keys() & wanted))
     coverage = msgspec.structs.replace(_only_unread(unread), names=frozenset(wanted.difference(unread)))
     chosen = [document for document in found if document.id in wanted]
-    documents = tuple(_counted(chosen, Phase.RECORDS, listener))
+    documents = tuple(counted(chosen, Phase.RECORDS, listener))
     refused += [Denied(Store.RECORDS, char_id, error) for char_id, error in sorted(denied.items())]
     known = frozenset(longer.union(document.id for document in found))
     return Roster(documents, (), known, coverage, refused=tuple(refused))
@@ -351,9 +348,3 @@ def context_of(project: OpenProject, scope: Scope, roster: Roster, trace: Collec
         index=settings.index,
         trace=frozenset((*trace, *noted)),
     )
-
-
-def _counted(rows: Iterable[T], phase: Phase, listener: Listener) -> Iterator[T]:
-    for row in rows:
-        listener(Advanced(phase, 1))
-        yield row
