@@ -1,4 +1,4 @@
-"""Asks the person at the terminal, wherever the standard streams are redirected."""
+"""Asks the person at the terminal, even if the standard streams are redirected."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Person:
         self._writing = writing
 
     def confirms(self, question: str, *, about: str = "") -> bool:
-        """Asks, until the answer is one; none at all, and the end of the input, is a no. ``about`` is said before.
-        Raises Interrupted."""
+        """Asks until the answer is yes or no; an empty answer, and the end of the input, mean no. ``about`` is written
+        before the question. Raises Interrupted."""
         flush(sys.stdout)
         flush(sys.stderr)
         try:

@@ -1,4 +1,4 @@
-"""What can stand in the place of a word of a command line that is being typed. A failure completes nothing.
+"""What a word that is being typed on a command line could become. If that cannot be told, nothing is completed.
 
 Everything comes from the rules file and from what the last runs left in .reconcile/; no store is asked."""
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from reconcile.config import Settings
 
 MOST_FILES = 200
-"""Files of a folder that are looked into, whether they are saved plans."""
+"""Files of a folder that are opened to see whether they are saved plans."""
 _HEAD = 4096
 
 
@@ -32,7 +32,7 @@ def characters(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def paths(context: typer.Context, incomplete: str) -> list[str]:
-    """How a path below the local root, or a gs:// URI, that begins so goes on."""
+    """The paths below the local root, and the gs:// URIs, that begin so."""
     below = _recall(context).names(incomplete)
     if not incomplete or not (incomplete.startswith("gs:") or "gs:".startswith(incomplete)):
         return below
@@ -107,7 +107,7 @@ def _settings(context: typer.Context) -> Settings:
 
 
 def _given(context: typer.Context, name: str) -> Any:
-    """An option of every command as far as it is typed already, before the command's name or behind it."""
+    """An option of every command, if it is typed already, before or after the command's name."""
     at: Any = context
     while at is not None:
         if at.params.get(name) is not None:

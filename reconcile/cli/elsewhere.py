@@ -1,4 +1,4 @@
-"""scan, objects from an inventory report, and plans on Apache Beam: what is read, or planned, elsewhere."""
+"""scan, --objects-from and --engine beam: what is read, or planned, elsewhere."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def scan(
 
 
 def inventory_of(given: str) -> str:
-    """Where the inventory reports are that --objects-from names. Raises UsageError."""
+    """The URI of the inventory reports that --objects-from names. Raises UsageError."""
     uri = given.removeprefix(_INVENTORY)
     if uri == given or not uri.startswith("gs://"):
         raise UsageError(

@@ -140,7 +140,7 @@ def _check_is_ours(out: Path, kind: OutputKind) -> None:
 
 
 def _kept(settings: Settings) -> Iterator[tuple[Path, str]]:
-    """What no command writes its result to, and why."""
+    """The places to which no command writes its result, and why."""
     yield settings.project / FOLDER, "the folder .reconcile holds the tool's own memory"
     yield settings.rules_path, "that is the rules file"
     yield settings.project / RULES, "that is the rules file"
@@ -153,7 +153,7 @@ def _kept(settings: Settings) -> Iterator[tuple[Path, str]]:
 
 
 def _is_in(path: Path, place: Path) -> bool:
-    """Whether a path is a file or folder, or lies in it, by whatever name: a link, another case, another mount."""
+    """Whether a path is this place or lies in it, under whatever name: a link, another case, another mount."""
     there = Path(os.path.realpath(place))
     return any(_folded(each) == _folded(there) or _is_same(each, there) for each in (path, *path.parents))
 

@@ -79,7 +79,7 @@ def _with(document: Any, told: Notice) -> dict[str, Any]:
 
 
 _OBEYED = dict.fromkeys(map(ord, '&|<>^"%!'), "_")
-"""What cmd does not take for text in the value that it puts in the place of a variable."""
+"""Characters that cmd would obey in the value that it inserts for a variable."""
 
 
 def _variables(told: Notice, code: int) -> dict[str, str]:
@@ -90,7 +90,7 @@ def _variables(told: Notice, code: int) -> dict[str, str]:
 
 
 def _run(command: str, document: bytes, variables: dict[str, str], timeout: float) -> str:
-    """Runs the user's own command line, as cron would; what went wrong, or nothing."""
+    """Runs the user's own command line, as cron would. Gives what went wrong; empty if nothing did."""
     try:
         told = subprocess.Popen(
             command,

@@ -101,7 +101,7 @@ class Scoped:
 
 @dataclass(frozen=True, kw_only=True)
 class Sized:
-    """How a plan is made, and how much of it may be held."""
+    """How a plan is made, and how much of it may be in memory."""
 
     engine: Annotated[
         Literal["stream", "beam"],
@@ -122,7 +122,7 @@ class Sized:
 
 @dataclass(frozen=True, kw_only=True)
 class Sharded:
-    """What of a plan folder is applied."""
+    """Which part of a plan folder is applied."""
 
     shard: Annotated[
         str | None, _size("--shard", metavar="I/N", help="Only this shard of the plan folder, e.g. 3/8.")
@@ -145,7 +145,7 @@ class Sharded:
 
 @dataclass(frozen=True, kw_only=True)
 class Planned(Sized):
-    """The same for a plan that may pass over what is in step."""
+    """The same, for a plan that may skip what was in step before."""
 
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Check everything, even what a quick look finds in step.")
@@ -214,7 +214,7 @@ def variables(given: list[str] | None) -> dict[str, str]:
 
 
 META = "reconcile.common"
-"""Under which a context keeps the options given before the command's name."""
+"""The key under which a context keeps the options given before the command's name."""
 
 
 def flattened(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -253,7 +253,7 @@ def flattened(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _log_to_file(common: Common, context: typer.Context) -> None:
-    """Lets everything that this process writes go into the file of ``--log-file``. Raises UsageError."""
+    """Sends everything that this process writes to the file of ``--log-file``. Raises UsageError."""
     if common.log_file is None:
         return
     from reconcile.adapters.logfile import open_log

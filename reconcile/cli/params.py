@@ -1,7 +1,7 @@
-"""Options otherwise than typer makes them.
+"""Changes the options that typer makes.
 
-They need no validation: typer has pydantic look at each value, and importing that takes a fifth of a plan that finds
-nothing to do. And what --help says of them are words for a user: no types of Python, no brackets within brackets."""
+Their values are not validated by pydantic, as typer does it: importing that takes a fifth of the time of a plan that
+finds nothing to do. And --help describes them in words for a user: no Python types, no brackets within brackets."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args, get_origin
 
 
 def unvalidated(params: list[Any]) -> list[Any]:
-    """The same options, which let pass what was not given, and what is as it was declared: texts, choices, defaults.
-    Every other value goes typer's way."""
+    """The same options, which accept without validation what was not given and what has the declared type already:
+    texts, choices, defaults. Every other value is left to typer."""
     for param in params:
         if "process_value" not in vars(param):
             param.process_value = partial(_processed, param, param.process_value)

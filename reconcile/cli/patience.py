@@ -1,4 +1,4 @@
-"""Says while a run waits for a store that does not answer."""
+"""Tells the user when a run is waiting for a store that does not answer."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from reconcile.project import OpenProject
 from reconcile.views.plan import at
 
 FIRST, AGAIN = 2.0, 10.0
-"""Seconds of silence until it is said, and between two times."""
+"""Seconds of silence before the first message, and between two messages."""
 _GLANCE = 0.5
 
 
 class Silences:
-    """What was said of each store that is silent."""
+    """Reports silent stores, and remembers when each is due to be reported again."""
 
     def __init__(self, meter: Meter, names: Mapping[str, str], listener: Listener) -> None:
-        """``names`` says how people call the bucket and the records."""
+        """``names`` are what people call the bucket and the records."""
         self._meter = meter
         self._names = names
         self._listener = listener
         self._next: dict[str, float] = {}
 
     def look(self) -> None:
-        """Tells of each store that has been silent for long enough since it was last told of."""
+        """Reports each store that has been silent for long enough since it was last reported."""
         silences = {each.store: each.seconds for each in self._meter.silences()}
         for store in self._next.keys() - silences.keys():
             del self._next[store]

@@ -146,7 +146,7 @@ def _not_run(session: Session, program: str, error: OSError) -> int:
 
 
 def _exit(code: int) -> ExitCode:
-    """Ends the command with any code, those too that have no name among ours."""
+    """Ends the command with any code, even one that is not among ours."""
     if code in ExitCode.__members__.values():
         return ExitCode(code)
     raise typer.Exit(code)

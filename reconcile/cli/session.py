@@ -111,7 +111,7 @@ class Session:
 
     @cached_property
     def witness(self) -> RequestLog | None:
-        """What writes each request to stderr, with ``-vv``."""
+        """Writes each request to stderr; None without ``-vv``."""
         if not self._shows_requests:
             return None
         return RequestLog(sys.stderr, as_json=self.logs_json(), colour=self._colour())
@@ -180,7 +180,7 @@ class Session:
             show(self.terminal())
 
     def terminal(self, *, aside: bool = False) -> Terminal:
-        """stdout, or (``aside``) stderr, to write text to."""
+        """Writes text to stdout, or (``aside``) to stderr."""
         return Terminal(sys.stderr if aside else sys.stdout, self._colour())
 
     def plan_view(

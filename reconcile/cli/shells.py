@@ -16,9 +16,9 @@ import typer
 from reconcile.core.errors import ExitCode
 
 VARIABLE = "_RECONCILE_COMPLETE"
-"""Which shell asks."""
+"""The variable that names the shell that asks."""
 WORDS = "_RECONCILE_WORDS"
-"""The words up to the one that is being typed, a line each, without their quotes."""
+"""The variable that holds the words up to the one that is being typed, a line each, without their quotes."""
 Shell = Literal["bash", "zsh", "fish", "powershell"]
 
 _BASH = """\
@@ -120,8 +120,8 @@ class Word(NamedTuple):
 
 
 def answer(cli: Any, environment: Mapping[str, str]) -> bytes:
-    """What the shell's script reads. Whatever fails, it is nothing: a person is typing there. Nothing, too, for the
-    script of an earlier version, which asks otherwise."""
+    """What the shell's script reads. It is empty if anything fails, because a person is typing there, and for a script
+    of an earlier version, which asks in another way."""
     shell = environment[VARIABLE]
     try:
         if shell == "bash":

@@ -94,7 +94,7 @@ def finish() -> None:
 
 @contextmanager
 def handling(handlers: Mapping[signal.Signals, signal._HANDLER]) -> Iterator[None]:
-    """These handlers for a while; Python allows them in the main thread only."""
+    """Installs these handlers for a while; Python allows that in the main thread only."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

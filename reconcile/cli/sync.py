@@ -1,5 +1,5 @@
-"""plan, apply and status: what is out of step, putting it right, and the table of how things stand. Each command
-imports by itself what the others do without."""
+"""plan, apply and status: what is out of sync, bringing it in sync, and the table of how things stand. What only one of
+them needs is imported in that command."""
 
 from __future__ import annotations
 

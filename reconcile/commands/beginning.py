@@ -1,4 +1,4 @@
-"""The first rules file: the template with the stores that were named, and the former roots that records speak of."""
+"""The first rules file: the template, with the stores that were named and the former roots found in the records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COMMENT = "# where old records say the root was (Windows, UNC and POSIX forms)"
 
 
 def with_stores(text: str, bucket: str | None, records: str | None) -> str:
-    """The rules with these URIs. Raises UsageError for one that cannot be."""
+    """The rules with these URIs. Raises UsageError for one that is not valid."""
     for option, uri, parse, place in (
         ("--bucket", bucket, BucketRoot.parse, _BUCKET),
         ("--records", records, RecordsUri.parse, _RECORDS),
@@ -37,8 +37,8 @@ def with_stores(text: str, bucket: str | None, records: str | None) -> str:
 
 
 def guessed(folder: Path, path: Path, text: str, given: Overrides) -> Guess:
-    """What the records of these rules, which need not be written yet, say of former roots. Raises StoreError if they
-    cannot be read."""
+    """The former roots that explain the paths in the records. The rules need not be written to disk yet. Raises
+    StoreError if the records cannot be read."""
     settings = config.parse(folder, path, text.encode(), given)
     with ClosedProject(settings).opened(RunOptions(makes_root=True)) as project:
         return guess_roots((document.fields for document in project.records.read()), settings.asset_map)
@@ -54,5 +54,5 @@ def with_roots(text: str, guess: Guess) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A TOML string, with its backslashes as they are if it can."""
+    """A TOML string: a literal one if that leaves backslashes as they are."""
     return json.dumps(text, ensure_ascii=False) if "'" in text or "\\" not in text else f"'{text}'"

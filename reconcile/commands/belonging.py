@@ -1,4 +1,4 @@
-"""Whose an object is, and of which type: as the rules read its name, and as the records name it."""
+"""Which character an object belongs to, and of which asset type it is, by its name and by the records."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reconcile.core.rows import Candidate
 
 
 class Belonging(NamedTuple):
-    """Whose an object is: its character, its asset type if a rule takes it, and whether a record names it."""
+    """An object's character, its asset type if a rule takes it, and whether a record names it."""
 
     char_id: str | None
     asset_type: str | None
@@ -19,7 +19,7 @@ class Belonging(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """How much the object is wanted; less is more."""
+        """How much the object is wanted: the lower, the more."""
         return 0 if self.named else 1 if self.asset_type is not None else 2
 
     @property
@@ -46,7 +46,7 @@ def owners(references: Iterable[Candidate], context: Context) -> dict[str, str]:
 
 
 def belonging(key: str, path: str | None, context: Context, named: Mapping[str, str]) -> Belonging:
-    """Whose the object of this key is, whose local file has this path; ``named`` is what ``owners`` gave."""
+    """What the object of this key, and of this local path, belongs to; ``named`` is what ``owners`` gave."""
     reading = None if path is None else context.asset_map.read(path, context.known_ids)
     owner = named.get(key)
     if reading is None:

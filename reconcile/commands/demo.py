@@ -1,4 +1,4 @@
-"""The demo's studio: a small messy one, of real media, on embedded stores in its own folder."""
+"""Builds the demo's studio: small and messy, with real media, and with embedded stores in its own folder."""
 
 from __future__ import annotations
 

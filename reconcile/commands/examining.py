@@ -81,7 +81,7 @@ class Examiner:
         self.unpacked: list[Agreed] = []
 
     def examine(self, found: RemoteObject, meant: Meant) -> Examined:
-        """What there is to say of the object. Raises NotThere if it was replaced meanwhile, and StoreError."""
+        """Examines an object. Raises NotThere if it was replaced meanwhile, and StoreError."""
         if not found.size:
             return Examined(found, (ProofMethod.METADATA,), None, (says(NAMED_EMPTY),))
         look = _Look(found)
@@ -119,7 +119,7 @@ class Examiner:
             look.size, look.crc32c = content.size, content.crc32c
 
     def _told(self, body: Iterable[bytes], most: int) -> Iterator[bytes]:
-        """The body as it comes, until there is more of it than there may be: it need not have an end."""
+        """The body as it comes, cut off soon after ``most`` bytes: a server may send without end."""
         for chunk in body:
             self._listener(Advanced(Phase.PROVING, 0, len(chunk)))
             yield chunk
@@ -152,7 +152,7 @@ class Examiner:
 
 
 def _held_against(look: _Look, meant: Meant) -> tuple[Against | None, tuple[Complaint, ...]]:
-    """What the object was compared with, if with anything, and what is wrong with it."""
+    """What the object was compared with, if anything, and what is wrong with it."""
     file, agreed, found = meant.file, meant.agreed, look.found
     if found.encoding and look.size is None and look.complaints:
         return None, ()  # it was read, and could not be unpacked
@@ -218,7 +218,7 @@ def says(what: Code | Form, **values: str) -> Complaint:
 
 
 def _first(served: Served) -> Iterator[bytes]:
-    """The first bytes of what is served, whatever more a server sends."""
+    """The first bytes of what is served, even if the server sends more."""
     left = FIRST_BYTES
     for chunk in served.body:
         yield chunk[:left]

@@ -20,12 +20,12 @@ MOST = 200
 ROOM = 256 << 10
 """Bytes that they take together."""
 SECONDS = 20.0
-"""What making them may take: a page is not waited for longer because of its pictures."""
+"""How long making them may take; a page waits no longer for its pictures."""
 
 
 class Subject(NamedTuple):
-    """What a picture is made of: its name on the page, the file name that says what it is, its size, and how its bytes
-    are read."""
+    """The source of a picture: its name on the page, the file name that says what kind it is, its size, and how its
+    bytes are read."""
 
     name: str
     path: str

@@ -1,4 +1,4 @@
-"""What of an environment a job that a scheduler starts must be given, to do what the command line would do now."""
+"""The environment variables that a scheduled job needs in order to do what the command line would do now."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FILES = frozenset(
 )
 """Files and folders of this machine."""
 OF_THIS_MACHINE = _FILES | {STORAGE_EMULATOR, FIRESTORE_EMULATOR, "RECONCILE_LOCAL_ROOT"}
-"""What means nothing, or something else, on another machine."""
+"""Variables that mean nothing, or something else, on another machine."""
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy", "no_proxy", "no_grpc_proxy")
 _OTHERS = frozenset(
     {
@@ -45,9 +45,9 @@ _OTHERS = frozenset(
         "NO_GCE_CHECK",
     }
 )
-"""What Google's clients, and the libraries that they send with, look at."""
+"""Variables that Google's clients, and their HTTP libraries, read."""
 _TARGETS = frozenset({STORAGE_EMULATOR, FIRESTORE_EMULATOR, "RECONCILE_BUCKET_ENDPOINT", "RECONCILE_RECORDS_ENDPOINT"})
-"""Which servers a job turns to: without one of them it would turn to Google's."""
+"""Variables that name the servers: without them a job would use Google's."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _LOGIN = re.compile(r"(//|^)[^/]*@")
 _SECRET = ("PASSWORD", "SECRET", "TOKEN")
@@ -62,8 +62,8 @@ class Carried(msgspec.Struct, frozen=True):
 
 
 def carried(environ: Mapping[str, str]) -> Carried:
-    """Picks them, with the paths of files made absolute: a scheduler starts the job in another folder. Raises
-    UsageError."""
+    """Picks the variables, with paths made absolute, because a scheduler starts the job in another folder. Raises
+    UsageError for an endpoint with a login in it."""
     found = {name: value for name, value in environ.items() if _is_honoured(name)}
     for name in _TARGETS.intersection(found):
         if "//" in found[name] and _LOGIN.search(found[name]):

@@ -1,4 +1,4 @@
-"""An object read to its end: what its stored bytes are, and what a reader of its URL gets."""
+"""Reads an object to its end, for the size and the checksum of its stored bytes and of what its URL serves."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Sum(msgspec.Struct, frozen=True):
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """What was ``stored``, and the ``content`` that a reader gets: the same, except for an encoded object.
+    """What is ``stored``, and the ``content`` that a reader gets: the same, except for an encoded object.
 
-    Without a content ``why`` says what is wrong with the object, after "it".
+    If ``content`` is None, ``why`` says what is wrong with the object, in words that continue "it …".
     """
 
     stored: Sum
@@ -67,7 +67,7 @@ class _Summing:
             yield chunk
 
     def rest(self) -> Sum:
-        """The sum of all, once what is left has passed too."""
+        """The sum of all chunks, including those that have not passed yet."""
         for _ in self:
             pass
         return Sum(self._size, encode_crc32c(self._crc))

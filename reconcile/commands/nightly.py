@@ -14,7 +14,7 @@ from reconcile.core.errors import UsageError
 WAIT = "2h"
 """How long the job waits for another run to end before it gives up with 75."""
 FAILS = ("--fail-on", "error")
-"""A night after which an error stands that a person must look at is not a good one."""
+"""A night that leaves an error for a person to look at is not a good one."""
 DUE = "26h"
 """A last good run older than this is a missed night."""
 
@@ -52,16 +52,16 @@ class Nightly(msgspec.Struct, frozen=True):
         return [self.python, "-X", "utf8", "-P", "-m", "reconcile", *self.arguments(str(self.project)), *more]
 
     def logged(self, *more: str) -> list[str]:
-        """The same for a scheduler that keeps no log: the job keeps its own, which does not grow without end."""
+        """The same for a scheduler that keeps no log: the job keeps one of its own, which is rotated."""
         return self.command(*more, "--log-file", str(self.log))
 
     def arguments(self, project: str, *more: str) -> list[str]:
-        """The job's command line behind the program's name, for the project in this folder."""
+        """The job's command line without the program, for the project in this folder."""
         return ["apply", "-C", project, *self.options, "--yes", *FAILS, "--wait-lock", WAIT, *more, *self.of_apply]
 
     def sharded(self) -> tuple[str, str, str]:
-        """The shell's words for the plan, one machine's share of it, and the report of all; PLAN, PHASE and the number
-        of the task are variables."""
+        """Three shell commands: for the plan, for one machine's share of it, and for the report of all. PLAN, PHASE and
+        the number of the task are variables."""
         mine, task = "/project/.reconcile/shards/$CLOUD_RUN_TASK_INDEX", "$CLOUD_RUN_TASK_INDEX/$CLOUD_RUN_TASK_COUNT"
         run, options = "python -P -m reconcile", shlex.join(self.options)
         plan = f'{run} plan -C /project {options} --out "$PLAN" --shards {self.shards} --quiet --log-format json'
@@ -77,23 +77,23 @@ class Nightly(msgspec.Struct, frozen=True):
         return f"{self.hour:02}:{self.minute:02}"
 
     def said_of_secrets(self) -> str:
-        """What is said of the variables that are left out; nothing if there are none."""
+        """A sentence about the variables that are left out; empty if there are none."""
         if not self.left_out:
             return ""
         return f"Left out, because a secret is in it: {', '.join(self.left_out)}. Give it to the job in a safer way."
 
 
 _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
-"""Control characters, other ends of lines, what makes an eye read another order, and what XML cannot hold."""
+"""Control characters, line separators, what changes the order in which text is shown, and what XML cannot hold."""
 _UNDECODED = re.compile("[\ud800-\udfff]")
 
 
 _REPLACED = re.compile(r"%[^\W\d][\w()]*%|\$\(")
-"""What Task Scheduler puts a value in the place of, and has no sign to prevent."""
+"""What Task Scheduler would replace by a value; it has no way to escape it."""
 
 
 def check(job: Nightly, *, of_windows: bool = False) -> None:
-    """Raises UsageError for a job with something in it that no schedule, or no task of Windows, can hold."""
+    """Raises UsageError for a job with a value that no schedule, or no task of Windows, can hold."""
     for what, text in _texts(job):
         _check_harmless(what, text)
         # A notifier is run by cmd, which would put the same values there.

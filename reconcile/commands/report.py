@@ -33,18 +33,18 @@ class CharacterState(msgspec.Struct):
 
     @property
     def worst_first(self) -> tuple[Any, ...]:
-        """What needs a person, then what has something to do, then the others, nobody's last of each."""
+        """Sorts characters with errors first, then warnings, then something to do; nobody's assets last of each."""
         is_open = bool(self.changes) or self.is_open
         return (-self.errors, -self.warnings, not is_open, self.char_id is None, self.char_id or "")
 
     @property
     def errors(self) -> int:
-        """Findings that need a person."""
+        """How many of its findings are errors that no waiver takes."""
         return self.findings[Severity.ERROR]
 
     @property
     def warnings(self) -> int:
-        """Findings that deserve one."""
+        """How many of its findings are warnings that no waiver takes."""
         return self.findings[Severity.WARNING]
 
     @property
@@ -100,7 +100,7 @@ def standings(seen: Overview, plan: Plan) -> list[CharacterState]:
             by_id[finding.char_id].findings[finding.severity] += 1
     for char_id, state in by_id.items():
         state.char_id = char_id
-    # Files that no rule takes are nobody's, and are told of among the findings.
+    # Files that no rule takes are nobody's, and are reported among the findings.
     nobody = by_id[None]
     if not nobody.changes and not any(cell.wanted and cell.asset_type is not None for cell in nobody.cells):
         del by_id[None]

@@ -65,7 +65,7 @@ class _Survey:
         self._listener = listener
         self._findings: list[Finding] = []
         self._missing: list[tuple[KeyRow, RemoteObject, Belonging]] = []
-        self._here: set[str] = set()  # in Unicode's composed form: names that could be spelt in another one
+        self._here: set[str] = set()  # local paths with letters that Unicode spells in two ways, in the composed one
         self._in_step = 0
         self._complete = True
 
@@ -86,7 +86,7 @@ class _Survey:
         for gap in seen.gaps:
             self._note(gap)
         actions = self._without_clashes(list(self._actions(seen.covered.local)))
-        # What an interrupted restore left is ours, and says that this is the place.
+        # The partial files of an interrupted restore show that this is the right folder.
         if self._complete and not project.options.allows_empty and not any(action.begun for action in actions):
             self._judge_root()
         for warning in project.state.warnings:
@@ -219,5 +219,5 @@ def _place_taken(uri: str, char_id: str | None, path: str, other: str) -> Findin
 
 
 def _unread_above(path: str, local: Coverage) -> str:
-    """The folder because of which a file was not seen."""
+    """The folder that kept a file from being seen."""
     return next((folder for folder in local.unreadable if path.startswith(folder)), "a folder outside the scope")

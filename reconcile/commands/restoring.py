@@ -1,5 +1,5 @@
-"""Makes the files of a restore plan: each is read into a file beside its place, hashed meanwhile, and moved there when
-it is complete. After a stop or a kill the next run continues, if the object is still the same.
+"""Makes the files of a restore plan: each object is read into a temporary file beside its place, hashed on the way, and
+moved into place when it is complete. After a stop or a kill the next run continues, if the object is still the same.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _StoppedReading(Portable, Exception):
 
 
 class _UnfitObject(Portable, Exception):
-    """An object was read, and its content cannot be made a file."""
+    """An object was read, and no file can be made of its content."""
 
 
 class _RestoreRun:
@@ -131,8 +131,8 @@ class _RestoreRun:
         return action.outcome(OutcomeKind.APPLIED if made else OutcomeKind.ALREADY)
 
     def _content(self, action: Restore) -> Sum:
-        """What is packed in an encoded object, once its stored bytes have proved to be the ones meant. It is read
-        through and kept nowhere: nothing is written before it is known how much there is."""
+        """Size and checksum of what is packed in an encoded object. The object is read through and kept nowhere:
+        nothing is written before its stored bytes are verified and the unpacked size is known."""
         found = measure(self._told(self._body(action, 0)), action.size, action.encoding)
         by_hand = f"fetch it by hand: gcloud storage cp {current().quoted(action.uri)} FILE"
         if found.stored != Sum(action.size, action.crc32c):
@@ -181,8 +181,8 @@ class _RestoreRun:
 
 
 def _nanoseconds(updated: str) -> int | None:
-    """An RFC 3339 time in nanoseconds since the epoch, or None. It becomes the file's: with a fresh one it would look
-    like the newest of several."""
+    """An RFC 3339 time in nanoseconds since the epoch; None if it cannot be read. The restored file gets it: with the
+    present time it would look like the newest of several."""
     try:
         then = datetime.datetime.fromisoformat(updated)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Scanning: what this machine's local root holds, written into a folder for a plan that is made elsewhere."""
+"""Writes a list of this machine's local files into a folder, for a plan that is made elsewhere."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ class Scanned(msgspec.Struct, frozen=True):
 
 
 def scan(project: OpenProject, folder: SharedFolder, name: str, listener: Listener) -> Scanned:
-    """Writes the files of the local root into a folder, as ``name``'s; the head comes last, so that what is not whole
-    is no scan. Raises SourceError if the root cannot be read, and as the folder does."""
+    """Writes the list of the local root's files into a folder, as those of the machine ``name``. The head comes last,
+    so that an incomplete folder is not taken for a scan. Raises SourceError if the root cannot be read, and what the
+    folder raises."""
     project.heard_by(listener)
     listener(PhaseStarted(Phase.LISTING))
     shards: list[ScanShard] = []

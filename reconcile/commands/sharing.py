@@ -18,7 +18,7 @@ REPORT = "report-"
 
 
 def check_free(folder: SharedFolder) -> None:
-    """Raises UsageError if there is something in the folder: other machines may be at work with it."""
+    """Raises UsageError if the folder is not empty: other machines may be at work with what is there."""
     if folder.sizes():
         raise UsageError(
             f"{folder} is not empty, and other machines may be at work with what is there", hint="name a new folder"
@@ -32,8 +32,8 @@ def save(
     machines: Sequence[Machine] = (),
     machine_of: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes a plan into a folder, as ``plandir.split`` divides it; the head comes last, so that what is not whole is
-    no plan."""
+    """Writes a plan into a folder, as ``plandir.split`` divides it. The head comes last, so that an incomplete folder
+    is not taken for a plan."""
     head, files = plandir.split(plan, count, machines, machine_of)
     for name, data in files.items():
         folder.create(name, data)
@@ -41,7 +41,7 @@ def save(
 
 
 def open_plan(folder: SharedFolder) -> PlanDir:
-    """The head of the plan in a folder, of which every file is there and has its length. Raises UsageError."""
+    """The head of the plan in a folder. Raises UsageError unless each file that it names is there, of its length."""
     sizes = folder.sizes()
     plandir.FOLDER.check_head(sizes, str(folder))
     head = plandir.load_head(folder.read(HEAD), str(folder))
@@ -56,15 +56,15 @@ def part(
     phases: Collection[ShardPhase],
     machine: Machine | None = None,
 ) -> Plan:
-    """What one shard (None: all of them) holds in these phases, of uploads those of this machine. Raises UsageError if
-    its files are not those that the head names."""
+    """What one shard (None: all of them) holds of these phases; of uploads only those of this machine. Raises
+    UsageError if its files are not those that the head names."""
     shards = [shard for phase in ShardPhase if phase in phases for shard in head.of(phase, number, machine)]
     actions = [plandir.read_actions(head, shard, folder.read(shard.name), str(folder)) for shard in shards]
     return head.part((change for each in actions for change in each), machine)
 
 
 def whole(folder: SharedFolder, head: PlanDir) -> Plan:
-    """The plan that all shards make. Raises UsageError in the same way."""
+    """The plan that all shards make together. Raises UsageError in the same way."""
     where = str(folder)
     actions = [plandir.read_actions(head, shard, folder.read(shard.name), where) for shard in head.shards]
     findings = [plandir.read_findings(shard, folder.read(shard.name), where) for shard in head.findings]
@@ -74,7 +74,7 @@ def whole(folder: SharedFolder, head: PlanDir) -> Plan:
 
 
 def save_report(folder: SharedFolder, report: Report, number: int | None) -> None:
-    """Leaves beside a plan what a run of one of its shards did, or one of all (None)."""
+    """Writes beside a plan what a run of one of its shards, or of all of them (None), did."""
     name = f"{REPORT}{'all' if number is None else f'{number:04}'}-{report.run_id}.json"
     folder.create(name, msgspec.json.encode(report) + b"\n")
 

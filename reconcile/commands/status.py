@@ -23,7 +23,7 @@ By = Literal["type", "character"]
 TallyKey = tuple[str | None, str | None]
 
 _AHEAD = 300.0
-"""Seconds that a time may lie ahead of this machine's clock."""
+"""Seconds by which a time may be ahead of this machine's clock."""
 
 NO_RULE = "No rule"
 

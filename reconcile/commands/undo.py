@@ -111,7 +111,7 @@ def survey(project: OpenProject, past: Past, scope: Scope) -> Undoing:
 
 
 class _UndoSurvey:
-    """What is found while the records are gone through."""
+    """One look at the records: the changes that put fields back, and the findings."""
 
     def __init__(self, project: OpenProject, past: Past, scope: Scope) -> None:
         self._project = project
@@ -297,7 +297,7 @@ def _as_they_are(
 
 
 def _in_bucket(past: Past, scope: Scope) -> str:
-    """What the run wrote in the bucket, counted; empty for nothing."""
+    """What the run wrote in the bucket, counted; empty if it wrote nothing."""
     wrote = Counter(
         "content type" if each.outcome.kind == "set_metadata" else "object"
         for each in past.outcomes

@@ -118,7 +118,7 @@ def _show(
 
 
 def _some(rows: Iterable[T]) -> Iterator[list[T]]:
-    """The rows, some at once; once even if there are none."""
+    """The rows in batches; one batch even if there are no rows."""
     coming = iter(rows)
     some = list(islice(coming, AT_ONCE))
     yield some

@@ -36,8 +36,7 @@ def show_used(terminal: Terminal, used: Used | None, *, verbose: bool = False) -
 
 
 def told(usage: Usage) -> str:
-    """``48.2 kB sent, 3 class A and 2 class B requests, 1 document read and 1 written``; what is nothing is left
-    out."""
+    """``48.2 kB sent, 3 class A and 2 class B requests, 1 document read and 1 written``; zeros are left out."""
     return ", ".join(_parts(usage)) or "no requests"
 
 

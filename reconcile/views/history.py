@@ -47,7 +47,7 @@ def show_history(terminal: Terminal, history: History, *, now: datetime | None =
 
 
 def _names(run_ids: Sequence[str]) -> list[str]:
-    """What is enough of each id to find the run by: its end, if no other has that."""
+    """A name by which each run can be found: the end of its id, if no other run's has the same end."""
     ends = Counter(map(short, run_ids))
     return [short(run_id) if ends[short(run_id)] == 1 else run_id for run_id in run_ids]
 

@@ -120,7 +120,7 @@ def _own(name: str) -> str:
 
 
 def _hash(text: str) -> Markup:
-    """What a content security policy calls a style or a script by."""
+    """The hash by which a content security policy lets a style or a script in."""
     return Markup("'sha256-{}'").format(base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())
 
 
@@ -195,7 +195,7 @@ def _share(row: StatusRow) -> int:
 
 
 def _cuts(plan: Plan, characters: Sequence[CharacterState]) -> Iterator[str]:
-    """What the page has no room for, to be said at its top."""
+    """What the page has no room for, as sentences for its top."""
     room = room_for(characters)
     changed = sum(bool(each.changes) for each in characters)
     taken = sum(room.changes.values())

@@ -57,7 +57,7 @@ KINDS: dict[type, tuple[str, str]] = {
     SetField: ("set", "Set field"),
     RewriteLocalDb: ("set", "Rewrite in the local database"),
 }
-"""How a change looks, and what it is called."""
+"""How each kind of change looks, and what it is called."""
 
 _URI = "\t"
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
@@ -74,8 +74,8 @@ class Room(msgspec.Struct, frozen=True):
 
 
 def room_for(characters: Sequence[CharacterState], rows: int = CHARACTERS, changes: int = CHANGES) -> Room:
-    """What there is room for. Changes are listed of characters that have a row, and of each all; of one that would fill
-    the page alone the first."""
+    """What there is room for. Changes are listed for characters that have a row: all of a character's, or the first of
+    one that would fill the page alone."""
     room, taken = changes, {}
     for each in characters[:rows]:
         count = len(each.changes)

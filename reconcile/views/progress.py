@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 EVERY = 10.0
 """Seconds between two lines of one phase."""
 _STRETCH = 0.5
-"""Seconds from which it is learned how long the rest takes."""
+"""Seconds between two samples of the pace, from which the time left is estimated."""
 _EXACT = 59.5
 SLOWEST = 3
 """Transfers that are named at the most."""
@@ -74,7 +74,7 @@ class PhaseProgress:
         self._paced = (0, 0, now)
 
     def advance(self, count: int, size: int, now: float) -> None:
-        """So many more items and bytes are done."""
+        """Adds items and bytes that are done."""
         self.count += count
         self.size += size
         done, moved, then = self._paced
@@ -83,13 +83,14 @@ class PhaseProgress:
             self._paced = (self.count, self.size, now)
 
     def left(self) -> float | None:
-        """Seconds that the rest takes, by the items and the bytes that are left; None if that is not known."""
+        """Seconds that the rest takes, by the items and the bytes that are left; None if unknown."""
         if self.total is None or self.count >= self.total:
             return None
         return self._pace.left(self.total - self.count, (self.total_bytes or 0) - self.size)
 
     def fraction(self, now: float) -> float | None:
-        """How much of the time is over; by what is done as long as the rest cannot be told, None if no total is."""
+        """How much of the time is over, from 0 to 1; the share of the items while the time left is unknown, None if the
+        total is unknown too."""
         left = self.left()
         if left is not None:
             return (now - self.began) / max(now - self.began + left, 1e-9)
@@ -137,8 +138,8 @@ def listening(
 ) -> Iterator[Listener]:
     """A listener for the events of a run, which may come from several threads.
 
-    JSON lines go before silence, and silence before bars, which not every stream shows, and which other lines would
-    spoil. Warnings are always written.
+    JSON lines win over silence, and silence over bars. Bars need a stream that can show them, and no other lines on it
+    (``bars`` is false). Warnings are always written.
     """
     lines = _Lines(stream)
     if as_json:
@@ -154,7 +155,7 @@ def listening(
 
 
 class _Counting:
-    """Counts what phases do, and has a writer say when they begin and end and, now and then, how far they are."""
+    """Counts what phases do, and has a writer report when they begin and end and, now and then, how far they are."""
 
     def __init__(self, clock: Callable[[], float], teller: _Lines | _Json, every: float = EVERY) -> None:
         self._clock = clock

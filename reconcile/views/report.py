@@ -90,7 +90,7 @@ def show_report(
 
 
 def _why(outcome: Outcome) -> Iterator[str]:
-    """The record, and what went wrong with it. The hint is below, once for all that share it."""
+    """The record, and what went wrong with it. The hint comes below, once for all outcomes that share it."""
     if outcome.document:
         yield f" in {outcome.document}"
     said = outcome.error if outcome.problem is None else outcome.problem.message
@@ -131,5 +131,5 @@ def _run(report: Report, command: Command, work: Work) -> Iterator[str]:
 
 
 def short(run_id: str) -> str:
-    """What is enough of a run's id to find the run by."""
+    """The end of a run's id, which is enough to find the run by."""
     return run_id.rpartition("-")[2]

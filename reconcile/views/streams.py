@@ -21,7 +21,7 @@ class OutputFailed(ReconcileError):
 
 
 def refused(error: OSError) -> OutputFailed | None:
-    """What to say of an error that a full disk behind stdout gave to code which writes there itself, else None."""
+    """The error to show if other code met a full disk, or no reader, while it wrote to stdout itself; else None."""
     if error.errno not in (errno.ENOSPC, errno.EPIPE, errno.EDQUOT):
         return None
     return OutputFailed(f"the output cannot be written: {error.strerror}", hint=_ELSEWHERE)
@@ -58,8 +58,8 @@ def flush(stream: TextIO) -> None:
 
 
 def silence(stream: TextIO, error: OSError) -> bool:
-    """Discards the rest of a stream's output; whether it is because its reader has left (EPIPE, on Windows
-    EINVAL), which is no error, unlike a full disk."""
+    """Discards the rest of a stream's output. Gives whether its reader has left (EPIPE, on Windows EINVAL), which is
+    not an error, unlike a full disk."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

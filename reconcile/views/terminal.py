@@ -95,7 +95,7 @@ class Terminal:
         self.glyphs = Glyphs() if _can_write("".join(Glyphs()), stream) else ASCII
 
     def writing_to(self, stream: TextIO) -> Terminal:
-        """The same terminal, of which another program is to write what goes to this stream."""
+        """A copy of this terminal, with its width and colours, that writes to another program."""
         other = copy(self)
         other._stream = stream
         return other
@@ -106,7 +106,7 @@ class Terminal:
         self._lines([_shown(piece) for piece in pieces], self.width, hang)
 
     def fits(self, *pieces: Piece) -> bool:
-        """Whether it is one line."""
+        """Whether these pieces fit on one line."""
         return not self.wraps or sum(map(_width, pieces)) <= self.width
 
     def verbatim(self, text: str) -> None:
@@ -114,8 +114,8 @@ class Terminal:
         write(self._stream, text)
 
     def prose(self, text: str, *, indent: int = 0, hang: int | None = None, style: str = "") -> None:
-        """A sentence, on a terminal in lines that are easy to read; all but the first are indented by ``hang``, if that
-        is not as the first."""
+        """A sentence, on a terminal in lines that are easy to read. The first is indented by ``indent``, the others by
+        ``hang`` (None: by the same)."""
         pieces = [(" " * indent, ""), (visible(text), style)]
         self._lines(pieces, min(self.width, MAX_PROSE), indent if hang is None else hang)
 
@@ -126,9 +126,9 @@ class Terminal:
         numbers: Sequence[int] = (),
         widths: Sequence[int] = (),
     ) -> list[int]:
-        """Columns as wide as their widest cell; those in ``numbers`` are aligned right. Gives how wide they are, which
-        a table without a ``head`` that goes on below takes as ``widths``, the least. What the terminal has no room for
-        goes below the last column."""
+        """Columns as wide as their widest cell; those in ``numbers`` are aligned right. Gives their widths: a table
+        that goes on below, without a ``head``, takes them as the least ``widths``. What the terminal has no room for goes
+        below the last column."""
         lines: list[Sequence[Piece]] = [] if head is None else [[(cell, "bold") for cell in head]]
         lines += rows
         least = widths or [0] * len(lines[0] if lines else ())

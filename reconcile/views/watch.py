@@ -32,7 +32,7 @@ class ReaderLeft(Portable, Exception):
 
 
 class WatchLines:
-    """Writes events to a stream, each flushed. Raises ReaderLeft; a full disk loses lines and nothing else."""
+    """Writes events to a stream, and flushes each. Raises ReaderLeft; on a full disk only lines are lost."""
 
     def __init__(
         self, stream: TextIO, terminal: Terminal | None = None, *, quiet: bool = False, verbose: bool = False

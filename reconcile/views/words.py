@@ -1,4 +1,4 @@
-"""The words that people read for the values of plans, findings and reports."""
+"""What people read for the values of plans, findings and reports."""
 
 from __future__ import annotations
 
@@ -102,7 +102,8 @@ def took(seconds: float) -> str:
 
 
 def ago(when: str, now: datetime) -> str:
-    """How long ago that was, in its largest unit: ``2 h ago``; the time itself (RFC 3339) if it cannot be said."""
+    """How long ago that was, in its largest unit: ``2 h ago``; the time itself if it is in the future, or not RFC
+    3339."""
     try:
         seconds = (now - datetime.fromisoformat(when)).total_seconds()
     except (TypeError, ValueError):
