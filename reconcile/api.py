@@ -42,8 +42,8 @@ class Shortcuts:
         """A URL by which anybody may read the object of a gs:// URI, a key or a path until it expires: a text such as
         ``"15m"``, seconds, or a timedelta, of 7 days at the most.
 
-        Raises NotThere if the object is not in the bucket, UsageError if the subject is no asset of the project or the
-        time cannot be, AccessDenied if the credentials cannot sign, and StoreError and SourceError.
+        Raises NotThere if the object is not in the bucket, UsageError if the subject is not an asset of the project or
+        the time is not possible, AccessDenied if the credentials cannot sign, and StoreError and SourceError.
         """
         with _opened(self, _ROOTLESS) as opened:
             (url,) = links(opened, [uri], expires, assets_only=True).urls.values()

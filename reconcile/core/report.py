@@ -134,7 +134,7 @@ class Report(msgspec.Struct, frozen=True):
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the process answers."""
+        """The exit code of the process."""
         return _EXIT[self.status]
 
 

@@ -68,16 +68,16 @@ def auto_upload_to_gcs(  # noqa: F811
     """Uploads the files whose paths the decorated function returns, and updates their character's record.
 
     A path becomes ``(path, uri)``, several become a list of such pairs, a tuple that begins with a path becomes
-    ``(path, uri, …)``, and None stays None, also as a gap among paths; coroutine functions stay such. ``asset_type`` is
-    a type of the rules, its alias or its label, and must be the one that they give the path; left out, the path's own
-    rule says it. The character is the argument named ``char_id``, or what ``char_id=`` makes of the call's arguments,
-    or what the path says. ``project`` is the project folder; left out, it is looked for from the file's folder upward,
-    then from the current one.
+    ``(path, uri, …)``, and None stays None, also as a gap among paths; a coroutine function stays one. ``asset_type``
+    is a type of the rules, its alias or its label, and must be the one that they give the path; left out, the path's
+    own rule says it. The character is the argument named ``char_id``, or what ``char_id=`` makes of the call's
+    arguments, or what the path says. ``project`` is the project folder; left out, it is looked for from the file's
+    folder upward, then from the current one.
 
     What to do if a file does not arrive: ``raise`` NotUploaded, which has what the function returned; ``warn``; or
     ``queue``, which notes the file for the next run and never waits long. The URI is None then.
 
-    Raises UsageError at decoration for a generator function, or options that cannot be right.
+    Raises UsageError at decoration for a generator function, or options that do not fit.
     """
     from reconcile.hooks.errors import Manner
     from reconcile.hooks.wrapping import UPLOADING, uploading

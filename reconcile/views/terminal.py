@@ -127,8 +127,8 @@ class Terminal:
         widths: Sequence[int] = (),
     ) -> list[int]:
         """Columns as wide as their widest cell; those in ``numbers`` are aligned right. Gives their widths: a table
-        that goes on below, without a ``head``, takes them as the least ``widths``. What the terminal has no room for goes
-        below the last column."""
+        that goes on below, without a ``head``, takes them as the least ``widths``. What the terminal has no room for
+        goes below the last column."""
         lines: list[Sequence[Piece]] = [] if head is None else [[(cell, "bold") for cell in head]]
         lines += rows
         least = widths or [0] * len(lines[0] if lines else ())
