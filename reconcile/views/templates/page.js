@@ -141,44 +141,41 @@
 
   const code = (said) => el("code", {}, said);
   const name = (said) => el("span", { class: "name" }, said);
+  const button = (attributes, ...content) => el("button", { type: "button", ...attributes }, ...content);
 
   function say(said) {
     $("said").textContent = "";
     $("said").textContent = said;
   }
 
-  async function copy(said, button) {
+  async function copy(said, pressed) {
     try {
       await navigator.clipboard.writeText(said);
     } catch {
       // no clipboard for a page that came over plain http
       const area = el("textarea", { class: "hidden" });
       area.value = said;
-      button.after(area);
+      pressed.after(area);
       area.select();
       document.execCommand("copy");
       area.remove();
-      button.focus();
+      pressed.focus();
     }
-    button.textContent = "Copied";
+    pressed.textContent = "Copied";
     say(`Copied: ${said}`);
     setTimeout(() => {
-      button.textContent = "Copy";
+      pressed.textContent = "Copy";
     }, 1500);
   }
 
   function command(said) {
-    const button = el(
-      "button",
-      { type: "button", class: "small", "aria-label": `Copy ${said}`, click: () => copy(said, button) },
-      "Copy",
-    );
+    const copier = button({ class: "small", "aria-label": `Copy ${said}`, click: () => copy(said, copier) }, "Copy");
     // Words stay whole, so that no line ends within an option.
     const parts = said
       .split(" ")
       .flatMap((word) => [" ", el("span", {}, word)])
       .slice(1);
-    return el("span", { class: "command" }, el("code", {}, ...parts), button);
+    return el("span", { class: "command" }, el("code", {}, ...parts), copier);
   }
 
   // A hint of ours: what is between backticks is code, and a whole command can be copied.
@@ -198,6 +195,10 @@
   function inParts(items, size, draw, into, noun) {
     let drawn = 0;
     const bar = el("p", { class: "more" });
+    const showNext = (first) => {
+      more(drawn + size);
+      into.children[first + size]?.querySelector("button, summary")?.focus();
+    };
     const more = (upTo) => {
       const first = drawn;
       into.append(...items.slice(drawn, upTo).map(draw));
@@ -206,18 +207,8 @@
       const step = Math.min(size, items.length - drawn);
       bar.replaceChildren(
         `${number(drawn)} of ${count(items.length, noun)} shown`,
-        el(
-          "button",
-          {
-            type: "button",
-            click: () => {
-              more(drawn + size);
-              into.children[first + size]?.querySelector("button, summary")?.focus();
-            },
-          },
-          `Show ${step} more`,
-        ),
-        el("button", { type: "button", click: () => more(items.length) }, "Show all"),
+        button({ click: () => showNext(first) }, `Show ${step} more`),
+        button({ click: () => more(items.length) }, "Show all"),
       );
     };
     more(size);
@@ -282,11 +273,7 @@
   function toCell(who, type, label = who.name) {
     const [hasCell, place] = [who.cells.has(type), types[type]?.label];
     const said = hasCell ? `${place} of ${who.name}` : who.name;
-    return el(
-      "button",
-      { type: "button", class: "link", title: `Show ${said}`, click: () => open(who, hasCell ? type : -1) },
-      label,
-    );
+    return button({ class: "link", title: `Show ${said}`, click: () => open(who, hasCell ? type : -1) }, label);
   }
 
   // -- the grid --
@@ -307,10 +294,8 @@
     return el(
       "td",
       {},
-      el(
-        "button",
+      button(
         {
-          type: "button",
           tabindex: "-1",
           class: `mark ${cell.mark}`,
           title: inWords(cell),
@@ -332,15 +317,11 @@
         el("span", { "aria-hidden": "true" }, `${n}`),
         el("span", { class: "hidden" }, count(n, kind)),
       );
-    const open_ = el(
-      "button",
-      { type: "button", tabindex: "-1", class: "link name", click: () => open(who, -1) },
-      who.name,
-    );
+    const opener = button({ tabindex: "-1", class: "link name", click: () => open(who, -1) }, who.name);
     return el(
       "tr",
       {},
-      el("th", { scope: "row" }, open_),
+      el("th", { scope: "row" }, opener),
       el("td", {}, errors ? flag(errors, "error") : "", warnings ? flag(warnings, "warning") : ""),
       el("td", {}, who.total ? number(who.total) : el("span", { class: "none" }, "·")),
       ...shownColumns().map((type) => cellOf(who, type)),
@@ -353,7 +334,7 @@
     shownRows = shown;
     if (!characters.length) return;
     const body = el("tbody", { keydown: walk });
-    const heads = ["Needs you", "Changes", ...shownColumns().map((type) => types[type].label)];
+    const heads = ["Character", "Needs you", "Changes", ...shownColumns().map((type) => types[type].label)];
     const table = el(
       "table",
       { class: "grid" },
@@ -362,16 +343,7 @@
         { class: "hidden" },
         "Each character's assets by type. The arrow keys move between cells, and Enter opens one.",
       ),
-      el(
-        "thead",
-        {},
-        el(
-          "tr",
-          {},
-          el("th", { scope: "col" }, "Character"),
-          ...heads.map((head) => el("th", { scope: "col" }, name(head))),
-        ),
-      ),
+      el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, name(head))))),
       body,
     );
     rows = inParts(shown, ROWS, rowOf, body, "character");
@@ -403,14 +375,14 @@
     focusOn(table[row]?.cells[column]?.querySelector("button"));
   }
 
-  function focusOn(button) {
-    if (!button) return;
+  function focusOn(found) {
+    if (!found) return;
     for (const each of $("grid").querySelectorAll("tbody [tabindex='0']")) each.setAttribute("tabindex", "-1");
-    button.setAttribute("tabindex", "0");
-    button.focus();
-    button.scrollIntoView({ block: "nearest", inline: "nearest" });
-    button.classList.add("found"); // also for those who came with a mouse, for whom a browser shows no focus
-    button.addEventListener("blur", () => button.classList.remove("found"), { once: true });
+    found.setAttribute("tabindex", "0");
+    found.focus();
+    found.scrollIntoView({ block: "nearest", inline: "nearest" });
+    found.classList.add("found"); // also for those who came with a mouse, for whom a browser shows no focus
+    found.addEventListener("blur", () => found.classList.remove("found"), { once: true });
   }
 
   // Goes to a character's row, however far down it is and whatever is searched for.
@@ -567,13 +539,8 @@
       const scope = `--char-id ${who.id}${type >= 0 && types[type].id ? ` --asset-type ${types[type].id}` : ""}`;
       section("Commands", [command(`reconcile plan ${scope}`), command(`reconcile apply ${scope}`)]);
     }
-    parts.push(
-      el(
-        "p",
-        { class: "more" },
-        el("button", { type: "button", click: () => back(() => showInGrid(who, type)) }, "Show in the grid"),
-      ),
-    );
+    const finder = button({ click: () => back(() => showInGrid(who, type)) }, "Show in the grid");
+    parts.push(el("p", { class: "more" }, finder));
     $("detail-title").replaceChildren(name(type < 0 ? who.name : `${who.name} › ${types[type].label}`));
     $("detail-body").replaceChildren(...parts);
   }
