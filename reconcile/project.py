@@ -17,6 +17,7 @@ from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.adapters.meter import Meter
 from reconcile.adapters.retry import RETRIES, Budget
+from reconcile.adapters.room import is_limited
 from reconcile.adapters.state.facts import RunFacts
 from reconcile.adapters.state.folder import StateFolder
 from reconcile.adapters.state.outbox import Outbox
@@ -197,7 +198,7 @@ class OpenProject(RunFacts, Closing):
         """Gets ready for a walk of all local files, which ``begin_walk`` lets begin: to start a second process for many
         of them takes a while."""
         options = self.options
-        if not options.apart or not options.cache or options.scans or self.files_held < APART_FROM:
+        if not options.apart or not options.cache or options.scans or self.files_held < APART_FROM or is_limited():
             return
         from reconcile.adapters.local.apart import is_possible  # few have so many files
 

@@ -505,6 +505,27 @@ def test_it_is_for_a_look_at_everything_that_has_many_files(
     assert log.exists() == starts
 
 
+LIMITED = """
+import resource, sys
+from reconcile import Project
+from reconcile.run_options import APART_FROM, RunOptions
+if sys.argv[2] == "limited":
+    resource.setrlimit(resource.RLIMIT_AS, (2**36, 2**36))
+with Project.open(sys.argv[1]).opened(RunOptions(apart=True)) as project:
+    project.note_files(APART_FROM)
+    project.expect_walk()
+print("reconcile.adapters.local.apart" in sys.modules)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux limits the memory of a process")
+@pytest.mark.parametrize(("limit", "tried"), [("none", "True"), ("limited", "False")])
+def test_a_process_that_is_kept_short_of_memory_starts_none(limit: str, tried: str, tmp_path: Path) -> None:
+    folder = make_project(tmp_path / "project")
+    command = [sys.executable, "-c", LIMITED, str(folder), limit]
+    assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip() == tried
+
+
 def test_it_needs_a_python_to_start(monkeypatch: pytest.MonkeyPatch) -> None:
     for other in ("", "/usr/bin/workflow", None):
         monkeypatch.setattr(sys, "executable", other)

@@ -19,7 +19,7 @@ from typing import Any
 
 from reconcile.adapters.local import wire
 from reconcile.adapters.local.seen import Row
-from reconcile.adapters.room import has_thread, is_limited
+from reconcile.adapters.room import has_thread
 from reconcile.adapters.workers import joined
 from reconcile.core.closing import Closing
 
@@ -41,8 +41,8 @@ _CODE = (
 
 
 def is_possible() -> bool:
-    """Whether there is a second core, a program to start, and room for a process."""
-    if is_limited() or not _is_python():
+    """Whether there is a second core, and a program to start."""
+    if not _is_python():
         return False
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores > 1
