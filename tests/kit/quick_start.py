@@ -152,9 +152,11 @@ def _wait(line: socket.socket) -> list[str]:
     assert threading.active_count() == 1
     gc.collect()
     gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how the forks end that report to their own pipe
     while True:
         request, pipes, _, _ = socket.recv_fds(line, REQUEST, 3)
+        with contextlib.suppress(ChildProcessError):  # there is none yet
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         if not request:
             os._exit(0)
         if os.fork():
@@ -162,7 +164,6 @@ def _wait(line: socket.socket) -> list[str]:
                 os.close(pipe)
             continue
         line.close()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         module, arguments, folder, environment = json.loads(request)
         told, *streams = pipes
         if process := os.fork():
