@@ -297,9 +297,13 @@ def on(number, frame):
         sys.exit(int(sys.argv[2]))
 for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGQUIT"):
     signal.signal(getattr(signal, name), on)
+# signal.pause() would sleep through a signal that came just before it.
+heard, telling = os.pipe()
+os.set_blocking(telling, False)
+signal.set_wakeup_fd(telling)
 os.write(1, b"ready\\n")
 while True:
-    signal.pause()
+    os.read(heard, 1)
 """
 
 
