@@ -188,7 +188,7 @@ class Tuples(_Held):
 
 
 def _stored(file: SpillFile, items: Iterable[Flat], in_block: int) -> Iterator[list[Flat]]:
-    """Writes items now, so many in a block, and reads them block by block."""
+    """Writes all items at once, ``in_block`` of them in each block; the blocks are read as they are asked for."""
     coming = iter(items)
     blocks = [_append(file, block) for block in iter(lambda: list(islice(coming, in_block)), [])]
     return _blocks(file, blocks)

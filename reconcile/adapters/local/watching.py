@@ -1,8 +1,8 @@
 """Watches a folder: by the system's events, or by scanning it if there are none. The only user of watchfiles.
 
-Links are never followed. Linux' events would follow them out of the folder, so a folder that holds links to folders is
-scanned instead. Events can also be lost (a full queue, a limit that is reached later), so the folder is scanned now and
-then even if there are events, and the listener is started again if a scan shows that some were lost.
+Links are never followed. The events of Linux would follow them out of the folder, so a folder that holds links to
+folders is scanned instead. Events can also be lost (a full queue, a limit that is reached later), so the folder is
+scanned now and then even if there are events, and the listener is started again if a scan shows that some were lost.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class FolderWatch:
         try:
             fd = open_below(current().extended(os.path.abspath(self._root)), parts)
         except PermissionError:
-            # On Windows the program that writes it may let nobody else open it.
+            # On Windows the program that writes it may keep others from opening it.
             return "cannot be opened"
         except OSError:
             return None

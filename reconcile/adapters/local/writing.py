@@ -109,7 +109,7 @@ class LocalPlaces:
         except OSError as error:
             raise SourceError(
                 f"the file {path} cannot be made: {reason(error)}",
-                hint=hint(error, "check the disk, the rights on the folder, and that no link stands on the way"),
+                hint=hint(error, "check the disk and the rights on the folder, and that no part of the path is a link"),
             ) from error
 
     @contextlib.contextmanager
@@ -160,7 +160,7 @@ class _Part:
         """Adds what is missing. Raises Rejected if the content is not the one that is meant, and what ``body`` raises;
         then the part stays."""
         if self._folder.link_count(self.name) > 1:
-            # A run was killed between two steps: the part is also some file by now, and must not be written to.
+            # A run was killed between two steps: the part has a file's name too, and must not be written to.
             self.drop()
         fd = self._folder.open(self.name, _PART)
         with io.FileIO(fd, "r+") as file:
