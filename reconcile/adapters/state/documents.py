@@ -11,6 +11,7 @@ import msgspec
 
 from reconcile.adapters.state.database import Layout, StateDatabase
 from reconcile.adapters.state.folder import StateFolder
+from reconcile.adapters.state.tables import all_of, are_texts
 from reconcile.core.closing import Closing
 from reconcile.core.moment import Moment
 from reconcile.core.opaque import Opaque
@@ -88,7 +89,7 @@ class RememberedDocuments(Closing):
             return
         last, gone = "", list[tuple[str, str]]()
         query = "SELECT id FROM documents WHERE place = ? AND id > ? ORDER BY id LIMIT ?"
-        while page := self._database.read(query, (self._place, last, _ASKED_TOGETHER), (_are_texts,)):
+        while page := self._database.read(query, (self._place, last, _ASKED_TOGETHER), (are_texts,)):
             gone += ((self._place, name) for (name,) in page if name not in ids)
             last = page[-1][0]
         self._database.write("DELETE FROM documents WHERE place = ? AND id = ?", gone)
@@ -127,7 +128,7 @@ class RememberedDocuments(Closing):
         query = f"SELECT id, update_time, fields FROM documents WHERE place = ? AND id IN ({places})"
         found: dict[str, Document] = {}
         for name, time, data in self._database.read(
-            query, (self._place, *versions), (_are_texts, _are_texts, _are_bytes)
+            query, (self._place, *versions), (are_texts, are_texts, all_of(bytes))
         ):
             if time == versions[name]:
                 try:
@@ -158,11 +159,3 @@ class RememberedDocuments(Closing):
         if self._fresh:
             self._database.write("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?)", self._fresh)
         self._fresh, self._size = [], 0
-
-
-def _are_texts(column: Sequence[Any]) -> bool:
-    return set(map(type, column)) == {str}
-
-
-def _are_bytes(column: Sequence[Any]) -> bool:
-    return set(map(type, column)) == {bytes}

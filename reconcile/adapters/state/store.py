@@ -9,7 +9,7 @@ from typing import Any
 
 from reconcile.adapters.state.database import StateDatabase
 from reconcile.adapters.state.recall import CHARACTERS, MOST_CHARACTERS
-from reconcile.adapters.state.tables import AGREED_ROW, HASH_ROW, HASHES, Window, are_facts, are_texts, hashed
+from reconcile.adapters.state.tables import AGREED_ROW, HASH_ROW, HASHES, Window, all_of, are_texts, hashed
 from reconcile.core.closing import Closing
 from reconcile.core.names import is_unicode
 from reconcile.core.rows import Agreed, Hashed
@@ -143,7 +143,7 @@ class State(Closing):
 
     def fact(self, name: str) -> int | str | None:
         found: list[tuple[int | str]] = self._database.read(
-            "SELECT value FROM facts WHERE name = ?", (name,), (are_facts,)
+            "SELECT value FROM facts WHERE name = ?", (name,), (all_of(str, int),)
         )
         return found[0][0] if found else None
 

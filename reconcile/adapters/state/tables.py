@@ -80,12 +80,13 @@ def are_right(rows: Sequence[tuple[Any, ...]], columns: Sequence[Column]) -> boo
 # A column is checked as a whole, which is fast: a walk reads a row for each file.
 
 
-def are_texts(column: Sequence[Any]) -> bool:
-    return set(map(type, column)) == {str}
+def all_of(*kinds: type) -> Column:
+    """The check that all values of a column have one of these types."""
+    return lambda column: set(map(type, column)).issubset(kinds)
 
 
-def _are_numbers(column: Sequence[Any]) -> bool:
-    return set(map(type, column)) == {int}
+are_texts = all_of(str)
+_are_numbers = all_of(int)
 
 
 def _are_counts(column: Sequence[Any]) -> bool:
@@ -94,10 +95,6 @@ def _are_counts(column: Sequence[Any]) -> bool:
 
 def _are_digests(column: Sequence[Any]) -> bool:
     return are_texts(column) and are_crc32c(column)
-
-
-def are_facts(column: Sequence[Any]) -> bool:
-    return {str, int}.issuperset(map(type, column))
 
 
 HASH_ROW = (are_texts, _are_counts, _are_numbers, _are_numbers, _are_numbers, _are_digests, are_texts, _are_counts)
