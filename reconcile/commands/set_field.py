@@ -118,8 +118,7 @@ def _value(
 ) -> tuple[Any, tuple[Need, ...]]:
     """What the field gets, and what that needs. As in a plan it is the URI, in place of whatever is there; but a list
     that the object's rule wants there keeps what it has."""
-    bucket, path = project.bucket, project.asset_map.path_for(found.key, (char_id,))
-    reading = None if path is None else project.asset_map.read(path, (char_id,))
+    bucket, reading = project.bucket, project.asset_map.read_key(found.key, (char_id,))
     uri, need = bucket.uri(found.key), Need(found.key, found.crc32c)
     if reading is None or reading.rule.many is not Many.LIST:
         return uri, (need,)

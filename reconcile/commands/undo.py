@@ -195,9 +195,7 @@ class _UndoSurvey:
         return None
 
     def _type_of(self, key: str, document: str) -> str | None:
-        asset_map = self._project.asset_map
-        path = asset_map.path_for(key, (document,))
-        reading = None if path is None else asset_map.read(path, (document,))
+        reading = self._project.asset_map.read_key(key, (document,))
         return None if reading is None else reading.rule.type
 
     def _object(self, key: str) -> RemoteObject | None:

@@ -64,6 +64,11 @@ class Context(msgspec.Struct, frozen=True):
         """Whether an asset of this key and type is in scope."""
         return self.scope.takes_type(asset_type) and self.takes_key(key)
 
+    def type_of(self, key: str) -> str | None:
+        """The asset type of the rule that takes the path of this key; None if no rule does."""
+        reading = self.asset_map.read_key(key, self.known_ids)
+        return None if reading is None else reading.rule.type
+
     def document(self, char_id: str) -> str:
         """The name of a character's record, as plans write it."""
         return f"{self.collection}/{char_id}"

@@ -195,11 +195,7 @@ def _in_scope(slot: Slot, key: str | None, context: Context) -> bool:
         return False
     types = context.scope.asset_types
     ruled = (rule.field for rule in context.asset_map.rules if rule.type in types and not slot.at)
-    if not types or slot.field in ruled:
-        return True
-    path = None if key is None else context.asset_map.path_for(key, context.known_ids)
-    reading = None if path is None else context.asset_map.read(path, context.known_ids)
-    return reading is not None and reading.rule.type in types
+    return not types or slot.field in ruled or (key is not None and context.type_of(key) in types)
 
 
 def _against(

@@ -172,6 +172,11 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
             return chosen
         return Reading(chosen.rule, Ownership.AMBIGUOUS, chosen.captures, characters)
 
+    def read_key(self, key: str, known: Container[str]) -> Reading | None:
+        """The same for the path of a key; None also if the key has no path."""
+        path = self.path_for(key, known)
+        return None if path is None else self.read(path, known)
+
     @cached_property
     def _folded(self) -> tuple[Template, ...]:
         return tuple(Template(fold(rule.path.source)) for rule in self.rules)

@@ -51,13 +51,7 @@ def named_after(fields: Iterable[Field], references: References, context: Contex
 def unsure_types(references: References, context: Context) -> frozenset[str]:
     """The types of assets that the record names and of which it cannot be told yet whether the bucket has them."""
     unsure = (each for each in references.all() if each.outlook in (Outlook.BLOCKED, Outlook.UNKNOWN))
-    return frozenset(found for each in unsure if (found := each.asset_type or _type_of(each.key, context)) is not None)
-
-
-def _type_of(key: str, context: Context) -> str | None:
-    path = context.asset_map.path_for(key, context.known_ids)
-    reading = None if path is None else context.asset_map.read(path, context.known_ids)
-    return None if reading is None else reading.rule.type
+    return frozenset(found for each in unsure if (found := each.asset_type or context.type_of(each.key)) is not None)
 
 
 def index_changes(

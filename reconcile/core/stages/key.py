@@ -99,8 +99,8 @@ def _answer(candidate: Candidate, judged: JudgedKey) -> Iterator[Answer]:
 def _unanswered(candidate: Candidate, row: KeyRow | None, context: Context) -> Iterator[Answer]:
     """The answer to what means no key that exists: absent if that is known; what is unsure may just mean nothing."""
     unknown = row is None or not row.is_absent
-    path = context.asset_map.path_for(candidate.key, context.known_ids) if unknown else None
-    if candidate.sure or read_path(path, context) is not None:
+    asset_map, known = context.asset_map, context.known_ids
+    if candidate.sure or (unknown and asset_map.read_key(candidate.key, known) is not None):
         yield _answering(candidate, Outlook.UNKNOWN if unknown else Outlook.ABSENT, candidate.key)
 
 
