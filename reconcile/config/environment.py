@@ -76,10 +76,8 @@ def _without_steps_up(folder: Path) -> Path:
 
 
 def rules_path(project: Path, given: Overrides, env: Mapping[str, str]) -> Path:
-    named = given.rules or (Path(env["RECONCILE_RULES"]) if env.get("RECONCILE_RULES") else None)
-    if named is None:
-        return project / RULES
-    return absolute(named)
+    named = given.rules or env.get("RECONCILE_RULES")
+    return absolute(Path(named)) if named else project / RULES
 
 
 class Given(msgspec.Struct, frozen=True):

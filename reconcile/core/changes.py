@@ -221,6 +221,7 @@ ContentChange: TypeAlias = Upload | Replace | Copy
 ObjectChange: TypeAlias = ContentChange | SetMetadata
 FieldChange: TypeAlias = SetField | RewriteLocalDb
 Change: TypeAlias = Upload | Replace | Copy | SetMetadata | CreateRecord | SetField | RewriteLocalDb
+"""In the order in which a plan makes them."""
 
 
 def is_object(change: Change) -> TypeIs[ObjectChange]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 
@@ -27,12 +27,7 @@ from reconcile.core.names import nfc
 
 FORMAT = "reconcile.plan/1"
 SMALL_SCOPE = 10
-_KIND_ORDER = {
-    kind: rank
-    for rank, kind in enumerate(
-        ("upload", "replace", "copy", "set_metadata", "create_record", "set_field", "rewrite_local_db")
-    )
-}
+_KIND_ORDER = {kind: rank for rank, kind in enumerate(get_args(Change))}
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -268,7 +263,7 @@ def check_limits(counts: LimitCounts, max_replace: ReplaceLimit, max_actions: in
 
 
 def _action_order(change: Change) -> tuple[Any, ...]:
-    kind = _KIND_ORDER[kind_of(change)]
+    kind = _KIND_ORDER[type(change)]
     if is_object(change):
         return (kind, change.key)
     if isinstance(change, CreateRecord):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import get_args
 
 from reconcile.core.catalogue import Listed
-from reconcile.core.changes import Copy, CreateRecord, Finding, Replace, RewriteLocalDb, SetField, SetMetadata, Upload
+from reconcile.core.changes import Change, Finding
 from reconcile.core.rows import Agreed, Answer, Claim, KeyFacts, KeyTally, Row, Source, Stream, Unsettled, Unwanted
 
 _STREAMS: dict[type, tuple[Stream, str]] = {
@@ -19,9 +20,7 @@ _STREAMS: dict[type, tuple[Stream, str]] = {
     Listed: (Stream.LISTED, "key"),
     Source: (Stream.SOURCE, "content"),
     Finding: (Stream.FINDING, "subject"),
-    **dict.fromkeys(
-        (Upload, Replace, Copy, SetMetadata, SetField, CreateRecord, RewriteLocalDb), (Stream.CHANGE, "id")
-    ),
+    **dict.fromkeys(get_args(Change), (Stream.CHANGE, "id")),
 }
 
 
