@@ -25,7 +25,7 @@ from reconcile.core.proof import (
     named_by,
     proved,
 )
-from reconcile.core.rows import Document, RemoteObject, World
+from reconcile.core.rows import RemoteObject, World
 from reconcile.core.stages.fields import place_of
 from reconcile.pipeline.roster import Roster
 from reconcile.project import OpenProject
@@ -46,26 +46,18 @@ class AllNamed:
 
     def __init__(self, roster: Roster, context: Context) -> None:
         self.documents = tuple(roster.documents)
-        self.references: list[Reference] = []
-        self._suspects: list[Suspect] = []
-        self._problems: list[Finding] = []
-        local = roster.local_documents if context.rewrite_local_db else ()
-        for world, documents in ((World.RECORDS, self.documents), (World.LOCAL_DB, local)):
-            for document in documents:
-                self._take(document, world, context)
+        named = [
+            each
+            for world, document in roster.by_world()
+            if world is World.RECORDS or context.rewrite_local_db
+            for each in named_by(document, world, context)
+        ]
+        self.references = [each for each in named if isinstance(each, Reference)]
+        self._suspects = [each for each in named if isinstance(each, Suspect)]
+        self._problems = [each for each in named if isinstance(each, Finding)]
         self.keys = frozenset(
             [each.key for each in self.references] + [key for each in self._suspects for key in each.keys]
         )
-
-    def _take(self, document: Document, world: World, context: Context) -> None:
-        for each in named_by(document, world, context):
-            match each:
-                case Reference():
-                    self.references.append(each)
-                case Suspect():
-                    self._suspects.append(each)
-                case Finding():
-                    self._problems.append(each)
 
     def problems(self, objects: Mapping[str, RemoteObject], unread: Mapping[str, str]) -> Iterator[Finding]:
         """What is wrong beside the references. A text that names no object is taken for prose."""

@@ -6,7 +6,7 @@ Only objects that are there get one. Local files are not read, so this works on 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -21,10 +21,10 @@ from reconcile.core.errors import NotThere, UsageError
 from reconcile.core.events import Listener, silent
 from reconcile.core.names import key_problem, spellings
 from reconcile.core.plan import Scope
-from reconcile.core.rows import Candidate, Document, RemoteObject, World
+from reconcile.core.rows import RemoteObject
 from reconcile.core.rules import AssetRule
 from reconcile.core.stages.explode import explode
-from reconcile.pipeline.roster import Roster, open_records, read_roster
+from reconcile.pipeline.roster import open_records, read_roster
 from reconcile.ports import LONGEST_URL, UrlSigner
 from reconcile.project import OpenProject
 from reconcile.run_options import CONCURRENCY
@@ -169,7 +169,8 @@ def _in_scope(project: OpenProject, scope: Scope, listener: Listener) -> list[Re
     name."""
     roster, context = open_records(project, scope, listener, lambda: read_roster(project, scope, listener))
     scope = roster.scope
-    named = owners(_references(roster, context), context)
+    references = (each for world, document in roster.by_world() for each in explode(document, world, context))
+    named = owners(references, context)
     types = tuple(rule.type for rule in context.asset_map.rules if _leads_to(rule, scope))
     prefixes = context.asset_map.key_prefixes(scope.char_ids, types) if types else ()
     found = {each.key: each for prefix in prefixes for each in project.objects.list(prefix)}
@@ -177,16 +178,6 @@ def _in_scope(project: OpenProject, scope: Scope, listener: Listener) -> list[Re
     gotten = results((partial(_get, project, key) for key in away), CONCURRENCY)
     found |= {each.key: each for each in gotten if each is not None}
     return [each for key, each in sorted(found.items()) if _is_wanted(each, context, named)]
-
-
-def _references(roster: Roster, context: Context) -> Iterator[Candidate]:
-    worlds: tuple[tuple[World, Iterable[Document]], ...] = (
-        (World.RECORDS, roster.documents),
-        (World.LOCAL_DB, roster.local_documents),
-    )
-    for world, documents in worlds:
-        for document in documents:
-            yield from explode(document, world, context)
 
 
 def _leads_to(rule: AssetRule, scope: Scope) -> bool:

@@ -76,13 +76,9 @@ class Inventory:
         self.shortcut = None if skip is None else Shortcut.of(self.context, skip, spill)
 
     def _exploded(self) -> Iterator[Row]:
-        pairs = ((World.RECORDS, self.roster.documents), (World.LOCAL_DB, self.roster.local_documents))
-        for world, documents in pairs:
+        for world, document in self.roster.by_world():
             shortcut = self.shortcut if world is World.RECORDS else None
-            for document in documents:
-                yield from (
-                    explode_stage(document, world, self._before) if shortcut is None else shortcut.exploded(document)
-                )
+            yield from explode_stage(document, world, self._before) if shortcut is None else shortcut.exploded(document)
 
     def _learnt(self, references: Sequence[Row]) -> Context:
         """The constants, with the characters that files named outside the scope's part could be about."""

@@ -17,7 +17,7 @@ from reconcile.core.in_step import shorter
 from reconcile.core.moment import Moment
 from reconcile.core.names import fold, shared_prefix, spelling, spellings
 from reconcile.core.plan import Scope
-from reconcile.core.rows import Coverage, Document, FileProblem
+from reconcile.core.rows import Coverage, Document, FileProblem, World
 from reconcile.core.rules import AssetMap, minimal_prefixes
 from reconcile.pipeline.gaps import Denied, Store
 from reconcile.ports import RecordReader
@@ -40,6 +40,11 @@ class Roster(msgspec.Struct, frozen=True):
     ids_known: bool = True
     refused: tuple[Denied, ...] = ()
     as_of: str | None = None
+
+    def by_world(self) -> Iterator[tuple[World, Document]]:
+        """Every document in scope, with the world that it is of: the records first."""
+        yield from ((World.RECORDS, each) for each in self.documents)
+        yield from ((World.LOCAL_DB, each) for each in self.local_documents)
 
     @property
     def denied(self) -> AccessDenied | None:
