@@ -35,7 +35,6 @@ from reconcile.core.proof import Mode, Verification, certificate_name
 from reconcile.core.restoration import RestorePlan
 from reconcile.project import OpenProject
 from reconcile.views import json
-from reconcile.views.json import dumps
 from reconcile.views.report import RESTORE
 from reconcile.views.restore import show_restore_plan, totals
 from reconcile.views.terminal import Terminal
@@ -169,6 +168,6 @@ def _write(proof: Proof, out: Path) -> Verification:
     names: list[str] = []
     for certificate in proof.certificates:
         path = out if _is_file(out) else out / certificate_name(certificate.char_id, certificate.created)
-        write_whole(path, dumps(certificate), CERTIFICATE)
+        write_whole(path, json.dumps(certificate), CERTIFICATE)
         names.append(str(path).encode("utf-8", "backslashreplace").decode("utf-8"))
     return replace(proof.verification, certificates=tuple(names))

@@ -78,25 +78,25 @@ def harmless(encoded: bytes) -> bytes:
 
 def show(stream: TextIO, document: Any) -> None:
     """Writes the document as bytes, so that a console's encoding cannot spoil it."""
-    write_bytes(stream, _for(stream, dumps(document)))
+    _write(stream, dumps(document))
 
 
 def show_line(stream: TextIO, document: Any) -> None:
     """Writes the document as a line of its own, also if something else ended in the middle of one."""
-    write_bytes(stream, _for(stream, b"\n" + harmless(msgspec.json.encode(document)) + b"\n"))
+    _write(stream, b"\n" + harmless(msgspec.json.encode(document)) + b"\n")
 
 
 def show_piece(stream: TextIO, encoded: bytes) -> None:
     """Writes a piece of a document that is encoded already, in the same manner."""
-    write_bytes(stream, _for(stream, harmless(encoded)))
+    _write(stream, harmless(encoded))
 
 
-def _for(stream: TextIO, encoded: bytes) -> bytes:
-    """The JSON for what reads the stream. On Windows that may be PowerShell, which takes what a program writes for the
-    console's code page: so no letter but ASCII's is written, other ones as ``\\u`` escapes."""
-    if encoded.isascii() or not current().is_windows or stream.isatty():
-        return encoded
-    return _NOT_ASCII.sub(lambda found: json.dumps(found.group())[1:-1], encoded.decode()).encode()
+def _write(stream: TextIO, encoded: bytes) -> None:
+    """Writes JSON for what reads the stream. On Windows that may be PowerShell, which decodes what a program writes by
+    the console's code page: so every letter that is not ASCII is written as a ``\\u`` escape."""
+    if not encoded.isascii() and current().is_windows and not stream.isatty():
+        encoded = _NOT_ASCII.sub(lambda found: json.dumps(found.group())[1:-1], encoded.decode()).encode()
+    write_bytes(stream, encoded)
 
 
 def _encodable(text: str) -> str:

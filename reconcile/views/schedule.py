@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from reconcile.commands.schedule import Schedule
 from reconcile.views.terminal import Terminal
 
@@ -26,11 +24,6 @@ def has_own_comments(made: Schedule) -> bool:
 
 def show_install(terminal: Terminal, made: Schedule) -> None:
     """How to install it, in lines that can be pasted into a shell."""
-    for line in _lines(made):
-        terminal.line(line)
-
-
-def _lines(made: Schedule) -> Iterator[str]:
-    yield "# Install:"
+    terminal.line("# Install:")
     for command in made.install:
-        yield command if has_own_comments(made) else f"#   {command}"
+        terminal.line(command if has_own_comments(made) else f"#   {command}")
