@@ -25,7 +25,7 @@ from reconcile.core.rows import RemoteObject
 from reconcile.core.rules import AssetRule
 from reconcile.core.stages.explode import explode
 from reconcile.pipeline.roster import open_records, read_roster
-from reconcile.ports import LONGEST_URL, UrlSigner
+from reconcile.ports import LONGEST_URL
 from reconcile.project import OpenProject
 from reconcile.run_options import CONCURRENCY
 
@@ -103,7 +103,7 @@ def links(
     if not found:
         raise _nothing(project, missing)
     until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=int(lifetime))
-    jobs = (partial(_signed, signer, key, lifetime) for key in found)
+    jobs = (lambda key=key: (key, signer.sign(key, expires=lifetime)) for key in found)
     signed = dict(results(jobs, CONCURRENCY))
     made = Links(
         format=FORMAT,
@@ -122,10 +122,6 @@ def links(
         url=signed[asset.key],
         content_type=asset.content_type,
     )
-
-
-def _signed(signer: UrlSigner, key: str, lifetime: float) -> tuple[str, str]:
-    return key, signer.sign(key, expires=lifetime)
 
 
 def _nothing(project: OpenProject, missing: Sequence[str]) -> NotThere:

@@ -89,17 +89,10 @@ def table(
 
 def overview(survey: Survey, asset_map: AssetMap, out: str) -> Overview:
     """Counts what the survey saw; ``out`` says where it will be written."""
-    plan = survey.plan
-    return Overview(
-        format=REPORT_FORMAT,
-        out=out,
-        created=plan.created,
-        complete=plan.complete,
-        scope=plan.scope,
-        stores=plan.stores,
-        summary=plan.summary,
-        rows=table(survey, asset_map, "type", plan.scope).rows,
-        characters=table(survey, asset_map, "character", plan.scope).rows,
+    return msgspec.structs.replace(
+        overview_of(survey.plan, out),
+        rows=table(survey, asset_map, "type", survey.plan.scope).rows,
+        characters=table(survey, asset_map, "character", survey.plan.scope).rows,
         cells=tuple(_cells(survey)),
     )
 

@@ -8,6 +8,7 @@ from itertools import groupby
 
 from reconcile.core.changes import Finding, Severity
 from reconcile.core.findings import FINDINGS
+from reconcile.core.report import remaining
 from reconcile.views import words
 from reconcile.views.terminal import Terminal
 
@@ -70,7 +71,7 @@ def by_code(findings: Iterable[Finding]) -> Iterator[tuple[Finding, list[Finding
 
 def but(findings: Iterable[Finding]) -> str:
     """``, but 1 error needs you``, if there is one."""
-    errors = [finding for finding in findings if finding.severity is Severity.ERROR and not finding.is_waived]
+    errors = remaining(findings, Severity.ERROR)
     return f", but {words.needed(errors)}" if errors else ""
 
 

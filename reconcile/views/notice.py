@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from reconcile.core.changes import Change, Finding, Severity
-from reconcile.core.report import Outcome, OutcomeKind, Report, Status
+from reconcile.core.report import Outcome, OutcomeKind, Report, Status, remaining
 from reconcile.views import words
 from reconcile.views.json import ErrorDocument
 from reconcile.views.report import counted, made, short
@@ -16,7 +16,6 @@ MOST = 5
 """Failures, and findings, that are named; the others are counted."""
 _LONGEST = 300
 """Characters of one line: some chats cut a message, and none shows a page."""
-_SEVERITIES = (Severity.ERROR, Severity.WARNING)
 
 
 class Notice(NamedTuple):
@@ -42,7 +41,7 @@ def notice(document: Any, code: int, project: str, changes: Iterable[Change] = (
 
 def _of_report(report: Report, code: int, changes: Iterable[Change]) -> tuple[str, list[str]]:
     done = made(report, changes)
-    open_findings = [each for each in report.findings if not each.is_waived and each.severity in _SEVERITIES]
+    open_findings = remaining(report.findings, Severity.WARNING)
     needs = f"; {words.needed(open_findings)}" if open_findings else ""
     ended = f" (exit code {code})" if code and report.status is Status.SUCCESS else ""
     said = f"{words.STATUSES[report.status].lower()}: {counted(report, done)}{needs}{ended}"

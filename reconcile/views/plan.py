@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from reconcile.core.changes import Change, Finding, Replace, SetField, Severity, Upload
+from reconcile.core.changes import Change, Replace, SetField, Severity, Upload
 from reconcile.core.plan import Plan, Scope, Stores
+from reconcile.core.report import remaining
 from reconcile.core.status import NO_CHARACTER
 from reconcile.views import words
 from reconcile.views.assets import height, show_lines
@@ -111,7 +112,7 @@ def _show_actions(terminal: Terminal, plan: Plan, labels: Labels, *, full: bool)
 def _show_characters(terminal: Terminal, plan: Plan) -> None:
     """A row for each character that has changes, or findings that need a person."""
     works = work_by(plan.actions, lambda change: change.char_id)
-    needs = Counter(each.char_id for each in plan.findings if _is_urgent(each))
+    needs = Counter(each.char_id for each in remaining(plan.findings, Severity.WARNING))
     listed = sorted(works.keys() | needs.keys(), key=lambda char_id: (char_id is None, char_id or ""))
     shown = listed[:CHARACTERS]
     rows = [(char_id or NO_CHARACTER, works.get(char_id, Work())) for char_id in shown]
@@ -122,10 +123,6 @@ def _show_characters(terminal: Terminal, plan: Plan) -> None:
         terminal.line((f"and {words.many(len(listed) - len(shown), 'more character')}", "dim"))
     terminal.line()
     terminal.prose("--full shows each asset, and the values before and after.", style="dim")
-
-
-def _is_urgent(finding: Finding) -> bool:
-    return finding.severity is not Severity.INFO and not finding.is_waived
 
 
 def totals(plan: Plan) -> str:
