@@ -24,18 +24,10 @@ from reconcile.core.changes import (
     texts_in,
 )
 from reconcile.views import words
-from reconcile.views.changes import STYLES, VALUES, Labels, Pairs, by_character, details, label, texts
+from reconcile.views.changes import VALUES, Labels, Pairs, by_character, details, label, texts
 from reconcile.views.terminal import Glyphs, Piece, Terminal, cells, visible
 from reconcile.views.work import work_of
 
-LEGEND: dict[type, str] = {
-    Upload: "upload",
-    Replace: "replace what the bucket has",
-    Copy: "copy in the bucket",
-    SetMetadata: "set the content type",
-    SetField: "set the field",
-    CreateRecord: "create the record",
-}
 _INDEX, _RECORD = "Index", "New record"
 _NARROWEST = 16
 """Cells that a name gets at the least before its line is broken in two."""
@@ -184,9 +176,9 @@ def show_legend(terminal: Terminal, shown: Iterable[Line]) -> None:
     """What the signs of these lines mean."""
     kinds = {SetField if kind is RewriteLocalDb else kind for line in shown for kind in line.kinds}
     pieces: list[Piece] = []
-    for kind, meaning in LEGEND.items():
+    for kind, look in words.LOOKS.items():
         if kind in kinds:
-            pieces += ["  " if pieces else "", (sign(kind, terminal.glyphs), STYLES[kind]), (f" {meaning}", "dim")]
+            pieces += ["  " if pieces else "", (sign(kind, terminal.glyphs), look.style), (f" {look.meaning}", "dim")]
     terminal.line(*pieces)
 
 
@@ -194,7 +186,7 @@ def sign(kind: type | None, glyphs: Glyphs) -> str:
     """The sign of a change, a blank for none."""
     if kind is None:
         return " "
-    return glyphs.up if kind is Upload else words.SIGNS[kind]
+    return glyphs.up if kind is Upload else words.LOOKS[kind].sign
 
 
 class _Columns:
@@ -275,7 +267,7 @@ class _Columns:
 
 def _signs(line: Line, glyphs: Glyphs) -> Iterator[Piece]:
     for kind in line.signs:
-        yield sign(kind, glyphs), STYLES[kind] if kind is not None else ""
+        yield sign(kind, glyphs), words.LOOKS[kind].style if kind is not None else ""
 
 
 def _wide(text: str) -> int:

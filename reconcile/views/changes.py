@@ -23,15 +23,6 @@ from reconcile.core.restoration import Restore
 from reconcile.core.status import NO_CHARACTER
 from reconcile.views import words
 
-STYLES: dict[type, str] = {
-    Upload: "green",
-    Replace: "bold red",
-    Copy: "green",
-    SetMetadata: "yellow",
-    CreateRecord: "green",
-    SetField: "yellow",
-    RewriteLocalDb: "yellow",
-}
 VALUES = {"was": "red", "now": "green"}
 
 Labels: TypeAlias = Mapping[str, str]

@@ -16,7 +16,7 @@ from reconcile.views.report import short
 from reconcile.views.terminal import Piece, Terminal
 
 _STYLE = {"success": "green", "partial": "yellow", "stale": "yellow", "failed": "bold red"}
-_SIGNS = {kind.__struct_config__.tag: sign for kind, sign in words.SIGNS.items()}
+_SIGNS = {kind.__struct_config__.tag: look.sign for kind, look in words.LOOKS.items()}
 
 _DONE = (Told.APPLIED, Told.ALREADY)
 

@@ -27,7 +27,7 @@ from reconcile.views import words
 from reconcile.views.changes import Labels, details, label
 from reconcile.views.findings import SEVERITIES, by_code
 from reconcile.views.markdown import inert, sentence
-from reconcile.views.page_data import KINDS, hints_of, mark_of, page_data, room_for
+from reconcile.views.page_data import hints_of, mark_of, page_data, room_for
 from reconcile.views.plan import INCOMPLETE, at, totals
 from reconcile.views.terminal import visible
 
@@ -266,10 +266,9 @@ def _steps(characters: Sequence[CharacterState], labels: Labels, shown: int) -> 
 
 
 def _step(change: Change, labels: Labels) -> Step:
-    _, kind = KINDS[type(change)]
     where, size, values = details(change)
     return Step(
-        kind=kind,
+        kind=words.LOOKS[type(change)].name,
         label="" if change.asset_type is None else label(labels, change.asset_type),
         where=where,
         size=size,

@@ -15,15 +15,11 @@ from reconcile.commands.report import CharacterState, CharId, Conflict, Details,
 from reconcile.commands.status import Cell, Overview
 from reconcile.core.changes import (
     Change,
-    Copy,
     CreateRecord,
     Finding,
-    Replace,
     RewriteLocalDb,
     SetField,
-    SetMetadata,
     Severity,
-    Upload,
     document_id,
     is_content,
     is_object,
@@ -48,19 +44,9 @@ MOST_VALUES = 50
 LONGEST = 400
 """Characters of a value that are shown; a record may hold a book."""
 
-KINDS: dict[type, tuple[str, str]] = {
-    Upload: ("new", "Upload"),
-    Replace: ("replace", "Replace"),
-    Copy: ("new", "Copy"),
-    SetMetadata: ("set", "Set content type"),
-    CreateRecord: ("new", "Create record"),
-    SetField: ("set", "Set field"),
-    RewriteLocalDb: ("set", "Rewrite in the local database"),
-}
-"""How each kind of change looks, and what it is called."""
 
 _URI = "\t"
-_KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
+_KIND_NUMBERS = {kind: number for number, kind in enumerate(words.LOOKS)}
 _REASON_NUMBERS = {reason: number for number, reason in enumerate(words.REASONS)}
 _VALUE_NUMBERS = {"was": 0, "now": 1}
 _MARKS = ("none", "good", "todo", "look")
@@ -112,7 +98,7 @@ class _Writer:
         rows = [self._character(each) for each in self.characters[: self.room.rows]]
         document = {
             "uri": self.uri,
-            "kinds": [[*look, words.SIGNS[kind]] for kind, look in KINDS.items()],
+            "kinds": [[each.look, each.name, each.sign] for each in words.LOOKS.values()],
             "reasons": list(words.REASONS.values()),
             "characters": rows,
             "counts": [len(self.characters), len(self.plan.actions)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -42,15 +43,29 @@ REASONS = {
     Reason.UNDO: "as it was before the run",
 }
 
-SIGNS: dict[type[Struct], str] = {
-    Upload: "↑",
-    Replace: "!",
-    Copy: "=",
-    SetMetadata: "*",
-    CreateRecord: "+",
-    SetField: "~",
-    RewriteLocalDb: "~",
+
+class ChangeLook(NamedTuple):
+    """How a kind of change is shown: its sign and style on a terminal, what the sign means, its look and name on the
+    page, and as what it is counted (a field of ``Work``)."""
+
+    sign: str
+    style: str
+    meaning: str
+    look: str
+    name: str
+    counted: str
+
+
+LOOKS: dict[type[Struct], ChangeLook] = {
+    Upload: ChangeLook("↑", "green", "upload", "new", "Upload", "uploads"),
+    Replace: ChangeLook("!", "bold red", "replace what the bucket has", "replace", "Replace", "replacements"),
+    Copy: ChangeLook("=", "green", "copy in the bucket", "new", "Copy", "copies"),
+    SetMetadata: ChangeLook("*", "yellow", "set the content type", "set", "Set content type", "types"),
+    SetField: ChangeLook("~", "yellow", "set the field", "set", "Set field", "fields"),
+    RewriteLocalDb: ChangeLook("~", "yellow", "set the field", "set", "Rewrite in the local database", "values"),
+    CreateRecord: ChangeLook("+", "green", "create the record", "new", "Create record", "records"),
 }
+"""Every kind of change, in the order of the legend."""
 
 OUTCOMES = {
     OutcomeKind.APPLIED: "applied",

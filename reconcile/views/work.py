@@ -7,17 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from reconcile.core.changes import (
-    Change,
-    Copy,
-    CreateRecord,
-    Replace,
-    RewriteLocalDb,
-    SetField,
-    SetMetadata,
-    Upload,
-    is_content,
-)
+from reconcile.core.changes import Change, Copy, SetField, is_content
 from reconcile.views import words
 from reconcile.views.terminal import Piece, Terminal
 
@@ -39,7 +29,7 @@ class Work(msgspec.Struct):
 
     def add(self, change: Change) -> None:
         """Counts one more."""
-        name = _NAMES[type(change)]
+        name = words.LOOKS[type(change)].counted
         if isinstance(change, SetField) and change.is_index:
             name = "index"
         setattr(self, name, getattr(self, name) + 1)
@@ -66,15 +56,6 @@ class Work(msgspec.Struct):
                 sent = ""
 
 
-_NAMES: dict[type[msgspec.Struct], str] = {
-    Upload: "uploads",
-    Replace: "replacements",
-    Copy: "copies",
-    SetMetadata: "types",
-    SetField: "fields",
-    CreateRecord: "records",
-    RewriteLocalDb: "values",
-}
 _NOUNS = (
     ("uploads", "upload", "uploads"),
     ("replacements", "replacement", "replacements"),

@@ -19,7 +19,7 @@ from reconcile.commands.demo import build
 from reconcile.core.catalogue import AssetState
 from reconcile.core.errors import ExitCode
 from reconcile.core.status import Sync
-from reconcile.views.words import SIGNS
+from reconcile.views.words import LOOKS
 from tests.kit.workshop import environment
 from tests.servers.gcs import GcsServer
 from tools import api, findings, manpage
@@ -249,7 +249,7 @@ def test_every_column_sign_and_state_of_the_tables_is_explained(
     columns = set(re.split(r" {2,}", head.strip())[1:])
     rows = re.findall(r"^\| (`[^|]*`) \|", (ROOT / "docs" / "reading.md").read_text(encoding="utf-8"), re.MULTILINE)
     explained = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
-    said = columns | set(SIGNS.values()) | {each.value for each in (*Sync, *AssetState)}
+    said = columns | {each.sign for each in LOOKS.values()} | {each.value for each in (*Sync, *AssetState)}
     assert said - explained == set(), "docs/reading.md has a row for each"
 
 
