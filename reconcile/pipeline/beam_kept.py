@@ -15,8 +15,10 @@ from apache_beam.io.filesystems import FileSystems
 
 from reconcile.pipeline.beam_steps import pack, unpack
 
-AT_ONCE = 10_000
-"""Values in one file."""
+LINES = 100
+"""Of one file."""
+TOGETHER = 500
+"""Values in one line, which go to a worker together."""
 
 
 class Kept:
@@ -26,16 +28,16 @@ class Kept:
         self.folder = folder
         FileSystems.mkdirs(folder)
 
-    def given(self, pipeline: beam.Pipeline, name: str, values: Iterable[Any]) -> Any:
-        """These values as a collection."""
-        left, paths = iter(values), list[str]()
-        while some := list(islice(left, AT_ONCE)):
-            path = f"{self.folder}/{name.replace(' ', '-')}-{len(paths):05}"
-            with FileSystems.create(path) as file:
-                file.write(b"".join(base64.b64encode(pack(each)) + b"\n" for each in some))
-            paths.append(path)
-        read = pipeline | f"files of {name}" >> beam.Create(paths) | f"given {name}" >> beam.ParDo(_Read())
-        return read | f"spread {name}" >> beam.Reshuffle()
+    def given(self, pipeline: beam.Pipeline, name: str, values: Iterable[Any], together: int = TOGETHER) -> Any:
+        """These values as a collection; so many of them ``together`` go to one worker."""
+        lines = (base64.b64encode(pack(some)) + b"\n" for some in _batches(iter(values), together))
+        paths: list[str] = []
+        while some := list(islice(lines, LINES)):
+            paths.append(f"{self.folder}/{name.replace(' ', '-')}-{len(paths):05}")
+            with FileSystems.create(paths[-1]) as file:
+                file.write(b"".join(some))
+        kept = pipeline | f"files of {name}" >> beam.Create(paths) | f"lines of {name}" >> beam.ParDo(_Lines())
+        return kept | f"spread {name}" >> beam.Reshuffle() | f"given {name}" >> beam.FlatMap(_values)
 
     def write(self, name: str, lines: Any) -> None:
         """Writes a collection of lines, for ``lines``."""
@@ -48,10 +50,19 @@ class Kept:
                 yield from (text.decode() for text in file)
 
 
-class _Read(beam.DoFn):  # type: ignore[misc]
-    """Files → the values in them."""
+class _Lines(beam.DoFn):  # type: ignore[misc]
+    """Files → their lines."""
 
-    def process(self, element: str) -> Iterator[Any]:
+    def process(self, element: str) -> Iterator[bytes]:
         with FileSystems.open(element) as file:
-            for text in file:
-                yield unpack(base64.b64decode(text))
+            yield from file
+
+
+def _batches(values: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    while some := list(islice(values, size)):
+        yield some
+
+
+def _values(line: bytes) -> list[Any]:
+    found: list[Any] = unpack(base64.b64decode(line))
+    return found

@@ -270,5 +270,5 @@ def _files(pipeline: beam.Pipeline, project: OpenProject, folders: Sequence[Path
 
 
 def _read(pipeline: beam.Pipeline, kept: Kept, name: str, reading: ReadParts, parts: Sequence[Any]) -> Any:
-    given = kept.given(pipeline, f"parts of {name}", map(steps.pack, parts))
+    given = kept.given(pipeline, f"parts of {name}", map(steps.pack, parts), together=1)
     return given | f"read {name}" >> beam.ParDo(reading).with_outputs(GAPS, NOTED, main="parts")

@@ -212,10 +212,13 @@ class JudgeKeys(WithIds):
             for row in seen
             if row.local is not None
         )
-        if files:
-            yield beam.pvalue.TaggedOutput("counted", Counted(files=files))
+        closed = KeyCounts(tallied=False)
         for row in key_stage({Stream.KEY: keys, Stream.REFERENCE: candidates}, context):
-            yield from _led(row)
+            if row.stream is Stream.TALLY and KeyCounts.is_closed(row.value):
+                closed.take(row)
+            else:
+                yield from _led(row)
+        yield beam.pvalue.TaggedOutput("counted", msgspec.structs.replace(_counted(closed), files=files))
 
 
 class JudgeDocuments(WithIds):
@@ -239,7 +242,11 @@ class CountKeys(beam.DoFn):  # type: ignore[misc]
         counts = KeyCounts(tallied=False)
         for row in unpacked(element[1]):
             counts.take(row)
-        yield Counted(in_step=sum(each.in_step for each in counts.totals().values()), objects=counts.objects)
+        yield _counted(counts)
+
+
+def _counted(counts: KeyCounts) -> Counted:
+    return Counted(in_step=sum(each.in_step for each in counts.totals().values()), objects=counts.objects)
 
 
 class Wanted(beam.DoFn):  # type: ignore[misc]

@@ -96,16 +96,21 @@ class KeyCounts:
         value = row.value
         if row.stream is Stream.TALLY:
             self.objects += value.bucket
-            if value.pending or not value.right:
-                self._open.append(value)
-            else:
+            if self.is_closed(value):
                 self._count(value, to_do=False, in_step=True)
+            else:
+                self._open.append(value)
         elif row.stream is Stream.MARK:
             (self._unwanted if isinstance(value, Unwanted) else self._unsettled).add(value.key)
         elif is_object(value):
             self._to_do.add(value.key)
         elif not (isinstance(value, SetField) and value.is_index):  # which is about a record, and no asset
             self._to_do.update(need.key for need in value.needs)
+
+    @staticmethod
+    def is_closed(tally: KeyTally) -> bool:
+        """Whether no later row can change what this key counts for."""
+        return tally.right and not tally.pending
 
     def skip(self, keys: Sequence[tuple[str, str]]) -> None:
         """Counts keys that went through no stage, by asset type and character: each is on both sides, is named by a

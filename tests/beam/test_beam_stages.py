@@ -4,66 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 
-beam = pytest.importorskip("apache_beam", reason="reconcile[beam] is not installed")
+pytest.importorskip("apache_beam", reason="reconcile[beam] is not installed")
 
-from apache_beam.options.pipeline_options import PipelineOptions  # noqa: E402
-
-from reconcile.core.errors import AccessDenied  # noqa: E402
-from reconcile.core.events import silent  # noqa: E402
-from reconcile.core.plan import Plan, Scope  # noqa: E402
-from reconcile.core.planfile import dumps  # noqa: E402
-from reconcile.core.rows import World as Place  # noqa: E402
-from reconcile.pipeline import beam_steps as steps  # noqa: E402
-from reconcile.pipeline.beam_kept import Kept  # noqa: E402
-from reconcile.pipeline.beam_known import AT_HAND  # noqa: E402
-from reconcile.pipeline.beam_lines import Noted, told, told_gap  # noqa: E402
-from reconcile.pipeline.beam_run import Inputs, finished, judged, opened  # noqa: E402
-from reconcile.pipeline.beam_sources import objects_in, ranges  # noqa: E402
-from reconcile.pipeline.gaps import Denied  # noqa: E402
-from reconcile.pipeline.planner import survey  # noqa: E402
-from tests.kit.engines import DictionaryEngine  # noqa: E402
-from tests.kit.guarded import guard  # noqa: E402
-from tests.kit.world import World  # noqa: E402
-from tests.kit.worlds import Pick, spec_of  # noqa: E402
+from reconcile.core.errors import AccessDenied
+from reconcile.core.plan import Plan, Scope
+from reconcile.core.planfile import dumps
+from reconcile.pipeline.beam_known import AT_HAND
+from reconcile.pipeline.planner import survey
+from tests.kit.engines import DictionaryEngine
+from tests.kit.guarded import guard
+from tests.kit.on_beam import planned
+from tests.kit.worlds import Pick, spec_of
 
 DENIED = ("characters/", "characters/rem", "dances/", "dances/dance_", "remixes/", "images/", "moves/", "")
-
-
-def planned(world: World, folder: Path, random: Random, at_hand: int = AT_HAND) -> Plan:
-    """The plan of a world, by Beam's local runner."""
-    seen, kept = opened(world, silent), Kept(str(folder / "kept"))
-    listed: list[bool] = []
-    prefixes = world.asset_map.key_prefixes(())
-    parts = ranges(world.asset_map, sorted(seen.roster.known_ids))
-    found = [each for part in parts for each in objects_in(world.objects, part, prefixes, lambda: listed.append(True))]
-    objects = [each for each in found if not isinstance(each, Denied)]
-    assert len({each.key for each in objects}) == len(objects)
-    documents = [] if seen.roster.refused else world.records.read()
-    with beam.Pipeline(options=PipelineOptions(["--runner", "FnApiRunner"])) as pipeline:
-
-        def created(name: str, values: list[Any]) -> Any:
-            random.shuffle(values)
-            return pipeline | name >> beam.Create(values, reshuffle=False)
-
-        def rows_of(place: Place, found: Any) -> list[Any]:
-            return [steps.packed(steps.document_row(each, place)) for each in found]
-
-        inputs = Inputs(
-            created("records", rows_of(Place.RECORDS, documents)),
-            created("local records", rows_of(Place.LOCAL_DB, seen.roster.local_documents)),
-            created("files", [steps.pack(each) for each in world.files.walk()]),
-            created("objects", [steps.packed(steps.object_row(each)) for each in objects]),
-            created("states", [steps.packed(steps.state_row(each)) for each in world.agreed.all()]),
-            created("ids", list(seen.roster.known_ids)),
-            created("gaps of listings", [told_gap(each) for each in found if isinstance(each, Denied)]),
-            created("noted of listings", [told(Noted(listed=True)) for _ in listed]),
-        )
-        judged(inputs, seen.context, at_hand).write(kept)
-    return finished(world, seen, kept, silent).plan
 
 
 def undated(plan: Plan) -> bytes:

@@ -1,19 +1,24 @@
 """CPU seconds and memory of a plan of many assets, whose listings are made as they are read:
 ``python -m tests.benchmarks.many 1000000 --drift 0.02 --memory 64M``. With ``--migration`` every record holds paths;
-with ``--no-index`` no record has an index, and none is to have one.
+with ``--no-index`` no record has an index, and none is to have one; with ``--beam`` Beam's local runner plans, and with
+``--along`` no worker holds all ids.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
 
 from reconcile.core.media import content_type
+from reconcile.core.plan import Plan
 from reconcile.core.rows import Agreed, Document, LocalFile, RemoteObject
 from reconcile.core.size import parse_size
 from reconcile.pipeline.planner import survey
@@ -57,6 +62,12 @@ class _Many:
         there = (key for number, template, key in self._keys() if not self._is_drifted(number, template))
         return (RemoteObject(key, 1000, 1, SUM, content_type(key)) for key in there)
 
+    def between(self, first: str, stop: str, prefix: str = "") -> Iterator[RemoteObject]:
+        return (each for each in self.list(prefix) if each.key >= first and (not stop or each.key < stop))
+
+    def ids(self, prefix: str = "", *, at: object = None) -> Iterator[str]:
+        return (f"char_{number:07}" for number in self._characters)
+
     def of(self, key: str) -> Agreed:
         return Agreed(key, 1000, SUM, 1)
 
@@ -98,6 +109,8 @@ def main() -> None:
     parser.add_argument("--memory", type=parse_size)
     parser.add_argument("--no-cache", action="store_true")
     parser.add_argument("--no-index", action="store_true")
+    parser.add_argument("--beam", action="store_true")
+    parser.add_argument("--along", action="store_true")
     options = parser.parse_args()
     with _ManyAgreed(index="" if options.no_index else worlds.INDEX) as world:
         world.many = _Many(world.memory, options)
@@ -108,7 +121,8 @@ def main() -> None:
         if options.memory is not None:
             world.options = msgspec.structs.replace(world.options, memory=options.memory)
         started = time.process_time()
-        summary = survey(world, tallied=False).plan.summary
+        made = _on_beam(world, along=options.along) if options.beam else survey(world, tallied=False).plan
+        summary = made.summary
         took = time.process_time() - started
     peak = ""
     if sys.platform != "win32":
@@ -117,6 +131,13 @@ def main() -> None:
         unit = 2**20 if sys.platform == "darwin" else 2**10
         peak = f", peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit} MiB"
     sys.stdout.write(f"{options.assets} assets: {took:.2f} s of CPU{peak}; {summary}\n")
+
+
+def _on_beam(world: World, *, along: bool) -> Plan:
+    from tests.kit.on_beam import AT_HAND, planned  # an environment of its own has Beam
+
+    with tempfile.TemporaryDirectory() as folder:
+        return planned(world, Path(folder), Random(1), at_hand=0 if along else AT_HAND, parts=[("", "")])
 
 
 if __name__ == "__main__":
