@@ -40,7 +40,7 @@ def test_random_worlds_get_the_plan_of_the_referee(tmp_path: Path) -> None:
 
 def test_ids_that_are_joined_to_what_asks_for_them_change_nothing_in_the_plan(tmp_path: Path) -> None:
     rules = set[str]()
-    for seed in range(100, 118):
+    for seed in range(100, 110):
         random = Random(seed)
         spec = spec_of(Pick(random.randrange))
         rules.add(spec.rules)
@@ -52,7 +52,7 @@ def test_ids_that_are_joined_to_what_asks_for_them_change_nothing_in_the_plan(tm
 
 def test_parts_that_may_not_be_read_are_left_undecided_as_by_the_other_engine(tmp_path: Path) -> None:
     incomplete = 0
-    for seed in range(200, 216):
+    for seed in range(200, 210):
         random = Random(seed)
         spec = spec_of(Pick(random.randrange))
         denied = random.sample(DENIED, random.choice((0, 1, 1, 2)))
@@ -71,4 +71,4 @@ def test_parts_that_may_not_be_read_are_left_undecided_as_by_the_other_engine(tm
             assert undated(by_beam) == undated(expected), seed
             assert not by_beam.complete
             incomplete += 1
-    assert incomplete > 8
+    assert incomplete > 4
