@@ -36,7 +36,7 @@ class Kept:
             paths.append(f"{self.folder}/{name.replace(' ', '-')}-{len(paths):05}")
             with FileSystems.create(paths[-1]) as file:
                 file.write(b"".join(some))
-        kept = pipeline | f"files of {name}" >> beam.Create(paths) | f"lines of {name}" >> beam.ParDo(_Lines())
+        kept = pipeline | f"files of {name}" >> beam.Create(paths) | f"lines of {name}" >> beam.ParDo(_KeptLines())
         return kept | f"spread {name}" >> beam.Reshuffle() | f"given {name}" >> beam.FlatMap(_values)
 
     def write(self, name: str, lines: Any) -> None:
@@ -50,7 +50,7 @@ class Kept:
                 yield from (text.decode() for text in file)
 
 
-class _Lines(beam.DoFn):  # type: ignore[misc]
+class _KeptLines(beam.DoFn):  # type: ignore[misc]
     """Files → their lines."""
 
     def process(self, element: str) -> Iterator[bytes]:
