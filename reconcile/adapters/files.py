@@ -21,7 +21,6 @@ SHARED = 0o666
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _LINK = {"follow_symlinks": False} if os.link in os.supports_follow_symlinks else {}
-_POLL = 0.05
 _LONGEST_NAME = 255
 _LONGEST_ENDING = 24
 """Bytes kept for ``near``'s lead and ending, so that all names beside one place are made in the same way."""
@@ -145,7 +144,7 @@ def stamp_of(path: Path) -> Stamp | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def lock(path: Path, wait: float, *, poll: float = _POLL) -> HeldLock:
+def lock(path: Path, wait: float, *, poll: float = 0.05) -> HeldLock:
     """Takes the lock of a lock file, waiting up to ``wait`` seconds for it. Raises LockBusy if it is held elsewhere,
     and OSError if there can be no lock there."""
     from filelock import FileLock, Timeout  # slow to import, and most commands take no lock

@@ -171,7 +171,8 @@ class Agenda:
         """Adds files that have changed; returns how many of them were not pending."""
         new = 0
         for path in paths:
-            self._unready(path)
+            if self._ready.pop(path, None) is not None and not (self._ready or self._char_ids):
+                self._since = None
             found = self._waiting.get(path)
             new += found is None
             if found is None or found.delay:
@@ -290,10 +291,6 @@ class Agenda:
         self._waiting.clear()
         self._ready.clear()
         self._since = None
-
-    def _unready(self, path: str) -> None:
-        if self._ready.pop(path, None) is not None and not (self._ready or self._char_ids):
-            self._since = None
 
     def _note_ready(self, now: float) -> None:
         if self._since is None:

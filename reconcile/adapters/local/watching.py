@@ -113,8 +113,7 @@ class FolderWatch:
         return Look(identity(found))
 
     def below(self, path: str) -> list[str]:
-        found, _ = self._scan(path)
-        return list(found)
+        return list(self._scan(path)[0])
 
     def missing_end(self, path: str) -> str | None:
         """What the file certainly lacks, in words that follow "it"; None if it is complete or that is not known."""
@@ -241,12 +240,10 @@ class FolderWatch:
     def _scanned(self) -> tuple[dict[str, Signature], bool]:
         started = self._clock()
         found = self._scan("")
-        self._schedule(self._clock() - started)
-        return found
-
-    def _schedule(self, took: float) -> None:
+        ended = self._clock()
         every = POLL_EVERY if self._notify is None else self._hearing.recheck
-        self._next_scan = self._clock() + max(every, _SHARE * took)
+        self._next_scan = ended + max(every, _SHARE * (ended - started))
+        return found
 
     def _scan(self, start: str) -> tuple[dict[str, Signature], bool]:
         found: dict[str, Signature] = {}
