@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from reconcile.commands.demo import build
+from tests.kit.embedded import EmbeddedRecords
 from tests.kit.workshop import Run, reconcile, snapshot
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.firestore import FirestoreServer
@@ -167,12 +168,10 @@ def test_a_database_that_denies(folder: Path, firestore_server: FirestoreServer)
 
 
 def test_records_that_are_not_shaped_like_records(folder: Path) -> None:
-    from reconcile import Project
-
-    with Project.open(folder).opened() as project:
-        store: Any = project.records
-        store.put("rem", {"name": "Rem", "assets": "none"})
-        store.put("rem_2", {"name": "Rem", "assets": [7, {"title": "primary"}, {"title": "primary"}]})
+    records = EmbeddedRecords.open(folder / "cloud" / "records" / "my-project" / "(default)", "characters")
+    records.put("rem", {"name": "Rem", "assets": "none"})
+    records.put("rem_2", {"name": "Rem", "assets": [7, {"title": "primary"}, {"title": "primary"}]})
+    records.close()
     run = reconcile(folder, "plan", "--json")
     assert run.code == 0
     malformed = [each["subject"] for each in run.document["findings"] if each["code"] == "malformed_record"]

@@ -22,7 +22,6 @@ from reconcile.adapters.lean_http import Failed, How
 from reconcile.adapters.network import Fault, WayFault
 from reconcile.adapters.tokens import Lack, NoToken
 from reconcile.core import errors
-from reconcile.core.document_rules import _Unfit
 from reconcile.core.errors import ReconcileError, StoreUnavailable
 from reconcile.core.portable import Foreign, Portable
 from reconcile.hooks import NotUploaded
@@ -34,7 +33,6 @@ MADE: dict[type[BaseException], Callable[[], BaseException]] = {
     CallFailed: lambda: CallFailed("UNAVAILABLE", "it is down", 3.0),
     Failed: lambda: Failed(How.SLOW, "it is down", WayFault(Fault.PASSING, "it is down", "wait"), reached=False),
     NoToken: lambda: NoToken(Lack.PASSING, "it is down"),
-    _Unfit: lambda: _Unfit("name", "it is too long"),
 }
 """How those are made that do not take one text."""
 
