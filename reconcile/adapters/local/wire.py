@@ -14,6 +14,7 @@ from itertools import starmap
 from typing import Any
 
 from reconcile.adapters.local.seen import Miss, Row
+from reconcile.core.portable import Portable
 from reconcile.core.rows import FileProblem, Hashed, LocalFile
 
 ROWS = 1024
@@ -25,7 +26,7 @@ _LONGEST = 2**28
 _PLAIN, _ODD, _END = 0, 1, 2
 
 
-class Garbled(ValueError):
+class Garbled(Portable, ValueError):
     """What came through the pipe is no block of a walk."""
 
 
