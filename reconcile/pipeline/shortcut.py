@@ -37,7 +37,7 @@ from reconcile.core.stages import explode_stage, explode_uris
 from reconcile.pipeline.roster import ids_stand_first
 
 Count: TypeAlias = Callable[[Sequence[tuple[str, str]]], None]
-MOST_LOOSE = 100_000
+MOST_LOOSE = 500_000
 """References that may mean another spelling of a key, beyond which nothing is skipped: they are remembered."""
 
 
@@ -51,7 +51,8 @@ class Shortcut:
         self._plain = PlainRecords(context, quiet)
         self._asked = Tuples(spill)
         """References that are where the rules want them, each with the type of its key: those may be skipped."""
-        self._loose: set[str] = set()
+        self._loose: set[int] = set()
+        """Hashes of the keys that may be meant by another spelling: two keys of one hash are only a doubt more."""
         self._open: set[str] = set()
         self._gone_on: set[str] = set()
         self._count = count
@@ -99,7 +100,7 @@ class Shortcut:
 
     def note_loose(self, row: Row) -> None:
         """Takes note of a reference that may mean a key in another spelling."""
-        self._loose.add(row.key)
+        self._loose.add(hash(row.key))
         if len(self._loose) > MOST_LOOSE:
             self._loose.clear()
             self._quiet = None
@@ -133,7 +134,7 @@ class Shortcut:
             named, there_now, state = once.get(key), there.get(key), states.get(key)
             if named is None or there_now is None or state is None or not quiet.is_same(file, there_now, state):
                 continue
-            if not loose or fold(key) not in loose:
+            if not loose or hash(fold(key)) not in loose:
                 found[key] = named
         if found:
             self._has_skipped = True
