@@ -19,6 +19,7 @@ from reconcile.core.changes import Severity
 from reconcile.core.errors import LockHeld, StoreUnavailable
 from reconcile.core.watch_report import EventKind
 from reconcile.core.watching import Seen
+from reconcile.ports import DesiredObject
 from reconcile.project import OpenProject
 from tests.kit.day import IMAGE, Day, entry, keys, know
 from tests.kit.small_project import OLD, make_project, open_objects, put, write
@@ -265,10 +266,10 @@ def test_one_change_that_fails_for_good_does_not_stop_the_others(day: Day) -> No
         def __getattr__(self, name: str) -> Any:
             return getattr(self._store, name)
 
-        def put(self, key: str, *arguments: Any, **options: Any) -> Any:
-            if key == "characters/ai_hoshino.png":
+        def put(self, desired: DesiredObject, *arguments: Any, **options: Any) -> Any:
+            if desired.key == "characters/ai_hoshino.png":
                 raise StoreUnavailable("not this one")
-            return self._store.put(key, *arguments, **options)
+            return self._store.put(desired, *arguments, **options)
 
     def broken(project: OpenProject) -> None:
         project.__dict__["objects"] = Stubborn(project.objects)
