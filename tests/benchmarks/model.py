@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.model            prints the table that docs/scale.md shows
 
-What goes into it was measured on a million assets on one machine of two cores, or is the stores' own advice and
+What goes into it was measured on one machine of two cores, or is the stores' own advice and
 list price; each is named below with where it comes from. What comes out is arithmetic: ramps, pages, workers that fail.
 """
 
@@ -14,12 +14,17 @@ from math import ceil
 
 from reconcile.core.ramp import Ramp, Rates
 
-# -- measured (docs/performance.md, and `python -m tests.benchmarks.many 1000000 --drift 0.02`) --
+# -- measured: CPU seconds for a million assets, 2 % of them out of step --
 
-CPU_A_MILLION = 40.0
-"""CPU seconds that planning a million assets takes, most of them in step."""
-CPU_ON_BEAM = 2.6
-"""How many times as much the same takes on Beam."""
+COMPARING = 33.0
+"""By `python -m tests.benchmarks.many 10000000 --drift 0.0204`."""
+READING = 23.0
+"""Files, objects and records: the 100,000 of docs/performance.md, without what comparing takes."""
+COMPARING_ON_BEAM = 500.0
+"""By `many --beam`, on its local runner: the difference of 50,000 and 10,000 assets."""
+
+# -- measured: requests --
+
 PAGE = 0.15
 """Seconds for a page of 1,000 objects from a bucket, or of 300 records."""
 RANGES_AT_ONCE = 8
@@ -76,7 +81,8 @@ def night(assets: int, shards: int, *, on_beam: bool) -> Night:
     readers = WORKERS * 4 if on_beam else RANGES_AT_ONCE
     listing = ceil(assets / 1_000) * PAGE / readers
     reading = seconds_for(records, rates.records, 300 / PAGE * readers)
-    cpu = assets / 1e6 * CPU_A_MILLION * (CPU_ON_BEAM * (1 + LOST) / (WORKERS * 4) if on_beam else 1)
+    seconds = (COMPARING_ON_BEAM + READING) * (1 + LOST) / (WORKERS * 4) if on_beam else COMPARING + READING
+    cpu = assets / 1e6 * seconds
     # One machine lists and reads while it compares; workers of Dataflow start first.
     planning = max(listing, reading, cpu) + (240 if on_beam else 1)
     again = 1 + (LOST if shards > 1 else 0)
