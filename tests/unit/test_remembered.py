@@ -177,7 +177,7 @@ def test_a_document_that_goes_between_its_version_and_its_reading_is_not_there(
         assert {first.id, *(each.id for each in reading)} == {"a", "c"}
 
 
-def test_what_was_read_before_a_failure_is_kept(records: Records, tmp_path: Path) -> None:
+def test_a_failure_leaves_the_next_run_all_documents(records: Records, tmp_path: Path) -> None:
     records.put("a", {"name": "a"})
     all_of(records, tmp_path)
     records.put("b", {"name": "b"})

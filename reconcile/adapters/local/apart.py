@@ -49,7 +49,7 @@ def is_possible() -> bool:
 
 
 def command() -> list[str]:
-    """The command line of the second process, which is told on its stdin what to do."""
+    """The command line of the second process, which reads its job from stdin."""
     flags = ["-I", "-S"]
     if sys.dont_write_bytecode:
         flags.append("-B")
@@ -59,8 +59,8 @@ def command() -> list[str]:
 
 
 class Apart(Closing):
-    """A walk in a process of its own, which is started at once and begins to look when it is told to ``begin``. The
-    ``job`` is what ``adapters.walker`` takes."""
+    """A walk in a process of its own, which starts at once and looks at no file before ``begin``. The ``job`` is what
+    ``adapters.walker`` takes."""
 
     def __init__(self, job: Sequence[Any], started_by: Sequence[str] | None = None) -> None:
         self._command = list(started_by or command())

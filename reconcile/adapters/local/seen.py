@@ -1,4 +1,4 @@
-"""What a walk has seen: a file whose content is known, one that is to be hashed, or why there is none."""
+"""Rows of a walk: a file whose content is known, one that is to be hashed, or why a path has no file."""
 
 from __future__ import annotations
 

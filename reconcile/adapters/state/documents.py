@@ -30,7 +30,7 @@ _OPAQUE = 1
 LAYOUT = Layout(
     "documents.db",
     ("documents",),
-    # With a row number, as rows without one are not to be large: each would take a page of 4 KiB.
+    # Not WITHOUT ROWID: a row as large as a document would take a page of 4 KiB of its own.
     """
 CREATE TABLE documents (place TEXT, id TEXT, update_time TEXT, fields BLOB, UNIQUE (place, id));
 """,
@@ -52,8 +52,8 @@ _DECODER = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=_unpacked)
 
 
 class RememberedDocuments(Closing):
-    """All documents of a store, as they are at one moment. Of those that have not moved since they were last read only
-    names and update times are read, if they are more than a few."""
+    """All documents of a store, as they are at one moment. If there are more than a few, those whose update time is the
+    same as when they were last read come from memory."""
 
     def __init__(self, records: RecordStore, place: str, project: Path) -> None:
         """``place`` is the collection, with the project, the database and the server."""
@@ -79,7 +79,8 @@ class RememberedDocuments(Closing):
         return () if self._opened is None else tuple(self._opened.warnings)
 
     def read(self, at: Moment) -> Iterator[Document]:
-        """Raises as ``RecordStore.read``. What is not there any more is forgotten by ``forget_others``."""
+        """Raises as ``RecordStore.read``. Call ``forget_others`` when all is read: it drops what is not there any
+        more."""
         yield from self._moved(at) if self._count() > FEW else self._whole(at)
         self._flush()
 
