@@ -1,1 +1,1 @@
-"""The records: Google Cloud Firestore."""
+"""The record store adapter for Google Cloud Firestore."""

@@ -1,4 +1,4 @@
-"""What one call to a Firestore collection asks for and gives, whichever way it goes, and how it fails."""
+"""The values that calls to a Firestore collection exchange, over JSON or gRPC, and the errors that they raise."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from reconcile.adapters.network import WayFault
 from reconcile.core.portable import Portable
 
 _NEVER_SENT = ("failed to connect to all addresses", "DNS resolution failed", "Getting metadata from plugin failed")
-"""How gRPC begins when it gave up before the request left this machine."""
+"""How gRPC's messages begin when it gave up before the request left this machine."""
 LONGEST = 2_000
-"""Characters that are kept of what a server says."""
+"""Characters of a server's message that are kept."""
 _NUMBERED = re.compile(r"__id(-?[0-9]{1,19})__")
 _SIMPLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class CallFailed(Portable, Exception):
-    """One call was answered by a status other than OK; ``code`` is the name that gRPC gives it, ``pause`` the seconds
-    that the server asked to wait, ``reasons`` are what it gave beside its words, such as ``SERVICE_DISABLED``.
-    ``fault`` is what it tells of the way to the server; ``unsent`` if the request never left this machine, ``no_token``
-    if that was for want of a token."""
+    """A call that was answered with a status other than OK.
+
+    ``code`` is gRPC's name for the status, ``pause`` the seconds that the server asks to wait, and ``reasons`` the
+    machine-readable causes in the details of the status, such as ``SERVICE_DISABLED``. ``fault`` is a diagnosed fault
+    on the way to the server. ``unsent`` means that the request never left this machine, ``no_token`` that this was for
+    want of a token.
+    """
 
     def __init__(
         self,
@@ -45,12 +48,12 @@ class CallFailed(Portable, Exception):
 
     @property
     def throttled(self) -> bool:
-        """Whether the server said that there are too many requests."""
+        """Whether the server said that it gets too many requests."""
         return self.code == "RESOURCE_EXHAUSTED" or self.pause > 0
 
     @property
     def reached(self) -> bool:
-        """Whether there was a connection."""
+        """Whether a connection to the server was made."""
         return not self.never_sent
 
     @property
@@ -60,21 +63,22 @@ class CallFailed(Portable, Exception):
 
     @property
     def no_credentials(self) -> bool:
-        """Whether it failed because no token could be had."""
+        """Whether the call failed because no token could be obtained."""
         plugin = self.details.startswith("Getting metadata from plugin failed")
         return self._no_token or plugin or self.code == "UNAUTHENTICATED"
 
 
 class CredentialsMissing(Portable, Exception):
-    """There are no credentials to start with."""
+    """Raised if no credentials can be found."""
 
 
 class Nonsense(Portable, Exception):
-    """An answer that no Firestore gives. Its text says which, after "it answers"."""
+    """An answer that Firestore would never give. The text continues "it answers …"."""
 
 
 class Span(NamedTuple):
-    """Ids from ``start`` (or ``after`` it) up to but without ``end``; None is no bound."""
+    """A half-open range of ids: from ``start`` (exclusive if ``after``) to ``end`` (always exclusive); None is
+    unbounded."""
 
     start: str | None = None
     end: str | None = None
@@ -82,7 +86,7 @@ class Span(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A document as answered: values by field name, and its update time as a token."""
+    """A document as read: its values by field name, and its update time as a token."""
 
     id: str
     fields: Mapping[str, Any]
@@ -90,7 +94,7 @@ class Found(NamedTuple):
 
 
 class Collected(NamedTuple):
-    """The collection that is asked: its database, the document or database above it, its own id."""
+    """The address of a collection: its database, its parent (a document or the database root), and its own id."""
 
     database: str
     parent: str
@@ -98,18 +102,18 @@ class Collected(NamedTuple):
 
     @classmethod
     def of(cls, project: str, database: str, collection: str) -> Collected:
-        """From a path of collection and document ids, such as ``shows/re_zero/characters``."""
+        """Returns the address for a path of collection and document ids, such as ``shows/re_zero/characters``."""
         root = f"projects/{project}/databases/{database}"
         above, _, own = collection.rpartition("/")
         return cls(root, "/".join(filter(None, [root, "documents", above])), own)
 
     @property
     def prefix(self) -> str:
-        """The beginning of the full name of each of its documents."""
+        """The part that the full names of all its documents begin with."""
         return f"{self.parent}/{self.collection}/"
 
     def id_of(self, name: str) -> str:
-        """The id in a full name. Raises Nonsense if the document is not of the collection."""
+        """Returns the id in a full name. Raises Nonsense if the document is not in this collection."""
         document = name.removeprefix(self.prefix)
         if document == name or not document or "/" in document:
             raise Nonsense(f"with the document {name[:200]!r}, which is not of the collection")
@@ -117,13 +121,13 @@ class Collected(NamedTuple):
 
 
 def rank(document: str) -> tuple[bool, int, str]:
-    """Where an id stands in the order of names: those that are numbers, as Datastore gave them, come first."""
+    """Returns the sort key of an id in the order of names: numeric ids, which come from Datastore, sort first."""
     numbered = _NUMBERED.fullmatch(document)
     return (True, 0, document) if numbered is None else (False, int(numbered[1]), "")
 
 
 def field_path(name: str) -> str:
-    """A top-level field's name as a field path, quoted if it must be."""
+    """Returns the field path of a top-level field, quoted if its name requires it."""
     if _SIMPLE.fullmatch(name):
         return name
     escaped = name.replace("\\", "\\\\").replace("`", "\\`")

@@ -1,4 +1,4 @@
-"""What a call to Firestore that failed means: which status may pass by itself, and the error of ours for each."""
+"""Translates the status of a failed Firestore call: whether it is transient, and which of our errors it means."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ TRANSIENT = frozenset(
     {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "ABORTED", "CANCELLED", "RESOURCE_EXHAUSTED"}
 )
 MAYBE_APPLIED = TRANSIENT - {"RESOURCE_EXHAUSTED"}
-"""After these a commit may have been applied, and only its reply lost."""
+"""After these, a commit may have been applied and only its reply lost."""
 MAY_STILL_LAND = frozenset({"DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN"})
-"""After these the server may still be at work on the commit."""
+"""After these, the server may still be working on the commit."""
 ABOUT_THE_MOMENT = frozenset({"FAILED_PRECONDITION", "INVALID_ARGUMENT"})
-"""With these a read as of a past moment is refused that is older than what the database keeps."""
+"""The statuses that refuse a read at a past time which is older than the database's retention."""
 ABOUT_THE_DOCUMENT = frozenset({"FAILED_PRECONDITION", "NOT_FOUND", "ALREADY_EXISTS"})
 
 _QUOTA = (
@@ -31,7 +31,7 @@ LOGIN = "run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_
 
 
 def nonsense(place: str, answer: str) -> StoreError:
-    """The error for an answer that no Firestore gives."""
+    """Returns the error for an answer that Firestore would never give."""
     return StoreUnavailable(
         f"{place} does not answer as Firestore does: it answers {answer}",
         hint="use Google's own emulator as records.endpoint",
@@ -41,8 +41,10 @@ def nonsense(place: str, answer: str) -> StoreError:
 def error_of(
     failure: CallFailed, place: str, host: str, document: str = "", *, spent: bool = False, advice: str = ""
 ) -> StoreError:
-    """The error of ours that a status means, with the server's own words; ``spent`` if no retries are left, ``advice``
-    is what else to look at if it does not answer."""
+    """Returns our error for a failed call, with the server's own words.
+
+    ``spent`` says that no retries are left; ``advice`` is what else to check if the server does not answer.
+    """
     where = f"{place}/{document}" if document else place
     fault = failure.fault
     if failure.never_sent and not failure.unsent:
@@ -86,5 +88,5 @@ def _of_the_way(fault: WayFault, where: str) -> StoreError:
 
 
 def maybe_applied(failure: CallFailed) -> bool:
-    """Whether a commit that failed with this may have been applied."""
+    """Whether a commit that failed this way may have been applied."""
     return failure.code in MAYBE_APPLIED and not failure.never_sent

@@ -1,6 +1,7 @@
-"""The elements of a JSON array, read as its bytes come: what came before a break counts, and one that is too long ends.
+"""Decodes the elements of a JSON array while its bytes arrive.
 
-An array that is whole and not long is decoded at once. A long or a broken one is taken apart by its brackets first.
+Elements that arrived before the stream broke off are yielded; an element that is too long is an error. A short,
+complete array is decoded at once; a long or broken one is first split into elements by its brackets.
 """
 
 from __future__ import annotations
@@ -16,28 +17,31 @@ from reconcile.core.portable import Portable
 T = TypeVar("T")
 
 LONGEST_ELEMENT = 64 * 1024 * 1024
-"""Bytes of one element: a document of 1 MiB, of values that are one byte each, is a third of that in JSON."""
+"""Bytes of one element. In JSON, a document of 1 MiB made of one-byte values takes a third of that."""
 _AT_ONCE = 4 * 1024 * 1024
 _MARK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}"]', re.DOTALL)
 
 
 class NoArray(Portable, Exception):
-    """The bytes are no JSON array of such elements. Its text says why."""
+    """Raised if the bytes are not a JSON array of such elements. The text says why."""
 
 
 class BrokenOff(Portable, Exception):
-    """The bytes ended before the array did."""
+    """Raised if the bytes end before the array does."""
 
 
 class Rows(Generic[T]):
-    """The elements of one array, each as ``element`` says."""
+    """A decoder of an array whose elements are of the type ``element``."""
 
     def __init__(self, element: type[T]) -> None:
         self._one = msgspec.json.Decoder(element)
         self._all = msgspec.json.Decoder(list[element])  # type: ignore[valid-type]
 
     def read(self, pieces: Iterable[bytes]) -> Iterator[T]:
-        """Raises NoArray, BrokenOff, and what ``pieces`` raises, after the elements that came whole."""
+        """Yields the elements of the array.
+
+        Raises NoArray, BrokenOff, and what ``pieces`` raises, each after the elements that arrived whole.
+        """
         taker = _Taker()
         threshold = _AT_ONCE
         try:
@@ -58,7 +62,7 @@ class Rows(Generic[T]):
             try:
                 found = self._all.decode(bytes(taker.held))
             except (ValueError, RecursionError) as error:
-                wrong = error  # it is taken apart, for what came whole and for what is wrong
+                wrong = error  # split it below, to yield what arrived whole and to find the fault
             else:
                 yield from found
                 return
@@ -76,7 +80,7 @@ class Rows(Generic[T]):
 
 
 class _Taker:
-    """Takes whole elements off the beginning of what is held."""
+    """A buffer that splits whole elements off its beginning."""
 
     def __init__(self) -> None:
         self.held = bytearray()
@@ -88,12 +92,12 @@ class _Taker:
         self._ended = 0
 
     def take(self) -> Iterator[bytes]:
-        """Raises NoArray."""
+        """Yields the elements that are whole so far. Raises NoArray."""
         self.untouched = False
         data = bytes(self.held)
         for mark in _MARK.finditer(data, self._at):
             kind = mark[0]
-            if kind == b'"' and self._depth > 1:  # its end has not come yet
+            if kind == b'"' and self._depth > 1:  # the string's closing quote has not arrived yet
                 self._at = mark.start()
                 break
             if self._depth <= 1 and (kind[:1] not in b"{[]" or data[self._ended : mark.start()].strip(b", \t\r\n")):

@@ -1,5 +1,7 @@
-"""Plain values as Firestore's messages, which a write sends. Imports Google's client: import this module only where it
-is used."""
+"""Converts plain values to Firestore's protobuf messages, for writes.
+
+It imports Google's client, so import this module only where it is needed.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +17,18 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from reconcile.core.opaque import Opaque
 
 Value = _Value.pb()
-"""The raw message: many times cheaper than its wrapper."""
+"""The raw protobuf message, many times cheaper than its proto-plus wrapper."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def encode_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Messages of the fields, by name. Raises ValueError or TypeError if a value has no place in Firestore."""
+    """Returns the messages of the fields, by name. Raises ValueError or TypeError if Firestore cannot hold a value."""
     return {name: encode(value) for name, value in fields.items()}
 
 
 def encode(value: Any) -> Any:
-    """The message of a value. Raises ValueError or TypeError."""
+    """Returns the message of a value. Raises ValueError or TypeError if Firestore cannot hold it."""
     match value:
         case None:
             return Value(null_value=0)
@@ -49,14 +51,14 @@ def encode(value: Any) -> Any:
 
 
 def same_fields(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two sets of messages are the same, bit by bit (NaN equals itself, 1 is not 1.0)."""
+    """Whether two sets of messages are equal bit for bit (NaN equals itself, 1 is not 1.0)."""
     return one.keys() == other.keys() and all(_canonical(one[name]) == _canonical(other[name]) for name in one)
 
 
 def token(timestamp: Any) -> str:
-    """A time as RFC 3339 with microseconds, or nanoseconds if it has them; it sorts as the time does.
+    """Returns a time in RFC 3339 with microseconds, or with nanoseconds if it has them; as text it sorts by time.
 
-    Raises ValueError for a message that is not a time from the year 1 to 9999.
+    Raises ValueError if the message is not a time in the years 1 to 9999.
     """
     fraction = f"{timestamp.nanos:09d}"
     if fraction.endswith("000"):
@@ -71,7 +73,7 @@ def token(timestamp: Any) -> str:
 
 
 def timestamp(text: str) -> Any:
-    """The time that such a token stands for. Raises ValueError."""
+    """Returns the timestamp of such a token. Raises ValueError."""
     parsed = Timestamp()
     parsed.FromJsonString(text)
     return parsed

@@ -1,4 +1,4 @@
-"""Which documents one page of a listing asks for, and how many."""
+"""Bounds and sizes of the pages of a listing."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ from reconcile.adapters.firestore.calls import Span
 from reconcile.core.document_rules import id_problem, may_start_id, prefix_end
 
 PAGE = 300
-"""Of the first page; the next ones have as many as make an answer of ``ANSWER`` bytes."""
+"""Documents in the first page; later pages are sized so that an answer has about ``ANSWER`` bytes."""
 LARGEST_PAGE = 3_000
 ANSWER = 3 * 1024 * 1024
-"""Bytes: each page costs the wait for an answer, and one that is much longer costs more to decode."""
+"""Bytes. Each page costs a round trip, and a much longer answer takes more time to decode."""
 NAMES_PAGE = 2_000
 
 
 def next_page(documents: int, size: int) -> int:
-    """The number of documents to ask for next, by how many the last page had and how many bytes they took."""
+    """Returns how many documents to request next, given how many the last page had and its size in bytes."""
     return max(1, min(LARGEST_PAGE, ANSWER * documents // size))
 
 
 def span_of(prefix: str) -> Span | None:
-    """The ids that could start with the prefix; None if no id can. Only ids that may be can bound a query."""
+    """Returns the span of ids that can start with the prefix, or None if no id can.
+
+    Only a valid id can bound a query, so the span may be wider than the prefix.
+    """
     if not may_start_id(prefix):
         return None
     start = prefix
@@ -30,5 +33,5 @@ def span_of(prefix: str) -> Span | None:
 
 
 def is_beyond(document: str, prefix: str) -> bool:
-    """Whether nothing from this id on can start with the prefix."""
+    """Whether no id from this one on can start with the prefix."""
     return document > prefix and not document.startswith(prefix)

@@ -1,4 +1,4 @@
-"""Reading one Firestore collection over its JSON API: single calls, each tried once, typed by msgspec."""
+"""Reads one Firestore collection over its JSON API: single calls without retries, decoded by msgspec."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _STATUS = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-"""What a status of HTTP means where no status of Google's stands beside it."""
+"""The meaning of an HTTP status that comes without one of Google's own."""
 _CODES = frozenset({*_STATUS.values(), "UNKNOWN", "ALREADY_EXISTS", "OUT_OF_RANGE", "DATA_LOSS"})
 
 
@@ -93,10 +93,10 @@ T = TypeVar("T", _Listed, _Got)
 
 
 class Reads:
-    """The documents of one collection, at ``base`` or, if that is empty, at Google. Safe for several threads.
+    """The documents of one collection at the server ``base``, or at Google if it is empty; thread-safe.
 
-    ``owner`` sends the token that makes an emulator overlook its security rules. ``deadline`` (seconds) bounds each
-    wait for a server of tokens; each request is seen by ``watch``.
+    ``owner`` sends the token that makes an emulator ignore its security rules. ``deadline`` (seconds) bounds each wait
+    for a token server; ``watch`` sees each request.
     """
 
     def __init__(
@@ -115,11 +115,11 @@ class Reads:
 
     @property
     def host(self) -> str:
-        """The server, without its port."""
+        """The host name of the server, without the port."""
         return urlsplit(self._base).hostname or f"firestore.{UNIVERSE}"
 
     def close(self) -> None:
-        """Closes the connections that are kept."""
+        """Closes the pooled connections."""
         self._http.close()
         if self._tokens is not None:
             self._tokens.close()
@@ -134,10 +134,13 @@ class Reads:
         whole: bool,
         on_bytes: Callable[[int], None] = lambda _: None,
     ) -> Iterator[Found]:
-        """The documents of the span, in order, at most ``limit``: whole, or their names and update times alone; as of
-        the moment, if it is known. ``on_bytes`` is called with the bytes of each piece of the answer, unpacked.
+        """Yields at most ``limit`` documents of the span, in order, as of the moment if that is known.
 
-        Raises CallFailed, perhaps after some documents, Nonsense for what was not asked for, and CredentialsMissing.
+        With ``whole``, documents have all fields, otherwise none, only their names and update times. ``on_bytes`` is
+        called with the size in bytes of each piece of the answer, decompressed.
+
+        Raises CallFailed, perhaps after some documents, Nonsense for documents that were not requested, and
+        CredentialsMissing.
         """
         query: dict[str, Any] = {
             "from": [{"collectionId": self._place.collection}],
@@ -170,10 +173,10 @@ class Reads:
     def get(
         self, ids: Collection[str], fields: Iterable[str] | None, timeout: float, at: Moment
     ) -> Iterator[tuple[str, Found | None]]:
-        """Each id once, in any order, with its document or None; ``fields`` None asks for all. As of the moment, if
-        it is known.
+        """Yields each id once, in any order, with its document or None, as of the moment if that is known.
 
-        Raises CallFailed, perhaps after some answers, Nonsense for what was not asked for, and CredentialsMissing.
+        ``fields`` limits the fields that are read; None means all. Raises CallFailed, perhaps after some answers,
+        Nonsense for documents that were not requested, and CredentialsMissing.
         """
         waiting = set(ids)
         asked: dict[str, Any] = {"documents": [self._place.prefix + name for name in ids]}
@@ -198,7 +201,7 @@ class Reads:
         at: Moment,
         on_bytes: Callable[[int], None] = lambda _: None,
     ) -> Iterator[T]:
-        """What the answer to a call lists, within ``timeout`` seconds in all."""
+        """Yields the rows of the answer to a call, within ``timeout`` seconds in all."""
         end = time.monotonic() + timeout
         read_at = ""
         answer = self._ask(path, {**asked, "readTime": at.as_of} if at.as_of else asked, timeout)
@@ -216,10 +219,10 @@ class Reads:
             raise Nonsense(f"what cannot be read: {error}") from error
         finally:
             answer.close()
-            at.note(_moment_or_none(read_at))  # the last row's: at that time those before it were as they are here
+            at.note(_moment_or_none(read_at))  # the last row's time: the rows before it read the same at that time
 
     def _ask(self, path: str, asked: Any, timeout: float) -> Reply:
-        """The answer that Firestore gave without a refusal."""
+        """Sends a request and returns the reply to it. Raises CallFailed, Nonsense or CredentialsMissing."""
         body = _ENCODE.encode(asked)
         try:
             url = f"{self._server()}/v1/{quote(path, safe='/:()')}?prettyPrint=false"
@@ -237,7 +240,7 @@ class Reads:
         raise self._refused(answer, content)
 
     def _server(self) -> str:
-        """The server that is asked. Raises NoToken."""
+        """Returns the server's address, which is looked up once. Raises NoToken."""
         with self._lock:
             if not self._base and self._tokens is not None:
                 server = self._tokens.at_google("firestore")
@@ -285,7 +288,7 @@ class Reads:
 
 
 def _moment_or_none(text: str) -> str:
-    """The time as it was given; empty if it is not one."""
+    """Returns the time as given, or an empty text if it is not a time."""
     try:
         return text and moment(text) and text
     except ValueError:
@@ -299,17 +302,17 @@ def _counted(pieces: Iterator[bytes], on_bytes: Callable[[int], None]) -> Iterat
 
 
 def _broken(error: Failed) -> CallFailed:
-    """A request that came to nothing, as a status."""
+    """Returns the failed call that a failed request stands for."""
     code = "DEADLINE_EXCEEDED" if error.how is How.SLOW else "UNAVAILABLE"
     if error.how is How.NO_URL:
         code = "INVALID_ARGUMENT"
     if error.fault is not None and error.fault.kind is not Fault.PASSING:
-        code = "PERMISSION_DENIED"  # which another try does not change
+        code = "PERMISSION_DENIED"  # which a retry would not change
     return CallFailed(code, error.why, fault=error.fault, unsent=not error.reached)
 
 
 def _refusal(error: _Error, status: int, pause: float) -> CallFailed:
-    """A status of Google's, with what stands beside it."""
+    """Returns the failed call that one of Google's error bodies describes, with the reasons in its details."""
     code = error.status if error.status in _CODES else _STATUS.get(error.code or status, "UNKNOWN")
     reasons: set[str] = set()
     for detail in error.details:
@@ -323,7 +326,7 @@ def _refusal(error: _Error, status: int, pause: float) -> CallFailed:
 
 
 def _seconds(delay: Any) -> float:
-    """A duration as JSON writes it, ``7.5s``; 0 for anything else."""
+    """Returns the seconds of a duration in JSON, such as ``7.5s``; 0 for anything else."""
     try:
         return min(max(0.0, float(str(delay).removesuffix("s"))), LONGEST_ASKED) if delay else 0.0
     except ValueError:
@@ -331,7 +334,7 @@ def _seconds(delay: Any) -> float:
 
 
 def _without_token(error: NoToken) -> CallFailed | CredentialsMissing:
-    """What it means for a call that there is no token for it."""
+    """Returns what the lack of a token means for a call."""
     if error.lack is Lack.MISSING:
         return CredentialsMissing(error.why)
     if error.fault is not None:

@@ -1,6 +1,7 @@
-"""A record store in Firestore: whole pages or an error, writes under the update time, lost replies settled by reading.
+"""The record store in Firestore.
 
-It reads over the JSON API; Google's client is imported for the first write, not before.
+It returns whole pages or an error, writes under the update time as a precondition, and settles lost replies by reading.
+It reads over the JSON API; Google's client is imported only for the first write.
 """
 
 from __future__ import annotations
@@ -49,15 +50,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEADLINE = 20.0
-"""Seconds without one answer after which a store is called unavailable."""
+"""Seconds without any answer after which a store counts as unavailable."""
 EMULATOR = "FIRESTORE_EMULATOR_HOST"
-"""The variable by which Google's client, too, finds an emulator."""
+"""The environment variable that Google's client reads, too, to find an emulator."""
 
 _MESSAGE_LIMIT = 4 * MAX_DOCUMENT_BYTES
 
 
 class FirestoreRecordStore:
-    """The documents of one collection of a Firestore database; safe for several threads."""
+    """The documents of one collection of a Firestore database; thread-safe."""
 
     def __init__(
         self,
@@ -91,12 +92,15 @@ class FirestoreRecordStore:
         budget: Budget | None = None,
         meter: Meter | None = None,
     ) -> FirestoreRecordStore:
-        """The collection at Google (``endpoint`` empty), or at an emulator on this machine (``host:port``).
+        """Returns the store for a collection at Google (``endpoint`` empty) or at an emulator on this machine
+        (``host:port``).
 
-        Makes no call yet, and looks for no credentials. ``deadline`` is how many seconds a store may go without an
-        answer; ``budget`` is that of the run, its own without one; ``meter`` counts documents, and sees each request.
-        Raises ConfigError for an invalid endpoint or collection. The calls raise AccessDenied if there are no
-        credentials, and those that write StoreUnavailable if the system leaves no room for Google's client.
+        It makes no call yet and looks for no credentials. ``deadline`` is how many seconds the store may go without an
+        answer; ``budget`` is the run's retry budget (default: a new one); ``meter`` counts documents and sees each
+        request.
+
+        Raises ConfigError for an invalid endpoint or collection. Calls raise AccessDenied if there are no credentials;
+        writes raise StoreUnavailable if the system has no room to load Google's client.
         """
         _check_endpoint(endpoint)
         if collection.count("/") % 2 or not all(collection.split("/")):
@@ -128,25 +132,25 @@ class FirestoreRecordStore:
                 self._writes = None
 
     def ids(self, prefix: str = "", *, at: Moment | None = None) -> Iterator[str]:
-        """As the port says; asks for names alone."""
+        """Yields ids as the port says; it requests only names."""
         return (found.id for found in self._pages(prefix, at or Moment(), whole=False))
 
     def versions(self, *, at: Moment | None = None) -> Iterator[tuple[str, str]]:
-        """As the port says; asks for names alone, which have their update times beside them."""
+        """Yields ids and update times as the port says; it requests only names, which come with their update times."""
         return ((found.id, found.update_time) for found in self._pages("", at or Moment(), whole=False))
 
     def read(self, ids: Collection[str] | None = None, *, at: Moment | None = None) -> Iterator[Document]:
-        """As the port says."""
+        """Yields documents as the port says."""
         at = at or Moment()
         found = self._pages("", at, whole=True) if ids is None else self._named(ids, at)
         return map(self._document, found)
 
     def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
-        """As the port says; Firestore keeps the update time if nothing changes."""
+        """Updates a document as the port says; Firestore keeps the update time if nothing changes."""
         return self._write(document, fields, if_update_time)
 
     def create(self, document: str, fields: Mapping[str, Any]) -> str:
-        """As the port says."""
+        """Creates a document as the port says."""
         return self._write(document, fields, None)
 
     # -- reading ------------------------------------------------------------------------------------------------
@@ -156,8 +160,11 @@ class FirestoreRecordStore:
         return Document(id=found.id, fields=found.fields, update_time=found.update_time)
 
     def _pages(self, prefix: str, at: Moment, *, whole: bool) -> Iterator[Found]:
-        """Every document below the prefix. A page that breaks off counts for what it brought; the next one goes on
-        from there, and only a page that ended cleanly can be the last."""
+        """Yields every document whose id starts with the prefix.
+
+        What a page brought before it broke off counts, and the next page continues from there; only a page that ended
+        cleanly can be the last.
+        """
         size = PAGE if whole else NAMES_PAGE
         span = span_of(prefix)
         patience = Patience(self._traffic)
@@ -186,7 +193,7 @@ class FirestoreRecordStore:
     def _get(
         self, names: Collection[str], fields: Collection[str] | None, within: float, at: Moment
     ) -> dict[str, Found | None]:
-        """An answer for each name; what a broken call has answered is not asked again."""
+        """Returns an answer for each name; names that a broken call has answered are not requested again."""
         answers: dict[str, Found | None] = {}
         patience = Patience(self._traffic, within=within)
         while missing := [name for name in names if name not in answers]:
@@ -202,17 +209,21 @@ class FirestoreRecordStore:
         return answers
 
     def _bear(self, failure: CallFailed, patience: Patience, at: Moment, sent: str) -> None:
-        """Waits before the next try, or raises what the failure means. If it may be that the moment which was ``sent``
-        is too old, the next try is as of now: it fails in the same way if that was not the reason."""
+        """Waits before the next attempt, or raises the error that the failure means.
+
+        If the read time ``sent`` may be too old, the next attempt reads the present: it fails in the same way if that
+        was not the reason.
+        """
         if sent and failure.code in ABOUT_THE_MOMENT:
             at.lapse(sent)
         elif failure.code not in TRANSIENT or not patience.again(failure):
             raise self._error(failure, spent=patience.spent) from failure
 
     def _ask(self, answers: Iterator[T]) -> tuple[list[T], CallFailed | None]:
-        """What a call answered until it ended or failed, and how it failed; it is made when its turn has come.
+        """Makes a call when its turn has come; returns the answers until it ended or failed, and the failure.
 
-        Raises StoreUnavailable for answers that no Firestore gives."""
+        Raises StoreUnavailable for answers that Firestore would never give, and AccessDenied without credentials.
+        """
         collected: list[T] = []
         try:
             self._enter()
@@ -226,12 +237,12 @@ class FirestoreRecordStore:
             raise nonsense(self._place, str(error)) from error
         except CredentialsMissing as error:
             raise self._without_credentials(error) from error
-        self._meter.read(max(1, len(collected)))  # to find nothing costs as much as to find one
+        self._meter.read(max(1, len(collected)))  # a read that finds nothing is billed like one that finds a document
         self._note_answer(None)
         return collected, None
 
     def _enter(self) -> None:
-        """Waits for the turn of an attempt. Raises CallFailed if the server asked for a pause that is too long."""
+        """Waits for the turn of an attempt. Raises CallFailed if the server requested too long a pause."""
         shut = self._traffic.enter()
         if shut:
             raise CallFailed("RESOURCE_EXHAUSTED", f"it asked to be left alone for {ceil(shut)} s", shut)
@@ -246,8 +257,10 @@ class FirestoreRecordStore:
     # -- writing ------------------------------------------------------------------------------------------------
 
     def _wire(self) -> Wire:
-        """Google's client, opened for the first write. Raises AccessDenied without credentials, and StoreUnavailable
-        without room for it."""
+        """Returns Google's client, opened for the first write.
+
+        Raises AccessDenied without credentials, and StoreUnavailable if the system has no room to load it.
+        """
         with self._lock:
             if self._writes is None:
                 lacking = room.lacks()
@@ -260,7 +273,7 @@ class FirestoreRecordStore:
             return self._writes
 
     def _write(self, document: str, fields: Mapping[str, Any], if_update_time: str | None) -> str:
-        """Commits until an answer is certain; each try stands under the same precondition, so one at most lands."""
+        """Commits until an answer is certain; each attempt has the same precondition, so at most one is applied."""
         wanted, request = self._request(document, fields, if_update_time)
         patience = Patience(self._traffic)
         doubt = False
@@ -280,7 +293,7 @@ class FirestoreRecordStore:
                 self._give_up(document, failure, spent=patience.spent)
 
     def _commit(self, document: str, request: Any, patience: Patience) -> str:
-        """One attempt, when the document may be written again; the update time after it. Raises CallFailed."""
+        """Makes one attempt, once the document may be written again; returns its new update time. Raises CallFailed."""
         self._traffic.writes.wait(document)
         self._enter()
         wire, ended = self._wire(), self._meter.write(self._name(document))
@@ -328,8 +341,11 @@ class FirestoreRecordStore:
     def _settle(
         self, document: str, wanted: Mapping[str, Any], seen: str | None, failure: CallFailed, *, doubt: bool
     ) -> str | None:
-        """What the document says about a commit without a clear answer: its update time if it holds what was
-        wanted, None if another try is safe; raises otherwise. ``doubt``: some try may have been applied."""
+        """Decides by the document about a commit without a clear answer.
+
+        Returns its update time if it holds what was wanted, None if a retry is safe; raises otherwise. ``doubt``: some
+        attempt may have been applied.
+        """
         from reconcile.adapters.firestore.messages import encode_fields, same_fields
 
         found = self._look(document, None if seen is None else list(wanted), doubt=doubt)
@@ -339,7 +355,7 @@ class FirestoreRecordStore:
         if untouched and failure.code in TRANSIENT:
             return None
         if untouched and failure.code == "FAILED_PRECONDITION" and not doubt:
-            raise self._error(failure, document) from failure  # not for the precondition, which holds
+            raise self._error(failure, document) from failure  # not because of the precondition, which holds
         if found is None:
             raise NotThere(f"{self._name(document)} is not there any more", hint="plan again") from failure
         if doubt:
@@ -362,12 +378,12 @@ class FirestoreRecordStore:
             ) from error
 
     def _give_up(self, document: str, failure: CallFailed, *, spent: bool) -> NoReturn:
-        # What is written was read before, by HTTP, which goes another way than gRPC if there is a proxy.
+        # The document was read over HTTP before, which may take another route than gRPC if there is a proxy.
         advice = "" if self._written or failure.throttled else grpc_advice(self._reads.host)
         if failure.code in MAY_STILL_LAND:
             hint = "plan again to see what it holds"
             raise Uncertain(
-                f"no answer told whether {self._name(document)} was written ({failure})",
+                f"no answer said whether {self._name(document)} was written ({failure})",
                 hint="; ".join(filter(None, (hint, advice))),
             ) from failure
         raise self._error(failure, document, spent=spent, advice=advice) from failure
@@ -380,7 +396,7 @@ class FirestoreRecordStore:
 
 
 def _check_endpoint(endpoint: str) -> None:
-    """An endpoint is an emulator on this machine: it is spoken to in clear, and never with credentials."""
+    """Raises ConfigError unless the endpoint is on this machine: it is spoken to unencrypted, without credentials."""
     if not endpoint:
         return
     host, colon, port = endpoint.rpartition(":")

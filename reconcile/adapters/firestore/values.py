@@ -1,8 +1,8 @@
-"""Firestore's values, as its JSON API writes them, as plain Python, losing nothing.
+"""Converts Firestore's values, as in its JSON API, to plain Python without loss.
 
 Null, booleans, integers, floats, text, arrays and maps become plain values. Everything else (timestamps, bytes, points,
-references, vectors, kinds that are yet to come) becomes an ``Opaque`` value, in its JSON text
-(``{"timestampValue": …}``), and goes back as it came.
+references, vectors, future kinds) becomes an ``Opaque`` value that holds its JSON text (``{"timestampValue": …}``) and
+is written back unchanged.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from reconcile.core.portable import Portable
 
 _INT64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _TYPED_MAP = "__type__"
-"""The key by which a map stands for something else, such as a vector."""
+"""The key that marks a map as something else, such as a vector."""
 _TIME = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?Z", re.ASCII)
 
 Raw = Mapping[str, msgspec.Raw]
-"""A value on the wire: its one kind, and what it holds."""
+"""A value on the wire: its single kind, with its content."""
 
 
 class _Array(msgspec.Struct, gc=False):
@@ -47,10 +47,12 @@ _USUAL_INTEGER = re.compile("0|-?[1-9][0-9]{0,17}", re.ASCII)
 
 
 def decode_document(fields: msgspec.Raw) -> dict[str, Any]:
-    """The fields of a document, in the order of their names (the wire has none). Raises ValueError for what is not a
-    map of values."""
-    # Most documents hold only kinds whose values JSON itself tells, which takes half the time. If any value may mean
-    # something else, each is decoded by what its kind says.
+    """Returns the fields of a document, sorted by name (the wire has no order).
+
+    Raises ValueError if they are not a map of values.
+    """
+    # Most documents hold only kinds that JSON itself tells apart, and decoding those takes half the time. If any value
+    # may mean something else, each is decoded by its kind.
     try:
         return _usual_fields(_USUAL.decode(fields))
     except (_Unusual, ValueError, RecursionError):
@@ -58,7 +60,7 @@ def decode_document(fields: msgspec.Raw) -> dict[str, Any]:
 
 
 class _Unusual(Portable, Exception):
-    """A value whose kind has to say what its JSON means."""
+    """Raised if only a value's kind says what its JSON means."""
 
 
 def _usual_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,24 +73,24 @@ def _usual_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _usual(value: Any) -> Any:
-    """A value as ``decode`` gives it. Raises _Unusual."""
+    """Returns a value as ``decode`` does. Raises _Unusual."""
     if type(value) is not dict or len(value) != 1:
         raise _Unusual
     [(kind, held)] = value.items()
-    of = type(held)
-    if of is dict:
+    held_type = type(held)
+    if held_type is dict:
         if kind == "mapValue" and type(fields := held.get("fields")) is dict and _TYPED_MAP not in fields:
             return _usual_fields(fields)
         if kind == "arrayValue" and type(values := held.get("values")) is list:
             return [_usual(each) for each in values]
-    elif of is str:
+    elif held_type is str:
         if kind == "stringValue":
             return held
         if kind == "integerValue" and _USUAL_INTEGER.fullmatch(held):
             return int(held)
         if kind == "timestampValue":
             return Opaque(f'{{"timestampValue":"{moment(held)}"}}')
-    elif (kind == "booleanValue" and of is bool) or (kind == "doubleValue" and of is float):
+    elif (kind == "booleanValue" and held_type is bool) or (kind == "doubleValue" and held_type is float):
         return held
     elif kind == "nullValue":
         return None
@@ -96,12 +98,12 @@ def _usual(value: Any) -> Any:
 
 
 def decode_fields(fields: Mapping[str, Raw]) -> dict[str, Any]:
-    """The same of a map, value by value."""
+    """Returns the fields of a map, sorted by name, each decoded by its kind. Raises ValueError."""
     return {name: decode(fields[name]) for name in sorted(fields)}
 
 
 def decode(value: Raw) -> Any:
-    """A plain value, or an ``Opaque`` one if Python has no equal of it. Raises ValueError."""
+    """Returns a plain value, or an ``Opaque`` one if Python has no equivalent. Raises ValueError."""
     if len(value) != 1:
         if value:
             raise ValueError(f"a value is of {len(value)} kinds")
@@ -128,9 +130,9 @@ def decode(value: Raw) -> Any:
 
 
 def moment(text: str) -> str:
-    """A time as RFC 3339 with microseconds, or nanoseconds if it has them; it sorts as the time does.
+    """Returns a time in RFC 3339 with microseconds, or with nanoseconds if it has them; as text it sorts by time.
 
-    Raises ValueError for a text that is not a time from the year 1 to 9999.
+    Raises ValueError for a text that is not a time in the years 1 to 9999.
     """
     found = _TIME.fullmatch(text)
     if found is None:
@@ -141,7 +143,10 @@ def moment(text: str) -> str:
 
 
 def _double(held: bytes) -> float:
-    """The JSON API writes NaN and the infinities as texts, and -0.0 as it likes."""
+    """Returns a float. The JSON API writes NaN and the infinities as strings, and -0.0 in several ways.
+
+    Raises ValueError.
+    """
     if held[:1] == b'"':
         text = _TEXT.decode(held)
         if text not in ("NaN", "Infinity", "-Infinity"):

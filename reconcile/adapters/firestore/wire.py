@@ -1,8 +1,8 @@
-"""The wire to one Firestore collection over which writes go: single commits, each tried once, in Google's own messages.
+"""Writes to one Firestore collection over gRPC: single commits, each tried once, in Google's own messages.
 
-The only importer of ``google.cloud.firestore``; itself imported only for the first write. The commits go through the
-client's transport and not through its retries: those repeat a commit whose reply was lost, and outlast the time-out
-they are given.
+This is the only importer of ``google.cloud.firestore``, and is itself imported only for the first write. Commits use
+the client's transport without its retries, which would repeat a commit whose reply was lost and exceed the given
+timeout.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from reconcile.adapters.firestore.messages import timestamp, token
 _OPTIONS = [
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", 16 * 1024 * 1024),  # a document has 1 MiB, and its message a few times that
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),  # a document has up to 1 MiB, its message a few times that
 ]
 _CommitRequest = rpc.CommitRequest.pb()
 
 
 def connect(project: str, database: str, endpoint: str) -> Any:
-    """The transport to Google, or in clear and without credentials to an endpoint ``host:port``.
+    """Returns the transport to Google, or to an endpoint ``host:port`` unencrypted and without credentials.
 
     If the endpoint is empty, Google's client chooses: it finds the credentials and honours FIRESTORE_EMULATOR_HOST.
     Raises CredentialsMissing.
@@ -47,7 +47,7 @@ def connect(project: str, database: str, endpoint: str) -> Any:
 
 
 class Wire:
-    """One collection, by a transport; safe for several threads."""
+    """The writes of one collection over a transport; thread-safe."""
 
     def __init__(self, transport: Any, place: Collected) -> None:
         self._transport = transport
@@ -60,9 +60,9 @@ class Wire:
         self._transport.close()
 
     def write(self, document: str, fields: Mapping[str, Any], if_update_time: str | None) -> Any:
-        """The commit that sets these top-level fields of a document last written then, or creates it (None).
+        """Returns the request that sets these top-level fields if the update time matches; None creates the document.
 
-        Raises ValueError if the time is not a token of ours.
+        Raises ValueError if the time is not one of our tokens.
         """
         target = {"name": self._place.prefix + document, "fields": fields}
         if if_update_time is None:
@@ -74,8 +74,11 @@ class Wire:
         return _CommitRequest(database=self._place.database, writes=[write])
 
     def commit(self, request: Any, timeout: float) -> str:
-        """Sends such a commit once; the document's update time after it. Raises CallFailed, also if the answer does
-        not tell: then it may have been applied, as after an answer that was lost."""
+        """Sends such a request once and returns the document's new update time.
+
+        Raises CallFailed, also if the answer does not say what was written: as after a lost reply, the commit may have
+        been applied.
+        """
         with _failures():
             answer = self._transport.commit(request, timeout=timeout, metadata=self._metadata)
         results = rpc.CommitResponse.pb(answer).write_results
@@ -100,8 +103,8 @@ def _failures() -> Iterator[None]:
 
 
 def _beside(error: grpc.RpcError) -> tuple[float, frozenset[str]]:
-    """The seconds that a ``google.rpc.RetryInfo`` beside the status asks to wait, 0 if there is none, and the reasons
-    that others beside it give."""
+    """Returns what the details of the status add: the seconds that ``google.rpc.RetryInfo`` asks to wait (0 without
+    one), and the reasons in the other details."""
     pause, reasons = 0.0, set()
     for key, value in error.trailing_metadata() or ():
         if key != "grpc-status-details-bin":
