@@ -1,1 +1,1 @@
-"""The bucket: Google Cloud Storage."""
+"""The object store adapter for Google Cloud Storage."""

@@ -1,4 +1,5 @@
-"""The answers of Cloud Storage, checked: a value that makes sense, or StoreUnavailable with what is wrong."""
+"""Decodes answers of Cloud Storage and checks them: returns a sound value, or raises StoreUnavailable with the
+fault."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from reconcile.core.rows import RemoteObject
 T = TypeVar("T")
 
 OBJECT_FIELDS = "name,size,generation,crc32c,contentType,contentEncoding,updated,metageneration"
-# nextPageToken is a field like any other: a mask without it makes every listing end, silently, with its first page.
+# nextPageToken is a field like any other: with a mask that lacks it, a listing silently ends after its first page.
 LIST_FIELDS = f"nextPageToken,items({OBJECT_FIELDS})"
 
 _Size = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -25,7 +26,7 @@ _DIGITS = 19
 
 
 class Resource(msgspec.Struct, gc=False):
-    """The fields that are read of an object resource. The API writes 64-bit numbers as strings."""
+    """The fields of an object resource that are read. The API writes 64-bit numbers as strings."""
 
     name: _Name
     size: _Size
@@ -37,7 +38,7 @@ class Resource(msgspec.Struct, gc=False):
     metageneration: _Generation | None = None
 
     def row(self, key: str) -> RemoteObject:
-        """The object as a row, under this key."""
+        """Returns the object as a row under this key."""
         return RemoteObject(
             key,
             self.size,
@@ -51,7 +52,7 @@ class Resource(msgspec.Struct, gc=False):
 
 
 class Page(msgspec.Struct, gc=False):
-    """One page of a listing, and the token of the next one."""
+    """One page of a listing, with the token of the next page."""
 
     items: list[Resource] = []
     nextPageToken: str | None = None  # noqa: N815
@@ -64,8 +65,10 @@ _OF_A_PAGE = frozenset({"kind", "items", "prefixes", "nextPageToken"})
 
 
 def decode_resource(answer: bytes, where: str, name: str | None = None) -> Resource:
-    """Reads the resource of an object, which must have this ``name`` if it is given. Raises StoreUnavailable for
-    anything else."""
+    """Returns the resource of an object, which must have this ``name`` if one is given.
+
+    Raises StoreUnavailable for any other answer.
+    """
     found = decode(_RESOURCE, answer, where, "an object")
     if name not in (None, found.name):
         raise nonsense(where, f"about {found.name!r} when asked about {name!r}")
@@ -73,10 +76,10 @@ def decode_resource(answer: bytes, where: str, name: str | None = None) -> Resou
 
 
 def decode_page(answer: bytes, where: str) -> Page:
-    """Reads a page of a listing. Raises StoreUnavailable for anything else."""
+    """Returns a page of a listing. Raises StoreUnavailable for any other answer."""
     page = decode(_PAGE, answer, where, "a listing")
     if not page.items:
-        # An empty page has no field that must be there, so any JSON object would pass for an empty bucket.
+        # An empty page has no required field, so any JSON object would pass for an empty bucket.
         strange = min(decode(_ANY, answer, where, "a listing").keys() - _OF_A_PAGE, default=None)
         if strange is not None:
             raise nonsense(where, f"without a listing: it has {strange[:40]!r}")
@@ -84,20 +87,20 @@ def decode_page(answer: bytes, where: str) -> Page:
 
 
 def holds(found: Resource, size: int, crc32c: str) -> bool:
-    """Whether an object has these bytes, and has them plain."""
+    """Whether an object has this content, stored without a content encoding."""
     return not encoding_of(found.contentEncoding) and compare(size, crc32c, found.size, found.crc32c) is Comparison.SAME
 
 
 def decode(decoder: msgspec.json.Decoder[T], answer: bytes, where: str, what: str) -> T:
-    """Reads JSON of a known shape. Raises StoreUnavailable for anything else."""
+    """Returns JSON of a known shape, decoded. Raises StoreUnavailable for anything else."""
     try:
         return decoder.decode(answer)
-    except (ValueError, RecursionError) as error:  # msgspec's own errors, and UnicodeDecodeError, are ValueErrors
+    except (ValueError, RecursionError) as error:  # msgspec's errors and UnicodeDecodeError are ValueErrors
         raise nonsense(where, f"without {what}: {error}") from error
 
 
 def number(text: str) -> int | None:
-    """The number in a header; None if it is not one, or does not fit in 64 bits."""
+    """Returns the number in a header, or None if it is not a number or exceeds 64 bits."""
     if not (text.isascii() and text.isdecimal()) or len(text) > _DIGITS:
         return None
     found = int(text)
@@ -105,5 +108,5 @@ def number(text: str) -> int | None:
 
 
 def nonsense(where: str, how: str) -> StoreUnavailable:
-    """The error for an answer that Cloud Storage never gives."""
+    """Returns the error for an answer that Cloud Storage would never give."""
     return StoreUnavailable(f"{where} does not answer as GCS does: it answers {how}", hint="check the endpoint")

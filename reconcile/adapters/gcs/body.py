@@ -14,8 +14,11 @@ BLOCK = 64 * 1024
 
 
 class Body:
-    """The content of one file, read while it is sent. The last block is held back until all of it has the planned
-    checksum. ``pace`` waits until that number of bytes may be sent."""
+    """The content of one file, read while it is sent.
+
+    The last block is held back until the whole content has the planned checksum. ``pace`` waits until that many bytes
+    may be sent.
+    """
 
     def __init__(
         self,
@@ -35,7 +38,7 @@ class Body:
         self._told = 0
 
     def blocks(self, start: int, stop: int) -> Iterator[bytes]:
-        """The bytes from ``start`` to ``stop``. Raises SourceChanged, SourceError."""
+        """Yields the bytes from ``start`` to ``stop``. Raises SourceChanged or SourceError."""
         self.check_size()
         self._hash_up_to(start)
         self.tell(start)
@@ -52,13 +55,13 @@ class Body:
             self._check_whole()
 
     def tell(self, position: int) -> None:
-        """Reports how far the upload is now, which is less than before if a part has to be sent again."""
+        """Reports the upload's position, which moves back if a part has to be sent again."""
         if self._progress is not None and position != self._told:
             self._progress(position - self._told)
         self._told = position
 
     def check_size(self) -> None:
-        """Raises SourceChanged if the file has another length, before more of it is sent."""
+        """Raises SourceChanged if the file no longer has the planned length; called before more of it is sent."""
         try:
             size = self._file.seek(0, os.SEEK_END)
         except OSError as error:
@@ -67,7 +70,7 @@ class Body:
             raise self._changed(f"it has {size} bytes, not the planned {self.size}")
 
     def _hash_up_to(self, start: int) -> None:
-        # What a resumed upload skips is hashed too: the checksum is that of the whole file.
+        # The part that a resumed upload skips is hashed too: the checksum covers the whole file.
         if start < self._hashed:
             self._hashed, self._crc = self._mark if self._mark[0] <= start else (0, 0)
         try:
@@ -108,7 +111,7 @@ class Body:
 
 
 class Payload:
-    """A request body of known length. It starts over each time it is iterated, for a request that is sent again."""
+    """A request body of known length. It starts over each time it is iterated, so a request can be sent again."""
 
     def __init__(self, body: Body, start: int, stop: int, head: bytes = b"", tail: bytes = b"") -> None:
         self._body = body

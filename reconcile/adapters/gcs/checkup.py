@@ -49,7 +49,7 @@ _GRANTED = msgspec.json.Decoder(_Granted, strict=False)
 
 
 class GcsCheckup:
-    """Questions about one bucket at Google (``endpoint`` empty) or another server."""
+    """Diagnostic questions about one bucket, at Google (``endpoint`` empty) or another server."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class GcsCheckup:
         self._door.close()
 
     def who(self) -> str:
-        """The credentials in use, in words. Raises AccessDenied if there are none."""
+        """Returns a description of the credentials in use. Raises AccessDenied if there are none."""
         if self._endpoint:
             return f"none: {self._endpoint} gets no credentials"
         import google.auth
@@ -91,7 +91,7 @@ class GcsCheckup:
         return f"{kind}{of}" + (f", project {project}" if project else "")
 
     def facts(self) -> BucketFacts:
-        """The bucket's settings. Raises as an ObjectStore does."""
+        """Returns the bucket's settings. Raises as an ObjectStore does."""
         path = self._door.objects().removesuffix("/o")
         answer = self._door.retrying(lambda: self._door.once("GET", path, {"fields": _FIELDS}))
         bucket = decode(_BUCKET, answer.content, self._door.where, "a bucket")
@@ -102,8 +102,10 @@ class GcsCheckup:
         )
 
     def clock_skew(self) -> float | None:
-        """Seconds by which this machine's clock is ahead of the server's, to about a second; None if the answer has no
-        time. Raises StoreUnavailable."""
+        """Returns the seconds by which this machine's clock is ahead of the server's, to about a second.
+
+        None if the answer has no time. Raises StoreUnavailable.
+        """
         before = self._now()
         answer = self._door.retrying(
             lambda: self._door.once(
@@ -114,11 +116,12 @@ class GcsCheckup:
             theirs = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
         except (ValueError, TypeError, OverflowError, IndexError):
             return None
-        # The server's time is in whole seconds, rounded down.
+        # The server's time is truncated to whole seconds.
         return (before + self._now()) / 2 - (theirs + 0.5)
 
     def granted(self, permissions: tuple[str, ...]) -> frozenset[str] | None:
-        """Which of these permissions the credentials have; None if the server cannot say, as emulators cannot."""
+        """Returns which of these permissions the credentials have, or None if the server cannot say, as emulators
+        cannot."""
         path = f"{self._door.objects().removesuffix('/o')}/iam/testPermissions"
         query = "&".join(f"permissions={each}" for each in permissions)
         try:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class Doubt(IntEnum):
-    """Whether a write that failed may have been applied all the same."""
+    """Whether a failed write may have been applied nevertheless."""
 
     NONE = 0
     ANSWERED = 1
@@ -29,8 +29,11 @@ class Doubt(IntEnum):
 
 
 class Transient(StoreUnavailable):
-    """A failure after which a retry may succeed. ``pause`` is how many seconds the server asked to wait, or 0;
-    ``throttled`` if it said that there are too many requests; ``reached`` if there was a connection."""
+    """A failure after which a retry may succeed.
+
+    ``pause`` is how many seconds the server asked to wait, or 0. ``throttled`` says that it gets too many requests,
+    ``reached`` that there was a connection.
+    """
 
     def __init__(
         self,
@@ -50,7 +53,8 @@ class Transient(StoreUnavailable):
 
 
 def retrying(patience: Patience, attempt: Callable[[], T]) -> T:
-    """The result of the first attempt that is not a transient failure. Raises the last failure if all of them are."""
+    """Returns the result of the first attempt without a transient failure; raises the last failure if no retry is
+    left."""
     while True:
         try:
             return attempt()
@@ -59,7 +63,7 @@ def retrying(patience: Patience, attempt: Callable[[], T]) -> T:
 
 
 def wait(patience: Patience, failure: Transient) -> None:
-    """Waits before the next attempt of a call, or raises the failure if there is to be none."""
+    """Waits before the next attempt of a call, or raises the failure if no retry is left."""
     if not patience.again(failure):
         if patience.spent:
             failure.hint = SPENT
@@ -67,8 +71,8 @@ def wait(patience: Patience, failure: Transient) -> None:
 
 
 def of_status(answer: Reply, message: str, reasons: Collection[str] = ()) -> Transient | None:
-    """The failure for an answer whose status, or one of the ``reasons`` in its body, is transient; None for any other
-    answer."""
+    """Returns the failure for an answer whose status, or one of the ``reasons`` in its body, is transient; else
+    None."""
     status, limited = answer.status_code, not _TRANSIENT_REASONS.isdisjoint(reasons)
     if status not in _TRANSIENT_STATUS and not limited:
         return None
@@ -83,7 +87,7 @@ def of_status(answer: Reply, message: str, reasons: Collection[str] = ()) -> Tra
 
 
 def of_the_way(fault: network.WayFault, where: str) -> StoreError | ConfigError:
-    """Our error for a fault on the way to a server."""
+    """Returns our error for a fault on the way to a server."""
     message = f"{where} could not be reached: {fault.message}"
     match fault.kind:
         case network.Fault.SETTING:
@@ -97,7 +101,7 @@ def of_the_way(fault: network.WayFault, where: str) -> StoreError | ConfigError:
 
 
 def of_failed(error: Failed, where: str, url: str = GOOGLE) -> StoreError | ConfigError:
-    """Our error for a request that failed; ``url`` is that of the server."""
+    """Returns our error for a failed request to the server at ``url``."""
     if error.fault is not None:
         return of_the_way(error.fault, where)
     proxy = network.proxy_for(url)
@@ -117,7 +121,7 @@ def of_failed(error: Failed, where: str, url: str = GOOGLE) -> StoreError | Conf
 
 
 def of_lack(error: NoToken, where: str) -> StoreError | ConfigError:
-    """Our error for a request that could get no token."""
+    """Returns our error for a request that could not get a token."""
     if error.fault is not None:
         return of_the_way(error.fault, where)
     match error.lack:

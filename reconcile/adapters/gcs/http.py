@@ -1,4 +1,4 @@
-"""Requests to the JSON API of Cloud Storage. Failures become our errors."""
+"""Requests to the JSON API of Cloud Storage, with failures as our errors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ JSON = {"Content-Type": "application/json; charset=UTF-8"}
 
 
 class Door:
-    """Requests to one bucket. Connects at the first one."""
+    """The client of one bucket, which connects at the first request; thread-safe."""
 
     def __init__(
         self,
@@ -71,21 +71,21 @@ class Door:
 
     @property
     def where(self) -> str:
-        """The bucket, and the server if it is not Google's, for messages."""
+        """The bucket, with the server unless it is Google's, for messages."""
         return f"gs://{self.bucket}" + (f" at {self._base}" if self._base != GOOGLE else "")
 
     def close(self) -> None:
-        """Closes the connections that are kept."""
+        """Closes the pooled connections."""
         self._http.close()
         if self._tokens is not None:
             self._tokens.close()
 
     def objects(self, *, upload: bool = False) -> str:
-        """The URL path of the bucket's objects."""
+        """Returns the URL path of the bucket's objects."""
         return f"{'/upload' if upload else ''}/storage/v1/b/{quote(self.bucket, safe='')}/o"
 
     def object(self, name: str, *, media: bool = False) -> str:
-        """The URL path of one object, or of its bytes."""
+        """Returns the URL path of one object, or with ``media`` of its content."""
         return f"{'/download' if media else ''}{self.objects()}/{quote(name, safe='')}"
 
     def is_mine(self, url: str) -> bool:
@@ -93,21 +93,23 @@ class Door:
         return url.startswith(f"{self._base}/")
 
     def at_home(self, url: str) -> str:
-        """The same path and query at the server that gets our credentials, whatever host the URL names: a proxy or an
-        emulator may use another name than the endpoint, and no other server may get the bytes."""
+        """Returns the URL with its host replaced by the server that gets our credentials.
+
+        A proxy or an emulator may name itself differently from the endpoint, and no other server may get the content.
+        """
         base = urlsplit(self._base)
         return urlsplit(url)._replace(scheme=base.scheme, netloc=base.netloc).geturl()
 
     def patience(self, *, within: float | None = None, body: bool = False) -> Patience:
-        """The patience of one call, for ``within`` seconds if they are given; ``body`` if it sends one."""
+        """Returns the patience of one call, limited to ``within`` seconds if given; ``body`` if the call sends one."""
         return Patience(self.traffic, within=within, body=body)
 
     def retrying(self, attempt: Callable[[], T], patience: Patience | None = None) -> T:
-        """See ``failures.retrying``."""
+        """Returns the result of the first attempt that succeeds; see ``failures.retrying``."""
         return retrying(patience or self.patience(), attempt)
 
     def seen(self, name: str, fields: str, patience: Patience | None = None, **query: str | int) -> bytes | None:
-        """The answer to a request for these fields of an object; None if there is no such object."""
+        """Returns the answer to a request for these fields of an object, or None if there is no such object."""
         path, asked = self.object(name), {"fields": fields, **query}
         try:
             return self.retrying(lambda: self.once("GET", path, asked, missing=NotThere, about=name), patience).content
@@ -127,12 +129,13 @@ class Door:
         about: str = "",
         stream: bool = False,
     ) -> Reply:
-        """One attempt. ``path`` may be the absolute URL of an upload session, which is a secret and is never shown.
+        """Makes one attempt and returns the answer if its status is in ``accept``, read whole unless it is a
+        ``stream``.
 
-        Returns an answer whose status is in ``accept``, whole if it is not a ``stream``. Any other status raises the
-        error that it means, and 404 raises ``missing``. The deadline bounds the sending of each block of a body, never
-        of a whole body, however slow the line; the wait for an answer may be longer, because GCS puts a large object
-        together first.
+        ``path`` may be the absolute URL of an upload session, which is a secret and never shown. Any other status
+        raises the error that it means; 404 raises ``missing``. The deadline bounds the sending of each block of a body,
+        never of the whole body, so that a slow line can send any size. The wait for an answer to a streamed body is
+        three times as long, because GCS assembles a large object first.
         """
         self._check()
         shut = self.traffic.enter()
@@ -164,7 +167,7 @@ class Door:
         return url
 
     def _check(self) -> None:
-        """Chooses the server before the first request. Raises ConfigError for one that must not be asked."""
+        """Chooses the server before the first request. Raises ConfigError for one that must not be used."""
         with self._lock:
             if not self._checked:
                 self._find_server()
@@ -174,7 +177,7 @@ class Door:
         if not self._base.startswith(("http://", "https://")):
             raise ConfigError(f"the storage endpoint {self._base!r} has no scheme", hint=f"write http://{self._base}")
         if self._tokens is not None:
-            # The environment may name a server too, and it would get the token.
+            # The environment may also name a server, and that server would get the token.
             checked_endpoint(self._base)
             try:
                 server = self._tokens.at_google("storage")
@@ -228,8 +231,10 @@ class Door:
 
 
 class Write:
-    """One write of an object, over all of its attempts. ``doubt`` is whether one that failed may have been applied;
-    ``done`` says in words, before the object's name, what it does."""
+    """One write of an object, over all its attempts.
+
+    ``doubt`` says whether a failed attempt may have been applied; ``done`` is the verb for messages, such as "copied".
+    """
 
     def __init__(self, door: Door, name: str, done: str) -> None:
         self.door = door
@@ -239,7 +244,7 @@ class Write:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Around one attempt. Waits until the name may be written again."""
+        """Wraps one attempt, which begins when the name may be written again."""
         writes = self.door.traffic.writes
         writes.wait(self.name)
         try:
@@ -252,7 +257,7 @@ class Write:
         writes.wrote(self.name)
 
     def read(self, decode: Callable[[], T]) -> T:
-        """What an answer says. One that cannot be read counts as lost: the write may have been applied."""
+        """Returns the decoded answer. An unreadable answer counts as lost: the write may have been applied."""
         try:
             return decode()
         except StoreUnavailable as error:
@@ -260,13 +265,13 @@ class Write:
             raise Transient(error.message, hint=error.hint, doubt=Doubt.LOST) from error
 
     def uncertain(self) -> Uncertain:
-        """The error of a write whose answer was lost."""
+        """Returns the error of a write whose answer was lost."""
         message = f"{self.door.where} may or may not have {self._done} {self.name!r}: the answer was lost"
         return Uncertain(message, hint="run again: the next plan reads what is there")
 
 
 def _server(endpoint: str) -> tuple[str, bool]:
-    """The server, chosen as Google's client does it, and whether it must get no credentials."""
+    """Returns the server, chosen as Google's client chooses it, and whether it must get no credentials."""
     if endpoint:
         return endpoint, True
     emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
@@ -275,8 +280,11 @@ def _server(endpoint: str) -> tuple[str, bool]:
 
 
 def checked_endpoint(endpoint: str) -> str:
-    """The endpoint without a slash at its end. Raises ConfigError if it is not a URL, or uses plain http to another
-    machine: the media, and the session URIs that let anyone finish an upload, could then be read on the way."""
+    """Returns the endpoint without a trailing slash.
+
+    Raises ConfigError if it is not a URL, or uses plain http to another machine: the media, and the session URIs with
+    which anyone can finish an upload, could then be read in transit.
+    """
     if not endpoint:
         return ""
     parts = urlsplit(endpoint)

@@ -1,6 +1,6 @@
-"""Writes of an object that send no bytes: its content type, and a copy of another object.
+"""Writes of an object that send no content: setting its content type, and copying another object.
 
-Both carry preconditions, so a repetition whose first answer was lost is refused and does no harm.
+Both carry preconditions, so a repetition after a lost answer is refused and does no harm.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from reconcile.core.errors import NotThere, Uncertain
 from reconcile.ports import DesiredObject
 
 AT_ONCE = 256 * 1024 * 1024
-"""Bytes that one request may copy if they must really be moved, so that it is answered in time."""
+"""Bytes that one request may copy if they have to be moved, so that it is answered in time."""
 
 T = TypeVar("T")
 
 
 class Said(msgspec.Struct):
-    """The fields that are read of an object before it is copied."""
+    """The fields of an object that are read before it is copied."""
 
     md5Hash: str | None = None  # noqa: N815 - the API's own spelling
     contentEncoding: str | None = None  # noqa: N815
 
 
 class Rewritten(msgspec.Struct):
-    """One answer of a rewrite, which may need several."""
+    """One answer of a rewrite; a large rewrite takes several requests."""
 
     done: bool
     totalBytesRewritten: int = 0  # noqa: N815
@@ -57,7 +57,7 @@ def set_type(door: Door, name: str, content_type: str, generation: int, metagene
 
 
 def md5_of(door: Door, name: str, generation: int) -> str | None:
-    """See ``ObjectStore.md5``."""
+    """Returns the MD5 of an object as ``ObjectStore.md5`` does."""
     answer = door.seen(name, "md5Hash,contentEncoding", generation=generation)
     if answer is None:
         return None
@@ -66,7 +66,7 @@ def md5_of(door: Door, name: str, generation: int) -> str | None:
 
 
 def rewrite(door: Door, source: str, generation: int, desired: DesiredObject) -> Resource:
-    """Copies an object until all of it is there. Raises as ObjectStore.copy does."""
+    """Copies an object, in as many requests as that takes. Raises as ObjectStore.copy does."""
     path = f"{door.object(source)}/rewriteTo{door.object(desired.key).removeprefix('/storage/v1')}"
     query: dict[str, str | int] = {
         "ifGenerationMatch": desired.if_generation_match,
@@ -76,14 +76,14 @@ def rewrite(door: Door, source: str, generation: int, desired: DesiredObject) ->
     }
     write, copied = Write(door, desired.key, "copied"), -1
     read = partial(decode, _REWRITTEN, where=door.where, what="a rewrite")
-    while not (told := _ordered(write, "POST", path, query, desired.content_type, read)).done:
-        if not told.rewriteToken or told.totalBytesRewritten <= copied:
-            raise nonsense(door.where, f"that {told.totalBytesRewritten} bytes of {desired.key!r} are copied, again")
-        copied, query["rewriteToken"] = told.totalBytesRewritten, told.rewriteToken
-    found = told.resource
+    while not (answer := _ordered(write, "POST", path, query, desired.content_type, read)).done:
+        if not answer.rewriteToken or answer.totalBytesRewritten <= copied:
+            raise nonsense(door.where, f"that {answer.totalBytesRewritten} bytes of {desired.key!r} are copied, again")
+        copied, query["rewriteToken"] = answer.totalBytesRewritten, answer.rewriteToken
+    found = answer.resource
     if found is not None and found.name == desired.key and holds(found, desired.size, desired.crc32c):
         return found
-    message = f"{door.where} does not tell that {desired.key!r} has the content that was to be copied"
+    message = f"{door.where} does not say that {desired.key!r} has the content that was to be copied"
     raise Uncertain(message, hint="run verify, and check the endpoint")
 
 
@@ -95,7 +95,7 @@ def _ordered(
     content_type: str,
     read: Callable[[bytes], T],
 ) -> T:
-    """The answer to a request that has only a content type to send. Raises Uncertain if the last answers were lost."""
+    """Returns the decoded answer to a request that sends only a content type. Raises Uncertain if answers were lost."""
     data = msgspec.json.encode({"contentType": content_type})
 
     def attempt() -> T:

@@ -1,4 +1,4 @@
-"""The stored bytes in an answer, even if a server or a gateway on the way has packed or unpacked them."""
+"""Yields the stored bytes of an object, even if a server or a gateway on the way compressed or decompressed them."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ _HINT = "look for a proxy or gateway on the way that packs or unpacks answers"
 
 
 def accepting(*, encoded: bool) -> dict[str, str]:
-    """The request header that asks for an object as it is stored: GCS unpacks an encoded object for a client that does
-    not accept gzip, and a gateway may pack any other object for one that does."""
+    """Returns the request header for reading an object as it is stored.
+
+    GCS decompresses an encoded object for a client that does not accept gzip, and a gateway may compress any other
+    object for one that does.
+    """
     return {"Accept-Encoding": "gzip" if encoded else "identity"}
 
 
 def raw(answer: Reply) -> Iterator[bytes]:
-    """The body as it arrives."""
+    """Returns an iterator over the body as it arrives."""
     return iter(answer.read, b"")
 
 
 def packing(answer: Reply) -> str:
-    """The content encoding of an answer."""
+    """Returns the content encoding of an answer."""
     return encoding_of(answer.headers.get("Content-Encoding"))
 
 
 def stored(answer: Reply, where: str, *, encoded: bool) -> Iterator[bytes]:
-    """The stored bytes of an object. Raises StoreUnavailable if the answer does not hold them."""
+    """Yields the stored bytes of an object. Raises StoreUnavailable if the answer does not contain them."""
     packed = packing(answer)
     if encoded and not packed:
         message = f"{where} gives an encoded object unpacked, so its stored bytes cannot be checked"
@@ -43,8 +46,10 @@ def stored(answer: Reply, where: str, *, encoded: bool) -> Iterator[bytes]:
 
 
 def unpacking(answer: Reply, where: str) -> Iterator[bytes]:
-    """A body that was packed on the way, unpacked in pieces of bounded size. Raises StoreUnavailable if it cannot
-    be."""
+    """Yields, in pieces of bounded size, a body that was compressed on the way.
+
+    Raises StoreUnavailable if it cannot be decompressed.
+    """
     if not can_unpack(packing(answer)):
         message = f'{where} gives an object packed as "{packing(answer)}", which was not asked for'
         raise StoreUnavailable(message, hint=_HINT)

@@ -1,4 +1,4 @@
-"""Signed URLs of objects: signed with a service account's own key, or by IAM; an emulator's are only of that shape."""
+"""Signs URLs of objects with a service account's key or through IAM; for an emulator, URLs only look signed."""
 
 from __future__ import annotations
 
@@ -25,20 +25,19 @@ if TYPE_CHECKING:
 
 DEADLINE = 20.0
 MANAGED = 12 * 3600
-"""Seconds for which a signature by IAM is sure to hold: it signs with keys that Google replaces regularly."""
+"""Seconds for which a signature by IAM is sure to be valid: Google regularly replaces the keys that it signs with."""
 
-# The storage client's own scopes do not reach the signing service.
+# The storage client's default scopes do not cover the signing service.
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _ROLE = "roles/iam.serviceAccountTokenCreator"
 _REFUSALS = ("PERMISSION_DENIED", "NOT_FOUND", "SERVICE_DISABLED", "UNAUTHENTICATED")
 
 
 class Signer:
-    """A ``UrlSigner``. It looks for credentials at the first signature, unless it is given ``credentials`` and a
-    ``transport``.
+    """A ``UrlSigner`` that looks for credentials at the first signature unless ``credentials`` are given.
 
-    The URLs of an ``emulator``, which checks no signature and must not get real credentials, are signed with a key of
-    this process.
+    ``transport`` replaces the HTTP transport of the credentials. URLs of an ``emulator``, which checks no signature and
+    must not get real credentials, are signed with a key of this process.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class Signer:
 
     @property
     def holds_for(self) -> float:
-        """See ``UrlSigner.holds_for``. Credentials with a key of their own, and emulators, sign for any time."""
+        """As ``UrlSigner.holds_for``. Credentials with their own key, and emulators, sign for any time."""
         from google.oauth2.service_account import Credentials as WithKey
 
         is_own = self._emulator or self._ready is None or isinstance(self._ready[1], WithKey)
@@ -79,7 +78,7 @@ class Signer:
                 client, signing = self._connected()
                 blob = client.bucket(self._root.bucket).blob(name)
                 url: str = blob.generate_signed_url(
-                    version="v4",  # the client's own default is the old v2
+                    version="v4",  # the client's default is the outdated v2
                     expiration=datetime.timedelta(seconds=int(expires)),
                     method="GET",
                     query_parameters=self._query,
@@ -114,7 +113,7 @@ class Signer:
 
         credentials: Any = self._credentials or default_credentials([_SCOPE], self._transport)
         client = Client(project=None, credentials=credentials)
-        # Google's client takes an endpoint from the environment too, even an empty one, and the URL would lead there.
+        # Google's client also reads an endpoint from the environment, even an empty one, and the URL would point to it.
         if not client.api_endpoint:
             options = {"api_endpoint": f"https://storage.{client.universe_domain}"}
             client = Client(project=None, credentials=credentials, client_options=options)
@@ -122,7 +121,10 @@ class Signer:
         return client, credentials if isinstance(credentials, Signing) else self._keyless(credentials)
 
     def _keyless(self, credentials: Any) -> Signing:
-        """Credentials without a key of their own, whose account's signing service signs for them."""
+        """Returns signing credentials for ones without a key, by the signing service of their account.
+
+        Raises AccessDenied if the credentials are not a service account's.
+        """
         from google.auth import iam
 
         if not credentials.valid:
@@ -172,7 +174,7 @@ def _unsigned(why: str) -> StoreUnavailable:
 
 
 def _signing(email: str, sign: Callable[[bytes], bytes]) -> Signing:
-    """Credentials of an account that sign by calling this function."""
+    """Returns credentials of the account ``email`` that sign by calling ``sign``."""
     from google.auth.credentials import Signing
 
     class Caller(Signing):

@@ -1,4 +1,4 @@
-"""The bucket: an ObjectStore on Google Cloud Storage or an emulator of it."""
+"""The object store on Google Cloud Storage, or on an emulator of it."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ PAGES_AHEAD = 4
 _Pages = list[Page]
 
 EMPTY_PAGES = 100
-"""Pages in a row that have no object and are not the last: GCS gives some if much was deleted."""
+"""Consecutive pages that may be empty without being the last: GCS returns some where many objects were deleted."""
 
 
 class _Range:
-    """One range of a listing, from the name ``first`` up to but without ``stop``, and how far it has been read.
+    """A range of a listing, from the name ``first`` (inclusive) to ``stop`` (exclusive), with its reading position.
 
-    Reading it comes to an end: each page has names after all those before it, or is one of a few without any.
+    Reading it always ends: each page has names after all earlier ones, or is one of a limited number of empty pages.
     """
 
     def __init__(self, prefix: str, first: str, stop: str, door: Door) -> None:
@@ -63,9 +63,9 @@ class _Range:
         self._since = 0.0
 
     def add(self, page: Page) -> None:
-        """Raises StoreUnavailable for a page that cannot be the next one."""
+        """Accepts the next page. Raises StoreUnavailable for a page that cannot follow."""
         names = [each.name for each in page.items]
-        # If they are in order, all are within the range if the first and the last one are.
+        # If the names are in order, checking the first and the last is enough.
         in_order = all(map(lt, [self._last, *names], names))
         for name in [*names[:1], *names[1:][-1:]] if in_order else names:
             self._check(name)
@@ -92,7 +92,7 @@ class _Range:
 
 
 class GcsObjectStore(Closing):
-    """The objects of a bucket below a prefix. Safe for several threads; connects at the first request."""
+    """The objects of a bucket below a prefix. Thread-safe; connects at the first request."""
 
     def __init__(
         self,
@@ -112,15 +112,16 @@ class GcsObjectStore(Closing):
         pace: Callable[[int], None] = lambda _size: None,
         meter: Meter | None = None,
     ) -> None:
-        """The bucket at Google (``endpoint`` empty; application default credentials), or at another server.
+        """Names a bucket at Google (``endpoint`` empty; application default credentials) or at another server.
 
-        ``deadline`` (seconds) bounds connecting, each wait for an answer and the retries of a call. ``concurrency``
-        ranges of a listing are read at once; at least twice as many ``connections`` are kept. ``sessions`` remembers
-        large uploads after the process has ended. ``budget`` is the run's; without one the store has its own. Requests
-        are charged to ``user_project``, or else to the bucket's own project. ``on_failure`` is called for each request
-        that failed and may be made again; ``pace`` waits until that number of bytes of a file may be sent. ``meter``
-        counts the requests, and the bytes of files that are sent. Raises ConfigError for an endpoint that must not be
-        used.
+        ``deadline`` (seconds) bounds connecting, each wait for an answer, and the retries of a call. ``concurrency`` is
+        how many ranges of a listing are read at once; at least twice as many ``connections`` are kept. ``sessions``
+        remembers large uploads across processes. ``budget`` is the run's retry budget (default: one for this store).
+        Requests are billed to ``user_project``, or else to the bucket's own project. ``on_failure`` is called for each
+        failed request that may be retried; ``pace`` waits until that many bytes of a file may be sent. ``meter`` counts
+        requests and sent bytes.
+
+        Raises ConfigError for an endpoint that must not be used.
         """
         self._root = BucketRoot(bucket, prefix.strip("/"))
         self._base = f"{self._root.prefix}/" if self._root.prefix else ""
@@ -138,20 +139,20 @@ class GcsObjectStore(Closing):
         self._pace = pace
 
     def close(self) -> None:
-        """Closes the connections that are kept; the store may be used again."""
+        """Closes the pooled connections; the store may be used again."""
         self._door.close()
 
     def list(self, prefix: str = "", splits: Sequence[str] = ()) -> Iterator[RemoteObject]:
-        """See ``ObjectStore.list``; ranges between ``splits`` are read at the same time, each a few pages ahead."""
+        """Lists as ``ObjectStore.list``; ranges between ``splits`` are read concurrently, each a few pages ahead."""
         cuts = sorted({split for split in splits if split.startswith(prefix) and split != prefix})
         yield from self._ranges(self._base + prefix, ["", *cuts], [*cuts, ""])
 
     def between(self, first: str, stop: str, prefix: str = "") -> Iterator[RemoteObject]:
-        """See ``ObjectStore.between``."""
+        """Lists a range as ``ObjectStore.between``."""
         return iter(()) if stop and stop <= first else self._ranges(self._base + prefix, [first], [stop])
 
     def _ranges(self, full: str, starts: Sequence[str], ends: Sequence[str]) -> Iterator[RemoteObject]:
-        """The objects in these ranges of keys, whose names all begin with ``full``."""
+        """Yields the objects in these ranges of keys, whose names all begin with ``full``."""
         ranges = deque(
             _Range(full, start and self._base + start, end and self._base + end, self._door)
             for start, end in zip(starts, ends, strict=True)
@@ -174,36 +175,37 @@ class GcsObjectStore(Closing):
             workers.close(wait=False, cancel=True)
 
     def get(self, key: str) -> RemoteObject | None:
-        """See ``ObjectStore.get``; one request."""
+        """Returns an object as ``ObjectStore.get``, in one request."""
         name = self._name(key)
         answer = self._door.seen(name, OBJECT_FIELDS)
         return None if answer is None else self._row(decode_resource(answer, self._door.where, name))
 
     def put(self, desired: DesiredObject, body: BinaryIO, *, progress: Progress | None = None) -> RemoteObject:
-        """See ``ObjectStore.put``. ``body`` is read from its start, and again for each retry."""
+        """Uploads as ``ObjectStore.put``. ``body`` is read from its start, and again for each retry."""
         named = self._named(desired)
         planned = Body(body, named, progress, self._paced)
         return self._row(ObjectUpload(self._door, named, planned, self._sessions).run())
 
     def md5(self, key: str, *, generation: int) -> str | None:
-        """See ``ObjectStore.md5``; one request."""
+        """Returns the MD5 as ``ObjectStore.md5``, in one request."""
         return md5_of(self._door, self._name(key), generation)
 
     def copy(self, desired: DesiredObject, source: str, *, source_generation: int) -> RemoteObject:
-        """See ``ObjectStore.copy``; one request, or several if bytes must really be moved."""
+        """Copies as ``ObjectStore.copy``, in one request, or several if bytes have to be moved."""
         return self._row(rewrite(self._door, self._name(source), source_generation, self._named(desired)))
 
     def set_type(
         self, key: str, content_type: str, *, if_generation_match: int, if_metageneration_match: int
     ) -> RemoteObject:
-        """See ``ObjectStore.set_type``."""
+        """Sets the content type as ``ObjectStore.set_type``."""
         name = self._name(key)
         return self._row(set_type(self._door, name, content_type, if_generation_match, if_metageneration_match))
 
     def read(
         self, key: str, *, generation: int | None = None, offset: int = 0, encoded: bool = False
     ) -> Iterator[bytes]:
-        """See ``ObjectStore.read``. A download that broke off is resumed at that place, in the same generation."""
+        """Yields content as ``ObjectStore.read``. A broken download is resumed at that offset, in the same
+        generation."""
         name = self._name(key)
         patience, at = self._door.patience(), offset
         while True:
@@ -233,14 +235,14 @@ class GcsObjectStore(Closing):
         return name
 
     def _named(self, desired: DesiredObject) -> DesiredObject:
-        """The same object, with its whole name in the bucket as the key."""
+        """Returns the same object with its full name in the bucket as the key."""
         return desired._replace(key=self._name(desired.key))
 
     def _row(self, resource: Resource) -> RemoteObject:
         return resource.row(resource.name[len(self._base) :])
 
     def _pages(self, span: _Range) -> _Pages:
-        """The next few pages of a range."""
+        """Returns the next few pages of a range."""
         pages: _Pages = []
         while True:
             pages.append(self._page(span))
@@ -262,7 +264,7 @@ class GcsObjectStore(Closing):
         return decode_page(answer.content, self._door.where)
 
     def _open(self, name: str, generation: int | None, at: int, *, encoded: bool) -> Reply | None:
-        """The answer whose body is the bytes from ``at``; None if there are none."""
+        """Returns the answer whose body is the bytes from ``at``, or None if there are none."""
         query: dict[str, str | int] = {"alt": "media"} | ({"generation": generation} if generation else {})
         headers = accepting(encoded=encoded) | ({"Range": f"bytes={at}-"} if at else {})
         accept = (206, 416) if at else (200,)
@@ -276,7 +278,7 @@ class GcsObjectStore(Closing):
         return answer
 
     def _chunks(self, answer: Reply, *, encoded: bool) -> Iterator[bytes]:
-        """The body as it is stored."""
+        """Yields the body as it is stored."""
         try:
             yield from stored(answer, self._door.where, encoded=encoded)
         except Failed as error:

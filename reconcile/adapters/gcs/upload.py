@@ -1,4 +1,5 @@
-"""One upload: only the planned bytes, under a generation precondition; a lost answer is settled by reading."""
+"""Uploads one object: exactly the planned content, under a generation precondition; a lost answer is settled by
+reading."""
 
 from __future__ import annotations
 
@@ -27,52 +28,52 @@ from reconcile.core.portable import Portable
 from reconcile.ports import DesiredObject
 
 QUANTUM = 256 * 1024
-"""Bytes: GCS keeps a multiple of them from each chunk, except from the last."""
+"""Bytes. GCS keeps a multiple of this from each chunk except the last."""
 MAX_RESTARTS = 3
 KEPT = ("cacheControl", "contentDisposition", "contentLanguage", "customTime", "metadata")
 _MAP = msgspec.json.Decoder(dict[str, Any])
 
 
 class Sessions(Protocol):
-    """The remembered sessions of resumable uploads. A session URI is a secret: whoever has it can write the object."""
+    """The store of resumable upload sessions. A session URI is a secret: whoever has it can write the object."""
 
     def get(self, key: str, crc32c: str, size: int) -> str | None:
-        """The URI remembered for uploading these bytes, or None."""
+        """Returns the URI remembered for uploading this content, or None."""
         ...
 
     def put(self, key: str, crc32c: str, size: int, uri: str) -> None:
-        """Remembers it; called before the first byte is sent."""
+        """Remembers a session; called before the first byte is sent."""
         ...
 
     def drop(self, key: str, crc32c: str, size: int) -> None:
-        """Forgets it."""
+        """Forgets a session."""
         ...
 
 
 class NoSessions:
-    """Remembers nothing: an upload that was killed starts over."""
+    """Sessions that remembers nothing: an upload that was killed starts over."""
 
     def get(self, key: str, crc32c: str, size: int) -> str | None:  # noqa: ARG002
-        """Always None."""
+        """Returns None."""
         return None
 
     def put(self, key: str, crc32c: str, size: int, uri: str) -> None:
-        """Forgets at once."""
+        """Does nothing."""
 
     def drop(self, key: str, crc32c: str, size: int) -> None:
-        """Has nothing to forget."""
+        """Does nothing."""
 
 
 class _SessionGone(Portable, Exception):
-    """The upload session is not known (any more)."""
+    """Raised if the server does not know the upload session, or no longer does."""
 
 
 class ObjectUpload:
-    """Creates or replaces one object.
+    """The upload that creates or replaces one object.
 
-    Up to one chunk goes as a single multipart request; more in chunks through a resumable session. Both carry the
-    planned crc32c, so that the server refuses different content, and the generation precondition. Metadata that people
-    have set on an object is kept if it is replaced, except its encoding: the new bytes are plain.
+    Up to one chunk goes as a single multipart request, more goes in chunks through a resumable session. Both carry the
+    planned crc32c, so that the server refuses different content, and the generation precondition. Metadata that users
+    set on a replaced object is kept, except its encoding: the new content has none.
     """
 
     def __init__(self, door: Door, desired: DesiredObject, body: Body, sessions: Sessions) -> None:
@@ -87,7 +88,7 @@ class ObjectUpload:
         self._said: dict[str, Any] = {}
 
     def run(self) -> Resource:
-        """Sends the bytes and returns the object, whichever attempt made it. Raises as ObjectStore.put does."""
+        """Sends the content and returns the object, whichever attempt created it. Raises as ObjectStore.put does."""
         self._body.check_size()
         try:
             if self._expected:
@@ -101,7 +102,7 @@ class ObjectUpload:
             and made.generation != self._expected
         ):
             return made
-        # The server does not check the bytes, or its answer is about another object.
+        # The server does not check the content, or its answer is about another object.
         message = f"{self._door.where} stored different content at {self._name!r} from what was sent"
         raise Uncertain(message, hint="run verify, and check the endpoint")
 
@@ -113,8 +114,10 @@ class ObjectUpload:
         return msgspec.json.encode(self._said | fields)
 
     def _said_of_it(self) -> dict[str, Any]:
-        """The metadata that people have set on the generation that is to be replaced. Nothing if another is live by
-        now: the write is then refused."""
+        """Returns the metadata that users set on the generation to be replaced.
+
+        Empty if another generation is live by now: the write is then refused.
+        """
         try:
             answer = self._door.seen(self._name, ",".join(KEPT), ifGenerationMatch=self._expected)
         except PreconditionFailed:
@@ -155,8 +158,10 @@ class ObjectUpload:
         return made
 
     def _drive(self) -> Resource:
-        """Sends chunk by chunk to the end. After a failure the server is asked how much it has. New progress in a
-        session renews the patience."""
+        """Sends chunk by chunk to the end and returns the object.
+
+        After a failure it asks the server how much arrived. Progress within a session renews the patience.
+        """
         uri = self._remembered()
         offset: int | None = None
         patience, lost_sessions, furthest = self._door.patience(body=True), 0, 0
@@ -169,7 +174,7 @@ class ObjectUpload:
                     return answer
                 if offset is not None and answer >= min(furthest + QUANTUM, self._body.size):
                     patience, furthest = self._door.patience(body=True), answer
-                if answer >= self._body.size:  # nothing is left to send: ask again, in a while
+                if answer >= self._body.size:  # nothing is left to send: ask again after a pause
                     raise Transient(f"{self._door.where} has all of {self._name!r}, but has not made the object yet")
                 offset = answer
             except Transient as failure:
@@ -188,7 +193,8 @@ class ObjectUpload:
             raise StoreUnavailable(message, hint="run again later")
 
     def _session_key(self) -> tuple[str, str, int]:
-        """The key of a session: an upload with other content, another precondition or server must not finish it."""
+        """Identifies a session: an upload of other content, to another server or with another precondition must not
+        finish it."""
         key = f"{self._door.where}\n{self._name}\n{self._expected}\n{self._desired.content_type}"
         return key, self._desired.crc32c, self._body.size
 
@@ -218,13 +224,13 @@ class ObjectUpload:
             raise nonsense(self._door.where, "without an upload session")
         try:
             uri = self._door.at_home(uri)
-        except ValueError:  # its text is not repeated: it is a secret
+        except ValueError:  # the URI is not repeated: it is a secret
             raise nonsense(self._door.where, "with an upload session that is no URL") from None
         self._sessions.put(*self._session_key(), uri)
         return uri
 
     def _ask(self, uri: str) -> Resource | int:
-        """How many bytes the server has, or the object if the upload is finished."""
+        """Asks how much the server has: returns the number of bytes, or the object if the upload is finished."""
         answer = self._put(uri, f"bytes */{self._body.size}", b"")
         kept = self._kept(answer)
         if isinstance(kept, int):
@@ -232,7 +238,7 @@ class ObjectUpload:
         return kept
 
     def _send(self, uri: str, offset: int) -> Resource | int:
-        """Sends the next chunk; how many bytes the server has then, or the object."""
+        """Sends the next chunk; returns how many bytes the server then has, or the object."""
         stop = min(offset + CHUNK, self._body.size)
         span = f"bytes {offset}-{stop - 1}/{self._body.size}"
         try:
@@ -283,10 +289,10 @@ class ObjectUpload:
         return kind(message, hint="plan again")
 
     def _settled(self, failure: PreconditionFailed | Transient) -> Resource:
-        """The object, if an attempt whose answer was lost has made it; that is found out by reading. Else raises.
+        """Returns the object if an attempt whose answer was lost created it, which is checked by reading; else raises.
 
-        A failed precondition may be the echo of such an attempt. Without one it is somebody else's object, though its
-        bytes may be the same.
+        A failed precondition may be the effect of such an attempt. Without one, the object is somebody else's, even if
+        its content is the same.
         """
         doubt, refused = self._write.doubt, isinstance(failure, PreconditionFailed)
         if not refused and doubt is Doubt.NONE:

@@ -1,4 +1,4 @@
-"""Reads a URL as a stranger would: no credentials, no cookies, no redirects; no message repeats the URL."""
+"""Reads a URL as a stranger would: no credentials, cookies or redirects; no message repeats the URL."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class HttpReader:
 
     @contextmanager
     def fetch(self, url: str, *, limit: int | None = None, encoded: bool = False) -> Iterator[Served]:
-        """See ``UrlReader.fetch``. Transient answers are retried; a body that breaks off is not."""
+        """Fetches as ``UrlReader.fetch``. Transient failures are retried; a body that breaks off is not."""
         reach = {} if limit is None else {"Range": f"bytes=0-{limit - 1}"}
         headers = accepting(encoded=encoded) | reach
         answer = retrying(Patience(self._traffic), lambda: self._once(url, headers, _host(url)))
         packed = packing(answer)
-        unpacks = bool(packed) and not encoded and answer.status_code == 200  # a part cannot be unpacked
+        unpacks = bool(packed) and not encoded and answer.status_code == 200  # a part cannot be decompressed
         try:
             yield Served(
                 answer.status_code,
