@@ -1,1 +1,1 @@
-"""The project's own folder, `.reconcile/`: state, journals, locks and notes."""
+"""The project's own folder, `.reconcile/`: state, journals, locks and outbox notes."""

@@ -1,4 +1,4 @@
-"""The SQLite files in PROJECT/.reconcile: opened if ours, replaced if damaged, in memory if unusable."""
+"""The SQLite files in PROJECT/.reconcile: opened if they are ours, replaced if damaged, in memory if unusable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reconcile.core.portable import Portable
 
 DATABASE = "state.db"
 BESIDE = ("-journal", "-wal", "-shm")
-_APPLICATION_ID = 0x5265636F  # "Reco", which tells our file from any other SQLite database
+_APPLICATION_ID = 0x5265636F  # "Reco", which distinguishes our file from other SQLite databases
 _VERSION = 2
 _FIRST_VERSION = 1
 _BUSY_SECONDS = 2.0
@@ -34,15 +34,15 @@ CREATE TABLE IF NOT EXISTS sessions (key TEXT, crc32c TEXT, size INTEGER, uri TE
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
 
-# The hashes of the first version lack columns; everything else in it is still good.
+# The first version's hashes lack columns; the rest of its file is still good.
 _FROM_FIRST_VERSION = f"DROP TABLE IF EXISTS hashes; {_HASHES}"
 
-_LONGEST_VALUE = 1 << 20  # bytes: a longer value is not ours, and would be read into memory
+_LONGEST_VALUE = 1 << 20  # bytes: a longer value is not ours and would be loaded into memory
 
 
 class Layout(NamedTuple):
-    """What a file of the state is: its name, its tables and what makes them, its version, and what makes that of the
-    first one."""
+    """The layout of a state file: its name, its tables, the SQL that creates them, its version, and the SQL that
+    upgrades the first version."""
 
     name: str
     tables: tuple[str, ...]
@@ -55,16 +55,16 @@ STATE = Layout(DATABASE, ("hashes", "agreed", "sessions", "facts"), _SCHEMA, _VE
 
 
 class _Foreign(Portable, sqlite3.DatabaseError):
-    """The file holds something that this program never writes."""
+    """Raised if the file contains something that this program never writes."""
 
 
 class StateDatabase:
-    """A SQLite file of a project's state. Safe for several threads.
+    """A SQLite file of a project's state; thread-safe.
 
-    Opening it raises StateError if something else has its name. Nothing else here raises because of the disk: a file
-    that is damaged, or of another program, is set aside, and if the folder cannot be written the state lives as long as
-    the process. ``warnings`` has a sentence for each of these. ``on_replaced`` is called, under ``lock``, when the file
-    was replaced and rows that were read before are no longer in it.
+    Opening it raises StateError if something that is not ours has its name. Otherwise, disk errors raise nothing: a
+    damaged or foreign file is set aside, and if the folder cannot be written, the state lives as long as the process.
+    ``warnings`` has a sentence for each of these. ``on_replaced`` is called, under ``lock``, when the file was
+    replaced, so that rows read before are no longer in it.
     """
 
     def __init__(self, project: Path, on_replaced: Callable[[], None] = lambda: None, layout: Layout = STATE) -> None:
@@ -96,14 +96,14 @@ class StateDatabase:
         aside = self.path.with_name(f"{self._layout.name}.damaged")
         replace(self.path, aside)
         for suffix in BESIDE:
-            # SQLite would replay a journal that is left behind into the new file.
+            # SQLite would replay a leftover journal into the new file.
             with contextlib.suppress(FileNotFoundError):
                 remove(self.path.with_name(self._layout.name + suffix))
         self._warn(f"The state file {self.path} was set aside as {aside.name} and is started afresh", error)
         return _open_database(self._folder, self._layout)
 
     def read(self, sql: str, values: Sequence[object], columns: Sequence[Column]) -> list[Any]:
-        """The rows; none if one of the ``columns`` holds what it should not, which means that the file is damaged."""
+        """Returns the rows; none if a value fails the check of its column, which means that the file is damaged."""
         with self.lock:
             try:
                 rows = self.connection.execute(sql, values).fetchall()
@@ -126,7 +126,7 @@ class StateDatabase:
                 self._recover(error)
 
     def _recover(self, error: sqlite3.Error | UnicodeDecodeError) -> None:
-        """Replaces a damaged file, and stops writing to a disk that is full or read-only."""
+        """Replaces a damaged file; stops writing if the disk is full or read-only."""
         if _is_damage(error):
             self.connection.close()
             self._on_replaced()
@@ -144,9 +144,9 @@ class StateDatabase:
 
 
 def _open_database(folder: StateFolder, layout: Layout) -> sqlite3.Connection:
-    # SQLite opens files by name, also a journal that is left behind, so what has these names is checked first.
+    # SQLite opens files by name, including a leftover journal, so whatever has these names is checked first.
     path, *_ = [folder.plain(layout.name + suffix) for suffix in ("", *BESIDE)]
-    # The mode is set when the file is made: SQLite gives its journal the mode of the database.
+    # The mode is set at creation: SQLite gives its journal the mode of the database.
     with contextlib.suppress(FileExistsError):
         os.close(folder.create(layout.name))
     db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -159,10 +159,10 @@ def _open_database(folder: StateFolder, layout: Layout) -> sqlite3.Connection:
 
 
 def _prepare(db: sqlite3.Connection, layout: Layout) -> None:
-    """Makes the tables in an empty file; refuses a file that is not ours."""
+    """Creates the tables in an empty file; raises sqlite3.DatabaseError for a file that is not ours."""
     db.text_factory = bytes.decode
     db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
-    # A rollback journal, not WAL: WAL needs memory shared between processes, which a network drive does not give.
+    # A rollback journal, not WAL: WAL needs memory shared between processes, which network drives lack.
     db.execute("PRAGMA journal_mode = TRUNCATE")
     db.execute("PRAGMA synchronous = NORMAL")
     marks = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {layout.version};"

@@ -1,4 +1,4 @@
-"""Documents as they were last read: what has not moved since need not be read again. Losing them costs time only."""
+"""Documents as last read: those that have not changed since are not read again. Losing them costs only time."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from reconcile.core.rows import Document
 from reconcile.ports import RecordStore
 
 FEW = 300
-"""Documents that are always read whole: that takes one request."""
-_ASKED_TOGETHER = 500  # SQLite takes 999 values in a query, at the least
+"""Documents that are always read whole, which takes one request."""
+_ASKED_TOGETHER = 500  # SQLite allows at least 999 values in a query
 _READ_TOGETHER = 300
 _LARGEST = 512 * 1024
-"""Bytes of a document that is remembered."""
+"""Bytes. A larger document is not remembered."""
 _KEPT_TOGETHER = 4 * 1024 * 1024
 _OPAQUE = 1
 
 LAYOUT = Layout(
     "documents.db",
     ("documents",),
-    # Not WITHOUT ROWID: a row as large as a document would take a page of 4 KiB of its own.
+    # Not WITHOUT ROWID: a row as large as a document would occupy a page of 4 KiB of its own.
     """
 CREATE TABLE documents (place TEXT, id TEXT, update_time TEXT, fields BLOB, UNIQUE (place, id));
 """,
@@ -52,11 +52,13 @@ _DECODER = msgspec.msgpack.Decoder(dict[str, Any], ext_hook=_unpacked)
 
 
 class RememberedDocuments(Closing):
-    """All documents of a store, as they are at one moment. If there are more than a few, those whose update time is the
-    same as when they were last read come from memory."""
+    """All documents of a store as of one moment.
+
+    If there are more than a few, those whose update time is unchanged since they were last read come from memory.
+    """
 
     def __init__(self, records: RecordStore, place: str, project: Path) -> None:
-        """``place`` is the collection, with the project, the database and the server."""
+        """``place`` identifies the collection by project, database and server."""
         self._records = records
         self._place = place
         self._project = project
@@ -75,17 +77,19 @@ class RememberedDocuments(Closing):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What went wrong so far, for people."""
+        """The problems so far, for people."""
         return () if self._opened is None else tuple(self._opened.warnings)
 
     def read(self, at: Moment) -> Iterator[Document]:
-        """Raises as ``RecordStore.read``. Call ``forget_others`` when all is read: it drops what is not there any
-        more."""
+        """Yields all documents. Raises as ``RecordStore.read``.
+
+        Call ``forget_others`` afterwards, to drop those that no longer exist.
+        """
         yield from self._moved(at) if self._count() > FEW else self._whole(at)
         self._flush()
 
     def forget_others(self, ids: Collection[str]) -> None:
-        """Forgets the documents that are not these."""
+        """Forgets all documents except these."""
         if self._count() <= len(ids):
             return
         last, gone = "", list[tuple[str, str]]()
@@ -124,7 +128,7 @@ class RememberedDocuments(Closing):
             yield document
 
     def _known(self, versions: dict[str, str]) -> dict[str, Document]:
-        """The documents of these names and update times that are remembered."""
+        """Returns the remembered documents among these names that still have these update times."""
         places = ",".join("?" * len(versions))
         query = f"SELECT id, update_time, fields FROM documents WHERE place = ? AND id IN ({places})"
         found: dict[str, Document] = {}
@@ -134,7 +138,7 @@ class RememberedDocuments(Closing):
             if time == versions[name]:
                 try:
                     found[name] = Document(name, _DECODER.decode(data), time)
-                except (ValueError, RecursionError):  # it is damaged, and is read again
+                except (ValueError, RecursionError):  # damaged, so it is read again
                     continue
         return found
 
@@ -149,7 +153,7 @@ class RememberedDocuments(Closing):
         try:
             data = _ENCODER.encode(document.fields)
         except (ValueError, TypeError, NotImplementedError, OverflowError, RecursionError):
-            return  # it is read again
+            return  # not remembered, so it is read again
         if len(data) <= _LARGEST:
             self._fresh.append((self._place, document.id, document.update_time, data))
             self._size += len(data)

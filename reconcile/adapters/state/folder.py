@@ -1,4 +1,4 @@
-"""PROJECT/.reconcile and the folders in it: only files of this user are opened there, and never through a link.
+"""PROJECT/.reconcile and its subfolders. Only files of this user are opened there, and never through a link.
 
 A project may come from elsewhere, as an archive or on a share, with links, pipes or other people's files in it.
 """
@@ -26,12 +26,14 @@ T = TypeVar("T")
 
 FOLDER = ".reconcile"
 SMALL = 1 << 20
-"""Bytes; more than any note that we write."""
+"""Bytes; more than any note that reconcile writes."""
 
 
 class StateFolder:
-    """PROJECT/.reconcile, or the folder ``below`` in it. All methods raise StateError for what is not ours, and OSError
-    for what the system refuses."""
+    """PROJECT/.reconcile, or the folder ``below`` in it.
+
+    All methods raise StateError for what is not ours, and OSError for what the system refuses.
+    """
 
     def __init__(self, project: Path, below: str = "") -> None:
         self._project = project
@@ -39,7 +41,7 @@ class StateFolder:
         self.path = project.joinpath(*self._parts)
 
     def make(self) -> None:
-        """Makes the folder if it is missing, for its owner alone, and ignored by git."""
+        """Creates the folder if it is missing, private to its owner and ignored by git."""
         for count in range(1, len(self._parts) + 1):
             folder = self._project.joinpath(*self._parts[:count])
             with contextlib.suppress(FileExistsError):
@@ -50,7 +52,7 @@ class StateFolder:
                 files.create(self._named(note, folder_fd), b"*\n", folder=folder_fd)
 
     def or_temporary(self) -> Path:
-        """The folder, made if it is missing; the system's folder for temporary files if it cannot be made."""
+        """Returns the folder, created if missing, or the system's temporary folder if it cannot be created."""
         try:
             self.make()
         except (OSError, StateError):
@@ -60,7 +62,7 @@ class StateFolder:
         return self.path
 
     def names(self) -> list[str]:
-        """The names in the folder; none if it is missing."""
+        """Returns the names in the folder; none if it is missing."""
         try:
             with self._opened() as folder:
                 return os.listdir(self.path if folder is None else folder)
@@ -68,8 +70,10 @@ class StateFolder:
             return []
 
     def read(self, name: str, most: int, *, trusted: bool = False) -> bytes | None:
-        """The content of a file of at most ``most`` bytes; None if there is none. With ``trusted``, because its content
-        is acted on, other users must not be able to write it."""
+        """Returns the content of a file, or None if there is none. Raises OSError (EFBIG) above ``most`` bytes.
+
+        ``trusted`` is for content that is acted on: the file must then not be writable by other users.
+        """
         try:
             with self._opened() as folder:
                 self._check(name, folder)
@@ -88,19 +92,20 @@ class StateFolder:
         return data
 
     def value(self, name: str, kind: type[T]) -> T | None:
-        """The content of a small JSON file; None if there is none, or it is not of this kind."""
+        """Returns the content of a small JSON file, or None if it is missing, unreadable or of another kind."""
         try:
             return msgspec.json.decode(self.read(name, SMALL) or b"", type=kind)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     def write(self, name: str, data: bytes) -> None:
-        """Writes a file, whole or not at all, replacing whatever has the name."""
+        """Writes a file atomically, replacing whatever has the name."""
         with self._opened() as folder:
             write_whole(self._named(self.path / name, folder), data, folder=folder)
 
     def create(self, name: str) -> int:
-        """A descriptor of a new file, to append to; its name is on disk. Raises FileExistsError if there is one."""
+        """Returns a descriptor for appending to a new file, whose name is then on disk. Raises FileExistsError if it
+        exists."""
         with self._opened() as folder:
             fd = current().open(self._named(self.path / name, folder), NEW | os.O_APPEND, PRIVATE, folder=folder)
             if folder is not None:
@@ -112,14 +117,19 @@ class StateFolder:
             files.remove(self._named(self.path / name, folder), folder=folder)
 
     def lock(self, name: str, wait: float, *, poll: float = 0.05) -> files.HeldLock:
-        """Takes the lock of this name; the folder is made if it is missing. Raises files.LockBusy after ``wait``
-        seconds."""
+        """Takes the lock of this name; creates the folder if missing.
+
+        Raises files.LockBusy after ``wait`` seconds.
+        """
         self.make()
         return files.lock(self.plain(name), wait, poll=poll)
 
     def plain(self, name: str) -> Path:
-        """The path of a file that a library opens by name and writes to: what has the name is ours, if anything has it.
-        A file with a second name is replaced by a copy, so that what has the other name is not written to."""
+        """Returns the path of a file that a library opens by name and writes, once what has the name is known to be
+        ours.
+
+        A file with further hard links is replaced by a copy, so that the other names keep their content.
+        """
         path = self.path / name
         with self._opened() as folder:
             found = self._check(name, folder)
@@ -136,8 +146,10 @@ class StateFolder:
             write_whole(self._named(path, folder), file.read(), folder=folder)
 
     def _check(self, name: str, folder: int | None) -> os.stat_result | None:
-        """The status of what has the name, or None. Raises StateError if it is not ours; it is not opened, because
-        opening a device may do something."""
+        """Returns the status of what has the name, or None. Raises StateError if it is not ours.
+
+        It is not opened, because opening a device may have effects.
+        """
         try:
             found = os.stat(self._named(self.path / name, folder), dir_fd=folder, follow_symlinks=False)
         except FileNotFoundError:
@@ -158,7 +170,8 @@ class StateFolder:
 
     @contextlib.contextmanager
     def _opened(self, parts: list[str] | None = None, *, private: bool = False) -> Iterator[int | None]:
-        """A descriptor of the folder, checked on the way; None if the system cannot open names relative to one."""
+        """Yields a descriptor of the folder, each part of its path checked; None if the system lacks relative
+        opening."""
         path = self._project
         fd = os.open(path, READ_ROOT) if current().by_component else None
         try:
@@ -192,8 +205,10 @@ class StateFolder:
 
 
 def rights(project: Path) -> str:
-    """Part of a hint: who owns PROJECT/.reconcile, in which this user may not write, and what to do about it. Empty if
-    it is not there, or its owner is not the reason."""
+    """Returns part of a hint: who owns PROJECT/.reconcile, which this user may not write, and what to do about it.
+
+    Empty if the folder is missing, or its owner is not the reason.
+    """
     folder, system = project / FOLDER, current()
     try:
         owner = system.owner(folder)
@@ -207,7 +222,7 @@ def _is_link(found: os.stat_result) -> bool:
 
 
 def _is_ours(found: os.stat_result) -> bool:
-    """Whether it belongs to this user, or to root, who can do anything anyway."""
+    """Whether a file belongs to this user, or to root, who can do anything anyway."""
     return current().is_windows or not hasattr(os, "geteuid") or found.st_uid in (0, os.geteuid())
 
 

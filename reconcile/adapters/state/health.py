@@ -1,4 +1,4 @@
-"""PROJECT/.reconcile/watch-health.json: the health of a watcher, and the lock that allows one watcher at a time."""
+"""PROJECT/.reconcile/watch-health.json: the health of a watcher, and the lock that allows only one watcher."""
 
 from __future__ import annotations
 
@@ -16,21 +16,25 @@ from reconcile.core.watch_report import WatchHealth
 FILE = "watch-health.json"
 _LOCK = "watch.lock"
 _ASKING = 0.5
-"""Seconds to wait for the lock: whoever only checks whether a watcher runs holds it for a moment."""
+"""Seconds to wait for the lock: a check for a running watcher holds it for a moment."""
 
 
 def read_health(project: Path) -> WatchHealth | None:
-    """What the watcher of a project last wrote; None if there is nothing, or nothing readable. Raises StateError if the
-    file is not ours."""
+    """Returns what the project's watcher last wrote, or None if that is missing or unreadable.
+
+    Raises StateError if the file is not ours.
+    """
     return StateFolder(project).value(FILE, WatchHealth)
 
 
 def is_place_free(project: Path) -> bool:
-    """Whether no process of this machine is the watcher of the project; False if that is not known. Raises StateError
-    if the lock file is not ours."""
+    """Whether no process of this machine watches the project; False if unknown.
+
+    Raises StateError if the lock file is not ours.
+    """
     try:
         path = StateFolder(project).plain(_LOCK)
-        if not path.exists():  # a watcher whose disk was full, or that cannot lock there, runs without
+        if not path.exists():  # a watcher runs without a lock file if the disk is full or does not support locks
             return False
         files.lock(path, 0).release()
     except (LockBusy, OSError):
@@ -39,7 +43,7 @@ def is_place_free(project: Path) -> bool:
 
 
 class HealthFile:
-    """The health file while a watcher writes it. If the disk is full there is no file, but the watcher goes on."""
+    """The health file of a running watcher. If the disk is full there is no file, but the watcher continues."""
 
     def __init__(self, project: Path) -> None:
         self._project = project
@@ -47,8 +51,10 @@ class HealthFile:
         self._lock: HeldLock | None = None
 
     def open(self) -> None:
-        """Takes the lock of the project's watcher. Raises LockHeld if another watcher has it, and StateError if the
-        lock file is not ours."""
+        """Takes the lock of the project's watcher.
+
+        Raises LockHeld if another watcher has it, and StateError if the lock file is not ours.
+        """
         try:
             self._lock = self._folder.lock(_LOCK, _ASKING)
         except LockBusy as error:

@@ -1,4 +1,4 @@
-"""PROJECT/.reconcile/journal: one file for each run, readable by its owner alone, only ever appended to."""
+"""PROJECT/.reconcile/journal: one append-only file per run, readable only by its owner."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from reconcile.core.journal import Line, Past, RunStarted, encode, past
 _SUFFIX = ".jsonl"
 _AS_OWNER = "read it as the user who made it, or give this user the folder .reconcile"
 MAX_BYTES = 1 << 30
-"""A run of a million changes leaves about a third of this."""
+"""Bytes; a run of a million changes writes about a third of this."""
 _NAME = re.compile(r"(?P<run_id>[0-9A-Za-z-]{1,64})(?:\.(?P<number>[0-9]{1,18}))?\.jsonl", re.ASCII)
 
 
@@ -32,9 +32,10 @@ class _Entry(NamedTuple):
 
 
 class Journal:
-    """The runs of one project folder. Each takes a number when it begins, which gives their order, as clocks go wrong.
+    """The journal of the runs of one project folder.
 
-    A file is named RUN_ID.NUMBER.jsonl. Files without a number are older, and are ordered by their ids.
+    Each run takes a number when it begins, which orders the runs, since clocks may be wrong. A file is named
+    RUN_ID.NUMBER.jsonl. Files without a number are older, and are ordered by id.
     """
 
     def __init__(self, project: Path) -> None:
@@ -42,7 +43,7 @@ class Journal:
         self._folder = StateFolder(project, "journal")
 
     def begin(self, run: RunStarted) -> RunFile:
-        """Starts the file of a run; its first line is on disk when this returns. Raises JournalError."""
+        """Creates the file of a run; its first line is on disk on return. Raises JournalError."""
         path = self._folder.path
         try:
             self._folder.make()
@@ -61,18 +62,24 @@ class Journal:
         return log
 
     def run_ids(self) -> list[str]:
-        """The ids of the runs, oldest first. Raises JournalError if the folder cannot be read."""
+        """Returns the ids of the runs, oldest first. Raises JournalError if the folder cannot be read."""
         return [entry.run_id for entry in self._entries()]
 
     def read(self, run_id: str) -> Past | None:
-        """One run; None if it is not there, or has changed nothing yet. Raises JournalError if it cannot be read, or if
-        other users could write it: undo puts into records what is read here."""
+        """Returns one run, or None if it does not exist or has changed nothing yet.
+
+        Raises JournalError if it cannot be read, or if other users could write it: undo writes into records what it
+        reads here.
+        """
         found = next((entry for entry in self._entries() if entry.run_id == run_id), None)
         return None if found is None else self._read(found)
 
     def runs(self, missed: list[JournalError] | None = None) -> Iterator[Past]:
-        """Every run, newest first. Raises JournalError for one that cannot be read, or adds the error to ``missed`` and
-        goes on; raises it in any case if the folder cannot be read."""
+        """Yields every run, newest first.
+
+        Raises JournalError for a run that cannot be read, or adds the error to ``missed`` and continues; always raises
+        it if the folder cannot be read.
+        """
         for entry in reversed(self._entries()):
             try:
                 found = self._read(entry)
@@ -92,13 +99,13 @@ class Journal:
         except StateError as error:
             raise JournalError(error.message, hint=_AS_OWNER) from error
         found = past(data or b"")
-        # A run writes its first line to disk before it changes anything: without a whole line nothing was changed.
+        # A run writes its first line to disk before any change, so without a whole line nothing was changed.
         if found is None and b"\n" in (data or b""):
             raise _unreadable(entry.path, "it is damaged, or was written by another version of reconcile")
         return found
 
     def _entries(self) -> list[_Entry]:
-        """Oldest first. Raises JournalError."""
+        """Returns the entries, oldest first. Raises JournalError."""
         try:
             return self._listed()
         except OSError as error:
@@ -110,7 +117,7 @@ class Journal:
         return sorted(_Entry(int(found["number"] or 0), found["run_id"], folder / found[0]) for found in matches)
 
     def _next_number(self, run_id: str) -> int:
-        """The highest number plus one. Raises OSError; FileExistsError if there is a run of that id."""
+        """Returns the highest number plus one. Raises OSError; FileExistsError if a run has this id."""
         entries = self._listed()
         if any(entry.run_id == run_id for entry in entries):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
@@ -118,7 +125,7 @@ class Journal:
 
 
 class RunFile(Closing):
-    """The open file of one run; safe for several threads."""
+    """The open file of one run; thread-safe."""
 
     def __init__(self, fd: int, path: Path) -> None:
         self._fd = fd

@@ -1,4 +1,4 @@
-"""The hash cache as a second process reads it."""
+"""The hash cache as another process reads it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ _BUSY_SECONDS = 2.0
 
 
 class KnownHashes:
-    """The hashes in the file of a state that another process has open, as a ``HashCache`` that takes nothing in.
+    """A read-only ``HashCache`` over the state file that another process has open.
 
-    Nothing is made, set right or forgiven: what goes wrong raises sqlite3.Error or ValueError, and the other process
-    sees to it.
+    It creates and repairs nothing: faults raise sqlite3.Error or ValueError, and the other process deals with them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -26,18 +25,18 @@ class KnownHashes:
         self._hashes = Window(self, HASHES, HASH_ROW, hashed)
 
     def get(self, path: str) -> Hashed | None:
-        """Cheapest in path order."""
+        """Returns the hash of a path, or None. Cheapest in path order."""
         found = self._hashes.rows.get(path)
         return self._hashes.get(path) if found is None else found
 
     def put(self, path: str, found: Hashed) -> None:
-        """Nothing is hashed where this is asked."""
+        """Does nothing: the process that reads here does not hash."""
 
     def drop(self, path: str) -> None:
-        """See ``put``."""
+        """Does nothing, like ``put``."""
 
     def read(self, sql: str, values: Sequence[object], columns: Sequence[Column]) -> list[Any]:
-        """The rows. Raises sqlite3.Error, and ValueError for what reconcile never writes."""
+        """Returns the rows. Raises sqlite3.Error, and ValueError for values that reconcile never writes."""
         rows = self._connection.execute(sql, values).fetchall()
         if not are_right(rows, columns):
             raise ValueError("the state holds a value that reconcile never writes")

@@ -21,7 +21,7 @@ _NOTE = "lock.json"
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Who holds the lock; ``since`` is RFC 3339."""
+    """The holder of the lock; ``since`` is RFC 3339."""
 
     pid: int
     host: str
@@ -30,10 +30,10 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 class ProjectLock(Closing):
-    """The lock of a project folder. It keeps out other runs of this machine; the system frees it if this process dies.
+    """The lock of a project folder, which excludes other runs on this machine; the system frees it if the process dies.
 
-    If the folder cannot be written there is no lock, and ``warning`` says so: two runs at once are safe, since each
-    write has its own precondition, but they may both do the same work.
+    If the folder cannot be written there is no lock, and ``warning`` says so. Two runs at once are safe, since each
+    write has its own precondition, but they may do the same work twice.
     """
 
     def __init__(self, project: Path) -> None:
@@ -58,7 +58,7 @@ class ProjectLock(Closing):
         return self
 
     def close(self) -> None:
-        """Releases the lock, if it is held."""
+        """Releases the lock if it is held."""
         if self._lock is None:
             return
         with contextlib.suppress(OSError):
@@ -67,7 +67,7 @@ class ProjectLock(Closing):
         self._lock = None
 
     def holder(self) -> Holder | None:
-        """Who holds the lock, by its note; None if the note is missing or unreadable."""
+        """Returns the holder of the lock according to its note, or None if the note is missing or unreadable."""
         try:
             return self._folder.value(_NOTE, Holder)
         except StateError:
@@ -76,7 +76,7 @@ class ProjectLock(Closing):
     def _write_note(self) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         note = msgspec.json.encode(Holder(os.getpid(), socket.gethostname(), _command(sys.argv), now))
-        # The note only names the holder in a message, so the run goes on without it if the disk is full.
+        # The note only names the holder in messages, so the run continues without it if the disk is full.
         with contextlib.suppress(OSError):
             self._folder.write(_NOTE, note)
 
@@ -91,7 +91,7 @@ class ProjectLock(Closing):
 
 
 def _command(argv: list[str]) -> str:
-    """The program and its first word; the rest may be arguments of a workflow, with secrets in them."""
+    """Returns the program and its first argument; the rest may be arguments of a workflow and contain secrets."""
     program = Path(argv[0]) if argv and argv[0] else Path("python")
     name = program.parent.name if program.name == "__main__.py" else program.name
     return f"{name} {argv[1]}" if len(argv) > 1 and argv[1].isalpha() else name

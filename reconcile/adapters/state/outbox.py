@@ -1,6 +1,7 @@
-"""PROJECT/.reconcile/outbox: files that workflow code handed over while the cloud could not be reached, a note each.
+"""PROJECT/.reconcile/outbox: a note for each file that workflow code handed over while the cloud was unreachable.
 
-A note tells the next run what the walk cannot: whose file it is. If a note is lost, the file itself is not.
+A note tells the next run what a walk cannot find out: the record that the file belongs to. If a note is lost, the file
+itself is not.
 """
 
 from __future__ import annotations
@@ -25,20 +26,22 @@ _ENDING = ".json"
 _FAILED = "failed"
 _LOCK = "outbox.lock"
 PATIENCE = 2.0
-"""Seconds to wait for others that change notes. That takes milliseconds, unless a process is stopped meanwhile."""
+"""Seconds to wait for others that change notes, which takes milliseconds unless a process is stopped meanwhile."""
 
 
 class _Written(msgspec.Struct, frozen=True):
     format: str
     note: Note
     id: str = ""
-    """Distinguishes equal notes: a file that is made again is noted again."""
+    """Distinguishes equal notes: a file that is created again is noted again."""
 
 
 class Outbox:
-    """The outbox of a project folder. Safe for several threads and processes: a note is written whole or not at all, a
-    second note of a file is joined with the first, and notes are changed and removed under a lock. ``clock`` gives
-    seconds since the epoch, ``patience`` is how long the lock is waited for."""
+    """The outbox of a project folder; safe for several threads and processes.
+
+    A note is written atomically, a second note of a file is joined with the first, and notes are changed and removed
+    under a lock. ``clock`` returns seconds since the epoch; ``patience`` is how many seconds to wait for the lock.
+    """
 
     def __init__(self, project: Path, clock: Callable[[], float] = time.time, *, patience: float = PATIENCE) -> None:
         self._state = StateFolder(project)
@@ -48,17 +51,16 @@ class Outbox:
         self._seen: dict[str, str] = {}
 
     def add(self, notes: Iterable[Note]) -> None:
-        """Writes these notes; they are on disk when this returns. Raises SourceError."""
+        """Writes these notes; they are on disk on return. Raises SourceError."""
         listed = list(notes)
         with self._alone():
             self._overtake(listed)
             self._put(joined(self._held(note.path), note) for note in listed)
 
     def overtake(self, notes: Iterable[Note]) -> None:
-        """Takes the places that these notes name out of the notes of other files, which are older. Raises
-        SourceError."""
+        """Removes the places that these notes name from older notes of other files. Raises SourceError."""
         listed = [note for note in notes if note.places]
-        # Most calls find an empty outbox; if it is not, it is read again under the lock.
+        # Most calls find an empty outbox; otherwise it is read again under the lock.
         if listed and self._names():
             with self._alone():
                 self._overtake(listed)
@@ -72,16 +74,18 @@ class Outbox:
 
     @contextmanager
     def _alone(self, *, at_any_rate: bool = True) -> Iterator[bool]:
-        """Holds the lock, so that nobody else changes a note between its reading and its writing. Yields whether notes
-        may be changed: they may without the lock, too, if others hold it for too long and it is better to write
-        ``at_any_rate`` than to lose a note."""
+        """Holds the lock, so that nobody else changes a note between reading and writing it.
+
+        Yields whether notes may be changed. If others hold the lock for too long they may be, with ``at_any_rate``:
+        writing without the lock is then better than losing a note.
+        """
         held = True
         with contextlib.ExitStack() as stack:
             try:
                 stack.callback(self._state.lock(_LOCK, self._patience, poll=0.01).release)
             except LockBusy:
                 held = at_any_rate
-            except OSError:  # the folder cannot be locked, or cannot be written
+            except OSError:  # the folder cannot be locked or written
                 pass
             yield held
 
@@ -99,13 +103,13 @@ class Outbox:
             ) from error
 
     def notes(self) -> tuple[Note, ...]:
-        """The notes, in order of the path, without those that cannot be read."""
+        """Returns the readable notes, sorted by path."""
         found = self._all()
         self._seen.update((each.note.path, each.id) for each in found)
         return tuple(sorted((each.note for each in found), key=lambda note: note.path))
 
     def remove(self, notes: Iterable[Note]) -> None:
-        """Removes these notes, each only if it is still the one that was read or added by this object."""
+        """Removes these notes, each only if it is unchanged since this object read or added it."""
         listed = list(notes)
         if not listed or not self._names():
             return
@@ -126,18 +130,18 @@ class Outbox:
         return None if found is None else found.note
 
     def failed(self) -> None:
-        """Remembers that the cloud could not be reached now."""
+        """Remembers that the cloud is unreachable now."""
         with contextlib.suppress(OSError):
             self._folder.make()
             self._folder.write(_FAILED, repr(self._clock()).encode())
 
     def mended(self) -> None:
-        """Forgets that the cloud could not be reached."""
+        """Forgets that the cloud was unreachable."""
         with contextlib.suppress(OSError):
             self._folder.remove(_FAILED)
 
     def failed_within(self, seconds: float) -> bool:
-        """Whether the cloud could not be reached less than ``seconds`` ago."""
+        """Whether the cloud was unreachable less than ``seconds`` ago."""
         try:
             ago = self._clock() - float(self._folder.read(_FAILED, SMALL) or b"nan")
         except (OSError, ValueError):
@@ -156,5 +160,5 @@ class Outbox:
 
 
 def _name(path: str) -> str:
-    # A digest, because a path may be longer than a name can be, and hold what a name cannot.
+    # A digest, because a path may be longer than a file name and contain characters that one cannot.
     return hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:32] + _ENDING

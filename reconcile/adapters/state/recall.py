@@ -1,4 +1,4 @@
-"""Names that .reconcile/ remembers, for shell completion: read without changing or making anything."""
+"""Names that .reconcile/ remembers, for shell completion; reading them changes and creates nothing."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from reconcile.adapters.state.folder import StateFolder
 from reconcile.core.errors import StateError
 
 CHARACTERS = "characters"
-"""The fact that holds the ids of the last look at everything, one on a line."""
+"""The name of the fact with the ids seen when everything was last read, one per line."""
 MOST_CHARACTERS = 512 * 1024
 """Bytes of ids that are remembered: tens of thousands of ids, more than anybody reads."""
 MOST = 1000
-"""Names that are suggested for one word at most."""
-_SECONDS = 0.2  # to wait for a process that writes: somebody has pressed a key
+"""The maximum number of names suggested for one word."""
+_SECONDS = 0.2  # to wait for a writing process: somebody has pressed a key
 _LAST = "\U0010ffff"
 _WHERE = (("agreed", "key"), ("hashes", "path"))
 
 
 class Recall:
-    """The names that the last runs of a project remembered; none if anything is wrong with the file."""
+    """The names that the last runs of a project remembered; none if the file has any fault."""
 
     def __init__(self, project: Path) -> None:
         self._folder = StateFolder(project)
 
     def characters(self) -> list[str]:
-        """The ids that the last look at everything knew, sorted."""
+        """Returns the ids seen when everything was last read, sorted."""
         return self._answer(lambda db: [each for text in _fact(db, CHARACTERS) for each in text.splitlines()])
 
     def names(self, begun: str) -> list[str]:
-        """How a key or a path that begins like this goes on, up to the next slash; sorted."""
-        return self._answer(lambda db: sorted({each for of in _WHERE for each in _next(db, *of, begun)}))[:MOST]
+        """Returns the continuations, up to the next slash, of the keys and paths that begin like this; sorted."""
+        return self._answer(lambda db: sorted({each for column in _WHERE for each in _next(db, *column, begun)}))[:MOST]
 
     def _answer(self, question: Callable[[sqlite3.Connection], list[str]]) -> list[str]:
         try:
@@ -50,7 +50,7 @@ def _fact(db: sqlite3.Connection, name: str) -> list[str]:
 
 
 def _next(db: sqlite3.Connection, table: str, column: str, begun: str) -> Iterator[str]:
-    """The continuations of a word. Each takes one look-up, however many names are below it."""
+    """Yields the continuations of a word, with one look-up each, however many names share it."""
     query = f"SELECT {column} FROM {table} WHERE {column} >= ? AND {column} < ? ORDER BY {column} LIMIT 1"
     at = begun
     for _ in range(MOST):
@@ -59,4 +59,4 @@ def _next(db: sqlite3.Connection, table: str, column: str, begun: str) -> Iterat
             return
         head, slash, _ = str(found[0])[len(begun) :].partition("/")
         yield begun + head + slash
-        at = begun + head + ("0" if slash else "\0")  # "0" comes right behind the slash
+        at = begun + head + ("0" if slash else "\0")  # "0" is the character after the slash

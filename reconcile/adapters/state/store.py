@@ -1,4 +1,4 @@
-"""The state of a project: hash cache, agreed states, upload sessions, small facts. If it is lost, only speed is."""
+"""The state of a project: hash cache, agreed states, upload sessions, small facts. Losing it costs only time."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from reconcile.core.rows import Agreed, Hashed
 
 _LARGEST = 2**63 - 1
 _BATCH = 20_000
-_BATCH_SECONDS = 5.0  # a killed run hashes no more than this again
+_BATCH_SECONDS = 5.0  # seconds of hashing that a killed run loses at most
 _PAGE = 1000
 _AGREED = "SELECT key, size, crc32c, generation FROM agreed"
-_ASKED_TOGETHER = 500  # SQLite takes 999 values in a query, at the least
+_ASKED_TOGETHER = 500  # SQLite allows at least 999 values in a query
 _SESSION_SECONDS = 6 * 86400  # a session lives for a week at most; its last day is not worth an attempt
 
 
 class State(Closing):
-    """What is remembered of a project between runs, as a ``HashCache`` and an ``AgreedStates``. Safe for several
-    threads. Opening it raises StateError if its file is not ours; nothing else raises because of the disk: see
-    ``StateDatabase``."""
+    """The memory of a project between runs, as a ``HashCache`` and an ``AgreedStates``; thread-safe.
+
+    Opening it raises StateError if its file is not ours. Otherwise, disk errors raise nothing: see ``StateDatabase``.
+    """
 
     def __init__(self, project: Path) -> None:
-        """Opens the state of a project folder, and makes PROJECT/.reconcile if it is missing."""
+        """Opens the state of a project folder; creates PROJECT/.reconcile if it is missing."""
         self._database = StateDatabase(project, self._forget_windows)
         self._lock = self._database.lock
         self._pending: dict[str, Hashed] = {}
@@ -40,16 +41,16 @@ class State(Closing):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What went wrong so far, for people."""
+        """The problems so far, for people."""
         return tuple(self._database.warnings)
 
     @property
     def path(self) -> Path:
-        """Where the file is, if there is one."""
+        """The path of the file, which may not exist."""
         return self._database.path
 
     def close(self) -> None:
-        """Writes what is pending and closes the file."""
+        """Writes pending rows and closes the file."""
         with self._lock:
             self.flush()
             self._database.connection.close()
@@ -61,15 +62,15 @@ class State(Closing):
         self._agreed.clear()
 
     def get(self, path: str) -> Hashed | None:
-        """Cheapest in path order."""
+        """Returns the hash of a path, or None. Cheapest in path order."""
         if not self._pending and (found := self._hashes.rows.get(path)) is not None:
-            return found  # without the lock: what is pending is in the window before it is pending no more
+            return found  # without the lock: a row enters the window before it stops being pending
         with self._lock:
             found = self._pending.get(path)
             return self._hashes.get(path) if found is None else found
 
     def put(self, path: str, found: Hashed) -> None:
-        """Remembers a hash; written in batches and at the close."""
+        """Remembers a hash; written in batches and on close."""
         if max(found.look) > _LARGEST:
             return  # a time after the year 2262, too large for the database
         with self._lock:
@@ -78,7 +79,7 @@ class State(Closing):
                 self.flush()
 
     def drop(self, path: str) -> None:
-        """Forgets a hash; it is off the disk when this returns."""
+        """Forgets a hash; it is off the disk on return."""
         with self._lock:
             self._pending.pop(path, None)
             self._hashes.rows.pop(path, None)
@@ -96,7 +97,7 @@ class State(Closing):
     # -- the agreed states --
 
     def all(self) -> Iterator[Agreed]:
-        """All agreed states, in code point order of the key; ends early if the file becomes unreadable."""
+        """Yields all agreed states in code point order of the key; ends early if the file becomes unreadable."""
         after = ""
         while True:
             page = self._database.read(f"{_AGREED} WHERE key > ? ORDER BY key LIMIT ?", (after, _PAGE), AGREED_ROW)
@@ -106,14 +107,14 @@ class State(Closing):
             after = page[-1][0]
 
     def of(self, key: str) -> Agreed | None:
-        """The agreed state of a key, or None. Cheapest in key order."""
+        """Returns the agreed state of a key, or None. Cheapest in key order."""
         if (found := self._agreed.rows.get(key)) is not None or not is_unicode(key):
             return found
         with self._lock:
             return self._agreed.get(key)
 
     def cuts(self, size: int) -> list[str]:
-        """The keys, in order, that divide all agreed states into parts of ``size``."""
+        """Returns the keys, in order, that divide all agreed states into parts of ``size``."""
         found: list[str] = []
         query = "SELECT key FROM agreed WHERE key > ? ORDER BY key LIMIT 1 OFFSET ?"
         while last := self._database.read(query, (found[-1] if found else "", size - 1), (are_texts,)):
@@ -163,7 +164,7 @@ class UploadSessions:
         self._clock = clock
 
     def get(self, key: str, crc32c: str, size: int) -> str | None:
-        """The session in which this content was being uploaded to the key, or None."""
+        """Returns the session in which this content was being uploaded to the key, or None."""
         oldest = int(self._clock()) - _SESSION_SECONDS
         found: list[tuple[str]] = self._database.read(
             "SELECT uri FROM sessions WHERE key = ? AND crc32c = ? AND size = ? AND created >= ?",
@@ -173,7 +174,7 @@ class UploadSessions:
         return found[0][0] if found else None
 
     def put(self, key: str, crc32c: str, size: int, uri: str) -> None:
-        """Remembers a session, which is on disk when this returns, and forgets expired ones."""
+        """Remembers a session, which is on disk on return, and forgets expired ones."""
         now = int(self._clock())
         self._database.write("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?)", [(key, crc32c, size, uri, now)])
         self._database.write("DELETE FROM sessions WHERE created < ?", [(now - _SESSION_SECONDS,)])

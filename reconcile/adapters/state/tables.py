@@ -1,4 +1,4 @@
-"""The rows of a table that are held in memory while they are asked for in order, and what its columns may hold."""
+"""A window of a table's rows, kept in memory while keys are requested in order, and checks of column values."""
 
 from __future__ import annotations
 
@@ -10,46 +10,47 @@ from reconcile.core.rows import Hashed
 
 T = TypeVar("T")
 Column: TypeAlias = Callable[[Sequence[Any]], bool]
-"""Whether a column's values are all of the kind that it should hold."""
+"""Whether all values of a column are valid."""
 
 HASHES = (
     "SELECT path, size, mtime_ns, ctime_ns, inode, crc32c, lacks, doubted_since FROM hashes"
     " WHERE path >= ? ORDER BY path LIMIT ?"
 )
-"""The hash cache from a path on, up to a number of rows."""
+"""The hash cache from a path on, limited to a number of rows."""
 _FIRST_WINDOW = 16
 _LAST_WINDOW = 4096
 
 
 class Reader(Protocol):
-    """What has the tables."""
+    """A source of rows that checks their columns."""
 
     def read(self, sql: str, values: Sequence[object], columns: Sequence[Column]) -> list[Any]:
-        """The rows, each of whose columns is as it should be."""
+        """Returns the rows, after checking each of the columns."""
         ...
 
 
 class Window(Generic[T]):
-    """The rows of a table between two keys, kept in memory. It grows while keys are asked for in order, as a walk does,
-    and starts small again after a jump, so that neither a walk nor a single look-up reads much more than it needs.
+    """The rows of a table between two keys, kept in memory.
 
-    ``query`` selects rows in key order from a key on, up to a number of them.
+    It grows while keys are requested in order, as in a walk, and shrinks after a jump, so that neither a walk nor a
+    single look-up reads much more than it needs. ``query`` selects rows in key order from a key on, limited to a number
+    of rows.
     """
 
     def __init__(
-        self, table: Reader, query: str, columns: Sequence[Column], made: Callable[[tuple[Any, ...]], T]
+        self, table: Reader, query: str, columns: Sequence[Column], build: Callable[[tuple[Any, ...]], T]
     ) -> None:
         self._table = table
         self._query = query
         self._columns = columns
-        self._made = made
+        self._made = build
         self.clear()
 
     def clear(self) -> None:
         self.rows: dict[str, T] = {}
         self._low = ""
         self._high: str | None = ""
-        """The last key; None if there are no more rows."""
+        """The last key, or None if there are no more rows."""
         self._size = _FIRST_WINDOW
 
     def covers(self, key: str) -> bool:
@@ -67,12 +68,12 @@ class Window(Generic[T]):
 
 
 def hashed(row: tuple[Any, ...]) -> Hashed:
-    """What a row of ``HASHES`` says of its path."""
+    """Returns what a row of ``HASHES`` says about its path."""
     return Hashed._make(row[1:])
 
 
 def are_right(rows: Sequence[tuple[Any, ...]], columns: Sequence[Column]) -> bool:
-    """Whether each column of the rows holds what it should."""
+    """Whether each column of the rows has valid values."""
     found = zip(columns, zip(*rows, strict=True), strict=bool(rows))
     return all(is_right(column) for is_right, column in found)
 
@@ -81,7 +82,7 @@ def are_right(rows: Sequence[tuple[Any, ...]], columns: Sequence[Column]) -> boo
 
 
 def all_of(*kinds: type) -> Column:
-    """The check that all values of a column have one of these types."""
+    """Returns the check that all values of a column have one of these types."""
     return lambda column: set(map(type, column)).issubset(kinds)
 
 
