@@ -199,7 +199,7 @@ def test_after_a_change_without_an_event_the_listening_begins_anew_and_looks_are
         assert watch.wait(0.0, NEVER) == Seen(), "its event may be on its way"
         clock.now += LATE
         assert watch.wait(0.0, NEVER).armed == (
-            "by the system's events, begun anew, because they did not tell of a file that changed, 'a.png'"
+            "by the system's events, restarted, because they missed a file that changed, 'a.png'"
         )
         mapped[0:1] = b"z"
         mapped.flush()

@@ -160,11 +160,8 @@ class FirestoreRecordStore:
         return Document(id=found.id, fields=found.fields, update_time=found.update_time)
 
     def _pages(self, prefix: str, at: Moment, *, whole: bool) -> Iterator[Found]:
-        """Yields every document whose id starts with the prefix.
-
-        What a page brought before it broke off counts, and the next page continues from there; only a page that ended
-        cleanly can be the last.
-        """
+        """Yields every document whose id starts with the prefix. What a page brought before it broke off counts, and
+        the next page continues from there; only a page that ended cleanly can be the last."""
         size = PAGE if whole else NAMES_PAGE
         span = span_of(prefix)
         patience = Patience(self._traffic)
@@ -209,21 +206,16 @@ class FirestoreRecordStore:
         return answers
 
     def _bear(self, failure: CallFailed, patience: Patience, at: Moment, sent: str) -> None:
-        """Waits before the next attempt, or raises the error that the failure means.
-
-        If the read time ``sent`` may be too old, the next attempt reads the present: it fails in the same way if that
-        was not the reason.
-        """
+        """Waits before the next attempt, or raises the error that the failure means. If the read time ``sent`` may be
+        too old, the next attempt reads the present: it fails in the same way if that was not the reason."""
         if sent and failure.code in ABOUT_THE_MOMENT:
             at.lapse(sent)
         elif failure.code not in TRANSIENT or not patience.again(failure):
             raise self._error(failure, spent=patience.spent) from failure
 
     def _ask(self, answers: Iterator[T]) -> tuple[list[T], CallFailed | None]:
-        """Makes a call when its turn has come; returns the answers until it ended or failed, and the failure.
-
-        Raises StoreUnavailable for answers that Firestore would never give, and AccessDenied without credentials.
-        """
+        """Makes a call when its turn has come; returns the answers until it ended or failed, and the failure. Raises
+        StoreUnavailable for answers that Firestore would never give, and AccessDenied without credentials."""
         collected: list[T] = []
         try:
             self._enter()
@@ -257,10 +249,8 @@ class FirestoreRecordStore:
     # -- writing ------------------------------------------------------------------------------------------------
 
     def _wire(self) -> Wire:
-        """Returns Google's client, opened for the first write.
-
-        Raises AccessDenied without credentials, and StoreUnavailable if the system has no room to load it.
-        """
+        """Returns Google's client, opened for the first write. Raises AccessDenied without credentials, and
+        StoreUnavailable if the system has no room to load it."""
         with self._lock:
             if self._writes is None:
                 lacking = room.lacks()
@@ -341,11 +331,8 @@ class FirestoreRecordStore:
     def _settle(
         self, document: str, wanted: Mapping[str, Any], seen: str | None, failure: CallFailed, *, doubt: bool
     ) -> str | None:
-        """Decides by the document about a commit without a clear answer.
-
-        Returns its update time if it holds what was wanted, None if a retry is safe; raises otherwise. ``doubt``: some
-        attempt may have been applied.
-        """
+        """Decides by the document about a commit without a clear answer. Returns its update time if it holds what was
+        wanted, None if a retry is safe; raises otherwise. ``doubt``: some attempt may have been applied."""
         from reconcile.adapters.firestore.messages import encode_fields, same_fields
 
         found = self._look(document, None if seen is None else list(wanted), doubt=doubt)

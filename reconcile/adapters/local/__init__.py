@@ -1,1 +1,1 @@
-"""The local folder: walked, hashed, watched and written."""
+"""The local folder: walking, hashing, watching and writing files."""

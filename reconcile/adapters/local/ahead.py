@@ -1,6 +1,6 @@
-"""Looking at files ahead of the walk, for drives on which each look is a question to another machine.
+"""Stats files ahead of the walk, for drives on which each stat is a request to another machine.
 
-What a folder's listing says of its files would cost nothing, but on Windows it is old while a program writes.
+The metadata in a folder's listing would be free, but on Windows it is outdated while a program writes.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from reconcile.adapters.workers import Workers, awaited
 from reconcile.core.closing import Closing
 
 Look: TypeAlias = Callable[[], os.stat_result]
-"""Gives what was seen. Raises OSError."""
+"""Returns the status of a file. Raises OSError."""
 Names: TypeAlias = Iterator[tuple[str, Entry]]
-"""A folder's names in their order."""
+"""The names of a folder, in order."""
 
 AT_ONCE = 16
 _AHEAD = 4 * AT_ONCE
-"""Files that are looked at before their turn. What changes between the two is left for the next run, so not many."""
+"""Files that are statted before their turn; few, since a change between the two is left for the next run."""
 
 
 class Ahead(Closing):
-    """Begins looks at files a little before their turn."""
+    """Starts to stat files shortly before their turn."""
 
     def __init__(self, folders: OpenFolders) -> None:
         self._folders = folders
@@ -39,8 +39,8 @@ class Ahead(Closing):
         self._workers.close(cancel=True)
 
     def names(self, listing: Listing, is_wanted: Callable[[str], bool]) -> Names:
-        """The names of a folder; looks at the files of the paths that are wanted are begun before their turn."""
-        # No file is looked at before a folder that precedes it is left: the walk may be in there for long.
+        """Yields the names of a folder, while the stats of wanted paths are started ahead of their turn."""
+        # No file is statted until the folders before it are done: the walk may spend a long time in them.
         for is_folder, group in groupby(listing.names, lambda each: each[0].endswith("/")):
             ahead: deque[tuple[str, Entry]] = deque()
             for name, entry in group:
@@ -52,11 +52,11 @@ class Ahead(Closing):
             yield from ahead
 
     def look(self, path: str) -> Look | None:
-        """The look at the file of this path, if one was begun; once."""
+        """Returns the stat of this path if one was started, once."""
         return self._begun.pop(path, None)
 
     def _begin(self, path: str, rel: str, entry: Entry) -> None:
-        with suppress(OSError):  # the walk will find out, and say so
+        with suppress(OSError):  # the walk will find the error and report it
             folder = self._folders.at(rel)
             future = self._workers.submit(folder.stat, entry.name)
             self._begun[path] = lambda: awaited(future)

@@ -1,8 +1,8 @@
-"""The walk of everything by a second process, so that this one has its own core for the rest.
+"""Runs a full walk in a second process, so that this process has a core of its own for the rest.
 
-It is a second Python, started and not forked: threads are at work here by then. It reads, writes nothing, and sends
-blocks of rows (``wire``) through a pipe, ahead of whoever asks for them. It begins to look at files only when it is
-told to, but is started before, because that takes a while. Whatever becomes of it, the walk goes on in this process.
+The process is a second Python, started rather than forked, because threads are running by then. It reads, writes
+nothing, and sends blocks of rows (``wire``) through a pipe ahead of their consumer. It is started early, because that
+takes a while, and stats files only once told to begin. If it fails, the walk continues in this process.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from reconcile.adapters.workers import joined
 from reconcile.core.closing import Closing
 
 MOST_HELD = 16 * 2**20
-"""Bytes of rows that may wait to be asked for; each takes some 70."""
+"""Bytes of rows that may wait to be consumed; a row takes about 70."""
 GO = b"!"
 _GLANCE = 0.2
 _ENDING = 5.0
 _NO_WINDOW: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 _PYTHONS = ("python", "pypy", "graalpy")
-# Nothing of the user's runs in it, and it imports from where this process does. Ctrl-C is for this process alone.
+# It runs no code of the user's, and imports from the same places as this process. Ctrl-C is for this process alone.
 _CODE = (
     "import sys, os, marshal, signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
     "size, job = int.from_bytes(os.read(0, 4), 'big'), b''\n"
@@ -41,7 +41,7 @@ _CODE = (
 
 
 def is_possible() -> bool:
-    """Whether there is a second core, and a program to start."""
+    """Whether there is a second core, and an interpreter to start."""
     if not _is_python():
         return False
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -49,7 +49,7 @@ def is_possible() -> bool:
 
 
 def command() -> list[str]:
-    """The command line of the second process, which reads its job from stdin."""
+    """Returns the command line of the second process, which reads its job from stdin."""
     flags = ["-I", "-S"]
     if sys.dont_write_bytecode:
         flags.append("-B")
@@ -59,13 +59,15 @@ def command() -> list[str]:
 
 
 class Apart(Closing):
-    """A walk in a process of its own, which starts at once and looks at no file before ``begin``. The ``job`` is what
-    ``adapters.walker`` takes."""
+    """A walk in a process of its own, which starts at once and stats no file before ``begin``.
+
+    The ``job`` is the arguments of ``adapters.walker.main``.
+    """
 
     def __init__(self, job: Sequence[Any], started_by: Sequence[str] | None = None) -> None:
         self._command = list(started_by or command())
-        told = marshal.dumps(([*map(str, sys.path)], sys.pycache_prefix, *job))
-        self._job = len(told).to_bytes(4, "big") + told
+        data = marshal.dumps(([*map(str, sys.path)], sys.pycache_prefix, *job))
+        self._job = len(data).to_bytes(4, "big") + data
         self._change = threading.Condition()
         self._blocks: deque[bytes] = deque()
         self.held = 0
@@ -76,24 +78,24 @@ class Apart(Closing):
         try:
             if has_thread():
                 self._thread.start()
-        except RuntimeError:  # the system gives no further thread
+        except RuntimeError:  # the system allows no further thread
             self._over = True
         self._over = self._over or self._thread.ident is None
 
     def begin(self, root: tuple[int, int]) -> None:
-        """Lets it look at files, from now on; ``root`` is which folder the root is."""
+        """Lets the process stat files from now on; ``root`` is the identity of the root folder."""
         with self._change:
             self.root = root
             self._change.notify_all()
 
     def rows(self) -> Iterator[Row]:
-        """Its rows, in code point order of the path, as far as it came; once."""
-        with suppress(ValueError, EOFError, TypeError):  # the pipe has ended, or gave what is not ours
+        """Yields its rows in code point order of the path, as far as it came; once."""
+        with suppress(ValueError, EOFError, TypeError):  # the pipe has ended, or held something else
             yield from wire.rows(self._taken())
             self.came_to_end = True
 
     def close(self) -> None:
-        """Ends the process, wherever it is."""
+        """Ends the process, however far it is."""
         with self._change:
             self._closed = True
             self._change.notify_all()
@@ -118,7 +120,7 @@ class Apart(Closing):
     def _work(self) -> None:
         try:
             self._read()
-        except (OSError, ValueError):  # it could not be started, has ended, or sent what is no block
+        except (OSError, ValueError):  # it could not be started, has ended, or sent something that is not a block
             pass
         finally:
             with self._change:
@@ -171,6 +173,6 @@ class Apart(Closing):
 
 
 def _is_python() -> bool:
-    """Whether this program is an interpreter, and not another one with Python inside."""
+    """Whether this program is an interpreter, not another one with Python embedded."""
     name = os.path.basename(sys.executable or "").lower()
     return name.startswith(_PYTHONS) and not getattr(sys, "frozen", False)

@@ -1,4 +1,4 @@
-"""Open folders below the local root: names are used relative to a folder's descriptor, so that no link takes part."""
+"""Open folders below the local root. Names are used relative to a folder's descriptor, so links are never followed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ _HELD = 6
 
 
 class OpenFolder:
-    """An open folder. If the system can, names are used relative to its descriptor, so that no link takes part even
-    if it is put there meanwhile; elsewhere by path, once the path has been seen to lead through no link."""
+    """An open folder.
+
+    If the system can, names are used relative to its descriptor, so that no link is followed even if one is created
+    meanwhile. Elsewhere they are used by path, after checking that the path contains no link.
+    """
 
     __slots__ = ("_fd", "path")
 
@@ -40,7 +43,7 @@ class OpenFolder:
             self._fd = None
 
     def enter(self, name: str) -> OpenFolder:
-        """The folder of this name in it. Raises OSError, also for a link."""
+        """Returns the folder of this name in this one. Raises OSError, also for a link."""
         name = native(name)
         if self._fd is None:
             path = os.path.join(self.path, name)
@@ -49,7 +52,7 @@ class OpenFolder:
         return OpenFolder(f"{self.path}{os.sep}{name}", os.open(name, READ_FOLDER, dir_fd=self._fd))
 
     def make(self, name: str) -> OpenFolder:
-        """The folder of this name in it, made if there is none."""
+        """Returns the folder of this name in this one, created if missing. Raises OSError, also for a link."""
         try:
             os.mkdir(self._at(name), dir_fd=self._fd)
         except FileExistsError:
@@ -59,21 +62,21 @@ class OpenFolder:
         return below
 
     def entries(self) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
-        """What is in it. An entry is to be asked while this folder is open; its name is still the system's."""
+        """Returns the entries, which are valid while this folder is open and have names as the system spells them."""
         return os.scandir(self.path if self._fd is None else self._fd)
 
     def stat(self, name: str) -> os.stat_result:
-        """How the entry of this name stands, a link by itself. Raises OSError."""
+        """Returns the status of the entry of this name, a link's own for a link. Raises OSError."""
         if self._fd is None:
             return current().lstat(self._at(name))
         return os.stat(native(name), dir_fd=self._fd, follow_symlinks=False)
 
     def target(self, name: str) -> str:
-        """Where a link leads. Raises OSError."""
+        """Returns the target of a link. Raises OSError."""
         return as_text(os.readlink(self._at(name), dir_fd=self._fd))
 
     def open(self, name: str, flags: int) -> int:
-        """A descriptor of the file of this name. Raises OSError, also for a link."""
+        """Returns a descriptor of the file of this name. Raises OSError, also for a link."""
         if self._fd is not None:
             return os.open(self._at(name), flags, 0o666, dir_fd=self._fd)
         system, path = current(), self._at(name)
@@ -87,11 +90,12 @@ class OpenFolder:
         return fd
 
     def is_being_written(self, name: str) -> bool:
-        """Whether a program has the file open for writing, if the system tells."""
+        """Whether a program has the file open for writing, if the system can tell."""
         return current().is_being_written(self._at(name))
 
     def link_count(self, name: str) -> int:
-        """How many names the file has; 0 if there is none. Raises OSError for what is not a regular file."""
+        """Returns the number of names of the file, or 0 if there is none. Raises OSError if it is not a regular
+        file."""
         try:
             found = self.stat(name)
         except FileNotFoundError:
@@ -104,7 +108,7 @@ class OpenFolder:
         remove(self._at(name), folder=self._fd)
 
     def move(self, name: str, to: str) -> None:
-        """Gives the file its new name, if nothing has that name. Raises FileExistsError."""
+        """Renames the file unless the new name is taken. Raises FileExistsError."""
         move_to_free(self._at(name), self._at(to), folder=self._fd)
 
     def is_taken(self, name: str) -> bool:
@@ -131,14 +135,14 @@ class OpenFolder:
         return [as_text(name) for name in os.listdir(self.path if self._fd is None else self._fd)]
 
     def spelled(self, name: str) -> str:
-        """The name, in the Unicode form in which the folder has it if it has it in one other form only."""
+        """Returns the name as the folder spells it, if the folder has it in exactly one other Unicode form."""
         if name.isascii() or self.is_taken(name):
             return name
         alike = [each for each in self.names() if nfc(each) == nfc(name)]
         return alike[0] if len(alike) == 1 else name
 
     def sync(self) -> None:
-        """Makes the names last, if a folder can be told to."""
+        """Makes the names durable, if the system can flush a folder."""
         if self._fd is not None:
             sync_folder(self._fd)
 
@@ -147,8 +151,11 @@ class OpenFolder:
 
 
 class OpenFolders(Closing):
-    """The folders below a root, opened when they are needed and reached by component; only a few are held open,
-    because a tree may be deeper than the number of descriptors, and its paths longer than the system takes."""
+    """The folders below a root, opened on demand, one path component at a time.
+
+    Only a few are kept open, because a tree may be deeper than the number of descriptors, and its paths longer than the
+    system allows.
+    """
 
     def __init__(self, root: str) -> None:
         self._root = root
@@ -162,8 +169,8 @@ class OpenFolders(Closing):
         self._last = None
 
     def at(self, path: str) -> OpenFolder:
-        """The folder at this path below the root ("" or ending in ``/``); it stays open until a few others were asked
-        for. Raises OSError, also for a link on the way."""
+        """Returns the folder at this path below the root ("" or ending in ``/``), which stays open until a few others
+        were requested. Raises OSError, also for a link on the way."""
         if self._last is not None and path == self._last[0]:
             return self._last[1]
         found = self._open.pop(path, None) or self._reach(path)
@@ -180,7 +187,7 @@ class OpenFolders(Closing):
             names.append(name)
         held = self._open.pop(above, None)
         if held is not None:
-            self._open[above] = held  # as one that was just asked for
+            self._open[above] = held  # as the most recently used one
         folder = held or OpenFolder.at_root(self._root)
         try:
             for name in reversed(names):
@@ -199,8 +206,10 @@ class OpenFolders(Closing):
 def folder_below(
     root: str, parts: Sequence[str], step: Callable[[OpenFolder, str], OpenFolder] = OpenFolder.enter
 ) -> Iterator[OpenFolder]:
-    """The folder at ``parts`` below the root, each of them reached by a ``step`` from the one above. Raises OSError,
-    also for a link on the way."""
+    """Yields the folder at ``parts`` below the root, reaching each from its parent by ``step``.
+
+    Raises OSError, also for a link on the way.
+    """
     folder = OpenFolder.at_root(root)
     try:
         for part in parts:
@@ -213,7 +222,8 @@ def folder_below(
 
 
 def open_below(root: str, parts: list[str]) -> int:
-    """A descriptor of the file at ``parts`` below the root, for reading. Raises OSError, also for a link on the way."""
+    """Returns a descriptor for reading the file at ``parts`` below the root. Raises OSError, also for a link on the
+    way."""
     with folder_below(root, parts[:-1]) as folder:
         return folder.open(parts[-1], READ_FILE)
 

@@ -1,10 +1,9 @@
-"""Hashing of local files: each is read once, and its hash counts if it did not change meanwhile.
+"""Hashes local files: each is read once, and its hash counts if the file did not change meanwhile.
 
-On a system on which nobody can replace an open file, a large file is closed while what was read of it is hashed.
-
-For a while the content of a file can change without changing its times: within the resolution of its clock, and while a
-program writes to a memory-mapped file (half a minute on Linux). So a hash that was taken soon after the file's last
-change is doubted: a later run takes it once more.
+On a system where nobody can replace an open file, a large file is closed while the part just read is hashed. For a
+while, a file's content can change without its times: within the resolution of its clock, and while a program writes to
+a memory-mapped file (half a minute on Linux). So a hash taken soon after the file's last change is doubted: a later run
+takes it again.
 """
 
 from __future__ import annotations
@@ -39,8 +38,11 @@ _DOUBTED_NS = 60_000_000_000
 
 
 class Hasher:
-    """Hashes the misses among the files below ``root``. ``on_progress`` is called with the number of bytes just read,
-    from any of the threads. With ``holds_incomplete`` media that is certainly incomplete is a problem."""
+    """Hashes the files below ``root`` that the cache lacks.
+
+    ``clock`` returns nanoseconds since the epoch. ``on_progress`` is called with the number of bytes just read, from
+    any of the threads. With ``holds_incomplete``, certainly incomplete media is a problem.
+    """
 
     def __init__(
         self,
@@ -61,11 +63,11 @@ class Hasher:
         self._buffers = threading.local()
 
     def hashed(self, rows: Iterator[Row]) -> Iterator[LocalFile]:
-        """The files of these rows, in their order; those that have vanished are left out.
+        """Yields the files of these rows in order, without those that have vanished.
 
-        It costs more to hand a small file that is in memory to a thread than to hash it here. So threads hash large
-        files alone, until a chunk of small ones has shown that the disk, or the network, is what takes the time; from
-        then on they hash everything. They are never more than a few chunks ahead.
+        Handing a small cached file to a thread costs more than hashing it here. So threads hash only large files until
+        a chunk of small ones shows that the disk or the network is slow; from then on they hash everything, at most a
+        few chunks ahead.
         """
         stop = threading.Event()
         pool: Workers | None = None
@@ -74,7 +76,7 @@ class Hasher:
         try:
             while True:
                 begun: list[Row] = []
-                if not ahead:  # nothing that needs no hashing has to wait
+                if not ahead:  # rows that need no hashing do not wait
                     for row in rows:
                         if isinstance(row, Miss):
                             begun.append(row)
@@ -116,19 +118,19 @@ class Hasher:
             if current().is_in_use(error):
                 return miss.problem(FileProblem.UNSETTLED, "another program has it open and lets nobody read it")
             return miss.problem(FileProblem.UNREADABLE, reason(error))
-        # While a program has it open for writing, its content may change and its times may not.
+        # While a program has it open for writing, its content may change without its times.
         if folder.is_being_written(name):
             os.close(fd)
             return miss.problem(FileProblem.UNSETTLED, "a program has it open for writing")
         try:
             return self._hash_open(fd, lambda: folder.open(name, READ_FILE), miss, stop)
         except OSError as error:
-            if current().is_windows and isinstance(error, PermissionError):  # not a right: it could be opened
+            if current().is_windows and isinstance(error, PermissionError):  # no missing right: it was opened
                 return miss.problem(FileProblem.UNSETTLED, "another program has locked a part of it")
             return miss.problem(FileProblem.UNREADABLE, reason(error))
 
     def _hash_open(self, fd: int, reopen: Callable[[], int], miss: Miss, stop: threading.Event) -> LocalFile | None:
-        """Hashes an open file, and closes it. Raises OSError."""
+        """Hashes an open file and closes it. Raises OSError."""
         started = self._clock()
         system = current()
         with contextlib.ExitStack() as held:
@@ -160,8 +162,8 @@ class Hasher:
         return with_content(miss.path, found, miss.twin, holds_incomplete=self._holds_incomplete)
 
     def _checksum(self, file: io.RawIOBase, size: int, stop: threading.Event) -> tuple[int | None, int]:
-        """The number of bytes read and their crc32c; (None, 0) if ``stop`` was set meanwhile."""
-        from crc32c import crc32c  # a tenth of a second to import, which a run with a warm cache must not pay
+        """Returns the number of bytes read and their crc32c, or (None, 0) if ``stop`` was set meanwhile."""
+        from crc32c import crc32c  # importing takes a tenth of a second, which a run with a warm cache must not pay
 
         buffer: memoryview | None = getattr(self._buffers, "view", None)
         if buffer is None:
@@ -185,17 +187,22 @@ def _reopened(reopen: Callable[[], int]) -> io.FileIO:
 
 
 def _is_same(seen: os.stat_result, opened: os.stat_result) -> bool:
-    """Whether the open file is the one that was seen, unchanged. On Windows the two calls may return different ids of
-    one file and volume, so only size and times are compared there."""
+    """Whether the open file is the one that was seen, unchanged.
+
+    On Windows the two calls may return different ids for one file and volume, so only size and times are compared
+    there.
+    """
     if current().is_windows:
         return times(seen) == times(opened)
     return seen.st_dev == opened.st_dev and identity(seen) == identity(opened)
 
 
 def _doubted_since(started: int, miss: Miss, crc32c: str) -> int:
-    """Since when this hash is doubted; 0 if any later change would show in the file's times. That is so if the file was
-    hashed long after its last change by its own times, or, if those are not in our past (they are another machine's),
-    long after the first hash that was the same."""
+    """Returns since when this hash is doubted, or 0 if any later change would show in the file's times.
+
+    That is so if the file was hashed long after its last change by its own times; or, if those are not in our past
+    (they are another machine's), long after the same hash was first taken.
+    """
     if started - max(miss.seen.st_mtime_ns, miss.seen.st_ctime_ns) > _DOUBTED_NS:
         return 0
     known = miss.known
@@ -205,13 +212,13 @@ def _doubted_since(started: int, miss: Miss, crc32c: str) -> int:
 
 
 def _read_at(fd: int, offset: int, count: int) -> bytes:
-    """Up to ``count`` bytes of an open file, from an offset on."""
+    """Returns up to ``count`` bytes of an open file from an offset on."""
     os.lseek(fd, offset, os.SEEK_SET)
     return os.read(fd, count)
 
 
 def _chunk(begun: list[Row], rows: Iterator[Row]) -> tuple[list[Row], int]:
-    """Adds rows until there are enough for a thread; returns them, and the number of bytes to hash in them."""
+    """Adds rows until there are enough for a thread; returns them, and how many of their bytes are to be hashed."""
     pending = sum(row.seen.st_size for row in begun if isinstance(row, Miss))
     while len(begun) < _CHUNK_ROWS and pending < _CHUNK_BYTES and (row := next(rows, None)) is not None:
         begun.append(row)

@@ -1,7 +1,7 @@
-"""Whether the system's events of a folder can be relied on: they are compared with what scans of the folder find.
+"""Checks whether the system's events of a folder are reliable, by comparing them with scans of the folder.
 
 A queue that overflows loses events silently, and on Windows there may be none from then on. A scan finds every change;
-if there is no event for one of them, not even a while later, events are being lost.
+if a change has no event, even some time later, events are being lost.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 RECHECK_EVERY = 300.0
-"""Seconds between two scans of the folder while its events are relied on."""
+"""Seconds between scans of the folder while its events are reliable."""
 RECHECK_LOST = 60.0
-"""The same after some were lost."""
+"""Seconds between scans after events were lost."""
 LATE = 10.0
 """Seconds that an event may take to arrive."""
 
@@ -20,7 +20,7 @@ _FAILURES_WITHIN = 600.0
 
 
 class Hearing:
-    """The paths for which events of one folder came since its last scan, and those for which none did."""
+    """The paths of one folder with events since its last scan, and the changed paths without one."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -29,27 +29,29 @@ class Hearing:
         self._looked_at = 0.0
         self._failures: list[float] = []
         self.recheck = RECHECK_EVERY
-        """Seconds until the folder is to be scanned again."""
+        """Seconds until the folder should be scanned again."""
 
     def told(self, paths: Iterable[str]) -> None:
-        """Takes the files and folders of new events."""
+        """Adds the files and folders of new events."""
         self._told.update(paths)
         self._untold = {path for path in self._untold if not self._is_told(path)}
 
     def looked(self, changed: Iterable[str]) -> None:
-        """Takes the files that a scan found changed since the last one."""
+        """Adds the files that a scan found changed since the last one."""
         self._untold = {path for path in changed if not self._is_told(path)}
         self._told.clear()
         self._looked_at = self._clock()
 
     def forget(self) -> None:
-        """Forgets everything, because the listener was started again."""
+        """Forgets everything, because the listener was restarted."""
         self._told.clear()
         self._untold.clear()
 
     def lost(self, is_being_written: Callable[[str], bool]) -> list[str]:
-        """The files whose events must be lost; to be called when no event is waiting. On Windows the event of a file
-        that is being written may come when it is closed."""
+        """Returns the files whose events must be lost; call it when no event is waiting.
+
+        On Windows, the event of a file that is being written may come only when it is closed.
+        """
         if not self._untold or self._clock() - self._looked_at < LATE:
             return []
         lost = sorted(path for path in self._untold if not is_being_written(path))
@@ -65,7 +67,7 @@ class Hearing:
         return len(self._failures) > _FAILURES
 
     def _is_told(self, path: str) -> bool:
-        """Whether there was an event for it, or for a folder that it is in."""
+        """Whether there was an event for the path or for a folder that contains it."""
         while path and path not in self._told:
             path = path.rpartition("/")[0]
         return bool(path)

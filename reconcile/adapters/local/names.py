@@ -22,7 +22,8 @@ from reconcile.core.rules import minimal_prefixes
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """A name in a folder; bytes that are not UTF-8 are lone surrogates. A link to a folder is a link and a folder."""
+    """A name in a folder; bytes that are not UTF-8 are lone surrogates. A link to a folder is both a link and a
+    folder."""
 
     name: str
     is_folder: bool
@@ -37,9 +38,10 @@ class Folder(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """A folder's names in code point order, folders as ``name/``; ``alike`` maps a path to those that fold to the same.
+    """A folder's names in code point order, folders as ``name/``.
 
-    ``is_gone`` means that the folder is missing, and counts as empty.
+    ``alike`` maps a path to those that fold to the same. ``is_gone`` means that the folder is missing and counts as
+    empty.
     """
 
     folder: Folder
@@ -48,36 +50,41 @@ class Listing(NamedTuple):
     is_gone: bool = False
 
     def entry(self, name: str) -> Entry | None:
-        """The entry of just this name (a folder's with its slash), or None."""
+        """Returns the entry of exactly this name (a folder's with its slash), or None."""
         at = bisect_left(self.names, name, key=itemgetter(0))
         return self.names[at][1] if at < len(self.names) and self.names[at][0] == name else None
 
     def twin(self, path: str) -> str | None:
-        """The first other path that differs only in case or Unicode form."""
+        """Returns the first other path that differs only in case or Unicode form, or None."""
         others = self.alike.get(path)
         return min(other.rel for other in others) if others else None
 
     def below(self, path: str) -> Folder:
-        """The folder of this listing at ``path``."""
+        """Returns the folder of this listing at ``path``."""
         return Folder(path, tuple(self.alike.get(path, ()))) if self.alike else Folder(path)
 
 
 class Lister:
-    """Lists folders, without the names that a selection leaves out."""
+    """Lists folders, without the names that a selection excludes."""
 
     def __init__(self, selection: Selection) -> None:
         self.selection = selection
 
     def listing(self, folders: OpenFolders, folder: Folder, within: Prefixes | None = None) -> Listing:
-        """The folder's listing. If only paths ``within`` these prefixes are wanted, names that neither are such nor
-        fold like one may be left out. Raises OSError, also for a link on the way."""
+        """Returns the folder's listing. Raises OSError, also for a link on the way.
+
+        If only paths ``within`` these prefixes are wanted, names that neither match nor fold like a match may be left
+        out.
+        """
         starts = within.starts(folder.rel) if within is not None else None
         names = self._names(folders, folder, starts)
         return Listing(folder, names, self._alike(folders, folder, names, starts))
 
     def entries(self, folder: OpenFolder, rel: str, starts: tuple[str, ...] | None = None) -> list[Entry]:
-        """The entries of an open folder, in no order; of ASCII names only those that begin, in lower case, with one of
-        ``starts``. Raises OSError."""
+        """Returns the entries of an open folder, unordered. Raises OSError.
+
+        Of the ASCII names, only those that begin, in lower case, with one of ``starts`` if given.
+        """
         leaves_out, may_lead = self.selection.leaves_out, current().is_windows
         found = []
         with folder.entries() as entries:
@@ -110,7 +117,10 @@ class Lister:
     def _alike(
         self, folders: OpenFolders, folder: Folder, names: list[tuple[str, Entry]], starts: tuple[str, ...] | None
     ) -> dict[str, list[Folder]]:
-        """Two paths fold alike if all their parts do, so the names of a folder and of its rivals are compared."""
+        """Maps each path to the others that fold to the same.
+
+        Two paths fold alike if all their parts do, so the names of a folder and of its rivals are compared.
+        """
         if not folder.rivals:
             if len(names) < 2:
                 return {}
@@ -136,7 +146,7 @@ class Lister:
 
 
 class Prefixes:
-    """String prefixes, none of which is a prefix of another, so that one binary search is enough."""
+    """String prefixes, none of which is a prefix of another, so one binary search finds a match."""
 
     def __init__(self, prefixes: Iterable[str]) -> None:
         self._kept = minimal_prefixes(prefixes)
@@ -153,11 +163,11 @@ class Prefixes:
         return at < len(self._kept) and self._kept[at].startswith(folder)
 
     def starts(self, folder: str) -> tuple[str, ...] | None:
-        """Beginnings in lower case: an ASCII name in the folder that has none of them is not wanted, and folds like no
-        wanted name. None if there are no such beginnings.
+        """Returns lower-case beginnings, or None if there are none; an ASCII name in the folder that has none of them
+        is neither wanted nor folds like a wanted name.
 
         A wanted name begins with the rest of a prefix after the folder. If that is ASCII, an ASCII name that folds like
-        the wanted one begins with it too, in lower case: a letter with an accent never folds to ASCII.
+        the wanted one also begins with it, in lower case: a letter with an accent never folds to ASCII.
         """
         if self.takes(folder):
             return None
@@ -166,7 +176,7 @@ class Prefixes:
 
 
 def escaped(name: str) -> str:
-    """The name with a backslash escape for each byte that is not UTF-8."""
+    """Returns the name with a backslash escape for each byte that is not UTF-8."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
@@ -178,7 +188,7 @@ def is_link(entry: os.DirEntry[str]) -> bool:
 
 
 def link_detail(folder: OpenFolder, name: str) -> str:
-    """Why a link is not uploaded, for people."""
+    """Returns why a link is not uploaded, for people."""
     try:
         target = escaped(folder.target(name))
     except OSError:
@@ -189,12 +199,12 @@ def link_detail(folder: OpenFolder, name: str) -> str:
 def _leads_to_folder(link: os.DirEntry[str]) -> bool:
     try:
         return link.is_dir()
-    except OSError:  # a link to itself, or to where this user may not look
+    except OSError:  # a link to itself, or to a place that this user may not read
         return False
 
 
 def _add_escaped(names: list[tuple[str, Entry]], odd: list[tuple[str, str, Entry]]) -> None:
-    """Adds the undecodable names under escaped ones that no other entry has."""
+    """Adds the undecodable names, escaped so that they equal no other entry."""
     taken = {name.rstrip("/") for name, _ in names}
     for name, slash, entry in sorted(odd, key=itemgetter(0)):
         while name in taken:

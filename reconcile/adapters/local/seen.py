@@ -1,4 +1,4 @@
-"""Rows of a walk: a file whose content is known, one that is to be hashed, or why a path has no file."""
+"""Rows of a walk: a file of known content, a file to be hashed, or the reason why a path has no file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _INODE_MASK = 2**63 - 1
 
 
 class Miss(NamedTuple):
-    """A file to hash. ``known`` is what the cache holds of it as it looks now, if that is doubted."""
+    """A file to hash. ``known`` is the cache's entry for its present look, if that is doubted."""
 
     path: str
     seen: os.stat_result
@@ -19,7 +19,7 @@ class Miss(NamedTuple):
     known: Hashed | None = None
 
     def problem(self, problem: FileProblem, detail: str) -> LocalFile:
-        """The row of a file that could not be hashed."""
+        """Returns the row of a file that could not be hashed."""
         return LocalFile(self.path, self.seen.st_size, self.seen.st_mtime_ns, None, problem, detail, self.twin)
 
 
@@ -27,12 +27,12 @@ Row = LocalFile | Miss
 
 
 def identity(found: os.stat_result) -> tuple[int, int, int, int]:
-    """What the hash cache compares. Network file systems use all 64 bits of the file id, a database has 63."""
+    """Returns what the hash cache compares. Network file systems use all 64 bits of the file id, a database has 63."""
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & _INODE_MASK
 
 
 def is_same(known: Hashed, found: os.stat_result) -> bool:
-    """Whether a file looks as it did: by each part of its ``identity``."""
+    """Whether a file looks unchanged, by each part of its ``identity``."""
     return (
         known.mtime_ns == found.st_mtime_ns
         and known.size == found.st_size
@@ -42,7 +42,7 @@ def is_same(known: Hashed, found: os.stat_result) -> bool:
 
 
 def with_content(path: str, found: Hashed, twin: str | None, *, holds_incomplete: bool) -> LocalFile:
-    """The row of a file with this content."""
+    """Returns the row of a file with this content."""
     if found.size and not found.lacks:
         return LocalFile(path, found.size, found.mtime_ns, found.crc32c, None, "", twin)
     problem, detail = None, ""

@@ -1,6 +1,7 @@
-"""Whether a file has stopped changing: it looked the same twice, ``settle`` seconds apart by our own monotonic clock.
+"""Decides whether a file has stopped changing: it looked the same twice, ``settle`` seconds apart by our monotonic
+clock.
 
-The file's own times are never compared with our clock: on a share they come from the clock of another machine.
+The file's own times are never compared with our clock: on a share they come from another machine's clock.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 Look: TypeAlias = tuple[int, int, int, int]
-"""Size, modification time, change time (ns) and file id: a file has changed if one of them has."""
+"""Size, modification time, change time (ns) and file id; a file has changed if one of them differs."""
 
 
 class Looks:
-    """The first look at each new file, and when it was. ``settle`` is in seconds; with 0 every file is settled.
+    """The first look at each new file, with its time.
 
-    Without ``sleep`` a run never waits. ``on_wait`` is called before the one wait of a run, with the number of new
-    files and the seconds.
+    ``settle`` is in seconds; with 0, every file is settled. Without ``sleep``, a run never waits. ``on_wait`` is called
+    before the single wait of a run, with the number of new files and the seconds.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Looks:
         return self._sleep is not None
 
     def is_settled(self, path: str, look: Look) -> bool:
-        """Whether the file looked like this ``settle`` seconds ago already; if the look is new, it is noted."""
+        """Whether the file already looked like this ``settle`` seconds ago; a new look is noted."""
         if not self.settle:
             return True
         now = self._clock()
@@ -55,7 +56,7 @@ class Looks:
         self._due[path] = (look, self._clock())
 
     def wait(self) -> None:
-        """Sleeps until every file that was seen so far can have settled; once in a run."""
+        """Sleeps until every file seen so far can have settled; at most once per run."""
         sleep, self._sleep = self._sleep, None
         if sleep is None:
             return
@@ -68,5 +69,5 @@ class Looks:
                 sleep(left)
 
     def prune(self, before: float) -> None:
-        """Forgets files that had settled before this time: if they were not taken since, nobody waits for them."""
+        """Forgets files that had settled before this time: nobody is waiting for those that were not uploaded since."""
         self._due = {path: found for path, found in self._due.items() if found[1] > before}

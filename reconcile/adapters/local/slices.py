@@ -1,6 +1,6 @@
-"""A file that is read in slices and closed between them, so that a slow reader keeps nobody from replacing it.
+"""A file that is read in slices and closed between them, so that a slow reader does not block its replacement.
 
-On Windows nobody can replace a file that is open. An upload may take hours, and the hash of a large file minutes.
+On Windows nobody can replace an open file. An upload may take hours, and hashing a large file minutes.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ SLICE = 8 * 1024 * 1024
 
 
 class SlicedFile(io.RawIOBase):
-    """A local file for reading, opened anew for each slice. ``found`` is what it looked like when it was first open;
-    ``reopen`` returns a descriptor of it, or raises OSError.
+    """A local file for reading, reopened for each slice.
 
-    Reading raises SourceChanged if it is not the same file any more, or has changed, and SourceError if it cannot be
-    read.
+    ``found`` is its status when first opened; ``reopen`` returns a descriptor of it, or raises OSError. Reading raises
+    SourceChanged if it was replaced or has changed, and SourceError if it cannot be read.
     """
 
     def __init__(self, found: os.stat_result, reopen: Callable[[], int], path: str) -> None:
@@ -77,5 +76,5 @@ class SlicedFile(io.RawIOBase):
 
 
 def times(found: os.stat_result) -> tuple[int, int, int]:
-    # Without its id, which some network drives change at each opening; the change time is enough.
+    # Without the file id, which some network drives change at each opening; the change time is enough.
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns

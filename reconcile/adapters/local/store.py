@@ -1,4 +1,4 @@
-"""The files below the local root: walked in code point order, statted, hashed no more than once, opened safely."""
+"""The files below the local root: walked in code point order, statted, hashed at most once, opened safely."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ if TYPE_CHECKING:
     from reconcile.adapters.local.apart import Apart
 
 _OF_THE_SYSTEM = (errno.EIO, errno.ENOMEM)
-"""What tells nothing of whether a file is still the one that was planned."""
+"""Errors that say nothing about whether a file is still the planned one."""
 
 
 class LocalFiles:
     """The files below ``root``, as a ``FileSource``.
 
-    ``ignore`` holds patterns of what is left out, and ``rules`` the templates of what can be taken; see ``Selection``,
-    which may raise PatternError. ``looks`` says which files have settled; those that the cache knows as they look now
-    have, and the others are UNSETTLED. ``clock`` gives nanoseconds since the epoch, and says only which hashes are
-    taken once more. ``on_progress`` is called with the number of bytes just read for hashing, from the ``workers``
-    threads that hash. ``may_lack_root`` is asked, once it is seen that the root is not there, whether that is to be
-    taken for an empty one. ``settled`` are paths of files that are known to be whole, however new they are. With
-    ``holds_incomplete`` media that surely is incomplete is a problem.
+    ``ignore`` holds patterns of what is left out, ``rules`` the templates that claim files; see ``Selection``, which
+    may raise PatternError. ``looks`` decides which files have settled: a file that the cache knows as it looks now has,
+    any other is UNSETTLED. ``clock`` returns nanoseconds since the epoch, and only decides which hashes are taken
+    again. ``on_progress`` is called with the number of bytes just read for hashing, from the ``workers`` threads that
+    hash. ``may_lack_root`` is called if the root is missing, and says whether that counts as an empty root. ``settled``
+    are paths of files known to be complete, however new they are. With ``holds_incomplete``, certainly incomplete media
+    is a problem.
     """
 
     def __init__(
@@ -80,8 +80,11 @@ class LocalFiles:
         self._hasher = Hasher(self._root, cache, clock, workers, on_progress, holds_incomplete=holds_incomplete)
 
     def walk(self, prefixes: Sequence[str] = ("",)) -> Iterator[LocalFile]:
-        """A folder that is not read (unreadable, a link, an undecodable name) is a row whose path ends in ``/``. Raises
-        SourceError if the root is not there, cannot be read, or goes away meanwhile."""
+        """Yields the files below the prefixes, in code point order of the path.
+
+        A folder that is not read (unreadable, a link, an undecodable name) is a row whose path ends in ``/``. Raises
+        SourceError if the root is missing, unreadable, or disappears meanwhile.
+        """
         within = Prefixes(prefixes)
         apart = self._apart
         if apart is not None and apart.root is not None and within.takes(""):
@@ -93,7 +96,7 @@ class LocalFiles:
             before, found = self._root_identity(), self._walk.rows(root, within)
         rows = self._settled_rows(found, lambda path: self._observe_from(path, within))
         yield from self._hasher.hashed(rows)
-        # An unmounted drive makes its folders vanish one by one, which must not be taken for absent files.
+        # An unmounted drive makes its folders vanish one by one, which must not count as absent files.
         if self._root_identity() != before:
             raise SourceError(
                 f"the local root {self._shown} was replaced while it was read", hint="run again once it stays put"
@@ -103,7 +106,8 @@ class LocalFiles:
         return self._walk.names(self._root_listing(), Prefixes(prefixes))
 
     def lookup(self, paths: Iterable[str], *, before: Sequence[str] = (), anew: bool = False) -> Iterator[LocalFile]:
-        """One below a folder that is not read is a row with that folder's problem. Raises SourceError as ``walk``."""
+        """Yields the files at these paths; a path below an unread folder has that folder's problem. Raises as
+        ``walk``."""
         asked = list(paths)
         later = Prefixes(before)
 
@@ -120,8 +124,10 @@ class LocalFiles:
 
     @contextlib.contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
-        """Never through a link. Raises SourceChanged if it is not there or is not a regular file, SourceError if it
-        cannot be read."""
+        """Opens a file, never through a link.
+
+        Raises SourceChanged if it is missing, not a regular file or being written, SourceError if it cannot be read.
+        """
         fd = self._open(path)
         try:
             found = current().fstat(fd)
@@ -142,7 +148,7 @@ class LocalFiles:
     def _open(self, path: str) -> int:
         parts = split(path)
         if not parts or self._selection.excludes(path):
-            # What a walk leaves out is not to be had by asking for it by name either.
+            # A path that a walk leaves out cannot be opened by name either.
             raise SourceChanged(f"the path {path!r} is not one of a local file below the root", hint="plan again")
         try:
             return self._open_below(parts)
@@ -163,8 +169,7 @@ class LocalFiles:
             ) from error
 
     def _open_below(self, parts: list[str]) -> int:
-        """Opens the file of this name; if there is none, the only one whose name is the same in another Unicode form.
-        Raises OSError."""
+        """Opens the file of this name, or else the only one whose name differs just in Unicode form. Raises OSError."""
         try:
             return open_below(self._root, parts)
         except FileNotFoundError:
@@ -174,7 +179,7 @@ class LocalFiles:
             return open_below(self._root, there)
 
     def _as_spelled(self, parts: list[str]) -> list[str] | None:
-        """The parts of a path as they are spelled on the disk; None if one is not there, or could be two."""
+        """Returns the parts of a path as the disk spells them, or None if one is missing or ambiguous."""
         found = ""
         with OpenFolders(self._root) as folders:
             for part in parts:
@@ -186,34 +191,36 @@ class LocalFiles:
                 found += name
         return found.split("/")
 
-    # -- the other process --
+    # -- the second process --
 
     def expect_walk(self, hashes: Path, command: Sequence[str] | None = None) -> None:
-        """Starts a process for the next walk of everything, by ``apart.command`` if by no other one; ``hashes`` is the
-        file of the hash cache."""
-        from reconcile.adapters.local.apart import Apart  # few have so many files
+        """Starts a process for the next full walk, by default with ``apart.command``.
+
+        ``hashes`` is the file of the hash cache.
+        """
+        from reconcile.adapters.local.apart import Apart  # only large trees need it
 
         self.close()
         self._apart = Apart((*self._job, os.fsencode(hashes)), command)
 
     def begin_walk(self) -> None:
-        """Lets that process look at files, from now on."""
+        """Lets the second process stat files from now on."""
         if self._apart is None:
             return
         try:
             self._apart.begin(self._root_identity())
             self._had_root = True
-        except SourceError:  # the walk will say so
+        except SourceError:  # the walk will report it
             self.close()
 
     def close(self) -> None:
-        """Ends that process."""
+        """Ends the second process."""
         apart, self._apart = self._apart, None
         if apart is not None:
             apart.close()
 
     def _seen_by(self, apart: Apart) -> Iterator[Row]:
-        """The rows of a walk of everything by another process; what it does not come to is walked here."""
+        """Yields the rows of a full walk by the second process; what it does not reach is walked here."""
         last = ""
         try:
             for row in apart.rows():
@@ -233,7 +240,7 @@ class LocalFiles:
             self._had_root = True
             return listing
         except FileNotFoundError as error:
-            # What was there a moment ago has not been seen to its end, and is not called empty.
+            # A root that was there a moment ago has not been walked to its end, and does not count as empty.
             if not self._had_root and self._may_lack_root():
                 return Listing(Folder(""), [], {}, is_gone=True)
             raise SourceError(
@@ -268,8 +275,11 @@ class LocalFiles:
         from_path: Callable[[str], Iterator[Row]],
         besides: Callable[[], Iterator[Row]] = lambda: iter(()),
     ) -> Iterator[Row]:
-        """The rows, with a problem if a file has not settled. At the first of them the rest is looked at, nothing of
-        it is kept but what is new; after one wait all that is new is looked at again, ``from_path`` on."""
+        """Yields the rows, with a problem for each file that has not settled.
+
+        At the first new file, the remaining rows are statted and only new looks are kept; after a single wait, the rows
+        from that file on are read again with ``from_path``.
+        """
         for row in rows:
             if not self._is_new(row):
                 yield row
@@ -286,7 +296,7 @@ class LocalFiles:
             yield self._unsettled(again) if self._is_new(again) else again
 
     def _is_new(self, row: Row) -> bool:
-        """Whether the row is of a file that has not settled; its look is noted."""
+        """Whether the row is a file that has not settled; its look is noted."""
         if isinstance(row, LocalFile) or row.known is not None or row.path in self._settled:
             return False
         return not self._looks.is_settled(row.path, identity(row.seen))

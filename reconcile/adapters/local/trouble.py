@@ -1,4 +1,4 @@
-"""Why something below the local root is not a file that can be uploaded."""
+"""Reasons why an entry below the local root is not a file that can be uploaded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KINDS = (
 
 
 def trouble(folder: OpenFolder, entry: Entry, seen: os.stat_result) -> tuple[FileProblem, str] | None:
-    """Why the entry of an open folder, with this status, cannot be uploaded; None if it can."""
+    """Returns why the entry of an open folder, with this status, cannot be uploaded; None if it can."""
     name, mode = entry.name, seen.st_mode
     is_usual = stat.S_IFMT(mode) == stat.S_IFREG and not entry.is_link and name.isascii()
     if is_usual and seen.st_size <= MAX_OBJECT_BYTES and not current().is_windows:

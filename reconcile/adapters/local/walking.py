@@ -1,4 +1,4 @@
-"""The walk: what is at each path below a root, in code point order, from what the disk and the hash cache say."""
+"""The walk: what is at each path below a root, in code point order, from the disk and the hash cache."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ _UNDECODABLE_FOLDER = "the folder's name is not UTF-8, so nothing in it has a ke
 
 
 class Walk:
-    """The rows of the files below ``root`` (an absolute path): what the cache knows as it looks now needs no hashing.
-    ``holds_incomplete`` if media that surely is incomplete is a problem."""
+    """Rows for the files below ``root`` (an absolute path); a file that the cache knows as it looks now needs no
+    hashing.
+
+    With ``holds_incomplete``, certainly incomplete media is a problem.
+    """
 
     def __init__(self, root: str, selection: Selection, cache: HashCache, *, holds_incomplete: bool) -> None:
         self._root = root
@@ -38,17 +41,16 @@ class Walk:
         self._holds_incomplete = holds_incomplete
 
     def top(self) -> Listing:
-        """The listing of the root. Raises OSError."""
+        """Returns the listing of the root. Raises OSError."""
         with OpenFolders(self._root) as folders:
             return self.lister.listing(folders, Folder(""))
 
     def rows(self, root: Listing, prefixes: Prefixes, start: str = "") -> Iterator[Row]:
-        """What is at the paths that begin with one of the prefixes, below the root of this listing; what comes before
-        ``start`` is left out."""
+        """Yields what is at the paths with one of the prefixes, below the root of this listing, from ``start`` on."""
         return self._found(root, prefixes, self._file, start, is_far=not current().gives_events(self._root))
 
     def names(self, root: Listing, prefixes: Prefixes) -> Iterator[str]:
-        """The paths of the rows."""
+        """Yields the paths of the rows."""
         rows = self._found(root, prefixes, lambda _folders, _listing, path, *_: path)
         return (row if isinstance(row, str) else row.path for row in rows)
 
@@ -56,13 +58,15 @@ class Walk:
         self,
         root: Listing,
         prefixes: Prefixes,
-        made: Callable[[OpenFolders, Listing, str, Entry, Look | None], T | None],
+        build: Callable[[OpenFolders, Listing, str, Entry, Look | None], T | None],
         start: str = "",
         *,
         is_far: bool = False,
     ) -> Iterator[T | LocalFile]:
-        """What is ``made`` of each file. Depth first with a stack of its own: the tree may be deeper than Python's.
-        What comes before ``start`` is left out, unread."""
+        """Yields what ``build`` returns for each file, from ``start`` on; earlier folders are not read.
+
+        Depth first with an explicit stack: the tree may be deeper than Python's.
+        """
         whole = not start and prefixes.takes("")
 
         def is_wanted(path: str) -> bool:
@@ -80,7 +84,7 @@ class Walk:
                     path = above + name
                     if not entry.is_folder:
                         look = None if ahead is None else ahead.look(path)
-                        if (whole or is_wanted(path)) and (row := made(folders, listing, path, entry, look)):
+                        if (whole or is_wanted(path)) and (row := build(folders, listing, path, entry, look)):
                             yield row
                     elif whole or (prefixes.reaches(path) and (path >= start or start.startswith(path))):
                         below = self._enter(folders, listing, path, entry, None if whole else prefixes)
@@ -93,7 +97,7 @@ class Walk:
                     stack.pop()
 
     def look(self, root: Listing, paths: Iterable[str], *, anew: bool = False) -> Iterator[Row]:
-        """What is at these paths; ``anew`` if it is to be hashed, whatever is known."""
+        """Yields what is at these paths; with ``anew``, it is hashed even if the cache knows it."""
         chain = [root]
         with OpenFolders(self._root) as folders:
             for path in paths:
@@ -105,7 +109,8 @@ class Walk:
                     yield row
 
     def _descend(self, folders: OpenFolders, chain: list[Listing], path: str, *, anew: bool) -> Row | None:
-        """Finds one path by name in the listings, which tells case on every system; leaves the folders in chain."""
+        """Finds one path by name in the listings, which respect case on every system; leaves the folders in
+        ``chain``."""
         while True:
             listing = chain[-1]
             head, slash, _ = path[len(listing.folder.rel) :].partition("/")
@@ -122,7 +127,7 @@ class Walk:
     def _enter(
         self, folders: OpenFolders, listing: Listing, path: str, entry: Entry, within: Prefixes | None = None
     ) -> Listing | LocalFile | None:
-        """The folder's own listing, or the row that says why there is none; None if it has vanished."""
+        """Returns the folder's listing, or the row that says why there is none, or None if it has vanished."""
         if not (entry.name.isascii() or is_text(entry.name)):
             return LocalFile(path, 0, 0, problem=FileProblem.UNDECODABLE, detail=_UNDECODABLE_FOLDER)
         try:
@@ -164,7 +169,7 @@ class Walk:
         return self.known(path, seen, twin, anew=anew)
 
     def known(self, path: str, seen: os.stat_result, twin: str | None, *, anew: bool = False) -> Row:
-        """The row of a regular file that looks like this, by what the cache holds of it."""
+        """Returns the row of a regular file that looks like this, from the cache's entry."""
         cached = self._cache.get(path)
         if cached is None or not is_same(cached, seen):
             miss = Miss(path, seen, twin)
@@ -178,13 +183,13 @@ class Walk:
 
 
 def _ahead(folders: OpenFolders) -> Ahead:
-    from reconcile.adapters.local.ahead import Ahead  # most drives are near, and threads take long to import
+    from reconcile.adapters.local.ahead import Ahead  # most drives are local, and threads take long to import
 
     return Ahead(folders)
 
 
 def _is_link_now(folders: OpenFolders, listing: Listing, entry: Entry) -> bool:
-    """Whether a link has taken the place of what was a folder when it was listed."""
+    """Whether a link has replaced what was a folder when it was listed."""
     try:
         return stat.S_ISLNK(folders.at(listing.folder.rel).stat(entry.name).st_mode)
     except OSError:

@@ -1,8 +1,8 @@
-"""Watches a folder: by the system's events, or by scanning it if there are none. The only user of watchfiles.
+"""Watches a folder by the system's events, or by scanning it if there are none. The only user of watchfiles.
 
-Links are never followed. The events of Linux would follow them out of the folder, so a folder that holds links to
-folders is scanned instead. Events can also be lost (a full queue, a limit that is reached later), so the folder is
-scanned now and then even if there are events, and the listener is started again if a scan shows that some were lost.
+Links are never followed. Linux's events would follow them out of the folder, so a folder that contains links to folders
+is scanned instead. Events can also be lost (a full queue, a limit reached later), so the folder is scanned now and then
+even with events, and the listener is restarted if a scan shows that some were lost.
 """
 
 from __future__ import annotations
@@ -46,8 +46,10 @@ _WITHOUT_EVENTS = re.compile(
 
 
 class FolderWatch:
-    """Watches the files below ``root``; ``ignore`` and ``rules`` leave out files as they do in the walk. Without
-    ``holds_incomplete`` every file counts as complete."""
+    """A watch over the files below ``root``; ``ignore`` and ``rules`` leave out the same files as in the walk.
+
+    Without ``holds_incomplete``, every file counts as complete.
+    """
 
     def __init__(
         self,
@@ -82,7 +84,7 @@ class FolderWatch:
         self._hearing.forget()
 
     def wait(self, seconds: float, stop: threading.Event) -> Seen:
-        """Waits until something changes, for ``seconds`` at most, or until ``stop`` is set."""
+        """Waits until something changes, ``stop`` is set, or ``seconds`` have passed; returns what was seen."""
         identity = self._find()
         if identity is None:
             self.close()
@@ -101,7 +103,7 @@ class FolderWatch:
     # -- single files --
 
     def look(self, path: str) -> Look | None:
-        """What a file or folder looks like now; None if there is none, or it is of another kind."""
+        """Returns what a file or folder looks like now, or None if there is none or it is of another kind."""
         try:
             found = current().lstat(self._full(path))
         except (OSError, ValueError):
@@ -116,14 +118,15 @@ class FolderWatch:
         return list(self._scan(path)[0])
 
     def missing_end(self, path: str) -> str | None:
-        """What the file certainly lacks, in words that follow "it"; None if it is complete or that is not known."""
+        """Returns what the file certainly lacks, in words that follow "it"; None if it is complete or that is
+        unknown."""
         parts = split(path)
         if not parts or not self._holds_incomplete:
             return None
         try:
             fd = open_below(current().extended(os.path.abspath(self._root)), parts)
         except PermissionError:
-            # On Windows the program that writes it may keep others from opening it.
+            # On Windows the writing program may prevent others from opening it.
             return "cannot be opened"
         except OSError:
             return None
@@ -147,7 +150,7 @@ class FolderWatch:
             return None
         if not stat.S_ISDIR(found.st_mode):
             return None
-        # Some network drives give a folder another id each time that it is opened.
+        # Some network drives report another id for a folder each time it is opened.
         return (found.st_dev, found.st_ino) if current().gives_events(os.fspath(self._root)) else (0, 0)
 
     def _arm(self, identity: tuple[int, int]) -> str:
@@ -174,7 +177,7 @@ class FolderWatch:
         from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
         try:
-            # With its option to ignore what it may not read, it would also ignore that a limit is reached.
+            # Its option to ignore unreadable folders would also ignore that a limit is reached.
             self._notify = RustNotify([as_text(self._real)], False, False, 0, True, False)
         except WatchfilesRustInternalError as error:
             return f"{error} (raise fs.inotify.max_user_instances)" if "os error 24" in str(error) else str(error)
@@ -192,20 +195,20 @@ class FolderWatch:
         try:
             heard = notify.watch(_GROUPED_MS, _STEP_MS, max(1, int(1000 * seconds)), stop)
         except WatchfilesRustInternalError:
-            # One name that is not UTF-8 is enough to end the listener.
+            # A single name that is not UTF-8 ends the listener.
             return self._listen_again()
         if isinstance(heard, str):
             lost = self._hearing.lost(lambda path: current().is_being_written(self._full(path)))
             return self._listen_again(lost) if lost else Seen()
         if (_DELETED, as_text(self._real)) in heard:
-            self._identity = None  # even if there is a folder again: it may have the same id
+            self._identity = None  # even if the folder exists again: it may have the same id
         found = {self._heard(change, path) for change, path in heard if change != _DELETED}
         paths = sorted(path for path in found if path is not None)
         self._hearing.told(paths)
         return Seen(tuple(paths))
 
     def _listen_again(self, lost: Sequence[str] = ()) -> Seen:
-        """``lost`` are files for which there were no events."""
+        """Restarts the listener; ``lost`` are files that had no events. Returns what a scan found meanwhile."""
         assert self._notify is not None
         self._notify.close()
         self._notify = None
@@ -213,17 +216,17 @@ class FolderWatch:
         how = f"by looking every {POLL_EVERY:g} s: {why}" if why else None
         if lost and how is None:
             files = f"{len(lost)} files, such as" if len(lost) > 1 else "a file that changed,"
-            how = f"by the system's events, begun anew, because they did not tell of {files} {lost[0]!r}"
+            how = f"by the system's events, restarted, because they missed {files} {lost[0]!r}"
         changed = self._changed()
         self._hearing.forget()
         return Seen(changed, armed=how)
 
     def _heard(self, change: int, full: str) -> str | None:
-        """The path below the root; None for one that does not count."""
+        """Returns the path below the root, or None if it is ignored."""
         path = os.path.relpath(full, as_text(self._real)).replace(os.sep, "/")
         if path == "." or path.startswith("../") or self._lister.selection.excludes(path):
             return None
-        # Files in a folder have their own events; those of the files in a new folder may have been missed.
+        # Files in a folder have their own events; those of files in a new folder may have been missed.
         return path if change == _ADDED or not os.path.isdir(native(full)) else None
 
     # -- looking --
@@ -231,9 +234,9 @@ class FolderWatch:
     def _changed(self) -> tuple[str, ...]:
         before, (self._known, links) = self._known, self._scanned()
         if links and self._notify is not None and self._poll is Poll.AUTO:
-            self._identity = None  # so that it is armed again
+            self._identity = None  # so that the watch is armed again
         changed = [path for path, signature in self._known.items() if before.get(path) != signature]
-        if self._notify is not None:  # a change of a file's rights or other names need not have an event
+        if self._notify is not None:  # a change of a file's permissions or other names may have no event
             self._hearing.looked(path for path in changed if before.get(path, ())[:2] != self._known[path][:2])
         return tuple(changed)
 
@@ -262,8 +265,10 @@ class FolderWatch:
         return any(entry.is_folder for _, _, entry in self._walk(""))
 
     def _walk(self, rel: str) -> Iterator[tuple[str, OpenFolder, Entry]]:
-        """The files in a folder and below it, and the links to folders, which are not entered; each with the path of
-        its folder, and with that folder, open."""
+        """Yields the files below a folder, and the links to folders, which are not entered.
+
+        Each comes with the path of its folder, and with that folder, open.
+        """
         with OpenFolders(self._full("")) as folders:
             stack = [rel]
             while stack:
@@ -284,14 +289,14 @@ class FolderWatch:
 
 
 def _pause(seconds: float, stop: threading.Event) -> None:
-    # Not ``stop.wait``: a signal handler that interrupts it and sets the event would wait for ever.
+    # Not ``stop.wait``: a signal handler that interrupts it and sets the event would wait forever.
     end = time.monotonic() + seconds
     while not stop.is_set() and (left := end - time.monotonic()) > 0:
         time.sleep(min(left, _STEP_MS / 1000))
 
 
 def filesystem(real: str, mounts: Path) -> str | None:
-    """The type of the file system that a resolved path is on (on Linux); None if that is not known."""
+    """Returns the type of the file system that a resolved path is on (on Linux); None if unknown."""
     try:
         lines = mounts.read_bytes().splitlines()
     except OSError:
@@ -303,7 +308,7 @@ def filesystem(real: str, mounts: Path) -> str | None:
             continue
         point = re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), fields[1])
         place = os.fsdecode(point)
-        # Of several mounts at one place the last one counts.
+        # Of several mounts at one place, the last one counts.
         if (real == place or real.startswith(place.rstrip("/") + "/")) and (best is None or len(place) >= best[0]):
             best = (len(place), fields[2].decode("ascii", "replace"))
     return None if best is None else best[1]

@@ -1,6 +1,7 @@
-"""How rows of a walk go through a pipe: blocks with their length and checksum, so that what is not ours is no row.
+"""The format in which rows of a walk pass through a pipe: blocks with a length and a checksum.
 
-``marshal`` makes the blocks, of plain tuples and numbers: both sides are one interpreter, and nothing is quicker.
+``marshal`` encodes the blocks, from plain tuples and numbers: both sides are the same interpreter, and nothing is
+faster.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from reconcile.core.portable import Portable
 from reconcile.core.rows import FileProblem, Hashed, LocalFile
 
 ROWS = 1024
-"""Rows of a block."""
-_VERSION = 2  # newer ones look for what is in a block twice, which nothing is
+"""Rows in a block."""
+_VERSION = 2  # newer versions look for repeated objects in a block, of which there are none
 _HEAD = struct.Struct(">4sII")
 _MARK = b"rec1"
 _LONGEST = 2**28
@@ -27,11 +28,11 @@ _PLAIN, _ODD, _END = 0, 1, 2
 
 
 class Garbled(Portable, ValueError):
-    """What came through the pipe is no block of a walk."""
+    """Raised if the pipe delivers something that is not a block of a walk."""
 
 
 def blocks(rows: Iterable[Row]) -> Iterator[bytes]:
-    """The rows in blocks, and the block that says that these were all."""
+    """Yields the rows in blocks, then the block that marks the end."""
     packed: list[tuple[Any, ...]] = []
     kind, count = _PLAIN, 0
     for row in rows:
@@ -49,8 +50,10 @@ def blocks(rows: Iterable[Row]) -> Iterator[bytes]:
 
 
 def read(pipe: Callable[[int], bytes]) -> bytes:
-    """The content of the next block, of a pipe that gives as many bytes as are asked for unless it has ended. Raises
-    Garbled, also at the end."""
+    """Returns the content of the next block. Raises Garbled, also at the end of the pipe.
+
+    ``pipe`` must return as many bytes as requested unless it has ended.
+    """
     head = pipe(_HEAD.size)
     if len(head) != _HEAD.size:
         raise Garbled("the pipe has ended")
@@ -64,7 +67,7 @@ def read(pipe: Callable[[int], bytes]) -> bytes:
 
 
 def rows(bodies: Iterable[bytes]) -> Iterator[Row]:
-    """The rows of all blocks up to the one that ends them. Raises Garbled if one is missing."""
+    """Yields the rows of all blocks up to the end block. Raises Garbled if one is missing."""
     count = 0
     for body in bodies:
         kind, before, packed = marshal.loads(body)
@@ -86,7 +89,7 @@ def _packed(row: Row) -> tuple[Any, ...]:
     if isinstance(row, LocalFile):
         problem = None if row.problem is None else row.problem.value
         return row.path, row.size, row.mtime_ns, row.crc32c, problem, row.detail, row.twin
-    made: Any = row.seen.__reduce__()  # what ``os.stat_result`` makes it of again
+    made: Any = row.seen.__reduce__()  # the arguments that recreate the ``os.stat_result``
     shown, others = made[1]
     return row.path, shown, others, row.twin, None if row.known is None else tuple(row.known)
 

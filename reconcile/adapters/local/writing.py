@@ -1,5 +1,5 @@
-"""Makes files below the local root: each is complete and checked before it gets its name, replaces nothing, and is
-never made through a link."""
+"""Creates files below the local root: each is complete and verified before it gets its name, replaces nothing, and is
+never created through a link."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from reconcile.ports import Progress
 CHUNK = 256 * 1024
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _WHICH = {5: 1, 6: 1, 7: 1, 8: 1, 9: 2, 10: 2, 11: 2}
-"""How many letters at the end of a part's name, by its length, are from the generation."""
+"""How many letters at the end of a part's name, by the length of the name, come from the generation."""
 _COMMON = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_NOFOLLOW", 0)
 _PART = os.O_RDWR | os.O_CREAT | _COMMON | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 _NOT_ON_WINDOWS = frozenset('<>"|?*') | frozenset(map(chr, range(32)))
 
 
 class LocalPlaces:
-    """The places of files below ``root``, as ``FilePlaces``; ``ignore`` and ``rules`` are the walk's."""
+    """The places of files below ``root``, as ``FilePlaces``; ``ignore`` and ``rules`` are the same as the walk's."""
 
     def __init__(self, root: Path, *, ignore: Sequence[str] = (), rules: Sequence[Template] | None = None) -> None:
         self._root = current().extended(os.path.abspath(root))
@@ -101,7 +101,7 @@ class LocalPlaces:
                 try:
                     part.fill(body, meant, path)
                 except NotThere:
-                    part.drop()  # the generation that it is of is gone for good
+                    part.drop()  # its generation is gone for good
                     raise
                 placed = part.take_place(folder.spelled(parts[-1]), meant, path, modified_ns)
                 self._drop_older(folder, path, name)
@@ -114,7 +114,7 @@ class LocalPlaces:
 
     @contextlib.contextmanager
     def _alone(self, folder: OpenFolder, name: str) -> Iterator[None]:
-        """Lets one file at a time use a part's name: the parts of two files with short names may have the same one."""
+        """Lets one file at a time use a part's name, which two files with short names may share."""
         place = (folder.path, name)
         with self._freed:
             while place in self._busy:
@@ -128,7 +128,7 @@ class LocalPlaces:
                 self._freed.notify_all()
 
     def _drop_older(self, folder: OpenFolder, path: str, own: str) -> None:
-        """Removes parts of other generations that interrupted runs left of this file. Lists each folder once."""
+        """Removes this file's parts of other generations, left by interrupted runs. Lists each folder once."""
         start, former = own[: -_WHICH[len(own)]], _former_start(path)
         with self._freed:
             if folder.path not in self._parts:
@@ -144,12 +144,12 @@ class LocalPlaces:
 
 
 def _made(folder: OpenFolder, name: str) -> OpenFolder:
-    """The folder of this name in another one, made if it is missing."""
+    """Returns the folder of this name in another one, created if missing."""
     return folder.make(folder.spelled(name))
 
 
 class _Part:
-    """The part of a file that has arrived so far, beside its place."""
+    """The part of a file that has arrived so far, next to its final place."""
 
     def __init__(self, folder: OpenFolder, name: str, progress: Progress) -> None:
         self._folder = folder
@@ -157,10 +157,12 @@ class _Part:
         self._progress = progress
 
     def fill(self, body: Callable[[int], Iterator[bytes]], meant: tuple[int, str], path: str) -> None:
-        """Adds what is missing. Raises Rejected if the content is not the one that is meant, and what ``body`` raises;
-        then the part stays."""
+        """Appends what is missing.
+
+        Raises Rejected if the content is not the expected one. Raises what ``body`` raises; the part is then kept.
+        """
         if self._folder.link_count(self.name) > 1:
-            # A run was killed between two steps: the part has a file's name too, and must not be written to.
+            # A run was killed between two steps: the part also has the file's name, and must not be written to.
             self.drop()
         fd = self._folder.open(self.name, _PART)
         with io.FileIO(fd, "r+") as file:
@@ -199,12 +201,15 @@ class _Part:
         return size, encode_crc32c(value)
 
     def take_place(self, name: str, meant: tuple[int, str], path: str, modified_ns: int | None) -> bool:
-        """Gives the part this name. False if a file with the same content has it already."""
+        """Renames the part to this name; returns False if a file with the same content already has it.
+
+        Raises SourceChanged if something else has the name.
+        """
         try:
             if modified_ns is not None:
                 self._set_modified(modified_ns)
             self._folder.move(self.name, name)
-        except (FileExistsError, FileNotFoundError):  # another run may have moved our bytes, which are also its own
+        except (FileExistsError, FileNotFoundError):  # another run may have moved our part, which is its own too
             same = self._holds(name, meant)
             self.drop()
             if same:
@@ -216,7 +221,7 @@ class _Part:
         return True
 
     def _set_modified(self, modified_ns: int) -> None:
-        fd = self._folder.open(self.name, _PART & ~os.O_CREAT)  # Windows flushes only what is open for writing
+        fd = self._folder.open(self.name, _PART & ~os.O_CREAT)  # Windows flushes only files that are open for writing
         try:
             self._folder.set_modified(self.name, fd, modified_ns)
             os.fsync(fd)
@@ -239,7 +244,7 @@ class _Part:
 
 
 def _summed(file: io.FileIO, progress: Progress) -> tuple[int, int]:
-    """The size and the crc32c of what is left to read of a file."""
+    """Returns the size and the crc32c of what is left to read of a file."""
     from crc32c import crc32c as checksum
 
     size = value = 0
@@ -257,8 +262,11 @@ def _write(file: io.FileIO, chunk: bytes) -> None:
 
 
 def _part_name(path: str, generation: int) -> str:
-    """The name of the part of this generation of a file. It has five letters at least, and is otherwise no longer than
-    the file's name, because some drives take short names only."""
+    """Returns the name of the part of this generation of a file.
+
+    It has at least five letters, and is otherwise no longer than the file's name, because some drives allow only short
+    names.
+    """
     length = len(path.rpartition("/")[2].encode("utf-8", "surrogateescape"))
     length = min(max(length, min(_WHICH)), max(_WHICH))
     which = _WHICH[length]
@@ -271,6 +279,6 @@ def _digits(text: str, count: int) -> str:
 
 
 def _former_start(path: str) -> str:
-    """How the names of this file's parts began in an earlier version."""
+    """Returns how the names of this file's parts began in an earlier version."""
     shown = path.rpartition("/")[2].encode("utf-8", "surrogateescape")[:100].decode("utf-8", "ignore")
     return f".{shown}.{hashlib.sha256(path.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}."
