@@ -20,11 +20,11 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from reconcile.adapters.children import is_python
 from reconcile.core.errors import StoreUnavailable, as_ours
 
 T = TypeVar("T")
 
-_PYTHONS = ("python", "pypy", "graalpy")
 _CODE = (
     "import json, sys; sys.path[:] = json.loads(sys.stdin.buffer.readline());"
     " from reconcile.adapters.apart import serve; serve()"
@@ -62,8 +62,10 @@ def call(function: Callable[..., T], *arguments: Any) -> T:
 
     Raises StoreUnavailable if it did not answer, and OSError if no such process can be started.
     """
+    if not is_python():
+        raise OSError(f"{os.path.basename(sys.executable or '') or 'this program'} is not a Python interpreter")
     # Reads and writes without a thread: there may be none, and the other side answers when it has read everything.
-    with subprocess.Popen([_python(), "-c", _CODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    with subprocess.Popen([sys.executable, "-c", _CODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
@@ -76,14 +78,6 @@ def call(function: Callable[..., T], *arguments: Any) -> T:
     if isinstance(answer, BaseException):
         raise answer
     return answer  # type: ignore[no-any-return]
-
-
-def _python() -> str:
-    """This interpreter's program. Raises OSError if that is another program with Python inside."""
-    name = os.path.basename(sys.executable or "").lower()
-    if getattr(sys, "frozen", False) or not name.startswith(_PYTHONS):
-        raise OSError(f"{name or 'this program'} is not a Python interpreter")
-    return sys.executable
 
 
 def serve() -> None:

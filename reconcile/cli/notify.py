@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 import msgspec
 
+from reconcile.adapters.children import NO_WINDOW, ended
 from reconcile.adapters.system import current
 from reconcile.cli.session import Session
 from reconcile.core.changes import Change
@@ -27,14 +27,8 @@ from reconcile.views.notice import Notice, notice
 TIMEOUT = 60.0
 """Seconds that the command may take: a mail server that hangs must not hold the project's lock, or the next night."""
 
-_NO_WINDOW: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
-"""On Windows a command of a process without a console would get a window of its own, which a click can close."""
-
 _ENDING = 10.0
 """Seconds that a command that was killed may take to be gone."""
-
-GLANCE = 0.2
-"""Seconds between two looks for an interrupt."""
 
 
 class Notifier(Protocol):
@@ -98,7 +92,7 @@ def _run(command: str, document: bytes, variables: dict[str, str], timeout: floa
             stdin=subprocess.PIPE,
             stdout=sys.stderr.fileno(),
             stderr=subprocess.STDOUT,
-            creationflags=0 if sys.stderr.isatty() else _NO_WINDOW,
+            creationflags=0 if sys.stderr.isatty() else NO_WINDOW,
             env={**os.environ, **variables},
             start_new_session=True,  # so that all that it starts can be stopped with it
         )
@@ -108,29 +102,18 @@ def _run(command: str, document: bytes, variables: dict[str, str], timeout: floa
     # reads nothing would keep the run for ever once the pipe is full.
     threading.Thread(target=_feed, args=(told, document), name="notify", daemon=True).start()
     try:
-        _wait(told, timeout)
+        code = ended(told, timeout)
     except (subprocess.TimeoutExpired, KeyboardInterrupt) as error:
         _stop(told)
         timed_out = isinstance(error, subprocess.TimeoutExpired)
         return f"took longer than {timeout:g} s and was stopped" if timed_out else "was interrupted"
-    return f"exited with {told.returncode}" if told.returncode else ""
+    return f"exited with {code}" if code else ""
 
 
 def _feed(told: subprocess.Popen[bytes], document: bytes) -> None:
     assert told.stdin is not None
     with suppress(OSError), told.stdin:  # it need not read what it is given
         told.stdin.write(document)
-
-
-def _wait(told: subprocess.Popen[bytes], timeout: float) -> None:
-    """Raises TimeoutExpired; an interrupt is heard between two slices, on every system."""
-    end = time.monotonic() + timeout
-    while told.poll() is None:
-        left = end - time.monotonic()
-        if left <= 0:
-            raise subprocess.TimeoutExpired(told.args, timeout)
-        with suppress(subprocess.TimeoutExpired):
-            told.wait(min(left, GLANCE))
 
 
 def _stop(told: subprocess.Popen[bytes]) -> None:

@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from reconcile.adapters.system import current
+from reconcile.adapters.children import ended
 from reconcile.cli.options import (
     AllowEmpty,
     BwLimit,
@@ -48,7 +48,6 @@ _OF_THE_KEYBOARD = ("SIGINT", "SIGQUIT", "SIGBREAK")
 _ENDING = ("SIGTERM", "SIGHUP", "SIGBREAK")
 _CONTROL_C = 0xC000013A
 """The exit code of a program on Windows that Ctrl-C or Ctrl-Break has ended."""
-_GLANCE = 0.2
 
 
 def run(
@@ -93,10 +92,10 @@ def run(
         problem = Interrupted("interrupted; the workflow is done, its files are not all in step", hint=_LATER)
     except ReconcileError as error:
         problem = error
-    ended = _tell(session, code, took, report, problem)
-    if report is not None and ended == ExitCode.OK:
+    shown = _tell(session, code, took, report, problem)
+    if report is not None and shown == ExitCode.OK:
         return session.verdict(ExitCode.OK, report.findings, fail_on)
-    return _exit(ended)
+    return _exit(shown)
 
 
 _LATER = "`reconcile apply` goes on from here"
@@ -179,7 +178,7 @@ class _Workflow:
             self._child = subprocess.Popen(command, close_fds=False, env=_environment())
             for number in self._early:
                 self._send(number)
-            code = _ended(self._child)
+            code = ended(self._child)
             self._over = True
         if self._late:
             raise KeyboardInterrupt
@@ -202,16 +201,6 @@ class _Workflow:
     def _send(self, number: int) -> None:
         if self._child is not None and self._child.returncode is None:
             self._child.send_signal(number)
-
-
-def _ended(child: subprocess.Popen[bytes]) -> int:
-    if not current().is_windows:
-        return child.wait()
-    while True:  # in slices: a wait without an end hears no interrupt there
-        try:
-            return child.wait(_GLANCE)
-        except subprocess.TimeoutExpired:
-            continue
 
 
 def shell_code(code: int) -> int:

@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
+from reconcile.adapters.children import ended
 from reconcile.views.streams import Colour, flush, silence
 from reconcile.views.terminal import Terminal
 
 _LESS = "FRX"
 """As git has it: a result that fits on the screen is not paged, colours stay, and so does what was read."""
-_GLANCE = 0.2  # seconds: Windows hears no signal during a longer wait
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def paged(stream: TextIO, colour: Colour = "auto", environ: Mapping[str, str] = 
                 into.close()
             except OSError as error:  # it was quit before the end
                 silence(into, error)
-            _ended(child)
+            ended(child)
 
 
 def pager(environ: Mapping[str, str], system: str = sys.platform) -> Sequence[str]:
@@ -68,12 +68,3 @@ def _deaf() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _ended(child: subprocess.Popen[bytes]) -> None:
-    while True:
-        try:
-            child.wait(_GLANCE)
-        except subprocess.TimeoutExpired:
-            continue
-        return

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
+from reconcile.adapters.children import NO_WINDOW, is_python
 from reconcile.adapters.local import wire
 from reconcile.adapters.local.seen import Row
 from reconcile.adapters.room import has_thread
@@ -28,8 +29,6 @@ MOST_HELD = 16 * 2**20
 GO = b"!"
 _GLANCE = 0.2
 _ENDING = 5.0
-_NO_WINDOW: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
-_PYTHONS = ("python", "pypy", "graalpy")
 # It runs no code of the user's, and imports from the same places as this process. Ctrl-C is for this process alone.
 _CODE = (
     "import sys, os, marshal, signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
@@ -42,7 +41,7 @@ _CODE = (
 
 def is_possible() -> bool:
     """Whether there is a second core, and an interpreter to start."""
-    if not _is_python():
+    if not is_python():
         return False
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return cores > 1
@@ -133,7 +132,7 @@ class Apart(Closing):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            creationflags=_NO_WINDOW,
+            creationflags=NO_WINDOW,
         )
         assert child.stdin is not None
         assert child.stdout is not None
@@ -170,9 +169,3 @@ class Apart(Closing):
             while self.held > MOST_HELD and not self._closed:
                 self._change.wait(_GLANCE)
             return not self._closed
-
-
-def _is_python() -> bool:
-    """Whether this program is an interpreter, not another one with Python embedded."""
-    name = os.path.basename(sys.executable or "").lower()
-    return name.startswith(_PYTHONS) and not getattr(sys, "frozen", False)
