@@ -17,14 +17,7 @@ from reconcile.adapters.descriptors import fitting
 from reconcile.adapters.lanes import Lanes
 from reconcile.adapters.room import has_thread
 from reconcile.core.closing import Closing
-from reconcile.core.errors import (
-    AccessDenied,
-    ReconcileError,
-    StoreError,
-    StoreMissing,
-    StoreUnavailable,
-    Uncertain,
-)
+from reconcile.core.errors import AccessDenied, ReconcileError, StoreError, StoreMissing, StoreUnavailable, Uncertain
 from reconcile.core.report import Problem
 
 T = TypeVar("T")

@@ -44,13 +44,9 @@ class Common:
     json: Annotated[bool, _common("--json", help="Write one JSON document.")] = False
     quiet: Annotated[bool, _common("-q", "--quiet", help="No progress and no notes.")] = False
     verbose: Annotated[
-        int,
-        _common("-v", "--verbose", count=True, help="Say more; -vv also shows each request and its time."),
+        int, _common("-v", "--verbose", count=True, help="Say more; -vv also shows each request and its time.")
     ] = 0
-    color: Annotated[
-        Colour | None,
-        _common("--color", metavar="auto|always|never", help="When to use colour."),
-    ] = None
+    color: Annotated[Colour | None, _common("--color", metavar="auto|always|never", help="When to use colour.")] = None
     log_format: Annotated[
         Literal["text", "json"] | None,
         _common("--log-format", metavar="text|json", help="The format of stderr; json is one object per line."),

@@ -12,18 +12,7 @@ import typer
 from msgspec.structs import replace
 
 from reconcile.cli.files import CERTIFICATE, STDOUT, check_place, check_target, write_whole
-from reconcile.cli.options import (
-    AllowEmpty,
-    Common,
-    Concurrency,
-    DryRun,
-    Scoped,
-    Sized,
-    WaitLock,
-    Yes,
-    option,
-    seconds,
-)
+from reconcile.cli.options import AllowEmpty, Common, Concurrency, DryRun, Scoped, Sized, WaitLock, Yes, option, seconds
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.cli.signals import finish
 from reconcile.commands.certifying import Proof

@@ -167,11 +167,7 @@ def _held_against(look: _Look, meant: Meant) -> tuple[Against | None, tuple[Comp
         why = f"the local file has {file.size} bytes, crc32c {file.crc32c}, the object {has}"
         return _said(Against.LOCAL, same, unknown, says(OTHER_THAN_LOCAL, why=why))
     aside: tuple[Complaint, ...] = ()
-    if file is not None and file.problem in (
-        FileProblem.UNREADABLE,
-        FileProblem.UNSETTLED,
-        FileProblem.INCOMPLETE,
-    ):
+    if file is not None and file.problem in (FileProblem.UNREADABLE, FileProblem.UNSETTLED, FileProblem.INCOMPLETE):
         aside = (says(UNCOMPARED._replace(code=Code(file.problem.value)), why=file.detail),)
     if agreed is not None:
         same = _compared(agreed.size, agreed.crc32c, look, agreed)

@@ -72,10 +72,7 @@ def carried(environ: Mapping[str, str]) -> Carried:
                 hint="set the endpoint in the rules file, without one",
             )
     secret = tuple(sorted(name for name, value in found.items() if _holds_secret(name, value)))
-    return Carried(
-        {name: _absolute(name, value) for name, value in found.items() if name not in secret},
-        secret,
-    )
+    return Carried({name: _absolute(name, value) for name, value in found.items() if name not in secret}, secret)
 
 
 def _is_honoured(name: str) -> bool:

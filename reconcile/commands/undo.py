@@ -136,12 +136,7 @@ class _UndoSurvey:
         if what := _in_bucket(self._past, self._scope):
             self._findings.append(make(Code.OBJECTS_STAY, self._past.run.stores.bucket, None, what=what))
         plan = plans.build(
-            self._actions,
-            self._findings,
-            self._project.origin,
-            created=now(),
-            scope=self._scope,
-            in_step=self._in_step,
+            self._actions, self._findings, self._project.origin, created=now(), scope=self._scope, in_step=self._in_step
         )
         return Undoing(self._past.run.run_id, plan, self._wanted)
 
@@ -253,15 +248,7 @@ def execute(
         wanted = [undoing.wanted[change.id] for change in changes]
         return partial(revert, wanted=wanted, entries=entries, entry_key=entry_key)
 
-    return run(
-        project,
-        undoing.plan,
-        editor_of,
-        listener=listener,
-        stop=stop,
-        command=command,
-        undoes=undoing.run_id,
-    )
+    return run(project, undoing.plan, editor_of, listener=listener, stop=stop, command=command, undoes=undoing.run_id)
 
 
 def _check_stores(project: OpenProject, past: Past) -> None:

@@ -38,11 +38,7 @@ AGAIN = 3
 
 
 def verify(
-    project: OpenProject,
-    scope: Scope | None = None,
-    *,
-    mode: Mode | None = None,
-    listener: Listener = silent,
+    project: OpenProject, scope: Scope | None = None, *, mode: Mode | None = None, listener: Listener = silent
 ) -> Proof:
     """Proves the references of the records in scope. Raises StoreError, SourceError and ConfigError if a world
     cannot be read at all, and UsageError for a scope that names nothing, or for URLs of a store that has none."""

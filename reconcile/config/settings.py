@@ -15,14 +15,7 @@ import msgspec
 
 from reconcile.adapters.disk_names import as_text
 from reconcile.config.assets import read_asset_map, read_ignore
-from reconcile.config.environment import (
-    Given,
-    Overrides,
-    disk_path,
-    emulators,
-    endpoint,
-    rules_path,
-)
+from reconcile.config.environment import Given, Overrides, disk_path, emulators, endpoint, rules_path
 from reconcile.config.toml import RulesFile, Table, Texts
 from reconcile.config.waivers import read_waivers
 from reconcile.core.context import Replacing, Typing

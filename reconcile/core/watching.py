@@ -81,10 +81,7 @@ class Batch(msgspec.Struct, frozen=True):
 
     def with_(self, other: Batch) -> Batch:
         return Batch(
-            self.cause,
-            self.whole or other.whole,
-            {**self.paths, **other.paths},
-            self.char_ids | other.char_ids,
+            self.cause, self.whole or other.whole, {**self.paths, **other.paths}, self.char_ids | other.char_ids
         )
 
 

@@ -23,18 +23,7 @@ from reconcile.core.errors import UsageError
 from reconcile.core.names import fold
 from reconcile.core.plan import Scope
 from reconcile.core.report import Problem
-from reconcile.core.rows import (
-    Agreed,
-    Candidate,
-    Document,
-    KeyRow,
-    LocalFile,
-    RemoteObject,
-    Row,
-    Source,
-    Stream,
-    World,
-)
+from reconcile.core.rows import Agreed, Candidate, Document, KeyRow, LocalFile, RemoteObject, Row, Source, Stream, World
 from reconcile.core.stages import document_stage, explode_stage, key_stage
 from reconcile.pipeline.beam_lines import Counted, Noted, gaps_of, line, told, told_gap
 from reconcile.pipeline.gaps import Denied, Extent, Unread

@@ -20,14 +20,7 @@ from reconcile.core.errors import AccessDenied
 from reconcile.core.events import Advanced, Listener, Phase
 from reconcile.core.names import fold
 from reconcile.core.plan import Scope
-from reconcile.core.rows import (
-    Agreed,
-    KeyRow,
-    LocalFile,
-    RemoteObject,
-    Row,
-    Stream,
-)
+from reconcile.core.rows import Agreed, KeyRow, LocalFile, RemoteObject, Row, Stream
 from reconcile.pipeline.engine import Prefetch, SortedRows, merge, ranges
 from reconcile.pipeline.gaps import Denied, Extent, Store, Unread
 from reconcile.pipeline.look_up import LookUp

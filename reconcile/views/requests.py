@@ -26,10 +26,7 @@ class Timing(NamedTuple):
     def and_(self, asked: Asked) -> Timing:
         """With one more."""
         return Timing(
-            self.made + 1,
-            self.failed + asked.failed,
-            self.seconds + asked.seconds,
-            max(self.longest, asked.seconds),
+            self.made + 1, self.failed + asked.failed, self.seconds + asked.seconds, max(self.longest, asked.seconds)
         )
 
 

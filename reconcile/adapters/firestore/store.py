@@ -61,12 +61,7 @@ class FirestoreRecordStore:
     """The documents of one collection of a Firestore database; thread-safe."""
 
     def __init__(
-        self,
-        reads: Reads,
-        open_writes: Callable[[], Wire],
-        place: str,
-        traffic: Traffic,
-        meter: Meter | None = None,
+        self, reads: Reads, open_writes: Callable[[], Wire], place: str, traffic: Traffic, meter: Meter | None = None
     ) -> None:
         self._meter = meter or Meter()
         self._reads = reads

@@ -11,15 +11,7 @@ from typing import NoReturn, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from reconcile.adapters import network, refusals
-from reconcile.adapters.gcs.failures import (
-    Doubt,
-    Transient,
-    of_failed,
-    of_lack,
-    of_status,
-    of_the_way,
-    retrying,
-)
+from reconcile.adapters.gcs.failures import Doubt, Transient, of_failed, of_lack, of_status, of_the_way, retrying
 from reconcile.adapters.lean_http import Failed, Http, Reply, Streamed
 from reconcile.adapters.meter import Meter
 from reconcile.adapters.network import GOOGLE

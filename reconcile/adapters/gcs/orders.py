@@ -88,12 +88,7 @@ def rewrite(door: Door, source: str, generation: int, desired: DesiredObject) ->
 
 
 def _ordered(
-    write: Write,
-    method: str,
-    path: str,
-    query: Mapping[str, str | int],
-    content_type: str,
-    read: Callable[[bytes], T],
+    write: Write, method: str, path: str, query: Mapping[str, str | int], content_type: str, read: Callable[[bytes], T]
 ) -> T:
     """Returns the decoded answer to a request that sends only a content type. Raises Uncertain if answers were lost."""
     data = msgspec.json.encode({"contentType": content_type})

@@ -129,12 +129,7 @@ class ObjectUpload:
         edge = os.urandom(16).hex().encode()
         head = (
             b"--%b\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n%b\r\n--%b\r\nContent-Type: %b\r\n\r\n"
-            % (
-                edge,
-                self._metadata(),
-                edge,
-                self._desired.content_type.encode(),
-            )
+            % (edge, self._metadata(), edge, self._desired.content_type.encode())
         )
         payload = Payload(self._body, 0, self._body.size, head, b"\r\n--%b--\r\n" % edge)
         headers = {"Content-Type": f"multipart/related; boundary={edge.decode()}"}

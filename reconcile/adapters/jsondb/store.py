@@ -12,15 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from reconcile.adapters.files import stamp_of, sync_folder
-from reconcile.adapters.jsondb.file import (
-    BOM,
-    bounded,
-    check_writable,
-    explained,
-    locked,
-    read_whole,
-    write_beside,
-)
+from reconcile.adapters.jsondb.file import BOM, bounded, check_writable, explained, locked, read_whole, write_beside
 from reconcile.adapters.jsondb.swap import Exchange, Swap, exchange
 from reconcile.adapters.jsondb.text import Member, TextEdit, edits, members_of, same, skip_blanks, splice
 from reconcile.core.errors import (

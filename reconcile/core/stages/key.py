@@ -9,18 +9,7 @@ from reconcile.core.context import Context
 from reconcile.core.decide import ObjectDecision
 from reconcile.core.names import fold, nfc
 from reconcile.core.pairing import is_lone, paired
-from reconcile.core.rows import (
-    Answer,
-    Candidate,
-    Group,
-    KeyFacts,
-    KeyRow,
-    KeyTally,
-    Outlook,
-    Row,
-    Stream,
-    World,
-)
+from reconcile.core.rows import Answer, Candidate, Group, KeyFacts, KeyRow, KeyTally, Outlook, Row, Stream, World
 from reconcile.core.stages.judged import JudgedKey, KeyOutput, read_path
 from reconcile.core.stages.listing import listed
 from reconcile.core.stages.outputs import as_rows
