@@ -67,7 +67,7 @@ WAITS: dict[str, str] = {
     "reconcile/adapters/workers.py:Workers._next": "only workers run it",
     "reconcile/adapters/workers.py:awaited": _DONE,
     "reconcile/adapters/workers.py:results": _DONE,
-    "reconcile/cli/run.py:_ended": "POSIX alone, which hears signals meanwhile",
+    "reconcile/adapters/children.py:ended": "POSIX alone, which hears signals meanwhile",
     "reconcile/cli/signals.py:stopping.watch": "a thread of its own runs it",
     "reconcile/adapters/apart.py:is_needed": "the thread has nothing to do",
     "reconcile/hooks/waiting.py:_attempted": _DONE,
