@@ -1,10 +1,10 @@
-"""What Google's clients cannot do in this process is done by another one.
+"""Makes calls in another process when Google's clients cannot work in this one.
 
-That is so in a child that was forked after gRPC was loaded: gRPC's threads are not in the child, and what they held
-stays held, so a call there may never return. It is so too while the interpreter is ending. A thread may outlive the
-main one, and ``atexit`` functions run after it. By then Python 3.11 lets no module be imported that registers itself
-for the end of the threads, as gRPC does through ``concurrent.futures``, and Python 3.12 and newer start no thread for
-an ``atexit`` function.
+That is so in a child forked after gRPC was loaded: gRPC's threads do not exist in the child, and locks that they held
+stay held, so a call may never return. It is also so while the interpreter is ending: a thread may outlive the main one,
+and ``atexit`` functions run after it. By then, Python 3.11 cannot import modules that register for the end of the
+threads, as gRPC does through ``concurrent.futures``, and Python 3.12 and newer start no thread for an ``atexit``
+function.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def is_needed() -> bool:
-    """Whether this process cannot do what the clients of the stores need."""
+    """Whether this process cannot do what the stores' clients need."""
     if _lacks_grpc:
         return True
     try:
@@ -58,21 +58,22 @@ def is_needed() -> bool:
 
 
 def call(function: Callable[..., T], *arguments: Any) -> T:
-    """What the function of a module gives, or raises, in a process with this one's folder, environment and search path.
+    """Calls a function of a module in a process with the same folder, environment and search path; returns its result.
 
-    Raises StoreUnavailable if it did not answer, and OSError if no such process can be started.
+    Raises what the function raises, StoreUnavailable if the process did not answer, and OSError if no such process can
+    be started.
     """
     if not is_python():
         raise OSError(f"{os.path.basename(sys.executable or '') or 'this program'} is not a Python interpreter")
-    # Reads and writes without a thread: there may be none, and the other side answers when it has read everything.
+    # Reads and writes without threads, which may be impossible; the other side answers once it has read everything.
     with subprocess.Popen([sys.executable, "-c", _CODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
         assert child.stdout is not None
         with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
             pipe.write(json.dumps(sys.path).encode() + b"\n" + pickle.dumps((function, arguments)))
-        told = child.stdout.read()
+        output = child.stdout.read()
     try:
-        answer = pickle.loads(base64.b64decode(told.rpartition(b"\n")[2], validate=True))
+        answer = pickle.loads(base64.b64decode(output.rpartition(b"\n")[2], validate=True))
     except Exception as error:
         raise StoreUnavailable(f"the process that was to hand it over ended with {child.returncode}") from error
     if isinstance(answer, BaseException):
@@ -81,14 +82,14 @@ def call(function: Callable[..., T], *arguments: Any) -> T:
 
 
 def serve() -> None:
-    """The other side: makes the one call that comes on stdin, and writes what became of it to stdout."""
+    """Runs the other side: makes the call that arrives on stdin and writes its result or error to stdout."""
     out = os.dup(1)
     with contextlib.suppress(OSError):
-        os.dup2(2, 1)  # what anybody prints is not the answer
+        os.dup2(2, 1)  # anything printed must not mix with the answer
     function, arguments = pickle.load(sys.stdin.buffer)
     try:
         answer = function(*arguments)
-    except Exception as error:  # noqa: BLE001 it is raised on the side that asked
+    except Exception as error:  # noqa: BLE001 - it is raised in the calling process
         answer = as_ours(error)
     with os.fdopen(out, "wb") as pipe:
         pipe.write(b"\n" + base64.b64encode(pickle.dumps(answer)))

@@ -1,4 +1,4 @@
-"""Connections for our own HTTP: how they go through a proxy, and show a certificate to servers that want one."""
+"""Connections for our own HTTP: through proxies, and with client certificates where servers request them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reconcile.adapters.network import Proxy
 from reconcile.adapters.pace import Response
 
 _SOCKS = {"socks4": (1, False), "socks4a": (1, True), "socks5": (2, False), "socks5h": (2, True)}
-"""PySocks' number of the protocol, and whether the proxy looks up host names."""
+"""PySocks' number of the protocol, and whether the proxy resolves host names."""
 
 
 class Plain(http.client.HTTPConnection):
@@ -47,7 +47,7 @@ class Route(NamedTuple):
 
 
 def undialed(route: Route, limit: float, trust: Callable[[], ssl.SSLContext]) -> Connection:
-    """A connection that is not open yet; its ``connect`` goes through the route's proxy."""
+    """Returns a connection that is not open yet; its ``connect`` goes through the route's proxy."""
     secret, proxy = route.scheme == "https", route.proxy
     at = urlsplit(proxy.url if "://" in proxy.url else f"http://{proxy.url}") if proxy is not None else None
     if proxy is None or at is None or is_socks(proxy):
@@ -71,10 +71,10 @@ def undialed(route: Route, limit: float, trust: Callable[[], ssl.SSLContext]) ->
 
 
 def show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """Has a context show a certificate, which the standard library reads from files only."""
+    """Makes a context present a client certificate, which the standard library reads only from files."""
     import tempfile
 
-    with tempfile.TemporaryDirectory() as folder:  # only its owner can read it
+    with tempfile.TemporaryDirectory() as folder:  # readable only by its owner
         for name, content in (("certificate", certificate), ("key", key)):
             with open(os.path.join(folder, name), "wb") as file:
                 file.write(content)
@@ -82,7 +82,7 @@ def show(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
 
 
 class _Inner:
-    """A context for TLS through a proxy that is itself reached by TLS, which the standard library cannot do."""
+    """A context for TLS through a proxy that is itself reached over TLS, which the standard library cannot do."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
@@ -107,7 +107,7 @@ def _through_socks(url: str) -> Callable[..., socket.socket]:
     kind, remote = _SOCKS[parts.scheme]
 
     def dial(address: tuple[str, int], timeout: float, source: Any = None) -> socket.socket:
-        made: socket.socket = socks.create_connection(
+        dialed: socket.socket = socks.create_connection(
             address,
             timeout,
             source,
@@ -118,7 +118,7 @@ def _through_socks(url: str) -> Callable[..., socket.socket]:
             proxy_username=unquote(parts.username) if parts.username else None,
             proxy_password=unquote(parts.password) if parts.password else None,
         )
-        return made
+        return dialed
 
     return dial
 
@@ -128,7 +128,7 @@ def is_socks(proxy: Proxy) -> bool:
 
 
 def login(proxy: Proxy) -> dict[str, str]:
-    """The header with the login in a proxy's URL; empty if it has none."""
+    """Returns the header with the login in a proxy's URL; empty if it has none."""
     from base64 import b64encode
 
     parts = urlsplit(proxy.url)
@@ -139,7 +139,7 @@ def login(proxy: Proxy) -> dict[str, str]:
 
 
 def dropped(sock: socket.socket | None) -> bool:
-    """Whether the server has closed a connection that was kept, or sent something unasked."""
+    """Whether the server has closed a kept connection, or sent something unrequested."""
     if sock is None:
         return True
     try:

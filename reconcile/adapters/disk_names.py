@@ -1,8 +1,8 @@
-"""Names on disk as text: their bytes are read as UTF-8 in any locale.
+"""Converts names on disk to text and back: their bytes are UTF-8 in any locale.
 
-Python converts between names and text by the encoding of the locale, which is not UTF-8 everywhere. Paths that go to
-the system pass through ``native``, and names that come from it through ``as_text``. Bytes that are not UTF-8 become
-lone surrogates, as in Python itself.
+Python converts names by the encoding of the locale, which is not UTF-8 everywhere. Paths that go to the system pass
+through ``native``, and names that come from it through ``as_text``. Bytes that are not UTF-8 become lone surrogates, as
+in Python itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _IS_UTF8 = os.name == "nt" or sys.getfilesystemencoding().lower() in ("utf-8", "
 
 
 def as_text(name: str) -> str:
-    """The text of a name, a path, or a command-line argument that Python got from the system."""
+    """Returns the text of a name, path or command-line argument that Python got from the system."""
     if _IS_UTF8 or name.isascii():
         return name
     try:
@@ -24,7 +24,7 @@ def as_text(name: str) -> str:
 
 
 def native(text: str) -> str:
-    """The path for which Python asks the system with the UTF-8 bytes of this text."""
+    """Returns the path for which Python calls the system with the UTF-8 bytes of this text."""
     if _IS_UTF8 or text.isascii():
         return text
     return os.fsdecode(text.encode("utf-8", "surrogateescape"))

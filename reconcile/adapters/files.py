@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and never through a link; and locks that end with their process."""
+"""Atomic file writes that never go through a link, and locks that end with their process."""
 
 from __future__ import annotations
 
@@ -16,33 +16,34 @@ from reconcile.core.portable import Portable
 
 PRIVATE = 0o600
 SHARED = 0o666
-"""Reduced by the umask, as for any file that a program makes."""
+"""Reduced by the umask, as for any file that a program creates."""
 
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _LINK = {"follow_symlinks": False} if os.link in os.supports_follow_symlinks else {}
 _LONGEST_NAME = 255
 _LONGEST_ENDING = 24
-"""Bytes kept for ``near``'s lead and ending, so that all names beside one place are made in the same way."""
+"""Bytes reserved for the lead and ending that ``near`` adds, so that all names next to one place have the same form."""
 
 
 Stamp: TypeAlias = tuple[int, int, int]
-"""Modification time, size and inode of a file: one of them changes when it is written."""
+"""Modification time, size and inode of a file; writing it changes at least one of them."""
 
 
 class HeldLock(Protocol):
-    """A lock that is held, until it is released or its process ends."""
+    """A lock that is held until it is released or its process ends."""
 
     def release(self) -> None: ...
 
 
 class LockBusy(Portable, Exception):
-    """Another process, or another part of this one, holds the lock."""
+    """Raised if another process, or another part of this one, holds the lock."""
 
 
 def create(path: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None = None) -> None:
-    """Writes a new file, whose bytes are on disk when this returns. Raises FileExistsError if anything has its name,
-    and OSError. Here and below, ``folder`` is an open folder to which the path is relative, if the system can use one.
+    """Creates a file whose content is on disk on return. Raises FileExistsError if the name is taken, and OSError.
+
+    Here and below, ``folder`` is an open folder to which the path is relative, if the system supports that.
     """
     fd = os.open(path, NEW, mode, dir_fd=folder)
     with os.fdopen(fd, "wb") as file:
@@ -53,9 +54,11 @@ def create(path: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None =
 
 @contextlib.contextmanager
 def beside(place: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None = None) -> Iterator[Path]:
-    """A new file beside a place, with the data on disk, to be moved there; it is removed at the end if it was not
-    moved. Raises OSError."""
-    # The name is random: in a folder that others can write to, nobody can put a link there in advance.
+    """Yields a new file next to a place, with the data on disk, to be moved there; afterwards removes it unless moved.
+
+    Raises OSError.
+    """
+    # The name is random: in a folder that others can write to, nobody can create a link of that name in advance.
     fresh = place.with_name(f".{os.urandom(8).hex()}.new")
     try:
         create(fresh, data, mode, folder=folder)
@@ -66,8 +69,8 @@ def beside(place: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None 
 
 
 def near(place: Path, ending: str, *, lead: str = ".") -> Path:
-    """A path beside a place, named after it: the place's own name with an ending, or its digest with the ending if that
-    could be too long for a name."""
+    """Returns a path next to a place: the place's name with an ending, or its digest with it if that could be too
+    long."""
     name = os.fsencode(place.name)
     if len(name) <= _LONGEST_NAME - _LONGEST_ENDING:
         return place.with_name(f"{lead}{place.name}.{ending}")
@@ -75,48 +78,52 @@ def near(place: Path, ending: str, *, lead: str = ".") -> Path:
 
 
 def write_whole(place: Path, data: bytes, mode: int = PRIVATE, *, folder: int | None = None) -> None:
-    """Replaces or makes a file: a reader sees the old content or the new content. Raises OSError, and the old content
-    is then still there."""
+    """Replaces or creates a file atomically: a reader sees the old or the new content.
+
+    Raises OSError, and the old content is then still there.
+    """
     with beside(place, data, mode, folder=folder) as fresh:
         replace(fresh, place, folder=folder)
 
 
 def replace(path: Path | str, place: Path | str, *, folder: int | None = None) -> None:
-    """Moves a file to a place, replacing what is there; tried again while another program has one of them open. Raises
-    OSError."""
+    """Moves a file to a place, replacing what is there; retries while another program has one of them open.
+
+    Raises OSError.
+    """
     current().patiently(lambda: os.replace(path, place, src_dir_fd=folder, dst_dir_fd=folder))
 
 
 def remove(path: Path | str, *, folder: int | None = None) -> None:
-    """Removes a file; tried again in the same way. Raises OSError, also FileNotFoundError."""
+    """Removes a file, retrying like ``replace``. Raises OSError, also FileNotFoundError."""
     current().patiently(lambda: os.unlink(path, dir_fd=folder))
 
 
 @contextlib.contextmanager
 def open_whole(path: Path | str, *, folder: int | None = None) -> Iterator[BinaryIO]:
-    """A file open for reading, in the way that lets others rename and remove it. Raises OSError."""
+    """Yields a file open for reading, such that others may rename and remove it. Raises OSError."""
     with open(current().open(path, READ_FILE & ~_NO_FOLLOW, folder=folder), "rb", buffering=0) as file:
         yield file
 
 
 def read_bytes(path: Path | str) -> bytes:
-    """The file's content. Raises OSError."""
+    """Returns the file's content. Raises OSError."""
     with open_whole(path) as file:
         return file.read()
 
 
 def move_to_free(path: Path | str, place: Path | str, *, folder: int | None = None) -> None:
-    """Renames a file to a name that nothing has. Raises FileExistsError if something has it, and OSError."""
+    """Renames a file to a free name. Raises FileExistsError if the name is taken, and OSError."""
     system = current()
     if system.is_windows:
-        system.patiently(lambda: os.rename(path, place))  # which never replaces a file there
+        system.patiently(lambda: os.rename(path, place))  # on Windows, rename never replaces a file
         return
     try:
         os.link(path, place, src_dir_fd=folder, dst_dir_fd=folder, **_LINK)
     except FileExistsError:
         raise
     except OSError:
-        # A file system without hard links: between this check and the renaming somebody else may take the name.
+        # A file system without hard links: somebody may take the name between this check and the renaming.
         if _is_taken(place, folder):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place)) from None
         os.rename(path, place, src_dir_fd=folder, dst_dir_fd=folder)
@@ -145,11 +152,13 @@ def stamp_of(path: Path) -> Stamp | None:
 
 
 def lock(path: Path, wait: float, *, poll: float = 0.05) -> HeldLock:
-    """Takes the lock of a lock file, waiting up to ``wait`` seconds for it. Raises LockBusy if it is held elsewhere,
-    and OSError if there can be no lock there."""
+    """Takes a file lock, waiting up to ``wait`` seconds.
+
+    Raises LockBusy if it is held elsewhere, and OSError if locks are impossible there.
+    """
     from filelock import FileLock, Timeout  # slow to import, and most commands take no lock
 
-    # The lock file stays: without it, a watcher that was killed could not be told from one that took no lock.
+    # The lock file stays: without it, a killed watcher would look like one that took no lock.
     system = current()
     taken = FileLock(path, timeout=wait, mode=system.private, thread_local=False, preserve_lock_file=system.is_windows)
     try:

@@ -1,4 +1,4 @@
-"""How many jobs run at once, either a fixed number or as many as go fastest, and how fast all of them may send."""
+"""How many jobs run at once (a fixed number, or as many as go fastest), and how fast all of them may send."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from reconcile.core.width import MOST, Width
 
 
 class Lanes:
-    """``fixed`` jobs at once, or as many as ``Width`` finds if that is None; never more than may have their files and
-    connections open. Safe for several threads."""
+    """The number of jobs at once: ``fixed``, or what ``Width`` finds if that is None; limited by open files and
+    connections.
+
+    Thread-safe.
+    """
 
     def __init__(self, fixed: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self.fixed = fixed
@@ -25,34 +28,33 @@ class Lanes:
 
     @property
     def at_once(self) -> int:
-        """How many there are to be now."""
+        """The number of jobs that should run now."""
         return self.most if self.fixed is not None else self._width.at_once
 
     def start(self) -> None:
-        """Jobs begin. What was found before no longer counts."""
+        """Begins anew: what was measured before no longer counts."""
         with self._lock:
             self._width = Width(self.most)
             self._width.start(self._clock())
 
     def moved(self, size: int) -> None:
-        """Bytes were sent; negative if a part has to be sent again."""
+        """Notes that bytes were sent; negative if a part has to be sent again."""
         with self._lock:
             self._width.moved(size, self._clock())
 
     def finished(self) -> None:
-        """A job has succeeded."""
+        """Notes that a job succeeded."""
         with self._lock:
             self._width.finished(self._clock())
 
     def refused(self) -> None:
-        """The store refused a request for now, or did not answer it."""
+        """Notes that the store refused a request for now, or did not answer it."""
         with self._lock:
             self._width.refused(self._clock())
 
 
 class Limit:
-    """Bounds the bytes a second by a timetable, in this machine's local time. Safe for several threads, which wait one
-    behind the other."""
+    """Limits the bytes per second by a timetable in local time. Thread-safe; threads wait one after another."""
 
     def __init__(
         self, timetable: Timetable, clock: Clock = time, local: Callable[[], time.struct_time] = time.localtime
@@ -64,7 +66,7 @@ class Limit:
         self._bucket = Bucket(clock.monotonic())
 
     def wait(self, size: int) -> None:
-        """Waits until this number of bytes may be sent."""
+        """Waits until this many bytes may be sent."""
         with self._turn:
             while pause := self._bucket.take(size, self._clock.monotonic(), self._rate()):
                 self._clock.sleep(pause)

@@ -1,7 +1,7 @@
-"""Requests over HTTP, with connections that are kept, bounded answers, and one error for all failures.
+"""HTTP requests with pooled connections, bounded answers, and one error for all failures.
 
-It is built on the standard library because every run pays for its imports: to import ``requests`` or Google's clients
-takes longer than the reading of most runs. Proxies and certificates are those that ``requests`` would use.
+Built on the standard library because every run pays for its imports: importing ``requests`` or Google's clients takes
+longer than the reads of most runs. Proxies and certificates are those that ``requests`` would use.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from reconcile.version import VERSION
 
 PIECE = 256 * 1024
 _STOPPED = "stopped"
-"""How a request ended that this side gave up: its body could not be read, or the process is ending."""
+"""The outcome of a request that this side gave up: its body could not be read, or the process is ending."""
 _KEPT_FOR = 60.0
-"""Seconds that an idle connection is kept: a firewall may silently drop one, and the next request on it would wait
-in vain until its time-out."""
+"""Seconds that an idle connection is kept: a firewall may silently drop it, and the next request would then wait for
+its time-out."""
 
 
 class Streamed(Protocol):
@@ -55,14 +55,16 @@ class How(Enum):
     TLS = "tls"
     """No encrypted connection."""
     TOO_LONG = "too long"
-    """An answer longer than any that is expected."""
+    """An answer that is longer than any expected one."""
     NO_URL = "no url"
-    """The URL is not one."""
+    """The URL is invalid."""
 
 
 class Failed(Portable, Exception):
-    """A request that failed: ``why`` in words. ``fault`` is what is wrong on the way to the server, if that is known;
-    ``reached`` if there was a connection."""
+    """A failed request: ``why`` in words, and the ``fault`` on the way to the server if known.
+
+    ``reached`` says that there was a connection.
+    """
 
     def __init__(self, how: How, why: str, fault: WayFault | None = None, *, reached: bool = True) -> None:
         super().__init__(why)
@@ -73,7 +75,7 @@ class Failed(Portable, Exception):
 
 
 class Reply:
-    """The answer to one request. It must be closed if it is not read to its end."""
+    """The answer to one request. Close it unless it is read to its end."""
 
     def __init__(self, response: http.client.HTTPResponse, give_back: Callable[[bool], None], ended: Ended) -> None:
         self._response = response
@@ -85,7 +87,7 @@ class Reply:
         self._content: bytes | None = None
 
     def read(self, size: int = PIECE) -> bytes:
-        """Up to ``size`` bytes of the body, still packed if they came packed; empty at its end. Raises Failed."""
+        """Returns up to ``size`` bytes of the body, still compressed if it is; empty at its end. Raises Failed."""
         if self._give_back is None:
             return b""
         try:
@@ -103,15 +105,16 @@ class Reply:
         return piece
 
     def pieces(self, until: float = math.inf) -> Iterator[bytes]:
-        """The body, unpacked, in pieces of bounded size. Raises Failed, also after ``until`` by the monotonic clock."""
+        """Yields the decompressed body in pieces of bounded size. Raises Failed, also after ``until`` (monotonic
+        clock)."""
         packed = _timed(iter(self.read, b""), until)
         if encoding_of(self.headers.get("Content-Encoding")) != GZIP:
             return packed
-        return _timed(self._unpacked(packed), until)  # packed bytes may unpack to nothing, or to a great deal
+        return _timed(self._unpacked(packed), until)  # compressed bytes may expand to nothing, or to very much
 
     def whole(self, within: float) -> bytes:
-        """The whole body, which is its ``content`` from then on. Raises Failed, also if the body is longer than
-        ``LONGEST_ANSWER`` bytes or takes longer than ``within`` seconds."""
+        """Returns the whole body, and keeps it as ``content``. Raises Failed, also if it exceeds ``LONGEST_ANSWER``
+        bytes or ``within`` seconds."""
         if self._content is None:
             size = 0
             pieces: list[bytes] = []
@@ -184,15 +187,15 @@ class _Request(NamedTuple):
 
     @property
     def may_be_repeated(self) -> bool:
-        """Whether the server may get it twice without harm: only streamed bodies make objects."""
+        """Whether the server may receive it twice without harm: only streamed bodies create objects."""
         return self.body is None or isinstance(self.body, bytes)
 
 
 class Http:
-    """Requests to any servers. Safe for several threads; ``connections`` are kept for each server.
+    """An HTTP client for any servers, which keeps up to ``connections`` for each. Thread-safe.
 
-    ``deadline`` (seconds) bounds connecting and each wait for an answer. ``certificate`` gives a certificate and its
-    key, both as PEM, for servers that ask for one. Redirects are not followed. ``watch`` sees each request.
+    ``deadline`` (seconds) bounds connecting and each wait for an answer. ``certificate`` returns a certificate and its
+    key, both as PEM, for servers that request one. Redirects are not followed. ``watch`` sees each request.
     """
 
     def __init__(
@@ -216,7 +219,7 @@ class Http:
         weakref.finalize(self, _close, self._idle)
 
     def close(self) -> None:
-        """Closes the connections that are kept."""
+        """Closes the pooled connections."""
         with self._lock:
             _close(self._idle)
 
@@ -233,11 +236,9 @@ class Http:
     ) -> Reply:
         """Sends one request, and once more if a kept connection turns out to be closed and no body is streamed.
 
-        ``wait`` (seconds, the deadline if None) bounds connecting and the sending of each block of a body, and
-        ``patience`` (``wait`` if None) the wait for the answer. Unless it is a ``stream``, an answer is read whole,
-        within three times as long.
-
-        Raises Failed, and ConfigError for a proxy that cannot be used.
+        ``wait`` (seconds, default: the deadline) bounds connecting and the sending of each block of a body,
+        ``patience`` (default: ``wait``) the wait for the answer. An answer that is not a ``stream`` is read whole,
+        within three times as long. Raises Failed, and ConfigError for an unusable proxy.
         """
         limit = self._deadline if wait is None else wait
         route, target, private = self._way(url)
@@ -260,7 +261,7 @@ class Http:
         return answer
 
     def _sent(self, request: _Request, route: Route) -> tuple[Connection, http.client.HTTPResponse]:
-        """Sends a request, and returns the connection and the head of the answer. Raises Failed."""
+        """Sends a request; returns the connection and the head of the answer. Raises Failed."""
         connection = self._take(route, request.limit)
         try:
             try:
@@ -279,7 +280,7 @@ class Http:
             raise
 
     def _way(self, url: str) -> tuple[Route, str, dict[str, str]]:
-        """The route to a URL, the target of its request line, and the headers for a proxy on the way."""
+        """Returns the route to a URL, the target for the request line, and the headers for a proxy on the way."""
         try:
             parts = urlsplit(url)
             route = self._route(parts.scheme, parts.netloc)
@@ -309,10 +310,10 @@ class Http:
             return self._routes.setdefault((scheme, netloc), route)
 
     def _take(self, route: Route, limit: float) -> Connection:
-        """A kept connection that is still open, or a new one. Raises Failed."""
+        """Returns a kept connection that is still open, or a new one. Raises Failed."""
         while True:
             with self._lock:
-                if self._process != os.getpid():  # after a fork: the other process has the same connections
+                if self._process != os.getpid():  # after a fork: the parent process uses the same connections
                     _close(self._idle)
                     self._process = os.getpid()
                 idle = self._idle.get(route)
@@ -368,7 +369,7 @@ def _close(idle: dict[Route, list[Connection]]) -> None:
 
 
 def _failed(error: Exception, *, reached: bool = True) -> Failed:
-    """The failure for an exception of a connection."""
+    """Returns the failure for an exception of a connection."""
     fault, why = fault_here(error), words(error)
     match error:
         case http.client.IncompleteRead():
@@ -384,7 +385,7 @@ def _failed(error: Exception, *, reached: bool = True) -> Failed:
 
 
 def words(error: BaseException) -> str:
-    """The message of the innermost cause, as one line."""
+    """Returns the message of the innermost cause, as one line."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""The log file of a scheduled job: it is appended to and rotated when it is large, and a few older ones are kept."""
+"""The log file of a scheduled job: appended to, and rotated when large, with a few older files kept."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from reconcile.adapters.system import current
 from reconcile.core.errors import UsageError
 
 LARGE = 1024 * 1024
-"""Bytes from which on the next run starts a new file."""
+"""Bytes from which the next run starts a new file."""
 KEPT = 9
-"""How many older files are kept: ``nightly.log.1`` is the newest of them."""
+"""The number of older files that are kept; ``nightly.log.1`` is the newest of them."""
 
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def open_log(path: Path) -> TextIO:
-    """The log, open for appending in UTF-8; a large one is rotated first. Raises UsageError."""
+    """Opens the log for appending in UTF-8, after rotating a large one. Raises UsageError."""
     if path.suffix != ".log":
         raise UsageError(
             f"--log-file {str(path)!r} does not end in .log",
@@ -40,10 +40,10 @@ def open_log(path: Path) -> TextIO:
 
 
 def _put_aside(path: Path) -> None:
-    """Gives a large log the number 1, and each older one the next number, as far as the first number that is free.
+    """Rotates a large log to number 1, and each older one to the next number, up to the first free number.
 
-    A log that another program has open on Windows is appended to instead. The number 1 stays free then, so that no
-    older log is lost however often this is tried.
+    A log that another program has open on Windows is appended to instead. Number 1 then stays free, so no older log is
+    lost however often this is tried.
     """
     try:
         if path.lstat().st_size < LARGE:

@@ -1,4 +1,4 @@
-"""Counts the requests of a run to the stores, and reports each of them to a listener if there is one."""
+"""Counts the requests of a run to the stores, and reports each one to a listener if there is one."""
 
 from __future__ import annotations
 
@@ -14,27 +14,31 @@ from reconcile.core.ramp import Rates, Turn
 from reconcile.core.shown_url import shown_url
 
 BUCKET, RECORDS = "bucket", "records"
-"""The names of the two stores in ``Silence``; any other host has its own name there."""
+"""The names of the two stores in ``Silence``; any other host appears under its own name."""
 _OF_DOCUMENTS = "/documents"
 OF_A_RECORD = 2
-"""Operations that the write of a record counts for, because the record is read just before."""
+"""Operations that writing a record counts as, because the record is read just before."""
 
 
 class Ended(Protocol):
-    """To be called once, when a request has ended: with the status, or one word for how it failed, and whether it can
-    have reached the server."""
+    """The callback for the end of a request, called once.
+
+    It gets the status, or one word for how the request failed, and whether it can have reached the server.
+    """
 
     def __call__(self, outcome: str, *, reached: bool = True) -> None: ...
 
 
 Watch: TypeAlias = Callable[[str, str], Ended]
-"""Called when a request begins, with its method and its URL."""
+"""Called when a request begins, with its method and URL."""
 
 
 class Asked(NamedTuple):
-    """One request that has ended. ``where`` is its URL without anything secret, or the document; ``outcome`` is the
-    status, or one word for how it failed. ``attempt`` is 1, or one more than that of the failed attempt at the same
-    thing just before, after which ``waited`` seconds passed."""
+    """A finished request. ``where`` is its URL without secrets, or the document.
+
+    ``outcome`` is the status, or one word for how it failed. ``attempt`` is 1, or one more than that of the failed
+    attempt at the same thing just before; ``waited`` is the seconds between the two.
+    """
 
     method: str
     where: str
@@ -54,7 +58,7 @@ def _fails(status: int) -> bool:
 
 
 class Silence(NamedTuple):
-    """A ``store`` that the run waits for, and for how many ``seconds`` it has neither answered nor taken any bytes."""
+    """A ``store`` that the run waits for, with the seconds since it last answered or received bytes."""
 
     store: str
     seconds: float
@@ -70,14 +74,14 @@ class _Failed(NamedTuple):
 
 
 class Witness(Protocol):
-    """A listener to all requests. Called by several threads."""
+    """A listener to all requests, called from several threads."""
 
     def heard(self, asked: Asked) -> None:
-        """A request has ended."""
+        """Receives a finished request."""
         ...
 
     def ended(self) -> None:
-        """The project is closed: there will be no more."""
+        """Called when the project is closed: no request follows."""
         ...
 
 
@@ -87,7 +91,7 @@ class _LockedTurn(NamedTuple):
 
 
 class _Turns:
-    """When the next request of each kind may begin."""
+    """The next turn of each kind of request."""
 
     def __init__(self, rates: Rates) -> None:
         self.records = _LockedTurn(Turn(rates.records), threading.Lock())
@@ -96,8 +100,10 @@ class _Turns:
 
 
 class Meter:
-    """Counts the requests of one run. Safe for several threads; ``witness`` hears of each. With ``rates``, each request
-    waits until they let it begin."""
+    """Counts the requests of one run; thread-safe. ``witness`` hears of each.
+
+    With ``rates``, each request waits for its turn.
+    """
 
     def __init__(
         self,
@@ -116,27 +122,27 @@ class Meter:
         self._last = threading.local()
         self._asking: Counter[str] = Counter()
         self._silent: dict[str, float] = {}
-        """Since when each store that was asked has not answered, or has answered with failures only."""
+        """When each store began to leave requests unanswered, or to answer only with failures."""
 
     def share(self, rates: Rates, count: int) -> None:
-        """From now on, keeps to one part of these rates, which ``count`` runs share."""
+        """From now on, limits this run to its share of the rates, which ``count`` runs share."""
         self._turns = _Turns(
             Rates(*(ramp.shared(count) for ramp in (rates.records, rates.object_writes, rates.object_reads)))
         )
 
     def total(self) -> Usage:
-        """All usage so far."""
+        """Returns all usage so far."""
         with self._lock:
             return self._total
 
     def take(self) -> Usage:
-        """The usage since this was last called."""
+        """Returns the usage since the last call."""
         with self._lock:
             since, self._taken = self._total - self._taken, self._total
             return since
 
     def silences(self) -> list[Silence]:
-        """The stores that have not answered a request yet, or whose last answer was a failure."""
+        """Returns the stores that have not answered a request yet, or whose last answer was a failure."""
         with self._lock:
             now = self._clock()
             return [Silence(store, now - since) for store, since in self._silent.items()]
@@ -149,8 +155,8 @@ class Meter:
         return self._watched(method, url, usage, BUCKET)
 
     def other(self, method: str, url: str) -> Ended:
-        """Watches a request that costs nothing by itself: one for a token, or for documents, which are counted as they
-        arrive."""
+        """Watches a request that costs nothing by itself: for a token, or for documents, which are counted on
+        arrival."""
         return self._watched(method, url, Usage(), RECORDS if _OF_DOCUMENTS in url else urlsplit(url).netloc)
 
     def write(self, document: str) -> Ended:
@@ -160,7 +166,7 @@ class Meter:
         return self._watched("Commit", document, Usage(document_writes=1), RECORDS)
 
     def read(self, documents: int) -> None:
-        """Counts documents that the database has answered with, or said to be missing."""
+        """Counts documents that the database returned or reported missing."""
         self._add(Usage(document_reads=documents))
 
     def sent(self, size: int) -> None:
@@ -171,7 +177,7 @@ class Meter:
                 self._silent[BUCKET] = self._clock()
 
     def _wait(self, turn: _LockedTurn, operations: int = 1) -> None:
-        """Waits for this request's turn, behind those that came before."""
+        """Waits for this request's turn, after earlier ones."""
         with turn.lock:
             while pause := turn.turn.take(self._clock(), operations):
                 self._sleep(pause)

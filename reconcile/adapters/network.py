@@ -1,4 +1,4 @@
-"""The network between this machine and a server: the proxies and certificates of the environment, and their faults."""
+"""The network between this machine and a server: the environment's proxies and certificates, and their faults."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 _GRPC_PROXY_ANSWER = re.compile(r"HTTP proxy returned response code (\d{3})")
 _ERRNO = re.compile(r"\[Errno -?\d+\] ([^\"')]+)")
 _UNTRUSTED = frozenset({2, 18, 19, 20, 21})
-"""OpenSSL's numbers for a certificate with an unknown signer."""
+"""OpenSSL's codes for a certificate with an unknown signer."""
 _UNTIMELY = frozenset({9, 10})
-"""And for one that is not valid yet, or no longer."""
+"""OpenSSL's codes for a certificate that is not valid yet, or no longer."""
 
 
 class Fault(Enum):
@@ -38,15 +38,15 @@ class Fault(Enum):
     SETTING = "setting"
     """A variable is wrong, so nothing can get through."""
     REFUSED = "refused"
-    """Something on the way refused to let us through."""
+    """Something on the way refused the request."""
     LASTING = "lasting"
-    """It will not pass without somebody's doing."""
+    """It stays until somebody fixes it."""
     PASSING = "passing"
     """It may pass, and nothing was sent."""
 
 
 class WayFault(NamedTuple):
-    """What is wrong on the way to a server, as a sentence without a full stop, and what to do."""
+    """A fault on the way to a server, as a sentence without a full stop, and what to do."""
 
     kind: Fault
     message: str
@@ -54,7 +54,7 @@ class WayFault(NamedTuple):
 
 
 class Proxy(NamedTuple):
-    """A proxy with its login, and the environment variable that names it; empty if the system's settings do."""
+    """A proxy with its login, and the environment variable that names it (empty: the system's settings do)."""
 
     url: str
     variable: str
@@ -64,11 +64,11 @@ class Proxy(NamedTuple):
 
     @property
     def setting(self) -> str:
-        """What to correct."""
+        """The setting to correct."""
         return self.variable or "the proxy in the system settings"
 
     def problem(self) -> WayFault | None:
-        """Why it can never be used, or None."""
+        """Returns why the proxy can never be used, or None."""
         url = self.url if "://" in self.url else f"http://{self.url}"
         write = f"write {self.setting} as http://HOST:PORT, or unset it"
         try:
@@ -93,7 +93,7 @@ class Proxy(NamedTuple):
         )
 
     def fault(self, why: str, host: str) -> WayFault:
-        """The fault if nothing gets through to ``host``, for this reason."""
+        """Returns the fault if nothing gets through to ``host``, for this reason."""
         without = f"name {_domain(host)} in no_proxy to go without it"
         if (answer := _TUNNEL.search(why) or _GRPC_PROXY_ANSWER.search(why)) is not None:
             return self.answered(int(answer[1]), host)
@@ -101,7 +101,7 @@ class Proxy(NamedTuple):
         return WayFault(Fault.PASSING, f"{self} cannot be reached: {self.scrubbed(why)}", correct)
 
     def answered(self, status: int, host: str) -> WayFault:
-        """The fault if the proxy itself answered with this status, and let nothing through to ``host``."""
+        """Returns the fault if the proxy itself answered with this status and let nothing through to ``host``."""
         without = f"name {_domain(host)} in no_proxy to go without it"
         if status == 407:
             hint = f"put the login into {self.setting}, as http://USER:PASSWORD@HOST:PORT, or {without}"
@@ -111,14 +111,14 @@ class Proxy(NamedTuple):
         return WayFault(kind, f"{self} does not let {host} through ({status})", hint)
 
     def scrubbed(self, text: str) -> str:
-        """A library's text without the login."""
+        """Returns a library's text without the login."""
         password = re.match(r"^[^/]*//[^:]*:(.*)@", self.url)
         text = text.replace(self.url, masked(self.url))
         return text.replace(password[1], "***") if password and password[1] else text
 
 
 def is_this_machine(host: str) -> bool:
-    """Whether a host name or address is this machine's own, so that nobody can read on the way what is sent there."""
+    """Whether a host name or address is this machine's own, so that nobody can read in transit what is sent there."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -126,12 +126,13 @@ def is_this_machine(host: str) -> bool:
 
 
 def masked(url: str) -> str:
-    """A proxy's URL without its password. However odd it is, only the user's name is left before the last ``@``."""
+    """Returns a proxy's URL without its password. However odd it is, only the user name is left before the last
+    ``@``."""
     return _LOGIN.sub(lambda found: f"{found[1] or ''}{found[2] + ':' if found[3] else ''}***@", url)
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """The proxy for requests to this URL, by the rules of the Python package requests; None for none."""
+    """Returns the proxy for requests to this URL, by the rules of the package requests, or None."""
     if not _may_have_proxies():
         return None
     from urllib.request import getproxies
@@ -141,7 +142,7 @@ def proxy_for(url: str) -> Proxy | None:
         host = parts.hostname or ""
         if not host or _goes_past(host, parts.port):
             return None
-    except ValueError:  # no URL
+    except ValueError:  # not a URL
         return None
     proxies = getproxies()
     names = (f"{parts.scheme}://{host}", parts.scheme, f"all://{host}", "all")
@@ -158,7 +159,7 @@ def _may_have_proxies() -> bool:
 
 
 def _goes_past(host: str, port: int | None) -> bool:
-    """Whether no_proxy, or the system's settings, exempt this host from proxies."""
+    """Whether no_proxy or the system's settings exempt this host from proxies."""
     from urllib.request import proxy_bypass
 
     named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
@@ -175,7 +176,7 @@ def _goes_past(host: str, port: int | None) -> bool:
 
 
 def _holds(entry: str, address: IPv4Address) -> bool:
-    """Whether an entry of no_proxy, an address or a network, holds this address."""
+    """Whether an entry of no_proxy, an address or a network, includes this address."""
     try:
         return address in IPv4Network(entry, strict=False)
     except ValueError:
@@ -183,22 +184,22 @@ def _holds(entry: str, address: IPv4Address) -> bool:
 
 
 def fault_here(error: BaseException) -> WayFault | None:
-    """The fault of this machine, or of its certificates, that an error of any connection shows; None if it shows
-    none."""
+    """Returns the fault of this machine or its certificates that a connection error shows, or None."""
     if descriptors.is_shortage(error):
         return WayFault(Fault.PASSING, descriptors.shortage(error), descriptors.HINT)
     return _trust(list(chain(error)))
 
 
 def fault_of_proxy(proxy: Proxy, error: BaseException, url: str) -> WayFault:
-    """The fault for an error of a connection to a proxy, or through it."""
+    """Returns the fault for an error of a connection to or through a proxy."""
     causes = list(chain(error))
     tunnel = next((str(each) for each in causes if _TUNNEL.search(str(each))), "")
     return proxy.fault(tunnel or _words(_innermost(causes)), _host(url))
 
 
 def grpc_fault_of(details: str, host: str, environ: Mapping[str, str] | None = None) -> WayFault | None:
-    """The fault in the details of a gRPC error, if the call never reached ``host`` or got no token; else None."""
+    """Returns the fault in the details of a gRPC error if the call never reached ``host`` or got no token; else
+    None."""
     env = os.environ if environ is None else environ
     if "Too many open files" in details:
         return WayFault(Fault.PASSING, descriptors.shortage(OSError()), descriptors.HINT)
@@ -223,7 +224,7 @@ def grpc_fault_of(details: str, host: str, environ: Mapping[str, str] | None = N
 
 
 def grpc_advice(host: str) -> str:
-    """What to do if HTTP reaches a host but gRPC, which has its own rules for proxies, does not; for a hint."""
+    """Returns a hint for when HTTP reaches a host but gRPC, which has its own rules for proxies, does not."""
     proxy = proxy_for(f"https://{host}")
     if proxy is None or any(map(os.environ.get, _GRPC_PROXIES)):
         return (
@@ -242,7 +243,7 @@ def _goes_without(host: str, env: Mapping[str, str]) -> bool:
 
 
 def _trust(causes: list[BaseException]) -> WayFault | None:
-    """The fault of the server's certificate, or of the file with the certificates that we trust; else None."""
+    """Returns the fault of the server's certificate, or of the file with trusted certificates; else None."""
     variable = next((name for name in CA_VARIABLES if os.environ.get(name)), "")
     now = f"{variable} (it is {os.environ[variable]!r} now)" if variable else ""
     either = now or "REQUESTS_CA_BUNDLE, or SSL_CERT_FILE,"

@@ -1,4 +1,4 @@
-"""Opening files and folders safely: the paths that may be opened, the flags, and why the system refused."""
+"""Opens files and folders safely: valid paths, open flags, and the reasons why the system refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reconcile.core.errors import SourceError
 
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_BINARY", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
-# Without O_NONBLOCK, opening a pipe that has taken a file's place would wait for a writer for ever.
+# Without O_NONBLOCK, opening a pipe that has replaced a file would wait forever for a writer.
 READ_FILE = _READ | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 READ_FOLDER = _READ | _NO_FOLLOW | getattr(os, "O_DIRECTORY", 0)
 READ_ROOT = READ_FOLDER & ~_NO_FOLLOW
@@ -43,7 +43,7 @@ class SourceFile(io.FileIO):
 
 
 def components(path: str) -> list[str]:
-    """The components of a relative path that a walk could give; none for any other text."""
+    """Returns the components of a relative path that a walk could yield; none for any other text."""
     parts = path.split("/")
     if "\0" in path or not is_text(path) or any(part in ("", ".", "..") for part in parts):
         return []
@@ -51,7 +51,7 @@ def components(path: str) -> list[str]:
 
 
 def split(path: str) -> list[str]:
-    """The components of a relative path that could be opened; none for any other text."""
+    """Returns the components of a relative path that could be opened; none for any other text."""
     parts = components(path)
     if current().is_windows and any(is_windows_trick(part) for part in parts):
         return []
@@ -64,13 +64,15 @@ def is_windows_trick(part: str) -> bool:
 
 
 def leads_elsewhere(found: os.stat_result) -> bool:
-    """Whether it is a junction, or another of Windows' reparse points that lead to another place. Those of files that
-    the system has compressed, or that a cloud's program keeps, do not."""
+    """Whether a file is a junction, or another of Windows' reparse points that lead to another place.
+
+    Those of compressed files, or of files that a cloud service keeps, do not.
+    """
     return bool(getattr(found, "st_reparse_tag", 0) & _NAME_SURROGATE)
 
 
 def is_text(name: str) -> bool:
-    """Whether the name is valid UTF-8; one that is not has lone surrogates."""
+    """Whether the name is valid UTF-8; an invalid one has lone surrogates."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -79,7 +81,7 @@ def is_text(name: str) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """Why the system refused, without the path and the number."""
+    """Returns why the system refused, without the path and the number."""
     if descriptors.is_shortage(error):
         return descriptors.shortage(error)
     if isinstance(error, OSError) and error.strerror:
@@ -88,12 +90,12 @@ def reason(error: Exception) -> str:
 
 
 def hint(error: Exception, otherwise: str) -> str:
-    """What to do about a refusal: ``otherwise``, unless file descriptors ran out."""
+    """Returns what to do about a refusal: ``otherwise``, unless file descriptors ran out."""
     return descriptors.HINT if descriptors.is_shortage(error) else otherwise
 
 
 def unreadable(path: str, error: OSError) -> SourceError:
-    """The error for a local file of which only a part could be read."""
+    """Returns the error for a local file that could be read only in part."""
     return SourceError(
         f"the local file {path} could not be read to its end: {reason(error)}", hint=hint(error, "check the disk")
     )

@@ -1,7 +1,7 @@
-"""Bounds for answers over HTTP: they fail if they come too slowly, or if their headers are too long.
+"""Limits on HTTP answers, which fail if they arrive too slowly or their headers are too long.
 
-The system's time-out bounds one wait for a byte. Here it bounds the head of an answer, and each ``FLOOR`` bytes of its
-body, so that a server that sends a byte now and then cannot hold up a run for ever.
+The system's time-out bounds the wait for a single byte. Here it bounds the head of an answer, and each ``FLOOR`` bytes
+of its body, so that a server that sends a byte now and then cannot hold up a run forever.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from collections.abc import Callable
 from typing import Any
 
 FLOOR = 16 * 1024
-"""Bytes of a body that must come within the time-out, unless the body is shorter."""
+"""Bytes of a body that must arrive within the time-out, unless the body is shorter."""
 LONGEST_ANSWER = 32 * 1024 * 1024
-"""The most bytes of an answer that is held in memory: four times the longest page of a listing."""
+"""The maximum bytes of an answer that is held in memory: four times the longest page of a listing."""
 _LINE = 64 * 1024
 _LINES = 1024 * 1024
 
 
 class Paced(io.RawIOBase):
-    """The bytes that come through a socket. ``limit`` (seconds) bounds the wait for all of them, or for each ``FLOOR``
-    bytes once ``renewed`` was called. Time that the reader spends elsewhere does not count."""
+    """The bytes that arrive through a socket.
+
+    ``limit`` (seconds) bounds the wait for all of them, or for each ``FLOOR`` bytes once ``renewed`` was called. Time
+    that the reader spends elsewhere does not count.
+    """
 
     def __init__(
         self, raw: Any, limit: float, set_timeout: Callable[[float], None], clock: Callable[[], float] = time.monotonic
@@ -36,7 +39,7 @@ class Paced(io.RawIOBase):
         self._renews = False
 
     def renewed(self) -> None:
-        """From now on the limit is for each ``FLOOR`` bytes."""
+        """Applies the limit to each ``FLOOR`` bytes from now on."""
         self._renews = True
         self._waited, self._came = 0.0, 0
 
@@ -48,7 +51,7 @@ class Paced(io.RawIOBase):
         return found
 
     def readinto(self, buffer: Any, /) -> int | None:
-        """Raises TimeoutError if the bytes come too slowly."""
+        """Reads into the buffer. Raises TimeoutError if the bytes arrive too slowly."""
         left = self._limit - self._waited
         if left <= 0:
             raise TimeoutError(f"less than {FLOOR:,} bytes came in {self._limit:g} s")
@@ -68,7 +71,7 @@ class Paced(io.RawIOBase):
 
 
 class _Reader(io.BufferedReader):
-    """Lines of bounded length, and a bounded number of them in a row."""
+    """A reader of lines of bounded length, and of a bounded number of them in a row."""
 
     _lines = 0
 
@@ -89,7 +92,7 @@ class _Reader(io.BufferedReader):
 
 
 class Response(http.client.HTTPResponse):
-    """An answer whose head, and each ``FLOOR`` bytes of its body, must come within the socket's time-out."""
+    """An answer whose head, and each ``FLOOR`` bytes of its body, must arrive within the socket's time-out."""
 
     def __init__(self, sock: Any, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)

@@ -1,4 +1,4 @@
-"""What a POSIX system does with files, as far as systems differ in it; Windows overrides what it does otherwise."""
+"""POSIX file operations, as far as systems differ in them; Windows overrides those that differ."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class System:
 
     is_windows = False
     lets_go = False
-    """Whether a file is closed while nothing is read from it, because others cannot replace a file that is open."""
+    """Whether a file is closed between reads, because others cannot replace an open file."""
     private = 0o600
     """The mode of a lock file that only this user may open."""
     waits: tuple[float, ...] = ()
-    """Seconds between the attempts at a step that was refused because another program had the file open."""
+    """Seconds between attempts at a step that was refused because another program had the file open."""
 
     def __init__(self, *, by_component: bool | None = None) -> None:
         able = bool(_NO_FOLLOW) and os.open in os.supports_dir_fd
@@ -43,11 +43,11 @@ class System:
     # -- opening --
 
     def open(self, path: Path | str, flags: int, mode: int = 0o666, *, folder: int | None = None) -> int:
-        """A descriptor of a file. Raises OSError."""
+        """Returns a descriptor of a file. Raises OSError."""
         return os.open(path, flags, mode, dir_fd=folder)
 
     def refuse_link(self, path: str) -> None:
-        """Raises OSError for a path that leads through a link."""
+        """Raises OSError for a path that contains a link."""
         if os.path.normcase(os.path.realpath(path)) != os.path.normcase(path):
             raise OSError("a part of the path is a link")
 
@@ -63,14 +63,17 @@ class System:
         return False
 
     def has_writer(self, fd: int) -> bool:
-        """The same for an open file. Linux grants no lease on a file that is open for writing. Network file systems
-        refuse leases for other reasons too, but they cannot exchange files, and are never asked."""
+        """Whether a program has the open file open for writing: Linux then grants no lease on it.
+
+        Network file systems refuse leases for other reasons too, but they cannot exchange files, and are never asked.
+        """
         refused = False
         if sys.platform == "linux":
             import fcntl
 
             try:
-                # Whoever opens it meanwhile waits until the lease ends. This signal is ignored; the usual one kills.
+                # A program that opens it meanwhile waits until the lease ends. This signal is ignored; the default one
+                # kills.
                 fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
                 fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
                 fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
@@ -81,20 +84,22 @@ class System:
     # -- what a file looks like --
 
     def lstat(self, path: str) -> os.stat_result:
-        """The status of a file, or of a link itself; ``st_ctime_ns`` is the change time. Raises OSError."""
+        """Returns the status of a file, or of a link itself; ``st_ctime_ns`` is the change time. Raises OSError."""
         return os.lstat(path)
 
     def fstat(self, fd: int) -> os.stat_result:
-        """The same for an open file."""
+        """Returns the status of an open file, like ``lstat``."""
         return os.fstat(fd)
 
     def is_elsewhere(self, found: os.stat_result) -> bool:  # noqa: ARG002
-        """Whether a file's content is not on this disk, so that reading it would fetch it."""
+        """Whether a file's content is not on this disk, so that reading would fetch it."""
         return False
 
     def owner(self, path: Path) -> str:
-        """The owner of a file or folder; empty if it is this user, and rights depend on nothing else. Raises
-        OSError."""
+        """Returns the owner of a file or folder; empty if it is this user, and rights depend on nothing else.
+
+        Raises OSError.
+        """
         name = ""
         if sys.platform != "win32":
             import pwd
@@ -107,51 +112,54 @@ class System:
         return name
 
     def to_get_rights(self, path: str) -> str:
-        """How this user gets the rights on a folder of another user, as the end of a sentence."""
+        """Returns how this user gets the rights on another user's folder, as the end of a sentence."""
         return f"`sudo chown -R $(id -u) {self.quoted(path)}` makes it yours"
 
     # -- names --
 
     def name_length(self, name: str) -> int:
-        """The length of a name, in ``name_unit``."""
+        """Returns the length of a name in ``name_unit``."""
         return len(name.encode("utf-8", "surrogateescape"))
 
     longest_name = _LONGEST_NAME
     name_unit = "bytes"
 
     def extended(self, path: str) -> str:
-        """An absolute path in the form without a limit on its length."""
+        """Returns an absolute path in the form that has no length limit."""
         return path
 
     def plain(self, path: str) -> str:
-        """A path as people write it, from any form of it."""
+        """Returns a path as people write it, from any form."""
         return path
 
     def beyond_drives(self, path: str) -> str:
-        """The path as a session without these drive letters knows it."""
+        """Returns the path for a session that lacks these drive letters."""
         return path
 
     def spelled(self, path: str) -> str:
-        """An absolute path as the disk spells its names, on a system that finds them in other spellings too."""
+        """Returns an absolute path as the disk spells its names, if the system also accepts other spellings."""
         return path
 
     def quoted(self, word: str) -> str:
-        """A word of a command line, quoted for the shell of this system."""
+        """Returns a word of a command line, quoted for the shell of this system."""
         return shlex.quote(word)
 
     def takes_escapes(self, fd: int) -> bool:  # noqa: ARG002
-        """Whether escape sequences may be written there; an old console would print them as they are."""
+        """Whether escape sequences may be written there; an old console would print them."""
         return True
 
     # -- writing --
 
     def make_private(self, folder: Path) -> None:
-        """Makes a folder for this user alone, as far as the system's modes say that. Raises OSError."""
+        """Creates a folder private to this user, as far as the system's modes allow. Raises OSError."""
         folder.mkdir(mode=0o700)
 
     def exchange(self, one: Path, other: Path, aside: Path) -> bool:  # noqa: ARG002
-        """Gives two files each other's names in one step. Returns False, with nothing changed, if the system has no
-        such step. ``aside`` is a free name that it may need meanwhile. Raises OSError."""
+        """Exchanges the names of two files in one step; returns False, with nothing changed, if the system has no such
+        step.
+
+        ``aside`` is a free name that it may use meanwhile. Raises OSError.
+        """
         number = errno.ENOSYS
         if sys.platform == "linux":
             import ctypes
@@ -173,7 +181,7 @@ class System:
         return True
 
     def patiently(self, step: Callable[[], T]) -> T:
-        """Returns what the step returns; it is tried again while another program has the file open. Raises OSError."""
+        """Returns the result of the step, which is retried while another program has the file open. Raises OSError."""
         for seconds in self.waits:
             try:
                 return step()

@@ -1,7 +1,7 @@
-"""Refusals by Google that need something other than a role: what kind of error each is, and what to do about it.
+"""Classifies refusals by Google that a role does not fix: the error that each one means, and what to do about it.
 
-Google gives one status for many causes. The reasons in the answer's body are looked up first, then its words; the
-first row that fits counts.
+Google uses one status for many causes. The reasons in the answer's body are looked up first, then its words; the first
+matching row counts.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _SHOWN = 400
 
 
 class Meaning(NamedTuple):
-    """The kind of error that a refusal is, what to do about it, and the reasons and words by which it is known."""
+    """The error class of a refusal, what to do about it, and the reasons and words that identify it."""
 
     kind: type[StoreError]
     hint: str
     reasons: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
-    """Each a part of what the answer says, in lower case; ``a & b`` needs both."""
+    """Each is a part of the answer's text in lower case; ``a & b`` requires both."""
 
 
 _ANYWHERE = (
@@ -186,23 +186,23 @@ _RECORDS = (
 
 
 def of_bucket(reasons: Collection[str], said: str) -> Meaning | None:
-    """What a refusal by the bucket means; None if it says no more than its status."""
+    """Returns what a refusal by the bucket means, or None if it says no more than its status."""
     return _meaning((*_BUCKET, *_ANYWHERE), reasons, said, "storage.googleapis.com")
 
 
 def of_records(reasons: Collection[str], said: str) -> Meaning | None:
-    """What a refusal by the database means; None if it says no more than its status."""
+    """Returns what a refusal by the database means, or None if it says no more than its status."""
     return _meaning((*_ANYWHERE, *_RECORDS), reasons, said, "firestore.googleapis.com")
 
 
 def of_signing(said: str) -> Meaning | None:
-    """What a refusal by the service that signs URLs means; None if it says no more than its status."""
+    """Returns what a refusal by the URL signing service means, or None if it says no more than its status."""
     return _meaning(_ANYWHERE, (), said, "iamcredentials.googleapis.com")
 
 
 def _meaning(rows: Sequence[Meaning], reasons: Collection[str], said: str, api: str) -> Meaning | None:
     lower = said.lower()
-    if "does not have storage." in lower:  # a role is lacking; what follows is an object's name, which may be anything
+    if "does not have storage." in lower:  # a role is missing; what follows is an object's name, which may be anything
         lower = ""
     known = {_spelled(reason) for reason in reasons}
     by_reason = (row for row in rows if any(_spelled(reason) in known for reason in row.reasons))
@@ -212,7 +212,7 @@ def _meaning(rows: Sequence[Meaning], reasons: Collection[str], said: str, api: 
 
 
 def _spelled(reason: str) -> str:
-    """One spelling for ``userProjectMissing``, ``UserProjectMissing`` and ``USER_PROJECT_MISSING``: the APIs differ."""
+    """Returns the same spelling for ``userProjectMissing`` and ``USER_PROJECT_MISSING``, since the APIs differ."""
     return reason.replace("_", "").lower()
 
 
@@ -221,7 +221,8 @@ def _says(said: str, words: str) -> bool:
 
 
 def told(body: bytes) -> tuple[str, frozenset[str]]:
-    """The message in the body of an error answer, and its reasons. Of any other body: its beginning, as one line."""
+    """Returns the message in the body of an error answer, and its reasons; for any other body, its beginning as one
+    line."""
     try:
         found = msgspec.json.decode(body)
     except (ValueError, RecursionError):
@@ -246,6 +247,6 @@ def _maps(value: Any) -> list[dict[str, Any]]:
 
 
 def one_line(text: str) -> str:
-    """Somebody else's text as one line of bounded length, without a full stop at its end."""
+    """Returns somebody else's text as one line of bounded length, without a final full stop."""
     line = " ".join(text.split()).rstrip(".")
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"

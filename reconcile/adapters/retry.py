@@ -1,6 +1,6 @@
-"""Retries: of one call (``Patience``), of all calls to one store (``Traffic``), and of a whole run (``Budget``).
+"""Retries with backoff and jitter: of one call (``Patience``), one store (``Traffic``), and a whole run (``Budget``).
 
-``workers.Breaker`` is the fourth part: it ends a phase of a run if call after call fails in spite of its retries.
+``workers.Breaker`` is the fourth part: it ends a phase of a run if call after call fails despite its retries.
 """
 
 from __future__ import annotations
@@ -15,33 +15,36 @@ from typing import Protocol
 
 RETRIES = 100.0
 EARNED = 0.5
-"""Retries that an answer earns: a store that long fails more than every third request uses up the budget."""
+"""Retries that an answer earns: a store that keeps failing more than every third request uses up the budget."""
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 8.0
 LONGEST_ASKED = 3600.0
-"""The most seconds for which a store is left alone, even if it asks for more."""
+"""The maximum seconds for which a store is left alone, even if it asks for more."""
 APART = 1.0
-"""Seconds between two writes of one object name or one document: Google allows about one a second."""
+"""Seconds between two writes of one object name or one document: Google allows about one per second."""
 SPENT = "this run has used up its retries: the stores fail too often; run again later"
 
 
 class Clock(Protocol):
-    """Time as retries see it, in seconds."""
+    """A source of time for retries, in seconds."""
 
     def monotonic(self) -> float:
-        """A reading that never goes back."""
+        """Returns a reading that never goes back."""
         ...
 
     def sleep(self, seconds: float) -> None: ...
 
 
 Uniform = Callable[[float, float], float]
-"""A random number between two."""
+"""Returns a random number between two."""
 
 
 class Failure(Protocol):
-    """A failed attempt. ``pause`` is how many seconds the store asked to wait, or 0; ``throttled`` if it said that
-    there are too many requests; ``reached`` if there was a connection."""
+    """A failed attempt.
+
+    ``pause`` is how many seconds the store asked to wait, or 0. ``throttled`` says that it gets too many requests,
+    ``reached`` that there was a connection.
+    """
 
     @property
     def pause(self) -> float: ...
@@ -52,9 +55,9 @@ class Failure(Protocol):
 
 
 class Budget:
-    """The retries that one run may make, at all its stores together: ``retries`` at most. Safe for several threads.
+    """The retries that one run may make at all its stores together: ``retries`` at most. Thread-safe.
 
-    Without it each call of a long run would retry until its deadline, and a store in trouble would get many times the
+    Without it, each call of a long run would retry until its deadline, and a store in trouble would get many times the
     requests of a healthy one.
     """
 
@@ -64,7 +67,7 @@ class Budget:
         self._lock = threading.Lock()
 
     def earn(self) -> None:
-        """A store answered."""
+        """Adds the retries that an answer of a store earns."""
         with self._lock:
             self._left = min(self._most, self._left + EARNED)
 
@@ -78,7 +81,7 @@ class Budget:
 
 
 class Gate:
-    """The pace of all calls to one store: full speed until the store says that there are too many requests.
+    """The pace of all calls to one store: full speed until the store says that it gets too many requests.
 
     Then no call starts until a pause has passed. After it, calls start at half the rate of the second before, which
     grows by ``GROWTH`` each second until there is no limit again.
@@ -104,8 +107,10 @@ class Gate:
         self._failed = float("-inf")
 
     def enter(self, within: float) -> float:
-        """Waits for this call's turn and returns 0. Returns the seconds until the turn, at once, if they are more than
-        ``within``, or if no call has been answered for that long."""
+        """Waits for this call's turn and returns 0, or returns the seconds until the turn at once.
+
+        The latter if they are more than ``within``, or if no call has been answered for that long.
+        """
         turn: float | None = None
         while True:
             with self._lock:
@@ -125,7 +130,7 @@ class Gate:
             self._clock.sleep(pause)
 
     def slow(self, pause: float) -> None:
-        """The store said that there are too many requests: no call starts for ``pause`` seconds."""
+        """Starts no call for ``pause`` seconds, because the store gets too many requests; halves the rate."""
         with self._lock:
             now = self._clock.monotonic()
             rate = self._rate_at(now)
@@ -140,14 +145,16 @@ class Gate:
             self._rate, self._since = rate, self._opens
 
     def answer(self) -> None:
-        """The store answered a call."""
+        """Notes that the store answered a call."""
         with self._lock:
             self._silent = None
             self.answered = self._clock.monotonic()
 
     def fail(self) -> float:
-        """An attempt failed. Returns since when no attempt has been answered; ``LULL`` seconds without any attempt end
-        that silence."""
+        """Notes a failed attempt; returns since when no attempt has been answered.
+
+        ``LULL`` seconds without any attempt end that silence.
+        """
         with self._lock:
             now = self._clock.monotonic()
             if self._silent is None or now > self._failed + self.LULL:
@@ -156,7 +163,7 @@ class Gate:
             return self._silent
 
     def _rate_at(self, now: float) -> float | None:
-        """Starts a second; None for no limit."""
+        """Returns the starts per second; None if unlimited."""
         if self._rate is None:
             return None
         rate = self._rate + self.GROWTH * max(0.0, now - self._since)
@@ -173,7 +180,7 @@ class Gate:
 
 
 class Spacing:
-    """Keeps two writes to one name a second apart; remembers the writes of the last second only."""
+    """Keeps two writes to one name a second apart; remembers only the writes of the last second."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -188,7 +195,7 @@ class Spacing:
             self._clock.sleep(pause)
 
     def wrote(self, name: str) -> None:
-        """The name was written just now, or may have been."""
+        """Notes that the name was written just now, or may have been."""
         with self._lock:
             now = self._clock.monotonic()
             self._written.pop(name, None)
@@ -198,8 +205,10 @@ class Spacing:
 
 
 class Traffic:
-    """What all calls to one store share. A call is retried for ``deadline`` seconds; ``on_failure`` is called for each
-    failed attempt that may be repeated."""
+    """What all calls to one store share.
+
+    A call is retried for ``deadline`` seconds; ``on_failure`` is called for each failed attempt that may be repeated.
+    """
 
     def __init__(
         self,
@@ -218,23 +227,24 @@ class Traffic:
         self.writes = Spacing(clock)
 
     def enter(self) -> float:
-        """Waits for the turn of one attempt, or returns the seconds until then if they are too many. See ``Gate``."""
+        """Waits for the turn of an attempt, or returns the seconds until it if they are too many; see
+        ``Gate.enter``."""
         return self.gate.enter(self.deadline)
 
     def answered(self) -> None:
-        """The store gave an answer, of any kind."""
+        """Notes an answer of any kind."""
         self.gate.answer()
         self.budget.earn()
 
 
 class Patience:
-    """The retries of one call: pauses that double, each with full jitter, until its time or the run's budget is up.
+    """The retries of one call: pauses that double, with full jitter, until its time or the run's budget is used up.
 
-    Its time is the store's deadline, or ``within`` seconds. It starts with the first attempt. If a ``body`` was sent to
-    a store that was reached, it starts with the first failure, so that a body that took long is sent once more. If the
-    store throttles, which shows that it is alive, it starts with the last answer to any call, for up to three times as
+    Its time is the store's deadline, or ``within`` seconds, from the first attempt on. If a ``body`` was sent to a
+    store that was reached, it is from the first failure on, so that a body that took long is sent once more. If the
+    store throttles, which shows that it is alive, it is from the last answer to any call on, for up to three times as
     long. Calls that begin while no call is answered share one deadline, which began with that silence: a dead store is
-    given up once, and not for each call.
+    given up once, not for each call.
     """
 
     def __init__(self, traffic: Traffic, *, within: float | None = None, body: bool = False) -> None:
@@ -245,14 +255,14 @@ class Patience:
         self._failed: float | None = None
         self._ceiling = FIRST_PAUSE
         self.spent = False
-        """Whether it ended because the run's budget is used up."""
+        """Whether retrying ended because the run's budget is used up."""
 
     def left(self) -> float:
-        """Seconds that the next attempt may take: what is left, and at least enough for an answer."""
+        """Returns the seconds that the next attempt may take: the time left, but enough for an answer."""
         return max(self._within / 10, self._started + self._within - self._traffic.clock.monotonic())
 
     def again(self, failure: Failure) -> bool:
-        """Waits before the next attempt; returns False at once if there must be none."""
+        """Waits before the next attempt; returns False at once if no retry is left."""
         traffic = self._traffic
         now = traffic.clock.monotonic()
         silent = traffic.gate.fail()
@@ -283,7 +293,7 @@ class Patience:
 
 
 def seconds_asked(retry_after: str, date: str = "") -> float:
-    """The seconds that a ``Retry-After`` header asks to wait; 0 if it cannot be read.
+    """Returns the seconds that a ``Retry-After`` header asks to wait; 0 if it cannot be read.
 
     It may hold a time, which is compared with the ``Date`` of the same answer, because our own clock may be wrong.
     """

@@ -1,11 +1,9 @@
-"""Checks whether there is memory, and are threads, for what comes next in a process whose limits are tight.
+"""Checks for memory and threads before they are needed, in a process with tight limits.
 
 Google's database client ends the whole process without a message if it gets no memory or thread. So a process with a
-limit is made to need less, and room is checked before that client is started.
-
-An import that runs out of memory raises one of many errors and leaves half-made modules, on which the next import fails
-in another way. So room is checked before Google's clients are imported, and an import that failed for lack of memory is
-not tried again.
+limit is made to need less, and room is checked before that client is started. An import that runs out of memory raises
+one of many errors and leaves half-initialized modules, on which the next import fails differently. So room is checked
+before Google's clients are imported, and an import that failed for lack of memory is not tried again.
 """
 
 from __future__ import annotations
@@ -21,17 +19,17 @@ from reconcile.core.errors import ReconcileError, StoreUnavailable
 from reconcile.core.portable import chain
 
 NEEDED = 136 * 1024 * 1024
-"""Bytes of address space that Google's database client takes, with its threads."""
+"""Bytes of address space that Google's database client uses, with its threads."""
 IMPORT = 64 * 1024 * 1024
-"""Bytes that the import of Google's clients takes, and a first request by them."""
+"""Bytes that importing Google's clients takes, with a first request."""
 SPARE = 72 * 1024 * 1024
-"""Bytes that must be left after a further thread of ours: those of the import, which comes later, and some more."""
+"""Bytes that must be left after another thread of ours: those of the import, which comes later, and some more."""
 _BEGIN = 32 * 1024 * 1024
-"""Bytes without which no command can work: some libraries end the process if their import finds no memory."""
+"""Bytes without which no command can work: some libraries end the process if importing them finds no memory."""
 _LITTLE = 16 * 1024 * 1024
-"""Bytes below which an unforeseen error is taken for a lack of memory."""
+"""Bytes below which an unforeseen error counts as a lack of memory."""
 _RESERVE = 6 * 1024 * 1024
-"""Bytes that are kept for reporting an error."""
+"""Bytes that are reserved for reporting an error."""
 THREADS = 8
 """Threads that Google's database client starts."""
 _STACK = 1024 * 1024
@@ -46,7 +44,7 @@ _given_up: list[str] = []
 
 
 def is_limited() -> bool:
-    """Whether the address space of this process has a limit."""
+    """Whether the address space of this process is limited."""
     limited = False
     if sys.platform != "win32":
         import resource
@@ -56,8 +54,8 @@ def is_limited() -> bool:
 
 
 def need_less() -> None:
-    """If address space is limited: gives threads no memory arenas of their own and only small stacks, which would count
-    although they are hardly used."""
+    """If address space is limited, gives threads small stacks and no memory arenas, which would count although barely
+    used."""
     if not is_limited():
         return
     threading.stack_size(_STACK)
@@ -70,7 +68,7 @@ def need_less() -> None:
 
 
 def lacks() -> str:
-    """What is lacking for Google's database client, as the end of a sentence; empty if there is room."""
+    """Returns what is missing for Google's database client, as the end of a sentence; empty if there is room."""
     if is_limited():
         need_less()
         if lacking := _lacks_memory(NEEDED):
@@ -95,15 +93,17 @@ def lacks() -> str:
 
 @contextmanager
 def importing(client: str, where: str) -> Iterator[None]:
-    """A context for the imports of one of Google's clients; ``client`` is any name for it. Raises StoreUnavailable if
-    there is no room for them, or was none before."""
+    """Guards the imports of one of Google's clients; ``client`` is any name for it.
+
+    Raises StoreUnavailable if there is no room for them, or was none before.
+    """
     lacking = "" if client in _imported or not is_limited() else _lacks_memory(IMPORT)
     if _given_up or lacking:
         raise StoreUnavailable(f"{where} cannot be asked: {(*_given_up, lacking)[0]}", hint=HINT)
     try:
         yield
     except Exception as error:
-        # Other threads may have taken the room since it was checked, and may have given it back by now.
+        # Other threads may have used the room since it was checked, and freed it by now.
         if not shortage(error) and (not is_limited() or _has(2 * IMPORT)):
             raise
         _given_up.append(_NO_MEMORY)
@@ -117,7 +117,7 @@ def can_begin() -> bool:
 
 
 def keep() -> None:
-    """If address space is limited: reserves memory for reporting an error, until ``let_go``."""
+    """If address space is limited, reserves memory for reporting an error until ``let_go``."""
     if is_limited() and not _kept and _has(_LITTLE):
         _kept.append(mmap.mmap(-1, _RESERVE))
 
@@ -129,14 +129,19 @@ def let_go() -> None:
 
 
 def has_thread(*, first: bool = False) -> bool:
-    """Whether one more thread leaves enough memory for the libraries, whose needs we cannot change; the ``first`` of
-    its kind needs only enough to start. Python waits for ever for a thread that finds no memory while it starts."""
+    """Whether one more thread leaves enough memory for the libraries, whose needs we cannot change.
+
+    The ``first`` of its kind needs only enough to start. Python waits forever for a thread that finds no memory while
+    it starts.
+    """
     return not is_limited() or _has(_LITTLE if first else SPARE)
 
 
 def shortage(error: BaseException) -> str:
-    """``memory`` or ``thread`` if an exception says that the system had none left, and ``memory`` if there is next to
-    none below a limit; else empty."""
+    """Returns ``memory`` or ``thread`` if an exception says that the system had none left; else empty.
+
+    Also ``memory`` if next to none is left below a limit.
+    """
     for each in chain(error):
         if isinstance(each, MemoryError) or (isinstance(each, OSError) and each.errno == errno.ENOMEM):
             return "memory"
@@ -148,14 +153,14 @@ def shortage(error: BaseException) -> str:
 
 
 def no_room(error: BaseException) -> ReconcileError | None:
-    """Our error for an exception that ``shortage`` recognizes; None for any other."""
+    """Returns our error for an exception that ``shortage`` recognizes; None for any other."""
     lacking = shortage(error)
     if not lacking:
         return None
-    told = ReconcileError(f"the system has no {lacking} left for this process", hint=HINT)
-    told.code = "no_room"
-    told.__cause__ = error
-    return told
+    ours = ReconcileError(f"the system has no {lacking} left for this process", hint=HINT)
+    ours.code = "no_room"
+    ours.__cause__ = error
+    return ours
 
 
 def _lacks_memory(size: int) -> str:

@@ -37,7 +37,7 @@ class ScannedFiles:
         return [scan for _, scan in self._scans]
 
     def machines(self, paths: Collection[str]) -> dict[str, str]:
-        """The name of the scan that has each of these paths; the first of several."""
+        """Returns the name of the scan that has each of these paths; the first of several."""
         found: dict[str, str] = {}
         for folder, scan in self._scans:
             for file in self._files(folder, scan):
@@ -46,8 +46,11 @@ class ScannedFiles:
         return found
 
     def walk(self, prefixes: Sequence[str] = ("",)) -> Iterator[LocalFile]:
-        """See ``FileSource.walk``. Files that two machines have under one path are one if their content is the same,
-        and otherwise cannot be uploaded."""
+        """Walks as ``FileSource.walk``.
+
+        Files of several machines under one path are one file if their content is the same, and otherwise cannot be
+        uploaded.
+        """
         within = tuple(prefixes)
         merged = heapq.merge(*(self._files(folder, scan) for folder, scan in self._scans), key=attrgetter("path"))
         for path, found in groupby(merged, attrgetter("path")):
@@ -56,20 +59,20 @@ class ScannedFiles:
                 yield one_of(files)
 
     def names(self, prefixes: Sequence[str] = ("",)) -> Iterator[str]:
-        """See ``FileSource.names``."""
+        """Yields paths as ``FileSource.names``."""
         return (file.path for file in self.walk(prefixes))
 
     def lookup(self, paths: Iterable[str], *, before: Sequence[str] = (), anew: bool = False) -> Iterator[LocalFile]:  # noqa: ARG002
-        """See ``FileSource.lookup``."""
+        """Looks up as ``FileSource.lookup``."""
         asked = list(paths)
         found = {file.path: file for file in self.walk(tuple(asked))} if asked else {}
         return (found[path] for path in asked if path in found)
 
     def forget(self, path: str) -> None:
-        """Remembers nothing."""
+        """Does nothing: nothing is remembered."""
 
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """Raises SourceChanged: the bytes are not here."""
+        """Raises SourceChanged: the content is not here."""
         raise SourceChanged(f"{path} is on another machine", hint="apply the plan there")
 
     @staticmethod
@@ -79,7 +82,8 @@ class ScannedFiles:
 
 
 def open_scan(folder: SharedFolder) -> Scan:
-    """The head of the scan in a folder. Raises UsageError if a file of it is missing or has another length."""
+    """Returns the head of the scan in a folder. Raises UsageError if one of its files is missing or has another
+    length."""
     sizes = folder.sizes()
     scans.FOLDER.check_head(sizes, str(folder))
     scan = scans.load_head(folder.read(HEAD), str(folder))
@@ -88,8 +92,10 @@ def open_scan(folder: SharedFolder) -> Scan:
 
 
 def one_of(files: Sequence[LocalFile]) -> LocalFile:
-    """The files that several machines have under one path, in their order, as one: the first if all have the same
-    content, and otherwise one that cannot be uploaded."""
+    """Merges the files that several machines have under one path, in their order.
+
+    Returns the first if all have the same content, otherwise one that cannot be uploaded.
+    """
     if len({(each.size, each.crc32c) for each in files}) == 1:
         return files[0]
     why = f"{len(files)} machines have different content under this path"

@@ -1,4 +1,4 @@
-"""The two kinds of ``SharedFolder``: one in a file system, and one that is a prefix of a bucket."""
+"""The two kinds of ``SharedFolder``: a folder of a file system, and a prefix of a bucket."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ _ANOTHER = "name another folder"
 
 
 def bucket_place(where: PurePath) -> str | None:
-    """The gs:// URI that a path was typed as, or None for a path."""
+    """Returns the gs:// URI that a path was typed as, or None for a real path."""
     return f"gs://{'/'.join(where.parts[1:])}" if where.parts[:1] == ("gs:",) else None
 
 
 def beside_assets(uri: str, assets: BucketRoot) -> BucketRoot:
-    """The folder in a bucket that a URI names. Raises UsageError if it names none, or one that has assets in it or
-    around it."""
+    """Returns the folder in a bucket that a URI names.
+
+    Raises UsageError if it names none, or one that is among the assets or contains them.
+    """
     try:
         root = BucketRoot.parse(uri)
     except ValueError as error:
@@ -39,7 +41,7 @@ def beside_assets(uri: str, assets: BucketRoot) -> BucketRoot:
 
 
 class DiskFolder:
-    """A folder of a file system that all machines have mounted. It is private, because it holds what records hold."""
+    """A folder of a file system that all machines have mounted; private, because it contains data of records."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -48,7 +50,7 @@ class DiskFolder:
         return str(self._path)
 
     def sizes(self) -> dict[str, int]:
-        """See ``SharedFolder``."""
+        """Returns sizes as ``SharedFolder.sizes``."""
         try:
             with os.scandir(self._path) as entries:
                 return {entry.name: entry.stat().st_size for entry in entries}
@@ -60,14 +62,14 @@ class DiskFolder:
             ) from error
 
     def read(self, name: str) -> bytes:
-        """See ``SharedFolder``."""
+        """Reads as ``SharedFolder.read``."""
         try:
             return read_bytes(self._path / name)
         except OSError as error:
             raise UsageError(f"{str(self._path / name)!r} cannot be read: {error.strerror}", hint=_ANOTHER) from error
 
     def create(self, name: str, data: bytes) -> None:
-        """See ``SharedFolder``."""
+        """Creates as ``SharedFolder.create``."""
         place = self._path / name
         try:
             if not self._path.is_dir():
@@ -89,18 +91,18 @@ class BucketFolder:
         return str(self._root)
 
     def sizes(self) -> dict[str, int]:
-        """See ``SharedFolder``."""
+        """Returns sizes as ``SharedFolder.sizes``."""
         return {each.key: each.size for each in self._objects.list()}
 
     def read(self, name: str) -> bytes:
-        """See ``SharedFolder``."""
+        """Reads as ``SharedFolder.read``."""
         try:
             return b"".join(self._objects.read(name))
         except NotThere as error:
             raise UsageError(f"{self._root.uri(name)} is not there", hint=_ANOTHER) from error
 
     def create(self, name: str, data: bytes) -> None:
-        """See ``SharedFolder``."""
+        """Creates as ``SharedFolder.create``."""
         try:
             self._objects.put(
                 DesiredObject(name, len(data), encode_crc32c(crc32c.crc32c(data)), "application/json", 0),
@@ -111,7 +113,7 @@ class BucketFolder:
 
 
 def open_folder(where: Path, assets: BucketRoot, objects_at: Callable[[BucketRoot], ObjectStore]) -> SharedFolder:
-    """The folder with this path, or with the gs:// URI that was typed as one. Raises as ``beside_assets``."""
+    """Returns the folder with this path, or with the gs:// URI that was typed as one. Raises as ``beside_assets``."""
     if (uri := bucket_place(where)) is None:
         return DiskFolder(where)
     root = beside_assets(uri, assets)

@@ -1,8 +1,8 @@
-"""Sorting of more rows than fit in the memory that they may take: the rest goes to files in a folder.
+"""Sorts more rows than fit in their memory; the rest is spilled to files in a folder.
 
-Spill   how much memory the rows of one planning may take, and the folder for the rest
-Sorter  rows in order of a key: in memory as they are, packed as tuples beyond that
-Tuples  flat tuples in order of their first item: a list, and sorted runs in a file that are merged as they are read
+Spill   how much memory the rows of one planning may use, and the folder for the rest
+Sorter  rows in order of a key: in memory as they are, beyond that packed as tuples
+Tuples  flat tuples in order of their first item: a list, and sorted runs in a file that are merged while reading
 Shelf   documents that are read more than once, in the order in which they came
 """
 
@@ -30,41 +30,43 @@ BYTES = {
     Stream.MARK: 150,
     Stream.SOURCE: 300,
 }
-"""About how many bytes of memory a row takes, with its key and its part of what rows share."""
+"""The approximate bytes of memory of a row, with its key and its part of what rows share."""
 _KEY_ALONE = 150
 _PER_TUPLE = 300
-_PER_PACKED = 160  # beyond its bytes: the objects around them, and a key that may be shared
+_PER_PACKED = 160  # in addition to its bytes: the objects around them, and a key that may be shared
 _UNPACKED = 5
-"""How many times its packed bytes a document takes in memory."""
+"""How many times its packed bytes a document uses in memory."""
 _SMALLEST_RUN = 4096
 _BLOCK = 80 * 1024
-"""Bytes of memory that what is read from disk at once takes."""
+"""Bytes of memory for what is read from disk at once."""
 _MOST_RUNS = 256
 _AT_ONCE = 256
 """Rows that are freed together."""
 
 Block: TypeAlias = tuple[int, int]
-"""Where a block begins, and its size."""
+"""The offset of a block, and its size."""
 Keyed: TypeAlias = tuple[str, "Row | None"]
 Flat: TypeAlias = tuple[Any, ...]
 
 
 def bytes_of(row: Row) -> int:
-    """About how much memory a row takes."""
+    """Returns the approximate bytes of memory of a row."""
     known = BYTES.get(row.stream)
     return _UNPACKED * len(packed_document(row.value)) if known is None else known
 
 
 class Spill(Closing):
-    """The memory that rows may take together (``limit``, in bytes), and the folder for the rest; ``folder`` is called
-    when it is first needed. Close it when the rows are not needed any more."""
+    """The memory that rows may use together (``limit``, in bytes), and the folder for the rest.
+
+    ``folder`` is called when it is first needed. Close it when the rows are no longer needed.
+    """
 
     def __init__(self, limit: int, folder: Callable[[], Path]) -> None:
         self.limit = limit
         self._folder = folder
         self._files: list[SpillFile] = []
         self.held = 0
-        """About how many bytes rows take now."""
+        """The approximate bytes that rows use now."""
 
     @property
     def run(self) -> int:
@@ -72,7 +74,7 @@ class Spill(Closing):
         return max(_SMALLEST_RUN, self.limit // 8)
 
     def file(self) -> SpillFile:
-        """A new file. Raises SpillError."""
+        """Returns a new file. Raises SpillError."""
         self._files.append(SpillFile(self._folder()))
         return self._files[-1]
 
@@ -82,7 +84,7 @@ class Spill(Closing):
 
 
 class _Held:
-    """Items that are sorted by their first part, a text, while they are in memory."""
+    """Items in memory, sorted by their first part, a text."""
 
     def __init__(self, spill: Spill) -> None:
         self._spill = spill
@@ -90,19 +92,19 @@ class _Held:
         self._held = 0
 
     def _hold(self, item: Any, size: int) -> bool:
-        """Takes an item of this size; returns whether all items together are too large for memory now."""
+        """Adds an item of this size; returns whether the memory limit is now exceeded."""
         self._items.append(item)
         self._weigh(size)
         return self._spill.held > self._spill.limit
 
     def _sorted(self) -> list[Any]:
-        """All items in order; those with the same first part stay in the order in which they came."""
+        """Returns all items in order; those with the same first part stay in the order in which they came."""
         items, self._items = self._items, []
         items.sort(key=itemgetter(0))
         return items
 
     def _in_memory(self) -> Iterator[list[Any]]:
-        """All items in order, in blocks: each is freed when it has been given out."""
+        """Yields all items in order, in blocks that are freed as they are consumed."""
         items = self._sorted()
         items.reverse()
         while items:
@@ -117,7 +119,8 @@ class _Held:
 
 
 class Sorter(_Held):
-    """Sorts rows by key; rows with the same key stay in the order in which they were added. Raises SpillError."""
+    """Sorts rows by key, stably: rows with the same key stay in the order in which they were added. Raises
+    SpillError."""
 
     def __init__(self, spill: Spill) -> None:
         super().__init__(spill)
@@ -129,7 +132,7 @@ class Sorter(_Held):
             size = _KEY_ALONE if row is None else BYTES.get(row.stream) or bytes_of(row)
             if self._hold((key, row), size):
                 self.spill()
-        else:  # the key by which it is sorted, its own, and the rest of it
+        else:  # the key to sort by, the row's own key, and the rest of the row
             data = b"" if row is None else packed(row.stream, row.value)
             self._packed.add((key, key if row is None else row.key, data), _PER_PACKED + len(data))
 
@@ -139,11 +142,11 @@ class Sorter(_Held):
         rows, self._items = self._items, []
         self._weigh(-self._held)
         rows.reverse()
-        while rows:  # each is freed when it is packed
+        while rows:  # each is freed once it is packed
             self.add(*rows.pop())
 
     def __iter__(self) -> Iterator[Keyed]:
-        """All rows, once."""
+        """Yields all rows, once."""
         if self._packed is None:
             yield from chain.from_iterable(self._in_memory())
         else:
@@ -157,8 +160,7 @@ def _row(key: str, data: bytes) -> Row:
 
 
 class Tuples(_Held):
-    """Sorts flat tuples of values that ``marshal`` takes, by their first item, a text; tuples with the same first item
-    stay in the order in which they were added. Raises SpillError."""
+    """Sorts flat tuples of values that ``marshal`` supports by their first item, a text; stable. Raises SpillError."""
 
     def __init__(self, spill: Spill) -> None:
         super().__init__(spill)
@@ -166,19 +168,21 @@ class Tuples(_Held):
         self._runs: list[_SortedRun] = []
 
     def add(self, item: Flat, size: int = _PER_TUPLE) -> None:
-        """Adds a tuple that takes about ``size`` bytes of memory."""
+        """Adds a tuple that uses about ``size`` bytes of memory."""
         if self._hold(item, size) and self._held >= self._spill.run:
             self._write()
 
     def batches(self) -> Iterator[list[Flat]]:
-        """All tuples, once, in batches; those with the same first item are in one batch."""
+        """Yields all tuples, once, in batches; those with the same first item are in one batch."""
         yield from _merged([*self._runs, _SortedRun(self._in_memory())])
         if self._file is not None:
             self._file.close()
 
     def _write(self) -> None:
-        """Moves what is in memory to disk, as one more run. If runs become many they are made one, so that a merge
-        never reads too many at once."""
+        """Moves what is in memory to disk as another run; many runs are merged into one.
+
+        So a merge never reads too many at once.
+        """
         file = self._file = self._file or self._spill.file()
         in_block = max(1, _BLOCK * len(self._items) // self._held)
         self._weigh(-self._held)
@@ -188,14 +192,14 @@ class Tuples(_Held):
 
 
 def _stored(file: SpillFile, items: Iterable[Flat], in_block: int) -> Iterator[list[Flat]]:
-    """Writes all items at once, ``in_block`` of them in each block; the blocks are read as they are asked for."""
+    """Writes all items at once, ``in_block`` of them per block; yields the blocks, read on demand."""
     coming = iter(items)
     blocks = [_append(file, block) for block in iter(lambda: list(islice(coming, in_block)), [])]
     return _blocks(file, blocks)
 
 
 def _merged(runs: Sequence[_SortedRun]) -> Iterator[list[Flat]]:
-    """The tuples of sorted runs in order, in batches; those with the same first item are in one batch."""
+    """Yields the tuples of sorted runs in order, in batches; those with the same first item are in one batch."""
     while ends := [end for run in runs if (end := run.end()) is not None]:
         last = min(ends)
         batch = [each for run in runs for each in run.upto(last)]
@@ -204,7 +208,7 @@ def _merged(runs: Sequence[_SortedRun]) -> Iterator[list[Flat]]:
 
 
 class _SortedRun:
-    """Sorted tuples, read a block at a time."""
+    """Sorted tuples, read one block at a time."""
 
     def __init__(self, blocks: Iterator[list[Flat]]) -> None:
         self._blocks = blocks
@@ -212,13 +216,13 @@ class _SortedRun:
         self._at = 0
 
     def end(self) -> str | None:
-        """The first item of the last tuple in the current block; None if there are no more tuples."""
+        """Returns the first item of the last tuple in the current block, or None if no tuples are left."""
         if self._at == len(self._block):
             self._block, self._at = next(self._blocks, []), 0
         return self._block[-1][0] if self._block else None
 
     def upto(self, last: str) -> list[Flat]:
-        """The next tuples, up to those with this first item."""
+        """Returns the next tuples, up to those with this first item."""
         found: list[Flat] = []
         while (end := self.end()) is not None:
             at = self._at
@@ -230,8 +234,10 @@ class _SortedRun:
 
 
 class Shelf:
-    """Documents that can be read more than once, in the order in which they came: all, or some by their ids. Raises
-    SpillError."""
+    """Documents that can be read more than once, in the order in which they came: all, or some by id.
+
+    Raises SpillError.
+    """
 
     def __init__(self, spill: Spill, documents: Iterable[Document] = ()) -> None:
         self._documents: list[Document] = []
@@ -267,7 +273,7 @@ class Shelf:
         return self.some(lambda _: True)
 
     def some(self, is_wanted: Callable[[str], bool]) -> Iterator[Document]:
-        """The documents of these ids."""
+        """Yields the documents with wanted ids."""
         if self._file is not None:
             for block in _blocks(self._file, self._run):
                 yield from (unpacked_document(data) for document, data in block if is_wanted(document))

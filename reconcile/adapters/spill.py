@@ -1,4 +1,4 @@
-"""A temporary file without a name, for what does not fit in memory. It goes with the process, however that ends."""
+"""A temporary file without a name, for what does not fit in memory. It disappears with the process in any case."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _HINT = "name another folder with --spill, or allow more memory with --memory"
 
 
 class SpillFile(Closing):
-    """A file to which blocks of bytes are appended and from which they are read again; for one thread.
+    """A file for appending blocks of bytes and reading them again; for one thread.
 
-    No other process can open it: POSIX unlinks it while it is open, Windows deletes it when it is closed. Everything
-    raises SpillError.
+    No other process can open it: POSIX unlinks it while open, Windows deletes it when it is closed. All operations
+    raise SpillError.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,7 +48,7 @@ class SpillFile(Closing):
         return at
 
     def read(self, at: int, size: int) -> bytes:
-        """The block of this size at this offset."""
+        """Returns the block of this size at this offset."""
         try:
             self._file.seek(at)
             found = self._file.read(size) or b""

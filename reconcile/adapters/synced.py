@@ -1,4 +1,4 @@
-"""Folders that a program on this machine synchronizes with a cloud, such as OneDrive."""
+"""Recognizes folders that a program on this machine synchronizes with a cloud, such as OneDrive."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from reconcile.adapters.disk_names import native
 from reconcile.adapters.system import current
 
 _ONEDRIVE = ("OneDrive", "OneDriveConsumer", "OneDriveCommercial")
-"""Variables in which OneDrive says where its folder is."""
+"""Variables in which OneDrive names its folder."""
 _FOLDERS = re.compile(r"(OneDrive|Dropbox|Google ?Drive|iCloud ?Drive)([ -].*)?", re.IGNORECASE)
 _ICLOUD = ("Mobile Documents", "com~apple~CloudDocs")
-"""How macOS names the folders of iCloud Drive."""
+"""The names of iCloud Drive's folders on macOS."""
 
 
 def synced_by(folder: Path, environ: Mapping[str, str] | None = None) -> str:
-    """The service that synchronizes a folder, as far as its path tells; empty if none does."""
+    """Returns the service that synchronizes a folder, as far as its path shows; empty if none."""
     env = os.environ if environ is None else environ
     for variable in _ONEDRIVE:
         if env.get(variable) and folder.is_relative_to(env[variable]):

@@ -1,7 +1,7 @@
-"""The operating system's way with files, as a value that can be replaced.
+"""The operating system's handling of files, as a value that can be replaced.
 
-Code that touches files calls ``current()``. A process has one system; ``using`` replaces it for a while, which is how
-tests run the adapters by the rules of Windows.
+Code that touches files calls ``current()``. A process has one system; ``using`` replaces it for a while, so that tests
+can run the adapters by the rules of Windows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _current = [_native()]
 
 
 def current() -> System:
-    """The system whose rules hold for files."""
+    """Returns the system whose rules apply to files."""
     return _current[-1]
 
 

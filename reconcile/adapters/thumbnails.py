@@ -1,8 +1,7 @@
-"""Small pictures of images and of the first frames of videos, by Pillow, and by ffmpeg if it is on the PATH. Both are
-optional; without Pillow there are no pictures.
+"""Makes thumbnails of images and of videos' first frames, with Pillow, and with ffmpeg if it is on the PATH.
 
-The files may come from anywhere: one that is broken, a bomb, or not what its name says gets no picture, and does no
-harm.
+Both are optional; without Pillow there are no thumbnails. The files may come from anywhere: one that is broken, a
+decompression bomb, or not what its name says gets no thumbnail and does no harm.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ from tempfile import TemporaryDirectory
 from reconcile.core.media import content_type
 
 EDGE = 160
-"""Pixels of the longer side of a picture."""
+"""Pixels of the longer side of a thumbnail."""
 LARGEST_IMAGE = 32 << 20
 LARGEST_VIDEO = 64 << 20
-"""The most bytes of a file that is read for its picture."""
+"""The maximum bytes of a file that is read for its thumbnail."""
 PIXELS = 50_000_000
-"""The most pixels of an image or a frame; a larger one is taken for a bomb."""
+"""The maximum pixels of an image or a frame; a larger one counts as a decompression bomb."""
 PATIENCE = 10.0
 """Seconds that ffmpeg may take for a frame."""
 
 _FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP", "image/gif": "GIF", "image/bmp": "BMP"}
-# ffmpeg is told the container and must not guess it: a playlist with the name of a video would name other files.
+# ffmpeg gets the container and must not guess it: a playlist named like a video would refer to other files.
 _CONTAINERS = {
     "video/mp4": "mov",
     "video/quicktime": "mov",
@@ -41,25 +40,25 @@ _CONTAINERS = {
 
 
 class Thumbnails:
-    """Makes pictures, as ``data:`` URIs. ``ffmpeg`` is the path of that program, or None."""
+    """A maker of thumbnails as ``data:`` URIs. ``ffmpeg`` is the path of that program, or None."""
 
     def __init__(self, ffmpeg: str | None) -> None:
         self._ffmpeg = ffmpeg
 
     @classmethod
     def of_this_machine(cls) -> Thumbnails | None:
-        """A maker with the programs of this machine; None without Pillow."""
+        """Returns a maker with the programs of this machine, or None without Pillow."""
         return None if importlib.util.find_spec("PIL") is None else cls(_program("ffmpeg"))
 
     def most(self, path: str) -> int:
-        """The largest file, in bytes, of this name that a picture can be made of; 0 if none can."""
+        """Returns the maximum bytes of a file of this name that can get a thumbnail; 0 if none can."""
         kind = content_type(path)
         if kind in _FORMATS:
             return LARGEST_IMAGE
         return LARGEST_VIDEO if kind in _CONTAINERS and self._ffmpeg is not None else 0
 
     def picture(self, path: str, data: bytes) -> str | None:
-        """A picture of the file with this name and content, or None."""
+        """Returns a thumbnail of the file with this name and content, or None."""
         kind = content_type(path)
         try:
             if kind in _CONTAINERS:
@@ -67,13 +66,16 @@ class Thumbnails:
                 small = _small(frame, "PNG") if frame else None
             else:
                 small = _small(data, _FORMATS[kind])
-        except Exception:  # noqa: BLE001 - a broken image raises what it likes
+        except Exception:  # noqa: BLE001 - broken images raise many kinds of errors
             return None
         return None if small is None else f"data:image/webp;base64,{base64.b64encode(small).decode()}"
 
     def _first_frame(self, container: str, data: bytes) -> bytes:
-        """The first frame as a PNG. The video is copied into a file with a name of ours, which cannot be taken for an
-        option or a protocol, and which ffmpeg can search for the index."""
+        """Returns the first frame as a PNG.
+
+        The video is copied to a file with a name of ours, which cannot be mistaken for an option or a protocol, and in
+        which ffmpeg can seek to the index.
+        """
         if self._ffmpeg is None:
             return b""
         with TemporaryDirectory(prefix="reconcile-") as folder:
@@ -93,11 +95,11 @@ def _small(data: bytes, form: str) -> bytes | None:
     from PIL import Image, ImageOps
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd metadata, and of sizes that are looked at here
+        warnings.simplefilter("ignore")  # about odd metadata, and sizes that are checked here
         with Image.open(io.BytesIO(data), formats=(form,)) as image:
             if image.width * image.height > PIXELS:
                 return None
-            image.draft("RGB", (2 * EDGE, 2 * EDGE))  # a JPEG can be read small
+            image.draft("RGB", (2 * EDGE, 2 * EDGE))  # a JPEG can be decoded at reduced size
             upright = ImageOps.exif_transpose(image)
             has_alpha = "A" in upright.getbands() or "transparency" in upright.info
             small = upright.convert("RGBA" if has_alpha else "RGB")
@@ -108,6 +110,6 @@ def _small(data: bytes, form: str) -> bytes | None:
 
 
 def _program(name: str) -> str | None:
-    """The path of a program on the PATH. Windows would also find one in the current folder, which is left out."""
+    """Returns the path of a program on the PATH. Windows would also search the current folder, which is excluded."""
     found = shutil.which(name)
     return None if found is None or Path(found).parent == Path(os.curdir) or Path(found).parent == Path.cwd() else found

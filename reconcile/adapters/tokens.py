@@ -31,7 +31,7 @@ _NOWHERE = (
 
 
 class Lack(Enum):
-    """Why there is no token."""
+    """The reasons why there is no token."""
 
     MISSING = "missing"
     """There are no credentials."""
@@ -40,11 +40,12 @@ class Lack(Enum):
     PASSING = "passing"
     """The token server does not answer, which may pass."""
     UNREADABLE = "unreadable"
-    """The token server's answer cannot be read by ``google.auth``."""
+    """``google.auth`` cannot read the token server's answer."""
 
 
 class NoToken(Portable, Exception):
-    """No token could be fetched: ``why`` in words, and the ``fault`` on the way to its server if that is the reason."""
+    """Raised if no token can be fetched: ``why`` in words, and the ``fault`` on the way to its server if that is the
+    reason."""
 
     def __init__(self, lack: Lack, why: str, fault: WayFault | None = None) -> None:
         super().__init__(why)
@@ -54,8 +55,11 @@ class NoToken(Portable, Exception):
 
 
 class Server(NamedTuple):
-    """The server of a service of Google's. ``universe`` is the domain of all its services, which differs in a few
-    separate clouds; ``certificate`` gives a certificate and its key."""
+    """The server of a Google service.
+
+    ``universe`` is the domain of all its services, which differs in a few separate clouds; ``certificate`` returns a
+    certificate and its key.
+    """
 
     universe: str
     url: str
@@ -63,7 +67,7 @@ class Server(NamedTuple):
 
 
 class Tokens:
-    """The application default credentials, looked up when they are first needed. Safe for several threads.
+    """The application default credentials, looked up when first needed. Thread-safe.
 
     ``deadline`` (seconds) bounds each wait for a token server; ``watch`` sees each request to one.
     """
@@ -79,8 +83,10 @@ class Tokens:
         self._request.close()
 
     def at_google(self, service: str) -> Server:
-        """The server of a service, such as ``storage``, with this device's certificate if the organisation wants it
-        to be shown. Raises NoToken."""
+        """Returns the server of a service, such as ``storage``.
+
+        It has this device's certificate if the organization requires one. Raises NoToken.
+        """
         with self._lock, lacks():
             universe = str(self._found().universe_domain or UNIVERSE)
             from google.auth.transport import mtls
@@ -101,7 +107,7 @@ class Tokens:
         body: bytes | Streamed | None = None,
         **options: Any,
     ) -> Reply:
-        """One request with a token, and again with a new one if the server does not accept it.
+        """Sends a request with a token, and again with a new one if the server does not accept it.
 
         Raises Failed and NoToken, and ConfigError as ``Http`` does.
         """
@@ -120,7 +126,7 @@ class Tokens:
         with self._lock, lacks():
             self._found().before_request(self._request, method, url, found)
         if not all(value.isascii() and value.isprintable() for value in found.values()):
-            # http.client would refuse it, in words that repeat the token.
+            # http.client would refuse it with a message that repeats the token.
             raise NoToken(Lack.UNREADABLE, "a token holds characters that no header has")
         return found
 
@@ -137,7 +143,7 @@ class Transport:
         self._http = Http(deadline=deadline, connections=1, watch=watch)
 
     def close(self) -> None:
-        """Closes the connections that are kept."""
+        """Closes the pooled connections."""
         self._http.close()
 
     def __call__(
@@ -149,7 +155,7 @@ class Transport:
         timeout: float | None = None,
         **_options: Any,
     ) -> Any:
-        """The answer to one request. Raises TransportError."""
+        """Returns the answer to one request. Raises TransportError."""
         from google.auth.exceptions import TransportError
 
         data = body.encode() if isinstance(body, str) else body
@@ -169,7 +175,7 @@ class _Response:
 
 
 def _certificate(source: Callable[[], tuple[bytes, bytes]]) -> Callable[[], tuple[bytes, bytes]]:
-    """The same certificate, except that NoToken is raised if it cannot be read."""
+    """Returns the same source, except that it raises NoToken if the certificate cannot be read."""
 
     def certificate() -> tuple[bytes, bytes]:
         try:
@@ -183,7 +189,7 @@ def _certificate(source: Callable[[], tuple[bytes, bytes]]) -> Callable[[], tupl
 
 @contextmanager
 def lacks() -> Iterator[None]:
-    """A context in which the errors of ``google.auth`` become NoToken, except a lack of memory."""
+    """Turns the errors of ``google.auth`` into NoToken, except a lack of memory."""
     try:
         yield
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
@@ -216,9 +222,9 @@ def _lack(error: Exception) -> NoToken:
 
 
 def default_credentials(scopes: Sequence[str], request: Any) -> Any:
-    """The credentials that ``google.auth.default`` finds, in its order. Raises what that function raises.
+    """Returns the credentials that ``google.auth.default`` finds, in its order. Raises what that function raises.
 
-    It would import ``requests`` for some kinds, and run gcloud to find a project that is not needed.
+    That function would import ``requests`` for some kinds, and run gcloud to find a project that is not needed.
     """
     import google.auth
     from google.auth import _cloud_sdk, credentials, environment_vars
@@ -239,7 +245,7 @@ def default_credentials(scopes: Sequence[str], request: Any) -> Any:
 
 
 def _of_this_machine(request: Any) -> Any:
-    """The credentials of a machine at Google. ``google.auth`` would import ``requests`` for them."""
+    """Returns the credentials of a machine at Google, for which ``google.auth`` would import ``requests``."""
     if os.environ.get("NO_GCE_CHECK") != "true":
         from google.auth import compute_engine
         from google.auth.compute_engine import _metadata

@@ -1,5 +1,7 @@
-"""The other side of ``local.apart``: a process that walks the local files, and sends what it sees to the one that
-started it. It ends with that one, whatever it is doing."""
+"""The second process of ``local.apart``: it walks the local files and sends the rows to the process that started it.
+
+It ends with that process, whatever it is doing.
+"""
 
 from __future__ import annotations
 
@@ -21,28 +23,29 @@ from reconcile.core.reach import Selection
 def main(
     root: bytes, ignore: Sequence[str], rules: Sequence[str] | None, holds_incomplete: bool, hashes: bytes
 ) -> None:
-    """Walks what is below the root once stdin says so, and writes the rows to stdout."""
-    gc.disable()  # what is made here is no cycle, and the process is short
+    """Walks below the root once stdin says so, and writes the rows to stdout."""
+    gc.disable()  # the objects here form no cycles, and the process is short-lived
     status = 1
     try:
-        told = threading.Event()
-        threading.Thread(target=_listen, args=(told,), daemon=True).start()
+        begin = threading.Event()
+        threading.Thread(target=_listen, args=(begin,), daemon=True).start()
         templates = None if rules is None else [Template(each) for each in rules]
         selection = Selection(ignore, templates, ignore_case=current().is_windows)
         known = KnownHashes(Path(os.fsdecode(hashes)))
         walk = Walk(os.fsdecode(root), selection, known, holds_incomplete=holds_incomplete)
-        told.wait()
+        begin.wait()
         for block in wire.blocks(walk.rows(walk.top(), Prefixes(("",)))):
             _write(block)
         status = 0
     finally:
-        os._exit(status)  # a thread waits for stdin, and the end of an interpreter would wait for that one
+        os._exit(status)  # a thread waits for stdin, and the interpreter would wait for it on exit
 
 
-def _listen(told: threading.Event) -> None:
-    """The end of stdin is that of the process that started this one."""
+def _listen(begin: threading.Event) -> None:
+    """Sets the event at the first byte of stdin, and ends this process with stdin, which ends with the parent
+    process."""
     while os.read(0, 1):
-        told.set()
+        begin.set()
     os._exit(1)
 
 

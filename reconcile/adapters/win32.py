@@ -1,7 +1,7 @@
-"""The calls of Windows that Python does not have, by ``ctypes``. Nothing is decided here, and only Windows runs it.
+"""Windows system calls that Python lacks, via ``ctypes``. No decisions are made here, and only Windows runs it.
 
-What a simulation cannot hold, and a real Windows must show: that these declarations are right, the access lists, how
-long a program's writes keep a file's times back, and what a network drive answers to each call.
+Only a real Windows can show what a simulation cannot: that these declarations are right, the access lists, how long a
+program's writes delay a file's times, and what a network drive answers to each call.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if sys.platform == "win32":
     from ctypes.wintypes import BOOL, DWORD, HANDLE, LPCWSTR, LPWSTR, UINT
 
     _GENERIC_READ = 0x80000000
-    _READ_ATTRIBUTES = 0x80  # takes no part in the checks of sharing
+    _READ_ATTRIBUTES = 0x80  # takes no part in sharing checks
     _SHARE_READ, _SHARE_WRITE, _SHARE_DELETE = 1, 2, 4
     _OPEN_EXISTING = 3
-    # Not FILE_FLAG_OPEN_REPARSE_POINT for reading: of a deduplicated file it would show the point, not the content.
-    # Where a link leads is asked of the open file instead.
+    # Not FILE_FLAG_OPEN_REPARSE_POINT for reading: for a deduplicated file it would show the point, not the content.
+    # The open file is asked instead where a link leads.
     _SEQUENTIAL_SCAN = 0x08000000
     _OPEN_REPARSE_POINT = 0x00200000
     _BACKUP_SEMANTICS = 0x02000000
@@ -44,7 +44,7 @@ if sys.platform == "win32":
         )
 
     class Win32:
-        """The calls; see ``windows.Calls``."""
+        """Windows' own calls; see ``windows.Calls``."""
 
         def __init__(self) -> None:
             kernel: Any = ctypes.WinDLL("kernel32", use_last_error=True)
@@ -143,7 +143,7 @@ if sys.platform == "win32":
             return f"{domain.value}\\{name.value}" if domain.value else name.value
 
     def _declared(call: Any, result: Any, *arguments: Any) -> Any:
-        """A call of a library with its C types."""
+        """Returns a library call with its C types declared."""
         call.restype, call.argtypes = result, arguments
         return call
 

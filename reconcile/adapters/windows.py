@@ -1,9 +1,8 @@
 """Windows' rules for files, on top of the calls that only Windows has (``win32``).
 
-A file that is open cannot be renamed or removed unless every program that has it open shares that, and cannot be
-replaced by ``MoveFileEx`` at all. Virus scanners and indexers open each new file for a moment. So files are opened in
-the way that disturbs others least, closed while nothing is read, and each step that others may block is tried for a
-while.
+An open file cannot be renamed or removed unless every program that has it open shares that, and cannot be replaced by
+``MoveFileEx`` at all. Virus scanners and indexers open each new file for a moment. So files are opened in the way that
+disturbs others least, closed while nothing is read, and each step that others may block is retried for a while.
 """
 
 from __future__ import annotations
@@ -36,46 +35,47 @@ class Calls(Protocol):
     """The calls that only Windows has. Each raises OSError with ``winerror``."""
 
     def open_shared(self, path: str, *, deny_writers: bool = False) -> int:
-        """A descriptor for reading, which lets others rename, remove and (unless denied) write the file."""
+        """Returns a descriptor for reading that lets others rename, remove and (unless denied) write the file."""
         ...
 
     def final_path(self, fd: int) -> str:
-        """The path of an open file, without links."""
+        """Returns the path of an open file, without links."""
         ...
 
     def changed_ns(self, file: str | int) -> int:
-        """When a file, or a link itself, was last changed in any way: ``FILE_BASIC_INFO.ChangeTime``."""
+        """Returns when a file, or a link itself, was last changed in any way: ``FILE_BASIC_INFO.ChangeTime``."""
         ...
 
     def replace_file(self, place: str, fresh: str, backup: str) -> None:
-        """``ReplaceFileW``: ``fresh`` gets the name, rights and streams of ``place``, which becomes ``backup``."""
+        """Calls ``ReplaceFileW``: ``fresh`` gets the name, rights and streams of ``place``, which becomes
+        ``backup``."""
         ...
 
     def drive_target(self, drive: str) -> str:
-        r"""The folder, on a disk or another machine, that a drive (``Z:\``) stands for; the drive itself if it is a
-        disk."""
+        r"""Returns the folder, on a disk or another machine, that a drive (``Z:\``) stands for; a disk's drive stands
+        for itself."""
         ...
 
     def takes_escapes(self, fd: int) -> bool:
-        """Makes a console obey escape sequences; False if it cannot. Anything but a console takes them."""
+        """Makes a console obey escape sequences; False if it cannot. Anything but a console obeys them."""
         ...
 
     def is_remote(self, path: str) -> bool:
-        """Whether the path is on a drive of another machine."""
+        """Whether the path is on another machine's drive."""
         ...
 
     def owner(self, path: str) -> str:
-        """The account, with its domain, that owns a file or folder."""
+        """Returns the account, with its domain, that owns a file or folder."""
         ...
 
 
 class Windows(System):
-    """Windows; its own calls are handed in."""
+    """Windows; its own calls are injected."""
 
     is_windows = True
     lets_go = True
     private = 0o666
-    """A narrower mode would become an access list that keeps out colleagues, and its maker after an elevated run."""
+    """A narrower mode would become an access list that excludes colleagues, and its creator after an elevated run."""
     name_unit = "UTF-16 units"
     waits = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.4, 0.5)
     """About two seconds: a scanner holds a fresh file for a few hundred milliseconds."""
@@ -92,7 +92,7 @@ class Windows(System):
         return self._calls.open_shared(os.fspath(path))
 
     def check_place(self, fd: int, path: str) -> None:
-        # The open file itself says where it is, so that nobody can put a link there between a check and the opening.
+        # The open file itself says where it is, so nobody can create a link between a check and the opening.
         try:
             found = self._calls.final_path(fd)
         except OSError:  # a drive without a letter: all that is left is to check the path again
@@ -106,7 +106,7 @@ class Windows(System):
 
     def is_being_written(self, path: str) -> bool:
         # The system refuses to deny writing exactly while somebody has the file open for it. The probe is closed at
-        # once, because a writer that came meanwhile would be refused.
+        # once, because a writer that comes meanwhile would be refused.
         try:
             os.close(self._calls.open_shared(path, deny_writers=True))
         except OSError as error:
@@ -122,21 +122,22 @@ class Windows(System):
 
     def lstat(self, path: str) -> os.stat_result:
         found = self._with_change_time(os.lstat(path), path)
-        # Some network drives give a file another id each time that it is opened.
+        # Some network drives report another id for a file each time it is opened.
         return _with(found, st_ino=0) if self._is_remote(path) else found
 
     def fstat(self, fd: int) -> os.stat_result:
         return self._with_change_time(os.fstat(fd), fd)
 
     def _with_change_time(self, found: os.stat_result, file: str | int) -> os.stat_result:
-        """Python's ``st_ctime`` is the creation time here, which no change of the content moves."""
+        """Returns the status with the change time: Python's ``st_ctime`` is the creation time here, which edits do not
+        change."""
         if not stat.S_ISREG(found.st_mode):
             return found
         try:
             changed = self._calls.changed_ns(file)
         except FileNotFoundError:
             raise
-        except OSError:  # the drive keeps no such time
+        except OSError:  # the drive has no such time
             changed = 0
         return _with(found, st_ctime_ns=changed)
 
@@ -163,7 +164,7 @@ class Windows(System):
         return path.removeprefix(_PREFIX)
 
     def beyond_drives(self, path: str) -> str:
-        # A mapped drive, or one made by `subst`, exists in the session that made it alone.
+        # A mapped drive, or one created by `subst`, exists only in the session that created it.
         drive, rest = ntpath.splitdrive(path)
         if not re.fullmatch("[A-Za-z]:", drive):
             return path
@@ -171,11 +172,12 @@ class Windows(System):
         return path if real[:2].upper() == drive.upper() else ntpath.join(real, rest.lstrip("\\/"))
 
     def spelled(self, path: str) -> str:
-        # Where a link leads is for the walk to judge; other names are as the disk has them, in full and in their case.
+        # Whether to follow a link is for the walk to decide; other names are spelled as on disk, in full and in their
+        # case.
         return path if os.path.islink(path) else self.plain(os.path.realpath(self.extended(path)))
 
     def quoted(self, word: str) -> str:
-        # Both cmd and PowerShell take double quotes. But PowerShell runs a quoted path only after a `&`, so a path
+        # Both cmd and PowerShell accept double quotes. But PowerShell runs a quoted path only after a `&`, so a path
         # without blanks is not quoted.
         return word if _PLAIN.fullmatch(word) else '"' + word.replace('"', '\\"') + '"'
 
@@ -183,17 +185,17 @@ class Windows(System):
         return self._calls.takes_escapes(fd)
 
     def make_private(self, folder: Path) -> None:
-        # With the rights of the folder above it. From mode 0o700 newer Pythons make a folder that only its maker and
+        # With the rights of the parent folder. With mode 0o700, newer Pythons create a folder that only its creator and
         # administrators may use: after one elevated run the same person, or a colleague, could not use the project.
         folder.mkdir()
 
     def exchange(self, one: Path, other: Path, aside: Path) -> bool:
-        """``one`` gets the name, the rights and the streams of ``other``, which gets the name of ``one``."""
+        """Exchanges two files: ``one`` also gets the rights and the streams of ``other``."""
         place, fresh, backup = (self.extended(str(path)) for path in (other, one, aside))
         try:
             self.patiently(lambda: self._calls.replace_file(place, fresh, backup))
         except OSError as error:
-            # After one of its errors the file has the backup's name.
+            # After one of its errors, the file has the backup's name.
             if aside.exists() and not other.exists():
                 self.patiently(lambda: os.rename(aside, other))
             number = getattr(error, "winerror", None)

@@ -1,4 +1,4 @@
-"""Jobs on several threads, and when to start no more: after a stop, an error, or if a store refuses everything."""
+"""Runs jobs on several threads, and starts no more after a stop, an error, or when a store refuses everything."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from reconcile.core.report import Problem
 T = TypeVar("T")
 
 REFUSALS = 8
-"""Failures in a row after which the rest is not tried."""
+"""Consecutive failures after which the rest is not tried."""
 REFUSALS_OF_A_STORE = (AccessDenied, StoreUnavailable, StoreMissing, Uncertain)
 """Errors that are about the store rather than about one request."""
 _GLANCE = 0.2
-"""Seconds: on Windows, Python hears no Ctrl-C while it waits for a lock without a time-out."""
+"""Seconds: on Windows, Python does not hear Ctrl-C while it waits for a lock without a time-out."""
 
 
 class Workers(Closing):
-    """Up to ``at_once`` threads, started as they are needed, each with its own files and connections. Safe for several
-    threads. If the system gives fewer threads, fewer do the work; if it gives none, the caller does.
+    """Up to ``at_once`` threads, started on demand, each with its own files and connections. Thread-safe.
 
-    Unlike the standard library's, they never keep the interpreter from ending while one of them waits for a dead
-    server, and can be started after the main thread has ended, while a workflow's other threads still work.
+    If the system allows fewer threads, fewer do the work; if it allows none, the caller does. Unlike the standard
+    library's, they never keep the interpreter from ending while one of them waits for a dead server, and can be started
+    after the main thread has ended, while a workflow's other threads still work.
     """
 
     def __init__(self, at_once: int, name: str = "job") -> None:
@@ -48,7 +48,7 @@ class Workers(Closing):
         self._closed = False
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
-        """The future result of a call that a worker makes. Raises RuntimeError after ``close``."""
+        """Returns the future result of a call that a worker makes. Raises RuntimeError after ``close``."""
         future: Future[T] = Future()
         with self._change:
             if self._closed:
@@ -63,7 +63,7 @@ class Workers(Closing):
         return future
 
     def close(self, *, wait: bool = True, cancel: bool = False) -> None:
-        """Takes no more work, and ends the threads when theirs is done; ``cancel`` drops what was not started."""
+        """Accepts no more work, and ends the threads when theirs is done; ``cancel`` drops what was not started."""
         with self._change:
             self._closed = True
             dropped = list(self._waiting) if cancel else []
@@ -89,7 +89,7 @@ class Workers(Closing):
     def _work(self) -> None:
         while (job := self._next(wait=True)) is not None:
             _do(*job)
-            del job  # or what it holds would live until the next one comes
+            del job  # or what it references would live until the next job comes
 
     def _next(self, *, wait: bool) -> tuple[Future[Any], Callable[[], Any]] | None:
         with self._change:
@@ -103,14 +103,14 @@ class Workers(Closing):
 
 
 def awaited(future: Future[T]) -> T:
-    """Waits for the result of a call, and raises what the call raised. Ctrl-C is heard meanwhile on every system."""
+    """Waits for a call and returns its result, or raises what it raised; Ctrl-C works meanwhile on every system."""
     while not future.done():
         wait([future], _GLANCE)
     return future.result()
 
 
 def joined(thread: threading.Thread, seconds: float | None = None) -> None:
-    """Waits until the thread has ended, at most this many seconds. Ctrl-C is heard meanwhile on every system."""
+    """Waits until the thread has ended, at most this many seconds; Ctrl-C works meanwhile on every system."""
     end = None if seconds is None else time.monotonic() + seconds
     while thread.is_alive() and (end is None or time.monotonic() < end):
         thread.join(_GLANCE if end is None else max(0.0, min(_GLANCE, end - time.monotonic())))
@@ -121,17 +121,17 @@ def _do(future: Future[Any], work: Callable[[], Any]) -> None:
         return
     try:
         result = work()
-    except BaseException as error:  # noqa: BLE001 it is raised to whoever asks for the result
+    except BaseException as error:  # noqa: BLE001 it is raised to the caller that fetches the result
         future.set_exception(error)
     else:
         future.set_result(result)
 
 
 class Breaker:
-    """Counts failures in a row, and says when nothing more is to be tried. Safe for several threads.
+    """Counts consecutive failures, and says when to try nothing more. Thread-safe.
 
-    Only errors of the types ``counted`` count. Permission may be missing for one part of the bucket only, and keys come
-    in order; so an object's folder is given up after ``REFUSALS`` denials in a row, and counts as one failure.
+    Only errors of the types ``counted`` count. Permission may be missing for only a part of the bucket, and keys come
+    in order, so an object's folder is given up after ``REFUSALS`` consecutive denials, and counts as one failure.
     """
 
     def __init__(self, counted: tuple[type[ReconcileError], ...] = REFUSALS_OF_A_STORE) -> None:
@@ -152,7 +152,7 @@ class Breaker:
         return msgspec.structs.replace(Problem.of(last), message=why)
 
     def bars(self, key: str) -> Problem | None:
-        """Why this object must not be tried; None if it may be."""
+        """Returns why this object must not be tried, or None if it may be."""
         folder = _folder(key)
         if self._denied[folder] < REFUSALS:
             return None
@@ -162,7 +162,7 @@ class Breaker:
         )
 
     def succeeded(self, key: str | None = None) -> None:
-        """Something succeeded; ``key`` if it was an object. A breaker that has tripped stays tripped."""
+        """Notes a success; ``key`` if it was an object's. A breaker that has tripped stays tripped."""
         with self._lock:
             if self._in_a_row < REFUSALS:
                 self._in_a_row = 0
@@ -170,7 +170,7 @@ class Breaker:
                 self._denied.pop(_folder(key), None)
 
     def failed(self, error: ReconcileError, key: str | None = None) -> None:
-        """Something failed; ``key`` if it was an object."""
+        """Notes a failure; ``key`` if it was an object's."""
         if not isinstance(error, self._counted):
             return
         with self._lock:
@@ -194,8 +194,11 @@ def results(
     breaker: Breaker | None = None,
     halted: Callable[[], bool] = lambda: False,
 ) -> Iterator[T]:
-    """The results of the jobs as they come, in no order. No job is started once the breaker has tripped or ``halted``
-    returns true. Raises what a job raises, without waiting for the others."""
+    """Yields the results of the jobs as they complete, unordered.
+
+    No job is started once the breaker has tripped or ``halted`` returns true. Raises what a job raises, without waiting
+    for the others.
+    """
     lanes = at_once if isinstance(at_once, Lanes) else Lanes(at_once)
     workers = Workers(lanes.most)
     ended: SimpleQueue[Future[T]] = SimpleQueue()

@@ -1,1 +1,1 @@
-"""Stores in one SQLite file each, for the demo, for tests and for those who have no cloud."""
+"""Stores in one SQLite file each, for the demo, for tests and for use without a cloud."""

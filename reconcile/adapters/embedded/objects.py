@@ -1,4 +1,4 @@
-"""An object store in a folder (SQLite and files) that keeps the rules of a GCS bucket."""
+"""An object store in a folder (SQLite and files) that follows the rules of a GCS bucket."""
 
 from __future__ import annotations
 
@@ -57,21 +57,21 @@ Row = tuple[str, int, int, str, str, str, str, str, int]
 
 
 class FolderBlobs:
-    """The bytes of objects as files; their names end like the object's, so that a person finds them.
+    """The content of objects as files whose names end like the object's, so that people can find them.
 
-    A blob is whole before a row names it; one that no row names only wastes space.
+    A blob is complete before a row names it; one that no row names only wastes space.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def create(self, blob: str) -> BinaryIO:
-        """A new blob to write to."""
+        """Returns a new blob to write to."""
         self._folder.mkdir(parents=True, exist_ok=True)
         return (self._folder / blob).open("xb")
 
     def keep(self, blob: str, file: BinaryIO) -> None:  # noqa: ARG002
-        """Makes sure that what was written is on disk."""
+        """Flushes what was written to disk."""
         file.flush()
         os.fsync(file.fileno())
         sync_folder(self._folder)
@@ -87,13 +87,13 @@ class FolderBlobs:
 
 
 class EmbeddedObjectStore:
-    """The objects of one bucket below a prefix, as an ``ObjectStore``; several processes may use one folder at once.
+    """The objects of a bucket below a prefix, as an ``ObjectStore``; several processes may use one folder at once.
 
-    The bytes are written first, whole and on disk; then one transaction checks the precondition and names them.
+    The content is written first, complete and on disk; then one transaction checks the precondition and names it.
     """
 
     def __init__(self, path: Path | None, prefix: str, blobs: FolderBlobs) -> None:
-        """The database is in memory if there is no ``path``."""
+        """Without a ``path``, the database is in memory."""
         self._path = path
         self._base = f"{prefix}/" if prefix else ""
         self._blobs = blobs
@@ -101,25 +101,25 @@ class EmbeddedObjectStore:
 
     @classmethod
     def open(cls, directory: Path, prefix: str) -> Self:
-        """The bucket in this folder, which the first write makes."""
+        """Returns the bucket in this folder, which the first write creates."""
         return cls(directory / FILE_NAME, prefix.strip("/"), FolderBlobs(directory / FOLDER_NAME))
 
     def close(self) -> None:
         self._database.close()
 
     def list(self, prefix: str = "", splits: Sequence[str] = ()) -> Iterator[RemoteObject]:  # noqa: ARG002
-        """See ``ObjectStore.list``; page by page, so that a slow reader holds no lock and no more than a page."""
+        """Lists as ``ObjectStore.list``; page by page, so that a slow reader holds no lock and at most a page."""
         wanted = self._base + prefix
         return self._listed(wanted, lambda name: name.startswith(wanted))
 
     def between(self, first: str, stop: str, prefix: str = "") -> Iterator[RemoteObject]:
-        """See ``ObjectStore.between``."""
+        """Lists a range as ``ObjectStore.between``."""
         start, end = self._base + max(first, prefix), self._base + stop
         within = self._base + prefix
         return self._listed(start, lambda name: name.startswith(within) and (not stop or name < end))
 
     def _listed(self, start: str, takes: Callable[[str], bool]) -> Iterator[RemoteObject]:
-        """The objects from a name on, up to the first one that is not wanted."""
+        """Yields the objects from a name on, up to the first one that ``takes`` rejects."""
         while page := self._select("name >= ?", start):
             for row in page:
                 if not takes(row[0]):
@@ -187,7 +187,7 @@ class EmbeddedObjectStore:
         offset: int = 0,
         encoded: bool = False,  # noqa: ARG002
     ) -> Iterator[bytes]:
-        """See ``ObjectStore.read``; an old generation is gone once it is replaced."""
+        """Yields content as ``ObjectStore.read``; an old generation is gone once it is replaced."""
         name = self._name(key)
         with self._open(name, generation) as file, self._database.errors():
             file.seek(offset)
@@ -212,8 +212,7 @@ class EmbeddedObjectStore:
             seen = row[2]
 
     def _commit(self, row: Row, expected: int) -> tuple[Row, str]:
-        """Checks the precondition and names the bytes, in one transaction. Returns the row and the blob that it
-        replaced."""
+        """Checks the precondition and names the content, in one transaction; returns the row and the replaced blob."""
         name, size, _, crc32c, content_type, _, blob, *_ = row
         with self._database.transaction() as connection:
             live = self._live(connection, name)
@@ -223,7 +222,7 @@ class EmbeddedObjectStore:
                 "UPDATE clock SET last = max(last + 1, ?) RETURNING last", [time.time_ns() // 1000]
             ).fetchone()
             kept = json.loads(live[7]) if live else {}
-            kept.pop("contentEncoding", None)  # the new bytes are plain
+            kept.pop("contentEncoding", None)  # the new content has no encoding
             stored = (name, size, generation, crc32c, content_type, _time(generation), blob, json.dumps(kept), 1)
             connection.execute(
                 f"INSERT OR REPLACE INTO objects ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", stored

@@ -1,4 +1,4 @@
-"""A record store in a folder (SQLite) or in memory that keeps the rules of Firestore."""
+"""A record store in a folder (SQLite) or in memory that follows the rules of Firestore."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from reconcile.core.rows import Document
 
 FILE_NAME = "records.sqlite3"
 PAGE = 500
-"""Rows that one query fetches, and documents that one query names."""
+"""Rows that one query fetches, and ids that one query names."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SCHEMA = """
@@ -44,7 +44,7 @@ class EmbeddedRecordStore:
 
     @classmethod
     def open(cls, directory: Path | None, collection: str) -> Self:
-        """The collection in this folder, or in memory if it is None; the first write makes the folder."""
+        """Returns the collection in this folder, which the first write creates, or in memory if it is None."""
         return cls(None if directory is None else directory / FILE_NAME, collection)
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class EmbeddedRecordStore:
         return (self._document(row) for row in rows)
 
     def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
-        """An update that changes nothing keeps the update time."""
+        """Updates a document as the port says; an update that changes nothing keeps the update time."""
         with self._database.transaction() as connection:
             row = self._row(connection, document)
             if row is None:
@@ -123,7 +123,7 @@ class EmbeddedRecordStore:
 
 
 def _canonical(fields: Mapping[str, Any]) -> str:
-    """Equal for equal documents: maps have no order, and 1, 1.0 and true are three values."""
+    """Returns a text that is equal for equal documents: maps have no order, and 1, 1.0 and true are three values."""
     return json.dumps(fields, sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""The SQLite file of an embedded store: opened when needed, one writer at a time, with the errors of a store."""
+"""The SQLite file of an embedded store: opened on demand, one writer at a time, with the errors of a store."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Any, TypeAlias
 from reconcile.core.errors import AccessDenied, StoreUnavailable
 
 Query: TypeAlias = tuple[str, Sequence[object]]
-"""A statement, and its values."""
+"""A statement and its values."""
 PATIENCE = 20.0
 """Seconds to wait for the transaction of another process."""
 
 
 class EmbeddedDatabase:
-    """A database in a file that the first write makes, or in memory (``path`` None). Safe for several threads.
+    """A database in a file that the first write creates, or in memory (``path`` None). Thread-safe.
 
-    ``what`` names the store in messages, ``setting`` the key of the rules file that says where it is. Each of the
-    ``steps`` holds the statements that bring the schema to its next version.
+    ``what`` names the store in messages, ``setting`` the key of the rules file that locates it. Each of the ``steps``
+    holds the statements that bring the schema to its next version.
     """
 
     def __init__(self, path: Path | None, steps: Sequence[str], what: str, setting: str) -> None:
@@ -42,7 +42,7 @@ class EmbeddedDatabase:
                 self._connection = None
 
     def select(self, *queries: Query) -> list[Any]:
-        """The rows of some queries, as of one moment; none if the file was never written."""
+        """Returns the rows of some queries, as of one moment; none if the file was never written."""
         with self._lock, self.errors():
             if not self._is_made:
                 return []
@@ -50,8 +50,10 @@ class EmbeddedDatabase:
                 return [row for query, values in queries for row in connection.execute(query, values)]
 
     def pages(self, query: str, values: Sequence[object], size: int) -> Iterator[list[Any]]:
-        """The rows of a query as of one moment, ``size`` at a time. If there are more, they are copied first, so that a
-        slow reader holds no lock and no more than a page."""
+        """Yields the rows of a query as of one moment, ``size`` at a time.
+
+        If there are more, they are copied first, so that a slow reader holds no lock and at most a page.
+        """
         copied = f"temp.copied_{next(self._numbers)}"
         with self._lock, self.errors():
             if not self._is_made:
@@ -75,7 +77,7 @@ class EmbeddedDatabase:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One writer at a time, across threads and processes; everything is written, or nothing."""
+        """Allows one writer at a time, across threads and processes; its writes are atomic."""
         with self._lock, self.errors():
             connection = self._connect()
             with _committed(connection):
@@ -124,7 +126,7 @@ class EmbeddedDatabase:
 
 @contextmanager
 def _committed(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
-    """Everything that is written meanwhile is kept, or nothing; what is read is of one moment."""
+    """Commits everything that is written meanwhile, or nothing; reads are of one moment."""
     connection.execute(begin)
     try:
         yield connection

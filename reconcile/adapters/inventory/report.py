@@ -1,4 +1,4 @@
-"""The newest whole report in a folder, found by the manifest that Storage Insights writes last."""
+"""Finds the newest complete inventory report in a folder by its manifest, which Storage Insights writes last."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ _CAMEL = re.compile("[A-Z]")
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a manifest says: when the bucket was read, and which files and how many rows the report has. Some versions
-    name the files in ``report_names``, by URI."""
+    """A report's manifest: when the bucket was read, the report's files, and its number of rows.
+
+    Some versions name the files in ``report_names``, by URI.
+    """
 
     snapshot_time: str
     records_processed: int
@@ -45,8 +47,11 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class InventoryReport:
-    """One report: ``name`` is its manifest's URI, ``taken`` when the bucket was read (RFC 3339), ``records`` the
-    number of its rows, ``shards`` the names of its files in ``folder``, the objects below ``root``."""
+    """One report in ``folder``, the objects below ``root``.
+
+    ``name`` is its manifest's URI, ``taken`` when the bucket was read (RFC 3339), ``records`` its number of rows, and
+    ``shards`` the names of its files.
+    """
 
     def __init__(self, root: BucketRoot, folder: ObjectStore, key: str, manifest: Manifest) -> None:
         self.root = root
@@ -62,12 +67,13 @@ class InventoryReport:
             )
 
     def uri(self, shard: str) -> str:
-        """The URI of one of its files."""
+        """Returns the URI of one of the report's files."""
         return self.root.uri(shard)
 
 
 def read_file(folder: ObjectStore, root: BucketRoot, shard: str, manifest: str) -> Generator[bytes, None, None]:
-    """The bytes of one file of the report with this manifest. Raises UsageError if it is not there, and StoreError."""
+    """Yields the content of one file of the report with this manifest. Raises UsageError if it is missing, and
+    StoreError."""
     try:
         yield from folder.read(shard)
     except NotThere as error:
@@ -77,10 +83,10 @@ def read_file(folder: ObjectStore, root: BucketRoot, shard: str, manifest: str) 
 
 
 def newest(uri: str, objects_at: Callable[[BucketRoot], ObjectStore], bucket: str) -> InventoryReport:
-    """The newest report below this URI that is about this bucket, as far as the manifests name one.
+    """Returns the newest report below this URI that is about this bucket, as far as the manifests say.
 
-    A report without a manifest is not finished yet, and is passed over. Raises UsageError if there is none, or if a
-    file is missing that the manifest names; and StoreError.
+    A report without a manifest is unfinished and skipped. Raises UsageError if there is no report, or a file that the
+    manifest names is missing; and StoreError.
     """
     try:
         root = BucketRoot.parse(uri)
@@ -112,7 +118,7 @@ def newest(uri: str, objects_at: Callable[[BucketRoot], ObjectStore], bucket: st
 
 
 def _stamp(key: str) -> str:
-    """The time in a manifest's name; if it has none, a text that sorts after all times, so that it is read."""
+    """Returns the time in a manifest's name, or without one a text that sorts after all times, so that it is read."""
     found = _STAMP.search(key)
     return "~" if found is None else found[1]
 
@@ -129,7 +135,7 @@ def _read(root: BucketRoot, folder: ObjectStore, key: str) -> Manifest:
 
 
 def _snake(found: Any) -> dict[str, Any]:
-    """A JSON object with its names in snake case, as some versions write them; empty for anything else."""
+    """Returns a JSON object with its names in snake case, which some versions use; empty for anything else."""
     if not isinstance(found, dict):
         return {}
     return {_CAMEL.sub(lambda letter: f"_{letter[0].lower()}", name): value for name, value in found.items()}
@@ -143,7 +149,7 @@ def _moment(text: str, where: str) -> str:
 
 
 def utc(text: str) -> datetime.datetime:
-    """A time in ISO 8601, as UTC, which it is in if it names no zone. Raises ValueError for any other text."""
+    """Returns an ISO 8601 time in UTC, which is assumed if it names no zone. Raises ValueError for any other text."""
     found = datetime.datetime.fromisoformat(text)
     return found.replace(tzinfo=found.tzinfo or datetime.UTC).astimezone(datetime.UTC)
 
@@ -166,7 +172,7 @@ def _missing(uri: str, manifest: str) -> UsageError:
 
 
 def _denied(root: BucketRoot, error: AccessDenied) -> StoreError:
-    # Not AccessDenied: that would be taken for a part of the assets that may not be listed.
+    # Not AccessDenied, which would mean that some of the assets may not be listed.
     return StoreError(
         f"the inventory reports in {root} cannot be read: {error.message}",
         hint=f"it takes roles/storage.objectViewer on gs://{root.bucket}",

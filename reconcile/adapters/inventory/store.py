@@ -1,4 +1,4 @@
-"""The bucket with its listings taken from an inventory report: an ``ObjectStore`` that is live in all else."""
+"""An ``ObjectStore`` that lists a bucket from an inventory report, and is live in everything else."""
 
 from __future__ import annotations
 
@@ -30,15 +30,18 @@ _BLOCK = 500
 
 
 class ReportedObject(Resource, gc=False, kw_only=True):
-    """A row of a report: an object of any bucket, and when it was deleted or replaced if the bucket keeps such ones."""
+    """A row of a report: an object of any bucket; ``timeDeleted`` is set if it was deleted or replaced."""
 
     bucket: str
     timeDeleted: str = ""  # noqa: N815 - the report's own spelling
 
 
 class ReportedObjects(Closing):
-    """The objects below a prefix as a report lists them. All of it is read before the first object is given, so that a
-    report with parts missing gives none; reading it raises UsageError, StoreError and SpillError."""
+    """The objects below a prefix as a report lists them.
+
+    The whole report is read before the first object is yielded, so that an incomplete report yields none. Reading it
+    raises UsageError, StoreError and SpillError.
+    """
 
     def __init__(
         self,
@@ -48,7 +51,7 @@ class ReportedObjects(Closing):
         memory: int,
         spill_folder: Callable[[], Path],
     ) -> None:
-        """Sorting takes about ``memory`` bytes; what does not fit, and the result, goes into the folder."""
+        """Sorting uses about ``memory`` bytes; what exceeds it, and the result, goes into the spill folder."""
         self._root = root
         self._report = report
         self._spill = Spill(memory, spill_folder)
@@ -66,11 +69,11 @@ class ReportedObjects(Closing):
         self._spill.close()
 
     def list(self, prefix: str = "", splits: Sequence[str] = ()) -> Iterator[RemoteObject]:  # noqa: ARG002
-        """See ``ObjectStore.list``: as of the report."""
+        """Lists as ``ObjectStore.list``, as of the report."""
         return self.between(prefix, "", prefix)
 
     def between(self, first: str, stop: str, prefix: str = "") -> Iterator[RemoteObject]:
-        """See ``ObjectStore.between``: as of the report."""
+        """Lists a range as ``ObjectStore.between``, as of the report."""
         with self._reading:
             if self._listing is None:
                 self._listing = self._read()
@@ -78,7 +81,7 @@ class ReportedObjects(Closing):
         return takewhile(lambda each: each.key.startswith(prefix), found)
 
     def _read(self) -> _Listing:
-        """Sorts the report."""
+        """Reads and sorts the report."""
         rows = ReportedRows()
         found = Sorter(self._spill)
         for shard in self._report.shards:
@@ -93,7 +96,7 @@ class ReportedObjects(Closing):
 
 
 class ReportedRows(msgspec.Struct):
-    """What was counted in files of a report: all ``rows``, those about our own bucket, and the name of some ``other``
+    """Counts of rows read from files of a report: all ``rows``, those about our bucket, and the name of some ``other``
     bucket that has rows."""
 
     rows: int = 0
@@ -106,8 +109,10 @@ class ReportedRows(msgspec.Struct):
     def objects(
         self, uri: str, chunks: Iterator[bytes], root: BucketRoot, spill: Callable[[], SpillFile]
     ) -> Iterator[RemoteObject]:
-        """The live objects below a prefix that are in one file of a report, in any order; its rows are counted. Raises
-        UsageError if it is not such a file; and what ``chunks`` raises."""
+        """Yields the live objects below a prefix in one file of a report, unordered, and counts its rows.
+
+        Raises UsageError if it is not such a file, and what ``chunks`` raises.
+        """
         for number, texts in enumerate(rows_of(uri, chunks, spill), start=1):
             self.rows += 1
             each = _object(texts, f"row {number} of {uri}")
@@ -121,7 +126,7 @@ class ReportedRows(msgspec.Struct):
                 yield each.row(key)
 
     def check(self, report: InventoryReport, bucket: str) -> None:
-        """Raises UsageError if these are not all rows of the report, or it is not about the bucket."""
+        """Raises UsageError if rows of the report are missing, or it is not about the bucket."""
         if self.rows != report.records:
             raise UsageError(
                 f"{report.name} says that the report has {report.records:,} rows; it has {self.rows:,}", hint=AGAIN
@@ -136,7 +141,7 @@ class ReportedRows(msgspec.Struct):
 
 
 def two_live(where: str, key: str) -> UsageError:
-    """The error for a report that has two objects of one name."""
+    """Returns the error for a report with two objects of one name."""
     return UsageError(
         f"{where} has two objects of the name {key!r}, and does not say which is live",
         hint="have the reports made with --metadata-fields that have timeDeleted, too",
@@ -165,7 +170,7 @@ class _Listing:
             self._put(block)
 
     def between(self, first: str, stop: str) -> Iterator[RemoteObject]:
-        """The objects from ``first`` up to but without ``stop``; to the end if that is empty."""
+        """Yields the objects from ``first`` (inclusive) to ``stop`` (exclusive); to the end if that is empty."""
         for at, size in self._blocks[max(0, bisect_right(self._firsts, first) - 1) :]:
             with self._lock:
                 data = self._file.read(at, size)
@@ -189,7 +194,7 @@ def _object(texts: Texts, where: str) -> ReportedObject:
 
 
 def _moment(text: str) -> str:
-    """A time as a listing writes it, so that both can be compared; unchanged if it cannot be read."""
+    """Returns a time in the format of a listing, so that both can be compared; unchanged if it cannot be read."""
     try:
         at = utc(text.removesuffix(" UTC"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Reads the files of an inventory report: CSV, and Parquet with the extra ``parquet``."""
+"""Reads the files of an inventory report: CSV, or Parquet with the extra ``parquet``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from reconcile.adapters.spill import SpillFile
 from reconcile.core.errors import UsageError
 
 Texts: TypeAlias = dict[str, str]
-"""A row: the texts in its columns, by name, without the empty ones."""
+"""A row: the non-empty texts by column name."""
 
 NEEDED = ("bucket", "name", "size", "crc32c", "generation", "contentType", "contentEncoding")
-"""Columns that a file must have: without the last two, unknown types and encodings would be taken for none."""
+"""Required columns: without the last two, unknown types and encodings would look like missing ones."""
 COLUMNS = frozenset((*NEEDED, "updated", "metageneration", "timeDeleted"))
 PARQUET = ".parquet"
 _DELIMITER = re.compile(r'"?\w+"?([^\w"\r\n])')
@@ -25,8 +25,10 @@ _ROWS_AT_ONCE = 10_000
 
 
 def rows_of(uri: str, chunks: Iterator[bytes], spill: Callable[[], SpillFile]) -> Iterator[Texts]:
-    """The rows of a file, whose kind its name tells. A Parquet file is put on disk first, because it is read from its
-    end. Raises UsageError if it cannot be read, or lacks a column; and SpillError."""
+    """Yields the rows of a file, whose format its name tells. A Parquet file is spilled first: it is read from its end.
+
+    Raises UsageError if it cannot be read or lacks a column, and SpillError.
+    """
     return _parquet_rows(uri, chunks, spill) if uri.endswith(PARQUET) else _csv_rows(uri, chunks)
 
 
@@ -90,7 +92,7 @@ def _text(value: Any) -> str:
 
 
 class _Chunks(io.RawIOBase):
-    """A file, read once and in order, of these chunks of bytes."""
+    """A file-like reader of chunks of bytes, sequential only."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
@@ -112,7 +114,7 @@ class _Chunks(io.RawIOBase):
 
 
 class _Seekable(io.RawIOBase):
-    """A spill file as a file that can be read anywhere."""
+    """A spill file as a seekable file."""
 
     def __init__(self, file: SpillFile) -> None:
         self._file = file

@@ -1,1 +1,1 @@
-"""The workflow's JSON database."""
+"""The adapter for the workflow's JSON database."""

@@ -1,4 +1,4 @@
-"""The file of the JSON database: read whole or not at all, locked against other runs."""
+"""Reads and writes the file of the JSON database: atomically, and locked against other runs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ BOM = "\ufeff"
 
 
 class Torn(Portable, ValueError):
-    """The file was written while it was read."""
+    """Raised if the file was written while it was read."""
 
 
 def read_whole(path: Path) -> bytes:
-    """The content of the file. Raises OSError, and Torn if it changed meanwhile."""
+    """Returns the content of the file. Raises OSError, and Torn if it changed meanwhile."""
     with files.open_whole(path) as file:
         before = os.fstat(file.fileno())
         raw = file.read()
@@ -35,7 +35,7 @@ def read_whole(path: Path) -> bytes:
 
 
 def explained(path: Path, error: Exception) -> LocalDatabaseError:
-    """The error for a file that could not be read, or is not JSON."""
+    """Returns the error for a file that could not be read or is not JSON."""
     match error:
         case FileNotFoundError():
             return LocalDatabaseError(
@@ -65,8 +65,10 @@ def explained(path: Path, error: Exception) -> LocalDatabaseError:
 
 @contextlib.contextmanager
 def locked(path: Path, patience: float) -> Iterator[None]:
-    """Holds the lock that keeps other runs from writing the file; the workflow itself knows nothing of it. Raises
-    StoreUnavailable after ``patience`` seconds, LocalDatabaseError if the lock file cannot be made."""
+    """Holds the lock that keeps other runs from writing the file; the workflow itself does not know it.
+
+    Raises StoreUnavailable after ``patience`` seconds, and LocalDatabaseError if the lock file cannot be created.
+    """
     try:
         lock = files.lock(files.near(path, "lock"), patience)
     except files.LockBusy as error:
@@ -97,8 +99,10 @@ def bounded(path: Path) -> Iterator[None]:
 
 
 def check_writable(path: Path, found: os.stat_result) -> None:
-    """Raises LocalDatabaseError for a file that this user may not write, although its folder would let it be replaced,
-    and for one with a second name, because that would keep the old content."""
+    """Raises LocalDatabaseError for a file that this user may not write, although its folder would allow replacing it.
+
+    It does so for a file with several hard links, too, because the other names would keep the old content.
+    """
     if found.st_nlink > 1:
         raise LocalDatabaseError(
             f"the local database {path} has {found.st_nlink} names (hard links), so it was left alone",
@@ -113,9 +117,11 @@ def check_writable(path: Path, found: os.stat_result) -> None:
 
 
 def write_beside(part: Path, new: bytes, like: Path) -> None:
-    """Writes the new content to a file beside the old one, with its mode, owner, access list and other extended
-    attributes; it is on disk when this returns. Raises OSError if it cannot have them: others could lose their right
-    to write it."""
+    """Writes the new content to a file next to the old one, with its mode, owner, access list and extended attributes.
+
+    It is on disk on return. Raises OSError if it cannot have these attributes: others could lose their right to write
+    it.
+    """
     found = like.stat()
     with contextlib.suppress(FileNotFoundError):
         files.remove(part)
@@ -130,7 +136,7 @@ def write_beside(part: Path, new: bytes, like: Path) -> None:
 
 
 def _copy_attributes(old: Path, new: Path) -> None:
-    """Raises OSError for an attribute that a user or the access list has set and that cannot be copied."""
+    """Copies the extended attributes. Raises OSError if one that a user or the access list has set cannot be copied."""
     if sys.platform == "linux":
         try:
             names = os.listxattr(old)

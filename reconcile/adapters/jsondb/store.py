@@ -29,15 +29,15 @@ from reconcile.core.rows import Document
 
 _SHAPES = 'it must be {"id": {…}, …} or [{"id": "…", …}, …], with char_id for id if you like, and nothing round it'
 _ID_KEYS = ("char_id", "id")
-# How long a file that is being written is waited for: about a second after its last change.
+# Pauses while a file is being written: about a second after its last change.
 _WAITS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.25)
-# A file that goes on changing is waited for half a minute.
+# A file that keeps changing is waited for half a minute.
 _MOST_READS = 600
 
 Changes = Mapping[str, tuple[Mapping[str, Any], str]]
 
 MAX_DEPTH = 100
-"""Levels of lists and maps in a document; Firestore takes 20."""
+"""Levels of lists and maps in a document; Firestore allows 20."""
 
 
 class _Table(NamedTuple):
@@ -51,12 +51,12 @@ class _Table(NamedTuple):
 
 
 class JsonDatabase:
-    """The documents of a JSON file, with a digest of each one's content in place of an update time; ``entries`` is the
-    field that leads to the maps. Documents are changed and never made: who is in the database is up to the workflow.
+    """The documents of a JSON file, with a digest of each document's content in place of an update time.
 
-    Reads are complete or an error: a file that is only half written is read again until about a second after its last
-    change. A write changes the values that differ and no other character, and takes place only if the file still holds
-    what was read and nobody is writing it.
+    ``entries`` is the field that leads to the maps. Documents are changed and never created: the workflow decides which
+    exist. Reads are complete or an error: a half-written file is read again until about a second after its last change.
+    A write changes the values that differ and no other character, and is applied only if the file is unchanged since it
+    was read and nobody is writing it.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class JsonDatabase:
         patience: float = 10.0,
         swap: Swap = exchange,
     ) -> None:
-        """``wait`` sleeps between two attempts; another run is waited for ``patience`` seconds; ``swap`` exchanges two
-        files."""
+        """``wait`` sleeps between two attempts; ``patience`` is how many seconds to wait for another run; ``swap``
+        exchanges two files."""
         self._path = path
         self._entries = entries
         self._wait = wait
@@ -77,11 +77,11 @@ class JsonDatabase:
         self._swap = swap
 
     def ids(self, prefix: str = "", *, at: Moment | None = None) -> Iterator[str]:  # noqa: ARG002
-        """Raises LocalDatabaseError."""
+        """Yields the ids with the prefix, sorted. Raises LocalDatabaseError."""
         yield from sorted(one for one in self._load().documents if one.startswith(prefix))
 
     def read(self, ids: Collection[str] | None = None, *, at: Moment | None = None) -> Iterator[Document]:  # noqa: ARG002
-        """Raises LocalDatabaseError."""
+        """Yields the documents, sorted by id. Raises LocalDatabaseError."""
         documents = self._load().documents
         for one in sorted(documents if ids is None else documents.keys() & set(ids)):
             value = documents[one].value
@@ -150,8 +150,10 @@ class JsonDatabase:
         return one
 
     def _is_wrapper(self, value: dict[str, Any], is_alone: bool) -> bool:
-        """Whether this "document" is really a map of documents: it holds nothing but maps, and it is the only one, or
-        its maps have the entries that it lacks."""
+        """Whether this "document" is really a map of documents.
+
+        It is if it contains only maps, and is the only one, or its maps have the entries that it lacks.
+        """
         inner = list(value.values())
         if not inner or self._entries in value or not all(isinstance(one, dict) for one in inner):
             return False
@@ -165,9 +167,9 @@ class JsonDatabase:
     def update_many(self, changes: Changes) -> dict[str, str | StoreError]:
         """Sets top-level fields of several documents in one write: ``{id: (fields, if_update_time)}``.
 
-        Returns for each its new token, or the error that kept this document alone from being written:
-        PreconditionFailed if its content is different, NotThere if it is gone, Rejected if it would not be read back
-        as it was given. Raises StoreUnavailable and LocalDatabaseError if nothing was written.
+        Returns for each document its new token, or the error that kept it alone from being written: PreconditionFailed
+        if its content differs, NotThere if it is gone, Rejected if it would not be read back as given. Raises
+        StoreUnavailable and LocalDatabaseError if nothing was written.
         """
         with locked(self._real_path(), self._patience), bounded(self._path):
             with contextlib.suppress(OSError):
@@ -193,7 +195,7 @@ class JsonDatabase:
     def _edited(
         self, table: _Table, document: str, fields: Mapping[str, Any], token: str
     ) -> tuple[list[TextEdit], str]:
-        """What sets the fields of a document, and the token that it then has."""
+        """Returns the edits that set the fields of a document, and its new token."""
         if document not in table.documents:
             raise NotThere(f"{self._path} has no document {document!r} any more", hint="plan again")
         place = table.documents[document]
@@ -208,7 +210,7 @@ class JsonDatabase:
         return made, _token(value)
 
     def _replace(self, old: bytes, new: bytes) -> bool:
-        """Replaces the file if it still holds the old bytes; returns whether it did."""
+        """Replaces the file if it still has the old content; returns whether it did."""
         real = self._real_path()
         trade = Exchange(real, self._swap)
         try:
@@ -216,7 +218,7 @@ class JsonDatabase:
             write_beside(trade.part, new, real)
             done = trade.put(new, old)
         except FileNotFoundError:
-            return False  # Some writers remove the old file first.
+            return False  # some writers remove the old file first
         except OSError as error:
             raise LocalDatabaseError(
                 f"the local database {self._path} cannot be written: {error.strerror or error}",
@@ -229,12 +231,12 @@ class JsonDatabase:
         return done
 
     def _real_path(self) -> Path:
-        """The file itself; a link to it stays a link."""
+        """Returns the path with links resolved, so that a link to the file stays a link."""
         return Path(os.path.realpath(self._path))
 
 
 def _id_key(members: Sequence[Member]) -> str:
-    """The key of the ids: the first of the usual ones that every element has."""
+    """Returns the key of the ids: the first of the usual ones that every element has."""
     maps = [member.value for member in members if isinstance(member.value, dict)]
     return next((key for key in _ID_KEYS if maps and all(key in one for one in maps)), "id")
 
@@ -256,7 +258,7 @@ def _items(value: object) -> Iterable[object]:
 
 
 def _token(value: dict[str, Any]) -> str:
-    """A digest of a document's content that does not depend on layout and order of keys."""
+    """Returns a digest of a document's content that ignores layout and the order of keys."""
     written = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(written.encode()).hexdigest()
 

@@ -1,7 +1,7 @@
-"""Replaces a file that others may write or replace at any time, without losing what they wrote.
+"""Replaces a file that others may write or replace at any time, without losing their writes.
 
 The new file and the old one exchange their names in one step. The file that comes out is then compared with what was
-read: if it differs, it is somebody's update, and is put back. A note, on disk before the first step, tells after a kill
+read: if it differs, it is somebody's update, and is put back. A note, on disk before the first step, says after a kill
 which file is which.
 """
 
@@ -22,10 +22,10 @@ from reconcile.adapters.files import move_to_free, near, open_whole, read_bytes,
 from reconcile.adapters.system import current
 
 _MOST_STEPS = 32
-"""Steps after which no more files are put back: one version stays, and the other is kept beside it."""
+"""Steps after which files are no longer put back: one version stays, and the other is kept next to it."""
 
 Swap: TypeAlias = Callable[[Path, Path], bool]
-"""Exchanges the names of two files in one step; False, with nothing changed, if there is no such step."""
+"""Exchanges the names of two files in one step; False, with nothing changed, if the system has no such step."""
 
 
 class _Note(msgspec.Struct, frozen=True):
@@ -36,8 +36,11 @@ class _Note(msgspec.Struct, frozen=True):
 
 
 class Exchange:
-    """The exchange of one file's content. ``part`` is written first; it becomes ``fresh``, which holds the new content
-    before the step, and afterwards what came out."""
+    """The exchange of one file's content.
+
+    ``part`` is written first. It becomes ``fresh``, which holds the new content before the step, and afterwards what
+    came out.
+    """
 
     def __init__(self, real: Path, swap: Swap) -> None:
         self._real = real
@@ -47,12 +50,15 @@ class Exchange:
         self._note = near(real, "swap")
 
     def put(self, new: bytes, old: bytes) -> bool:
-        """Puts ``part``, which holds the new bytes, in the file's place if the file holds the old bytes and nobody
-        writes it. Returns whether it did. Raises OSError."""
+        """Puts ``part``, which holds the new content, in the file's place if the file holds the old and nobody is
+        writing it.
+
+        Returns whether it did. Raises OSError.
+        """
         note = _Note(_digest(new), _digest(old))
         write_whole(self._note, msgspec.json.encode(note))
         replace(self.part, self._fresh)
-        # Checked as late as possible: an update after this check is not seen by readers until it has been put back.
+        # Checked as late as possible: readers miss an update after this check until it has been put back.
         if read_bytes(self._real) != old:
             self.settle()
             return False
@@ -67,8 +73,10 @@ class Exchange:
         return is_done or not swapped
 
     def settle(self) -> bool:
-        """Ends an exchange, also one that a kill interrupted: updates of others are back in place, or kept. Returns
-        whether the new content is in place and the old came out as it was read. Raises OSError."""
+        """Ends an exchange, also one that a kill interrupted: updates of others are put back, or kept.
+
+        Returns whether the new content is in place and the old came out as it was read. Raises OSError.
+        """
         is_done = False
         with contextlib.suppress(FileNotFoundError):
             remove(self.part)  # always our own
@@ -100,12 +108,12 @@ class Exchange:
             move_to_free(aside, self._fresh)
 
     def _put_back(self, ours: str) -> None:
-        """Puts back what came out, until the file that comes out is the one that was put in before."""
+        """Puts back what came out, until the file that comes out is the one put in before."""
         put = ours
         for _ in range(_MOST_STEPS):
             back = _content_of(self._fresh)
             try:
-                # Checked as late as possible: what is written after this check is not seen until the next step.
+                # Checked as late as possible: what is written after this check is missed until the next step.
                 if put == ours and _content_of(self._real) != ours:
                     break
                 self._swap(self._fresh, self._real)
@@ -135,8 +143,8 @@ class Exchange:
 
 
 def left_beside(path: Path) -> list[Path]:
-    """Files beside a database that hold updates which could not be put back, and what a killed run left there until the
-    next write."""
+    """Returns the files next to a database with updates that could not be put back, and a killed run's leftovers until
+    the next write."""
     real = Path(os.path.realpath(path))
     found = sorted(real.parent.glob(glob.escape(near(real, "kept-", lead="").name) + "*"))
     ours = (near(real, "new"), _aside(real))
@@ -158,7 +166,8 @@ def _content_of(path: Path) -> str:
 
 
 def _content(path: Path) -> str:
-    """A digest of the file's content; empty while a process has it open for writing, so that it may still change."""
+    """Returns a digest of the file's content; empty while a process has it open for writing, so that it may still
+    change."""
     with open_whole(path) as file:
         # In this order: a writer that is gone at the first check has written what the second one reads.
         return "" if current().has_writer(file.fileno()) else _digest(file.read())
@@ -169,5 +178,5 @@ def _aside(place: Path) -> Path:
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """This system's ``Swap``. Raises OSError."""
+    """Exchanges two files in this system's way, as a ``Swap``. Raises OSError."""
     return current().exchange(one, other, _aside(other))

@@ -1,4 +1,4 @@
-"""JSON text edited in place: only the characters of the values that change are replaced."""
+"""Edits JSON text in place: only the characters of changed values are replaced."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Member(NamedTuple):
-    """A member of an object, or an element of an array (with an empty key): its value, and where that is in the
-    text."""
+    """A member of an object, or an element of an array (with an empty key): its value, and its position in the text."""
 
     key: str
     start: int
@@ -23,7 +22,7 @@ class Member(NamedTuple):
 
 
 class TextEdit(NamedTuple):
-    """Characters ``start`` to ``end`` become ``text``."""
+    """An edit: characters ``start`` to ``end`` become ``text``."""
 
     start: int
     end: int
@@ -31,14 +30,16 @@ class TextEdit(NamedTuple):
 
 
 def skip_blanks(text: str, at: int) -> int:
-    """The place of the first character from ``at`` on that is not white space."""
+    """Returns the position of the first character from ``at`` on that is not white space."""
     found = _BLANKS.match(text, at)
     return found.end() if found else at
 
 
 def members_of(text: str, at: int) -> tuple[list[Member], int]:
-    """The members of the object or array that starts at ``at``, duplicates included, and where it ends. Accepts what
-    ``json.loads`` accepts and raises what it raises."""
+    """Returns the members of the object or array at ``at``, duplicates included, and the position of its end.
+
+    Accepts what ``json.loads`` accepts, and raises what it raises.
+    """
     is_object = text[at] == "{"
     close = "}" if is_object else "]"
     members: list[Member] = []
@@ -73,7 +74,7 @@ def _element(text: str, at: int) -> Member:
 
 
 def same(old: object, new: object) -> bool:
-    """Whether two JSON values are written alike: 1, 1.0 and true differ, NaN does not differ from itself."""
+    """Whether two JSON values are written alike: 1, 1.0 and true differ, NaN equals itself."""
     if type(old) is not type(new):
         return False
     if isinstance(old, dict) and isinstance(new, dict):
@@ -84,17 +85,16 @@ def same(old: object, new: object) -> bool:
 
 
 def edits(text: str, at: int, old: Any, new: Any, *, is_ascii: bool) -> Iterator[TextEdit]:
-    """What makes the value at ``at``, which reads as ``old``, read as ``new``: the deepest values that differ. With
-    ``is_ascii`` other characters are escaped.
+    """Yields the edits that change the value at ``at`` from ``old`` to ``new``: the deepest values that differ.
 
-    An object that gets or loses a key, and an array of another length, are written anew on one line: runs put a string
-    in the place of another, and do nothing else.
+    With ``is_ascii``, other characters are escaped. An object that gains or loses a key, and an array of another
+    length, are rewritten on one line: runs only replace one string by another.
     """
     if same(old, new):
         return
     if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
         members, _ = members_of(text, at)
-        # Of a key that is there twice, the last one counts.
+        # If a key occurs twice, the last one counts.
         for key, member in {member.key: member for member in members}.items():
             yield from edits(text, member.start, member.value, new[key], is_ascii=is_ascii)
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
@@ -109,7 +109,8 @@ def edits(text: str, at: int, old: Any, new: Any, *, is_ascii: bool) -> Iterator
 
 
 def splice(text: str, changes: Iterable[TextEdit], start: int = 0, end: int | None = None) -> str:
-    """Characters ``start`` to ``end`` of the text after the edits, which lie between them and do not overlap."""
+    """Returns characters ``start`` to ``end`` of the text after the edits, which lie between them and do not
+    overlap."""
     parts = []
     here = start
     for edit in sorted(changes):
