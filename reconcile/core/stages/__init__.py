@@ -1,7 +1,7 @@
 """The three pure stages: ``explode_stage`` → ``key_stage`` → ``document_stage``.
 
-Each takes the rows that share one key and yields rows. They do no I/O, read no clock, keep no state and do not rely on
-the order of rows; an engine groups rows by key between them.
+Each takes the rows that share one key and yields rows. Stages do no I/O, read no clock, keep no state and do not rely
+on the order of rows; between them, an engine groups the rows by key.
 """
 
 from reconcile.core.stages.document import by_document, document_stage

@@ -1,4 +1,4 @@
-"""A new record, made of what the pipeline's own database holds: no path, and no URI that leads to nothing."""
+"""Plans a new record from the pipeline's own database, without local paths and without URIs that lead to nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CreationOutput: TypeAlias = CreateRecord | SetField | Finding | Unsettled | Unwa
 
 
 class _NewRecord(Record):
-    """What the local database holds, while a record is made of it."""
+    """The local database's document, as the source of a record to be created."""
 
     within = LEFT_OUT_WITHIN
     narrows = False
@@ -33,7 +33,10 @@ class _NewRecord(Record):
 def create(
     local: Document, references: References, claims: Sequence[Claim], context: Context
 ) -> Iterator[CreationOutput]:
-    """A record from the local database's fields: local paths that resolve as URIs, the others left out."""
+    """Yields the record to create: local paths that resolve become URIs, the others are left out.
+
+    If a fault keeps it from being created, findings are yielded instead.
+    """
     shell = Document(local.id, local.fields, "")
     maker = _NewRecord(shell, references, local, references, claims, context)
     settled = {(each.slot.trail, each.slot.is_name): each for each in _settled(maker, references)}
@@ -48,7 +51,7 @@ def create(
         yield from (Unsettled(claim.key) for claim in claims)
         return
     if any(each.outlook is Outlook.UNKNOWN and not context.remote.covers(each.key) for each in references.all()):
-        # What is left out of a new record because it may not be read is not put in later.
+        # A new record does not later receive what was left out because it could not be read.
         yield from (Unsettled(claim.key) for claim in claims)
         return
     for field in fields:
@@ -84,13 +87,14 @@ def create(
         needs=listed,
     )
     if context.index:
-        # Each type waits for its own object, so none of them can be a part of the record that is made.
+        # Each type waits only for its own object, so none of them can be part of the record itself.
         named = [each for each in needs if not (isinstance(each, Answer) and each.slot.is_name)]
         yield from index_changes(Document(local.id, data, ""), by_type(named, context), frozenset(), context)
 
 
 def _badly_titled(maker: Record, settled: Iterable[_Settled]) -> Iterator[Finding]:
-    """Titles that are a path or a URI of ours: they would be copied as they are, and stay wrong."""
+    """Yields findings about titles that are a path or a URI of ours: they would be copied as they are, and stay
+    wrong."""
     context = maker.context
     for title in maker.titles:
         if title is not None and context.bucket.key(bare(title)) is not None:
@@ -104,7 +108,7 @@ def _badly_titled(maker: Record, settled: Iterable[_Settled]) -> Iterator[Findin
 
 
 def _with_odd_number(maker: Record) -> Iterator[Finding]:
-    """Numbers that no plan (NaN, infinities) or no record (integers of more than 64 bits) can hold."""
+    """Yields findings about numbers that no plan (NaN, infinities) or no record (integers above 64 bits) can hold."""
     for name, value in maker.record.fields.items():
         odd = next(_odd_numbers(value), None)
         if odd is not None:
@@ -123,7 +127,7 @@ def _odd_numbers(value: Any) -> Iterator[str]:
 
 
 class _Settled(msgspec.Struct, frozen=True):
-    """A text, and the answer that gives its URI; None if it is left out."""
+    """A text with the answer that provides its URI; None if the text is left out."""
 
     slot: Slot
     text: str
@@ -139,8 +143,10 @@ def _left_out(maker: Record, settled: _Settled) -> Finding:
 
 
 def _settled(maker: Record, references: References) -> Iterator[_Settled]:
-    """What becomes of each text outside the plain fields that is a path or a URI of ours: a path that leads to nothing
-    is left out, and so is what it is the name of."""
+    """Yields the treatment of each text outside the plain fields that is a path or a URI of ours.
+
+    A path that leads to nothing is left out, and so is the value that it names.
+    """
     for slot, text in texts_elsewhere(maker.record.fields, maker.context):
         answer = references.of(slot)
         if answer is None or answer.outlook is not Outlook.THERE:
@@ -165,7 +171,7 @@ def _put(entries: list[Any], field: Field, context: Context) -> None:
     if field.position is None and field.new is None:
         return  # claimed, but nothing was chosen
     if field.held is Held.ALIEN and not field.needs and not field.unresolved:
-        return  # what is in it was settled text by text
+        return  # its texts were settled one by one
     if field.position is None:
         entry = next((each for each in entries if each.get(context.entry_key) == field.entry), None)
         if entry is None:

@@ -33,8 +33,10 @@ def by_document(
     claims: Sequence[Claim],
     context: Context,
 ) -> Iterator[DocumentOutput]:
-    """Everything that follows for one character's record, and for its twin in the pipeline's own database; nothing if
-    neither names or gets an asset in scope."""
+    """Yields all changes and findings for one character's record and its twin in the pipeline's own database.
+
+    Nothing if neither names or receives an asset in scope.
+    """
     named: Sequence[Answer | Claim] = (*answers, *claims)
     if context.scope.paths and not any(context.takes_key(each.key) for each in named):
         return
@@ -75,7 +77,7 @@ def _not_created(char_id: str, local: Document | None, context: Context) -> Find
 
 
 def _that_fit(record: Document, outputs: Iterable[RecordOutput], context: Context) -> Iterator[RecordOutput]:
-    """The outputs, with a finding in place of changes that would make the record larger than the store allows."""
+    """Yields the outputs, with a finding in place of changes that would exceed the store's size limit for a record."""
     listed = list(outputs)
     changes = [each for each in listed if isinstance(each, SetField)]
     if changes:
@@ -90,7 +92,7 @@ def _that_fit(record: Document, outputs: Iterable[RecordOutput], context: Contex
 
 
 def _that_may_be(outputs: Iterable[CreationOutput], claims: Sequence[Claim]) -> Iterator[CreationOutput]:
-    """The outputs, with a finding in place of a new record that the store would refuse."""
+    """Yields the outputs, with a finding in place of a new record that the store would refuse."""
     for output in outputs:
         why = document_problem(output.document, output.fields) if isinstance(output, CreateRecord) else None
         if why is not None and isinstance(output, CreateRecord):
@@ -103,7 +105,7 @@ def _that_may_be(outputs: Iterable[CreationOutput], claims: Sequence[Claim]) -> 
 def _with_local_claims(
     char_id: str, local: Document | None, references: References, claims: Sequence[Claim], context: Context
 ) -> list[Claim]:
-    """The claims, and one for each file that the pipeline's own database names for a field."""
+    """Returns the claims, and one for each file that the pipeline's own database names for a field."""
     own = list(claims)
     have = {(claim.entry, claim.field, claim.key) for claim in own}
     if local is None:

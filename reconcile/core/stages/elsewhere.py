@@ -1,7 +1,7 @@
-"""The texts of a record outside the plain fields of its entries' maps, at every depth, and what follows from each.
+"""Judges a record's texts outside the plain fields of its entries' maps, at every depth.
 
-A plain field is a text, or a list of nothing but single values, right in a map of the entries; rules write those. All
-else a record may hold as it likes: there a text is taken for a path only if it surely is one.
+A plain field is a text, or a flat list of single values, directly in a map of the entries; rules write those.
+Everything else is free-form: a text there counts as a path only if it certainly is one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LISTED = re.compile(r"[\n\r;,|]+")
 
 
 def texts_elsewhere(fields: Mapping[str, Any], context: Context) -> Iterator[tuple[Slot, str]]:
-    """Every text with a separator, and every name of a map and key of an entry with one, outside the plain fields."""
+    """Yields every text, name of a map and key of an entry that contains a separator, outside the plain fields."""
     stack: list[tuple[Any, Way, Slot | None]] = [(fields, (), None)]
     while stack:
         value, way, home = stack.pop()
@@ -45,7 +45,7 @@ def texts_elsewhere(fields: Mapping[str, Any], context: Context) -> Iterator[tup
 
 
 def _entries(listed: list[Any], way: Way, context: Context) -> Iterator[tuple[Way, Any, Slot | None]]:
-    """What the entries hold outside plain fields: the other values of maps, and items that are not maps."""
+    """Yields what the entries contain outside plain fields: the other values of maps, and items that are not maps."""
     maps = [each for each in listed if isinstance(each, dict)]
     titles = Counter(title_of(each, context.entry_key) for each in maps)
     for position, entry in enumerate(listed):
@@ -66,7 +66,7 @@ def _entries(listed: list[Any], way: Way, context: Context) -> Iterator[tuple[Wa
 
 
 def is_flat(value: Any) -> bool:
-    """Whether a value is a list of nothing but texts and other single values that a plan can hold."""
+    """Whether a value is a flat list of texts and other single values that a plan can hold."""
     return isinstance(value, list) and all(
         math.isfinite(each) if isinstance(each, float) else each is None or isinstance(each, str | int)
         for each in value
@@ -82,7 +82,8 @@ def _slot(way: Way, home: Slot | None, *, is_name: bool = False) -> Slot:
 def judge(
     document: str, char_id: str, slot: Slot, text: str, answer: Answer | None, context: Context, repairs: int
 ) -> Answer | Finding | None:
-    """What follows from one such text: the answer whose URI replaces it, a finding, or nothing if it is not ours."""
+    """Returns what follows from one such text: the answer whose URI replaces it, a finding, or None if it is not
+    ours."""
     make = partial(findings.make, place=place_at(slot.at), text=text)
     if answer is None or answer.outlook is Outlook.ABSENT:
         return _unresolved(document, char_id, slot, text, context, repairs)
@@ -116,7 +117,7 @@ def _unresolved(document: str, char_id: str, slot: Slot, text: str, context: Con
 
 
 def held_in(text: str, context: Context, repairs: int) -> Mention | None:
-    """How a text that leads to no file holds a local path of ours without being one; None if it does not."""
+    """Returns how a text that leads to no file contains a local path of ours without being one; None if it does not."""
     if not is_near(text, context.roots):
         return None
     found = meaning(text, context.roots, repairs)
@@ -128,27 +129,31 @@ def held_in(text: str, context: Context, repairs: int) -> Mention | None:
 
 
 def _is_longer(text: str, context: Context) -> bool:
-    """Whether what begins with a path goes on behind it: with further names of files, or with words."""
+    """Whether a text that begins with a path continues after it, with further file names or with words."""
     names = [piece for piece in _LISTED.split(text) if is_file_name(bare(piece), context)]
     words = [] if is_file_name(bare(text), context) else bare(text).split()
     return len(names) > 1 or any(is_file_name(bare(word), context) for word in words)
 
 
 def is_ours(text: str, found: PathMeaning, context: Context) -> bool:
-    """Whether a text is below a known root whatever exists there: a relative one must name a file, because "output/x"
-    may be anything."""
+    """Whether a text is below a known root, whether or not it exists.
+
+    A relative one must name a file, because "output/x" may be anything.
+    """
     sure = any(target.sure for target in found.targets)
     return sure and (found.kind is PathKind.ABSOLUTE or is_file_name(bare(text), context))
 
 
 def is_alien(text: str, found: PathMeaning, context: Context) -> bool:
-    """Whether a text that is below no known root surely is a local path of a file. One that begins with a single slash
-    may just as well be the path of a web page."""
+    """Whether a text that is below no known root is certainly a local path of a file.
+
+    One that begins with a single slash may just as well be the path of a web page.
+    """
     return found.kind is PathKind.ABSOLUTE and is_windows(text) and is_file_name(bare(text), context)
 
 
 def is_file_name(text: str, context: Context) -> bool:
-    """Whether a text ends as media files, or the files of some rule, do."""
+    """Whether a text ends like media files, or like the files of some rule."""
     ending = text.rpartition(".")[2].lower()
     ours = any(rule.path.source.lower().endswith(f".{ending}") for rule in context.asset_map.rules)
     return "." in text and (ours or names_a_file(text))

@@ -24,13 +24,13 @@ from reconcile.core.way import title_of
 
 
 def explode_stage(document: Document, world: World, context: Context) -> Iterator[Row]:
-    """The document's references, each under the folded key that it could mean."""
+    """Yields the document's references, each under the folded key that it could mean."""
     for candidate in explode(document, world, context):
         yield Row(Stream.REFERENCE, fold(candidate.key), candidate)
 
 
 def explode(document: Document, world: World, context: Context) -> Iterator[Candidate]:
-    """The keys that the document's texts could mean."""
+    """Yields the keys that the document's texts could mean."""
     if not is_unicode(document.fields):
         return
     found = list(all_texts(document.fields, context))
@@ -40,7 +40,7 @@ def explode(document: Document, world: World, context: Context) -> Iterator[Cand
 
 
 def explode_uris(document: Document, world: World, context: Context) -> Iterator[Candidate]:
-    """The same for the texts that begin as the URIs of keys do, without a look at any other."""
+    """Yields the same for texts that begin like the URIs of keys, ignoring all others."""
     if not is_unicode(document.fields):
         return
     for slot, text in all_texts(document.fields, context):
@@ -49,13 +49,13 @@ def explode_uris(document: Document, world: World, context: Context) -> Iterator
 
 
 def all_texts(fields: Mapping[str, Any], context: Context) -> Iterator[tuple[Slot, str]]:
-    """Every text of a document that could name an asset: those of plain fields first."""
+    """Yields every text of a document that could name an asset, those of plain fields first."""
     yield from texts(context.entries.of(fields), context)
     yield from texts_elsewhere(fields, context)
 
 
 def texts(entries: Any, context: Context) -> Iterator[tuple[Slot, str]]:
-    """Every text in the plain fields of these maps: each string, and each string in a list of single values."""
+    """Yields every text in the plain fields of these maps: each string, and each string in a list of single values."""
     if not isinstance(entries, list):
         return
     for position, entry in enumerate(entries):
@@ -75,14 +75,14 @@ def texts(entries: Any, context: Context) -> Iterator[tuple[Slot, str]]:
 
 
 def repairs_in(fields: Mapping[str, Any], context: Context) -> int:
-    """How many ways to read a damaged text of this document back may be tried."""
+    """Returns how many readings of a damaged text of this document may be tried."""
     return repairs_each(text for _, text in all_texts(fields, context))
 
 
 def candidates(
     document: str, world: World, slot: Slot, text: str, context: Context, repairs: int
 ) -> Iterator[Candidate]:
-    """The keys that one text could mean; ``repairs`` as ``repairs_in`` says of its document."""
+    """Yields the keys that one text could mean; ``repairs`` is ``repairs_in`` of its document."""
     if mention(text, context.roots) is Mention.LONGER:
         return
     named = [context.bucket.key(each) for each in dict.fromkeys((text, text.strip(), bare(text)))]
@@ -116,8 +116,11 @@ def candidates(
 
 
 def _may_be(target: Target, text: str, found: PathMeaning, slot: Slot) -> bool:
-    """Whether a text that no rule writes can be the path of what its tail names: in a sentence, or a list of words
-    between slashes, the tail may just be named. A name of a map is a path only if the text has a path's form."""
+    """Whether a text that no rule writes can be the path of the file that its tail names.
+
+    In a sentence, or a list of words between slashes, the tail may merely be mentioned. A map's name is a path only if
+    the text has the form of a path.
+    """
     if found.kind is PathKind.ABSOLUTE or target.sure:
         return True
     inner = bare(text)

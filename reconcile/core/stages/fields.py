@@ -37,7 +37,7 @@ class References:
 
 
 def _preference(answer: Answer) -> tuple[bool, int, int, str, int, str, int, str]:
-    """What exists goes before what does not; exact spelling before another; the longest tail first."""
+    """Sorts what exists before what does not, then the exact spelling, then the longest tail."""
     slot = answer.slot
     absent = answer.outlook is Outlook.ABSENT
     item = -1 if slot.item is None else slot.item
@@ -71,7 +71,7 @@ class Field(msgspec.Struct):
     at: Way = ()
 
     def leave_out(self) -> None:
-        """Makes it the field of a new record, which holds no path or URI that leads to nothing."""
+        """Makes it the field of a new record, without paths or URIs that lead to nothing."""
         if self.unresolved:
             is_list = isinstance(self.new, list)
             self.new = [item for item in self.new if item not in self.unresolved] if is_list else None
@@ -79,8 +79,10 @@ class Field(msgspec.Struct):
 
 
 class FieldReader(msgspec.Struct, frozen=True):
-    """Reads the fields of the maps of one record. ``within`` is the finding for a local path inside a longer text;
-    ``narrows`` if items of lists that are not in scope stay as they are."""
+    """Reads the fields of the maps of one record.
+
+    ``within`` is the finding for a local path inside a longer text; ``narrows`` keeps list items that are not in scope.
+    """
 
     name: str
     char_id: str
@@ -91,7 +93,7 @@ class FieldReader(msgspec.Struct, frozen=True):
     narrows: bool
 
     def read(self, entries: Any) -> list[Field]:
-        """The fields of all maps, in their order; empty if the entries are not a list."""
+        """Returns the fields of all maps in order; empty if the entries are not a list."""
         fields: list[Field] = []
         for position, entry in enumerate(entries if isinstance(entries, list) else ()):
             if isinstance(entry, dict):
@@ -136,7 +138,7 @@ class FieldReader(msgspec.Struct, frozen=True):
         return field
 
     def _list_field(self, position: int, title: str | None, name: str, value: list[Any]) -> Field:
-        if not is_flat(value):  # each of its texts is put right by itself
+        if not is_flat(value):  # each of its texts is corrected by itself
             return Field(position, title, name, value, value, Held.ALIEN)
         parts = [
             self._item(Slot(position, title, name, item), text) if isinstance(text, str) else None
@@ -201,7 +203,7 @@ def _held_by(parts: Sequence[Field | None]) -> Held:
 
 
 def place_of(slot: Slot) -> str:
-    """Where in its record a slot is, as findings write it."""
+    """Returns a slot's position in its record, as findings write it."""
     if slot.at:
         return place_at(slot.at)
     which = slot.entry if slot.entry is not None else f"#{slot.position}"

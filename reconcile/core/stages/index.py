@@ -1,6 +1,6 @@
-"""The index of a record: a sorted array of the asset types that it names and the bucket has, for queries.
+"""The index of a record, for queries: a sorted array of the asset types that it names and the bucket has.
 
-Each type is a change of its own, with the object that it needs, so that one upload that fails keeps back one type.
+Each type is a separate change with the object that it needs, so that a failed upload holds back only its own type.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ Sources: TypeAlias = Mapping[str, Answer | Claim]
 
 
 def by_type(needs: Iterable[Answer | Claim], context: Context) -> Sources:
-    """The types of these assets that are in scope, each with the first of its keys; one that the record names as it is
-    goes first."""
+    """Returns the in-scope types of these assets, each with its first key; a key that the record already names exactly
+    comes first."""
     found: dict[str, Answer | Claim] = {}
     in_scope = (each for each in needs if not context.scope.paths or context.takes_key(each.key))
     for source in sorted(in_scope, key=_preference, reverse=True):
@@ -36,7 +36,7 @@ def _preference(source: Answer | Claim) -> tuple[bool, str]:
 
 
 def named_after(fields: Iterable[Field], references: References, context: Context) -> Iterator[Answer | Claim]:
-    """What a record names, and the bucket has, once these fields are set."""
+    """Yields the assets that a record names, and the bucket has, once these fields are set."""
     there = {each.key: each for each in references.all() if each.outlook is Outlook.THERE}
     for field in fields:
         own = {source.key: source for source in field.needs}
@@ -49,7 +49,7 @@ def named_after(fields: Iterable[Field], references: References, context: Contex
 
 
 def unsure_types(references: References, context: Context) -> frozenset[str]:
-    """The types of assets that the record names and of which it cannot be told yet whether the bucket has them."""
+    """Returns the types of assets that the record names but whose presence in the bucket is not known yet."""
     unsure = (each for each in references.all() if each.outlook in (Outlook.BLOCKED, Outlook.UNKNOWN))
     return frozenset(found for each in unsure if (found := each.asset_type or context.type_of(each.key)) is not None)
 
@@ -57,8 +57,10 @@ def unsure_types(references: References, context: Context) -> frozenset[str]:
 def index_changes(
     record: Document, present: Sources, unsure: frozenset[str], context: Context
 ) -> Iterator[SetField | Finding]:
-    """What makes the index of a record right, as far as the scope goes: a change for each type that is to be added or
-    taken out. A value that is not an index of ours is left alone."""
+    """Yields the changes that correct a record's index within the scope, one for each type to be added or removed.
+
+    A value that is not one of our indexes is left alone.
+    """
     name, held = context.document(record.id), record.fields.get(context.index)
     if not is_index(held, context.asset_map):
         yield make(Code.FOREIGN_INDEX, name, record.id, place=context.index)
@@ -89,7 +91,7 @@ def index_changes(
 
 
 def is_index(value: Any, asset_map: AssetMap) -> bool:
-    """Whether a record's field holds an index of ours, or nothing: a list of types, or former names of types."""
+    """Whether a record's field holds one of our indexes, or nothing: a list of types, or former names of types."""
     if value is None:
         return True
     ours = {name for rule in asset_map.rules for name in (rule.type, *rule.aliases)}

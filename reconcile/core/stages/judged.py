@@ -1,4 +1,4 @@
-"""One key that exists, while it is judged: its reading and its decision, and everything that follows from them."""
+"""One existing key while it is judged: its reading, its decision, and everything that follows from them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class JudgedKey:
             self.decision = decide_object(row, context.replacing, taken=self.reading is not None, bad_name=bad_name)
 
     def _bad_name(self) -> str | None:
-        """Why the bucket can hold no object of this name."""
+        """Returns why the bucket can hold no object of this name, or None."""
         odd = None if is_below(self.row.key) else "a part of the name is empty, '.' or '..'"
         return key_problem(self.context.bucket.object_name(self.row.key)) or odd
 
@@ -72,8 +72,8 @@ class JudgedKey:
     def outputs(self, candidates: Sequence[Candidate]) -> Iterator[KeyOutput]:
         owner = self._owner(candidates)
         row, trace = self.row, self.context.trace
-        is_asked_for = row.key in trace or (row.path is not None and row.path in trace)
-        if is_asked_for or self.decision.code is Code.CONTENT_CONFLICT:
+        is_traced = row.key in trace or (row.path is not None and row.path in trace)
+        if is_traced or self.decision.code is Code.CONTENT_CONFLICT:
             yield KeyFacts(**msgspec.structs.asdict(row), candidates=tuple(candidates), outlook=self.decision.outlook)
         yield from self._news()
         if row.remote is not None and row.local is None and row.remote.crc32c and not row.remote.encoding:
@@ -99,7 +99,7 @@ class JudgedKey:
             yield from listed(self.row, self.reading, self.decision, tally, candidates, self.context)
 
     def _news(self) -> Iterator[Agreed]:
-        """The state to remember, if both sides have the same content and that is not remembered yet."""
+        """Yields the state to remember, if both sides have the same content and that is not remembered yet."""
         local, remote, known = self.row.local, self.row.remote, self.row.agreed
         if local is None or remote is None or local.crc32c is None:
             return
@@ -108,12 +108,12 @@ class JudgedKey:
             yield now
 
     def _may_be_named(self, owner: str | None) -> bool:
-        """Whether a record that could not be read may name it."""
+        """Whether a record that could not be read may name the key."""
         return self.context.records.hides(owner or "")
 
     def _owner(self, candidates: Sequence[Candidate]) -> str | None:
-        """Whose it is: as the path says; else, if the path cannot say, the one record (or character of the local
-        database) that names it."""
+        """Returns the owner: the path's character, or if the path names none, the only record (or local document)
+        naming the key."""
         if self.reading is None or self.reading.char_id is not None:
             return None if self.reading is None else self.reading.char_id
         if self.reading.ownership is Ownership.AMBIGUOUS:
@@ -148,8 +148,11 @@ class JudgedKey:
             )
 
     def _typed(self, owner: str | None) -> SetMetadata | Finding | None:
-        """What is to be done about the content type of an asset's object that stays as it is: a generic one is
-        corrected, if the rules say so and the preconditions are known; any other wrong one is reported."""
+        """Returns the change or finding about a wrong content type of an asset's object that otherwise stays as it is.
+
+        A generic type is corrected if the rules say so and the preconditions are known; any other wrong type is
+        reported.
+        """
         remote, decision, context = self.row.remote, self.decision, self.context
         if remote is None or self.reading is None or not context.scope.takes_character(owner):
             return None
@@ -178,13 +181,13 @@ class JudgedKey:
         )
 
     def _claimants(self, reading: Reading, candidates: Sequence[Candidate]) -> list[str]:
-        """The characters whose field the file may fill: its owner, or all who name it if its path holds no id."""
+        """Returns the characters whose field the file may fill: its owner, or all who name it if its path has no id."""
         if reading.ownership is Ownership.NONE:
             return sorted({candidate.document for candidate in candidates})
         return [] if reading.char_id is None else [reading.char_id]
 
     def _claims(self, candidates: Sequence[Candidate]) -> Iterator[Claim]:
-        """The file's claim on its field in its owner's record, unless that record already names it there."""
+        """Yields the file's claim on its field in its owner's record, unless that record already names it there."""
         rule, reading, scope = self.rule, self.reading, self.context.scope
         if rule is None or reading is None or rule.field is None:
             return
@@ -199,7 +202,7 @@ class JudgedKey:
                 yield self._claim(owner, entry, rule.field, rule)
 
     def _given(self, note: Note) -> Iterator[Claim]:
-        """The file's claims on the fields that a workflow's call gave it, whatever its rule says."""
+        """Yields the file's claims on the fields that a workflow's call assigned to it, whatever its rule says."""
         reading, scope = self.reading, self.context.scope
         if reading is None or reading.char_id is None or nfc(reading.char_id) != note.owner:
             return
@@ -253,7 +256,7 @@ class JudgedKey:
         return make(BOTH_SIDES, subject, owner, why=why, ours=ours, theirs=theirs, quoted=quoted(subject))
 
     def _is_respelt(self) -> bool:
-        """Whether the file's own name would give a key in another Unicode form."""
+        """Whether the file's own name would yield a key in another Unicode form."""
         row, context = self.row, self.context
         if row.local is None or row.remote is None or (row.key.isascii() and row.local.path.isascii()):
             return False
@@ -282,7 +285,7 @@ class JudgedKey:
             named=any(candidate.exact and candidate.key == self.row.key for candidate in in_records),
             right=self.decision.in_step and self.decision.code in _HARMLESS and not ownerless and known,
             wanted=wanted,
-            # What the local database names, a new record may need.
+            # A new record may need what the local database names.
             pending=claimed
             or len(in_records) < len(candidates)
             or any(not candidate.exact or candidate.key != self.row.key for candidate in in_records),
@@ -296,6 +299,6 @@ _HARMLESS = (None, Code.ENCODED_OBJECT)
 
 
 def _names(candidate: Candidate, owner: str, field: str) -> bool:
-    """Whether the owner's record names the key, by its URI, in this field of some map or anywhere below it."""
+    """Whether the owner's record names the key by its URI, in this field of some map or anywhere below it."""
     in_record = candidate.world is World.RECORDS and candidate.document == owner
     return in_record and candidate.exact and candidate.slot.field == field and candidate.slot.position is not None

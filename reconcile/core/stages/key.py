@@ -20,12 +20,15 @@ def key_stage(group: Group, context: Context) -> Iterator[Row]:
 
 
 def is_whole(group: Group) -> bool:
-    """Whether a group of one row can be judged before it is known what else has the same folded key. It can if
-    something is there, every reference means exactly this key, and no other spelling can be its other side."""
+    """Whether a group of one row can be judged before the other rows with the same folded key are known.
+
+    It can if something exists there, every reference means exactly this key, and no other spelling can be its other
+    side.
+    """
     rows = group.get(Stream.KEY, ())
     if len(rows) != 1 or not rows[0].exists or is_lone(rows[0]):
         return False
-    # A loop, for this is asked of every key: a generator costs as much as the comparison.
+    # A loop, because this runs for every key: a generator costs as much as the comparison.
     key = rows[0].key
     for reference in group.get(Stream.REFERENCE, ()):  # noqa: SIM110
         if reference.key != key:
@@ -34,7 +37,7 @@ def is_whole(group: Group) -> bool:
 
 
 def key_rows(group: Group) -> Sequence[KeyRow]:
-    """One row for each exact key, and for a name that the file and the object spell in two Unicode forms."""
+    """Returns one row for each exact key, joining a file and an object whose names differ only in Unicode form."""
     rows: Sequence[KeyRow] = group.get(Stream.KEY, ())
     if len(rows) <= 1:
         return rows
@@ -68,8 +71,11 @@ def by_key(rows: Sequence[KeyRow], candidates: Sequence[Candidate], context: Con
 
 
 def _match(candidate: Candidate, existing: Collection[str]) -> str | None:
-    """The existing key that a candidate means: itself; else the only one in another Unicode form; else, for Windows
-    paths, the only one in another case."""
+    """Returns the existing key that a candidate means, or None.
+
+    That is the key itself; else the only one in another Unicode form; else, for Windows paths, the only one in another
+    case.
+    """
     if candidate.key in existing:
         return candidate.key
     composed = [key for key in existing if nfc(key) == nfc(candidate.key)]
@@ -86,7 +92,10 @@ def _answer(candidate: Candidate, judged: JudgedKey) -> Iterator[Answer]:
 
 
 def _unanswered(candidate: Candidate, row: KeyRow | None, context: Context) -> Iterator[Answer]:
-    """The answer to what means no key that exists: absent if that is known; what is unsure may just mean nothing."""
+    """Yields the answer to a reference that means no existing key: absent if that is known, else unknown.
+
+    An unsure reference gets no answer, because it may mean nothing.
+    """
     unknown = row is None or not row.is_absent
     asset_map, known = context.asset_map, context.known_ids
     if candidate.sure or (unknown and asset_map.read_key(candidate.key, known) is not None):
@@ -113,7 +122,7 @@ def _answering(
 
 
 def _absent_tally(row: KeyRow, unmet: Sequence[Candidate], context: Context) -> Iterator[KeyTally | Listed]:
-    """A key that a record certainly names and that exists nowhere counts as out of step."""
+    """Yields the tally of a key that a record certainly names but that exists nowhere: it counts as out of step."""
     lost = [each for each in unmet if each.world is World.RECORDS and each.sure and not each.damaged]
     reading = read_path(row.path, context)
     asset_type = None if reading is None else reading.rule.type

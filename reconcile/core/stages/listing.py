@@ -1,4 +1,4 @@
-"""The assets at one key, for the catalogue: whose they are, where a record names them, and how they stand."""
+"""The assets at one key, for the catalogue: their owners, the fields that name them, and their state."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ def listed(
     candidates: Sequence[Candidate],
     context: Context,
 ) -> Iterator[Listed]:
-    """The assets at a key where something is, or that records name. A file or an object that no rule takes and no
-    record names is not an asset, except for an object without a file, which is an orphan."""
+    """Yields the assets at a key where something exists, or that records name.
+
+    A file or an object that no rule claims and no record names is not an asset, except an object without a file, which
+    is an orphan.
+    """
     naming = [each for each in candidates if each.sure or reading is not None]
     if reading is None and not naming and (row.remote is None or row.local is not None or row.key.endswith("/")):
         return
@@ -51,7 +54,7 @@ def listed(
 
 
 def _where(char_id: str | None, named: dict[str, Candidate], reading: Reading | None) -> tuple[str | None, str | None]:
-    """The map and the field that name it, or would."""
+    """Returns the map and the field that name the asset, or would."""
     found = None if char_id is None else named.get(char_id)
     if found is not None:
         return found.slot.entry, found.slot.field
@@ -61,7 +64,7 @@ def _where(char_id: str | None, named: dict[str, Candidate], reading: Reading | 
 
 
 def _place(candidate: Candidate) -> tuple[bool, int, str, int]:
-    """A URI goes before a path, then the earlier map, then the name of the field."""
+    """Sorts URIs before paths, then by map, then by the name of the field."""
     slot = candidate.slot
     return (not candidate.exact, -1 if slot.position is None else slot.position, slot.field, slot.item or 0)
 
@@ -80,5 +83,5 @@ def _state(tally: KeyTally, decision: ObjectDecision) -> AssetState:
 
 
 def _valid(text: str) -> str:
-    """The text, with what is not valid Unicode in the name of a file escaped."""
+    """Returns the text, with invalid Unicode from a file's name escaped."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""What stages yield, as flat rows for an engine: each value under the key by which the next stage groups."""
+"""Turns the outputs of stages into flat rows for an engine, each under the key by which the next stage groups."""
 
 from __future__ import annotations
 

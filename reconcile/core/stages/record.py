@@ -1,4 +1,4 @@
-"""One record while it is judged: which field gets which claim, and what is to be set in it."""
+"""One record while it is judged: which claim each field gets, and which changes follow."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ RecordOutput: TypeAlias = SetField | ClaimOutput
 
 
 class Record:
-    """One record that exists."""
+    """One existing record."""
 
     within = findings.PATH_WITHIN
     narrows = True
-    """Whether a list gets only what is in scope, and keeps all else as it is."""
+    """Whether a list receives only what is in scope and keeps everything else."""
 
     def __init__(
         self,
@@ -51,11 +51,11 @@ class Record:
         self.entries = context.entries.of(record.fields)
         listed = self.entries if isinstance(self.entries, list) else []
         self.titles = [title_of(each, context.entry_key) if isinstance(each, dict) else None for each in listed]
-        """The key of each map, in order; None for what has none."""
+        """The key of each map, in order; None for a map without one."""
         self.repairs = repairs_in(record.fields, context)
         told = wishes(context.asset_map, record.id, context.known_ids)
         named = _named_fields(local, local_references)
-        # Whoever names a map may spell its key in another Unicode form than the record does.
+        # A claim may spell the key of a map in another Unicode form than the record.
         self.claims = [msgspec.structs.replace(claim, entry=self._spelled(claim.entry)) for claim in claims]
         self.wishes = {(self._spelled(entry), name): key for (entry, name), key in told.items()}
         self.local_names = {
@@ -63,7 +63,7 @@ class Record:
         }
 
     def _spelled(self, title: str) -> str:
-        """The key of a map as the record has it; composed if it has none of this name."""
+        """Returns the key of a map as the record spells it, or composed if the record has none of this name."""
         if title.isascii():
             return title
         return spelling(title, self._known_titles) or nfc(title)
@@ -92,11 +92,11 @@ class Record:
             yield from index_changes(self.record, present, unsure, self.context)
 
     def _as_left(self, field: Field) -> Field:
-        """The field as this run leaves it: what is not in scope stays."""
+        """Returns the field as this run leaves it: what is not in scope stays."""
         return field if any(self.changes(field, "", "")) else msgspec.structs.replace(field, new=field.old, needs=())
 
     def elsewhere(self) -> Iterator[Field | Finding]:
-        """The texts outside the plain fields that are to become URIs, and findings about others."""
+        """Yields the texts outside the plain fields that become URIs, and findings about others."""
         for slot, text in texts_elsewhere(self.record.fields, self.context):
             answer = self.references.of(slot)
             found = judge(self.name, self.record.id, slot, text, answer, self.context, self.repairs)
@@ -108,7 +108,8 @@ class Record:
                 yield found
 
     def changes(self, field: Field, kind: str, document: str) -> Iterator[dict[str, Any]]:
-        """What a change of this field has in both worlds of records; none if it is not to be set or not in scope."""
+        """Yields the contents that a change of this field has in both kinds of records; none if there is no change in
+        scope."""
         lead = next(iter(field.needs), None)
         if lead is None:
             return
@@ -133,7 +134,7 @@ class Record:
             }
 
     def _differing(self, fields: Iterable[Field]) -> Iterator[Finding]:
-        """Where the pipeline's own database names another file than the record does."""
+        """Yields findings where the pipeline's own database names another file than the record."""
         for field in fields:
             if field.position is None or field.entry is None:
                 continue
@@ -152,8 +153,10 @@ class Record:
         return FieldReader(*of_record, self.within, self.context, self.narrows).read(self.entries)
 
     def settle_claims(self, fields: list[Field], answers: Iterable[Answer]) -> Iterator[ClaimOutput]:
-        """Gives each claimed field that holds nothing good the file that the evidence chooses; what ``answers`` says
-        that the record names has its place."""
+        """Assigns to each claimed field without a good value the file that the evidence selects.
+
+        A file that the record already names, by ``answers``, has its place.
+        """
         named = {(answer.slot.field, answer.key) for answer in answers if answer.slot.position is not None}
         by_place = {(field.entry, field.name): field for field in fields}
         places: dict[tuple[str, str], list[Claim]] = {}
@@ -172,7 +175,7 @@ class Record:
     def _settle(self, field: Field, claims: list[Claim]) -> Iterator[ClaimOutput]:
         rules = self.context.asset_map.rules
         says = {rules[claim.rule].many for claim in claims}
-        # Files of several rules for one field: only what all of the rules say is sure.
+        # If files of several rules claim one field, only what all the rules say is certain.
         many = says.pop() if len(says) == 1 else Many.REPORT
         there = [claim for claim in claims if claim.outlook is Outlook.THERE]
         told = next((claim for claim in self._in_scope(there) if self._is_told(claim, field)), None)
@@ -193,14 +196,14 @@ class Record:
                 yield from self._undecided(field, claims, choice)
             else:
                 _fill(field, choice.chosen, many, self.context)
-                if many is not Many.LIST:  # which has the others too, if not in this run
+                if many is not Many.LIST:  # a list has the others too, if not in this run
                     yield from self._lost([claim for claim in claims if claim not in choice.chosen])
 
     def _give(self, field: Field, told: Claim, claims: list[Claim], many: Many) -> Iterator[ClaimOutput]:
-        """Gives a field the file that a workflow's call gave it: in place of what it holds, or, in a list that the rule
-        wants there, beside it."""
+        """Sets a field to the file that a workflow's call assigned to it; in a list that the rule expects there, adds
+        it."""
         others = [claim for claim in claims if claim.key != told.key]
-        if many is Many.LIST and isinstance(field.old, list):  # in which somebody's own texts are
+        if many is Many.LIST and isinstance(field.old, list):  # which contains somebody's own texts
             _add(field, [told], [*field.new, self.context.bucket.uri(told.key)])
             yield from (Unsettled(claim.key) for claim in others)
         elif many is Many.LIST and self.context.asset_map.rules[told.rule].field == field.name:
@@ -215,8 +218,8 @@ class Record:
             yield from self._lost(others)
 
     def _is_told(self, claim: Claim, field: Field | None) -> bool:
-        """Whether a workflow's call gave this file to the field, which does not name it yet: then it replaces what the
-        field holds."""
+        """Whether a workflow's call assigned this file to a field that does not name it yet; it then replaces the
+        value."""
         if self.wishes.get((claim.entry, claim.field)) != claim.key:
             return False
         held = None if field is None else field.new
@@ -236,7 +239,8 @@ class Record:
         return [each for each in claims if not self.narrows or self.context.takes(each.key, rules[each.rule].type)]
 
     def _more_may_be_hidden(self, name: str) -> bool:
-        """Whether what could not be read, here or in the bucket, may hold another file for this field."""
+        """Whether something that could not be read, locally or in the bucket, may contain another file for this
+        field."""
         context, owner = self.context, {CHAR_ID: self.record.id}
         rules = [rule for rule in context.asset_map.rules if rule.field == name]
         paths = [rule.path.prefix(owner) for rule in rules]
@@ -244,7 +248,7 @@ class Record:
         return _overlap(context.local.failed, paths) or _overlap(context.remote.failed, keys)
 
     def _types_in_doubt(self) -> frozenset[str]:
-        """The types of which a file may still come into this record: one that waits, or one that was not read."""
+        """Returns the types of which a file may still enter this record: one that waits, or one that was not read."""
         rules = self.context.asset_map.rules
         waiting = {rules[claim.rule].type for claim in self.claims if claim.outlook is not Outlook.THERE}
         hidden = (rule.type for rule in rules if rule.field is not None and self._more_may_be_hidden(rule.field))
@@ -258,7 +262,7 @@ class Record:
             yield findings.make(Code.AMBIGUOUS_FIELD, self.name, self.record.id, place=place, count=count, keys=keys)
 
     def _identity(self, field: Field) -> tuple[Any, ...]:
-        """The field's place, whatever the order of maps with other keys."""
+        """Returns the field's place, regardless of the order of maps with other keys."""
         if field.at:
             return tuple(map(msgspec.to_builtins, field.at))
         if field.entry is None or field.position is None:
@@ -267,7 +271,7 @@ class Record:
 
     @cached_property
     def _number_alike(self) -> list[int]:
-        """For each map, how many before it have its key."""
+        """For each map, the number of earlier maps with the same key."""
         seen: Counter[str | None] = Counter()
         numbers: list[int] = []
         for title in self.titles:
@@ -276,7 +280,7 @@ class Record:
         return numbers
 
     def _lost(self, claims: Sequence[Claim]) -> Iterator[Finding | Unwanted]:
-        """Reports claims without a local file that no field took: no record names their objects."""
+        """Reports claims without a local file that no field used: no record names their objects."""
         for claim in claims:
             if not claim.local and claim.outlook is Outlook.THERE:
                 yield findings.make(Code.ORPHAN_OBJECT, self.context.bucket.uri(claim.key), self.record.id)
@@ -301,7 +305,7 @@ def _extend_list(field: Field, claims: Sequence[Claim], context: Context) -> Non
 
 
 def _add(field: Field, claims: Sequence[Claim], new: list[Any]) -> None:
-    """Makes ``new``, which names these files too, of the list in a field."""
+    """Sets the list in a field to ``new``, which also names these files."""
     field.reason = field.reason if field.needs else Reason.UNTRACKED
     field.new, field.needs = new, (*field.needs, *claims)
 
@@ -312,7 +316,7 @@ def needs_of(sources: Sequence[Answer | Claim]) -> tuple[Need, ...]:
 
 
 def _overlap(some: Iterable[str], others: Sequence[str]) -> bool:
-    """Whether a name may begin with one of these and with one of those prefixes."""
+    """Whether a name may begin with a prefix of each of the two groups."""
     return any(one.startswith(other) or other.startswith(one) for one in some for other in others)
 
 
@@ -332,7 +336,7 @@ def malformed(document: str, char_id: str, entries: Any, context: Context) -> It
 
 
 def _named_fields(local: Document | None, references: References) -> dict[tuple[str | None, str], Answer]:
-    """The one key that the pipeline's own database names for each (entry, field); empty if it names several."""
+    """Returns the key that the pipeline's own database names for each (entry, field), unless it names several."""
     named: dict[tuple[str | None, str], dict[str, Answer]] = defaultdict(dict)
     for answer in references.all() if local is not None else ():
         if answer.outlook is not Outlook.ABSENT and answer.slot.position is not None:
