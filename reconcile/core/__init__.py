@@ -1,1 +1,1 @@
-"""The core decides and touches nothing: no I/O, no clock, no environment."""
+"""The core makes all decisions and does no I/O: it reads no clock, file or environment."""

@@ -1,5 +1,4 @@
-"""Which character ids the stages ask for. If all known ids are too many to be at hand, those that a row's stage may ask
-for go along with the row."""
+"""Finds the character ids that the stages look up for a row, which travel with it if all known ids are too many."""
 
 from __future__ import annotations
 
@@ -14,14 +13,13 @@ from reconcile.core.stages import explode_stage
 
 
 class IdsAlong(frozenset[str]):
-    """The known ones of the ids that ``rows`` were found to ask for. To ask for another one raises LookupError: the
-    answer is not here."""
+    """The known ids among those that ``rows`` were found to look up. Looking up any other raises LookupError."""
 
     may_be_asked: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, known: Iterable[str], asked: Iterable[str]) -> IdsAlong:
-        """``known`` are those of ``asked`` that are."""
+        """Returns the set of the ``known`` ids among those ``asked``."""
         made = cls(known)
         made.may_be_asked = frozenset(asked)
         return made
@@ -33,7 +31,7 @@ class IdsAlong(frozenset[str]):
 
 
 class _Asked(frozenset[str]):
-    """Knows no id, and remembers those that it was asked for."""
+    """A set that contains no id, and records those that are looked up."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -44,7 +42,7 @@ class _Asked(frozenset[str]):
 
 
 def ids_for(row: Row, context: Context) -> set[str]:
-    """Every id of which the stage that this row goes to may ask whether it is known."""
+    """Returns every id that the stage of this row may look up."""
     asset_map, value = context.asset_map, row.value
     match row.stream:
         case Stream.KEY:
@@ -63,7 +61,7 @@ def ids_for(row: Row, context: Context) -> set[str]:
 
 
 def ids_for_exploding(document: Document, world: World, context: Context) -> set[str]:
-    """Every id that decides under which keys a document's references are."""
+    """Returns every id that decides under which keys a document's references are."""
     asked = _Asked()
     if not context.asset_map.keys_are_paths:
         for _ in explode_stage(document, world, msgspec.structs.replace(context, known_ids=asked)):
@@ -72,5 +70,5 @@ def ids_for_exploding(document: Document, world: World, context: Context) -> set
 
 
 def _placed(char_id: str, context: Context) -> set[str]:
-    """The ids that are asked for if a workflow's calls gave fields of this character's record a file."""
+    """Returns the ids that are looked up if a workflow's calls assigned files to fields of this character's record."""
     return context.asset_map.ids_placed(char_id) if isinstance(context.asset_map, NotedMap) else set()

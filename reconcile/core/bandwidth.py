@@ -1,6 +1,6 @@
-"""How many bytes a second may be sent, and when: one rate, or a timetable of the week, written as rclone's.
+"""Limits the bytes per second, by one rate or a weekly timetable in rclone's notation.
 
-Pure: ``Bucket`` is told the time (seconds of a clock that only goes forward), ``Timetable`` the minute of the week.
+Pure: ``Bucket`` gets the time (seconds of a monotonic clock), ``Timetable`` the minute of the week.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import msgspec
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 DAY = 24 * 60
 LONGEST = 1.0
-"""Seconds after which a waiting caller asks again: the timetable may have another rate by then."""
+"""Seconds after which a waiting caller checks again: the timetable may have another rate by then."""
 BURST = 0.1
-"""Seconds whose bytes may be sent at once after a lull."""
+"""Seconds whose bytes may be sent at once after a pause."""
 
 _UNITS = "bkmgtp"
 _RATE = re.compile(r"(\d+(?:\.\d+)?)(?:([bkmgtp])(?:ib?)?)?", re.IGNORECASE | re.ASCII)
@@ -24,13 +24,16 @@ _LARGEST = 2**60
 
 
 class Timetable(msgspec.Struct, frozen=True):
-    """Rates by when they begin. ``slots`` are pairs of a minute of the week, from Monday 00:00, and the bytes a second
-    from then on (None for no limit), in their order. There is one at least; the last holds on into the next week."""
+    """Rates with the times when they begin.
+
+    ``slots`` are sorted pairs of a minute of the week, from Monday 00:00, and the bytes per second from then on (None
+    for no limit). There is at least one; the last one continues into the next week.
+    """
 
     slots: tuple[tuple[int, float | None], ...]
 
     def rate(self, minute: int) -> float | None:
-        """Bytes a second in this minute of the week; None for no limit."""
+        """Returns the bytes per second in this minute of the week, or None for no limit."""
         return next((rate for begin, rate in reversed(self.slots) if begin <= minute), self.slots[-1][1])
 
 
@@ -38,9 +41,12 @@ UNLIMITED = Timetable(((0, None),))
 
 
 def parse_timetable(text: str) -> Timetable:
-    """``10M``; ``08:00,512k 18:00,10M 23:00,off``; ``Mon-00:00,512k Fri-23:59,10M``. Entries are separated by spaces or
-    semicolons, and of two for one minute the later counts. A rate without a unit is in KiB; of ``UP:DOWN`` the second,
-    for downloads, is left out. Raises ValueError, with a sentence for people that names the piece that is wrong."""
+    """Parses ``10M``; ``08:00,512k 18:00,10M 23:00,off``; ``Mon-00:00,512k Fri-23:59,10M``.
+
+    Entries are separated by spaces or semicolons; of two for one minute, the later one counts. A rate without a unit is
+    in KiB; in ``UP:DOWN``, the second, for downloads, is ignored. Raises ValueError with a sentence for people that
+    names the faulty piece.
+    """
     pieces = [piece for piece in re.split(r"[ ;]+", text) if piece]
     if not pieces:
         raise ValueError("it is empty; write a rate, as 10M, or a timetable, as 08:00,512k 18:00,off")
@@ -82,8 +88,11 @@ def _rate_of(text: str, piece: str) -> float | None:
 
 
 class Bucket:
-    """A token bucket: the bytes that may be sent by now. It fills at the rate, up to ``burst`` seconds' worth. A piece
-    of any size may be taken unless the bucket is in debt, and what it lacks becomes the debt."""
+    """A token bucket: the bytes that may be sent by now.
+
+    It fills at the rate, up to ``burst`` seconds' worth. A piece of any size may be taken unless the bucket is in debt,
+    and the bytes that it lacks become the debt.
+    """
 
     def __init__(self, now: float, *, burst: float = BURST) -> None:
         self._burst = burst
@@ -91,7 +100,7 @@ class Bucket:
         self._since = now
 
     def take(self, size: int, now: float, rate: float | None) -> float:
-        """Takes a piece of this size and gives 0, or gives the seconds to wait before asking again."""
+        """Takes a piece of this size and returns 0, or returns the seconds to wait before the next attempt."""
         passed, self._since = max(0.0, now - self._since), now
         if rate is None:
             self._level = 0.0

@@ -1,4 +1,4 @@
-"""The catalogue: one row for each asset, with what is known of it and its state."""
+"""The catalogue: one row for each asset, with its known properties and its state."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from reconcile.core.rows import Mark, Recorded, Retyped, Unsettled, Unwanted
 
 
 class AssetState(Enum):
-    """How an asset stands: ``in_step``, or what is to be done. ``metadata``: only its object's content type is to be
-    set. ``record``: only a record is to be written. ``held``: it waits for a person, or for a later run; the plan has
-    the finding. ``orphan``: no record uses the object. ``missing``: a record names it, and it is nowhere. ``unknown``:
-    a place where it could be was not read."""
+    """The state of an asset: ``in_step``, or what remains to be done.
+
+    ``metadata``: only its object's content type has to be set. ``record``: only a record has to be written. ``held``:
+    it waits for a person or a later run; the plan has the finding. ``orphan``: no record uses the object. ``missing``:
+    a record names it, but it is nowhere. ``unknown``: a place where it could be was not read.
+    """
 
     IN_STEP = "in_step"
     UPLOAD = "upload"
@@ -30,10 +32,10 @@ class AssetState(Enum):
 class Asset(msgspec.Struct, frozen=True, gc=False):
     """One asset of one character.
 
-    ``entry`` and ``field`` are where the character's record names it, or else where its rule would have it; null if
-    neither says. ``size`` in bytes, ``content_type`` and ``updated`` (RFC 3339) are the object's; without an object
-    ``size`` is the local file's. ``local`` and ``bucket`` say where it is. ``url`` is a signed URL, if
-    one was asked for.
+    ``entry`` and ``field`` are the character's map and field that name it, or else those that its rule would use; null
+    if neither is known. ``size`` in bytes, ``content_type`` and ``updated`` (RFC 3339) are the object's; without an
+    object, ``size`` is the local file's. ``local`` and ``bucket`` say where it exists. ``url`` is a signed URL, if
+    requested.
     """
 
     char_id: str | None
@@ -50,28 +52,30 @@ class Asset(msgspec.Struct, frozen=True, gc=False):
     url: str | None = None
 
     def __repr__(self) -> str:
-        """Without the signed URL: whoever finds it in a log could read the asset."""
+        """Leaves out the signed URL: anybody who finds it in a log could read the asset."""
         whose = " ".join(each or "?" for each in (self.char_id, self.asset_type))
         return f"<Asset {self.uri}: {whose}, {self.state.value}>"
 
 
 class Lacking(msgspec.Struct, frozen=True):
-    """A character that has no asset of a type, neither here nor in the bucket."""
+    """A character without an asset of a type, both locally and in the bucket."""
 
     char_id: str
     asset_type: str
 
 
 class Listed(msgspec.Struct, frozen=True, gc=False):
-    """The assets at one key, one for each character that has it, as far as the key's own facts say. ``pending`` if a
-    record may still have something to say about it."""
+    """The assets at one key, one for each character that has it, as far as the key's own facts show.
+
+    ``pending`` means that a record may still change their state.
+    """
 
     key: str
     assets: tuple[Asset, ...]
     pending: bool
 
     def settled(self, marks: Collection[Mark]) -> tuple[Asset, ...]:
-        """The assets, when every record has had its say."""
+        """Returns the assets once every record has been judged."""
         kinds = {type(mark) for mark in marks}
         later = next((state for kind, state in _BY_MARK.items() if kind in kinds), None)
         if later is None:

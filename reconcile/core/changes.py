@@ -1,4 +1,4 @@
-"""The closed set of changes that a plan can hold, and of findings that it can report."""
+"""The closed set of changes that a plan can contain, and of findings that it can report."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Reason(Enum):
 
 
 class Severity(Enum):
-    """How much a finding matters: ``error`` needs a person, ``warning`` deserves one, ``info`` is said once."""
+    """How serious a finding is: ``error`` needs a person, ``warning`` deserves attention, ``info`` is only said."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -39,12 +39,12 @@ class Severity(Enum):
 
     @property
     def rank(self) -> int:
-        """0 for the worst."""
+        """The sort order; 0 is the most severe."""
         return list(Severity).index(self)
 
 
 class Code(Enum):
-    """What was found. docs/findings.md says what to do about each."""
+    """The kind of a finding. docs/findings.md says what to do about each."""
 
     UNCLAIMED_FILE = "unclaimed_file"
     UNKNOWN_CHARACTER = "unknown_character"
@@ -87,8 +87,10 @@ class Code(Enum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something that a person should know. ``subject`` is a path, a URI or a document. ``waived`` is why the rules file
-    accepts it, if a waiver does."""
+    """Something that a person should know. ``subject`` is a path, a URI or a document.
+
+    ``waived`` is the reason for which a waiver in the rules file accepts it.
+    """
 
     code: Code
     severity: Severity
@@ -100,12 +102,12 @@ class Finding(msgspec.Struct, frozen=True):
 
     @property
     def is_waived(self) -> bool:
-        """Whether a waiver takes it: it is shown and counted apart, and fails no run."""
+        """Whether a waiver accepts it: it is shown and counted separately, and fails no run."""
         return isinstance(self.waived, str)
 
 
 class Need(msgspec.Struct, frozen=True):
-    """What must be in the bucket before a field is written; without a crc32c its being there is enough."""
+    """An object that must be in the bucket before a field is written; without a crc32c, any content will do."""
 
     key: str
     crc32c: str | None
@@ -123,13 +125,13 @@ class _OfObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Upload(_OfObject, frozen=True, kw_only=True, tag_field="kind", tag="upload"):
-    """Creates an object, if it is still absent (``if_generation_match`` 0). ``size`` in bytes."""
+    """Creates an object if it is still absent (``if_generation_match`` 0). ``size`` is in bytes."""
 
     if_generation_match: int = 0
 
 
 class Replace(_OfObject, frozen=True, kw_only=True, tag_field="kind", tag="replace"):
-    """Replaces the bytes of an object, if its live generation is still the one that was compared."""
+    """Replaces the content of an object if its live generation is still the one that was compared."""
 
     if_generation_match: int
     old_size: int
@@ -137,9 +139,11 @@ class Replace(_OfObject, frozen=True, kw_only=True, tag_field="kind", tag="repla
 
 
 class Copy(_OfObject, frozen=True, kw_only=True, tag_field="kind", tag="copy"):
-    """Creates an object, if it is still absent, by copying another object of ours with the same content: ``source`` (a
-    URI), if that is still of its generation and has the MD5 of the local file. Otherwise the file is uploaded, which is
-    why the change has the id of that upload."""
+    """Creates an object if it is still absent, by copying another object of ours with the same content.
+
+    ``source`` (a URI) must still be of its generation and have the MD5 of the local file. Otherwise the file is
+    uploaded, which is why the change has the id of that upload.
+    """
 
     source: str
     source_generation: int
@@ -147,8 +151,10 @@ class Copy(_OfObject, frozen=True, kw_only=True, tag_field="kind", tag="copy"):
 
 
 class SetMetadata(_OfObject, frozen=True, kw_only=True, tag_field="kind", tag="set_metadata"):
-    """Sets the content type of an object, if its live generation and metageneration are still the ones that were seen.
-    ``old`` is the type that it had, None for none. Its bytes, of this ``size`` and ``crc32c``, stay."""
+    """Sets the content type of an object if its live generation and metageneration are still those that were seen.
+
+    ``old`` is the type before, None for none. Its content, of this ``size`` and ``crc32c``, stays.
+    """
 
     content_type: str
     old: str | None
@@ -157,17 +163,17 @@ class SetMetadata(_OfObject, frozen=True, kw_only=True, tag_field="kind", tag="s
 
 
 class _OfField(msgspec.Struct, frozen=True, kw_only=True):
-    """A change of one value in a record, if it still is ``old``.
+    """Changes one value in a record if it still is ``old``.
 
-    Without ``at`` it is a field of a map of the entries. With ``at``, the way from the record's top, it is the text at
-    the end of that way. If the way leads to the record's index, one type is added to an array or taken out.
+    Without ``at``, it is a field of a map of the entries. With ``at``, the path from the record's top, it is the text
+    at the end of that path. If the path leads to the record's index, one type is added to an array or removed.
 
-    ``entry`` is the map's key, None for a map without one. ``position`` is where the map stood, to tell apart maps that
-    are otherwise alike; None if the record has no such map, which is appended then. With ``at``, ``field`` is the field
-    of the map or of the record that the way leads through.
+    ``entry`` is the map's key, None for a map without one. ``position`` is where the map was, to distinguish maps that
+    are otherwise alike; None if the record has no such map, which is then appended. With ``at``, ``field`` is the field
+    of the map or of the record that the path goes through.
     """
 
-    # First, because a plan's fingerprint is taken of its changes as they are written.
+    # First, because a plan's fingerprint covers its changes as they are written.
     at: Way | msgspec.UnsetType = msgspec.UNSET
     id: str
     key: str
@@ -189,19 +195,21 @@ class _OfField(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_index(self) -> bool:
-        """Whether it is of a record's index: of the types that it takes in or out, and not of the whole array."""
+        """Whether it changes a record's index: only the types that it adds or removes, not the whole array."""
         return len(self.way) == 1 and (isinstance(self.new, list) or isinstance(self.old, list))
 
 
 class SetField(_OfField, frozen=True, kw_only=True, tag_field="kind", tag="set_field"):
-    """Sets a field, or a text, of a record. ``update_time`` is when the record that the plan saw was last written, for
-    people: apply reads it again."""
+    """Sets a field, or a text, of a record.
+
+    ``update_time`` is when the record that the plan saw was last written, for people: apply reads it again.
+    """
 
     update_time: str = ""
 
 
 class CreateRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="create_record"):
-    """Creates a record, if it is still absent, with every value whose object is there."""
+    """Creates a record if it is still absent, with every value whose object exists."""
 
     id: str
     key: str | None = None
@@ -214,7 +222,7 @@ class CreateRecord(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
 
 
 class RewriteLocalDb(_OfField, frozen=True, kw_only=True, tag_field="kind", tag="rewrite_local_db"):
-    """Replaces a local path by a gs:// URI in the pipeline's own JSON database."""
+    """Replaces a local path with a gs:// URI in the pipeline's own JSON database."""
 
 
 ContentChange: TypeAlias = Upload | Replace | Copy
@@ -225,39 +233,41 @@ Change: TypeAlias = Upload | Replace | Copy | SetMetadata | CreateRecord | SetFi
 
 
 def is_object(change: Change) -> TypeIs[ObjectChange]:
-    """Whether the change is one of an object in the bucket; the others are of a record."""
+    """Whether the change is to an object in the bucket; all others are to a record."""
     return isinstance(change, Upload | Replace | Copy | SetMetadata)
 
 
 def is_content(change: Change) -> TypeIs[ContentChange]:
-    """Whether the change is one of the bytes of an object."""
+    """Whether the change writes the content of an object."""
     return isinstance(change, Upload | Replace | Copy)
 
 
 def keys_about(change: Change) -> frozenset[str]:
-    """The keys that the change is about: its own, and those of the objects that it needs."""
+    """Returns the keys that the change is about: its own, and those of the objects that it needs."""
     own = () if change.key is None else (change.key,)
     return frozenset(own) if is_object(change) else frozenset((*own, *(need.key for need in change.needs)))
 
 
 def kind_of(change: Change) -> str:
-    """The change's kind as the plan file writes it."""
+    """Returns the change's kind as the plan file writes it."""
     return str(type(change).__struct_config__.tag)
 
 
 def change_id(kind: str, *parts: Any) -> str:
-    """The same id for the same change in every run."""
+    """Returns an id that is the same for the same change in every run."""
     return hashlib.sha256(canonical([kind, *parts])).hexdigest()[:16]
 
 
 def canonical(value: Any) -> bytes:
-    """The one JSON text of a value. Opaque values of a store's own client, which a list in a record may hold beside its
-    paths, stand in it as their repr."""
+    """Returns the canonical JSON text of a value.
+
+    Opaque values of a store's own client, which a list in a record may contain besides its paths, appear as their repr.
+    """
     return msgspec.json.encode(value, order="deterministic", enc_hook=repr)
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """Every text in a value, except for the keys of maps."""
+    """Yields every text in a value, except the keys of maps."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping | list):
@@ -266,5 +276,5 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 def document_id(document: str) -> str:
-    """The id at the end of ``collection/id``."""
+    """Returns the id at the end of ``collection/id``."""
     return document.rpartition("/")[2]

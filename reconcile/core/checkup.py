@@ -1,4 +1,4 @@
-"""What `doctor` found: each thing a run needs, what was tried, what came back, and what to do about it."""
+"""The result of `doctor`: each thing that a run needs, what was tried, the answer, and what to do about it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FORMAT = "reconcile.doctor/1"
 
 
 class Health(Enum):
-    """How one thing is. A warning lets runs work, but something that they are used for will not."""
+    """The health of one thing. With a warning, runs work, but something that they are used for will not."""
 
     OK = "ok"
     WARNING = "warning"
@@ -19,7 +19,7 @@ class Health(Enum):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One thing. ``mend`` is a command, a role or a step; empty if nothing is wrong."""
+    """One check. ``mend`` is a command, a role or a step; empty if nothing is wrong."""
 
     name: str
     health: Health
@@ -29,7 +29,7 @@ class Check(msgspec.Struct, frozen=True):
 
 
 class Checkup(msgspec.Struct, frozen=True):
-    """``doctor --json``. ``healthy`` is true if nothing failed."""
+    """The document of ``doctor --json``. ``healthy`` is true if nothing failed."""
 
     format: str
     healthy: bool
@@ -37,7 +37,7 @@ class Checkup(msgspec.Struct, frozen=True):
 
 
 class BucketFacts(msgspec.Struct, frozen=True):
-    """What a bucket says of itself. ``soft_delete`` is how many seconds an overwritten object is kept."""
+    """The settings of a bucket. ``soft_delete`` is how many seconds an overwritten object is kept."""
 
     versioning: bool
     soft_delete: int

@@ -1,4 +1,4 @@
-"""Names that cannot all be files of one folder: two of one name, or one that is a file and the other's folder."""
+"""Finds names that cannot all be files of one folder: equal names, or a file named like another file's folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 
 class Places:
-    """The paths that have a place so far. ``form`` gives two paths one spelling if a folder could take them for one."""
+    """The paths that have a place so far. ``form`` maps paths that a folder could confuse to the same text."""
 
     def __init__(self, form: Callable[[str], str]) -> None:
         self._form = form
@@ -15,7 +15,7 @@ class Places:
         self._folders: dict[str, str] = {}
 
     def take(self, path: str) -> str | None:
-        """Gives the path its place, or returns the path that is in its way, and then takes nothing."""
+        """Gives the path its place, or returns the path that blocks it and changes nothing."""
         name = self._form(path)
         folders = list(itertools.accumulate(name.split("/")[:-1], "{}/{}".format))
         rival = self._files.get(name) or self._folders.get(name)
@@ -28,6 +28,6 @@ class Places:
 
 
 def in_turn(paths: Iterable[str], form: Callable[[str], str]) -> list[bool]:
-    """For each path whether nothing before it could stand in its way."""
+    """Returns for each path whether no earlier one could block it."""
     places = Places(form)
     return [places.take(path) is None for path in paths]

@@ -1,4 +1,4 @@
-"""The base of what is closed at the end of a ``with`` block."""
+"""The base class of objects that are closed at the end of a ``with`` block."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Self
 
 
 class Closing:
-    """A context manager that gives itself, and closes itself at the end."""
+    """A context manager that returns itself, and closes itself at the end."""
 
     __slots__ = ()
 
     def close(self) -> None:
-        """Lets go of what is held."""
+        """Releases the resources."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:

@@ -1,4 +1,5 @@
-"""The small constants that every stage is handed: the map, the known characters, and what was read whole."""
+"""The constants of a planning that every stage receives: the asset map, the known characters, and what was fully
+read."""
 
 from __future__ import annotations
 
@@ -30,10 +31,12 @@ class Typing(Enum):
 
 
 class Context(msgspec.Struct, frozen=True):
-    """Constants of one planning. ``records`` (ids), ``local`` (paths) and ``remote`` (keys) say what was read whole; to
-    the key stage each row says that of its own key. Without ``ids_known`` more characters may exist than ``known_ids``.
-    ``trace`` are the keys and paths whose facts are wanted; ``lists`` says whether the list of assets is. ``index`` is
-    the field of records that gets their asset types; empty if none does.
+    """The constants of one planning.
+
+    ``records`` (ids), ``local`` (paths) and ``remote`` (keys) say what was fully read; in the key stage, each row says
+    that for its own key. Without ``ids_known``, more characters than ``known_ids`` may exist. ``trace`` are the keys
+    and paths whose facts are wanted; ``lists`` says whether the list of assets is. ``index`` is the field of records
+    that receives their asset types; empty for none.
     """
 
     asset_map: AssetMap
@@ -65,10 +68,10 @@ class Context(msgspec.Struct, frozen=True):
         return self.scope.takes_type(asset_type) and self.takes_key(key)
 
     def type_of(self, key: str) -> str | None:
-        """The asset type of the rule that takes the path of this key; None if no rule does."""
+        """Returns the asset type of the rule that claims the path of this key, or None if no rule does."""
         reading = self.asset_map.read_key(key, self.known_ids)
         return None if reading is None else reading.rule.type
 
     def document(self, char_id: str) -> str:
-        """The name of a character's record, as plans write it."""
+        """Returns the name of a character's record as plans write it."""
         return f"{self.collection}/{char_id}"

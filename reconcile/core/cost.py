@@ -1,4 +1,4 @@
-"""What a run asks of the stores that Google counts: requests by class, documents, bytes; and how long that takes."""
+"""What a run uses of the stores that Google bills: requests by class, documents, bytes; and the time they take."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from reconcile.core.time_left import RestEstimate
 CHUNK = 8 * 1024 * 1024
 """Bytes of a file that one request may send; a larger file is sent in chunks of this size."""
 RUNS = 8
-"""How many past runs of one size are remembered."""
+"""The number of past runs of one size that are remembered."""
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What was asked of the stores, or will be. ``class_a``, ``class_b`` and ``free`` are requests to the bucket, as
-    its price list sorts them, and those that failed or were sent again count too; ``bytes`` are those of files that
-    were sent. A store that is kept in a folder is asked nothing."""
+    """The use of the stores, past or expected.
+
+    ``class_a``, ``class_b`` and ``free`` are requests to the bucket by the classes of its price list; failed and
+    repeated requests count too. ``bytes`` are those of files that were sent. A store in a local folder uses nothing.
+    """
 
     class_a: int = 0
     class_b: int = 0
@@ -45,8 +47,10 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """What making a plan took (``looking``), what its changes will take (``applying``), and for how many ``seconds`` at
-    the speed of the last runs; null if there were none, or none that tells."""
+    """The use of making a plan (``looking``), the expected use of its changes (``applying``) and its duration.
+
+    ``seconds`` is at the speed of the last runs; null if there were none, or they do not allow an estimate.
+    """
 
     looking: Usage = Usage()
     applying: Usage = Usage()
@@ -54,8 +58,8 @@ class Estimate(msgspec.Struct, frozen=True):
 
 
 class Used(msgspec.Struct, frozen=True):
-    """What a run took: to look at the worlds before its first change (nothing, if the plan was saved before), and to
-    make its changes."""
+    """What a run used: to read the stores before its first change (nothing for a saved plan), and to make its
+    changes."""
 
     looking: Usage = Usage()
     applying: Usage = Usage()
@@ -65,7 +69,7 @@ class Used(msgspec.Struct, frozen=True):
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """How fast one run was: its requests, the bytes that it sent, and its seconds."""
+    """The speed of one run: its requests, the bytes that it sent, and its seconds."""
 
     requests: int
     bytes: int
@@ -73,8 +77,10 @@ class Pace(msgspec.Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """How large the run was: the number of digits of its requests. A small one says little of a large one, which
-        makes many requests at once."""
+        """The size of the run: the number of digits of its requests.
+
+        A small run says little about a large one, which makes many requests at once.
+        """
         return len(str(self.requests))
 
 
@@ -83,9 +89,9 @@ def _counts(usage: Usage) -> tuple[int, ...]:
 
 
 def request_class(method: str, path: str) -> Literal["class_a", "class_b", "free"]:
-    """The class of a request to the JSON API of Cloud Storage, by its method and its URL's path.
+    """Returns the class of a request to the JSON API of Cloud Storage, by its method and its URL's path.
 
-    A resumable upload is one operation however many requests it takes: the one that begins it counts.
+    A resumable upload is one operation, however many requests it takes: the one that begins it counts.
     """
     if method in ("PUT", "DELETE"):
         return "free"
@@ -95,12 +101,14 @@ def request_class(method: str, path: str) -> Literal["class_a", "class_b", "free
 
 
 def of_changes(actions: Sequence[Change], *, bucket: bool = True, records: bool = True) -> Usage:
-    """What it takes to make these changes if nothing fails and nobody else writes; ``bucket`` and ``records`` if that
-    store is asked over the network."""
+    """Returns the use of these changes if nothing fails and nobody else writes.
+
+    ``bucket`` and ``records`` say whether that store is reached over the network.
+    """
     asked = _of_objects(actions) if bucket else Usage()
     if not records:
         return asked
-    # A record is created by one write; one that changes is read and written once, however many fields change.
+    # A new record takes one write; a changed one is read and written once, however many fields change.
     created = sum(isinstance(change, CreateRecord) for change in actions)
     changed = len({change.document for change in actions if isinstance(change, SetField)})
     return asked + Usage(document_reads=changed, document_writes=created + changed)
@@ -113,7 +121,7 @@ def _of_objects(actions: Sequence[Change]) -> Usage:
         match change:
             case Upload() | Replace():
                 class_a += 1
-                class_b += isinstance(change, Replace)  # what people have said of the old object is read, and kept
+                class_b += isinstance(change, Replace)  # metadata that users set on the old object is read, and kept
                 free += ceil(change.size / CHUNK) if change.size > CHUNK else 0
                 moved += change.size
             case Copy():
@@ -122,13 +130,13 @@ def _of_objects(actions: Sequence[Change]) -> Usage:
             case SetMetadata():
                 class_a += 1
             case _:
-                # An object that the run does not write itself is looked at before a record is pointed at it.
+                # An object that the run does not write itself is checked before a record points at it.
                 class_b += sum(need.key not in written for need in change.needs)
     return Usage(class_a, class_b, free, bytes=moved)
 
 
 def seconds_for(asked: Usage, paces: Sequence[Pace]) -> float | None:
-    """How long this takes at the pace of the past runs that are nearest in size; None if they do not tell.
+    """Returns the expected seconds at the pace of the past runs nearest in size; None if they do not allow an estimate.
 
     Each request takes some time and each byte some more: both are fitted to the runs, so that neither a run of many
     small files nor one of a few large ones misleads.
@@ -145,9 +153,11 @@ def seconds_for(asked: Usage, paces: Sequence[Pace]) -> float | None:
 
 
 def remembered(paces: Sequence[Pace], pace: Pace) -> list[Pace]:
-    """The paces with a new one, oldest first: of each size the last ``RUNS``, so that small runs do not push out large
-    ones. The smallest runs, one for each call of a decorated function, are not written down again once that many are
-    known."""
+    """Returns the paces with a new one, oldest first, keeping the last ``RUNS`` of each size.
+
+    So small runs do not displace large ones. The smallest runs, one for each call of a decorated function, are no
+    longer added once that many are known.
+    """
     alike = [at for at, each in enumerate(paces) if each.size == pace.size]
     if pace.size == 1 and len(alike) >= RUNS:
         return list(paces)

@@ -1,4 +1,4 @@
-"""The decision tables, whole and in one place. Each row of a table is one branch here and one test."""
+"""The decision tables, complete and in one place. Each row of a table is one branch here and one test."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Verb(Enum):
 
 
 class ObjectDecision(msgspec.Struct, frozen=True):
-    """What to do with one object, what will be there then, and what a person should know (``code``, ``why``)."""
+    """What to do with one object, its state afterwards, and what a person should know (``code``, ``why``)."""
 
     outlook: Outlook
     verb: Verb = Verb.NOTHING
@@ -37,15 +37,17 @@ class ObjectDecision(msgspec.Struct, frozen=True):
 def decide_object(
     row: KeyRow, replacing: Replacing, *, taken: bool = True, bad_name: str | None = None
 ) -> ObjectDecision:
-    """The table of local file against bucket object. ``taken`` if a rule takes the file; ``bad_name`` says why the
-    bucket cannot hold an object of this name."""
+    """Decides on a local file and a bucket object.
+
+    ``taken`` says whether a rule claims the file; ``bad_name`` why the bucket cannot hold an object of this name.
+    """
     local, remote = row.local, row.remote
     if remote is None and not row.remote_known:
         return ObjectDecision(Outlook.UNKNOWN)
     if local is None or local.problem is FileProblem.SYMLINK:
         return _without_file(row)
     if local.problem is not None and not taken:
-        # What no rule can take is only noted, whatever is wrong with it.
+        # A file that no rule can claim is only noted, whatever else is wrong with it.
         outlook = Outlook.NEVER if remote is None else Outlook.BLOCKED
         return ObjectDecision(outlook, code=Code.UNCLAIMED_FILE, why=local.detail)
     if remote is not None and not remote.size and local.problem in _NEVER_UPLOADED:
@@ -63,8 +65,10 @@ _NEVER_UPLOADED = (FileProblem.EMPTY, FileProblem.UNDECODABLE, FileProblem.TOO_L
 
 
 def _with_problem(local: LocalFile, problem: FileProblem, remote: RemoteObject | None) -> ObjectDecision:
-    """A file that is never uploaded leaves the object, if there is one, as what is meant; one that cannot be judged
-    now blocks both."""
+    """Decides on a file with a problem.
+
+    A file that is never uploaded leaves an existing object valid; a file that cannot be judged now blocks both.
+    """
     code = Code(problem.value)
     if problem not in _NEVER_UPLOADED:
         return ObjectDecision(Outlook.BLOCKED, code=code, why=local.detail)
@@ -88,7 +92,8 @@ def _without_file(row: KeyRow) -> ObjectDecision:
 
 
 def _packed(remote: RemoteObject) -> ObjectDecision:
-    """An encoded object whose content nothing contradicts: in step if we can unpack it, as a reader of its URL does."""
+    """Decides on an encoded object whose content nothing contradicts: in step if we can decompress it, as readers
+    do."""
     if not can_unpack(remote.encoding):
         return _unread(remote, "which cannot be unpacked here, so what a reader gets is not known")
     why = f'"{remote.encoding}", its size and checksum are those of the packed bytes, and readers get it unpacked'
@@ -129,7 +134,7 @@ def _both(
 def _both_packed(
     agreed: Agreed | None, local: LocalFile, remote: RemoteObject, replacing: Replacing, *, taken: bool
 ) -> ObjectDecision:
-    """A file beside an encoded object: only what was unpacked once tells whether they are the same."""
+    """Decides on a file and an encoded object: only content that was once decompressed shows whether they are equal."""
     if not taken:
         return ObjectDecision(Outlook.BLOCKED, code=Code.UNCLAIMED_FILE)
     if local.twin is not None:
@@ -169,15 +174,18 @@ def _conflict(why: str) -> ObjectDecision:
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """The files that a field gets; none are ``chosen`` if it must wait or a person must decide."""
+    """The files for a field; none are ``chosen`` if it must wait or a person must decide."""
 
     chosen: tuple[Claim, ...] = ()
     ambiguous: bool = False
 
 
 def choose(claims: Sequence[Claim], named_by_local_db: str | None, many: Many) -> Choice:
-    """The evidence for a field that holds nothing good, strongest first: the local database names one; there is just
-    one; the rule's ``many``. A claim that cannot be judged yet (changing, in conflict, not read) is waited for."""
+    """Chooses for a field without a good value, by the strongest evidence.
+
+    That is, in this order: the file that the local database names; the only file; the rule's ``many``. A claim that
+    cannot be judged yet (changing, in conflict, not read) must be waited for.
+    """
     named = [claim for claim in claims if claim.key == named_by_local_db]
     contest = named or list(claims)
     if any(claim.outlook is not Outlook.THERE for claim in contest):
@@ -194,7 +202,9 @@ def choose(claims: Sequence[Claim], named_by_local_db: str | None, many: Many) -
 
 
 def newest(claims: Sequence[Claim]) -> Claim:
-    """The newest by modification time, then name. Local files go before objects that have none, because the times of
-    two worlds are never compared."""
+    """Returns the newest claim by modification time, then name.
+
+    Local files precede objects without one, because times of the two sides are never compared.
+    """
     local = [claim for claim in claims if claim.local]
     return max(local or claims, key=lambda claim: (claim.modified, claim.key))

@@ -1,8 +1,8 @@
-"""Whether a new record could be made of what the pipeline's own database holds: nothing added, moved or changed."""
+"""Checks that a new record was derived from the pipeline's own database: nothing added, moved or changed."""
 
-# An inverse of `stages.creation`, and kept on purpose: a plan file holds the finished record, so this check is all that
-# ties a record to the local database, whoever wrote the file. To make the record again instead would take a survey of
-# its own (what is left out depends on which objects are there), after the run's uploads have changed the answer.
+# This inverse of `stages.creation` is kept on purpose: a plan file contains the finished record, so this check is all
+# that ties a record to the local database, whoever wrote the file. Creating the record again instead would take a new
+# survey (what is left out depends on which objects exist), after the run's uploads have changed the answer.
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def is_derived(
     bucket: BucketRoot,
     asset_map: AssetMap,
 ) -> bool:
-    """Whether the creation of a record from ``source`` could have given ``made``.
+    """Whether creating a record from ``source`` could have produced ``made``.
 
-    A value stands where the source has it, and is the same; or a text of the source is left out, or became the URI of
-    an object that is needed. In a map of ``entries`` a field that a rule writes may get such URIs, and a map may be
-    added whose key the rule gives to a needed object.
+    A value is at its place in the source, and equal; or a text of the source is left out, or became the URI of a needed
+    object. In a map of ``entries``, a field that a rule writes may receive such URIs, and a map may be added if the
+    rule gives its key to a needed object.
     """
     keys = {bucket.uri(need.key): need.key for need in needs}
     return _Derivation(keys, char_id, entry_key, asset_map).of_level(made, source, entries.path)
 
 
 class _Derivation(NamedTuple):
-    """One comparison of a record with its source. ``keys`` are the URIs that may be in the record, each with its
+    """One comparison of a record with its source. ``keys`` are the URIs that the record may contain, each with its
     key."""
 
     keys: Mapping[str, str]
@@ -50,7 +50,7 @@ class _Derivation(NamedTuple):
     asset_map: AssetMap
 
     def of_level(self, made: Any, source: Any, path: Sequence[str]) -> bool:
-        """One of the maps that lead to the entries, or the entries themselves."""
+        """Whether a map on the path to the entries, or the entries themselves, could have been derived."""
         if not path:
             return self._of_entries(made, source or [])
         source = {} if source is None else source
@@ -67,11 +67,12 @@ class _Derivation(NamedTuple):
         return all(self._of_map(one, other) for one, other in kept) and all(map(self._is_new_map, made[len(source) :]))
 
     def _of_member(self, name: str, made: Any, source: Any) -> bool:
-        """A member of a map: one whose very name is a path may be left out whole."""
+        """Whether a member of a map could have been derived: one whose name is a path may be left out entirely."""
         return (made is _GONE and is_separated(name)) or self._of_value(made, source)
 
     def _of_value(self, made: Any, source: Any) -> bool:
-        """Outside the fields of the maps: only texts change, and only into a URI or nothing."""
+        """Whether a value outside the maps' fields could have been: only texts change, and only to a URI or to
+        nothing."""
         if isinstance(source, str):
             return made is _GONE or made in (source, *self.keys) if _is_text(made) else made is _GONE
         if isinstance(source, Mapping):
@@ -83,7 +84,7 @@ class _Derivation(NamedTuple):
         return type(made) is type(source) and bool(made == source)
 
     def _of_list(self, made: Sequence[Any], source: Sequence[Any]) -> bool:
-        """Item for item in the source's order, except for texts that are left out."""
+        """Whether a list could have been derived: the source's items in order, except texts that are left out."""
         at = 0
         for item in source:
             if at < len(made) and self._of_value(made[at], item):
@@ -102,7 +103,7 @@ class _Derivation(NamedTuple):
     def _of_field(self, name: str, made: Any, source: Any) -> bool:
         if self._of_member(name, made, source) or (made is _GONE and source is None):
             return True
-        # What a rule writes is filled if the source has nothing but texts: one URI, or those of a list.
+        # A field that a rule writes may be filled if the source has only texts: with one URI, or several in a list.
         plain = source is None or isinstance(source, str) or (isinstance(source, list) and all(map(_is_text, source)))
         texts = made if isinstance(made, list) else [made]
         allowed = {*self.keys, *(source if isinstance(source, list) else ())}
@@ -124,7 +125,7 @@ class _Derivation(NamedTuple):
         )
 
     def _titles(self, rule: AssetRule, key: str) -> Collection[str]:
-        """The map's key that the rule gives to this object, as each character's that its name could be about."""
+        """Returns the map keys that the rule gives to this object, for each character that its name could mean."""
         path = self.asset_map.path_of(key, rule.type)
         if path is None or rule.entry is None:
             return ()

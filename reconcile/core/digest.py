@@ -1,4 +1,4 @@
-"""Content identity: crc32c written as GCS writes it, and the comparison that has three answers."""
+"""Content identity: crc32c in GCS's notation, and a comparison with three results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CRC32C = re.compile(r"[A-Za-z0-9+/]{6}==")
 
 
 class Comparison(Enum):
-    """Two contents are the same, differ, or cannot be told apart; unknown is never taken for equal."""
+    """Whether two contents are the same, differ, or cannot be compared; unknown never counts as equal."""
 
     SAME = "same"
     DIFFERENT = "different"
@@ -21,7 +21,7 @@ class Comparison(Enum):
 
 
 def encode_crc32c(value: int) -> str:
-    """The unsigned 32-bit checksum as base64 of its four big-endian bytes, as in GCS's ``crc32c``."""
+    """Returns the unsigned 32-bit checksum as base64 of its four big-endian bytes, like GCS's ``crc32c``."""
     return base64.b64encode(value.to_bytes(4, "big")).decode("ascii")
 
 
@@ -34,7 +34,7 @@ def are_crc32c(texts: Iterable[str]) -> bool:
 
 
 def compare(size: int, crc32c: str | None, other_size: int, other_crc32c: str | None) -> Comparison:
-    """Compares two contents by size (bytes) and crc32c; without a hash on both sides equality is unknown."""
+    """Compares two contents by size (bytes) and crc32c; unknown unless both have a checksum."""
     if size != other_size:
         return Comparison.DIFFERENT
     if crc32c is None or other_crc32c is None:
@@ -43,9 +43,12 @@ def compare(size: int, crc32c: str | None, other_size: int, other_crc32c: str | 
 
 
 def compare_object(size: int, crc32c: str | None, found: RemoteObject, agreed: Agreed | None = None) -> Comparison:
-    """Compares a content with an object's, by what a listing says of it. The size and crc32c of an encoded object are
-    those of its packed bytes and say nothing of its content. What does is a remembered state of the same generation, if
-    it is of what was unpacked: an object may have been called encoded after it agreed with a file as it is stored."""
+    """Compares a content with an object, by what a listing says about it.
+
+    The size and crc32c of an encoded object are those of its compressed bytes and say nothing about its content. A
+    remembered state of the same generation does, if it describes the decompressed content: an object may have been
+    marked as encoded after it agreed with a file as stored.
+    """
     if not found.encoding:
         return compare(size, crc32c, found.size, found.crc32c)
     if agreed is None or agreed.generation != found.generation:

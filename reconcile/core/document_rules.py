@@ -1,4 +1,4 @@
-"""What Firestore allows for a document: ids, field names, values, nesting and size. Pure rules that touch no store."""
+"""Firestore's limits for a document: ids, field names, values, nesting and size. Pure rules that touch no store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DOCUMENT_OVERHEAD = 32
 
 
 def id_problem(document: str) -> str | None:
-    """Why this cannot be the id of a document, as the end of a sentence; None if it can."""
+    """Returns why this cannot be the id of a document, as the end of a sentence; None if it can."""
     if not document:
         return "it is empty"
     if "/" in document:
@@ -42,10 +42,10 @@ def check_id(document: str) -> None:
 
 
 def prefix_end(prefix: str) -> str | None:
-    """The least text above everything that starts with ``prefix``, in code point order; None if there is none."""
+    """Returns the least text above all texts that start with ``prefix``, in code point order; None if there is none."""
     for cut in range(len(prefix), 0, -1):
         successor = ord(prefix[cut - 1]) + 1
-        if successor == 0xD800:  # the surrogates are no characters
+        if successor == 0xD800:  # surrogates are not characters
             successor = 0xE000
         if successor <= 0x10FFFF:
             return prefix[: cut - 1] + chr(successor)
@@ -53,20 +53,20 @@ def prefix_end(prefix: str) -> str | None:
 
 
 def check_document(path: str, fields: Mapping[str, Any]) -> None:
-    """Raises Rejected if a document of plain values at ``collection/id`` breaks a limit; it names the field."""
+    """Raises Rejected, naming the field, if a document of plain values at ``collection/id`` breaks a limit."""
     problem = document_problem(path, fields)
     if problem is not None:
         raise Rejected(f"the document {path} cannot be written: {problem}", hint="change the value and try again")
 
 
 def document_problem(path: str, fields: Mapping[str, Any]) -> str | None:
-    """Why a document at ``collection/id`` cannot have these plain fields, as the end of a sentence, or None."""
+    """Returns why a document at ``collection/id`` cannot have these plain fields, as the end of a sentence, or None."""
     unfit = next(_of_map(fields, "", depth=0), None)
     return size_problem(path, size_of(fields)) if unfit is None else unfit
 
 
 def size_problem(path: str, values: int) -> str | None:
-    """Why a document whose fields have this size in bytes is too large, or None."""
+    """Returns why a document whose fields have this size in bytes is too large, or None."""
     names = sum(len(part.encode()) + 1 for part in path.split("/"))
     size = _NAME_OVERHEAD + names + _DOCUMENT_OVERHEAD + values
     if size <= MAX_DOCUMENT_BYTES:
@@ -75,7 +75,8 @@ def size_problem(path: str, values: int) -> str | None:
 
 
 def size_of(value: Any) -> int:
-    """The bytes that a value takes in a document. A store's own values, which only it can tell, count for nothing."""
+    """Returns the bytes that a value takes in a document. A store's own values, which only it can measure, count as
+    0."""
     match value:
         case str():
             return len(value.encode("utf-8", "surrogatepass")) + 1
@@ -98,7 +99,7 @@ def _text_problem(text: str) -> str | None:
 
 
 def _of_map(fields: Mapping[Any, Any], above: str, depth: int) -> Iterator[str]:
-    """The problems of a map whose own field is ``above``."""
+    """Yields the problems of a map in the field ``above``."""
     if depth > MAX_DEPTH:
         yield _in(above, f"values nest deeper than {MAX_DEPTH} levels")
         return

@@ -1,4 +1,4 @@
-"""Lengths of time as people write them: ``90s``, ``15m``, ``26h``, ``7d``, ``1h30m``."""
+"""Durations as people write them: ``90s``, ``15m``, ``26h``, ``7d``, ``1h30m``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
 
 def parse_duration(text: str) -> float:
-    """The seconds that a text means. Raises ValueError, with a sentence for people, if it is not a length of time."""
+    """Returns the seconds of a duration. Raises ValueError, with a sentence for people, if it is not one."""
     written = text.strip().lower().replace(" ", "")
     parts = _PART.findall(written)
     if not parts or "".join(number + unit for number, unit in parts) != written:
@@ -23,7 +23,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """The two largest units of it: ``1h 30m``, ``26h``, ``45s``; up to two days in hours."""
+    """Returns a duration in its two largest units: ``1h 30m``, ``26h``, ``45s``; up to two days in hours."""
     left = max(0, round(seconds))
     parts: list[str] = []
     for unit, size in _UNITS if left >= 48 * 3600 else _UNITS[1:]:

@@ -1,4 +1,4 @@
-"""Field changes on a record as it is now: each is made only if its place still holds what was seen."""
+"""Applies field changes to a record as it is now: each only if its place still holds what was seen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reconcile.core.way import GONE, Entries, Finder, Trail, Way, as_found, copi
 
 
 class Verdict(Enum):
-    """What a field change finds: a field that it may set, the new value already, or the value of somebody else."""
+    """What a field change finds: a field that it may set, the new value already, or somebody else's value."""
 
     SET = "set"
     ALREADY = "already"
@@ -24,8 +24,8 @@ class Verdict(Enum):
 
 
 class Edit(msgspec.Struct, frozen=True):
-    """The top-level fields that the changes alter, each as a whole; the verdict on each change, in their order; and
-    what was touched."""
+    """The result of an edit: the changed top-level fields with their whole values, the verdicts on the changes in
+    order, and what was touched."""
 
     fields: dict[str, Any]
     verdicts: tuple[Verdict, ...]
@@ -37,15 +37,17 @@ class Edit(msgspec.Struct, frozen=True):
 
 
 def edit(fields: Mapping[str, Any], changes: Sequence[FieldChange], entries: Entries, entry_key: str) -> Edit:
-    """Makes the changes on a copy of a record's fields. Places are found by names, by the keys of maps and by the old
-    value, never by position alone, so that a list that somebody reordered or added to is still edited in the right
-    place; all else stays as it is."""
+    """Applies the changes to a copy of a record's fields.
+
+    Places are found by name, by the keys of maps and by the old value, never by position alone, so that a list that
+    somebody reordered or extended is still edited in the right place. Everything else stays as it is.
+    """
     draft = _Edited(fields, entries, entry_key)
     return draft.done(map(draft.make, changes))
 
 
 class Draft:
-    """A copy of a record's fields while it is changed. ``listed`` are its entries; None if there is another value."""
+    """A copy of a record's fields while it is edited. ``listed`` are its entries; None if they are not a list."""
 
     def __init__(self, fields: Mapping[str, Any], entries: Entries, entry_key: str) -> None:
         self.fields: dict[str, Any] = copied(fields)
@@ -57,7 +59,7 @@ class Draft:
         self.listed: list[Any] | None = [] if found is None else found if isinstance(found, list) else None
 
     def put(self, trail: Trail, touched: Touched) -> Verdict:
-        """Puts a text in the place of another."""
+        """Replaces the text at a trail."""
         put_at(self.fields, trail, touched.after)
         self._changed.add(str(trail[0]))
         self.touched.append(touched)
@@ -71,7 +73,7 @@ class Draft:
         return Verdict.SET
 
     def set_types(self, wanted: Touched) -> Verdict:
-        """Adds to the record's index what it is to have more than before, and takes out what it is to have less."""
+        """Adds to the record's index the types that are new, and removes those that are gone."""
         name = wanted.field
         held, before, after = self.fields.get(name), wanted.before or [], wanted.after or []
         if held is not None and not _is_texts(held):
@@ -135,7 +137,7 @@ class _Edited(Draft):
         return Verdict.ALREADY if already and not holding else Verdict.STALE
 
     def _alike(self, title: str | None) -> list[int]:
-        """The positions of the maps with this key, or else with the same key in another Unicode form."""
+        """Returns the positions of the maps with this key, or else with the same key in another Unicode form."""
         exact = self._places[title]
         if exact or title is None or title.isascii():
             return exact
@@ -169,14 +171,14 @@ def _is_texts(value: Any) -> bool:
 
 
 def one_of(holding: list[int], position: int | None) -> int | None:
-    """The only map that holds the old value, or, of several alike, the one at the place where the plan saw it."""
+    """Returns the only map that holds the old value, or, of several, the one at the position that the plan saw."""
     if len(holding) == 1:
         return holding[0]
     return position if position in holding else None
 
 
 def same(value: Any, other: Any) -> bool:
-    """Whether two values are the same, types included at every depth: 1 is neither True nor 1.0."""
+    """Whether two values are equal, including types at every depth: 1 is neither True nor 1.0."""
     if type(value) is not type(other):
         return False
     if isinstance(value, list):
@@ -187,7 +189,8 @@ def same(value: Any, other: Any) -> bool:
 
 
 def without(change: CreateRecord, uris: frozenset[str]) -> dict[str, Any]:
-    """The fields of a new record, at every depth, without what holds one of these URIs: their objects are not there."""
+    """Returns the fields of a new record, at every depth, without values that contain one of these URIs of missing
+    objects."""
 
     def leave_out(_: Trail, value: Any) -> Any:
         return GONE if isinstance(value, str) and value in uris else value

@@ -1,4 +1,4 @@
-"""Content encodings: an encoded object is stored packed, and a reader of its URL gets what was packed."""
+"""Content encodings: an encoded object is stored compressed, and a reader of its URL gets the decompressed content."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ PIECE = 256 * 1024
 SMALL = 64 * 1024 * 1024
 RATIO = 100
 BARREN = 4 * 1024 * 1024
-"""Packed bytes in a row that may come to nothing, such as padding or empty members."""
+"""Consecutive compressed bytes that may yield nothing, such as padding or empty members."""
 _SYNONYMS = {"x-gzip": GZIP, "identity": ""}
 
 
 class BadEncoding(Portable, Exception):
-    """Packed bytes that cannot be unpacked, or not within bounds. Its text says why, after "it"."""
+    """Raised if bytes cannot be decompressed, or not within the limits. The text says why, to follow "it"."""
 
 
 def encoding_of(header: str | None) -> str:
-    """A ``Content-Encoding`` in one spelling; empty if the bytes are stored as they are."""
+    """Returns a ``Content-Encoding`` in its canonical spelling; empty if the content is stored as it is."""
     names = (part.strip().lower() for part in (header or "").split(","))
     return ", ".join(name for each in names if (name := _SYNONYMS.get(each, each)))
 
@@ -31,13 +31,16 @@ def can_unpack(encoding: str) -> bool:
 
 
 def most_unpacked(size: int) -> int:
-    """The most bytes that ``size`` packed ones may unpack to; more is taken for a trap that fills the disk."""
+    """Returns the maximum that ``size`` compressed bytes may expand to; more counts as a decompression bomb."""
     return max(SMALL, RATIO * size)
 
 
 def unpacked(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
-    """What was packed with gzip, in pieces of bounded size. Raises BadEncoding for what is not whole gzip data, past
-    ``most`` bytes, and for more than ``BARREN`` bytes that come to nothing."""
+    """Yields gzip data decompressed, in pieces of bounded size.
+
+    Raises BadEncoding for incomplete or invalid gzip data, past ``most`` bytes, and for more than ``BARREN`` bytes that
+    yield nothing.
+    """
     members, size, barren = 0, 0, 0
     stream = None
     for chunk in chunks:
@@ -47,7 +50,7 @@ def unpacked(chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
             raise BadEncoding(f"holds more than {BARREN:,} packed bytes that come to nothing")
         while data:
             if stream is None:
-                data = data.lstrip(b"\0") if members else data  # padding behind the end, which gzip allows
+                data = data.lstrip(b"\0") if members else data  # padding after the end, which gzip allows
                 if not data:
                     break
                 stream = zlib.decompressobj(wbits=31)

@@ -31,7 +31,7 @@ from reconcile.core.portable import NOTES, Portable
 
 
 class ExitCode(IntEnum):
-    """What a scheduler can rely on."""
+    """Exit codes, which a scheduler can rely on."""
 
     OK = 0
     FAILED = 1
@@ -47,9 +47,11 @@ class ExitCode(IntEnum):
 
 
 class ReconcileError(Portable, Exception):
-    """The root of all errors. ``message`` is one sentence that says what and where, ``hint`` says what to do next,
-    ``code`` is a name for programs, and ``transient`` says whether the same may succeed a little later, with nothing
-    changed. Goes through pickle whole."""
+    """The root of all errors.
+
+    ``message`` is one sentence that says what and where, ``hint`` says what to do next, ``code`` is a name for
+    programs, and ``transient`` says whether the same may succeed a little later without any change. It can be pickled.
+    """
 
     code = "error"
     exit_code = ExitCode.FAILED
@@ -63,7 +65,7 @@ class ReconcileError(Portable, Exception):
 
     @property
     def hint(self) -> str:
-        """What to do next; empty if there is nothing to say. It is a note too, so a traceback shows it."""
+        """What to do next; empty if there is nothing to say. It is also a note, so a traceback shows it."""
         return self._hint
 
     @hint.setter
@@ -81,21 +83,21 @@ class ReconcileError(Portable, Exception):
 
 
 class UsageError(ReconcileError):
-    """A command line, a call or a file that it names is wrong."""
+    """A command line, a call, or a file that it names is wrong."""
 
     code = "usage"
     exit_code = ExitCode.USAGE
 
 
 class ConfigError(ReconcileError):
-    """The rules file is wrong, or not there."""
+    """The rules file is wrong or missing."""
 
     code = "config"
     exit_code = ExitCode.CONFIG
 
 
 class LocalDatabaseError(ConfigError):
-    """The pipeline's own JSON database is wrong."""
+    """The pipeline's own JSON database is invalid."""
 
     code = "local_database"
 
@@ -113,13 +115,13 @@ class SourceChanged(SourceError):
 
 
 class StoreError(ReconcileError):
-    """A bucket or a database did not do what was asked."""
+    """A bucket or a database did not do what was requested."""
 
     code = "store"
 
 
 class StoreUnavailable(StoreError):
-    """The store is down, or was still failing when the retries ran out."""
+    """The store is down, or was still failing when the retries were used up."""
 
     code = "unavailable"
     transient = True
@@ -132,56 +134,56 @@ class AccessDenied(StoreError):
 
 
 class StoreMissing(StoreError):
-    """The bucket, or the database, is not there."""
+    """The bucket or the database does not exist."""
 
     code = "store_missing"
 
 
 class Rejected(StoreError):
-    """The store refused this value for good: a wrong checksum, too large, a bad name."""
+    """The store refused this value permanently: a wrong checksum, too large, a bad name."""
 
     code = "rejected"
 
 
 class PreconditionFailed(StoreError):
-    """The world changed since it was read; nothing was written."""
+    """The store's contents changed since they were read; nothing was written."""
 
     code = "precondition"
 
 
 class NotThere(PreconditionFailed):
-    """What was to be changed or read does not exist."""
+    """The object or document to be changed or read does not exist."""
 
     code = "not_there"
 
 
 class Uncertain(StoreError):
-    """The write may or may not have arrived: only reading can tell."""
+    """The write may or may not have been applied: only reading can tell."""
 
     code = "uncertain"
     transient = True
 
 
 class JournalError(ReconcileError):
-    """The journal of a run cannot be read, or not be written, and then nothing (more) is changed."""
+    """The journal of a run cannot be read, or cannot be written, in which case nothing (more) is changed."""
 
     code = "journal"
 
 
 class StateError(ReconcileError):
-    """What is in .reconcile/ is not ours: a link, a pipe, another user's."""
+    """Something in .reconcile/ is not ours: a link, a pipe, another user's file."""
 
     code = "state"
 
 
 class SpillError(ReconcileError):
-    """A plan outgrew its memory, and the folder for the rest is full or cannot be used."""
+    """A plan outgrew its memory, and the spill folder is full or cannot be used."""
 
     code = "spill"
 
 
 class Refused(ReconcileError):
-    """A safety limit stopped it; ``force`` goes past it."""
+    """A safety limit stopped the run; ``force`` overrides it."""
 
     code = "refused"
     exit_code = ExitCode.REFUSED
@@ -202,23 +204,23 @@ class LockHeld(ReconcileError):
 
 
 class Interrupted(ReconcileError):
-    """A signal stopped it; the next run goes on from there."""
+    """A signal stopped the run; the next run continues from there."""
 
     code = "interrupted"
     exit_code = ExitCode.INTERRUPTED
 
 
 def as_ours(error: BaseException) -> ReconcileError:
-    """The error itself, or one of this package that tells of it and has it as its cause."""
+    """Returns the error itself, or a ReconcileError that describes it and has it as its cause."""
     if isinstance(error, ReconcileError):
         return error
-    told = ReconcileError(f"{type(error).__name__}: {error}", hint="see the traceback of the cause")
-    told.__cause__ = error
-    return told
+    ours = ReconcileError(f"{type(error).__name__}: {error}", hint="see the traceback of the cause")
+    ours.__cause__ = error
+    return ours
 
 
 def kind_of(code: str) -> type[ReconcileError]:
-    """The class of error that has this code; ReconcileError itself if no class has it."""
+    """Returns the error class with this code, or ReconcileError if no class has it."""
     return _KINDS.get(code, ReconcileError)
 
 

@@ -1,4 +1,4 @@
-"""What a long run says while it works; the views turn events into lines and bars."""
+"""The events of a long run; the views turn them into lines and bars."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Phase(Enum):
 
 
 class PhaseStarted(msgspec.Struct, frozen=True):
-    """A phase begins; totals are None if they are not known beforehand."""
+    """A phase begins; totals are None if they are not known in advance."""
 
     phase: Phase
     total: int | None = None
@@ -33,8 +33,7 @@ class PhaseStarted(msgspec.Struct, frozen=True):
 
 
 class Advanced(msgspec.Struct, frozen=True):
-    """Progress in a phase: items done, and bytes (negative if a retry starts over), of the file ``key`` if that is
-    known."""
+    """Progress in a phase: items done, and bytes (negative if a retry starts over), of the file ``key`` if known."""
 
     phase: Phase
     count: int = 0
@@ -43,7 +42,8 @@ class Advanced(msgspec.Struct, frozen=True):
 
 
 class Moving(msgspec.Struct, frozen=True):
-    """A file of ``size`` bytes begins to be sent or fetched; it goes by its ``key`` until its change is done."""
+    """A file of ``size`` bytes starts being sent or fetched; it is identified by its ``key`` until its change is
+    done."""
 
     key: str
     size: int
@@ -56,14 +56,14 @@ class PhaseDone(msgspec.Struct, frozen=True):
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """``count`` files are new and may still be being written; they are looked at again after ``seconds``."""
+    """``count`` new files may still be being written; they are checked again after ``seconds``."""
 
     count: int
     seconds: float
 
 
 class Unanswered(msgspec.Struct, frozen=True):
-    """A store has been asked, and has not answered for ``seconds``."""
+    """A store has not answered a request for ``seconds``."""
 
     store: str
     seconds: float
@@ -76,7 +76,7 @@ class ChangeDone(msgspec.Struct, frozen=True):
 
 
 class Warned(msgspec.Struct, frozen=True):
-    """Something that is worth a line on stderr now."""
+    """A warning that deserves a line on stderr now."""
 
     message: str
 
@@ -86,11 +86,11 @@ Listener: TypeAlias = Callable[[Event], None]
 
 
 def silent(_event: Event) -> None:
-    """Listens to nothing."""
+    """Ignores an event."""
 
 
 def counted(rows: Iterable[T], phase: Phase, listener: Listener) -> Iterator[T]:
-    """The rows as they come, each of them reported as progress of the phase."""
+    """Yields the rows as they come, reporting each as progress of the phase."""
     for row in rows:
         listener(Advanced(phase, 1))
         yield row

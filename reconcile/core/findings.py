@@ -1,4 +1,4 @@
-"""What each finding means and says: one row a code, from which findings are made and docs/findings.md is written."""
+"""The table of findings: one row for each code, from which findings are made and docs/findings.md is written."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from reconcile.core.changes import Code, Finding, Severity
 
 
 class Kind(NamedTuple):
-    """A row of the table. ``title`` is the heading of several such findings. ``message`` and ``hint`` are templates:
-    a name in braces is a value, and ``why`` is added at the end of a message that does not place it. In the
-    documentation ``more`` continues the title."""
+    """A row of the table. ``title`` is the heading for several such findings. ``message`` and ``hint`` are templates
+    with values in braces; ``why`` is appended to a message that does not place it. In the documentation, ``more``
+    continues the title."""
 
     severity: Severity
     title: str
@@ -20,7 +20,7 @@ class Kind(NamedTuple):
 
 
 class Form(NamedTuple):
-    """Another message for a code, and another hint if that of the row does not fit either."""
+    """Another message for a code, and another hint if the row's does not fit either."""
 
     code: Code
     message: str
@@ -385,8 +385,8 @@ NAMED_EMPTY = Form(Code.EMPTY_OBJECT, '{place} names "{uri}", which holds nothin
 
 
 def make(what: Code | Form, subject: str, char_id: str | None, /, *, why: str = "", **values: object) -> Finding:
-    """The finding of a row about a path, a URI or a document. Values are put into the templates of the table as they
-    are: nothing in them is read as a template."""
+    """Returns the finding of a row about a path, a URI or a document. Values are inserted into the templates literally:
+    nothing in them is read as a template."""
     form = what if isinstance(what, Form) else Form(what, FINDINGS[what].message)
     row, message = FINDINGS[form.code], form.message
     template = message if "{why}" in message or not why else f"{message}: {{why}}"
@@ -395,5 +395,5 @@ def make(what: Code | Form, subject: str, char_id: str | None, /, *, why: str = 
 
 
 def worst_first(finding: Finding) -> tuple[int, str, str, str]:
-    """Sorts findings for people: the worst first, those of one code together."""
+    """Sort key that puts findings in order for people: the most severe first, those of one code together."""
     return (finding.severity.rank, finding.code.value, finding.subject, finding.message)

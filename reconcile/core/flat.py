@@ -1,7 +1,7 @@
-"""Rows as bytes and back, for an engine that keeps them on disk.
+"""Encodes rows as bytes and decodes them, for an engine that keeps them on disk.
 
-Names may hold lone surrogates, which JSON, MessagePack and SQLite refuse; ``marshal`` keeps them, and every number as
-it is. What is read back equals what was written, so change ids and fingerprints are those of the rows in memory.
+Names may contain lone surrogates, which JSON, MessagePack and SQLite refuse; ``marshal`` preserves them, and every
+number exactly. Decoded rows equal the originals, so change ids and fingerprints are the same as for rows in memory.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _MARKS = (Unwanted, Unsettled, Recorded, Retyped)
 
 
 class _Coder(NamedTuple):
-    """How the values of one type become what ``marshal`` takes, and values again."""
+    """The conversion of one type's values to values that ``marshal`` supports, and back."""
 
     write: Callable[[Any], Any]
     read: Callable[[Any], Any]
 
 
 def _coder(kind: Any) -> _Coder | None:
-    """The coder of a field of this type; None if ``marshal`` takes its values as they are. It is never given None."""
+    """Returns the coder for a field of this type, or None if ``marshal`` supports its values. It never gets None."""
     if kind == Way:
         return _Coder(_flat_way, _way)
     if isinstance(kind, type) and issubclass(kind, Enum):
@@ -59,7 +59,8 @@ def _coder(kind: Any) -> _Coder | None:
 
 
 def _struct_coder(kind: type[msgspec.Struct]) -> _Coder:
-    """The coder of a struct, a tuple of its fields: made once of their types, so that a new field goes along."""
+    """Returns the coder of a struct as a tuple of its fields, derived from their types, so that it covers new
+    fields."""
     coders = [(at, found) for at, each in enumerate(msgspec.structs.fields(kind)) if (found := _coder(each.type))]
     writes = [(at, each.write) for at, each in coders]
     reads = [(at, each.read) for at, each in coders]
@@ -114,14 +115,14 @@ def _coder_of(stream: Stream) -> _Coder:
 
 
 def packed(stream: Stream, value: Any) -> bytes:
-    """A row of one of the streams that engines group, without its key."""
+    """Encodes a row of one of the streams that engines group, without its key."""
     if stream is Stream.RECORD or stream is Stream.LOCAL_RECORD:
         return packed_document(value, stream)
     return marshal.dumps((_NUMBER[stream], _coder_of(stream).write(value)))
 
 
 def unpacked(data: bytes) -> tuple[Stream, Any]:
-    """The stream and the value of such a row."""
+    """Returns the stream and the value of such a row."""
     number, parts = marshal.loads(data)
     stream = _STREAMS[number]
     if stream is Stream.RECORD or stream is Stream.LOCAL_RECORD:
@@ -130,8 +131,10 @@ def unpacked(data: bytes) -> tuple[Stream, Any]:
 
 
 def packed_document(document: Document, stream: Stream = Stream.RECORD) -> bytes:
-    """A document, by default as a row of the records. A value of a store's client that is no ``Opaque`` one stands in
-    it as its repr, as in a plan."""
+    """Encodes a document, by default as a row of the records.
+
+    A value of a store's client that is not an ``Opaque`` appears as its repr, as in a plan.
+    """
     number, rest = _NUMBER[stream], (document.id, document.update_time, document.stored_as)
     try:
         fields: Any = document.fields
@@ -141,7 +144,7 @@ def packed_document(document: Document, stream: Stream = Stream.RECORD) -> bytes
 
 
 def unpacked_document(data: bytes) -> Document:
-    """The document again."""
+    """Decodes a document."""
     return _document(*marshal.loads(data)[1])
 
 

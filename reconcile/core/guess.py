@@ -1,4 +1,4 @@
-"""Where the root was when records were written: guessed from the absolute paths in them, whose ends a rule takes."""
+"""Guesses the former roots from the absolute paths in records whose ends a rule claims."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from reconcile.core.paths import PathKind, bare, meaning, root_forms
 from reconcile.core.rules import AssetMap
 
 MOST = 20
-"""The most roots that are guessed. Without an end, each temporary folder of one run would become a root in the rules
+"""The maximum number of guessed roots. Unlimited, each temporary folder of one run would become a root in the rules
 file."""
 
 
 class Guess(msgspec.Struct, frozen=True):
-    """The roots that explain the most paths, ``MOST`` of them, with how many; ``paths`` are all absolute ones that were
-    found."""
+    """The ``MOST`` roots that explain the most paths, with how many; ``paths`` counts all absolute paths found."""
 
     roots: dict[str, int]
     paths: int
@@ -31,7 +30,7 @@ class Guess(msgspec.Struct, frozen=True):
 
 
 def guess_roots(documents: Iterable[Any], asset_map: AssetMap) -> Guess:
-    """What the texts in these values say of former roots."""
+    """Guesses former roots from the texts in these values."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     paths = 0
     for text in (text for document in documents for text in texts_in(document)):
@@ -48,7 +47,7 @@ def guess_roots(documents: Iterable[Any], asset_map: AssetMap) -> Guess:
 
 
 def before(text: str, tail: str) -> str:
-    """The part of a path before this tail; empty if it could not be a root."""
+    """Returns the part of a path before this tail; empty if it could not be a root."""
     if not tail or not text.replace("\\", "/").endswith(f"/{tail}"):
         return ""
     root = text[: -len(tail) - 1]

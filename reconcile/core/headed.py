@@ -1,4 +1,4 @@
-"""Folders of files with a head, which is written last and lists the others: what is not whole is refused."""
+"""Folders of files whose head file is written last and lists the others, so that an incomplete folder is refused."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ HeadT = TypeVar("HeadT", bound=_Head)
 
 
 class HeadedFolder(NamedTuple):
-    """One kind of such a folder: the name of its head, what it holds, its format, and how people get one, or get
-    another one."""
+    """One kind of such a folder: its head's name, its content, its format, and how to get one, or another one."""
 
     head: str
     what: str
@@ -36,7 +35,7 @@ class HeadedFolder(NamedTuple):
             raise UsageError(f"{folder} {lacks}", hint=self.get)
 
     def decode(self, data: bytes, kind: type[HeadT], folder: str) -> HeadT:
-        """The head. Raises UsageError if it is torn or of another format."""
+        """Returns the head. Raises UsageError if it is torn or of another format."""
         try:
             head = msgspec.json.decode(data, type=kind)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -51,7 +50,7 @@ class HeadedFolder(NamedTuple):
         return head
 
     def check_files(self, listed: Mapping[str, int], sizes: Mapping[str, int], folder: str) -> None:
-        """Raises UsageError if a file that the head lists is not there, or is longer or shorter than it says."""
+        """Raises UsageError if a file that the head lists is missing or has another size."""
         for name, size in listed.items():
             if name not in sizes:
                 raise UsageError(f"{name} is missing in {folder}", hint=self.again)
@@ -61,8 +60,10 @@ class HeadedFolder(NamedTuple):
                 )
 
     def read_lines(self, name: str, data: bytes, sha256: str, kind: Any, folder: str) -> list[Any]:
-        """The values of this kind in a file, one a line. Raises UsageError if it is not the file that the head lists
-        under this name, or if it holds something else."""
+        """Returns the values of this kind in a file, one per line.
+
+        Raises UsageError if it is not the file that the head lists under this name, or contains something else.
+        """
         if hashlib.sha256(data).hexdigest() != sha256:
             raise UsageError(f"{name} in {folder} is not the file that {self.head} names", hint=self.again)
         try:
@@ -72,5 +73,5 @@ class HeadedFolder(NamedTuple):
 
 
 def dump_head(head: msgspec.Struct) -> bytes:
-    """A head as one JSON document, ending with a newline."""
+    """Returns a head as one JSON document, ending with a newline."""
     return msgspec.json.format(msgspec.json.encode(head), indent=2) + b"\n"

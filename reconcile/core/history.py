@@ -1,4 +1,4 @@
-"""The runs of a project, as `history` tells them: what was really done, with the values before and after."""
+"""The runs of a project for `history`: what was really done, with the values before and after."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNFINISHED = "unfinished"
 
 
 class Told(Enum):
-    """What is known of one change: its outcome, or ``unknown`` if the run ended before it wrote it down."""
+    """What is known of one change: its outcome, or ``unknown`` if the run ended before recording it."""
 
     APPLIED = "applied"
     ALREADY = "already"
@@ -34,10 +34,13 @@ class Told(Enum):
 
 
 class PastChange(msgspec.Struct, frozen=True, kw_only=True):
-    """One change of a run. An object has ``uri``, ``size``, ``crc32c`` and generations, ``source`` (a URI) if it was
-    copied from there, and ``content_type`` with the one before if that was to be set; a field has ``document``,
-    ``world``, ``entry``, ``field`` (and ``at`` in another place than a map's field), ``before`` and ``after``, and
-    ``had``: whether the field was there before."""
+    """One change of a run.
+
+    An object has ``uri``, ``size``, ``crc32c`` and generations, ``source`` (a URI) if it was copied from there, and
+    ``content_type`` with the one before if that was to be set. A field has ``document``, ``world``, ``entry``,
+    ``field`` (and ``at`` if it is not a map's field), ``before`` and ``after``, and ``had``: whether the field existed
+    before.
+    """
 
     id: str
     kind: str
@@ -67,9 +70,11 @@ class PastChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PastRun(msgspec.Struct, frozen=True, kw_only=True):
-    """One run. ``status`` is ``unfinished`` for one that was killed, or is still at work. ``unread`` lines of its
-    journal are damaged. ``used`` is what it asked of the stores, null if that is not known. ``changes`` are told only
-    if one run was asked for."""
+    """One run. ``status`` is ``unfinished`` if it was killed or is still running.
+
+    ``unread`` lines of its journal are damaged. ``used`` is its use of the stores, null if unknown. ``changes`` are
+    included only if one run was requested.
+    """
 
     run_id: str
     started: str
@@ -90,7 +95,7 @@ class PastRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class History(msgspec.Struct, frozen=True):
-    """``history --json``: runs, newest first. ``total`` is how many the journal has."""
+    """The document of ``history --json``: runs, newest first. ``total`` is how many the journal has."""
 
     format: str
     runs: tuple[PastRun, ...]
@@ -98,7 +103,7 @@ class History(msgspec.Struct, frozen=True):
 
 
 def tell(past: Past, *, whole: bool = False, scope: Scope | None = None) -> PastRun:
-    """A run as it is told; ``whole`` with its changes, those of the scope if one is given."""
+    """Returns the summary of a run; ``whole`` with its changes, limited to the scope if one is given."""
     end = past.end
     counted = Counter(each.outcome.outcome.value for each in past.outcomes)
     changes = tuple(each for each in _changes(past) if scope is None or _is_in(each, scope))

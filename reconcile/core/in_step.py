@@ -1,7 +1,7 @@
-"""What is in step beyond doubt, told without the stages: the short way of a planning.
+"""Recognizes what is certainly in step without the stages: the shortcut of a planning.
 
-Nothing here decides anything. Each question has two answers: the stages would find nothing to do or to say; or there is
-a doubt, and the stages are asked.
+Nothing is decided here. Each question has two answers: the stages would find nothing to do or to report; or there is a
+doubt, and the stages decide.
 """
 
 from __future__ import annotations
@@ -24,37 +24,42 @@ _SEPARATOR = re.compile(r"[/\\%]|file:")
 _URL = re.compile(r"https?://[A-Za-z0-9/._~:?#@!$&*+=-]+")
 _PARTS_WORDS = re.compile(r"""[\s"'<>|,;]""")
 _PLAIN = re.compile(r"""[ !#$&(-+\--:=?-JL-\[\]-_a-z{}~]*[0-9A-JL-Za-z]""")
-"""A key of which a text is the URI and can mean no other key, whatever is taken off its ends: it holds nothing that may
-be respelt, quoted or escaped, and no other scripts."""
+"""A key whose URI can mean no other key, whatever is stripped off its ends.
+
+It contains nothing that may be respelt, quoted or escaped, and no other scripts.
+"""
 _AFTER_ID = (*BOUNDARIES, "/")
 _MOST_READINGS = 10_000
 _Read: TypeAlias = tuple[str | None, str | None]
-"""The type of a key, and the same if a reference is where the rules want it."""
+"""The type of a key; and the same type again if a reference is where the rules want it, else None."""
 
 
 Named: TypeAlias = tuple[str, str, int, str | None, str, int | None, str | None]
-"""A reference of a record that is the plain URI of a key: the key, the record, the place as a ``Slot`` has it, of which
-the rest is empty, and the key's type, if the rules want it in that field of that record. Flat, because there is one for
-each asset."""
+"""A reference of a record that is the plain URI of a key, as a flat tuple because there is one for each asset: key,
+record id, the ``Slot``'s position, entry, field and item, and the key's type if the rules want it in that field of that
+record."""
 
 
 def as_candidate(named: Sequence[Any]) -> Candidate:
-    """The reference as the stages take it."""
+    """Returns the reference in the form that the stages use."""
     key, document, position, title, field, item, _ = named
     slot = Slot(position, title, field, item)
     return Candidate(key, World.RECORDS, document, slot, 0, exact=True, windows=False, sure=True)
 
 
 class PlainRecord(NamedTuple):
-    """The references of a record, and the types of all keys that it names, None among them for a key without one."""
+    """The references of a record, and the types of all keys that it names, with None for a key without one."""
 
     references: list[Named]
     types: set[str | None]
 
 
 class PlainRecords:
-    """Tells the records of which nothing follows if each key that they name is there: every text that could name an
-    asset is the plain URI of a key, in a field of a map of its own. The index is not looked at."""
+    """Recognizes the records that need no changes or findings if each key that they name exists.
+
+    Every text that could name an asset is the plain URI of a key, in a field of a map of its own. The index is not
+    checked.
+    """
 
     def __init__(self, context: Context, keys: QuietKeys) -> None:
         self._keys = keys
@@ -68,10 +73,10 @@ class PlainRecords:
         self._idle = frozenset(each for each in (*self._ruled, self._title) if _is_idle(each))
         """The names of most fields, if they are idle."""
         self._shapes: dict[tuple[str, str, str], _Read] = {}
-        """What plain keys come to, by what is before and behind the id, and the field."""
+        """The readings of plain keys, by what precedes and follows the id, and the field."""
 
     def read(self, document: Document) -> PlainRecord | None:
-        """The references of such a record; None if there is a doubt."""
+        """Returns the references of such a record, or None if there is a doubt."""
         if len(self._entries) != 1:
             return None
         entries: Any = None
@@ -106,7 +111,7 @@ class PlainRecords:
         *,
         by_shape: bool,
     ) -> bool:
-        """Adds the references of one map of the entries; False if there is a doubt."""
+        """Adds the references of one map of the entries; returns False if there is a doubt."""
         start, idle, title_field, shapes = self._start, self._idle, self._title, self._shapes
         references, types = found
         for field, value in entry.items():
@@ -141,7 +146,7 @@ class PlainRecords:
 
 
 def _is_single(value: object) -> bool:
-    """Whether a value that is no text holds none either."""
+    """Whether a value that is not a text contains no text either."""
     return not isinstance(value, Mapping | list)
 
 
@@ -153,7 +158,7 @@ def _is_idle(text: str) -> bool:
 
 
 def types_listed(document: Document, context: Context) -> frozenset[str] | None:
-    """The types in the index of a record; None if it holds what is not one."""
+    """Returns the types in the index of a record, or None if it contains something else."""
     held = document.fields.get(context.index) if context.index else None
     if held is None:
         return frozenset()
@@ -162,13 +167,17 @@ def types_listed(document: Document, context: Context) -> frozenset[str] | None:
 
 
 class QuietKeys:
-    """Tells the keys of which nothing follows: the file, the object and the remembered state are the same, the object
-    has the type that its name says, and the one reference is where the rules want it, in the record of the one
-    character that the path can name."""
+    """Recognizes the keys that need no changes or findings.
+
+    The file, the object and the remembered state are the same; the object has the type that its name says; and the
+    single reference is where the rules want it, in the record of the only character that the path can name.
+    """
 
     def __init__(self, asset_map: AssetMap, known_ids: Iterable[str]) -> None:
-        """For rules whose ids stand first: each right behind its rule's first literal text, which begins with no other
-        rule's, and every key is the local path."""
+        """Requires rules whose ids come first and whose keys are all the local path.
+
+        Each id directly follows its rule's first literal text, which no other rule's first text is a prefix of.
+        """
         rules = [rule for rule in asset_map.rules if rule.names_character and not rule.path.ties_places]
         self._starts = tuple(dict.fromkeys(rule.path.literal_prefix for rule in rules))
         self._rules = {start: [rule for rule in rules if rule.path.literal_prefix == start] for start in self._starts}
@@ -180,7 +189,8 @@ class QuietKeys:
         self._read: dict[tuple[str, str], AssetRule | None] = {}
 
     def named(self, candidate: Candidate) -> Named | None:
-        """A reference that is the plain URI of a key which the rules want in just that place; None for any other."""
+        """Returns a reference that is the plain URI of a key, at just the place where the rules want it; None for any
+        other."""
         slot = candidate.slot
         _, type_there = self.read_in(candidate.key, candidate.document, slot.field)
         if type_there is None or slot.position is None or not candidate.is_strict:
@@ -202,20 +212,24 @@ class QuietKeys:
         )
 
     def read(self, path: str, char_id: str) -> AssetRule | None:
-        """The rule by which ``AssetMap.read`` gives this ASCII path, if it is not left out, to this character; None if
-        it does not, or if there is a doubt."""
+        """Returns the rule by which ``AssetMap.read`` assigns this ASCII path (if not ignored) to this character.
+
+        None if it does not, or if there is a doubt.
+        """
         if not char_id or char_id in self._related or path.startswith(self._others):
             return None
         start, _, rest = path.partition(char_id)
         if start in self._rules:
             return self._rule(start, rest)
-        # The id may be in the rule's own text, too.
+        # The id may also occur in the rule's own text.
         starts = (each for each in self._starts if path.startswith(char_id, len(each)) and path.startswith(each))
         return next((self._rule(each, path[len(each) + len(char_id) :]) for each in starts), None)
 
     def read_in(self, path: str, char_id: str, field: str) -> _Read:
-        """The type of a path as it is read, and the type again if a reference in this field is where the rules want
-        it, and no part of the path is the name of a leftover."""
+        """Returns the type of a path, and the type again if the rules want a reference in this field.
+
+        The second is None if a part of the path is the name of a leftover.
+        """
         rule = self.read(path, char_id)
         if rule is None:
             return None, None
@@ -223,15 +237,15 @@ class QuietKeys:
         return rule.type, rule.type if is_there else None
 
     def reads_by_shape(self, char_id: str) -> bool:
-        """Whether paths of this id are read as those of others are, by what is before and behind it."""
+        """Whether paths of this id are read like those of others, by what precedes and follows it."""
         return char_id not in self._related and _PLAIN.fullmatch(char_id) is not None and is_plain(char_id)
 
     def is_told_by(self, before: str, behind: str) -> bool:
-        """Whether what is before and behind an id tells how a path is read, if the id is one of those."""
+        """Whether the text before and after such an id determines how a path is read."""
         return before in self._alike and no_leftover_with(before.rpartition("/")[2], behind.partition("/")[0])
 
     def _rule(self, start: str, rest: str) -> AssetRule | None:
-        """The first rule with this beginning that takes what is behind the id."""
+        """Returns the first rule with this beginning that accepts the text after the id."""
         known = (start, rest)
         if known not in self._read:
             if len(self._read) >= _MOST_READINGS:
@@ -242,12 +256,12 @@ class QuietKeys:
 
 
 def related(ids: Iterable[str]) -> frozenset[str]:
-    """The ids of which one begins with another, up to a boundary: a name could be of either."""
+    """Returns the ids of which one is another's beginning, up to a boundary: a name could belong to either."""
     known = frozenset(ids)
     pairs = ((long, short) for long in known for short in shorter(long) if short in known)
     return frozenset(each for pair in pairs for each in pair)
 
 
 def shorter(char_id: str) -> Iterable[str]:
-    """The ids that this one begins with, up to a boundary: a name could be theirs."""
+    """Returns the ids that this one begins with, up to a boundary: a name could be theirs."""
     return (char_id[:at] for at in range(1, len(char_id)) if char_id[at] in BOUNDARIES)

@@ -1,7 +1,7 @@
-"""What a run writes down while it works, and what is read back: the values before and after every change.
+"""The journal of a run, written while it works and read back later: the values before and after every change.
 
-One file a run, one JSON line an event. The values before a write are on disk before the write is sent, so that a run
-that was killed can be told, and undone, too.
+One file per run, one JSON line per event. The values before a write are on disk before the write is sent, so that even
+a killed run can be shown and undone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FORMAT = "reconcile.journal/1"
 
 
 class Place(Enum):
-    """What became of the map that a field is in."""
+    """What happened to the map that contains a field."""
 
     KEPT = "kept"
     ADDED = "added"
@@ -30,8 +30,11 @@ class Place(Enum):
 
 
 class Touched(msgspec.Struct, frozen=True, kw_only=True):
-    """One field of one map, as it was before a write and as it is after. ``had`` and ``has`` tell a field that is
-    absent from one that holds null. ``at`` is the way to a text in another place, or to the record's index."""
+    """One field of one map, before and after a write.
+
+    ``had`` and ``has`` distinguish an absent field from one that is null. ``at`` is the path to a text in another
+    place, or to the record's index.
+    """
 
     id: str
     entry: str | None
@@ -46,7 +49,7 @@ class Touched(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def way(self) -> Way:
-        """The way to the text; empty for a field of a map."""
+        """The path to the text; empty for a field of a map."""
         return () if self.at is msgspec.UNSET else self.at
 
     @property
@@ -61,7 +64,7 @@ class Touched(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunStarted(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="run"):
-    """The first line: which run, of what, over which stores. ``undoes`` is the run that this one takes back."""
+    """The first line: the run, its scope and its stores. ``undoes`` is the run that this one undoes."""
 
     run_id: str
     started: str
@@ -76,7 +79,7 @@ class RunStarted(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", ta
 
 
 class FieldsTouched(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="fields"):
-    """About to write these fields of a document; a later line with the same ids takes the place of this one."""
+    """These fields of a document are about to be written; a later line with the same ids replaces this one."""
 
     world: World
     document: str
@@ -84,7 +87,7 @@ class FieldsTouched(msgspec.Struct, frozen=True, kw_only=True, tag_field="line",
 
 
 class RecordMade(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="record"):
-    """About to create a document."""
+    """A document is about to be created."""
 
     id: str
     document: str
@@ -92,8 +95,11 @@ class RecordMade(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", ta
 
 
 class ChangeEnded(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="outcome"):
-    """What became of one change. For an object: its URI, its bytes, and the generation before and after; ``source``,
-    the URI of the object that it was copied from; ``content_type``, the one to be set, with the one before."""
+    """The outcome of one change.
+
+    For an object: its URI, its content, and the generation before and after; ``source``, the URI of the object that it
+    was copied from; ``content_type``, the one to be set, with the one before.
+    """
 
     outcome: Outcome
     char_id: str | None = None
@@ -109,7 +115,7 @@ class ChangeEnded(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", t
 
 
 class RunEnded(msgspec.Struct, frozen=True, kw_only=True, tag_field="line", tag="end"):
-    """The last line; a run without it was killed, or is still at work. ``used`` is null in older journals."""
+    """The last line; a run without it was killed or is still running. ``used`` is null in older journals."""
 
     ended: str
     status: Status
@@ -124,8 +130,11 @@ LineT = TypeVar("LineT", bound=Line)
 
 
 class Past(msgspec.Struct, frozen=True):
-    """One run as its journal tells it. ``end`` is None for a run that did not come to its end. ``unread`` is how many
-    lines are not as a run writes them, and are passed over; a torn last one, as a kill leaves it, does not count."""
+    """One run as recorded in its journal. ``end`` is None for a run that did not finish.
+
+    ``unread`` counts lines that no run writes, which are skipped; a torn last line, which a kill leaves, does not
+    count.
+    """
 
     run: RunStarted
     fields: tuple[FieldsTouched, ...]
@@ -135,8 +144,11 @@ class Past(msgspec.Struct, frozen=True):
     unread: int = 0
 
     def touched(self) -> list[tuple[World, str, Touched]]:
-        """Every field that the run wrote, or may have written, as (world, document, fields), in the order of writing.
-        The last attempt counts. A change whose outcome says that it was left alone wrote nothing."""
+        """Returns every field that the run wrote, or may have written, as (world, document, fields), in the order of
+        writing.
+
+        The last attempt counts. A change whose outcome says that it was left alone wrote nothing.
+        """
         left_alone = {each.outcome.id for each in self.outcomes if each.outcome.outcome in _LEFT_ALONE}
         found: dict[tuple[World, str, str], Touched] = {}
         for line in self.fields:
@@ -154,7 +166,7 @@ def encode(line: Line) -> bytes:
 
 
 def past(data: bytes) -> Past | None:
-    """The run that a journal file tells of; None if the file has no ``RunStarted`` of this format."""
+    """Returns the run in a journal file, or None if the file has no ``RunStarted`` of this format."""
     lines = [_line(raw) for raw in data.split(b"\n")]
     run = next(_of(RunStarted, lines), None)
     if run is None or run.format != FORMAT:

@@ -1,4 +1,4 @@
-"""What systems and programs leave beside files: names that are nobody's media, and who leaves them."""
+"""Names that systems and programs leave next to media files, and their origins."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 
 class _Family(NamedTuple):
-    """Names of one origin, in lower case: whole ones, beginnings, ends, and a pattern for what these cannot say, which
-    only names with this ``mark`` in them can match. Case does not count unless ``exact``: what Windows wrote is also
-    met on shares and drives of others."""
+    """Names of one origin, in lower case: whole names, beginnings, ends, and a pattern for the rest.
+
+    Only names that contain ``mark`` can match the pattern. Case does not count unless ``exact``: files from Windows
+    also appear on shares and drives of other systems.
+    """
 
     origin: str
     names: tuple[str, ...] = ()
@@ -34,7 +36,7 @@ _FAMILIES = (
         ("icon\r", "network trash folder", "temporary items", "thevolumesettingsfolder", "thefindbycontentfolder"),
         starts=(":2e",),
     ),
-    # Safari downloads into a folder of this ending. Chromium, Firefox and KDE, Opera, old Edge and rclone, WinSCP,
+    # Safari downloads into a folder with this ending. Chromium, Firefox and KDE, Opera, old Edge and rclone, WinSCP,
     # yt-dlp (also its fragments), aria2, uTorrent, BitComet, FlashGet, qBittorrent, Thunder, Resilio Sync, gcloud.
     _Family(
         "an unfinished download, copy or write",
@@ -100,9 +102,9 @@ _MARKS = tuple(family.mark for family in _FAMILIES if family.mark)
 
 
 def leftover(name: str) -> str | None:
-    """Who leaves a file or folder of this name beside others, in words; None for every other name."""
-    # Every name that is walked comes here, so the usual answer has to be quick. Of all leftovers, only those that are
-    # told by their whole name look like this: what a beginning, an end or a pattern tells has other characters.
+    """Returns who leaves a file or folder of this name, in words; None for every other name."""
+    # Every walked name is checked here, so the usual answer has to be quick. Only leftovers known by their whole name
+    # look usual: those known by a beginning, an end or a pattern have other characters.
     low = name.lower()
     if low not in _NAMES and _USUAL.fullmatch(name):
         return None
@@ -112,14 +114,15 @@ def leftover(name: str) -> str | None:
 
 
 def no_leftover_with(before: str, behind: str) -> bool:
-    """Whether names that begin and end so are no leftovers, whatever plain word, one that ``is_plain``, is between."""
-    # Such a name looks usual, and is not one of those that are told by the whole of it.
+    """Whether names with this beginning and end are no leftovers, whatever plain word (``is_plain``) is between
+    them."""
+    # Such a name looks usual, and is not one that is known by its whole name.
     return _PLAIN.fullmatch(before) is not None and _USUAL.fullmatch(f"x{behind}") is not None
 
 
 def is_plain(word: str) -> bool:
-    """Whether a text is made of letters, digits, ``_``, ``-`` and spaces, and is no part of a name that is told by the
-    whole of it."""
+    """Whether a text consists of letters, digits, ``_``, ``-`` and spaces, and is no part of a leftover's whole
+    name."""
     low = word.lower()
     return _PLAIN.fullmatch(word) is not None and not any(low in name for name in _USUAL_LEFTOVERS)
 

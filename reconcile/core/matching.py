@@ -1,8 +1,8 @@
-"""Matching a path against a template's pieces in time that grows with the path, however many captures there are.
+"""Matches a path against a template's pieces, in time linear in the path however many captures there are.
 
-A path is read from its end. There each capture, as short as can be, leaves the most to those before it, so the first
-place where the text that follows fits is the right one for good: nothing is ever tried again. A capture that
-appears twice ties two places together; its values are tried one by one.
+A path is read from its end. There, each capture is as short as possible and leaves the most to those before it, so the
+first place where the following text fits is final: nothing is tried twice. A capture that appears twice ties two places
+together; its values are tried one by one.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import TypeAlias
 import msgspec
 
 MAX_VALUES = 4096
-"""How many values of captures that appear twice are tried for one path: no name that people give has as many."""
+"""The maximum number of values tried for captures that appear twice: no real name has as many."""
 
 _END = r"(?=/|\Z)"
 """The end, read backwards, of a folder or file name."""
 
 
 class Token(msgspec.Struct, frozen=True):
-    """One piece of a folder or file name: literal text, or a capture (``name``; unnamed ones are ``*0``, ``*1``, …)."""
+    """A piece of a folder or file name: literal text, or a capture (``name``; unnamed ones are ``*0``, ``*1``, …)."""
 
     text: str = ""
     name: str | None = None
 
 
 class Folders(msgspec.Struct, frozen=True):
-    """``**``, by its name: ``**0``, ``**1``, …"""
+    """A ``**`` in a template, with its name: ``**0``, ``**1``, …"""
 
     name: str
 
@@ -39,8 +39,7 @@ Part: TypeAlias = tuple[Token, ...] | Folders
 
 
 class Matcher:
-    """Whether a path is these parts with ``/`` between them, and what its captures are. ``fixed`` ones have just that
-    value."""
+    """Matches paths that consist of these parts joined by ``/``. ``fixed`` captures must have the given values."""
 
     def __init__(self, parts: Sequence[Part], fixed: Mapping[str, str] | None = None) -> None:
         self._parts = parts
@@ -56,7 +55,7 @@ class Matcher:
         return self._regexes[0].fullmatch(path[::-1]) is not None if not self._twice else self.match(path) is not None
 
     def match(self, path: str) -> dict[str, str] | None:
-        """The captures, earlier ones as long as can be, or None."""
+        """Returns the captures, earlier ones as long as possible, or None."""
         if not self._twice:
             only = self._regexes[0].fullmatch(path[::-1])
             return None if only is None else {name: only[group][::-1] for name, group in self._groups.items()}
@@ -64,7 +63,7 @@ class Matcher:
         return max(found, key=lambda each: [len(each[name]) for name in self._names], default=None)
 
     def _search(self, path: str, given: tuple[str, ...], budget: Iterator[int]) -> Iterator[dict[str, str]]:
-        """Every way to match with these values of the first captures that appear twice."""
+        """Yields every match with these values of the first captures that appear twice."""
         if given:
             subject = "".join(f"{value[::-1]}/" for value in given) + path[::-1]
             found = self._regexes[len(given) - 1].fullmatch(subject)
@@ -79,7 +78,8 @@ class Matcher:
             yield from self._search(path, (*given, value), budget)
 
     def _values_of(self, name: str, names: Sequence[str]) -> list[str]:
-        """The one folder or file name that it must be, or every text that the path holds as often as the template."""
+        """Returns the only folder or file name that the capture can be, or every text as frequent in the path as in the
+        template."""
         whole = (Token(name=name),)
         for parts, known in ((self._parts, names), (self._parts[::-1], names[::-1])):
             for part, text in zip(parts, known, strict=False):
@@ -93,9 +93,9 @@ class Matcher:
         return [text for text in dict.fromkeys(texts) if path.count(text) >= often]
 
     def _expression(self, given: Sequence[str]) -> str:
-        """The regular expression for a path that is read backwards, behind the values of the ``given`` captures.
+        """Returns the regular expression for a reversed path, after the values of the ``given`` captures.
 
-        ``**`` is in an atomic group with all names up to the next ``**``: only one of them is tried anew at a time.
+        ``**`` is in an atomic group with all names up to the next ``**``, so only one of them is retried at a time.
         """
         out = "".join(f"(?P<{self._groups[name]}>[^/]+)/" for name in given)
         slash = close = ""
@@ -111,7 +111,8 @@ class Matcher:
         return out + r"\Z" + close
 
     def _name(self, part: tuple[Token, ...], given: Sequence[str]) -> str:
-        """One folder or file name, read backwards: each capture in an atomic group with the text up to the next."""
+        """Returns the expression of one reversed name: each capture is in an atomic group with the text up to the
+        next."""
         pieces = [""]
         for token in reversed(part):
             name = token.name
@@ -129,7 +130,7 @@ class Matcher:
 
 
 def names_of(parts: Sequence[Part]) -> Iterator[str]:
-    """The captures of these parts in order, with repetitions."""
+    """Yields the captures of these parts in order, with repetitions."""
     for part in parts:
         if isinstance(part, Folders):
             yield part.name

@@ -1,10 +1,11 @@
-"""Content types by file ending: a fixed table, because a machine's registry differs and publishing depends on them."""
+"""Content types by file extension: a fixed table, because machines' registries differ and publishing depends on
+them."""
 
 from __future__ import annotations
 
 DEFAULT = "application/octet-stream"
 
-_ENDINGS = {  # a type with its endings; "*" is the ending itself
+_ENDINGS = {  # types with their endings; "*" stands for the ending
     # images
     "image/*": "apng emf gif heic jxl ktx ktx2 png qoi webp wmf",
     "image/avif": "avif avifs",
@@ -85,8 +86,8 @@ _ENDINGS = {  # a type with its endings; "*" is the ending itself
     "text/x-scc": "scc",
     "text/x-ssa": "ass ssa",
     # 3D: the model types are IANA's (https://www.iana.org/assignments/media-types). Three formats have none there: .usd
-    # and .usdc get WebKit's name for OpenUSD, .fbx the one that mime-type lists of the web give it, and .3ds that of
-    # freedesktop's shared-mime-info, which .exr, .blend and .hdr have theirs from, too.
+    # and .usdc get WebKit's name for OpenUSD, .fbx the one in the web's mime-type lists, and .3ds that of freedesktop's
+    # shared-mime-info, which is also the source for .exr, .blend and .hdr.
     "application/vnd.autodesk.fbx": "fbx",
     "image/x-3ds": "3ds",
     "model/usd": "usd usdc",
@@ -165,14 +166,16 @@ def content_type(key: str) -> str:
 
 
 def wrong_type(key: str, found: str | None) -> str | None:
-    """The type that the object of this key should have, if that is known and ``found`` is another one. Parameters do
-    not count, nor does an ``x-`` that a type had before it was registered."""
+    """Returns the type that the object of this key should have, if it is known and ``found`` differs.
+
+    Parameters do not count, nor does an ``x-`` that a type had before it was registered.
+    """
     right = content_type(key)
     return None if right in (found, DEFAULT) or _essence(found) == _essence(right) else right
 
 
 def is_generic(found: str | None) -> bool:
-    """Whether a content type says nothing of the content: what a store or a program gives if it knows none."""
+    """Whether a content type says nothing about the content: the default of a store or program that knows no better."""
     return _essence(found) in _GENERIC
 
 
@@ -181,7 +184,7 @@ def _essence(type_: str | None) -> str:
 
 
 def names_a_file(text: str) -> bool:
-    """Whether a text ends as a media file does, and not as an address such as ``character.ai`` may."""
+    """Whether a text ends like a media file, and not like an address such as ``character.ai``."""
     return _ending(text) in _TYPES.keys() - _DOMAINS
 
 

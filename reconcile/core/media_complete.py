@@ -1,8 +1,8 @@
-"""Whether a media file has its end: what its own format says of its length.
+"""Detects truncated media files, by what their formats say about their length.
 
-Only what is sure is said. A format that is not known here, or a variant that does not tell, is never called unfinished:
-neither is a file with something behind its end (a phone puts a film behind a picture), nor one whose writer could not
-know its size when it wrote the header (into a pipe).
+Only certain results are reported. A format that is unknown here, or a variant that does not say, is never called
+incomplete; neither is a file with something after its end (a phone puts a film after a picture), nor one whose writer
+could not know its size when it wrote the header (into a pipe).
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 ReadAt: TypeAlias = Callable[[int, int], bytes]
-"""``(offset, count)`` → the bytes there, fewer at the file's end."""
+"""Maps ``(offset, count)`` to the bytes there; fewer at the file's end."""
 
 _HEAD = 16
 _BLOCK = 65_536
 _MOST_PARTS = 100_000
-"""Chunks, boxes or segments that are followed; a file of more is not judged."""
+"""The maximum number of chunks, boxes or segments that are followed; a file with more is not judged."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
@@ -27,7 +27,7 @@ _JPEG_SOS, _JPEG_EOI = 0xDA, 0xD9
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 """Markers without a length: TEM, the restarts and the start of an image."""
 _JPEG_NEXT = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")
-"""The marker that ends a scan. Smaller ones are data, of JPEG-LS too, and restarts belong to the scan."""
+"""The marker that ends a scan. Smaller ones are data, also in JPEG-LS, and restarts belong to the scan."""
 _GIF = (b"GIF87a", b"GIF89a")
 _EBML = b"\x1aE\xdf\xa3"
 _EBML_SEGMENT = b"\x18S\x80g"
@@ -35,17 +35,17 @@ _BOXES = frozenset({b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide
 _INDEXES = frozenset({b"moov", b"meta", b"styp", b"moof", b"sidx"})
 _STRICT = frozenset({"avif", "avi", "gif", "heic", "jpeg", "jpg", "m4a", "m4v", "mkv", "mov", "mp4", "ogg", "opus",
                      "png", "wav", "webm", "webp"})  # fmt: skip
-"""Endings of formats that never begin with zeros."""
+"""File extensions of formats that never begin with zeros."""
 _LENIENT = frozenset({"aac", "aif", "aiff", "bmp", "flac", "mp3", "tif", "tiff"})
-"""Endings of formats whose readers look for the beginning, or that are too rare to be judged by it."""
+"""File extensions of formats whose readers search for the beginning, or that are too rare to be judged by it."""
 _PLACEHOLDER = 0x7F000000
-"""From here on a size may be what a writer puts that does not know it: 0x7FFFF024, 0x80000024, 0xFFFFFFFF."""
+"""Sizes from here on may be placeholders of writers that do not know the size: 0x7FFFF024, 0x80000024, 0xFFFFFFFF."""
 
 
 def missing_end(name: str, size: int, read_at: ReadAt) -> str | None:
-    """What the file surely lacks, in words that follow "it"; None if it is whole, or if nothing tells.
+    """Returns what the file certainly lacks, in words that follow "it"; None if it is complete or that is unknown.
 
-    The content decides which format it is; the name only says whether zeros are a file yet to be filled.
+    The content decides the format; the name only decides whether zeros are a file that is still to be filled.
     """
     if size == 0:
         return "has no bytes"
@@ -91,14 +91,16 @@ def _png(size: int, read_at: ReadAt) -> str | None:
         at += 12 + length
         if at > size:
             return f"ends within its {_printable(kind)} chunk"
-        if kind == b"IEND":  # what follows belongs to nobody, but does no harm
+        if kind == b"IEND":  # what follows is not part of the picture, but does no harm
             return None
     return None
 
 
 def _jpeg(size: int, read_at: ReadAt) -> str | None:
-    """Follows the segments and scans to the end of the picture. A preview within it has an end of its own, which lies
-    in a segment; whatever comes behind the picture's end is not its own."""
+    """Follows the segments and scans to the end of the picture.
+
+    An embedded preview has its own end, inside a segment; anything after the picture's end is not part of it.
+    """
     at = 2
     for _ in range(_MOST_PARTS):
         marker = read_at(at, 4)
@@ -109,7 +111,7 @@ def _jpeg(size: int, read_at: ReadAt) -> str | None:
         kind = marker[1]
         if kind == _JPEG_EOI:
             return None
-        if kind == 0xFF or kind in _JPEG_ALONE:  # any number of 0xFF may fill the space before a marker
+        if kind == 0xFF or kind in _JPEG_ALONE:  # any number of 0xFF may pad the space before a marker
             at += 1 if kind == 0xFF else 2
             continue
         if kind < 0xC0:
@@ -131,7 +133,7 @@ def _jpeg(size: int, read_at: ReadAt) -> str | None:
 
 
 def _after_scan(at: int, size: int, read_at: ReadAt) -> int | None:
-    """Where the marker stands that ends a scan; None if there is none."""
+    """Returns the position of the marker that ends a scan; None if there is none."""
     while at < size:
         block = read_at(at, _BLOCK)
         found = _JPEG_NEXT.search(block)
@@ -139,12 +141,12 @@ def _after_scan(at: int, size: int, read_at: ReadAt) -> int | None:
             return at + found.start()
         if len(block) < _BLOCK:
             return None
-        at += len(block) - 1  # a marker may lie across two blocks
+        at += len(block) - 1  # a marker may span two blocks
     return None
 
 
 def _gif(size: int, read_at: ReadAt) -> str | None:
-    """Only a picture that breaks off is reported: some writers leave the last byte out, and all readers accept that."""
+    """Reports only a picture that breaks off: some writers omit the last byte, and all readers accept that."""
     file = _Bytes(size, read_at)
     if size < 13:
         return "ends within its header"
@@ -159,7 +161,7 @@ def _gif(size: int, read_at: ReadAt) -> str | None:
                 return "ends within a picture"
             at = _after_blocks(file, at + 11 + _colours(file.byte(at + 9)))
             pictures += 1
-        else:  # its end, or what nobody knows
+        else:  # its end, or an unknown block
             return None
     return None if at == size and pictures else "ends within a picture"
 
@@ -169,7 +171,7 @@ def _colours(packed: int) -> int:
 
 
 def _after_blocks(file: _Bytes, at: int) -> int:
-    """Where a chain of blocks ends; past the file's end if it breaks off."""
+    """Returns where a chain of blocks ends; past the file's end if it breaks off."""
     while at < file.size:
         length = file.byte(at)
         at += 1 + length
@@ -188,23 +190,23 @@ class _Bytes:
         self._at = 0
 
     def byte(self, at: int) -> int:
-        """The byte at an offset; 0 past the end."""
+        """Returns the byte at an offset; 0 past the end."""
         if not self._at <= at < self._at + len(self._block):
             self._block, self._at = self._read_at(at, _BLOCK), at
         return self._block[at - self._at] if self._block else 0
 
 
 def _sized(declared: int, size: int) -> str | None:
-    """A file of chunks that begins with the size of what follows, which is 0 or very large if it was not known."""
+    """Checks a chunked file that begins with the size of the rest, which is 0 or very large if it was unknown."""
     whole = 8 + declared
-    # Some writers count a last byte of padding that they do not write.
+    # Some writers count a final padding byte that they do not write.
     if declared == 0 or declared >= _PLACEHOLDER or size + 1 >= whole:
         return None
     return f"has {size:,} of the {whole:,} bytes that it declares"
 
 
 def _ebml(size: int, read_at: ReadAt) -> str | None:
-    """Matroska and WebM: a header, then one segment, of a size that need not be known."""
+    """Checks Matroska and WebM: a header, then one segment, whose size may be unknown."""
     length, width = _vint(read_at(4, 8))
     if length is None:
         return None
@@ -222,7 +224,7 @@ def _ebml(size: int, read_at: ReadAt) -> str | None:
 
 
 def _vint(data: bytes) -> tuple[int | None, int]:
-    """A number of EBML, and its width in bytes; None for one that says "unknown", or that is cut off."""
+    """Returns an EBML number and its width in bytes; None for one that says "unknown" or is cut off."""
     if not data or not data[0]:
         return None, 0
     width = 9 - data[0].bit_length()
@@ -241,11 +243,11 @@ def _boxes(size: int, read_at: ReadAt) -> str | None:
         if length == 1 and len(head) == 16:
             (length,) = struct.unpack_from(">Q", head, 8)
         if length < 8:
-            # 0 is "to the end of the file", and also what a writer puts that does not know the length yet.
+            # 0 means "to the end of the file", but writers also use it while they do not know the length.
             return None if indexed or kind in _INDEXES else "has no moov box"
         at += length
         if at > size:
-            # Behind its last box a file may have what somebody else put there, which is not a box.
+            # After its last box, a file may contain foreign data that is not a box.
             ours = kind in _BOXES or kind in _INDEXES
             return f"ends within its {_printable(kind)} box" if ours or not indexed else None
         indexed = indexed or kind in _INDEXES
@@ -253,7 +255,7 @@ def _boxes(size: int, read_at: ReadAt) -> str | None:
 
 
 def _tagged(head: bytes, size: int) -> str | None:
-    """An MP3 says how long its tag is, but not, for sure, how long its sound is."""
+    """Checks an MP3, which says how long its tag is, but not reliably how long its sound is."""
     tag = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
     return "ends within its ID3 tag" if size <= tag else None
 

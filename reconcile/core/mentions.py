@@ -1,6 +1,6 @@
-"""Local paths of ours that a text holds without being one: in a sentence, in JSON, in a list, percent-encoded.
+"""Finds local paths of ours inside longer texts: in a sentence, in JSON, in a list, percent-encoded.
 
-Which file such a text means, and how it would have to be rewritten, only its writer knows. So it is found, and left.
+Only the writer of such a text knows which file it means, and how to rewrite it. So it is found, and left alone.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _ELSEWHERE = "\u2026"
 _WORD_ENDS = re.compile(r"""[\s"'`<>|,;=(){}\[\]]|\\[nrt]""")
 _LOCALHOST = re.compile(r"\A[\\/]*localhost(?=[\\/]*\Z)", re.IGNORECASE)
 _IN_A_WORD = re.compile(r"[A-Za-z0-9_.~-]\Z")
-_LOOK_BACK = 256  # characters: a longer word in front is cut, so that a text is read in linear time
+_LOOK_BACK = 256  # characters: a longer word before the path is cut, so that a text is read in linear time
 _WHOLE = re.compile(r"(?:file:)?[\\/?.]*(?:localhost[\\/]+)?(?:unc[\\/]+)?", re.IGNORECASE)
 _ENDS = r"""(?=[\\/"`;|<>\x00-\x1f]|'(?!\w)|\Z)"""
 _NEXT = re.compile(r"""(?:[\n\r;,|]\s*["'(<]*(?:[A-Za-z]:[\\/]|[A-Za-z][A-Za-z0-9+.-]+://))|[\n\r]\s*["'(<]*[\\/]""")
 _ESCAPED = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _PERCENT = re.compile("(?:%[0-9a-fA-F]{2})+")
-_ENCODINGS = 2  # times that a text may have been percent-encoded
+_ENCODINGS = 2  # how many times a text may have been percent-encoded
 
 
 class Mention(Enum):
-    """How a text holds a local path of ours, as findings say it."""
+    """How a text contains a local path of ours, as findings say it."""
 
     LONGER = "a longer text with a local path of ours in it"
     FOLDER = "the root folder itself, which is no file"
@@ -37,7 +37,7 @@ class Mention(Enum):
 
 
 def mention(text: str, roots: Sequence[RootForms]) -> Mention | None:
-    """How a text holds a path below one of the roots; None if it does not, or if it is nothing but that path."""
+    """Returns how a text contains a path below one of the roots; None if it does not, or is nothing but that path."""
     near = _near(text, roots)
     if not near or _URL.fullmatch(text):
         return None
@@ -50,7 +50,7 @@ def mention(text: str, roots: Sequence[RootForms]) -> Mention | None:
 
 
 def is_near(text: str, roots: Sequence[RootForms]) -> bool:
-    """Whether a text may hold an absolute path below one of the roots: what can be told of it quickly."""
+    """Whether a text may contain an absolute path below one of the roots, by a quick check."""
     return bool(_near(text, roots))
 
 
@@ -68,7 +68,7 @@ def _judged(found: list[tuple[str, str]], *, is_encoded: bool) -> Mention | None
 
 
 def _readings(text: str) -> Iterator[str]:
-    """The text as it is, and as it was before something encoded it."""
+    """Yields the text as it is, and as it was before something encoded it."""
     yield text
     if "\\u" in text:
         yield _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
@@ -83,7 +83,7 @@ def _decoded(found: re.Match[str]) -> str:
 
 
 def _places(text: str, roots: Iterable[RootForms]) -> Iterator[tuple[str, str]]:
-    """What is before and behind each root in a text, at most until the first that is not at its beginning."""
+    """Yields the text before and after each root found, for each root up to the first that is not at the beginning."""
     for root in roots:
         for pattern, windows in _patterns(root):
             alike = fold(text) if windows else nfc(text)
@@ -96,7 +96,7 @@ def _places(text: str, roots: Iterable[RootForms]) -> Iterator[tuple[str, str]]:
 
 
 def _is_free(before: str) -> bool:
-    """Whether a path can begin behind this, rather than go on."""
+    """Whether a path can begin after this text, rather than continue it."""
     word = _WORD_ENDS.split(before)[-1]
     word = _LOCALHOST.sub("", re.split("file:", word, flags=re.IGNORECASE)[-1])
     if not word.strip("\\/?."):
@@ -106,7 +106,7 @@ def _is_free(before: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _patterns(root: RootForms) -> tuple[tuple[re.Pattern[str], bool], ...]:
-    """What finds an absolute root in a text of folded names (True) or composed ones (False)."""
+    """Returns patterns that find an absolute root in a text with folded names (True) or composed ones (False)."""
     return tuple(
         (re.compile(_anchor(form) + _below(form) + _ENDS), form.windows)
         for form in root.readings
@@ -126,7 +126,8 @@ def _anchor(form: PathReading) -> str:
 
 
 def _below(form: PathReading) -> str:
-    """The parts of a root with what separates them. The first of a UNC or POSIX root has it in the anchor."""
+    """Returns the pattern of a root's parts with their separators; a UNC or POSIX anchor includes the first
+    separator."""
     alike = fold if form.windows else nfc
     parts = [alike(part) for part in form.parts]
     if form.anchor.startswith("/"):
@@ -135,7 +136,7 @@ def _below(form: PathReading) -> str:
 
 
 def _separated(part: str) -> str:
-    """A part behind a backslash, or behind what a careless literal made of the two."""
+    """Returns the pattern of a part after a backslash, or after the character that a careless literal makes of both."""
     damaged = [f"{re.escape(char)}{_literal(part[1:])}" for char, letter in ESCAPES.items() if part[0] == letter]
     digits = re.match("[0-7]{1,3}", part)
     for size in range(1, len(digits[0]) + 1 if digits else 1):
@@ -146,5 +147,5 @@ def _separated(part: str) -> str:
 
 
 def _literal(part: str) -> str:
-    """A part as it is, or with its blanks as a shell or a web form writes them."""
+    """Returns the pattern of a part as it is, or with its blanks as a shell or a web form writes them."""
     return r"(?:\\*+ |\+)".join(map(re.escape, part.split(" ")))

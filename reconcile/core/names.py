@@ -11,13 +11,13 @@ import msgspec
 
 MAX_KEY_BYTES = 1024
 MAX_OBJECT_BYTES = 5 * 2**40
-"""What Cloud Storage takes: 5 TiB (https://cloud.google.com/storage/quotas)."""
+"""Cloud Storage's limit: 5 TiB (https://cloud.google.com/storage/quotas)."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ODD_PART = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")
 
 
 def fold(text: str) -> str:
-    """The form in which names are alike that differ only in case or in Unicode form (NFC, NFD)."""
+    """Returns the form that is equal for names which differ only in case or Unicode form (NFC, NFD)."""
     if text.isascii():
         return text.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
@@ -28,28 +28,31 @@ def nfc(text: str) -> str:
 
 
 def spellings(text: str) -> tuple[str, ...]:
-    """The text, and its composed and decomposed forms: how the systems in use spell one name. Each of them once."""
+    """Returns the text and its composed and decomposed forms, which are the spellings in use, without repetitions."""
     if text.isascii():
         return (text,)
     return tuple(dict.fromkeys((text, nfc(text), unicodedata.normalize("NFD", text))))
 
 
 def spelling(text: str, known: Container[str]) -> str | None:
-    """The known name that this one is, in whichever Unicode form it is known; the very text if it is one of several.
-    None if no known name is the same."""
+    """Returns the known name that equals this one in some Unicode form, preferring the exact text; None if there is
+    none."""
     if text.isascii():
         return text if text in known else None
     return next((each for each in spellings(text) if each in known), None)
 
 
 def may_be_respelt(text: str) -> bool:
-    """Whether another text may be the same name. Three ASCII characters have a twin that composes to them: the Kelvin
-    sign, the Greek question mark and the Greek varia."""
+    """Whether another text may be the same name.
+
+    Three ASCII characters have a twin that composes to them: the Kelvin sign, the Greek question mark and the Greek
+    varia.
+    """
     return not text.isascii() or "K" in text or ";" in text or "`" in text
 
 
 def shared_prefix(text: str) -> str:
-    """The longest beginning of a text that all its spellings share."""
+    """Returns the longest beginning of a text that all its spellings share."""
     shared = 0
     for characters in zip(*spellings(text), strict=False):
         if len(set(characters)) > 1:
@@ -59,7 +62,7 @@ def shared_prefix(text: str) -> str:
 
 
 def is_below(name: str) -> bool:
-    """Whether a name, as a relative path, stays below where it starts: no empty part, no ``.`` and no ``..``."""
+    """Whether a name, as a relative path, stays below its start: it has no empty part, no ``.`` and no ``..``."""
     return _ODD_PART.search(name) is None
 
 
@@ -73,17 +76,17 @@ def is_unicode(value: Any) -> bool:
 
 
 class BucketRoot(msgspec.Struct, frozen=True):
-    """The bucket and the prefix below which keys are counted."""
+    """A bucket and a prefix, to which keys are relative."""
 
     bucket: str
     prefix: str = ""
 
     @classmethod
     def parse(cls, uri: str) -> BucketRoot:
-        """Reads ``gs://bucket/prefix``. Raises ValueError. A gs:// URI is no URL: nothing in it is escaped."""
+        """Parses ``gs://bucket/prefix``. Raises ValueError. A gs:// URI is not a URL: nothing in it is escaped."""
         bucket, _, prefix = uri.removeprefix("gs://").partition("/")
         prefix = prefix.strip("/")
-        # A store in a folder has a folder of the bucket's name.
+        # A store in a folder has a folder with the bucket's name.
         odd = bucket in ("", ".", "..") or "\\" in bucket or (prefix and not is_below(prefix))
         if not uri.startswith("gs://") or odd:
             raise ValueError(f"{uri!r} is not gs://BUCKET/PREFIX")
@@ -93,20 +96,20 @@ class BucketRoot(msgspec.Struct, frozen=True):
         return f"gs://{self.bucket}/{self.prefix}" if self.prefix else f"gs://{self.bucket}"
 
     def object_name(self, key: str) -> str:
-        """The object's whole name in the bucket."""
+        """Returns the object's full name in the bucket."""
         return f"{self.prefix}/{key}" if self.prefix else key
 
     def uri(self, key: str) -> str:
         return f"{self}/{key}"
 
     def key(self, uri: str) -> str | None:
-        """The key of a URI below this root, or None for any other."""
+        """Returns the key of a URI below this root, or None for any other."""
         start = f"{self}/"
         return uri[len(start) :] if uri.startswith(start) and len(uri) > len(start) else None
 
 
 def key_problem(name: str) -> str | None:
-    """Why GCS would not take this whole object name (the prefix included), or None if it would."""
+    """Returns why GCS would not accept this full object name (with the prefix), or None if it would."""
     if len(name.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
         return f"the bucket takes names of at most {MAX_KEY_BYTES} bytes"
     if "\n" in name or "\r" in name:

@@ -1,4 +1,4 @@
-"""What a workflow's own call says of a file, and its path does not: whose it is, and of which type."""
+"""What a workflow's call says about a file, and its path does not: its owner and its type."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ Place: TypeAlias = tuple[str, str]
 
 
 class Note(msgspec.Struct, frozen=True):
-    """One file, by its path below the local root; None if the call said nothing. ``places`` are the fields of the
-    character's record that the call gave it to, whatever they name now."""
+    """The note on one file, by its path below the local root; None where the call said nothing.
+
+    ``places`` are the fields of the character's record that the call assigned to it, whatever they name now.
+    """
 
     path: str
     char_id: str | None = None
@@ -28,12 +30,12 @@ class Note(msgspec.Struct, frozen=True):
 
     @property
     def owner(self) -> str | None:
-        """The character in the one Unicode form in which ids are compared."""
+        """The character in the composed Unicode form in which ids are compared."""
         return None if self.char_id is None else nfc(self.char_id)
 
 
 def overtaken(held: Iterable[Note], notes: Sequence[Note]) -> Iterator[Note]:
-    """Those of the held notes that newer ones change, as they are then: a place is given to one file, the last."""
+    """Yields the held notes that newer ones change, changed: a place belongs to one file, the last."""
     taken = {(note.owner, place): note.path for note in notes for place in note.places}
     for note in held:
         kept = tuple(each for each in note.places if taken.get((note.owner, each), note.path) == note.path)
@@ -42,23 +44,23 @@ def overtaken(held: Iterable[Note], notes: Sequence[Note]) -> Iterator[Note]:
 
 
 def joined(held: Note | None, note: Note) -> Note:
-    """A note with the places that an earlier one of the same file and character has."""
+    """Returns a note extended by the places of an earlier one for the same file and character."""
     if held is None or held.owner != note.owner:
         return note
     return msgspec.structs.replace(note, places=tuple(dict.fromkeys((*held.places, *note.places))))
 
 
 class NotedMap(AssetMap, frozen=True, dict=True):
-    """The asset map of a project of which a few files are noted: for those the note goes before what their path says.
+    """The asset map of a project with notes on a few files, which take precedence over their paths.
 
-    A noted character counts as known, and a scope of this character reaches the file wherever it lies.
+    A noted character counts as known, and a scope of this character includes the file wherever it is.
     """
 
     notes: Mapping[str, Note] = {}
 
     @classmethod
     def over(cls, asset_map: AssetMap, notes: Iterable[Note]) -> NotedMap:
-        """The map with these notes, which replace earlier ones of the same files."""
+        """Returns the map with these notes, which replace earlier ones of the same files."""
         earlier = asset_map.notes if isinstance(asset_map, NotedMap) else {}
         added = list(notes)
         changed = {note.path: note for note in overtaken(earlier.values(), added)}
@@ -66,7 +68,7 @@ class NotedMap(AssetMap, frozen=True, dict=True):
         return cls(asset_map.rules, {**both, **{note.path: joined(both.get(note.path), note) for note in added}})
 
     def read(self, path: str, known: Container[str]) -> Reading | None:
-        """As the map reads it, by the note if there is one."""
+        """Returns the reading of a path by its note if there is one, otherwise as the base map."""
         note = self.notes.get(path)
         if note is None:
             return AssetMap.read(self, path, known)
@@ -74,14 +76,14 @@ class NotedMap(AssetMap, frozen=True, dict=True):
             return self._read_by_type(path, known, note.asset_type)
         plain, owner = AssetMap.read(self, path, known), spelling(note.char_id, known) or note.char_id
         if plain is not None and plain.characters and owner not in plain.characters:
-            return plain  # the call was wrong about it, and nobody was there yet to say so
+            return plain  # the call was wrong about the character, which was not yet known then
         found = AssetMap.read(self, path, (owner,))
         if found is None:
             return None
         return msgspec.structs.replace(found, ownership=Ownership.KNOWN, characters=(owner,))
 
     def ids_in(self, path: str) -> set[str]:
-        """As the map's, and the noted character."""
+        """Returns the ids as the base map, plus the noted character."""
         note = self.notes.get(path)
         if note is None:
             return AssetMap.ids_in(self, path)
@@ -90,11 +92,11 @@ class NotedMap(AssetMap, frozen=True, dict=True):
         return {each for value in values for each in spellings(value)}
 
     def ids_placed(self, char_id: str) -> set[str]:
-        """The same for ``wishes``."""
+        """Returns the ids that ``wishes`` may look up for a character."""
         return set().union(*(self.ids_in(note.path) for note in self._placed.get(nfc(char_id), ())))
 
     def _read_by_type(self, path: str, known: Container[str], asset_type: str | None) -> Reading | None:
-        """The type settles which of two characters it is, if two rules read two in the path."""
+        """Reads a path that names several characters by the noted type, if only one rule of it matches."""
         found = AssetMap.read(self, path, known)
         rule = None if asset_type is None else self.rule(asset_type)
         if found is None or rule is None or found.ownership is not Ownership.AMBIGUOUS:
@@ -103,17 +105,17 @@ class NotedMap(AssetMap, frozen=True, dict=True):
         return found if captures is None else Reading(rule, Ownership.KNOWN, captures, (captures[CHAR_ID],))
 
     def character_in_name(self, path: str) -> str | None:
-        """The noted character, or the one that the file's whole name says."""
+        """Returns the noted character, or the one that the file's whole name says."""
         note = self.notes.get(path)
         return note.char_id if note is not None and note.char_id else AssetMap.character_in_name(self, path)
 
     def whole_name_prefixes(self, id_prefix: str = "") -> tuple[str, ...]:
-        """As the map's, and where the noted characters' files lie."""
+        """Returns the prefixes as the base map, plus the paths of the noted characters' files."""
         noted = (note.path for note in self.notes.values() if note.owner and note.owner.startswith(nfc(id_prefix)))
         return minimal_prefixes((*AssetMap.whole_name_prefixes(self, id_prefix), *noted))
 
     def path_prefixes(self, char_ids: Sequence[str], asset_types: Sequence[str] = ()) -> tuple[str, ...]:
-        """As the map's, and the paths that are noted as these characters'."""
+        """Returns the prefixes as the base map, plus the paths noted as these characters'."""
         noted = (note.path for note in self._of(char_ids))
         return minimal_prefixes((*AssetMap.path_prefixes(self, char_ids, asset_types), *noted))
 
@@ -122,7 +124,7 @@ class NotedMap(AssetMap, frozen=True, dict=True):
         return minimal_prefixes((*AssetMap.key_prefixes(self, char_ids, asset_types), *noted))
 
     def wishes(self, char_id: str, known: Container[str]) -> dict[Place, str]:
-        """Which fields of this character's record workflows gave to which key."""
+        """Returns the keys that workflows assigned to fields of this character's record."""
         found: dict[Place, str] = {}
         for note in self._placed.get(nfc(char_id), ()):
             reading = self.read(note.path, known)

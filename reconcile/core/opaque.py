@@ -1,10 +1,10 @@
-"""A value of a store for which Python has no type."""
+"""A store's value for which Python has no type."""
 
 from __future__ import annotations
 
 
 class Opaque:
-    """A value that only its store understands, held as text. It is written back unchanged."""
+    """A value that only its store understands, held as text and written back unchanged."""
 
     __slots__ = ("text",)
 

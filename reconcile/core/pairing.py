@@ -1,7 +1,7 @@
-"""Joining a file and an object, whose names are one name in two Unicode forms, into the row of one key.
+"""Joins a file and an object whose names are one name in two Unicode forms into the row of one key.
 
-A Mac, and some file servers, write the decomposed form of a name that a bucket or a record holds composed. Bytes differ
-and listings sort them apart, so such rows are joined when all rows of the folded key are there.
+A Mac, and some file servers, write a name in decomposed form that a bucket or a record has composed. The bytes differ
+and listings sort them apart, so such rows are joined once all rows of the folded key are present.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from reconcile.core.rows import KeyRow
 
 
 def is_lone(row: KeyRow) -> bool:
-    """Whether only one side is there, and the other one may be there under another spelling."""
+    """Whether only one side exists, and the other may exist under another spelling."""
     return (row.local is None) is not (row.remote is None) and may_be_respelt(row.key)
 
 
 def paired(rows: Iterable[KeyRow]) -> Iterator[KeyRow]:
-    """The rows, each file that has no object joined to the one object of its name. The object keeps its spelling."""
+    """Yields the rows, with each file without an object joined to the only object of its name. The object's spelling
+    stays."""
     lone: dict[str, list[KeyRow]] = defaultdict(list)
     for row in rows:
         if is_lone(row):
@@ -41,7 +42,7 @@ def paired(rows: Iterable[KeyRow]) -> Iterator[KeyRow]:
 
 
 def _collided(files: Sequence[KeyRow], objects: Sequence[KeyRow]) -> Iterator[KeyRow]:
-    """Files that are not known to be the object's: if there is an object, the bucket has their name already."""
+    """Yields files that may or may not be the object's: if there is an object, their name is taken in the bucket."""
     for row in files:
         if objects and row.local is not None and row.local.twin is None:
             twin = min(each.key for each in objects)

@@ -1,4 +1,4 @@
-"""What a path in a record means: read as Windows or POSIX by its own form, on any machine, and never opened."""
+"""Interprets paths in records: as Windows or POSIX by their own form, on any machine, and without opening them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ESCAPES = {"\a": "a", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v
 _PLAIN = re.compile("[a-z0-9]+", re.ASCII)
 _FIRST = re.compile(r"\A(?:[0-7]{1,3}|.)", re.DOTALL)
 _BLANKS = " \t\r\n"
-# Windows puts a direction mark in front of a path that is copied from a file's properties.
+# Windows puts a direction mark before a path that is copied from a file's properties.
 _UNSEEN = _BLANKS + "\xa0\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
 _QUOTED = (
     "\"\" '' `` <> \u201c\u201d \u201e\u201c \u201d\u201d \u2018\u2019 \u201a\u2018 \u2019\u2019"
@@ -35,16 +35,16 @@ _QUOTES = {pair[0]: pair[1] for pair in _QUOTED.split()}
 _CLOSING = frozenset(_QUOTES.values())
 _LEAD = re.compile(r"""(?:&\s*)?(?:[rRuUbBfF]{1,2}(?=["']))?""")
 _WRAPPERS = 3
-MAX_REPAIRS = 64  # of one text
-MAX_REPAIRED = 512 * 1024  # characters of repaired text a document, so that its size bounds the work that it makes
+MAX_REPAIRS = 64  # per text
+MAX_REPAIRED = 512 * 1024  # characters of repaired text per document, so that its size bounds the work
 MAX_DAMAGE = 16
-MAX_PARTS = 32  # of a tail: no folder of media is deeper, and each tail is a question
+MAX_PARTS = 32  # per tail: no media folder is deeper, and each tail is a look-up
 MAX_TARGETS = 64
-MAX_TEXT = 32_767  # characters: the longest path that any system takes
+MAX_TEXT = 32_767  # characters: the longest path that any system allows
 
 
 class PathKind(Enum):
-    """What a text in a record is."""
+    """The kind of a text in a record."""
 
     GS = "gs"
     URL = "url"
@@ -55,8 +55,8 @@ class PathKind(Enum):
 
 class PathReading(msgspec.Struct, frozen=True):
     """One way to read a path. ``anchor`` is ``c:``, ``//`` (UNC), ``//?`` or ``/``; empty for a relative path; ``c:.``
-    for one that is relative to a folder which only its own machine knows. ``climbs`` are the parts before the first
-    ``..``; None without one."""
+    for one relative to a folder that only its own machine knows. ``climbs`` are the parts before the first ``..``; None
+    without one."""
 
     anchor: str
     parts: tuple[str, ...]
@@ -69,17 +69,16 @@ class PathReading(msgspec.Struct, frozen=True):
 
 
 class RootForms(msgspec.Struct, frozen=True):
-    """One known root, in every form in which a record may write it. ``needle`` is a piece of text, in lower case, that
-    every absolute form contains: a text without it cannot be below the root, which is seen quickly. None if the root
-    has no absolute form."""
+    """One known root in every form in which a record may write it. ``needle`` is a lower-case text that every absolute
+    form contains, to quickly rule out texts that cannot be below the root. None if the root has no absolute form."""
 
     readings: tuple[PathReading, ...]
     needle: str | None = None
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A local path (relative to the root) that a text could mean. ``sure`` if the text is below a known root;
-    ``windows`` if upper and lower case may differ; ``damaged`` if escapes in the text had to be undone."""
+    """A local path (relative to the root) that a text could mean. ``sure``: the text is below a known root;
+    ``windows``: case may differ; ``damaged``: escapes in the text were undone."""
 
     path: str
     sure: bool
@@ -88,7 +87,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class PathMeaning(msgspec.Struct, frozen=True):
-    """What a text means: its kind, the paths that it could mean, the best first, and whether it leads out of a root."""
+    """The meaning of a text: its kind, the paths that it could mean, best first, and whether it leads out of a root."""
 
     kind: PathKind
     targets: tuple[Target, ...] = ()
@@ -96,9 +95,9 @@ class PathMeaning(msgspec.Struct, frozen=True):
 
 
 def meaning(text: str, roots: Sequence[RootForms], repairs: int = MAX_REPAIRS) -> PathMeaning:
-    """What a text from a record means; whether any of its targets exists is asked later. What people paste around a
-    path does not belong to it, unless a file has just that name. At most ``repairs`` texts from which a damaged one can
-    have come are tried, the likeliest first."""
+    """Returns the meaning of a text from a record; whether any of its targets exists is checked later. Characters that
+    people paste around a path are not part of it, unless a file has exactly that name. At most ``repairs`` origins of a
+    damaged text are tried, the likeliest first."""
     found, inner = _meaning(text, roots, repairs), bare(text)
     if inner == text.strip(_BLANKS):
         return found
@@ -111,10 +110,10 @@ def meaning(text: str, roots: Sequence[RootForms], repairs: int = MAX_REPAIRS) -
 
 
 def bare(text: str) -> str:
-    """A text without what people paste around a path: blanks, invisible marks, quotes (also one of a pair), angle
-    brackets, parentheses, the prefix of a string literal, PowerShell's ``&``, and a comma or semicolon at the end."""
+    """Returns a text without what people paste around a path: blanks, invisible marks, quotes (also one of a pair),
+    angle brackets, parentheses, a string literal's prefix, PowerShell's ``&``, and a final comma or semicolon."""
     if text[:1].isalnum() and text[-1:].isalnum():
-        return text  # as nearly all are: whatever people paste around a path is a sign, at least on one side
+        return text  # as nearly all are: pasted characters are punctuation, at least on one side
     inner = text.strip(_BLANKS)
     for _ in range(_WRAPPERS):
         inner = _unwrapped(inner.strip(_UNSEEN))
@@ -133,7 +132,8 @@ def _unwrapped(text: str) -> str:
 
 
 def _without_escaped_quotes(text: str) -> str:
-    """What is between two quotes that are escaped with backslashes, as in a literal; empty if there are none."""
+    """Returns the text between two quotes that are escaped with backslashes, as in a literal; empty if there are
+    none."""
     quoted = text.lstrip("\\")
     if quoted == text or len(quoted) < 3 or quoted[0] not in "\"'" or quoted[0] != quoted[-1]:
         return ""
@@ -150,7 +150,7 @@ def _is_parenthesized(text: str) -> bool:
 
 
 def _without_lone_quote(text: str) -> str:
-    """A text without a quote at one of its ends, if the other quote of the pair was not copied."""
+    """Returns a text without a quote at one end, if the pair's other quote was not copied."""
     if len(text) > 1 and text[-1] in _CLOSING and _count(text, text[-1]) == 1:
         return text[:-1].rstrip("\\") if text[-2] == "\\" else text[:-1]
     if len(text) > 1 and text[0] in _QUOTES and _count(text, text[0]) == 1:
@@ -159,7 +159,7 @@ def _without_lone_quote(text: str) -> str:
 
 
 def _count(text: str, quote: str) -> int:
-    """How many quotes in a text could form a pair with this one."""
+    """Returns how many quotes in a text could form a pair with this one."""
     pairs = {quote, *(each for pair in _QUOTES.items() if quote in pair for each in pair)}
     return sum(map(text.count, pairs))
 
@@ -179,20 +179,20 @@ def _meaning(text: str, roots: Sequence[RootForms], repairs: int) -> PathMeaning
 
 
 def repairs_each(texts: Iterable[str]) -> int:
-    """How many repairs may be tried for each damaged text of a document, so that the work stays bounded."""
+    """Returns how many repairs may be tried for each damaged text of a document, so that the work is bounded."""
     damaged = sum(len(text) for text in texts if not text.isprintable() and _is_damaged(_body(text)))
     return max(1, min(MAX_REPAIRS, MAX_REPAIRED // max(1, damaged)))
 
 
 def root_forms(root: str) -> RootForms:
-    """Every form of a configured root (Windows, UNC, POSIX, or relative)."""
+    """Returns every form of a configured root (Windows, UNC, POSIX, or relative)."""
     readings = tuple(_forms(root.strip(_BLANKS)))
     return RootForms(readings, _needle([form.parts for form in readings if form.is_anchored]))
 
 
 def _needle(forms: Sequence[Sequence[str]]) -> str | None:
-    """The longest run of letters and digits that appears in every form of a root, however it is written. The first
-    letter of a part does not count: an escape may have swallowed it with the backslash before it."""
+    """Returns the longest run of letters and digits that occurs in every form of a root. The first letter of a part
+    does not count: an escape may have consumed it with the backslash before it."""
     runs = [{run for part in parts for run in _PLAIN.findall(_FIRST.sub("", part).lower())} for parts in forms if parts]
     return max(set.intersection(*runs) or {""}, key=lambda run: (len(run), run)) if runs else None
 
@@ -234,7 +234,7 @@ def _plain(text: str, roots: Sequence[RootForms]) -> PathMeaning:
     for reading in readings:
         rest = _below_root(reading, reading.parts, known)
         if rest is None:
-            # It was below a known root until a "..", or is relative and climbs above its start.
+            # It was below a known root up to a "..", or is relative and climbs above its start.
             left = reading.climbs is not None and _below_root(reading, reading.climbs, known) is not None
             climbs_out |= left or reading.parts[:1] == ("..",)
         elif all(map(_is_name, rest)):
@@ -250,14 +250,14 @@ def _plain(text: str, roots: Sequence[RootForms]) -> PathMeaning:
 
 def _is_name(part: str) -> bool:
     """Whether a part is a plain name on every system. On Windows ``\\`` separates folders, a colon follows a drive, and
-    dots and blanks at the end do not count."""
+    final dots and blanks do not count."""
     if _NO_NAME.search(part) is not None:
         return False
     return all(piece.strip(" .") for piece in part.split("\\")) if "\\" in part else bool(part.strip(" ."))
 
 
 def _tails(readings: Iterable[PathReading]) -> Iterator[Target]:
-    """The ends of all readings as targets, the longest first."""
+    """Yields the ends of all readings as targets, the longest first."""
     listed = [(reading.windows, list(_tails_of(reading.parts))) for reading in readings]
     longest = max((len(tails) for _, tails in listed), default=0)
     lengths = range(min(longest, MAX_PARTS), 0, -1)
@@ -268,7 +268,7 @@ def _tails(readings: Iterable[PathReading]) -> Iterator[Target]:
 
 
 def _tails_of(parts: Sequence[str]) -> Iterator[str]:
-    """The ends of a path that could be keys, the shortest first."""
+    """Yields the ends of a path that could be keys, the shortest first."""
     tail = ""
     for part in reversed(parts):
         tail = f"{part}/{tail}" if tail else part
@@ -285,8 +285,8 @@ def _unique(targets: Iterable[Target]) -> tuple[Target, ...]:
 
 
 def _below_root(reading: PathReading, parts: tuple[str, ...], roots: Iterable[PathReading]) -> tuple[str, ...] | None:
-    """The parts of a reading that are below the longest known root: empty for the root itself, None if it is below no
-    root."""
+    """Returns the parts of a reading below the longest matching root: empty for the root itself, None if none
+    matches."""
     rest: tuple[str, ...] | None = None
     for root in roots:
         size = len(root.parts)
@@ -338,7 +338,7 @@ def _drive_reading(text: str) -> PathReading:
 
 
 def _file_uri_path(rest: str) -> str:
-    """The path of what stands behind ``file:``: ``///C:/x``, ``//host/share/x``, ``///x`` or ``/x``."""
+    """Returns the path after ``file:``: ``///C:/x``, ``//host/share/x``, ``///x`` or ``/x``."""
     path = re.sub(r"^//localhost(?=/)", "//", rest, flags=re.IGNORECASE)
     path = path[2:] if path.startswith("///") else path
     return path[1:] if re.match(r"/[A-Za-z]:", path) else path
@@ -346,7 +346,7 @@ def _file_uri_path(rest: str) -> str:
 
 def _posix_forms(text: str) -> Iterator[PathReading]:
     names = [part for part in text.split("/") if part not in ("", ".")]
-    # WSL and Cygwin have the drives of Windows there.
+    # WSL and Cygwin mount the drives of Windows there.
     if len(names) > 2 and names[0] in ("mnt", "cygdrive") and _DRIVE.fullmatch(f"{names[1]}:"):
         yield _drive_reading(f"{names[1]}:/{'/'.join(names[2:])}")
     yield _reading("/", names, windows=False)
@@ -376,7 +376,7 @@ def _is_device(part: str) -> bool:
 
 
 def _body(text: str) -> str:
-    # A line break or a tab in front may be the first letter of a folder's name; behind, it ends nobody's path.
+    # A leading line break or tab may be the first letter of a folder's name; a trailing one ends no path.
     return text.rstrip(_BLANKS).lstrip(" ")
 
 
@@ -386,7 +386,7 @@ def _is_damaged(text: str) -> bool:
 
 
 def _repairs(text: str, most: int) -> Iterator[str]:
-    """The texts that a careless string literal turns into this one, the likeliest first."""
+    """Yields the texts that a careless string literal turns into this one, the likeliest first."""
     pieces = [list(_spellings(piece)) if _CONTROL.match(piece) else [piece] for piece in _PIECES.split(text)]
     return map("".join, itertools.islice(itertools.product(*pieces), most))
 

@@ -1,8 +1,8 @@
-"""The template language of the asset map: ``match(path)`` gives captures, ``format(captures)`` gives the path back.
+"""The template language of the asset map: ``match(path)`` returns captures, ``format(captures)`` the path.
 
 A template is literal except for ``{name}`` (part of one folder or file name, at least one character), ``*`` (the same,
-unnamed, possibly empty) and ``**`` (a whole part of the path: any number of folders, none included). Templates and
-paths are compared in their composed Unicode form, so captures come composed.
+unnamed, possibly empty) and ``**`` (a whole part of the path: any number of folders, including none). Templates and
+paths are compared in composed Unicode form, so captures are composed.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]*\Z")
 
 
 class PatternError(Portable, ValueError):
-    """The template cannot be one; the text says why and what would be right."""
+    """Raised for an invalid template; the text says why, and what would be right."""
 
 
 class Template:
     """A parsed template. Equal templates have equal ``source``."""
 
     def __init__(self, source: str) -> None:
-        """Raises PatternError."""
+        """Parses ``source``. Raises PatternError."""
         self.source = nfc(source)
         self.parts: tuple[Part, ...] = _parse(self.source)
 
@@ -46,7 +46,7 @@ class Template:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Every capture in order of first appearance; unnamed ones as ``*N`` and ``**N``."""
+        """The captures in order of first appearance; unnamed ones as ``*N`` and ``**N``."""
         return tuple(dict.fromkeys(names_of(self.parts)))
 
     @property
@@ -64,20 +64,21 @@ class Template:
         return "".join(token.text for token in reversed(list(known)))
 
     def prefix(self, captures: Mapping[str, str]) -> str:
-        """The text that every match with these captures begins with."""
+        """Returns the text that every match with these captures begins with."""
         known = itertools.takewhile(lambda token: token.name is None or token.name in captures, self._line)
         return "".join(token.text if token.name is None else captures[token.name] for token in known)
 
     def match(self, path: str, fixed: Mapping[str, str] | None = None) -> dict[str, str] | None:
-        """The captures, earlier ones as long as can be, or None. ``fixed`` captures must have just these values."""
+        """Returns the captures, earlier ones as long as possible, or None. ``fixed`` captures must have these
+        values."""
         matcher = Matcher(self.parts, fixed) if fixed else self._matcher
         found = matcher.match(nfc(path))
         return None if found is None else {**(fixed or {}), **found}
 
     def takes(self, path: str) -> bool:
-        """Whether the path matches at all, whatever its captures."""
+        """Whether the path matches, whatever its captures."""
         composed = nfc(path)
-        # The literal ends are asked first: most rules take none of the paths that they are asked about.
+        # The literal ends are checked first: most rules accept none of the paths that are tested.
         start, end = self.literal_prefix, self.literal_suffix
         if not composed.startswith(start) or not composed.endswith(end):
             return False
@@ -89,30 +90,32 @@ class Template:
 
     @property
     def ties_places(self) -> bool:
-        """Whether a capture stands twice, so that what stands behind it does not depend on this place alone."""
+        """Whether a capture appears twice, so that the text after it does not depend on this place alone."""
         return len(set(names_of(self.parts))) != len(list(names_of(self.parts)))
 
     @cached_property
     def has_id_alone(self) -> bool:
-        """Whether all but ``{char_id}``, once, is literal text, and a boundary is behind it: a path that matches has
-        one reading."""
+        """Whether everything except a single ``{char_id}`` is literal and a boundary follows it, so matches have one
+        reading."""
         behind = self.literal_suffix[:1]
         return self.names == (CHAR_ID,) and not self.ties_places and (not behind or behind in (*BOUNDARIES, "/"))
 
     def takes_behind_id(self, rest: str) -> bool:
-        """Whether this ASCII text can stand behind ``{char_id}``, in a template in which no capture stands twice."""
+        """Whether this ASCII text can follow ``{char_id}``, in a template without repeated captures."""
         return self._halves is not None and self._halves[1].takes(rest)
 
     def format(self, captures: Mapping[str, str]) -> str:
-        """The path with these captures; ``**N`` holds folders with their ``/``. Raises KeyError for a missing one."""
+        """Returns the path with these captures; ``**N`` contains folders with their ``/``. Raises KeyError for a
+        missing one."""
         return "".join(token.text if token.name is None else captures[token.name] for token in self._line)
 
     def readings(self, path: str) -> Iterator[tuple[str, int, int]]:
-        """Every (value, start, end) that ``{char_id}`` could have in this path, longest first, between two boundaries.
+        """Yields every (value, start, end) that ``{char_id}`` could have in this path, longest first, between
+        boundaries.
 
         Boundaries are the ends of a folder or file name and the characters ``_``, ``-``, ``.`` and space; a value also
-        begins where the template's own text before it ends. The value is only a possibility: ``match_span`` tells
-        whether the rest of the path fits. Start and end count in the composed path.
+        begins where the template's own text before it ends. A value is only a possibility: ``match_span`` decides
+        whether the rest of the path fits. Start and end are positions in the composed path.
         """
         path = nfc(path)
         prefix = self.literal_prefix
@@ -127,7 +130,8 @@ class Template:
             yield path[start:end], start, end
 
     def match_span(self, path: str, start: int, end: int) -> dict[str, str] | None:
-        """The captures with ``{char_id}`` at ``path[start:end]`` (composed), or None if the rest does not fit."""
+        """Returns the captures with ``{char_id}`` at ``path[start:end]`` (composed), or None if the rest does not
+        fit."""
         path = nfc(path)
         value = path[start:end]
         if self._halves is None:
@@ -135,7 +139,7 @@ class Template:
         if len(path) - end < len(self.literal_suffix):
             return None
         before, behind = self._halves
-        if self.names[0] == CHAR_ID:  # behind literal text alone
+        if self.names[0] == CHAR_ID:  # only literal text precedes it
             right = behind.match(path[end:]) if path[:start] == self.literal_prefix else None
             return None if right is None else {CHAR_ID: value, **right}
         left = before.match(path[:start])
@@ -146,7 +150,7 @@ class Template:
         return {known: found[known] for known in self.names}
 
     def samples(self) -> list[str]:
-        """A few paths that match, with values no literal would have: what the lint tries other rules on."""
+        """Returns a few matching paths with values that no literal has, for the lint to test other rules with."""
         out = []
         for star, folders in (("", ""), ("qz1", "qz2/"), ("_qz3", "qz4/qz5/"), ("", "qz6/")):
             captures = {
@@ -157,14 +161,15 @@ class Template:
         return list(dict.fromkeys(out))
 
     def follows_without_boundary(self, name: str) -> bool:
-        """Whether literal text that is not a boundary stands right behind ``{name}``, so that no id could end there."""
+        """Whether literal text that is not a boundary directly follows ``{name}``, so that no id could end there."""
         pairs = self._neighbours()
         return any(
             token.name == name and after.name is None and after.text[0] not in BOUNDARIES for token, after in pairs
         )
 
     def is_whole_name(self, name: str) -> bool:
-        """Whether ``{name}`` is a whole folder name, or a whole file name without its ending: the name says the id."""
+        """Whether ``{name}`` is a whole folder name, or a whole file name without its extension: the name says the
+        id."""
         last = self._tokens(self.parts[-1])
         ending = len(last) == 2 and last[0].name == name and last[1].name is None and last[1].text.startswith(".")
         return ending or any(part == (Token(name=name),) for part in self.parts)
@@ -174,7 +179,7 @@ class Template:
         return () if isinstance(part, Folders) else part
 
     def _neighbours(self) -> Iterator[tuple[Token, Token]]:
-        """The tokens that stand side by side in a folder or file name."""
+        """Yields the adjacent pairs of tokens in a folder or file name."""
         for part in map(self._tokens, self.parts):
             yield from itertools.pairwise(part)
 
@@ -188,7 +193,7 @@ class Template:
 
     @cached_property
     def _line(self) -> tuple[Token, ...]:
-        """All parts with what is between them. A ``**`` holds the ``/`` of its folders itself."""
+        """The tokens of all parts with the separators. A ``**`` contains the ``/`` of its folders."""
         line: list[Token] = []
         for part in self.parts:
             line += (Token(name=part.name),) if isinstance(part, Folders) else (*part, Token(text="/"))
@@ -200,7 +205,7 @@ class Template:
 
     @cached_property
     def _halves(self) -> tuple[Matcher, Matcher] | None:
-        """What stands before and behind ``{char_id}``, or None if a capture stands twice and ties them together."""
+        """The matchers of the text before and after ``{char_id}``; None if a repeated capture ties them together."""
         if CHAR_ID not in self.names or self.ties_places:
             return None
         own = Token(name=CHAR_ID)
@@ -212,7 +217,7 @@ class Template:
 
 
 def _ends(path: str, start: int) -> list[int]:
-    """Where a value that begins here may end, the nearest first."""
+    """Returns where a value that begins here may end, the nearest first."""
     last = path.find("/", start)
     last = len(path) if last < 0 else last
     ends = [*(found.start() for found in _BOUNDARY.finditer(path, start, last)), last]
