@@ -1,4 +1,4 @@
-"""Plan: what would be done, in order, with its summary, fingerprint and safety limits."""
+"""The plan: the changes that would be made, in order, with summary, fingerprint and safety limits."""
 
 from __future__ import annotations
 
@@ -31,15 +31,17 @@ _KIND_ORDER = {kind: rank for rank, kind in enumerate(get_args(Change))}
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """What a run may change; an empty tuple is everything. ``paths`` are local paths or keys of single assets, in their
-    composed Unicode form."""
+    """What a run may change; an empty tuple means everything.
+
+    ``paths`` are local paths or keys of single assets, in composed Unicode form.
+    """
 
     char_ids: tuple[str, ...] = ()
     asset_types: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
 
     def takes_character(self, char_id: str | None) -> bool:
-        """Whether what belongs to this character (None: nobody's) is in scope."""
+        """Whether assets of this character (None: of nobody) are in scope."""
         return not self.char_ids or char_id in self.char_ids
 
     def takes_type(self, asset_type: str | None) -> bool:
@@ -52,7 +54,7 @@ class Scope(msgspec.Struct, frozen=True):
 
 
 class Stores(msgspec.Struct, frozen=True):
-    """Which three worlds a plan is about. An empty endpoint is Google's own."""
+    """The three stores that a plan is about. An empty endpoint is Google's own."""
 
     local: str
     bucket: str
@@ -62,7 +64,7 @@ class Stores(msgspec.Struct, frozen=True):
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """By what a plan was made, over which stores and from which rules: the same for all plans of one project."""
+    """The program version, the rules and the stores that a plan is made with: the same for all plans of one project."""
 
     tool: str
     rules_digest: str
@@ -70,7 +72,7 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class AsOf(NamedTuple):
-    """The moments as of which a plan describes the worlds (RFC 3339); None for now, or if there is no single one."""
+    """The moments as of which a plan describes the stores (RFC 3339); None for now, or if there is no single one."""
 
     objects: str | None = None
     records: str | None = None
@@ -80,7 +82,7 @@ NOW = AsOf()
 
 
 class FindingCounts(msgspec.Struct, frozen=True):
-    """Findings by severity, and apart from these those that are waived."""
+    """Findings by severity; waived findings are counted separately."""
 
     error: int = 0
     warning: int = 0
@@ -104,12 +106,12 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What would be done. A value: showing it and applying it are two readers of the same thing.
+    """What would be done, as a value that views show and the executor applies.
 
-    ``objects_in_scope`` is what a limit in percent is taken of. ``complete`` is false if a part of a world could
-    not be read. ``estimate`` is null in plans of older versions. ``objects_as_of`` is the moment (RFC 3339) as of which
-    an inventory report says what is in the bucket; null if the bucket was listed. ``records_as_of`` is the one moment
-    as of which all records were read; null if there is none.
+    Percentage limits refer to ``objects_in_scope``. ``complete`` is false if a part of a store could not be read.
+    ``estimate`` is null in plans of older versions. ``objects_as_of`` is the time (RFC 3339) of the inventory report
+    that lists the bucket; null if the bucket itself was listed. ``records_as_of`` is the single time as of which all
+    records were read; null if there is none.
     """
 
     format: str
@@ -130,16 +132,17 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def seen(self) -> str:
-        """Since when a change of the worlds may be unknown to the plan (RFC 3339)."""
+        """The time (RFC 3339) since when changes to the stores may be unknown to the plan."""
         return min(self.created, self.objects_as_of or self.created)
 
     def keeping(self, changes: Iterable[Change]) -> Plan:
-        """The plan with these of its changes alone."""
+        """Returns the plan with only these of its changes."""
         kept = {change.id for change in changes}
         return self.holding(tuple(change for change in self.actions if change.id in kept))
 
     def holding(self, actions: tuple[Change, ...]) -> Plan:
-        """The plan with these changes in place of its own, counted and fingerprinted anew; all else is as it was."""
+        """Returns the plan with these changes instead of its own, recounted and with a new fingerprint; the rest is
+        copied."""
         return msgspec.structs.replace(
             self,
             actions=actions,
@@ -161,7 +164,7 @@ def build(
     objects_in_scope: int = 0,
     as_of: AsOf = NOW,
 ) -> Plan:
-    """Orders changes and findings, counts them, and takes the fingerprint; the same world gives the same plan."""
+    """Orders changes and findings, counts them and computes the fingerprint; equal stores yield equal plans."""
     actions = tuple(sorted(changes, key=_action_order))
     listed = tuple(sorted(set(findings), key=_finding_order))
     return Plan(
@@ -184,7 +187,7 @@ def build(
 
 
 def estimate_of(actions: tuple[Change, ...], stores: Stores) -> Estimate:
-    """What making these changes takes. The caller adds what making the plan took, and how long it will all take."""
+    """Returns the estimate of these changes. The caller adds the use of making the plan, and the total duration."""
     bucket, records = (not each.startswith("file:") for each in (stores.bucket_endpoint, stores.records_endpoint))
     return Estimate(applying=of_changes(actions, bucket=bucket, records=records))
 
@@ -199,19 +202,20 @@ def summarise(actions: Iterable[Change], findings: Iterable[Finding], in_step: i
 
 
 def fingerprint(actions: Iterable[Change], rules_digest: str, stores: Stores, objects_in_scope: int) -> str:
-    """The identity of a plan: its changes with their preconditions, its rules and stores, and the count of objects."""
+    """Returns a plan's identity: its changes with their preconditions, its rules and stores, and the count of
+    objects."""
     return hashlib.sha256(canonical([list(actions), rules_digest, stores, objects_in_scope])).hexdigest()
 
 
 class ReplaceLimit(msgspec.Struct, frozen=True):
-    """The most replacements that a plan may hold: a count, or a percentage of the objects in scope."""
+    """The maximum replacements in a plan: a count, or a percentage of the objects in scope."""
 
     amount: float
     percent: bool
 
     @classmethod
     def parse(cls, text: str) -> ReplaceLimit:
-        """Reads ``"10%"`` or ``"25"``. Raises ValueError."""
+        """Parses ``"10%"`` or ``"25"``. Raises ValueError."""
         number = text.strip()
         percent = number.endswith("%")
         try:
@@ -233,8 +237,8 @@ class ReplaceLimit(msgspec.Struct, frozen=True):
 
 
 class LimitCounts(msgspec.Struct, frozen=True):
-    """What the safety limits are judged by: how many actions a plan has, how many of them replace, and how many objects
-    are in its scope."""
+    """The numbers that the safety limits check: a plan's actions, how many of them replace, and the objects in its
+    scope."""
 
     actions: int
     replaced: int
@@ -242,13 +246,14 @@ class LimitCounts(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, plan: Plan) -> LimitCounts:
-        """Counted from the actions, and never of fewer objects than they replace: a plan file may say what it likes."""
+        """Returns the counts of a plan. Objects are at least as many as replacements, because a plan file may say
+        anything."""
         replaced = sum(isinstance(action, Replace) for action in plan.actions)
         return cls(len(plan.actions), replaced, max(plan.objects_in_scope, replaced))
 
 
 def check_limits(counts: LimitCounts, max_replace: ReplaceLimit, max_actions: int | None) -> None:
-    """Raises Refused, with the numbers, if a plan goes past a safety limit."""
+    """Raises Refused, with the numbers, if a plan exceeds a safety limit."""
     if not max_replace.allows(counts.replaced, counts.objects):
         raise Refused(
             f"the plan replaces {counts.replaced} of {counts.objects} objects in scope, "

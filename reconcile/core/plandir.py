@@ -1,15 +1,16 @@
 """Plan ⇄ plan folder: a head and shards, so that several machines can apply one plan.
 
-    plan.json               the plan without actions and findings, what its limits are judged by, and a list of the
+    plan.json               the plan without actions and findings, the counts that its limits check, and a list of the
                             files below; written last
-    actions-1-0000.jsonl    changes of objects, one a line, in the plan's order; of several machines' files it is
+    actions-1-0000.jsonl    changes of objects, one per line, in the plan's order; with the files of several machines,
                             actions-1-MACHINE-0000.jsonl
-    actions-2-0000.jsonl    changes of records, in the same way
-    findings-0000.jsonl     findings, in the same way
+    actions-2-0000.jsonl    changes of records, in the same format
+    findings-0000.jsonl     findings, in the same format
     report-*.json           what each run of a shard did
 
 A change's shard is a digest of its key, or of its record, modulo the number of shards: never a range. So shards are of
-one size, and all changes of one record are in one. Merged, the shards are the plan of one file, byte for byte.
+similar size, and all changes of one record are in the same one. Merged, the shards equal the plan in one file, byte for
+byte.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class ShardPhase(Enum):
 
     @classmethod
     def of(cls, change: Change) -> ShardPhase:
-        """The phase in which this change is made."""
+        """Returns the phase in which this change is made."""
         return cls.UPLOADS if is_object(change) else cls.RECORDS
 
 
@@ -55,8 +56,10 @@ _NUMBERS = {ShardPhase.UPLOADS: 1, ShardPhase.RECORDS: 2}
 
 
 class Shard(msgspec.Struct, frozen=True):
-    """One file of changes: how many, and the file's length in bytes and its SHA-256 in hex. If the plan was made of
-    several machines' files, those that it uploads are on the machine ``machine``."""
+    """One file of changes: their number, and the file's length in bytes and its SHA-256 in hex.
+
+    If the plan covers the files of several machines, those that this shard uploads are on ``machine``.
+    """
 
     name: str
     phase: ShardPhase
@@ -67,14 +70,14 @@ class Shard(msgspec.Struct, frozen=True):
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """A machine that has files to upload: its name, and its local root."""
+    """A machine that has files to upload: its name and its local root."""
 
     name: str
     root: str
 
 
 class FindingShard(msgspec.Struct, frozen=True):
-    """One file of findings, described in the same way."""
+    """One file of findings: their number, and the file's length in bytes and its SHA-256 in hex."""
 
     name: str
     findings: int
@@ -83,9 +86,12 @@ class FindingShard(msgspec.Struct, frozen=True):
 
 
 class PlanDir(msgspec.Struct, frozen=True):
-    """What ``plan.json`` says: the plan without its actions and findings, what its limits are judged by, how fast all
-    machines together may ask the stores at first, and which files hold the rest. ``digest`` is the SHA-256 of this
-    itself, with an empty ``digest``."""
+    """The document ``plan.json``.
+
+    It has the plan without its actions and findings, the counts that its limits check, the initial request rates of all
+    machines together, and the files with the rest. ``digest`` is the SHA-256 of the document itself with an empty
+    ``digest``.
+    """
 
     format: str
     head: Plan
@@ -98,22 +104,23 @@ class PlanDir(msgspec.Struct, frozen=True):
 
     @property
     def count(self) -> int:
-        """How many shards each phase has."""
+        """The number of shards in each phase."""
         return len(self.findings)
 
     def files(self) -> dict[str, int]:
-        """The length in bytes of each file besides the head."""
+        """Returns the length in bytes of each file besides the head."""
         return {each.name: each.bytes for each in self.shards} | {each.name: each.bytes for each in self.findings}
 
     def of(self, phase: ShardPhase, number: int | None = None, machine: Machine | None = None) -> list[Shard]:
-        """The shards of this phase: the one of this number, counted from 0, or all; uploads those of this machine."""
+        """Returns the shards of this phase: the one with this number, counted from 0, or all; for uploads, this
+        machine's."""
         numbers = range(self.count) if number is None else (number,)
         held = machine.name if machine is not None and phase is ShardPhase.UPLOADS else ""
         names = {_actions_name(phase, each, held) for each in numbers}
         return [each for each in self.shards if each.name in names]
 
     def part(self, actions: Iterable[Change], machine: Machine | None = None) -> Plan:
-        """A plan of these changes alone, which holds nothing of the findings, for the local root of this machine."""
+        """Returns a plan of only these changes, without findings, for the local root of this machine."""
         stores = self.head.stores
         if machine is not None:
             stores = msgspec.structs.replace(stores, local=machine.root)
@@ -121,15 +128,18 @@ class PlanDir(msgspec.Struct, frozen=True):
 
 
 def shard_of(name: str, count: int) -> int:
-    """The shard, counted from 0, of what has this key or is in this record."""
+    """Returns the number of the shard, counted from 0, for this key or record."""
     return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()) % count
 
 
 def split(
     plan: Plan, count: int, machines: Sequence[Machine] = (), machine_of: Mapping[str, str] | None = None
 ) -> tuple[PlanDir, dict[str, bytes]]:
-    """The head of a plan of ``count`` shards, and its other files by name. With ``machines`` each has that many shards
-    of objects; ``machine_of`` says by the id of a change which of them has its file."""
+    """Returns the head of a plan with ``count`` shards, and its other files by name.
+
+    With ``machines``, each has that many shards of objects; ``machine_of`` maps the ids of changes to the machine that
+    has the file.
+    """
     homes, names = machine_of or {}, [each.name for each in machines] or [""]
     actions: dict[str, list[Change]] = defaultdict(list)
     for change in plan.actions:
@@ -162,7 +172,7 @@ def split(
 
 
 def load_head(data: bytes, folder: str) -> PlanDir:
-    """Reads a head. Raises UsageError, naming the folder, if it is torn, edited, or of another format."""
+    """Decodes a head. Raises UsageError, naming the folder, if it is torn, edited, or of another format."""
     head = FOLDER.decode(data, PlanDir, folder)
     machines = [each.name for each in head.machines] or [""]
     names = [_actions_name(phase, number, machine) for phase, machine, number in _slots(machines, head.count)]
@@ -172,7 +182,7 @@ def load_head(data: bytes, folder: str) -> PlanDir:
 
 
 def read_actions(head: PlanDir, shard: Shard, data: bytes, folder: str) -> list[Change]:
-    """The changes of a shard. Raises UsageError if the file is not the one that the head names."""
+    """Returns the changes of a shard. Raises UsageError if the file is not the one that the head names."""
     changes = FOLDER.read_lines(shard.name, data, shard.sha256, Change, folder)
     number = int(shard.name.rpartition("-")[2].removesuffix(".jsonl"))
     strays = [each for each in changes if ShardPhase.of(each) is not shard.phase or _number(each, head.count) != number]
@@ -182,12 +192,12 @@ def read_actions(head: PlanDir, shard: Shard, data: bytes, folder: str) -> list[
 
 
 def read_findings(shard: FindingShard, data: bytes, folder: str) -> list[Finding]:
-    """The findings of a shard. Raises UsageError in the same way."""
+    """Returns the findings of a shard. Raises UsageError if the file is not the one that the head names."""
     return FOLDER.read_lines(shard.name, data, shard.sha256, Finding, folder)
 
 
 def merge(folder: PlanDir, actions: Iterable[Change], findings: Iterable[Finding], where: str) -> Plan:
-    """The plan of which these are all shards. Raises UsageError if they are not."""
+    """Returns the plan that consists of these shards. Raises UsageError if they are not all of it."""
     head = folder.head
     plan = build(
         actions,
@@ -200,14 +210,14 @@ def merge(folder: PlanDir, actions: Iterable[Change], findings: Iterable[Finding
         objects_in_scope=head.objects_in_scope,
         as_of=AsOf(head.objects_as_of, head.records_as_of),
     )
-    plan = msgspec.structs.replace(plan, estimate=head.estimate)  # part of which is what making the plan took
+    plan = msgspec.structs.replace(plan, estimate=head.estimate)  # it includes the use of making the plan
     if msgspec.structs.replace(plan, actions=(), findings=()) != head or LimitCounts.of(plan) != folder.limits:
         raise UsageError(f"the shards in {where} are not those of one plan", hint=_AGAIN)
     return plan
 
 
 def load_report(data: bytes, name: str, folder: str) -> Report:
-    """Reads what a run left beside a plan. Raises UsageError if it is torn, or not a run's."""
+    """Decodes the report of a run of a shard. Raises UsageError if it is torn or not a report."""
     try:
         report = msgspec.json.decode(data, type=Report)
         _started(report.run_id)
@@ -217,11 +227,11 @@ def load_report(data: bytes, name: str, folder: str) -> Report:
 
 
 def merge_reports(plan: Plan, reports: Iterable[Report]) -> Report:
-    """One report of what all runs of a plan's shards did, with the outcome of each change.
+    """Merges the reports of all runs of a plan's shards into one, with the outcome of each change.
 
-    A change that one run made is ``applied``, whatever later runs found of it; otherwise its last outcome counts. One
-    of which no run tells is ``not_started``. ``seconds`` are from the first run's start to the last one's end, and
-    ``used`` is what all runs used.
+    A change that any run applied is ``applied``, whatever later runs found; otherwise its last outcome counts. A change
+    that no run reports is ``not_started``. ``seconds`` are from the first run's start to the last one's end, and
+    ``used`` is the total of all runs.
     """
     latest: dict[str, Outcome] = {}
     told = sorted(reports, key=lambda each: each.run_id)
@@ -252,7 +262,7 @@ _UNTOLD = Problem(
 
 
 def _started(run_id: str) -> float:
-    """When the run of this id began, in seconds since 1970."""
+    """Returns when the run of this id began, in seconds since 1970."""
     moment = datetime.datetime.strptime(run_id.partition("-")[0], "%Y%m%dT%H%M%S%fZ")
     return moment.replace(tzinfo=datetime.UTC).timestamp()
 
@@ -262,7 +272,7 @@ def _number(change: Change, count: int) -> int:
 
 
 def _slots(machines: Sequence[str], count: int) -> Iterator[tuple[ShardPhase, str, int]]:
-    """The phase, the machine and the number of each shard of changes, in their order."""
+    """Yields the phase, the machine and the number of each shard of changes, in order."""
     yield from ((ShardPhase.UPLOADS, machine, number) for machine in machines for number in range(count))
     yield from ((ShardPhase.RECORDS, "", number) for number in range(count))
 
@@ -276,5 +286,5 @@ def _lines(items: Iterable[Any]) -> bytes:
 
 
 def digest(head: PlanDir) -> str:
-    """What the ``digest`` of this head must be."""
+    """Returns the ``digest`` that this head must have."""
     return hashlib.sha256(canonical(msgspec.structs.replace(head, digest=""))).hexdigest()

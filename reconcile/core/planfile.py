@@ -1,4 +1,4 @@
-"""Plan ⇄ JSON."""
+"""Plan ⇄ JSON, and the check that a plan belongs to a project."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ AGAIN = "save it again with `reconcile plan --out FILE`"
 
 
 def dumps(plan: Plan) -> bytes:
-    """The plan as one JSON document, ending with a newline."""
+    """Encodes the plan as one JSON document, ending with a newline."""
     return msgspec.json.format(msgspec.json.encode(plan, enc_hook=repr), indent=2) + b"\n"
 
 
 def loads(data: bytes, source: str) -> Plan:
-    """Reads a plan file. Raises UsageError, naming ``source``, if it is torn, of another format, or no plan."""
+    """Decodes a plan file. Raises UsageError, naming ``source``, if it is torn, of another format, or not a plan."""
     data = _as_written(data, source)
     try:
         found = msgspec.json.decode(data, type=_Envelope).format
@@ -53,14 +53,18 @@ def loads(data: bytes, source: str) -> Plan:
 
 
 def _as_written(data: bytes, source: str) -> bytes:
-    """The document without what an editor, or PowerShell's ``>``, makes of it: a byte order mark, and UTF-16. Raises
-    UsageError if that has changed the letters, too."""
+    """Returns the document without the changes that an editor or PowerShell's ``>`` makes: a byte order mark, or
+    UTF-16.
+
+    Raises UsageError if characters were changed, too.
+    """
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         try:
             text = data.decode("utf-16")
         except UnicodeDecodeError as error:
             raise UsageError(f"{source} is not a whole plan file: {error}", hint=AGAIN) from error
-        # PowerShell has read our UTF-8 by the console's code page, so that every other letter is two or three by now.
+        # PowerShell has decoded our UTF-8 by the console's code page, so non-ASCII letters have become two or three
+        # others.
         if text.startswith("{") and not text.isascii():
             raise UsageError(
                 f"{source} is in UTF-16, as PowerShell's `>` writes it, which changes every letter that is not ASCII",
@@ -73,8 +77,10 @@ def _as_written(data: bytes, source: str) -> bytes:
 def check_belongs(
     plan: Plan, stores: Stores, rules_digest: str, bucket: BucketRoot, collection: str, index: str = ""
 ) -> None:
-    """Raises UsageError if a plan is not one that this project, with these rules, could have made: it can then
-    reach nothing outside the root, the prefix and the collection, whoever wrote it."""
+    """Raises UsageError if this project, with these rules, could not have made the plan.
+
+    A plan that passes can reach nothing outside the root, the prefix and the collection, whoever wrote it.
+    """
     for name in ("local", "bucket", "records", "bucket_endpoint", "records_endpoint"):
         theirs, ours = getattr(plan.stores, name), getattr(stores, name)
         if theirs != ours:
@@ -134,7 +140,7 @@ def _outside(document: str, collection: str) -> Iterator[str]:
 
 
 def _misindexed(action: SetField | RewriteLocalDb, index: str) -> Iterator[str]:
-    """The index gets and loses one asset type at a time, and gets one only with an object that is of it."""
+    """Yields faults of an index change: it must add or remove one asset type, and add one only with an object of it."""
     if not isinstance(action, SetField) or action.way != (index,) or action.field != index:
         yield f"writes {action.field!r}, which is no index of records"
     old, new = action.old or [], action.new or []
@@ -147,7 +153,7 @@ def _misindexed(action: SetField | RewriteLocalDb, index: str) -> Iterator[str]:
 
 
 def _misplaced(action: SetField | RewriteLocalDb) -> Iterator[str]:
-    """A place with a way of its own holds a text, which another text replaces."""
+    """Yields faults of a change at a path: it must replace one text with another."""
     if action.at == ():
         yield "has a way that leads nowhere"
     if action.way and not (isinstance(action.old, str) and isinstance(action.new, str)):
@@ -155,7 +161,7 @@ def _misplaced(action: SetField | RewriteLocalDb) -> Iterator[str]:
 
 
 def _unneeded(new: object, old: object, needs: tuple[Need, ...], bucket: BucketRoot) -> Iterator[str]:
-    """A field may get only the URIs of the objects that it needs; a list keeps its other items."""
+    """Yields faults of a new value: it may add only URIs of objects that it needs, and a list keeps its other items."""
     held = old if isinstance(old, list) else []
     allowed = [bucket.uri(need.key) for need in needs]
     values = new if isinstance(new, list) and new else [new]

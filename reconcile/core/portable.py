@@ -1,8 +1,8 @@
-"""Exceptions that go through pickle whole, as a process pool sends them, and what an exception came from."""
+"""Exceptions that can be pickled, for process pools, and the causes of an exception."""
 
 from __future__ import annotations
 
-# A workflow pays for what is imported here when it decorates a function.
+# A workflow pays for these imports when it decorates a function.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,11 +12,11 @@ NOTES = "__notes__"
 
 
 class Portable:
-    """The base of every exception of ours. It is rebuilt without its ``__init__``, so that takes what it likes.
+    """The base class of all our exceptions. It is unpickled without its ``__init__``, which may take any arguments.
 
-    What goes along: the type, ``args``, the attributes, the notes, and the exceptions that it came from. An attribute
-    that cannot be pickled is None afterwards, and a note says what it was; an exception of somebody else that cannot be
-    pickled becomes a ``Foreign`` one. A traceback stays where it is.
+    The type, ``args``, the attributes, the notes, and the causes and contexts are preserved. An attribute that cannot
+    be pickled becomes None, with a note of its value; a foreign exception that cannot be pickled becomes a ``Foreign``
+    one. Tracebacks are not sent.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -43,7 +43,7 @@ class Portable:
 
 
 class Foreign(Portable, Exception):
-    """Stands for an exception that cannot be pickled: the text is its type and what it said."""
+    """Stands for an exception that cannot be pickled: the text is its type and its message."""
 
 
 def _rebuilt(kind: type[BaseException], args: tuple[Any, ...], state: dict[str, bytes], *origin: Any) -> BaseException:
@@ -65,7 +65,7 @@ def _origin(error: Any) -> tuple[BaseException | None, BaseException | None, boo
 
 
 class _Sent:
-    """A foreign exception on its way, with what it came from: by itself it would leave that behind."""
+    """A foreign exception in transit with its causes, which it would lose by itself."""
 
     def __init__(self, error: BaseException) -> None:
         self._error = error
@@ -86,13 +86,13 @@ def _sendable(error: BaseException | None) -> Any:
 
 
 def pickled(value: Any) -> bytes | None:
-    """The pickled value, or None if it cannot be pickled, or not be read again."""
+    """Returns the pickled value, or None if it cannot be pickled or unpickled."""
     import pickle
 
     try:
         packed = pickle.dumps(value)
         pickle.loads(packed)
-    except Exception:  # noqa: BLE001 whatever a foreign object does, the error that holds it must arrive
+    except Exception:  # noqa: BLE001 - whatever a foreign object does, the error that holds it must arrive
         return None
     return packed
 
@@ -104,12 +104,12 @@ def _name_of(error: BaseException) -> str:
 def _shown(value: Any) -> str:
     try:
         return str(value) if isinstance(value, BaseException) else repr(value)
-    except Exception:  # noqa: BLE001 its text may fail too
+    except Exception:  # noqa: BLE001 - its text may fail too
         return f"a value of type {type(value).__name__}"
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that it came from, each once: causes and contexts, and what libraries keep in attributes."""
+    """Yields the error and its origins, each once: causes, contexts, and errors that libraries keep in attributes."""
     seen: set[int] = set()
     waiting: list[object] = [error]
     while waiting:

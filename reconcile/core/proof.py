@@ -1,4 +1,4 @@
-"""The proof that the cloud alone is enough: what a record names, what was proved of it, and the certificate of it."""
+"""The proof that the cloud alone is enough: the references of records, what was proved about them, and certificates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CERTIFICATE_FORMAT = "reconcile.certificate/1"
 
 
 class ProofMethod(Enum):
-    """How an object was checked: by what the bucket says of it, by reading all its bytes, through a signed URL."""
+    """How an object was checked: by its metadata, by reading all its content, or through a signed URL."""
 
     METADATA = "metadata"
     DEEP = "deep"
@@ -39,8 +39,7 @@ class ProofMethod(Enum):
 
 
 class Against(Enum):
-    """What says which bytes are meant: the local file, the last state in which it agreed with the bucket, or nothing
-    but the object's own checksum."""
+    """What the content is compared with: the local file, the last agreed state, or only the object's own checksum."""
 
     LOCAL = "local"
     AGREED = "agreed"
@@ -48,7 +47,7 @@ class Against(Enum):
 
 
 class Mode(msgspec.Struct, frozen=True):
-    """How a proof was made: without one local file, by reading all bytes, through signed URLs."""
+    """How a proof is made: without local files, by reading all content, through signed URLs."""
 
     cloud_only: bool = False
     deep: bool = False
@@ -56,7 +55,7 @@ class Mode(msgspec.Struct, frozen=True):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """A URI of ours in a record. ``document`` is the record's name, ``key`` what the URI names."""
+    """A URI of ours in a record. ``document`` is the record's name, ``key`` the key that the URI names."""
 
     world: World
     document: str
@@ -67,15 +66,17 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 class Suspect(msgspec.Struct, frozen=True):
-    """A text that is a local path if there is an object at one of ``keys``, and otherwise somebody's words."""
+    """A text that is a local path if there is an object at one of ``keys``, and otherwise free text."""
 
     finding: Finding
     keys: tuple[str, ...]
 
 
 class Proved(msgspec.Struct, frozen=True):
-    """One reference, and what was found of it: the generation and the bytes that it resolves to. ``at`` is the way
-    to one that is in another place than a plain field of a map."""
+    """One reference and its result: the generation and the content that it resolves to.
+
+    ``at`` is the path to a reference that is not in a plain field of a map.
+    """
 
     entry: str | None
     field: str
@@ -94,11 +95,11 @@ class Proved(msgspec.Struct, frozen=True):
 
 
 class Certificate(msgspec.Struct, frozen=True):
-    """What was proved of one character on one day: of everything that its record names.
+    """What was proved of one character on one day, about everything that its record names.
 
-    ``stores`` are the worlds with the servers that they are on. ``update_time`` is the version of ``document`` that was
-    read. ``digest`` is the SHA-256 of everything else in the certificate, as JSON without blanks, with sorted keys, and
-    with U+007F escaped, as jq writes it.
+    ``stores`` are the stores with their servers. ``update_time`` is the version of ``document`` that was read.
+    ``digest`` is the SHA-256 of everything else in the certificate, as JSON without blanks, with sorted keys, and with
+    U+007F escaped, as jq writes it.
     """
 
     format: str
@@ -124,9 +125,11 @@ class Certificate(msgspec.Struct, frozen=True):
 
 
 class Verification(msgspec.Struct, frozen=True):
-    """The result of a proof. ``checked`` are references, URIs of ours and paths, and ``ok`` of them resolve to the
-    bytes that are meant; ``bytes`` were read and hashed. ``complete`` is false if a store did not answer for some
-    of them."""
+    """The result of a proof.
+
+    ``checked`` counts references (URIs of ours and paths), of which ``ok`` resolve to the expected content; ``bytes``
+    were read and hashed. ``complete`` is false if a store did not answer for some of them.
+    """
 
     format: str
     tool: str
@@ -148,7 +151,7 @@ class Verification(msgspec.Struct, frozen=True):
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 if all of it holds; what is said for information only does no harm."""
+        """0 if everything holds; findings of severity info do not matter."""
         if not self.complete:
             return ExitCode.FAILED
         return ExitCode.OK if holds(self.problems) else ExitCode.DIFFERENCES
@@ -162,7 +165,7 @@ def holds(problems: tuple[Finding, ...]) -> bool:
 
 
 def named_by(document: Document, world: World, context: Context) -> Iterator[Named]:
-    """What a record names within the scope: references to prove, and texts that no service in the cloud can read."""
+    """Yields what a record names within the scope: references to prove, and texts that no cloud service can read."""
     name = context.document(document.id) if world is World.RECORDS else f"local database {document.id}"
     if not is_unicode(document.fields):
         yield make(Code.MALFORMED_RECORD, name, document.id, why="it holds text that is not valid Unicode")
@@ -201,7 +204,7 @@ def _in_scope(slot: Slot, key: str | None, context: Context) -> bool:
 def _against(
     name: str, char_id: str, slot: Slot, text: str, candidates: list[Candidate], context: Context, repairs: int
 ) -> Suspect | Finding | None:
-    """The problem with a text that is not a URI of ours; None if the text is not a path."""
+    """Returns the problem with a text that is not a URI of ours; None if the text is not a path."""
     say = partial(make, place=place_of(slot), text=text)
     path = say(Code.LOCAL_PATH_ELSEWHERE if slot.is_name else Code.LOCAL_PATH, name, char_id)
     found = meaning(text, context.roots, repairs)
@@ -222,7 +225,7 @@ def _against(
 
 
 def is_askable(key: str, context: Context) -> bool:
-    """Whether the bucket could hold an object of this key at all."""
+    """Whether the bucket could contain an object of this key at all."""
     return key_problem(context.bucket.object_name(key)) is None
 
 
@@ -259,8 +262,10 @@ _LONGEST = 80
 
 
 def certificate_name(char_id: str, created: str) -> str:
-    """The name of a character's certificate of this day, on every system. An id that is not a plain name, or that
-    differs from another only in case, gets a digest beside it."""
+    """Returns the name of a character's certificate of this day, valid on every system.
+
+    An id that is not a plain name, or that differs from another only in case, is followed by a digest.
+    """
     day = created[:10]
     if _PLAIN.fullmatch(char_id) and len(char_id) <= _LONGEST:
         return f"{char_id}-{day}.json"

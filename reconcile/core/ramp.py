@@ -1,8 +1,8 @@
-"""How fast a store may be asked at first, and how that may grow. Pure: everything is told the time, in seconds.
+"""The initial request rates of the stores, and their growth. Pure: the time is passed in, in seconds.
 
-Firestore asks for 500 operations a second on a collection at first, and half as much more every five minutes; a bucket
-for 1,000 writes and 5,000 reads a second, and twice as much every twenty minutes. Faster growth is answered with errors
-and latency. Sources: https://firebase.google.com/docs/firestore/best-practices#ramping_up_traffic,
+Firestore asks for at most 500 operations per second on a collection at first, growing by half every five minutes; a
+bucket for 1,000 writes and 5,000 reads per second, doubling every twenty minutes. Faster growth causes errors and
+latency. Sources: https://firebase.google.com/docs/firestore/best-practices#ramping_up_traffic,
 https://cloud.google.com/storage/docs/request-rate.
 """
 
@@ -13,22 +13,22 @@ import msgspec
 from reconcile.core.bandwidth import Bucket
 
 BURST = 1.0
-"""Seconds whose operations may begin at once after a lull."""
+"""Seconds whose operations may begin at once after a pause."""
 
 
 class Ramp(msgspec.Struct, frozen=True):
-    """``start`` operations a second, and ``factor`` times as many after every ``every`` seconds."""
+    """A rate of ``start`` operations per second, multiplied by ``factor`` after every ``every`` seconds."""
 
     start: float
     factor: float
     every: float
 
     def rate(self, passed: float) -> float:
-        """Operations a second, ``passed`` seconds after the first one."""
+        """Returns the operations per second, ``passed`` seconds after the first one."""
         return float(self.start * self.factor ** int(passed // self.every))
 
     def shared(self, count: int) -> Ramp:
-        """The share of each of ``count`` machines that ask the same store."""
+        """Returns the share of each of ``count`` machines that use the same store."""
         return Ramp(self.start / count, self.factor, self.every)
 
 
@@ -41,7 +41,7 @@ class Rates(msgspec.Struct, frozen=True):
 
 
 class Turn:
-    """Lets one operation after the other begin, as a ramp allows that starts with the first."""
+    """Lets operations begin one after another, at the rate of a ramp that starts with the first."""
 
     def __init__(self, ramp: Ramp) -> None:
         self._ramp = ramp
@@ -49,7 +49,8 @@ class Turn:
         self._bucket = Bucket(0.0, burst=BURST)
 
     def take(self, now: float, operations: int = 1) -> float:
-        """0 if the next may begin now, which it then does; or the seconds to wait before asking again."""
+        """Returns 0 if the next operation may begin now, which it then does; else the seconds to wait before the next
+        attempt."""
         if self._began is None:
             self._began, self._bucket = now, Bucket(now, burst=BURST)
         return self._bucket.take(operations, now, self._ramp.rate(now - self._began))

@@ -1,4 +1,4 @@
-"""Which paths below the root the rules can reach, and which names are looked at at all."""
+"""Which paths below the root the rules can reach, and which names are considered at all."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ _DRIVE = re.compile(r"[A-Za-z]:(/|\Z)")
 
 
 def is_ours(name: str) -> bool:
-    """Whether a name is our own: that of the state, or of what an interrupted restore left."""
+    """Whether a name is our own: that of the state folder, or of a part left by an interrupted restore."""
     return name.startswith(".") and _OURS.fullmatch(name) is not None
 
 
 class Reach:
-    """What these templates can take. A leftover (``core.leftovers``) is reached only if a template's own text is
-    what makes the name one: ``.thumbs/{char_id}.png`` reaches ``.thumbs``, and ``*``, ``{name}`` and ``**`` do not."""
+    """The paths that these templates can match.
+
+    A leftover (``core.leftovers``) is reached only if a template's literal text makes the name one:
+    ``.thumbs/{char_id}.png`` reaches ``.thumbs``, while ``*``, ``{name}`` and ``**`` do not.
+    """
 
     def __init__(self, templates: Sequence[Template]) -> None:
         self._templates = templates
 
     def left_out(self, path: str) -> str | None:
-        """Who leaves such a file, or one of its folders, beside others; None for a path that is looked at."""
+        """Returns who leaves such a file, or one of its folders; None for a path that is considered."""
         origin = next(filter(None, map(leftover, path.split("/"))), None)
         return None if origin is None or self.takes(path) else origin
 
@@ -37,26 +40,29 @@ class Reach:
         return any(len(template.parts) in _after(template, parts) for template in self._templates)
 
     def enters(self, folder: str) -> bool:
-        """Whether a template can take anything below the folder, given with its slash."""
+        """Whether a template can match anything below the folder, given with its slash."""
         parts = nfc(folder).removesuffix("/").split("/")
         return any(at < len(each.parts) for each in self._templates for at in _after(each, parts))
 
 
 class Selection:
-    """Which names below the root are looked at: not our own, none that ``ignore`` takes, and no leftover unless a rule
-    names it. If ``rules`` is None, none names a leftover, and anything could be taken. Raises PatternError for a
-    pattern of ``ignore`` that can never match."""
+    """Which names below the root are considered: not our own, none that ``ignore`` matches, and leftovers only if a
+    rule names them.
+
+    If ``rules`` is None, no rule names a leftover, and anything could match. Raises PatternError for a pattern of
+    ``ignore`` that can never match.
+    """
 
     def __init__(
         self, ignore: Iterable[str], rules: Sequence[Template] | None = None, *, ignore_case: bool = False
     ) -> None:
         self._ignored = _Ignored(ignore, str.lower if ignore_case else str)
         self._reach = None if rules is None else Reach(rules)
-        # Most names of a large tree are in many of its folders.
+        # Most names in a large tree occur in many folders.
         self._is_usual = lru_cache(maxsize=4096)(lambda name: leftover(name) is None and not self._ignored.names(name))
 
     def leaves_out(self, folder: str, name: str, *, is_folder: bool) -> bool:
-        """Whether the entry of this name is left out, in a folder (its path with the slash) that is looked at."""
+        """Whether the entry of this name is left out, in a considered folder (its path with the slash)."""
         if self._is_usual(name):
             return self._ignored.has_paths and self._ignored.takes(folder, name, is_folder=is_folder)
         if self._ignored.takes(folder, name, is_folder=is_folder):
@@ -68,15 +74,15 @@ class Selection:
         return not (self._reach.enters(f"{folder}{name}/") if is_folder else self._reach.takes(folder + name))
 
     def excludes(self, path: str) -> bool:
-        """Whether the file at this path is left out, or one of its folders is."""
+        """Whether the file at this path, or one of its folders, is left out."""
         return any(self.leaves_out(folder, name, is_folder=more) for folder, name, more in _steps(path))
 
     def ignores(self, path: str) -> bool:
-        """Whether ``ignore`` takes the file at this path, or one of its folders."""
+        """Whether ``ignore`` matches the file at this path, or one of its folders."""
         return any(self._ignored.takes(folder, name, is_folder=more) for folder, name, more in _steps(path))
 
     def reaches(self, path: str) -> bool:
-        """Whether a rule can take the file at this path, or anything below the folder where it ends in ``/``."""
+        """Whether a rule can match the file at this path, or anything below the folder if the path ends in ``/``."""
         if self._reach is None:
             return True
         return self._reach.enters(path) if path.endswith("/") else self._reach.takes(path)
@@ -85,8 +91,8 @@ class Selection:
 class _Ignored:
     """The patterns of ``ignore``: names at any depth, or paths from the root, of files and folders or of folders only.
 
-    Every name that is walked is held against them, so names that are literal except for a ``*`` in front, as most are,
-    need no template.
+    Every walked name is matched against them, so names that are literal except for a leading ``*``, as most are, need
+    no template.
     """
 
     def __init__(self, patterns: Iterable[str], form: Callable[[str], str]) -> None:
@@ -113,7 +119,7 @@ class _Ignored:
         self.has_paths = bool(self._paths or self._folders)
 
     def names(self, name: str) -> bool:
-        """Whether a pattern for names at any depth takes this one."""
+        """Whether a pattern for names at any depth matches this one."""
         name = self._form(name if name.isascii() else nfc(name))
         return name in self._names or name.endswith(self._ends) or any(each.takes(name) for each in self._templates)
 
@@ -129,7 +135,7 @@ class _Ignored:
 
 
 def _ignoring(text: str) -> tuple[Template, bool, bool]:
-    """The template of a pattern, whether it is for names at any depth, and whether for folders only."""
+    """Returns the template of a pattern, whether it is for names at any depth, and whether for folders only."""
     if "\\" in text:
         raise PatternError("folders are separated by '/', also on Windows; write it without '\\'")
     if text.startswith("/"):
@@ -146,7 +152,7 @@ def _ignoring(text: str) -> tuple[Template, bool, bool]:
 
 
 def _steps(path: str) -> Iterator[tuple[str, str, bool]]:
-    """Each folder on the way to a file, and the file: the path of its folder, its name, and whether it is a folder."""
+    """Yields each folder on the way to a file, and the file, as (parent path, name, whether it is a folder)."""
     folder = ""
     *folders, name = path.split("/")
     for part in folders:
@@ -156,7 +162,7 @@ def _steps(path: str) -> Iterator[tuple[str, str, bool]]:
 
 
 def _after(template: Template, names: Sequence[str]) -> set[int]:
-    """How many of its parts the template can have used up at the end of these folder and file names."""
+    """Returns how many of its parts the template can have used up after these folder and file names."""
     parts = template.parts
     at = _skipped(parts, {0})
     for name in names:
@@ -173,7 +179,7 @@ def _after(template: Template, names: Sequence[str]) -> set[int]:
 
 
 def _skipped(parts: Sequence[Part], positions: set[int]) -> set[int]:
-    """These positions, and those behind a ``**``, which may stand for no folder."""
+    """Returns these positions, and those after a ``**``, which may stand for no folder."""
     found = set(positions)
     for position, part in enumerate(parts):
         if position in found and isinstance(part, Folders):
@@ -188,5 +194,5 @@ def _matcher(part: Part) -> Matcher:
 
 @lru_cache(maxsize=1024)
 def _own(part: tuple[Token, ...]) -> str | None:
-    """Who leaves a name of the part's own text beside files, whatever its captures hold."""
+    """Returns who leaves a name with the part's literal text, whatever its captures hold."""
     return leftover("".join(token.text if token.name is None else "x" for token in part))

@@ -1,4 +1,4 @@
-"""What happened: the outcome of each change, and the report of a run."""
+"""The outcomes of changes, and the report of a run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class OutcomeKind(Enum):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Why a change did not go through: what an error says, as data. ``transient`` if trying again may help."""
+    """Why a change was not made: an error as data. ``transient`` means that a retry may succeed."""
 
     code: str
     message: str
@@ -37,7 +37,7 @@ class Problem(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, error: ReconcileError) -> Problem:
-        """What this error says."""
+        """Returns this error as data."""
         return cls(error.code, error.message, error.hint, error.transient)
 
     @property
@@ -46,17 +46,17 @@ class Problem(msgspec.Struct, frozen=True):
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
     def error(self, about: str) -> ReconcileError:
-        """An error of the class that it came from; the message says what it is ``about``."""
+        """Returns an error of the original class; the message says what it is ``about``."""
         error = error_kind(self.code)(f"{about}: {self.message}", hint=self.hint)
         error.transient = self.transient
         return error
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened to one change, and why, if it was not applied.
+    """What happened to one change, and why if it was not applied.
 
-    ``document`` is the record, for a change of one. ``error`` is a sentence for people: the problem's, or a remark on
-    what was applied.
+    ``document`` is the record if the change is to one. ``error`` is a sentence for people: the problem's, or a remark
+    on what was applied.
     """
 
     id: str
@@ -71,7 +71,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     def of(
         cls, change: Change, outcome: OutcomeKind, problem: Problem | None = None, *, remark: str | None = None
     ) -> Outcome:
-        """The outcome of this change."""
+        """Returns the outcome of this change."""
         return cls(
             id=change.id,
             kind=kind_of(change),
@@ -84,11 +84,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_done(self) -> bool:
-        """Whether the world is as the change was to make it."""
+        """Whether the change's target is now in the state that the change requires."""
         return self.outcome in (OutcomeKind.APPLIED, OutcomeKind.ALREADY)
 
     def failure(self) -> ReconcileError:
-        """The error that kept the change from being made, of its own class."""
+        """Returns the error that prevented the change, of its own class."""
         where = f" in {self.document}" if self.document else ""
         return (self.problem or Problem(StoreError.code, self.outcome.value)).error(f"{self.kind} of {self.key}{where}")
 
@@ -115,8 +115,10 @@ class Counts(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What a run did: one outcome for each change of its plan, in the plan's order. ``bytes`` were uploaded; ``used``
-    is what it asked of the stores."""
+    """What a run did: one outcome for each change of its plan, in the plan's order.
+
+    ``bytes`` were uploaded; ``used`` is the run's use of the stores.
+    """
 
     format: str
     run_id: str
@@ -139,14 +141,16 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def nonzero(counts: msgspec.Struct) -> str:
-    """The counts that are not 0, each with its name: ``281 upload, 525 set_field``."""
+    """Returns the counts that are not 0, each with its name: ``281 upload, 525 set_field``."""
     named = msgspec.structs.asdict(counts).items()
     return ", ".join(f"{count:,} {name}" for name, count in named if isinstance(count, int) and count)
 
 
 def remaining(findings: Iterable[Finding], at_least: Severity | None) -> tuple[Finding, ...]:
-    """The findings of this severity, or a worse one, that no waiver takes, on which a run may fail; none if
-    ``at_least`` is None."""
+    """Returns the findings of at least this severity that no waiver covers, on which a run may fail.
+
+    None if ``at_least`` is None.
+    """
     if at_least is None:
         return ()
     return tuple(each for each in findings if each.severity.rank <= at_least.rank and not each.is_waived)
@@ -172,7 +176,7 @@ def build(
     complete: bool = True,
     used: Used = Used(),  # noqa: B008 frozen
 ) -> Report:
-    """Counts the outcomes and says how the run ended; ``complete`` is the plan's."""
+    """Counts the outcomes and derives how the run ended; ``complete`` is the plan's."""
     listed = tuple(outcomes)
     counts = Counts(**Counter(outcome.outcome.value for outcome in listed))
     return Report(

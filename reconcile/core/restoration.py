@@ -1,4 +1,4 @@
-"""The plan of a restore: which objects of the bucket would become local files again."""
+"""The plan of a restore: the objects of the bucket that would become local files again."""
 
 from __future__ import annotations
 
@@ -36,9 +36,12 @@ HIDDEN_PLACE = Form(
 
 
 class Restore(msgspec.Struct, frozen=True, kw_only=True):
-    """Brings one object back as the file ``path`` below the root, if nothing stands there and its generation is still
-    this one. ``begun`` bytes of it were left by an interrupted run; ``updated`` is the time that the file gets. With an
-    ``encoding`` ``size`` and ``crc32c`` are those of the packed bytes, and the file is what a reader of the URL gets.
+    """Restores one object as the file ``path`` below the root, if the path is free and the object's generation
+    unchanged.
+
+    ``begun`` bytes of it were left by an interrupted run; ``updated`` becomes the file's time. With an ``encoding``,
+    ``size`` and ``crc32c`` are those of the compressed bytes, and the file gets the decompressed content, like a reader
+    of the URL.
     """
 
     id: str
@@ -60,12 +63,15 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RestoreBeside(Restore, frozen=True, kw_only=True):
-    """Writes the bucket's version of a local file next to that, which stays."""
+    """Writes the bucket's version of a local file next to the file, which stays."""
 
 
 class RestorePlan(msgspec.Struct, frozen=True):
-    """Which files would be made, in order. ``in_step`` files are there already; ``complete`` is false if a part of
-    the local root could not be read, or if an object has its place below a folder that was not, such as a link."""
+    """The files that would be created, in order.
+
+    ``in_step`` files exist already; ``complete`` is false if a part of the local root could not be read, or an object's
+    place is below a folder that was not read, such as a link.
+    """
 
     format: str
     tool: str
@@ -81,12 +87,12 @@ class RestorePlan(msgspec.Struct, frozen=True):
 
 
 def name_beside(path: str) -> str:
-    """Where the bucket's version of a local file goes, next to it: ``NAME.bucket.EXT``."""
+    """Returns the path for the bucket's version of a local file, next to it: ``NAME.bucket.EXT``."""
     folder, slash, name = path.rpartition("/")
     stem, dot, ending = name.rpartition(".")
     return f"{folder}{slash}{stem}.bucket.{ending}" if dot and stem else f"{path}.bucket"
 
 
 def restore_id(found: RemoteObject, *, beside: bool = False) -> str:
-    """The same id for the same file from the same bytes in every run."""
+    """Returns an id that is the same in every run for the same file from the same content."""
     return change_id(KIND, found.key, found.crc32c, found.generation, *(("beside",) if beside else ()))

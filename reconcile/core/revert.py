@@ -1,4 +1,4 @@
-"""Changes of a record taken back on the record as it is now: each only if nobody has changed it since."""
+"""Undoes changes on a record as it is now: each only if nobody has changed the value since."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from reconcile.core.way import Entries, Finder, Trail, Way, numberless, title_of
 
 
 def revert(fields: Mapping[str, Any], wanted: Sequence[Touched], entries: Entries, entry_key: str) -> Edit:
-    """Brings each place, found as ``edit`` finds it, from ``before`` to ``after``, on a copy of the record's fields. A
-    field that was absent is taken out again, and so is a map that was added and holds nothing but its key then."""
+    """Returns the edit that brings each place, found as in ``edit``, from ``before`` to ``after``, on a copy of the
+    fields.
+
+    A field that was absent is removed again, and so is a map that was added, once it holds only its key.
+    """
     draft = _Reversal(fields, wanted, entries, entry_key)
     verdicts = list(map(draft.take_back, wanted))
     draft.drop_bare()
@@ -52,7 +55,7 @@ class _Reversal(Draft):
         holding = [each for each in alike if _holds(listed[each], wanted.field, wanted.before, wanted.had)]
         of_several = self._alike[wanted.entry, wanted.field]
         if of_several > 1:
-            # Of maps with one key, place alone tells which is which, and only as long as none is gone.
+            # Of maps with the same key, only the position tells which is which, and only as long as none is gone.
             at = wanted.position if wanted.position in holding and len(alike) >= of_several else None
         else:
             at = one_of(holding, wanted.position)
@@ -64,7 +67,7 @@ class _Reversal(Draft):
         return Verdict.ALREADY if not alike and wanted.place is Place.REMOVED else Verdict.STALE
 
     def drop_bare(self) -> None:
-        """Takes out the maps that the run had added, once nothing is left in them."""
+        """Removes the maps that the run had added, once nothing is left in them."""
         for wanted in self.touched:
             bare = {self.entry_key: wanted.entry}
             if wanted.place is Place.REMOVED and self.listed is not None and bare in self.listed:
@@ -72,11 +75,14 @@ class _Reversal(Draft):
 
 
 def _trails(fields: Mapping[str, Any], wanted: Sequence[Touched], entry_key: str) -> dict[str, Trail]:
-    """Where each text is to be put back, by the id of its change. Of several that hold one text now and did not before,
-    place alone tells which is which, and only as long as each is in its very place."""
+    """Returns where each text is to be put back, by the id of its change.
+
+    Of several places with equal texts now and different ones before, only the position tells which is which, and only
+    as long as each is in exactly its place.
+    """
     finder = Finder(fields, entry_key)
     groups: dict[tuple[Way, str], list[Touched]] = defaultdict(list)
-    # A journal is a file: what this version did not write is passed over.
+    # A journal is a file: lines that this version did not write are skipped.
     for each in (each for each in wanted if isinstance(each.before, str) and isinstance(each.after, str)):
         groups[numberless(each.way), each.before].append(each)
     found: dict[str, Trail] = {}
@@ -91,7 +97,7 @@ def _trails(fields: Mapping[str, Any], wanted: Sequence[Touched], entry_key: str
 
 
 def _spread(finder: Finder, group: Sequence[Touched], text: str) -> dict[str, Trail]:
-    """Places for texts that all become the same: as many as there are, if there are no more than were written."""
+    """Returns places for texts that all become the same, if there are no more places than were written."""
     held = finder.all(group[0].way, text)
     return dict(zip((each.id for each in group), held, strict=False)) if len(held) <= len(group) else {}
 

@@ -1,4 +1,4 @@
-"""What was observed, as flat frozen rows: files, objects, documents, and what was read whole."""
+"""Observations as flat frozen rows: files, objects, documents, and what was fully read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from reconcile.core.way import Titled, Trail, Way
 
 
 class FileProblem(Enum):
-    """Why a local file is not taken this time; UNCLAIMED is an unreadable folder in which no rule can take anything."""
+    """Why a local file is not used in this run; UNCLAIMED is an unreadable folder in which no rule can match
+    anything."""
 
     UNSETTLED = "unsettled_file"
     UNREADABLE = "unreadable_file"
@@ -26,8 +27,11 @@ class FileProblem(Enum):
 
 
 class LocalFile(msgspec.Struct, frozen=True, gc=False):
-    """A file below the local root. ``path`` is relative to the root, with ``/`` on every system; ``crc32c`` is None
-    exactly if there is a ``problem``. ``twin`` is another local path that differs only in case or Unicode form."""
+    """A file below the local root.
+
+    ``path`` is relative to the root, with ``/`` on every system; ``crc32c`` is None exactly if there is a ``problem``.
+    ``twin`` is another local path that differs only in case or Unicode form.
+    """
 
     path: str
     size: int
@@ -39,9 +43,11 @@ class LocalFile(msgspec.Struct, frozen=True, gc=False):
 
 
 class Hashed(NamedTuple):
-    """What is remembered of a file's content: how the file looked, the crc32c, and what it surely lacks ("" if that
-    is nothing). ``doubted_since`` is when (ns since the epoch) this content was first hashed, if that was so soon
-    after the file's last change that a later one may have left no trace; 0 if no doubt is left."""
+    """The remembered content of a file: its look, its crc32c, and what it certainly lacks ("" for nothing).
+
+    ``doubted_since`` is when (ns since the epoch) this content was first hashed, if that was so soon after the file's
+    last change that a later one may have left no trace; 0 if there is no doubt.
+    """
 
     size: int
     mtime_ns: int
@@ -53,15 +59,17 @@ class Hashed(NamedTuple):
 
     @property
     def look(self) -> tuple[int, int, int, int]:
-        """What is compared to see that a file is the same: size, times (ns) and file id."""
+        """The values that show whether a file is unchanged: size, times (ns) and file id."""
         return self[:4]
 
 
 class RemoteObject(msgspec.Struct, frozen=True, gc=False):
-    """A live object, all of one answer. ``key`` is its name below the bucket prefix. ``updated`` (RFC 3339) is for
-    people and ``many = "newest"``: clocks are never compared across worlds. With an ``encoding`` (as ``encoding_of``
-    spells it) ``size`` and ``crc32c`` are those of the packed bytes. ``metageneration`` is 0 if it is not
-    known."""
+    """A live object, as of one answer. ``key`` is its name below the bucket prefix.
+
+    ``updated`` (RFC 3339) is for people and ``many = "newest"``: clocks of different stores are never compared. With an
+    ``encoding`` (as ``encoding_of`` spells it), ``size`` and ``crc32c`` are those of the compressed bytes.
+    ``metageneration`` is 0 if unknown.
+    """
 
     key: str
     size: int
@@ -74,8 +82,10 @@ class RemoteObject(msgspec.Struct, frozen=True, gc=False):
 
 
 class Served(msgspec.Struct, frozen=True):
-    """What a URL gave: the status, the content type and the content encoding of the answer, and its bytes, to be read
-    once; in an ``encoding`` they are packed."""
+    """The answer of a URL: its status, content type and content encoding, and its body, which can be read once.
+
+    With an ``encoding``, the body is compressed.
+    """
 
     status: int
     content_type: str
@@ -84,8 +94,10 @@ class Served(msgspec.Struct, frozen=True):
 
 
 class Agreed(msgspec.Struct, frozen=True, gc=False):
-    """The last state in which a local file and its object held the same content. ``size`` and ``crc32c`` are those of
-    the content, also if the object is encoded."""
+    """The last state in which a local file and its object had the same content.
+
+    ``size`` and ``crc32c`` are those of the content, even if the object is encoded.
+    """
 
     key: str
     size: int
@@ -94,8 +106,11 @@ class Agreed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """A record as read. Values are plain Python (str, int, float, bool, None, list, dict), or opaque ones of the
-    store's own client, which go back to it untouched. ``update_time`` is a token for ``update``."""
+    """A record as read.
+
+    Values are plain Python (str, int, float, bool, None, list, dict), or opaque ones of the store's own client, which
+    are written back unchanged. ``update_time`` is a token for ``update``.
+    """
 
     id: str
     fields: Mapping[str, Any]
@@ -104,14 +119,17 @@ class Document(msgspec.Struct, frozen=True):
 
     @property
     def own_id(self) -> str:
-        """The id under which its own store has it: ``id`` may be another document's spelling of the same name."""
+        """The id in its own store: ``id`` may be another document's spelling of the same name."""
         return self.id if self.stored_as is None else self.stored_as
 
 
 class Coverage(msgspec.Struct, frozen=True):
-    """What was read whole, so that what was not seen is absent: each of ``names``, and every name below ``prefixes``
-    (the empty one is everything) except those below ``unreadable``. ``failed`` are those of ``unreadable`` that hide
-    files of ours; the others are links, which are left alone."""
+    """What was fully read, so that anything not seen there is absent.
+
+    That is each of ``names``, and every name below ``prefixes`` (the empty one is everything) except those below
+    ``unreadable``. The ``unreadable`` ones in ``failed`` hide files of ours; the others are links, which are left
+    alone.
+    """
 
     prefixes: tuple[str, ...] = ("",)
     unreadable: tuple[str, ...] = ()
@@ -119,7 +137,7 @@ class Coverage(msgspec.Struct, frozen=True):
     names: frozenset[str] = frozenset()
 
     def covers(self, name: str) -> bool:
-        """Whether this name, not seen, is known to be absent."""
+        """Whether this name, if not seen, is known to be absent."""
         if name in self.names:
             return True
         if self.unreadable and name.startswith(self.unreadable):
@@ -127,7 +145,7 @@ class Coverage(msgspec.Struct, frozen=True):
         return name.startswith(self.prefixes)
 
     def hides(self, name: str) -> bool:
-        """Whether this name lies where something of ours could not be read."""
+        """Whether this name is in a place of ours that could not be read."""
         return bool(self.failed) and name not in self.names and name.startswith(self.failed)
 
 
@@ -139,9 +157,11 @@ class World(Enum):
 
 
 class Slot(msgspec.Struct, frozen=True, gc=False):
-    """A place in a document: map number ``position`` with key ``entry``, its ``field``, and the item of a list; or, at
-    the end of ``at``, any other. Outside the maps of the entries ``position`` is None, and ``field`` the document's
-    own. ``is_name`` if the text is the name at the end of the way, or a map's key."""
+    """A place in a document: map number ``position`` with key ``entry``, its ``field``, and the item of a list.
+
+    Any other place is at the end of ``at``; outside the maps of the entries, ``position`` is None and ``field`` the
+    document's own. ``is_name``: the text is the name at the end of the path, or a map's key.
+    """
 
     position: int | None
     entry: str | None
@@ -152,13 +172,16 @@ class Slot(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def trail(self) -> Trail:
-        """The way with the map's number in place of its key."""
+        """The path with the map's number in place of its key."""
         return tuple(self.position or 0 if isinstance(step, Titled) else step for step in self.at)
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
-    """One key that one text of one document could mean; rank 0 is the best reading. ``exact`` if the text is the very
-    URI of the key; ``windows`` if case may differ; ``sure`` if a known root or a URI says so, whatever the rules."""
+    """One key that one text of one document could mean; rank 0 is the best reading.
+
+    ``exact``: the text is exactly the key's URI; ``windows``: case may differ; ``sure``: a known root or a URI proves
+    it, whatever the rules.
+    """
 
     key: str
     world: World
@@ -172,13 +195,16 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_strict(self) -> bool:
-        """Whether it means this key or nothing: no key in another spelling can be what it means."""
+        """Whether the text means this key or nothing: no key in another spelling can be meant."""
         return self.exact and not may_be_respelt(self.key)
 
 
 class Outlook(Enum):
-    """What will be at a key when this plan is done. ``NEVER``: nothing, for the local file is not uploaded.
-    ``BLOCKED``: what is meant cannot be told yet (in conflict, being written, unreadable)."""
+    """What will be at a key once this plan is applied.
+
+    ``NEVER``: nothing, because the local file is not uploaded. ``BLOCKED``: unknown yet (in conflict, being written,
+    unreadable).
+    """
 
     THERE = "there"
     ABSENT = "absent"
@@ -188,7 +214,7 @@ class Outlook(Enum):
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """What a candidate turned out to be: the key that exists for it, and what will be there after this plan."""
+    """The answer to a candidate: the existing key, and what will be there after this plan."""
 
     world: World
     document: str
@@ -204,8 +230,10 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
-    """A key that belongs in a field of a character's record, as the rule of this number says. ``modified`` orders
-    claims of one kind: the time of the local file (ns), or of an object alone (RFC 3339)."""
+    """A key that belongs in a field of a character's record, by the rule with this number.
+
+    ``modified`` orders claims of one kind: the time of the local file (ns), or of an object without one (RFC 3339).
+    """
 
     document: str
     entry: str
@@ -228,18 +256,21 @@ class Source(msgspec.Struct, frozen=True, gc=False, order=True):
 
     @property
     def content(self) -> str:
-        """What objects of the same size and checksum share."""
+        """A text that is the same for objects of equal size and checksum."""
         return content_name(self.size, self.crc32c)
 
 
 def content_name(size: int, crc32c: str) -> str:
-    """A size and a checksum as one text, to group by."""
+    """Returns a size and a checksum as one text, to group by."""
     return f"{crc32c} {size}"
 
 
 class KeyTally(msgspec.Struct, frozen=True, gc=False):
-    """One key for the status table. ``right`` if the object needs nothing; ``pending`` if a later stage may
-    still have something to do or to say about it; ``wanted`` is false for an orphan."""
+    """One key for the status table.
+
+    ``right``: the object needs nothing; ``pending``: a later stage may still change or report something about it;
+    ``wanted`` is false for an orphan.
+    """
 
     key: str
     asset_type: str | None
@@ -253,13 +284,13 @@ class KeyTally(msgspec.Struct, frozen=True, gc=False):
 
 
 class Unwanted(msgspec.Struct, frozen=True):
-    """A key that turned out to be wanted by nobody."""
+    """A key that no record and no rule wants."""
 
     key: str
 
 
 class Unsettled(msgspec.Struct, frozen=True):
-    """A key that is not in step though nothing is planned for it (a person must say, or a later run will)."""
+    """A key that is not in step although nothing is planned for it (it waits for a person or a later run)."""
 
     key: str
 
@@ -277,12 +308,14 @@ class Retyped(msgspec.Struct, frozen=True):
 
 
 Mark: TypeAlias = Unwanted | Unsettled | Recorded | Retyped
-"""What the rest of a planning comes to say about a key."""
+"""What later parts of a planning find about a key."""
 
 
 class KeyRow(msgspec.Struct, frozen=True, gc=False):
-    """What was observed of one exact key; ``path`` is the local path that has this key. Nothing on a side is an absence
-    only if that side is ``known``: was looked at."""
+    """The observations of one exact key; ``path`` is the local path that has this key.
+
+    A side without a value is absent only if that side is ``known``, that is, was read.
+    """
 
     key: str
     path: str | None
@@ -294,7 +327,7 @@ class KeyRow(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def exists(self) -> bool:
-        """Whether there is something at this key, here or there."""
+        """Whether anything is at this key, locally or in the bucket."""
         return self.local is not None or self.remote is not None
 
     @property
@@ -303,7 +336,7 @@ class KeyRow(msgspec.Struct, frozen=True, gc=False):
         return self.local_known and self.remote_known and not self.exists
 
     def joined(self, other: KeyRow) -> KeyRow:
-        """This row with what another one of the same key saw."""
+        """Returns this row combined with another one of the same key."""
         return KeyRow(
             self.key,
             self.path if self.path is not None else other.path,
@@ -316,7 +349,7 @@ class KeyRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class Stream(StrEnum):
-    """What a row is, and what its key is."""
+    """The kind of a row, which decides what its key is."""
 
     KEY = "key"  # a ``KeyRow``, whole or one side of it, by folded key
     REFERENCE = "reference"  # a ``Candidate``, by folded key
@@ -326,17 +359,17 @@ class Stream(StrEnum):
     CLAIM = "claim"  # a ``Claim``, by character
     CHANGE = "change"  # a change of the plan, by its id
     FINDING = "finding"  # a finding of the plan, by its subject
-    KNOWN = "known"  # a character id that is known, and that what is at this key asks for
+    KNOWN = "known"  # a known character id, under a key whose rows look it up
     TALLY = "tally"  # a ``KeyTally``, by key
     MARK = "mark"  # a ``Mark``, by key
-    AGREED = "agreed"  # an ``Agreed`` that is to be remembered, by key
+    AGREED = "agreed"  # an ``Agreed`` to remember, by key
     SOURCE = "source"  # a ``Source``, by its content
-    FACTS = "facts"  # the ``KeyFacts`` of a key that was asked for or is in conflict, by key
-    LISTED = "listed"  # the ``Listed`` assets at a key, where they are wanted, by key
+    FACTS = "facts"  # the ``KeyFacts`` of a traced key or a conflict, by key
+    LISTED = "listed"  # the ``Listed`` assets at a key, if they are wanted, by key
 
 
 class Row(NamedTuple):
-    """One flat row on its way between two stages. A key may hold lone surrogates, as names of files do."""
+    """One flat row on its way between two stages. A key may contain lone surrogates, as file names do."""
 
     stream: Stream
     key: str
@@ -344,12 +377,11 @@ class Row(NamedTuple):
 
 
 Group: TypeAlias = Mapping[Stream, Sequence[Any]]
-"""The values of all rows that have one key, by stream, in no order."""
+"""The values of all rows of one key, by stream, unordered."""
 
 
 class KeyFacts(KeyRow, frozen=True):
-    """What is known of one key that was asked for, or is in conflict: also which texts could mean it, and what will be
-    there."""
+    """Everything known about one traced key, or one in conflict, with the texts that could mean it and its outlook."""
 
     candidates: tuple[Candidate, ...] = ()
     outlook: Outlook = Outlook.ABSENT

@@ -1,4 +1,4 @@
-"""The asset map: which rule takes a file, and whose file it is."""
+"""The asset map: which rule claims a file, and which character owns it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reconcile.core.reach import Reach
 
 
 class Many(Enum):
-    """What to do if several files claim one field and no evidence chooses."""
+    """What to do if several files claim one field and no evidence decides."""
 
     NEWEST = "newest"
     LIST = "list"
@@ -37,7 +37,7 @@ class AssetRule(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the type may be called: by its name first, then by an alias, then by its label."""
+        """The names of the type: its own, its aliases, then its label."""
         return (self.type, *self.aliases, self.label)
 
     @property
@@ -46,11 +46,11 @@ class AssetRule(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def begins_with_id(self) -> bool:
-        """Whether ``{char_id}`` is right behind the literal text with which the path begins."""
+        """Whether ``{char_id}`` directly follows the literal text that the path begins with."""
         return self.path.prefix({CHAR_ID: "x"}).startswith(f"{self.path.literal_prefix}x")
 
     def captures(self, path: str, known: Container[str]) -> tuple[dict[str, str], bool] | None:
-        """The captures of the longest known character id, or of any reading, and whether the id is a known one."""
+        """Returns the captures of the longest known character id, or of any reading, and whether the id is known."""
         if not self.path.takes(path):
             return None
         owner = next(self.owners(path, known), None)
@@ -58,16 +58,18 @@ class AssetRule(msgspec.Struct, frozen=True, dict=True):
         return None if found is None else (found, owner is not None)
 
     def guess(self, path: str) -> dict[str, str] | None:
-        """The captures of a path, the longest first, with an id at boundaries that need not be known; None if the rule
-        does not take it."""
+        """Returns the longest captures of a path, with an id at boundaries that may be unknown; None if the rule does
+        not match."""
         if not self.names_character or self.path.has_id_alone:
             return self.path.match(path)
         readings = (self.path.match_span(path, start, end) for _, start, end in self.path.readings(path))
         return next((found for found in readings if found is not None), None)
 
     def owners(self, path: str, known: Container[str]) -> Iterator[dict[str, str]]:
-        """The captures of each known character id that the path names, as the id is known, the longest first; an id
-        within a longer one is not named."""
+        """Yields the captures of each known character id in the path, longest first, with the id in its known spelling.
+
+        An id inside a longer one does not count.
+        """
         spans: list[tuple[int, int]] = []
         for value, start, end in self.path.readings(path):
             char_id = spelling(value, known)
@@ -80,7 +82,7 @@ class AssetRule(msgspec.Struct, frozen=True, dict=True):
 
 
 class Ownership(Enum):
-    """How surely a file belongs to a character."""
+    """How certainly a file belongs to a character."""
 
     KNOWN = "known"
     UNKNOWN = "unknown"
@@ -89,7 +91,7 @@ class Ownership(Enum):
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """How the map reads a path. ``characters`` are the known ids that it could belong to, the first the chosen one."""
+    """A path as the map reads it. ``characters`` are the known ids that it could belong to, the chosen one first."""
 
     rule: AssetRule
     ownership: Ownership
@@ -98,11 +100,11 @@ class Reading(msgspec.Struct, frozen=True):
 
     @property
     def char_id(self) -> str | None:
-        """The character, if it is sure."""
+        """The character, if it is certain."""
         return self.characters[0] if self.ownership is Ownership.KNOWN else None
 
     def entry_for(self, char_id: str) -> str | None:
-        """The key of the map to write to for this character."""
+        """Returns the key of the map to write to for this character."""
         if self.rule.entry is None:
             return None
         return self.rule.entry.format({**self.captures, CHAR_ID: char_id})
@@ -120,7 +122,7 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def keys_are_paths(self) -> bool:
-        """Whether every key is the local path, so that both listings come in the same order."""
+        """Whether every key is the local path, so that both listings have the same order."""
         return all(rule.object is None for rule in self.rules)
 
     @cached_property
@@ -128,7 +130,7 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         return tuple(rule.path for rule in self.rules)
 
     def left_out(self, path: str) -> str | None:
-        """Who leaves such a file beside others, if that is why no rule takes it, as ``Reach.left_out`` says it."""
+        """Returns who leaves such a file, if that is why no rule claims it; see ``Reach.left_out``."""
         return self._reach.left_out(path)
 
     @cached_property
@@ -139,7 +141,7 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         return next((rule for rule in self.rules if rule.type == asset_type), None)
 
     def type_called(self, name: str) -> str:
-        """The type of this name, alias or label, in any case. Raises UsageError."""
+        """Returns the type with this name, alias or label, in any case. Raises UsageError."""
         called = {fold(each): rule.type for rule in reversed(self.rules) for each in reversed(rule.names)}
         found = name if self.rule(name) is not None else called.get(fold(name))
         if found is None:
@@ -151,7 +153,7 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         return found
 
     def read(self, path: str, known: Container[str]) -> Reading | None:
-        """Which rule takes a local path and which character it belongs to, or None if no rule takes it."""
+        """Returns the rule that claims a local path and the character it belongs to, or None if no rule claims it."""
         first: Reading | None = None
         owners: list[Reading] = []
         if self.left_out(path) is not None:
@@ -173,7 +175,7 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         return Reading(chosen.rule, Ownership.AMBIGUOUS, chosen.captures, characters)
 
     def read_key(self, key: str, known: Container[str]) -> Reading | None:
-        """The same for the path of a key; None also if the key has no path."""
+        """Returns the reading of a key's path; None also if the key has no path."""
         path = self.path_for(key, known)
         return None if path is None else self.read(path, known)
 
@@ -182,14 +184,13 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         return tuple(Template(fold(rule.path.source)) for rule in self.rules)
 
     def could_take(self, path: str) -> bool:
-        """Whether some rule takes the path, or one that differs from it only in case or Unicode form."""
+        """Whether some rule matches the path, or one that differs only in case or Unicode form."""
         folded = fold(path)
-        # Asked of every tail of every text of a record, so the cheaper question goes first.
+        # This runs for every tail of every text of a record, so the cheaper check comes first.
         return any(template.takes(folded) for template in self._folded) and self.left_out(path) is None
 
     def likely(self, path: str) -> AssetRule | None:
-        """The first rule that takes a path; if none does, the first that takes one that differs from it only in case or
-        Unicode form."""
+        """Returns the first rule that matches a path, or else one that differs only in case or Unicode form."""
         found = self.first_match(path)
         if found is None and self.could_take(path):
             folded = fold(path)
@@ -197,14 +198,14 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         return found
 
     def first_match(self, path: str) -> AssetRule | None:
-        """The first rule that takes a path, whoever owns it."""
+        """Returns the first rule that matches a path, whoever owns it."""
         if self.left_out(path) is not None:
             return None
         taking = (rule for rule in self.rules if rule.path.takes(path))
         return next((rule for rule in taking if rule.path.has_id_alone or rule.guess(path) is not None), None)
 
     def key_for(self, path: str, known: Container[str]) -> str:
-        """The key (bucket path below the prefix) of a local path."""
+        """Returns the key (bucket path below the prefix) of a local path."""
         if self.keys_are_paths:
             return path
         reading = self.read(path, known)
@@ -213,7 +214,7 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         return reading.rule.object.format(reading.captures)
 
     def path_for(self, key: str, known: Container[str]) -> str | None:
-        """The local path whose key this is, or None if the map gives no path that leads back to the key."""
+        """Returns the local path of this key, or None if no path maps to the key."""
         if self.keys_are_paths:
             return key if is_below(key) else None
         for rule in self.rules:
@@ -223,24 +224,25 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         return key if is_below(key) and nfc(self.key_for(key, known)) == nfc(key) else None
 
     def ids_in(self, path: str) -> set[str]:
-        """Every id of which ``read`` and ``key_for`` may ask whether it is known, to read this path."""
+        """Returns every id that ``read`` and ``key_for`` may look up for this path."""
         readings = (found for rule in self.rules if rule.path.takes(path) for found, _, _ in rule.path.readings(path))
         return {each for value in readings for each in spellings(value)}
 
     def ids_of(self, key: str) -> set[str]:
-        """The same for ``path_for``, and for reading the path that it gives."""
+        """Returns every id that ``path_for``, and reading its path, may look up for this key."""
         if self.keys_are_paths:
             return self.ids_in(key)
         paths = (None if rule.object is None else _path_of(rule, key) for rule in self.rules)
         return self.ids_in(key).union(*(self.ids_in(path) for path in paths if path is not None))
 
     def path_of(self, key: str, asset_type: str | None) -> str | None:
-        """The local path of a key that a rule of this type gave, or None."""
+        """Returns the local path for a key by the rule of this type, or None."""
         rule = None if asset_type is None else self.rule(asset_type)
         return None if rule is None else _path_of(rule, key)
 
     def character_in_name(self, path: str) -> str | None:
-        """The id that a file's whole name says (``characters/{char_id}.png``), if the first rule to match says so."""
+        """Returns the id that is a file's whole name (``characters/{char_id}.png``), if the first matching rule has
+        one."""
         rule = self.first_match(path)
         if rule is None or rule not in self._saying_ids:
             return None
@@ -252,21 +254,21 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         return tuple(rule for rule in self.rules if rule.path.is_whole_name(CHAR_ID))
 
     def whole_name_prefixes(self, id_prefix: str = "") -> tuple[str, ...]:
-        """Where files that say an id by their whole name can lie, for the ids that start with ``id_prefix``."""
+        """Returns prefixes of the files whose whole name is an id, for ids that start with ``id_prefix``."""
         starts = (each.path.literal_prefix + (id_prefix if each.begins_with_id else "") for each in self._saying_ids)
         return minimal_prefixes(map(shared_prefix, starts))
 
     def whole_names(self, char_id: str) -> tuple[str, ...]:
-        """What the paths of files that say just this id by their whole name begin with."""
+        """Returns prefixes of the files whose whole name is exactly this id."""
         return minimal_prefixes(shared_prefix(each.path.prefix({CHAR_ID: char_id})) for each in self._saying_ids)
 
     def path_prefixes(self, char_ids: Sequence[str], asset_types: Sequence[str] = ()) -> tuple[str, ...]:
-        """What the local paths of these characters (all, if none) and asset types (all, if none) begin with."""
+        """Returns prefixes of the local paths of these characters (all, if none) and asset types (all, if none)."""
         rules = self._in(asset_types)
         return minimal_prefixes(shared_prefix(rule.path.prefix(fixed)) for rule in rules for fixed in _fixed(char_ids))
 
     def key_prefixes(self, char_ids: Sequence[str], asset_types: Sequence[str] = ()) -> tuple[str, ...]:
-        """The same for keys."""
+        """Returns prefixes of the keys of these characters and asset types, as ``path_prefixes``."""
         templates = [rule.object or rule.path for rule in self._in(asset_types)]
         return minimal_prefixes(shared_prefix(each.prefix(fixed)) for each in templates for fixed in _fixed(char_ids))
 
@@ -275,7 +277,7 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
 
 
 def _path_of(rule: AssetRule, key: str) -> str | None:
-    """The path that the rule's templates make of a key; never one that climbs, whoever named the object."""
+    """Returns the path that the rule's templates map a key to; never one that climbs, whoever named the object."""
     captures = (rule.object or rule.path).match(key)
     path = None if captures is None else key if rule.object is None else rule.path.format(captures)
     return path if path is not None and is_below(path) else None
@@ -286,7 +288,7 @@ def _fixed(char_ids: Sequence[str]) -> Iterator[dict[str, str]]:
 
 
 def minimal_prefixes(prefixes: Iterable[str]) -> tuple[str, ...]:
-    """The same set of names with as few prefixes as can be, sorted; none covers another."""
+    """Returns the fewest prefixes that cover the same names, sorted; none covers another."""
     out: list[str] = []
     for prefix in sorted(set(prefixes)):
         if not out or not prefix.startswith(out[-1]):

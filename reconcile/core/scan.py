@@ -1,7 +1,7 @@
-"""Files ⇄ scan folder: what one machine's local root holds, as rows for a plan that is made elsewhere.
+"""Files ⇄ scan folder: the files of one machine's local root, as rows for a plan that is made elsewhere.
 
-scan.json           whose files these are, and the list of the files below; written last
-files-0000.jsonl    files, one a line, in the order of a walk
+scan.json           the machine, and the list of the files below; written last
+files-0000.jsonl    files, one per line, in the order of a walk
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ FORMAT = "reconcile.scan/1"
 HEAD = "scan.json"
 FILES_A_SHARD = 100_000
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
-"""What a machine may be called: its name is part of file names."""
+"""Valid names of machines, which become part of file names."""
 _AGAIN = "scan again with `reconcile scan --out DIR`, into a new folder"
 FOLDER = HeadedFolder(HEAD, "scan", FORMAT, "make one with `reconcile scan --out DIR`", _AGAIN)
 
 
 class ScanShard(msgspec.Struct, frozen=True):
-    """One file of rows: how many, and the file's length in bytes and its SHA-256 in hex."""
+    """One file of rows: their number, and the file's length in bytes and its SHA-256 in hex."""
 
     name: str
     files: int
@@ -36,8 +36,8 @@ class ScanShard(msgspec.Struct, frozen=True):
 
 
 class Scan(msgspec.Struct, frozen=True):
-    """What ``scan.json`` says. ``name`` is the machine's; ``root`` its local root; ``created`` when it was scanned (RFC
-    3339)."""
+    """The document ``scan.json``. ``name`` is the machine's, ``root`` its local root, ``created`` the time of the scan
+    (RFC 3339)."""
 
     format: str
     tool: str
@@ -47,18 +47,18 @@ class Scan(msgspec.Struct, frozen=True):
     shards: tuple[ScanShard, ...]
 
     def files(self) -> dict[str, int]:
-        """The length in bytes of each file besides the head."""
+        """Returns the length in bytes of each file besides the head."""
         return {each.name: each.bytes for each in self.shards}
 
 
 class _ScanLine(LocalFile, frozen=True):
-    """A file as a line has it. A path that is not valid Unicode is in ``raw`` (base64), and ``path`` shows it."""
+    """A file as a line. A path that is not valid Unicode is in ``raw`` (base64), and escaped in ``path``."""
 
     raw: bytes = b""
 
 
 def shards_of(files: Iterable[LocalFile]) -> Iterator[tuple[ScanShard, bytes]]:
-    """The files of a scan, a shard at a time."""
+    """Yields the files of a scan, one shard at a time."""
     rows, number = iter(files), 0
     while some := list(islice(rows, FILES_A_SHARD)):
         data = b"".join(line(each) for each in some)
@@ -68,7 +68,7 @@ def shards_of(files: Iterable[LocalFile]) -> Iterator[tuple[ScanShard, bytes]]:
 
 
 def line(file: LocalFile) -> bytes:
-    """A file as a line."""
+    """Encodes a file as a line."""
     try:
         return msgspec.json.encode(file) + b"\n"
     except UnicodeEncodeError:
@@ -78,7 +78,7 @@ def line(file: LocalFile) -> bytes:
 
 
 def load_head(data: bytes, folder: str) -> Scan:
-    """Reads a head. Raises UsageError, naming the folder, if it is torn or of another format."""
+    """Decodes a head. Raises UsageError, naming the folder, if it is torn or of another format."""
     scan = FOLDER.decode(data, Scan, folder)
     if NAME.fullmatch(scan.name) is None:
         raise UsageError(f"{HEAD} in {folder} is of {scan.name!r}, which is no name for a machine", hint=_AGAIN)
@@ -86,8 +86,10 @@ def load_head(data: bytes, folder: str) -> Scan:
 
 
 def read_shard(shard: ScanShard, data: bytes, folder: str) -> Iterator[LocalFile]:
-    """The files of a shard. Raises UsageError if it is not the file that the head names: a shorter one would make files
-    seem to be absent."""
+    """Yields the files of a shard.
+
+    Raises UsageError if it is not the file that the head names: with a shorter one, files would seem absent.
+    """
     for row in FOLDER.read_lines(shard.name, data, shard.sha256, _ScanLine, folder):
         try:
             path = row.raw.decode("utf-8", "surrogatepass") if row.raw else row.path

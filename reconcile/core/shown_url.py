@@ -1,4 +1,4 @@
-"""URLs of requests as they may be shown: whoever reads a log must not be able to do anything with what it says."""
+"""Makes URLs of requests safe to show: a reader of a log must not be able to use anything in it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _SHOWN = frozenset(
 )
 """Parameters that are shown. All others may be a signature, a token or the key of an upload session."""
 _NAMED = frozenset({"pageToken", "rewriteToken", "upload_id"})
-"""Those of which the name is shown, but not the value."""
+"""Parameters shown by name, without the value."""
 _SAME = frozenset({"fields", "prettyPrint"})
-"""Those that say how the answer is to be written, the same in every request of a kind."""
+"""Parameters about the format of the answer, the same in every request of a kind."""
 _PATHS = (
     *("/storage/v1/", "/upload/storage/v1/", "/download/storage/v1/", "/v1/projects/", "/computeMetadata/"),
     "/token",
@@ -23,8 +23,8 @@ HIDDEN = "***"
 
 
 def shown_url(url: str) -> str:
-    """A URL without a login, signature, token or session in it. A text that is not a URL of a server is returned as
-    it is."""
+    """Returns a URL without login, signature, token or session. A text that is not a server's URL is returned
+    unchanged."""
     if not url.startswith(("http://", "https://")):
         return url
     try:
@@ -34,8 +34,8 @@ def shown_url(url: str) -> str:
         return HIDDEN
     # A server may put the key of an upload session into the path.
     path = parts.path if parts.path in ("", "/") or parts.path.startswith(_PATHS) else f"/{HIDDEN}"
-    told = "&".join(dict.fromkeys(_parameter(name, value) for name, value in query if name not in _SAME))
-    return f"{parts.scheme}://{host}{path}{'?' if told else ''}{told}"
+    shown = "&".join(dict.fromkeys(_parameter(name, value) for name, value in query if name not in _SAME))
+    return f"{parts.scheme}://{host}{path}{'?' if shown else ''}{shown}"
 
 
 def _parameter(name: str, value: str) -> str:

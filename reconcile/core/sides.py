@@ -1,4 +1,4 @@
-"""The two sides of a conflict in words, and the commands that end it."""
+"""The two sides of a conflict in words, and the commands that resolve it."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ _FRACTION = re.compile(r"\.\d+")
 
 
 def quoted(word: str) -> str:
-    """A word of a command line as every shell takes it: in double quotes, unless it holds what has a meaning there."""
+    """Returns a word of a command line as every shell accepts it: in double quotes, unless it has special
+    characters."""
     if _PLAIN.fullmatch(word):
         return word
     return shlex.quote(word) if any(char in word for char in '"$`\\!') else f'"{word}"'
 
 
 def ways_out(path: str) -> tuple[tuple[str, str], ...]:
-    """What ends the conflict about a local path: what a person may want, and the command for it."""
+    """Returns what a person may want in a conflict about a local path, each with its command."""
     ways = (
         ("keep the local file", KEEP_OURS),
         ("see the bucket's version beside it", SEE_THEIRS),
@@ -53,12 +54,12 @@ def remote_side(found: RemoteObject) -> str:
 
 
 def updated(found: RemoteObject) -> str:
-    """When an object was last written (RFC 3339), to the second."""
+    """Returns when an object was last written (RFC 3339), to the second."""
     return _FRACTION.sub("", found.updated)
 
 
 def modified(file: LocalFile) -> str:
-    """When a local file was last written (RFC 3339); empty for a time that no calendar has."""
+    """Returns when a local file was last written (RFC 3339); empty for a time outside the calendar."""
     try:
         return f"{_EPOCH + datetime.timedelta(microseconds=file.mtime_ns // 1000):%Y-%m-%dT%H:%M:%SZ}"
     except OverflowError:

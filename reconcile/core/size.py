@@ -1,5 +1,5 @@
-"""Amounts as people write them: of bytes ``512K``, ``32M``, ``1.5G`` (each unit is 1024 of the one before), of things
-``1 file``, ``2,000 files``."""
+"""Parses and formats amounts: bytes as ``512K``, ``32M``, ``1.5G`` (units of 1024), things as ``1 file``, ``2,000
+files``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _PREFIXES = "kMGTPEZY"
 
 
 def many(count: int, one: str, several: str = "") -> str:
-    """A count with its noun: ``1 file``, ``2,000 files``; ``several`` if that is not the one with an s."""
+    """Returns a count with its noun: ``1 file``, ``2,000 files``; ``several`` is the plural if not formed with s."""
     return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
 def decimal(count: int) -> str:
-    """Bytes in units of 1000, as disks and networks are sold: ``1 byte``, ``999 bytes``, ``48.2 kB``."""
+    """Returns bytes in units of 1000, as for disks and networks: ``1 byte``, ``999 bytes``, ``48.2 kB``."""
     if count < 1000:
         return many(count, "byte")
     exponent = next((each for each in range(1, len(_PREFIXES)) if count < 1000 ** (each + 1)), len(_PREFIXES))
@@ -25,7 +25,7 @@ def decimal(count: int) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Bytes. Raises ValueError, with a sentence for people, if the text is not an amount with a unit."""
+    """Returns the bytes. Raises ValueError, with a sentence for people, if the text is not an amount with a unit."""
     found = _SIZE.fullmatch(text.strip())
     if found is None:
         raise ValueError(f"{text!r} is not an amount of memory; write it as 512K, 32M or 1.5G")

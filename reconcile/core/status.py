@@ -8,11 +8,11 @@ import msgspec
 
 FORMAT = "reconcile.status/1"
 NO_CHARACTER = "No character"
-"""The label of the row of assets that belong to no character."""
+"""The label of the row for assets of no character."""
 
 
 class Sync(Enum):
-    """How a row stands."""
+    """The state of a row."""
 
     COMPLETE = "complete"
     PARTIAL = "partial"
@@ -21,8 +21,8 @@ class Sync(Enum):
 
 
 class Tally(msgspec.Struct):
-    """Counts of distinct keys: there locally, in the bucket, named by a record with the right URI, right everywhere,
-    and with something planned."""
+    """Counts of distinct keys: local, in the bucket, named by a record with the right URI, in step, with planned
+    changes."""
 
     local: int = 0
     bucket: int = 0
@@ -32,7 +32,7 @@ class Tally(msgspec.Struct):
     keys: int = 0
 
     def sync(self) -> Sync:
-        """Complete only if every key is in step, whatever the counts say."""
+        """Returns the row's state: complete only if every key is in step, whatever the counts."""
         if self.keys == 0:
             return Sync.COMPLETE if self.local or self.bucket else Sync.EMPTY
         if self.in_step == self.keys:
@@ -41,8 +41,11 @@ class Tally(msgspec.Struct):
 
 
 class StatusRow(msgspec.Struct, frozen=True):
-    """A row of the table. ``asset_type`` is None in the row for files that no rule takes, and in rows by character.
-    ``attention`` are the errors and warnings about it that no waiver takes."""
+    """A row of the table.
+
+    ``asset_type`` is None in the row for files that no rule claims, and in rows by character. ``attention`` counts its
+    errors and warnings that no waiver covers.
+    """
 
     asset_type: str | None
     label: str
@@ -57,10 +60,13 @@ class StatusRow(msgspec.Struct, frozen=True):
 
 
 class StatusTable(msgspec.Struct, frozen=True):
-    """``status --json``. Without ``complete`` a part of a world could not be read, and counts may be short.
-    ``last_good_run`` is when an apply of everything, on this machine, last left nothing undone (RFC 3339), or null;
-    ``waived`` findings are accepted by the rules file, and ``attention`` are the errors and warnings that are not:
-    those of the rows and, in a table by type, those about a record as a whole."""
+    """The document of ``status --json``.
+
+    Without ``complete``, a part of a store could not be read, and counts may be too low. ``last_good_run`` is when an
+    apply of everything, on this machine, last left nothing undone (RFC 3339), or null. ``waived`` findings are accepted
+    by the rules file, and ``attention`` counts the other errors and warnings: those of the rows and, in a table by
+    type, those about a record as a whole.
+    """
 
     format: str
     rows: tuple[StatusRow, ...]

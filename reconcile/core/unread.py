@@ -1,5 +1,5 @@
-"""What the rules make of the texts of records, without asking whether a file or an object is there: which rule takes
-each path or URI below which root, or why it is left unread."""
+"""Explains how the rules read the texts of records, without checking whether a file or an object exists: which rule
+claims each path or URI below which root, or why it stays unread."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from reconcile.core.stages.explode import all_texts, candidates, repairs_in
 from reconcile.core.stages.fields import place_of
 
 EXAMPLES = 5
-"""Texts that are named of each group."""
+"""The number of texts shown for each group."""
 GROUPS = 500
-"""Groups that are told apart: records may speak of any number of folders, and what is remembered has an end."""
+"""The maximum number of distinct groups: records may name any number of folders, but memory is bounded."""
 
 
 class TextVerdict(Enum):
-    """What becomes of a text that looks like a local path, or like a URI of a bucket."""
+    """The verdict on a text that looks like a local path, or like a URI of a bucket."""
 
     TAKEN = "taken"
-    """A rule takes it, below a root or in the bucket."""
+    """A rule claims it, below a root or in the bucket."""
     BY_ITS_END = "by_its_end"
-    """It is below no root, but a rule takes its end: it is read if there is such a file."""
+    """It is below no root, but a rule claims its end: it is read if such a file exists."""
     NO_RULE = "no_rule"
-    """It is ours, and no rule takes it."""
+    """It is ours, and no rule claims it."""
     LEFT_OUT = "left_out"
-    """It is below a root, but files like it are never looked at."""
+    """It is below a root, but such files are never considered."""
     MAP_NAME = "map_name"
     """It is the name of a value, which is not rewritten."""
     OUTSIDE_ROOT = "outside_root"
-    """It is below no root, and no rule takes its end."""
+    """It is below no root, and no rule claims its end."""
     CLIMBS_OUT = "climbs_out"
     """It leads out of the root."""
     DEVICE = "device"
@@ -54,8 +54,11 @@ TAKEN = (TextVerdict.TAKEN, TextVerdict.BY_ITS_END)
 
 
 class Judged(msgspec.Struct, frozen=True):
-    """What becomes of one text. ``type`` is the asset type of the rule that takes it, and ``root`` the root below which
-    it is, the bucket, or the folder that would be its root. ``named`` if a rule writes the field that it is in."""
+    """The verdict on one text.
+
+    ``type`` is the asset type of the rule that claims it, and ``root`` the root that it is below, the bucket, or the
+    folder that would be its root. ``named`` says whether a rule writes its field.
+    """
 
     verdict: TextVerdict
     type: str | None = None
@@ -64,7 +67,7 @@ class Judged(msgspec.Struct, frozen=True):
 
 
 class TextExample(msgspec.Struct, frozen=True):
-    """A text, and where it is."""
+    """A text and its place."""
 
     document: str
     place: str
@@ -72,7 +75,7 @@ class TextExample(msgspec.Struct, frozen=True):
 
 
 class TextGroup(msgspec.Struct, frozen=True):
-    """Texts that are judged alike: how many, and the first of them."""
+    """Texts with the same verdict: how many, and the first of them."""
 
     verdict: TextVerdict
     type: str | None
@@ -83,8 +86,11 @@ class TextGroup(msgspec.Struct, frozen=True):
 
 
 class AgainstRecords(msgspec.Struct, frozen=True):
-    """What the rules make of the records: how many ``documents`` were read, how many ``texts`` in them look like a path
-    or a URI, how many of these the rules take, and all of them by what becomes of them, the most first."""
+    """How the rules read the records.
+
+    That is how many ``documents`` were read, how many ``texts`` in them look like a path or a URI, how many of these
+    the rules claim, and all of them grouped by verdict, largest group first.
+    """
 
     documents: int
     texts: int
@@ -93,15 +99,15 @@ class AgainstRecords(msgspec.Struct, frozen=True):
 
 
 class Judge(NamedTuple):
-    """Says what becomes of texts. ``roots`` are those of the context by name; ``left_out`` says why a file at a path
-    below the root is never looked at, or None."""
+    """Judges texts. ``roots`` are those of the context by name; ``left_out`` returns why the file at a path is never
+    considered, or None."""
 
     context: Context
     roots: Mapping[str, RootForms]
     left_out: Callable[[str], str | None]
 
     def against(self, documents: Iterable[Document]) -> AgainstRecords:
-        """Goes through all documents once; what it holds does not grow with their number."""
+        """Judges all texts in one pass over the documents; memory does not grow with their number."""
         count, texts, taken = 0, 0, 0
         counts: dict[Judged, int] = {}
         examples: dict[Judged, list[TextExample]] = {}
@@ -125,7 +131,7 @@ class Judge(NamedTuple):
         return AgainstRecords(count, texts, taken, groups)
 
     def of_document(self, document: Document) -> Iterator[tuple[Slot, str, Judged]]:
-        """What becomes of each text of a document that looks like a path or a URI."""
+        """Yields the verdict on each text of a document that looks like a path or a URI."""
         if not is_unicode(document.fields):
             return
         repairs = repairs_in(document.fields, self.context)
@@ -163,14 +169,15 @@ class Judge(NamedTuple):
         return Judged(TextVerdict.NO_RULE if rule is None else TextVerdict.TAKEN, kind, root)
 
     def _root_of(self, text: str, repairs: int) -> str | None:
-        """The name of the first root below which a text surely is."""
+        """Returns the name of the first root that a text is certainly below."""
         for name, forms in self.roots.items():
             if any(target.sure for target in meaning(text, (forms,), repairs).targets):
                 return name
         return None
 
     def _unread(self, slot: Slot, text: str, repairs: int, *, named: bool) -> TextVerdict | None:
-        """Why a text that leads to no key is left unread; None for one that does not look like a path or a URI."""
+        """Returns why a text that leads to no key stays unread; None for one that looks like neither a path nor a
+        URI."""
         context = self.context
         if mention(text, context.roots) in (Mention.LONGER, Mention.FOLDER):
             return TextVerdict.LONGER_TEXT
@@ -187,5 +194,5 @@ class Judge(NamedTuple):
             return TextVerdict.CLIMBS_OUT
         if meant.kind is PathKind.ABSOLUTE:
             return TextVerdict.OUTSIDE_ROOT
-        # A note such as "ask Ken" is no path, though a rule writes its field.
+        # A note such as "ask Ken" is not a path, even in a field that a rule writes.
         return TextVerdict.NO_RULE if is_file_name(bare(text), context) else None

@@ -1,4 +1,4 @@
-"""Waivers: findings that the rules file names as known and accepted, for a reason and until a day."""
+"""Waivers: findings that the rules file accepts, with a reason and until a date."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class Waiver(msgspec.Struct, frozen=True, dict=True):
 
     @property
     def name(self) -> str:
-        """What tells it from others."""
+        """The waiver's identity."""
         return f"{self.code.value} {self.subject}"
 
     def is_over(self, today: datetime.date) -> bool:
         return self.until is not None and self.until < today
 
     def takes(self, finding: Finding) -> bool:
-        """Whether the finding is one of those that it accepts, in whichever Unicode form."""
+        """Whether the waiver covers the finding, in any Unicode form."""
         return finding.code is self.code and self._matches(nfc(finding.subject))
 
     def _matches(self, subject: str) -> bool:
-        # No regular expression: with several stars one takes hours over a long name, and others may choose names.
+        # Not a regular expression: with several stars it takes hours on a long name, and others may choose names.
         first, *others = self._parts
         if not others:
             return subject == first
@@ -55,7 +55,7 @@ class Waiver(msgspec.Struct, frozen=True, dict=True):
 
 
 def waive(findings: Iterable[Finding], waivers: Sequence[Waiver], today: datetime.date) -> list[Finding]:
-    """The findings, those that a waiver takes with its reason, and a warning for each waiver that has run out."""
+    """Returns the findings, the covered ones with the waiver's reason, and a warning for each expired waiver."""
     live = [each for each in waivers if not each.is_over(today)]
     over = [each for each in waivers if each.is_over(today)]
     expired = (make(Code.WAIVER_EXPIRED, each.subject, None, code=each.code.value, until=each.until) for each in over)
@@ -63,7 +63,7 @@ def waive(findings: Iterable[Finding], waivers: Sequence[Waiver], today: datetim
 
 
 def used(findings: Iterable[Finding], waivers: Sequence[Waiver]) -> dict[str, int]:
-    """How many findings each waiver takes, by its name; one that another one took counts for both."""
+    """Returns how many findings each waiver covers, by its name; one covered by several counts for each."""
     listed = list(findings)
     return {waiver.name: sum(map(waiver.takes, listed)) for waiver in waivers}
 

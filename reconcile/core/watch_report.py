@@ -1,4 +1,4 @@
-"""What a watcher says of itself: its events, its health file, and the findings that remain from pass to pass."""
+"""The output of a watcher: its events, its health file, and the findings that remain from pass to pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HEALTH_FORMAT = "reconcile.watch-health/1"
 
 
 class EventKind(Enum):
-    """What a watcher says."""
+    """The kinds of a watcher's events."""
 
     STARTED = "started"
     WATCHING = "watching"
@@ -36,7 +36,7 @@ class EventKind(Enum):
 
 
 class WatchEvent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that a watcher says. ``message`` is a sentence for people; the rest is there if it has a meaning.
+    """One event of a watcher. ``message`` is a sentence for people; the other fields are present if meaningful.
 
     ``bytes`` are to be uploaded (``applying``, ``planned``) or were (``applied``); ``retry_in`` is in seconds.
     """
@@ -69,8 +69,11 @@ class WatchState(Enum):
 
 
 class WatchHealth(msgspec.Struct, frozen=True):
-    """``.reconcile/watch-health.json``: how a watcher is. Times are RFC 3339; ``heard`` is when it last gave a sign of
-    life, ``last_good_pass`` is null before the first one, and ``last_error`` is of the last pass, if it failed."""
+    """The health of a watcher, in ``.reconcile/watch-health.json``.
+
+    Times are RFC 3339; ``heard`` is when it last gave a sign of life, ``last_good_pass`` is null before the first one,
+    and ``last_error`` is the last pass's, if it failed.
+    """
 
     format: str
     pid: int
@@ -85,7 +88,7 @@ class WatchHealth(msgspec.Struct, frozen=True):
 
 
 class Standing:
-    """The errors and warnings that passes have found and that are still there, the worst first."""
+    """The errors and warnings that passes have found and that still exist, the most severe first."""
 
     def __init__(self) -> None:
         self.findings: tuple[Finding, ...] = ()
@@ -94,8 +97,10 @@ class Standing:
         return len(self.findings)
 
     def take(self, findings: Iterable[Finding], char_ids: Collection[str]) -> str | None:
-        """What a pass found; ``char_ids`` are those that it looked at, none if it looked at everything.
-        Returns a sentence if the errors and warnings are not those of before."""
+        """Updates the findings with those of a pass over ``char_ids``, or over everything if that is empty.
+
+        Returns a sentence if the errors and warnings have changed.
+        """
         found = [finding for finding in findings if finding.severity is not Severity.INFO and not finding.is_waived]
         again = {finding.subject for finding in found}
         before = {_mark(finding) for finding in self.findings}
@@ -114,5 +119,5 @@ class Standing:
 
 
 def _mark(finding: Finding) -> tuple[str, str, str]:
-    """What makes two findings the same. The character is left out: one pass may know it and another not."""
+    """Returns a finding's identity, without the character, which one pass may know and another may not."""
     return finding.code.value, finding.subject, finding.message

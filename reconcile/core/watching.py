@@ -1,7 +1,7 @@
-"""What a watcher has to do and when: files that change, settle and are taken in batches; retries; the periodic pass.
+"""Decides what a watcher does and when: files that change, settle and are taken in batches; retries; periodic passes.
 
-Nothing here reads a clock or a file: calls bring the time (seconds of a monotonic clock), what has changed and how
-passes ended.
+It reads no clock and no file: callers pass in the time (seconds of a monotonic clock), what has changed, and how passes
+ended.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ FIRST_RETRY = 5.0
 LAST_RETRY = 300.0
 LAST_LOCK_RETRY = 60.0
 MOST_PATHS = 10_000
-"""Files that may wait at once; if there are more, the next pass is over the whole project."""
+"""The maximum number of waiting files; beyond it, the next pass covers the whole project."""
 MOST_CHARACTERS = 20
-"""Characters of one pass; if there are more, the pass is over the whole project."""
+"""The maximum number of characters in one pass; beyond it, the pass covers the whole project."""
 
 _QUIET = 0.5
 _HELD_FIRST = 5.0
 _HELD_LAST = 60.0
 
 Signature: TypeAlias = tuple[int, int, int, int]
-"""Size, modification time, change time (ns) and file id: a file has changed if one of them has."""
+"""Size, modification time, change time (ns) and file id; a file has changed if one of them differs."""
 
 
 class Poll(Enum):
-    """When to scan the folder regularly instead of waiting for the system's events."""
+    """Whether to scan the folder regularly instead of waiting for the system's events."""
 
     AUTO = "auto"
     ALWAYS = "always"
@@ -56,8 +56,11 @@ class Cause(Enum):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What was seen while waiting for a folder to change. ``armed`` says how the folder is watched from now on, and
-    why; what happened before that is unknown. ``gone`` means that the folder is missing."""
+    """What was seen while waiting for a folder to change.
+
+    ``armed`` says how the folder is watched from now on, and why; what happened before that is unknown. ``gone`` means
+    that the folder is missing.
+    """
 
     paths: tuple[str, ...] = ()
     armed: str | None = None
@@ -65,14 +68,14 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class Look(msgspec.Struct, frozen=True):
-    """What a file, or a folder, looks like now."""
+    """The present look of a file or folder."""
 
     signature: Signature
     folder: bool = False
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """What one pass is about: these files and characters, or everything if it is ``whole``."""
+    """The subject of one pass: these files and characters, or everything if it is ``whole``."""
 
     cause: Cause
     whole: bool
@@ -86,8 +89,11 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class _Waiting(msgspec.Struct):
-    """A file that is looked at again when it is ``due``. It is settling, or, if it has a ``delay`` between two looks,
-    it is held back because it is incomplete; ``reason`` is what it lacked when it was last held back."""
+    """A file that is checked again when it is ``due``.
+
+    It is settling or, with a ``delay`` between two checks, held back because it is incomplete; ``reason`` is what it
+    lacked when it was last held back.
+    """
 
     due: float
     since: float
@@ -97,7 +103,7 @@ class _Waiting(msgspec.Struct):
 
 
 class _Retry:
-    """What failed, and when it is tried again; before ``blocked_until`` no other pass is made."""
+    """What failed, and when it is retried; before ``blocked_until``, no other pass is made."""
 
     def __init__(self, jitter: Callable[[], float]) -> None:
         self.batch: Batch | None = None
@@ -107,7 +113,7 @@ class _Retry:
         self._failures = 0
 
     def add(self, batch: Batch, now: float, *, alone: bool, longest: float) -> float:
-        """Adds what failed; returns the seconds until it is tried again."""
+        """Adds a failed pass; returns the seconds until it is retried."""
         self._failures += 1
         # The exponent is bounded: the power could be too large for a float.
         delay = min(FIRST_RETRY * 2.0 ** min(self._failures - 1, 30), longest)
@@ -119,14 +125,14 @@ class _Retry:
         return delay
 
     def others_went_well(self) -> None:
-        """A pass went well, so the stores can be reached."""
+        """Notes that a pass succeeded, so the stores can be reached."""
         self.blocked_until = 0.0
         if self.batch is None:
             self._failures = 0
 
 
 class Agenda:
-    """What is pending. Its memory is bounded by ``MOST_PATHS``."""
+    """The pending work of a watcher. Its memory is bounded by ``MOST_PATHS``."""
 
     def __init__(self, *, settle: float, every: float, now: float, jitter: Callable[[], float]) -> None:
         """``jitter`` returns random numbers from 0 to 1."""
@@ -143,13 +149,13 @@ class Agenda:
 
     @property
     def pending(self) -> int:
-        """How many files have changed and are not taken yet."""
+        """The number of files that have changed and are not taken yet."""
         again = self._retry.batch.paths if self._retry.batch is not None else {}
         return len({*self._waiting, *self._ready, *again})
 
     @property
     def held(self) -> int:
-        """How many of them are held back because they are incomplete."""
+        """The number of files held back because they are incomplete."""
         return sum(found.delay > 0 for found in self._waiting.values())
 
     @property
@@ -158,7 +164,7 @@ class Agenda:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is to be done before the next periodic pass, except for files that somebody has to finish."""
+        """Whether nothing is due before the next periodic pass, except files that somebody has to finish."""
         waits = self._is_settling or self._ready or self._char_ids
         return not waits and self._whole is None and self._retry.batch is None
 
@@ -196,8 +202,10 @@ class Agenda:
         return [path for path, found in self._waiting.items() if found.due <= now]
 
     def looked(self, path: str, look: Look | None, now: float, missing: Callable[[], str | None]) -> str | None:
-        """Takes what a file looks like now; None if it has gone. ``missing`` returns what it lacks, and is called once
-        it has settled. Returns why it is held back, if that is new."""
+        """Records the present look of a file, None if it is gone. Returns why it is held back, if that is new.
+
+        ``missing`` returns what the file lacks, and is called once it has settled.
+        """
         found = self._waiting.pop(path, None) or _Waiting(now, now)
         if look is None:
             return None
@@ -220,7 +228,7 @@ class Agenda:
     # -- passes --
 
     def batch(self, now: float) -> Batch | None:
-        """What to take now, or None if it is not time yet."""
+        """Returns what to process now, or None if nothing is due."""
         if now < self._retry.blocked_until:
             return None
         if self._retry.batch is not None and now >= self._retry.at:
@@ -242,30 +250,32 @@ class Agenda:
         self._retry.others_went_well()
 
     def look_again(self, paths: Iterable[str], now: float) -> None:
-        """Adds files that a pass left, or that are in a new folder."""
+        """Adds files that a pass left out, or that are in a new folder."""
         for path in paths:
             self._taken.pop(path, None)
             if path not in self._waiting and path not in self._ready:
                 self._waiting[path] = _Waiting(now, now)
         if self._is_full():
-            # A pass over everything takes them instead, when they have had time to settle.
+            # A pass over everything processes them instead, when they have had time to settle.
             self._drop()
             self._next_whole = min(self._next_whole, now + self._settle)
 
     def failed(self, batch: Batch, now: float, *, alone: bool, longest: float = LAST_RETRY) -> float:
-        """Takes a pass that failed; returns the seconds until it is tried again. ``alone`` means that other passes need
-        not wait, because only a part of it failed."""
+        """Records a failed pass; returns the seconds until it is retried.
+
+        ``alone`` means that other passes need not wait, because only a part of it failed.
+        """
         delay = self._retry.add(batch, now, alone=alone, longest=longest)
         if batch.whole:
             self._next_whole = max(self._next_whole, self._retry.at)
         return delay
 
     def retry_now(self) -> None:
-        """Tries again at once what failed, because its cause may be gone."""
+        """Retries failed passes at once, because the cause may be gone."""
         self._retry.at = self._retry.blocked_until = 0.0
 
     def wait(self, now: float) -> float:
-        """Seconds until the next thing is due, if nothing changes."""
+        """Returns the seconds until something is due, if nothing changes."""
         times = [found.due for found in self._waiting.values()]
         passes = [self._next_whole]
         if self._retry.batch is not None:
@@ -303,7 +313,7 @@ class Agenda:
 
 
 def scope_of(batch: Batch, asset_map: AssetMap, known: Collection[str], limit: Scope) -> Scope | None:
-    """The scope of a pass that takes the batch, within ``limit``; None if no rule matches any of it."""
+    """Returns the scope of a pass for the batch, within ``limit``; None if no rule matches any of it."""
     if limit != Scope() or batch.whole:
         return limit
     char_ids = set(batch.char_ids)
@@ -318,7 +328,7 @@ def scope_of(batch: Batch, asset_map: AssetMap, known: Collection[str], limit: S
 
 
 def owner_of(path: str, asset_map: AssetMap, known: Collection[str]) -> frozenset[str] | None:
-    """The character whose file it is, as a set; empty if no rule matches the file, None if it is not sure."""
+    """Returns the character who owns a file, as a set; empty if no rule matches the file, None if it is uncertain."""
     reading = asset_map.read(path, known)
     if reading is None:
         return frozenset()

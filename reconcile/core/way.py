@@ -1,4 +1,4 @@
-"""Places in a record at any depth: where the entries are, and the way from the top of a record to one value."""
+"""Places in a record at any depth: the location of the entries, and the path from the top of a record to one value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 STEP = " › "
-"""Between the names of the steps to a place, wherever people read one."""
+"""Separates the steps of a place wherever people read it."""
 _SEPARATORS = re.compile(r"[./:>\[\]$*`\s]+")
 _PLAIN_NAME = re.compile(r"[^\W\d][\w-]*")
 
@@ -26,11 +26,11 @@ Step: TypeAlias = str | int | Titled
 Way: TypeAlias = tuple[Step, ...]
 """The steps from a record's top to one value."""
 Trail: TypeAlias = tuple[str | int, ...]
-"""The same in one version of a record: a map of the entries is named by its number, not by its key."""
+"""The steps in one version of a record: a map of the entries appears by its number, not by its key."""
 
 
 class Entries(msgspec.Struct, frozen=True):
-    """Where the array of maps is in a record: the names of the fields that lead to it."""
+    """The location of the array of maps in a record: the names of the fields that lead to it."""
 
     path: tuple[str, ...]
 
@@ -42,7 +42,8 @@ class Entries(msgspec.Struct, frozen=True):
         return self.path[0]
 
     def of(self, fields: Mapping[str, Any]) -> Any:
-        """The array in these fields; None if there is nothing, and a sentence if another value is in its place."""
+        """Returns the array in these fields; None if there is nothing, and a sentence if another value is in the
+        way."""
         value: Any = fields
         for depth, name in enumerate(self.path):
             if value is None:
@@ -53,8 +54,11 @@ class Entries(msgspec.Struct, frozen=True):
         return value
 
     def meant(self, documents: Iterable[Mapping[str, Any]]) -> Entries | None:
-        """What a name that looks like a path (``media.assets``, ``assets[0]``) was probably meant to say: the array at
-        the end of that path, if some document has one there and none has a field of just this name; else None."""
+        """Returns what a name that looks like a path (``media.assets``, ``assets[0]``) probably meant, or None.
+
+        That is the array at the end of that path, if some document has one there and none has a field of exactly this
+        name.
+        """
         names = [part for part in _SEPARATORS.split(self.top) if part and not part.isdecimal()]
         if len(self.path) > 1 or not names or names == [self.top]:
             return None
@@ -66,8 +70,10 @@ class Entries(msgspec.Struct, frozen=True):
         return found
 
     def put(self, fields: dict[str, Any], entries: list[Any]) -> None:
-        """Puts the array in its place, and adds the maps that lead there. Raises TypeError if another value is in the
-        place of one of them."""
+        """Puts the array in its place, adding the maps that lead there.
+
+        Raises TypeError if another value is in the place of one of them.
+        """
         inner = fields
         for name in self.path[:-1]:
             if inner.get(name) is None:
@@ -79,7 +85,7 @@ class Entries(msgspec.Struct, frozen=True):
 
 
 def shown(way: Way) -> str:
-    """The whole way, as a path is written: ``assets[primary].frames[0].path``."""
+    """Returns the whole path in the notation ``assets[primary].frames[0].path``."""
     text = ""
     for step in way:
         match step:
@@ -94,39 +100,40 @@ def shown(way: Way) -> str:
     return text
 
 
-def place_at(way: Way, of: str = STEP) -> str:
-    """The place that a way leads to, as people read it: ``primary › frames › 0 › path``; a map of the entries goes by
-    its key."""
+def place_at(way: Way, separator: str = STEP) -> str:
+    """Returns a place as people read it: ``primary › frames › 0 › path``; a map of the entries appears by its key."""
     keyed = [at for at, step in enumerate(way) if isinstance(step, Titled)]
     steps = way[keyed[-1] :] if keyed else way
-    return of.join(step.title if isinstance(step, Titled) else str(step) for step in steps)
+    return separator.join(step.title if isinstance(step, Titled) else str(step) for step in steps)
 
 
 def title_of(entry: Mapping[str, Any], entry_key: str) -> str | None:
-    """The key of a map of the entries; None if that is not a text."""
+    """Returns the key of a map of the entries, or None if it is not a text."""
     title = entry.get(entry_key)
     return title if isinstance(title, str) else None
 
 
 def as_found(way: Way, trail: Trail) -> Way:
-    """The way to a place that was found at the end of this trail."""
+    """Returns the path to a place that was found at the end of this trail."""
     return tuple(step if isinstance(step, Titled) else at for step, at in zip(way, trail, strict=True))
 
 
 def copied(value: Any) -> Any:
-    """A copy that can be changed in place: maps and lists are new at every depth, what they hold is the same."""
+    """Returns a copy that can be changed in place: maps and lists are copied at every depth, other values shared."""
     if isinstance(value, Mapping):
         return {name: copied(each) for name, each in value.items()}
     return [copied(each) for each in value] if isinstance(value, list) else value
 
 
 GONE = object()
-"""The mark of a value that is to be left out."""
+"""Marks a value that is to be left out."""
 
 
 def remade(value: Any, make: Callable[[Trail, Any], Any], trail: Trail = ()) -> Any:
-    """A copy in which ``make``, called with the trail to a value and the value, says what takes its place. ``GONE``
-    leaves it out of its map or list."""
+    """Returns a copy with each value replaced by ``make``, called with the trail to the value and the value.
+
+    ``GONE`` leaves the value out of its map or list.
+    """
     made = make(trail, value)
     if isinstance(made, Mapping):
         members = ((name, remade(each, make, (*trail, name))) for name, each in made.items())
@@ -138,7 +145,7 @@ def remade(value: Any, make: Callable[[Trail, Any], Any], trail: Trail = ()) -> 
 
 
 def value_at(fields: Mapping[str, Any], trail: Trail) -> Any:
-    """The value at the end of a trail. Raises LookupError if there is none."""
+    """Returns the value at the end of a trail. Raises LookupError if there is none."""
     value: Any = fields
     for step in trail:
         if not (isinstance(value, Mapping) if isinstance(step, str) else isinstance(value, list)):
@@ -152,10 +159,10 @@ def put_at(fields: dict[str, Any], trail: Trail, new: Any) -> None:
 
 
 class Finder:
-    """Finds the text that a way led to in a record as it is now, whose lists may have been reordered since.
+    """Finds the text at a path in a record as it is now, whose lists may have been reordered since.
 
-    The same place is taken if it still holds the text; otherwise the only other place that holds it and is reached by
-    the same names. If there are several, none is taken: which one was meant cannot be known.
+    The same place is chosen if it still holds the text; otherwise the only other place that holds it and is reached by
+    the same names. If there are several, none is chosen, because the intended one cannot be known.
     """
 
     def __init__(self, fields: Mapping[str, Any], entry_key: str) -> None:
@@ -164,7 +171,7 @@ class Finder:
         self._indexes: dict[Way, dict[str, list[Trail]]] = {}
 
     def exact(self, way: Way, text: str) -> Trail | None:
-        """The same place, if it holds the text, and no other map with the same key does there."""
+        """Returns the same place if it holds the text, and no other map with the same key does."""
         found = [trail for trail, value in self._trails(way, anywhere=False) if _is(value, text)]
         return found[0] if len(found) == 1 else None
 
@@ -176,7 +183,7 @@ class Finder:
         return held[0] if len(held) == 1 else None
 
     def all(self, way: Way, text: str) -> list[Trail]:
-        """Every place that holds the text and is reached by the same names."""
+        """Returns every place that holds the text and is reached by the same names."""
         return [trail for trail in self._index(way).get(text, ()) if _is(value_at(self._fields, trail), text)]
 
     def has_become(self, way: Way, text: str, new: str) -> bool:
@@ -184,13 +191,14 @@ class Finder:
         return not self.all(way, text) and bool(self.all(way, new))
 
     def moved(self, way: Way, trail: Trail, text: str) -> None:
-        """Takes note that the place holds this text now."""
+        """Notes that the place now holds this text."""
         index = self._indexes.get(numberless(way))
         if index is not None:
             index[text].append(trail)
 
     def _index(self, way: Way) -> dict[str, list[Trail]]:
-        """Texts and their places, collected once for all ways with the same names: a hostile record has many."""
+        """Returns texts with their places, collected once for all paths with the same names: a hostile record has
+        many."""
         names = numberless(way)
         if names not in self._indexes:
             index: dict[str, list[Trail]] = defaultdict(list)
@@ -222,7 +230,7 @@ class Finder:
 
 
 def numberless(way: Way) -> Way:
-    """The way with 0 for every number: the same for all places that are reached by the same names."""
+    """Returns the path with 0 for every number: the same for all places that are reached by the same names."""
     return tuple(0 if isinstance(step, int) else step for step in way)
 
 
@@ -231,7 +239,7 @@ def _is(value: Any, text: str) -> bool:
 
 
 def _array_at(fields: Mapping[str, Any], names: Iterable[str]) -> Entries | None:
-    """The array at the end of these names, in any case, with the names as the document spells them; else None."""
+    """Returns the array at the end of these names, in any case, with the document's spelling; else None."""
     value: Any = fields
     path: list[str] = []
     for name in names:

@@ -1,6 +1,6 @@
-"""How many files are sent at once: more while the rate grows, less when the store refuses.
+"""How many files are sent at once: more while the rate grows, fewer when the store refuses.
 
-Pure: it is told the time (seconds of a clock that only goes forward), what was sent, what ended and what was refused.
+Pure: the time (seconds of a monotonic clock), the sent bytes, the finished files and the refusals are passed in.
 """
 
 from __future__ import annotations
@@ -10,27 +10,27 @@ import math
 FIRST = 8
 MOST = 64
 GAIN = 0.15
-"""What twice the width must add to the rate to be kept; a smaller step must add as much less."""
+"""The gain in rate that doubling the width must bring to be kept; a smaller step needs proportionally less."""
 ONE = 256 * 1024
-"""Bytes that a file counts for beside its own: the request, whatever is in it."""
+"""Bytes that a file counts for in addition to its own: the request, whatever its size."""
 SHORTEST = 0.1
-"""Seconds that a rate is measured for, at least."""
+"""The minimum seconds for which a rate is measured."""
 LONGEST = 2.0
-"""Seconds after which a rate is known by the bytes that were sent, though few files have ended."""
+"""Seconds after which a rate is known from the sent bytes, even if few files have finished."""
 FIRST_HOLD = 5.0
 LAST_HOLD = 60.0
 REMEMBERED = 60.0
-"""Seconds for which a width that was refused is not tried again."""
+"""Seconds for which a refused width is not tried again."""
 APART = 1.0
-"""Seconds in which refusals count as one: the requests had set out together."""
+"""Seconds within which refusals count as one: the requests had started together."""
 
 
 class Width:
-    """How many files to send at once. ``at_once`` begins with 8, or ``most`` if that is less.
+    """The number of files to send at once. ``at_once`` starts at 8, or at ``most`` if that is less.
 
-    At each width the rate is measured once the first files are through. One that grew with the width leads to the next,
-    twice as wide; one that did not leads back, and the next attempt waits, each time for longer. A refusal halves the
-    width, and for a while the way back up ends below the one that was refused.
+    At each width, the rate is measured once the first files are through. If it grew with the width, the width doubles;
+    if not, the width steps back, and the next attempt waits, longer each time. A refusal halves the width, and for a
+    while the width stays below the refused one.
     """
 
     def __init__(self, most: int = MOST) -> None:
@@ -44,22 +44,22 @@ class Width:
         self._measure(-math.inf)
 
     def start(self, now: float) -> None:
-        """Files begin to be sent."""
+        """Notes that files begin to be sent."""
         self._measure(now)
 
     def moved(self, size: int, now: float) -> None:
-        """Bytes were sent; fewer than none if a part has to be sent again."""
+        """Notes that bytes were sent; negative if a part has to be sent again."""
         self._work += size
         self._look(now)
 
     def finished(self, now: float) -> None:
-        """A file was sent to its end."""
+        """Notes that a file was sent completely."""
         self._work += ONE
         self._ended += 1
         self._look(now)
 
     def refused(self, now: float) -> None:
-        """The store refused a request, for now, or did not answer one."""
+        """Notes that the store refused a request for now, or did not answer one."""
         if now < self._refused_at + APART:
             return
         self._refused, self._refused_at = self.at_once, now
@@ -68,7 +68,7 @@ class Width:
         self._become(max(1, self.at_once // 2), now)
 
     def _look(self, now: float) -> None:
-        """Goes on from warming up to measuring, and from that to the next width."""
+        """Moves on from warming up to measuring, and from measuring to the next width."""
         enough, passed = self._ended >= self.at_once, now - self._since
         if not self._warm:
             if enough or passed >= LONGEST:
