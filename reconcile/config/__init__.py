@@ -1,4 +1,4 @@
-"""What the rules file and the environment say, checked and made into `Settings`."""
+"""The configuration: the rules file and the environment, checked and combined into `Settings`."""
 
 from reconcile.config.environment import (
     FIRESTORE_EMULATOR,

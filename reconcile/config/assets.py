@@ -1,4 +1,4 @@
-"""The asset map of a rules file: its ``[[asset]]`` tables, checked."""
+"""Reads and checks the asset map of a rules file: its ``[[asset]]`` tables."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read_ignore(local: Table) -> tuple[str, ...]:
 
 
 def _refuse_taken_names(table: Table, rule: AssetRule, others: Iterable[AssetRule]) -> None:
-    """Refuses an alias that could mean another rule's type, and a type that is another rule's alias."""
+    """Raises ConfigError for an alias that could mean another rule's type, or a type that is another rule's alias."""
     for other in others:
         names = {fold(name): name for name in (other.type, *other.aliases)}
         for name in rule.aliases:
@@ -106,8 +106,8 @@ def _check_names(table: Table, rule: AssetRule) -> None:
 
 
 def _is_invertible(path: Template, key: Template) -> bool:
-    """Whether every key leads back to its path. It is tried on captures that hold the text that the templates have
-    between theirs, as people's names may."""
+    """Whether every key leads back to its path; tested with captures that contain the templates' own text, as names
+    may."""
     texts = {text for template in (path, key) for text in template.literals}
     for text in sorted({*BOUNDARIES, *texts}):
         captures = {
@@ -120,7 +120,8 @@ def _is_invertible(path: Template, key: Template) -> bool:
 
 
 def _refuse_ignored(local: Table, table: Table, rule: AssetRule, ignore: tuple[str, ...]) -> None:
-    """Refuses patterns of ``ignore`` that leave nothing for a rule to take, with ``ignore``'s line if it is written."""
+    """Raises ConfigError for patterns of ``ignore`` that leave nothing for a rule, with ``ignore``'s line if
+    written."""
     samples = rule.path.samples()
     if not all(map(Selection(ignore).ignores, samples)):
         return
@@ -131,7 +132,8 @@ def _refuse_ignored(local: Table, table: Table, rule: AssetRule, ignore: tuple[s
 
 
 def _refuse_root_in_ignore(local: Table, ignore: tuple[str, ...], root: str, paths: list[Template]) -> None:
-    """Refuses patterns of ``ignore`` that begin with the root's own folders, below which no rule takes anything."""
+    """Raises ConfigError for patterns of ``ignore`` that begin with the root's own folders, below which no rule
+    matches."""
     folders = [part for part in root.replace("\\", "/").split("/") if part not in ("", ".", "..")]
     for pattern in ignore:
         for size in range(len(folders), 0, -1):
@@ -154,8 +156,10 @@ def _refuse_unmatchable(table: Table, rule: AssetRule, earlier: list[AssetRule])
 
 
 def _takes(other: AssetRule, rule: AssetRule, sample: str) -> bool:
-    """Whether the other rule, standing first, would take this path whichever characters are known: if both find an
-    id, it must be the same one, or else one that the whole name makes known."""
+    """Whether the earlier rule would match this path whichever characters are known.
+
+    If both find an id, it must be the same one, or one that the whole name makes known.
+    """
     if other.path.match(sample) is None:
         return False
     if not (rule.names_character and other.names_character) or other.path.is_whole_name(CHAR_ID):

@@ -1,4 +1,4 @@
-"""The environment of a run: its variables, the flags given in their place, and the project folder."""
+"""The environment of a run: its variables, the flags that override them, and the project folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIRESTORE_EMULATOR = "FIRESTORE_EMULATOR_HOST"
 
 
 class Overrides(msgspec.Struct, frozen=True):
-    """What the command line says in place of the rules file and the environment; None says nothing."""
+    """The command line's overrides of the rules file and the environment; None overrides nothing."""
 
     rules: Path | None = None
     bucket_uri: str | None = None
@@ -30,8 +30,10 @@ class Overrides(msgspec.Struct, frozen=True):
 
 
 def absolute(path: Path) -> Path:
-    """The whole path of one that may be relative or begin with ``~``. Raises UsageError if the current folder, or the
-    home folder, cannot be found out."""
+    """Returns the absolute form of a path that may be relative or begin with ``~``.
+
+    Raises UsageError if the current folder, or the home folder, cannot be determined.
+    """
     try:
         path = path.expanduser()
     except RuntimeError as error:
@@ -50,10 +52,10 @@ def absolute(path: Path) -> Path:
 
 
 def find_project(start: Path | None = None, explicit: Path | None = None) -> Path:
-    """The project folder: the one given, else the nearest at or above ``start`` (by default the current folder) with a
-    rules file, else ``start``. It is named as it was given: a drive or a link that leads there is part of the name.
+    """Returns the project folder: ``explicit``, or the nearest with a rules file at or above ``start``, or ``start``.
 
-    Raises UsageError if the one given is not a folder, or the current one cannot be used.
+    ``start`` defaults to the current folder. The path stays as given: a drive or a link on the way remains part of it.
+    Raises UsageError if ``explicit`` is not a folder, or the current folder cannot be used.
     """
     try:
         if explicit is None:
@@ -71,7 +73,7 @@ def find_project(start: Path | None = None, explicit: Path | None = None) -> Pat
 
 
 def _without_steps_up(folder: Path) -> Path:
-    """The folder by a path without ``..``, which behind a link leads elsewhere than its text says."""
+    """Returns the folder by a path without ``..``, which after a link leads elsewhere than its text says."""
     return folder.resolve() if ".." in folder.parts else folder
 
 
@@ -81,7 +83,7 @@ def rules_path(project: Path, given: Overrides, env: Mapping[str, str]) -> Path:
 
 
 class Given(msgspec.Struct, frozen=True):
-    """A value and who gave it, so that a complaint names the flag, the variable or the line."""
+    """A value with its source, so that an error names the flag, the variable or the line."""
 
     text: str
     table: Table
@@ -91,7 +93,7 @@ class Given(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, flags: Overrides, env: Mapping[str, str], table: Table, key: str, default: str = "") -> Given:
-        """The flag if it was given, else the variable, else what the table says."""
+        """Returns the flag if given, else the variable, else the table's value."""
         name = f"{table.name}_{key}"
         variable = f"RECONCILE_{name.upper()}"
         written = table.text(key, default)
@@ -111,7 +113,7 @@ class Given(msgspec.Struct, frozen=True):
 
 
 def disk_path(text: str, error: Callable[[str, str], ReconcileError]) -> Path:
-    """The path of a text: with the user's home folder for ``~``, and named on disk by its UTF-8 bytes."""
+    """Returns the path of a text, with the home folder for ``~``, and named on disk by the UTF-8 bytes of the text."""
     try:
         return Path(native(text)).expanduser()
     except RuntimeError as failure:
@@ -119,7 +121,7 @@ def disk_path(text: str, error: Callable[[str, str], ReconcileError]) -> Path:
 
 
 def endpoint(project: Path, given: Given, *, http: bool) -> str:
-    """An endpoint as adapters take it: ``file:`` and an absolute folder, http(s) for GCS, host:port for Firestore."""
+    """Returns an endpoint for adapters: ``file:`` and an absolute folder, http(s) for GCS, host:port for Firestore."""
     text = given.text
     if text.startswith("file:"):
         folder = text.removeprefix("file:")
@@ -149,9 +151,9 @@ def _is_host_and_port(text: str) -> bool:
 
 
 def emulators(env: Mapping[str, str], bucket_endpoint: str, records_endpoint: str) -> tuple[str, str]:
-    """The emulators of the bucket and of the records that Google's clients will turn to if an endpoint is empty.
+    """Returns the emulators of the bucket and of the records that Google's clients use if an endpoint is empty.
 
-    Raises ConfigError for one emulator beside one real service: real records would name objects that only this machine
+    Raises ConfigError for one emulator next to one real service: real records would name objects that only this machine
     has.
     """
     bucket = "" if bucket_endpoint else env.get(STORAGE_EMULATOR, "")

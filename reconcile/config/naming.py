@@ -1,5 +1,5 @@
-"""What a person means by the names of a command or a call: an asset by a path in any spelling that a record may use, or
-by a gs:// URI; the scope of a run."""
+"""Interprets names in commands and calls: assets by a path in any spelling of a record, or by a gs:// URI; the
+scope."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ from reconcile.core.plan import Scope
 
 
 def possible_paths(settings: Settings, subject: str) -> list[str]:
-    """The paths relative to the root that a text could mean, the best first: below the root as it is typed here,
-    relative to the root, then every way in which a record may write it."""
+    """Returns the paths relative to the root that a text could mean, best first.
+
+    First as typed here, if that is below the root; then relative to the root; then in every way that a record may write
+    it.
+    """
     here = _below(settings.root, Path(subject))
     found = [here] if here is not None else []
     meant = meaning(subject, settings.roots)
     sure = [target.path for target in meant.targets if target.sure]
-    # A path below no root means something here only as a record's would: by a tail that a rule takes.
+    # A path below no root means something here only as in a record: by a tail that a rule claims.
     foreign = meant.kind is PathKind.ABSOLUTE and not sure
     tails = [target.path for target in meant.targets if not foreign or settings.asset_map.read(target.path, ())]
     return list(dict.fromkeys([*found, *sure, *tails]))
 
 
 def key_of_uri(settings: Settings, uri: str) -> str:
-    """The key of a gs:// URI. Raises UsageError for one that is not below this bucket and prefix."""
+    """Returns the key of a gs:// URI. Raises UsageError if it is not below this bucket and prefix."""
     key = settings.bucket.key(uri)
     if key is None:
         raise UsageError(f"{uri!r} is not below {settings.bucket}", hint="only this bucket and prefix are read")
@@ -38,15 +41,18 @@ def key_of_uri(settings: Settings, uri: str) -> str:
 def scope_named(
     settings: Settings, char_ids: Iterable[str] = (), asset_types: Iterable[str] = (), paths: Iterable[str] = ()
 ) -> Scope:
-    """What a run may change, each name once; a type goes by its name, an alias or its label, and an asset by its path
-    or its URI. Raises UsageError for a type of no rule, and for what cannot be an asset here."""
+    """Returns the scope of a run, each name once.
+
+    Types are given by name, alias or label, assets by path or URI. Raises UsageError for a type without a rule, and for
+    something that cannot be an asset here.
+    """
     types = map(settings.asset_map.type_called, asset_types)
     assets = (_one_asset(settings, path) for path in paths)
     return Scope(*(tuple(dict.fromkeys(each)) for each in (char_ids, types, assets)))
 
 
 def _one_asset(settings: Settings, subject: str) -> str:
-    """The path, or of a URI the key, of the one asset that a text means, composed. Raises UsageError."""
+    """Returns the path (or for a URI, the key) of the asset that a text means, composed. Raises UsageError."""
     if subject.startswith("gs://"):
         return nfc(key_of_uri(settings, subject))
     paths = possible_paths(settings, subject)

@@ -1,4 +1,4 @@
-"""Settings: what the rules file says, checked, with what flags and variables say in its place."""
+"""Settings: the checked rules file, with overrides by flags and variables."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from reconcile.core.way import Entries
 
 
 class RecordsUri(msgspec.Struct, frozen=True):
-    """``firestore://project/database/collection``."""
+    """The address of the records: ``firestore://project/database/collection``."""
 
     project: str
     database: str
@@ -37,9 +37,9 @@ class RecordsUri(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, uri: str) -> RecordsUri:
-        """Raises ValueError."""
+        """Parses a URI. Raises ValueError."""
         parts = uri.removeprefix("firestore://").split("/")
-        # A store in a folder has folders of these names.
+        # A store in a folder has folders with these names.
         odd = any(part in (".", "..") or "\\" in part for part in parts)
         if not uri.startswith("firestore://") or len(parts) < 3 or not all(parts) or len(parts) % 2 == 0 or odd:
             raise ValueError(f"{uri!r} is not firestore://PROJECT/DATABASE/COLLECTION")
@@ -50,21 +50,21 @@ class RecordsUri(msgspec.Struct, frozen=True):
 
 
 class LocalDbSettings(msgspec.Struct, frozen=True):
-    """The pipeline's own JSON database; ``rewrite`` also puts gs:// URIs into it."""
+    """The pipeline's own JSON database; with ``rewrite``, gs:// URIs are also put into it."""
 
     path: Path
     rewrite: bool = False
 
 
 class Incomplete(Enum):
-    """What to do with media that surely is incomplete."""
+    """What to do with media that is certainly incomplete."""
 
     HOLD = "hold"
     TAKE = "take"
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """What a run may do by itself."""
+    """What a run may do on its own."""
 
     replace: Replacing = Replacing.SAFE
     max_replace: ReplaceLimit = ReplaceLimit(10, percent=True)
@@ -73,8 +73,11 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """Everything one project folder's rules say, checked. Paths are absolute, and lead through no link, except for
-    ``root_given``: the local root below the project folder as that was named, which may be by a mapped drive."""
+    """The checked rules of one project folder.
+
+    Paths are absolute and without links, except ``root_given``: the local root below the project folder as that was
+    given, perhaps by a mapped drive.
+    """
 
     project: Path
     rules_path: Path
@@ -103,25 +106,28 @@ class Settings(msgspec.Struct, frozen=True):
 
     @property
     def roots(self) -> tuple[RootForms, ...]:
-        """Every root below which a record's path is a key: today's, by its own name too, and the previous ones."""
+        """Every root below which a record's path is a key: the present one, also by its own name, and the previous
+        ones."""
         return tuple(self.named_roots.values())
 
     @property
     def named_roots(self) -> dict[str, RootForms]:
-        """The same by their names."""
+        """The same roots by their names."""
         own = (self.root_text, self.root_given, as_text(str(self.root)), as_text(str(self.root.resolve())))
         return {text: root_forms(text) for text in (*own, *self.previous_roots)}
 
 
 def template() -> str:
-    from importlib import resources  # for this alone
+    from importlib import resources  # only needed here
 
     return resources.files("reconcile").joinpath("asset_map.toml").read_text(encoding="utf-8")
 
 
 def load(project: Path, overrides: Overrides | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Reads and checks the rules of a project folder. Raises ConfigError with file, line, what is wrong and what would
-    be right."""
+    """Reads and checks the rules of a project folder.
+
+    Raises ConfigError with file, line, what is wrong and what would be right.
+    """
     given = overrides or Overrides()
     env = os.environ if environ is None else environ
     path = rules_path(project, given, env)
@@ -140,7 +146,7 @@ def load(project: Path, overrides: Overrides | None = None, environ: Mapping[str
 def parse(
     project: Path, path: Path, data: bytes, given: Overrides, environ: Mapping[str, str] | None = None
 ) -> Settings:
-    """Checks rules that a file holds, or is to hold. Raises ConfigError as ``load``."""
+    """Checks the rules in ``data``, which the file at ``path`` has or will have. Raises ConfigError as ``load``."""
     env = os.environ if environ is None else environ
     return _settings(project, RulesFile.parse(path, data), data, given, env)
 
@@ -193,7 +199,7 @@ def _settings(named: Path, rules: RulesFile, data: bytes, given: Overrides, env:
 
 
 def _entries(table: Table) -> Entries:
-    """A literal name, or the names that lead to the array."""
+    """Returns a literal name, or the names that lead to the array."""
     written: str | Texts = table.value("entries", str | Texts, "assets")
     path = (written,) if isinstance(written, str) else written
     if not path or not all(path):
@@ -203,7 +209,7 @@ def _entries(table: Table) -> Entries:
 
 
 def _index(table: Table, entries: Entries) -> str:
-    """The field of records that gets their asset types; empty if none does."""
+    """Returns the field of records that receives their asset types; empty for none."""
     name = table.text("index", "")
     if name == entries.top:
         raise table.error("index", f"index = {name!r} is where the entries are", 'write index = "asset_types"')
@@ -237,7 +243,7 @@ def _parsed(given: Given, parse: Callable[[str], Any], example: str) -> Any:
 
 
 def _user_project(bucket: Table) -> str:
-    """The id, or the number, of the project that is charged; empty for the bucket's own."""
+    """Returns the id or the number of the project that is billed; empty for the bucket's own."""
     text = bucket.text("user_project", "", numbers=True)
     if text and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.:-]*", text):
         raise bucket.error("user_project", f"user_project = {text!r} is not a project", 'write its id: "my-project"')

@@ -1,4 +1,4 @@
-"""TOML tables that know their lines: every complaint says file, line, what is wrong, and what would be right."""
+"""TOML tables that know their lines: every error says file, line, what is wrong, and what would be right."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _KINDS: dict[Any, tuple[str, str]] = {
     bool: ("neither true nor false", "{default}"),
     datetime.date: ("not a day", "2027-03-01"),
 }
-"""For each type, what a message says of a value that is not of it, and what would be right."""
+"""For each type, what a message says about a value of another type, and what would be right."""
 
 
 class RulesFile:
-    """A parsed rules file and the text it came from."""
+    """A parsed rules file with its text."""
 
     def __init__(self, path: Path, text: str, values: dict[str, Any]) -> None:
         self.path = path
@@ -39,11 +39,11 @@ class RulesFile:
 
     @classmethod
     def parse(cls, path: Path, data: bytes) -> RulesFile:
-        """Raises ConfigError if the bytes are not TOML."""
+        """Parses TOML. Raises ConfigError if the data is not TOML."""
         try:
             text = data.decode("utf-8-sig")
             values = tomllib.loads(text)
-            repr(values)  # raises ValueError for a number in hex of so many digits that no complaint could show it
+            repr(values)  # raises ValueError for a hex number with more digits than an error could show
             return cls(path, text, values)
         except UnicodeDecodeError as error:
             line = data[: error.start].count(b"\n") + 1
@@ -61,11 +61,11 @@ class RulesFile:
             raise ConfigError(f"{path}:1: is nested too deep", hint="write tables and plain lists") from error
 
     def top(self, keys: set[str]) -> Table:
-        """The whole file as a table with these keys."""
+        """Returns the whole file as a table with these keys."""
         return Table(self, "", 0, self._values).known(keys)
 
     def line(self, table: str, number: int, key: str | None) -> int:
-        """The line of a key of a table (the ``number``-th of an array of tables); else the table's own."""
+        """Returns the line of a key of a table (the ``number``-th of an array of tables), or else the table's own."""
         current, count, own = "", -1, 1
         for at, text in enumerate(self._lines, 1):
             found = _HEADER.match(text)
@@ -83,7 +83,7 @@ class RulesFile:
 
 
 class Table:
-    """One table of the rules file; its getters check types and complain with the line."""
+    """One table of the rules file; its getters check types and raise errors with the line."""
 
     def __init__(self, file: RulesFile, name: str, number: int, values: dict[str, Any]) -> None:
         self.file = file
@@ -92,7 +92,7 @@ class Table:
         self._values = values
 
     def known(self, keys: set[str]) -> Table:
-        """Raises ConfigError if the table has a key that is not one of these."""
+        """Raises ConfigError if the table has a key that is not one of these; returns the table."""
         for key in self._values:
             if key not in keys:
                 where = f"[{self.name}]" if self.name else "the rules file"
@@ -109,7 +109,7 @@ class Table:
         return key in self._values
 
     def table(self, name: str, keys: set[str]) -> Table:
-        """A sub-table, empty if it is not written."""
+        """Returns a sub-table, empty if it is missing. Raises ConfigError."""
         values = self._values.get(name, {})
         if not isinstance(values, dict):
             raise self.error(name, f"{name} is not a table", f"write [{name}] and its keys below it")
@@ -122,11 +122,11 @@ class Table:
         return [Table(self.file, name, number, value).known(keys) for number, value in enumerate(values)]
 
     def text(self, key: str, default: Any = _MISSING, *, numbers: bool = False) -> str:
-        """A string (or, with ``numbers``, an integer as text), or the default."""
+        """Returns a string (or, with ``numbers``, an integer as text), or the default. Raises ConfigError."""
         return str(self.value(key, int | str if numbers else str, default))
 
     def value(self, key: str, kind: Any, default: Any = _MISSING) -> Any:
-        """What is written, checked to be of this type, or the default."""
+        """Returns the value, checked to be of this type, or the default. Raises ConfigError."""
         written = self._values.get(key, default)
         if written is _MISSING:
             raise self.error(key, f"a [[{self.name}]] has no {key}", f'write {key} = "…"')

@@ -1,4 +1,4 @@
-"""The ``[[waiver]]`` tables of the rules file."""
+"""Reads the ``[[waiver]]`` tables of the rules file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reconcile.core.waivers import Waiver
 
 
 def read_waivers(top: Table) -> tuple[Waiver, ...]:
-    """Every waiver, in order. Raises ConfigError."""
+    """Returns every waiver, in order. Raises ConfigError."""
     return tuple(map(_waiver, top.tables("waiver", {"code", "subject", "reason", "until"})))
 
 
