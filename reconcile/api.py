@@ -1,4 +1,4 @@
-"""The Python entry points: ``apply(plan(project, char_ids=[…]))``."""
+"""The Python API: ``apply(plan(project, char_ids=[…]))``."""
 
 from __future__ import annotations
 
@@ -25,12 +25,15 @@ from reconcile.run_options import RunOptions
 
 _LIFETIME = "15m"
 _ROOTLESS = RunOptions(makes_root=True)
-"""For what needs no local root."""
+"""The options for calls that need no local root."""
 
 
 class Shortcuts:
-    """What a project answers in one call. On a ``Project`` each call opens the stores for itself; ``project.opened()``
-    keeps them, and the credentials, for the next one."""
+    """Calls that a project answers directly.
+
+    On a ``Project``, each call opens the stores for itself; ``project.opened()`` keeps them, and the credentials, for
+    further calls.
+    """
 
     __slots__ = ()
 
@@ -39,11 +42,11 @@ class Shortcuts:
         return f"<{kind} {settings.project}: {settings.bucket}, {settings.records}>"
 
     def signed_url(self: Project | OpenedProject, uri: str, *, expires: str | float | timedelta = _LIFETIME) -> str:  # type: ignore[misc]
-        """A URL by which anybody may read the object of a gs:// URI, a key or a path until it expires: a text such as
-        ``"15m"``, seconds, or a timedelta, of 7 days at the most.
+        """Returns a URL with which anybody may read the object of a gs:// URI, a key or a path until it expires.
 
-        Raises NotThere if the object is not in the bucket, UsageError if the subject is not an asset of the project or
-        the time is not possible, AccessDenied if the credentials cannot sign, and StoreError and SourceError.
+        ``expires`` is a text such as ``"15m"``, seconds, or a timedelta; at most 7 days. Raises NotThere if the object
+        is not in the bucket, UsageError if the subject is not an asset of the project or the time is invalid,
+        AccessDenied if the credentials cannot sign, and StoreError and SourceError.
         """
         with _opened(self, _ROOTLESS) as opened:
             (url,) = links(opened, [uri], expires, assets_only=True).urls.values()
@@ -56,8 +59,10 @@ class Shortcuts:
         asset_types: Sequence[str] = (),
         expires: str | float | timedelta = _LIFETIME,
     ) -> dict[str, str]:
-        """URLs of everything that a character has in the bucket, or of its assets of these types, by their gs:// URIs.
-        An empty dict if there is nothing. Raises as ``signed_url``, and UsageError for an unknown character."""
+        """Returns URLs, by gs:// URI, of all assets that a character has in the bucket, or of those of these types.
+
+        Empty if there are none. Raises as ``signed_url``, and UsageError for an unknown character.
+        """
         scope = _scope(self, [char_id], asset_types)
         with _opened(self, _ROOTLESS) as opened:
             try:
@@ -73,9 +78,12 @@ class Shortcuts:
         paths: Sequence[str] = (),
         listener: Listener = silent,
     ) -> Iterator[Asset]:
-        """Every asset, or those of these characters, types or paths, one by one as they are found: the rows of
-        `reconcile list`. Changes nothing; the stores are open while the rows are iterated. Raises UsageError, and
-        ReconcileError if a store cannot be read; the ``listener`` is told of single folders that cannot."""
+        """Yields every asset, or those of these characters, types or paths, as they are found: the rows of `reconcile
+        list`.
+
+        Changes nothing; the stores are open during iteration. Raises UsageError, and ReconcileError if a store cannot
+        be read; single folders that cannot be read are reported to the ``listener``.
+        """
         scope = _scope(self, char_ids, asset_types, paths)
 
         def rows() -> Iterator[Asset]:
@@ -86,21 +94,21 @@ class Shortcuts:
 
 
 class Project(Shortcuts, ClosedProject, frozen=True):
-    """One project folder: its rules and settings. Nothing of it is open; ``opened`` opens what a run needs."""
+    """A project folder with its rules and settings. Nothing is open; ``opened`` opens what a run needs."""
 
     def opened(self, options: RunOptions | None = None) -> OpenedProject:
-        """The project for one run or a few, with what its outbox holds now; a context manager."""
+        """Opens the project for one or a few runs, with the present notes of its outbox; a context manager."""
         return OpenedProject(self.settings, options or RunOptions())
 
 
 class OpenedProject(Shortcuts, OpenProject):
-    """A project that is open, with the calls."""
+    """An open project, with the calls of ``Shortcuts``."""
 
 
 class PlannedRun(msgspec.Struct, frozen=True):
-    """A plan together with the project it was made for.
+    """A plan with the project that it was made for.
 
-    ``done_notes`` are the notes of the outbox whose files have arrived; ``apply`` removes them.
+    ``done_notes`` are the outbox notes whose files have arrived; ``apply`` removes them.
     """
 
     project: Project | OpenProject
@@ -121,12 +129,12 @@ class PlannedRun(msgspec.Struct, frozen=True):
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What a person should know."""
+        """The findings: what a person should know."""
         return self.plan.findings
 
     @property
     def summary(self) -> Summary:
-        """The counts."""
+        """The counts of changes and findings."""
         return self.plan.summary
 
 
@@ -138,10 +146,10 @@ def plan(
     paths: Sequence[str] = (),
     listener: Listener = silent,
 ) -> PlannedRun:
-    """What is out of step and what ``apply`` would do; changes nothing. Raises ReconcileError.
+    """Plans what ``apply`` would do about everything that is out of step; changes nothing. Raises ReconcileError.
 
-    The stores of a ``Project`` are opened for this and closed again; those of ``project.opened()`` stay open, for more
-    plans over the same connections.
+    The stores of a ``Project`` are opened and closed again; those of ``project.opened()`` stay open, for further plans
+    over the same connections.
     """
     scope = _scope(project, char_ids, asset_types, paths)
     with _opened(project) as opened:
@@ -151,9 +159,11 @@ def plan(
 def apply(
     planned: PlannedRun, *, force: bool = False, concurrency: int | None = None, listener: Listener = silent
 ) -> Report:
-    """Does what was planned, one run at a time per project. ``concurrency`` objects are sent at once; if it is None, as
-    many as go fastest. ``force`` goes past the safety limits. Raises LockHeld, Refused and UsageError before anything
-    is changed; what fails later is in the report."""
+    """Applies a plan, one run at a time per project, and returns its report.
+
+    ``concurrency`` objects are sent at once; None means as many as go fastest. ``force`` overrides the safety limits.
+    Raises LockHeld, Refused and UsageError before anything is changed; later failures are in the report.
+    """
     with _opened(planned.project, RunOptions(concurrency=concurrency)) as opened, opened.lock().acquire():
         opened.found_done(planned.done_notes)
         return execute(opened, planned.plan, force=force, concurrency=concurrency, listener=listener)
@@ -173,5 +183,5 @@ def _scope(
 def _opened(
     project: ClosedProject | OpenProject, options: RunOptions | None = None
 ) -> AbstractContextManager[OpenProject]:
-    """The project, open; closed afterwards if this opened it."""
+    """Returns a context with the open project, which is closed afterwards if this opened it."""
     return nullcontext(project) if isinstance(project, OpenProject) else project.opened(options)

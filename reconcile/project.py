@@ -1,4 +1,4 @@
-"""A project folder: closed it has settings; open it has the stores, the memory and the notes of one run, too."""
+"""A project folder: closed, it has settings; open, it also has the stores, the state and the notes of one run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from reconcile.ports import (
 from reconcile.run_options import APART_FROM, CONCURRENCY, RETRIES_A_WORKER, RunOptions
 from reconcile.version import VERSION
 
-# Adapters are imported when they are first needed: no run needs all of them, and a short one is mostly imports.
+# Adapters are imported on demand: no run needs all of them, and a short one spends most of its time importing.
 if TYPE_CHECKING:
     from reconcile.adapters.inventory.report import InventoryReport
     from reconcile.adapters.jsondb.store import JsonDatabase
@@ -56,39 +56,39 @@ T = TypeVar("T")
 
 
 class ClosedProject(msgspec.Struct, Closing, frozen=True):
-    """One project folder: its rules and settings. ``opened`` opens what a run needs."""
+    """A project folder with its rules and settings. ``opened`` opens what a run needs."""
 
     settings: Settings
 
     @classmethod
     def open(cls, path: str | Path | None = None, *, overrides: Overrides | None = None) -> Self:
-        """The project at ``path``, or at or above the current folder. Raises ConfigError and UsageError."""
+        """Returns the project at ``path``, or at or above the current folder. Raises ConfigError and UsageError."""
         folder = config.find_project(explicit=Path(path) if path is not None else None)
         return cls(config.load(folder, overrides))
 
     def opened(self, options: RunOptions | None = None) -> OpenProject:
-        """The project for one run or a few, with what its outbox holds now; a context manager."""
+        """Opens the project for one or a few runs, with the present notes of its outbox; a context manager."""
         return OpenProject(self.settings, options or RunOptions())
 
     def close(self) -> None:
-        """Does nothing; for workflows that were written for an earlier version."""
+        """Does nothing; it exists for workflows that were written for an earlier version."""
 
 
 class OpenProject(RunFacts, Closing):
-    """A project that a run has opened: its stores, opened when they are first needed, and what the run found out.
+    """A project opened for a run: its stores, opened on demand, and what the run found out.
 
-    Close it, or use it as a context manager. Its rules know what is noted of single files.
+    Close it, or use it as a context manager. Its rules include the notes on single files.
     """
 
     def __init__(self, settings: Settings, options: RunOptions) -> None:
         self.options = options
         self.settings = settings
         self.noted = self.outbox.notes()
-        """What workflow code noted in the outbox and no run has brought in step yet."""
+        """Notes of workflow code in the outbox that no run has brought in step yet."""
         self.done_notes: tuple[Note, ...] = ()
-        """Those of ``noted`` that the last look found to have no more to gain."""
+        """Those of ``noted`` that the last survey found to be done."""
         self.root_is_gone = False
-        """Whether the local root, which held files once, was found to be missing."""
+        """Whether the local root, which once contained files, was found to be missing."""
         self._listener: Listener = silent
         self._open = ExitStack()
         if options.witness is not None:
@@ -102,49 +102,49 @@ class OpenProject(RunFacts, Closing):
             self.settings = msgspec.structs.replace(self.settings, asset_map=asset_map)
 
     def close(self) -> None:
-        """Closes what was opened."""
+        """Closes everything that was opened."""
         self._open.close()
 
     def heard_by(self, listener: Listener) -> None:
-        """Reports to this listener what happens while local files are read."""
+        """Reports events of reading local files to this listener."""
         self._listener = listener
 
     @property
     def asset_map(self) -> AssetMap:
-        """The rules, and what is noted of single files."""
+        """The rules, with the notes on single files."""
         return self.settings.asset_map
 
     def found_done(self, notes: Sequence[Note]) -> None:
-        """Takes into account that a look found these notes to have no more to gain."""
+        """Records that a survey found these notes to be done."""
         self.done_notes = tuple(notes)
 
     def forget_done_notes(self) -> None:
-        """Forgets the notes that have no more to gain."""
+        """Removes the notes that are done from the outbox."""
         if self.done_notes:
             self.outbox.remove(self.done_notes)
             self.noted = tuple(note for note in self.noted if note not in self.done_notes)
 
     @cached_property
     def outbox(self) -> Outbox:
-        """Where workflow code notes what it could not hand over."""
+        """The notes of workflow code on files that it could not hand over."""
         return Outbox(self.settings.project)
 
     @property
     def bucket(self) -> BucketRoot:
-        """The bucket and the prefix below which keys are counted."""
+        """The bucket and the prefix to which keys are relative."""
         return self.settings.bucket
 
     @property
     def origin(self) -> Origin:
-        """What the plans of this project are made by."""
+        """The origin of this project's plans."""
         return Origin(f"reconcile {VERSION}", self.settings.rules_digest, self.stores)
 
     @property
     def stores(self) -> Stores:
-        """Which three worlds this project is about, as plans name them."""
+        """The three stores of this project, as plans name them."""
         settings = self.settings
         return Stores(
-            # A folder's name need not be valid text, but a plan must be.
+            # A folder's name may not be valid text, but a plan must be.
             local=as_text(settings.root.as_posix()).encode("utf-8", "backslashreplace").decode("utf-8"),
             bucket=str(settings.bucket),
             records=str(settings.records),
@@ -154,16 +154,16 @@ class OpenProject(RunFacts, Closing):
 
     @cached_property
     def state(self) -> State:
-        """What this machine remembers, in ``.reconcile/``."""
+        """This machine's memory of the project, in ``.reconcile/``."""
         return self._open.enter_context(State(self.settings.project))
 
     def spill_folder(self) -> Path:
-        """Where the rows of a planning go that do not fit in its memory."""
+        """Returns the folder for rows of a planning that exceed its memory."""
         return self.options.spill or StateFolder(self.settings.project).or_temporary()
 
     @cached_property
     def journal(self) -> Journal:
-        """What runs wrote down about themselves."""
+        """The journals of earlier runs."""
         from reconcile.adapters.state.journal import Journal
 
         return Journal(self.settings.project)
@@ -178,7 +178,7 @@ class OpenProject(RunFacts, Closing):
         """The files below the local root, or those of the scans."""
         settings = self.settings
         if self.options.scans:
-            from reconcile.adapters.scanned import ScannedFiles  # few runs are of other machines' files
+            from reconcile.adapters.scanned import ScannedFiles  # few runs use other machines' files
 
             return ScannedFiles([self.shared_folder(each) for each in self.options.scans])
         waiting = lambda count, seconds: self._listener(Waiting(count, seconds))  # noqa: E731
@@ -195,38 +195,39 @@ class OpenProject(RunFacts, Closing):
         )
 
     def expect_walk(self) -> None:
-        """Gets ready for a walk of all local files, which ``begin_walk`` lets begin: to start a second process for many
-        of them takes a while."""
+        """Prepares a full walk, which ``begin_walk`` starts: starting a second process for many files takes a while."""
         options = self.options
         if not options.apart or not options.cache or options.scans or self.files_held < APART_FROM or is_limited():
             return
-        from reconcile.adapters.local.apart import is_possible  # few have so many files
+        from reconcile.adapters.local.apart import is_possible  # few projects have so many files
 
         if isinstance(self.files, LocalFiles) and is_possible():
             self._open.callback(self.files.close)
             self.files.expect_walk(self.state.path)
 
     def begin_walk(self) -> None:
-        """Lets the second process look at files, if there is one."""
+        """Lets the second process stat files, if there is one."""
         if isinstance(self.files, LocalFiles):
             self.files.begin_walk()
 
     @cached_property
     def places(self) -> FilePlaces:
-        """Where missing files are put back."""
+        """The places where missing files are restored."""
         from reconcile.adapters.local.writing import LocalPlaces
 
         return LocalPlaces(self.settings.root, ignore=self.settings.ignore, rules=self.settings.asset_map.templates)
 
     def _may_lack_root(self) -> bool:
-        """Whether a missing root is a folder that is gone, not a mistake in the rules: files were seen in it."""
+        """Whether a missing root is a folder that disappeared, not a mistake in the rules: files were seen in it."""
         known = self.knows_files
         self.root_is_gone = self.root_is_gone or known
         return known or self.options.makes_root
 
     def lost_files(self) -> int:
-        """How many files the local root held, if it has none left that a rule takes, or is gone; else 0. Raises
-        SourceError if it cannot be read."""
+        """Returns how many files the local root held, if it is gone or has no file left that a rule claims; else 0.
+
+        Raises SourceError if it cannot be read.
+        """
         held = self.files_held
         return 0 if held and any(map(self._is_asset, self.files.names())) else held
 
@@ -235,32 +236,32 @@ class OpenProject(RunFacts, Closing):
 
     @property
     def files_of(self) -> str:
-        """See ``RunFacts.files_of``."""
+        """The location of the local files; see ``RunFacts.files_of``."""
         return " ".join(map(str, self.options.scans)) or self.settings.root_text
 
     @cached_property
     def meter(self) -> Meter:
-        """What counts the requests of this run."""
+        """The counter of this run's requests."""
         return Meter(self.options.witness, rates=Rates())
 
     @cached_property
     def budget(self) -> Budget:
-        """The retries that this run may make, for both of its stores together."""
+        """The retry budget of this run, for both of its stores together."""
         return Budget(max(RETRIES, RETRIES_A_WORKER * max(CONCURRENCY, self.lanes.most)))
 
     @cached_property
     def lanes(self) -> Lanes:
-        """How many objects are written at once."""
+        """The number of objects that are written at once."""
         return Lanes(self.options.concurrency)
 
     @property
     def at_once(self) -> int:
-        """Requests at once for what does not look at how fast it goes."""
+        """Concurrent requests for work that does not adapt its width."""
         return self.options.concurrency or CONCURRENCY
 
     @cached_property
     def objects(self) -> ObjectStore:
-        """The bucket; listed as of the inventory report, if there is to be one."""
+        """The bucket; if an inventory report is used, listed as of the report."""
         objects, report = self.objects_at(self.settings.bucket), self.inventory_report
         if report is None:
             return objects
@@ -271,8 +272,10 @@ class OpenProject(RunFacts, Closing):
 
     @cached_property
     def inventory_report(self) -> InventoryReport | None:
-        """The newest whole inventory report of the bucket; None if the bucket is listed. Raises UsageError if there is
-        none, and StoreError."""
+        """The newest complete inventory report of the bucket; None if the bucket itself is listed.
+
+        Raises UsageError if there is no report, and StoreError.
+        """
         if self.options.inventory is None:
             return None
         from reconcile.adapters.inventory.report import newest
@@ -280,7 +283,7 @@ class OpenProject(RunFacts, Closing):
         return newest(self.options.inventory, self.objects_at, self.settings.bucket.bucket)
 
     def objects_at(self, root: BucketRoot) -> ObjectStore:
-        """The objects of any bucket on the server that the project's own bucket is on."""
+        """Returns the objects of any bucket on the same server as the project's own."""
         settings = self.settings
         if settings.bucket_endpoint.startswith("file:"):
             from reconcile.adapters.embedded.objects import EmbeddedObjectStore
@@ -306,14 +309,14 @@ class OpenProject(RunFacts, Closing):
         )
 
     def shared_folder(self, where: Path) -> SharedFolder:
-        """See ``shared_folder.open_folder``."""
+        """Returns a shared folder; see ``shared_folder.open_folder``."""
         from reconcile.adapters.shared_folder import open_folder
 
         return open_folder(where, self.bucket, self.objects_at)
 
     @cached_property
     def signer(self) -> UrlSigner:
-        """What makes signed URLs. Raises UsageError for a bucket that has none."""
+        """The signer of URLs. Raises UsageError for a bucket without URLs."""
         settings = self.settings
         if settings.bucket_endpoint.startswith("file:"):
             raise UsageError(
@@ -328,14 +331,14 @@ class OpenProject(RunFacts, Closing):
 
     @cached_property
     def url_reader(self) -> UrlReader:
-        """What reads signed URLs as a stranger would."""
+        """The reader of signed URLs, which reads them as a stranger would."""
         from reconcile.adapters.gcs.url_reader import HttpReader
 
         return self._opened(HttpReader(connections=self.lanes.most + CONCURRENCY, watch=self.meter.bucket))
 
     @cached_property
     def records(self) -> RecordStore:
-        """The database."""
+        """The database of the records."""
         settings = self.settings
         where = settings.records
         if settings.records_endpoint.startswith("file:"):
@@ -358,8 +361,7 @@ class OpenProject(RunFacts, Closing):
 
     @cached_property
     def remembered_documents(self) -> RememberedDocuments | None:
-        """The records, of which only those are read that have moved since the last run; None if they are kept on this
-        machine, where that gains nothing."""
+        """The records, of which only those changed since the last run are read; None if they are on this machine."""
         if self.settings.records_endpoint.startswith("file:"):
             return None
         from reconcile.adapters.state.documents import RememberedDocuments
@@ -377,7 +379,7 @@ class OpenProject(RunFacts, Closing):
         return JsonDatabase(self.settings.local_db.path, self.settings.entries.top)
 
     def lock(self) -> ProjectLock:
-        """The lock that one run at a time holds."""
+        """Returns the lock that only one run at a time can hold."""
         from reconcile.adapters.state.lock import ProjectLock
 
         return ProjectLock(self.settings.project)
