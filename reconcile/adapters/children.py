@@ -24,7 +24,7 @@ def is_python() -> bool:
 
 
 def ended(child: subprocess.Popen[bytes], seconds: float = math.inf) -> int:
-    """Waits for the end of a process, and gives its exit code. Raises subprocess.TimeoutExpired."""
+    """Waits for the end of a process; returns its exit code. Raises subprocess.TimeoutExpired."""
     if seconds == math.inf and not current().is_windows:
         return child.wait()
     end = time.monotonic() + seconds

@@ -31,7 +31,7 @@ class Reason(Enum):
 
 
 class Severity(Enum):
-    """How serious a finding is: ``error`` needs a person, ``warning`` deserves attention, ``info`` is only said."""
+    """How serious a finding is: ``error`` needs a person, ``warning`` deserves attention, ``info`` is only noted."""
 
     ERROR = "error"
     WARNING = "warning"
