@@ -1,4 +1,4 @@
-"""Writes a run's journal: what it is about to write, the outcome of each change, and how it ended."""
+"""The journal of a run: what it is about to write, the outcome of each change, and how it ended."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ from reconcile.ports import Journals, RunLog
 
 
 def now() -> str:
-    """The time, in RFC 3339."""
+    """Returns the current time, in RFC 3339."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 class Account:
-    """One run's journal. A line before a write raises JournalError if it cannot be written, so that the write is not
-    made; a line after it only sets ``broken``, so that nothing more is started."""
+    """The journal of one run.
+
+    If a line that precedes a write cannot be written, JournalError is raised, so that the write is not made. If a line
+    that follows one cannot, that only sets ``broken``, so that nothing more is started.
+    """
 
     def __init__(self, log: RunLog | None) -> None:
         self._log = log
@@ -36,7 +39,7 @@ class Account:
     def begin(
         cls, journal: Journals | None, run_id: str, plan: Plan, *, command: str = "", undoes: str | None = None
     ) -> Account:
-        """Raises JournalError if the journal cannot be written. A plan without changes leaves no journal."""
+        """Begins the journal of a run; a plan without changes has none. Raises JournalError if it cannot be written."""
         if journal is None or not plan.actions:
             return cls(None)
         started = RunStarted(
@@ -61,7 +64,7 @@ class Account:
         self._before(RecordMade(id=change.id, document=change.document, fields=fields))
 
     def ended(self, change: Change, outcome: Outcome, generation: int | None, *, copied: bool = False) -> None:
-        """Notes the outcome of a change; ``copied`` if its object was copied from another one, and nothing was sent."""
+        """Notes the outcome of a change. ``copied`` if the object was copied from another one and nothing was sent."""
         ended = ChangeEnded(outcome=outcome, char_id=change.char_id, asset_type=change.asset_type)
         if is_object(change):
             ended = msgspec.structs.replace(
@@ -78,7 +81,7 @@ class Account:
         self._after(ended)
 
     def close(self, report: Report | None) -> None:
-        """Ends the journal; without a report the run was cut short."""
+        """Ends the journal. ``report`` is None if the run was cut short."""
         if report is not None:
             self._after(
                 RunEnded(

@@ -1,6 +1,6 @@
-"""Files below a folder that a planning on Beam shares with its workers: what they are given, and what they found.
+"""Files that a planning on Beam shares with its workers: their input, and what they found.
 
-What grows with the assets is not part of the pipeline itself, which a service takes only if it is small.
+What grows with the number of assets is not part of the pipeline itself, because a service accepts only small pipelines.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from apache_beam.io.filesystems import FileSystems
 from reconcile.pipeline.beam_steps import pack, unpack
 
 LINES = 100
-"""Of one file."""
+"""Lines in one file."""
 TOGETHER = 500
-"""Values in one line, which go to a worker together."""
+"""Values in one line, which one worker gets together."""
 
 
 class Kept:
@@ -29,7 +29,7 @@ class Kept:
         FileSystems.mkdirs(folder)
 
     def given(self, pipeline: beam.Pipeline, name: str, values: Iterable[Any], together: int = TOGETHER) -> Any:
-        """These values as a collection; so many of them ``together`` go to one worker."""
+        """Makes a collection of these values. A worker gets this many of them ``together``."""
         lines = (base64.b64encode(pack(some)) + b"\n" for some in _batches(iter(values), together))
         paths: list[str] = []
         while some := list(islice(lines, LINES)):
@@ -40,11 +40,11 @@ class Kept:
         return kept | f"spread {name}" >> beam.Reshuffle() | f"given {name}" >> beam.FlatMap(_values)
 
     def write(self, name: str, lines: Any) -> None:
-        """Writes a collection of lines, for ``lines``."""
+        """Writes a collection of lines, which ``lines`` reads."""
         _ = lines | f"write {name}" >> beam.io.WriteToText(f"{self.folder}/{name}", ".jsonl")
 
     def lines(self, name: str) -> Iterator[str]:
-        """The lines that were written, in any order."""
+        """Yields the lines that were written, in any order."""
         for found in FileSystems.match([f"{self.folder}/{name}*.jsonl"])[0].metadata_list:
             with FileSystems.open(found.path) as file:
                 yield from (text.decode() for text in file)

@@ -1,4 +1,4 @@
-"""The known character ids, as the steps of a planning on Beam get them: beside, or along with the rows."""
+"""The known character ids for the steps of a planning on Beam: as a side input, or along with the rows."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from reconcile.core.rows import Row, Stream, World
 from reconcile.pipeline.beam_steps import Keyed, as_key, pack, unpack
 
 AT_HAND = 1_000_000
-"""So many ids at most are with every worker: they take 100 to 150 MB in each of its processes, and 20 to 40 MB on their
-way there, of which Dataflow takes 80 at once."""
+"""The most ids that every worker holds. They take 100 to 150 MB in each of its processes, and 20 to 40 MB on the way
+there, for which Dataflow has a limit of 80 MB."""
 
 
 class KnownIds:
-    """``ids`` packed and ``beside``, for every step to have them whole. If they go ``along``, ``beside`` is None, and
-    each row's group gets those of them that it asks for: a join by id."""
+    """The known ids, in one of two forms.
+
+    ``beside`` is a side input that has them all, packed. If they go ``along``, it is None, and a join by id adds to the
+    group of each row the ids that the row asks for.
+    """
 
     def __init__(self, ids: beam.PCollection, context: Context, *, along: bool) -> None:
         self._ids = ids
@@ -32,14 +35,14 @@ class KnownIds:
             self.beside = AsSingleton(at_once)
 
     def grouped(self, name: str, rows: Any, world: World | None = None) -> Any:
-        """Each row in a group of its own, for a step that decides under which key it goes on. What a document of a
-        ``world`` asks for is what its references do."""
+        """Puts each row into a group of its own, for a step that decides its next key. A document of a ``world`` asks
+        for the ids that its references ask for."""
         if not self._along or self._context.asset_map.keys_are_paths:  # which no id decides
             return rows | f"alone, {name}" >> beam.Map(_alone)
         return self.among(name, rows, world) | f"group {name}" >> beam.GroupByKey()
 
     def among(self, name: str, rows: Any, world: World | None = None) -> Any:
-        """The rows, and with them, under their keys, the ids that they ask for."""
+        """Adds to the rows, under their keys, the ids that they ask for."""
         if not self._along:
             return rows
         asked = rows | f"asked by {name}" >> beam.ParDo(_Ask(self._context, world))
@@ -50,7 +53,7 @@ class KnownIds:
 
 
 class _Ask(beam.DoFn):  # type: ignore[misc]
-    """Rows → each id that is asked for, with the key of the row."""
+    """Rows → the ids that each asks for, with the key of the row."""
 
     def __init__(self, context: Context, world: World | None) -> None:
         self._context = context
@@ -65,7 +68,7 @@ class _Ask(beam.DoFn):  # type: ignore[misc]
 
 
 class _Answer(beam.DoFn):  # type: ignore[misc]
-    """An id, and who asks for it → a row for each of them, if it is known."""
+    """An id and the keys that ask for it → a row for each of these keys, if the id is known."""
 
     def process(self, element: tuple[bytes, dict[str, Iterable[bytes]]]) -> Iterator[Keyed]:
         name, found = element

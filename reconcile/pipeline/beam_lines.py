@@ -1,4 +1,4 @@
-"""What a planning on Beam comes to, as JSON lines: whoever reads them back need not trust where they were kept."""
+"""The result of a planning on Beam as JSON lines, which can be read back from a place that nobody trusts."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _KINDS: dict[Stream, Any] = {
 
 
 class _RowLine(msgspec.Struct, frozen=True):
-    """A value of this stream."""
+    """The value of a row, and its stream."""
 
     stream: Stream
     value: Any
 
 
 def line(row: Row) -> str:
-    """A row of the result as a line. Raises an error for a value with lone surrogates, which no plan holds."""
+    """Returns a row of the result as a line. Raises an error for a value with lone surrogates, which no plan holds."""
     return msgspec.json.encode(_RowLine(row.stream, row.value), enc_hook=repr).decode()
 
 
 def rows_of(lines: Iterable[str]) -> Iterator[Row]:
-    """The rows that the lines of a result hold. Raises msgspec.DecodeError."""
+    """Yields the rows that the lines of a result hold. Raises msgspec.DecodeError."""
     for text in lines:
         found = msgspec.json.decode(text, type=_RowLine)
         value = msgspec.convert(found.value, _KINDS[found.stream])
@@ -44,7 +44,7 @@ def rows_of(lines: Iterable[str]) -> Iterator[Row]:
 
 
 class Counted(msgspec.Struct, frozen=True):
-    """What the keys of a planning come to: those in step, the objects in scope, and the files that a rule takes."""
+    """Counts of a planning: the keys in step, the objects in scope, and the files that a rule takes."""
 
     in_step: int = 0
     objects: int = 0
@@ -55,18 +55,19 @@ class Counted(msgspec.Struct, frozen=True):
 
 
 def told(value: msgspec.Struct) -> str:
-    """Counts, or what was noted, as a line."""
+    """Returns counts, or what was noted, as a line."""
     return msgspec.json.encode(value).decode()
 
 
 def counted(lines: Iterable[str]) -> Counted:
-    """The counts of all lines together."""
+    """Returns the sum of the counts in all lines."""
     return sum((msgspec.json.decode(text, type=Counted) for text in lines), Counted())
 
 
 class Noted(msgspec.Struct, frozen=True):
-    """What a worker found out beside what it read: that a part ``failed``; that no record may be read (``refused``);
-    that some of the bucket was ``listed``; that the moment of the records ``lapsed``; the ``rows`` of a report."""
+    """What a worker found out in addition to what it read: that a part ``failed``; that no record may be read
+    (``refused``); that some of the bucket was ``listed``; that the moment of the records ``lapsed``; the ``rows`` of a
+    report."""
 
     failed: Problem | None = None
     refused: Problem | None = None
@@ -75,7 +76,7 @@ class Noted(msgspec.Struct, frozen=True):
     rows: ReportedRows = msgspec.field(default_factory=ReportedRows)
 
     def joined(self, other: Noted) -> Noted:
-        """Both. Of several problems one is kept, the same in any order."""
+        """Joins two. Of several problems one is kept, the same in any order."""
         return Noted(
             _first(self.failed, other.failed),
             _first(self.refused, other.refused),
@@ -90,12 +91,12 @@ def _first(*problems: Problem | None) -> Problem | None:
 
 
 def noted(lines: Iterable[str]) -> Noted:
-    """What all lines note together."""
+    """Returns what all lines note, joined."""
     return reduce(Noted.joined, (msgspec.json.decode(text, type=Noted) for text in lines), Noted())
 
 
 class _GapLine(msgspec.Struct, frozen=True):
-    """A folder by its ``path``, which need not be valid text, or a part of a ``store`` by its name."""
+    """A gap: a folder, by its ``path``, which need not be valid text; or a part of a ``store``, by its name."""
 
     path: bytes = b""
     problem: FileProblem | None = None
@@ -107,7 +108,7 @@ class _GapLine(msgspec.Struct, frozen=True):
 
 
 def told_gap(gap: Gap) -> str:
-    """A part that was not read, as a line."""
+    """Returns a part that was not read as a line."""
     if isinstance(gap, Denied):
         return told(_GapLine(store=gap.store, name=gap.name, why=Problem.of(gap.error), narrower=gap.narrower))
     folder = gap.folder
@@ -115,7 +116,7 @@ def told_gap(gap: Gap) -> str:
 
 
 def gaps_of(lines: Iterable[str]) -> list[Gap]:
-    """The parts that the lines tell of, each once, in an order that is always the same."""
+    """Returns the gaps that the lines name, each once, always in the same order."""
     parts: dict[tuple[Store | None, str], Gap] = {}
     for text in sorted(set(lines)):
         found = msgspec.json.decode(text, type=_GapLine)

@@ -6,9 +6,9 @@
     records, local database   ───────────────────────────────────────── group by character ──────────┴─ document stage
     tallies, marks, changes   → group by key → counts         uploads, sources → group by content → sources wanted
 
-The records' ids are read first. They are with every worker, or, if they are too many for that, joined to the rows that
-ask for them. What comes out is read back here, and made into a plan like any other: what is held in memory grows with
-what is to be done, not with what is in step.
+The ids of the records are read first. Every worker holds them all, or, if there are too many, they are joined to the
+rows that ask for them. The result is read back here and becomes a plan like any other: the memory that this takes grows
+with what is to be done, not with what is in step.
 """
 
 from __future__ import annotations
@@ -54,13 +54,16 @@ from reconcile.pipeline.roster import Roster, open_records, read_roster
 from reconcile.project import OpenProject
 
 DOCUMENTS = 300
-"""Documents that a worker reads together."""
+"""Documents that a worker reads in one request."""
 
 
 class Inputs(msgspec.Struct, frozen=True):
-    """What is there, as collections: rows of documents of both worlds, local files (with the folders that could not be
-    read), packed, and rows of objects and remembered states by key; the known ids; and, as lines, the gaps and what was
-    noted while all this was read. ``listing`` names what says which objects there are."""
+    """What was read, as collections.
+
+    These are: rows of documents of both worlds; local files, packed, with the folders that could not be read; rows of
+    objects and of remembered states, by key; the known ids; and, as lines, the gaps and what was noted while reading.
+    ``listing`` names the list of objects in messages.
+    """
 
     records: beam.PCollection
     local_records: beam.PCollection
@@ -74,7 +77,7 @@ class Inputs(msgspec.Struct, frozen=True):
 
 
 class Results(msgspec.Struct, frozen=True):
-    """What a planning comes to, as lines: rows, counts, the parts that could not be read, and what was noted."""
+    """The result of a planning, as lines: rows, counts, the parts that could not be read, and what was noted."""
 
     rows: beam.PCollection
     counted: beam.PCollection
@@ -82,7 +85,7 @@ class Results(msgspec.Struct, frozen=True):
     noted: beam.PCollection
 
     def write(self, kept: Kept) -> None:
-        """Writes it, for ``finished``."""
+        """Writes the result, which ``finished`` reads."""
         kept.write("rows", self.rows)
         kept.write("counted", self.counted | "as JSON" >> beam.Map(told))
         kept.write("gaps", self.gaps)
@@ -90,7 +93,7 @@ class Results(msgspec.Struct, frozen=True):
 
 
 class BeamInventory(msgspec.Struct, frozen=True):
-    """What a planning on Beam knows when it begins, and when it is done: as ``Inventory``."""
+    """What a planning on Beam knows, at its beginning and at its end; the counterpart of ``Inventory``."""
 
     roster: Roster
     context: Context
@@ -99,20 +102,20 @@ class BeamInventory(msgspec.Struct, frozen=True):
 
     @property
     def covered(self) -> Context:
-        """The constants of the document stage, with what was read whole."""
+        """The context of the document stage, which says what was read completely."""
         return self.context
 
 
 def opened(project: OpenProject, listener: Listener, refused: AccessDenied | None = None) -> BeamInventory:
-    """Begins: reads the names of the records and the local database. If no record may be read, as is known already if
-    it was ``refused``, they are unknown. Raises as ``Inventory`` does."""
+    """Begins a planning: reads the names of the records and the local database. If no record may be read, the names
+    are unknown; ``refused`` says that this is known already. Raises as ``Inventory`` does."""
     read = lambda: read_roster(project, Scope(), listener, partial=True, whole=False, refused=refused)  # noqa: E731
     roster, context = open_records(project, Scope(), listener, read)
     return BeamInventory(roster, msgspec.structs.replace(context, trace=frozenset()))
 
 
 def finished(project: OpenProject, seen: BeamInventory, kept: Kept, listener: Listener) -> Survey:
-    """Makes the plan of what was written. Raises the error of a part that could not be read, UsageError for an
+    """Makes the plan from what was written. Raises the error of a part that could not be read, UsageError for an
     inventory report that is not whole, and StoreError if what was written cannot be read."""
     found, report, roster = noted(kept.lines("noted")), project.inventory_report, seen.roster
     if found.failed is not None:
@@ -133,7 +136,7 @@ def finished(project: OpenProject, seen: BeamInventory, kept: Kept, listener: Li
 
 
 def judged(inputs: Inputs, context: Context, at_hand: int = AT_HAND) -> Results:
-    """The stages over these inputs. If more than ``at_hand`` ids are known, the workers do not hold them."""
+    """Runs the stages over these inputs. If more than ``at_hand`` ids are known, the workers do not hold them all."""
     bare = msgspec.structs.replace(context, known_ids=frozenset())
     known = KnownIds(inputs.ids, bare, along=len(context.known_ids) > at_hand)
     files = inputs.files | "files and folders" >> beam.ParDo(steps.Files()).with_outputs(GAPS, main="rows")
@@ -188,12 +191,12 @@ def _total(counts: Iterable[Counted]) -> Counted:
 def survey(
     project: OpenProject, folders: Sequence[Path], arguments: Sequence[str], listener: Listener = silent
 ) -> Survey:
-    """Plans everything on the runner that the ``arguments`` name, which are Beam's. Changes nothing.
+    """Plans everything on the runner that Beam's own ``arguments`` name. Changes nothing.
 
-    The local files are those of the scans in these folders; the objects are listed, or those of the inventory report,
-    if there is to be one. What may not be read is left unknown. Raises UsageError for arguments that Beam does not take
-    and for a scan or a report that is not whole, StoreError and SourceError if a world cannot be read or the run fails,
-    and as ``opened``.
+    The local files are those of the scans in these folders. The objects are listed, or taken from the inventory report
+    if the project has one. What may not be read stays unknown. Raises UsageError for arguments that Beam rejects and
+    for a scan or a report that is not whole, StoreError and SourceError if a world cannot be read or the run fails, and
+    whatever ``opened`` raises.
     """
     seen = opened(project, listener)
     listener(PhaseStarted(Phase.LISTING))
@@ -203,7 +206,7 @@ def survey(
         base = temporary or stack.enter_context(TemporaryDirectory(dir=project.spill_folder(), prefix="beam-"))
         kept, refused = _run(project, seen, folders, options, base)
         if refused is not None and not seen.roster.refused:
-            # Some records were read. As in every engine, none is known if one may not be read.
+            # Some records were read. As everywhere, none counts as known if one may not be read.
             seen = opened(project, listener, AccessDenied(refused.message, hint=refused.hint))
             kept, _ = _run(project, seen, folders, options, base)
         listener(PhaseDone(Phase.LISTING))
@@ -213,7 +216,7 @@ def survey(
 def _run(
     project: OpenProject, seen: BeamInventory, folders: Sequence[Path], options: PipelineOptions, base: str
 ) -> tuple[Kept, Problem | None]:
-    """Runs the pipeline. Gives what it wrote, and why the workers may not read a record, if they may not."""
+    """Runs the pipeline. Returns what it wrote, and why a record was refused to the workers, if one was."""
     kept = Kept(f"{base.rstrip('/')}/reconcile-{secrets.token_hex(6)}")
     try:
         with beam.Pipeline(options=options) as pipeline:
@@ -228,7 +231,7 @@ def _run(
 def _inputs(
     pipeline: beam.Pipeline, project: OpenProject, seen: BeamInventory, folders: Sequence[Path], kept: Kept
 ) -> Inputs:
-    """What the workers read, a part an element. Raises UsageError for a scan that is not whole."""
+    """Has the workers read the worlds, one part for each element. Raises UsageError for a scan that is not whole."""
     settings, roster, report = project.settings, seen.roster, project.inventory_report
     ids = sorted(roster.known_ids)
     named = [] if roster.refused else [ids[at : at + DOCUMENTS] for at in range(0, len(ids), DOCUMENTS)]
@@ -254,7 +257,7 @@ def _inputs(
 
 
 def _files(pipeline: beam.Pipeline, project: OpenProject, folders: Sequence[Path], kept: Kept) -> tuple[Any, Any]:
-    """The files of the scans, as one listing has them, and what was noted."""
+    """Reads the files of the scans as one listing. Returns them and what was noted."""
     several = len(folders) > 1
     heads = ScannedFiles([project.shared_folder(each) for each in folders]).heads
     shards = [

@@ -1,8 +1,8 @@
-"""What workers of Apache Beam read: documents by ids, objects by ranges of keys or from a report, files from scans.
+"""The reading steps of a planning on Beam: documents by id, objects by range or from a report, files from scans.
 
 A worker opens the project for itself, with a folder of its own in place of ``.reconcile/``. A part that may not be read
-is a gap, and any other that cannot be read an error of the whole run: both go beside, as lines, so that the person who
-waits reads our sentence.
+is a gap; a part that cannot be read for any other reason is an error of the whole run. Both go into an output of their
+own, as lines, so that the user gets our sentence and not a traceback of Beam.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from reconcile.ports import ObjectStore
 from reconcile.project import ClosedProject, OpenProject
 
 RANGES = 64
-"""About so many ranges of keys for each prefix of the rules."""
+"""The approximate number of ranges of keys for each prefix of the rules."""
 Range = tuple[str, str]
-"""Keys from the first up to but without the second; an empty one is no end."""
+"""Keys from the first (included) to the second (excluded); an empty second one means no end."""
 
 
 class ReportFile(msgspec.Struct, frozen=True):
@@ -50,7 +50,7 @@ class ReportFile(msgspec.Struct, frozen=True):
 
 
 class ReadParts(beam.DoFn):  # type: ignore[misc]
-    """A step that reads a part of a world for each of its elements."""
+    """A step that reads one part of a world for each element."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -63,14 +63,14 @@ class ReadParts(beam.DoFn):  # type: ignore[misc]
         self._project = ClosedProject(msgspec.structs.replace(self._settings, project=Path(self._folder))).opened()
 
     def teardown(self) -> None:
-        """Closes it."""
+        """Closes the project, and removes its folder."""
         if self._project is not None:
             self._project.close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def process(self, element: bytes) -> Iterator[Any]:
-        """What is in the part; or, beside, why it could not be read."""
+        """Yields what is in the part, or, for the output of notes, why it could not be read."""
         assert self._project is not None
         try:
             yield from self.read(self._project, unpack(element))
@@ -78,12 +78,12 @@ class ReadParts(beam.DoFn):  # type: ignore[misc]
             yield noted(Noted(failed=Problem.of(error)))
 
     def read(self, project: OpenProject, part: Any) -> Iterator[Any]:
-        """Everything in one part. Raises ReconcileError."""
+        """Yields everything in one part. Raises ReconcileError."""
         raise NotImplementedError
 
 
 class ReadDocuments(ReadParts):
-    """Ids → the documents that have them, as rows; as of the moment at which the ids were read, if it is known."""
+    """Ids → their documents, as rows: as of the moment at which the ids were read, if that is known."""
 
     def __init__(self, settings: Settings, as_of: str | None) -> None:
         super().__init__(settings)
@@ -116,7 +116,7 @@ class ReadObjects(ReadParts):
 
 
 class ReadReport(ReadParts):
-    """Files of an inventory report → the objects in them, as rows by key; the rows are counted beside."""
+    """Files of an inventory report → the objects in them, as rows by key. The number of rows is noted."""
 
     def read(self, project: OpenProject, part: ReportFile) -> Iterator[Any]:
         rows, uri = ReportedRows(), part.root.uri(part.shard)
@@ -132,8 +132,8 @@ class ReadReport(ReadParts):
 
 
 class ReadFiles(ReadParts):
-    """Shards of scans, each with its folder and the number of its scan → the files in them, packed; with that number
-    if there are ``several`` scans."""
+    """Shards of scans, each with its folder and the number of its scan → the files in them, packed. If there are
+    ``several`` scans, each file comes with the number of its scan."""
 
     def __init__(self, settings: Settings, *, several: bool) -> None:
         super().__init__(settings)
@@ -149,9 +149,12 @@ class ReadFiles(ReadParts):
 def objects_in(
     objects: ObjectStore, part: Range, prefixes: Sequence[str], on_listed: Callable[[], None]
 ) -> Iterator[RemoteObject | Denied]:
-    """The objects of a range of keys, none of which begins two of these prefixes of the rules. If the range may not be
-    listed, then what of it is below the prefix, which is all that is asked for: the permission may be for that alone.
-    ``on_listed`` is called after a listing that was not refused. Raises StoreError."""
+    """Yields the objects of a range of keys. All keys of a range begin with the same of these prefixes, or with none.
+
+    If the range may not be listed, only the part of it below that prefix is listed, because the permission may be for
+    that part alone and nothing else is needed. ``on_listed`` is called after a listing that was not refused. Raises
+    StoreError.
+    """
     first, stop = part
     at = first
     try:
@@ -174,7 +177,7 @@ def objects_in(
 
 
 def ranges(asset_map: AssetMap, ids: Sequence[str]) -> list[Range]:
-    """Ranges that all keys together fall into, of some thousand assets each, as far as the ids tell."""
+    """Divides all keys into ranges of some thousand assets each, as far as the ids show where assets are."""
     step = max(1, len(ids) // RANGES)
     prefixes = asset_map.key_prefixes(())
     cuts = sorted({*prefixes, *(prefix + each for prefix in prefixes for each in ids[::step])} - {""})
@@ -182,5 +185,5 @@ def ranges(asset_map: AssetMap, ids: Sequence[str]) -> list[Range]:
 
 
 def files_of(report: InventoryReport) -> list[ReportFile]:
-    """The files of a report, for ``ReadReport``."""
+    """Returns the files of a report, for ``ReadReport``."""
     return [ReportFile(report.root, shard, report.name) for shard in report.shards]

@@ -1,4 +1,4 @@
-"""The stages as steps of Apache Beam: what each worker does with the rows of one key. Importable by every worker.
+"""The stages as steps of Apache Beam: what a worker does with the rows of one key. Every worker can import it.
 
 Rows travel as bytes under a key that is bytes too: a name may hold lone surrogates, which Beam's text coder refuses.
 """
@@ -30,11 +30,11 @@ from reconcile.pipeline.gaps import Denied, Extent, Unread
 from reconcile.pipeline.reducers import KeyCounts
 
 Keyed = tuple[bytes, bytes]
-"""A row on its way: its key, and the row packed."""
+"""A row in transit: its key, and the row packed."""
 GAPS = "gaps"
-"""The output beside, for lines that are parts that could not be read."""
+"""The output for the parts that could not be read, as lines."""
 NOTED = "noted"
-"""The output beside, for lines that are ``Noted``."""
+"""The output for what a worker notes (``Noted``), as lines."""
 
 COUNTED = (Stream.TALLY, Stream.MARK)
 PLANNED = (Stream.CHANGE, Stream.FINDING, Stream.AGREED)
@@ -43,57 +43,57 @@ _DOCUMENTS = {World.RECORDS: Stream.RECORD, World.LOCAL_DB: Stream.LOCAL_RECORD}
 
 
 def packed(row: Row) -> Keyed:
-    """The row under its key."""
+    """Packs a row under its key."""
     return as_key(row.key), pack(row)
 
 
 def as_key(name: str) -> bytes:
-    """A name as a key."""
+    """Returns a name as a key."""
     return name.encode("utf-8", "surrogatepass")
 
 
 def pack(value: object) -> bytes:
-    """A value on its way."""
+    """Packs a value for transit."""
     return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
 
 
 def unpack(value: bytes) -> Any:
-    """The value, which this very run packed."""
+    """Unpacks a value. Only what this same run has packed may be passed."""
     return pickle.loads(value)
 
 
 def unpacked(values: Iterable[bytes]) -> list[Row]:
-    """The rows of one key."""
+    """Unpacks the rows of one key."""
     return [unpack(value) for value in values]
 
 
 def noted(found: Noted) -> Any:
-    """What a worker found out beside, for the output of that."""
+    """Returns what a worker notes as an element of the output for that."""
     return beam.pvalue.TaggedOutput(NOTED, told(found))
 
 
 def file_row(file: LocalFile) -> Row:
-    """A local file under its path: under which key it belongs may depend on the known ids."""
+    """Returns a local file as a row under its path, because its key may depend on the known ids."""
     return Row(Stream.KEY, file.path, KeyRow(file.path, file.path, local=file))
 
 
 def object_row(found: RemoteObject) -> Row:
-    """An object under its key."""
+    """Returns an object as a row under its key."""
     return Row(Stream.KEY, fold(found.key), KeyRow(found.key, None, remote=found))
 
 
 def state_row(state: Agreed) -> Row:
-    """What is remembered of a key, under it."""
+    """Returns what is remembered of a key as a row under that key."""
     return Row(Stream.KEY, fold(state.key), KeyRow(state.key, None, agreed=state))
 
 
 def document_row(document: Document, world: World) -> Row:
-    """A document under its character."""
+    """Returns a document as a row under its character."""
     return Row(_DOCUMENTS[world], document.id, document)
 
 
 class Files(beam.DoFn):  # type: ignore[misc]
-    """Local files → their rows, by path; folders that could not be read go beside."""
+    """Local files → their rows, by path; folders that could not be read go into the output of gaps."""
 
     def process(self, element: bytes) -> Iterator[Any]:
         file: LocalFile = unpack(element)
@@ -104,7 +104,7 @@ class Files(beam.DoFn):  # type: ignore[misc]
 
 
 class OneOfSeveral(beam.DoFn):  # type: ignore[misc]
-    """The files that several scans have under one path, each with its scan's number → the one that they are."""
+    """The files that several scans have at one path, each with the number of its scan → the one file that counts."""
 
     def process(self, element: tuple[bytes, Iterable[bytes]]) -> Iterator[bytes]:
         numbered = sorted((unpack(value) for value in element[1]), key=lambda each: each[0])
@@ -112,8 +112,8 @@ class OneOfSeveral(beam.DoFn):  # type: ignore[misc]
 
 
 class WithIds(beam.DoFn):  # type: ignore[misc]
-    """A step that needs the constants. The known ids are beside, packed; or, if those are None, those that an element
-    asks for are among its rows."""
+    """A step that needs the context. The known ids come as a side input, packed; if that is None, the ids that an
+    element asks for are among its rows."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -122,9 +122,9 @@ class WithIds(beam.DoFn):  # type: ignore[misc]
     def whole(
         self, ids: bytes | None, rows: Sequence[Row], asked: Iterable[str] = (), gaps: Sequence[str] = ()
     ) -> Context:
-        """The constants for these rows; ``asked`` are further ids that may be asked for. In the ``gaps`` nothing is
-        known to be absent."""
-        if self._covered[0] != tuple(gaps):  # else they are worked out: they are the same for all elements
+        """Returns the context for these rows. ``asked`` are further ids that the step may ask for. Nothing in the
+        ``gaps`` counts as absent."""
+        if self._covered[0] != tuple(gaps):  # they are the same for all elements, so this is computed once
             self._covered = (tuple(gaps), _without(self._context, gaps))
         context = self._covered[1]
         if ids is not None:
@@ -151,7 +151,7 @@ def _without(context: Context, gaps: Sequence[str]) -> Context:
 
 
 class Explode(WithIds):
-    """Documents of a world, alone under their ids → references, by key."""
+    """Documents of a world, each in a group of its own under its id → references, by key."""
 
     def __init__(self, context: Context, world: World) -> None:
         super().__init__(context)
@@ -167,7 +167,7 @@ class Explode(WithIds):
 
 
 class FilesByKey(WithIds):
-    """Local files, alone under their paths → their rows, by key."""
+    """Local files, each in a group of its own under its path → their rows, by key."""
 
     def process(self, element: tuple[bytes, Iterable[bytes]], ids: bytes | None) -> Iterator[Keyed]:
         rows = unpacked(element[1])
@@ -179,8 +179,8 @@ class FilesByKey(WithIds):
 
 
 class JudgeKeys(WithIds):
-    """One folded key: its files, objects, states and references → the rows of the key stage. ``listing`` names what
-    says which objects there are."""
+    """One folded key: its files, objects, states and references → the rows of the key stage. ``listing`` names the
+    list of objects in messages."""
 
     def __init__(self, context: Context, listing: str) -> None:
         super().__init__(context)
@@ -225,7 +225,7 @@ class JudgeDocuments(WithIds):
 
 
 class CountKeys(beam.DoFn):  # type: ignore[misc]
-    """One key: its tally, and all that was said of it → what it counts for."""
+    """One key: its tally and all marks and changes about it → what it adds to the counts."""
 
     def process(self, element: tuple[bytes, Iterable[bytes]]) -> Iterator[Counted]:
         counts = KeyCounts(tallied=False)
@@ -239,7 +239,7 @@ def _counted(counts: KeyCounts) -> Counted:
 
 
 class Wanted(beam.DoFn):  # type: ignore[misc]
-    """One content: the objects that have it, if something with this content is to be uploaded."""
+    """One content → the objects that have it, if something with this content is to be uploaded."""
 
     def process(self, element: tuple[bytes, Iterable[bytes]]) -> Iterator[str]:
         values = list(element[1])
@@ -252,7 +252,7 @@ _UPLOAD = b""
 
 
 def key_rows(seen: Sequence[KeyRow], candidates: Sequence[Candidate], context: Context, listing: str) -> list[KeyRow]:
-    """A row for each exact key that is there or asked for: what each side saw of it, and whether an empty side was
+    """Makes a row for each exact key that exists or is referenced: what each side has, and whether an empty side was
     looked at. Raises UsageError if ``listing`` has two objects of one key."""
     files: dict[str, list[LocalFile]] = defaultdict(list)
     objects: dict[str, RemoteObject] = {}
@@ -286,7 +286,7 @@ def key_rows(seen: Sequence[KeyRow], candidates: Sequence[Candidate], context: C
 
 
 def _of_key(files: list[LocalFile] | None) -> LocalFile | None:
-    """The file of a key; of several the first, as the twin of another: none of them can be uploaded."""
+    """Returns the file of a key. Of several it is the first, with another as its twin: none of them can be uploaded."""
     if not files:
         return None
     first, *others = sorted(files, key=lambda file: file.path)
@@ -294,7 +294,7 @@ def _of_key(files: list[LocalFile] | None) -> LocalFile | None:
 
 
 def _led(row: Row) -> Iterator[Any]:
-    """Where a row of a stage goes next: to the documents, the counts, the copies, or into the result."""
+    """Sends a row of a stage to where it goes next: the documents, the counts, the copies, or the result."""
     value = row.value
     if row.stream in TO_DOCUMENTS:
         yield beam.pvalue.TaggedOutput("asked", packed(row))

@@ -1,7 +1,7 @@
-"""The catalogue of a project: every asset, one by one, from the rows that a plan is made of.
+"""The catalogue of a project: every asset, one by one, from the rows that a plan is made from.
 
-An asset that no later record can change is yielded at once, in the order of the keys in the bucket. The others wait, in
-the same bounded memory as the rows of a plan, and come at the end.
+An asset that no later record can change is yielded at once, in the order of the keys in the bucket. The others are
+held, in the same bounded memory as the rows of a plan, and yielded at the end.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from reconcile.project import OpenProject
 
 
 class Catalogue:
-    """The assets in scope, to be iterated once. Raises as ``Inventory`` does, which also gets ``partial``.
+    """The assets in scope, to be iterated once. Raises as ``Inventory`` does, to which ``partial`` is passed.
 
-    Afterwards ``complete`` is whether everything could be read, and ``known_ids`` are all known characters.
+    After the iteration ``complete`` says whether everything could be read, and ``known_ids`` are all known characters.
     """
 
     def __init__(

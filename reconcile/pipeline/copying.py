@@ -1,8 +1,8 @@
-"""Turns uploads into copies if their content is in the bucket already under another name, so that nothing is sent.
+"""Turns uploads into copies if the bucket already has the content under another name, so that nothing is sent.
 
-Sources are objects without a local file, from this planning's listing, and objects that agree with one, from what this
-machine remembers; so nothing has to be held of assets that are in step. Only for the few chosen ones, the bucket is
-asked whether they have an MD5; whether it is that of the local file is checked when the plan is applied.
+A source is an object without a local file, from the listing of this planning, or one that agrees with its local file,
+from what this machine remembers; so nothing has to be held for assets that are in step. The bucket is asked for an MD5
+only of the few chosen sources. Whether it is the MD5 of the local file is checked when the plan is applied.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from reconcile.core.rows import Row, Source, Stream, content_name
 from reconcile.project import OpenProject
 
 TRIED = 4
-"""Sources of one content that are tried, in order of their names."""
+"""The most sources of one content that are tried, in the order of their names."""
 
 
 class CopySources:
@@ -36,7 +36,8 @@ class CopySources:
         self._rows.add(row.key, row)
 
     def copied(self, project: OpenProject, changes: Sequence[Change]) -> list[Change]:
-        """The changes, with a copy in place of each upload whose content has a source. Takes the rows, once."""
+        """Returns the changes, with a copy in place of each upload whose content has a source. To be called once: it
+        consumes the rows."""
         wanted = {_content(each) for each in changes if isinstance(each, Upload)}
         if not wanted:
             return list(changes)
@@ -48,7 +49,7 @@ class CopySources:
             source = Source(state.key, state.size, state.crc32c, state.generation)
             if source.content in wanted:
                 found[source.content].add(source)
-        # A key that is to be uploaded does not hold what is remembered of it, so there is no use asking for its MD5.
+        # A key that is to be uploaded does not hold what is remembered of it, so its MD5 would be of no use.
         unfit = {each.key for each in changes if isinstance(each, Replace | Upload)}
         chosen = _chosen(project, found, unfit)
         return [
@@ -61,7 +62,7 @@ def _content(change: Upload) -> str:
 
 
 def _chosen(project: OpenProject, found: Mapping[str, Iterable[Source]], unfit: set[str]) -> dict[str, Source]:
-    """The first source of each content, by name, that is fit, still there and has an MD5."""
+    """Returns the first source of each content, by name, that is usable, still there and has an MD5."""
     jobs: list[Callable[[], tuple[str, Source | None]]] = [
         partial(_first, project, content, sorted(each for each in sources if each.key not in unfit)[:TRIED])
         for content, sources in sorted(found.items())

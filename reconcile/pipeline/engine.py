@@ -1,8 +1,8 @@
-"""What stages need done between them: rows grouped by key, in one pass that holds only what is not whole yet.
+"""The work between the stages: groups rows by key, in one pass that holds only incomplete groups.
 
-merge         joins listings that come sorted into one row for each key, as they stream
-ranges        reads listings that come sorted a range of keys at a time
-StreamEngine  groups rows by key: a group that is whole is given out at once, the others at the end
+merge         joins sorted listings into one row for each key, as they stream
+ranges        reads sorted listings, one range of keys at a time
+StreamEngine  groups rows by key: yields a group at once if it is whole, the others at the end
 Prefetch      reads a listing ahead
 """
 
@@ -26,29 +26,33 @@ from reconcile.core.rows import Group, Row, Stream
 T = TypeVar("T")
 
 CLOSING = 1.0
-"""Seconds to wait for a reading thread that is told to stop."""
+"""Seconds to wait for a reading thread to stop."""
 GLANCE = 0.2
-"""Seconds between two looks for an interrupt."""
+"""Seconds between two checks for an interrupt."""
 
 
 IsWhole: TypeAlias = Callable[[Group], bool]
 
 
 class Engine(Protocol):
-    """Groups rows by key. Any engine gives the same plan, byte for byte; tests hold each one to a plain dictionary."""
+    """Groups rows by key. Every engine leads to the same plan, byte for byte; the tests compare each one with a plain
+    dictionary."""
 
     def group(
         self, rows: Iterable[Row], is_whole: IsWhole | None = None, last: Iterable[Row] = ()
     ) -> Iterator[tuple[str, Group]]:
-        """Every key with the values of its rows, all in any order. A group that ``is_whole`` may be given out before
-        the rest is read, and the key's later rows as one more group; otherwise a key comes once, with all its rows.
-        ``last`` is read when all ``rows`` are, and has no key twice."""
+        """Yields each key with the values of its rows, in any order.
+
+        A group for which ``is_whole`` holds may be yielded before the rest is read; later rows of its key are then one
+        more group. Any other key is yielded once, with all its rows. ``last`` is read after all ``rows``, and has no
+        key twice.
+        """
         ...
 
 
 class StreamEngine:
-    """Groups rows as they stream: it holds references until the row of their key comes, and what is not whole. It
-    holds them in memory as far as the ``spill`` allows, and sorted on disk beyond that."""
+    """Groups rows as they stream. It holds incomplete groups, and references until the row of their key comes: in
+    memory as far as the ``spill`` allows, and sorted on disk beyond that."""
 
     def __init__(self, spill: Spill) -> None:
         self._spill = spill
@@ -70,7 +74,7 @@ class StreamEngine:
 
 
 def groups(rows: Sorter) -> Iterator[tuple[str, Group]]:
-    """Every key of sorted rows, in order, with the values of its rows."""
+    """Yields each key of sorted rows, in order, with the values of its rows."""
     for key, found in groupby(rows, itemgetter(0)):
         group: defaultdict[Stream, list[Any]] = defaultdict(list)
         for _, each in found:
@@ -80,7 +84,7 @@ def groups(rows: Sorter) -> Iterator[tuple[str, Group]]:
 
 
 class _HeldRows:
-    """What is held in memory, by stream and key."""
+    """The rows that are held in memory, by stream and key."""
 
     def __init__(self, spill: Spill) -> None:
         self._spill = spill
@@ -89,7 +93,7 @@ class _HeldRows:
         self.is_over = False
 
     def take(self, rows: Iterator[Row], is_whole: IsWhole | None) -> Iterator[tuple[str, Group]]:
-        """Takes rows until there are none or memory is full, and gives out the groups that are whole."""
+        """Takes rows until there are no more or memory is full, and yields the groups that are whole."""
         held, spill = self._by_stream, self._spill
         keys, asking = held[Stream.KEY], held[Stream.REFERENCE]
         for row in rows:
@@ -118,7 +122,7 @@ class _HeldRows:
                 return
 
     def give(self, last: Iterable[Row]) -> Iterator[tuple[str, Group]]:
-        """The groups, those of the last rows first; lets go of everything."""
+        """Yields the groups, those of the ``last`` rows first, and holds nothing afterwards."""
         held = self._by_stream
         for stream, key, value in last:
             group = {each: values.pop(key) for each, values in held.items() if key in values}
@@ -129,7 +133,7 @@ class _HeldRows:
         self._weigh(-self._bytes)
 
     def rows(self) -> Iterator[Row]:
-        """The rows; it holds them no longer."""
+        """Yields the rows, and holds them no longer."""
         self._weigh(-self._bytes)
         for stream, by_key in self._by_stream.items():
             while by_key:
@@ -144,7 +148,7 @@ class _HeldRows:
 def merge(streams: Sequence[tuple[str, Iterable[tuple[str, Any]]]]) -> Iterator[tuple[str, list[Any]]]:
     """Joins named streams of (key, row), each sorted by key, into (key, [row or None for each stream]).
 
-    Raises StoreError if a stream is out of order: a join over it would take things that are there for absent.
+    Raises StoreError if a stream is out of order, because the join would then take existing things for absent.
     """
     sources = [iter(rows) for _, rows in streams]
     heads = [next(rows, None) for rows in sources]
@@ -163,9 +167,9 @@ def merge(streams: Sequence[tuple[str, Iterable[tuple[str, Any]]]]) -> Iterator[
 
 
 class SortedRows:
-    """Rows by key, in order of the key, that are read some at a time: from lists of tuples that begin with the key.
+    """A listing in the order of its keys that is read in parts: lists of tuples, each of which begins with its key.
 
-    Raises StoreError if a ``named`` one is out of order, or has a key twice.
+    With a name (``named``) its order is checked: StoreError is raised if it is out of order or has a key twice.
     """
 
     def __init__(self, lists: Iterable[Sequence[tuple[Any, ...]]], named: str = "") -> None:
@@ -175,7 +179,7 @@ class SortedRows:
         self._before: str | None = None
 
     def end(self) -> str | None:
-        """The last key that is read now; None if there are no more rows."""
+        """Returns the last key that has been read so far, reading on if no row is left; None at the end."""
         while not self._rows:
             rows = next(self._lists, None)
             if rows is None:
@@ -186,7 +190,7 @@ class SortedRows:
         return str(self._rows[-1][0])
 
     def upto(self, last: str) -> Sequence[tuple[Any, ...]]:
-        """The rows that are read now, up to this key."""
+        """Takes the rows that have been read, up to and including this key."""
         rows = self._rows
         at = len(rows) if not rows or rows[-1][0] <= last else bisect_right(rows, last, key=itemgetter(0))
         self._rows = rows[at:]
@@ -203,14 +207,15 @@ class SortedRows:
 
 
 def ranges(listings: Sequence[SortedRows]) -> Iterator[list[Sequence[tuple[Any, ...]]]]:
-    """The rows of all listings, a range of keys at a time, as far as the one is read that is read least far."""
+    """Yields the rows of all listings, one range of keys at a time. A range ends where the listing ends that has been
+    read least far."""
     while ends := [end for each in listings if (end := each.end()) is not None]:
         last = min(ends)
         yield [each.upto(last) for each in listings]
 
 
 def out_of_order(stream: str, before: str, key: str) -> StoreError:
-    """The error of a listing in which this key came after that one before."""
+    """Returns the error about a listing in which ``key`` came after ``before``."""
     return StoreError(
         f"the listing of {stream} is out of order: {key!r} came after {before!r}",
         hint="nothing was changed; this is a fault of the store or of reconcile, please report it",
@@ -221,7 +226,8 @@ _DONE = object()
 
 
 class Prefetch(Iterator[T]):
-    """Reads ahead of the reader, in a thread of its own and in bounded memory; an error is raised where it happened."""
+    """Reads rows ahead in a thread of its own, in bounded memory. An error is raised in their order, after the rows
+    that were read before it."""
 
     BATCH = 1024
     BATCHES = 8
@@ -237,7 +243,7 @@ class Prefetch(Iterator[T]):
             self._alone = iter(make())
 
     def _is_begun(self) -> bool:
-        """Begins the thread, if the system has room for one; otherwise nothing is read ahead."""
+        """Starts the thread. Returns whether the system had room for one; if not, nothing is read ahead."""
         try:
             if has_thread(first=True):
                 self._thread.start()
@@ -252,7 +258,7 @@ class Prefetch(Iterator[T]):
         return next(self._batch)
 
     def batch(self) -> list[T]:
-        """Some rows, those that come next; none at the end."""
+        """Returns some of the next rows; an empty list at the end."""
         if rest := list(self._batch):
             return rest
         if self._alone is not None:
@@ -268,14 +274,14 @@ class Prefetch(Iterator[T]):
         return batch
 
     def _got(self) -> Any:
-        while True:  # in slices: Windows' Python hears no interrupt in a wait that has no end
+        while True:  # in slices, because Python on Windows does not notice an interrupt in a wait without a time limit
             try:
                 return self._queue.get(timeout=GLANCE)
             except queue.Empty:
                 continue
 
     def close(self) -> None:
-        """Stops reading ahead; what was read is dropped. A request that hangs is left to the daemon thread."""
+        """Stops reading ahead and drops what was read. A request that hangs is left to the daemon thread."""
         self._stop.set()
         patience = time.monotonic() + CLOSING
         while self._thread.is_alive() and time.monotonic() < patience:

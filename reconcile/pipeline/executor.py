@@ -1,6 +1,6 @@
-"""Plan + ports → Report: the executor.
+"""The executor: plan + ports → report.
 
-Uploads come before records, and a field that needs an object is written only if that is there. Every write carries a
+Objects are written before records, and a field only if the objects that it needs are there. Every write carries a
 precondition, and uncertain outcomes are settled by reading (``object_writes``, ``record_writes``).
 """
 
@@ -59,7 +59,7 @@ _STOPPED = Problem("interrupted", "the run stopped before it", transient=True)
 T = TypeVar("T", SetField, RewriteLocalDb)
 RecordT = TypeVar("RecordT", bound=CreateRecord | SetField | RewriteLocalDb)
 EditorOf: TypeAlias = Callable[[Sequence[FieldChange]], Editor]
-"""The editor that makes these field changes of one record."""
+"""Returns the editor that makes these field changes of one record."""
 
 
 def execute(
@@ -75,14 +75,15 @@ def execute(
     fail_on: Severity | None = None,
     part_of: LimitCounts | None = None,
 ) -> Report:
-    """Applies a plan, as far as the world is still as the plan saw it.
+    """Applies those changes of a plan for which the world is still as the plan saw it.
 
-    Raises UsageError for a plan of other stores or rules, Refused past a safety limit, and JournalError if the run
-    cannot be written down, before anything is changed. A failure of one change is an outcome of the report, never an
-    exception. ``concurrency`` objects are written at once; if it is None, as many as the project was opened for.
-    Setting ``stop`` finishes what is in flight and starts nothing more. ``command`` is noted in the journal. A run
-    that leaves findings of the severity ``fail_on`` is not remembered as a good run of everything; nor is a part of a
-    plan, whose limits are judged by ``part_of``, the counts of the whole.
+    Before anything is changed, raises UsageError for a plan of other stores or rules, Refused if a safety limit is
+    exceeded, and JournalError if the journal cannot be written. A failure of one change is an outcome of the report,
+    never an exception. ``concurrency`` objects are written at once; if it is None, as many as the project was opened
+    for. Once ``stop`` is set, what is in flight is finished and nothing more is started. ``command`` is noted in the
+    journal. ``part_of`` has the counts of the whole plan if this is a part of one; the limits are checked against them.
+    A run is not remembered as a good run of everything if it applies a part, or leaves findings of the severity
+    ``fail_on``.
     """
     check(project, plan)
     if not force:
@@ -95,7 +96,7 @@ def execute(
         project.note_files(0)
     is_good = report.status is Status.SUCCESS and not reports.remaining(plan.findings, fail_on)
     if is_good and part_of is None and plan.scope == Scope() and not _holds_back(project, plan):
-        project.note_good_run(plan.seen, now())  # when the worlds were seen: an old plan is no news of today
+        project.note_good_run(plan.seen, now())  # an old plan says nothing about today
     return report
 
 
@@ -110,9 +111,9 @@ def run(
     command: str = "",
     undoes: str | None = None,
 ) -> Report:
-    """Applies a plan that this process has made; ``editor_of`` makes its field changes, and no limit is checked. Raises
-    JournalError before anything is changed."""
-    # To the microsecond: hooks make several runs a second, and history is in the order of the ids.
+    """Applies a plan that this process has made, without checking limits. ``editor_of`` makes its field changes. Raises
+    JournalError, before anything is changed, if the journal cannot be written."""
+    # To the microsecond, because hooks make several runs a second, and the history is in the order of the ids.
     run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"
     journal = project.journal if project.options.keeps_journal else None
     account = Account.begin(journal, run_id, plan, command=command, undoes=undoes)
@@ -130,8 +131,8 @@ def run(
 
 
 def _holds_back(project: OpenProject, plan: Plan) -> bool:
-    """Whether a file of the project was left because it is still being written or is incomplete; or all files are gone
-    and that was not allowed."""
+    """Whether a file of the project was skipped because it is still being written or is incomplete, or all files are
+    gone and that was not allowed."""
     left = (Code.UNSETTLED_FILE, Code.INCOMPLETE_FILE)
     return any(
         each.code is Code.ROOT_EMPTIED or (each.code in left and project.asset_map.read(each.subject, ()) is not None)
@@ -140,7 +141,7 @@ def _holds_back(project: OpenProject, plan: Plan) -> bool:
 
 
 def check(project: OpenProject, plan: Plan) -> None:
-    """Raises UsageError for a plan that this project, with its rules, could not have made."""
+    """Checks that this project, with its rules, could have made the plan. Raises UsageError."""
     settings = project.settings
     check_belongs(
         plan, project.stores, settings.rules_digest, settings.bucket, settings.records.collection, settings.index
@@ -154,7 +155,7 @@ def check(project: OpenProject, plan: Plan) -> None:
 
 
 class _Run:
-    """One run: its two phases, and the outcomes so far."""
+    """One run, in two phases, with the outcomes so far."""
 
     def __init__(
         self,
@@ -221,7 +222,7 @@ class _Run:
         self._listener(PhaseStarted(phase, len(jobs), size))
         self._breaker = Breaker()
         changes = {change.id: change for job in jobs for change in job.changes}
-        # A second interrupt does not wait; the next run's preconditions settle what is in flight.
+        # After a second interrupt nothing is waited for; the preconditions of the next run settle what is in flight.
         running = results((job.run for job in jobs), at_once, breaker=self._breaker, halted=self._halted)
         for outcomes in running:
             for outcome in outcomes:
@@ -234,7 +235,7 @@ class _Run:
                 self._note(change, Outcome.of(change, OutcomeKind.NOT_STARTED, self._breaker.tripped))
 
     def _halted(self) -> bool:
-        """Whether to start nothing more: the run is to stop, or its journal can no longer be written."""
+        """Whether to start nothing more, because the run is to stop or its journal can no longer be written."""
         return self._stop.is_set() or self._account.broken is not None
 
     def _note(self, change: Change, outcome: Outcome) -> None:
@@ -276,7 +277,8 @@ class _Run:
     # -- what a field needs --
 
     def _unmet(self, need: Need) -> tuple[OutcomeKind, Problem] | None:
-        """The outcome of a change that needs this object; None if it is there with the intended bytes."""
+        """Returns the outcome of a change whose needed object is missing or different; None if it is there as
+        intended."""
         arrived = self._arrivals.of(need.key)
         if arrived is not None and need.crc32c in (None, arrived.crc32c):
             return None
@@ -291,7 +293,7 @@ class _Run:
         return None
 
     def _ready(self, changes: Sequence[T]) -> tuple[list[T], list[Outcome]]:
-        """The changes whose objects are there, and the outcomes of the others."""
+        """Returns the changes whose objects are there, and the outcomes of the others."""
         found = [(change, self._blocked(change)) for change in changes]
         return [each for each, outcome in found if outcome is None], [outcome for _, outcome in found if outcome]
 
@@ -352,13 +354,14 @@ class _Run:
 
 
 class _Job(msgspec.Struct, frozen=True):
-    """Some changes that one worker makes."""
+    """Changes that one worker makes."""
 
     changes: tuple[Change, ...]
     work: Callable[[], list[Outcome]]
 
     def run(self) -> list[Outcome]:
-        """The outcomes. An unforeseen error fails these changes only, and the report of the others is kept."""
+        """Makes the changes and returns the outcomes. An unexpected error fails only these changes, so that the report
+        has the others."""
         try:
             return self.work()
         except Exception as error:  # noqa: BLE001

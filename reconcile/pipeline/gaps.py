@@ -1,4 +1,4 @@
-"""How much of the worlds was read, and the parts that were not: nothing in those counts as missing."""
+"""How much of the worlds was read, and the parts that were not read: nothing in those counts as missing."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Unread(msgspec.Struct, frozen=True):
 
     @property
     def hides_ours(self) -> bool:
-        """Whether it may hold files of the project, as a link, or a folder that no rule reaches, never does."""
+        """Whether it may hold files of the project. A link never does, nor does a folder that no rule reaches."""
         return (self.folder.problem or FileProblem.UNREADABLE) is FileProblem.UNREADABLE
 
 
@@ -52,7 +52,7 @@ Gap: TypeAlias = Unread | Denied
 
 
 def told_of(gap: Gap) -> str:
-    """The warning about a part that was not read; empty if none of the project's files can be in it."""
+    """Returns the warning about a part that was not read; empty if it cannot hold files of the project."""
     if isinstance(gap, Unread):
         folder = gap.folder
         return f"{folder.path} could not be read: {folder.detail}" if gap.hides_ours else ""
@@ -67,7 +67,7 @@ def about_unread(folder: LocalFile) -> Finding:
 
 
 class Extent:
-    """How much of the files and of the objects was read, and the ``gaps``: no key in those counts as missing."""
+    """How much of the files and objects was read, and the ``gaps``: no key in those counts as missing."""
 
     def __init__(self, asset_map: AssetMap, scope: Scope) -> None:
         whole = not scope.char_ids and not scope.asset_types
@@ -81,8 +81,8 @@ class Extent:
         """Whether anything in the bucket could be listed."""
 
     def note_gaps(self) -> None:
-        """Moves the unread parts to the gaps, and out of what counts as read. To be called before the first key in
-        them."""
+        """Moves the ``unread`` parts to the gaps, and out of what counts as read. To be called before the first key in
+        them is judged."""
         while self.unread:
             gap = self.unread.pop(0)
             self.gaps.append(gap)
@@ -94,7 +94,7 @@ class Extent:
                 )
 
     def leave_unknown(self, refused: Denied) -> None:
-        """From now on no key below this prefix counts as missing, except in parts of it that can be listed."""
+        """Makes everything below this prefix unknown from now on, except the narrower parts that can be listed."""
         remote, name = self.remote, refused.name
         if refused.narrower:
             prefixes = minimal_prefixes((*(each for each in remote.prefixes if each != name), *refused.narrower))
@@ -106,6 +106,6 @@ class Extent:
 
 
 def _rivals(asset_map: AssetMap, asset_types: Sequence[str]) -> tuple[str, ...]:
-    """These types, and those whose files claim the same fields."""
+    """Returns these types, and those whose files claim the same fields."""
     fields = {rule.field for rule in asset_map.rules if rule.type in asset_types and rule.field is not None}
     return tuple(rule.type for rule in asset_map.rules if rule.type in asset_types or rule.field in fields)

@@ -1,4 +1,4 @@
-"""Ports → what the records in scope name outside what is listed, read one by one."""
+"""Reads, one by one, the files and objects that the records in scope name and that are not listed."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ LOOKUPS_AT_ONCE = 8
 
 
 class LookUp:
-    """The ``files`` and ``objects`` that are named and not listed, and the characters that are known: those of the
-    records in scope, and those that the names of these files could be about besides."""
+    """The ``files`` and ``objects`` that are named but not listed, and the known characters: those of the records in
+    scope, and further ones to which these files could belong by their names."""
 
     def __init__(
         self, worlds: OpenProject, scope: Scope, extent: Extent, known_ids: frozenset[str], *, partial: bool
@@ -36,11 +36,11 @@ class LookUp:
         self.objects: list[RemoteObject] = []
         self.known_ids = known_ids
         self.ids_known = True
-        """Whether no record that could be a further character was refused."""
+        """Whether all records that could be of further characters were readable."""
 
     def look_up(self, candidates: Sequence[Candidate]) -> None:
-        """Reads what these texts may mean. Where one leads to nothing that may still be there in another case or
-        Unicode form, everything is to be listed instead."""
+        """Reads what these texts may mean. If one of them leads to nothing, but what it means may exist in another case
+        or Unicode form, everything is to be listed instead."""
         extent = self._extent
         paths = {each.key: self.path_of(each.key) for each in candidates if self._may_answer(each)}
         texts = _respelt(candidates)
@@ -64,14 +64,14 @@ class LookUp:
         extent.local = msgspec.structs.replace(extent.local, names=names)
         extent.unread += [each for each in refused if not extent.remote.covers(each.name)]
         hidden = {each.name for each in refused}
-        # What is left to the listing is not known by name: the listing may be refused.
+        # What the listing will show does not count as known by name, because the listing may be refused.
         extent.remote = msgspec.structs.replace(extent.remote, names=frozenset(gotten).difference(hidden))
         self._learn([path for key in asked if (path := paths[key]) is not None])
 
     def _learn(self, paths: Iterable[str]) -> None:
-        """Whose these files are is read among more characters than the scope's own."""
+        """Finds out which of the characters exist to whom these files may belong, in addition to those in scope."""
         possible = possible_owners(self._map, paths)
-        # Without characters in the scope every record was read, and every id is known.
+        # If the scope names no characters, every record was read, and every id is known.
         unknown = {each for each in possible if self._of_characters and spelling(each, self.known_ids) is None}
         stored: set[str] = set()
         try:
@@ -84,7 +84,7 @@ class LookUp:
         self.known_ids |= spelled_once(stored, named_by_files(self._worlds, sorted(unknown)) & possible)
 
     def path_of(self, key: str) -> str | None:
-        """Where the file of a key is, or would be."""
+        """Returns the path at which the file of a key is, or would be."""
         return self._map.path_for(key, self.known_ids)
 
     def _may_answer(self, candidate: Candidate) -> bool:
@@ -92,7 +92,8 @@ class LookUp:
         return candidate.sure or (path is not None and self._map.read(path, self.known_ids) is not None)
 
     def _look_at(self, paths: Iterable[str]) -> dict[str, LocalFile]:
-        """The files at these paths; one below a folder that is not read is unknown, and the folder is noted."""
+        """Returns the files at these paths. A file below a folder that is not read is unknown, and the folder is
+        noted."""
         files: dict[str, LocalFile] = {}
         for file in self._worlds.files.lookup(sorted(paths), before=self._extent.local.prefixes):
             stop = self._stop(file)
@@ -127,7 +128,7 @@ class LookUp:
 
 
 def _respelt(candidates: Iterable[Candidate]) -> list[set[str]]:
-    """The keys of each text whose files may be there in another case or Unicode form."""
+    """Returns the keys of each text whose file may exist in another case or Unicode form."""
     texts: dict[tuple[World, str, Slot], list[Candidate]] = defaultdict(list)
     for each in candidates:
         texts[each.world, each.document, each.slot].append(each)

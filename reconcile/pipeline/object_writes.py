@@ -19,15 +19,15 @@ from reconcile.ports import AgreedStates, DesiredObject
 from reconcile.project import OpenProject
 
 _REMEMBERED_TOGETHER = 32
-"""Objects."""
+"""Objects after which they are remembered."""
 _REMEMBERED_AFTER = 1.0
-"""Seconds."""
+"""Seconds after which they are remembered."""
 _CHUNK = 1024 * 1024
-"""Bytes."""
+"""Bytes that are hashed at once."""
 
 
 class Written(NamedTuple):
-    """How an object came to hold the planned bytes, its generation, and how many bytes were sent."""
+    """How an object came to hold the planned bytes, its generation, and the number of bytes sent (``moved``)."""
 
     kind: OutcomeKind
     generation: int
@@ -35,8 +35,8 @@ class Written(NamedTuple):
 
 
 def write(project: OpenProject, change: ContentChange, progress: Callable[[int], None]) -> Written:
-    """Uploads a file, or copies an object with the same content; ``progress`` is called with counts of bytes sent. If
-    the file or the object has changed, or the answer was lost, but the object holds the planned bytes, that is success.
+    """Uploads a file, or copies an object with the same content. ``progress`` is called with numbers of bytes sent. If
+    the object holds the planned bytes although it or the file has changed, or the answer was lost, that is success.
 
     Raises SourceChanged, SourceError, and StoreError.
     """
@@ -65,8 +65,8 @@ def _desired(change: ContentChange) -> DesiredObject:
 
 
 def _copied(project: OpenProject, change: Copy, path: str) -> Written | None:
-    """Copies the source if it has the MD5 of the local file. None if it does not, has changed, or may not be copied:
-    then the file has to be sent. Raises SourceChanged, SourceError, and StoreError."""
+    """Copies the source if it has the MD5 of the local file. Returns None if it does not, has changed, or may not be
+    copied, so that the file has to be sent. Raises SourceChanged, SourceError, and StoreError."""
     objects, source = project.objects, project.bucket.key(change.source) or ""
     try:
         known = objects.md5(source, generation=change.source_generation)
@@ -91,8 +91,8 @@ def _md5(project: OpenProject, path: str) -> str:
 
 
 def retype(project: OpenProject, change: SetMetadata) -> OutcomeKind:
-    """Sets the content type of an object. If the object has changed, or the answer was lost, but the same bytes have
-    the intended type, that is success. Raises StoreError."""
+    """Sets the content type of an object. If the object has changed or the answer was lost, but the same bytes have the
+    intended type, that is success. Raises StoreError."""
     try:
         project.objects.set_type(
             change.key,
@@ -111,14 +111,14 @@ def retype(project: OpenProject, change: SetMetadata) -> OutcomeKind:
 class Arrivals:
     """The objects that this run has written, or found as planned. Safe for several threads.
 
-    They are remembered as agreed, a few at a time. A killed run loses the last few; if one of those files is rendered
-    again before the next run, that reports a conflict and does not replace the object.
+    They are remembered as agreed, a few at a time. A killed run does not remember the last few; if one of those files
+    is rendered again before the next run, that run reports a conflict and does not replace the object.
     """
 
     def __init__(self, agreed: AgreedStates, expected: Iterable[ContentChange]) -> None:
         self.expected = frozenset(change.key for change in expected)
         self.moved = 0
-        """Bytes."""
+        """Bytes sent."""
         self._agreed = agreed
         self._lock = threading.Lock()
         self._found: dict[str, Agreed] = {}

@@ -1,6 +1,6 @@
-"""Observations → Plan: the way from the worlds through the core to a plan, shared by every command.
+"""The planner, which every command uses: observations → plan.
 
-    Inventory        reads   the records, every known character id, what a scope needs beside; then files and objects
+    Inventory        reads   the records, every known character id, what else a scope needs; then files and objects
     explode_stage    pure    a document's texts → the keys they could mean
     group                    references and keys, by folded key
     key_stage        pure    one key's file, object and references → object changes, answers, claims
@@ -8,8 +8,8 @@
     document_stage   pure    one record with its answers and claims → the changes of that record
     reducers                 the remaining rows → counts, agreed states, notes, and the plan in its order
 
-Only ``roster``, ``observe`` and ``inventory`` read. Nothing here writes, except to what this machine remembers for
-speed (``.reconcile/``). Assets that are certainly in step take a ``shortcut`` past the stages.
+Only ``roster``, ``observe`` and ``inventory`` read. Nothing here writes, except what this machine remembers for speed
+(in ``.reconcile/``). Assets that are certainly in step skip the stages (``shortcut``).
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ from reconcile.project import OpenProject
 
 
 class Survey(msgspec.Struct, frozen=True):
-    """A plan and the counts that came with it. ``tallies`` are by (asset type, character) if that was requested; else
-    there is one for all. ``facts`` are those that were requested, ``conflicts`` those of content conflicts."""
+    """A plan and its counts. ``tallies`` are by (asset type, character) if that was requested; otherwise there is one
+    for all. ``facts`` are the requested ones, ``conflicts`` the facts of content conflicts."""
 
     plan: Plan
     tallies: Tallies
@@ -70,8 +70,8 @@ def survey(
     engine: Engine | None = None,
     tallied: bool = True,
 ) -> Survey:
-    """Reads the worlds and decides; changes nothing. Raises as ``Inventory`` does. ``trace`` are the keys and paths
-    whose facts are requested; ``tallied`` requests the tallies, which take memory for each character."""
+    """Reads the worlds and makes a plan; changes nothing. ``trace`` are the keys and paths whose facts are requested.
+    ``tallied`` requests tallies, which take memory for each character. Raises as ``Inventory`` does."""
     with Spill(project.options.memory, project.spill_folder) as spill:
         wanted, before = scope or Scope(), project.meter.total()
         trace = (*trace, *(each for path in wanted.paths for each in spellings(path)))
@@ -90,7 +90,7 @@ def survey(
 
 
 def _estimated(project: OpenProject, found: Survey, before: Usage) -> Survey:
-    """The survey with its cost, and the time that its changes will take, judged by past runs."""
+    """Adds to the survey what it cost, and how long its changes will take, judging by past runs."""
     applying = Usage() if found.plan.estimate is None else found.plan.estimate.applying
     seconds = seconds_for(applying, project.paces)
     estimate = Estimate(project.meter.total() - before, applying, None if seconds is None else round(seconds, 3))
@@ -98,7 +98,7 @@ def _estimated(project: OpenProject, found: Survey, before: Usage) -> Survey:
 
 
 class Observed(Protocol):
-    """What an ``Inventory`` knows when all was read."""
+    """What an ``Inventory`` knows when everything was read."""
 
     @property
     def roster(self) -> Roster: ...
@@ -113,7 +113,7 @@ class Observed(Protocol):
 
 
 class Planning:
-    """The reducers of a planning, and the survey that is made from them at the end."""
+    """The reducers of a planning, from which the survey is made at the end."""
 
     def __init__(
         self, project: OpenProject, trace: Collection[str], spill: Spill, counts: KeyCounts | CountedElsewhere
@@ -129,13 +129,14 @@ class Planning:
         self._takers = {stream: tuple(each.take for each in reducers if stream in each.streams) for stream in Stream}
 
     def take_all(self, rows: Iterable[Row]) -> None:
-        """Gives each row to the reducers of its stream."""
+        """Passes each row to the reducers of its stream."""
         for row in rows:
             for take in self._takers[row.stream]:
                 take(row)
 
     def all_but_answers(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Yields the answers and claims, which are for the document stage, and takes all other rows."""
+        """Yields the answers and claims, which are for the document stage, and passes all other rows to the
+        reducers."""
         for row in rows:
             takers = self._takers[row.stream]
             if not takers:
@@ -144,7 +145,8 @@ class Planning:
                 take(row)
 
     def survey(self, seen: Observed, listener: Listener) -> Survey:
-        """The survey, after the last row. Raises UsageError if nothing is known of an asset in scope."""
+        """Returns the survey. To be called after the last row. Raises UsageError if nothing is known of an asset in
+        scope."""
         project, sink, scope = self._project, self._sink, seen.context.scope
         self._agreed.flush()
         sink.copy_from(self._sources, project)
@@ -172,7 +174,7 @@ class Planning:
         return Survey(plan, tallies, facts, seen.roster.known_ids, conflicts)
 
     def _waive(self, *, whole: bool) -> None:
-        """Marks the findings that the rules file waives. A look at everything also notes which waivers were used."""
+        """Marks the findings that the rules file waives. A ``whole`` survey also notes which waivers were used."""
         project, sink = self._project, self._sink
         waivers = project.settings.waivers
         if whole and sink.complete:
@@ -180,7 +182,7 @@ class Planning:
         sink.findings = waive(sink.findings, waivers, datetime.datetime.now(datetime.UTC).date())
 
     def _check_paths(self, scope: Scope) -> None:
-        """Raises UsageError if nothing is known of an asset in scope."""
+        """Checks the paths in scope. Raises UsageError if nothing is known of one."""
         found = {nfc(name) for each in self._traced.known() for name in (each.key, each.path) if name is not None}
         for path in scope.paths:
             if path not in found and self._sink.complete:
@@ -190,7 +192,7 @@ class Planning:
                 )
 
     def _leave_unknown(self, gap: Gap, listener: Listener) -> None:
-        """Reports a part that was not read. The plan stays complete if no files of the project can be there."""
+        """Reports a part that was not read. The plan stays complete if that part cannot hold files of the project."""
         project, sink = self._project, self._sink
         if isinstance(gap, Unread):
             sink.complete = sink.complete and not gap.hides_ours
@@ -208,8 +210,8 @@ class Planning:
         sink.findings.append(make(Code.UNREADABLE_SCOPE, subject, char_id, why=why))
 
     def _judge_root(self, seen: Observed, listener: Listener) -> bool:
-        """Whether the local root still has files, if it had any. If it is gone or emptied, that is reported, and the
-        files do not count as lost; else their number is noted for the next run."""
+        """Whether the local root still has files, if it had any. A root that is gone or was emptied is reported, and
+        its files do not count as lost; otherwise their number is noted for the next run."""
         scope, project, root, kept = seen.context.scope, self._project, self._project.settings.root, True
         if seen.files:
             whole = not (scope.char_ids or scope.asset_types)

@@ -1,4 +1,4 @@
-"""Writes records as planned: created from the local database, or changed under the update time that was read."""
+"""Writes records as planned: creates them from the local database, or changes them under the update time just read."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _BUSY = Problem(
 _MOVED = Problem(PreconditionFailed.code, "the field no longer holds what the plan saw", "plan again")
 
 Editor: TypeAlias = Callable[[Mapping[str, Any]], Edit]
-"""Makes the changes of one record on its fields, as they were just read."""
+"""Makes the changes of one record to its fields, as they were just read."""
 Noting: TypeAlias = Callable[[str, Sequence[Touched]], None]
-"""Called before each write with the record and the fields to be written; raises if it must not be written."""
+"""Called before each write with the record and the fields to be written; raises if they must not be written."""
 Wait: TypeAlias = Callable[[float], None]
 """Sleeps, in seconds, between two attempts."""
 
 
 class BatchStore(RecordReader, Protocol):
-    """Documents of which several are written at once."""
+    """A store that writes several documents at once."""
 
     def update_many(self, changes: Mapping[str, tuple[Mapping[str, Any], str]]) -> dict[str, str | StoreError]:
-        """Sets top-level fields of several documents, ``{id: (fields, if_update_time)}``. Gives for each the new update
-        time, or why it was not written."""
+        """Sets top-level fields of several documents, ``{id: (fields, if_update_time)}``. Returns for each the new
+        update time, or why it was not written."""
         ...
 
 
@@ -55,9 +55,9 @@ class Creations:
     def make(
         self, change: CreateRecord, fields: dict[str, Any], noting: Callable[[CreateRecord, dict[str, Any]], None]
     ) -> bool:
-        """Creates a record with these of its fields. Returns False if there is one with the same entries already.
-        Raises what the stores and ``noting`` raise, and PreconditionFailed if the local database no longer holds what
-        the plan saw. If the answer was lost, the record is read."""
+        """Creates a record with these of the planned fields. Returns False if one with the same entries exists already;
+        if the answer was lost, the record is read to find out. Raises what the stores and ``noting`` raise, and
+        PreconditionFailed if the local database no longer holds what the plan saw."""
         records, entries, char_id = self._project.records, self._project.settings.entries, document_id(change.document)
         try:
             if not self._is_derived(change, char_id):
@@ -72,10 +72,10 @@ class Creations:
         return True
 
     def _is_derived(self, change: CreateRecord, char_id: str) -> bool:
-        """Whether the new record is that of the local database, with no change except its paths."""
+        """Whether the new record is that of the local database, with only its paths changed."""
         settings, store = self._project.settings, self._project.local_db
         with self._lock:
-            # Read once, because it is one file; before Python 3.12 a cached_property has one lock for all runs.
+            # Read once, because it is one file. No cached_property: before Python 3.12 it has one lock for all runs.
             if self._sources is None:
                 found = store.read(self._wanted) if store is not None else ()
                 self._sources = {document.id: document for document in found}
@@ -100,7 +100,7 @@ def merge(
     noting: Noting,
     wait: Wait = time.sleep,
 ) -> list[Outcome]:
-    """Makes the changes of one record in one write; reads and writes again if somebody else has written meanwhile.
+    """Makes the changes of one record in one write. If somebody else has written it meanwhile, reads and writes again.
 
     Raises what the store and ``noting`` raise, except that after a failed precondition or a lost answer the record is
     read again.
@@ -117,7 +117,7 @@ def merge(
             return _all(changes, OutcomeKind.STALE, _GONE)
         edited = editor(document.fields)
         if lost is not None and edited.changed:
-            raise lost  # nothing was written, and a store that does not answer is not tried again and again
+            raise lost  # nothing was written, and a store whose answers get lost is not tried again and again
         try:
             if edited.changed:
                 noting(char_id, edited.touched)
@@ -165,7 +165,7 @@ def merge_many(
 def _settle(
     changes: Sequence[FieldChange], edited: Edit | None, written: str | StoreError | None
 ) -> list[Outcome] | None:
-    """The outcomes of one document's changes; None if they must be tried again."""
+    """Returns the outcomes of the changes of one document; None if they must be tried again."""
     if edited is None or isinstance(written, NotThere):
         return _all(changes, OutcomeKind.STALE, _GONE)
     if isinstance(written, PreconditionFailed):

@@ -1,4 +1,4 @@
-"""Reducers of a planning's rows: each takes the rows of its streams one by one, in any order."""
+"""Reducers: each takes the rows of its streams one by one, in any order, and keeps what the plan needs of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ALL = (None, None)
 
 
 class PlanSink:
-    """Collects changes and findings; the plan puts them in order at the end."""
+    """Collects changes and findings, and makes the plan from them at the end."""
 
     streams = (Stream.CHANGE, Stream.FINDING)
 
@@ -37,7 +37,7 @@ class PlanSink:
         self._changes: list[Change] = []
         self.findings: list[Finding] = []
         self.complete = True
-        """Whether everything of the project could be read."""
+        """Whether all that belongs to the project could be read."""
 
     def take(self, row: Row) -> None:
         if row.stream is Stream.CHANGE:
@@ -65,11 +65,11 @@ class PlanSink:
 
 
 class KeyCounts:
-    """The counts of the status table. Keys that no later row can change are counted at once, and not held.
+    """The counts of the status table. A key that no later row can change is counted at once and not held.
 
-    A key is in step if both sides are right and nothing is planned for it, neither its upload nor a record that needs
-    it. A key that a record may need is ``pending`` when the key stage tallies it, and held until the documents are
-    done.
+    A key is in step if both sides are right and nothing is planned for it: neither an upload nor a change to a record
+    that needs it. A key that a record may need is ``pending`` when the key stage tallies it, and is held until the
+    documents have been judged.
     """
 
     streams = (Stream.TALLY, Stream.MARK, Stream.CHANGE)
@@ -89,7 +89,7 @@ class KeyCounts:
 
     @property
     def pending(self) -> set[str]:
-        """The keys for which something is planned, or a person must decide."""
+        """The keys for which something is planned, or about which a person must decide."""
         return self._to_do | self._unsettled
 
     def take(self, row: Row) -> None:
@@ -104,17 +104,19 @@ class KeyCounts:
             (self._unwanted if isinstance(value, Unwanted) else self._unsettled).add(value.key)
         elif is_object(value):
             self._to_do.add(value.key)
-        elif not (isinstance(value, SetField) and value.is_index):  # which is about a record, and no asset
+        elif not (
+            isinstance(value, SetField) and value.is_index
+        ):  # an index change is about a record, not about an asset
             self._to_do.update(need.key for need in value.needs)
 
     @staticmethod
     def is_closed(tally: KeyTally) -> bool:
-        """Whether no later row can change what this key counts for."""
+        """Whether no later row can change how this key is counted."""
         return tally.right and not tally.pending
 
     def skip(self, keys: Sequence[tuple[str, str]]) -> None:
-        """Counts keys that went through no stage, by asset type and character: each is on both sides, is named by a
-        record, and is in step."""
+        """Counts keys that went through no stage, given as pairs of asset type and character. Each is on both sides, is
+        named by a record, and is in step."""
         self.objects += len(keys)
         for of, count in Counter(keys).items() if self._tallied else ((_ALL, len(keys)),):
             tally = self._tallies[of]
@@ -125,7 +127,7 @@ class KeyCounts:
             tally.in_step += count
 
     def totals(self) -> Tallies:
-        """The tallies, after the last row."""
+        """Returns the tallies. To be called after the last row."""
         for row in self._open:
             to_do = row.key in self._to_do
             self._count(row, to_do=to_do, in_step=row.right and not to_do and row.key not in self._unsettled)
@@ -144,7 +146,7 @@ class KeyCounts:
 
 
 class CountedElsewhere:
-    """Counts of all keys together that another machine has made."""
+    """The counts of all keys together, made elsewhere: by the workers of Beam."""
 
     streams: tuple[Stream, ...] = ()
     pending: frozenset[str] = frozenset()
@@ -157,12 +159,12 @@ class CountedElsewhere:
         """Ignores the row."""
 
     def totals(self) -> Tallies:
-        """One tally, of which only the keys in step are known."""
+        """Returns one tally, in which only the number of keys in step is known."""
         return {_ALL: self._tally}
 
 
 class AgreedMemory:
-    """Remembers the states in which both sides were found to agree, some thousands at once."""
+    """Remembers the states in which both sides were found to agree, a few thousand at a time."""
 
     streams = (Stream.AGREED,)
 
@@ -181,7 +183,7 @@ class AgreedMemory:
 
 
 class Traced:
-    """The facts of the keys that were requested, of files that workflow code noted, and of conflicts."""
+    """The facts of the keys that were requested, of the files that workflow code noted, and of conflicts."""
 
     streams = (Stream.FACTS,)
 
@@ -192,18 +194,18 @@ class Traced:
         self._facts.append(row.value)
 
     def of(self, names: Collection[str]) -> tuple[KeyFacts, ...]:
-        """The facts of these keys and paths."""
+        """Returns the facts of these keys and paths."""
         return tuple(each for each in self._facts if each.key in names or each.path in names)
 
     def known(self) -> Iterator[KeyFacts]:
-        """The facts of keys that have a file or an object, or that a record names."""
+        """Yields the facts of keys that have a file or an object, or that a record names."""
         return (each for each in self._facts if each.local is not None or each.remote is not None or each.candidates)
 
     def done(
         self, notes: Sequence[Note], records: Iterable[Document], context: Context, pending: Collection[str]
     ) -> tuple[Note, ...]:
-        """The notes that are done: their file is in the bucket, and the record of its character was read, needs
-        nothing, and names the file if it should; or the file is gone."""
+        """Returns the notes that are done. A note is done if its file is gone; or if the file is in the bucket, and the
+        record of its character was read, needs no change, and names the file if the note says so."""
         files = {each.path: each for each in self._facts if each.local is not None} if notes else {}
         noted = {each.owner for each in notes}
         by_id = {document.id: document for document in records if nfc(document.id) in noted} if notes else {}
@@ -232,7 +234,7 @@ def _is_done(
 
 
 def _places_of(record: Document, key: str, context: Context) -> set[Place]:
-    """The places in which a record names a key by its URI; their titles in NFC."""
+    """Returns the places in which a record names a key by its URI, with their titles in NFC."""
     uri, entries = context.bucket.uri(key), context.entries.of(record.fields)
     return {
         (nfc(title), name)
@@ -244,7 +246,7 @@ def _places_of(record: Document, key: str, context: Context) -> set[Place]:
 
 
 def kept_versions(project: OpenProject) -> tuple[Finding, ...]:
-    """Findings about versions of the local database that a rewrite has left beside it."""
+    """Returns the findings about versions of the local database that a rewrite has left next to it."""
     found = project.settings.local_db
     if found is None or not found.rewrite:
         return ()

@@ -1,9 +1,10 @@
-"""The short way of a planning: what is in step beyond doubt passes no stage.
+"""The shortcut of a planning: what is in step beyond doubt skips the stages.
 
-A key is *quiet* if nothing follows from it (``core.in_step``), and a record is *open* if something may follow from it
-besides what its keys give. Quiet keys are counted, and neither they nor their references go on; records go on if they
-are open, or if any row of theirs does, and are then given the answers that their quiet keys would have given. All keys
-of a record go on if its index lacks the type of one of them: the change that adds it tells of the object.
+A key is *quiet* if nothing follows from it (``core.in_step``). A record is *open* if something may follow from the
+record itself, not only from its keys. Quiet keys are counted, and neither they nor their references go through the
+stages. A record goes through them if it is open, or if any other row about it does; it then gets the answers that the
+stages would have given for its quiet keys. If the index of a record lacks the type of one of its keys, none of its keys
+is skipped, because the change that adds the type refers to the object.
 """
 
 from __future__ import annotations
@@ -38,11 +39,13 @@ from reconcile.pipeline.roster import ids_stand_first
 
 Count: TypeAlias = Callable[[Sequence[tuple[str, str]]], None]
 MOST_LOOSE = 500_000
-"""References that may mean another spelling of a key, beyond which nothing is skipped: they are remembered."""
+"""The most references that may mean another spelling of a key. They are held in memory; beyond that number nothing is
+skipped."""
 
 
 class Shortcut:
-    """What one planning skips. ``count`` takes the asset type and the character of each skipped key."""
+    """Decides what one planning skips. ``count`` is called with the asset type and the character of each skipped
+    key."""
 
     def __init__(self, context: Context, count: Count, spill: Spill) -> None:
         self._context = context
@@ -50,9 +53,9 @@ class Shortcut:
         self._quiet: QuietKeys | None = quiet
         self._plain = PlainRecords(context, quiet)
         self._asked = Tuples(spill)
-        """References that are where the rules want them, each with the type of its key: those may be skipped."""
+        """References that may be skipped, because they are where the rules want them; each with the type of its key."""
         self._loose: set[int] = set()
-        """Hashes of the keys that may be meant by another spelling: two keys of one hash are only a doubt more."""
+        """Hashes of the keys that another spelling may mean. If two keys share a hash, one more key is not skipped."""
         self._open: set[str] = set()
         self._gone_on: set[str] = set()
         self._count = count
@@ -60,7 +63,7 @@ class Shortcut:
 
     @classmethod
     def of(cls, context: Context, count: Count, spill: Spill) -> Shortcut | None:
-        """None if this planning has to go the long way."""
+        """Returns None if this planning can skip nothing."""
         asset_map, scope = context.asset_map, context.scope
         if scope != Scope() or context.trace:
             return None
@@ -69,7 +72,7 @@ class Shortcut:
         return None if isinstance(asset_map, NotedMap) else cls(context, count, spill)
 
     def exploded(self, document: Document) -> Iterator[Row]:
-        """The references of a record, as ``explode_stage`` gives them, without those that may be skipped."""
+        """Yields the references of a record, as ``explode_stage`` does, without those that may be skipped."""
         context, quiet = self._context, self._quiet
         if quiet is None:
             yield from explode_stage(document, World.RECORDS, context)
@@ -88,7 +91,7 @@ class Shortcut:
     def _of_open(self, document: Document, listed: frozenset[str], quiet: QuietKeys) -> Iterator[Row]:
         rows = list(explode_stage(document, World.RECORDS, self._context))
         asked = [quiet.named(row.value) for row in rows]
-        # No key is skipped if the index lacks the type of one: the change that adds it tells of the object.
+        # If the index lacks the type of one key, none is skipped: the change that adds the type refers to the object.
         strict = (row.value for row in rows if row.value.is_strict)
         rules = (quiet.read(each.key, each.document) for each in strict)
         all_go_on = self._context.index != "" and not {rule.type for rule in rules if rule is not None} <= listed
@@ -99,14 +102,15 @@ class Shortcut:
                 self._asked.add(named)
 
     def note_loose(self, row: Row) -> None:
-        """Takes note of a reference that may mean a key in another spelling."""
+        """Notes a reference that may mean a key in another spelling."""
         self._loose.add(hash(row.key))
         if len(self._loose) > MOST_LOOSE:
             self._loose.clear()
             self._quiet = None
 
     def asked(self) -> Iterator[list[Flat]]:
-        """The references that may be skipped, by key, some at a time: once, when all records were exploded."""
+        """Yields the references that may be skipped, in the order of their keys, some at a time. To be called once,
+        after all records were exploded."""
         return self._asked.batches()
 
     def skipped(
@@ -117,8 +121,8 @@ class Shortcut:
         others: Iterable[tuple[str, Any]],
         asked: Sequence[Flat],
     ) -> Mapping[str, Flat]:
-        """The keys that are skipped of those of a range, and counts them. ``asked`` are the references that may be
-        skipped, ``others`` by key all else that is asked."""
+        """Returns which keys of a range are skipped, and counts them. ``asked`` are the references that may be skipped,
+        ``others`` all other references, by key."""
         quiet, loose = self._quiet, self._loose
         if quiet is None or not asked:
             return {}
@@ -142,18 +146,18 @@ class Shortcut:
         return found
 
     def passing(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """The rows by character, of which note is taken."""
+        """Yields the rows, which are by character, and notes that something follows for these characters."""
         for row in rows:
             self._gone_on.add(row.key)
             yield row
 
     def judges(self, document: str) -> bool:
-        """Whether something may follow from a record, when all other rows by character have passed."""
+        """Whether a record has to be judged. To be called after all other rows by character have passed."""
         return self._quiet is None or document in self._open or document in self._gone_on
 
     def completed(self, group: Group) -> Group:
-        """The rows of a character with the answers of the record's quiet keys. Every reference that can mean only one
-        key is answered, so that those without an answer are the skipped ones."""
+        """Adds the answers for the skipped keys of the record to the rows of a character. The stages answer every
+        reference that can mean only one key, so those without an answer are the skipped ones."""
         record = next(iter(group.get(Stream.RECORD, ())), None)
         if record is None or self._quiet is None or not self._has_skipped:
             return group
@@ -166,12 +170,13 @@ class Shortcut:
 
 
 def as_row(named: Flat) -> Row:
-    """A reference that was not skipped, or may not be, as the stages take it."""
+    """Returns a reference that is not skipped as a row for the stages."""
     return Row(Stream.REFERENCE, fold(named[0]), as_candidate(named))
 
 
 def _there(candidate: Candidate, rule: AssetRule | None) -> Answer:
-    """The answer of a quiet key, as far as the document stage asks for it: nothing is made of it."""
+    """Returns the answer for a quiet key, with only what the document stage reads of an answer that leads to no
+    change."""
     return Answer(
         world=candidate.world,
         document=candidate.document,
