@@ -237,8 +237,10 @@ class QuietKeys:
         return rule.type, rule.type if is_there else None
 
     def reads_by_shape(self, char_id: str) -> bool:
-        """Whether paths of this id are read like those of others, by what precedes and follows it."""
-        return char_id not in self._related and _PLAIN.fullmatch(char_id) is not None and is_plain(char_id)
+        """Whether paths of this id are read like those of others, by what precedes and follows it. With a blank in the
+        id, the words of a URI are read one by one, and one of them may be a local path."""
+        is_word = " " not in char_id and _PLAIN.fullmatch(char_id) is not None
+        return is_word and char_id not in self._related and is_plain(char_id)
 
     def is_told_by(self, before: str, behind: str) -> bool:
         """Whether the text before and after such an id determines how a path is read."""
