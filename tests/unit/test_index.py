@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from reconcile.core.planfile import dumps, loads
 from reconcile.core.report import OutcomeKind
 from reconcile.core.rows import FileProblem
 from reconcile.pipeline.planner import survey
+from tests.kit.engines import DictionaryEngine
 from tests.kit.world import World, codes, kinds, rule, titled, windows
 
 INDEX = "asset_types"
@@ -272,6 +274,18 @@ def test_a_plan_that_was_edited_to_write_something_else_there_is_refused(world: 
 
     with pytest.raises(UsageError):
         world.apply(forged)
+
+
+def test_what_a_value_and_its_own_name_say_alike_is_in_the_index_in_whatever_order_both_are_answered(
+    world: World,
+) -> None:
+    uri = world.object("characters/ai.png")
+    world.record("ai", titled(anime_image=uri), **{INDEX: ["anime_image"]})
+    world.record("rem", gallery={f"{uri},": f"{uri},"})
+
+    for seed in range(20):
+        plan = survey(world, engine=DictionaryEngine(Random(seed))).plan
+        assert [each.new for each in plan.actions if isinstance(each, SetField) and each.is_index] == [["anime_image"]]
 
 
 def test_undo_takes_out_what_the_run_put_in_and_nothing_else(world: World) -> None:

@@ -36,13 +36,14 @@ class References:
         yield from self._best.values()
 
 
-def _preference(answer: Answer) -> tuple[bool, int, int, str, int, str, int, str]:
+def _preference(answer: Answer) -> tuple[bool, int, int, str, int, str, int, str, bool]:
     """Sorts what exists before what does not, then the exact spelling, then the longest tail."""
     slot = answer.slot
     absent = answer.outlook is Outlook.ABSENT
     item = -1 if slot.item is None else slot.item
     position = -1 if slot.position is None else slot.position
-    return (absent, answer.spelling, answer.rank, answer.key, position, slot.field, item, shown(slot.at))
+    place = (position, slot.field, item, shown(slot.at), slot.is_name)
+    return (absent, answer.spelling, answer.rank, answer.key, *place)
 
 
 class Held(Enum):

@@ -37,7 +37,8 @@ def _preference(source: Answer | Claim) -> tuple[bool, str]:
 
 def named_after(fields: Iterable[Field], references: References, context: Context) -> Iterator[Answer | Claim]:
     """Yields the assets that a record names, and the bucket has, once these fields are set."""
-    there = {each.key: each for each in references.all() if each.outlook is Outlook.THERE}
+    answers = [each for each in references.all() if each.outlook is Outlook.THERE]
+    there = {each.key: each for each in answers}
     for field in fields:
         own = {source.key: source for source in field.needs}
         for value in field.new if isinstance(field.new, list) else (field.new,):
@@ -45,7 +46,7 @@ def named_after(fields: Iterable[Field], references: References, context: Contex
             source = None if key is None else own.get(key) or there.get(key)
             if source is not None:
                 yield source
-    yield from (each for each in there.values() if each.slot.at and not each.slot.is_name)
+    yield from (each for each in answers if each.slot.at and not each.slot.is_name)
 
 
 def unsure_types(references: References, context: Context) -> frozenset[str]:
