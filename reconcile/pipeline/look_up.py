@@ -10,7 +10,7 @@ import msgspec
 
 from reconcile.adapters.workers import Workers, awaited
 from reconcile.core.errors import AccessDenied
-from reconcile.core.names import key_problem, spelling
+from reconcile.core.names import key_problem, spelling, spellings
 from reconcile.core.plan import Scope
 from reconcile.core.rows import Candidate, Coverage, FileProblem, LocalFile, RemoteObject, Slot, World
 from reconcile.pipeline.gaps import Denied, Extent, Store, Unread
@@ -42,7 +42,9 @@ class LookUp:
         """Reads what these texts may mean. If one of them leads to nothing, but what it means may exist in another case
         or Unicode form, everything is to be listed instead."""
         extent = self._extent
-        paths = {each.key: self.path_of(each.key) for each in candidates if self._may_answer(each)}
+        answering = (each.key for each in candidates if self._may_answer(each))
+        # One side may spell a name in one Unicode form, and the other one in another.
+        paths = {form: self.path_of(form) for key in answering for form in spellings(key)}
         texts = _respelt(candidates)
         respelt = frozenset(itertools.chain.from_iterable(texts))
         asked = [

@@ -188,6 +188,20 @@ class TestACharacter:
         assert [action.id for action in world.plan(cloud(ZOE)).actions] == whole
         assert len(whole) == 4
 
+    @both_ways()
+    @pytest.mark.parametrize("content", [b"same", b"another"])
+    def test_whose_record_names_anothers_asset_has_its_part_of_the_whole_plan(
+        self, world: World, disk, cloud, content: bytes
+    ) -> None:
+        path = f"characters/{ZOE}.png"
+        world.file(disk(path), b"same")
+        world.object(cloud(path), content)
+        for form in (disk, cloud):
+            world.record("rem", titled(image=world.uri(form(path))))
+            whole, part = world.plan(), world.plan("rem")
+            assert [each for each in whole.actions if each.char_id == "rem"] == list(part.actions)
+            assert "upload" not in kinds(part)
+
     def test_that_two_records_hold_in_two_spellings_stays_two(self, world: World) -> None:
         for form, _ in FORMS:
             world.record(form(ZOE))
