@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconcile.adapters.state import documents
+from reconcile.adapters.state.database import STATE, Layout
 from reconcile.adapters.state.documents import LAYOUT, RememberedDocuments
 from reconcile.commands.explain import explain
 from reconcile.commands.verify import verify
@@ -143,15 +144,71 @@ def test_values_come_back_as_they_were(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xc1", b"\x80\x80", b"\xd9\xff", b"\x91\x01"])
-def test_what_is_damaged_is_read_again(records: Records, tmp_path: Path, damage: bytes) -> None:
+def test_what_is_no_document_is_read_again(records: Records, tmp_path: Path, damage: bytes) -> None:
     records.put("a", {"name": "a"})
     all_of(records, tmp_path)
     with sqlite3.connect(tmp_path / ".reconcile" / LAYOUT.name) as database:
-        database.execute("UPDATE documents SET fields = ?", (damage,))
+        [(time,)] = database.execute("SELECT update_time FROM documents")
+        values = (damage, documents._checksum("a", time, damage))
+        database.execute("UPDATE documents SET fields = ?, checksum = ?", values)
     assert all_of(records, tmp_path) == list(records.read())
     records.reads.clear()
     assert all_of(records, tmp_path) == list(records._store.read())
     assert records.reads == []
+
+
+def test_no_byte_of_a_document_can_change_unseen(records: Records, tmp_path: Path) -> None:
+    records.put("a", {"name": "a", "size": 7})
+    there = list(records.read())
+    all_of(records, tmp_path)
+    file = tmp_path / ".reconcile" / LAYOUT.name
+    with sqlite3.connect(file) as database:
+        [(data,)] = database.execute("SELECT fields FROM documents")
+    for at in range(len(data)):
+        spoilt = bytearray(data)
+        spoilt[at] ^= 1
+        with sqlite3.connect(file) as database:
+            database.execute("UPDATE documents SET fields = ?", (bytes(spoilt),))
+        assert all_of(records, tmp_path) == there
+
+
+def test_a_document_is_not_taken_for_another_one_or_for_a_later_one(records: Records, tmp_path: Path) -> None:
+    for name in "ab":
+        records.put(name, {"name": name})
+    there = list(records.read())
+    all_of(records, tmp_path)
+    with sqlite3.connect(tmp_path / ".reconcile" / LAYOUT.name) as database:
+        database.execute("UPDATE documents SET fields = (SELECT fields FROM documents WHERE id = 'b') WHERE id = 'a'")
+    assert all_of(records, tmp_path) == there
+    records.put("a", {"name": "later"})
+    there = list(records.read())
+    with sqlite3.connect(tmp_path / ".reconcile" / LAYOUT.name) as database:
+        database.execute("UPDATE documents SET update_time = ? WHERE id = 'a'", (there[0].update_time,))
+    assert all_of(records, tmp_path) == there
+
+
+def test_a_file_of_the_version_before_is_begun_afresh(records: Records, tmp_path: Path) -> None:
+    records.put("a", {"name": "a"})
+    all_of(records, tmp_path)
+    with sqlite3.connect(tmp_path / ".reconcile" / LAYOUT.name) as database:
+        database.executescript(
+            "DROP TABLE documents; PRAGMA user_version = 1;"
+            "CREATE TABLE documents (place TEXT, id TEXT, update_time TEXT, fields BLOB, UNIQUE (place, id));"
+            "INSERT INTO documents VALUES ('here', 'a', '1', x'80');"
+        )
+    for _ in range(2):
+        with RememberedDocuments(records, "here", tmp_path) as memory:
+            assert list(memory.read(Moment())) == list(records._store.read())
+            assert memory.warnings == ()
+    assert records.reads == [None, None]
+
+
+@pytest.mark.parametrize("layout", [STATE, LAYOUT], ids=lambda each: each.name)
+def test_two_runs_may_make_a_file_at_the_same_time(layout: Layout) -> None:
+    """Each of them saw that there was none."""
+    with sqlite3.connect(":memory:") as database:
+        for _ in range(2):
+            database.executescript(layout.schema)
 
 
 def test_a_file_that_is_no_database_is_set_aside_and_told(records: Records, tmp_path: Path) -> None:

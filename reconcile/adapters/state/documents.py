@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -27,14 +28,13 @@ _LARGEST = 512 * 1024
 _KEPT_TOGETHER = 4 * 1024 * 1024
 _OPAQUE = 1
 
-LAYOUT = Layout(
-    "documents.db",
-    ("documents",),
-    # Not WITHOUT ROWID: a row as large as a document would occupy a page of 4 KiB of its own.
-    """
-CREATE TABLE documents (place TEXT, id TEXT, update_time TEXT, fields BLOB, UNIQUE (place, id));
-""",
-)
+# Not WITHOUT ROWID: a row as large as a document would occupy a page of 4 KiB of its own. Another process may have made
+# the table meanwhile.
+_TABLE = """
+CREATE TABLE IF NOT EXISTS documents (place TEXT, id TEXT, update_time TEXT, fields BLOB, checksum INTEGER,
+                                      UNIQUE (place, id));
+"""
+LAYOUT = Layout("documents.db", ("documents",), _TABLE, 2, f"DROP TABLE IF EXISTS documents; {_TABLE}")
 
 
 def _packed(value: Any) -> msgspec.msgpack.Ext:
@@ -45,6 +45,11 @@ def _packed(value: Any) -> msgspec.msgpack.Ext:
 
 def _unpacked(_code: int, data: memoryview) -> Opaque:
     return Opaque(bytes(data).decode())
+
+
+def _checksum(name: str, time: str, data: bytes) -> int:
+    """Returns the checksum that tells what was written from what a failing disk gives back."""
+    return zlib.crc32(data, zlib.crc32(f"{name} {time}".encode()))
 
 
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_packed)
@@ -63,7 +68,7 @@ class RememberedDocuments(Closing):
         self._place = place
         self._project = project
         self._opened: StateDatabase | None = None
-        self._fresh: list[tuple[str, str, str, bytes]] = []
+        self._fresh: list[tuple[str, str, str, bytes, int]] = []
         self._size = 0
 
     def close(self) -> None:
@@ -130,15 +135,14 @@ class RememberedDocuments(Closing):
     def _known(self, versions: dict[str, str]) -> dict[str, Document]:
         """Returns the remembered documents among these names that still have these update times."""
         places = ",".join("?" * len(versions))
-        query = f"SELECT id, update_time, fields FROM documents WHERE place = ? AND id IN ({places})"
+        query = f"SELECT id, update_time, fields, checksum FROM documents WHERE place = ? AND id IN ({places})"
+        columns = (are_texts, are_texts, all_of(bytes), all_of(int))
         found: dict[str, Document] = {}
-        for name, time, data in self._database.read(
-            query, (self._place, *versions), (are_texts, are_texts, all_of(bytes))
-        ):
-            if time == versions[name]:
+        for name, time, data, checksum in self._database.read(query, (self._place, *versions), columns):
+            if time == versions[name] and checksum == _checksum(name, time, data):
                 try:
                     found[name] = Document(name, _DECODER.decode(data), time)
-                except (ValueError, RecursionError):  # damaged, so it is read again
+                except (ValueError, RecursionError):  # another version of this program wrote it; it is read again
                     continue
         return found
 
@@ -155,12 +159,13 @@ class RememberedDocuments(Closing):
         except (ValueError, TypeError, NotImplementedError, OverflowError, RecursionError):
             return  # not remembered, so it is read again
         if len(data) <= _LARGEST:
-            self._fresh.append((self._place, document.id, document.update_time, data))
+            name, time = document.id, document.update_time
+            self._fresh.append((self._place, name, time, data, _checksum(name, time, data)))
             self._size += len(data)
         if self._size > _KEPT_TOGETHER:
             self._flush()
 
     def _flush(self) -> None:
         if self._fresh:
-            self._database.write("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?)", self._fresh)
+            self._database.write("INSERT OR REPLACE INTO documents VALUES (?, ?, ?, ?, ?)", self._fresh)
         self._fresh, self._size = [], 0
