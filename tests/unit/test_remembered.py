@@ -144,7 +144,7 @@ def test_values_come_back_as_they_were(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xc1", b"\x80\x80", b"\xd9\xff", b"\x91\x01"])
-def test_what_is_no_document_is_read_again(records: Records, tmp_path: Path, damage: bytes) -> None:
+def test_what_is_damaged_is_read_again(records: Records, tmp_path: Path, damage: bytes) -> None:
     records.put("a", {"name": "a"})
     all_of(records, tmp_path)
     with sqlite3.connect(tmp_path / ".reconcile" / LAYOUT.name) as database:
