@@ -21,7 +21,7 @@ _COMMENT = "# where old records say the root was (Windows, UNC and POSIX forms)"
 
 
 def with_stores(text: str, bucket: str | None, records: str | None) -> str:
-    """The rules with these URIs. Raises UsageError for one that is not valid."""
+    """Puts these URIs into the rules. Raises UsageError for one that is not valid."""
     for option, uri, parse, place in (
         ("--bucket", bucket, BucketRoot.parse, _BUCKET),
         ("--records", records, RecordsUri.parse, _RECORDS),
@@ -37,7 +37,7 @@ def with_stores(text: str, bucket: str | None, records: str | None) -> str:
 
 
 def guessed(folder: Path, path: Path, text: str, given: Overrides) -> Guess:
-    """The former roots that explain the paths in the records. The rules need not be written to disk yet. Raises
+    """Returns the former roots that explain the paths in the records. The rules need not be on disk yet. Raises
     StoreError if the records cannot be read."""
     settings = config.parse(folder, path, text.encode(), given)
     with ClosedProject(settings).opened(RunOptions(makes_root=True)) as project:
@@ -45,7 +45,7 @@ def guessed(folder: Path, path: Path, text: str, given: Overrides) -> Guess:
 
 
 def with_roots(text: str, guess: Guess) -> str:
-    """The rules with these former roots, each with how many paths it explains."""
+    """Puts these former roots into the rules, each with the number of paths that it explains."""
     lines = [
         f"    {_quoted(root)},  # explains {count:,} of {guess.paths:,} paths" for root, count in guess.roots.items()
     ]
@@ -54,5 +54,5 @@ def with_roots(text: str, guess: Guess) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A TOML string: a literal one if that leaves backslashes as they are."""
+    """Returns a TOML string: a literal one if the text has backslashes that this keeps as they are."""
     return json.dumps(text, ensure_ascii=False) if "'" in text or "\\" not in text else f"'{text}'"

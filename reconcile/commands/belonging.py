@@ -1,4 +1,4 @@
-"""Which character an object belongs to, and of which asset type it is, by its name and by the records."""
+"""Decides to which character an object belongs, and its asset type, by its name and the records."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reconcile.core.rows import Candidate
 
 
 class Belonging(NamedTuple):
-    """An object's character, its asset type if a rule takes it, and whether a record names it."""
+    """The character of an object, its asset type if a rule takes it, and whether a record names it."""
 
     char_id: str | None
     asset_type: str | None
@@ -19,7 +19,7 @@ class Belonging(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """How much the object is wanted: the lower, the more."""
+        """The rank among clashing objects: the lowest is kept."""
         return 0 if self.named else 1 if self.asset_type is not None else 2
 
     @property
@@ -28,14 +28,14 @@ class Belonging(NamedTuple):
         return not self.named and self.asset_type is None
 
     def is_in(self, scope: Scope) -> bool:
-        """Whether it is in a scope, whose records are those that were read."""
+        """Whether it is in a scope. A record that names it counts, because only records in scope were read."""
         if not self.named and not scope.takes_character(self.char_id):
             return False
         return scope.takes_type(self.asset_type)
 
 
 def owners(references: Iterable[Candidate], context: Context) -> dict[str, str]:
-    """The keys that the records in scope name for sure, each with the first record that does."""
+    """Returns the keys that the records in scope certainly name, each with the first record that names it."""
     found: dict[str, str] = {}
     types, rules = context.scope.asset_types, context.asset_map.rules
     fields = {rule.field for rule in rules if rule.type in types}
@@ -46,7 +46,7 @@ def owners(references: Iterable[Candidate], context: Context) -> dict[str, str]:
 
 
 def belonging(key: str, path: str | None, context: Context, named: Mapping[str, str]) -> Belonging:
-    """What the object of this key, and of this local path, belongs to; ``named`` is what ``owners`` gave."""
+    """Returns what the object of this key and local path belongs to. ``named`` is the result of ``owners``."""
     reading = None if path is None else context.asset_map.read(path, context.known_ids)
     owner = named.get(key)
     if reading is None:

@@ -1,4 +1,4 @@
-"""What ``list`` does with the catalogue: signs the URLs of its rows, or says who lacks which type."""
+"""What ``list`` makes of the catalogue: rows with signed URLs, or the asset types that each character lacks."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from reconcile.ports import UrlSigner
 
 
 def with_urls(assets: Iterable[Asset], signer: UrlSigner, bucket: BucketRoot, expires: float) -> Iterator[Asset]:
-    """The assets, those in the bucket with a URL signed for ``expires`` seconds. Raises StoreError."""
+    """Yields the assets, those in the bucket with a URL signed for ``expires`` seconds. Raises StoreError."""
     for asset in assets:
         key = bucket.key(asset.uri) if asset.bucket else None
         yield asset if key is None else msgspec.structs.replace(asset, url=signer.sign(key, expires=expires))
 
 
 def lacking(catalogue: Catalogue, asset_map: AssetMap, scope: Scope) -> Iterator[Lacking]:
-    """Which known characters have no asset of which type, neither here nor in the bucket. Reads all of the catalogue
-    first, and keeps which types each character has."""
+    """Yields the asset types of which a known character has nothing, neither here nor in the bucket. Reads the whole
+    catalogue first, and holds the types that each character has."""
     types = [rule.type for rule in asset_map.rules if scope.takes_type(rule.type)]
     bit = {asset_type: 1 << at for at, asset_type in enumerate(types)}
     has: defaultdict[str | None, int] = defaultdict(int)

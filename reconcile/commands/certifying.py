@@ -35,14 +35,14 @@ _PATHS = (Code.LOCAL_PATH, Code.LOCAL_PATH_ELSEWHERE, Code.OUTSIDE_ROOT)
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """A verification, and a certificate for each character; none if the scope is some asset types only."""
+    """A verification, and a certificate for each character; none if the scope is limited to asset types or paths."""
 
     verification: Verification
     certificates: tuple[Certificate, ...]
 
 
 class AllNamed:
-    """What all records in scope name: references to prove, and what is wrong with the rest."""
+    """What all records in scope name: the references to prove, and the problems of everything else."""
 
     def __init__(self, roster: Roster, context: Context) -> None:
         self.documents = tuple(roster.documents)
@@ -60,7 +60,7 @@ class AllNamed:
         )
 
     def problems(self, objects: Mapping[str, RemoteObject], unread: Mapping[str, str]) -> Iterator[Finding]:
-        """What is wrong beside the references. A text that names no object is taken for prose."""
+        """Yields the problems that are not about references. A text that names no object counts as prose."""
         yield from self._problems
         for each in self._suspects:
             if any(key in objects for key in each.keys):
@@ -82,8 +82,8 @@ def certify(
     read: int,
     seconds: float,
 ) -> Proof:
-    """The verification and the certificates; ``beside`` is what is wrong apart from the references, and ``read`` how
-    many bytes were hashed."""
+    """Makes the verification and the certificates. ``beside`` are the problems that are not about references, ``read``
+    is the number of bytes that were hashed."""
     lines: dict[str, list[Proved]] = defaultdict(list)
     problems: dict[str, list[Finding]] = defaultdict(list)
     for found in beside:
@@ -118,7 +118,7 @@ def certify(
         problems=tuple(sorted(everything, key=worst_first)),
         **common,
     )
-    # What was proved of a part of a record says nothing about the record.
+    # A proof about a part of a record says nothing about the whole record.
     certified = () if context.scope.asset_types or context.scope.paths else named.documents
     certificates = tuple(
         Certificate(

@@ -1,4 +1,4 @@
-"""Builds the demo's studio: small and messy, with real media, and with embedded stores in its own folder."""
+"""Builds the studio of the demo: small and messy, with real media, and with embedded stores in its own folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LOCAL_DB = re.compile(r"(?m)^# (?=\[local_db\]|path = |rewrite = )")
 
 
 class Studio(msgspec.Struct, frozen=True):
-    """What the demo begins with: ``files`` in the output folder, the keys that are ``migrated`` to the bucket, the
+    """What the demo begins with: the ``files`` in the output folder, the keys that are ``migrated`` to the bucket, the
     ``records``, and the documents that only the ``local`` database has."""
 
     files: list[str]
@@ -42,7 +42,7 @@ class Studio(msgspec.Struct, frozen=True):
 
 
 def next_free(folder: Path) -> Path:
-    """The folder, or the first of ``folder-2``, ``folder-3``, … that is not there or empty."""
+    """Returns the first of ``folder``, ``folder-2``, ``folder-3``, … that does not exist or is empty."""
     names = itertools.chain([folder], (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2)))
     return next(each for each in names if not _is_used(each))
 
@@ -52,7 +52,7 @@ def _is_used(folder: Path) -> bool:
 
 
 def build(directory: Path) -> None:
-    """Makes the studio in a folder that is empty or not there. Raises UsageError if it holds anything."""
+    """Builds the studio in a folder that is empty or does not exist. Raises UsageError if it holds anything."""
     if _is_used(directory):
         raise UsageError(
             f"{str(directory)!r} is not an empty folder, and the demo overwrites nothing",
@@ -69,7 +69,7 @@ def build(directory: Path) -> None:
 
 
 def _rules() -> str:
-    """The rules that ``init`` writes, with stores in the folder and the pipeline's own database."""
+    """Returns the rules that ``init`` writes, with stores in the folder and with the pipeline's own database."""
     text = _BUCKET_ENDPOINT.sub('endpoint = "file:cloud/bucket"', config.template())
     text = _RECORDS_ENDPOINT.sub('endpoint = "file:cloud/records"', text)
     return _LOCAL_DB.sub("", text)

@@ -1,4 +1,5 @@
-"""doctor: tries everything that a run needs, leaves nothing behind, and says what to do about what fails."""
+"""The check-up of ``doctor``: tries everything that a run needs, leaves nothing behind, and says how to fix what
+fails."""
 
 from __future__ import annotations
 
@@ -20,23 +21,23 @@ from reconcile.project import OpenProject
 
 _SKEW_WARNS = 60.0
 _SKEW_FAILS = 600.0
-"""Seconds: Google refuses signatures and tokens that are about a quarter of an hour off."""
+"""Seconds. Google refuses signatures and tokens that are about a quarter of an hour off."""
 _LOOKED_AT = 1_000
-"""Files of the root of which it is asked whether they are on this disk."""
+"""The number of files below the root that are checked for being on this disk."""
 _BUCKET = ("bucket: list", "bucket: create", "bucket: read", "bucket: safety")
 _EMPTY = "AAAAAA=="
-"""The crc32c of no bytes at all."""
+"""The crc32c of zero bytes."""
 
 Found = tuple[Health, str, str]
 
 
 def check_project(project: OpenProject, now: Callable[[], float] = time.time) -> Checkup:
-    """Tries everything in turn, except for what depends on something that failed. Raises no ReconcileError."""
+    """Tries everything in turn, except what depends on something that failed. Raises no ReconcileError."""
     return _checkup(list(_checks(project, now)))
 
 
 def check_nothing(error: ReconcileError) -> Checkup:
-    """The check-up of a project whose rules cannot be read."""
+    """Returns the check-up of a project whose rules cannot be read."""
     broken = Check("rules", Health.FAILED, "read the rules file", error.message, error.hint)
     rest = ("root", "state", "credentials", "bucket", "records", "signing")
     return _checkup([broken, *(Check(name, Health.SKIPPED, "", "the rules are needed first") for name in rest)])
@@ -72,7 +73,7 @@ def _checks(project: OpenProject, now: Callable[[], float]) -> Iterator[Check]:
 
 
 def _without_login(project: OpenProject) -> Iterator[Check]:
-    """The checks that need credentials, which would all fail for the reason that has been said."""
+    """Yields the checks that need credentials as skipped: all would fail for the same reason."""
     names = ["clock", *_BUCKET, "records: read", "records: write", "signing"]
     if project.settings.records_endpoint or project.settings.records_emulator:
         names = ["clock", *_BUCKET, "signing"]
@@ -133,7 +134,7 @@ def _local_db(project: OpenProject) -> Found:
 
 
 def _bucket(project: OpenProject, checkup: GcsCheckup | None) -> Iterator[Check]:
-    """Without a ``checkup`` for a bucket in a folder."""
+    """Yields the checks of the bucket. ``checkup`` is None for a bucket in a folder."""
     bucket, reached = project.settings.bucket, True
     if checkup is not None:
         tried = "ask the bucket's server for the time"
@@ -177,7 +178,8 @@ def _list(project: OpenProject) -> Found:
 
 
 def _create(project: OpenProject) -> Found:
-    """Replaces generation 1 of an object that does not exist: only who may write gets as far as that refusal."""
+    """Tries to replace generation 1 of an object that does not exist. The precondition fails only if the credentials
+    may write; otherwise access is denied first."""
     key = f"reconcile-doctor-{secrets.token_hex(8)}"
     try:
         project.objects.put(DesiredObject(key, 0, _EMPTY, "text/plain", 1), io.BytesIO())
@@ -242,7 +244,8 @@ def _read_records(project: OpenProject) -> Found:
 
 
 def _write_record(project: OpenProject) -> Found:
-    """Updates a document that does not exist: only who may write gets as far as that refusal."""
+    """Tries to update a document that does not exist. The precondition fails only if the credentials may write;
+    otherwise access is denied first."""
     document = f"reconcile-doctor-{secrets.token_hex(8)}"
     try:
         project.records.update(document, {"checked": True}, if_update_time="1970-01-01T00:00:01.000000Z")

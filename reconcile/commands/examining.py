@@ -1,7 +1,7 @@
-"""Compares one object that a record names with the content that is meant: read whole, through a signed URL, or by its
-metadata.
+"""Compares an object that a record names with the intended content: by its metadata, by all of its bytes, or through a
+signed URL.
 
-Bytes are hashed as they come and never kept.
+Bytes are hashed as they arrive and never kept.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ URL_LIVES = 600.0
 FIRST_BYTES = 1024
 
 Complaint: TypeAlias = Callable[[Reference, str], Finding]
-"""What to say of a reference and its place in the record."""
+"""Makes the finding about a reference at a place in a record."""
 
 
 class Examined(msgspec.Struct, frozen=True):
-    """What was found of one key; it holds for each reference to it."""
+    """What was found out about one key. It applies to each reference to it."""
 
     found: RemoteObject | None
     checked: tuple[ProofMethod, ...] = ()
@@ -50,7 +50,8 @@ class Examined(msgspec.Struct, frozen=True):
 
 
 class _Look:
-    """One object while it is looked at: ``size`` and ``crc32c`` of what a reader of its URL gets, as far as known."""
+    """One object while it is examined. ``size`` and ``crc32c`` are those of what a reader of its URL gets, None if
+    unknown."""
 
     def __init__(self, found: RemoteObject) -> None:
         self.found = found
@@ -62,15 +63,15 @@ class _Look:
 
 
 class Meant(msgspec.Struct, frozen=True):
-    """The content that is meant at a key: the local file's, or else the last agreed one."""
+    """The intended content of a key: that of the local file, or else the last agreed one."""
 
     file: LocalFile | None
     agreed: Agreed | None
 
 
 class Examiner:
-    """Looks at objects, from several threads: ``read`` counts the bytes that came, and ``unpacked`` has the encoded
-    objects that turned out to hold the content of their local files."""
+    """Examines objects. Safe for several threads. ``read`` counts the bytes that arrived, and ``unpacked`` has the
+    encoded objects that turned out to hold the content of their local files."""
 
     def __init__(self, project: OpenProject, mode: Mode, listener: Listener) -> None:
         self._project = project
@@ -98,7 +99,7 @@ class Examiner:
         return Examined(found, tuple(look.checked), against, (*look.complaints, *wrong))
 
     def _hash(self, look: _Look, body: Iterable[bytes], encoding: str) -> None:
-        """Hashes the bytes as they come, and compares them with the object's own checksum unless they came unpacked."""
+        """Hashes the bytes as they arrive. Compares them with the checksum of the object unless they came unpacked."""
         found = look.found
         most = found.size if encoding == found.encoding else most_unpacked(found.size)
         measured = measure(self._told(body, most), found.size, encoding)
@@ -119,7 +120,8 @@ class Examiner:
             look.size, look.crc32c = content.size, content.crc32c
 
     def _told(self, body: Iterable[bytes], most: int) -> Iterator[bytes]:
-        """The body as it comes, cut off soon after ``most`` bytes: a server may send without end."""
+        """Yields the body and reports progress. Stops soon after ``most`` bytes, because a server may send without
+        end."""
         for chunk in body:
             self._listener(Advanced(Phase.PROVING, 0, len(chunk)))
             yield chunk
@@ -152,10 +154,10 @@ class Examiner:
 
 
 def _held_against(look: _Look, meant: Meant) -> tuple[Against | None, tuple[Complaint, ...]]:
-    """What the object was compared with, if anything, and what is wrong with it."""
+    """Returns what the object was compared with, if anything, and what is wrong with it."""
     file, agreed, found = meant.file, meant.agreed, look.found
     if found.encoding and look.size is None and look.complaints:
-        return None, ()  # it was read, and could not be unpacked
+        return None, ()  # it was read but could not be unpacked
     unknown = (
         says(WITHOUT_CHECKSUM)
         if not found.encoding
@@ -190,7 +192,8 @@ def _held_against(look: _Look, meant: Meant) -> tuple[Against | None, tuple[Comp
 
 
 def _compared(size: int, crc32c: str | None, look: _Look, agreed: Agreed | None) -> Comparison:
-    """A content against what a reader gets; against what is remembered of an encoded object that was not unpacked."""
+    """Compares a content with what a reader gets; for an encoded object that was not unpacked, with what is
+    remembered."""
     if look.size is None:
         return compare_object(size, crc32c, look.found, agreed)
     return compare(size, crc32c, look.size, look.crc32c)
@@ -209,12 +212,12 @@ def _said(
 
 
 def says(what: Code | Form, **values: str) -> Complaint:
-    """A complaint about every reference to the object."""
+    """Returns a complaint that applies to every reference to the object."""
     return lambda each, where: make(what, each.document, each.char_id, place=where, uri=each.uri, **values)
 
 
 def _first(served: Served) -> Iterator[bytes]:
-    """The first bytes of what is served, even if the server sends more."""
+    """Yields the first ``FIRST_BYTES`` bytes of what is served, even if the server sends more."""
     left = FIRST_BYTES
     for chunk in served.body:
         yield chunk[:left]

@@ -1,5 +1,5 @@
-"""Answers "why": what one path, URI or character is, what is where, what would be done about it and what stands in
-the way. Reads what a plan reads, and changes nothing."""
+"""Explains one path, URI or character: what it is, what is where, what would be done about it, and what prevents more.
+Reads what a plan reads, and changes nothing."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class Naming(msgspec.Struct, frozen=True):
 
 
 class AssetView(msgspec.Struct, frozen=True):
-    """One asset: its rule and its character, what is where, and which records name it; ``left_out`` says why its local
-    file is never looked at."""
+    """One asset: its rule and its character, what is where, and which records name it. ``left_out`` says why its local
+    file is never looked at, if that is so."""
 
     key: str
     path: str | None
@@ -95,7 +95,7 @@ class CharacterView(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """``explain --json``: just one of ``asset`` and ``character`` is there, with what would be done about it."""
+    """The document of ``explain --json``: either an ``asset`` or a ``character``, and what would be done about it."""
 
     format: str
     subject: str
@@ -109,8 +109,8 @@ class Explanation(msgspec.Struct, frozen=True):
 def explain(
     project: OpenProject, subject: str, *, scope: Scope | None = None, listener: Listener = silent
 ) -> Explanation:
-    """Explains a character id, a path in any spelling that a record may use, or a gs:// URI of ours. A scope
-    narrows what is said of a character; an asset is explained whole.
+    """Explains a character id, a path in any spelling that a record may use, or a gs:// URI of this bucket. A scope
+    narrows the explanation of a character; an asset is explained completely.
 
     Raises UsageError for a URI that is not below this bucket and prefix, and whatever a plan raises.
     """
@@ -122,7 +122,7 @@ def explain(
     except UsageError:
         answer = _asset(project, subject, listener)
         if answer.asset is not None and not answer.asset.exists and "." not in subject:
-            raise  # it looks like an id, and the error says which ids come near
+            raise  # it looks like an id, and the error names similar ids
         return answer
 
 
@@ -166,7 +166,8 @@ def _asset(project: OpenProject, subject: str, listener: Listener) -> Explanatio
 
 
 def keys_of(project: OpenProject, subject: str) -> list[str]:
-    """The keys that a subject could mean, the likeliest first. Raises UsageError for a URI that is not ours."""
+    """Returns the keys that a subject could mean, the likeliest first. Raises UsageError for a URI outside this bucket
+    and prefix."""
     settings = project.settings
     if subject.startswith("gs://"):
         return [key_of_uri(settings, subject)]
@@ -184,7 +185,7 @@ def keys_of(project: OpenProject, subject: str) -> list[str]:
 
 
 def _best(keys: Sequence[str], facts: Iterable[KeyFacts]) -> KeyFacts:
-    """The first key of which anything is known; else the first, of which nothing is."""
+    """Returns the facts of the first key of which anything is known; if there is none, those of the first key."""
     listed = list(facts)
     # A file may have its object under another spelling of its name.
     by_key = {**{each.path: each for each in listed if each.path is not None}, **{each.key: each for each in listed}}
@@ -198,7 +199,7 @@ def _is_there(facts: KeyFacts) -> bool:
 
 
 def _respelt(project: OpenProject, keys: Sequence[str]) -> str | None:
-    """The one existing key that differs from one of these in case or Unicode form only."""
+    """Returns the only existing key that differs from one of these in nothing but case or Unicode form."""
     for key in keys:
         wanted = fold(key)
         files = (path for path in project.files.names() if fold(path) == wanted)
@@ -248,7 +249,7 @@ def _ownership(reading: Reading | None, namers: Sequence[str]) -> tuple[str | No
 
 
 def _namings(project: OpenProject, candidates: Sequence[Candidate]) -> Iterator[Naming]:
-    """Who names the key, with the text as it stands in the record now."""
+    """Yields the places that name the key, with the text that is in the record now."""
     documents: dict[tuple[World, str], Mapping[str, Any]] = {}
     for world, store in ((World.RECORDS, project.records), (World.LOCAL_DB, project.local_db)):
         ids = sorted({candidate.document for candidate in candidates if candidate.world is world})
@@ -264,7 +265,7 @@ def _namings(project: OpenProject, candidates: Sequence[Candidate]) -> Iterator[
 
 
 def _text_at(fields: Mapping[str, Any], entries: Entries, candidate: Candidate) -> Any:
-    """The text in the candidate's slot, or None if the record has changed since."""
+    """Returns the text in the slot of the candidate, or None if the record has changed since."""
     slot = candidate.slot
     try:
         if slot.at:
@@ -276,12 +277,12 @@ def _text_at(fields: Mapping[str, Any], entries: Entries, candidate: Candidate) 
 
 
 def _plain(value: Any) -> Any:
-    """A value that JSON can hold; a store's own kinds become their text."""
+    """Returns a value that JSON can hold; kinds that only the store knows become text."""
     return msgspec.to_builtins(value, builtin_types=(), enc_hook=str)
 
 
 def _speaks_of(finding: Finding, view: AssetView) -> bool:
-    """Whether a finding is about the asset, or about a record for a text that means it."""
+    """Whether a finding is about the asset, or about a text in a record that means it."""
     if finding.subject in (view.path, view.key, view.uri):
         return True
     texts = [text for naming in view.named_by if isinstance(text := naming.text, str)]

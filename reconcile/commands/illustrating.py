@@ -1,5 +1,5 @@
-"""Small pictures of what a page shows: both sides of conflicts first, then new and changed files, as far as there is
-time and room for them."""
+"""Makes the small pictures of a page: both sides of conflicts first, then new and changed files, within a limit of time
+and room."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from reconcile.pipeline.planner import Survey
 from reconcile.project import OpenProject
 
 MOST = 200
-"""Pictures on a page."""
+"""The most pictures on a page."""
 ROOM = 256 << 10
-"""Bytes that they take together."""
+"""The most bytes that they take together."""
 SECONDS = 20.0
-"""How long making them may take; a page waits no longer for its pictures."""
+"""Seconds after which no further picture is begun."""
 
 
 class Subject(NamedTuple):
@@ -36,8 +36,8 @@ class Subject(NamedTuple):
 def pictures(
     project: OpenProject, survey: Survey, characters: Sequence[CharacterState], thumbnails: Thumbnails
 ) -> Mapping[str, str]:
-    """The pictures as ``data:`` URIs: of local files by their key, of objects by their URI. What cannot be read, or is
-    no picture after all, has none."""
+    """Returns the pictures as ``data:`` URIs: those of local files by key, those of objects by URI. What cannot be
+    read, or turns out not to be a picture, has none."""
     made: dict[str, str] = {}
     room, end = ROOM, time.monotonic() + SECONDS
     for subject in _subjects(project, survey, characters):
@@ -72,7 +72,7 @@ def _subjects(project: OpenProject, survey: Survey, characters: Sequence[Charact
 
 
 def _of_file(project: OpenProject, path: str) -> Callable[[int], bytes]:
-    """Reads a file as an upload would: one that the walk takes, and never through a link."""
+    """Returns what reads a file as an upload would: one that the walk finds, and never through a link."""
 
     def read(most: int) -> bytes:
         with project.files.open(path) as body:

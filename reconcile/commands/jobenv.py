@@ -1,4 +1,4 @@
-"""The environment variables that a scheduled job needs in order to do what the command line would do now."""
+"""The environment variables that a scheduled job needs to do what the command line would do now."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ _OTHERS = frozenset(
 )
 """Variables that Google's clients, and their HTTP libraries, read."""
 _TARGETS = frozenset({STORAGE_EMULATOR, FIRESTORE_EMULATOR, "RECONCILE_BUCKET_ENDPOINT", "RECONCILE_RECORDS_ENDPOINT"})
-"""Variables that name the servers: without them a job would use Google's."""
+"""Variables that name servers. Without them a job would use those of Google."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _LOGIN = re.compile(r"(//|^)[^/]*@")
 _SECRET = ("PASSWORD", "SECRET", "TOKEN")
 
 
 class Carried(msgspec.Struct, frozen=True):
-    """The variables that go into the job, and the names of those that do not because they hold a secret: a schedule is
-    read by more people than an environment."""
+    """The variables that go into the job, and the names of those that do not because they hold a secret. More people
+    read a schedule than an environment."""
 
     variables: dict[str, str]
     secret: tuple[str, ...]
@@ -82,14 +82,14 @@ def _is_honoured(name: str) -> bool:
 
 
 def _holds_secret(name: str, value: str) -> bool:
-    """Whether it is an address with a login in it, or calls itself a secret."""
+    """Whether the value is an address with a login in it, or the name says that it is a secret."""
     if name.lower() in _PROXIES:
         return _LOGIN.search(value) is not None
     return name not in _FILES | _TARGETS and any(word in name.upper() for word in _SECRET)
 
 
 def _absolute(name: str, value: str) -> str:
-    # Another session may not have this one's drive letters.
+    # Another session may not have the drive letters of this one.
     place = current().beyond_drives
     if name not in _FILES:
         return place(value) if name == "RECONCILE_LOCAL_ROOT" else value

@@ -1,6 +1,6 @@
-"""Signed URLs of assets: of those that are named, of everything that a character has in the bucket, of a type.
+"""Makes signed URLs: of named assets, of everything that a character has in the bucket, or of an asset type.
 
-Only objects that are there get one. Local files are not read, so this works on a machine that has none.
+Only existing objects get one. Local files are not read, so this works on a machine that has none.
 """
 
 from __future__ import annotations
@@ -34,9 +34,12 @@ LIFETIME = "15m"
 
 
 class Links(msgspec.Struct, frozen=True):
-    """``url --json``: ``urls`` maps the URI of each object to a URL by which anybody may read it until ``expires``
-    (RFC 3339). ``missing`` are the subjects of which nothing is in the bucket. With ``may_end_early`` the key that
-    signed them may be replaced before that. The other fields are there if one asset was asked for."""
+    """The document of ``url --json``.
+
+    ``urls`` maps the URI of each object to a URL with which anybody can read it until ``expires`` (RFC 3339).
+    ``missing`` are the subjects of which the bucket has nothing. ``may_end_early`` says that the key which signed the
+    URLs may be replaced before they expire. The other fields are set if a single asset was requested.
+    """
 
     format: str
     expires: str
@@ -51,8 +54,8 @@ class Links(msgspec.Struct, frozen=True):
 
 
 def lifetime_of(length: str | float | datetime.timedelta, name: str = "expires") -> float:
-    """The seconds for which a URL is to hold, of a text such as ``"15m"``, seconds, or a timedelta. Raises UsageError
-    for a length that no URL can have."""
+    """Returns the lifetime of a URL in seconds, given as text such as ``"15m"``, as seconds, or as a timedelta. Raises
+    UsageError for a lifetime that no URL can have."""
     try:
         seconds = parse_duration(length) if isinstance(length, str) else length
     except ValueError as error:
@@ -75,9 +78,8 @@ def links(
     assets_only: bool = False,
     listener: Listener = silent,
 ) -> Links:
-    """Signs URLs that hold for a time as ``lifetime_of`` takes it. A subject is a path, a key, a gs:// URI or (unless
-    ``assets_only``) a character, of which a scope narrows the types; without a subject, everything in the scope is
-    meant.
+    """Signs URLs for a lifetime that ``lifetime_of`` accepts. A subject is a path, a key, a gs:// URI or (unless
+    ``assets_only``) a character, whose types a scope narrows. Without a subject, URLs are made for everything in scope.
 
     Raises UsageError if nothing is named or the bucket has no URLs, NotThere if nothing that is named is in the bucket,
     AccessDenied if the credentials cannot sign, and whatever reading the stores raises.
@@ -137,7 +139,7 @@ def _nothing(project: OpenProject, missing: Sequence[str]) -> NotThere:
 
 
 def _meant(project: OpenProject, subject: str, within: Scope, listener: Listener) -> RemoteObject | list[RemoteObject]:
-    """The object of an asset, or those of a character."""
+    """Returns the object of an asset, or those of a character."""
     if not subject or "/" in subject or "\\" in subject or not within.takes_character(subject):
         return _asset(project, subject) or []
     try:
@@ -145,12 +147,12 @@ def _meant(project: OpenProject, subject: str, within: Scope, listener: Listener
     except UsageError:
         found = _asset(project, subject)
         if found is None and "." not in subject:
-            raise  # it looks like an id, and the error says which ids come near
+            raise  # it looks like an id, and the error names similar ids
         return found or []
 
 
 def _asset(project: OpenProject, subject: str) -> RemoteObject | None:
-    """The object that a subject means, in either Unicode form of its name."""
+    """Returns the object that a subject means, in either Unicode form of its name."""
     names = (name for key in keys_of(project, subject) for name in dict.fromkeys((key, *spellings(key))))
     return next((found for name in names if (found := _get(project, name)) is not None), None)
 
@@ -161,8 +163,8 @@ def _get(project: OpenProject, key: str) -> RemoteObject | None:
 
 
 def _in_scope(project: OpenProject, scope: Scope, listener: Listener) -> list[RemoteObject]:
-    """The objects of a scope in the order of their keys: those that the rules read as such, and those that its records
-    name."""
+    """Returns the objects in scope, in the order of their keys: those that are in it by their names, and those that its
+    records name."""
     roster, context = open_records(project, scope, listener, lambda: read_roster(project, scope, listener))
     scope = roster.scope
     references = (each for world, document in roster.by_world() for each in explode(document, world, context))
@@ -177,12 +179,12 @@ def _in_scope(project: OpenProject, scope: Scope, listener: Listener) -> list[Re
 
 
 def _leads_to(rule: AssetRule, scope: Scope) -> bool:
-    """Whether the names that a rule takes can say that they are in scope; others only a record can."""
+    """Whether names that the rule takes can show that they are in scope. For other rules only a record can."""
     return scope.takes_type(rule.type) and (rule.names_character or not scope.char_ids)
 
 
 def _is_wanted(found: RemoteObject, context: Context, named: Mapping[str, str]) -> bool:
     if not found.size or found.key.endswith("/"):
-        return False  # the placeholder of a folder, or nothing that anybody could show
+        return False  # the placeholder of a folder, or an empty object
     whose = belonging(found.key, context.asset_map.path_for(found.key, context.known_ids), context, named)
     return not whose.is_nobodys and whose.is_in(context.scope) and context.takes_key(found.key)

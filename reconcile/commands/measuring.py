@@ -1,4 +1,4 @@
-"""Reads an object to its end, for the size and the checksum of its stored bytes and of what its URL serves."""
+"""Measures an object: size and checksum of its stored bytes, and of the content that a reader of its URL gets."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from reconcile.core.encoding import BadEncoding, can_unpack, most_unpacked, unpa
 
 
 class Sum(msgspec.Struct, frozen=True):
-    """How many bytes there were, and their crc32c."""
+    """A number of bytes, and their crc32c."""
 
     size: int
     crc32c: str
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """What is ``stored``, and the ``content`` that a reader gets: the same, except for an encoded object.
+    """The ``stored`` bytes, and the ``content`` that a reader gets. They differ only for an encoded object.
 
-    If ``content`` is None, ``why`` says what is wrong with the object, in words that continue "it …".
+    If ``content`` is None, ``why`` says what is wrong with the object, as the rest of a sentence that begins "it …".
     """
 
     stored: Sum
@@ -44,7 +44,7 @@ def measure(chunks: Iterable[bytes], size: int, encoding: str = "") -> Measured:
 
 
 def content_from(chunks: Iterable[bytes], size: int, offset: int) -> Iterator[bytes]:
-    """What a gzip object of ``size`` stored bytes holds, from an offset on. Raises BadEncoding."""
+    """Yields the content of a gzip object of ``size`` stored bytes, from an offset on. Raises BadEncoding."""
     for piece in unpacked(chunks, most_unpacked(size)):
         if offset < len(piece):
             yield piece[offset:]
@@ -67,7 +67,7 @@ class _Summing:
             yield chunk
 
     def rest(self) -> Sum:
-        """The sum of all chunks, including those that have not passed yet."""
+        """Reads to the end, and returns the sum of all chunks."""
         for _ in self:
             pass
         return Sum(self._size, encode_crc32c(self._crc))

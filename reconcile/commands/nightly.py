@@ -1,4 +1,4 @@
-"""The nightly job: what is run every night, and whether it can be written down for a scheduler."""
+"""The nightly job: what runs every night, and whether a schedule can hold it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from reconcile.core.errors import UsageError
 WAIT = "2h"
 """How long the job waits for another run to end before it gives up with 75."""
 FAILS = ("--fail-on", "error")
-"""A night that leaves an error for a person to look at is not a good one."""
+"""A night that leaves an error for a person to look at counts as failed."""
 DUE = "26h"
 """A last good run older than this is a missed night."""
 
 
 class Nightly(msgspec.Struct, frozen=True):
-    """What is to be run every night. All paths are absolute."""
+    """What runs every night. All paths are absolute."""
 
     python: str
     project: PurePath
@@ -31,37 +31,38 @@ class Nightly(msgspec.Struct, frozen=True):
     log: PurePath
     environment: Mapping[str, str]
     left_out: tuple[str, ...]
-    """Variables of the environment that a job is not given, because they hold a secret."""
+    """Variables of the environment that the job does not get, because they hold a secret."""
     of_apply: tuple[str, ...]
     """Options of ``apply`` that were given for the job, each with its value."""
     bucket: str
     region: str
     gcp_project: str
-    """The project of the records, in which a job in the cloud runs too."""
+    """The project of the records, in which a job in the cloud also runs."""
     shards: int = 0
-    """How many machines apply the plan of a night together; 0 for a job of one machine."""
+    """The number of machines that apply the plan of a night together; 0 for a job of one machine."""
     plans: str = ""
     """The gs:// folder of their plans."""
     root: str = ""
-    """The local root, below the project folder if it is in it."""
+    """The local root, relative to the project folder."""
 
     def command(self, *more: str) -> list[str]:
-        """The job's command line."""
-        # -X utf8: whatever the system's code page is, texts are UTF-8. -P: a file of the project's own that is called
-        # like a module must not be taken for it.
+        """Returns the command line of the job."""
+        # -X utf8: texts are UTF-8 whatever the code page of the system. -P: a file of the project that is named like a
+        # module must not be imported in its place.
         return [self.python, "-X", "utf8", "-P", "-m", "reconcile", *self.arguments(str(self.project)), *more]
 
     def logged(self, *more: str) -> list[str]:
-        """The same for a scheduler that keeps no log: the job keeps one of its own, which is rotated."""
+        """Returns the command line for a scheduler that keeps no log: the job writes one of its own, which is
+        rotated."""
         return self.command(*more, "--log-file", str(self.log))
 
     def arguments(self, project: str, *more: str) -> list[str]:
-        """The job's command line without the program, for the project in this folder."""
+        """Returns the command line of the job without the program, for the project in this folder."""
         return ["apply", "-C", project, *self.options, "--yes", *FAILS, "--wait-lock", WAIT, *more, *self.of_apply]
 
     def sharded(self) -> tuple[str, str, str]:
-        """Three shell commands: for the plan, for one machine's share of it, and for the report of all. PLAN, PHASE and
-        the number of the task are variables."""
+        """Returns three shell commands: for the plan, for the share of one machine, and for the report of all. PLAN,
+        PHASE and the number of the task are variables in them."""
         mine, task = "/project/.reconcile/shards/$CLOUD_RUN_TASK_INDEX", "$CLOUD_RUN_TASK_INDEX/$CLOUD_RUN_TASK_COUNT"
         run, options = "python -P -m reconcile", shlex.join(self.options)
         plan = f'{run} plan -C /project {options} --out "$PLAN" --shards {self.shards} --quiet --log-format json'
@@ -77,23 +78,23 @@ class Nightly(msgspec.Struct, frozen=True):
         return f"{self.hour:02}:{self.minute:02}"
 
     def said_of_secrets(self) -> str:
-        """A sentence about the variables that are left out; empty if there are none."""
+        """Returns a sentence about the variables that are left out; empty if there are none."""
         if not self.left_out:
             return ""
         return f"Left out, because a secret is in it: {', '.join(self.left_out)}. Give it to the job in a safer way."
 
 
 _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
-"""Control characters, line separators, what changes the order in which text is shown, and what XML cannot hold."""
+"""Control characters, line separators, characters that change the direction of text, and those that XML cannot hold."""
 _UNDECODED = re.compile("[\ud800-\udfff]")
 
 
 _REPLACED = re.compile(r"%[^\W\d][\w()]*%|\$\(")
-"""What Task Scheduler would replace by a value; it has no way to escape it."""
+"""What Task Scheduler would replace by a value. It cannot be escaped."""
 
 
 def check(job: Nightly, *, of_windows: bool = False) -> None:
-    """Raises UsageError for a job with a value that no schedule, or no task of Windows, can hold."""
+    """Checks that a schedule, or a task of Windows, can hold all values of the job. Raises UsageError."""
     for what, text in _texts(job):
         _check_harmless(what, text)
         # A notifier is run by cmd, which would put the same values there.
@@ -104,7 +105,7 @@ def check(job: Nightly, *, of_windows: bool = False) -> None:
 
 
 def _texts(job: Nightly) -> Iterable[tuple[str, str]]:
-    """Everything of a job that is written down, and what it is called."""
+    """Yields the name and the text of everything that is written into a schedule."""
     yield "the project folder", str(job.project)
     yield "the path of this Python", job.python
     yield "--log", str(job.log)

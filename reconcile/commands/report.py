@@ -1,5 +1,5 @@
-"""What a page shows beside the plan and the counts: how each character stands, of which type a finding is, and the two
-sides of each conflict."""
+"""What a page shows besides the plan and the counts: the state of each character, the asset type of each finding, and
+the two sides of each conflict."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CharId: TypeAlias = str | None
 
 
 class CharacterState(msgspec.Struct):
-    """How a character stands: its row and its cells, its changes, and how many findings of each severity it has."""
+    """The state of a character: its row and its cells, its changes, and its number of findings of each severity."""
 
     char_id: CharId
     row: StatusRow | None = None
@@ -33,23 +33,24 @@ class CharacterState(msgspec.Struct):
 
     @property
     def worst_first(self) -> tuple[Any, ...]:
-        """Sorts characters with errors first, then warnings, then something to do; nobody's assets last of each."""
+        """The sort key: characters with errors first, then those with warnings, then those with something to do. Assets
+        without a character are last in each group."""
         is_open = bool(self.changes) or self.is_open
         return (-self.errors, -self.warnings, not is_open, self.char_id is None, self.char_id or "")
 
     @property
     def errors(self) -> int:
-        """How many of its findings are errors that no waiver takes."""
+        """The number of its errors that are not waived."""
         return self.findings[Severity.ERROR]
 
     @property
     def warnings(self) -> int:
-        """How many of its findings are warnings that no waiver takes."""
+        """The number of its warnings that are not waived."""
         return self.findings[Severity.WARNING]
 
     @property
     def is_open(self) -> bool:
-        """Whether some asset of it is not in step."""
+        """Whether one of its assets is not in step."""
         return self.row is not None and self.row.sync in (Sync.PARTIAL, Sync.MISSING)
 
     @property
@@ -59,7 +60,7 @@ class CharacterState(msgspec.Struct):
 
 
 class Side(msgspec.Struct, frozen=True):
-    """One side of a conflict: its size in bytes, when it was last written (RFC 3339), its content type."""
+    """One side of a conflict: its size in bytes, the time at which it was last written (RFC 3339), its content type."""
 
     size: int
     when: str
@@ -67,8 +68,8 @@ class Side(msgspec.Struct, frozen=True):
 
 
 class Conflict(msgspec.Struct, frozen=True):
-    """A file that differs from its object, of this key; ``ways`` are what a person may want, with the commands for
-    it."""
+    """A file that differs from its object of this key. ``ways`` are pairs of what a person may want, and the command
+    for it."""
 
     key: str
     local: Side
@@ -77,9 +78,11 @@ class Conflict(msgspec.Struct, frozen=True):
 
 
 class Details(msgspec.Struct, frozen=True):
-    """``types`` are the asset types of what findings are about, and ``conflicts`` the sides of those in conflict, both
-    by the finding's subject. ``pictures`` are small images (``data:`` URIs): of a local file by its key, of an object
-    by its URI."""
+    """Details about the subjects of findings.
+
+    ``types`` are their asset types, and ``conflicts`` the two sides of those in conflict, both by subject. ``pictures``
+    are small images (``data:`` URIs): those of local files by key, those of objects by URI.
+    """
 
     types: Mapping[str, str] = {}
     conflicts: Mapping[str, Conflict] = {}
@@ -87,7 +90,8 @@ class Details(msgspec.Struct, frozen=True):
 
 
 def standings(seen: Overview, plan: Plan) -> list[CharacterState]:
-    """Every character, the worst first; nobody's assets only if there is something of them."""
+    """Returns the state of every character, the worst first. Assets without a character are left out if there are
+    none."""
     by_id: dict[CharId, CharacterState] = defaultdict(lambda: CharacterState(None))
     for row in seen.characters:
         by_id[row.char_id].row = row
@@ -100,7 +104,7 @@ def standings(seen: Overview, plan: Plan) -> list[CharacterState]:
             by_id[finding.char_id].findings[finding.severity] += 1
     for char_id, state in by_id.items():
         state.char_id = char_id
-    # Files that no rule takes are nobody's, and are reported among the findings.
+    # Files that no rule takes have no character, and are reported among the findings.
     nobody = by_id[None]
     if not nobody.changes and not any(cell.wanted and cell.asset_type is not None for cell in nobody.cells):
         del by_id[None]
@@ -108,7 +112,7 @@ def standings(seen: Overview, plan: Plan) -> list[CharacterState]:
 
 
 def details(survey: Survey, settings: Settings) -> Details:
-    """What the survey knows of the subjects of its findings, without pictures."""
+    """Returns what the survey knows about the subjects of its findings, without pictures."""
     return Details(
         types=dict(_types(survey, settings)),
         conflicts={each.path: found for each in survey.conflicts if each.path and (found := _conflict(each))},

@@ -1,5 +1,5 @@
-"""Plans a restore: the local files that exist only in the bucket, found by the same join of records, objects and local
-files as for a plan. ``restoring`` makes them: verified, whole, and over nothing that is there.
+"""Plans a restore: finds local files that exist only in the bucket, with the join of records, objects and local files
+that a plan uses. ``restoring`` makes the files: verified, whole, and never overwriting.
 """
 
 from __future__ import annotations
@@ -47,15 +47,17 @@ def survey(
     beside: bool = False,
     listener: Listener = silent,
 ) -> RestorePlan:
-    """Which files of the scope only the bucket has: those that a rule takes, those that a record names, and with
-    ``everything`` all others too. With ``beside`` the bucket's version of a file with different content goes next to
-    that. Raises as ``planner.survey``; open the project with ``makes_root`` for a root
-    that is not there to be an empty one."""
+    """Plans to restore the files in scope that only the bucket has.
+
+    These are the files that a rule takes, those that a record names, and with ``everything`` all others too. With
+    ``beside`` the bucket's version of a file with different content is put next to it. Raises as ``planner.survey``. If
+    the project was opened with ``makes_root``, a missing root counts as an empty one.
+    """
     return _Survey(project, scope or Scope(), everything, beside, listener).run()
 
 
 class _Survey:
-    """One look at what is missing."""
+    """One search for what is missing."""
 
     def __init__(self, project: OpenProject, scope: Scope, everything: bool, beside: bool, listener: Listener) -> None:
         self._project = project
@@ -65,7 +67,7 @@ class _Survey:
         self._listener = listener
         self._findings: list[Finding] = []
         self._missing: list[tuple[KeyRow, RemoteObject, Belonging]] = []
-        self._here: set[str] = set()  # local paths with letters that Unicode spells in two ways, in the composed one
+        self._here: set[str] = set()  # local paths that are not ASCII, in composed form
         self._in_step = 0
         self._complete = True
 
@@ -106,8 +108,8 @@ class _Survey:
         )
 
     def _judge_root(self) -> None:
-        """Notes a root that is there but lost its files: it may be where a drive is mounted, and restoring would fill
-        another disk. A root that is gone is made anew."""
+        """Reports a root that exists but has lost its files: it may be the place where a drive is mounted, and a
+        restore would fill another disk. A root that is gone is made anew."""
         held = self._project.lost_files()
         if held and not self._project.root_is_gone:
             self._findings.append(make(Code.ROOT_EMPTIED, str(self._project.settings.root), None, held=held))
@@ -118,7 +120,7 @@ class _Survey:
         self._findings.append(about_unread(gap.folder))
 
     def _is_wanted(self, claim: Belonging) -> bool:
-        """Whether an object is to be brought back: a rule takes it, a record names it, or all are wanted."""
+        """Whether an object is to be restored: because a rule takes it, a record names it, or everything is wanted."""
         if claim.is_nobodys:
             return self._everything and self._scope == Scope()
         return claim.is_in(self._scope)
@@ -145,7 +147,7 @@ class _Survey:
             uri, beside = self._project.bucket.uri(found.key), rows.local is not None
             path = name_beside(rows.local.path) if rows.local is not None else rows.path
             if path is not None and nfc(path) in self._here:
-                self._in_step += 1  # its file is here, with the spelling of another object
+                self._in_step += 1  # its file is here, under the spelling of another object
             elif path is None:
                 self._findings.append(make(NO_PLACE, uri, char_id, why="no local path leads to this name"))
             elif (why := self._project.places.refusal(path)) is not None:
@@ -181,8 +183,8 @@ class _Survey:
                 )
 
     def _without_clashes(self, actions: list[Restore]) -> tuple[Restore, ...]:
-        """The actions whose files can all be there together; of two that clash the one that is wanted more. Names that
-        only some folders take for the same come last: if the folder does, the first one keeps the place."""
+        """Returns the actions whose files can exist side by side: of two that clash, the one with the lower rank. Names
+        that only some file systems take for the same come last; if this one does, the first file keeps the place."""
         ranks = {found.key: claim.rank for _, found, claim in self._missing}
         ranked = sorted(actions, key=lambda action: (ranks[action.key], action.key))
         sure, maybe, late = Places(nfc), Places(fold), set()
@@ -219,5 +221,5 @@ def _place_taken(uri: str, char_id: str | None, path: str, other: str) -> Findin
 
 
 def _unread_above(path: str, local: Coverage) -> str:
-    """The folder that kept a file from being seen."""
+    """Returns the folder because of which a file could not be seen."""
     return next((folder for folder in local.unreadable if path.startswith(folder)), "a folder outside the scope")

@@ -1,5 +1,6 @@
-"""Makes the files of a restore plan: each object is read into a temporary file beside its place, hashed on the way, and
-moved into place when it is complete. After a stop or a kill the next run continues, if the object is still the same.
+"""Makes the files of a restore plan. Each object is read into a temporary file next to its place, hashed while it
+arrives, and moved into place when it is complete. After a stop or a kill the next run continues if the object is still
+the same.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ _ON_THE_WAY = Problem("interrupted", "stopped on the way", "the next run goes on
 def execute(
     project: OpenProject, plan: RestorePlan, *, listener: Listener = silent, stop: threading.Event | None = None
 ) -> Report:
-    """Makes the files. A failure of one is an outcome of the report, never an exception. Setting ``stop`` ends at the
-    next block of bytes; what has come so far is kept for the next run.
+    """Makes the files. A failure of one is an outcome of the report, never an exception. Once ``stop`` is set, the run
+    ends at the next block of bytes; what has arrived is kept for the next run.
 
     Raises Refused if the root lost its files, unless the project was opened with ``allows_empty``.
     """
@@ -44,7 +45,7 @@ def execute(
 
 
 def check(project: OpenProject, plan: RestorePlan) -> None:
-    """Raises Refused if files would be made in a root that lost all that it held."""
+    """Checks that files may be made in the root. Raises Refused if it has lost all that it held."""
     is_emptied = any(each.code is Code.ROOT_EMPTIED for each in plan.findings)
     if plan.actions and is_emptied and not project.options.allows_empty:
         raise Refused(
@@ -54,15 +55,15 @@ def check(project: OpenProject, plan: RestorePlan) -> None:
 
 
 class _StoppedReading(Portable, Exception):
-    """The run was stopped while bytes were coming."""
+    """The run was stopped while bytes were arriving."""
 
 
 class _UnfitObject(Portable, Exception):
-    """An object was read, and no file can be made of its content."""
+    """An object was read, but no file can be made from its content."""
 
 
 class _RestoreRun:
-    """One run: the outcomes so far."""
+    """One run of a restore."""
 
     def __init__(self, project: OpenProject, plan: RestorePlan, listener: Listener, stop: threading.Event) -> None:
         self._project = project
@@ -131,8 +132,8 @@ class _RestoreRun:
         return action.outcome(OutcomeKind.APPLIED if made else OutcomeKind.ALREADY)
 
     def _content(self, action: Restore) -> Sum:
-        """Size and checksum of what is packed in an encoded object. The object is read through and kept nowhere:
-        nothing is written before its stored bytes are verified and the unpacked size is known."""
+        """Returns size and checksum of the content of an encoded object. The object is read to its end and not kept,
+        because nothing is written before its stored bytes are verified and the unpacked size is known."""
         found = measure(self._told(self._body(action, 0)), action.size, action.encoding)
         by_hand = f"fetch it by hand: gcloud storage cp {current().quoted(action.uri)} FILE"
         if found.stored != Sum(action.size, action.crc32c):
@@ -165,7 +166,7 @@ class _RestoreRun:
             crc32c=content.crc32c,
             generation=action.generation,
             modified_ns=_nanoseconds(action.updated),
-            progress=None if action.encoding else told,  # its stored bytes were counted as they were proved
+            progress=None if action.encoding else told,  # its stored bytes were counted when they were verified
         )
 
     def _body(self, action: Restore, offset: int) -> Iterator[bytes]:
@@ -181,8 +182,8 @@ class _RestoreRun:
 
 
 def _nanoseconds(updated: str) -> int | None:
-    """An RFC 3339 time in nanoseconds since the epoch; None if it cannot be read. The restored file gets it: with the
-    present time it would look like the newest of several."""
+    """Returns an RFC 3339 time in nanoseconds since the epoch; None if it cannot be read. The restored file gets this
+    time: with the present one it would look like the newest of several."""
     try:
         then = datetime.datetime.fromisoformat(updated)
     except ValueError:

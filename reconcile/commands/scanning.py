@@ -1,4 +1,4 @@
-"""Writes a list of this machine's local files into a folder, for a plan that is made elsewhere."""
+"""Writes a scan, a list of the local files of this machine, into a folder, for a plan that is made elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORMAT = "reconcile.scanned/1"
 
 
 class Scanned(msgspec.Struct, frozen=True):
-    """``scan --json``: where the scan is, how many files it holds, and their bytes."""
+    """The document of ``scan --json``: where the scan is, the number of its files, and their bytes."""
 
     format: str
     folder: str
@@ -31,9 +31,9 @@ class Scanned(msgspec.Struct, frozen=True):
 
 
 def scan(project: OpenProject, folder: SharedFolder, name: str, listener: Listener) -> Scanned:
-    """Writes the list of the local root's files into a folder, as those of the machine ``name``. The head comes last,
-    so that an incomplete folder is not taken for a scan. Raises SourceError if the root cannot be read, and what the
-    folder raises."""
+    """Writes the list of the files below the local root into a folder, as those of the machine ``name``. The head is
+    written last, so that an incomplete folder is not taken for a scan. Raises SourceError if the root cannot be read,
+    and what the folder raises."""
     project.heard_by(listener)
     listener(PhaseStarted(Phase.LISTING))
     shards: list[ScanShard] = []
@@ -56,5 +56,5 @@ def scan(project: OpenProject, folder: SharedFolder, name: str, listener: Listen
 
 
 def this_machine() -> str:
-    """The name of this machine."""
+    """Returns the name of this machine."""
     return platform.node() or "here"

@@ -1,7 +1,7 @@
-"""The nightly job as definitions for a scheduler, complete and ready to install.
+"""Writes the nightly job as definitions for a scheduler, complete and ready to install.
 
-The texts are templates in ``views/templates/schedule``, a file for each file and one for the commands that install
-them. This module gives them the job's values and a filter for each kind of quoting.
+The texts are templates in ``views/templates/schedule``: one for each file, and one for the commands that install them.
+This module provides the values of the job and a filter for each kind of quoting.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _FILES = {
         ("Dockerfile", "the folder that the image is built in", "utf-8"),
     ),
 }
-"""The files of each scheduler: name, place and encoding."""
+"""The files of each scheduler: name, place, and encoding."""
 _PLANS = re.compile(r"gs://[a-z0-9._-]+(/[A-Za-z0-9._-]+)+", re.ASCII)
 _PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z0-9-]+", re.ASCII)
 
 
 class File(msgspec.Struct, frozen=True):
-    """One definition: its file name, where it is meant to be, and its text in that encoding."""
+    """One definition: its file name, the place where it belongs, its text, and the encoding."""
 
     name: str
     place: str
@@ -54,7 +54,7 @@ class File(msgspec.Struct, frozen=True):
 
 
 class Schedule(msgspec.Struct, frozen=True):
-    """``schedule --json``: the definitions, and the commands that install them and look after them."""
+    """The document of ``schedule --json``: the definitions, and the commands that install and check them."""
 
     format: str
     kind: str
@@ -63,8 +63,8 @@ class Schedule(msgspec.Struct, frozen=True):
 
 
 def schedule(kind: str, job: Nightly) -> Schedule:
-    """The definitions for one scheduler: ``cron``, ``systemd``, ``windows`` or ``cloud-run``. Raises UsageError if a
-    value of the job cannot be written down for it: a line break, for example, would start a job of its own."""
+    """Returns the definitions for one scheduler: ``cron``, ``systemd``, ``windows`` or ``cloud-run``. Raises UsageError
+    if they cannot hold a value of the job: a line break, for example, would begin another job."""
     check(job, of_windows=kind == "windows")
     if kind == "cloud-run" and _PROJECT.fullmatch(job.gcp_project) is None:
         raise UsageError(
@@ -102,9 +102,9 @@ def _values(job: Nightly) -> dict[str, Any]:
         # An older project may have a domain before its name: example.com:studio.
         "image": f"{job.region}-docker.pkg.dev/{job.gcp_project.replace(':', '/')}/reconcile/reconcile:latest",
         "account": f"reconcile@{'.'.join(reversed(job.gcp_project.split(':')))}.iam.gserviceaccount.com",
-        # A process that Task Scheduler starts gets no variables but those of its user.
+        # A process that Task Scheduler starts gets only the variables of its user.
         "given": [word for name, value in variables for word in ("--env", f"{name}={value}")],
-        # A job that runs on another machine, on a mounted folder.
+        # For a job that runs on another machine, with the folder mounted.
         "portable": [(name, value) for name, value in variables if name not in OF_THIS_MACHINE],
         "left_here": [name for name, _ in variables if name in OF_THIS_MACHINE],
         "mounted": job.arguments("/project", "--log-format", "json"),
@@ -112,7 +112,7 @@ def _values(job: Nightly) -> dict[str, Any]:
 
 
 def _environment() -> Environment:
-    # Nothing is escaped by itself: a template names the quoting of each value, for a file has several kinds of it.
+    # Nothing is escaped automatically: a file has several kinds of quoting, so templates name the one of each value.
     environment = Environment(
         loader=PackageLoader("reconcile", "views/templates/schedule"),
         autoescape=False,
@@ -140,32 +140,32 @@ def _environment() -> Environment:
 
 
 def _cron(command: str) -> str:
-    """A command in a crontab: a percent sign ends it, unless a backslash precedes it."""
+    """Quotes a command for a crontab, where a percent sign without a backslash ends it."""
     return command.replace("%", r"\%")
 
 
 def _cron_value(value: str) -> str:
-    """A variable's value in a crontab, which is taken literally to the end of the line, except for blanks at its ends
-    and one pair of quotes around it."""
+    """Quotes the value of a variable for a crontab. There it is literal to the end of the line, except for blanks at
+    its ends and one pair of quotes around it."""
     return f'"{value}"' if value != value.strip() or value[:1] in ("'", '"') else value
 
 
 def _unit(text: str) -> str:
-    """A value in a unit file in which only specifiers are replaced."""
+    """Quotes a value for a place in a unit file where only specifiers are replaced."""
     return text.replace("%", "%%")
 
 
 def _unit_quoted(text: str) -> str:
-    """A quoted value in a unit file, with no specifiers in it."""
+    """Quotes a value for a unit file, so that no specifier in it is replaced."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{_unit(escaped)}"'
 
 
 def _unit_words(words: Iterable[str]) -> str:
-    """A command line in a unit file, with neither specifiers nor variables in it."""
+    """Quotes a command line for a unit file, so that neither specifiers nor variables in it are replaced."""
     return " ".join(_unit_quoted(word.replace("$", "$$")) for word in words)
 
 
 def _yaml(text: str) -> str:
-    """A YAML string; every JSON string is one."""
+    """Returns a YAML string. Every JSON string is one."""
     return msgspec.json.encode(text).decode()

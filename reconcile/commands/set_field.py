@@ -1,4 +1,4 @@
-"""One field of one record, which is set to the URI of an object that is there."""
+"""Sets one field of one record to the URI of an existing object."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BY_HAND = "put the record right by hand"
 
 
 def update_field(char_id: str, title: str, field: str, uri: str, project: str | os.PathLike[str] | None) -> bool:
-    """Sets one field in the project of a folder, and gives whether something was written. Raises UsageError, NotThere,
+    """Sets one field in the project of a folder. Returns whether something was written. Raises UsageError, NotThere,
     LockHeld, StoreError."""
     if apart.is_needed():
         return apart.call(update_field, char_id, title, field, uri, project)
@@ -41,7 +41,7 @@ def update_field(char_id: str, title: str, field: str, uri: str, project: str | 
 
 
 def set_field(project: OpenProject, char_id: str, title: str, field: str, uri: str) -> bool:
-    """Sets one field in an open project of which the caller holds the lock, and gives whether something was written."""
+    """Sets one field in an open project whose lock the caller holds. Returns whether something was written."""
     settings = project.settings
     texts: dict[str, object] = {"char_id": char_id, "title": title, "field": field, "uri": uri}
     for name, text in texts.items():
@@ -72,7 +72,7 @@ def set_field(project: OpenProject, char_id: str, title: str, field: str, uri: s
 
 
 def _change(project: OpenProject, char_id: str, title: str, field: str, found: RemoteObject) -> SetField | None:
-    """What is to be written, by the record as it is now; None if it names the object already."""
+    """Returns the change to the record as it is now; None if it names the object already."""
     settings, uri = project.settings, project.bucket.uri(found.key)
     name = f"{settings.records.collection}/{char_id}"
     document = next(iter(project.records.read([char_id])), None)
@@ -116,8 +116,8 @@ def _change(project: OpenProject, char_id: str, title: str, field: str, found: R
 def _value(
     project: OpenProject, char_id: str, field: str, old: Any, found: RemoteObject
 ) -> tuple[Any, tuple[Need, ...]]:
-    """What the field gets, and what that needs. As in a plan it is the URI, in place of whatever is there; but a list
-    that the object's rule wants there keeps what it has."""
+    """Returns the new value of the field, and the objects that it needs. As in a plan this is the URI, in place of any
+    old value; but if the rule of the object wants a list, the list keeps what it has."""
     bucket, reading = project.bucket, project.asset_map.read_key(found.key, (char_id,))
     uri, need = bucket.uri(found.key), Need(found.key, found.crc32c)
     if reading is None or reading.rule.many is not Many.LIST:

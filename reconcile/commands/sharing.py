@@ -1,4 +1,4 @@
-"""A plan for several machines: saved into a folder, applied shard by shard, and the reports of its runs merged."""
+"""A plan for several machines: saves it into a folder, reads its shards, and merges the reports of its runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REPORT = "report-"
 
 
 def check_free(folder: SharedFolder) -> None:
-    """Raises UsageError if the folder is not empty: other machines may be at work with what is there."""
+    """Checks that the folder is empty: otherwise other machines may be working with it. Raises UsageError."""
     if folder.sizes():
         raise UsageError(
             f"{folder} is not empty, and other machines may be at work with what is there", hint="name a new folder"
@@ -32,7 +32,7 @@ def save(
     machines: Sequence[Machine] = (),
     machine_of: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes a plan into a folder, as ``plandir.split`` divides it. The head comes last, so that an incomplete folder
+    """Writes a plan into a folder, divided by ``plandir.split``. The head is written last, so that an incomplete folder
     is not taken for a plan."""
     head, files = plandir.split(plan, count, machines, machine_of)
     for name, data in files.items():
@@ -41,7 +41,8 @@ def save(
 
 
 def open_plan(folder: SharedFolder) -> PlanDir:
-    """The head of the plan in a folder. Raises UsageError unless each file that it names is there, of its length."""
+    """Returns the head of the plan in a folder. Raises UsageError if a file that it names is missing or has another
+    length."""
     sizes = folder.sizes()
     plandir.FOLDER.check_head(sizes, str(folder))
     head = plandir.load_head(folder.read(HEAD), str(folder))
@@ -56,15 +57,15 @@ def part(
     phases: Collection[ShardPhase],
     machine: Machine | None = None,
 ) -> Plan:
-    """What one shard (None: all of them) holds of these phases; of uploads only those of this machine. Raises
-    UsageError if its files are not those that the head names."""
+    """Returns the changes of these phases in one shard (None: in all), with only this machine's uploads. Raises
+    UsageError if the files are not those that the head names."""
     shards = [shard for phase in ShardPhase if phase in phases for shard in head.of(phase, number, machine)]
     actions = [plandir.read_actions(head, shard, folder.read(shard.name), str(folder)) for shard in shards]
     return head.part((change for each in actions for change in each), machine)
 
 
 def whole(folder: SharedFolder, head: PlanDir) -> Plan:
-    """The plan that all shards make together. Raises UsageError in the same way."""
+    """Returns the whole plan, from all shards. Raises UsageError like ``part``."""
     where = str(folder)
     actions = [plandir.read_actions(head, shard, folder.read(shard.name), where) for shard in head.shards]
     findings = [plandir.read_findings(shard, folder.read(shard.name), where) for shard in head.findings]
@@ -74,13 +75,13 @@ def whole(folder: SharedFolder, head: PlanDir) -> Plan:
 
 
 def save_report(folder: SharedFolder, report: Report, number: int | None) -> None:
-    """Writes beside a plan what a run of one of its shards, or of all of them (None), did."""
+    """Writes the report of a run of one shard, or of all (None), next to its plan."""
     name = f"{REPORT}{'all' if number is None else f'{number:04}'}-{report.run_id}.json"
     folder.create(name, msgspec.json.encode(report) + b"\n")
 
 
 def merged_report(folder: SharedFolder, plan: Plan) -> Report:
-    """What all runs of this plan did together. Raises UsageError if a report cannot be read."""
+    """Returns one report of all runs of this plan. Raises UsageError if a report cannot be read."""
     names = sorted(name for name in folder.sizes() if name.startswith(REPORT))
     reports = [plandir.load_report(folder.read(name), name, str(folder)) for name in names]
     return plandir.merge_reports(plan, reports)

@@ -1,5 +1,5 @@
-"""The status table (a survey's tallies, added up by asset type or by character), and the overview, which holds both
-sums and each tally."""
+"""The status table, which adds up the tallies of a survey by asset type or by character, and the overview, which has
+both sums and each tally."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ By = Literal["type", "character"]
 TallyKey = tuple[str | None, str | None]
 
 _AHEAD = 300.0
-"""Seconds by which a time may be ahead of this machine's clock."""
+"""Seconds by which a time may be ahead of the clock of this machine."""
 
 NO_RULE = "No rule"
 
 
 class Cell(msgspec.Struct, frozen=True):
-    """One character's assets of one type, counted as in the status table; a pair without any has no cell.
+    """The assets of one character and one type, counted as in the status table. A pair without assets has no cell.
 
-    ``wanted`` are the keys that ought to be in step. ``asset_type`` is None for files that no rule takes, ``char_id``
-    for those that are nobody's.
+    ``wanted`` is the number of keys that ought to be in step. ``asset_type`` is None for files that no rule takes,
+    ``char_id`` for those without a character.
     """
 
     char_id: str | None
@@ -47,10 +47,10 @@ class Cell(msgspec.Struct, frozen=True):
 
 
 class Overview(msgspec.Struct, frozen=True):
-    """``report --json``: what the page written to ``out`` shows, except for the plan's single changes and findings.
+    """The document of ``report --json``: what the page in ``out`` shows, without the changes and findings of the plan.
 
     ``rows`` are by asset type, ``characters`` by character. ``complete`` is false if a part of a world could not be
-    read: counts may then be short.
+    read, so that counts may be too low.
     """
 
     format: str
@@ -66,15 +66,16 @@ class Overview(msgspec.Struct, frozen=True):
 
 
 def overview_of(plan: Plan, out: str) -> Overview:
-    """What a plan alone says: how what it does not change stands is not in it, so there are no rows."""
+    """Returns the overview that a plan alone allows. It has no rows, because a plan does not hold what it leaves
+    unchanged."""
     return Overview(REPORT_FORMAT, out, plan.created, plan.complete, plan.scope, plan.stores, plan.summary, (), (), ())
 
 
 def table(
     survey: Survey, asset_map: AssetMap, by: By, scope: Scope, *, last_good_run: str | None = None
 ) -> StatusTable:
-    """A row for each rule in the map's order, empty ones too, then one for what no rule takes; or a row for each
-    character, then one for what is nobody's. Only what is in scope has a row."""
+    """Makes the status table of what is in scope. By type, it has a row for each rule in the order of the map, even if
+    empty, and then one for what no rule takes; by character, a row for each, and then one for what has no character."""
     rows = _by_type(survey, asset_map, scope) if by == "type" else _by_character(survey, scope)
     plan = survey.plan
     return StatusTable(
@@ -88,7 +89,7 @@ def table(
 
 
 def overview(survey: Survey, asset_map: AssetMap, out: str) -> Overview:
-    """Counts what the survey saw; ``out`` says where it will be written."""
+    """Makes the overview of a survey. ``out`` is the place where the page will be written."""
     return msgspec.structs.replace(
         overview_of(survey.plan, out),
         rows=table(survey, asset_map, "type", survey.plan.scope).rows,
@@ -98,8 +99,8 @@ def overview(survey: Survey, asset_map: AssetMap, out: str) -> Overview:
 
 
 def is_in_step(survey: Survey) -> bool:
-    """Whether no row of an asset type has anything that is not in step, and every index is right. Files that no rule
-    takes are meant for neither bucket nor records."""
+    """Whether everything in the rows of the asset types is in step, and every index is right. Files that no rule takes
+    do not count, because they belong neither into the bucket nor into records."""
     if any(isinstance(change, SetField) and change.is_index for change in survey.plan.actions):
         return False
     typed = (tally for (asset_type, _), tally in survey.tallies.items() if asset_type is not None)
@@ -107,7 +108,7 @@ def is_in_step(survey: Survey) -> bool:
 
 
 def overdue(last_good_run: str | None, allowed: float, at: datetime | None = None) -> str:
-    """What to say if the last good run is more than ``allowed`` seconds ago; empty if it is not."""
+    """Returns a sentence if the last good run was more than ``allowed`` seconds ago; otherwise an empty text."""
     if last_good_run is None:
         return "no run of everything has ended well here yet"
     try:
@@ -156,7 +157,7 @@ def _row(
 
 
 def _sums(tallies: Mapping[TallyKey, Tally], group: Callable[[TallyKey], str | None]) -> dict[str | None, Tally]:
-    """The tallies of each group, added up."""
+    """Adds up the tallies of each group."""
     sums: dict[str | None, Tally] = {}
     for key, tally in tallies.items():
         total = sums.setdefault(group(key), Tally())

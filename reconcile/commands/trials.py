@@ -1,4 +1,5 @@
-"""What the rules alone say: the rules as written, which of them takes a path, and what they make of the records."""
+"""Answers that need only the rules, or the rules and the records: the rules as written, the rule that takes a path, and
+how well the rules fit the records."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ TRIALS_FORMAT = "reconcile.rules-test/1"
 
 
 class RuleView(msgspec.Struct, frozen=True):
-    """A rule of the asset map, as its templates are written; ``object`` is None if it is the local path."""
+    """A rule of the asset map, with its templates as written. ``object`` is None if it is the local path."""
 
     type: str
     label: str
@@ -48,7 +49,7 @@ class RuleView(msgspec.Struct, frozen=True):
 
 
 class Loser(msgspec.Struct, frozen=True):
-    """Another rule that matches the path too, and why it does not take it."""
+    """Another rule that also matches the path, and why it does not take it."""
 
     type: str
     path: str
@@ -56,8 +57,8 @@ class Loser(msgspec.Struct, frozen=True):
 
 
 class WaiverView(msgspec.Struct, frozen=True):
-    """A waiver of the rules file. ``matched`` are the findings that it took when a plan last looked at everything; None
-    if none has looked since it was written."""
+    """A waiver of the rules file. ``matched`` is the number of findings that it matched when a plan last looked at
+    everything; None if that has not happened since the waiver was written."""
 
     code: str
     subject: str
@@ -67,8 +68,8 @@ class WaiverView(msgspec.Struct, frozen=True):
 
 
 class RulesDocument(msgspec.Struct, frozen=True):
-    """``rules check --json``: the rules file that was read and found sound, and whether its local root is there.
-    ``records`` says what the rules make of the records, if that was asked."""
+    """The document of ``rules check --json``: a valid rules file, and whether its local root exists. ``records`` says
+    how the rules fit the records, if that was requested."""
 
     format: str
     path: str
@@ -81,9 +82,9 @@ class RulesDocument(msgspec.Struct, frozen=True):
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """What the rules alone make of one path; ``char_id`` is a guess until the stores say which ids are known.
+    """How the rules alone read one path. ``char_id`` is a guess, because only the stores know which ids exist.
 
-    ``left_out`` says why a file at this path is never looked at, whatever the rules take.
+    ``left_out`` says why a file at this path is never looked at, even if a rule matches, if that is so.
     """
 
     subject: str
@@ -96,14 +97,14 @@ class Trial(msgspec.Struct, frozen=True):
 
 
 class Trials(msgspec.Struct, frozen=True):
-    """``rules test --json``."""
+    """The document of ``rules test --json``."""
 
     format: str
     results: tuple[Trial, ...]
 
 
 def describe_rules(settings: Settings, waivers_used: Mapping[str, int] | None = None) -> RulesDocument:
-    """What the rules file says; ``waivers_used`` is how many findings each waiver took, by its name."""
+    """Describes the rules file. ``waivers_used`` is the number of findings that each waiver matched, by its name."""
     used = waivers_used or {}
     waivers = tuple(
         WaiverView(
@@ -123,7 +124,7 @@ def describe_rules(settings: Settings, waivers_used: Mapping[str, int] | None = 
 
 
 def against_records(project: OpenProject, listener: Listener = silent) -> AgainstRecords:
-    """What the rules make of the texts of all records; neither a file nor the bucket is looked at. Raises StoreError if
+    """Returns how the rules read the texts of all records. Looks at neither files nor the bucket. Raises StoreError if
     the records cannot be read."""
     settings = project.settings
     context = Context(
@@ -142,7 +143,7 @@ def against_records(project: OpenProject, listener: Listener = silent) -> Agains
 
 
 def try_paths(project: OpenProject, subjects: Sequence[str]) -> Trials:
-    """Which rule takes each path; no store is read, and the files need not exist."""
+    """Returns which rule takes each path. Reads no store, and the files need not exist."""
     return Trials(TRIALS_FORMAT, tuple(_trial(project, subject) for subject in subjects))
 
 
@@ -170,7 +171,7 @@ def _trial(project: OpenProject, subject: str) -> Trial:
 
 
 def why_left_out(project: OpenProject, path: str) -> str | None:
-    """Why a file at this path below the root is never looked at, or None if it is."""
+    """Returns why a file at this path below the root is never looked at, or None if it is."""
     if Selection(project.settings.ignore).ignores(path):
         return "an `ignore` pattern takes it"
     if any(map(is_ours, path.split("/"))):
@@ -179,7 +180,7 @@ def why_left_out(project: OpenProject, path: str) -> str | None:
 
 
 def losers(asset_map: AssetMap, path: str, reading: Reading | None, known: Container[str]) -> tuple[Loser, ...]:
-    """The other rules that match, in the map's order."""
+    """Returns the other rules that match, in the order of the map."""
     if reading is None:
         return ()
     rules = asset_map.rules

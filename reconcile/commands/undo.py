@@ -1,4 +1,4 @@
-"""undo: a plan that puts back the record fields that a run changed, if nobody has changed them since."""
+"""Plans an undo: puts back the record fields that a run changed, if nobody has changed them since."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ LAST = "last"
 
 
 class Undoing(msgspec.Struct, frozen=True):
-    """The plan that takes a run back, and what each of its changes brings the field to."""
+    """The plan that undoes a run, and by the id of each change the field that it puts back (``wanted``)."""
 
     run_id: str
     plan: Plan
@@ -54,8 +54,8 @@ class Undoing(msgspec.Struct, frozen=True):
 
 
 def find_run(journal: Journals, name: str) -> Past:
-    """The run of this id, of an id that begins or ends so, or the ``last`` one, which is the newest. Raises UsageError,
-    and JournalError if the journal cannot be read: what is unknown is not taken for absent."""
+    """Finds the run with this id, or whose id begins or ends with this name; ``last`` is the newest run. Raises
+    UsageError, and JournalError if the journal cannot be read, because what is unknown is not absent."""
     whole = journal.read(name)
     if whole is not None:
         return whole
@@ -77,8 +77,8 @@ def _is_called(run_id: str, name: str) -> bool:
 
 
 def find_undoable(journal: Journals, name: str, scope: Scope) -> Past:
-    """The run of this name, as in ``find_run``. Raises UsageError, too, if ``last`` is a run that changed no field of a
-    character in scope."""
+    """Finds a run like ``find_run``. Raises UsageError, too, if the name is ``last`` and the newest run changed no
+    field of a character in scope."""
     found = find_run(journal, name)
     if name != LAST or _wrote(found, scope):
         return found
@@ -98,20 +98,20 @@ def _wrote(past: Past, scope: Scope) -> bool:
 
 
 def describe(past: Past) -> str:
-    """Which run: its id, the command, and when it began."""
+    """Describes a run: its id, its command, and when it began."""
     asked = f"`{past.run.command}`, " if past.run.command else ""
     return f"{past.run.run_id} ({asked}{past.run.started})"
 
 
 def survey(project: OpenProject, past: Past, scope: Scope) -> Undoing:
-    """Reads the records that the run wrote and plans to put back what is still as it left it. Raises UsageError for a
-    run on other stores, and what the stores raise."""
+    """Reads the records that the run wrote, and plans to put back the fields that are still as the run left them.
+    Raises UsageError for a run on other stores, and what the stores raise."""
     _check_stores(project, past)
     return _UndoSurvey(project, past, scope).run()
 
 
 class _UndoSurvey:
-    """One look at the records: the changes that put fields back, and the findings."""
+    """One survey of the records: collects the changes that put fields back, and the findings."""
 
     def __init__(self, project: OpenProject, past: Past, scope: Scope) -> None:
         self._project = project
@@ -155,8 +155,8 @@ class _UndoSurvey:
                 self._put_back(change, document, each, {**fields, **made.fields})
 
     def _put_back(self, change: FieldChange, document: str, touched: Touched, left: Mapping[str, Any]) -> None:
-        """Gives a field a URI of ours back only if its object is there, and the index a type only with an object that
-        the record names, as it is ``left``: undo never points a record at nothing."""
+        """Adds the change, unless it would point a record at nothing: a URI of this bucket is put back only if its
+        object exists, and a type into the index only if the record as it is ``left`` names an object of that type."""
         needs: list[Need] = []
         if touched.is_index and change.asset_type in (touched.before or ()):
             need = self._need_of(change.asset_type, document, left)
@@ -180,7 +180,7 @@ class _UndoSurvey:
         self._wanted[change.id] = msgspec.structs.replace(touched.reversed(), id=change.id)
 
     def _need_of(self, asset_type: str | None, document: str, fields: Mapping[str, Any]) -> Need | None:
-        """An object of this type that these fields name."""
+        """Returns the need for an object of this type that these fields name; None if they name none that exists."""
         for text in texts_in(fields):
             key = self._project.bucket.key(text)
             if key is not None and self._type_of(key, document) == asset_type:
@@ -229,7 +229,7 @@ class _UndoSurvey:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a field that a run set can have held this before: a text, a list, or nothing."""
+    """Whether a field that a run set can have held this value before: a text, a list, or nothing."""
     return value is None or isinstance(value, str | list)
 
 
@@ -241,7 +241,7 @@ def execute(
     stop: threading.Event | None = None,
     command: str = "",
 ) -> Report:
-    """Puts the fields back, under the same preconditions as any run; it is a run of the journal itself."""
+    """Puts the fields back, under the same preconditions as any run. The journal has it as a run of its own."""
     entries, entry_key = project.settings.entries, project.settings.entry_key
 
     def editor_of(changes: Sequence[FieldChange]) -> Editor:
@@ -265,7 +265,8 @@ def _check_stores(project: OpenProject, past: Past) -> None:
 def _as_they_are(
     project: OpenProject, past: Past, scope: Scope
 ) -> Iterator[tuple[World, str, Mapping[str, Any] | None, list[Touched]]]:
-    """Each document that the run wrote, with its fields now (None if it is gone) and what was touched, in order."""
+    """Yields each document that the run wrote, with its present fields (None if it is gone) and what was touched, in
+    order."""
     written: dict[World, dict[str, list[Touched]]] = {
         World.RECORDS: defaultdict(list),
         World.LOCAL_DB: defaultdict(list),
@@ -282,7 +283,7 @@ def _as_they_are(
 
 
 def _in_bucket(past: Past, scope: Scope) -> str:
-    """What the run wrote in the bucket, counted; empty if it wrote nothing."""
+    """Returns the counts of what the run wrote in the bucket, as text; empty if it wrote nothing."""
     wrote = Counter(
         "content type" if each.outcome.kind == "set_metadata" else "object"
         for each in past.outcomes

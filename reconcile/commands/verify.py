@@ -1,12 +1,12 @@
-"""The proof that what the records name can be read: every reference resolves to an object with the bytes meant.
+"""Proves that what the records name can be read: every reference leads to an object with the intended bytes.
 
-    read        the records, and (without ``cloud_only``) the local database that URIs are put into
+    read        the records, and (without ``cloud_only``) a local database into which URIs are written
     list / get  the objects that they name
-    compare     each with its local file, else with the last agreed state, else with nothing but its own checksum
+    compare     each with its local file, else with the last agreed state, else only with its own checksum
     fetch       ``deep`` all bytes, ``urls`` through a signed URL
 
-``examining`` looks at one object, ``certifying`` writes down what was found. Nothing is changed anywhere. That an
-encoded object holds the content of its local file is remembered on this machine, because a listing does not say it.
+``examining`` looks at one object, ``certifying`` makes the result. No store is changed. This machine remembers which
+encoded objects hold the content of their local files, because a listing does not show that.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from reconcile.pipeline.roster import Roster, gone, open_records, read_roster
 from reconcile.project import OpenProject
 
 GETS = 1000
-"""Objects that are asked for one by one; more are listed with all others."""
+"""The most objects that are requested one by one. If there are more, the bucket is listed."""
 AGAIN = 3
 
 
@@ -89,7 +89,8 @@ class _Proving:
     # -- reading --
 
     def _roster(self) -> Roster:
-        """The records in scope; without a local file also means without the local database, which is one."""
+        """Reads the records in scope. With ``cloud_only`` the local database is not read, because it is a local
+        file."""
         if not self._mode.cloud_only:
             return read_roster(self._project, self._scope, self._listener)
         wanted = self._scope.char_ids
@@ -165,7 +166,7 @@ class _Proving:
                     self._breaker.succeeded()
                     self._lanes.finished()
                 return verdict
-            except NotThere:  # replaced, or taken away, since it was listed
+            except NotThere:  # replaced or removed since it was listed
                 found = self._ask(key)
                 why = self._unread.get(key)
             except StoreError as error:
@@ -179,7 +180,7 @@ class _Proving:
         self._listener(event)
 
     def _failed(self, error: StoreError) -> None:
-        """Counts a failure. Raises it if the store is taken to be down, or is not there."""
+        """Counts a failure. Raises it if the store seems to be down, or does not exist."""
         self._breaker.failed(error)
         if self._breaker.tripped is not None or isinstance(error, StoreMissing):
             raise error

@@ -1,8 +1,8 @@
 """The watcher: keeps running, and brings the three worlds in step as files settle.
 
 Each pass is an ordinary run (lock, plan, apply) over the characters whose files changed, or over everything: at the
-start, now and then, and whenever it is not sure whose files they are. A pass opens the project and closes it again, so
-that changed rules, credentials or networks count at once, and nothing is held open for days.
+start, at intervals, and whenever it is not certain whose files they are. A pass opens the project and closes it again,
+so that changed rules, credentials or networks take effect at once and nothing is held open for days.
 
     core.watching    what is due, and when
     watch_sources    what changed in the folder, the rules file and the local database
@@ -58,7 +58,7 @@ TICK = 1.0
 """Seconds between two checks of the rules file, the local database and the folder itself."""
 
 _SHOWN = 10
-"""How many paths an event names at most."""
+"""The most paths that an event names."""
 
 Opener: TypeAlias = Callable[[], ClosedProject]
 _BAD = (OutcomeKind.FAILED, OutcomeKind.STALE, OutcomeKind.BLOCKED, OutcomeKind.NOT_STARTED)
@@ -67,7 +67,7 @@ _BAD = (OutcomeKind.FAILED, OutcomeKind.STALE, OutcomeKind.BLOCKED, OutcomeKind.
 class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to watch.
 
-    With ``apply`` False the watcher only plans; it then takes no lock against other watchers and writes no health file.
+    If ``apply`` is False the watcher only plans, takes no lock against other watchers, and writes no health file.
     ``every`` is the time between two passes over everything, in seconds. A pass is not good while findings of the
     severity ``fail_on`` remain. ``allows_empty``, ``concurrency``, ``memory``, ``spill``, ``cache``, ``bandwidth`` and
     ``witness`` are as for ``RunOptions``.
@@ -88,7 +88,7 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _SHARED = frozenset(WatchOptions.__struct_fields__).intersection(RunOptions.__struct_fields__)
-"""The options of a watcher that are options of each of its runs."""
+"""The options of a watcher that it passes on to each run."""
 
 
 def watch(
@@ -99,12 +99,12 @@ def watch(
     stop: threading.Event | None = None,
     reopen: Opener | None = None,
 ) -> tuple[Finding, ...]:
-    """Watches the local root of a ``Project`` until ``stop`` is set, in any thread; blocks. Returns the findings of the
-    severity ``fail_on`` that remain.
+    """Watches the local root of a ``Project`` until ``stop`` is set. Blocks; may run in any thread. Returns the
+    remaining findings of the severity ``fail_on``.
 
-    ``reopen`` returns the project for each pass, with rules that may have changed; without it the rules stay those of
-    ``project``. A pass that fails is reported to the listener and tried again. Raises only LockHeld, if another watcher
-    of the project is running.
+    ``reopen`` returns the project for each pass, whose rules may have changed; without it the rules of ``project`` are
+    used throughout. A pass that fails is reported to the listener and tried again. Raises only LockHeld, if another
+    watcher of the project is running.
     """
     return Watcher(
         project,
@@ -116,12 +116,12 @@ def watch(
 
 
 class _Stopped(Portable, Exception):
-    """The watcher is to stop, and has changed nothing in this pass."""
+    """The watcher was asked to stop before it changed anything in this pass."""
 
 
 class Watcher:
-    """The loop: waits for changes, looks at files that are due, and makes a pass when it is time for one. Tests hand in
-    their own clock and folder."""
+    """The loop: waits for changes, looks at files that are due, and makes a pass when one is due. Tests pass their own
+    clock and folder."""
 
     def __init__(
         self,
@@ -147,11 +147,11 @@ class Watcher:
         self._standing = Standing()
         self._known: frozenset[str] = frozenset()
         self._unmade = False
-        """Whether changes are planned that this watcher, which only plans, does not make."""
+        """Whether changes are planned that are not made, because this watcher only plans."""
 
     def run(self) -> tuple[Finding, ...]:
-        """Watches until it is stopped; returns the findings of the severity ``fail_on`` that remain. Raises LockHeld if
-        another watcher is running."""
+        """Watches until stopped. Returns the remaining findings of the severity ``fail_on``. Raises LockHeld if another
+        watcher is running."""
         self._teller.pulse.open()
         try:
             self._teller.tell(EventKind.STARTED, f"started on {self._sources.root}")
@@ -168,7 +168,7 @@ class Watcher:
         return remaining(self._standing.findings, self._options.fail_on)
 
     def _turn(self) -> None:
-        # Without the folder nothing can be done, however much is due.
+        # While the folder is gone nothing can be done, even if something is due.
         wait = TICK if self._sources.gone else min(self._agenda.wait(self._clock()), TICK)
         self._see(self._sources.folder.wait(wait, self._stop))
         if self._stop.is_set():
@@ -222,7 +222,7 @@ class Watcher:
             try:
                 with self._reopen().opened() as project:
                     self._agenda.ask_for(self._sources.changed_characters(project), self._clock())
-            except ReconcileError:  # it is being written, or wrong; the next pass reports it
+            except ReconcileError:  # it is being written or is invalid; the next pass reports it
                 self._agenda.ask(Cause.LOCAL_DATABASE)
 
     # -- one pass --
@@ -245,12 +245,12 @@ class Watcher:
             self._fail(batch, error.sentence, error.code, waiting=True, longest=LAST_LOCK_RETRY)
         except ReconcileError as error:
             if isinstance(error, UsageError) and scope != limit:
-                # A character that was known a moment ago is unknown now: look at everything instead.
+                # A character that was known a moment ago no longer is: look at everything instead.
                 self._agenda.done(batch, self._clock())
                 self._agenda.ask(batch.cause)
             else:
                 self._fail(batch, error.sentence, error.code, waiting=isinstance(error, StoreUnavailable))
-        except Exception as error:  # noqa: BLE001 a watcher goes on after an unforeseen error
+        except Exception as error:  # noqa: BLE001 a watcher goes on after an unexpected error
             if lacking := no_room(error):
                 self._fail(batch, lacking.sentence, lacking.code)
             else:
@@ -284,7 +284,7 @@ class Watcher:
         self._conclude(project, batch, scope, seen.plan, report)
 
     def _survey(self, project: OpenProject, batch: Batch, scope: Scope, warnings: list[str]) -> Survey:
-        """Plans without waiting for files to settle: the agenda, or a later pass, takes those that have not."""
+        """Plans without waiting for files to settle: the agenda or a later pass takes up those that have not."""
         started, looks = self._clock(), self._sources.looks
         for path, signature in batch.paths.items():
             looks.knows(path, signature)
@@ -293,7 +293,8 @@ class Watcher:
         return seen
 
     def _hear(self, warnings: list[str], event: Event) -> None:
-        """Listens while a plan is made, and stops it if the watcher is to stop: planning changes nothing."""
+        """Hears the events of a planning, and ends it if the watcher is to stop, which is safe because planning changes
+        nothing."""
         self._teller.pulse.beat()
         if isinstance(event, Warned):
             warnings.append(event.message)
@@ -314,7 +315,7 @@ class Watcher:
         )
 
     def _conclude(self, project: OpenProject, batch: Batch, scope: Scope, plan: Plan, report: Report | None) -> None:
-        """Tells how the pass ended, and puts back on the agenda what it left."""
+        """Reports how the pass ended, and puts what it left back on the agenda."""
         whole = scope == self._options.scope
         found = self._standing.take(plan.findings, () if whole else scope.char_ids)
         if report is None or _is_good(report, plan):
@@ -322,7 +323,7 @@ class Watcher:
             if report is not None:
                 made = report.counts.applied + report.counts.already
                 self._teller.applied(report, f"{many(made, 'change')} made" if made else "nothing to do")
-            if not self._agenda.is_failing:  # otherwise something that failed earlier is still to be tried again
+            if not self._agenda.is_failing:  # else something that failed earlier is yet to be tried again
                 self._teller.good(self._left)
         elif report.status is Status.INTERRUPTED:
             self._teller.applied(report, f"stopped after {many(report.counts.applied, 'change')}")
@@ -335,12 +336,12 @@ class Watcher:
 
     @property
     def _left(self) -> tuple[Finding, ...]:
-        """The findings because of which a pass is not good although it made every change."""
+        """The findings that keep a pass from being good although it made every change."""
         emptied = tuple(each for each in self._standing.findings if each.code is Code.ROOT_EMPTIED)
         return emptied or remaining(self._standing.findings, self._options.fail_on)
 
     def _others(self, project: OpenProject, batch: Batch, scope: Scope) -> list[str]:
-        """The files of the batch that turn out to belong to characters which this pass did not look at."""
+        """Returns the files of the batch that turned out to belong to characters that this pass did not look at."""
         owners = {path: owner_of(path, project.asset_map, self._known) for path in batch.paths}
         return [path for path, owner in owners.items() if owner is None or not owner <= set(scope.char_ids)]
 
@@ -356,7 +357,7 @@ class Watcher:
             message = "a part of the local files could not be read; `reconcile plan` says which"
         else:
             message = f"{many(len(bad), 'change')} could not be made"
-        # The plan could be made, so the stores can be reached, and other changes may succeed meanwhile.
+        # Since the plan could be made, the stores can be reached, and other changes may succeed meanwhile.
         about = frozenset(outcome.id for outcome in bad)
         self._fail(batch, message, "changes_failed", alone=True, about=about)
 
@@ -376,13 +377,13 @@ class Watcher:
 
 
 def _is_good(report: Report, plan: Plan) -> bool:
-    """Whether everything was done except what was held back."""
+    """Whether everything was done except what was held back on purpose."""
     if report.status is Status.PARTIAL:
         return plan.complete and not any(outcome.outcome in _BAD for outcome in report.outcomes)
     return report.status is Status.SUCCESS
 
 
 def _to_look_at(findings: Iterable[Finding]) -> list[str]:
-    """The files that the agenda is to take up again, until they have settled and are complete."""
+    """Returns the files that the agenda is to look at again, until they have settled and are complete."""
     wanted = (Code.UNSETTLED_FILE, Code.INCOMPLETE_FILE)
     return [finding.subject for finding in findings if finding.code in wanted]

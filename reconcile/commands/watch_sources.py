@@ -18,7 +18,7 @@ class Sources:
     """The three places in which something may change, and their state when they were last checked.
 
     ``gone`` says whether the folder is missing. ``looks`` is what passes remember of new files. ``database`` has a
-    digest of each character's entry in the local database; it is None before the first pass over everything.
+    digest of the entry of each character in the local database, and is None before the first pass over everything.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Sources:
         return self._settings.root
 
     def take(self, settings: Settings) -> None:
-        """Takes new settings."""
+        """Replaces the settings."""
         before, self._settings = self._settings, settings
         if before.settle != settings.settle:
             self.looks = _looks(settings, self._clock)
@@ -49,7 +49,7 @@ class Sources:
             self.folder = self._watched(settings)
 
     def changed(self) -> tuple[bool, bool]:
-        """Whether the rules file, and whether the local database, has changed since the last call."""
+        """Returns whether the rules file, and whether the local database, has changed since the last call."""
         paths = [self._settings.rules_path]
         if self._settings.local_db is not None:
             paths.append(self._settings.local_db.path)
@@ -59,8 +59,8 @@ class Sources:
         return changed[0], changed[-1] and len(paths) > 1
 
     def changed_characters(self, project: OpenProject) -> set[str]:
-        """The characters whose entries in the local database have changed since it was last read. Raises what reading
-        it raises."""
+        """Returns the characters whose entries in the local database have changed since it was last read. Raises what
+        reading it raises."""
         before, self.database = self.database, digests(project)
         if before is None:  # the first pass over everything is still to come
             return set()
@@ -68,7 +68,7 @@ class Sources:
 
 
 def digests(project: OpenProject) -> dict[str, int]:
-    """A short digest of each character's entry in the local database."""
+    """Returns a short digest of the entry of each character in the local database."""
     database = project.local_db
     if database is None:
         return {}
@@ -83,5 +83,5 @@ def folder_of(settings: Settings, poll: Poll) -> FolderWatch:
 
 
 def _looks(settings: Settings, clock: Callable[[], float]) -> Looks:
-    """What passes remember of new files. Passes do not wait for files to settle: the agenda does."""
+    """Returns an empty memory of new files. Passes do not wait for files to settle: the agenda does."""
     return Looks(settings.settle, clock=clock, sleep=None)

@@ -1,4 +1,4 @@
-"""What a watcher tells: events for its listener, signs of life in the health file, and the check of that file."""
+"""What a watcher reports: events for its listener and signs of life in the health file; and the check of that file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WatchListener: TypeAlias = Callable[[WatchEvent], None]
 
 
 class Pulse:
-    """The watcher's signs of life, from any of its threads; without a file they are not written."""
+    """The signs of life of a watcher, from any of its threads. Without a file none are written."""
 
     def __init__(self, file: HealthFile | None, agenda: Agenda, clock: Callable[[], float]) -> None:
         self._file = file
@@ -53,7 +53,7 @@ class Pulse:
         )
 
     def open(self) -> None:
-        """Takes the lock of the project's watcher. Raises LockHeld if another watcher has it."""
+        """Takes the lock for watchers of the project. Raises LockHeld if another watcher has it."""
         if self._file is not None:
             self._file.open()
 
@@ -64,7 +64,8 @@ class Pulse:
             self._file.close()
 
     def beat(self, state: WatchState | None = None, *, now: bool = False, **changed: Any) -> None:
-        """Writes a sign of life if the last one is old, or ``now``. ``changed`` are fields of the health file."""
+        """Writes a sign of life if the last one is older than ``BEAT``, or if ``now``. ``changed`` are fields of the
+        health file."""
         if state is not None:
             changed["state"] = state
         with self._lock:
@@ -81,9 +82,9 @@ class Pulse:
 
 class Teller:
     """Turns what happens into events without repeating any: an error that lasts, a warning of every pass, and that
-    there is nothing to do are told once.
+    there is nothing to do are reported once.
 
-    ``is_idle`` is whether the last event was that there is nothing to do.
+    ``is_idle`` says whether the last event was that there is nothing to do.
     """
 
     def __init__(self, listener: WatchListener, pulse: Pulse) -> None:
@@ -97,7 +98,7 @@ class Teller:
         self._listener(WatchEvent(FORMAT, event, time_now(), message, **fields))
 
     def plan(self, event: EventKind, plan: Plan, message: str) -> None:
-        """Tells what is planned, or about to be done; ``message`` has a place for the count of changes."""
+        """Reports what is planned or about to be done. ``message`` has a place for the number of changes."""
         count = len(plan.actions)
         self.tell(event, message.format(many(count, "change")), count=count, bytes=plan.summary.bytes)
 
@@ -106,14 +107,15 @@ class Teller:
         self.tell(EventKind.APPLIED, message, run_id=report.run_id, **figures)
 
     def warnings(self, messages: Collection[str]) -> None:
-        """Tells the warnings of a pass, except those that the pass before it had too."""
+        """Reports the warnings of a pass, except those that the pass before it also had."""
         for message in dict.fromkeys(messages):
             if message not in self._warned:
                 self.tell(EventKind.WARNING, message)
         self._warned = frozenset(messages)
 
     def good(self, left: Collection[Finding]) -> None:
-        """Tells that a pass went well and nothing is to be tried again. It was not good if findings are ``left``."""
+        """Reports that a pass went well and nothing is to be tried again. It does not count as good if findings are
+        ``left``."""
         if self._trouble is not None:
             self._trouble = None
             self.tell(EventKind.RECOVERED, "it works again")
@@ -124,8 +126,8 @@ class Teller:
             self.pulse.beat(now=True, last_error=None, last_good_pass=time_now())
 
     def failed(self, sentence: str, code: str, delay: float, about: object, *, waiting: bool) -> None:
-        """Tells that a pass failed and is tried again in ``delay`` seconds, unless the last one failed in the same way,
-        ``about`` the same things."""
+        """Reports that a pass failed and is tried again in ``delay`` seconds, unless the pass before it failed in the
+        same way, ``about`` the same things."""
         self.is_idle = False
         trouble = (code, about)
         if trouble != self._trouble:
@@ -135,7 +137,7 @@ class Teller:
         self.pulse.beat(WatchState.WAITING if waiting else WatchState.FAILING, now=True, last_error=sentence)
 
     def idle(self, held: int, *, left: bool) -> None:
-        """Tells that there is nothing to do, or nothing except what is ``left`` for a person."""
+        """Reports that there is nothing to do, or nothing except what is ``left`` for a person."""
         if self.is_idle:
             return
         message = "nothing left to take; waiting for files" if left else "in step; waiting for files"
@@ -145,9 +147,9 @@ class Teller:
 
 
 def check(project: Path, max_age: float, now: datetime.datetime | None = None) -> tuple[WatchHealth | None, str | None]:
-    """The health that the watcher of a project last wrote, and what is wrong, or None if nothing is.
+    """Reads the health that the watcher of a project last wrote. Returns it, and what is wrong, or None if nothing is.
 
-    ``max_age`` is how long ago the last good pass may be, in seconds.
+    ``max_age`` is the number of seconds that may have passed since the last good pass.
     """
     found = read_health(project)
     if found is None:
