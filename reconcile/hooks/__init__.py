@@ -4,13 +4,13 @@
 ... def generate_character_image(char_id: str) -> str: ...
 >>> local_path, gcs_uri = generate_character_image("ai_hoshino")
 
-Each room is imported when it is first needed:
+Each module is imported when it is first needed:
 
-    wrapping   a function, with the hook that comes after it
-    calls      what a call that has ended says: its files, their character, the fields they were given
-    waiting    how a call waits for its hand-over: to the end, with the outbox behind it, or for another process
+    wrapping   a function, and the hook that is called after it
+    calls      what a finished call says: its files, their character, the fields that they go into
+    waiting    how a call waits for its hand-over: to the end, for a limited time, or for another process
     handover   survey, the call's part of the plan, execute, answer
-    errors     what becomes of the answer's problems: they are raised, warned of, or logged
+    errors     how the problems in the answer are reported: as an error, a warning, or a line in the log
 """
 
 from __future__ import annotations
@@ -69,13 +69,14 @@ def auto_upload_to_gcs(  # noqa: F811
 
     A path becomes ``(path, uri)``, several become a list of such pairs, a tuple that begins with a path becomes
     ``(path, uri, …)``, and None stays None, also as a gap among paths; a coroutine function stays one. ``asset_type``
-    is a type of the rules, its alias or its label, and must be the one that they give the path; left out, the path's
-    own rule says it. The character is the argument named ``char_id``, or what ``char_id=`` makes of the call's
-    arguments, or what the path says. ``project`` is the project folder; left out, it is looked for from the file's
-    folder upward, then from the current one.
+    is a type of the rules, its alias or its label, and must be the type that the rules give the path; without it, the
+    rule of the path decides. The character is the argument named ``char_id``, or what ``char_id=`` returns for the
+    arguments of the call, or the one in the path. ``project`` is the project folder; without it, it is searched for
+    from the folder of the file upward, then from the current folder.
 
-    What to do if a file does not arrive: ``raise`` NotUploaded, which has what the function returned; ``warn``; or
-    ``queue``, which notes the file for the next run and never waits long. The URI is None then.
+    ``on_error`` says what happens if a file does not arrive: ``raise`` raises NotUploaded, which has what the function
+    returned; ``warn`` warns; ``queue`` notes the file for the next run, and never waits long. With the last two the URI
+    is then None.
 
     Raises UsageError at decoration for a generator function, or options that do not fit.
     """
@@ -101,9 +102,10 @@ def sync_upsert(*, on_error: OnError = "raise", project: Folder = None) -> Same:
 def sync_upsert(  # noqa: F811
     upsert_asset: Any = None, *, on_error: OnError = "raise", project: Folder = None
 ) -> Any:
-    """Wraps a workflow's own ``upsert_asset(char_id, {"title": …, field: path})``, also a coroutine function: it runs
-    first, and what it returns or raises is passed on; then the character is brought in step, and the record's fields
-    are given the URIs of the files that were upserted. ``on_error`` and ``project`` as in ``auto_upload_to_gcs``.
+    """Wraps a workflow's own ``upsert_asset(char_id, {"title": …, field: path})``, which may be a coroutine function.
+
+    The function runs first, and what it returns or raises is passed on. Then the character is brought in step, and the
+    fields of its record get the URIs of the upserted files. ``on_error`` and ``project`` as in ``auto_upload_to_gcs``.
     """
     from reconcile.hooks.errors import Manner
     from reconcile.hooks.wrapping import SYNCING, syncing
@@ -113,11 +115,11 @@ def sync_upsert(  # noqa: F811
 
 
 def update_firestore_gcs_path(char_id: str, title: str, field: str, uri: str, *, project: Folder = None) -> bool:
-    """Sets one field of the map with this title in a character's record to the URI of an object that is there, and
-    leaves everything else as it is. Gives whether something was written: a second call writes nothing.
+    """Sets one field of the map with this title in a character's record to the URI of an existing object, and leaves
+    everything else as it is. Returns whether something was written: a second call writes nothing.
 
     Raises UsageError for a URI that is not below the project's bucket and prefix, NotThere if the object or the record
-    is not there, LockHeld, and StoreError.
+    does not exist, LockHeld, and StoreError.
     """
     from reconcile.commands.set_field import update_field
 
@@ -125,7 +127,7 @@ def update_firestore_gcs_path(char_id: str, title: str, field: str, uri: str, *,
 
 
 def watch_directory(path: str | os.PathLike[str], *, auto_upload: bool = True) -> Watching:
-    """Watches a project's local root from a thread of this process, and uploads what settles there; with
+    """Watches the local root of a project from a thread of this process, and uploads files as they settle. With
     ``auto_upload=False`` it only logs what would be done. Stop it with ``stop()``, or use it as a context manager.
 
     Raises UsageError if the folder is not a project's local root, and ConfigError.
@@ -136,7 +138,7 @@ def watch_directory(path: str | os.PathLike[str], *, auto_upload: bool = True) -
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the error when it is first named: it takes longer than all else here."""
+    """Imports NotUploaded when it is first named, because that takes longer than everything else here."""
     if name != "NotUploaded":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from reconcile.hooks.errors import NotUploaded

@@ -1,4 +1,4 @@
-"""Work in threads of the hooks' own, for which coroutines wait: those of the event loop are the program's, and few."""
+"""Threads of the hooks' own for the work of coroutines. Those of the event loop are few, and belong to the program."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from reconcile.hooks.errors import LOGGER
 T = TypeVar("T")
 
 MOST = 32
-"""Threads aside; one more call waits for one of them."""
+"""The most threads. A further call waits for one of them."""
 _GRACE = 5.0
-"""Seconds that the end of the program waits for what nobody else waits for."""
+"""Seconds for which the end of the program waits for work that nobody else waits for."""
 _workers, _begun = Workers(MOST, "reconcile-aside"), set[Future[Any]]()
 
 
 def _forked() -> None:
-    """A fork has none of its parent's threads, and nothing of what they have not done yet."""
+    """Starts afresh in a fork, which has neither the threads of its parent nor their unfinished work."""
     global _workers, _begun
     _workers, _begun = Workers(MOST, "reconcile-aside"), set()
 
@@ -35,13 +35,14 @@ if hasattr(os, "register_at_fork"):
 
 
 async def aside(work: Callable[[], T]) -> T:
-    """What the work gives, or raises; the event loop goes on meanwhile. A coroutine that is cancelled stops waiting at
-    once, and the work goes on to its end: what a workflow made is handed over all the same."""
-    import asyncio  # which takes long, and most calls are of plain functions
+    """Does the work in a thread, while the event loop goes on, and returns or raises what it does. A coroutine that is
+    cancelled stops waiting at once; the work still goes on to its end, because what a workflow made is to be
+    uploaded."""
+    import asyncio  # slow to import, and most calls are of plain functions
 
     try:
         asyncio.get_running_loop()
-    except RuntimeError:  # it is not asyncio that drives this coroutine
+    except RuntimeError:  # something other than asyncio drives this coroutine
         return work()
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()  # from now on nobody can cancel it
@@ -56,15 +57,15 @@ async def aside(work: Callable[[], T]) -> T:
 
 
 def settle(future: Future[T], work: Callable[[], T]) -> None:
-    """Does the work, and gives the future what it gives or raises."""
+    """Does the work, and sets the future to what it returns or raises."""
     try:
         future.set_result(work())
-    except Exception as error:  # noqa: BLE001 it is raised where it is waited for
+    except Exception as error:  # noqa: BLE001 it is raised where the future is waited for
         future.set_exception(error)
 
 
 def _tell(done: Future[Any]) -> None:
-    """Logs what went wrong when nobody waits for it any more."""
+    """Logs an error for which nobody waits any more."""
     error = done.exception()
     if error is not None:
         logging.getLogger(LOGGER).warning("%s", as_ours(error).sentence)
@@ -72,5 +73,5 @@ def _tell(done: Future[Any]) -> None:
 
 @atexit.register
 def _see_off() -> None:
-    """Lets the work of cancelled coroutines end: it notes a file, or uploads one."""
+    """Lets the work of cancelled coroutines finish, which notes or uploads files."""
     wait(list(_begun), _GRACE)

@@ -1,4 +1,4 @@
-"""A call that has ended: what its arguments say of the character, and which files it returned or upserted."""
+"""Reads a finished call: which character its arguments name, and which files it returned or upserted."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from reconcile.hooks.errors import LOGGER
 CharacterOf: TypeAlias = Callable[[Mapping[str, Any]], str | None]
 
 Answer: TypeAlias = tuple[dict[str, str], dict[str, ReconcileError]]
-"""What became of a call: the URIs of the files that are in the cloud, and why the others are not, or their record not
-in step, by the names that the call gave the files."""
+"""The result of a call, by the names that the call gave the files: the URIs of those that are in the cloud, and why the
+others are not, or why their record is not in step."""
 
 CHAR_ID = "char_id"
 
 
 class Call(msgspec.Struct, frozen=True):
-    """What a call of a workflow's function hands over: its files as it named them, and what it knows of them.
+    """What a call of a workflow function hands over: its files, as it named them, and what it knows about them.
 
-    ``asset`` has the texts of the map that was upserted, and ``fields`` says which of its fields holds which file: then
-    everything of the character is brought in step, and not these files alone.
+    For an upsert, ``asset`` has the texts of the upserted map and ``fields`` pairs of a field and its file; then
+    everything of the character is brought in step, not only these files.
     """
 
     files: tuple[str, ...] = ()
@@ -41,11 +41,11 @@ class Call(msgspec.Struct, frozen=True):
 
 
 def arguments(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The call's arguments by name, defaults too, with those of ``*args`` and ``**kwargs`` among them."""
+    """Returns the arguments of a call by name, including defaults and those in ``*args`` and ``**kwargs``."""
     try:
         signature = inspect.signature(function)
         bound = signature.bind(*args, **kwargs)
-    except (TypeError, ValueError):  # a function written in C may not say what it takes
+    except (TypeError, ValueError):  # a function written in C may have no signature
         return dict(kwargs)
     bound.apply_defaults()
     out: dict[str, Any] = {}
@@ -61,7 +61,7 @@ def arguments(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping
 
 
 def character(given: Mapping[str, Any], chosen: CharacterOf | None, function: str) -> str | None:
-    """The character that the call is about, or None if it does not say. Raises UsageError."""
+    """Returns the character that the call is about, or None if it does not say. Raises UsageError."""
     found = given.get(CHAR_ID) if chosen is None else chosen(given)
     if found is None or (isinstance(found, str) and found.strip()):
         return found
@@ -72,9 +72,9 @@ def character(given: Mapping[str, Any], chosen: CharacterOf | None, function: st
 
 
 class Returned:
-    """What a function returned: the ``paths`` in it as texts, and the shape in which their URIs are put beside them.
+    """What a function returned: the ``paths`` in it as texts, and the shape in which their URIs are added.
 
-    ``wrong`` has the error about a value among the paths that is neither a path nor a gap.
+    ``wrong`` has the error about a value among the paths that is neither a path nor a gap, if there is one.
     """
 
     def __init__(self, given: Sequence[Any], function: str, shape: Callable[[list[Any]], Any]) -> None:
@@ -85,16 +85,17 @@ class Returned:
         self.wrong = {"what was made": _error(function, strange[0], " among its paths")} if strange else {}
 
     def with_uris(self, uris: Mapping[str, str]) -> Any:
-        """The value with the URI beside each path; None if a path has none, and beside a gap."""
+        """Returns the value with a URI next to each path: None for a gap, and for a path that has none."""
         return self._shape([(each, uris.get(text or "")) for each, text in self._given])
 
 
 def read(value: Any, function: str) -> Returned:
-    """Reads what a function returned. A list is several paths, and so is a tuple of nothing but paths of files that are
-    there, or that end alike; any other tuple that begins with a path is one file, and what belongs to it.
+    """Reads what a function returned. A list is several paths, and so is a tuple that holds only paths of existing
+    files, or only paths with the same ending. Any other tuple that begins with a path is one file and what belongs to
+    it.
 
-    A gap, which is None or an empty text, stands for a file that was not made, and changes no shape: in a tuple of at
-    least two paths, or before one, it is one of several. Raises UsageError.
+    A gap, which is None or an empty text, is a file that was not made, and does not change the shape: in a tuple with
+    at least two paths, or before a path, it counts as one of several. Raises UsageError.
     """
     if _text(value) is not None:
         return Returned([value], function, lambda pairs: pairs[0])
@@ -114,7 +115,7 @@ def _error(function: str, value: Any, among: str = "") -> UsageError:
 
 
 def _text(value: Any) -> str | None:
-    """A path as text, which is empty for a gap; None for what is neither."""
+    """Returns a path as text, an empty text for a gap, and None for anything else."""
     text = "" if value is None else os.fspath(value) if isinstance(value, str | os.PathLike) else None
     return text if isinstance(text, str) else None
 
@@ -123,25 +124,25 @@ def _are_several(texts: Sequence[str | None]) -> bool:
     paths = [text for text in texts if text]
     if None in texts or not _are_files(paths):
         return False
-    # A path and then nothing is one file, of which something is not known.
+    # A path followed by a gap is one file, of which something is not known.
     return "" not in texts or len(paths) > 1 or len(texts) == 1 or (bool(paths) and not texts[0])
 
 
 def _are_files(paths: Sequence[str]) -> bool:
-    """Whether they are all there, or would be of one kind: a render that failed changes no shape."""
+    """Whether all exist, or all have one ending, so that a failed render does not change the shape."""
     endings = {os.path.splitext(path)[1].lower() for path in paths}
     return all(map(_names_file, paths)) or (len(endings) == 1 and endings != {""})
 
 
 def _names_file(value: Any) -> bool:
-    """Whether it is the path of a file that is there."""
+    """Whether the value is the path of an existing file."""
     path = _text(value)
     return path is not None and "\0" not in path and os.path.isfile(path)
 
 
 def upserted(given: Mapping[str, Any], function: str) -> Call:
-    """What a call of an upsert hands over. The character is ``char_id`` by its name, or else the first text; the map is
-    the first mapping. Raises UsageError."""
+    """Returns what the call of an upsert hands over. The character is the argument ``char_id``, or else the first text;
+    the map is the first mapping. Raises UsageError."""
     char_id = given.get(CHAR_ID, next((value for value in given.values() if isinstance(value, str)), None))
     asset = next((value for value in given.values() if isinstance(value, Mapping)), None)
     if not isinstance(char_id, str) or not char_id.strip() or asset is None:
@@ -158,6 +159,6 @@ def upserted(given: Mapping[str, Any], function: str) -> Call:
             ", ".join(lists),
         )
     fields = tuple((name, os.fspath(held)) for name, held in named.items() if _names_file(held))
-    # A hand-over may be done by another process, and what else is in the map need not go through pickle.
+    # Another process may do the hand-over, and the other values of the map may not be picklable.
     plain = {name: str.__str__(held) for name, held in named.items() if isinstance(held, str)}
     return Call(tuple(file for _, file in fields), char_id, asset=plain, fields=fields)

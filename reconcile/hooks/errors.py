@@ -1,4 +1,4 @@
-"""How a workflow learns of a file that did not arrive in the cloud: an error, a warning, or a line in the log."""
+"""How a workflow learns of a file that did not arrive in the cloud: by an error, a warning, or a line in the log."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ LOGGER = "reconcile.hooks"
 
 
 class NotUploaded(ReconcileError):
-    """A workflow's work is done and on disk, and not all of it is in the cloud; ``__cause__`` says why.
+    """The work of a workflow is on disk, but not all of it is in the cloud; ``__cause__`` says why.
 
-    ``result`` is what the workflow's function returned, ``path`` the first file that did not arrive, and ``uris`` has
-    the URI of each file that did.
+    ``result`` is what the function of the workflow returned, ``path`` the first file that did not arrive, and ``uris``
+    has the URI of each file that did.
     """
 
     def __init__(self, cause: ReconcileError, path: str, uris: dict[str, str], result: Any = None) -> None:
@@ -36,20 +36,21 @@ class NotUploaded(ReconcileError):
 
 
 class Manner:
-    """How a hook behaves when the cloud does not do its part, and how long it waits, in seconds."""
+    """How a hook behaves when the cloud fails, and how long it waits, in seconds."""
 
     lock = 600.0
-    """For another run to end; a queued hand-over waits for 5."""
+    """For another run to end; 5 with ``queue``."""
     silence = 10.0
-    """For a queued hand-over of which nothing is heard."""
+    """For a queued hand-over from which nothing is heard."""
     doubt = 2.0
-    """The same if one failed within the last ``memory`` seconds."""
+    """The same, if a queued hand-over failed within the last ``memory`` seconds."""
     memory = 600.0
     rest = 30.0
-    """Before a queued hand-over is tried again after one failed."""
+    """After a queued hand-over has failed, before another one is tried."""
 
     def __init__(self, on_error: str, project: str | os.PathLike[str] | None, hook: str = "", **seconds: float) -> None:
-        """Raises UsageError for an ``on_error`` that does not exist; ``hook`` is whose option it is."""
+        """Raises UsageError for an ``on_error`` that does not exist. ``hook`` is the name of the hook that it was given
+        to."""
         if on_error not in ("raise", "warn", QUEUE):
             raise UsageError(f"{hook}: on_error is {on_error!r}", hint="give 'raise', 'warn' or 'queue'")
         self.on_error = on_error
@@ -61,32 +62,33 @@ class Manner:
     def guarded(
         self, work: Callable[[], tuple[dict[str, str], dict[str, ReconcileError]]], result: Any, name: str
     ) -> dict[str, str]:
-        """The URIs that the work gives, by path. ``result`` is what the workflow's function returned, and ``name`` what
-        to call it if no file is to blame. Raises NotUploaded if something failed and ``on_error`` says so."""
+        """Does the work and returns the URIs, by path. ``result`` is what the function of the workflow returned, and
+        ``name`` its name in a message if no single file is to blame. Raises NotUploaded if something failed and
+        ``on_error`` is ``raise``; otherwise reports it."""
         uris: dict[str, str] = {}
         try:
             uris, problems = work()
-        except Exception as error:  # noqa: BLE001 whatever it is, what the workflow made must reach its caller
+        except Exception as error:  # noqa: BLE001 whatever fails, the caller must get what the workflow made
             problems = {name: as_ours(error)}
         if not problems:
             return uris
         (path, cause), *others = problems.items()
         failure = NotUploaded(cause, path, uris, result)
-        with contextlib.suppress(ImportError):  # so late in the program's end nothing can be imported any more
+        with contextlib.suppress(ImportError):  # at the very end of the program nothing can be imported any more
             self._tell(failure, [error for _, error in others])
         if self.on_error == "raise":
             raise failure from cause
         return uris
 
     def _tell(self, failure: NotUploaded, others: list[ReconcileError]) -> None:
-        """Logs and warns of what is not raised: an error has room for one cause."""
+        """Logs, or warns of, the errors that are not raised: NotUploaded has room for one cause."""
         import logging
         import warnings
 
         logger = logging.getLogger(LOGGER)
         for error in others:
             logger.warning("%s", error.sentence)
-        # Without a handler logging would write to stderr, where the warning is already.
+        # Without a handler, logging would write to stderr, where the warning already is.
         if self.on_error == QUEUE or (self.on_error == "warn" and logger.hasHandlers()):
             logger.warning("%s", failure.sentence)
         if self.on_error == "warn":

@@ -1,4 +1,5 @@
-"""A hand-over: what a call made, brought in step by one run: survey, the call's part of the plan, execute, answer."""
+"""The hand-over of what a call made, which one run brings in step: survey, the call's part of the plan, execute,
+answer."""
 
 from __future__ import annotations
 
@@ -34,17 +35,17 @@ from reconcile.project import ClosedProject, OpenProject
 from reconcile.run_options import RunOptions
 
 _UNMET = (Code.MISSING_RECORD, Code.AMBIGUOUS_FIELD)
-"""Findings about a character that leave a later run something to do for its files."""
+"""Findings about a character after which a later run may have something to do for its files."""
 _UNWRITTEN = (Code.MISSING_RECORD, Code.MALFORMED_RECORD)
-"""Findings about a record that keep a field from being given the file that was upserted."""
+"""Findings about a record because of which a field cannot get the upserted file."""
 _SEEN: dict[tuple[Path, float], Looks] = {}
 _REMEMBERED = 3600.0
-"""Seconds for which a file's look is kept after it has settled."""
+"""Seconds for which the last look at a file is kept."""
 
 
 def settings_of(chosen: str | None, files: Sequence[str]) -> Settings:
-    """The rules and settings of a call's project: the one it names, else the nearest at or above one of its files, the
-    first that has one, else at or above the current folder. Raises ConfigError, UsageError."""
+    """Loads the settings of the project of a call: the ``chosen`` one; else the nearest one at or above the first of
+    its files that has one; else the one at or above the current folder. Raises ConfigError, UsageError."""
     if chosen is None:
         near = (
             config.find_project(Path(os.path.abspath(current().plain(file))).parent)
@@ -56,9 +57,11 @@ def settings_of(chosen: str | None, files: Sequence[str]) -> Settings:
 
 
 class Handover:
-    """A call as the rules of its project read it: ``notes`` has what is noted of each file that a run could take, by
-    the name that the call gave it, and ``refused`` why a run could not take the others; an upsert may name what it
-    likes. Making one asks no store."""
+    """A call, read by the rules of its project.
+
+    ``notes`` has the note of each file that a run could take, by the name that the call gave it, and ``refused`` why a
+    run could not take the others; those of an upsert are ignored. Making a Handover asks no store.
+    """
 
     def __init__(self, call: Call, settings: Settings) -> None:
         self.call = call
@@ -75,12 +78,12 @@ class Handover:
 
     @property
     def first(self) -> str:
-        """A name for what is handed over, for messages: its first file."""
+        """The name in messages of what is handed over: its first file."""
         return next(iter(self.notes), f"what belongs to {self.call.char_id}")
 
     @property
     def title(self) -> str:
-        """The key of the map that was upserted; blank if it has none."""
+        """The key of the upserted map; empty if it has none."""
         return (self.call.asset or {}).get(self.settings.entry_key, "")
 
     def _note_of(self, name: str) -> Note:
@@ -98,14 +101,14 @@ class Handover:
         return note
 
     def run(self, *, patience: float, listener: Listener, stop: threading.Event | None = None) -> Answer:
-        """Brings the files in step, under the project's lock, for which it waits ``patience`` seconds, and removes the
-        notes that no later run needs. Raises LockHeld, and what a plan raises."""
+        """Brings the files in step, and removes the notes that no later run needs. Waits up to ``patience`` seconds for
+        the lock of the project. Raises LockHeld, and what a plan raises."""
         options = RunOptions(notes=tuple(self.notes.values()), looks=_looks(self.settings))
         with ClosedProject(self.settings).opened(options) as project:
             try:
                 answer, done = self._run(project, patience, listener, stop)
             except UsageError:
-                self.outbox.remove(self.notes.values())  # a note of what the rules contradict would do no good
+                self.outbox.remove(self.notes.values())  # a note that the rules contradict would be of no use
                 raise
         self.outbox.remove(self.notes[name] for name in done)
         return answer
@@ -113,9 +116,9 @@ class Handover:
     def _run(
         self, project: OpenProject, patience: float, listener: Listener, stop: threading.Event | None
     ) -> tuple[Answer, Collection[str]]:
-        """The answer, and the files of which no later run needs the notes."""
+        """Returns the answer, and the files whose notes no later run needs."""
         rules = project.asset_map
-        # Asked before the lock is taken: a cloud that does not answer must not keep out other runs.
+        # Asked before the lock is taken, so that a cloud that does not answer does not keep out other runs.
         known = known_owners(project, [note.path for note in self.notes.values()], self.call.char_id)
         refused: dict[str, ReconcileError] = {
             name: why for name, note in self.notes.items() if (why := _contradicted(rules, note, known))
@@ -132,7 +135,7 @@ class Handover:
             if not self.call.is_upsert:
                 waiting = [each.path for each in project.noted if spelling(each.char_id or "", scope.char_ids)]
                 plan = plan.keeping(_about(plan, own.union(rules.key_for(each, known) for each in waiting)))
-            # The limit on replacing is there for accidents, not for what the call itself made anew.
+            # The limit on replacing is meant for accidents, not for what the call itself has made anew.
             meant = all(change.key in own for change in plan.actions if isinstance(change, Replace))
             report = execute(project, plan, force=meant, listener=listener, stop=stop, command="workflow")
         missing = {name: _why_missing(paths[name], key, project, seen, report) for name, key in keys.items()}
@@ -151,7 +154,7 @@ class Handover:
 
 
 def below_root(folder: Path, file: str) -> str:
-    """The path of a file below the local root, with ``/``. Raises UsageError, SourceError."""
+    """Returns the path of a file relative to the local root, with ``/``. Raises UsageError, SourceError."""
     if "\0" in file:
         raise UsageError(f"{file!r} is not a path", hint="return the path of a file that was written")
     system = current()
@@ -161,7 +164,7 @@ def below_root(folder: Path, file: str) -> str:
     if not os.path.exists(system.extended(full)):
         raise SourceError(f"{file} is not there", hint="return the path of a file that was written")
     root = os.path.abspath(folder)
-    # A link on the way to the root is followed; one below it is the walk's to judge.
+    # A link above the root is followed; one below it is left to the walk.
     real = os.path.join(os.path.realpath(os.path.dirname(full)), os.path.basename(full))
     for base, name in ((root, full), (os.path.realpath(root), real)):
         try:
@@ -180,8 +183,8 @@ def below_root(folder: Path, file: str) -> str:
 
 
 def _looks(settings: Settings) -> Looks:
-    """What calls of this process saw of files that are not their own. A call knows that its own are whole, and does not
-    keep its workflow waiting for others: a later call takes those, if they look the same then."""
+    """Returns what calls of this process have seen of other files. A call knows that its own files are complete, and
+    does not make its workflow wait for others: a later call takes those, if they are unchanged by then."""
     found = _SEEN.setdefault((settings.root, settings.settle), Looks(settings.settle, sleep=None))
     found.prune(time.monotonic() - _REMEMBERED)
     return found
@@ -198,7 +201,8 @@ def _other_type(note: Note, rule: AssetRule, reading: Reading) -> UsageError:
 
 
 def _contradicted(rules: AssetMap, note: Note, known: frozenset[str]) -> UsageError | None:
-    """Why it cannot be as the call says: the path names another character that is known, or is of another type."""
+    """Returns the error if the call contradicts the rules, by which the path names another known character or has
+    another type; else None."""
     plain, reading = AssetMap(rules.rules).read(note.path, known), rules.read(note.path, known)
     is_named = plain is not None and plain.ownership in (Ownership.KNOWN, Ownership.AMBIGUOUS)
     if plain is not None and is_named and note.char_id is not None and not spelling(note.char_id, plain.characters):
@@ -214,7 +218,7 @@ def _contradicted(rules: AssetMap, note: Note, known: frozenset[str]) -> UsageEr
 
 
 def _scope(readings: Sequence[Reading | None], owner: str | None) -> Scope:
-    """The characters whose files these are; if that is not sure of all of them, everything of their types."""
+    """Returns the scope of these files: their characters, or, if the character of one is unknown, their types."""
     found = [reading for reading in readings if reading is not None]
     if any(each.char_id is None for each in found):
         return Scope(asset_types=tuple(sorted({each.rule.type for each in found})))
@@ -222,19 +226,19 @@ def _scope(readings: Sequence[Reading | None], owner: str | None) -> Scope:
 
 
 def _about(plan: Plan, keys: set[str]) -> Iterator[Change]:
-    """The changes about these keys, and the uploads that they need: a call waits for what it made, and all else is left
-    to other runs."""
+    """Yields the changes about these keys, and the object changes that they need. A call waits only for what it made,
+    and leaves everything else to other runs."""
     own = [change for change in plan.actions if not keys.isdisjoint(keys_about(change))]
     needed = {need.key for change in own if isinstance(change, SetField) for need in change.needs}
     yield from own
     yield from (change for change in plan.actions if is_object(change) and change.key in needed)
 
 
-# -- what became of it --
+# -- the result --
 
 
 def _why_missing(path: str, key: str, project: OpenProject, seen: Survey, report: Report) -> ReconcileError | None:
-    """Why the file is not in the bucket, with its content, or None if it is."""
+    """Returns why the file is not in the bucket with its content, or None if it is."""
     for outcome in report.outcomes:
         if outcome.key == key and outcome.kind in ("upload", "replace", "copy"):
             return None if outcome.is_done else outcome.failure()
@@ -254,7 +258,7 @@ def _is_same(facts: KeyFacts) -> bool:
 
 
 def _found_about(findings: Iterable[Finding], subjects: set[str], owner: str | None) -> list[Finding]:
-    """What was found about the files, or keeps their record from naming them; it goes into the log."""
+    """Returns the findings about the files, and those that keep their record from naming them; also logs them."""
     codes = {*_UNMET, *_UNWRITTEN}
     about = [each for each in findings if each.subject in subjects or (each.code in codes and each.char_id == owner)]
     for each in about:

@@ -1,6 +1,6 @@
-"""The types of what the decorators make of a function; imported by type checkers alone.
+"""The types of decorated functions. Only type checkers import this module.
 
-The ignored overlaps are meant: a checker takes the first signature that fits, and None fits all that may be None.
+The ignored overlaps are intended: a checker takes the first signature that fits, and None fits all that may be None.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Gaps: TypeAlias = list[tuple[PathT | None, UriT | None]]
 
 
 class Same(Protocol):
-    """A decorator that leaves a function's type as it is."""
+    """A decorator that leaves the type of a function as it is."""
 
     def __call__(self, function: Callable[P, R], /) -> Callable[P, R]: ...
 
 
 class Uploading(Protocol[UriT]):
-    """A decorator that puts the URI beside each path. A tuple of nothing but paths counts as several."""
+    """A decorator that puts a URI next to each path. A tuple that holds only paths counts as several."""
 
     @overload
     def __call__(self, f: Callable[P, PathT], /) -> Callable[P, Pair[PathT, UriT]]: ...

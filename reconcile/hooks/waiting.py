@@ -1,5 +1,8 @@
-"""How a call waits for its hand-over: to the end, if it may raise or warn; with the outbox, and a thread that it can
-leave behind, if it must not be kept waiting; for another process, if this one cannot do it."""
+"""How a call waits for its hand-over.
+
+A call that may raise or warn waits to the end. One that must not wait long notes its files in the outbox, and leaves
+the thread of the hand-over behind if it takes too long. If this process cannot do the work, another one does.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +21,15 @@ from reconcile.hooks.handover import Handover, settings_of
 
 _log = logging.getLogger(LOGGER)
 _GLANCE = 0.2
-"""Seconds between two looks for an interrupt, which Windows' Python does not hear in a longer wait."""
+"""Seconds between two checks for an interrupt, which Python on Windows does not notice during a longer wait."""
 _WAITS = "it waits in the outbox, and the next run takes it"
 _AGAIN = "call the upsert again: `reconcile apply` leaves a field that names another file as it is"
 _TAKEN_UP_ALONE = "it could not be noted; `reconcile apply` takes the file, and does not know what the call knew of it"
 
 
 def hand_over(call: Call, manner: Manner) -> Answer:
-    """What became of the files and fields of a call. Raises ConfigError and UsageError if its project has none, or
-    wrong, rules."""
+    """Hands over the files and fields of a call, and returns the result. Raises ConfigError and UsageError if there is
+    no project for it, or its rules are invalid."""
     if not call.files and not call.is_upsert:
         return {}, {}
     handover = Handover(call, settings_of(manner.project, call.files))
@@ -38,19 +41,19 @@ def hand_over(call: Call, manner: Manner) -> Answer:
     if handover.notes or call.is_upsert:
         try:
             uris, problems = _answer(handover, manner)
-        except Exception as error:  # noqa: BLE001 what is wrong with other files is to be told too
+        except Exception as error:  # noqa: BLE001 the errors about other files are to be reported, too
             problems = {handover.first: as_ours(error)}
     if manner.on_error != QUEUE and any(note.places for note in handover.notes.values()):
         for problem in problems.values():
-            # Without a note no later run knows which file a field was given.
+            # Without a note no later run knows which file a field is to get.
             if not problem.hint.endswith((_AGAIN, _WAITS)):
                 problem.hint = f"{problem.hint}; then {_AGAIN}" if problem.hint else _AGAIN
     return uris, {**handover.refused, **problems}
 
 
 def _answer(handover: Handover, manner: Manner) -> Answer:
-    """What the hand-over gives, here or by another process. A queued one is noted first, so that nothing that happens
-    later loses what the call knows; for any other, what waits in the outbox for the same fields is older than it."""
+    """Does the hand-over, here or in another process, and returns its answer. With ``queue`` it is noted first, so that
+    what the call knows is not lost whatever happens; otherwise its fields are removed from older notes."""
     outbox, hint, queued = handover.outbox, _WAITS, manner.on_error == QUEUE
     try:
         (outbox.add if queued else outbox.overtake)(handover.notes.values())
@@ -61,7 +64,7 @@ def _answer(handover: Handover, manner: Manner) -> Answer:
         try:
             return apart.call(hand_over, handover.call, manner)
         except OSError as error:
-            outbox.add(handover.notes.values())  # whatever its manner is: nobody is left who could call again
+            outbox.add(handover.notes.values())  # whatever ``on_error`` is, because nobody may call again
             told = f"this process cannot do it itself, and no other could be started: {error}"
             raise StoreUnavailable(told, hint=_WAITS) from error
     if not queued:
@@ -79,13 +82,13 @@ def _answer(handover: Handover, manner: Manner) -> Answer:
 
 
 def _attempted(handover: Handover, manner: Manner) -> Answer:
-    """The hand-over in a thread that is left behind when nothing has been heard of it for too long. It remembers
-    whether the cloud could be reached, and clears the outbox behind it, also if it ends late.
+    """Does the hand-over in a thread that is left behind if nothing is heard from it for too long. Even if it ends
+    late, the thread notes whether the cloud could be reached, and removes the notes that are done.
 
     Raises what the hand-over raises, and StoreUnavailable.
     """
     outbox, halt, heard = handover.outbox, threading.Event(), time.monotonic()
-    # Whoever waits for a cloud that was away a while ago waits in vain more often than not.
+    # If the cloud was away a while ago, it probably still is.
     doubted = outbox.failed_within(manner.memory)
     patience = min(manner.silence, manner.doubt) if doubted else manner.silence
 
@@ -98,7 +101,7 @@ def _attempted(handover: Handover, manner: Manner) -> Answer:
         try:
             answer = handover.run(patience=manner.lock, listener=listen, stop=halt)
         except ReconcileError as error:
-            if error.transient and not halt.is_set():  # else it was this side that broke off
+            if error.transient and not halt.is_set():  # else this side broke off
                 outbox.failed()
             raise
         if not any(problem.transient for problem in answer[1].values()):
@@ -113,7 +116,7 @@ def _attempted(handover: Handover, manner: Manner) -> Answer:
         left = heard + patience - time.monotonic()
         if left <= 0:
             halt.set()
-            if not doubted:  # else it had less time than it may need
+            if not doubted:  # else it may just have had too little time
                 outbox.failed()
             raise StoreUnavailable(f"nothing was heard for {patience:g} s")
         wait([future], min(left, _GLANCE))

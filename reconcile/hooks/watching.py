@@ -17,12 +17,13 @@ from reconcile.project import ClosedProject
 
 
 class Watching(Closing):
-    """A watcher at work. ``error`` is what ended it if ``stop`` did not, such as another watcher of the same folder."""
+    """A running watcher. ``error`` is what ended it, if ``stop`` did not: another watcher of the same folder, for
+    example."""
 
     def __init__(self, path: str | os.PathLike[str], *, auto_upload: bool) -> None:
-        """Starts it. Raises UsageError if the folder is not a project's local root, and ConfigError."""
+        """Starts the watcher. Raises UsageError if the folder is not the local root of a project, and ConfigError."""
         folder = os.fspath(path)
-        # Its own name is asked for as if it were a file, so that the search begins with the folder that holds it.
+        # Passed like a file, so that the search for a project begins with the folder above it.
         self._project = ClosedProject(settings_of(None, [folder]))
         self._auto_upload = auto_upload
         root = self._project.settings.root
@@ -41,14 +42,14 @@ class Watching(Closing):
         return self._thread.is_alive()
 
     def stop(self, timeout: float | None = None) -> bool:
-        """Lets it finish what is in flight and end, and waits for that, ``timeout`` seconds at the most. Gives whether
-        it has ended."""
+        """Stops the watcher once it has finished what is in flight, and waits up to ``timeout`` seconds for that.
+        Returns whether it has ended."""
         self._stop.set()
         joined(self._thread, timeout)
         return not self._thread.is_alive()
 
     def close(self) -> None:
-        """The same, however long it takes."""
+        """Stops the watcher, and waits until it has ended."""
         self.stop()
 
     def _run(self) -> None:
@@ -61,7 +62,7 @@ class Watching(Closing):
                 stop=self._stop,
                 reopen=lambda: ClosedProject.open(folder),
             )
-        except Exception as error:  # noqa: BLE001 a thread has nobody to raise to
+        except Exception as error:  # noqa: BLE001 a thread has no caller to raise it to
             self.error = error
             logging.getLogger(LOGGER).error("the watcher of %s ended: %s", self._project.settings.root, error)
 

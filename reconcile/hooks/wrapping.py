@@ -1,6 +1,6 @@
-"""A decorated function: it is called, bound, inspected and sent to a process pool like the function below it.
+"""Decorated functions, which can be called, bound, inspected and sent to a process pool like the functions in them.
 
-The hooks, which come after the function, are here too; what they need is imported when a function has returned.
+The hooks that are called after a function are here, too. What they need is imported when the function has returned.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import MethodType
 from reconcile.core.errors import UsageError
 from reconcile.core.portable import pickled
 
-# A workflow pays for what is imported here each time it starts, whether or not it calls a decorated function.
+# What is imported here costs each start of a workflow time, even if it calls no decorated function.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
     Hook: TypeAlias = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any], Any], Any]
-    """Called with the function, the arguments by position and by name, and what it returned; gives what the caller
+    """Called with the function, its arguments by position and by name, and what it returned; returns what the caller
     gets."""
 
 UPLOADING = "auto_upload_to_gcs"
@@ -35,8 +35,8 @@ _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
 
 
 class Wrapper:
-    """A function and the hook that comes after it. A plain function could not be pickled: pickle looks it up by its
-    name, which is that of the function below, even if the wrapped one has another name, or is in another module.
+    """A function and the hook that is called after it. It is a class because a plain function could not be pickled:
+    pickle would look it up by the name of the function in it, although it may be bound to another name or module.
     """
 
     __defaults__ = None
@@ -45,13 +45,13 @@ class Wrapper:
     def __init__(self, function: Callable[..., Any], hook: Hook) -> None:
         self.__name__ = self.__qualname__ = name_of(function)
         functools.update_wrapper(self, function)
-        # After it, since what is wrapped may itself be one of these and have attributes of the same names.
+        # Set afterwards, because the function may itself be a Wrapper, with attributes of the same names.
         self._function = function
         self._hook = hook
 
     @property
     def __code__(self) -> CodeType:
-        """By its flags `inspect` knows whether a call gives a coroutine."""
+        """Code with the flags by which `inspect` knows whether a call returns a coroutine."""
         return (Wrapper._later if _flags(self._function) & _COROUTINE else Wrapper.__call__).__code__
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
@@ -80,7 +80,7 @@ class Wrapper:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """By the name under which it is found; without one, by its function and its hook."""
+        """Pickles the name under which it is found; if there is none, its function and its hook."""
         hook, module, name = pickled(self._hook), self.__module__, self.__qualname__
         if _looked_up(module, name) is not self:
             if hook is not None and pickled(self._function) is not None:
@@ -89,7 +89,7 @@ class Wrapper:
         return _named, (module, name, hook)
 
     def _place(self) -> tuple[str, str]:
-        """The module and the name under which it is. Raises PicklingError if it has none."""
+        """Returns the module and the name under which it is found. Raises PicklingError if there are none."""
         for module in (self.__module__, "__main__", *sys.modules):
             for name, value in list(vars(sys.modules.get(module, sys)).items()):
                 if value is self:
@@ -103,7 +103,7 @@ class Wrapper:
 
 
 def _named(module: str, name: str, hook: bytes | None) -> Any:
-    """The decorated function of that name in this process, which is wrapped as it was in the other if it is not yet."""
+    """Unpickles: returns the decorated function of that name in this process, wrapped here if it is not yet."""
     import importlib
 
     importlib.import_module(module)
@@ -125,7 +125,8 @@ def _looked_up(module: str, name: str) -> Any:
 
 
 def uploading(asset_type: str | None, char_id: CharacterOf | None, manner: Manner) -> Decorator:
-    """The decorator that uploads what a function returns. Raises UsageError for options that cannot be right."""
+    """Returns the decorator that uploads what a function returns. Raises UsageError for options that cannot be
+    right."""
     if char_id is not None and not callable(char_id):
         raise UsageError(
             f"@{UPLOADING}: char_id is {char_id!r}", hint="give a function of the call's arguments, or leave it out"
@@ -135,12 +136,12 @@ def uploading(asset_type: str | None, char_id: CharacterOf | None, manner: Manne
 
 
 def syncing(manner: Manner) -> Decorator:
-    """The decorator that lets the cloud follow an upsert."""
+    """Returns the decorator that brings the cloud in step after an upsert."""
     return functools.partial(_wrapped, hook=functools.partial(_sync, manner=manner), decorator=SYNCING)
 
 
 def _wrapped(function: Any, hook: Hook, decorator: str) -> Callable[..., Any]:
-    """The decorated function. Raises UsageError for what cannot be decorated."""
+    """Returns the decorated function. Raises UsageError for what cannot be decorated."""
     if not callable(function):
         below = " below @classmethod" if isinstance(function, classmethod) else ""
         raise UsageError(
@@ -159,7 +160,8 @@ def _wrapped(function: Any, hook: Hook, decorator: str) -> Callable[..., Any]:
 def _upload(
     function: Any, args: Any, kwargs: Any, value: Any, *, asset_type: str | None, char_id: Any, manner: Manner
 ) -> Any:
-    """The value with the URIs of its files. The function has returned: nothing may lose what it made any more."""
+    """Uploads the files in the value, and returns it with their URIs. Since the function has returned, nothing that
+    fails here may lose what it made."""
     if value is None:
         return None
     returned: Returned | None = None
@@ -180,7 +182,8 @@ def _upload(
 
 
 def _sync(function: Any, args: Any, kwargs: Any, value: Any, *, manner: Manner) -> Any:
-    """The value as it is, once the cloud is in step with what was upserted. The upsert is done: nothing may undo it."""
+    """Brings the cloud in step with what was upserted, and returns the value as it is. The upsert is done, whatever
+    fails here."""
 
     def followed() -> Answer:
         from reconcile.hooks.calls import arguments, upserted
@@ -193,15 +196,15 @@ def _sync(function: Any, args: Any, kwargs: Any, value: Any, *, manner: Manner) 
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """How to call the function in a sentence."""
+    """Returns the name of the function in messages."""
     return str(getattr(function, "__qualname__", None) or type(function).__name__)
 
 
 def _flags(function: Any) -> int:
-    """Those of the code that a call runs: also of a partial, and of an object that can be called."""
+    """Returns the flags of the code that a call runs, also for a partial and for an object with ``__call__``."""
     while isinstance(function, functools.partial):
         function = function.func
     if not hasattr(function, "__code__") and not hasattr(function, "__func__"):
-        function = getattr(type(function), "__call__", None)  # noqa: B004 not whether it is callable, but what its call is
+        function = getattr(type(function), "__call__", None)  # noqa: B004 wanted is the method, not whether there is one
     code = getattr(getattr(function, "__func__", function), "__code__", None)
     return getattr(code, "co_flags", 0)
