@@ -37,7 +37,7 @@ _ANYWHERE = (
     ),
     Meaning(
         AccessDenied,
-        "enable the API in that project: gcloud services enable {api} (it takes some minutes to be known)",
+        "enable the API in that project: gcloud services enable {api} (it takes effect after some minutes)",
         ("SERVICE_DISABLED", "accessNotConfigured"),
         ("has not been used in project", "it is disabled. enable it by visiting"),
     ),
@@ -137,7 +137,7 @@ _BUCKET = (
     ),
     Meaning(
         AccessDenied,
-        "the bucket takes requests from some networks only (IP filter); run on one of them, or have this one added",
+        "the bucket accepts requests from some networks only (IP filter); run on one of them, or have this one added",
         ("ipFilterDenied",),
         ("ip filter",),
     ),

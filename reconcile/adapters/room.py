@@ -83,7 +83,7 @@ def lacks() -> str:
             thread.start()
             begun.append(thread)
     except RuntimeError:
-        return f"the system gives this process {len(begun)} more threads, of {THREADS}"
+        return f"the system allows this process {len(begun)} more threads, of {THREADS}"
     finally:
         over.set()
         for thread in begun:

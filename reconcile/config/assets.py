@@ -140,7 +140,7 @@ def _refuse_root_in_ignore(local: Table, ignore: tuple[str, ...], root: str, pat
             start = "/".join(folders[-size:]) + "/"
             if pattern.startswith(start) and not Reach(paths).enters(start):
                 inner = pattern.removeprefix(start) or "**"
-                what = f"ignore holds {pattern!r}, which is read below the root {root!r} and takes nothing there"
+                what = f"ignore holds {pattern!r}, which is read below the root {root!r} and matches nothing there"
                 raise local.error("ignore", what, f"write it relative to the root: {inner!r}")
 
 
@@ -151,7 +151,9 @@ def _refuse_unmatchable(table: Table, rule: AssetRule, earlier: list[AssetRule])
     samples = rule.path.samples()
     for other in earlier:
         if all(_takes(other, rule, sample) for sample in samples):
-            message = f"path = {rule.path.source!r} can never match: the rule {other.type!r} before it takes all of it"
+            message = (
+                f"path = {rule.path.source!r} can never match: the rule {other.type!r} before it matches all of it"
+            )
             raise table.error("path", message, f"put this rule before {other.type!r}")
 
 

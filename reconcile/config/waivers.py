@@ -21,7 +21,7 @@ def _waiver(table: Table) -> Waiver:
     if code is None:
         near = difflib.get_close_matches(written, [each.value for each in Code], 1)
         hint = f"did you mean {near[0]!r}?" if near else "docs/findings.md has every code"
-        raise table.error("code", f"code = {written!r} is no finding", hint)
+        raise table.error("code", f"code = {written!r} is not the code of a finding", hint)
     if code is Code.WAIVER_EXPIRED:
         raise table.error("code", "a waiver that has run out cannot be waived", "give it another day, or remove it")
     texts = {key: table.text(key) for key in ("subject", "reason")}

@@ -60,7 +60,7 @@ FINDINGS: dict[Code, Kind] = {
         "characters without a record",
         "there is no such record; {why}",
         "register the character; its assets are uploaded meanwhile",
-        ", and the local database cannot give one: it has no entry, or an id or fields that the store would refuse",
+        ", and the local database cannot provide one: it has no entry, or an id or fields that the store would refuse",
     ),
     Code.MISSING_ASSET: Kind(
         Severity.ERROR,
@@ -115,7 +115,7 @@ FINDINGS: dict[Code, Kind] = {
         Severity.INFO,
         "addresses that are not ours",
         '{place} names "{text}", which is not below this bucket and prefix; it is left alone',
-        "nothing to do, if it is meant",
+        "nothing to do if it is intended",
         ": another bucket, another prefix or a web address in a record; it is left alone",
     ),
     Code.UNSETTLED_FILE: Kind(
@@ -128,7 +128,7 @@ FINDINGS: dict[Code, Kind] = {
     ),
     Code.INCOMPLETE_FILE: Kind(
         Severity.WARNING,
-        "media that is not whole",
+        "incomplete media",
         "is certainly incomplete, so it is not uploaded, and no record is pointed at it",
         'render it again; `incomplete = "take"` under [local] in the rules file takes such files as they are',
         ": an MP4 without `moov`, a PNG without `IEND`, fewer bytes than the header declares ([what each format"
@@ -137,12 +137,12 @@ FINDINGS: dict[Code, Kind] = {
     Code.ROOT_EMPTIED: Kind(
         Severity.ERROR,
         "a local root that lost its files",
-        "is there and holds no file that a rule takes; when it was last seen it held {held:,}, so this run does not"
+        "exists but has no file that a rule takes; when it was last seen it had {held:,}, so this run does not"
         " count as a good one",
-        "mount its drive, or bring its files back with `reconcile restore`; --allow-empty says that it is meant",
+        "mount its drive, or bring its files back with `reconcile restore`; or confirm it with --allow-empty",
         ": it is gone, or holds no file that a rule takes; a drive may be missing. Nothing is deleted, but the run does"
         " not count as a good one, and `restore` makes no file in an empty root. `--allow-empty` (`plan`, `apply`,"
-        " `run`, `watch`, `restore`) says that it is meant; after an `apply` it is not reported again",
+        " `run`, `watch`, `restore`) confirms that this is intended; after an `apply` it is not reported again",
     ),
     Code.UNREADABLE_FILE: Kind(
         Severity.ERROR,
@@ -162,7 +162,7 @@ FINDINGS: dict[Code, Kind] = {
     Code.SYMLINK_SKIPPED: Kind(
         Severity.INFO,
         "symbolic links, which are not followed",
-        "is not taken",
+        "is not uploaded",
         "put the file itself below the root, or leave it",
     ),
     Code.EMPTY_FILE: Kind(
@@ -202,11 +202,11 @@ FINDINGS: dict[Code, Kind] = {
     ),
     Code.MALFORMED_RECORD: Kind(
         Severity.ERROR,
-        "records that are not shaped like one",
-        "{why}; paths in what is sound are still put right, nothing is added",
+        "malformed records",
+        "{why}; paths in its sound parts are still corrected, but nothing is added",
         "correct the record by hand",
-        " or that hold what no record can (NaN, an integer of more than 64 bits); also an entry of the local database"
-        " that would become one",
+        ", or ones with values that no record can hold (NaN, an integer of more than 64 bits); also an entry of the"
+        " local database that would become one",
     ),
     Code.DATABASE_KEPT: Kind(
         Severity.WARNING,
@@ -216,8 +216,8 @@ FINDINGS: dict[Code, Kind] = {
     ),
     Code.LOCAL_PATH_ELSEWHERE: Kind(
         Severity.ERROR,
-        "local paths where they cannot be put right",
-        '{place} has the local path "{text}" as its name, which cannot be put right here',
+        "local paths that cannot be corrected automatically",
+        '{place} has the local path "{text}" as its name, which cannot be corrected automatically',
         "rename it by hand, or have the workflow that writes it use another name",
         ": as the name of a field or the key of a map, in a longer text (a sentence, JSON, several paths), encoded, or"
         " as the root folder itself; such a text is never rewritten, no proof holds with it, and no new record gets it",
@@ -225,28 +225,28 @@ FINDINGS: dict[Code, Kind] = {
     Code.DATABASE_DIFFERS: Kind(
         Severity.INFO,
         "fields for which the local database names another file",
-        "{place} names {key}, and the local database names {theirs} for it; the record counts",
-        "nothing to do, if it is meant; else write the right one into the record",
+        "{place} names {key}, and the local database names {theirs} for it; the record takes precedence",
+        "nothing to do if it is intended; else write the right one into the record",
     ),
     Code.FOREIGN_INDEX: Kind(
         Severity.WARNING,
-        "records whose index holds what is no asset type",
-        "{place} holds something else than asset types of the rules, so it is left alone",
+        "records whose index has values that are not asset types",
+        "{place} has values that are not asset types of the rules, so it is left alone",
         "give `index` in [records] the name of a field that nobody else uses, or take the field out of the record",
     ),
     Code.CHANGED_SINCE: Kind(
         Severity.WARNING,
         "fields that were changed since",
         "{place} was changed since that run; it is left as it is",
-        "put it back by hand, if that is meant; `reconcile history --run ID` has the value before",
-        " the run that `undo` takes back",
+        "put it back by hand if that is intended; `reconcile history --run ID` has the value before",
+        " the run that `undo` undoes",
     ),
     Code.RECORD_STAYS: Kind(
         Severity.INFO,
         "records that stay",
-        "that run made this record; nothing is ever deleted, so it stays",
-        "delete it by hand, if that is meant",
-        ": made by the run that `undo` takes back, and nothing is deleted",
+        "that run created this record; nothing is ever deleted, so it stays",
+        "delete it by hand if that is intended",
+        ": made by the run that `undo` undoes, and nothing is deleted",
     ),
     Code.OBJECTS_STAY: Kind(
         Severity.INFO,
@@ -254,19 +254,19 @@ FINDINGS: dict[Code, Kind] = {
         "that run wrote {what}; undo puts back record fields alone, so the bucket stays as it is",
         "`reconcile history --run ID` lists the objects with the generations before, which a bucket with object"
         " versioning still has",
-        ": what the run that `undo` takes back wrote in the bucket",
+        ": what the run that `undo` undoes wrote in the bucket",
     ),
     Code.LOCAL_PATH: Kind(
         Severity.ERROR,
         "references that no service in the cloud can read",
-        '{place} holds "{text}", which is no URI that can be read from the cloud',
-        "`reconcile apply` puts the URI there, if its file is somewhere; `reconcile plan` says what it found",
+        '{place} holds "{text}", which is not a URI that can be read from the cloud',
+        "`reconcile apply` puts the URI there if its file exists somewhere; `reconcile plan` says what it found",
         " (`verify`): local paths",
     ),
     Code.DAMAGED_OBJECT: Kind(
         Severity.ERROR,
-        "objects whose bytes are not those of their checksum",
-        '{place} names "{uri}", whose bytes as they were read are not those of its checksum',
+        "objects whose content does not match their checksum",
+        '{place} names "{uri}", whose content as it was read does not match its checksum',
         "run it again; if it stays so, write the object anew with `gcloud storage cp FILE URI`",
         " (`verify --deep`, `verify --urls`)",
     ),
@@ -279,23 +279,23 @@ FINDINGS: dict[Code, Kind] = {
     ),
     Code.WRONG_CONTENT_TYPE: Kind(
         Severity.ERROR,
-        "objects that are served as something else",
+        "objects that are served as another type",
         '{place} names "{uri}", which is served as "{found}" and should be "{right}"',
         "set it with `gcloud storage objects update URI --content-type={right}`",
-        " than their file name says (`plan`, `verify --urls`); a generic type, or none, is put right",
+        " than their file name says (`plan`, `verify --urls`); a generic type, or none, is corrected",
     ),
     Code.URL_REFUSED: Kind(
         Severity.ERROR,
         "objects whose signed URL does not answer",
-        '{place} names "{uri}", whose signed URL does not give it',
+        '{place} names "{uri}", whose signed URL does not return it',
         "check that the signing account may read the bucket (roles/storage.objectViewer)",
         " (`verify --urls`)",
     ),
     Code.WAIVER_EXPIRED: Kind(
         Severity.WARNING,
-        "waivers that have run out",
-        "the waiver of its `{code}` was for no longer than {until}",
-        "put right what it accepted, or give it another day (`until`) in the rules file, or remove it",
+        "expired waivers",
+        "the waiver of its `{code}` expired after {until}",
+        "correct what it accepted, or give it another day (`until`) in the rules file, or remove it",
     ),
 }
 
@@ -305,17 +305,17 @@ UNKNOWN_NAME = Form(
 )
 ROOT_GONE = Form(
     Code.ROOT_EMPTIED,
-    "is gone; when it was last seen it held {held:,} files, so this run does not count as a good one",
+    "is gone; when it was last seen it had {held:,} files, so this run does not count as a good one",
 )
 NEVER_LOOKED_AT = Form(
     Code.MISSING_ASSET,
-    '{place} names "{text}", which is not media and never looked at',
+    '{place} names "{text}", which is not media and is never considered',
     "name the media file itself, or take the field out of the record; it is left as it is",
 )
 NEVER_UPLOADED = Form(
     Code.MISSING_ASSET,
     '{place} names "{text}", which is not in the bucket, and whose file is not uploaded',
-    "see what is found about the file itself; the field is left as it is",
+    "see the findings about the file itself; the field is left as it is",
 )
 BAD_ID = Form(
     Code.MISSING_RECORD,
@@ -324,7 +324,7 @@ BAD_ID = Form(
 )
 LEFT_OUT = Form(
     Code.MISSING_ASSET,
-    'the local database names "{text}", for which no asset field gives a URI; the new record is made without it',
+    'the local database names "{text}", for which no asset field provides a URI; the new record is made without it',
     "name the file in an asset's field, or add it to the record by hand",
 )
 PATH_WITHIN = Form(
@@ -353,7 +353,7 @@ UNLISTED_SINCE = Form(
     "`reconcile apply` puts the type there once an object of it is named",
 )
 RECORD_GONE = Form(
-    Code.CHANGED_SINCE, "the record is gone since that run; it is not made again", "nothing to do, if it was meant"
+    Code.CHANGED_SINCE, "the record is gone since that run; it is not made again", "nothing to do, if that was intended"
 )
 WRONG_TYPE = Form(Code.WRONG_CONTENT_TYPE, 'has the content type "{found}" and should have "{right}"')
 OTHER_THAN_LOCAL = Form(
@@ -364,11 +364,11 @@ OTHER_THAN_LOCAL = Form(
 OTHER_THAN_AGREED = Form(
     Code.CONTENT_CONFLICT,
     '{place} names "{uri}", which holds different content',
-    "somebody else wrote it; if that is meant, `reconcile restore` fetches it, and it is what is meant then",
+    "somebody else wrote it; if that is intended, `reconcile restore` fetches it, and it counts as right from then on",
 )
 WITHOUT_CHECKSUM = Form(
     Code.UNVERIFIABLE,
-    '{place} names "{uri}", which has no crc32c, so nothing says which bytes it should hold',
+    '{place} names "{uri}", which has no crc32c, so nothing says which content it should have',
     "rewrite the object so that it gets a checksum",
 )
 UNCOMPARED = Form(
@@ -381,7 +381,7 @@ NAMED_ENCODED = Form(
     '{place} names "{uri}", which is stored compressed',
     "verify again with --deep, which unpacks it; `reconcile apply --replace local` stores the file as it is",
 )
-NAMED_EMPTY = Form(Code.EMPTY_OBJECT, '{place} names "{uri}", which holds nothing')
+NAMED_EMPTY = Form(Code.EMPTY_OBJECT, '{place} names "{uri}", which is empty')
 
 
 def make(what: Code | Form, subject: str, char_id: str | None, /, *, why: str = "", **values: object) -> Finding:

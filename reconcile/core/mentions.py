@@ -32,7 +32,7 @@ class Mention(Enum):
     """How a text contains a local path of ours, as findings say it."""
 
     LONGER = "a longer text with a local path of ours in it"
-    FOLDER = "the root folder itself, which is no file"
+    FOLDER = "the root folder itself, which is not a file"
     ENCODED = "an encoded local path of ours, which leads to no file"
 
 

@@ -111,11 +111,11 @@ class BucketRoot(msgspec.Struct, frozen=True):
 def key_problem(name: str) -> str | None:
     """Returns why GCS would not accept this full object name (with the prefix), or None if it would."""
     if len(name.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
-        return f"the bucket takes names of at most {MAX_KEY_BYTES} bytes"
+        return f"the bucket allows names of at most {MAX_KEY_BYTES} bytes"
     if "\n" in name or "\r" in name:
-        return "the bucket takes no line breaks in a name"
+        return "the bucket allows no line breaks in a name"
     if name in ("", ".", "..") or name.startswith(".well-known/acme-challenge/"):
-        return "the bucket does not take this name"
+        return "the bucket does not allow this name"
     if not is_unicode(name):
         return "the name is not valid Unicode"
     return None

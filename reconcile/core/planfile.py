@@ -142,7 +142,7 @@ def _outside(document: str, collection: str) -> Iterator[str]:
 def _misindexed(action: SetField | RewriteLocalDb, index: str) -> Iterator[str]:
     """Yields faults of an index change: it must add or remove one asset type, and add one only with an object of it."""
     if not isinstance(action, SetField) or action.way != (index,) or action.field != index:
-        yield f"writes {action.field!r}, which is no index of records"
+        yield f"writes {action.field!r}, which is not the index of records"
     old, new = action.old or [], action.new or []
     for each in (old, new):
         if not isinstance(each, list) or not all(isinstance(text, str) for text in each):

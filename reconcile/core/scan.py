@@ -81,7 +81,7 @@ def load_head(data: bytes, folder: str) -> Scan:
     """Decodes a head. Raises UsageError, naming the folder, if it is torn or of another format."""
     scan = FOLDER.decode(data, Scan, folder)
     if NAME.fullmatch(scan.name) is None:
-        raise UsageError(f"{HEAD} in {folder} is of {scan.name!r}, which is no name for a machine", hint=_AGAIN)
+        raise UsageError(f"{HEAD} in {folder} is of {scan.name!r}, which is not a valid name of a machine", hint=_AGAIN)
     return scan
 
 

@@ -179,7 +179,7 @@ def test_a_listing_of_names_that_were_not_asked_for_is_an_error(project: Path, s
     server.script.add(Fault(method="GET", path="/o", status=200, times=FOREVER, body=listing(name)))
     done = at_google(project, server, "plan", "--json", "--bucket-endpoint", "")
     assert done.code == 1
-    assert ("was not asked for" if name else "does not answer as GCS does") in done.document["message"]
+    assert ("was not requested" if name else "does not answer as GCS does") in done.document["message"]
 
 
 def test_objects_whose_names_climb_out_touch_nothing_local(project: Path, server: GcsServer) -> None:

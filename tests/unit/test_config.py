@@ -446,18 +446,18 @@ REFUSED: list[Any] = [
     pytest.param(
         rules(L29='path = "characters/{char_id}.png"', L37='path = "characters/{char_id}_cosplay.png"'),
         37,
-        "the rule 'cosplay_image' before it takes all of it",
+        "the rule 'cosplay_image' before it matches all of it",
         "put this rule before 'cosplay_image'",
         id="behind a rule that takes all of it",
     ),
     pytest.param(
-        rules(L37='path = "characters/x*_cosplay.png"'), 37, "takes all of it", "before", id="the same, unnamed"
+        rules(L37='path = "characters/x*_cosplay.png"'), 37, "matches all of it", "before", id="the same, unnamed"
     ),
     pytest.param(
-        rules(L29='path = "**/*.png"'), 37, "takes all of it", "before", id="behind one that takes everything"
+        rules(L29='path = "**/*.png"'), 37, "matches all of it", "before", id="behind one that takes everything"
     ),
     pytest.param(
-        rules(L29='path = "{a}/{b}.png"', L37='path = "x/{a}.png"'), 37, "takes all", "before", id="wider names"
+        rules(L29='path = "{a}/{b}.png"', L37='path = "x/{a}.png"'), 37, "matches all", "before", id="wider names"
     ),
     # object templates
     pytest.param(

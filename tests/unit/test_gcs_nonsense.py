@@ -61,7 +61,7 @@ def pages_of(server: GcsServer, answers: Iterator[dict[str, Any]]) -> None:
         (lambda n: {"items": [resource(f"p/{'ab'[n % 2]}")], "nextPageToken": str(n)}, "order"),
         (lambda _: {"items": [resource("p/b"), resource("p/a")]}, "order"),
         (lambda _: {"items": [resource("p/b"), resource("p/b")]}, "order"),
-        (lambda _: {"items": [resource("elsewhere/b")]}, "not asked for"),
+        (lambda _: {"items": [resource("elsewhere/b")]}, "not requested"),
     ],
     ids=itertools.count(),
 )
@@ -102,7 +102,7 @@ def test_empty_pages_end_after_a_minute_however_few_they_are(server: GcsServer) 
 
 def test_a_range_of_a_listing_holds_no_names_of_the_next(server: GcsServer, store: GcsObjectStore) -> None:
     pages_of(server, itertools.repeat({"items": [resource("p/a"), resource("p/m"), resource("p/z")]}))
-    with pytest.raises(StoreUnavailable, match="not asked for"):
+    with pytest.raises(StoreUnavailable, match="not requested"):
         list(store.list("", ["m"]))
 
 

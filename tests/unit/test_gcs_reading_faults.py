@@ -67,7 +67,7 @@ def test_an_answer_that_is_no_listing(server: GcsServer, store: GcsObjectStore, 
 def test_a_listing_that_was_not_asked_for(server: GcsServer, store: GcsObjectStore) -> None:
     item = {"name": "elsewhere/a", "size": "1", "generation": "1"}
     server.script.add(Fault(rewrite=lambda _: json.dumps({"items": [item]}).encode()))
-    with pytest.raises(StoreUnavailable, match="not asked for"):
+    with pytest.raises(StoreUnavailable, match="not requested"):
         list(store.list())
 
 

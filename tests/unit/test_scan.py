@@ -92,7 +92,7 @@ def test_two_scans_of_one_machine_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../../x", "a/b", "", ".", "a\nb", "x" * 64])
 def test_a_name_that_would_lead_out_of_a_folder_is_refused(tmp_path: Path, name: str) -> None:
     """It becomes part of the names of files when a plan is saved."""
-    with pytest.raises(UsageError, match="no name for a machine"):
+    with pytest.raises(UsageError, match="not a valid name of a machine"):
         open_scan(write(tmp_path / "one", name, file("a")))
 
 

@@ -95,7 +95,7 @@ def test_a_waiver_holds_through_its_last_day_and_is_a_warning_from_the_next() ->
     assert not found.is_waived
     assert (expired.code, expired.severity) == (Code.WAIVER_EXPIRED, Severity.WARNING)
     assert (expired.subject, expired.is_waived) == (ORPHAN, False)
-    assert "`orphan_object` was for no longer than 2026-06-01" in expired.message
+    assert "`orphan_object` expired after 2026-06-01" in expired.message
 
 
 def test_what_each_waiver_takes_is_counted() -> None:

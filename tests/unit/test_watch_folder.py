@@ -339,7 +339,7 @@ def test_a_folder_that_takes_long_is_looked_at_less_often(
 def test_a_network_drive_is_looked_at(kind: str, root: Path, open_watch: Callable[..., FolderWatch]) -> None:
     real = os.path.realpath(root)
     (root.parent / "mounts").write_text(f"/dev/sda / ext4 rw 0 0\nserver {real} {kind} rw 0 0\n", encoding="utf-8")
-    assert f"{kind} gives no events" in str(open_watch().wait(0, NEVER).armed)
+    assert f"{kind} reports no events" in str(open_watch().wait(0, NEVER).armed)
     assert open_watch(Poll.NEVER).wait(0, NEVER).armed == "by the system's events"
 
 

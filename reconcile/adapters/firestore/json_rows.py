@@ -101,10 +101,10 @@ class _Taker:
                 self._at = mark.start()
                 break
             if self._depth <= 1 and (kind[:1] not in b"{[]" or data[self._ended : mark.start()].strip(b", \t\r\n")):
-                raise NoArray("an answer is no list of objects")
+                raise NoArray("an answer is not a list of objects")
             self._at = mark.end()
             if self.ended or (self._depth == 0 and kind != b"["):
-                raise NoArray("an answer is no list")
+                raise NoArray("an answer is not a list")
             if kind in (b"{", b"["):
                 if self._depth == 1:
                     self._start = mark.start()

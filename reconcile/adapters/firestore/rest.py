@@ -188,7 +188,7 @@ class Reads:
                 continue
             name = row.missing.removeprefix(self._place.prefix) if found is None else found.id
             if name not in waiting:
-                raise Nonsense(f"about {name!r}, which was not asked for or is answered already")
+                raise Nonsense(f"about {name!r}, which was not requested or is answered already")
             waiting.remove(name)
             yield name, found
 

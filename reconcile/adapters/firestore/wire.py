@@ -83,7 +83,7 @@ class Wire:
             answer = self._transport.commit(request, timeout=timeout, metadata=self._metadata)
         results = rpc.CommitResponse.pb(answer).write_results
         if len(results) != 1 or not results[0].HasField("update_time"):
-            raise CallFailed("UNKNOWN", "the answer to a commit does not tell what was written")
+            raise CallFailed("UNKNOWN", "the answer to a commit does not say what was written")
         try:
             return token(results[0].update_time)
         except ValueError as error:

@@ -9,7 +9,7 @@ from reconcile.adapters.lean_http import Reply
 from reconcile.core.encoding import BadEncoding, can_unpack, encoding_of, unpacked
 from reconcile.core.errors import StoreUnavailable
 
-_HINT = "look for a proxy or gateway on the way that packs or unpacks answers"
+_HINT = "look for a proxy or gateway on the way that compresses or decompresses answers"
 
 
 def accepting(*, encoded: bool) -> dict[str, str]:
@@ -35,12 +35,14 @@ def stored(answer: Reply, where: str, *, encoded: bool) -> Iterator[bytes]:
     """Yields the stored bytes of an object. Raises StoreUnavailable if the answer does not contain them."""
     packed = packing(answer)
     if encoded and not packed:
-        message = f"{where} gives an encoded object unpacked, so its stored bytes cannot be checked"
+        message = f"{where} returns an encoded object decompressed, so its stored bytes cannot be checked"
         raise StoreUnavailable(message, hint=_HINT)
     if encoded or not packed:
         yield from raw(answer)
     elif answer.status_code == 206:
-        raise StoreUnavailable(f"{where} gives a part of an object packed, which cannot be unpacked", hint=_HINT)
+        raise StoreUnavailable(
+            f"{where} returns a part of an object compressed, which cannot be decompressed", hint=_HINT
+        )
     else:
         yield from unpacking(answer, where)
 
@@ -51,7 +53,7 @@ def unpacking(answer: Reply, where: str) -> Iterator[bytes]:
     Raises StoreUnavailable if it cannot be decompressed.
     """
     if not can_unpack(packing(answer)):
-        message = f'{where} gives an object packed as "{packing(answer)}", which was not asked for'
+        message = f'{where} returns an object compressed as "{packing(answer)}", which was not requested'
         raise StoreUnavailable(message, hint=_HINT)
     try:
         yield from unpacked(raw(answer), sys.maxsize)

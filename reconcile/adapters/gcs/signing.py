@@ -132,7 +132,7 @@ class Signer:
         account = getattr(credentials, "service_account_email", None)
         if not account or "@" not in account:
             raise AccessDenied(
-                f"URLs of {self._root} cannot be signed: these credentials hold no key and are no service account's",
+                f"URLs of {self._root} cannot be signed: these credentials have no key and are not a service account's",
                 hint="log in as one that may: gcloud auth application-default login"
                 f" --impersonate-service-account=ACCOUNT (it needs {_ROLE})",
             )

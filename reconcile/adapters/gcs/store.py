@@ -86,7 +86,7 @@ class _Range:
 
     def _check(self, name: str) -> None:
         if not name.startswith(self.prefix) or name < self.first or (self.stop and name >= self.stop):
-            raise nonsense(self._door.where, f"with {name!r} in a listing, which was not asked for")
+            raise nonsense(self._door.where, f"with {name!r} in a listing, which was not requested")
         if name <= self._last:
             raise nonsense(self._door.where, f"with {name!r} after {self._last!r} in a listing, which has an order")
 

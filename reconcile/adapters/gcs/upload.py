@@ -220,7 +220,7 @@ class ObjectUpload:
         try:
             uri = self._door.at_home(uri)
         except ValueError:  # the URI is not repeated: it is a secret
-            raise nonsense(self._door.where, "with an upload session that is no URL") from None
+            raise nonsense(self._door.where, "with an upload session that is not a URL") from None
         self._sessions.put(*self._session_key(), uri)
         return uri
 

@@ -175,5 +175,5 @@ def _denied(root: BucketRoot, error: AccessDenied) -> StoreError:
     # Not AccessDenied, which would mean that some of the assets may not be listed.
     return StoreError(
         f"the inventory reports in {root} cannot be read: {error.message}",
-        hint=f"it takes roles/storage.objectViewer on gs://{root.bucket}",
+        hint=f"reading them requires roles/storage.objectViewer on gs://{root.bucket}",
     )

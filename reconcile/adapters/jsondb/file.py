@@ -94,7 +94,7 @@ def bounded(path: Path) -> Iterator[None]:
     except RecursionError as error:
         raise LocalDatabaseError(
             f"a document of the local database {path} is nested too deeply",
-            hint="Firestore takes 20 levels; flatten it",
+            hint="Firestore allows 20 levels; flatten it",
         ) from error
 
 

@@ -137,7 +137,7 @@ class Hasher:
             file: io.RawIOBase = held.enter_context(io.FileIO(fd))
             before = system.fstat(fd)
             if not _is_same(miss.seen, before):
-                return miss.problem(FileProblem.UNSETTLED, "it was replaced while it was looked at")
+                return miss.problem(FileProblem.UNSETTLED, "it was replaced while it was checked")
             sliced = system.lets_go and before.st_size > SLICE
             if sliced:
                 held.close()

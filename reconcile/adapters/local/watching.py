@@ -169,9 +169,9 @@ class FolderWatch:
             return "as asked for"
         kind = filesystem(self._real, self._mounts)
         if self._poll is Poll.AUTO and kind is not None and _WITHOUT_EVENTS.fullmatch(kind):
-            return f"{kind} gives no events for what other machines do"
+            return f"{kind} reports no events for changes by other machines"
         if self._poll is Poll.AUTO and not current().gives_events(self._real):
-            return "a drive of another machine gives no events for what other machines do"
+            return "a drive of another machine reports no events for changes by other machines"
         if self._poll is Poll.AUTO and self._has_linked_folder():
             return "it holds links to folders, which the system's events would follow"
         from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError

@@ -59,7 +59,7 @@ def read(pipe: Callable[[int], bytes]) -> bytes:
         raise Garbled("the pipe has ended")
     mark, size, checksum = _HEAD.unpack(head)
     if mark != _MARK or size > _LONGEST:
-        raise Garbled("what came is no block")
+        raise Garbled("the data is not a block")
     body = pipe(size)
     if len(body) != size or zlib.crc32(body) != checksum:
         raise Garbled("the block is not whole")

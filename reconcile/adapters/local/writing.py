@@ -49,7 +49,7 @@ class LocalPlaces:
         if any(system.name_length(part) > system.longest_name for part in parts):
             return f"a name in it is longer than {system.longest_name} {system.name_unit}"
         if system.is_windows and any(_NOT_ON_WINDOWS & set(part) for part in parts):
-            return "Windows does not take a character in it"
+            return "Windows does not allow a character in it"
         return None
 
     def ignores(self, path: str) -> bool:
