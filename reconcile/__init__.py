@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from reconcile.version import VERSION
 
-TYPE_CHECKING = False  # the name that type checkers know; typing takes as long to import as all else up to the command
+TYPE_CHECKING = False  # known to type checkers; importing typing takes as long as everything else
 if TYPE_CHECKING:
     from typing import Any
 
@@ -94,11 +94,11 @@ _HOMES = {
     "plan": "api",
     "watch": "commands.watch",
 }
-"""Where each name is; one that is not here is an error's."""
+"""The module of each name; all other names are errors."""
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is exported when it is first named, so that importing the package costs nothing."""
+    """Imports an exported name on first use, so that importing the package costs nothing."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
@@ -107,5 +107,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """What is exported, whether or not it was named before."""
+    """Returns the exported names, whether or not they were used before."""
     return sorted({*globals(), *__all__})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-# An interrupt in the middle of an import is a traceback: so no more is imported than is needed to listen to signals.
+# An interrupt during an import prints a traceback, so only what is needed to listen to signals is imported here.
 try:
     import gc
     import os
@@ -34,9 +34,9 @@ _NO_MEMORY_DOCUMENT = b"""\
 }
 """
 _NEW_OBJECTS = 50_000
-"""Objects after which those that refer to themselves are looked for."""
+"""The number of new objects after which the garbage collector looks for cycles."""
 _early: list[int] = []
-"""The signal that came before the command could begin."""
+"""The signal that arrived before the command could begin."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     _open_streams()
     streams = sys.stdout, sys.stderr
-    # gRPC writes lines of its own to stderr when a connection ends, unless it is told not to before it is imported.
+    # Unless told not to before its import, gRPC writes lines of its own to stderr when a connection ends.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         from reconcile.adapters.room import can_begin, keep, need_less
@@ -63,12 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 code = _run(given)
                 _flush()
                 return code
-            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 whatever it is, the user gets a sentence
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, the user gets a sentence
                 return _fail(error, given)
-    except KeyboardInterrupt as error:  # before the command had begun, or while its end was reported
+    except KeyboardInterrupt as error:  # before the command began, or while its end was being reported
         return _fail(error, given)
     except Exception as error:
-        room = sys.modules.get("reconcile.adapters.room")  # which is not there if its own import failed
+        room = sys.modules.get("reconcile.adapters.room")  # None if its own import failed
         if room is not None and not room.shortage(error):
             raise
         return _tell_without_memory(given)
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _close_log(streams: tuple[Any, Any]) -> None:
-    """Gives the process its streams back if ``--log-file`` took their place."""
+    """Restores the process's streams if ``--log-file`` replaced them."""
     log, (sys.stdout, sys.stderr) = sys.stdout, streams
     if log is not streams[0]:
         try:  # noqa: SIM105 one import less
@@ -87,13 +87,14 @@ def _close_log(streams: tuple[Any, Any]) -> None:
 
 
 def _open_streams() -> None:
-    """A process that was started without one of its standard streams reads from and writes to nowhere.
+    """Connects missing standard streams to the null device.
 
-    Their numbers are taken, too: a database that got one of them would be a workflow's stdin, or be printed into.
+    Their descriptors must be occupied, too: a database that got one of them would be a workflow's stdin, or receive
+    output.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            number = os.open(os.devnull, os.O_RDWR)  # the lowest that is free, and so the stream's own
+            number = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is the stream's own
             os.set_inheritable(number, True)
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 it stays open
 
@@ -109,7 +110,7 @@ def _run(given: list[str]) -> int:
         from reconcile.cli.shells import tell
 
         return tell(get_command(app))
-    # Some versions of typer bring a copy of click along and name only the subclass; its base is click's UsageError.
+    # Some versions of typer bundle a copy of click and export only the subclass; its base is click's UsageError.
     usage: type[Exception] = typer.BadParameter.__mro__[1]
     try:
         code = get_command(app).main(given, prog_name="reconcile", standalone_mode=False) or ExitCode.OK
@@ -118,7 +119,7 @@ def _run(given: list[str]) -> int:
     except typer.Abort as error:
         raise KeyboardInterrupt from error
     if code == ExitCode.INTERRUPTED and not isinstance(code, ExitCode):
-        # Our commands answer with an ExitCode; a bare 130 is what the library makes of an interrupt of its own code.
+        # Our commands return an ExitCode; a bare 130 is the library's result for an interrupt of its own code.
         raise KeyboardInterrupt
     return int(code)
 
@@ -134,7 +135,7 @@ def _usage(error: BaseException) -> UsageError:
 
 
 def _fail(cause: BaseException, given: Sequence[str]) -> int:
-    """Writes the error to stderr, and to stdout too if JSON was asked for: there it is the one document."""
+    """Writes the error to stderr, and also to stdout, as the only document, if JSON was requested."""
     import itertools
 
     from reconcile.adapters.room import let_go
@@ -150,7 +151,7 @@ def _fail(cause: BaseException, given: Sequence[str]) -> int:
         show_error(error, document="--json" in asked, as_log=as_json, verbose=_is_verbose(asked))
         _flush()
     except OutputFailed:
-        pass  # nobody can be told: the exit code is all that is left
+        pass  # nobody can be informed: only the exit code is left
     return int(error.exit_code)
 
 
@@ -159,7 +160,7 @@ def _is_verbose(asked: Sequence[str]) -> bool:
 
 
 def _tell_without_memory(given: Sequence[str]) -> int:
-    """Tells that there is no memory for anything else, in words that need none."""
+    """Reports that there is no memory for anything else, in prepared bytes."""
     if "--json" in given:
         os.write(1, _NO_MEMORY_DOCUMENT)
     os.write(2, _NO_MEMORY)
@@ -167,7 +168,7 @@ def _tell_without_memory(given: Sequence[str]) -> int:
 
 
 def _keep_names_writable() -> None:
-    """A name that a console's encoding lacks is escaped instead of stopping the run."""
+    """Escapes characters that a console's encoding lacks, instead of stopping the run."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
@@ -182,34 +183,37 @@ def _flush() -> None:
 
 
 def run() -> NoReturn:
-    """The program: ``main``, and the end of the process.
+    """Runs ``main`` and ends the process.
 
-    After an interrupt it ends at once: a thread that hangs in a request would keep the process for its time-out.
+    After an interrupt it ends at once: a thread that hangs in a request would keep the process until its time-out.
     """
     signal.signal(signal.SIGINT, _before_the_command)
     signal.signal(signal.SIGTERM, _before_the_command)
     if hasattr(signal, "SIGBREAK"):
         signal.signal(signal.SIGBREAK, _before_the_command)
-    # Hardly anything that a run makes refers to itself, and the usual 700 new objects are two records.
+    # Hardly any object of a run is part of a cycle, and the default of 700 new objects is reached by two records.
     gc.set_threshold(_NEW_OBJECTS)
     code = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said: an interrupt now would only spoil the exit code
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt now would only spoil the exit code
     if code == _INTERRUPTED:
         os._exit(code)
-    # Else the interpreter looks several times through everything in memory, for what nothing refers to any more.
+    # Otherwise the interpreter searches all memory several times for unreferenced objects.
     gc.disable()
     gc.freeze()
     sys.exit(status(code))
 
 
 def status(code: int) -> int:
-    """The exit code as Python takes it: Windows has codes of 32 bits, and Python makes -1 of what is too large for a C
-    ``int``. As a negative number it is the same 32 bits."""
+    """Returns the exit code in the form that Python accepts.
+
+    Windows has codes of 32 bits, and Python turns those too large for a C ``int`` into -1. A negative number has the
+    same 32 bits.
+    """
     return code - (1 << 32) if code >> 31 == 1 else code
 
 
 def _before_the_command(number: int, _frame: FrameType | None) -> None:
-    """Notes the first signal, which is told as soon as the imports are done; the second one ends the process."""
+    """Notes the first signal, which is handled once the imports are done; the second one ends the process."""
     if _early:
         os._exit(_INTERRUPTED)
     _early.append(number)

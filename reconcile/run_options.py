@@ -1,4 +1,4 @@
-"""The options of one run, and the limits that hold unless they say otherwise."""
+"""The options of one run, and the default limits."""
 
 from __future__ import annotations
 
@@ -14,28 +14,30 @@ from reconcile.core.bandwidth import UNLIMITED, Timetable
 from reconcile.core.notes import Note
 
 CONCURRENCY = 8
-"""Requests at once, unless a run asks for more."""
+"""Concurrent requests, unless a run sets another number."""
 RETRIES_A_WORKER = 16
-"""What it takes each worker to wait until a store that is down for a while answers again."""
+"""Enough retries for each worker to wait until a store recovers from an outage."""
 APART_FROM = 10_000
-"""Local files from which on it is faster to start a second process for them than to do without."""
+"""The number of local files from which on a second process to walk them is worth its start."""
 MEMORY = 64 * 2**20
-"""Bytes that the rows of one planning may take together, unless a run says otherwise."""
+"""Bytes that the rows of one planning may use together, by default."""
 
 
 class RunOptions(msgspec.Struct, frozen=True):
-    """What one run needs of a project, besides the settings.
+    """The options of a run, besides the project's settings.
 
-    ``concurrency`` is how many objects are sent at once; None for as many as go fastest. With
-    ``allows_empty`` a local root that held files may hold none, and with ``makes_root`` it need not be there.
-    ``keeps_journal`` False writes nothing down. ``notes`` is what the caller knows of files, which are complete,
-    however new; the outbox is left as it is. ``looks`` says whether other new files have settled. The rows of one
-    planning take about ``memory`` bytes, and the others go to the folder ``spill`` (None: to ``.reconcile/``).
-    ``scans`` are the scans of other machines whose files are planned for, in place of the local root's. ``inventory``
-    is where the inventory reports of the bucket are (``gs://BUCKET/PREFIX``), the newest of which says which objects
-    there are, in place of a listing.
-    ``bandwidth`` is how many bytes of files are sent a second. ``wait`` sleeps, in seconds, between two attempts at a
-    record. ``witness`` hears of each request. Without ``cache`` a planning takes no short cut. With ``apart`` many
+    ``concurrency`` is how many objects are sent at once; None means as many as go fastest. ``allows_empty`` accepts a
+    local root that lost all its files, ``makes_root`` a missing one. ``keeps_journal`` False writes no journal.
+    ``notes`` are the caller's notes on files, which are complete, however new; the outbox is left as it is. ``looks``
+    decides whether other new files have settled. The rows of one planning use about ``memory`` bytes, and the rest is
+    spilled to the folder ``spill`` (None: to ``.reconcile/``).
+
+    ``scans`` are the scans of other machines whose files are planned instead of the local root's. ``inventory`` is the
+    location of the bucket's inventory reports (``gs://BUCKET/PREFIX``), the newest of which replaces the listing of
+    objects.
+
+    ``bandwidth`` limits the bytes of files sent per second. ``wait`` sleeps, in seconds, between two attempts at a
+    record. ``witness`` hears of each request. Without ``cache``, a planning takes no shortcut. With ``apart``, many
     files may be walked by a second process.
     """
 

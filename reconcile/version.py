@@ -1,3 +1,3 @@
-"""The version, where everything can read it."""
+"""The version, in a module that everything can import."""
 
 VERSION = "0.1.0"

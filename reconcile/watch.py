@@ -1,5 +1,7 @@
-"""The module ``reconcile.watch`` of earlier versions, whose ``watch`` takes the options one by one. The module itself
-can be called, because once it is imported ``from reconcile import watch`` returns it."""
+"""The module ``reconcile.watch`` of earlier versions, whose ``watch`` takes the options one by one.
+
+The module itself is callable, because once it is imported, ``from reconcile import watch`` returns it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ _OPTIONS = home.WatchOptions.__struct_fields__
 
 
 def watch(project: ClosedProject, **given: Any) -> tuple[Finding, ...]:
-    """`reconcile.commands.watch.watch`, with the fields of ``WatchOptions`` as keywords."""
+    """Watches as `reconcile.commands.watch.watch`, with the fields of ``WatchOptions`` as keywords."""
     options = home.WatchOptions(**{name: given.pop(name) for name in _OPTIONS if name in given})
     return home.watch(project, options, **given)
 

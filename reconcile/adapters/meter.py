@@ -125,7 +125,7 @@ class Meter:
         """When each store began to leave requests unanswered, or to answer only with failures."""
 
     def share(self, rates: Rates, count: int) -> None:
-        """From now on, limits this run to its share of the rates, which ``count`` runs share."""
+        """Limits this run from now on to its share of the rates, which ``count`` runs share."""
         self._turns = _Turns(
             Rates(*(ramp.shared(count) for ramp in (rates.records, rates.object_writes, rates.object_reads)))
         )

@@ -395,5 +395,5 @@ def make(what: Code | Form, subject: str, char_id: str | None, /, *, why: str = 
 
 
 def worst_first(finding: Finding) -> tuple[int, str, str, str]:
-    """Sort key that puts findings in order for people: the most severe first, those of one code together."""
+    """Returns the sort key of findings for people: the most severe first, those of one code together."""
     return (finding.severity.rank, finding.code.value, finding.subject, finding.message)
