@@ -272,7 +272,7 @@ def test_a_root_that_has_shrunk_to_nothing_is_said_loudly(bench: Bench, run: Any
     assert all(bench.fields(name)["anime_image"] == bench.uri(PICTURE.format(name)) for name in NAMES)
     bench.root.rmdir()
     unmounted.rename(bench.root)
-    assert "holds no file" not in run("plan").err
+    assert "has no file" not in run("plan").err
 
 
 def test_a_root_that_is_gone_is_said_loudly_and_changes_nothing(bench: Bench, run: Any, saved: str) -> None:
