@@ -194,21 +194,22 @@ class OpenProject(RunFacts, Closing):
             may_lack_root=self._may_lack_root,
         )
 
-    def expect_walk(self) -> None:
-        """Prepares a full walk, which ``begin_walk`` starts: starting a second process for many files takes a while."""
+    def walk_apart(self) -> bool:
+        """Starts the next full walk in a second process, if that pays, and returns whether it did."""
         options = self.options
         if not options.apart or not options.cache or options.scans or self.files_held < APART_FROM or is_limited():
-            return
+            return False
         from reconcile.adapters.local.apart import is_possible  # few projects have so many files
 
-        if isinstance(self.files, LocalFiles) and is_possible():
-            self._open.callback(self.files.close)
-            self.files.expect_walk(self.state.path)
+        if not isinstance(self.files, LocalFiles) or not is_possible():
+            return False
+        self._open.callback(self.files.walk_here)
+        return self.files.walk_apart(self.state.path)
 
-    def begin_walk(self) -> None:
-        """Lets the second process stat files, if there is one."""
+    def walk_here(self) -> None:
+        """Ends the second process, if there is one: the next walk is in this one."""
         if isinstance(self.files, LocalFiles):
-            self.files.begin_walk()
+            self.files.walk_here()
 
     @cached_property
     def places(self) -> FilePlaces:

@@ -23,17 +23,15 @@ from reconcile.core.reach import Selection
 def main(
     root: bytes, ignore: Sequence[str], rules: Sequence[str] | None, holds_incomplete: bool, hashes: bytes
 ) -> None:
-    """Walks below the root once stdin says so, and writes the rows to stdout."""
+    """Walks below the root, and writes the rows to stdout."""
     gc.disable()  # the objects here form no cycles, and the process is short-lived
     status = 1
     try:
-        begin = threading.Event()
-        threading.Thread(target=_listen, args=(begin,), daemon=True).start()
+        threading.Thread(target=_listen, daemon=True).start()
         templates = None if rules is None else [Template(each) for each in rules]
         selection = Selection(ignore, templates, ignore_case=current().is_windows)
         known = KnownHashes(Path(os.fsdecode(hashes)))
         walk = Walk(os.fsdecode(root), selection, known, holds_incomplete=holds_incomplete)
-        begin.wait()
         for block in wire.blocks(walk.rows(walk.top(), Prefixes(("",)))):
             _write(block)
         status = 0
@@ -41,11 +39,9 @@ def main(
         os._exit(status)  # a thread waits for stdin, and the interpreter would wait for it on exit
 
 
-def _listen(begin: threading.Event) -> None:
-    """Sets the event at the first byte of stdin, and ends this process with stdin, which ends with the parent
-    process."""
-    while os.read(0, 1):
-        begin.set()
+def _listen() -> None:
+    """Ends this process with stdin, which ends with the parent process."""
+    os.read(0, 1)
     os._exit(1)
 
 

@@ -18,7 +18,7 @@ from reconcile.core.stages import explode_stage
 from reconcile.pipeline.gaps import Gap
 from reconcile.pipeline.observe import Observations
 from reconcile.pipeline.roster import open_records, read_roster
-from reconcile.pipeline.shortcut import Count, Shortcut
+from reconcile.pipeline.shortcut import Count, Shortcut, may_skip
 from reconcile.project import OpenProject
 
 
@@ -46,9 +46,8 @@ class Inventory:
     ) -> None:
         self._listener = listener
         self._spill = spill
-        whole = scope == Scope()
-        if whole:
-            project.expect_walk()
+        # The files may be looked at already while the records are read, if a shortcut looks at some of them once more.
+        is_ahead = skip is not None and may_skip(project.asset_map, scope, trace) and project.walk_apart()
         self.roster, self._before = open_records(
             project,
             scope,
@@ -63,8 +62,6 @@ class Inventory:
             ),
             trace,
         )
-        if whole:
-            project.begin_walk()  # not before: a file that a record names is written before the record
         self._observed = Observations(
             project, self.roster.scope, self.roster.known_ids, listener, spill, partial=partial
         )
@@ -74,6 +71,9 @@ class Inventory:
         self.context = self._before if self._of_scope is None else self._learnt(self._of_scope)
         """The constants of the key stage, whose rows say what is known of each key."""
         self.shortcut = None if skip is None else Shortcut.of(self.context, skip, spill)
+        self._observed.looks_again = is_ahead and self.shortcut is not None
+        if is_ahead and self.shortcut is None:
+            project.walk_here()
 
     def _exploded(self) -> Iterator[Row]:
         for world, document in self.roster.by_world():

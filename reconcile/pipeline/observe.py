@@ -40,6 +40,10 @@ class Observations:
     """Files and objects, key by key. ``extent`` is how much of them was read: what may not be read is an error, except
     if ``partial``, then it is a gap. ``named`` is what is read by name beside what is listed."""
 
+    looks_again = False
+    """Whether files were looked at before the records were read. A workflow writes a file first, and then the record
+    that names it: so what is named and was not seen is looked for at the end."""
+
     def __init__(
         self,
         worlds: OpenProject,
@@ -71,26 +75,50 @@ class Observations:
                     (self._local_by_key(files), self._listed_by_key(objects), named, references), agreed.of
                 )
             else:
+                unseen = Sorter(self._spill) if self.looks_again else None
                 for streams, state_of in self._skipping(files, objects, references, shortcut):
-                    yield from self._joined(streams, state_of)
+                    yield from self._joined(streams, state_of, unseen)
+                yield from self._seen_now(unseen or ())
         extent.note_gaps()
 
-    def _joined(self, streams: Streams, state_of: Callable[[str], Agreed | None]) -> Iterator[Row]:
-        """The rows of files, listed objects, those got by name and references, each by key."""
+    def _joined(
+        self, streams: Streams, state_of: Callable[[str], Agreed | None], unseen: Sorter | None = None
+    ) -> Iterator[Row]:
+        """The rows of files, listed objects, those got by name and references, each by key; those of files that are
+        named and were not seen are put into ``unseen``, if it is given."""
         extent = self.extent
         names = ("local files", "objects", "named objects", "references")
         for key, (file, in_listing, by_name, asking) in merge(tuple(zip(names, streams, strict=True))):
             if extent.unread:
                 extent.note_gaps()
-            if asking is not None:
-                yield from (row for row in asking if row is not None)
+            rows = [] if asking is None else [row for row in asking if row is not None]
             found = in_listing or by_name
             if file is not None or found is not None:
                 self._listener(Advanced(Phase.LISTING, 1))
-                self.files += file is not None and self._worlds.asset_map.first_match(file.path) is not None
-                yield self._row(key, file, found, state_of(key))
+                self._note_file(file)
+                rows.append(self._row(key, file, found, state_of(key)))
             elif asking is not None:
-                yield self._row(key, None, None, None)
+                rows.append(self._row(key, None, None, None))
+            if unseen is None or file is not None or asking is None:
+                yield from rows
+            else:
+                for row in rows:
+                    unseen.add(key, row)
+
+    def _seen_now(self, unseen: Iterable[Keyed]) -> Iterator[Row]:
+        """The rows of files that were not seen, after another look."""
+        rows = ((key, row) for key, row in unseen if row is not None)
+        by_key = ((key, [row for _, row in group]) for key, group in itertools.groupby(rows, itemgetter(0)))
+        while some := dict(itertools.islice(by_key, ASKED_TOGETHER)):
+            paths = [key for key in some if self.named.path_of(key) is not None and self.extent.local.covers(key)]
+            files = {file.path: file for file in self._worlds.files.lookup(paths)}
+            for key, (*asking, row) in some.items():
+                yield from asking
+                self._note_file(file := files.get(key))
+                yield row if file is None else self._row(key, file, row.value.remote, self._worlds.agreed.of(key))
+
+    def _note_file(self, file: LocalFile | None) -> None:
+        self.files += file is not None and self._map.first_match(file.path) is not None
 
     def _skipping(
         self,

@@ -10,7 +10,7 @@ is skipped, because the change that adds the type refers to the object.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from reconcile.adapters.sorting import Flat, Spill, Tuples
@@ -33,7 +33,7 @@ from reconcile.core.rows import (
     Stream,
     World,
 )
-from reconcile.core.rules import AssetRule
+from reconcile.core.rules import AssetMap, AssetRule
 from reconcile.core.stages import explode_stage, explode_uris
 from reconcile.pipeline.roster import ids_stand_first
 
@@ -64,12 +64,9 @@ class Shortcut:
     @classmethod
     def of(cls, context: Context, count: Count, spill: Spill) -> Shortcut | None:
         """Returns None if this planning can skip nothing."""
-        asset_map, scope = context.asset_map, context.scope
-        if scope != Scope() or context.trace:
+        if not context.ids_known or context.records != Coverage():
             return None
-        if not context.ids_known or context.records != Coverage() or not ids_stand_first(asset_map):
-            return None
-        return None if isinstance(asset_map, NotedMap) else cls(context, count, spill)
+        return cls(context, count, spill) if may_skip(context.asset_map, context.scope, context.trace) else None
 
     def exploded(self, document: Document) -> Iterator[Row]:
         """Yields the references of a record, as ``explode_stage`` does, without those that may be skipped."""
@@ -167,6 +164,12 @@ class Shortcut:
         skipped = (each for each in strict if (each.slot, each.rank) not in have)
         answers += (_there(each, self._quiet.read(each.key, each.document)) for each in skipped)
         return {**group, Stream.ANSWER: answers}
+
+
+def may_skip(asset_map: AssetMap, scope: Scope, trace: Collection[str]) -> bool:
+    """Whether a planning with this scope may skip anything."""
+    is_whole = scope == Scope() and not trace
+    return is_whole and not isinstance(asset_map, NotedMap) and ids_stand_first(asset_map)
 
 
 def as_row(named: Flat) -> Row:

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from reconcile import Project
 from reconcile.adapters.local import wire
-from reconcile.adapters.local.apart import GO, MOST_HELD, Apart, command, is_possible
+from reconcile.adapters.local.apart import MOST_HELD, Apart, command, is_possible
 from reconcile.adapters.local.names import Prefixes
 from reconcile.adapters.local.seen import Miss, Row
 from reconcile.adapters.local.settle import Looks
@@ -25,13 +26,14 @@ from reconcile.adapters.local.walking import Walk
 from reconcile.adapters.state.store import State
 from reconcile.commands.demo_media import mp4
 from reconcile.core.errors import SourceError
+from reconcile.core.events import Event, Phase, PhaseStarted
 from reconcile.core.pattern import Template
 from reconcile.core.plan import Scope
 from reconcile.core.reach import Selection
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.pipeline.planner import survey
 from reconcile.run_options import APART_FROM, RunOptions
-from tests.kit.small_project import OLD, make_project
+from tests.kit.small_project import OLD, make_project, open_records, write
 from tests.kit.tree import IGNORE, an_hour_on
 
 RULES = ("characters/{char_id}.png", "remixes/{char_id}_{title}/result/{name}.mp4", ".thumbs/{char_id}.png")
@@ -93,18 +95,14 @@ class World:
         return self.opened[-1]
 
     def expected(self, started_by: Sequence[str] | None = None, **options: object) -> LocalFiles:
-        """Files whose next walk is by another process, which may look at them now."""
+        """Files whose next walk is by another process."""
         files = self.files(**options)  # type: ignore[arg-type]
-        files.expect_walk(self.state.path, started_by)
-        files.begin_walk()
+        assert files.walk_apart(self.state.path, started_by)
         return files
 
-    def apart(self, started_by: Sequence[str] | None = None, *, begins: bool = True) -> Apart:
+    def apart(self, started_by: Sequence[str] | None = None) -> Apart:
         paths = os.fsencode(self.root), os.fsencode(self.state.path)
-        apart = Apart((paths[0], list(IGNORE), list(RULES), True, paths[1]), started_by)
-        if begins:
-            apart.begin((1, 1))
-        return apart
+        return Apart((paths[0], list(IGNORE), list(RULES), True, paths[1]), started_by)
 
     def rows(self) -> list[Row]:
         """What a walk by this process sees."""
@@ -113,7 +111,7 @@ class World:
 
     def close(self) -> None:
         for files in self.opened:
-            files.close()
+            files.walk_here()
         self.state.close()
 
 
@@ -219,15 +217,6 @@ def test_an_empty_root_has_no_rows(world: World) -> None:
     assert list(world.expected().walk()) == []
 
 
-def test_it_looks_at_files_only_when_it_is_told_to(world: World) -> None:
-    world.put("a.png")
-    files = world.files()
-    files.expect_walk(world.state.path)
-    world.put("b.png")
-    files.begin_walk()
-    assert [file.path for file in files.walk()] == ["a.png", "b.png"]
-
-
 def test_what_this_process_hashed_meanwhile_is_not_hashed_again(world: World) -> None:
     world.put("a.png", b"12345")
     read: list[int] = []
@@ -297,8 +286,7 @@ def test_what_it_does_not_come_to_is_walked_here(world: World, started_by: list[
 def test_it_dies_with_the_cache_of_hashes(world: World) -> None:
     paths = world.many(10)
     files = world.files()
-    files.expect_walk(world.state.path.with_name("gone.db"))
-    files.begin_walk()
+    assert files.walk_apart(world.state.path.with_name("gone.db"))
     assert [file.path for file in files.walk()] == paths
     assert not world.state.path.with_name("gone.db").exists()
 
@@ -339,9 +327,8 @@ def received(sent: bytes) -> tuple[list[Row], bool]:
 
 def test_a_root_that_is_not_there_is_told_as_ever(world: World) -> None:
     files = world.files()
-    files.expect_walk(world.state.path)
     world.root.rmdir()
-    files.begin_walk()
+    assert not files.walk_apart(world.state.path)
     with pytest.raises(SourceError, match="is not there"):
         list(files.walk())
 
@@ -382,7 +369,7 @@ def test_it_is_over_after_a_walk(world: World) -> None:
 
 
 def test_it_is_over_if_nobody_ever_asked(world: World) -> None:
-    apart = world.apart(begins=False)
+    apart = world.apart()
     apart.close()
     assert apart.child is None or ended(apart)
 
@@ -424,11 +411,9 @@ PARENT = """
 import os, sys
 from reconcile.adapters.local.apart import Apart
 apart = Apart(({root!r}, [], None, True, {state!r}), {command!r})
-if {begins}:
-    apart.begin((1, 1))
 while apart.child is None:
     pass
-if {begins}:
+if {reads}:
     next(apart.rows())
 print(apart.child.pid, flush=True)
 sys.stdin.read()
@@ -436,12 +421,12 @@ sys.stdin.read()
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="/proc says which processes there are")
-@pytest.mark.parametrize("begins", [False, True])
+@pytest.mark.parametrize("reads", [False, True])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, None])
-def test_it_ends_with_this_process(world: World, begins: bool, how: signal.Signals | None) -> None:
+def test_it_ends_with_this_process(world: World, reads: bool, how: signal.Signals | None) -> None:
     world.many(3 * wire.ROWS)
     state, hangs = os.fsencode(world.state.path), writing(1, "time.sleep(600)")
-    code = PARENT.format(root=os.fsencode(world.root), state=state, command=hangs, begins=begins)
+    code = PARENT.format(root=os.fsencode(world.root), state=state, command=hangs, reads=reads)
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert parent.stdin is not None
         assert parent.stdout is not None
@@ -463,10 +448,6 @@ def is_running(number: int) -> bool:
         return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def test_stdin_says_go_with_one_byte() -> None:
-    assert len(GO) == 1
 
 
 # -- when --
@@ -505,6 +486,54 @@ def test_it_is_for_a_look_at_everything_that_has_many_files(
     assert log.exists() == starts
 
 
+SHELL = '#!/bin/sh\n"{python}" "$@"\necho over >> "{log}"\n'
+
+
+@pytest.mark.skipif(os.name == "nt" or not is_possible(), reason="a shell script stands for Python, on a second core")
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("characters/miyuki.png", "anime_image"),
+        ("characters/みゆき.png", "anime_image"),
+        ("new/folder/[kpop]_x.mp4", "other"),
+        ("characters/rem/below/a/file.png", "anime_image"),
+    ],
+)
+@pytest.mark.parametrize("named_by", ["uri", "local path"])
+def test_a_file_that_is_written_while_records_are_read_is_seen_if_a_record_names_it(
+    path: str, field: str, named_by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, other = tmp_path / "log", tmp_path / "python-told"
+    other.write_text(SHELL.format(python=sys.executable, log=log))
+    other.chmod(0o755)
+    folder = make_project(tmp_path / "project")
+    with Project.open(folder).opened() as project:
+        survey(project)
+        project.note_files(APART_FROM)
+    monkeypatch.setattr(sys, "executable", str(other))
+
+    def a_workflow(event: Event) -> None:
+        if event != PhaseStarted(Phase.RECORDS):
+            return
+        patience = time.monotonic() + 30
+        while not log.exists() and time.monotonic() < patience:
+            time.sleep(0.01)  # until the second process has seen everything
+        write(folder, path, b"n" * 77)
+        place = f"gs://my-bucket/anime_dance/{path}" if named_by == "uri" else f"C:\\oo\\bar\\output\\{path}"
+        records = open_records(folder)
+        records.put("miyuki", {"assets": [{"title": "primary", field: place}]})
+        records.close()
+
+    with Project.open(folder).opened(RunOptions(apart=True)) as project:
+        seen = survey(project, listener=a_workflow).plan
+    assert log.exists()
+    monkeypatch.undo()
+    with Project.open(folder).opened(RunOptions(cache=False)) as project:
+        expected = survey(project).plan
+    assert seen == msgspec.structs.replace(expected, created=seen.created, estimate=seen.estimate)
+    assert any(path in str(change) for change in (*seen.actions, *seen.findings))
+
+
 LIMITED = """
 import resource, sys
 from reconcile import Project
@@ -513,7 +542,7 @@ if sys.argv[2] == "limited":
     resource.setrlimit(resource.RLIMIT_AS, (2**36, 2**36))
 with Project.open(sys.argv[1]).opened(RunOptions(apart=True)) as project:
     project.note_files(APART_FROM)
-    project.expect_walk()
+    project.walk_apart()
 print("reconcile.adapters.local.apart" in sys.modules)
 """
 

@@ -1,8 +1,8 @@
 """Runs a full walk in a second process, so that this process has a core of its own for the rest.
 
 The process is a second Python, started rather than forked, because threads are running by then. It reads, writes
-nothing, and sends blocks of rows (``wire``) through a pipe ahead of their consumer. It is started early, because that
-takes a while, and stats files only once told to begin. If it fails, the walk continues in this process.
+nothing, and sends blocks of rows (``wire``) through a pipe ahead of their consumer. If it fails, the walk continues in
+this process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from reconcile.core.closing import Closing
 
 MOST_HELD = 16 * 2**20
 """Bytes of rows that may wait to be consumed; a row takes about 70."""
-GO = b"!"
 _GLANCE = 0.2
 _ENDING = 5.0
 # It runs no code of the user's, and imports from the same places as this process. Ctrl-C is for this process alone.
@@ -58,10 +57,7 @@ def command() -> list[str]:
 
 
 class Apart(Closing):
-    """A walk in a process of its own, which starts at once and stats no file before ``begin``.
-
-    The ``job`` is the arguments of ``adapters.walker.main``.
-    """
+    """A walk in a process of its own, which begins at once. The ``job`` is the arguments of ``adapters.walker.main``."""
 
     def __init__(self, job: Sequence[Any], started_by: Sequence[str] | None = None) -> None:
         self._command = list(started_by or command())
@@ -71,7 +67,6 @@ class Apart(Closing):
         self._blocks: deque[bytes] = deque()
         self.held = 0
         self._closed = self._over = self.came_to_end = False
-        self.root: tuple[int, int] | None = None
         self.child: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._work, name="walk", daemon=True)
         try:
@@ -80,12 +75,6 @@ class Apart(Closing):
         except RuntimeError:  # the system allows no further thread
             self._over = True
         self._over = self._over or self._thread.ident is None
-
-    def begin(self, root: tuple[int, int]) -> None:
-        """Lets the process stat files from now on; ``root`` is the identity of the root folder."""
-        with self._change:
-            self.root = root
-            self._change.notify_all()
 
     def rows(self) -> Iterator[Row]:
         """Yields its rows in code point order of the path, as far as it came; once."""
@@ -141,15 +130,12 @@ class Apart(Closing):
                 self.child = child
             child.stdin.write(self._job)
             child.stdin.flush()
-            if self._is_begun():
-                child.stdin.write(GO)
-                child.stdin.flush()
-                while self._has_room():
-                    body = wire.read(child.stdout.read)
-                    with self._change:
-                        self._blocks.append(body)
-                        self.held += len(body)
-                        self._change.notify_all()
+            while self._has_room():
+                body = wire.read(child.stdout.read)
+                with self._change:
+                    self._blocks.append(body)
+                    self.held += len(body)
+                    self._change.notify_all()
         finally:
             child.kill()
             for pipe in (child.stdin, child.stdout):
@@ -157,12 +143,6 @@ class Apart(Closing):
                     pipe.close()
             with suppress(subprocess.TimeoutExpired):
                 child.wait(_ENDING)
-
-    def _is_begun(self) -> bool:
-        with self._change:
-            while self.root is None and not self._closed:
-                self._change.wait(_GLANCE)
-            return not self._closed
 
     def _has_room(self) -> bool:
         with self._change:

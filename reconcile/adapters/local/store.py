@@ -75,6 +75,7 @@ class LocalFiles:
         self._settled = frozenset(settled)
         self._had_root = False
         self._apart: Apart | None = None
+        self._apart_root = 0, 0
         sources = None if rules is None else [each.source for each in rules]
         self._job = (os.fsencode(self._root), list(ignore), sources, holds_incomplete)
         self._hasher = Hasher(self._root, cache, clock, workers, on_progress, holds_incomplete=holds_incomplete)
@@ -87,8 +88,8 @@ class LocalFiles:
         """
         within = Prefixes(prefixes)
         apart = self._apart
-        if apart is not None and apart.root is not None and within.takes(""):
-            before, found = apart.root, self._seen_by(apart)
+        if apart is not None and within.takes(""):
+            before, found = self._apart_root, self._seen_by(apart)
         else:
             root = self._root_listing()
             if root.is_gone:
@@ -193,28 +194,24 @@ class LocalFiles:
 
     # -- the second process --
 
-    def expect_walk(self, hashes: Path, command: Sequence[str] | None = None) -> None:
-        """Starts a process for the next full walk, by default with ``apart.command``.
+    def walk_apart(self, hashes: Path, command: Sequence[str] | None = None) -> bool:
+        """Starts a process for the next full walk, by default with ``apart.command``, and returns whether it could.
 
         ``hashes`` is the file of the hash cache.
         """
         from reconcile.adapters.local.apart import Apart  # only large trees need it
 
-        self.close()
-        self._apart = Apart((*self._job, os.fsencode(hashes)), command)
-
-    def begin_walk(self) -> None:
-        """Lets the second process stat files from now on."""
-        if self._apart is None:
-            return
+        self.walk_here()
         try:
-            self._apart.begin(self._root_identity())
-            self._had_root = True
+            self._apart_root = self._root_identity()
         except SourceError:  # the walk will report it
-            self.close()
+            return False
+        self._had_root = True
+        self._apart = Apart((*self._job, os.fsencode(hashes)), command)
+        return True
 
-    def close(self) -> None:
-        """Ends the second process."""
+    def walk_here(self) -> None:
+        """Ends the second process: the next walk is in this one."""
         apart, self._apart = self._apart, None
         if apart is not None:
             apart.close()
@@ -228,7 +225,7 @@ class LocalFiles:
                 # What was hashed here meanwhile is known by now.
                 yield row if isinstance(row, LocalFile) or row.known else self._walk.known(row.path, row.seen, row.twin)
         finally:
-            self.close()
+            self.walk_here()
         if not apart.came_to_end:
             yield from (row for row in self._observe_from(last, Prefixes(("",))) if row.path != last)
 
