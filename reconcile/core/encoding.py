@@ -22,7 +22,9 @@ class BadEncoding(Portable, Exception):
 
 def encoding_of(header: str | None) -> str:
     """Returns a ``Content-Encoding`` in its canonical spelling; empty if the content is stored as it is."""
-    names = (part.strip().lower() for part in (header or "").split(","))
+    if not header:  # as with nearly all objects
+        return ""
+    names = (part.strip().lower() for part in header.split(","))
     return ", ".join(name for each in names if (name := _SYNONYMS.get(each, each)))
 
 

@@ -156,9 +156,8 @@ class Observations:
 
     def _files(self) -> Iterator[LocalFile]:
         """Those that are listed and those that are named elsewhere, in one order."""
-        return heapq.merge(
-            self._worlds.files.walk(self.extent.local.prefixes), self.named.files, key=attrgetter("path")
-        )
+        listed = self._worlds.files.walk(self.extent.local.prefixes)
+        return heapq.merge(listed, self.named.files, key=attrgetter("path")) if self.named.files else listed
 
     def _objects(self) -> Iterator[RemoteObject | Denied]:
         return itertools.chain.from_iterable(self._listing(prefix, "") for prefix in self.extent.remote.prefixes)
@@ -198,11 +197,13 @@ class Observations:
         return rows if self._map.keys_are_paths else self._one_for_each_key(rows)
 
     def _keyed(self, files: Iterable[LocalFile]) -> Iterator[tuple[str, LocalFile]]:
+        keys_are_paths = self._map.keys_are_paths
         for file in files:
-            if file.path.endswith("/"):
+            path = file.path
+            if path.endswith("/"):
                 self.extent.unread.append(Unread(file))
             else:
-                yield self._map.key_for(file.path, self.named.known_ids), file
+                yield path if keys_are_paths else self._map.key_for(path, self.named.known_ids), file
 
     def _one_for_each_key(self, rows: Iterable[tuple[str, LocalFile]]) -> Iterator[tuple[str, LocalFile]]:
         """Where several files have one key, the first of them, as the twin of another: none of them can be uploaded."""

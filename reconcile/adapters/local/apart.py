@@ -26,6 +26,8 @@ from reconcile.core.closing import Closing
 
 MOST_HELD = 16 * 2**20
 """Bytes of rows that may wait to be consumed; a row takes about 70."""
+_PIPE = 2**20
+"""Bytes that the pipe holds, if the system allows it: in a small one each process would often wait for the other."""
 _GLANCE = 0.2
 _ENDING = 5.0
 # It runs no code of the user's, and imports from the same places as this process. Ctrl-C is for this process alone.
@@ -57,7 +59,7 @@ def command() -> list[str]:
 
 
 class Apart(Closing):
-    """A walk in a process of its own, which begins at once. The ``job`` is the arguments of ``adapters.walker.main``."""
+    """A walk in a process of its own, which begins at once. ``job`` holds the arguments of ``adapters.walker.main``."""
 
     def __init__(self, job: Sequence[Any], started_by: Sequence[str] | None = None) -> None:
         self._command = list(started_by or command())
@@ -121,6 +123,8 @@ class Apart(Closing):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            bufsize=_PIPE,
+            pipesize=_PIPE,
             creationflags=NO_WINDOW,
         )
         assert child.stdin is not None
