@@ -63,7 +63,6 @@ WAITS: dict[str, str] = {
     "reconcile/adapters/local/store.py:LocalFiles._settled_rows": "sleeps, and for the time of `settle` at most",
     "reconcile/adapters/local/writing.py:LocalPlaces._alone": "only workers run it",
     "reconcile/adapters/room.py:lacks": "the threads have been told to end",
-    "reconcile/adapters/walker.py:main": "a process of its own, which ends with its stdin and hears no Ctrl-C",
     "reconcile/adapters/workers.py:Workers._next": "only workers run it",
     "reconcile/adapters/workers.py:awaited": _DONE,
     "reconcile/adapters/workers.py:results": _DONE,

@@ -74,8 +74,8 @@ class LocalFiles:
         self._may_lack_root = may_lack_root
         self._settled = frozenset(settled)
         self._had_root = False
-        self._apart: Apart | None = None
-        self._apart_root = 0, 0
+        self._apart: tuple[Apart, tuple[int, int]] | None = None
+        """The next full walk, if a second process runs it, and the identity of the root before it."""
         sources = None if rules is None else [each.source for each in rules]
         self._job = (os.fsencode(self._root), list(ignore), sources, holds_incomplete)
         self._hasher = Hasher(self._root, cache, clock, workers, on_progress, holds_incomplete=holds_incomplete)
@@ -87,9 +87,9 @@ class LocalFiles:
         SourceError if the root is missing, unreadable, or disappears meanwhile.
         """
         within = Prefixes(prefixes)
-        apart = self._apart
-        if apart is not None and within.takes(""):
-            before, found = self._apart_root, self._seen_by(apart)
+        if self._apart is not None and within.takes(""):
+            apart, before = self._apart
+            found = self._seen_by(apart)
         else:
             root = self._root_listing()
             if root.is_gone:
@@ -203,18 +203,18 @@ class LocalFiles:
 
         self.walk_here()
         try:
-            self._apart_root = self._root_identity()
+            root = self._root_identity()
         except SourceError:  # the walk will report it
             return False
         self._had_root = True
-        self._apart = Apart((*self._job, os.fsencode(hashes)), command)
+        self._apart = Apart((*self._job, os.fsencode(hashes)), command), root
         return True
 
     def walk_here(self) -> None:
         """Ends the second process: the next walk is in this one."""
         apart, self._apart = self._apart, None
         if apart is not None:
-            apart.close()
+            apart[0].close()
 
     def _seen_by(self, apart: Apart) -> Iterator[Row]:
         """Yields the rows of a full walk by the second process; what it does not reach is walked here."""
