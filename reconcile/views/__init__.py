@@ -1,1 +1,1 @@
-"""What people and machines read: text for terminals, JSON, progress. The only users of rich."""
+"""What people and machines read: text for terminals, JSON, pages, progress. The only users of rich and jinja2."""

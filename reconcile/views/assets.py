@@ -1,4 +1,4 @@
-"""The changes of a plan as one line an asset: its upload and its fields together, by character and in columns."""
+"""The changes of a plan, one line for each asset with its upload and its fields, by character and in columns."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from reconcile.views.work import work_of
 
 _INDEX, _RECORD = "Index", "New record"
 _NARROWEST = 16
-"""Cells that a name gets at the least before its line is broken in two."""
+"""The least cells that a name gets before its line is broken in two."""
 _WIDEST = 72
-"""Cells up to which names in a pipe are padded."""
+"""The most cells to which names are padded in a pipe."""
 _SAME_PATH = (Reason.LOCAL_PATH, Reason.DAMAGED_PATH)
 
 
 class Line(msgspec.Struct, frozen=True):
-    """What becomes of one asset, of a new record, or of a record's index. ``kinds`` are the changes that it stands for;
-    ``values`` are lines of their own below it."""
+    """A line about one asset, a new record, or the index of a record. ``kinds`` are the kinds of the changes that it
+    sums up; ``values`` are shown below it, on lines of their own."""
 
     kinds: tuple[type, ...]
     label: str
@@ -50,16 +50,19 @@ class Line(msgspec.Struct, frozen=True):
 
     @property
     def signs(self) -> tuple[type | None, type | None]:
-        """The change of the object and the one of the record that the line's signs are for."""
+        """The kinds of change whose signs the line begins with: one of the object, one of the record."""
         objects = [kind for kind in self.kinds if kind in (Upload, Replace, Copy, SetMetadata)]
         records = [kind for kind in self.kinds if kind in (SetField, CreateRecord, RewriteLocalDb)]
         return next(iter(objects), None), next(iter(records), None)
 
 
 def lines(actions: Iterable[Change], labels: Labels, glyphs: Glyphs, *, full: bool) -> list[Line]:
-    """The lines of one character's changes, in the order of the rules, and the record's own last. The old value of a
-    field and the new one are values if ``full``, or if the line does not say them: the old one is not empty and is
-    another path, the new one is not the asset's URI."""
+    """Makes the lines of the changes of one character, in the order of the rules; those about the record itself are
+    last.
+
+    The old and the new value of a field are shown as values if ``full``, or if the line does not show them already: if
+    the old one is neither empty nor the same path, or the new one is not the URI of the asset.
+    """
     groups: dict[tuple[int, str], list[Change]] = {}
     order = {asset_type: number for number, asset_type in enumerate(labels)}
     for action in actions:
@@ -95,7 +98,7 @@ def _line(changes: Sequence[Change], labels: Labels, glyphs: Glyphs, *, full: bo
 
 
 def _reasons(changes: Iterable[Change]) -> Iterator[str]:
-    """Why, if the signs and the values do not say it."""
+    """Yields the reasons that neither the signs nor the values show."""
     for change in changes:
         if change.reason in (Reason.DANGLING, Reason.DAMAGED_PATH, Reason.GENERIC_TYPE):
             yield words.REASONS[change.reason]
@@ -117,7 +120,7 @@ def _without(values: Any, others: Any) -> list[str]:
 
 
 def _places(fields: Iterable[FieldChange], glyphs: Glyphs) -> Iterator[str]:
-    """Each place once, with a word if the local database has it too."""
+    """Yields each place once, and says if the local database has it, too."""
     worlds: dict[str, list[type]] = {}
     for each in fields:
         place = words.place(each.entry, each.field, each.position, each.way, of=glyphs.of)
@@ -142,7 +145,7 @@ def _values(change: Change, *, full: bool) -> Iterator[tuple[str, str]]:
                 yield from (("was", text) for text in texts(change.old))
             if full or not is_plain:
                 yield from (("now", text) for text in texts(change.new))
-        case _:  # the line says it all
+        case _:  # the line shows everything
             return
 
 
@@ -150,7 +153,8 @@ def _values(change: Change, *, full: bool) -> Iterator[tuple[str, str]]:
 
 
 def show_lines(terminal: Terminal, actions: Iterable[Change], labels: Labels, *, full: bool) -> None:
-    """Every asset, by character, with a legend before the first and a hint below the last if paths were shortened."""
+    """Writes every asset, by character, with a legend before the first, and a hint after the last if paths were
+    shortened."""
     of_each = by_character(actions)
     groups = [(name, listed, lines(listed, labels, terminal.glyphs, full=full)) for name, listed in of_each]
     every = [line for _, _, those in groups for line in those]
@@ -167,13 +171,13 @@ def show_lines(terminal: Terminal, actions: Iterable[Change], labels: Labels, *,
 
 
 def height(actions: Iterable[Change], labels: Labels, *, full: bool) -> int:
-    """How many lines they are, if each fits."""
+    """Returns the number of lines, if none is broken."""
     groups = [lines(listed, labels, Glyphs(), full=full) for _, listed in by_character(actions)]
     return sum(2 + sum(1 + len(line.values) for line in those) for those in groups)
 
 
 def show_legend(terminal: Terminal, shown: Iterable[Line]) -> None:
-    """What the signs of these lines mean."""
+    """Writes what the signs of these lines mean."""
     kinds = {SetField if kind is RewriteLocalDb else kind for line in shown for kind in line.kinds}
     pieces: list[Piece] = []
     for kind, look in words.LOOKS.items():
@@ -183,14 +187,14 @@ def show_legend(terminal: Terminal, shown: Iterable[Line]) -> None:
 
 
 def sign(kind: type | None, glyphs: Glyphs) -> str:
-    """The sign of a change, a blank for none."""
+    """Returns the sign of a kind of change; a blank for none."""
     if kind is None:
         return " "
     return glyphs.up if kind is Upload else words.LOOKS[kind].sign
 
 
 class _Columns:
-    """The lines of one character, in columns as far as they fit."""
+    """The lines of one character, in columns where they fit."""
 
     def __init__(self, terminal: Terminal, whose: str, those: Sequence[Line], wide: int, *, full: bool) -> None:
         """``wide`` is the width of the labels of all characters."""
@@ -204,7 +208,7 @@ class _Columns:
         self._briefly = False
         self._room = self._left()
         if terminal.wraps and self._room < max(_wide(line.name.rpartition("/")[2]) for line in those):
-            # The heading says whose record it is.
+            # The heading already names the record.
             self._briefly = not full
             self._room = self._left()
         names = [line.name for line in those]
@@ -212,12 +216,12 @@ class _Columns:
         self._name = max((_wide(name) for name in self._names if _wide(name) <= self._room), default=0)
 
     def show(self) -> bool:
-        """Writes them; gives whether a path was shortened."""
+        """Writes the lines. Returns whether a path was shortened."""
         shortened = [self._show(line, name) for line, name in zip(self._lines, self._names, strict=True)]
         return any(shortened)
 
     def _left(self) -> int:
-        """The cells that a name may have."""
+        """Returns the cells that are left for a name."""
         if not self._terminal.wraps:
             return _WIDEST
         tails = max((self._tail_width(line) for line in self._lines if line.name), default=0)
@@ -245,12 +249,12 @@ class _Columns:
         return name != line.name
 
     def _alone(self, line: Line, name: str) -> tuple[str, bool]:
-        """The name as it fits in a line out of the columns, and whether all does; else in one without the places."""
+        """Returns the name, shortened to fit on a line out of the columns, and whether the places fit on it, too."""
         if not self._terminal.wraps:
             return name, True
         whole = self._terminal.width - self._fixed - (cells(line.size) + 2 if line.size else 0)
         for room, is_one in ((whole - self._tail_width(line), True), (whole, False)):
-            # One that was left whole though it is too long would look like another.
+            # A name that was left whole although it is too long would look like another if it were shortened.
             short = name if name == line.name else _elided(line.name, room, self._terminal.glyphs)
             if _wide(short) <= room:
                 return short, is_one
@@ -275,14 +279,14 @@ def _wide(text: str) -> int:
 
 
 def _shorter(names: Sequence[str], room: int, glyphs: Glyphs) -> list[str]:
-    """The paths without folders in their middle, as far as that is needed; two paths never look alike."""
+    """Returns the paths, without folders in their middle if they are too long. No two look alike."""
     short = [_elided(name, room, glyphs) for name in names]
     counts = Counter(short)
     return [each if counts[each] == 1 else name for each, name in zip(short, names, strict=True)]
 
 
 def _elided(name: str, room: int, glyphs: Glyphs) -> str:
-    """The path, with as many of its folders as there is room for; never less than its last name."""
+    """Returns the path with as many of its folders as fit, and at least its last name."""
     if _wide(name) <= room or "/" not in name:
         return name
     *folders, last = name.split("/")

@@ -1,4 +1,4 @@
-"""The catalogue as a table, as CSV and as JSON: each row is written as it comes, and none is kept."""
+"""The catalogue as a table, as CSV and as JSON. Each row is written as it comes, and none is kept."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _COLOURS = {
 
 
 class AssetList(msgspec.Struct, frozen=True):
-    """``list --json``: the assets, or with ``--missing`` who lacks which type instead.
+    """The document of ``list --json``: the assets, or with ``--missing`` the types that characters lack.
 
-    ``complete`` is false if a part of a world could not be read: assets may then be left out. ``error`` is what ended
-    the list early.
+    ``complete`` is false if a part of a world could not be read, so that assets may be left out. ``error`` is what
+    ended the list early, if anything did.
     """
 
     format: str
@@ -46,7 +46,7 @@ class AssetList(msgspec.Struct, frozen=True):
 
 
 class JsonRows:
-    """An ``AssetList``, written piece by piece; ``name`` is the array that gets the rows."""
+    """An ``AssetList`` that is written piece by piece. ``name`` is the array that gets the rows."""
 
     def __init__(self, stream: TextIO, scope: Scope, name: str) -> None:
         self._stream = stream
@@ -55,7 +55,7 @@ class JsonRows:
 
     @property
     def is_begun(self) -> bool:
-        """Whether something of it was written."""
+        """Whether a part of it was written."""
         return self._before is not self._head
 
     def row(self, value: Asset | Lacking) -> None:
@@ -69,8 +69,8 @@ class JsonRows:
 
 
 def show_csv(stream: TextIO, kind: type[Asset | Lacking], rows: Iterable[Asset | Lacking]) -> None:
-    """A line for each row, below one that names the fields; UTF-8, and in the names nothing that a terminal obeys or a
-    spreadsheet runs."""
+    """Writes a line that names the fields, and one for each row. It is UTF-8, and nothing in the names can control a
+    terminal or run in a spreadsheet."""
     names = kind.__struct_fields__
     _csv_line(stream, names)
     for row in rows:
@@ -89,7 +89,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     text = visible(value.value if isinstance(value, AssetState) else str(value))
-    # A spreadsheet runs a cell that begins so as a formula, and others may choose names.
+    # A spreadsheet would run a cell that begins like this as a formula, and names may come from strangers.
     return f"'{text}" if text.startswith(_FORMULAS) else text
 
 
@@ -118,7 +118,7 @@ def _show(
 
 
 def _some(rows: Iterable[T]) -> Iterator[list[T]]:
-    """The rows in batches; one batch even if there are no rows."""
+    """Yields the rows in batches; one batch even if there are no rows."""
     coming = iter(rows)
     some = list(islice(coming, AT_ONCE))
     yield some

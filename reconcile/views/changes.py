@@ -1,4 +1,4 @@
-"""Single changes of a plan, as people read them: what each is made to, how large that is, its values, and why."""
+"""Single changes of a plan as text: what is changed, its size, and the values."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from reconcile.views import words
 VALUES = {"was": "red", "now": "green"}
 
 Labels: TypeAlias = Mapping[str, str]
-"""How asset types are called, in the order of the rules."""
+"""The label of each asset type, in the order of the rules."""
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 Action = TypeVar("Action", bound=Change | Restore)
 
 
 def label(labels: Labels, asset_type: str | None) -> str:
-    """The label of an asset type; one that the rules no longer know goes by its type."""
+    """Returns the label of an asset type; the type itself if the rules no longer have it."""
     return "No rule" if asset_type is None else labels.get(asset_type, asset_type)
 
 
 def by_character(actions: Iterable[Action]) -> Iterator[tuple[str, list[Action]]]:
-    """Actions by character, nobody's last; within one in the order of execution."""
+    """Yields the actions by character, those without one last; within each in the order of execution."""
     ordered = sorted(actions, key=lambda action: (action.char_id is None, action.char_id or ""))
     for char_id, group in groupby(ordered, key=lambda action: action.char_id):
         yield char_id or NO_CHARACTER, list(group)
 
 
 def details(change: Change) -> tuple[str, str, Pairs]:
-    """What a change is made to, how large that is, and its values: those of a new record by field, else ``was`` and
-    ``now``."""
+    """Returns what a change is made to, the size of that, and the values: by field for a new record, otherwise ``was``
+    and ``now``."""
     match change:
         case Upload():
             return change.key, words.size(change.size), ()
@@ -67,12 +67,12 @@ def details(change: Change) -> tuple[str, str, Pairs]:
 
 
 def text_of(value: Any) -> str:
-    """A text as it is, any other value of a record as JSON."""
+    """Returns a text as it is, and any other value of a record as JSON."""
     return value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=str).decode()
 
 
 def texts(value: Any) -> list[str]:
-    """One line for each text; an empty field is said to be one."""
+    """Returns one line for each text. An empty field or list has a line that says so."""
     if value is None:
         return ["(nothing)"]
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What a plan will cost and take, and what a run has used, in the units that Google counts."""
+"""The cost of a plan and its time, and what a run has used, in the units that Google counts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ROWS = {
 
 
 def show_estimate(terminal: Terminal, estimate: Estimate | None, *, verbose: bool = False) -> None:
-    """What applying a plan takes, in a sentence; with what making it took, as a table, if ``verbose``."""
+    """Writes what applying a plan takes, as a sentence; if ``verbose``, also as a table with what making it took."""
     if estimate is not None:
         seconds = "" if estimate.seconds is None else f"; about {_time(estimate.seconds)} at the speed of the last runs"
         sentence = f"To apply it: {told(estimate.applying)}{seconds}."
@@ -28,15 +28,15 @@ def show_estimate(terminal: Terminal, estimate: Estimate | None, *, verbose: boo
 
 
 def show_used(terminal: Terminal, used: Used | None, *, verbose: bool = False) -> None:
-    """What a run took to make its changes, in a sentence; with what it took to look first, as a table, if
-    ``verbose``."""
+    """Writes what a run has used to make its changes, as a sentence; if ``verbose``, also as a table with what it used
+    to look first."""
     if used is not None:
         sentence = f"Used: {told(used.applying)}."
         _show(terminal, sentence, ("", "to look", "to apply"), used.looking, used.applying, verbose)
 
 
 def told(usage: Usage) -> str:
-    """``48.2 kB sent, 3 class A and 2 class B requests, 1 document read and 1 written``; zeros are left out."""
+    """Returns a text such as ``48.2 kB sent, 3 class A and 2 class B requests, 1 document read and 1 written``."""
     return ", ".join(_parts(usage)) or "no requests"
 
 

@@ -14,7 +14,7 @@ _SIGNS = {
 
 
 def show_checkup(terminal: Terminal, checkup: Checkup) -> None:
-    """Every check, then the verdict."""
+    """Writes every check, then the verdict."""
     width = max(len(check.name) for check in checkup.checks)
     for check in checkup.checks:
         _show(terminal, check, width)

@@ -1,4 +1,4 @@
-"""Errors as people and programs see them: one sentence and what to do on stderr, or one JSON document on stdout."""
+"""Errors as people and programs see them: a sentence and a hint on stderr, and with ``--json`` a document on stdout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reconcile.views.terminal import Terminal
 
 
 def error_of(cause: BaseException) -> ReconcileError:
-    """What a user sees of any exception: an unforeseen one is called a bug."""
+    """Returns the error that a user sees for any exception. An unexpected one is reported as a bug."""
     if isinstance(cause, ReconcileError):
         return cause
     error = (refused(cause) if isinstance(cause, OSError) else None) or no_room(cause)
@@ -29,8 +29,8 @@ def error_of(cause: BaseException) -> ReconcileError:
 
 
 def show_error(error: ReconcileError, *, document: bool, as_log: bool, verbose: bool) -> None:
-    """``document`` writes the JSON document to stdout; ``as_log`` makes the sentence a JSON line; ``verbose`` adds the
-    traceback to it."""
+    """Writes an error to stderr, with its traceback if ``verbose``, as a JSON line if ``as_log``; with ``document``
+    also as JSON to stdout."""
     trace = "".join(traceback.format_exception(error)) if verbose else ""
     told = json.ErrorDocument.of(error)
     if as_log:

@@ -1,4 +1,4 @@
-"""Explanations, and what the rules say of themselves, as text."""
+"""Explanations, and descriptions and trials of the rules, as text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NAME = 11
 
 
 def show_explanation(terminal: Terminal, explanation: Explanation, labels: Labels) -> None:
-    """The verdict first, then everything that it rests on."""
+    """Writes the verdict, then everything on which it is based."""
     terminal.prose(f"{explanation.verdict}.", style="bold")
     terminal.line()
     if explanation.asset is not None:
@@ -126,7 +126,7 @@ def _goes(rule: RuleView) -> str:
 
 
 def show_trials(terminal: Terminal, trials: Trials) -> None:
-    """Which rule takes each path."""
+    """Writes which rule takes each path."""
     for trial in trials.results:
         terminal.line((trial.subject, "bold"))
         if trial.path != trial.subject:

@@ -1,4 +1,4 @@
-"""Findings as people read them: by code, what it means and what to do once, then the subjects."""
+"""Findings as text, by code: what it means and what to do, once, then the subjects."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ SEVERITIES = {
     Severity.WARNING: ("warning", "yellow"),
     Severity.INFO: ("note", "cyan"),
 }
-"""What people call a severity, and its style."""
+"""The word for each severity, and its style."""
 
 
 def show_findings(
     terminal: Terminal, findings: Iterable[Finding], *, verbose: bool, root: str = "", all_by: str = "--verbose"
 ) -> None:
-    """Writes the findings by code. For each code it says once what it means and what to do; then come its subjects,
-    without the ``root`` with which all of them begin. Those that are waived come last, each with the reason. Unless
-    ``verbose`` only the first five of each are written, and that the option ``all_by`` shows the others."""
+    """Writes the findings by code: once what the code means and what to do, then its subjects, without a ``root`` with
+    which they begin. Waived findings come last, each with the reason. Unless ``verbose``, only the first five of each
+    code are written, and that the option ``all_by`` shows all."""
     listed = list(findings)
     shown = None if verbose else SHOWN
     for first, group in by_code(listed):
@@ -61,8 +61,8 @@ def _show_more(terminal: Terminal, count: int, shown: int | None, all_by: str) -
 
 
 def by_code(findings: Iterable[Finding]) -> Iterator[tuple[Finding, list[Finding]]]:
-    """The findings of each code that no waiver takes, and the first of them apart. They come sorted, the worst first,
-    as a plan has them."""
+    """Yields, for each code, the first finding and all findings, without waived ones. They must be sorted, the worst
+    first, as in a plan."""
     left = (finding for finding in findings if not finding.is_waived)
     for _, group in groupby(left, key=lambda finding: finding.code):
         found = list(group)
@@ -70,13 +70,13 @@ def by_code(findings: Iterable[Finding]) -> Iterator[tuple[Finding, list[Finding
 
 
 def but(findings: Iterable[Finding]) -> str:
-    """``, but 1 error needs you``, if there is one."""
+    """Returns a text such as ``, but 1 error needs you``; empty if there are no errors."""
     errors = remaining(findings, Severity.ERROR)
     return f", but {words.needed(errors)}" if errors else ""
 
 
 def found(findings: Iterable[Finding]) -> str:
-    """`` Needs attention: 1 error, 2 warnings. Also 3 notes.``, or nothing."""
+    """Returns a text such as `` Needs attention: 1 error, 2 warnings. Also 3 notes.``; empty without findings."""
     listed = list(findings)
     counts = Counter(finding.severity for finding in listed if not finding.is_waived)
     parts = {

@@ -1,4 +1,4 @@
-"""The runs of a project, and one run with what it changed."""
+"""The runs of a project as a table, or one run with what it changed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DONE = (Told.APPLIED, Told.ALREADY)
 
 
 def show_history(terminal: Terminal, history: History, *, now: datetime | None = None) -> None:
-    """One line for each run, newest first; each change of a run that was asked for."""
+    """Writes one line for each run, the newest first; or each change, if a single run was requested."""
     if not history.runs:
         terminal.line("No run of this project has changed anything yet.")
         return
@@ -47,7 +47,8 @@ def show_history(terminal: Terminal, history: History, *, now: datetime | None =
 
 
 def _names(run_ids: Sequence[str]) -> list[str]:
-    """A name by which each run can be found: the end of its id, if no other run's has the same end."""
+    """Returns the shortest name that finds each run: the end of its id, or the whole id if another run has the same
+    end."""
     ends = Counter(map(short, run_ids))
     return [short(run_id) if ends[short(run_id)] == 1 else run_id for run_id in run_ids]
 
@@ -69,7 +70,7 @@ def _row(run: PastRun, name: str, now: datetime) -> list[Piece]:
 
 
 def _left(run: PastRun) -> int:
-    """How many changes were planned, and not made."""
+    """Returns the number of changes that were planned but not made."""
     counts = run.counts
     return counts.stale + counts.failed + counts.blocked + counts.not_started
 

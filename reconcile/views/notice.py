@@ -1,4 +1,4 @@
-"""The end of a run in a line, and in a few: for a message to a person who was not there."""
+"""How a run ended, in one line and in a few lines, for a message to a person who was not there."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from reconcile.views.report import counted, made, short
 from reconcile.views.terminal import visible
 
 MOST = 5
-"""Failures, and findings, that are named; the others are counted."""
+"""The most failures, and the most findings, that are named. The others are counted."""
 _LONGEST = 300
-"""Characters of one line: some chats cut a message, and none shows a page."""
+"""Characters of a line. Some chats cut long messages."""
 
 
 class Notice(NamedTuple):
-    """``summary`` is one line; ``text`` is that line and what a person needs to know next. Neither has a character that
-    a terminal would obey, and ``summary`` has no line end."""
+    """A message about a run. ``summary`` is one line; ``text`` is that line and what a person needs to know next.
+    Neither has characters that control a terminal, and ``summary`` has no line end."""
 
     summary: str
     text: str
 
 
 def notice(document: Any, code: int, project: str, changes: Iterable[Change] = ()) -> Notice:
-    """What to tell of a run of this ``project`` that ended so: with the report on its plan's ``changes``, an error, or
-    another document."""
+    """Makes the message about a run of this ``project`` that ended with this document and exit ``code``. The document
+    is the report on the ``changes`` of its plan, an error, or another one."""
     if isinstance(document, Report):
         said, more = _of_report(document, code, changes)
     elif isinstance(document, ErrorDocument):

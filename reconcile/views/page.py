@@ -1,8 +1,8 @@
-"""One page of how everything stands: HTML that needs nothing else, or Markdown for a pull request or a chat.
+"""The report page: self-contained HTML, or Markdown for a pull request or a chat.
 
-What comes from elsewhere (names, records, rules) is escaped wherever a template writes it, not where one remembers to.
-The HTML page holds its data once, as JSON (``page_data``), and a script of its own draws it (``templates/page.js``);
-the status table and what needs a person are in the page itself too, for readers without scripts.
+What comes from elsewhere (names, records, rules) is escaped automatically wherever a template writes it. The HTML page
+holds its data once, as JSON (``page_data``), which a script in the page draws (``templates/page.js``). The status table
+and what needs a person are also in the page itself, for readers without scripts.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from reconcile.views.plan import INCOMPLETE, at, totals
 from reconcile.views.terminal import visible
 
 IN_A_COMMENT = (20, 10, 5, 2, 1)
-"""How many of a kind, and how many characters, Markdown names: the most that keep it within a comment."""
+"""How many findings of a kind, and how many characters, Markdown names: the largest number that fits into a comment."""
 COMMENT = 60_000
-"""Bytes: a comment on a forge holds 65,536 characters."""
+"""Bytes. A comment on a forge holds 65,536 characters."""
 WITHOUT_SCRIPT = 100
-"""Characters, and findings of a kind, that are in the page itself."""
+"""The most characters, and findings of a kind, that are in the page itself."""
 
 Values: TypeAlias = dict[str, Any]
 
 
 class Group(msgspec.Struct, frozen=True):
-    """The findings of one code: the first of them, and how many there are."""
+    """The findings of one code: the first ones, and how many there are."""
 
     severity: str
     code: str
@@ -53,7 +53,7 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """A change: what it does, to what and why; ``values`` are (was or now, text)."""
+    """A change: what it does, to what, and why. ``values`` are pairs of was or now and a text."""
 
     kind: str
     label: str
@@ -68,8 +68,7 @@ _SYMBOLS = {"good": "✓", "todo": "▲", "look": "!"}
 
 
 def html(seen: Overview, plan: Plan, labels: Labels, more: Details | None = None) -> str:
-    """The whole page. Its content security policy lets its own style and script in, by their hashes, and nothing from
-    elsewhere."""
+    """Returns the whole page. Its content security policy admits only its own style and script, by their hashes."""
     style, script = _own("page.css"), _own("page.js")
     characters = standings(seen, plan)
     values = _values(seen, plan, labels, characters, WITHOUT_SCRIPT)
@@ -85,8 +84,8 @@ def html(seen: Overview, plan: Plan, labels: Labels, more: Details | None = None
 
 
 def markdown(seen: Overview, plan: Plan, labels: Labels) -> str:
-    """The page as Markdown, short enough for a comment: what needs a person comes first, and is named before anything
-    else; characters that need nothing are counted."""
+    """Returns the page as Markdown that fits into a comment. What needs a person comes first; characters that need
+    nothing are only counted."""
     characters = standings(seen, plan)
     text = ""
     for shown in IN_A_COMMENT:
@@ -105,7 +104,7 @@ def _rendered(template: str, values: Values, *, escaping: bool) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        # Only what a template itself calls its own is left as it is.
+        # Only what a template marks as its own is left as it is.
         finalize=lambda value: value if isinstance(value, Markup) else made_inert(str(value)),
     )
     environment.filters["number"] = "{:,}".format
@@ -120,7 +119,7 @@ def _own(name: str) -> str:
 
 
 def _hash(text: str) -> Markup:
-    """The hash by which a content security policy lets a style or a script in."""
+    """Returns the hash by which a content security policy admits a style or a script."""
     return Markup("'sha256-{}'").format(base64.b64encode(hashlib.sha256(text.encode()).digest()).decode())
 
 
@@ -178,7 +177,8 @@ def _stores(plan: Plan) -> list[tuple[str, str]]:
 
 
 def _sync(row: StatusRow) -> tuple[str, str]:
-    """How a row stands, and how that looks. What no rule takes is meant for neither bucket nor records."""
+    """Returns the sync state of a row, and its style. What no rule takes belongs neither into the bucket nor into
+    records."""
     return ("–", "empty") if row.asset_type is None and not row.bucket else (row.sync.value, row.sync.value)
 
 
@@ -187,7 +187,7 @@ def _is_right(row: StatusRow) -> bool:
 
 
 def _share(row: StatusRow) -> int:
-    """How much of a row is right, in percent, for the bar; never all of it if something is not."""
+    """Returns the percentage of a row that is right, for the bar; at most 99 if something is not."""
     whole = max(row.local, row.bucket, row.in_step)
     if row.sync is Sync.COMPLETE or not whole:
         return 100 if row.sync is Sync.COMPLETE else 0
@@ -195,7 +195,7 @@ def _share(row: StatusRow) -> int:
 
 
 def _cuts(plan: Plan, characters: Sequence[CharacterState]) -> Iterator[str]:
-    """What the page has no room for, as sentences for its top."""
+    """Yields what the page has no room for, as sentences for its top."""
     room = room_for(characters)
     changed = sum(bool(each.changes) for each in characters)
     taken = sum(room.changes.values())
@@ -215,7 +215,7 @@ def _cuts(plan: Plan, characters: Sequence[CharacterState]) -> Iterator[str]:
 
 
 def _columns(seen: Overview) -> list[StatusRow]:
-    """A column for each rule; one for what no rule takes only if there is something."""
+    """Returns a column for each rule, and one for what no rule takes, if there is anything."""
     used = {cell.asset_type for cell in seen.cells}
     return [row for row in seen.rows if row.asset_type is not None or None in used]
 
@@ -226,7 +226,7 @@ def _marks(each: CharacterState, columns: Sequence[StatusRow]) -> Iterator[str]:
 
 
 def _mark(cell: Cell | None) -> str:
-    """What a cell of the grid shows: a sign, and how many assets are in step."""
+    """Returns what a cell of the grid shows: a sign, and how many assets are in step."""
     if cell is None or mark_of(cell) == "none":
         return "·"
     count = f"{cell.wanted:,}" if cell.in_step == cell.wanted else f"{cell.in_step:,}/{cell.wanted:,}"
@@ -252,7 +252,7 @@ def _groups(plan: Plan, shown: int) -> Iterator[Group]:
 
 
 def _steps(characters: Sequence[CharacterState], labels: Labels, shown: int) -> list[tuple[str, int, list[Step]]]:
-    """The changes of the first characters that have any, with how many there are."""
+    """Returns the changes of the first characters that have any, with the number of all."""
     room = room_for(characters, changes=shown)
     return [
         (

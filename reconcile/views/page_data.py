@@ -1,7 +1,7 @@
-"""What the page's script draws, as one JSON text: every character, change and finding, written once and briefly.
+"""The data that the script of the page draws, as one compact JSON text: every character, change and finding.
 
-Lists stand for maps, numbers for what is said often, and a tab at the start of a text for the bucket's URI. Every text
-is made visible first, so no name of anything holds a tab, and nothing in the JSON can end the element that it is in.
+Maps are written as lists, frequent texts as numbers, and the URI of the bucket at the start of a text as a tab. Every
+text is made visible first, so no name holds a tab, and nothing in the JSON can end the element that it is in.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from reconcile.views.findings import SEVERITIES, by_code
 from reconcile.views.terminal import visible
 
 CHARACTERS = 5_000
-"""Rows of the grid that a page holds, the worst first."""
+"""The most rows of the grid in a page, the worst first."""
 CHANGES = 9_000
-"""Changes that a page lists, of whole characters, the worst first."""
+"""The most changes that a page lists, by whole characters, the worst first."""
 FINDINGS_OF_A_KIND = 2_000
 MOST_HINTS = 3
-"""Hints that are said of a kind as a whole; if there are more, each finding has its own."""
+"""The most hints that are shown for a kind as a whole. If there are more, each finding shows its own."""
 MOST_VALUES = 50
-"""Values of a change."""
+"""The most values of a change."""
 LONGEST = 400
-"""Characters of a value that are shown; a record may hold a book."""
+"""The most characters of a value that are shown. A record may hold a book."""
 
 
 _URI = "\t"
@@ -53,15 +53,15 @@ _MARKS = ("none", "good", "todo", "look")
 
 
 class Room(msgspec.Struct, frozen=True):
-    """What a page has room for: how many rows of the grid, and of which characters the changes, all or the first."""
+    """What fits into a page: the number of rows of the grid, and how many changes of which characters."""
 
     rows: int
     changes: Mapping[CharId, int]
 
 
 def room_for(characters: Sequence[CharacterState], rows: int = CHARACTERS, changes: int = CHANGES) -> Room:
-    """What there is room for. Changes are listed for characters that have a row: all of a character's, or the first of
-    one that would fill the page alone."""
+    """Returns what fits into a page. Changes are listed only for characters that have a row: all of a character, or the
+    first ones if a character alone would fill the page."""
     room, taken = changes, {}
     for each in characters[:rows]:
         count = len(each.changes)
@@ -73,7 +73,7 @@ def room_for(characters: Sequence[CharacterState], rows: int = CHARACTERS, chang
 
 
 def page_data(seen: Overview, plan: Plan, labels: Labels, more: Details, characters: Sequence[CharacterState]) -> str:
-    """The JSON text."""
+    """Returns the JSON text."""
     return _Writer(seen, plan, labels, more, characters).text()
 
 
@@ -103,11 +103,11 @@ class _Writer:
             "characters": rows,
             "counts": [len(self.characters), len(self.plan.actions)],
             "groups": groups,
-            "types": self.names,  # complete only now
+            "types": self.names,  # complete only after the rest
             "roots": list(self.roots),
             "pictures": list(self.more.pictures.values()),
         }
-        # A page is read as HTML first, and ends a script at the first "</script", wherever that is.
+        # HTML ends a script at the first "</script", wherever that is.
         return msgspec.json.encode(document).decode().replace("<", "\\u003c")
 
     def _type(self, asset_type: str | None, name: str) -> int:
@@ -120,7 +120,7 @@ class _Writer:
         return self._type(asset_type, label(self.labels, asset_type))
 
     def _say(self, text: str) -> str:
-        """A text made visible, cut if it is long, with the bucket's URI written short."""
+        """Returns a text made visible, cut if it is long, with a tab for the URI of the bucket."""
         shown = visible(text if len(text) <= LONGEST else text[:LONGEST])
         cut = f"… ({len(text):,} characters)" if len(text) > LONGEST else ""
         return (_URI + shown[len(self.uri) :] if shown.startswith(self.uri) else shown) + cut
@@ -136,10 +136,10 @@ class _Writer:
         return [name, len(each.changes), counts, cells, changes]
 
     def _cell(self, cell: Cell) -> list[int]:
-        """The type, how it stands, and the counts."""
+        """Returns the type, the mark, and the counts of a cell."""
         mark = _MARKS.index(mark_of(cell))
         counts = [cell.wanted, cell.in_step, cell.to_do, cell.local, cell.bucket, cell.records]
-        # Most cells are of assets that are right everywhere: one count says it all.
+        # Most cells are of assets that are right everywhere, for which one count is enough.
         if counts == [cell.wanted, cell.wanted, 0, cell.wanted, cell.wanted, cell.wanted]:
             counts = counts[:1]
         return [self._type_of(cell.asset_type), mark, *counts]
@@ -147,14 +147,14 @@ class _Writer:
     # -- changes --
 
     def _changes(self, changes: Sequence[Change]) -> list[list[Any]]:
-        """Those of one character. A field is set to the URI of a file that the same character uploads: then its key is
-        the number of that change."""
+        """Returns the changes of one character. If a field gets the URI of a file that the same character uploads, its
+        key is the number of that change."""
         numbers = {change.key: number for number, change in enumerate(changes) if is_object(change)}
         return [self._change(change, numbers) for change in changes]
 
     def _change(self, change: Change, numbers: Mapping[str, int]) -> list[Any]:
-        """Kind, type, reason, place, then as far as there are any the values, the key that they are about (its text, or
-        the number of the change that has it), a note, and the number of its picture."""
+        """Returns kind, type, reason and place; then, as far as there are any, the values, the key that they are about
+        (its text, or the number of the change that has it), a note, and the number of its picture."""
         asset_type = -1 if isinstance(change, CreateRecord) else self._type_of(change.asset_type)
         row: list[Any] = [_KIND_NUMBERS[type(change)], asset_type, _REASON_NUMBERS[change.reason]]
         where, size, pairs = details(change)
@@ -171,13 +171,13 @@ class _Writer:
         return [*row, *rest]
 
     def _place(self, change: SetField | RewriteLocalDb, where: str) -> str:
-        """The place, without the name of the record if that is the character's."""
+        """Returns the place, without the name of the record if that is the character."""
         is_own = change.char_id is not None and document_id(change.document) == change.char_id
         return self._say(where.removeprefix(change.char_id or "") if is_own else where)
 
     def _was_now(self, change: SetField | RewriteLocalDb) -> list[Any]:
-        """Pairs of a name (0 for ``was``, 1 for ``now``) and a text, which is left out if it is the key's URI, and a
-        number of ``roots`` if it is the key below such a folder."""
+        """Returns pairs of a name (0 for ``was``, 1 for ``now``) and a text. The text is left out if it is the URI of
+        the key, and an index into ``roots`` if it is the key below such a folder."""
         if len(texts(change.old)) == len(texts(change.new)) == 1:
             (old,), (new,) = texts(change.old), texts(change.new)
             now = [1] if new == self.uri + change.key else [1, self._say(new)]
@@ -189,7 +189,7 @@ class _Writer:
         return [pair for both in pairs for pair in both]
 
     def _first(self, pairs: Sequence[tuple[str | int, str]]) -> list[list[Any]]:
-        """Pairs of a name and a text, as many as anybody reads; then how many there are."""
+        """Returns the first pairs of a name and a text, and, if there are more, how many there are."""
         shown = [[name, self._say(text)] for name, text in pairs[:MOST_VALUES]]
         return shown if len(pairs) <= MOST_VALUES else [*shown, ["…", f"{len(pairs):,} in all"]]
 
@@ -203,7 +203,7 @@ class _Writer:
     # -- findings --
 
     def _groups(self) -> Iterator[list[Any]]:
-        """Findings by code, the worst first, then those that are waived."""
+        """Yields the findings by code, the worst first, then the waived ones."""
         numbers = {each.char_id: number for number, each in enumerate(self.characters[: self.room.rows])}
         for finding, found in by_code(self.plan.findings):
             hints = hints_of(found)
@@ -225,7 +225,8 @@ class _Writer:
             yield ["waived", "waived", title, len(waived), [], rows[:FINDINGS_OF_A_KIND]]
 
     def _finding(self, finding: Finding, numbers: Mapping[CharId, int], message: str, hint: str = "") -> list[Any]:
-        """Subject, message, character and type (-1: unknown), then the sides of a conflict, or a hint of its own."""
+        """Returns subject, message, character and type (-1: unknown), then the sides of a conflict or a hint, if
+        any."""
         asset_type = self.more.types.get(finding.subject)
         row: list[Any] = [
             self._say(finding.subject),
@@ -249,18 +250,18 @@ class _Writer:
 
 
 def mark_of(cell: Cell) -> str:
-    """How a cell looks: ``none``, ``good``, ``todo``, or ``look`` if a person must."""
+    """Returns the mark of a cell: ``none``, ``good``, ``todo``, or ``look`` if a person has to look at it."""
     if cell.wanted == 0:
         return "none"
     if cell.in_step == cell.wanted:
         return "good"
     if cell.to_do:
         return "todo"
-    return "none" if cell.asset_type is None else "look"  # nobody needs to look at what no rule takes
+    return "none" if cell.asset_type is None else "look"  # files that no rule takes need nobody
 
 
 def hints_of(findings: Iterable[Finding]) -> list[str]:
-    """The hints that several of them may share, each once: those that do not name what the finding is about."""
+    """Returns the hints that can be shared, each once: those that do not name the subject of the finding."""
     shared = dict.fromkeys(each.hint for each in findings if quoted(each.subject) not in each.hint)
     return [hint for hint in shared if hint] if len(shared) <= MOST_HINTS else []
 

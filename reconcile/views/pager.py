@@ -1,4 +1,4 @@
-"""A long result on a terminal, a screen at a time, in the pager that the person has chosen."""
+"""Shows a long result one screen at a time, in the pager that the user has chosen."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from reconcile.views.streams import Colour, flush, silence
 from reconcile.views.terminal import Terminal
 
 _LESS = "FRX"
-"""As git has it: a result that fits on the screen is not paged, colours stay, and so does what was read."""
+"""As git sets it: a result that fits on the screen is not paged, colours work, and the text stays on the screen."""
 
 
 @contextmanager
 def paged(stream: TextIO, colour: Colour = "auto", environ: Mapping[str, str] = os.environ) -> Iterator[Terminal]:
-    """A terminal that writes to the pager, if the stream is a terminal and there is a pager; else to the stream."""
+    """Yields a terminal that writes to the pager if the stream is a terminal and there is a pager, else to the
+    stream."""
     plain = Terminal(stream, colour)
     command = pager(environ) if stream.isatty() else []
     if not command:
@@ -44,13 +45,13 @@ def paged(stream: TextIO, colour: Colour = "auto", environ: Mapping[str, str] = 
         finally:
             try:
                 into.close()
-            except OSError as error:  # it was quit before the end
+            except OSError as error:  # the pager was quit before the end
                 silence(into, error)
             ended(child)
 
 
 def pager(environ: Mapping[str, str], system: str = sys.platform) -> Sequence[str]:
-    """The command that ``PAGER`` names, or less; empty for none: it is empty, ``cat``, or not there."""
+    """Returns the command in ``PAGER``, by default less. Empty if that is empty, ``cat``, or not installed."""
     command = shlex.split(environ.get("PAGER", "less"), posix=system != "win32")
     if not command or command == ["cat"] or shutil.which(command[0], path=environ.get("PATH")) is None:
         return []

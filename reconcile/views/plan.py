@@ -1,4 +1,4 @@
-"""A plan, as a person wants to read it: which stores, how much of what, what would be done for whom, what was found."""
+"""A plan as text: the stores, the amounts, what would be done for each character, and the findings."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from reconcile.views.terminal import Piece, Terminal
 from reconcile.views.work import Work, show_work, work_by, work_of
 
 CHARACTERS = 200
-"""Characters that are listed at the most, unless everything is asked for."""
+"""The most characters that are listed without ``--full``."""
 SCREEN = 40
-"""Lines that are a screenful on a small terminal too."""
+"""Lines that count as a screenful even on a smaller terminal."""
 
 
 class PlanView(msgspec.Struct, frozen=True):
-    """How much of a plan is shown. With ``full`` each asset and every value, however long that is; otherwise a line an
-    asset, or, if that is more than a screenful, a line a character. ``verbose`` shows every finding. ``following`` is
-    the command that does what the plan says."""
+    """How much of a plan is shown. With ``full``, each asset and every value, however long that gets; otherwise a line
+    for each asset, or, if that is more than a screenful, a line for each character. ``verbose`` shows every finding.
+    ``following`` is the command that applies the plan."""
 
     full: bool = False
     verbose: bool = False
@@ -39,12 +39,12 @@ SHORT = PlanView()
 
 
 def at(uri: str, endpoint: str) -> str:
-    """A store, and the server that it is on if that is not Google's."""
+    """Returns a store, with its server if that is not Google's."""
     return f"{uri} at {endpoint}" if endpoint else uri
 
 
 def show_plan(terminal: Terminal, plan: Plan, labels: Labels, view: PlanView = SHORT) -> None:
-    """The whole plan, and what to type next."""
+    """Writes the whole plan, and what to type next."""
     show_stores(terminal, plan.stores, plan.scope)
     if plan.objects_as_of is not None:
         terminal.line(("Objects  ", "dim"), f"as of {plan.objects_as_of}, by an inventory report", hang=9)
@@ -75,7 +75,7 @@ INCOMPLETE = (
 
 
 def show_stores(terminal: Terminal, stores: Stores, scope: Scope) -> None:
-    """The three worlds with their endpoints, so that a wrong target is seen before anything else, and the scope."""
+    """Writes the three worlds with their endpoints, so that a wrong target is seen first, and the scope."""
     terminal.line(("Local    ", "dim"), stores.local, hang=9)
     terminal.line(("Bucket   ", "dim"), at(stores.bucket, stores.bucket_endpoint), hang=9)
     terminal.line(("Records  ", "dim"), at(stores.records, stores.records_endpoint), hang=9)
@@ -83,7 +83,7 @@ def show_stores(terminal: Terminal, stores: Stores, scope: Scope) -> None:
 
 
 def show_scope(terminal: Terminal, scope: Scope) -> None:
-    """The scope, if it is not everything."""
+    """Writes the scope, if it is not everything."""
     parts = [f"character {char_id}" for char_id in scope.char_ids]
     parts += [f"type {asset_type}" for asset_type in scope.asset_types]
     parts += scope.paths
@@ -92,11 +92,11 @@ def show_scope(terminal: Terminal, scope: Scope) -> None:
 
 
 def _show_types(terminal: Terminal, actions: Iterable[Change], labels: Labels) -> None:
-    """How much is done for each asset type, in the order of the rules."""
+    """Writes how much is done for each asset type, in the order of the rules."""
     listed = list(actions)
     order = {asset_type: number for number, asset_type in enumerate(labels)}
     works = work_by(listed, lambda change: change.asset_type)
-    # Only a new record is of no type.
+    # Only a new record has no type.
     kinds = sorted(works, key=lambda kind: (kind is None, order.get(kind or "", len(order)), kind or ""))
     rows = [("new records" if kind is None else label(labels, kind), works[kind]) for kind in kinds]
     show_work(terminal, "asset type", rows, work_of(listed), {})
@@ -110,7 +110,7 @@ def _show_actions(terminal: Terminal, plan: Plan, labels: Labels, *, full: bool)
 
 
 def _show_characters(terminal: Terminal, plan: Plan) -> None:
-    """A row for each character that has changes, or findings that need a person."""
+    """Writes a row for each character that has changes, or findings that need a person."""
     works = work_by(plan.actions, lambda change: change.char_id)
     needs = Counter(each.char_id for each in remaining(plan.findings, Severity.WARNING))
     listed = sorted(works.keys() | needs.keys(), key=lambda char_id: (char_id is None, char_id or ""))
@@ -126,7 +126,7 @@ def _show_characters(terminal: Terminal, plan: Plan) -> None:
 
 
 def totals(plan: Plan) -> str:
-    """One sentence with every count that is not zero."""
+    """Returns one sentence with every count that is not zero."""
     in_step = f"{words.many(plan.summary.in_step, 'asset')} in step"
     if not plan.actions:
         return f"Nothing to do{but(plan.findings)}: {in_step}.{found(plan.findings)}"
@@ -134,7 +134,7 @@ def totals(plan: Plan) -> str:
 
 
 def question(plan: Plan) -> str:
-    """What a person is asked before it is applied: to which bucket, and how much."""
+    """Returns the question before the plan is applied: to which bucket, and how much."""
     bucket = at(plan.stores.bucket, plan.stores.bucket_endpoint)
     return f"Apply to {bucket}: {', '.join(work_of(plan.actions).parts())}?"
 

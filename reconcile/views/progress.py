@@ -37,16 +37,16 @@ if TYPE_CHECKING:
 EVERY = 10.0
 """Seconds between two lines of one phase."""
 _STRETCH = 0.5
-"""Seconds between two samples of the pace, from which the time left is estimated."""
+"""Seconds between two samples of the pace, from which the remaining time is estimated."""
 _EXACT = 59.5
 SLOWEST = 3
-"""Transfers that are named at the most."""
+"""The most transfers that are named."""
 SLOW = 2.0
-"""Seconds after which a transfer is one that is named."""
+"""Seconds after which a transfer is named."""
 
 
 class Transfer:
-    """One file that is on its way."""
+    """One file that is being transferred."""
 
     def __init__(self, moving: Moving, now: float) -> None:
         self.key = moving.key
@@ -60,7 +60,7 @@ class Transfer:
 
 
 class PhaseProgress:
-    """How far one phase is."""
+    """The progress of one phase."""
 
     def __init__(self, started: PhaseStarted, now: float) -> None:
         self.phase = started.phase
@@ -74,7 +74,7 @@ class PhaseProgress:
         self._paced = (0, 0, now)
 
     def advance(self, count: int, size: int, now: float) -> None:
-        """Adds items and bytes that are done."""
+        """Adds finished items and bytes."""
         self.count += count
         self.size += size
         done, moved, then = self._paced
@@ -83,14 +83,14 @@ class PhaseProgress:
             self._paced = (self.count, self.size, now)
 
     def left(self) -> float | None:
-        """Seconds that the rest takes, by the items and the bytes that are left; None if unknown."""
+        """Returns the estimated seconds for the remaining items and bytes; None if unknown."""
         if self.total is None or self.count >= self.total:
             return None
         return self._pace.left(self.total - self.count, (self.total_bytes or 0) - self.size)
 
     def fraction(self, now: float) -> float | None:
-        """How much of the time is over, from 0 to 1; the share of the items while the time left is unknown, None if the
-        total is unknown too."""
+        """Returns the share of the time that has passed, from 0 to 1. While the remaining time is unknown it is the
+        share of the items, and None if the total is unknown, too."""
         left = self.left()
         if left is not None:
             return (now - self.began) / max(now - self.began + left, 1e-9)
@@ -102,14 +102,14 @@ class PhaseProgress:
         return ", ".join([*self.parts(max(now - self.began, 1e-9)), *([left] if left else [])])
 
     def left_in_words(self) -> str:
-        """``4m10s left``; empty if that is not known."""
+        """Returns a text such as ``4m10s left``; empty if that is unknown."""
         left = self.left()
         if left is None:
             return ""
         return f"{left:.0f} s left" if left < _EXACT else f"{words.took(left)} left"
 
     def parts(self, seconds: float) -> Iterator[str]:
-        """What is done, and how fast."""
+        """Yields what is done, and how fast."""
         noun = words.PHASES[self.phase][1]
         yield (
             words.many(self.count, noun) if self.total is None else f"{self.count:,} of {words.many(self.total, noun)}"
@@ -121,8 +121,8 @@ class PhaseProgress:
 
 
 def shows_bars(stream: TextIO) -> bool:
-    """Whether a bar can be shown: on a terminal that takes escape sequences. Without them it would be moved by calls
-    that move stdout's cursor."""
+    """Whether a bar can be shown: on a terminal that accepts escape sequences. Without them, rich would move the cursor
+    of stdout."""
     return stream.isatty() and takes_escapes(stream)
 
 
@@ -138,8 +138,8 @@ def listening(
 ) -> Iterator[Listener]:
     """A listener for the events of a run, which may come from several threads.
 
-    JSON lines win over silence, and silence over bars. Bars need a stream that can show them, and no other lines on it
-    (``bars`` is false). Warnings are always written.
+    ``as_json`` takes precedence over ``quiet``, and that over bars. Bars need a stream that can show them, and are off
+    if other lines are written to it (``bars`` is false). Warnings are always written.
     """
     lines = _Lines(stream)
     if as_json:
@@ -155,7 +155,7 @@ def listening(
 
 
 class _Counting:
-    """Counts what phases do, and has a writer report when they begin and end and, now and then, how far they are."""
+    """Counts what phases do. Has a writer report their beginning, their end, and at intervals their progress."""
 
     def __init__(self, clock: Callable[[], float], teller: _Lines | _Json, every: float = EVERY) -> None:
         self._clock = clock
@@ -167,7 +167,7 @@ class _Counting:
 
     def hear(self, event: Event) -> None:
         with self._lock:
-            if isinstance(event, Advanced):  # of which there is one for each asset
+            if isinstance(event, Advanced):  # the most frequent event: one for each asset
                 self._advance(event, self._clock())
             else:
                 self._take(event, self._clock())
@@ -209,7 +209,7 @@ class _Counting:
             self._teller.progress(tally, self._slowest(now), now)
 
     def _slowest(self, now: float) -> list[Transfer]:
-        """The transfers that have taken the longest so far."""
+        """Returns the transfers that have taken the longest so far."""
         slow = [each for each in self._transfers.values() if now - each.began >= SLOW]
         return sorted(slow, key=lambda each: each.began)[:SLOWEST]
 
@@ -284,15 +284,15 @@ class _Json:
 
 
 def log(stream: TextIO, event: str, **fields: Any) -> None:
-    """One JSON object on a line of its own, with the time (UTC)."""
+    """Writes one JSON object on a line of its own, with the time (UTC)."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     write_bytes(stream, json.line({"time": now, "event": event, **fields}))
     flush(stream)
 
 
 class _Bars(_Lines):
-    """A bar for each phase, what is done below it, and the slowest transfers; all disappears when it is done, because
-    the result is on stdout."""
+    """Shows a bar for each phase, its figures below it, and the slowest transfers. Everything disappears at the end,
+    because the result is on stdout."""
 
     def __init__(self, stream: TextIO, colour: Colour) -> None:
         from rich.live import Live
@@ -307,7 +307,7 @@ class _Bars(_Lines):
     def progress(self, tally: PhaseProgress, slowest: Sequence[Transfer], now: float) -> None:
         self._shown[tally.phase] = (tally, slowest, now)
 
-    def done(self, tally: PhaseProgress, now: float) -> None:  # noqa: ARG002 the bar only goes
+    def done(self, tally: PhaseProgress, now: float) -> None:  # noqa: ARG002 the bar only disappears
         self._shown.pop(tally.phase, None)
 
     def _say(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The report of a run: how it ended, what did not go through and why, what to do next."""
+"""The report of a run as text: how it ended, what failed and why, and what to do next."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from reconcile.views.work import Work, work_of
 
 
 class Command(NamedTuple):
-    """The command that a report is of: how to run it again, how to see what it would do, what it does to files and
-    bytes, and the ``undo`` to which the run's id is added, if there is one."""
+    """The command that a report is about: how to run it ``again``, how to see its ``plan``, the words for what it does
+    to changes and bytes, and the ``undo`` command, if there is one, to which the id of the run is added."""
 
     again: str = "reconcile apply"
     plan: str = "reconcile plan"
@@ -53,9 +53,9 @@ def show_report(
     *,
     verbose: bool = False,
 ) -> None:
-    """Each change that did not go through by name with its sentence, then the receipt: how much of the plan's
-    ``changes`` was made, which run it was, and how to undo it. The findings are the plan's, and are only counted here.
-    Of what a stop left for the next run the first are named, and all with ``verbose``."""
+    """Writes each change that failed, with its sentence, and then the summary: how much of the plan's ``changes`` was
+    made, the id of the run, and how to undo it. The findings, which the plan has shown, are only counted. Of the
+    changes that were not started the first ones are named, or all with ``verbose``."""
     waiting = 0
     hints: Counter[str] = Counter()
     for outcome in report.outcomes:
@@ -90,7 +90,7 @@ def show_report(
 
 
 def _why(outcome: Outcome) -> Iterator[str]:
-    """The record, and what went wrong with it. The hint comes below, once for all outcomes that share it."""
+    """Yields the record, and what went wrong. The hint is written later, once for all outcomes that share it."""
     if outcome.document:
         yield f" in {outcome.document}"
     said = outcome.error if outcome.problem is None else outcome.problem.message
@@ -106,7 +106,7 @@ def _totals(report: Report, command: Command, work: Work) -> str:
 
 
 def made(report: Report, changes: Iterable[Change]) -> Work:
-    """What a run did of a plan's changes, and the bytes that it sent for that."""
+    """Returns how much of a plan's changes a run made, and the bytes that it sent for that."""
     done = {outcome.id for outcome in report.outcomes if outcome.outcome is OutcomeKind.APPLIED}
     work = work_of(change for change in changes if change.id in done)
     work.bytes = report.bytes if work.uploads or work.replacements else 0
@@ -114,8 +114,8 @@ def made(report: Report, changes: Iterable[Change]) -> Work:
 
 
 def counted(report: Report, work: Work, applied: str = words.OUTCOMES[OutcomeKind.APPLIED]) -> str:
-    """``14 uploads (75.3 kB), 2 failed``: the ``work`` that was done, or if that is not known how many changes were
-    ``applied``, then how many ended otherwise."""
+    """Returns a text such as ``14 uploads (75.3 kB), 2 failed``: the ``work`` that was done, or, if that is unknown,
+    the number of changes that were ``applied``; then the numbers of those that ended otherwise."""
     names = words.OUTCOMES | {OutcomeKind.APPLIED: applied}
     counts = {kind: getattr(report.counts, kind.value) for kind in OutcomeKind}
     if work.any:
@@ -131,5 +131,5 @@ def _run(report: Report, command: Command, work: Work) -> Iterator[str]:
 
 
 def short(run_id: str) -> str:
-    """The end of a run's id, which is enough to find the run by."""
+    """Returns the end of the id of a run, which is enough to find it."""
     return run_id.rpartition("-")[2]

@@ -1,4 +1,4 @@
-"""Each request that a run makes, on stderr as it ends, and at the end how long they took."""
+"""Logs each request of a run to stderr, and at the end how long requests took."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from reconcile.views.terminal import Terminal, visible
 
 
 class Timing(NamedTuple):
-    """What requests of one kind came to: how many, how many of them failed, and the seconds of all and of the
-    longest."""
+    """The figures of requests of one kind: how many, how many failed, the seconds of all, and those of the longest."""
 
     made: int = 0
     failed: int = 0
@@ -24,7 +23,7 @@ class Timing(NamedTuple):
     longest: float = 0.0
 
     def and_(self, asked: Asked) -> Timing:
-        """With one more."""
+        """Returns the figures with one more request."""
         return Timing(
             self.made + 1, self.failed + asked.failed, self.seconds + asked.seconds, max(self.longest, asked.seconds)
         )
@@ -42,7 +41,7 @@ class RequestLog:
         self._timings: dict[str, Timing] = {}
 
     def heard(self, asked: Asked) -> None:
-        """A request has ended."""
+        """Logs a request that has ended."""
         with self._lock:
             kind = operation(asked)
             self._timings[kind] = self._timings.get(kind, Timing()).and_(asked)
@@ -62,7 +61,7 @@ class RequestLog:
                 flush(self._stream)
 
     def ended(self) -> None:
-        """The project is closed: tells how long the requests took since the last time."""
+        """Logs how long the requests took since the last call. Called when a project is closed."""
         with self._lock:
             timings, self._timings = self._timings, {}
             if not timings:
@@ -80,7 +79,7 @@ class RequestLog:
 
 
 def operation(asked: Asked) -> str:
-    """What a request is for, in a word or two."""
+    """Returns what a request is for, in a few words."""
     if not asked.where.startswith(("http://", "https://")):
         return asked.method.lower()
     path = urlsplit(asked.where).path
@@ -100,7 +99,7 @@ def operation(asked: Asked) -> str:
 
 
 def _line(asked: Asked) -> str:
-    """``GET 200 12 ms http://…``, with which attempt it was if it was not the first."""
+    """Returns a line such as ``GET 200 12 ms http://…``, with the number of the attempt if it is not the first."""
     again = ""
     if asked.attempt > 1:
         again = f"  (attempt {asked.attempt}, after {_ms(asked.waited):,} ms)"

@@ -12,11 +12,11 @@ from reconcile.views.plan import CHARACTERS, at, show_scope
 from reconcile.views.terminal import Terminal
 
 _SHOWN = 20
-"""Files that are listed one by one; of more, each character has a row."""
+"""The most files that are listed one by one. If there are more, each character has a row."""
 
 
 def show_restore_plan(terminal: Terminal, plan: RestorePlan, labels: Labels, *, verbose: bool = False) -> None:
-    """Which files would be made, by character, and what prevents others."""
+    """Writes which files would be made, by character, and what prevents others."""
     terminal.line(("Bucket   ", "dim"), at(plan.stores.bucket, plan.stores.bucket_endpoint))
     terminal.line(("To       ", "dim"), plan.stores.local)
     show_scope(terminal, plan.scope)
@@ -47,7 +47,7 @@ def _show_files(terminal: Terminal, name: str, listed: Sequence[Restore], labels
 
 
 def _show_characters(terminal: Terminal, plan: RestorePlan, groups: Sequence[tuple[str, Sequence[Restore]]]) -> None:
-    """A row for each character, and how to see the files."""
+    """Writes a row for each character, and how to see the files."""
     rows = [(name, f"{len(listed):,}", words.size(sum(each.size for each in listed))) for name, listed in groups]
     all_bytes = words.size(sum(each.size for each in plan.actions))
     terminal.line()
@@ -63,7 +63,7 @@ def _show_characters(terminal: Terminal, plan: RestorePlan, groups: Sequence[tup
 
 
 def totals(plan: RestorePlan) -> str:
-    """One sentence with every count that is not zero."""
+    """Returns one sentence with every count that is not zero."""
     in_step = f"{words.many(plan.in_step, 'file')} there already."
     if not plan.actions:
         nothing = "Nothing to restore" if plan.complete else "Nothing that can be restored"

@@ -1,4 +1,4 @@
-"""A schedule as text: the definition itself if there is one file, so that it can be sent on as it is."""
+"""A schedule as text. If it is one file, the text is that file, ready to be piped on."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from reconcile.views.terminal import Terminal
 
 
 def show_schedule(terminal: Terminal, made: Schedule) -> None:
-    """Each file with its name in a comment, then how to install it, in comments too, if the file's language has such
-    comments."""
+    """Writes each file, with its name in a comment if there are several, and then how to install it, in comments, if
+    the language of the file can hold that in comments."""
     for file in made.files:
         if len(made.files) > 1:
             terminal.line(f"# ---- {file.name} (to {file.place}) ----")
@@ -18,12 +18,12 @@ def show_schedule(terminal: Terminal, made: Schedule) -> None:
 
 
 def has_own_comments(made: Schedule) -> bool:
-    """Whether commands cannot be put into the file's comments: XML allows no two hyphens there."""
+    """Whether comments of the file cannot hold commands: XML allows no two hyphens in a comment."""
     return made.kind == "windows"
 
 
 def show_install(terminal: Terminal, made: Schedule) -> None:
-    """How to install it, in lines that can be pasted into a shell."""
+    """Writes how to install it, in lines that can be pasted into a shell."""
     terminal.line("# Install:")
     for command in made.install:
         terminal.line(command if has_own_comments(made) else f"#   {command}")

@@ -23,8 +23,8 @@ _LEGEND = (
 def show_status(
     terminal: Terminal, table: StatusTable, plan: Plan, *, now: datetime | None = None, following: str = ""
 ) -> None:
-    """The stores, the table with its totals, how to read it, what a plan would do, and the command ``following`` which
-    shows it."""
+    """Writes the stores, the table with its totals, how to read it, what a plan would do, and the command
+    (``following``) that shows the plan."""
     show_stores(terminal, plan.stores, plan.scope)
     terminal.line()
     by_character = any(row.char_id is not None for row in table.rows)
@@ -47,8 +47,8 @@ def show_status(
 
 
 def show_rows(terminal: Terminal, name: str, rows: Iterable[StatusRow], *, attention: int | None = None) -> None:
-    """The table; ``name`` says what a row is. With ``attention``, how many findings need a person in all, there is a
-    row of totals."""
+    """Writes the table. ``name`` says what a row is. With ``attention``, the number of all findings that need a person,
+    there is a row of totals."""
     listed = list(rows)
     head = (name, *_NUMBERS, "sync")
     lines = [_cells(row) for row in listed]

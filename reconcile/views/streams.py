@@ -1,4 +1,4 @@
-"""Writing to standard streams, whose readers may leave early."""
+"""Writes to standard streams, whose readers may leave early."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from typing import Literal, TextIO, TypeAlias
 from reconcile.core.errors import ReconcileError
 
 Colour: TypeAlias = Literal["auto", "always", "never"]
-"""When to colour: ``auto`` is on a terminal without ``NO_COLOR``."""
+"""When to use colours. ``auto``: on a terminal, unless ``NO_COLOR`` is set."""
 _ELSEWHERE = "write it somewhere else; what was done stays done, and `reconcile status` shows how things stand"
 
 
 class OutputFailed(ReconcileError):
-    """The result was there, but could not be written."""
+    """The result could not be written."""
 
     code = "output"
 
 
 def refused(error: OSError) -> OutputFailed | None:
-    """The error to show if other code met a full disk, or no reader, while it wrote to stdout itself; else None."""
+    """Returns the error to show if other code met a full disk or a missing reader when it wrote to stdout; else
+    None."""
     if error.errno not in (errno.ENOSPC, errno.EPIPE, errno.EDQUOT):
         return None
     return OutputFailed(f"the output cannot be written: {error.strerror}", hint=_ELSEWHERE)
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Writes, unless the reader has gone (``| head``): then the rest goes nowhere, quietly.
+    """Writes text. Once the reader has gone (``| head``), the rest is discarded silently.
 
     Raises OutputFailed if the output cannot be written."""
     try:
@@ -38,7 +39,7 @@ def write(stream: TextIO, text: str) -> None:
 
 
 def write_bytes(stream: TextIO, data: bytes) -> None:
-    """The same for bytes that no encoding may change; a stream without bytes below it gets them as text."""
+    """Writes bytes, past the encoding of the stream. A stream without a buffer for bytes gets them as text."""
     below = getattr(stream, "buffer", None)
     if below is None:
         write(stream, data.decode())
@@ -58,8 +59,8 @@ def flush(stream: TextIO) -> None:
 
 
 def silence(stream: TextIO, error: OSError) -> bool:
-    """Discards the rest of a stream's output. Gives whether its reader has left (EPIPE, on Windows EINVAL), which is
-    not an error, unlike a full disk."""
+    """Discards the rest of the output of a stream. Returns whether its reader has left (EPIPE, on Windows EINVAL),
+    which unlike a full disk is not an error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
@@ -67,6 +68,6 @@ def silence(stream: TextIO, error: OSError) -> bool:
 
 
 def _forget(stream: TextIO, error: OSError) -> None:
-    # What goes to stderr is progress and notes: a full log disk must not stop the night's work.
+    # Only progress and notes go to stderr, and a full log disk must not stop the nightly run.
     if not silence(stream, error) and stream is not sys.stderr:
         raise OutputFailed(f"the output cannot be written: {error.strerror}", hint=_ELSEWHERE) from error

@@ -1,4 +1,4 @@
-"""Text on a terminal or in a pipe: colours, widths, and names that can do no harm."""
+"""Writes text to a terminal or a pipe: colours, widths, and names made harmless."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 MAX_PROSE = 100
 NO_SCREEN = 60
-"""Lines that a pipe or a file takes for a screenful."""
+"""Lines that count as a screenful in a pipe or a file."""
 
 Piece: TypeAlias = str | tuple[str, str]
-"""Text, or (text, style as rich names it)."""
+"""Text, or a pair of text and a style, as rich names it."""
 
-# A command between backticks is a word: broken in two it could not be copied.
+# A command in backticks is one word: if it were broken it could not be copied.
 _WORD = re.compile(r"(?:`[^`]*`|[^ `]|`)+")
 
 
 class Glyphs(NamedTuple):
-    """Signs that not every stream's encoding has."""
+    """Signs that some encodings do not have."""
 
     up: str = "↑"
     to: str = "→"
@@ -40,16 +40,16 @@ ASCII = Glyphs("^", "->", ">", "...", "|")
 
 
 def visible(text: str) -> str:
-    """The text with everything that does not print by itself (control and bidi characters, line ends, odd blanks)
-    as an escape such as ``\\x1b``, so that a name can neither colour the terminal nor look like another line."""
+    """Returns the text with everything that is not printable (control and bidi characters, line ends, odd blanks) as an
+    escape such as ``\\x1b``, so that a name can neither colour the terminal nor look like another line."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
 def console(stream: TextIO, colour: Colour = "auto", *, width: int | None = None) -> Console:
-    """A rich console that takes nothing in a text for markup, an emoji or something to highlight."""
-    from rich.console import Console  # a run with --json shows nothing
+    """Returns a rich console that treats nothing in a text as markup or an emoji, and highlights nothing."""
+    from rich.console import Console  # slow to import, and not needed with --json
 
     return Console(
         file=stream,
@@ -57,7 +57,7 @@ def console(stream: TextIO, colour: Colour = "auto", *, width: int | None = None
         force_terminal=True if colour == "always" else None,
         color_system=None if colour == "never" else "auto",
         no_color=None if colour == "auto" else colour == "never",
-        # Left to rich it would be asked of stdout's console, whichever stream this is.
+        # By default rich would ask the console of stdout, whichever stream this is.
         legacy_windows=not takes_escapes(stream),
         markup=False,
         highlight=False,
@@ -66,7 +66,7 @@ def console(stream: TextIO, colour: Colour = "auto", *, width: int | None = None
 
 
 def takes_escapes(stream: TextIO) -> bool:
-    """Whether the stream's own console, if it is one, obeys escape sequences."""
+    """Whether the console of the stream interprets escape sequences. True for what is not a console."""
     try:
         return current().takes_escapes(stream.fileno())
     except (OSError, ValueError):  # it is no file
@@ -76,14 +76,14 @@ def takes_escapes(stream: TextIO) -> bool:
 class Terminal:
     """Writes lines; every piece of text goes through ``visible``, and nothing is ever cropped.
 
-    The lines are the same on a terminal and in a pipe, except for colours, and except for lines that are wider than
-    the terminal, which breaks them between words.
+    The lines are the same on a terminal and in a pipe, except for colours, and for lines wider than the terminal, which
+    are broken between words.
     """
 
     def __init__(
         self, stream: TextIO, colour: Colour = "auto", *, width: int | None = None, height: int | None = None
     ) -> None:
-        """``width`` and ``height`` None are the terminal's own."""
+        """If ``width`` or ``height`` is None, that of the terminal is used."""
         found = console(stream, colour, width=width)
         self._stream = stream
         self.wraps = found.is_terminal or width is not None
@@ -91,18 +91,18 @@ class Terminal:
         self.width = found.width
         self.height = height or (found.height if stream.isatty() else NO_SCREEN)
         self.written = 0
-        """Lines so far."""
+        """Lines written so far."""
         self.glyphs = Glyphs() if _can_write("".join(Glyphs()), stream) else ASCII
 
     def writing_to(self, stream: TextIO) -> Terminal:
-        """A copy of this terminal, with its width and colours, that writes to another program."""
+        """Returns a copy of this terminal, with its width and colours, that writes to another program."""
         other = copy(self)
         other._stream = stream
         return other
 
     def line(self, *pieces: Piece, hang: int | None = None) -> None:
-        """One line. What a terminal has no room for goes below it, indented by ``hang`` cells (None: by a little more
-        than the line itself)."""
+        """Writes one line. What does not fit goes below it, indented by ``hang`` cells (None: by a little more than the
+        line itself)."""
         self._lines([_shown(piece) for piece in pieces], self.width, hang)
 
     def fits(self, *pieces: Piece) -> bool:
@@ -110,12 +110,12 @@ class Terminal:
         return not self.wraps or sum(map(_width, pieces)) <= self.width
 
     def verbatim(self, text: str) -> None:
-        """Text that is meant for a program, as it is: whoever made it has seen to it that it can do no harm."""
+        """Writes text for a program as it is. The caller has made sure that it is harmless."""
         write(self._stream, text)
 
     def prose(self, text: str, *, indent: int = 0, hang: int | None = None, style: str = "") -> None:
-        """A sentence, on a terminal in lines that are easy to read. The first is indented by ``indent``, the others by
-        ``hang`` (None: by the same)."""
+        """Writes a sentence; on a terminal, in lines that are easy to read. The first line is indented by ``indent``,
+        the others by ``hang`` (None: by the same)."""
         pieces = [(" " * indent, ""), (visible(text), style)]
         self._lines(pieces, min(self.width, MAX_PROSE), indent if hang is None else hang)
 
@@ -126,9 +126,9 @@ class Terminal:
         numbers: Sequence[int] = (),
         widths: Sequence[int] = (),
     ) -> list[int]:
-        """Columns as wide as their widest cell; those in ``numbers`` are aligned right. Gives their widths: a table
-        that goes on below, without a ``head``, takes them as the least ``widths``. What the terminal has no room for
-        goes below the last column."""
+        """Writes columns as wide as their widest cell; those in ``numbers`` are aligned right. What does not fit goes
+        below the last column. Returns the widths; a table that continues this one, without a ``head``, is given them as
+        the least ``widths``."""
         lines: list[Sequence[Piece]] = [] if head is None else [[(cell, "bold") for cell in head]]
         lines += rows
         least = widths or [0] * len(lines[0] if lines else ())
@@ -165,7 +165,7 @@ class Terminal:
 
 
 def cells(text: str) -> int:
-    """How many columns of a terminal the text takes."""
+    """Returns the number of terminal columns that the text takes."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -174,18 +174,18 @@ def cells(text: str) -> int:
 
 
 def broken(text: str, width: int) -> str:
-    """The text in lines of this width, broken between words."""
+    """Returns the text in lines of this width, broken between words."""
     shown = visible(text)
     return "\n".join(shown[start:end] for start, end in _broken(shown, width, 0))
 
 
 def _broken(text: str, width: int, hang: int) -> Iterator[tuple[int, int]]:
-    """Where the lines begin and end that the text is broken into between words. A word that is wider than a line is
-    left whole."""
+    """Yields the beginning and the end of each line when the text is broken between words. A word that is wider than a
+    line is left whole."""
     start = end = used = 0
     for word in _WORD.finditer(text):
         more = cells(text[end : word.end()])
-        # One that no line holds goes where it begins, unless little room is left there.
+        # A word too wide for any line is not moved to the next one, unless little room is left here.
         helps = hang + cells(word.group()) <= width or used > width // 2
         if end and used + more > width and helps:
             yield start, end

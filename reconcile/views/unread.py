@@ -1,4 +1,4 @@
-"""What the rules make of the records, as text: what they take, and what they leave unread and why."""
+"""How the rules read the records, as text: what they take, what they leave unread, and why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reconcile.views.changes import Labels, label
 from reconcile.views.terminal import Terminal
 
 SHOWN = 3
-"""Examples of a group that are shown without --verbose."""
+"""The most examples of a group that are shown without --verbose."""
 _MEANINGS = {
     TextVerdict.TAKEN: "a rule takes them",
     TextVerdict.BY_ITS_END: "below no root; a rule takes their end, so they are read if there is such a file",
@@ -36,7 +36,7 @@ _HINTS = {
 
 
 def show_against(terminal: Terminal, found: AgainstRecords, labels: Labels, *, verbose: bool = False) -> None:
-    """What is taken, by rule and root; then, for each reason, what is not, with examples."""
+    """Writes what is taken, by rule and root; then, for each reason, what is not, with examples."""
     left = found.texts - found.taken
     terminal.prose(
         f"{words.many(found.documents, 'record')}, in which {words.many(found.texts, 'text')}"

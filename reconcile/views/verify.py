@@ -1,4 +1,4 @@
-"""A proof as text: how it was made, what does not hold, and the count."""
+"""A verification as text: how it was made, its problems, and the counts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHOWN = 3
 
 
 def show_verification(terminal: Terminal, found: Verification, *, verbose: bool = False) -> None:
-    """The stores with their servers, the manner, each problem with what to do, and the verdict."""
+    """Writes the stores with their servers, the kind of proof, each problem with what to do, and the verdict."""
     stores = found.stores
     terminal.line(("Local    ", "dim"), "none read" if found.mode.cloud_only else stores.local)
     terminal.line(("Bucket   ", "dim"), at(stores.bucket, stores.bucket_endpoint))
@@ -33,7 +33,7 @@ def show_verification(terminal: Terminal, found: Verification, *, verbose: bool 
 
 
 def verdict(found: Verification) -> str:
-    """One sentence with every count."""
+    """Returns one sentence with every count."""
     read = f"; {words.size(found.bytes)} read and hashed" if found.bytes else ""
     where = f"in {words.many(found.documents, 'record')}, to {words.many(found.objects, 'object')}"
     counts = f"{found.ok:,} of {words.many(found.checked, 'reference')} {where}{read}, in {found.seconds:.1f} s."

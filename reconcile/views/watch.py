@@ -1,4 +1,5 @@
-"""What a watcher says: one line for each event, as text or as JSON, written at once; it ends when its reader goes."""
+"""The output of a watcher: one line for each event, as text or as JSON, written at once. It ends when its reader
+leaves."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ _STYLES = {
     EventKind.WARNING: "yellow",
 }
 _SAID = frozenset({EventKind.STARTED, EventKind.WATCHING, EventKind.STOPPED})
-"""Events whose message says what they are."""
+"""Events whose message is clear without their name."""
 _DETAILS = frozenset({EventKind.PASS_STARTED, EventKind.CHANGED})
 _TROUBLE = frozenset({EventKind.FAILED, EventKind.WARNING, EventKind.WAITING, EventKind.RECOVERED})
 
@@ -32,12 +33,13 @@ class ReaderLeft(Portable, Exception):
 
 
 class WatchLines:
-    """Writes events to a stream, and flushes each. Raises ReaderLeft; on a full disk only lines are lost."""
+    """Writes events to a stream, and flushes each. Raises ReaderLeft. On a full disk lines are lost, without an
+    error."""
 
     def __init__(
         self, stream: TextIO, terminal: Terminal | None = None, *, quiet: bool = False, verbose: bool = False
     ) -> None:
-        """``terminal`` writes text to the stream; without one it gets JSON."""
+        """``terminal`` writes text to the stream. Without one the stream gets JSON."""
         self._stream = stream
         self._terminal = terminal
         self._quiet = quiet

@@ -1,4 +1,4 @@
-"""What people read for the values of plans, findings and reports."""
+"""The words for the values of plans, findings and reports."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ REASONS = {
 
 
 class ChangeLook(NamedTuple):
-    """How a kind of change is shown: its sign and style on a terminal, what the sign means, its look and name on the
-    page, and as what it is counted (a field of ``Work``)."""
+    """How a kind of change is shown: its sign and style on a terminal, the meaning of the sign, its look and name on
+    the page, and the field of ``Work`` that counts it."""
 
     sign: str
     style: str
@@ -84,7 +84,7 @@ STATUSES = {
     Status.INTERRUPTED: "Interrupted",
 }
 
-# What a phase does, and what it counts.
+# The title of each phase, and the word for what it counts.
 PHASES = {
     Phase.RECORDS: ("Reading records", "record"),
     Phase.LISTING: ("Listing files and objects", "name"),
@@ -117,8 +117,8 @@ def took(seconds: float) -> str:
 
 
 def ago(when: str, now: datetime) -> str:
-    """How long ago that was, in its largest unit: ``2 h ago``; the time itself if it is in the future, or not RFC
-    3339."""
+    """Returns how long ago a time was, in the largest unit: ``2 h ago``. Returns the time itself if it is in the future
+    or not RFC 3339."""
     try:
         seconds = (now - datetime.fromisoformat(when)).total_seconds()
     except (TypeError, ValueError):
@@ -132,15 +132,15 @@ def ago(when: str, now: datetime) -> str:
 
 
 def needed(findings: Sequence[Finding]) -> str:
-    """``1 error needs you``, ``2 errors and 1 warning need you``; notes need nobody."""
+    """Returns a text such as ``2 errors and 1 warning need you``. Notes do not count."""
     counts = Counter(finding.severity for finding in findings)
     parts = [many(counts[each], each.value) for each in (Severity.ERROR, Severity.WARNING) if counts[each]]
     return f"{' and '.join(parts)} {'needs' if sum(counts.values()) == 1 else 'need'} you"
 
 
 def place(entry: str | None, field: str, position: int | None = None, way: Way = (), *, of: str = "›") -> str:
-    """Where in a document: ``primary › anime_image``; a map without a key goes by its number, another place by the way
-    to it."""
+    """Returns a place in a document: ``primary › anime_image``. A map without a key is named by its number, any other
+    place by the way to it."""
     if way:
         return place_at(way, f" {of} ")
     if entry is None:

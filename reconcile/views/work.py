@@ -1,4 +1,4 @@
-"""How much a plan does, and a run did: counted by kind, for sentences and for tables by asset type and by character."""
+"""How much a plan does or a run did, by kind of change, for sentences and for tables by asset type or character."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ Key = TypeVar("Key")
 
 
 class Work(msgspec.Struct):
-    """Changes by kind, and the ``bytes`` that are sent for them. What goes into a record's index is not a field."""
+    """Numbers of changes by kind, and the ``bytes`` that are sent for them. Entries of an index do not count as
+    fields."""
 
     uploads: int = 0
     replacements: int = 0
@@ -28,7 +29,7 @@ class Work(msgspec.Struct):
     values: int = 0
 
     def add(self, change: Change) -> None:
-        """Counts one more."""
+        """Counts one more change."""
         name = words.LOOKS[type(change)].counted
         if isinstance(change, SetField) and change.is_index:
             name = "index"
@@ -38,16 +39,17 @@ class Work(msgspec.Struct):
 
     @property
     def any(self) -> bool:
-        """Whether there is a change at all."""
+        """Whether there are any changes."""
         return any(getattr(self, name) for name, _, _ in _NOUNS)
 
     @property
     def in_records(self) -> int:
-        """Changes of what records hold, which undo can take back."""
+        """The number of changes to fields, which undo can put back."""
         return self.fields + self.index + self.values
 
     def parts(self, *, sized: bool = True) -> Iterator[str]:
-        """``216 uploads (10.6 MB)``, ``435 fields``, ``4 records``: every count that is not zero, the bytes once."""
+        """Yields ``216 uploads (10.6 MB)``, ``435 fields``, ``4 records``: every count that is not zero; the bytes only
+        once."""
         sent = f" ({words.size(self.bytes)})" if sized and self.bytes else ""
         for name, one, several in _NOUNS:
             count = getattr(self, name)
@@ -80,7 +82,7 @@ _HEADS = {
 
 
 def work_of(changes: Iterable[Change]) -> Work:
-    """All of them, counted."""
+    """Counts all changes."""
     total = Work()
     for change in changes:
         total.add(change)
@@ -88,7 +90,7 @@ def work_of(changes: Iterable[Change]) -> Work:
 
 
 def work_by(changes: Iterable[Change], key: Callable[[Change], Key]) -> dict[Key, Work]:
-    """Counted apart for each key."""
+    """Counts the changes of each key."""
     found: dict[Key, Work] = {}
     for change in changes:
         found.setdefault(key(change), Work()).add(change)
@@ -98,14 +100,14 @@ def work_by(changes: Iterable[Change], key: Callable[[Change], Key]) -> dict[Key
 def show_work(
     terminal: Terminal, head: str, rows: Sequence[tuple[str, Work]], total: Work, more: Mapping[str, Sequence[Piece]]
 ) -> None:
-    """A table with a row for each name, and their total if there are several; columns without any count are left out.
-    ``more`` are columns of the caller's own, by their heading, with a cell for each row and for the total."""
+    """Writes a table with a row for each name, and their total if there are several. Columns without any count are left
+    out. ``more`` are further columns, by their heading, with a cell for each row and for the total."""
     names = [name for name in _HEADS if getattr(total, name)]
     table: list[list[Piece]] = [[label, *(_cell(work, name) for name in names)] for label, work in rows]
     if len(rows) > 1:
         table.append([("total", "bold"), *(_cell(total, name) for name in names)])
     for column in more.values():
-        for row, cell in zip(table, column, strict=False):  # one row alone has no total
+        for row, cell in zip(table, column, strict=False):  # a single row has no total
             row.append(cell)
     heads = [head, *(_HEADS[name] for name in names), *more]
     terminal.table(heads, table, numbers=range(1, len(heads)))
