@@ -16,15 +16,15 @@ from reconcile.cli.params import arranged, hiding, plain, unvalidated
 
 
 class CliCommand(NamedTuple):
-    """A command, which is imported when it is called: the module of this package that has its function, and its help.
-    The function goes by the command's words."""
+    """A command: the module of this package that has its function, and its help. The function has the name of the
+    command. The module is imported when the command is called."""
 
     module: str
     help: str
     options_first: bool = False
-    """Whether options after its first argument belong to that argument, as those of a workflow do."""
+    """Whether options after the first argument belong to that argument, such as those of a workflow."""
     stores: bool = True
-    """Whether the options that name the stores change what it does."""
+    """Whether the options that name the stores have an effect on it."""
 
 
 COMMANDS = {
@@ -104,7 +104,7 @@ COMMANDS = {
         "Say which rule takes each path. Reads no store, so it cannot know which of the characters exist.",
     ),
 }
-"""Every command by its words."""
+"""Every command, by its name."""
 
 GROUPS = {
     "Bring in sync": ("plan", "apply", "run", "watch", "schedule"),
@@ -116,7 +116,7 @@ GROUPS = {
 
 
 def load(path: str) -> Any:
-    """Imports a command, named by its words as in ``rules check``, and returns it as click's own type."""
+    """Imports a command, given by its name, such as ``rules check``, and returns it as click's own type."""
     entry = COMMANDS[path]
     function = getattr(import_module(f"{__name__}.{entry.module}"), path.replace(" ", "_"))
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -133,7 +133,7 @@ class _Command(TyperCommand):
 
 
 class _WithoutStores(_Command):
-    """A command that takes the options that name the stores, and does not show them."""
+    """A command that accepts the options that name the stores, but does not show them."""
 
     def get_params(self, ctx: Any) -> Any:
         return hiding([STORES], super().get_params(ctx))
@@ -180,7 +180,7 @@ def _group(context: typer.Context, common: Common) -> None:
 def _main(
     context: typer.Context,
     common: Common,
-    version: Annotated[  # noqa: ARG001 its own callback answers it
+    version: Annotated[  # noqa: ARG001 its callback handles it
         bool, typer.Option("-V", "--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
@@ -193,7 +193,7 @@ for _panel, _names in GROUPS.items():
     for _name in _names:
         if _name == "rules":
             app.add_typer(rules, name=_name, rich_help_panel=_panel)
-        else:  # for the list; ``load`` has the command
+        else:  # only for the list; ``load`` imports the command
             app.command(_name, help=COMMANDS[_name].help, rich_help_panel=_panel)(lambda: None)
 for _path in COMMANDS:
     _of, _, _name = _path.rpartition(" ")

@@ -15,15 +15,15 @@ from reconcile.views.terminal import broken
 _YES = ("y", "yes")
 _NO = ("", "n", "no")
 _NARROW = 80
-_LONGEST = 4096  # bytes of a line, which is what a terminal gives at the most
+_LONGEST = 4096  # bytes: the longest line that a terminal delivers
 
 
 @contextmanager
 def person() -> Iterator[Person | None]:
-    """The person at this process's terminal; None if there is no terminal, as under cron, in a container or with
-    a service.
+    """Yields the person at the terminal of this process; None if there is no terminal, as under cron, in a container or
+    in a service.
 
-    Raises UsageError for a job in the background of its terminal: a question there stops the process unanswered.
+    Raises UsageError for a job in the background of its terminal, because a question would stop the process.
     """
     found = _console() if sys.platform == "win32" else _terminal()
     if found is None:
@@ -42,14 +42,14 @@ def person() -> Iterator[Person | None]:
 
 
 class Person:
-    """A person at a terminal, which is read from and written to by descriptors of its own."""
+    """A person at a terminal, which has its own descriptors for reading and writing."""
 
     def __init__(self, reading: int, writing: int) -> None:
         self.reading = reading
         self._writing = writing
 
     def confirms(self, question: str, *, about: str = "") -> bool:
-        """Asks until the answer is yes or no; an empty answer, and the end of the input, mean no. ``about`` is written
+        """Asks until the answer is yes or no. An empty answer or the end of the input means no. ``about`` is written
         before the question. Raises Interrupted."""
         flush(sys.stdout)
         flush(sys.stderr)
@@ -57,7 +57,7 @@ class Person:
             width = os.get_terminal_size(self._writing).columns or _NARROW
         except OSError:  # a console that does not say
             width = _NARROW
-        asked = broken(f"{question} [y/N] .", width)[:-1]  # with a blank at its end
+        asked = broken(f"{question} [y/N] .", width)[:-1]  # keeps the blank at the end
         before = f"{broken(about, width)}\n" if about else ""
         try:
             self._write(f"\n{before}{asked}".encode("utf-8", "backslashreplace"))
@@ -83,14 +83,15 @@ class Person:
 
 
 def _terminal() -> Person | None:
-    """The terminal that a standard stream is still connected to, else the one that this process belongs to."""
+    """Returns the person at the terminal to which a standard stream is still connected, else at the controlling
+    terminal of this process."""
     if sys.platform != "win32":
         for number in (0, 2, 1, None):
             with contextlib.suppress(OSError):
                 name = "/dev/tty" if number is None else os.ttyname(number)
                 fd = os.open(name, os.O_RDWR | os.O_NOCTTY)
                 return Person(fd, fd)
-    if os.isatty(0) and os.isatty(2):  # one that has no name here, as in some containers
+    if os.isatty(0) and os.isatty(2):  # a terminal that has no name here, as in some containers
         return Person(os.dup(0), os.dup(2))
     return None
 
@@ -110,7 +111,7 @@ def _console() -> Person | None:
 def _is_in_background(fd: int) -> bool:
     behind = False
     if sys.platform != "win32":
-        # Another terminal than the one that this process belongs to is an error: nothing there stops it.
+        # For a terminal that is not the controlling one this is an error, and no question there stops the process.
         with contextlib.suppress(OSError):
             behind = os.tcgetpgrp(fd) != os.getpgrp()
     return behind

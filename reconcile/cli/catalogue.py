@@ -1,4 +1,4 @@
-"""list: the catalogue, a row an asset."""
+"""The command list: the catalogue, one row for each asset."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def list(
 
 
 def _state(name: str) -> AssetState:
-    """The state of this name. Raises UsageError."""
+    """Returns the state of this name. Raises UsageError."""
     try:
         return AssetState(name)
     except ValueError as error:
@@ -74,8 +74,8 @@ def _state(name: str) -> AssetState:
 
 
 def write_json(session: Session, catalogue: Catalogue, rows: Iterable[Asset | Lacking], name: str) -> ExitCode:
-    """Writes the rows into the document's array of this ``name`` as they come. An error before the first row is the
-    command's own; a later one ends the document."""
+    """Writes the rows, as they come, into the array of this ``name`` in the document. An error before the first row is
+    raised; a later one ends the document."""
     document = JsonRows(sys.stdout, catalogue.scope, name)
     try:
         for row in rows:

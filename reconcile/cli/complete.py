@@ -1,6 +1,6 @@
-"""What a word that is being typed on a command line could become. If that cannot be told, nothing is completed.
+"""Completes the word that is being typed on a command line. If nothing is known about it, nothing is completed.
 
-Everything comes from the rules file and from what the last runs left in .reconcile/; no store is asked."""
+Everything comes from the rules file and from what earlier runs left in .reconcile/; no store is asked."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from reconcile.config import Settings
 
 MOST_FILES = 200
-"""Files of a folder that are opened to see whether they are saved plans."""
+"""The most files of a folder that are opened to find saved plans."""
 _HEAD = 4096
 
 
 def asset_types(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """The types of the project's rules that begin so, with their labels."""
+    """Returns the asset types of the rules that begin like this, with their labels."""
     rules = _settings(context).asset_map.rules
     return [(rule.type, rule.label) for rule in rules if rule.type.startswith(incomplete)]
 
 
 def characters(context: typer.Context, incomplete: str) -> list[str]:
-    """The characters that begin so."""
+    """Returns the characters that begin like this."""
     return [each for each in _recall(context).characters() if each.startswith(incomplete)]
 
 
 def paths(context: typer.Context, incomplete: str) -> list[str]:
-    """The paths below the local root, and the gs:// URIs, that begin so."""
+    """Returns the paths below the local root, and the gs:// URIs, that begin like this."""
     below = _recall(context).names(incomplete)
     if not incomplete or not (incomplete.startswith("gs:") or "gs:".startswith(incomplete)):
         return below
@@ -45,12 +45,12 @@ def paths(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def subjects(context: typer.Context, incomplete: str) -> list[str]:
-    """The characters that begin so, and paths."""
+    """Returns the characters and the paths that begin like this."""
     return [*characters(context, incomplete), *paths(context, incomplete)]
 
 
 def run_ids(context: typer.Context, incomplete: str) -> list[str]:
-    """The runs of the project's journal that begin so, newest first; read from the names of its files alone."""
+    """Returns the runs in the journal that begin like this, the newest first. Reads only the names of its files."""
     from reconcile.adapters.state.journal import Journal
 
     found = reversed(Journal(_folder(context)).run_ids())
@@ -58,14 +58,14 @@ def run_ids(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def states(incomplete: str) -> list[str]:
-    """The states of an asset that begin so."""
+    """Returns the states of an asset that begin like this."""
     from reconcile.core.catalogue import AssetState
 
     return [each.value for each in AssetState if each.value.startswith(incomplete)]
 
 
 def plan_files(incomplete: str) -> list[str]:
-    """The saved plans, and the folders, that begin so."""
+    """Returns the saved plans, and the folders, that begin like this."""
     from reconcile.cli.files import PLAN
 
     head, _, begun = incomplete.rpartition("/")
@@ -107,7 +107,7 @@ def _settings(context: typer.Context) -> Settings:
 
 
 def _given(context: typer.Context, name: str) -> Any:
-    """An option of every command, if it is typed already, before or after the command's name."""
+    """Returns the value of a common option if it has been typed already, before or after the name of the command."""
     at: Any = context
     while at is not None:
         if at.params.get(name) is not None:

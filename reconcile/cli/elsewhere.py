@@ -1,4 +1,4 @@
-"""scan, --objects-from and --engine beam: what is read, or planned, elsewhere."""
+"""The command scan, and the options --objects-from and --engine beam: reading and planning on other machines."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def scan(
 
 
 def inventory_of(given: str) -> str:
-    """The URI of the inventory reports that --objects-from names. Raises UsageError."""
+    """Returns the URI of the inventory reports that --objects-from names. Raises UsageError."""
     uri = given.removeprefix(_INVENTORY)
     if uri == given or not uri.startswith("gs://"):
         raise UsageError(
@@ -58,7 +58,7 @@ def inventory_of(given: str) -> str:
 
 
 def plan_on_beam(session: Session, project: OpenProject, scope: Scoped, arguments: Sequence[str]) -> Plan:
-    """The plan of everything, made on Apache Beam; this machine's own files are scanned first, if there is no scan."""
+    """Plans everything on Apache Beam. If no scan is given, the files of this machine are scanned first."""
     if scope:
         raise UsageError(
             "--engine beam plans everything", hint="without it, --char-id, --asset-type and --path are quick"

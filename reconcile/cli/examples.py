@@ -1,4 +1,4 @@
-"""The examples below each command's --help and in the manual page: a line to type, and what it is for."""
+"""The examples at the end of the --help of each command and in the manual page: a line to type, and what it is for."""
 
 from __future__ import annotations
 
@@ -101,12 +101,12 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 _WIDTH = 74
-"""Cells of an example with its remark, in a terminal of 80."""
+"""The most columns of an example with its remark, in a terminal of 80."""
 
 
 def shown(command: str) -> str:
-    """The examples of a command as ``--help`` shows them: the remarks below one another, or above their line if it is
-    too long for one."""
+    """Returns the examples of a command as ``--help`` shows them: the remarks aligned in a column, or above their line
+    if that is too long."""
     lines = ["Examples:"]
     room = _WIDTH - max(len(remark) for _, remark in EXAMPLES[command])
     width = max((len(line) for line, _ in EXAMPLES[command] if len(line) <= room), default=0)

@@ -1,4 +1,4 @@
-"""Files that a command writes for its user: whole or not at all, and never in the place of something else."""
+"""Writes the files that a command makes for its user: whole or not at all, and never over something else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ANOTHER = "name another file with --out"
 
 
 class OutputKind(NamedTuple):
-    """What a command writes, and how such a file begins: it may take the place of an older one, and of nothing else."""
+    """A kind of file that a command writes, and how such files begin. It may replace an older file of its kind only."""
 
     name: str
     begins: re.Pattern[bytes]
@@ -36,7 +36,7 @@ MARKDOWN = OutputKind("a report of reconcile in Markdown", re.compile(rb"## reco
 
 
 def check_target(out: Path, kind: OutputKind, settings: Settings) -> None:
-    """Raises UsageError if ``--out`` cannot be written or must not be, before anything is read."""
+    """Checks, before anything is read, that ``--out`` can and may be written. Raises UsageError."""
     check_place(out, settings)
     try:
         if not out.name or out.is_dir():
@@ -51,11 +51,11 @@ def check_target(out: Path, kind: OutputKind, settings: Settings) -> None:
 
 
 def check_place(out: Path, settings: Settings, option: str = "--out") -> None:
-    """Raises UsageError if a file to write is, or would be in, something that the project works with, whatever is
-    there now."""
+    """Checks that a file to write neither is nor is in anything that the project works with, whether or not that
+    exists. Raises UsageError."""
     path = absolute(out)
     try:
-        # The place of the name, and the place that it leads to if it is a link.
+        # The path itself, and where it leads if it is a link.
         ways = {Path(os.path.realpath(path)), Path(os.path.realpath(path.parent)) / path.name}
     except (OSError, ValueError) as error:
         raise UsageError(f"{option} {str(out)!r} cannot be looked at: {error}", hint=_ELSEWHERE) from error
@@ -65,14 +65,14 @@ def check_place(out: Path, settings: Settings, option: str = "--out") -> None:
 
 
 def write_whole(out: Path, data: bytes, kind: OutputKind, mode: int = SHARED) -> None:
-    """Writes a new file beside its place and moves it there, so that a reader sees the old one or the new one.
+    """Writes a new file next to its place and moves it there, so that a reader sees either the old or the new one.
 
-    Raises UsageError if it cannot be written; what was there is then still there.
+    Raises UsageError if it cannot be written; the old file is then left as it was.
     """
     try:
         with beside(out, data, mode) as new:
             if os.path.lexists(out):
-                _check_is_ours(out, kind)  # again: the work between may have taken an hour
+                _check_is_ours(out, kind)  # once more, because the work may have taken an hour
                 replace(new, out)
             else:
                 move_to_free(new, out)
@@ -81,7 +81,7 @@ def write_whole(out: Path, data: bytes, kind: OutputKind, mode: int = SHARED) ->
 
 
 def write_new(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
-    """Writes files that are not there yet into a folder, which it makes: all of them whole, or none of them.
+    """Writes new files into a folder, which is made if needed: either all of them, whole, or none.
 
     Raises UsageError.
     """
@@ -121,12 +121,12 @@ def write_new(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
 
 
 def _check_is_ours(out: Path, kind: OutputKind) -> None:
-    """Raises UsageError if something is there that is not an older file of this kind."""
+    """Checks that the place is free or has an older file of this kind. Raises UsageError."""
     if not os.path.lexists(out):
         return
     try:
         if not out.is_file():
-            # A new file would take the place of a device, a pipe, or a link that leads nowhere.
+            # A new file would replace a device, a pipe, or a broken link.
             raise UsageError(f"--out {str(out)!r} is not an ordinary file", hint=f"{_ANOTHER}; `--out -` is stdout")
         with out.open("rb") as file:
             is_ours = kind.begins.match(file.read(_HEAD)) is not None
@@ -140,7 +140,7 @@ def _check_is_ours(out: Path, kind: OutputKind) -> None:
 
 
 def _kept(settings: Settings) -> Iterator[tuple[Path, str]]:
-    """The places to which no command writes its result, and why."""
+    """Yields the places into which no command may write its result, and why."""
     yield settings.project / FOLDER, "the folder .reconcile holds the tool's own memory"
     yield settings.rules_path, "that is the rules file"
     yield settings.project / RULES, "that is the rules file"
@@ -153,7 +153,7 @@ def _kept(settings: Settings) -> Iterator[tuple[Path, str]]:
 
 
 def _is_in(path: Path, place: Path) -> bool:
-    """Whether a path is this place or lies in it, under whatever name: a link, another case, another mount."""
+    """Whether a path is this place or is in it, even by way of a link, another case, or another mount."""
     there = Path(os.path.realpath(place))
     return any(_folded(each) == _folded(there) or _is_same(each, there) for each in (path, *path.parents))
 

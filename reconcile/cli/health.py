@@ -1,4 +1,4 @@
-"""doctor and url: whether everything a run needs is there, and signed URLs of assets."""
+"""The commands doctor and url: checks everything that a run needs, and prints signed URLs of assets."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def url(
         made = links(project, subjects or (), lifetime, scope=scope_of(project, scope), listener=listener)
 
     def show(terminal: Terminal) -> None:
-        """The URL alone of one asset, which a script can take as it is; else ``URL URI`` for each: no URL has a
-        blank in it."""
+        """Writes only the URL for a single asset, which a script can use as it is; otherwise ``URL URI`` for each,
+        since no URL contains a blank."""
         lines = [made.url] if isinstance(made.url, str) else [f"{url} {uri}" for uri, url in made.urls.items()]
         for line in lines:
             terminal.line(line)

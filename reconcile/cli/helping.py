@@ -1,4 +1,4 @@
-"""help: what ``--help`` of a command shows."""
+"""The command help: shows what ``--help`` of a command shows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def help(
         if not isinstance(found.command, TyperGroup):
             raise UsageError(f"{found.command_path} has no command {word!r}", hint=f"`{found.command_path} --help`")
         _, command, _ = found.command.resolve_command(found, [word])
-        assert command is not None  # resolve_command raises for a word that is no command
+        assert command is not None  # resolve_command raises for an unknown command
         found = typer.Context(command, parent=found, info_name=word)
     typer.echo(found.get_help())
     return ExitCode.OK

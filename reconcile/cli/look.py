@@ -1,4 +1,4 @@
-"""explain, rules check and rules test: why things are as they are."""
+"""The commands explain, rules check and rules test: why things are as they are."""
 
 from __future__ import annotations
 

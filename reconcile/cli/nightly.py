@@ -1,4 +1,4 @@
-"""schedule: the nightly job for a scheduler, ready to install."""
+"""The command schedule: prints the nightly job for a scheduler, ready to install."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def schedule(
         raise UsageError(f"--region {region!r} is not a region", hint="write it as us-central1")
     if shards and scheduler != "cloud-run":
         raise UsageError("--shards is for cloud-run", hint="one machine's job has one run")
-    bandwidth_of(bwlimit)  # what apply would refuse every night is refused now
+    bandwidth_of(bwlimit)  # an option that apply would refuse every night is refused now
     found_there = carried(os.environ)
     endpoints = (common.bucket_endpoint or "", common.records_endpoint or "")
     is_here = common.rules or common.local_root or any(each.startswith("file:") for each in endpoints)
@@ -71,7 +71,7 @@ def schedule(
             check_place(out, project.settings)
         folder = project.settings.project.resolve()
         if log is None:
-            project.state  # noqa: B018 its folder is made, for the log to be opened in
+            project.state  # noqa: B018 makes the folder of the log
         elif not absolute(log).parent.is_dir():
             raise UsageError(f"--log {str(log)!r}: there is no folder to write it in", hint="make it, or name another")
         elif log.suffix != ".log":
@@ -121,7 +121,8 @@ def schedule(
 
 
 def _plans(assets: BucketRoot, named: str | None) -> str:
-    """Where the plans of a fleet are: as named, or beside the assets. Raises UsageError for a place among them."""
+    """Returns the place of the plans for several machines: as named, or next to the assets. Raises UsageError for a
+    place among the assets."""
     if named is None and not assets.prefix:
         raise UsageError(
             f"the assets take up all of {assets}", hint="name another bucket, as --plans gs://BUCKET/plans"
@@ -130,19 +131,19 @@ def _plans(assets: BucketRoot, named: str | None) -> str:
 
 
 def _python(scheduler: Scheduler) -> str:
-    """The Python of the job: for a task of Windows the one that opens no console window, if there is one."""
+    """Returns the Python of the job; for a task of Windows the one that opens no console window, if there is one."""
     windowless = Path(sys.executable).with_name("pythonw.exe")
     found = str(windowless) if scheduler == "windows" and windowless.is_file() else sys.executable
     return current().beyond_drives(found)
 
 
 def _place(path: Path) -> Path:
-    """A path as a session without this one's drive letters finds it."""
+    """Returns a path in a form that works in a session without the drive letters of this one."""
     return Path(current().beyond_drives(str(absolute(path))))
 
 
 def _options(common: Common) -> tuple[str, ...]:
-    """The options of every command that were given here and hold for the job too, paths made absolute."""
+    """Returns the common options that were given here and also apply to the job, with absolute paths."""
     words: list[str] = []
     for name, value in vars(common).items():
         if name in _PASSED_ON and value is not None:

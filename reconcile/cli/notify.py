@@ -1,5 +1,5 @@
-"""--notify: a command of the user's that is given the run's JSON on its standard input, however the run ended, and a
-summary of it for people."""
+"""The option --notify: a command of the user that gets the JSON of a run on its standard input, however the run ended,
+with a summary for people."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from reconcile.views.json import ErrorDocument
 from reconcile.views.notice import Notice, notice
 
 TIMEOUT = 60.0
-"""Seconds that the command may take: a mail server that hangs must not hold the project's lock, or the next night."""
+"""Seconds that the command may take. A mail server that hangs must not keep the lock of the project."""
 
 _ENDING = 10.0
-"""Seconds that a command that was killed may take to be gone."""
+"""Seconds that a killed command may take to end."""
 
 
 class Notifier(Protocol):
-    """Takes how a run ended: its document, its exit code, and the changes that it was to make."""
+    """Is called with how a run ended: its document, its exit code, and the changes that it was to make."""
 
     def __call__(self, document: Any, code: int, changes: Sequence[Change] = ()) -> None: ...
 
 
 @contextmanager
 def notifying(command: str | None, session: Session, timeout: float = TIMEOUT) -> Iterator[Notifier]:
-    """Wraps a run, and passes its end to a shell command: the error, or what the run gives to what this yields. Without
-    a command nothing is passed on.
+    """Wraps a run, and passes its result to a shell command: the error that it raised, or the document with which it
+    called the yielded notifier. Without a command nothing is done.
 
-    What the command prints goes to stderr, where our own notes are; when it fails, a warning says so and the run's
-    exit code stays what it was. ``RECONCILE_EXIT_CODE`` in its environment is that code, ``RECONCILE_SUMMARY`` says in
-    one line how the run ended, and ``RECONCILE_TEXT`` in a few; the document has these two, too.
+    What the command prints goes to stderr. If it fails, there is a warning, and the exit code of the run stays the
+    same. In its environment, ``RECONCILE_EXIT_CODE`` is that code, and ``RECONCILE_SUMMARY`` says in one line how the
+    run ended, ``RECONCILE_TEXT`` in a few lines; the document has these two texts, too.
     """
     ended: list[tuple[Any, int, Sequence[Change]]] = []
     try:
@@ -64,7 +64,7 @@ def notifying(command: str | None, session: Session, timeout: float = TIMEOUT) -
 def _project(session: Session) -> str:
     try:
         return session.project_folder().name or "reconcile"
-    except ReconcileError:  # which is then what the run ended with
+    except ReconcileError:  # then the run ended with this error
         return "reconcile"
 
 
@@ -73,7 +73,7 @@ def _with(document: Any, told: Notice) -> dict[str, Any]:
 
 
 _OBEYED = dict.fromkeys(map(ord, '&|<>^"%!'), "_")
-"""Characters that cmd would obey in the value that it inserts for a variable."""
+"""Characters that cmd would interpret in the value of a variable."""
 
 
 def _variables(told: Notice, code: int) -> dict[str, str]:
@@ -84,7 +84,7 @@ def _variables(told: Notice, code: int) -> dict[str, str]:
 
 
 def _run(command: str, document: bytes, variables: dict[str, str], timeout: float) -> str:
-    """Runs the user's own command line, as cron would. Gives what went wrong; empty if nothing did."""
+    """Runs the command line of the user, as cron would. Returns what went wrong; empty if nothing did."""
     try:
         told = subprocess.Popen(
             command,
@@ -94,12 +94,12 @@ def _run(command: str, document: bytes, variables: dict[str, str], timeout: floa
             stderr=subprocess.STDOUT,
             creationflags=0 if sys.stderr.isatty() else NO_WINDOW,
             env={**os.environ, **variables},
-            start_new_session=True,  # so that all that it starts can be stopped with it
+            start_new_session=True,  # so that everything it starts can be stopped with it
         )
     except OSError as error:
         return f"could not be run: {error}"
-    # A thread writes: on Windows `communicate` would write first and look at the clock afterwards, and a command that
-    # reads nothing would keep the run for ever once the pipe is full.
+    # A thread writes, because `communicate` on Windows writes before it looks at the clock: once the pipe is full, a
+    # command that reads nothing would block the run for ever.
     threading.Thread(target=_feed, args=(told, document), name="notify", daemon=True).start()
     try:
         code = ended(told, timeout)
@@ -112,7 +112,7 @@ def _run(command: str, document: bytes, variables: dict[str, str], timeout: floa
 
 def _feed(told: subprocess.Popen[bytes], document: bytes) -> None:
     assert told.stdin is not None
-    with suppress(OSError), told.stdin:  # it need not read what it is given
+    with suppress(OSError), told.stdin:  # it need not read its input
         told.stdin.write(document)
 
 

@@ -1,4 +1,4 @@
-"""The options that commands share, each declared once, and the wiring that gives them to a command as one value."""
+"""The options that commands share, each declared once, and the wiring that passes them to a command as one value."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ FailOn: TypeAlias = Literal["error", "warning"]
 T = TypeVar("T")
 
 
-# Dataclasses, because --help and completion must not wait for msgspec; a field's annotation declares the option.
+# Dataclasses, so that --help and completion do not import msgspec. The annotation of a field declares the option.
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """The options of every command; also taken before the command's name."""
+    """The options of every command, which are also accepted before the name of the command."""
 
     project: Annotated[Path | None, _common("-C", "--project", metavar="DIR", help="The project folder.")] = None
     rules: Annotated[Path | None, _common("--rules", metavar="FILE", help="Another rules file.")] = None
@@ -62,7 +62,7 @@ class Common:
     local_root: Annotated[str | None, _stores(metavar="DIR", help="Where the workflows write.")] = None
 
     def over(self, other: Common) -> Common:
-        """These options, and the other's for each that was not given."""
+        """Returns these options, with those of the other in place of each that was not given."""
         given = {name: value for name, value in vars(self).items() if value not in (None, False)}
         return replace(other, **given)
 
@@ -97,7 +97,7 @@ class Scoped:
 
 @dataclass(frozen=True, kw_only=True)
 class Sized:
-    """How a plan is made, and how much of it may be in memory."""
+    """How a plan is made, and how much memory that may take."""
 
     engine: Annotated[
         Literal["stream", "beam"],
@@ -141,7 +141,7 @@ class Sharded:
 
 @dataclass(frozen=True, kw_only=True)
 class Planned(Sized):
-    """The same, for a plan that may skip what was in step before."""
+    """How a plan is made that may skip what was in step before."""
 
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Check everything, even what a quick look finds in step.")
@@ -184,7 +184,7 @@ NoJournal = Annotated[
 
 
 def parsed(parse: Callable[[str], T], text: str | None, default: T, option: str, example: str) -> T:
-    """The value that an option gives. Raises UsageError."""
+    """Parses the value of an option. Raises UsageError."""
     if text is None:
         return default
     try:
@@ -194,12 +194,12 @@ def parsed(parse: Callable[[str], T], text: str | None, default: T, option: str,
 
 
 def seconds(text: str | None, option: str, default: float = 0.0) -> float:
-    """The length of time that an option gives. Raises UsageError."""
+    """Returns the length of time in an option, in seconds. Raises UsageError."""
     return parsed(parse_duration, text, default, option, "10m")
 
 
 def variables(given: list[str] | None) -> dict[str, str]:
-    """The variables that ``--env`` gives. Raises UsageError."""
+    """Returns the variables in ``--env``. Raises UsageError."""
     found: dict[str, str] = {}
     for each in given or ():
         name, sign, value = each.partition("=")
@@ -210,13 +210,13 @@ def variables(given: list[str] | None) -> dict[str, str]:
 
 
 META = "reconcile.common"
-"""The key under which a context keeps the options given before the command's name."""
+"""The key under which a context has the options that were given before the name of the command."""
 
 
 def flattened(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A command's function for typer: each of its groups of options (a dataclass, as ``Common``) becomes one
-    option for each field of the group, and ``common`` gets what was given before the command's name. A ``context`` is
-    passed on."""
+    """Turns the function of a command into one for typer. Each group of options (a dataclass, such as ``Common``)
+    becomes one option for each of its fields; ``common`` also gets what was given before the name of the command. A
+    ``context`` is passed on."""
     hints = get_type_hints(function, include_extras=True)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
 
@@ -249,19 +249,19 @@ def flattened(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _log_to_file(common: Common, context: typer.Context) -> None:
-    """Sends everything that this process writes to the file of ``--log-file``. Raises UsageError."""
+    """Sends everything that this process writes to the file in ``--log-file``. Raises UsageError."""
     if common.log_file is None:
         return
     from reconcile.adapters.logfile import open_log
     from reconcile.views.streams import write
 
     sys.stdout = sys.stderr = open_log(common.log_file)
-    if common.log_format != "json":  # whose lines say when
+    if common.log_format != "json":  # lines of JSON have the time
         write(sys.stderr, time.strftime(f"---- %Y-%m-%dT%H:%M:%SZ {context.command_path}\n", time.gmtime()))
 
 
 def _read(value: Any) -> Any:
-    """Texts as they were typed; paths stay as the system gave them."""
+    """Returns texts as they were typed. Paths stay as the system passed them."""
     if type(value) is str:
         return as_text(value)
     return [_read(each) for each in value] if isinstance(value, list) else value

@@ -1,7 +1,7 @@
-"""Changes the options that typer makes.
+"""Adapts the options that typer makes.
 
-Their values are not validated by pydantic, as typer does it: importing that takes a fifth of the time of a plan that
-finds nothing to do. And --help describes them in words for a user: no Python types, no brackets within brackets."""
+Unlike in typer, pydantic does not validate their values, because importing it takes a fifth of the time of a plan that
+finds nothing to do. And --help describes them for users: without Python types, and without brackets within brackets."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args, get_origin
 
 
 def unvalidated(params: list[Any]) -> list[Any]:
-    """The same options, which accept without validation what was not given and what has the declared type already:
-    texts, choices, defaults. Every other value is left to typer."""
+    """Makes options accept without validation what was not given, and what already has the declared type: texts,
+    choices, defaults. Every other value is left to typer."""
     for param in params:
         if "process_value" not in vars(param):
             param.process_value = partial(_processed, param, param.process_value)
@@ -20,7 +20,7 @@ def unvalidated(params: list[Any]) -> list[Any]:
 
 
 def plain(params: list[Any]) -> list[Any]:
-    """The same options and arguments, of which --help shows one word for the value: ``N``, ``FILE``."""
+    """Makes --help show a single word for the value of options and arguments: ``N``, ``FILE``."""
     for param in params:
         param._get_number_range_help_str = _nothing
         if getattr(param, "is_flag", False) or getattr(param, "count", False):
@@ -32,14 +32,14 @@ def plain(params: list[Any]) -> list[Any]:
 
 
 def hiding(panels: Sequence[str], params: list[Any]) -> list[Any]:
-    """The same options, of which --help shows none of these panels."""
+    """Hides the options of these panels in --help."""
     for param in params:
         param.hidden = param.hidden or getattr(param, "rich_help_panel", None) in panels
     return params
 
 
 def arranged(panels: Sequence[str], params: list[Any]) -> list[Any]:
-    """The same options, those of these panels last and in this order."""
+    """Sorts options: those of these panels are last, in this order."""
     rank: dict[str | None, int] = {panel: number for number, panel in enumerate(panels)}
     return sorted(params, key=lambda param: rank.get(getattr(param, "rich_help_panel", None), -1))
 
@@ -50,7 +50,7 @@ def _usage(param: Any, _context: Any) -> list[str]:
 
 
 def _nothing(*_: Any, **__: Any) -> None:
-    """No word at all."""
+    """Returns no word."""
 
 
 def _processed(param: Any, process: Callable[[Any, Any], Any], context: Any, value: Any) -> Any:

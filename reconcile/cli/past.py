@@ -1,4 +1,4 @@
-"""history and undo: what runs did, and putting back what one of them changed."""
+"""The commands history and undo: show what runs did, and put back what one of them changed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def undo(
     patience = seconds(wait_lock, "--wait-lock")
 
     def look(project: OpenProject) -> tuple[str, Undoing]:
-        """Which run it is, and what can be put back; says if the run's journal is damaged."""
+        """Returns which run it is, and what can be put back. Warns if its journal is damaged."""
         wanted = scope_of(project, scope)
         past = find_undoable(project.journal, run, wanted)
         if past.unread:
@@ -86,7 +86,7 @@ def undo(
             session.result(undoing.plan, show, paged=full and not no_pager)
             return ExitCode.OK
         with session.lock(project, patience):
-            # Not before: the run that is waited for may be the one that is to be undone.
+            # Only now, because the run that held the lock may be the one to undo.
             name, undoing = look(project)
             question = f"Put back the record fields that run {name} changed?"
             session.agree(question, totals(undoing.plan), show, yes=yes or not undoing.plan.actions)

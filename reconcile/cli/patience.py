@@ -20,7 +20,7 @@ class Silences:
     """Reports silent stores, and remembers when each is due to be reported again."""
 
     def __init__(self, meter: Meter, names: Mapping[str, str], listener: Listener) -> None:
-        """``names`` are what people call the bucket and the records."""
+        """``names`` has the names of the bucket and the records in messages."""
         self._meter = meter
         self._names = names
         self._listener = listener
@@ -42,7 +42,7 @@ class Silences:
 
 @contextmanager
 def patient(project: OpenProject | None, listener: Listener) -> Iterator[None]:
-    """Looks twice a second, from a thread of its own, whether a store of the project is silent."""
+    """Checks twice a second, in a thread of its own, whether a store of the project is silent."""
     if project is None:
         yield
         return
@@ -58,7 +58,7 @@ def patient(project: OpenProject | None, listener: Listener) -> Iterator[None]:
     watcher = threading.Thread(target=look, name="patience", daemon=True)
     try:
         watcher.start()
-    except RuntimeError:  # the system gives no further thread: the run goes on, and says nothing of it
+    except RuntimeError:  # the system has no thread left: the run goes on without these messages
         yield
         return
     try:

@@ -1,4 +1,4 @@
-"""verify and restore: proves that the cloud alone is enough, and brings local files back from it."""
+"""The commands verify and restore: prove that the cloud alone is enough, and bring local files back from it."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def restore(
 
 
 def _check_scope(session: Session, out: Path, scope: Scoped) -> None:
-    """Raises UsageError if certificates of this scope cannot be written to ``--out``."""
+    """Checks that certificates of this scope can be written to ``--out``. Raises UsageError."""
     if scope.asset_type or scope.path:
         raise UsageError(
             "a certificate is about everything that a record names, so --asset-type and --path do not go with --out",
@@ -124,7 +124,7 @@ def _check_scope(session: Session, out: Path, scope: Scoped) -> None:
 
 
 def _check_out(out: Path, project: OpenProject) -> None:
-    """Raises UsageError if certificates cannot be written to ``--out``, before anything is read."""
+    """Checks, before anything is read, that certificates can be written to ``--out``. Raises UsageError."""
     if _is_file(out):
         check_target(out, CERTIFICATE, project.settings)
         return
@@ -140,7 +140,7 @@ def _check_out(out: Path, project: OpenProject) -> None:
 
 
 def _print(session: Session, proof: Proof) -> None:
-    """The certificate to stdout, and what the proof came to aside."""
+    """Writes the certificate to stdout, and the verification to stderr."""
     if not session.common.quiet:
         show_verification(session.terminal(aside=True), proof.verification, verbose=session.verbose)
     finish()
@@ -153,7 +153,7 @@ def _is_file(out: Path) -> bool:
 
 
 def _write(proof: Proof, out: Path) -> Verification:
-    """Writes the certificates, each whole; the verification that names them."""
+    """Writes the certificates, each whole. Returns the verification that names them."""
     names: list[str] = []
     for certificate in proof.certificates:
         path = out if _is_file(out) else out / certificate_name(certificate.char_id, certificate.created)

@@ -1,4 +1,4 @@
-"""report: one page to look at, or to paste, of how everything stands."""
+"""The command report: writes one page that shows the state of everything, to look at or to paste."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def report(
 
 
 def _of_saved(session: Session, planfile: Path, out: Path, kind: OutputKind) -> ExitCode:
-    """The page of a saved plan: its changes and findings. How everything else stands, a plan does not say."""
+    """Writes the page of a saved plan: its changes and findings. A plan does not hold the state of everything else."""
     plan, labels = saved_plan(session, planfile), labels_here(session)
     if out != STDOUT:
         check_target(out, kind, session.project().settings)
@@ -110,7 +110,7 @@ def _write(session: Session, seen: Overview, plan: Plan, text: str, out: Path, k
 
 
 def _kind(out: Path, form: str | None) -> OutputKind:
-    """What to write: what --format says, else what the file's name does. Raises UsageError."""
+    """Returns what to write: as --format says, else as the name of the file does. Raises UsageError."""
     suffix = f".{form}" if form else ".html" if out == STDOUT else out.suffix.lower()
     if suffix not in (*HTML, *MD):
         raise UsageError(

@@ -1,4 +1,4 @@
-"""run: a workflow with its own terminal, signals and exit code, and then apply for what it made."""
+"""The command run: runs a workflow with its own terminal, signals and exit code, and then applies for what it made."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _PASSED_ON = ("SIGTERM", "SIGBREAK", "SIGHUP", "SIGINT", "SIGQUIT", "SIGUSR1", "
 _OF_THE_KEYBOARD = ("SIGINT", "SIGQUIT", "SIGBREAK")
 _ENDING = ("SIGTERM", "SIGHUP", "SIGBREAK")
 _CONTROL_C = 0xC000013A
-"""The exit code of a program on Windows that Ctrl-C or Ctrl-Break has ended."""
+"""The exit code of a program on Windows that was ended by Ctrl-C or Ctrl-Break."""
 
 
 def run(
@@ -64,7 +64,7 @@ def run(
 ) -> ExitCode:
     session = Session(common)
     patience = seconds(wait_lock, "--wait-lock", PATIENCE)
-    # What is wrong with the rules is said before hours of work, not after.
+    # An error in the rules is reported before hours of work, not after.
     with session.opened(replace, sized, bwlimit=bwlimit) as project:
         scope_of(project, scope)
     started = time.monotonic()
@@ -77,7 +77,7 @@ def run(
     report: Report | None = None
     problem: ReconcileError | None = None
     try:
-        if workflow.asked_by is not None:  # it may have taken the signal and ended well
+        if workflow.asked_by is not None:  # the workflow may have handled the signal and ended well
             raise Interrupted(f"the workflow was asked to end ({workflow.asked_by}); nothing was applied")
         if code:
             session.note(f"the workflow ended with {code}, so nothing was applied")
@@ -85,7 +85,7 @@ def run(
             opened = session.opened(replace, sized, bwlimit=bwlimit, allow_empty=allow_empty)
             report = _apply(session, opened, scope, patience, force=force, fail_on=fail_on)
     except UnknownCharacter as error:
-        # It may be one that the workflow was to make, and had no reason to.
+        # The workflow may have been meant to make this character, but had no reason to.
         told = f"nothing was applied: the workflow made nothing for it, and {error.message}"
         session.warn(f"{told} ({error.hint})", of="warning")
     except KeyboardInterrupt:
@@ -104,7 +104,7 @@ _LATER = "`reconcile apply` goes on from here"
 def _apply(
     session: Session, opened: OpenProject, scope: Scoped, patience: float, *, force: bool, fail_on: FailOn | None
 ) -> Report:
-    """Plans and applies, and shows both on stderr: stdout belongs to the workflow."""
+    """Plans and applies. Shows both on stderr, because stdout belongs to the workflow."""
     terminal, quiet = session.terminal(aside=True), session.common.quiet
     with opened as project, session.lock(project, patience):
         made = session.survey(project, scope_of(project, scope)).plan
@@ -119,7 +119,7 @@ def _apply(
 
 
 def _tell(session: Session, code: int, took: float, report: Report | None, problem: ReconcileError | None) -> int:
-    """Shows the error, writes the document, and gives the exit code: the workflow's if it is not 0."""
+    """Shows the error, writes the document, and returns the exit code: that of the workflow if it is not 0."""
     if problem is not None:
         session.error(problem)
     if session.json:
@@ -132,7 +132,7 @@ def _tell(session: Session, code: int, took: float, report: Report | None, probl
 
 
 def _not_run(session: Session, program: str, error: OSError) -> int:
-    """A shell's exit code for a command that cannot be run."""
+    """Reports that a command cannot be run. Returns the exit code that a shell would."""
     found = not isinstance(error, FileNotFoundError)
     if found:
         sentence, hint = f"{program} cannot be run: {error.strerror}", "is it a program, or a script with a #! line?"
@@ -145,7 +145,7 @@ def _not_run(session: Session, program: str, error: OSError) -> int:
 
 
 def _exit(code: int) -> ExitCode:
-    """Ends the command with any code, even one that is not among ours."""
+    """Ends the command with any exit code, even one that is not an ExitCode."""
     if code in ExitCode.__members__.values():
         return ExitCode(code)
     raise typer.Exit(code)
@@ -155,7 +155,7 @@ def _exit(code: int) -> ExitCode:
 
 
 class _Workflow:
-    """A command as a shell runs it in the foreground: with our streams, our terminal, and every signal that we get."""
+    """A command, run as by a shell in the foreground: with our streams, our terminal, and every signal that we get."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = list(command)
@@ -166,14 +166,14 @@ class _Workflow:
         self.asked_by: str | None = None
 
     def run(self) -> int:
-        """Its exit code, 128 + n if signal n ended it. Raises OSError if it cannot be run."""
+        """Runs it, and returns its exit code, 128 + n if signal n ended it. Raises OSError if it cannot be run."""
         sys.stdout.flush()
         sys.stderr.flush()
         numbers = [getattr(signal, name) for name in _PASSED_ON if hasattr(signal, name)]
-        # What is ignored stays so, for the workflow too: it was started in the background, or with nohup.
+        # An ignored signal stays ignored, also for the workflow: we were started in the background, or with nohup.
         heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
         with handling(dict.fromkeys(heard, self._on_signal)):
-            # Without close_fds the workflow gets just what was handed to us: our own files are not inherited.
+            # With close_fds off the workflow gets what was passed to us. Files that we open are not inherited.
             command = [program(self._command[0]), *self._command[1:]]
             self._child = subprocess.Popen(command, close_fds=False, env=_environment())
             for number in self._early:
@@ -192,7 +192,7 @@ class _Workflow:
         if name in _ENDING:
             self.asked_by = name
         if name in _OF_THE_KEYBOARD and _is_foreground():
-            return  # the terminal has sent it to the workflow as well, and waits for what that makes of it
+            return  # the terminal has sent it to the workflow, too, which decides what to do
         if self._child is None:
             self._early.append(number)
         else:
@@ -204,21 +204,21 @@ class _Workflow:
 
 
 def shell_code(code: int) -> int:
-    """The exit code of a program as a shell has it: 128 + n if signal n ended it, also where Ctrl-C has a code of its
-    own."""
+    """Returns the exit code of a program as a shell does: 128 + n if signal n ended it, even on Windows, where Ctrl-C
+    has a code of its own."""
     if code == _CONTROL_C:
         return _SIGNALLED + signal.SIGINT
     return code if code >= 0 else _SIGNALLED - code
 
 
 def program(name: str, system: str = sys.platform, which: Callable[[str], str | None] = shutil.which) -> str:
-    """The program that a shell of this system would run. Windows itself looks in the folder of the running program
-    first, even if a virtual environment has another Python, and knows no ending but ``.exe``."""
+    """Returns the program that a shell of this system would run. Windows itself would look in the folder of the running
+    program first, even if a virtual environment has another Python, and would try no ending but ``.exe``."""
     return (which(name) or name) if system == "win32" else name
 
 
 def _is_foreground() -> bool:
-    """Whether the terminal's keys reach this process and the workflow alike."""
+    """Whether the keys of the terminal reach both this process and the workflow."""
     reached = True
     if sys.platform != "win32":
         reached = False
@@ -232,5 +232,5 @@ def _is_foreground() -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """The environment without what this program sets for itself, which is that gRPC says nothing."""
+    """Returns the environment without the variable that this program sets to silence gRPC."""
     return {name: value for name, value in os.environ.items() if (name, value) != ("GRPC_VERBOSITY", "NONE")}

@@ -1,4 +1,4 @@
-"""Saved plans, in a file or in a folder: writing them, and reading what of them is to be applied."""
+"""Saved plans, in a file or in a folder: writes them, and reads the part that is to be applied."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _SHARD = re.compile(r"(\d+)/(\d+)", re.ASCII)
 
 
 class PlanTarget:
-    """Where ``plan --out`` writes: a file, or with --shards, or in a bucket, a folder. Checked before anything is read.
-    Raises UsageError."""
+    """The place to which ``plan --out`` writes: a file; or a folder, with --shards or in a bucket. It is checked before
+    anything is read. Raises UsageError."""
 
     def __init__(self, project: OpenProject, out: Path, shards: int | None) -> None:
         self._project = project
@@ -47,9 +47,9 @@ class PlanTarget:
         sharing.check_free(self._folder)
 
     def write(self, plan: Plan) -> str:
-        """Saves the plan, and says where it is."""
+        """Saves the plan. Returns where it is."""
         if self._folder is None:
-            # It holds what records hold: for the eyes of its maker.
+            # It holds content of records, so only its owner may read it.
             write_whole(self._out, dumps(plan), PLAN, PRIVATE)
             return str(self._out)
         sharing.save(self._folder, plan, self._shards, *_homes(self._project, plan))
@@ -57,7 +57,7 @@ class PlanTarget:
 
 
 class Saved(NamedTuple):
-    """A saved plan, or a shard of one: then with the counts of the whole, for the limits."""
+    """A saved plan, or a shard of one, with the counts of the whole plan for the limits."""
 
     plan: Plan
     part_of: LimitCounts | None = None
@@ -65,7 +65,8 @@ class Saved(NamedTuple):
     number: int | None = None
 
     def save_report(self, report: Report) -> str | None:
-        """Leaves the report beside a plan in a folder. Gives what is to be said if that fails; the run was made."""
+        """Writes the report next to a plan in a folder. Returns a warning if that fails, since the run has been
+        made."""
         if self.folder is None:
             return None
         try:
@@ -76,8 +77,8 @@ class Saved(NamedTuple):
 
 
 def load(project: OpenProject, where: Path, sharded: Sharded) -> Saved:
-    """The plan in this file or folder, or what of it the options name. Raises UsageError if it is not whole, or not
-    this project's."""
+    """Reads the plan in this file or folder, or the part of it that the options name. Raises UsageError if it is not
+    whole, or was made for another project."""
     if bucket_place(where) is None and not where.is_dir():
         if sharded:
             raise UsageError(
@@ -92,7 +93,7 @@ def load(project: OpenProject, where: Path, sharded: Sharded) -> Saved:
 
 
 def merged(project: OpenProject, where: Path) -> Report:
-    """What all runs of the plan in this folder did together. Raises UsageError."""
+    """Returns one report of all runs of the plan in this folder. Raises UsageError."""
     folder = project.shared_folder(where)
     return sharing.merged_report(folder, sharing.whole(folder, sharing.open_plan(folder)))
 
@@ -119,7 +120,7 @@ def _in_folder(project: OpenProject, where: Path, sharded: Sharded) -> Saved:
 
 
 def _machine(head: PlanDir, name: str | None, folder: SharedFolder) -> Machine:
-    """The machine that this is, or is said to be. Raises UsageError if no file of the plan is on it."""
+    """Returns the machine of this name, by default this one. Raises UsageError if the plan has no files of it."""
     called = this_machine() if name is None else name
     for machine in head.machines:
         if machine.name == called:
@@ -131,7 +132,8 @@ def _machine(head: PlanDir, name: str | None, folder: SharedFolder) -> Machine:
 
 
 def _homes(project: OpenProject, plan: Plan) -> tuple[list[Machine], dict[str, str]]:
-    """The machines whose files a plan was made of, and which of them has each change's file, by the change's id."""
+    """Returns the machines from whose files a plan was made, and the machine that has the file of each change, by its
+    id."""
     if not isinstance(project.files, ScannedFiles):
         return [], {}
     asset_map, changes = project.asset_map, [each for each in plan.actions if is_object(each)]
@@ -142,7 +144,7 @@ def _homes(project: OpenProject, plan: Plan) -> tuple[list[Machine], dict[str, s
 
 
 def _number(text: str, count: int, folder: SharedFolder) -> int:
-    """The number, from 0, of the shard I of N. Counting from 0 or from 1 makes no difference: N is 0."""
+    """Returns the number, from 0, of the shard I/N. I may count from 0 or from 1: N/N is shard 0."""
     found = _SHARD.fullmatch(text)
     if found is None or int(found[1]) > int(found[2]):
         raise UsageError(f"--shard {text!r} is not I/N", hint="write it as 3/8, for the third of eight shards")
@@ -154,7 +156,7 @@ def _number(text: str, count: int, folder: SharedFolder) -> int:
 
 
 def read_plan(planfile: Path) -> Plan:
-    """The plan in this file, whosever it is. Raises UsageError."""
+    """Reads the plan in this file, for whichever project it was made. Raises UsageError."""
     try:
         data = read_bytes(planfile)
     except OSError as error:

@@ -49,7 +49,7 @@ Replace = Annotated[
     Replacing | None,
     option(metavar="safe|local|never", help="For this run: what to do if the bucket has different content."),
 ]
-"""Here, and not beside the other options: --help does without the core's types."""
+"""Not with the other options, because --help works without importing the types of the core."""
 
 
 class Session:
@@ -62,14 +62,14 @@ class Session:
         self._opened: OpenProject | None = None
 
     def project(self, replace: Replacing | None = None) -> ClosedProject:
-        """The project that the options name. Raises UsageError, ConfigError."""
+        """Returns the project that the options name. Raises UsageError, ConfigError."""
         given = self.overrides()
         if replace is not None:
             given = msgspec.structs.replace(given, replace=replace.value)
         return ClosedProject.open(self.common.project, overrides=given)
 
     def overrides(self) -> Overrides:
-        """What the options say in place of the rules file."""
+        """Returns what the options override in the rules file."""
         return msgspec.convert(self.common, Overrides, from_attributes=True)
 
     def opened(
@@ -86,7 +86,7 @@ class Session:
         inventory: str | None = None,
         on_beam: bool = False,
     ) -> OpenProject:
-        """Opens it for a run. Raises as ``project``."""
+        """Opens the project for a run. Raises as ``project``."""
         options = RunOptions(
             concurrency,
             allow_empty,
@@ -111,7 +111,7 @@ class Session:
 
     @cached_property
     def witness(self) -> RequestLog | None:
-        """Writes each request to stderr; None without ``-vv``."""
+        """What writes each request to stderr; None without ``-vv``."""
         if not self._shows_requests:
             return None
         return RequestLog(sys.stderr, as_json=self.logs_json(), colour=self._colour())
@@ -130,15 +130,15 @@ class Session:
             return survey(project, scope, listener=listener, tallied=tallied)
 
     def execute(self, work: Callable[..., Report]) -> Report:
-        """Does a run's work, which takes a ``listener`` and a ``stop``, showing progress; an interrupt finishes what
-        is in flight."""
+        """Does the work of a run, which takes a ``listener`` and a ``stop``, and shows its progress. After an interrupt
+        only what is in flight is finished."""
         with self.progress() as listener, stopping(lambda sentence: listener(Warned(sentence))) as stop:
             return work(listener=listener, stop=stop)
 
     @contextmanager
     def lock(self, project: OpenProject, patience: float = 0.0, *, give_way: bool = False) -> Iterator[bool]:
-        """Holds the project's lock, and waits up to ``patience`` seconds for it. Raises LockHeld; one that may
-        ``give_way`` to the other run gives False instead, with a note."""
+        """Holds the lock of the project, after waiting up to ``patience`` seconds for it. Raises LockHeld; with
+        ``give_way`` yields False instead, after a note."""
         lock = project.lock()
         try:
             lock.acquire()
@@ -161,7 +161,7 @@ class Session:
 
     @contextmanager
     def progress(self, *, quiet: bool = False) -> Iterator[Listener]:
-        """A listener that shows on stderr how far a run is; only warnings if that is to be ``quiet``."""
+        """Yields a listener that shows the progress of a run on stderr; only warnings if ``quiet``."""
         as_json, colour = self.logs_json(), self._colour()
         quiet, bars = quiet or self.common.quiet, not self._shows_requests
         shown = listening(sys.stderr, quiet=quiet, as_json=as_json, colour=colour, bars=bars)
@@ -169,7 +169,7 @@ class Session:
             yield listener
 
     def result(self, document: Any, show: Callable[[Terminal], None], *, paged: bool = False) -> None:
-        """Writes the result to stdout: the document with ``--json``, else as text, ``paged`` on a terminal."""
+        """Writes the result to stdout: the document with ``--json``, otherwise text, through a pager if ``paged``."""
         if self.json:
             finish()
             json.show(sys.stdout, document)
@@ -180,18 +180,18 @@ class Session:
             show(self.terminal())
 
     def terminal(self, *, aside: bool = False) -> Terminal:
-        """Writes text to stdout, or (``aside``) to stderr."""
+        """Returns what writes text to stdout, or (``aside``) to stderr."""
         return Terminal(sys.stderr if aside else sys.stdout, self._colour())
 
     def plan_view(
         self, labels: Labels, made: Plan, following: str = "", *, full: bool = False
     ) -> Callable[[Terminal], None]:
-        """What shows this plan as text, and suggests the command ``following`` it."""
+        """Returns what shows this plan as text, and suggests the command ``following`` as the next one."""
         view = PlanView(full=full, verbose=self.verbose, following=following)
         return lambda terminal: show_plan(terminal, made, labels, view)
 
     def command(self, *words: str, scope: Scoped | None = None) -> str:
-        """A command line to type next, with the options that said which project, which stores and what of it."""
+        """Returns a command line to type next, with the same options for the project, the stores and the scope."""
         given = [("-C" if name == "project" else _option(name), getattr(self.common, name)) for name in _PLACES]
         options = [word for name, value in given if value is not None for word in (name, str(value))]
         scopes: list[str] = []
@@ -201,7 +201,7 @@ class Session:
         return f"reconcile {' '.join(quoted)}"
 
     def again(self, word: str, *words: str, scope: Scoped | None = None, keeps_journal: bool = True) -> Command:
-        """How to go on after a run of the command ``word``."""
+        """Returns the commands for going on after a run of the command ``word``."""
         undo = self.command("undo") if keeps_journal else ""
         plan = self.command("plan", scope=scope)
         return Command(again=self.command(word, *words, scope=scope), plan=plan, undo=undo)
@@ -215,14 +215,14 @@ class Session:
         yes: bool,
         check: Callable[[], None] = lambda: None,
     ) -> None:
-        """Shows what will be done, and asks unless ``yes`` if there is someone to answer, once ``check`` has raised
-        nothing. Raises Declined."""
+        """Shows what will be done. Unless ``yes``, asks, if there is a person to answer; before that, ``check`` is
+        called, which may raise an error. Raises Declined."""
         with nullcontext() if yes else person() as asked:
             if asked is not None:
                 check()
             if asked is not None or not (self.json or self.common.quiet):
                 show(self.terminal(aside=self.json))
-            # A plan that went into a file was not seen: what it comes to is said with the question.
+            # If the plan went into a file nobody saw it, so its totals are shown with the question.
             is_seen = (sys.stderr if self.json else sys.stdout).isatty()
             if asked is not None and not asked.confirms(question, about="" if is_seen else totals):
                 raise Declined("declined; nothing was changed")
@@ -230,7 +230,7 @@ class Session:
     def report(
         self, report: Report, command: Command = APPLY, changes: Sequence[Change] = (), *, planned: bool
     ) -> None:
-        """The report as the result. If the plan was shown and nothing was ``planned``, all has been said."""
+        """Writes the report as the result, except if the plan was shown and nothing was ``planned``."""
 
         def show(terminal: Terminal) -> None:
             show_report(terminal, report, command, changes, verbose=self.verbose)
@@ -243,14 +243,14 @@ class Session:
             show(terminal)
 
     def note(self, text: str) -> None:
-        """A line on stderr for people; left out with ``--quiet``."""
+        """Writes a line to stderr, except with ``--quiet``."""
         if self.logs_json():
             log(sys.stderr, "note", message=text)
         elif not self.common.quiet:
             self.terminal(aside=True).line(text)
 
     def warn(self, text: str, *, of: str = "error") -> None:
-        """A line on stderr that not even ``--quiet`` leaves out: an error, because of which the command fails, or a
+        """Writes a line to stderr, even with ``--quiet``: an ``error``, because of which the command fails, or a
         ``warning``."""
         if self.logs_json():
             log(sys.stderr, of, message=text)
@@ -258,12 +258,12 @@ class Session:
             self.terminal(aside=True).line((f"{of}: ", "bold red" if of == "error" else "yellow"), text)
 
     def error(self, error: ReconcileError, *, document: bool = False) -> None:
-        """An error on stderr, if the command itself goes on; with ``document`` on stdout, too."""
+        """Writes an error to stderr, and with ``document`` also to stdout, while the command goes on."""
         show_error(error, document=document, as_log=self.logs_json(), verbose=self.verbose)
 
     def verdict(self, code: ExitCode, findings: Iterable[Finding], fail_on: FailOn | None) -> ExitCode:
-        """The exit code with --fail-on: 6, with a line on stderr, if nothing else failed and findings of that severity
-        remain."""
+        """Returns the exit code with --fail-on: 6, with a line on stderr, if nothing else failed and findings of that
+        severity remain."""
         if fail_on is None or code not in (ExitCode.OK, ExitCode.DIFFERENCES):
             return code
         left = remaining(findings, severity(fail_on))
@@ -291,27 +291,27 @@ def severity(fail_on: FailOn | None) -> Severity | None:
 
 
 def memory_of(text: str | None, default: int) -> int:
-    """The bytes that --memory gives. Raises UsageError."""
+    """Returns the bytes in --memory. Raises UsageError."""
     return parsed(parse_size, text, default, "--memory", "32M")
 
 
 def bandwidth_of(text: str | None) -> Timetable:
-    """The rates that --bwlimit gives. Raises UsageError."""
+    """Returns the rates in --bwlimit. Raises UsageError."""
     return parsed(parse_timetable, text, UNLIMITED, "--bwlimit", "'08:00,512k 18:00,10M 23:00,off'")
 
 
 def spill_of(folder: Path | None) -> Path | None:
-    """The folder that --spill names. Raises UsageError."""
+    """Returns the folder in --spill. Raises UsageError."""
     if folder is not None and not folder.is_dir():
         raise UsageError(f"--spill: there is no folder {str(folder)!r}", hint="make it, or name another one")
     return folder
 
 
 def scope_of(project: ClosedProject | OpenProject, scoped: Scoped) -> Scope:
-    """The scope that the options name. Raises UsageError as ``scope_named``."""
+    """Returns the scope that the options name. Raises UsageError as ``scope_named``."""
     return scope_named(project.settings, scoped.char_id or (), scoped.asset_type or (), scoped.path or ())
 
 
 def labels_of(project: ClosedProject | OpenProject) -> Labels:
-    """How the project's asset types are called."""
+    """Returns the labels of the asset types of a project."""
     return {rule.type: rule.label for rule in project.settings.asset_map.rules}

@@ -1,7 +1,7 @@
-"""completion: the script for a shell, which asks the program what a word could become, and the program's answer.
+"""The command completion: prints the script for a shell, which asks this program for completions; and their answer.
 
-The script tells the words of the line in the environment, and a line of the answer is a word as that shell takes it:
-bash and PowerShell insert it as it is, so it is quoted here; zsh and fish quote what they insert.
+The script passes the words of the line in the environment. Each line of the answer is a word in the form that the shell
+expects: bash and PowerShell insert it as it is, so it is quoted here; zsh and fish quote what they insert.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import typer
 from reconcile.core.errors import ExitCode
 
 VARIABLE = "_RECONCILE_COMPLETE"
-"""The variable that names the shell that asks."""
+"""The variable that has the name of the shell."""
 WORDS = "_RECONCILE_WORDS"
-"""The variable that holds the words up to the one that is being typed, a line each, without their quotes."""
+"""The variable that has the words up to the one that is being typed, one on each line, without quotes."""
 Shell = Literal["bash", "zsh", "fish", "powershell"]
 
 _BASH = """\
@@ -111,7 +111,7 @@ def completion(
 
 
 class Word(NamedTuple):
-    """A word that can be put in: ``begun`` is the part that the shell has in front of it, an option's name and "=", or
+    """A word that can be inserted. ``begun`` is the part that is already before it: the name of an option and "=", or
     nothing."""
 
     begun: str
@@ -120,8 +120,8 @@ class Word(NamedTuple):
 
 
 def answer(cli: Any, environment: Mapping[str, str]) -> bytes:
-    """What the shell's script reads. It is empty if anything fails, because a person is typing there, and for a script
-    of an earlier version, which asks in another way."""
+    """Returns what the script of the shell reads. It is empty if anything fails, because a person is typing, and for
+    the script of an earlier version, which asks in another way."""
     shell = environment[VARIABLE]
     try:
         if shell == "bash":
@@ -130,12 +130,12 @@ def answer(cli: Any, environment: Mapping[str, str]) -> bytes:
         else:
             lines = [_WRITTEN[shell](each) for each in _found(cli, environment[WORDS].split("\n"))]
         return "".join(f"{each}\n" for each in lines).encode("utf-8")
-    except (Exception, SystemExit):  # noqa: BLE001 of a program that is asked by a keypress nobody wants to hear
+    except (Exception, SystemExit):  # noqa: BLE001 a key press must not print an error
         return b""
 
 
 def _found(cli: Any, words: list[str]) -> list[Word]:
-    """What the last of the words could become."""
+    """Returns what the last of the words could become."""
     from typer._completion_classes import BashComplete
 
     *before, incomplete = words[1:]
@@ -145,18 +145,18 @@ def _found(cli: Any, words: list[str]) -> list[Word]:
         before, incomplete = [*before, option], rest
     items = BashComplete(cli, {}, "reconcile", VARIABLE).get_completions(before, incomplete)
     found = (Word(begun, str(item.value), " ".join(_harmless(item.help or "").split())) for item in items)
-    # A name that is not plain text cannot be put in, and would be obeyed by the terminal.
+    # A name with control characters cannot be inserted, and the terminal would interpret them.
     return [each for each in found if each.value and each.value.isprintable()]
 
 
 def _harmless(text: str) -> str:
-    """A description as it may stand on a command line: letters, digits and a few signs."""
+    """Reduces a description to what is harmless on a command line: letters, digits and a few signs."""
     return "".join(sign if sign.isalnum() or sign in "-_.,+/:'()" else " " for sign in text)
 
 
 class _Line:
-    """The line of a bash as far as the cursor: its words without quotes, and what of the last one bash replaces: the
-    part behind the last of its ``breaks``, or behind a quote that is open."""
+    """A line in bash up to the cursor: its words without quotes, and the part of the last one that bash replaces, which
+    begins after the last of its ``breaks``, or after an open quote."""
 
     def __init__(self, line: str, breaks: str) -> None:
         self.words: list[str] = []
@@ -191,7 +191,7 @@ class _Line:
         self.words.append("".join(word))
 
     def completed(self, word: Word) -> str:
-        """The word from where bash puts it in, quoted as it goes on there."""
+        """Returns the part of the word that bash inserts, quoted to fit there."""
         rest = (word.begun + word.value)[self._kept :]
         if self._quote == "'":
             return rest.replace("'", "'\\''")
@@ -211,7 +211,7 @@ def _for_fish(word: Word) -> str:
 def _for_powershell(word: Word) -> str:
     whole = word.begun + word.value
     is_plain = all(sign.isalnum() or sign in "_-./:=+" for sign in whole)
-    # PowerShell takes the curly quotes for straight ones.
+    # PowerShell treats curly quotes like straight ones.
     quoted = "".join(sign * 2 if sign in "'‘’‚‛" else sign for sign in whole)
     text = whole if is_plain else f"'{quoted}'"
     return f"{text}\t{word.value}\t{word.help or word.value}"
@@ -221,6 +221,6 @@ _WRITTEN: dict[str, Callable[[Word], str]] = {"zsh": _for_zsh, "fish": _for_fish
 
 
 def tell(cli: Any) -> ExitCode:
-    """Gives the script its answer."""
+    """Writes the answer to the script."""
     sys.stdout.buffer.write(answer(cli, os.environ))
     return ExitCode.OK

@@ -1,4 +1,4 @@
-"""show: a saved plan, as plan shows it."""
+"""The command show: shows a saved plan, as plan does."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def show(
 
 
 def saved_plan(session: Session, where: Path) -> Plan:
-    """The plan in this file or folder. Raises UsageError."""
+    """Reads the plan in this file or folder. Raises UsageError."""
     if bucket_place(where) is None and not where.is_dir():
         return read_plan(where)
     with session.opened() as project:
@@ -43,7 +43,7 @@ def saved_plan(session: Session, where: Path) -> Plan:
 
 
 def labels_here(session: Session) -> Labels:
-    """How the rules here call asset types; a plan can be looked at without them."""
+    """Returns the labels of the asset types by the rules here, if there are any: a plan can be shown without them."""
     try:
         return labels_of(session.project())
     except ConfigError:

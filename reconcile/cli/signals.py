@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-_TELLING = 1.0  # seconds for the sentence to be written; a terminal that is stopped must not keep the process
+_TELLING = 1.0  # seconds for the sentence to be written: a stopped terminal must not keep the process alive
 ASKED = "interrupted, finishing what is in flight; press Ctrl-C again to stop at once"
 
 
@@ -19,31 +19,31 @@ def _tell(sentence: str) -> None:
 
 
 def ending() -> tuple[signal.Signals, ...]:
-    """The signals by which other programs ask this one to end."""
+    """Returns the signals with which other programs ask this one to end."""
     on_windows: signal.Signals | None = getattr(signal, "SIGBREAK", None)
     return (signal.SIGTERM,) if on_windows is None else (signal.SIGTERM, on_windows)
 
 
 class Stop(threading.Event):
-    """Set by the first signal that asks a run to end; ``by`` is that signal."""
+    """An event that the first signal sets which asks a run to end. ``by`` is that signal."""
 
     by: int | None = None
 
 
 @contextmanager
 def stopping(tell: Callable[[str], None] = _tell) -> Iterator[Stop]:
-    """An event that the first SIGINT, and any SIGTERM, sets; a second SIGINT raises KeyboardInterrupt. SIGBREAK, by
-    which Windows says Ctrl-Break and one process may ask another to end, is taken for SIGTERM, here and below.
+    """Yields an event that the first SIGINT, and any SIGTERM, sets; a second SIGINT raises KeyboardInterrupt. SIGBREAK,
+    which Windows sends for Ctrl-Break and with which a process can ask another one to end, is treated like SIGTERM.
 
-    ``tell`` is called with the sentence for people, at once, from a thread of its own: the signal may have come while
-    the main thread writes to the very stream that the sentence goes to.
+    ``tell`` is called at once with the sentence for people, in a thread of its own, because the signal may have arrived
+    while the main thread was writing to the same stream.
     """
     stop = Stop()
     wake = threading.Event()
 
     def interrupted(number: int, _frame: FrameType | None) -> None:
-        # A scheduler may send SIGTERM to a process and again to its group: only a person's second Ctrl-C aborts.
-        # ``by`` and not the event is asked: an event cannot be set while this thread is already setting it.
+        # A scheduler may send SIGTERM to a process and then to its group, so only a second Ctrl-C aborts.
+        # ``by`` is checked, not the event: an event cannot be set while this thread is already setting it.
         if stop.by is not None:
             if number == signal.SIGINT:
                 raise KeyboardInterrupt
@@ -61,7 +61,7 @@ def stopping(tell: Callable[[str], None] = _tell) -> Iterator[Stop]:
     try:
         watcher.start()
         watched = True
-    except RuntimeError:  # the system gives no further thread: an interrupt is still heard, and said at the end
+    except RuntimeError:  # the system has no thread left: an interrupt still works, and is reported at the end
         watched = False
     try:
         with handling(dict.fromkeys((signal.SIGINT, *ending()), interrupted)):
@@ -76,7 +76,7 @@ def stopping(tell: Callable[[str], None] = _tell) -> Iterator[Stop]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Raises KeyboardInterrupt for SIGTERM too, so that locks are released and half-written files removed."""
+    """Makes SIGTERM raise KeyboardInterrupt, too, so that locks are released and half-written files removed."""
 
     def terminated(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -86,7 +86,8 @@ def terminable() -> Iterator[None]:
 
 
 def finish() -> None:
-    """Ignores signals from now on: the work is done, and an interrupt could only leave half a document, or two."""
+    """Ignores signals from now on: the work is done, and an interrupt could only leave half a document, or a second
+    one."""
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, *ending()):
             signal.signal(number, signal.SIG_IGN)
@@ -94,7 +95,7 @@ def finish() -> None:
 
 @contextmanager
 def handling(handlers: Mapping[signal.Signals, signal._HANDLER]) -> Iterator[None]:
-    """Installs these handlers for a while; Python allows that in the main thread only."""
+    """Installs these handlers for a while. Does nothing outside the main thread, where Python does not allow it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""init and demo: where to begin."""
+"""The commands init and demo: where to begin."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def init(
 
 
 def _make_folder(folder: Path) -> None:
-    """Raises UsageError if something else has the folder's name."""
+    """Makes the folder. Raises UsageError if something else has its name."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:

@@ -1,5 +1,5 @@
-"""plan, apply and status: what is out of sync, bringing it in sync, and the table of how things stand. What only one of
-them needs is imported in that command."""
+"""The commands plan, apply and status: show what is out of sync, bring it in sync, and print the status table. What
+only one of them needs is imported in that command."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def plan(
         sized=sized, allow_empty=allow_empty, scans=files_from or (), inventory=inventory, on_beam=on_beam
     )
     with run as project:
-        if (report := project.inventory_report) is not None:  # known to be whole before anything else is read
+        if (report := project.inventory_report) is not None:  # checked before anything else is read
             session.note(f"the bucket is not listed: {report.name} says what was in it at {report.taken}")
         target = None
         if out is not None:
@@ -200,7 +200,7 @@ def apply(
         with run as project, session.lock(project, patience, give_way=age is not None) as held:
             if not held:
                 return _nothing_done(session)
-            if age is not None and _is_fresh(session, age):  # another run may have been what was waited for
+            if age is not None and _is_fresh(session, age):  # the run that held the lock may have done it
                 return ExitCode.OK
             saved = _saved(project, planfile, sharded)
             made = saved.plan if saved else session.survey(project, scope_of(project, scope)).plan
@@ -258,7 +258,7 @@ def status(
 
 
 def _is_fresh(session: Session, age: float) -> bool:
-    """Whether the last good run of everything is younger than ``age`` seconds; if it is, a note says so."""
+    """Whether the last good run of everything is younger than ``age`` seconds. If so, writes a note."""
     from reconcile.commands.status import overdue
 
     with session.opened() as project:
@@ -271,7 +271,7 @@ def _is_fresh(session: Session, age: float) -> bool:
 
 
 def _nothing_done(session: Session) -> ExitCode:
-    """The result of a run that was not due."""
+    """Writes the result of a run that was not due."""
     if session.json:
         session.result(build("", [], [], moved=0, seconds=0.0), lambda _terminal: None)
     return ExitCode.OK
@@ -280,7 +280,7 @@ def _nothing_done(session: Session) -> ExitCode:
 def _saved(project: OpenProject, planfile: Path | None, sharded: Sharded) -> Saved | None:
     if planfile is None:
         return None
-    from reconcile.cli.saved import load  # here and above: few runs are of a saved plan
+    from reconcile.cli.saved import load  # imported here and above because few runs apply a saved plan
 
     return load(project, planfile, sharded)
 

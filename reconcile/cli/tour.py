@@ -1,4 +1,4 @@
-"""The demo: the whole scenario on embedded stores, with a word on each step."""
+"""The demo: shows the whole scenario on embedded stores, with a text for each step."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ AGAIN = "What was put right stays right: a second run finds nothing to do."
 
 
 class DemoDocument(msgspec.Struct, frozen=True):
-    """``demo --json``: the first plan, what applying it did, and the plan after it, which has no actions."""
+    """The document of ``demo --json``: the first plan, the report on applying it, and the next plan, which has no
+    actions."""
 
     format: str
     directory: str
@@ -50,10 +51,11 @@ class DemoDocument(msgspec.Struct, frozen=True):
 
 
 def tour(common: Common, directory: Path) -> ExitCode:
-    """Builds the demo in a new or empty folder, plans, applies, and plans again. Raises UsageError for another one."""
+    """Builds the demo in a new or empty folder, plans, applies, and plans again. Raises UsageError if the folder is not
+    empty."""
     build(directory)
     session = Session(common)
-    # Neither flags nor the environment choose the demo's stores: it must never touch real ones.
+    # The demo must never touch real stores, so neither flags nor the environment choose them.
     with ClosedProject(config.load(directory.resolve(), environ={})).opened() as project:
         document = _steps(session, project, directory)
     if session.json:
@@ -92,6 +94,6 @@ def _program() -> str:
     installed = Path(sys.executable).with_name("reconcile.exe" if current().is_windows else "reconcile")
     is_there = installed.exists()
     program = installed if is_there else Path(sys.executable)
-    with contextlib.suppress(OSError, ValueError):  # no current folder, or a program that is not below it
+    with contextlib.suppress(OSError, ValueError):  # no current folder, or the program is not below it
         program = program.relative_to(Path.cwd())
     return current().quoted(str(program)) + ("" if is_there else " -m reconcile")

@@ -1,4 +1,4 @@
-"""watch: stays up and applies as files settle; ``--check`` says to a container or a monitor whether it does."""
+"""The command watch: keeps running and applies as files settle. ``--check`` tells a monitor whether it still does."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def watch(
             stop=stop,
             reopen=session.project,
         )
-    # A service that ends when it is asked to has done well; Ctrl-C is an interrupt, as everywhere.
+    # A service that ends when it is asked to has succeeded. Ctrl-C is an interrupt, as everywhere.
     if stop.by == signal.SIGINT and not gone:
         return ExitCode.INTERRUPTED
     return session.verdict(ExitCode.OK, left, fail_on)
@@ -110,6 +110,6 @@ def _check(session: Session, oldest: float) -> ExitCode:
 
 
 class _Unwell(ReconcileError):
-    """A watcher that does not do its work."""
+    """A watcher is not healthy."""
 
     code = "watch_unwell"
