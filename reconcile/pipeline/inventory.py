@@ -1,5 +1,5 @@
-"""Ports → rows: what is in the worlds of a project, opened alike by all who read: the records, what they name, then a
-row for each key, behind the references that can mean no other.
+"""Reads the worlds of a project, in the same way for every command: the records, what they name, then a row for each
+key, after the references that can mean no other key.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from reconcile.project import OpenProject
 
 
 class Inventory:
-    """What is in the worlds of a project. Opening it reads the records, and what they name outside the scope's part;
-    ``rows`` then reads files and objects, and is to be iterated once.
+    """What is in the worlds of a project. Opening it reads the records, and what they name outside the part in scope.
+    ``rows`` then reads files and objects, and can be iterated once.
 
     Raises StoreError, SourceError and ConfigError if a world cannot be read, and UsageError if the scope names no known
-    character or asset type. In a ``partial`` one a part of a store that may not be read is left unknown, unless that
-    is all there is. ``trace`` are the keys and paths whose facts are asked for. What does not fit in the memory of the
-    ``spill`` is on disk, and gone when that is closed. With a ``skip`` what is in step beyond doubt is left out, and
-    its asset type and character are told to it.
+    character or asset type. If ``partial``, a part of a store that may not be read stays unknown, unless nothing can be
+    read. ``trace`` are the keys and paths whose facts are requested. What does not fit into the memory of the ``spill``
+    is on disk until that is closed. With a ``skip``, what is in step beyond doubt is left out, and ``skip`` is called
+    with its asset type and character.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Inventory:
     ) -> None:
         self._listener = listener
         self._spill = spill
-        # The files may be looked at already while the records are read, if a shortcut looks at some of them once more.
+        # Files may already be walked while the records are read if a shortcut looks some of them up again at the end.
         is_ahead = skip is not None and may_skip(project.asset_map, scope, trace) and project.walk_apart()
         self.roster, self._before = open_records(
             project,
@@ -69,7 +69,7 @@ class Inventory:
         self.shortcut: Shortcut | None = None
         self._of_scope = tuple(self._exploded()) if scope.char_ids or scope.asset_types else None
         self.context = self._before if self._of_scope is None else self._learnt(self._of_scope)
-        """The constants of the key stage, whose rows say what is known of each key."""
+        """The context of the key stage, whose rows say which sides of each key are known."""
         self.shortcut = None if skip is None else Shortcut.of(self.context, skip, spill)
         self._observed.looks_again = is_ahead and self.shortcut is not None
         if is_ahead and self.shortcut is None:
@@ -81,7 +81,8 @@ class Inventory:
             yield from explode_stage(document, world, self._before) if shortcut is None else shortcut.exploded(document)
 
     def _learnt(self, references: Sequence[Row]) -> Context:
-        """The constants, with the characters that files named outside the scope's part could be about."""
+        """Returns the context, with the characters to which files that are named outside the part in scope could
+        belong."""
         context, asked = self._before, [row.value for row in references]
         if not context.scope.char_ids:
             fields = {rule.field for rule in context.asset_map.rules if rule.type in context.scope.asset_types}
@@ -92,12 +93,12 @@ class Inventory:
         return msgspec.structs.replace(context, known_ids=named.known_ids, ids_known=ids_known)
 
     def references(self) -> Iterator[Row]:
-        """A row for each key that a text of a record could mean."""
+        """Yields a row for each key that a text in a record could mean."""
         return self._exploded() if self._of_scope is None else iter(self._of_scope)
 
     def keys(self, asked: Iterable[Keyed] = ()) -> Iterator[Row]:
-        """A row for each key that is there, or that is ``asked`` (which comes sorted), in order of the key; before it
-        the rows that were put beside the key where it was asked."""
+        """Yields a row for each key that exists or is ``asked`` (which must be sorted), in the order of the keys, each
+        after the rows that were asked with it."""
         self._listener(PhaseStarted(Phase.LISTING))
         yield from self._observed.rows(asked, self.shortcut)
         if self.roster.denied is not None and not self._observed.extent.listed:
@@ -105,8 +106,8 @@ class Inventory:
         self._listener(PhaseDone(Phase.LISTING))
 
     def rows(self) -> Iterator[Row]:
-        """The references, and the keys that they and the listings name: first the references that may turn out to mean
-        a key in another spelling, then each key behind those that can only mean that very key."""
+        """Yields the references, and the keys in them and in the listings: first the references that may mean a key in
+        another spelling, then each key after the references that can mean only this key."""
         asked = Sorter(self._spill)
         for row in self.references():
             if row.value.is_strict:
@@ -129,7 +130,8 @@ class Inventory:
 
     @cached_property
     def covered(self) -> Context:
-        """The constants of the document stage: with what was read whole, now that all keys were read."""
+        """The context of the document stage, which says what was read completely. To be used after all keys were
+        read."""
         extent = self._observed.extent
         return msgspec.structs.replace(self.context, local=extent.local, remote=extent.remote)
 

@@ -1,7 +1,7 @@
-"""Ports → rows: files and objects, joined key by key as both listings stream in order; a failed listing is an error,
+"""Reads files and objects, and joins them key by key while both listings stream in order. A failed listing is an error,
 never "empty".
 
-What the credentials may not read can be left unknown instead, for a reader that asks for what is ``partial``.
+For a reader that accepts a ``partial`` result, what the credentials may not read stays unknown instead.
 """
 
 from __future__ import annotations
@@ -28,21 +28,24 @@ from reconcile.pipeline.shortcut import Shortcut, as_row
 from reconcile.project import OpenProject
 
 LISTED_TOGETHER = 4_000
-"""Objects, at the last run, of each part of a long listing."""
+"""Objects in each part of a long listing, as of the last run."""
 ASKED_TOGETHER = 500
-"""Keys, of those that are asked for, that are read at once."""
+"""Requested keys that are read together."""
 STATES_TOGETHER = 1_000
 
 Streams: TypeAlias = tuple[Iterable[tuple[str, Any]], ...]
 
 
 class Observations:
-    """Files and objects, key by key. ``extent`` is how much of them was read: what may not be read is an error, except
-    if ``partial``, then it is a gap. ``named`` is what is read by name beside what is listed."""
+    """Files and objects, key by key.
+
+    ``extent`` says how much of them was read. What may not be read is an error, or a gap if ``partial``. ``named`` is
+    what is read by name in addition to what is listed.
+    """
 
     looks_again = False
-    """Whether files were looked at before the records were read. A workflow writes a file first, and then the record
-    that names it: so what is named and was not seen is looked for at the end."""
+    """Whether files may have been walked before the records were read. A workflow writes a file and then the record
+    that names it, so files that are named but were not seen are then looked up at the end."""
 
     def __init__(
         self,
@@ -64,8 +67,8 @@ class Observations:
         self.files = 0
 
     def rows(self, asked: Iterable[Keyed], shortcut: Shortcut | None = None) -> Iterator[Row]:
-        """A row for each key that is there, or that is ``asked``, each in order, behind the rows asked with it; none
-        for what a ``shortcut`` takes. Iterate once."""
+        """Yields a row for each key that exists or is ``asked``, in order, each after the rows that were asked with it.
+        Keys that a ``shortcut`` skips have no rows. To be iterated once."""
         agreed, extent = self._worlds.agreed, self.extent
         references = ((key, [row for _, row in of]) for key, of in itertools.groupby(asked, itemgetter(0)))
         with closing(Prefetch(self._files)) as files, closing(Prefetch(self._objects)) as objects:
@@ -84,8 +87,8 @@ class Observations:
     def _joined(
         self, streams: Streams, state_of: Callable[[str], Agreed | None], unseen: Sorter | None = None
     ) -> Iterator[Row]:
-        """The rows of files, listed objects, those got by name and references, each by key; those of files that are
-        named and were not seen are put into ``unseen``, if it is given."""
+        """Yields the rows of files, listed objects, objects read by name, and references, by key. If ``unseen`` is
+        given, the rows of keys that are named but of which no file was seen go there instead."""
         extent = self.extent
         names = ("local files", "objects", "named objects", "references")
         for key, (file, in_listing, by_name, asking) in merge(tuple(zip(names, streams, strict=True))):
@@ -106,7 +109,7 @@ class Observations:
                     unseen.add(key, row)
 
     def _seen_now(self, unseen: Iterable[Keyed]) -> Iterator[Row]:
-        """The rows of files that were not seen, after another look."""
+        """Yields the rows of the ``unseen`` keys, after looking up their files again."""
         rows = ((key, row) for key, row in unseen if row is not None)
         by_key = ((key, [row for _, row in group]) for key, group in itertools.groupby(rows, itemgetter(0)))
         while some := dict(itertools.islice(by_key, ASKED_TOGETHER)):
@@ -127,7 +130,8 @@ class Observations:
         references: Iterator[tuple[str, list[Row | None]]],
         shortcut: Shortcut,
     ) -> Iterator[tuple[Streams, Callable[[str], Agreed | None]]]:
-        """What a shortcut leaves of files, objects and references, a range of keys at a time, and the states."""
+        """Yields, for one range of keys at a time, the files, objects and references that a shortcut does not skip, and
+        a function that returns the state of a key."""
         listings = (
             SortedRows(map(list, map(self._keyed, iter(files.batch, []))), "local files"),
             SortedRows(map(list, map(self._listed_by_key, iter(objects.batch, []))), "objects"),
@@ -155,7 +159,7 @@ class Observations:
         return Row(Stream.KEY, fold(key), KeyRow(key, path, file, found, state, local_known, remote_known))
 
     def _files(self) -> Iterator[LocalFile]:
-        """Those that are listed and those that are named elsewhere, in one order."""
+        """Yields the listed files and those that are only named, in one order."""
         listed = self._worlds.files.walk(self.extent.local.prefixes)
         return heapq.merge(listed, self.named.files, key=attrgetter("path")) if self.named.files else listed
 
@@ -163,14 +167,14 @@ class Observations:
         return itertools.chain.from_iterable(self._listing(prefix, "") for prefix in self.extent.remote.prefixes)
 
     def _listing(self, prefix: str, after: str) -> Iterator[RemoteObject | Denied]:
-        """The objects below a prefix, with a key after this one. A listing that is refused is tried again for each part
-        of it in which the rules have keys: the permission may be for those alone."""
+        """Yields the objects below a prefix whose keys come after this one. If the listing is refused, each part of it
+        in which the rules have keys is listed instead, because the permission may be for those parts only."""
         at, parts = after, self._map.key_prefixes(())
-        # Parts of a long listing are asked for at once: each page is a wait for an answer.
+        # The parts of a long listing are requested at the same time, because each page means waiting for an answer.
         cuts = () if prefix else self._worlds.agreed.cuts(LISTED_TOGETHER)
         try:
             for found in self._worlds.objects.list(prefix, [part for part in (*parts, *cuts) if part]):
-                # An object with the bare prefix as its name is a folder's placeholder: it has no key.
+                # An object whose name is the bare prefix is the placeholder of a folder, and has no key.
                 if found.key > after:
                     at = found.key
                     yield found
@@ -192,7 +196,8 @@ class Observations:
                 yield each.key, each
 
     def _local_by_key(self, files: Iterable[LocalFile]) -> Iterator[tuple[str, LocalFile]]:
-        """Files under their keys, in key order; if a rule gives keys of its own, the walk's order is another."""
+        """Yields files by key, in the order of the keys. They are sorted if a rule makes keys that are not the
+        paths."""
         rows = self._keyed(files)
         return rows if self._map.keys_are_paths else self._one_for_each_key(rows)
 
@@ -206,7 +211,8 @@ class Observations:
                 yield path if keys_are_paths else self._map.key_for(path, self.named.known_ids), file
 
     def _one_for_each_key(self, rows: Iterable[tuple[str, LocalFile]]) -> Iterator[tuple[str, LocalFile]]:
-        """Where several files have one key, the first of them, as the twin of another: none of them can be uploaded."""
+        """Yields one file for each key. Of several it is the first, with another as its twin: none of them can be
+        uploaded."""
         by_key = Sorter(self._spill)
         for key, file in rows:
             by_key.add(key, Row(Stream.KEY, key, KeyRow(key, file.path, file)))
@@ -217,14 +223,14 @@ class Observations:
 
 
 class _InOrder:
-    """Remembered states that are asked for in order of their keys."""
+    """Remembered states that are requested in the order of their keys."""
 
     def __init__(self, states: Iterator[Agreed]) -> None:
         pages = iter(lambda: list(itertools.islice(states, STATES_TOGETHER)), [])
         self._states = SortedRows([(each.key, each) for each in page] for page in pages)
 
     def of(self, keys: Collection[str]) -> dict[str, Agreed]:
-        """The states of these keys, which all come behind those that were asked for before."""
+        """Returns the states of these keys, all of which come after those that were requested before."""
         last, found = max(keys, default=""), dict[str, Agreed]()
         while (end := self._states.end()) is not None and (some := self._states.upto(last)):
             found.update((key, state) for key, state in some if key in keys)

@@ -1,4 +1,4 @@
-"""Who is there: the records in scope, every known character id, and the constants of a planning."""
+"""Reads the records: the documents in scope, every known character id, and the context that follows from them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from reconcile.project import OpenProject
 
 
 class Roster(msgspec.Struct, frozen=True):
-    """Who is there: the documents in scope, of both record worlds, and every known character id that matters.
+    """The documents in scope, from the records and the local database, and every known character id that matters.
 
-    ``scope`` is what was asked for, each id in the Unicode form in which it is known. ``ids_known`` is false if a
-    folder whose files' names are ids could not be read, or a record could not. ``as_of`` is the one moment as of which
-    the records were read (RFC 3339), if they have one.
+    ``scope`` is the requested one, with each id in the Unicode form in which it is known. ``ids_known`` is false if a
+    record, or a folder in which file names are ids, could not be read. ``as_of`` is the moment as of which all records
+    were read (RFC 3339), if there is one.
     """
 
     documents: Iterable[Document]
@@ -42,13 +42,13 @@ class Roster(msgspec.Struct, frozen=True):
     as_of: str | None = None
 
     def by_world(self) -> Iterator[tuple[World, Document]]:
-        """Every document in scope, with the world that it is of: the records first."""
+        """Yields every document in scope with its world, the records first."""
         yield from ((World.RECORDS, each) for each in self.documents)
         yield from ((World.LOCAL_DB, each) for each in self.local_documents)
 
     @property
     def denied(self) -> AccessDenied | None:
-        """Why no record in scope could be read at all; None if one could."""
+        """The error if no record in scope could be read at all; None if one could."""
         nothing = not self.records.prefixes and not self.records.names
         return self.refused[0].error if nothing and self.refused else None
 
@@ -64,11 +64,13 @@ def read_roster(
     refused: AccessDenied | None = None,
     remembered: bool = False,
 ) -> Roster:
-    """Reads the records, which say which characters exist. Unless the records are read ``whole``, only their ids are;
-    and nothing of them if it is known why that would be ``refused``. If they may be ``remembered``, those that have not
-    moved are not read again.
-    ``shelve`` keeps the documents so that they can be iterated more than once. Raises AccessDenied if a record may not
-    be read; a ``partial`` roster names it instead."""
+    """Reads the records, which say which characters exist.
+
+    If not ``whole``, only their ids are read; if it is already known that they are ``refused``, nothing is. If they may
+    be ``remembered``, records that have not changed are not read again. ``shelve`` stores the documents so that they
+    can be iterated more than once. Raises AccessDenied if a record may not be read; a ``partial`` roster lists it
+    instead.
+    """
     at = Moment()
     with Workers(2, "roster") as pool:
         names = pool.submit(_ids_in_files, worlds, scope)
@@ -100,8 +102,8 @@ def _of_scope(documents: Iterable[Document], scope: Scope) -> tuple[Document, ..
 
 
 def _as_recorded(documents: Sequence[Document], recorded: frozenset[str]) -> list[Document]:
-    """The local database's documents. Where an id differs from that of a record in its Unicode form alone, the document
-    gets the record's."""
+    """Returns the documents of the local database. If an id differs from that of a record only in its Unicode form, the
+    document gets the id of the record."""
     taken = {document.id for document in documents}
     renamed: list[Document] = []
     for document in documents:
@@ -151,7 +153,7 @@ def _names(worlds: OpenProject, at: Moment, refused: AccessDenied | None, *, par
 
 
 def _nothing(error: AccessDenied) -> Roster:
-    """No record may be read."""
+    """Returns the roster if no record may be read."""
     return Roster((), (), frozenset(), _only_unread(("",)), refused=(Denied(Store.RECORDS, "", error),))
 
 
@@ -190,8 +192,8 @@ def _only_unread(names: tuple[str, ...]) -> Coverage:
 def _read_each(
     worlds: OpenProject, ids: Sequence[str], at: Moment, *, partial: bool
 ) -> tuple[list[Document], dict[str, AccessDenied]]:
-    """The documents of these ids that may be read, and why the others may not. They are read at once; if one of them
-    may not be read, then one by one."""
+    """Returns the documents of these ids that may be read, and why the others may not. All are read together, or one by
+    one if that is denied."""
     try:
         return list(worlds.records.read(ids, at=at)), {}
     except AccessDenied as error:
@@ -205,8 +207,8 @@ def _read_each(
 
 
 def ids_stand_first(asset_map: AssetMap) -> bool:
-    """Whether each rule has the id right behind its first literal text, and no such text begins with another. A path
-    can then be about two characters only if the id of one begins with the id of the other."""
+    """Whether each rule has the id right after its first literal text, and no such text begins with another. A path can
+    then be about two characters only if the id of one begins with the id of the other."""
     rules = [rule for rule in asset_map.rules if rule.names_character]
     starts = {rule.path.literal_prefix for rule in rules}
     nested = any(one != other and one.startswith(other) for one in starts for other in starts)
@@ -214,8 +216,8 @@ def ids_stand_first(asset_map: AssetMap) -> bool:
 
 
 def _ids_in_files(worlds: OpenProject, scope: Scope) -> tuple[set[str], bool]:
-    """The ids that are the whole name of a file, as in ``characters/{char_id}.png``, and whether every folder with such
-    files could be read."""
+    """Returns the ids that are the whole name of a file, as in ``characters/{char_id}.png``, and whether every folder
+    with such files could be read."""
     asset_map = worlds.asset_map
     if not scope.char_ids or not ids_stand_first(asset_map):
         return _ids_below(worlds, asset_map.whole_name_prefixes())
@@ -224,7 +226,7 @@ def _ids_in_files(worlds: OpenProject, scope: Scope) -> tuple[set[str], bool]:
     found, seen = _ids_below(worlds, longer.union(*map(asset_map.whole_names, short)))
     if all(spelling(each, found) is not None for each in scope.char_ids):
         return found, seen
-    # Perhaps there is no such character: then those whose ids begin alike are named.
+    # There may be no such character. Then the ids that begin like it are needed for the hint.
     return _ids_below(worlds, longer.union(*map(asset_map.whole_name_prefixes, short)))
 
 
@@ -243,9 +245,9 @@ def _ids_below(worlds: OpenProject, starts: Iterable[str]) -> tuple[set[str], bo
 
 
 def known_owners(worlds: OpenProject, paths: Iterable[str], told: str | None = None) -> frozenset[str]:
-    """The known characters that the names of these files could be about. The one that the caller was ``told`` counts as
-    known. Each id is in the Unicode form that the records have, if they have it. Raises StoreError and SourceError if a
-    world cannot be read."""
+    """Returns the known characters to which these files could belong by their names. The one that the caller was
+    ``told`` counts as known. Each id is in the Unicode form of the records, if they have it. Raises StoreError and
+    SourceError if a world cannot be read."""
     by_call = {told} if told is not None else set()
     possible = possible_owners(worlds.asset_map, paths) | by_call
     stores: tuple[RecordReader | None, ...] = (worlds.records, worlds.local_db)
@@ -254,13 +256,13 @@ def known_owners(worlds: OpenProject, paths: Iterable[str], told: str | None = N
 
 
 def stored_among(store: RecordReader, ids: Iterable[str]) -> set[str]:
-    """The ids of the store's documents that are among these in any Unicode form."""
+    """Returns the ids of documents in the store that are among these in any Unicode form."""
     asked = sorted({each for value in ids for each in spellings(value)})
     return {document.id for document in store.read(asked)} if asked else set()
 
 
 def spelled_once(*found: set[str]) -> frozenset[str]:
-    """The ids of all these sets. Of those that differ in their Unicode form alone, the first is taken."""
+    """Returns the ids of all these sets. Of ids that differ only in their Unicode form, the first is used."""
     known: set[str] = set()
     for ids in found:
         known |= {char_id for char_id in ids if spelling(char_id, known) is None}
@@ -268,14 +270,14 @@ def spelled_once(*found: set[str]) -> frozenset[str]:
 
 
 def possible_owners(asset_map: AssetMap, paths: Iterable[str]) -> set[str]:
-    """Every character, known or not, that the names of these files could be about."""
+    """Returns every character, known or not, to which these files could belong by their names."""
     templates = [rule.path for rule in asset_map.rules if rule.names_character]
     spans = ((each, path, span) for path in paths for each in templates for span in each.readings(path))
     return {span[0] for each, path, span in spans if each.match_span(path, span[1], span[2]) is not None}
 
 
 def named_by_files(worlds: OpenProject, ids: Sequence[str]) -> set[str]:
-    """The characters whose ids are the whole name of a file, looked for where files with these ids would be."""
+    """Returns the characters whose ids are the whole name of a file, searched where files with these ids would be."""
     prefixes = minimal_prefixes(each for value in ids for each in worlds.asset_map.whole_name_prefixes(value))
     found = (worlds.asset_map.character_in_name(name) for name in (worlds.files.names(prefixes) if prefixes else ()))
     return {char_id for char_id in found if char_id is not None}
@@ -284,8 +286,8 @@ def named_by_files(worlds: OpenProject, ids: Sequence[str]) -> set[str]:
 def open_records(
     project: OpenProject, scope: Scope, listener: Listener, read: Callable[[], Roster], trace: Collection[str] = ()
 ) -> tuple[Roster, Context]:
-    """Reads the records and checks that the scope names characters that exist. Gives the roster, and the constants that
-    follow from it. Raises as ``read`` does, ConfigError, and UsageError for an unknown character."""
+    """Reads the records and checks that the characters in scope exist. Returns the roster, and the context that follows
+    from it. Raises as ``read`` does, ConfigError, and UsageError for an unknown character."""
     project.heard_by(listener)
     listener(PhaseStarted(Phase.RECORDS))
     roster = read()
@@ -295,11 +297,11 @@ def open_records(
 
 
 class UnknownCharacter(UsageError):
-    """Nothing knows the character that was asked for: no record, no database, no file."""
+    """The requested character is unknown to the records, the local database, and the files."""
 
 
 def check_characters(roster: Roster, scope: Scope) -> None:
-    """Raises UnknownCharacter."""
+    """Checks that the characters in scope exist. Raises UnknownCharacter."""
     for char_id in scope.char_ids:
         if spelling(char_id, roster.known_ids) is None and roster.records.covers(char_id):
             near = sorted(known for known in roster.known_ids if fold(known).startswith(fold(char_id)[:3]))[:5]
@@ -310,8 +312,8 @@ def check_characters(roster: Roster, scope: Scope) -> None:
 
 
 def check_entries(settings: Settings, documents: Iterable[Document]) -> None:
-    """Raises ConfigError if ``records.entries`` names one field, as ``media.assets``, and must have been meant as a
-    path: no document has a field of this name, and some have an array at the path."""
+    """Checks ``records.entries``. Raises ConfigError if it names one field, such as ``media.assets``, but must have
+    been meant as a path: no document has a field of this name, and some have an array at the path."""
     meant = settings.entries.meant(document.fields for document in documents)
     if meant is not None:
         names = ", ".join(f'"{name}"' for name in meant.path)
@@ -331,7 +333,7 @@ def gone(root: Path) -> str:
 
 
 def context_of(project: OpenProject, scope: Scope, roster: Roster, trace: Collection[str] = ()) -> Context:
-    """The constants of one planning. Raises ConfigError as ``check_entries`` does."""
+    """Returns the context of one planning. Raises ConfigError as ``check_entries`` does."""
     settings = project.settings
     noted = (note.path for note in project.noted)
     check_entries(settings, chain(roster.documents, roster.local_documents))
