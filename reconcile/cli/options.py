@@ -69,7 +69,7 @@ class Common:
 
 @dataclass(frozen=True, kw_only=True)
 class Scoped:
-    """What a run may look at."""
+    """The options for the scope of a run."""
 
     char_id: Annotated[
         list[str] | None,
@@ -97,7 +97,7 @@ class Scoped:
 
 @dataclass(frozen=True, kw_only=True)
 class Sized:
-    """How a plan is made, and how much memory that may take."""
+    """The options for how a plan is made, and how much memory that may take."""
 
     engine: Annotated[
         Literal["stream", "beam"],
@@ -118,7 +118,7 @@ class Sized:
 
 @dataclass(frozen=True, kw_only=True)
 class Sharded:
-    """Which part of a plan folder is applied."""
+    """The options for the part of a plan folder that is applied."""
 
     shard: Annotated[
         str | None, _size("--shard", metavar="I/N", help="Only this shard of the plan folder, e.g. 3/8.")
@@ -141,7 +141,7 @@ class Sharded:
 
 @dataclass(frozen=True, kw_only=True)
 class Planned(Sized):
-    """How a plan is made that may skip what was in step before."""
+    """The options for a plan that may skip what was in step before."""
 
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Check everything, even what a quick look finds in step.")

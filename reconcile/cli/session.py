@@ -121,7 +121,7 @@ class Session:
         return self.common.verbose > 1
 
     def project_folder(self) -> Path:
-        """The folder of the project, which need not have rules yet."""
+        """Returns the folder of the project, which need not have rules yet."""
         return find_project(explicit=self.common.project)
 
     def survey(self, project: OpenProject, scope: Scope, *, tallied: bool = False) -> Survey:

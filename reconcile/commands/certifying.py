@@ -42,7 +42,7 @@ class Proof(msgspec.Struct, frozen=True):
 
 
 class AllNamed:
-    """What all records in scope name: the references to prove, and the problems of everything else."""
+    """All that records in scope name: the references to prove, and the problems of everything else."""
 
     def __init__(self, roster: Roster, context: Context) -> None:
         self.documents = tuple(roster.documents)

@@ -32,7 +32,7 @@ _LOCAL_DB = re.compile(r"(?m)^# (?=\[local_db\]|path = |rewrite = )")
 
 
 class Studio(msgspec.Struct, frozen=True):
-    """What the demo begins with: the ``files`` in the output folder, the keys that are ``migrated`` to the bucket, the
+    """The beginning of the demo: the ``files`` in the output folder, the keys that are ``migrated`` to the bucket, the
     ``records``, and the documents that only the ``local`` database has."""
 
     files: list[str]

@@ -41,7 +41,7 @@ Complaint: TypeAlias = Callable[[Reference, str], Finding]
 
 
 class Examined(msgspec.Struct, frozen=True):
-    """What was found out about one key. It applies to each reference to it."""
+    """The result for one key. It applies to each reference to the key."""
 
     found: RemoteObject | None
     checked: tuple[ProofMethod, ...] = ()

@@ -20,7 +20,7 @@ DUE = "26h"
 
 
 class Nightly(msgspec.Struct, frozen=True):
-    """What runs every night. All paths are absolute."""
+    """The job that runs every night. All paths are absolute."""
 
     python: str
     project: PurePath

@@ -82,7 +82,7 @@ class RulesDocument(msgspec.Struct, frozen=True):
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """How the rules alone read one path. ``char_id`` is a guess, because only the stores know which ids exist.
+    """The reading of one path by the rules alone. ``char_id`` is a guess, because only the stores know which ids exist.
 
     ``left_out`` says why a file at this path is never looked at, even if a rule matches, if that is so.
     """

@@ -65,7 +65,7 @@ _BAD = (OutcomeKind.FAILED, OutcomeKind.STALE, OutcomeKind.BLOCKED, OutcomeKind.
 
 
 class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How to watch.
+    """The options of a watcher.
 
     If ``apply`` is False the watcher only plans, takes no lock against other watchers, and writes no health file.
     ``every`` is the time between two passes over everything, in seconds. A pass is not good while findings of the

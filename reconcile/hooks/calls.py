@@ -23,7 +23,7 @@ CHAR_ID = "char_id"
 
 
 class Call(msgspec.Struct, frozen=True):
-    """What a call of a workflow function hands over: its files, as it named them, and what it knows about them.
+    """A finished call of a workflow function: its files, as it named them, and what it knows about them.
 
     For an upsert, ``asset`` has the texts of the upserted map and ``fields`` pairs of a field and its file; then
     everything of the character is brought in step, not only these files.
@@ -72,7 +72,7 @@ def character(given: Mapping[str, Any], chosen: CharacterOf | None, function: st
 
 
 class Returned:
-    """What a function returned: the ``paths`` in it as texts, and the shape in which their URIs are added.
+    """A returned value: the ``paths`` in it as texts, and the shape in which their URIs are added.
 
     ``wrong`` has the error about a value among the paths that is neither a path nor a gap, if there is one.
     """

@@ -36,7 +36,7 @@ class NotUploaded(ReconcileError):
 
 
 class Manner:
-    """How a hook behaves when the cloud fails, and how long it waits, in seconds."""
+    """The behaviour of a hook when the cloud fails, and how long it waits, in seconds."""
 
     lock = 600.0
     """For another run to end; 5 with ``queue``."""

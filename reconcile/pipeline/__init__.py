@@ -1,1 +1,1 @@
-"""The main road: look at the stores, plan, execute, and keep account."""
+"""The main path: reads the stores, plans, executes, and keeps the journal."""

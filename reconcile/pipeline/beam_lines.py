@@ -65,7 +65,7 @@ def counted(lines: Iterable[str]) -> Counted:
 
 
 class Noted(msgspec.Struct, frozen=True):
-    """What a worker found out in addition to what it read: that a part ``failed``; that no record may be read
+    """Notes of a worker, in addition to what it read: that a part ``failed``; that no record may be read
     (``refused``); that some of the bucket was ``listed``; that the moment of the records ``lapsed``; the ``rows`` of a
     report."""
 

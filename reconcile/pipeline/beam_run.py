@@ -58,7 +58,7 @@ DOCUMENTS = 300
 
 
 class Inputs(msgspec.Struct, frozen=True):
-    """What was read, as collections.
+    """The input of a planning, as collections.
 
     These are: rows of documents of both worlds; local files, packed, with the folders that could not be read; rows of
     objects and of remembered states, by key; the known ids; and, as lines, the gaps and what was noted while reading.
@@ -93,7 +93,7 @@ class Results(msgspec.Struct, frozen=True):
 
 
 class BeamInventory(msgspec.Struct, frozen=True):
-    """What a planning on Beam knows, at its beginning and at its end; the counterpart of ``Inventory``."""
+    """The knowledge of a planning on Beam, at its beginning and at its end; the counterpart of ``Inventory``."""
 
     roster: Roster
     context: Context

@@ -67,7 +67,7 @@ def about_unread(folder: LocalFile) -> Finding:
 
 
 class Extent:
-    """How much of the files and objects was read, and the ``gaps``: no key in those counts as missing."""
+    """The extent to which files and objects were read, and the ``gaps``: no key in those counts as missing."""
 
     def __init__(self, asset_map: AssetMap, scope: Scope) -> None:
         whole = not scope.char_ids and not scope.asset_types

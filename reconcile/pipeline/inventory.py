@@ -23,8 +23,8 @@ from reconcile.project import OpenProject
 
 
 class Inventory:
-    """What is in the worlds of a project. Opening it reads the records, and what they name outside the part in scope.
-    ``rows`` then reads files and objects, and can be iterated once.
+    """The contents of the worlds of a project. Opening it reads the records, and what they name outside the part in
+    scope. ``rows`` then reads files and objects, and can be iterated once.
 
     Raises StoreError, SourceError and ConfigError if a world cannot be read, and UsageError if the scope names no known
     character or asset type. If ``partial``, a part of a store that may not be read stays unknown, unless nothing can be

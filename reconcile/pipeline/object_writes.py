@@ -27,7 +27,8 @@ _CHUNK = 1024 * 1024
 
 
 class Written(NamedTuple):
-    """How an object came to hold the planned bytes, its generation, and the number of bytes sent (``moved``)."""
+    """A successful write: how the object came to hold the planned bytes, its generation, and the bytes sent
+    (``moved``)."""
 
     kind: OutcomeKind
     generation: int

@@ -98,7 +98,7 @@ def _estimated(project: OpenProject, found: Survey, before: Usage) -> Survey:
 
 
 class Observed(Protocol):
-    """What an ``Inventory`` knows when everything was read."""
+    """The knowledge of an ``Inventory`` after everything was read."""
 
     @property
     def roster(self) -> Roster: ...

@@ -53,7 +53,7 @@ _MARKS = ("none", "good", "todo", "look")
 
 
 class Room(msgspec.Struct, frozen=True):
-    """What fits into a page: the number of rows of the grid, and how many changes of which characters."""
+    """The room in a page: the number of rows of the grid, and how many changes of which characters."""
 
     rows: int
     changes: Mapping[CharId, int]

@@ -26,9 +26,9 @@ SCREEN = 40
 
 
 class PlanView(msgspec.Struct, frozen=True):
-    """How much of a plan is shown. With ``full``, each asset and every value, however long that gets; otherwise a line
-    for each asset, or, if that is more than a screenful, a line for each character. ``verbose`` shows every finding.
-    ``following`` is the command that applies the plan."""
+    """The amount of a plan that is shown. With ``full``, each asset and every value, however long that gets; otherwise
+    a line for each asset, or, if that is more than a screenful, a line for each character. ``verbose`` shows every
+    finding. ``following`` is the command that applies the plan."""
 
     full: bool = False
     verbose: bool = False

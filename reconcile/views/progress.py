@@ -55,7 +55,7 @@ class Transfer:
         self.began = now
 
     def sentence(self, now: float) -> str:
-        """``3.4 MB of 120.0 MB, 1m05s``."""
+        """Returns a text such as ``3.4 MB of 120.0 MB, 1m05s``."""
         return f"{words.size(max(self.moved, 0))} of {words.size(self.size)}, {words.took(now - self.began)}"
 
 
@@ -97,7 +97,7 @@ class PhaseProgress:
         return min(self.count / self.total, 1.0) if self.total else None
 
     def sentence(self, now: float) -> str:
-        """``12 of 300 files, 3.4 MB of 120.0 MB, 1.2 MB/s, 4m10s left``."""
+        """Returns a text such as ``12 of 300 files, 3.4 MB of 120.0 MB, 1.2 MB/s, 4m10s left``."""
         left = self.left_in_words()
         return ", ".join([*self.parts(max(now - self.began, 1e-9)), *([left] if left else [])])
 
@@ -136,7 +136,7 @@ def listening(
     bars: bool = True,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Listener]:
-    """A listener for the events of a run, which may come from several threads.
+    """Yields a listener for the events of a run, which may come from several threads.
 
     ``as_json`` takes precedence over ``quiet``, and that over bars. Bars need a stream that can show them, and are off
     if other lines are written to it (``bars`` is false). Warnings are always written.

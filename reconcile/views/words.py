@@ -45,8 +45,8 @@ REASONS = {
 
 
 class ChangeLook(NamedTuple):
-    """How a kind of change is shown: its sign and style on a terminal, the meaning of the sign, its look and name on
-    the page, and the field of ``Work`` that counts it."""
+    """The appearance of a kind of change: its sign and style on a terminal, the meaning of the sign, its look and name
+    on the page, and the field of ``Work`` that counts it."""
 
     sign: str
     style: str
@@ -106,7 +106,7 @@ OUTLOOKS = {
 
 
 def took(seconds: float) -> str:
-    """``1.2 s``, ``4m10s``, ``1h02m``."""
+    """Returns a length of time as ``1.2 s``, ``4m10s`` or ``1h02m``."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, left = divmod(round(seconds), 60)
