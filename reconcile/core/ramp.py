@@ -14,6 +14,7 @@ from reconcile.core.bandwidth import Bucket
 
 BURST = 1.0
 """Seconds whose operations may begin at once after a pause."""
+_MOST_STEPS = 100  # no machine is that fast; and after days of growth the number would be too large for a float
 
 
 class Ramp(msgspec.Struct, frozen=True):
@@ -25,7 +26,7 @@ class Ramp(msgspec.Struct, frozen=True):
 
     def rate(self, passed: float) -> float:
         """Returns the operations per second, ``passed`` seconds after the first one."""
-        return float(self.start * self.factor ** int(passed // self.every))
+        return float(self.start * self.factor ** min(int(passed // self.every), _MOST_STEPS))
 
     def shared(self, count: int) -> Ramp:
         """Returns the share of each of ``count`` machines that use the same store."""

@@ -29,6 +29,15 @@ def test_the_rates_are_those_of_the_stores(ramp: Ramp, minutes: float, rate: flo
     assert ramp.rate(minutes * 60) == rate
 
 
+@pytest.mark.parametrize("ramp", [RATES.records, RATES.object_writes])
+def test_a_run_of_many_days_is_not_held_back(ramp: Ramp) -> None:
+    """As the first one, over a slow line: it reads the records first, and writes them last."""
+    turn, days = Turn(ramp), 30
+    assert turn.take(0.0) == 0
+    for second in range(3_600, days * 86_400, 3_600):
+        assert turn.take(float(second)) == 0
+
+
 def simulated(ramp: Ramp, count: int, seconds: float, random: Random, *, kills: float) -> list[float]:
     """When each operation begins, of ``count`` machines that start within a minute, are killed now and then, and ask
     for the next one as soon as they may; one takes 2 ms."""
