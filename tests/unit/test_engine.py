@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from reconcile.adapters.sorting import BYTES, Spill
 from reconcile.core.errors import StoreError, StoreUnavailable
 from reconcile.core.rows import Group, Row, Stream
-from reconcile.pipeline.engine import Prefetch, StreamEngine, merge
+from reconcile.pipeline.engine import Prefetch, SortedRows, StreamEngine, merge, ranges
 
 KEYS = st.lists(st.text("abAé/", max_size=3), unique=True, max_size=8).map(sorted)
 
@@ -39,6 +40,33 @@ def test_a_join_gives_every_key_once_with_the_row_of_each_stream_that_has_it(
 def test_a_stream_that_is_not_sorted_is_an_error_and_never_an_absence(keys: list[str]) -> None:
     with pytest.raises(StoreError, match="the listing of objects is out of order"):
         list(merge([("files", _pairs(["a", "b"], "f")), ("objects", _pairs(keys, "o"))]))
+
+
+def _cut(keys: list[str], random: Random) -> list[list[tuple[str]]]:
+    """The rows of these keys in lists of any size, some of them empty."""
+    places = sorted(random.randint(0, len(keys)) for _ in range(random.randint(0, 4)))
+    return [[(key,) for key in keys[one:other]] for one, other in pairwise([0, *places, len(keys)])]
+
+
+@given(st.lists(KEYS, min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_ranges_give_the_rows_of_all_listings_and_those_of_a_key_together(
+    listings: list[list[str]], random: Random
+) -> None:
+    read = list(ranges([SortedRows(_cut(keys, random), "objects") for keys in listings]))
+
+    for number, keys in enumerate(listings):
+        assert [row[0] for rows in read for row in rows[number]] == keys
+    spans = [sorted(row[0] for rows in each for row in rows) for each in read]
+    assert all(spans)
+    assert all(one[-1] < other[0] for one, other in pairwise(spans))
+
+
+@pytest.mark.parametrize("keys", [["b", "a"], ["a", "a"]], ids=["out of order", "twice"])
+@pytest.mark.parametrize("together", [True, False], ids=["in one list", "in two"])
+def test_a_listing_that_is_not_sorted_is_an_error_in_ranges_too(keys: list[str], *, together: bool) -> None:
+    lists = [[(key,) for key in keys]] if together else [[(key,)] for key in keys]
+    with pytest.raises(StoreError, match="the listing of objects is out of order"):
+        list(ranges([SortedRows([[("a",)], [("b",)]], "files"), SortedRows(lists, "objects")]))
 
 
 def _engine(memory: int = 2**20, folder: Path | None = None) -> StreamEngine:

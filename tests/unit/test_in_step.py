@@ -229,6 +229,21 @@ def test_a_key_is_skipped_if_its_one_reference_can_mean_no_other_and_no_other_ca
     assert counted == [("anime_image", "ann")]
 
 
+def test_a_key_is_not_skipped_if_a_text_may_mean_it_in_another_case() -> None:
+    key = "remixes/ann/REMIX_a.mp4"
+    named = msgspec.structs.replace(NAMED, key=key, slot=Slot(0, "primary", "deliverable"))
+    asked = [QuietKeys(CONTEXT.asset_map, CONTEXT.known_ids).named(named)]
+    assert asked[0] is not None
+    files = [(key, msgspec.structs.replace(FILE, path=key))]
+    objects = [(key, msgspec.structs.replace(OBJECT, key=key, content_type=content_type(key)))]
+    states = {key: msgspec.structs.replace(STATE, key=key)}
+    shortcut = _shortcut(CONTEXT)
+
+    assert set(shortcut.skipped(files, objects, states, [], asked)) == {key}
+    shortcut.note_loose(_reference(named, key=key.upper(), exact=False, windows=True))
+    assert not shortcut.skipped(files, objects, states, [], asked)
+
+
 def test_nothing_is_skipped_beside_very_many_loose_references() -> None:
     shortcut = _shortcut(CONTEXT)
     for number in range(MOST_LOOSE + 1):

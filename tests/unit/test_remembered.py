@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from random import Random
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconcile import Project, config
 from reconcile.adapters.state import documents
 from reconcile.adapters.state.database import STATE, Layout
 from reconcile.adapters.state.documents import LAYOUT, RememberedDocuments
@@ -24,6 +26,7 @@ from reconcile.core.planfile import dumps
 from reconcile.core.rows import Document
 from reconcile.pipeline.planner import survey
 from tests.kit.fakes import Records
+from tests.kit.small_project import make_project
 from tests.kit.steady import DEVIATIONS, steady
 from tests.kit.world import World, titled
 
@@ -31,7 +34,7 @@ from tests.kit.world import World, titled
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """The memory is used from one document on, and asks in small numbers."""
-    for name, value in (("FEW", 0), ("_ASKED_TOGETHER", 3), ("_READ_TOGETHER", 2)):
+    for name, value in (("FEW", 0), ("_ASKED_TOGETHER", 4), ("_READ_TOGETHER", 3)):
         monkeypatch.setattr(documents, name, value)
 
 
@@ -97,12 +100,52 @@ def test_only_what_has_moved_is_read_again(records: Records, tmp_path: Path) -> 
     assert [set(each or ()) for each in records.reads] == [{"b", "f"}]
 
 
+def test_a_document_with_an_earlier_time_than_before_is_read_again(records: Records, tmp_path: Path) -> None:
+    """As after a backup was restored in the place of the database."""
+    times = iter(["2026-02-07T03:00:00.000002Z", "2026-02-07T03:00:00.000001Z"])
+
+    class Restored(Records):
+        now = ""
+
+        def versions(self, **options: object) -> Iterator[tuple[str, str]]:
+            return ((document.id, document.update_time) for document in self.read())
+
+        def read(self, *args: object, **options: object) -> Iterator[Document]:
+            return iter([Document("a", {"at": self.now}, self.now)])
+
+    restored = Restored("characters")
+    for restored.now in times:
+        assert [each.fields["at"] for each in all_of(restored, tmp_path)] == [restored.now]
+    restored.close()
+
+
 def test_nothing_is_taken_from_another_place(records: Records, tmp_path: Path) -> None:
     records.put("a", {"name": "here"})
     all_of(records, tmp_path)
     records.reads.clear()
     all_of(records, tmp_path, "there")
     assert records.reads == [None]
+
+
+def test_each_server_project_database_and_collection_has_a_memory_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules = make_project(tmp_path) / config.RULES
+    text = rules.read_text("utf-8")
+    kept = 'uri = "firestore://my-project/(default)/characters"', 'endpoint = "file:stores"'
+    uris = ("my-project/(default)/characters", "other/(default)/characters", "my-project/b/characters")
+    servers = [("", ""), ("127.0.0.1:8080", ""), ("127.0.0.1:8081", ""), ("", "127.0.0.1:8082")]
+    places = set[str]()
+    for uri, (endpoint, emulator) in product((*uris, "my-project/(default)/others"), servers):
+        at, _, stores = text.partition(kept[0])
+        stores = stores.replace(kept[1], f'endpoint = "{endpoint}"', 1)
+        rules.write_text(f'{at}uri = "firestore://{uri}"{stores}', encoding="utf-8")
+        monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", emulator)
+        with Project.open(tmp_path).opened() as project:
+            memory = project.remembered_documents
+            assert memory is not None
+            places.add(memory.place)
+    assert len(places) == 4 * len(servers)
 
 
 def test_a_few_documents_are_read_whole_and_nothing_is_kept_of_them(

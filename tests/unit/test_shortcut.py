@@ -17,6 +17,7 @@ from reconcile.commands import restore
 from reconcile.commands.explain import explain
 from reconcile.commands.verify import verify
 from reconcile.core.catalogue import AssetState
+from reconcile.core.changes import Code
 from reconcile.core.events import silent
 from reconcile.core.plan import Scope
 from reconcile.core.planfile import dumps
@@ -116,6 +117,21 @@ def test_what_is_in_step_is_skipped_and_counted_by_type_and_character(folder: Pa
         (Stream.KEY, "characters/bo.png"),
     ]
     assert records == []  # no row of the other one has passed yet
+
+
+def test_what_two_records_name_is_missed_by_both(folder: Path) -> None:
+    key = "characters/ann.png"
+    with World() as world:
+        world.both(key)
+        for char_id in ("ann", "bo"):
+            world.record(char_id, titled(anime_image=world.uri(key)))
+        survey(world)
+        world.objects.remove(key)
+        world.files.files.clear()
+
+        compare(world, Random(0), folder)
+        missing = (each for each in survey(world).plan.findings if each.code is Code.MISSING_ASSET)
+        assert [each.char_id for each in missing] == ["ann", "bo"]
 
 
 class Counting(StreamEngine):

@@ -65,7 +65,7 @@ class RememberedDocuments(Closing):
     def __init__(self, records: RecordStore, place: str, project: Path) -> None:
         """``place`` identifies the collection by project, database and server."""
         self._records = records
-        self._place = place
+        self.place = place
         self._project = project
         self._opened: StateDatabase | None = None
         self._fresh: list[tuple[str, str, str, bytes, int]] = []
@@ -99,8 +99,8 @@ class RememberedDocuments(Closing):
             return
         last, gone = "", list[tuple[str, str]]()
         query = "SELECT id FROM documents WHERE place = ? AND id > ? ORDER BY id LIMIT ?"
-        while page := self._database.read(query, (self._place, last, _ASKED_TOGETHER), (are_texts,)):
-            gone += ((self._place, name) for (name,) in page if name not in ids)
+        while page := self._database.read(query, (self.place, last, _ASKED_TOGETHER), (are_texts,)):
+            gone += ((self.place, name) for (name,) in page if name not in ids)
             last = page[-1][0]
         self._database.write("DELETE FROM documents WHERE place = ? AND id = ?", gone)
 
@@ -138,7 +138,7 @@ class RememberedDocuments(Closing):
         query = f"SELECT id, update_time, fields, checksum FROM documents WHERE place = ? AND id IN ({places})"
         columns = (are_texts, are_texts, all_of(bytes), all_of(int))
         found: dict[str, Document] = {}
-        for name, time, data, checksum in self._database.read(query, (self._place, *versions), columns):
+        for name, time, data, checksum in self._database.read(query, (self.place, *versions), columns):
             if time == versions[name] and checksum == _checksum(name, time, data):
                 try:
                     found[name] = Document(name, _DECODER.decode(data), time)
@@ -150,7 +150,7 @@ class RememberedDocuments(Closing):
         if self._opened is None and not (StateFolder(self._project).path / LAYOUT.name).exists():
             return 0
         query = "SELECT COUNT(*) FROM documents WHERE place = ?"
-        found = self._database.read(query, (self._place,), (lambda _: True,))
+        found = self._database.read(query, (self.place,), (lambda _: True,))
         return int(found[0][0]) if found else 0
 
     def _keep(self, document: Document) -> None:
@@ -160,7 +160,7 @@ class RememberedDocuments(Closing):
             return  # not remembered, so it is read again
         if len(data) <= _LARGEST:
             name, time = document.id, document.update_time
-            self._fresh.append((self._place, name, time, data, _checksum(name, time, data)))
+            self._fresh.append((self.place, name, time, data, _checksum(name, time, data)))
             self._size += len(data)
         if self._size > _KEPT_TOGETHER:
             self._flush()
