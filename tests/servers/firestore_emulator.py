@@ -27,7 +27,7 @@ from filelock import FileLock
 START_SECONDS = 30.0
 ATTEMPTS = 3
 GRACE_SECONDS = 20.0
-JAVA_OPTIONS = "-Xmx384m"
+JAVA_OPTIONS = "-Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 SCRIPT = "platform/cloud-firestore-emulator/cloud_firestore_emulator"
 
 
