@@ -1,9 +1,14 @@
 """Fixtures of the whole suite: the servers that the real clients talk to. And how Hypothesis searches: the same
 examples on every machine and in every run, without a clock; in `make soak` more of them, and others each time."""
 
+import gc
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -20,6 +25,28 @@ settings.load_profile("default")
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "on_each_system" in metafunc.fixturenames:
         metafunc.parametrize("on_each_system", systems_of(metafunc), indirect=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """What is collected stays to the end: nobody looks through it for garbage, neither meanwhile nor ever again."""
+    gc.disable()
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        _compile(session, int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"]))
+    yield
+    gc.freeze()
+    gc.enable()
+
+
+def _compile(session: pytest.Session, worker: int, workers: int) -> None:
+    """Begins with a part of the modules, in each worker another, as all workers import all: where none is compiled yet,
+    each finds compiled what another began with."""
+    root = Path(__file__).parents[1]
+    named = [Path(session.config.invocation_params.dir, each.partition("::")[0]) for each in session.config.args]
+    files = sorted(file for each in named for file in ([each] if each.is_file() else each.rglob("test_*.py")))
+    for file in files[worker::workers]:
+        with suppress(Exception, pytest.skip.Exception):  # which is told when it is collected
+            import_module(".".join(file.relative_to(root).with_suffix("").parts))
 
 
 def pytest_xdist_auto_num_workers() -> int:
