@@ -1,7 +1,7 @@
-"""Processes that begin with other people's packages imported: each is forked from one that has them, and waits.
+"""Processes that begin with everything imported: each is forked from one that has the modules, and waits.
 
-Such a process has its own folder, environment, arguments, streams and exit code, and imports this program's modules
-itself. How an interpreter starts it does not show: the tests of that start one.
+Such a process has its own folder, environment, arguments, streams and exit code. How an interpreter starts, and what a
+command imports, it does not show: the tests of that start one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import gc
 import json
 import os
+import pkgutil
 import runpy
 import selectors
 import signal
@@ -23,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 PACKAGES = (
     *(
@@ -47,7 +48,7 @@ PACKAGES = (
     ),
     *("rich.columns", "rich.live", "rich.progress", "rich.table", "typer", "watchfiles"),
 )
-"""What takes long to import."""
+"""What takes long to import, beside this program's own modules."""
 HEEDED_AT_THE_START = ("GRPC_", "LANG", "LC_", "PYTHON", "TZ")
 """How the variables begin that count when an interpreter starts, or when a package is imported."""
 REQUEST = 1 << 17
@@ -61,20 +62,77 @@ def run(
 
     Raises subprocess.TimeoutExpired after that many seconds, and kills it then.
     """
-    if sys.platform == "linux":
-        heeded = ((name, text) for name, text in environment.items() if name.startswith(HEEDED_AT_THE_START))
-        waiting = _waiting(os.getpid(), tuple(sorted(heeded)))
-        return waiting.run(json.dumps([module, [*arguments], str(folder), {**environment}]), timeout)
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=folder,
-        env={**environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=timeout,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
+    return start(module, arguments, folder, environment).finish(timeout)
+
+
+def start(module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Begun:
+    """Begins the same, and gives it while it runs."""
+    if sys.platform != "linux":
+        return _Interpreter(module, arguments, folder, environment)
+    heeded = ((name, text) for name, text in environment.items() if name.startswith(HEEDED_AT_THE_START))
+    waiting = _waiting(os.getpid(), tuple(sorted(heeded)))
+    return waiting.start(json.dumps([module, [*arguments], str(folder), {**environment}]))
+
+
+class Begun(Protocol):
+    """A process that runs."""
+
+    def kill(self) -> None:
+        """Ends it at once. Its end is still to be waited for."""
+
+    def finish(self, timeout: float) -> tuple[int, bytes, bytes]:
+        """Its exit code, stdout and stderr, once it has ended; what ``run`` raises."""
+
+
+class _Interpreter:
+    """One that a new interpreter runs."""
+
+    def __init__(self, module: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            cwd=folder,
+            env={**environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def finish(self, timeout: float) -> tuple[int, bytes, bytes]:
+        try:
+            out, err = self._process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+            raise
+        return self._process.returncode, out, err
+
+
+class _Fork:
+    """One that was forked: its id comes through the first of its pipes, and how it ended."""
+
+    def __init__(self, pipes: Sequence[int]) -> None:
+        self._pipes = pipes
+        self._process = b""
+
+    def kill(self) -> None:
+        if not self._process:
+            while (byte := os.read(self._pipes[0], 1)) != b" ":
+                assert byte
+                self._process += byte
+        os.kill(int(self._process), signal.SIGKILL)
+
+    def finish(self, timeout: float) -> tuple[int, bytes, bytes]:
+        told, out, err = _read(self._pipes, time.monotonic() + timeout)
+        process, _, status = told.rpartition(b" ")
+        if status:
+            return os.waitstatus_to_exitcode(int(status)), out, err
+        if not (self._process or process):
+            raise RuntimeError("the process that waits has ended")
+        os.kill(int(self._process or process), signal.SIGKILL)
+        raise subprocess.TimeoutExpired("a fork", timeout, out, err)
 
 
 @cache
@@ -101,8 +159,8 @@ class _Waiting:
             )
         register(self._close)
 
-    def run(self, request: str, timeout: float) -> tuple[int, bytes, bytes]:
-        """What ``run`` above gives and raises."""
+    def start(self, request: str) -> _Fork:
+        """Has it fork another."""
         assert len(request) < REQUEST
         pipes = [os.pipe() for _ in range(3)]
         try:
@@ -111,14 +169,7 @@ class _Waiting:
         finally:
             for _, write in pipes:
                 os.close(write)
-        told, out, err = _read([read for read, _ in pipes], time.monotonic() + timeout)
-        process, _, status = told.partition(b" ")
-        if status:
-            return os.waitstatus_to_exitcode(int(status)), out, err
-        if not process:
-            raise RuntimeError("the process that waits has ended")
-        os.kill(int(process), signal.SIGKILL)
-        raise subprocess.TimeoutExpired(request, timeout, out, err)
+        return _Fork([read for read, _ in pipes])
 
     def _close(self) -> None:
         if os.getpid() == self._owner:
@@ -146,9 +197,11 @@ def _read(pipes: Sequence[int], end: float) -> list[bytes]:
 
 def _wait(line: socket.socket) -> list[str]:
     """Forks for each request, until nobody can ask any more. Returns in a fork alone: the module and its arguments."""
-    for name in PACKAGES:
+    import reconcile
+
+    ours = (each.name for each in pkgutil.walk_packages(reconcile.__path__, "reconcile."))
+    for name in (*PACKAGES, *(name for name in ours if not name.endswith("__main__") and ".beam_" not in name)):
         import_module(name)
-    assert not any(name.partition(".")[0] == "reconcile" for name in sys.modules)
     assert threading.active_count() == 1
     gc.collect()
     gc.freeze()
@@ -191,8 +244,26 @@ def _report(told: int, streams: list[int], process: int) -> NoReturn:
     os._exit(0)
 
 
+def _end(codes: list[int]) -> None:
+    """Ends a fork whose exit code is known, after its threads and whatever it wanted done at its end: to take down all
+    modules would copy each page of them."""
+    gc.collect()  # a file that nobody closed complains
+    if codes:
+        with contextlib.suppress(OSError, ValueError):  # Python itself says that a stream could not be written
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(codes[0])
+
+
 if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as _line:
         sys.argv = _wait(_line)
-    gc.unfreeze()
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    _codes: list[int] = []
+    register(_end, _codes)
+    try:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        _codes.append(0)
+    except SystemExit as _exit:
+        if _exit.code is None or isinstance(_exit.code, int):
+            _codes.append((_exit.code or 0) & 0xFF)
+        raise

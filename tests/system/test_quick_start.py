@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit import quick_start
+from tests.kit.small_project import make_project
 from tests.kit.workshop import environment, reconcile
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each command is a new interpreter's")
@@ -73,6 +74,26 @@ def test_a_command_is_answered_the_same(tmp_path: Path, arguments: tuple[str, ..
     code, out, err = _new("reconcile", arguments, fresh)
     assert (run.code, run.out.replace(str(forked), "")) == (code, out.decode().replace(str(fresh), ""))
     assert run.err.replace(str(forked), "") == err.decode().replace(str(fresh), "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["list", "status", "explain characters/rem.png", "history", "doctor", "rules", "url --char-id rem"],
+)
+def test_a_command_imports_itself_what_it_needs(tmp_path: Path, arguments: str) -> None:
+    """Those that no other test has a new interpreter run: a fork finds the modules of all."""
+    folder = make_project(tmp_path / "project")
+    code, out, err = _new("reconcile", tuple(arguments.split()), folder)
+    run = reconcile(folder, *arguments.split())
+    assert (code, out.decode()) == (run.code, run.out), err
+    assert b"bug" not in err
+
+
+def test_one_that_is_killed_is_told_from_one_that_ends(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("import time\nprint('begun', flush=True)\ntime.sleep(60)\n")
+    begun = quick_start.start("program", (), tmp_path, environment())
+    begun.kill()
+    assert begun.finish(60)[0] == -9
 
 
 def test_one_that_takes_too_long_is_ended(tmp_path: Path) -> None:
