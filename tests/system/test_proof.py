@@ -8,8 +8,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ import pytest
 
 from reconcile.core.media import content_type
 from reconcile.core.proof import certificate_name
+from tests.kit import quick_start
 from tests.kit.studio import Studio, build_studio
 from tests.kit.workshop import PREFIX, Workshop, environment, open_workshop
 from tests.servers.faults import Call, Fault
@@ -186,22 +185,14 @@ def killed_restore(shop: Workshop, fault: Fault) -> None:
     reached, dead = threading.Event(), threading.Event()
     fault.run = lambda: (reached.set(), dead.wait(60))  # type: ignore[func-returns-value,assignment,return-value]
     shop.gcs.script.add(fault)
-    command = [sys.executable, "-m", "reconcile", "restore", "--yes", "--concurrency", "1"]
-    child = subprocess.Popen(
-        command,
-        cwd=shop.folder,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    child = quick_start.start("reconcile", ["restore", "--yes", "--concurrency", "1"], shop.folder, environment())
     try:
         assert reached.wait(60)
     finally:
         child.kill()
-        child.wait(60)
+        code, _, _ = child.finish(60)
         dead.set()
-    assert child.returncode == (-signal.SIGKILL if os.name == "posix" else 1)
+    assert code == (-signal.SIGKILL if os.name == "posix" else 1)
 
 
 def check_none_is_half(shop: Workshop, studio: Studio) -> int:

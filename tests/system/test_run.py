@@ -20,6 +20,7 @@ import pytest
 
 from reconcile import Project
 from reconcile.adapters.system import current
+from tests.kit import quick_start
 from tests.kit.small_project import make_project, open_objects, open_records
 from tests.kit.windows import on_each_system  # noqa: F401
 from tests.kit.workshop import environment
@@ -38,9 +39,14 @@ def folder(tmp_path: Path) -> Path:
     return make_project(tmp_path / "project", settle=0.2)
 
 
-def program() -> list[str]:
+def module() -> str:
     """The program by the rules that this test runs by."""
-    return [sys.executable, "-m", "tests.kit.as_windows" if current().is_windows else "reconcile"]
+    return "tests.kit.as_windows" if current().is_windows else "reconcile"
+
+
+def program() -> list[str]:
+    """The same for a new interpreter."""
+    return [sys.executable, "-m", module()]
 
 
 def given() -> dict[str, str]:
@@ -48,10 +54,8 @@ def given() -> dict[str, str]:
     return environment({"PYTHONPATH": str(Path(__file__).resolve().parents[2])} if current().is_windows else None)
 
 
-def run(folder: Path, *arguments: str, **more: Any) -> subprocess.CompletedProcess[bytes]:
-    command = [*program(), "run", *arguments]
-    options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "env": given(), **more}
-    return subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False, **options)
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.CompletedProcess(arguments, *quick_start.run(module(), ["run", *arguments], folder, given(), 60))
 
 
 def keys(folder: Path) -> set[str]:

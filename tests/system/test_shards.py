@@ -18,6 +18,7 @@ import yaml
 from reconcile.adapters.state.journal import Journal
 from reconcile.core.history import Told, tell
 from reconcile.core.plandir import HEAD
+from tests.kit import quick_start
 from tests.kit.studio import Studio, build_studio
 from tests.kit.workshop import PREFIX, Run, Workshop, environment, furnish, open_workshop, reconcile
 from tests.servers.faults import Fault
@@ -59,22 +60,6 @@ def machines(shop: Workshop, count: int) -> list[Path]:
     return folders
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "reconcile", *arguments],
-        cwd=folder,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def finish(process: subprocess.Popen[bytes]) -> Run:
-    out, err = process.communicate(timeout=120)
-    return Run(process.returncode, out.decode(), err.decode())
-
-
 def all_at_once(shop: Workshop, folders: list[Path], where: str, phase: str) -> None:
     """Every machine applies its shard of a phase. Some are killed, of the uploads while the bucket has a request in its
     hands, and started again."""
@@ -82,7 +67,10 @@ def all_at_once(shop: Workshop, folders: list[Path], where: str, phase: str) -> 
     shares = [
         ("apply", where, "--shard", f"{n + 1}/{count}", "--phase", phase, "--yes", "--json") for n in range(count)
     ]
-    running = [start(folder, *share) for folder, share in zip(folders, shares, strict=True)]
+    running = [
+        quick_start.start("reconcile", share, folder, environment())
+        for folder, share in zip(folders, shares, strict=True)
+    ]
     killed = [number for number in KILLED if number < count]
     if phase == "uploads":
         seen = threading.Event()
@@ -91,10 +79,11 @@ def all_at_once(shop: Workshop, folders: list[Path], where: str, phase: str) -> 
     for number in killed:
         running[number].kill()
     for number, process in enumerate(running):
-        done = finish(process)
+        code, _, err = process.finish(120)
         if number in killed:
             done = reconcile(folders[number], *shares[number])
-        assert done.code == 0, done.err
+            code, err = done.code, done.err.encode()
+        assert code == 0, err.decode()
 
 
 def journaled(folder: Path) -> list[str]:
