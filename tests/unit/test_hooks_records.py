@@ -257,7 +257,6 @@ def test_a_field_that_is_a_list_is_the_same_by_every_road(
 ) -> None:
     rules = studio.folder / config.RULES
     rules.write_text(rules.read_text("utf-8").replace('many = "newest"', 'many = "list"'), "utf-8")
-    apply_until_quiet(studio, "rem")
     paths = [studio.make(dance(each)) for each in (1, 2)]
     store = open_records(studio.folder)
     extra = {} if held == () else {field: held}

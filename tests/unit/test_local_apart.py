@@ -122,6 +122,14 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, list[str]]]:
+    """Files of four blocks, which walks alone look at, and their paths."""
+    made = World(tmp_path_factory.mktemp("crowd"))
+    yield made, made.many(3 * wire.ROWS + 5)
+    made.close()
+
+
 def ended(apart: Apart) -> bool:
     """Whether its process is over, and nobody has to ask for its exit code."""
     return apart.child is not None and apart.child.returncode is not None
@@ -203,8 +211,8 @@ def test_a_walk_by_it_hashes_and_reports_as_ever(world: World) -> None:
     assert {file.problem for file in walked} >= {None, FileProblem.EMPTY, FileProblem.INCOMPLETE}
 
 
-def test_large_folders_come_in_many_blocks(world: World) -> None:
-    paths = world.many(3 * wire.ROWS + 5)
+def test_large_folders_come_in_many_blocks(crowd: tuple[World, list[str]]) -> None:
+    world, paths = crowd
     with world.apart() as apart:
         assert [row.path for row in apart.rows()] == paths
         assert apart.came_to_end
@@ -274,8 +282,8 @@ NONSENSE = {
 
 
 @pytest.mark.parametrize("started_by", NONSENSE.values(), ids=NONSENSE)
-def test_what_it_does_not_come_to_is_walked_here(world: World, started_by: list[str]) -> None:
-    paths = world.many(3 * wire.ROWS + 5)
+def test_what_it_does_not_come_to_is_walked_here(crowd: tuple[World, list[str]], started_by: list[str]) -> None:
+    world, paths = crowd
     with world.apart(started_by) as apart:
         some = [row.path for row in apart.rows()]
     assert some == paths[: len(some)]
@@ -423,8 +431,8 @@ sys.stdin.read()
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="/proc says which processes there are")
 @pytest.mark.parametrize("reads", [False, True])
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, None])
-def test_it_ends_with_this_process(world: World, reads: bool, how: signal.Signals | None) -> None:
-    world.many(3 * wire.ROWS)
+def test_it_ends_with_this_process(crowd: tuple[World, list[str]], reads: bool, how: signal.Signals | None) -> None:
+    world, _ = crowd
     state, hangs = os.fsencode(world.state.path), writing(1, "time.sleep(600)")
     code = PARENT.format(root=os.fsencode(world.root), state=state, command=hangs, reads=reads)
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
