@@ -158,9 +158,7 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         owners: list[Reading] = []
         if self.left_out(path) is not None:
             return None
-        for rule in self.rules:
-            if not rule.path.takes(path):
-                continue
+        for rule in self._taking(path):
             named = [Reading(rule, Ownership.KNOWN, each, (each[CHAR_ID],)) for each in rule.owners(path, known)]
             owners += named
             found = rule.guess(path) if first is None and not owners else None
@@ -201,8 +199,24 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
         """Returns the first rule that matches a path, whoever owns it."""
         if self.left_out(path) is not None:
             return None
-        taking = (rule for rule in self.rules if rule.path.takes(path))
+        taking = self._taking(path)
         return next((rule for rule in taking if rule.path.has_id_alone or rule.guess(path) is not None), None)
+
+    def _taking(self, path: str) -> Iterator[AssetRule]:
+        """Yields the rules that match a path, in their order."""
+        top, slash, _ = nfc(path).partition("/")
+        return (rule for rule in self._by_top.get(top + slash, self._anywhere) if rule.path.takes(path))
+
+    @cached_property
+    def _by_top(self) -> dict[str, tuple[AssetRule, ...]]:
+        """The rules that may match a path below a top folder, for each top folder that a rule names."""
+        starts = {rule.path.literal_prefix.partition("/") for rule in self.rules}
+        tops = {top + slash for top, slash, _ in starts if slash}
+        return {top: tuple(each for each in self.rules if _may_be_below(each, top)) for top in tops}
+
+    @cached_property
+    def _anywhere(self) -> tuple[AssetRule, ...]:
+        return tuple(rule for rule in self.rules if "/" not in rule.path.literal_prefix)
 
     def key_for(self, path: str, known: Container[str]) -> str:
         """Returns the key (bucket path below the prefix) of a local path."""
@@ -274,6 +288,12 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
 
     def _in(self, asset_types: Sequence[str]) -> list[AssetRule]:
         return [rule for rule in self.rules if not asset_types or rule.type in asset_types]
+
+
+def _may_be_below(rule: AssetRule, top: str) -> bool:
+    """Whether the rule may match a path below this top folder, given with its slash."""
+    start = rule.path.literal_prefix
+    return start.startswith(top) if "/" in start else top.startswith(start)
 
 
 def _path_of(rule: AssetRule, key: str) -> str | None:

@@ -344,3 +344,35 @@ def test_a_type_goes_by_its_name_an_alias_or_its_label_in_any_case() -> None:
     with pytest.raises(UsageError) as short:
         asset_map.type_called("anim")
     assert short.value.hint == "did you mean 'image'? the types are image, video"
+
+
+TEMPLATES = st.sampled_from(
+    [
+        *("characters/{char_id}.png", "characters/{char_id}/**/x.png", "char*/x.png", "{char_id}/x.png", "**/x.png"),
+        *(
+            "dances/x.mp4",
+            "dances/*.mp4",
+            "dance*/{char_id}.mp4",
+            "dances.mp4",
+            "*",
+            "が/{char_id}.png",
+            "{char_id}.png",
+        ),
+    ]
+)
+PATHS = st.lists(
+    st.sampled_from(
+        ["characters", "dances", "dances.mp4", "ai", "x.png", "x.mp4", "ai.png", "ai.mp4", "が", "か\u3099"]
+    ),
+    min_size=1,
+    max_size=3,
+).map("/".join)
+
+
+@given(st.lists(TEMPLATES, min_size=1, unique=True), PATHS)
+def test_a_rule_that_could_not_match_below_the_top_folder_is_the_only_one_left_out(
+    sources: list[str], path: str
+) -> None:
+    rules = tuple(rule(str(at), each) for at, each in enumerate(sources))
+    matching = [each for each in rules if each.path.takes(path) and each.guess(path) is not None]
+    assert AssetMap(rules).first_match(path) is (matching[0] if matching else None)
