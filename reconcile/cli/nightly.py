@@ -76,7 +76,8 @@ def schedule(
             raise UsageError(f"--log {str(log)!r}: there is no folder to write it in", hint="make it, or name another")
         elif log.suffix != ".log":
             raise UsageError(
-                f"--log {str(log)!r} does not end in .log", hint="name it so, and nobody takes it for work"
+                f"--log {str(log)!r} does not end in .log",
+                hint="give it that ending, so that nobody mistakes it for work",
             )
         elif absolute(log).parent != folder / FOLDER:
             check_place(log, project.settings, "--log")

@@ -129,7 +129,7 @@ def links(
 def _nothing(project: OpenProject, missing: Sequence[str]) -> NotThere:
     if not missing:
         return NotThere(
-            f"nothing that was asked for is in {project.bucket}", hint="`reconcile status` says what is where"
+            f"nothing that was requested is in {project.bucket}", hint="`reconcile status` says what is where"
         )
     more = f" (nor are {len(missing) - 1} more)" if len(missing) > 1 else ""
     return NotThere(

@@ -24,7 +24,9 @@ _GLANCE = 0.2
 """Seconds between two checks for an interrupt, which Python on Windows does not notice during a longer wait."""
 _WAITS = "it waits in the outbox, and the next run takes it"
 _AGAIN = "call the upsert again: `reconcile apply` leaves a field that names another file as it is"
-_TAKEN_UP_ALONE = "it could not be noted; `reconcile apply` takes the file, and does not know what the call knew of it"
+_TAKEN_UP_ALONE = (
+    "it could not be noted; `reconcile apply` uploads the file, but does not know what the call knew about it"
+)
 
 
 def hand_over(call: Call, manner: Manner) -> Answer:

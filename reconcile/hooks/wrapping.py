@@ -97,8 +97,8 @@ class Wrapper:
         from pickle import PicklingError
 
         raise PicklingError(
-            f"{self.__qualname__} cannot be sent to another process: it is not a module's, and what it was made of"
-            " cannot be sent either; define it in a module, and not in a function"
+            f"{self.__qualname__} cannot be sent to another process: it is not at the top of a module, and what it was"
+            " made of cannot be sent either; define it at the top of a module, not in a function"
         )
 
 

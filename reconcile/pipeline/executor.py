@@ -366,7 +366,7 @@ class _Job(msgspec.Struct, frozen=True):
             return self.work()
         except Exception as error:  # noqa: BLE001
             lacking = no_room(error)
-            why = f"an error that nobody foresaw: {type(error).__name__}: {error}"
+            why = f"an unexpected error: {type(error).__name__}: {error}"
             problem = Problem.of(lacking) if lacking else Problem("bug", why, "this is a bug; please report it")
             return [Outcome.of(change, OutcomeKind.FAILED, problem) for change in self.changes]
 

@@ -100,7 +100,7 @@ def _show_character(terminal: Terminal, character: CharacterView) -> None:
 
 
 def show_rules(terminal: Terminal, document: RulesDocument) -> None:
-    terminal.line((document.path, "bold"), f": {words.many(len(document.rules), 'rule')}, all sound")
+    terminal.line((document.path, "bold"), f": {words.many(len(document.rules), 'rule')}, all valid")
     missing: Piece = ("" if document.root_is_there else "  (not there: mount its drive, or set root)", "yellow")
     terminal.line(("Local    ", "dim"), document.root, missing)
     terminal.line()

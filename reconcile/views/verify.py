@@ -49,7 +49,7 @@ def verdict(found: Verification) -> str:
 
 
 def _manner(found: Verification) -> Iterator[str]:
-    yield "no local file read" if found.mode.cloud_only else "held against local files where they are"
+    yield "no local file read" if found.mode.cloud_only else "compared with local files if they exist"
     if found.mode.urls:
         yield "fetched whole through signed URLs" if found.mode.deep else "fetched through signed URLs"
     elif found.mode.deep:

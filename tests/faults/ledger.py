@@ -273,7 +273,7 @@ class Ledger:
         for outcome in report.outcomes:
             change = changes[outcome.id]
             kind = outcome.outcome
-            _hold("nobody foresaw" not in (outcome.error or ""), f"{outcome.error}")
+            _hold("an unexpected error: " not in (outcome.error or ""), f"{outcome.error}")
             done = kind in (OutcomeKind.APPLIED, OutcomeKind.ALREADY)
             what = "index" if getattr(change, "reason", None) is Reason.INDEX else outcome.kind
             self.done[what] += kind is OutcomeKind.APPLIED
