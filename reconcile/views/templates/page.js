@@ -1,10 +1,10 @@
 
 "use strict";
 (() => {
-  // The data is the page's own, in the short form that views/page_data.py writes. Names in it come from elsewhere, so
-  // everything is made by createElement and textContent: nothing is ever read as markup.
+  // The data is in this page, in the short form that views/page_data.py writes. Names in it come from elsewhere, so
+  // everything is made with createElement and textContent: nothing is ever parsed as markup.
   const data = JSON.parse(document.getElementById("data").textContent);
-  const [ROWS, GROUPS, ITEMS, OPEN] = [100, 50, 100, 60]; // how many are drawn at first; changes that need no folding
+  const [ROWS, GROUPS, ITEMS, OPEN] = [100, 50, 100, 60]; // how many are drawn at first; how many changes are shown unfolded
   const NOBODY = "No character";
   const $ = (id) => document.getElementById(id);
   const number = (n) => n.toLocaleString("en");
@@ -22,7 +22,7 @@
     return made;
   }
 
-  // -- the data, unfolded --
+  // -- the data, expanded --
 
   const types = data.types.map(([label, id]) => ({ label, id }));
   const MARKS = ["none", "good", "todo", "look"];
@@ -58,7 +58,7 @@
   const groups = data.groups.map(([severity, code, title, total, hints, rows]) => {
     const made = { severity, code, title, total, hints };
     made.findings = rows.map(([subject, message, who, type, conflict, hint]) => {
-      const character = characters[who]; // undefined if it is nobody's
+      const character = characters[who]; // undefined if there is none
       const found = { subject: text(subject), message: text(message), character, type, conflict, hint, group: made };
       character?.findings.push(found);
       return found;
@@ -66,12 +66,12 @@
     return made;
   });
 
-  const [characterCount, changeCount] = data.counts; // also of those that the page has no room for
+  const [characterCount, changeCount] = data.counts; // including those that the page has no room for
   const columns = types
     .map((_, type) => type)
     .filter((type) => characters.some((each) => (each.cells.get(type)?.mark ?? "none") !== "none"));
 
-  // -- what is searched for --
+  // -- search --
 
   const filter = { query: "", state: "all", type: -1, who: "", order: "worst" };
 
@@ -104,12 +104,12 @@
   };
   const isSevere = ({ group }, state) =>
     group.severity === "error" || (state === "you" && group.severity === "warning");
-  // A finding about a record does not say its type: it is shown with what a person must look at.
+  // A finding about a record has no asset type, so it is shown with what a person must look at.
   const isOfType = (each, type) =>
     each.type === type || (each.group && each.type < 0 && each.character?.cells.get(type)?.mark === "look");
   const ofType = (each) => filter.type < 0 || isOfType(each, filter.type);
 
-  // What of a character is shown: nothing, or its changes and findings that fit.
+  // Returns what of a character is shown: nothing, or the changes and findings that match.
   function seen(who) {
     if (filter.who && who.name.toLowerCase() !== filter.who.toLowerCase()) return null;
     const cell = who.cells.get(filter.type);
@@ -152,7 +152,7 @@
     try {
       await navigator.clipboard.writeText(said);
     } catch {
-      // no clipboard for a page that came over plain http
+      // a page that came over plain http has no clipboard
       const area = el("textarea", { class: "hidden" });
       area.value = said;
       pressed.after(area);
@@ -170,7 +170,7 @@
 
   function command(said) {
     const copier = button({ class: "small", "aria-label": `Copy ${said}`, click: () => copy(said, copier) }, "Copy");
-    // Words stay whole, so that no line ends within an option.
+    // Words are not broken, so that no line ends within an option.
     const parts = said
       .split(" ")
       .flatMap((word) => [" ", el("span", {}, word)])
@@ -178,7 +178,7 @@
     return el("span", { class: "command" }, el("code", {}, ...parts), copier);
   }
 
-  // A hint of ours: what is between backticks is code, and a whole command can be copied.
+  // One of our hints: text in backticks is code, and a whole command can be copied.
   function hinted(hint) {
     const parts = hint.split("`").map((part, at) => (at % 2 === 0 ? part : code(part)));
     const whole = hint
@@ -191,7 +191,7 @@
     return data.pictures[number] ? el("img", { class: "pic", src: data.pictures[number], alt }) : undefined;
   }
 
-  // A list of which only the first are drawn, until more are asked for.
+  // A list of which only the first items are drawn until the reader wants more.
   function inParts(items, size, draw, into, noun) {
     let drawn = 0;
     const bar = el("p", { class: "more" });
@@ -361,7 +361,7 @@
     $("grid").replaceChildren(shown.length ? box : el("p", {}, "No character fits."), rows.bar);
   }
 
-  // One stop of the Tab key for the whole grid; arrows move within it.
+  // The whole grid is one stop of the Tab key; arrow keys move within it.
   function walk(event) {
     const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
     const [down, right] = steps[event.key] ?? [];
@@ -381,11 +381,11 @@
     found.setAttribute("tabindex", "0");
     found.focus();
     found.scrollIntoView({ block: "nearest", inline: "nearest" });
-    found.classList.add("found"); // also for those who came with a mouse, for whom a browser shows no focus
+    found.classList.add("found"); // also after a mouse click, for which browsers show no focus
     found.addEventListener("blur", () => found.classList.remove("found"), { once: true });
   }
 
-  // Goes to a character's row, however far down it is and whatever is searched for.
+  // Goes to the row of a character, however far down it is, and even if the search hides it.
   function showInGrid(who, type) {
     if (!shownRows.some((each) => each.who === who)) {
       clear();
@@ -445,7 +445,7 @@
     return [...listOf(changes, (each) => change(each), "change"), ...rest];
   }
 
-  // What is said of that which the page has no room for.
+  // The text about what the page has no room for.
   function absent(left, listing) {
     if (!left) return [];
     return [el("p", { class: "soft" }, `${number(left)} more are not on this page: `, code(listing), " lists them.")];
@@ -502,7 +502,7 @@
 
   // -- one character, or one cell --
 
-  // The place is in the address, so the browser's Back leads back to the grid.
+  // The place is in the address, so that Back in the browser leads back to the grid.
   function open(who, type) {
     location.hash = `at=${who.at}${type < 0 ? "" : `.${type}`}`;
   }
@@ -547,7 +547,7 @@
 
   const hintsOf = (found) => [...new Set(found.flatMap((each) => each.group.hints))].flatMap(hinted);
 
-  // Closes what is open, and what the address says with it.
+  // Closes what is open, and removes it from the address.
   let after;
   function back(then) {
     after = then;
@@ -572,7 +572,7 @@
   let waiting;
   $("tools").addEventListener("input", () => {
     clearTimeout(waiting);
-    waiting = setTimeout(update, 120); // not for every letter that is typed
+    waiting = setTimeout(update, 120); // not for every letter typed
   });
   $("tools").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -585,7 +585,7 @@
       $("query").focus();
     }
   });
-  // Paper has nothing to click: what is folded is opened to be printed, and folded again.
+  // Nothing can be clicked on paper, so folded parts are opened for printing, and folded again.
   let opened = [];
   addEventListener("beforeprint", () => {
     opened = [...document.querySelectorAll("main details:not([open])")];
