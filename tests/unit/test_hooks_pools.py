@@ -247,7 +247,7 @@ def test_a_function_of_a_function_is_refused_with_what_to_do() -> None:
     def local() -> str:
         return "x"
 
-    with pytest.raises(pickle.PicklingError, match="define it in a module"):
+    with pytest.raises(pickle.PicklingError, match="define it at the top of a module"):
         pickle.dumps(auto_upload_to_gcs()(local))
 
 
