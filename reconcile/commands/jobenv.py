@@ -93,6 +93,6 @@ def _absolute(name: str, value: str) -> str:
     place = current().beyond_drives
     if name not in _FILES:
         return place(value) if name == "RECONCILE_LOCAL_ROOT" else value
-    # OpenSSL takes several folders.
+    # OpenSSL accepts several folders.
     parts = value.split(os.pathsep) if name == "SSL_CERT_DIR" else [value]
     return os.pathsep.join(place(str(absolute(Path(part)))) if part else part for part in parts)

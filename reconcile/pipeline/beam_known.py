@@ -37,7 +37,7 @@ class KnownIds:
     def grouped(self, name: str, rows: Any, world: World | None = None) -> Any:
         """Puts each row into a group of its own, for a step that decides its next key. A document of a ``world`` asks
         for the ids that its references ask for."""
-        if not self._along or self._context.asset_map.keys_are_paths:  # which no id decides
+        if not self._along or self._context.asset_map.keys_are_paths:  # then no id decides the key
             return rows | f"alone, {name}" >> beam.Map(_alone)
         return self.among(name, rows, world) | f"group {name}" >> beam.GroupByKey()
 

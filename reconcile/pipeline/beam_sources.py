@@ -109,7 +109,7 @@ class ReadObjects(ReadParts):
         for found in objects_in(project.objects, part, prefixes, lambda: listed.append(True)):
             if isinstance(found, Denied):
                 yield beam.pvalue.TaggedOutput(GAPS, told_gap(found))
-            elif found.key:  # an object with the bare prefix as its name is a folder's placeholder
+            elif found.key:  # an object whose name is the bare prefix is the placeholder of a folder
                 yield packed(object_row(found))
         if listed:
             yield noted(Noted(listed=True))
