@@ -30,9 +30,9 @@ from reconcile.views.work import work_of
 
 _INDEX, _RECORD = "Index", "New record"
 _NARROWEST = 16
-"""The least cells that a name gets before its line is broken in two."""
+"""The fewest cells that a name gets before its line is broken in two."""
 _WIDEST = 72
-"""The most cells to which names are padded in a pipe."""
+"""The width, in cells, up to which names are padded in a pipe."""
 _SAME_PATH = (Reason.LOCAL_PATH, Reason.DAMAGED_PATH)
 
 
