@@ -75,10 +75,19 @@ def read_roster(
     with Workers(2, "roster") as pool:
         names = pool.submit(_ids_in_files, worlds, scope)
         local = pool.submit(lambda: [] if worlds.local_db is None else list(worlds.local_db.read()))
-        if whole:
-            read = _records(worlds, scope, listener, shelve, at, partial=partial, remembered=remembered)
-        else:
-            read = _names(worlds, at, refused, partial=partial)
+        try:
+            if refused is not None:
+                raise refused
+            if not whole:
+                read = Roster((), (), frozenset(worlds.records.ids(at=at)), Coverage())
+            elif scope.char_ids:
+                read = _records_of(worlds, scope, listener, at, partial=partial)
+            else:
+                read = _all_records(worlds, listener, shelve, at, remembered=remembered)
+        except AccessDenied as error:
+            if not partial:
+                raise
+            read = Roster((), (), frozenset(), _only_unread(("",)), refused=(Denied(Store.RECORDS, "", error),))
         in_database = awaited(local)
         local_documents = _as_recorded(in_database, read.known_ids)
         in_files, ids_known = awaited(names)
@@ -113,48 +122,23 @@ def _as_recorded(documents: Sequence[Document], recorded: frozenset[str]) -> lis
     return renamed
 
 
-def _records(
+def _all_records(
     worlds: OpenProject,
-    scope: Scope,
     listener: Listener,
     shelve: Callable[[Iterable[Document]], Iterable[Document]],
     at: Moment,
     *,
-    partial: bool,
     remembered: bool,
 ) -> Roster:
-    if scope.char_ids:
-        return _records_of(worlds, scope, listener, at, partial=partial)
     names: set[str] = set()
     memory = worlds.remembered_documents if remembered else None
-    try:
-        read = worlds.records.read(at=at) if memory is None else memory.read(at)
-        documents = shelve(counted(_noting(read, names), Phase.RECORDS, listener))
-    except AccessDenied as error:
-        if not partial:
-            raise
-        return _nothing(error)
+    read = worlds.records.read(at=at) if memory is None else memory.read(at)
+    documents = shelve(counted(_noting(read, names), Phase.RECORDS, listener))
     if memory is not None:
         memory.forget_others(names)
         for warning in set(memory.warnings).difference(worlds.state.warnings):
             listener(Warned(warning))
     return Roster(documents, (), frozenset(names), Coverage())
-
-
-def _names(worlds: OpenProject, at: Moment, refused: AccessDenied | None, *, partial: bool) -> Roster:
-    try:
-        if refused is not None:
-            raise refused
-        return Roster((), (), frozenset(worlds.records.ids(at=at)), Coverage())
-    except AccessDenied as error:
-        if not partial:
-            raise
-        return _nothing(error)
-
-
-def _nothing(error: AccessDenied) -> Roster:
-    """Returns the roster if no record may be read."""
-    return Roster((), (), frozenset(), _only_unread(("",)), refused=(Denied(Store.RECORDS, "", error),))
 
 
 def _noting(documents: Iterable[Document], names: set[str]) -> Iterator[Document]:
