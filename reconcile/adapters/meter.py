@@ -50,11 +50,8 @@ class Asked(NamedTuple):
     @property
     def failed(self) -> bool:
         """Whether the request is likely to be repeated: it got no answer, or the server has not done it."""
-        return self.outcome != "OK" and (not self.outcome.isdecimal() or _fails(int(self.outcome)))
-
-
-def _fails(status: int) -> bool:
-    return status >= 500 or status in (401, 408, 429)
+        status = int(self.outcome) if self.outcome.isdecimal() else 500
+        return self.outcome != "OK" and (status >= 500 or status in (401, 408, 429))
 
 
 class Silence(NamedTuple):

@@ -133,7 +133,8 @@ def masked(url: str) -> str:
 
 def proxy_for(url: str) -> Proxy | None:
     """Returns the proxy for requests to this URL, by the rules of the package requests, or None."""
-    if not _may_have_proxies():
+    has_settings = sys.platform in ("win32", "darwin")  # of the system's own, which may name a proxy too
+    if not has_settings and not any(name.lower().endswith("_proxy") for name in os.environ):
         return None
     from urllib.request import getproxies
 
@@ -151,11 +152,6 @@ def proxy_for(url: str) -> Proxy | None:
         return None
     spelled = [each for name in (f"{parts.scheme}_proxy", "all_proxy") for each in (name, name.upper())]
     return Proxy(found, next((each for each in spelled if os.environ.get(each) == found), ""))
-
-
-def _may_have_proxies() -> bool:
-    """Whether the environment may name a proxy, or the system's settings may, which only these systems have."""
-    return sys.platform in ("win32", "darwin") or any(name.lower().endswith("_proxy") for name in os.environ)
 
 
 def _goes_past(host: str, port: int | None) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from reconcile.adapters.sorting import Spill
 from reconcile.commands.belonging import Belonging, belonging, owners
-from reconcile.core.changes import Code, Finding
+from reconcile.core.changes import Code, Finding, change_id
 from reconcile.core.clashes import Places
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.encoding import can_unpack
@@ -19,6 +19,7 @@ from reconcile.core.plan import Scope
 from reconcile.core.restoration import (
     FORMAT,
     HIDDEN_PLACE,
+    KIND,
     LEFT_ALONE,
     NO_PLACE,
     PLACE_TAKEN,
@@ -26,7 +27,6 @@ from reconcile.core.restoration import (
     RestoreBeside,
     RestorePlan,
     name_beside,
-    restore_id,
 )
 from reconcile.core.rows import Agreed, Coverage, FileProblem, KeyRow, LocalFile, RemoteObject
 from reconcile.core.sides import quoted
@@ -158,7 +158,8 @@ class _Survey:
                 self._findings.append(_place_taken(uri, char_id, path, rival))
             elif not (beside or local.covers(path)):
                 self._complete = False
-                folder = _unread_above(path, local)
+                above = (each for each in local.unreadable if path.startswith(each))
+                folder = next(above, "a folder outside the scope")
                 self._findings.append(make(HIDDEN_PLACE, uri, char_id, path=path, folder=folder))
             elif found.crc32c is None:
                 self._findings.append(make(Code.UNVERIFIABLE, uri, char_id))
@@ -168,7 +169,7 @@ class _Survey:
             else:
                 begun = 0 if found.encoding else self._project.places.begun(path, found.generation)
                 yield (RestoreBeside if beside else Restore)(
-                    id=restore_id(found, beside=beside),
+                    id=change_id(KIND, found.key, found.crc32c, found.generation, *(("beside",) if beside else ())),
                     key=found.key,
                     path=path,
                     char_id=char_id,
@@ -218,8 +219,3 @@ def _left_alone(local: LocalFile, char_id: str | None, size: int) -> Finding:
 
 def _place_taken(uri: str, char_id: str | None, path: str, other: str) -> Finding:
     return make(PLACE_TAKEN, uri, char_id, path=path, other=other, quoted=quoted(uri))
-
-
-def _unread_above(path: str, local: Coverage) -> str:
-    """Returns the folder because of which a file could not be seen."""
-    return next((folder for folder in local.unreadable if path.startswith(folder)), "a folder outside the scope")

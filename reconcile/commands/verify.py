@@ -24,9 +24,9 @@ from reconcile.core.context import Context
 from reconcile.core.errors import NotThere, StoreError, StoreMissing, UsageError
 from reconcile.core.events import Advanced, Event, Listener, Phase, PhaseDone, PhaseStarted, Warned, counted, silent
 from reconcile.core.findings import LOST_OBJECT
-from reconcile.core.names import spelling, spellings
+from reconcile.core.names import key_problem, spelling, spellings
 from reconcile.core.plan import Scope
-from reconcile.core.proof import Mode, Reference, is_askable
+from reconcile.core.proof import Mode, Reference
 from reconcile.core.rows import Coverage, LocalFile, RemoteObject
 from reconcile.pipeline.account import now
 from reconcile.pipeline.roster import Roster, gone, open_records, read_roster
@@ -105,7 +105,7 @@ class _Proving:
         return Roster(chosen, (), known, Coverage(), scope)
 
     def _objects(self, keys: frozenset[str], context: Context) -> dict[str, RemoteObject]:
-        askable = sorted(key for key in keys if is_askable(key, context))
+        askable = sorted(key for key in keys if key_problem(context.bucket.object_name(key)) is None)
         if len(askable) > GETS and not (self._scope.char_ids or self._scope.asset_types):
             splits = [prefix for prefix in context.asset_map.key_prefixes(()) if prefix]
             listed = self._project.objects.list("", splits)

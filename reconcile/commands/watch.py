@@ -233,7 +233,8 @@ class Watcher:
         try:
             project = self._reopen()
             self._sources.take(project.settings)
-            with project.opened(self._run_options()) as opened:
+            shared = {name: getattr(self._options, name) for name in _SHARED}
+            with project.opened(RunOptions(**shared, looks=self._sources.looks)) as opened:
                 scope = scope_of(batch, opened.asset_map, self._known, limit)
                 if scope is None:
                     self._agenda.done(batch, self._clock())
@@ -255,10 +256,6 @@ class Watcher:
                 self._fail(batch, lacking.sentence, lacking.code)
             else:
                 self._fail(batch, f"this is a bug in reconcile: {type(error).__name__}: {error}", "bug")
-
-    def _run_options(self) -> RunOptions:
-        shared = {name: getattr(self._options, name) for name in _SHARED}
-        return RunOptions(**shared, looks=self._sources.looks)
 
     def _locked(self, project: OpenProject, batch: Batch, scope: Scope) -> None:
         self._teller.is_idle = False

@@ -12,7 +12,7 @@ import msgspec
 from reconcile.core.changes import CreateRecord, FieldChange
 from reconcile.core.journal import Place, Touched
 from reconcile.core.names import spellings
-from reconcile.core.way import GONE, Entries, Finder, Trail, Way, as_found, copied, put_at, remade, title_of
+from reconcile.core.way import GONE, Entries, Finder, Trail, Way, as_found, copied, remade, title_of, value_at
 
 
 class Verdict(Enum):
@@ -60,7 +60,7 @@ class Draft:
 
     def put(self, trail: Trail, touched: Touched) -> Verdict:
         """Replaces the text at a trail."""
-        put_at(self.fields, trail, touched.after)
+        value_at(self.fields, trail[:-1])[trail[-1]] = touched.after
         self._changed.add(str(trail[0]))
         self.touched.append(touched)
         return Verdict.SET

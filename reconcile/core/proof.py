@@ -16,7 +16,7 @@ from reconcile.core.changes import Code, Finding, Severity, canonical
 from reconcile.core.context import Context
 from reconcile.core.errors import ExitCode
 from reconcile.core.findings import PATH_WITHIN, make
-from reconcile.core.names import is_unicode, key_problem
+from reconcile.core.names import is_unicode
 from reconcile.core.paths import PathKind, bare, looks_like_path, meaning
 from reconcile.core.plan import Scope, Stores
 from reconcile.core.rows import Candidate, Document, RemoteObject, Slot, World
@@ -222,11 +222,6 @@ def _against(
     ours = any(target.sure for target in found.targets) or bool(candidates)
     alien = found.kind is PathKind.DEVICE or found.climbs_out or (found.kind is PathKind.ABSOLUTE and not ours)
     return say(Code.OUTSIDE_ROOT, name, char_id) if alien else path
-
-
-def is_askable(key: str, context: Context) -> bool:
-    """Whether the bucket could contain an object of this key at all."""
-    return key_problem(context.bucket.object_name(key)) is None
 
 
 def proved(

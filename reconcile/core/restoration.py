@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from reconcile.core.changes import Code, Finding, change_id
+from reconcile.core.changes import Code, Finding
 from reconcile.core.findings import Form
 from reconcile.core.plan import Scope, Stores
 from reconcile.core.report import Outcome, OutcomeKind, Problem
-from reconcile.core.rows import RemoteObject
 
 FORMAT = "reconcile.restore-plan/1"
 KIND = "restore"
@@ -91,8 +90,3 @@ def name_beside(path: str) -> str:
     folder, slash, name = path.rpartition("/")
     stem, dot, ending = name.rpartition(".")
     return f"{folder}{slash}{stem}.bucket.{ending}" if dot and stem else f"{path}.bucket"
-
-
-def restore_id(found: RemoteObject, *, beside: bool = False) -> str:
-    """Returns an id that is the same in every run for the same file from the same content."""
-    return change_id(KIND, found.key, found.crc32c, found.generation, *(("beside",) if beside else ()))

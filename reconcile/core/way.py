@@ -154,10 +154,6 @@ def value_at(fields: Mapping[str, Any], trail: Trail) -> Any:
     return value
 
 
-def put_at(fields: dict[str, Any], trail: Trail, new: Any) -> None:
-    value_at(fields, trail[:-1])[trail[-1]] = new
-
-
 class Finder:
     """Finds the text at a path in a record as it is now, whose lists may have been reordered since.
 

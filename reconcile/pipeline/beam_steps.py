@@ -72,11 +72,6 @@ def noted(found: Noted) -> Any:
     return beam.pvalue.TaggedOutput(NOTED, told(found))
 
 
-def file_row(file: LocalFile) -> Row:
-    """Returns a local file as a row under its path, because its key may depend on the known ids."""
-    return Row(Stream.KEY, file.path, KeyRow(file.path, file.path, local=file))
-
-
 def object_row(found: RemoteObject) -> Row:
     """Returns an object as a row under its key."""
     return Row(Stream.KEY, fold(found.key), KeyRow(found.key, None, remote=found))
@@ -100,7 +95,8 @@ class Files(beam.DoFn):  # type: ignore[misc]
         if file.path.endswith("/"):
             yield beam.pvalue.TaggedOutput(GAPS, told_gap(Unread(file)))
         else:
-            yield packed(file_row(file))
+            # Under its path: under which key it belongs may depend on the known ids.
+            yield packed(Row(Stream.KEY, file.path, KeyRow(file.path, file.path, local=file)))
 
 
 class OneOfSeveral(beam.DoFn):  # type: ignore[misc]

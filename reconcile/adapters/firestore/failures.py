@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconcile.adapters import refusals
-from reconcile.adapters.network import Fault, WayFault, grpc_fault_of
+from reconcile.adapters.network import Fault, grpc_fault_of
 from reconcile.adapters.retry import SPENT
 from reconcile.core.errors import AccessDenied, Rejected, StoreError, StoreMissing, StoreUnavailable
 
@@ -50,7 +50,8 @@ def error_of(
     if failure.never_sent and not failure.unsent:
         fault = grpc_fault_of(failure.details, host)
     if fault is not None:
-        return _of_the_way(fault, where)
+        kind = AccessDenied if fault.kind in (Fault.REFUSED, Fault.SETTING) else StoreUnavailable
+        return kind(f"{where} could not be reached: {fault.message}", hint=fault.hint)
     if failure.no_credentials:
         return AccessDenied(f"{where} could not be reached with these credentials: {failure.details}", hint=LOGIN)
     meaning = refusals.of_records(failure.reasons, failure.details)
@@ -80,11 +81,6 @@ def _role(place: str) -> str:
     project = place.removeprefix("firestore://").partition("/")[0]
     grant = f"gcloud projects add-iam-policy-binding {project} --member=ACCOUNT --role=roles/datastore.user"
     return f"grant the account roles/datastore.user on the project: {grant}"
-
-
-def _of_the_way(fault: WayFault, where: str) -> StoreError:
-    kind = AccessDenied if fault.kind in (Fault.REFUSED, Fault.SETTING) else StoreUnavailable
-    return kind(f"{where} could not be reached: {fault.message}", hint=fault.hint)
 
 
 def maybe_applied(failure: CallFailed) -> bool:

@@ -30,8 +30,3 @@ def span_of(prefix: str) -> Span | None:
         start = start[:-1]
     end = prefix_end(start)
     return Span(start=start or None, end=end if end and id_problem(end) is None else None)
-
-
-def is_beyond(document: str, prefix: str) -> bool:
-    """Whether no id from this one on can start with the prefix."""
-    return document > prefix and not document.startswith(prefix)

@@ -25,7 +25,7 @@ from reconcile.adapters.firestore.failures import (
     maybe_applied,
     nonsense,
 )
-from reconcile.adapters.firestore.paging import NAMES_PAGE, PAGE, is_beyond, next_page, span_of
+from reconcile.adapters.firestore.paging import NAMES_PAGE, PAGE, next_page, span_of
 from reconcile.adapters.firestore.rest import Reads
 from reconcile.adapters.meter import Meter
 from reconcile.adapters.network import grpc_advice, is_this_machine
@@ -167,7 +167,9 @@ class FirestoreRecordStore:
             page, failure = self._ask(call)
             yield from (found for found in page if found.id.startswith(prefix))
             if page:
-                span = None if is_beyond(page[-1].id, prefix) else span._replace(start=page[-1].id, after=True)
+                last = page[-1].id
+                is_beyond = last > prefix and not last.startswith(prefix)
+                span = None if is_beyond else span._replace(start=last, after=True)
                 patience = Patience(self._traffic)
             if failure is not None:
                 self._bear(failure, patience, at, sent)

@@ -172,7 +172,7 @@ class FolderWatch:
             return f"{kind} reports no events for changes by other machines"
         if self._poll is Poll.AUTO and not current().gives_events(self._real):
             return "a drive of another machine reports no events for changes by other machines"
-        if self._poll is Poll.AUTO and self._has_linked_folder():
+        if self._poll is Poll.AUTO and any(entry.is_folder for _, _, entry in self._walk("")):
             return "it holds links to folders, which the system's events would follow"
         from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
@@ -260,9 +260,6 @@ class FolderWatch:
                 if stat.S_ISREG(seen.st_mode):
                     found[rel + entry.name] = identity(seen)
         return found, links
-
-    def _has_linked_folder(self) -> bool:
-        return any(entry.is_folder for _, _, entry in self._walk(""))
 
     def _walk(self, rel: str) -> Iterator[tuple[str, OpenFolder, Entry]]:
         """Yields the files below a folder, and the links to folders, which are not entered.

@@ -135,7 +135,7 @@ class StateDatabase:
             except (OSError, sqlite3.Error) as again:
                 self.connection = _in_memory(self._layout)
                 self._warn(f"The state file {self.path} is damaged, so this run is not remembered", again)
-        elif not _is_busy(error):
+        elif _primary(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             self._writable = False
             self._warn(f"The state in {self._folder.path} cannot be written, so this run is not remembered", error)
 
@@ -195,10 +195,6 @@ def _is_damage(error: sqlite3.Error | UnicodeDecodeError) -> bool:
         sqlite3.SQLITE_ERROR,
         sqlite3.SQLITE_TOOBIG,
     )
-
-
-def _is_busy(error: Exception) -> bool:
-    return _primary(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _primary(error: Exception) -> int | None:

@@ -187,7 +187,8 @@ class Record:
         if field.held is Held.ALIEN or (other_shape and field.held is not Held.GOOD):
             yield from (Unsettled(claim.key) for claim in claims)
         elif is_list:
-            _extend_list(field, self._in_scope(there), self.context)
+            if ours := self._in_scope(there):
+                _add(field, ours, sorted({*field.new, *(self.context.bucket.uri(claim.key) for claim in ours)}))
         elif field.held is Held.GOOD:
             yield from self._lost(claims)
         else:
@@ -297,11 +298,6 @@ def _fill(field: Field, chosen: Sequence[Claim], many: Many, context: Context) -
     field.new = sorted(uris) if many is Many.LIST else uris[0]
     field.needs = tuple(chosen)
     field.complaints = ()
-
-
-def _extend_list(field: Field, claims: Sequence[Claim], context: Context) -> None:
-    if claims:
-        _add(field, claims, sorted({*field.new, *(context.bucket.uri(claim.key) for claim in claims)}))
 
 
 def _add(field: Field, claims: Sequence[Claim], new: list[Any]) -> None:
