@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import msgspec
 
-from reconcile import config
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.lanes import Lanes, Limit
 from reconcile.adapters.local.settle import Looks
@@ -22,7 +21,8 @@ from reconcile.adapters.state.facts import RunFacts
 from reconcile.adapters.state.folder import StateFolder
 from reconcile.adapters.state.outbox import Outbox
 from reconcile.adapters.state.store import State
-from reconcile.config import Incomplete, Overrides, Settings
+from reconcile.config.environment import Overrides, find_project
+from reconcile.config.settings import Incomplete, Settings, load
 from reconcile.core.closing import Closing
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Advanced, Listener, Phase, Waiting, silent
@@ -63,8 +63,8 @@ class ClosedProject(msgspec.Struct, Closing, frozen=True):
     @classmethod
     def open(cls, path: str | Path | None = None, *, overrides: Overrides | None = None) -> Self:
         """Returns the project at ``path``, or at or above the current folder. Raises ConfigError and UsageError."""
-        folder = config.find_project(explicit=Path(path) if path is not None else None)
-        return cls(config.load(folder, overrides))
+        folder = find_project(explicit=Path(path) if path is not None else None)
+        return cls(load(folder, overrides))
 
     def opened(self, options: RunOptions | None = None) -> OpenProject:
         """Opens the project for one or a few runs, with the present notes of its outbox; a context manager."""

@@ -13,7 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from reconcile.adapters.state.recall import Recall
-    from reconcile.config import Settings
+    from reconcile.config.settings import Settings
 
 MOST_FILES = 200
 """The most files of a folder that are opened to find saved plans."""
@@ -88,7 +88,7 @@ def _beginning(path: str) -> Iterator[bytes]:
 
 
 def _folder(context: typer.Context) -> Path:
-    from reconcile.config import find_project
+    from reconcile.config.environment import find_project
 
     return find_project(explicit=_given(context, "project"))
 
@@ -100,7 +100,8 @@ def _recall(context: typer.Context) -> Recall:
 
 
 def _settings(context: typer.Context) -> Settings:
-    from reconcile.config import Overrides, load
+    from reconcile.config.environment import Overrides
+    from reconcile.config.settings import load
 
     named = {name: _given(context, name) for name in Overrides.__struct_fields__}
     return load(_folder(context), Overrides(**named))

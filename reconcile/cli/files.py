@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from reconcile.adapters.files import SHARED, beside, move_to_free, remove, replace
 from reconcile.adapters.state.folder import FOLDER
-from reconcile.config import RULES, Settings, absolute
+from reconcile.config.environment import RULES, absolute
+from reconcile.config.settings import Settings
 from reconcile.core.errors import UsageError
 
 STDOUT = Path("-")

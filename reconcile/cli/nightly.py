@@ -19,7 +19,7 @@ from reconcile.cli.session import Session, bandwidth_of
 from reconcile.commands import schedule as schedules
 from reconcile.commands.jobenv import carried
 from reconcile.commands.nightly import Nightly
-from reconcile.config import absolute
+from reconcile.config.environment import absolute
 from reconcile.core.errors import ExitCode, UsageError
 from reconcile.core.names import BucketRoot
 from reconcile.views.schedule import has_own_comments, show_install, show_schedule

@@ -18,7 +18,7 @@ from reconcile.cli.asking import person
 from reconcile.cli.options import Common, FailOn, Planned, Scoped, Sized, option, parsed
 from reconcile.cli.patience import patient
 from reconcile.cli.signals import finish, stopping
-from reconcile.config import Overrides, find_project
+from reconcile.config.environment import Overrides, find_project
 from reconcile.config.naming import scope_named
 from reconcile.core.bandwidth import UNLIMITED, Timetable, parse_timetable
 from reconcile.core.changes import Change, Finding, Severity

@@ -14,7 +14,8 @@ from reconcile.cli.session import Session
 from reconcile.cli.tour import tour
 from reconcile.commands.beginning import guessed, with_roots, with_stores
 from reconcile.commands.demo import next_free
-from reconcile.config import RULES, template
+from reconcile.config.environment import RULES
+from reconcile.config.settings import template
 from reconcile.core.errors import ExitCode, StoreError, UsageError
 from reconcile.core.guess import Guess
 from reconcile.views import json

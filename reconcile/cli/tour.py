@@ -11,11 +11,11 @@ from pathlib import Path
 
 import msgspec
 
-from reconcile import config
 from reconcile.adapters.system import current
 from reconcile.cli.options import Common
 from reconcile.cli.session import Session, labels_of
 from reconcile.commands.demo import build
+from reconcile.config.settings import load
 from reconcile.core.errors import ExitCode
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Report
@@ -56,7 +56,7 @@ def tour(common: Common, directory: Path) -> ExitCode:
     build(directory)
     session = Session(common)
     # The demo must never touch real stores, so neither flags nor the environment choose them.
-    with ClosedProject(config.load(directory.resolve(), environ={})).opened() as project:
+    with ClosedProject(load(directory.resolve(), environ={})).opened() as project:
         document = _steps(session, project, directory)
     if session.json:
         session.result(document, lambda _terminal: None)

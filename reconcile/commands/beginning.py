@@ -6,8 +6,8 @@ import json
 import re
 from pathlib import Path
 
-from reconcile import config
-from reconcile.config import Overrides, RecordsUri
+from reconcile.config.environment import Overrides
+from reconcile.config.settings import RecordsUri, parse
 from reconcile.core.errors import UsageError
 from reconcile.core.guess import Guess, guess_roots
 from reconcile.core.names import BucketRoot
@@ -22,13 +22,13 @@ _COMMENT = "# where old records say the root was (Windows, UNC and POSIX forms)"
 
 def with_stores(text: str, bucket: str | None, records: str | None) -> str:
     """Puts these URIs into the rules. Raises UsageError for one that is not valid."""
-    for option, uri, parse, place in (
+    for option, uri, read, place in (
         ("--bucket", bucket, BucketRoot.parse, _BUCKET),
         ("--records", records, RecordsUri.parse, _RECORDS),
     ):
         if uri is not None:
             try:
-                parse(uri)
+                read(uri)
             except ValueError as error:
                 raise UsageError(f"{option}: {error}", hint="see docs/rules.md") from error
             line = f"uri = {_quoted(uri)}"
@@ -39,7 +39,7 @@ def with_stores(text: str, bucket: str | None, records: str | None) -> str:
 def guessed(folder: Path, path: Path, text: str, given: Overrides) -> Guess:
     """Returns the former roots that explain the paths in the records. The rules need not be on disk yet. Raises
     StoreError if the records cannot be read."""
-    settings = config.parse(folder, path, text.encode(), given)
+    settings = parse(folder, path, text.encode(), given)
     with ClosedProject(settings).opened(RunOptions(makes_root=True)) as project:
         return guess_roots((document.fields for document in project.records.read()), settings.asset_map)
 

@@ -15,11 +15,11 @@ from typing import Any
 import crc32c
 import msgspec
 
-from reconcile import config
 from reconcile.adapters.embedded.objects import EmbeddedObjectStore
 from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.commands.demo_media import mp3, mp4, png, sample_file
-from reconcile.config import RULES, Settings
+from reconcile.config.environment import RULES
+from reconcile.config.settings import Settings, load, template
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import UsageError
 from reconcile.core.media import content_type
@@ -65,12 +65,12 @@ def build(directory: Path) -> None:
     database = json.dumps(studio.records | studio.local, indent=2, ensure_ascii=False)
     (directory / "data" / "characters.json").write_text(f"{database}\n", encoding="utf-8")
     _write_files(directory / "output", studio.files)
-    _fill_stores(config.load(directory, environ={}), studio)
+    _fill_stores(load(directory, environ={}), studio)
 
 
 def _rules() -> str:
     """Returns the rules that ``init`` writes, with stores in the folder and with the pipeline's own database."""
-    text = _BUCKET_ENDPOINT.sub('endpoint = "file:cloud/bucket"', config.template())
+    text = _BUCKET_ENDPOINT.sub('endpoint = "file:cloud/bucket"', template())
     text = _RECORDS_ENDPOINT.sub('endpoint = "file:cloud/records"', text)
     return _LOCAL_DB.sub("", text)
 

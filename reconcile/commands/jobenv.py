@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from reconcile.adapters.system import current
-from reconcile.config import FIRESTORE_EMULATOR, STORAGE_EMULATOR, absolute
+from reconcile.config.environment import FIRESTORE_EMULATOR, STORAGE_EMULATOR, absolute
 from reconcile.core.errors import UsageError
 
 _FILES = frozenset(

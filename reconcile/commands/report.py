@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from reconcile.commands.status import Cell, Overview
-from reconcile.config import Settings
+from reconcile.config.settings import Settings
 from reconcile.core.changes import Change, Severity
 from reconcile.core.media import content_type
 from reconcile.core.plan import Plan

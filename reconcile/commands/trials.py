@@ -9,8 +9,8 @@ from functools import partial
 import msgspec
 
 from reconcile.adapters.disk_names import as_text
-from reconcile.config import Settings
 from reconcile.config.naming import possible_paths
+from reconcile.config.settings import Settings
 from reconcile.core.context import Context
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted, counted, silent

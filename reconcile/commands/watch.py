@@ -27,7 +27,7 @@ from reconcile.adapters.room import no_room
 from reconcile.adapters.state.health import HealthFile
 from reconcile.commands.watch_sources import Sources, digests, folder_of
 from reconcile.commands.watch_teller import Pulse, Teller, WatchListener
-from reconcile.config import Settings
+from reconcile.config.settings import Settings
 from reconcile.core.bandwidth import UNLIMITED, Timetable
 from reconcile.core.changes import Code, Finding, Severity
 from reconcile.core.errors import LockHeld, ReconcileError, StoreUnavailable, UsageError

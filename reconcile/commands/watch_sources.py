@@ -8,7 +8,7 @@ from pathlib import Path
 from reconcile.adapters.files import Stamp, stamp_of
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.watching import FolderWatch
-from reconcile.config import Incomplete, Settings
+from reconcile.config.settings import Incomplete, Settings
 from reconcile.core.changes import canonical
 from reconcile.core.watching import Poll
 from reconcile.project import OpenProject

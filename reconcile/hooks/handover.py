@@ -10,12 +10,12 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from reconcile import config
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.state.outbox import Outbox
 from reconcile.adapters.system import current
-from reconcile.config import Settings
+from reconcile.config.environment import RULES, find_project
+from reconcile.config.settings import Settings, load
 from reconcile.core.changes import Change, Code, Finding, Replace, SetField, is_object, keys_about
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.errors import ReconcileError, SourceError, StoreError, UsageError
@@ -47,13 +47,9 @@ def settings_of(chosen: str | None, files: Sequence[str]) -> Settings:
     """Loads the settings of the project of a call: the ``chosen`` one; else the nearest one at or above the first of
     its files that has one; else the one at or above the current folder. Raises ConfigError, UsageError."""
     if chosen is None:
-        near = (
-            config.find_project(Path(os.path.abspath(current().plain(file))).parent)
-            for file in files
-            if "\0" not in file
-        )
-        chosen = next((str(folder) for folder in near if (folder / config.RULES).is_file()), None)
-    return config.load(config.find_project(explicit=None if chosen is None else Path(chosen)))
+        near = (find_project(Path(os.path.abspath(current().plain(file))).parent) for file in files if "\0" not in file)
+        chosen = next((str(folder) for folder in near if (folder / RULES).is_file()), None)
+    return load(find_project(explicit=None if chosen is None else Path(chosen)))
 
 
 class Handover:

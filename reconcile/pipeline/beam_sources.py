@@ -20,7 +20,7 @@ import msgspec
 from reconcile.adapters.inventory.report import InventoryReport, read_file
 from reconcile.adapters.inventory.store import ReportedRows
 from reconcile.adapters.sorting import Spill
-from reconcile.config import Settings
+from reconcile.config.settings import Settings
 from reconcile.core import scan as scans
 from reconcile.core.errors import AccessDenied, ReconcileError
 from reconcile.core.moment import Moment

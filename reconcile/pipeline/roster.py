@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from reconcile.adapters.workers import Workers, awaited
-from reconcile.config import Settings
+from reconcile.config.settings import Settings
 from reconcile.core.context import Context
 from reconcile.core.errors import AccessDenied, ConfigError, UsageError
 from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted, Warned, counted

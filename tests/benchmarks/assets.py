@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from reconcile import config
+from reconcile.config.environment import RULES
+from reconcile.config.settings import template
 
 BUCKET = "my-bucket"
 PREFIX = "anime_dance"
@@ -83,8 +84,8 @@ def make_files(root: Path, assets: int) -> None:
 
 def make_rules(folder: Path, bucket: str, records: str) -> None:
     """The map that ``reconcile init`` writes, with the endpoints of both stores."""
-    text = re.sub(r'(?m)^endpoint = ""', f'endpoint = "{bucket}"', config.template(), count=1)
+    text = re.sub(r'(?m)^endpoint = ""', f'endpoint = "{bucket}"', template(), count=1)
     text = re.sub(r'(?m)^endpoint = ""', f'endpoint = "{records}"', text, count=1)
-    file = folder / config.RULES
+    file = folder / RULES
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")

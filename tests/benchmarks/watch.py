@@ -20,10 +20,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from reconcile import Project, config
+from reconcile import Project
 from reconcile.adapters.local.watching import FolderWatch
 from reconcile.commands.demo_media import png
 from reconcile.commands.watch import Watcher, WatchOptions
+from reconcile.config.environment import RULES
+from reconcile.config.settings import Settings, template
 from reconcile.core.errors import StoreUnavailable
 from reconcile.core.watch_report import EventKind, WatchEvent
 from reconcile.core.watching import Seen
@@ -76,7 +78,7 @@ class Run:
 class Folder:
     """The real folder, watched for real; only waiting passes no time."""
 
-    def __init__(self, run: Run, settings: config.Settings) -> None:
+    def __init__(self, run: Run, settings: Settings) -> None:
         self._run = run
         self._real = FolderWatch(settings.root, ignore=settings.ignore, clock=lambda: run.now)
         self._due = 0.0
@@ -127,11 +129,11 @@ def serve(pipe: Connection) -> None:
 
 def build(folder: Path, bucket: str, records: str) -> None:
     """A project of some characters, each with a record."""
-    rules = config.template().replace('endpoint = "" ', f'endpoint = "{bucket}" ', 1)
+    rules = template().replace('endpoint = "" ', f'endpoint = "{bucket}" ', 1)
     rules = rules.replace('endpoint = "" ', f'endpoint = "{records}" ', 1)
     (folder / "rules").mkdir()
     (folder / "output" / "characters").mkdir(parents=True)
-    (folder / config.RULES).write_text(rules, encoding="utf-8")
+    (folder / RULES).write_text(rules, encoding="utf-8")
     with Project.open(folder).opened() as project:
         for number in range(CHARACTERS):
             project.records.create(f"char_{number:03}", {"name": str(number), "assets": [{"title": "primary"}]})

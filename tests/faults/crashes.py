@@ -27,10 +27,12 @@ from typing import Any
 import grpc
 import msgspec
 
-from reconcile import Project, config
+from reconcile import Project
 from reconcile.adapters.embedded.objects import EmbeddedObjectStore
 from reconcile.adapters.jsondb.store import JsonDatabase
 from reconcile.adapters.state.store import State
+from reconcile.config.environment import RULES
+from reconcile.config.settings import load, template
 from reconcile.core.media import content_type
 from reconcile.core.report import Report, Status
 from reconcile.core.rows import Agreed
@@ -125,7 +127,7 @@ LOCAL: Fields = {
         "assets": [{"title": "primary", "anime_image": windows("characters/new_one.png"), "fps": 24}],
     },
 }
-RULES = (
+CHANGES = (
     ("# [local_db]", "[local_db]"),
     ("# path = ", "path = "),
     ("# rewrite = false", "rewrite = true"),
@@ -190,9 +192,9 @@ class Scene:
 
     def furnish_folder(self) -> None:
         """The files, the pipeline's own database, and what both sides last agreed on."""
-        rules = self.folder / config.RULES
-        text = rules.read_text(encoding="utf-8") if rules.exists() else config.template()
-        for old, new in RULES:
+        rules = self.folder / RULES
+        text = rules.read_text(encoding="utf-8") if rules.exists() else template()
+        for old, new in CHANGES:
             text = text.replace(old, new, 1)
         rules.parent.mkdir(parents=True, exist_ok=True)
         rules.write_text(text, encoding="utf-8")
@@ -308,7 +310,7 @@ class InProcess(Scene):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.furnish_folder()
-        settings = config.load(folder, environ={})
+        settings = load(folder, environ={})
         self.uri = settings.bucket.uri("")
         self._bucket = EmbeddedBucket.in_memory(settings.bucket.prefix)
         self._database = EmbeddedRecords.open(None, settings.records.collection)
@@ -318,7 +320,7 @@ class InProcess(Scene):
             self._database.put(name, fields)
 
     def run(self, steps: Steps) -> Report:
-        project = Project(config.load(self.folder, environ={})).opened()
+        project = Project(load(self.folder, environ={})).opened()
         state = State(self.folder)
         lock = project.lock()
         project.objects = _Door("bucket", self._bucket, steps)
@@ -513,7 +515,7 @@ class Served(Scene):
 
     def _work(self, reports: list[Report | BaseException]) -> None:
         try:
-            with open_without_waits(Project(config.load(self.folder, environ={}))) as project:
+            with open_without_waits(Project(load(self.folder, environ={}))) as project:
                 reports.append(execute(project, survey(project).plan, concurrency=1, force=True))
         except BaseException as error:  # noqa: BLE001 - raised again where the run was asked for
             reports.append(error)

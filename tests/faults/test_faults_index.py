@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
-from reconcile import config
+from reconcile.config.environment import RULES
 from reconcile.core.events import ChangeDone
 from reconcile.core.report import OutcomeKind, Status
 from tests.kit.rig import COSPLAY, KEY, PREFIX, Rig, by_kind
@@ -24,7 +24,7 @@ BOTH = ["anime_image", "cosplay_image"]
 
 def indexed(rig: Rig) -> Rig:
     """The records of the project have an index."""
-    rules = rig.folder / config.RULES
+    rules = rig.folder / RULES
     rules.write_text(rules.read_text("utf-8").replace('index = ""', f'index = "{INDEX}"'), "utf-8")
     return rig
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from reconcile import Project, config
+from reconcile import Project
 from reconcile.__main__ import main
 from reconcile.adapters.gcs.upload import CHUNK
+from reconcile.config.settings import load
 from reconcile.core.events import Advanced, Event, Phase, PhaseStarted
 from reconcile.core.plan import Scope
 from reconcile.core.report import OutcomeKind, Status
@@ -315,7 +316,7 @@ def test_a_bucket_that_refuses_for_now_gets_fewer_uploads_at_once(rig: Rig, stat
     for key in MANY[:20]:
         rig.file(key)
     rig.wire(path=UPLOAD, status=status, times=8)
-    with Project(config.load(rig.folder, environ={})).opened() as project:
+    with Project(load(rig.folder, environ={})).opened() as project:
         plan = survey(project, Scope()).plan
         assert execute(project, plan).counts.applied == 20
         assert project.lanes.at_once < 8

@@ -18,8 +18,10 @@ from typing import Any
 
 from crc32c import crc32c
 
-from reconcile import Project, config
+from reconcile import Project
 from reconcile.adapters.embedded.objects import EmbeddedObjectStore
+from reconcile.config.environment import RULES
+from reconcile.config.settings import load, template
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.media import content_type
 from reconcile.core.report import Status
@@ -58,9 +60,9 @@ class Bench:
             server.world.make_bucket(BUCKET)
         (folder / "rules").mkdir(parents=True)
         self.root.mkdir()
-        text = re.sub(r'(?m)^endpoint = ""', f'endpoint = "{url}"', config.template(), count=1)
+        text = re.sub(r'(?m)^endpoint = ""', f'endpoint = "{url}"', template(), count=1)
         text = text.replace("settle = 2.0", "settle = 0").replace('index = "asset_types"', 'index = ""')
-        self.rules = folder / config.RULES
+        self.rules = folder / RULES
         self.rules.write_text(re.sub(r'(?m)^endpoint = ""', 'endpoint = "file:stores"', text), encoding="utf-8")
 
     # -- furnishing --
@@ -136,7 +138,7 @@ class Bench:
 
     def open(self, options: RunOptions | None = None) -> OpenProject:
         """The project as a process opens it, in this process."""
-        return Project(config.load(self.folder, environ={})).opened(options)
+        return Project(load(self.folder, environ={})).opened(options)
 
     def run(self, *arguments: str, **extra: str) -> Run:
         """Runs ``reconcile ARGUMENTS`` in the folder, with nobody at the terminal."""

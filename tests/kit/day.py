@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from reconcile import Project, config
+from reconcile import Project
 from reconcile.adapters.local.settle import Looks
 from reconcile.adapters.local.watching import FolderWatch
 from reconcile.commands.demo_media import png
 from reconcile.commands.watch import Watcher, WatchOptions
+from reconcile.config.settings import Settings
 from reconcile.core.changes import Finding
 from reconcile.core.plan import Scope
 from reconcile.core.watch_report import EventKind, WatchEvent
@@ -106,7 +107,7 @@ class Counted(Project, frozen=True):
 class Folder:
     """The real folder, but for waiting: that passes the day's time."""
 
-    def __init__(self, day: Day, settings: config.Settings) -> None:
+    def __init__(self, day: Day, settings: Settings) -> None:
         self._day = day
         self._files = FolderWatch(settings.root, ignore=settings.ignore)
 

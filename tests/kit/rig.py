@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
-from reconcile import Project, config
+from reconcile import Project
 from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.adapters.gcs.store import DEADLINE, PAGE_SIZE, GcsObjectStore
 from reconcile.adapters.local.settle import Looks
+from reconcile.config.environment import Overrides
+from reconcile.config.settings import load
 from reconcile.core.events import Event
 from reconcile.core.media import content_type
 from reconcile.core.plan import Plan, Scope
@@ -146,9 +148,9 @@ class Rig:
 
     def open(self, looks: Looks | None = None) -> OpenProject:
         """The project as a process opens it, but that it passes no time where it would wait between two tries."""
-        overrides = config.Overrides(replace=self.replace)
+        overrides = Overrides(replace=self.replace)
         return open_without_waits(
-            Project(config.load(self.folder, overrides, environ={})),
+            Project(load(self.folder, overrides, environ={})),
             looks,
             endpoint=self.endpoint,
             deadline=self.deadline,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import crc32c
 
-from reconcile import config
+from reconcile.config.environment import RULES
+from reconcile.config.settings import load, template
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.media import content_type
 from reconcile.ports import DesiredObject
@@ -24,16 +25,16 @@ KPOP = "remixes/ai_hoshino_x/result/[kpop]_x.mp4"
 def make_project(folder: Path, *, settle: float = 0, index: str = "") -> Path:
     """ai_hoshino has an image and a soundtrack version to upload and two fields to set; rem is in step. Records have no
     ``index``, unless one is named."""
-    rules = re.sub(r'(?m)^endpoint = ""', 'endpoint = "file:stores"', config.template())
+    rules = re.sub(r'(?m)^endpoint = ""', 'endpoint = "file:stores"', template())
     rules = rules.replace("settle = 2.0", f"settle = {settle:g}")
     rules = rules.replace('index = "asset_types"', f'index = "{index}"')
     (folder / "rules").mkdir(parents=True)
-    (folder / config.RULES).write_text(rules, encoding="utf-8")
+    (folder / RULES).write_text(rules, encoding="utf-8")
     write(folder, "characters/ai_hoshino.png", b"a" * 48_211)
     write(folder, "characters/rem.png", b"r" * 100)
     write(folder, KPOP, b"k" * 1000)
     write(folder, "notes/:star: [b]todo.txt", b"n")
-    settings = config.load(folder, environ={})
+    settings = load(folder, environ={})
     objects = open_objects(folder)
     put(objects, "characters/rem.png", b"r" * 100)
     objects.close()

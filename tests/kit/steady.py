@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from reconcile.config import Policy
+from reconcile.config.settings import Policy
 from reconcile.core.changes import SetField
 from reconcile.core.context import Replacing
 from reconcile.core.plan import ReplaceLimit

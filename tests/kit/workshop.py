@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconcile import config
+from reconcile.config.settings import template
 from reconcile.core.media import content_type
 from tests.kit import quick_start
 from tests.kit.studio import Studio
@@ -91,7 +91,7 @@ def open_workshop(folder: Path, gcs: GcsServer, firestore: str, *, local_db: boo
     one is named."""
     shop = Workshop(folder, gcs, firestore, f"p{uuid.uuid4().hex[:12]}")
     gcs.world.make_bucket(shop.bucket)
-    text = config.template().replace("settle = 2.0", "settle = 0")
+    text = template().replace("settle = 2.0", "settle = 0")
     text = text.replace("gs://my-bucket/", f"gs://{shop.bucket}/").replace("my-project", shop.project)
     text = text.replace('endpoint = "" ', f'endpoint = "{gcs.url}" ', 1)
     text = text.replace('endpoint = "" ', f'endpoint = "{firestore}" ', 1)

@@ -14,8 +14,7 @@ from typing import Any
 
 import msgspec
 
-from reconcile import config
-from reconcile.config import LocalDbSettings, Policy, Settings
+from reconcile.config.settings import LocalDbSettings, Policy, Settings, load, template
 from reconcile.core.changes import Change, SetField
 from reconcile.core.notes import Note
 from reconcile.core.pattern import Template
@@ -71,8 +70,8 @@ def users_settings() -> Settings:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rules" / "asset_map.toml"
         path.parent.mkdir()
-        path.write_text(config.template(), encoding="utf-8")
-        return config.load(Path(folder), environ={})
+        path.write_text(template(), encoding="utf-8")
+        return load(Path(folder), environ={})
 
 
 class World(OpenProject):

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 from hypothesis import strategies as st
 
-from reconcile.config import Policy
+from reconcile.config.settings import Policy
 from reconcile.core.context import Replacing
 from reconcile.core.plan import ReplaceLimit
 from reconcile.core.rows import FileProblem

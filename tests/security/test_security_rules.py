@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.config import RULES, RecordsUri
+from reconcile.config.environment import RULES
+from reconcile.config.settings import RecordsUri
 from reconcile.core.names import BucketRoot
 from tests.kit.small_project import make_project
 from tests.security.attack import login, run

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile import config
+from reconcile.config.settings import template
 from tests.kit.small_project import open_objects, open_records
 from tests.kit.workshop import environment
 
@@ -45,7 +45,7 @@ def pipeline(tmp_path: Path) -> Path:
     """The folder with rules of its own, as ``reconcile init`` writes them, for embedded stores and its database."""
     folder = tmp_path / "pipeline"
     shutil.copytree(HERE / "examples" / "pipeline", folder, ignore=shutil.ignore_patterns("__pycache__"))
-    rules = re.sub(r'(?m)^endpoint = ""', 'endpoint = "file:stores"', config.template())
+    rules = re.sub(r'(?m)^endpoint = ""', 'endpoint = "file:stores"', template())
     rules = rules.replace("settle = 2.0", "settle = 0").replace("# [local_db]", "[local_db]")
     rules = rules.replace("# path =", "path =")
     (folder / "rules").mkdir()

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from reconcile import config
 from reconcile.commands.demo import build
+from reconcile.config.environment import RULES
+from reconcile.config.settings import template
 from tests.kit.small_project import open_records, write
 from tests.kit.workshop import Run, reconcile
 
@@ -62,14 +63,12 @@ VIDEOS = ("dances/dance_rem_a.mp4", "dances/dance_rem_b.mp4")
 
 def project(folder: Path, database: bytes | str | None, *files: str, record: dict[str, Any] | None = None) -> Path:
     """A project on embedded stores with this local database, which is to be rewritten, and rules without ``many``."""
-    rules = re.sub(
-        r'(?m)^endpoint = ""', 'endpoint = "file:stores"', config.template().replace("settle = 2.0", "settle = 0")
-    )
+    rules = re.sub(r'(?m)^endpoint = ""', 'endpoint = "file:stores"', template().replace("settle = 2.0", "settle = 0"))
     rules = rules.replace('index = "asset_types"', 'index = ""')  # counted here is what the database comes to
     rules = re.sub(r"(?m)^# (?=\[local_db\]|path = |rewrite = )", "", rules)
     rules = rules.replace("rewrite = false", "rewrite = true").replace('many = "newest"\n', "")
     (folder / "rules").mkdir(parents=True)
-    (folder / config.RULES).write_text(rules, encoding="utf-8")
+    (folder / RULES).write_text(rules, encoding="utf-8")
     (folder / "data").mkdir()
     if database is not None:
         (folder / "data" / "characters.json").write_bytes(

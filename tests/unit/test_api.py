@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from reconcile import Project, apply, config, plan
+from reconcile import Project, apply, plan
+from reconcile.config.settings import template
 from reconcile.core.errors import LockHeld, UsageError
 from reconcile.core.notes import Note
 from reconcile.core.report import Status
@@ -18,7 +19,7 @@ from tests.unit.test_docs import python_of
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    text = config.template().replace('index = "asset_types"', 'index = ""')
+    text = template().replace('index = "asset_types"', 'index = ""')
     for line, store in (("gs://my-bucket", "bucket"), ("firestore://my-project", "records")):
         assert line in text
         head, tail = text.split(line, 1)

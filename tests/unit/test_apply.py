@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from reconcile.adapters.workers import REFUSALS
-from reconcile.config import Policy
+from reconcile.config.settings import Policy
 from reconcile.core.changes import SetField
 from reconcile.core.context import Replacing
 from reconcile.core.errors import AccessDenied, Refused, Rejected, StoreUnavailable, Uncertain, UsageError

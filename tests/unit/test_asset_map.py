@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile import config
+from reconcile.config.settings import load, template
 from reconcile.core.rules import AssetMap, Ownership
 from tests.kit.strategies import owned_paths
 
 ROOT = Path(__file__).parents[2]
-MAP = config.load(ROOT, environ={}).asset_map
+MAP = load(ROOT, environ={}).asset_map
 KNOWN = frozenset({"ai_hoshino", "ai", "rem", "rem_2", "remi", "mei", "mei_cosplay", "zero_two"})
 BASE = "remixes/ai_hoshino_neon"
 
@@ -52,7 +52,7 @@ def taken_by(path: str, known: frozenset[str] = KNOWN, asset_map: AssetMap = MAP
 def test_the_projects_rules_are_those_that_init_writes() -> None:
     written = (ROOT / "rules" / "asset_map.toml").read_bytes()
     assert written == (ROOT / "reconcile" / "asset_map.toml").read_bytes()
-    assert written.decode() == config.template()
+    assert written.decode() == template()
 
 
 def test_every_asset_type_of_the_map_has_its_row_here() -> None:

@@ -18,7 +18,7 @@ from hypothesis import given
 
 from reconcile import Asset, AssetState, Project
 from reconcile.commands.catalogue import lacking, with_urls
-from reconcile.config import Policy
+from reconcile.config.settings import Policy
 from reconcile.core.catalogue import Lacking, Listed
 from reconcile.core.context import Replacing
 from reconcile.core.errors import StoreUnavailable, UsageError

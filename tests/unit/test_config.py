@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from reconcile import Project, config
-from reconcile.config import Overrides, RecordsUri, Settings, find_project, load
+from reconcile import Project
+from reconcile.config.environment import Overrides, find_project
+from reconcile.config.settings import LocalDbSettings, Policy, RecordsUri, Settings, load, template
 from reconcile.core.context import Replacing
 from reconcile.core.errors import ConfigError, ExitCode, UsageError
 from reconcile.core.names import BucketRoot
@@ -104,8 +105,8 @@ def test_everything_that_the_rules_say_is_read(tmp_path: Path) -> None:
     assert (found.bucket, found.bucket_endpoint) == (BucketRoot("my-bucket", "anime_dance"), "")
     assert (found.records, found.records_endpoint) == (RecordsUri("my-project", "(default)", "characters"), "")
     assert (found.entries.path, found.entry_key) == (("assets",), "title")
-    assert found.local_db == config.LocalDbSettings(tmp_path / "data/characters.json", rewrite=False)
-    assert found.policy == config.Policy(Replacing.SAFE, ReplaceLimit(10, percent=True), create_records=True)
+    assert found.local_db == LocalDbSettings(tmp_path / "data/characters.json", rewrite=False)
+    assert found.policy == Policy(Replacing.SAFE, ReplaceLimit(10, percent=True), create_records=True)
     cosplay, image = found.asset_map.rules
     assert (cosplay.type, cosplay.label, cosplay.field, cosplay.many) == (
         "cosplay_image",
@@ -125,7 +126,7 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
     assert (found.root, found.previous_roots, found.settle) == (tmp_path / "output", (), 2.0)
     assert found.ignore == ("*.tmp", "*.part", ".DS_Store", "Thumbs.db", "desktop.ini")
     assert (found.entries.path, found.entry_key, found.local_db) == (("assets",), "title", None)
-    assert found.policy == config.Policy(Replacing.SAFE, ReplaceLimit(10, percent=True), create_records=True)
+    assert found.policy == Policy(Replacing.SAFE, ReplaceLimit(10, percent=True), create_records=True)
     [rule] = found.asset_map.rules
     assert (rule.label, rule.object, rule.field, rule.entry, rule.many) == ("x", None, None, None, Many.REPORT)
 
@@ -137,8 +138,8 @@ def test_a_rule_with_a_field_writes_to_the_primary_map_if_not_told_otherwise(tmp
 
 
 def test_the_rules_that_init_writes_are_read_without_complaint(tmp_path: Path) -> None:
-    write(tmp_path, config.template())
-    assert len(load(tmp_path, None, {}).asset_map.rules) == len(tomllib.loads(config.template())["asset"])
+    write(tmp_path, template())
+    assert len(load(tmp_path, None, {}).asset_map.rules) == len(tomllib.loads(template())["asset"])
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> None:

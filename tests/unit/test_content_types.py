@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from reconcile.config import Policy
+from reconcile.config.settings import Policy
 from reconcile.core.changes import Code, SetMetadata
 from reconcile.core.context import Typing
 from reconcile.core.media import is_generic, wrong_type

@@ -17,7 +17,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from reconcile import config
 from reconcile.adapters.jsondb.store import JsonDatabase
 from reconcile.adapters.state.health import read_health
 from reconcile.adapters.state.lock import ProjectLock
@@ -25,6 +24,8 @@ from reconcile.adapters.state.outbox import Outbox
 from reconcile.adapters.state.store import State
 from reconcile.cli.files import CERTIFICATE, MARKDOWN, PAGE, PLAN, OutputKind, write_whole
 from reconcile.commands.watch_teller import check
+from reconcile.config.environment import RULES
+from reconcile.config.settings import load, template
 from reconcile.core.errors import ReconcileError, UsageError
 from reconcile.core.journal import past
 from reconcile.core.planfile import loads
@@ -165,9 +166,9 @@ def test_a_proof_or_another_result_takes_the_place_of_an_older_one_and_of_nothin
 def test_rules_are_settings_or_an_error(data: bytes) -> None:
     with folder() as project:
         (project / "rules").mkdir()
-        (project / config.RULES).write_bytes(data)
+        (project / RULES).write_bytes(data)
         with contextlib.suppress(ReconcileError):
-            config.load(project, environ={})
+            load(project, environ={})
 
 
 @settings(max_examples=60, deadline=None)
@@ -175,9 +176,9 @@ def test_rules_are_settings_or_an_error(data: bytes) -> None:
 def test_an_environment_is_settings_or_an_error(name: str, value: str) -> None:
     with folder() as project:
         (project / "rules").mkdir()
-        (project / config.RULES).write_text(config.template())
+        (project / RULES).write_text(template())
         with contextlib.suppress(ReconcileError):
-            config.load(project, environ={f"RECONCILE_{name}": value})
+            load(project, environ={f"RECONCILE_{name}": value})
 
 
 @settings(max_examples=60, deadline=None)

@@ -19,7 +19,7 @@ from reconcile.commands.restore import survey
 from reconcile.commands.restoring import execute
 from reconcile.commands.set_field import set_field
 from reconcile.commands.verify import verify
-from reconcile.config import Policy, Settings
+from reconcile.config.settings import Policy, Settings
 from reconcile.core.changes import Code, Replace, Severity
 from reconcile.core.context import Replacing
 from reconcile.core.errors import ExitCode, Rejected

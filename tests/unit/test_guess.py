@@ -9,7 +9,8 @@ from typing import Any
 import grpc
 import pytest
 
-from reconcile import config
+from reconcile.config.environment import RULES
+from reconcile.config.settings import load
 from reconcile.core.guess import guess_roots
 from tests.kit.embedded import EmbeddedRecords
 from tests.kit.world import users_settings
@@ -74,12 +75,12 @@ def test_init_writes_the_stores_and_what_the_records_say(run: Any, filled: Path)
     answer = run("-C", str(filled), "init", *stores, "--json")
     assert answer.code == 0
     assert answer.document("init")["previous_roots"] == {r"D:\it's\output": 2}
-    written = tomllib.loads((filled / config.RULES).read_text(encoding="utf-8"))
+    written = tomllib.loads((filled / RULES).read_text(encoding="utf-8"))
     assert (written["bucket"]["uri"], written["records"]["uri"]) == ("gs://mine/x", RECORDS)
     assert written["local"]["previous_roots"] == [r"D:\it's\output"]
-    assert "explains 2 of 4 paths" in (filled / config.RULES).read_text(encoding="utf-8")
+    assert "explains 2 of 4 paths" in (filled / RULES).read_text(encoding="utf-8")
     assert "2 absolute paths in the records are below none of them" in answer.err
-    assert config.load(filled, environ={}).previous_roots == (r"D:\it's\output",)
+    assert load(filled, environ={}).previous_roots == (r"D:\it's\output",)
 
 
 def test_records_that_cannot_be_read_are_told_and_the_file_is_written(
@@ -90,7 +91,7 @@ def test_records_that_cannot_be_read_are_told_and_the_file_is_written(
     answer = run("-C", str(tmp_path), "init", "--records", RECORDS, *refusing)
     assert answer.code == 0
     assert "previous_roots was not guessed" in answer.err
-    assert config.load(tmp_path, environ={}).records.project == "p"
+    assert load(tmp_path, environ={}).records.project == "p"
 
 
 @pytest.mark.parametrize("given", [("--bucket", "s3://x"), ("--records", "firestore://p")])
@@ -98,4 +99,4 @@ def test_a_uri_that_cannot_be_is_refused_and_nothing_is_written(
     run: Any, tmp_path: Path, given: tuple[str, str]
 ) -> None:
     assert run("-C", str(tmp_path), "init", *given, "--json").code == 64
-    assert not (tmp_path / config.RULES).exists()
+    assert not (tmp_path / RULES).exists()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from reconcile import config
+from reconcile.config.environment import RULES
 from tests.kit.workflows import BASE, Studio
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -220,7 +220,7 @@ def work():
 
 @pytest.mark.parametrize("stores", ["bucket", "both"])
 def test_a_queued_call_that_gave_up_does_not_keep_the_program_from_ending(studio: Studio, stores: str) -> None:
-    rules = studio.folder / config.RULES
+    rules = studio.folder / RULES
     code = f"""
 import sys; sys.path.insert(0, {str(ROOT)!r})
 from tests.kit.workflows import Studio, queueing

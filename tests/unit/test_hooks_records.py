@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 import pytest
 
-from reconcile import Project, apply, config, plan
+from reconcile import Project, apply, plan
+from reconcile.config.environment import RULES
 from reconcile.core.errors import NotThere, StoreError, UsageError
 from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs, sync_upsert, update_firestore_gcs_path
@@ -255,7 +256,7 @@ NEWEST = ALL[2]
 def test_a_field_that_is_a_list_is_the_same_by_every_road(
     studio: Studio, road: str, held: Any, own: Any, other: Any, field: str
 ) -> None:
-    rules = studio.folder / config.RULES
+    rules = studio.folder / RULES
     rules.write_text(rules.read_text("utf-8").replace('many = "newest"', 'many = "list"'), "utf-8")
     paths = [studio.make(dance(each)) for each in (1, 2)]
     store = open_records(studio.folder)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from reconcile import config
 from reconcile.commands.undo import execute, survey
+from reconcile.config.environment import RULES
+from reconcile.config.settings import load
 from reconcile.core.errors import ConfigError
 from reconcile.core.way import Entries
 from reconcile.hooks import sync_upsert, update_firestore_gcs_path
@@ -115,7 +116,7 @@ def test_the_first_name_may_be_one_that_must_be_quoted() -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     found = make_project(tmp_path / "project")
-    rules = found / config.RULES
+    rules = found / RULES
     text = rules.read_text(encoding="utf-8").replace('entries = "assets"', 'entries = ["media", "assets"]')
     rules.write_text(text, encoding="utf-8")
     return found
@@ -179,7 +180,7 @@ def test_a_name_with_an_index_is_refused_if_the_array_is_there_without_it() -> N
 
 
 def test_a_hook_refuses_it_too(folder: Path) -> None:
-    rules = folder / config.RULES
+    rules = folder / RULES
     text = rules.read_text(encoding="utf-8").replace('entries = ["media", "assets"]', 'entries = "media.assets"')
     rules.write_text(text, encoding="utf-8")
     store = open_records(folder)
@@ -200,16 +201,16 @@ def test_a_hook_refuses_it_too(folder: Path) -> None:
     ],
 )
 def test_the_rules_name_the_array_by_a_text_or_by_a_list(folder: Path, written: str, path: tuple[str, ...]) -> None:
-    rules = folder / config.RULES
+    rules = folder / RULES
     text = rules.read_text(encoding="utf-8").replace('["media", "assets"]', written, 1)
     rules.write_text(text, encoding="utf-8")
-    assert config.load(folder, environ={}).entries == Entries(path)
+    assert load(folder, environ={}).entries == Entries(path)
 
 
 @pytest.mark.parametrize("written", ['""', "[]", '["media", ""]', '["media", 5]', "5", "true", '{a = "b"}'])
 def test_what_names_no_array_is_refused_with_its_line(folder: Path, written: str) -> None:
-    rules = folder / config.RULES
+    rules = folder / RULES
     text = rules.read_text(encoding="utf-8").replace('entries = ["media", "assets"]', f"entries = {written}")
     rules.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"asset_map.toml:\d+: entries"):
-        config.load(folder, environ={})
+        load(folder, environ={})

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from reconcile.adapters.sorting import Spill
-from reconcile.config import Policy
 from reconcile.config.naming import scope_named
+from reconcile.config.settings import Policy
 from reconcile.core.changes import Replace, Upload
 from reconcile.core.context import Replacing
 from reconcile.core.errors import UsageError

@@ -601,7 +601,7 @@ def test_a_root_of_a_project_that_never_ran_is_a_slip(tmp_path: Path) -> None:
 
 
 def test_another_root_for_one_run_is_not_forgotten_for_the_usual_one(studio: Path) -> None:
-    from reconcile.config import Overrides
+    from reconcile.config.environment import Overrides
 
     (studio / "other").mkdir()
     (studio / "other" / "x.txt").write_bytes(b"x")

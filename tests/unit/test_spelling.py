@@ -13,7 +13,7 @@ from reconcile import Project, apply, plan
 from reconcile.commands.explain import explain
 from reconcile.commands.restore import survey as missing
 from reconcile.commands.restoring import execute as restore
-from reconcile.config import Policy
+from reconcile.config.settings import Policy
 from reconcile.core.changes import CreateRecord
 from reconcile.core.context import Replacing
 from reconcile.core.names import may_be_respelt, nfc, shared_prefix, spelling, spellings

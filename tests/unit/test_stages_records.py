@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from reconcile.config import Policy
+from reconcile.config.settings import Policy
 from reconcile.core.changes import CreateRecord, Need, Reason, RewriteLocalDb, SetField
 from reconcile.core.events import silent
 from reconcile.core.plan import Scope

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from reconcile import Project, config
+from reconcile import Project
 from reconcile.adapters.state.health import HealthFile, read_health
 from reconcile.commands.demo_media import png
+from reconcile.config.environment import RULES
 from reconcile.core.changes import Severity
 from reconcile.core.errors import LockHeld, StoreUnavailable
 from reconcile.core.watch_report import EventKind
@@ -207,7 +208,7 @@ def test_what_nobody_foresaw_is_told_and_tried_again(day: Day) -> None:
 
 
 def test_changed_rules_are_taken_and_wrong_ones_waited_for(day: Day) -> None:
-    rules = day.folder / config.RULES
+    rules = day.folder / RULES
     text = rules.read_text(encoding="utf-8")
 
     def mend() -> None:
@@ -229,7 +230,7 @@ def test_changed_rules_are_taken_and_wrong_ones_waited_for(day: Day) -> None:
 
 
 def test_a_character_that_is_registered_later_gets_its_record(day: Day) -> None:
-    rules = day.folder / config.RULES
+    rules = day.folder / RULES
     text = rules.read_text(encoding="utf-8")
     rules.write_text(text.replace("# [local_db]", "[local_db]").replace("# path =", "path ="), encoding="utf-8")
     database = day.folder / "data" / "characters.json"
