@@ -26,7 +26,6 @@ from reconcile.core.proof import (
     proved,
 )
 from reconcile.core.rows import RemoteObject, World
-from reconcile.core.stages.fields import place_of
 from reconcile.pipeline.roster import Roster
 from reconcile.project import OpenProject
 from reconcile.version import VERSION
@@ -90,7 +89,7 @@ def certify(
         problems[found.char_id or ""].append(found)
     for reference in named.references:
         verdict = verdicts[reference.key]
-        where = place_of(reference.slot)
+        where = reference.slot.place
         said = tuple(complain(reference, where) for complain in verdict.complaints)
         problems[reference.char_id] += said
         line = proved(reference, verdict.found, verdict.checked, verdict.against, ok=holds(said))

@@ -22,7 +22,6 @@ from reconcile.core.plan import Scope, Stores
 from reconcile.core.rows import Candidate, Document, RemoteObject, Slot, World
 from reconcile.core.stages.elsewhere import held_in, is_alien, is_ours
 from reconcile.core.stages.explode import all_texts, explode, repairs_in
-from reconcile.core.stages.fields import place_of
 from reconcile.core.stages.record import malformed
 from reconcile.core.way import Way
 
@@ -184,7 +183,7 @@ def named_by(document: Document, world: World, context: Context) -> Iterator[Nam
         held = held_in(text, context, repairs)
         if held is not None:
             what = Code.LOCAL_PATH_ELSEWHERE if slot.is_name else PATH_WITHIN
-            yield make(what, name, document.id, place=place_of(slot), text=text, held=held.value)
+            yield make(what, name, document.id, place=slot.place, text=text, held=held.value)
         elif key is not None:
             yield Reference(world, name, document.id, slot, text, key)
         else:
@@ -205,7 +204,7 @@ def _against(
     name: str, char_id: str, slot: Slot, text: str, candidates: list[Candidate], context: Context, repairs: int
 ) -> Suspect | Finding | None:
     """Returns the problem with a text that is not a URI of ours; None if the text is not a path."""
-    say = partial(make, place=place_of(slot), text=text)
+    say = partial(make, place=slot.place, text=text)
     path = say(Code.LOCAL_PATH_ELSEWHERE if slot.is_name else Code.LOCAL_PATH, name, char_id)
     found = meaning(text, context.roots, repairs)
     ruled = not slot.at and slot.field in context.asset_map.fields

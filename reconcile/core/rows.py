@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from reconcile.core.names import may_be_respelt
-from reconcile.core.way import Titled, Trail, Way
+from reconcile.core.way import STEP, Titled, Trail, Way, place_at
 
 
 class FileProblem(Enum):
@@ -169,6 +169,14 @@ class Slot(msgspec.Struct, frozen=True, gc=False):
     item: int | None = None
     at: Way = ()
     is_name: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where in its record it is, as findings write it."""
+        if self.at:
+            return place_at(self.at)
+        which = self.entry if self.entry is not None else f"#{self.position}"
+        return STEP.join((which, self.field, *(() if self.item is None else (str(self.item),))))
 
     @property
     def trail(self) -> Trail:

@@ -17,7 +17,6 @@ from reconcile.core.paths import PathKind, RootForms, bare, looks_like_path, mea
 from reconcile.core.rows import Candidate, Document, Slot, World
 from reconcile.core.stages.elsewhere import is_alien, is_file_name
 from reconcile.core.stages.explode import all_texts, candidates, repairs_in
-from reconcile.core.stages.fields import place_of
 
 EXAMPLES = 5
 """The number of texts shown for each group."""
@@ -121,8 +120,7 @@ class Judge(NamedTuple):
                 counts[judged] = counts.get(judged, 0) + 1
                 named = examples.setdefault(judged, [])
                 if len(named) < EXAMPLES:
-                    place = place_of(slot)
-                    named.append(TextExample(self.context.document(document.id), place, text))
+                    named.append(TextExample(self.context.document(document.id), slot.place, text))
         ordered = sorted(counts, key=lambda each: (-counts[each], each.verdict.value, each.type or "", each.root or ""))
         groups = tuple(
             TextGroup(each.verdict, each.type, each.root, each.named, counts[each], tuple(examples[each]))

@@ -16,11 +16,12 @@ from typing import Any
 from reconcile.core import findings
 from reconcile.core.changes import Code, Finding, Reason
 from reconcile.core.context import Context
+from reconcile.core.findings import PATH_WITHIN, Form
 from reconcile.core.media import names_a_file
 from reconcile.core.mentions import Mention, is_near, mention
-from reconcile.core.paths import PathKind, PathMeaning, bare, is_separated, is_windows, meaning
+from reconcile.core.paths import PathKind, PathMeaning, bare, is_separated, is_windows, looks_like_path, meaning
 from reconcile.core.rows import Answer, Outlook, Slot
-from reconcile.core.way import Step, Titled, Way, place_at, title_of
+from reconcile.core.way import Step, Titled, Way, title_of
 
 _LISTED = re.compile(r"[\n\r;,|]+")
 
@@ -84,9 +85,9 @@ def judge(
 ) -> Answer | Finding | None:
     """Returns what follows from one such text: the answer whose URI replaces it, a finding, or None if it is not
     ours."""
-    make = partial(findings.make, place=place_at(slot.at), text=text)
+    make = partial(findings.make, place=slot.place, text=text)
     if answer is None or answer.outlook is Outlook.ABSENT:
-        return _unresolved(document, char_id, slot, text, context, repairs)
+        return unresolved(document, char_id, slot, text, context, repairs)[0]
     if answer.exact:
         lost = answer.outlook is Outlook.NEVER
         return make(findings.NEVER_UPLOADED, document, char_id) if lost else None
@@ -97,23 +98,46 @@ def judge(
     return answer if answer.outlook is Outlook.THERE else None
 
 
-def _unresolved(document: str, char_id: str, slot: Slot, text: str, context: Context, repairs: int) -> Finding | None:
-    make = partial(findings.make, place=place_at(slot.at), text=text)
+def unresolved(
+    document: str, char_id: str, slot: Slot, text: str, context: Context, repairs: int, within: Form = PATH_WITHIN
+) -> tuple[Finding | None, bool]:
+    """What is wrong with a text that leads to no file and no object, and whether it names one that is missing: any
+    other is somebody's own text, and stays. ``within`` is the finding for a local path inside a longer text."""
+    make = partial(findings.make, place=slot.place, text=text)
+    asset_map = context.asset_map
+    ruled = not slot.at and slot.field in asset_map.fields
+    has_form = ruled or (not slot.at and looks_like_path(text))
+    if not has_form and not is_separated(text):
+        return None, False
     found = meaning(text, context.roots, repairs)
     held = held_in(text, context, repairs)
-    if held is not None and slot.is_name:
-        return make(Code.LOCAL_PATH_ELSEWHERE, document, char_id)
     if held is not None:
-        return make(findings.PATH_WITHIN, document, char_id, held=held.value)
+        return make(Code.LOCAL_PATH_ELSEWHERE if slot.is_name else within, document, char_id, held=held.value), False
+    missing = make(Code.MISSING_ASSET, document, char_id), True
     if context.bucket.key(bare(text)) is not None:
-        return make(Code.MISSING_ASSET, document, char_id)
-    if is_ours(text, found, context):
-        return make(Code.LOCAL_PATH_ELSEWHERE if slot.is_name else Code.MISSING_ASSET, document, char_id)
-    if slot.is_name or not is_alien(text, found, context):
-        return None
-    taken = any(context.asset_map.first_match(target.path) is not None for target in found.targets)
-    alien = found.climbs_out or not taken
-    return make(Code.OUTSIDE_ROOT if alien else Code.MISSING_ASSET, document, char_id)
+        return missing
+    if not has_form:
+        if is_ours(text, found, context):
+            if slot.is_name:
+                return make(Code.LOCAL_PATH_ELSEWHERE, document, char_id), False
+            if slot.at:
+                return missing
+        elif not slot.at or slot.is_name or not is_alien(text, found, context):
+            return None, False
+    if found.kind is PathKind.GS or found.kind is PathKind.URL:
+        noted = ruled or found.kind is PathKind.GS
+        return make(Code.FOREIGN_URI, document, char_id) if noted else None, False
+    ours = any(target.sure or asset_map.first_match(target.path) is not None for target in found.targets)
+    if found.kind is PathKind.DEVICE or found.climbs_out or (found.kind is PathKind.ABSOLUTE and not ours):
+        return make(Code.OUTSIDE_ROOT, document, char_id), False
+    if not ruled and not ours:
+        return None, False
+    if found.kind is PathKind.RELATIVE and not ours and not is_file_name(bare(text), context):
+        return missing[0], False  # a note such as "ask Ken" names no file
+    left_out = None if slot.at else next(filter(None, (asset_map.left_out(each.path) for each in found.targets)), None)
+    if left_out is not None:
+        return make(findings.NEVER_LOOKED_AT, document, char_id, why=left_out), True
+    return missing
 
 
 def held_in(text: str, context: Context, repairs: int) -> Mention | None:

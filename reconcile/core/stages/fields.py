@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import Enum
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -12,10 +11,9 @@ import msgspec
 from reconcile.core import findings
 from reconcile.core.changes import Code, Finding, Reason
 from reconcile.core.context import Context
-from reconcile.core.paths import PathKind, bare, is_separated, looks_like_path, meaning
 from reconcile.core.rows import Answer, Claim, Outlook, Slot
-from reconcile.core.stages.elsewhere import held_in, is_file_name, is_flat, is_ours, reason_of
-from reconcile.core.way import STEP, Way, place_at, shown, title_of
+from reconcile.core.stages.elsewhere import is_flat, reason_of, unresolved
+from reconcile.core.way import Way, shown, title_of
 
 _OF_PATHS = (Code.OUTSIDE_ROOT, Code.LOCAL_PATH_ELSEWHERE)
 
@@ -120,16 +118,16 @@ class FieldReader(msgspec.Struct, frozen=True):
             return field
         answer = self.references.of(slot)
         if answer is None or answer.outlook is Outlook.ABSENT:
-            field.held, field.complaints = self._unresolved(slot, text)
-            left = any(finding.code in _OF_PATHS for finding in field.complaints)
+            found, dangles = unresolved(self.name, self.char_id, slot, text, self.context, self.repairs, self.within)
+            field.held = Held.DANGLING if dangles else Held.ALIEN
+            field.complaints = () if found is None else (found,)
+            left = found is not None and found.code in _OF_PATHS
             field.unresolved = (text,) if field.held is Held.DANGLING or left else ()
             return field
         field.held = Held.GOOD
         if answer.outlook is Outlook.NEVER:
-            place = place_of(slot)
-            field.complaints = (
-                findings.make(findings.NEVER_UPLOADED, self.name, self.char_id, place=place, text=text),
-            )
+            never = findings.make(findings.NEVER_UPLOADED, self.name, self.char_id, place=slot.place, text=text)
+            field.complaints = (never,)
         if answer.outlook is not Outlook.THERE:
             field.unresolved = (text,)
         elif not answer.exact:
@@ -164,36 +162,6 @@ class FieldReader(msgspec.Struct, frozen=True):
             found.new, found.needs = text, ()
         return found
 
-    def _unresolved(self, slot: Slot, text: str) -> tuple[Held, tuple[Finding, ...]]:
-        context, char_id = self.context, self.char_id
-        make = partial(findings.make, place=place_of(slot), text=text)
-        ruled = slot.field in context.asset_map.fields
-        if not ruled and not looks_like_path(text) and not is_separated(text):
-            return Held.ALIEN, ()
-        found = meaning(text, context.roots, self.repairs)
-        held = held_in(text, context, self.repairs)
-        if held is not None:
-            return Held.ALIEN, (make(self.within, self.name, char_id, held=held.value),)
-        if context.bucket.key(bare(text)) is not None:
-            return Held.DANGLING, (make(Code.MISSING_ASSET, self.name, char_id),)
-        if not ruled and not looks_like_path(text) and not is_ours(text, found, context):
-            return Held.ALIEN, ()
-        if found.kind is PathKind.GS or found.kind is PathKind.URL:
-            noted = ruled or found.kind is PathKind.GS
-            return Held.ALIEN, (make(Code.FOREIGN_URI, self.name, char_id),) if noted else ()
-        ours = any(target.sure or _is_taken(target.path, context) for target in found.targets)
-        if found.kind is PathKind.DEVICE or found.climbs_out or (found.kind is PathKind.ABSOLUTE and not ours):
-            return Held.ALIEN, (make(Code.OUTSIDE_ROOT, self.name, char_id),)
-        if not ruled and not ours:
-            return Held.ALIEN, ()
-        if found.kind is PathKind.RELATIVE and not ours and not is_file_name(bare(text), context):
-            # A note such as "ask Ken" names no file: it is somebody's text, and stays.
-            return Held.ALIEN, (make(Code.MISSING_ASSET, self.name, char_id),)
-        left_out = next(filter(None, (context.asset_map.left_out(target.path) for target in found.targets)), None)
-        if left_out is not None:
-            return Held.DANGLING, (make(findings.NEVER_LOOKED_AT, self.name, char_id, why=left_out),)
-        return Held.DANGLING, (make(Code.MISSING_ASSET, self.name, char_id),)
-
 
 def _held_by(parts: Sequence[Field | None]) -> Held:
     if any(part is None or part.held is Held.ALIEN for part in parts):
@@ -201,16 +169,3 @@ def _held_by(parts: Sequence[Field | None]) -> Held:
     if any(part is not None and part.held is Held.GOOD for part in parts):
         return Held.GOOD
     return Held.DANGLING if parts else Held.EMPTY
-
-
-def place_of(slot: Slot) -> str:
-    """Returns a slot's position in its record, as findings write it."""
-    if slot.at:
-        return place_at(slot.at)
-    which = slot.entry if slot.entry is not None else f"#{slot.position}"
-    item = () if slot.item is None else (str(slot.item),)
-    return STEP.join((which, slot.field, *item))
-
-
-def _is_taken(path: str, context: Context) -> bool:
-    return context.asset_map.first_match(path) is not None

@@ -20,7 +20,7 @@ from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettle
 from reconcile.core.rules import Many
 from reconcile.core.stages.elsewhere import judge, reason_of, texts_elsewhere
 from reconcile.core.stages.explode import repairs_in
-from reconcile.core.stages.fields import Field, FieldReader, Held, References, place_of
+from reconcile.core.stages.fields import Field, FieldReader, Held, References
 from reconcile.core.stages.index import by_type, index_changes, named_after, unsure_types
 from reconcile.core.way import STEP, title_of
 
@@ -143,9 +143,8 @@ class Record:
             if ours is None or theirs is None or theirs.key == self.wishes.get((field.entry, field.name)):
                 continue
             if ours.key != theirs.key and ours.outlook is theirs.outlook is Outlook.THERE:
-                place = place_of(slot)
                 yield findings.make(
-                    Code.DATABASE_DIFFERS, self.name, self.record.id, place=place, key=ours.key, theirs=theirs.key
+                    Code.DATABASE_DIFFERS, self.name, self.record.id, place=slot.place, key=ours.key, theirs=theirs.key
                 )
 
     def read_fields(self) -> list[Field]:
