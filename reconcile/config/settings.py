@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import difflib
 import hashlib
 import os
 import re
@@ -17,7 +19,7 @@ from reconcile.adapters.disk_names import as_text
 from reconcile.config.assets import read_asset_map, read_ignore
 from reconcile.config.environment import Given, Overrides, disk_path, emulators, endpoint, rules_path
 from reconcile.config.toml import RulesFile, Table, Texts
-from reconcile.config.waivers import read_waivers
+from reconcile.core.changes import Code
 from reconcile.core.context import Replacing, Typing
 from reconcile.core.errors import ConfigError, UsageError
 from reconcile.core.names import BucketRoot
@@ -192,7 +194,7 @@ def _settings(named: Path, rules: RulesFile, data: bytes, given: Overrides, env:
         asset_map=read_asset_map(top, local, root.text, entry_key),
         index=_index(records, entries),
         user_project=_user_project(bucket),
-        waivers=read_waivers(top),
+        waivers=_waivers(top),
         bucket_emulator=bucket_emulator,
         records_emulator=records_emulator,
     )
@@ -280,3 +282,25 @@ def _policy(top: Table, given: Overrides) -> Policy:
         create_records=table.value("create_records", bool, True),
         content_types=table.value("content_types", Typing, Typing.FIX),
     )
+
+
+def _waivers(top: Table) -> tuple[Waiver, ...]:
+    """Returns every waiver, in order. Raises ConfigError."""
+    return tuple(map(_waiver, top.tables("waiver", {"code", "subject", "reason", "until"})))
+
+
+def _waiver(table: Table) -> Waiver:
+    written = table.text("code")
+    code = next((each for each in Code if each.value == written), None)
+    if code is None:
+        near = difflib.get_close_matches(written, [each.value for each in Code], 1)
+        hint = f"did you mean {near[0]!r}?" if near else "docs/findings.md has every code"
+        raise table.error("code", f"code = {written!r} is not the code of a finding", hint)
+    if code is Code.WAIVER_EXPIRED:
+        raise table.error("code", "a waiver that has run out cannot be waived", "give it another day, or remove it")
+    texts = {key: table.text(key) for key in ("subject", "reason")}
+    for key, text in texts.items():
+        if not text.strip():
+            right = 'the path, URI or document of the finding, or "*"' if key == "subject" else "why it is accepted"
+            raise table.error(key, f"the {key} of a waiver is empty", f"write {right}")
+    return Waiver(code, **texts, until=table.value("until", datetime.date, None))

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
-from reconcile.adapters.local.folder import OpenFolders
+from reconcile.adapters.local.folder import OpenFolder, OpenFolders
 from reconcile.adapters.local.names import Entry, Folder, Lister, Listing, Prefixes, link_detail
 from reconcile.adapters.local.seen import Miss, Row, is_same, with_content
-from reconcile.adapters.local.trouble import trouble
-from reconcile.adapters.opening import components, is_text, reason
+from reconcile.adapters.opening import components, is_text, is_windows_trick, reason
 from reconcile.adapters.system import current
+from reconcile.core.names import MAX_OBJECT_BYTES
 from reconcile.core.reach import Selection
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.ports import HashCache
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_KINDS = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a block device"),
+    (stat.S_ISCHR, "a character device"),
+)
 _UNDECODABLE_FOLDER = "the folder's name is not UTF-8, so nothing in it has a key; rename it"
 
 
@@ -164,7 +170,7 @@ class Walk:
         except OSError as error:
             return LocalFile(path, 0, 0, problem=FileProblem.UNREADABLE, detail=reason(error))
         twin = listing.twin(path) if listing.alike else None
-        if (why := trouble(folder, entry, seen)) is not None:
+        if (why := _trouble(folder, entry, seen)) is not None:
             return LocalFile(path, seen.st_size, seen.st_mtime_ns, None, *why, twin)
         return self.known(path, seen, twin, anew=anew)
 
@@ -194,3 +200,23 @@ def _is_link_now(folders: OpenFolders, listing: Listing, entry: Entry) -> bool:
         return stat.S_ISLNK(folders.at(listing.folder.rel).stat(entry.name).st_mode)
     except OSError:
         return False
+
+
+def _trouble(folder: OpenFolder, entry: Entry, seen: os.stat_result) -> tuple[FileProblem, str] | None:
+    """Returns why the entry of an open folder, with this status, cannot be uploaded; None if it can."""
+    name, mode = entry.name, seen.st_mode
+    is_usual = stat.S_IFMT(mode) == stat.S_IFREG and not entry.is_link and name.isascii()
+    if is_usual and seen.st_size <= MAX_OBJECT_BYTES and not current().is_windows:
+        return None
+    if not (name.isascii() or is_text(name)):
+        return FileProblem.UNDECODABLE, "the name is not UTF-8; rename the file"
+    if current().is_windows and is_windows_trick(name):
+        return FileProblem.UNREADABLE, "Windows takes this name for a device or another place; rename the file"
+    if entry.is_link or stat.S_ISLNK(mode):
+        return FileProblem.SYMLINK, link_detail(folder, name)
+    if not stat.S_ISREG(mode):
+        kind = next((words for test, words in _KINDS if test(mode)), "of another kind")
+        return FileProblem.UNREADABLE, f"it is {kind}, not a regular file"
+    if seen.st_size > MAX_OBJECT_BYTES:
+        return FileProblem.TOO_LARGE, f"it has {seen.st_size:,} bytes"
+    return None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+import msgspec
 
 from reconcile.core.catalogue import Listed
 from reconcile.core.context import Context
 from reconcile.core.decide import ObjectDecision
-from reconcile.core.names import fold, nfc
-from reconcile.core.pairing import is_lone, paired
+from reconcile.core.names import fold, may_be_respelt, nfc
 from reconcile.core.rows import Answer, Candidate, Group, KeyFacts, KeyRow, KeyTally, Outlook, Row, Stream, World
 from reconcile.core.stages.judged import JudgedKey, KeyOutput, read_path
 from reconcile.core.stages.listing import listed
@@ -26,7 +28,7 @@ def is_whole(group: Group) -> bool:
     side.
     """
     rows = group.get(Stream.KEY, ())
-    if len(rows) != 1 or not rows[0].exists or is_lone(rows[0]):
+    if len(rows) != 1 or not rows[0].exists or _is_lone(rows[0]):
         return False
     # A loop, because this runs for every key: a generator costs as much as the comparison.
     key = rows[0].key
@@ -45,7 +47,7 @@ def key_rows(group: Group) -> Sequence[KeyRow]:
     for row in sorted(rows, key=lambda row: row.key):
         held = by_exact.get(row.key)
         by_exact[row.key] = row if held is None else held.joined(row)
-    return list(paired(by_exact.values()))
+    return list(_paired(by_exact.values()))
 
 
 def by_key(rows: Sequence[KeyRow], candidates: Sequence[Candidate], context: Context) -> Iterator[KeyOutput]:
@@ -142,3 +144,41 @@ def _absent_tally(row: KeyRow, unmet: Sequence[Candidate], context: Context) -> 
         yield tally
         if context.lists:
             yield from listed(row, None, ObjectDecision(Outlook.ABSENT), tally, lost, context)
+
+
+def _is_lone(row: KeyRow) -> bool:
+    """Whether only one side exists, and the other may exist under another spelling."""
+    return (row.local is None) is not (row.remote is None) and may_be_respelt(row.key)
+
+
+def _paired(rows: Iterable[KeyRow]) -> Iterator[KeyRow]:
+    """Yields the rows, with each file without an object joined to the only object of its name, which keeps its spelling.
+
+    A Mac, and some file servers, write a name in decomposed form that a bucket or a record has composed.
+    """
+    lone: dict[str, list[KeyRow]] = defaultdict(list)
+    for row in rows:
+        if _is_lone(row):
+            lone[nfc(row.key)].append(row)
+        else:
+            yield row
+    for alike in lone.values():
+        files = [row for row in alike if row.local is not None]
+        objects = [row for row in alike if row.remote is not None]
+        if len(files) == 1 and len(objects) == 1:
+            seen = files[0]
+            yield msgspec.structs.replace(objects[0], path=seen.path, local=seen.local, local_known=seen.local_known)
+            yield msgspec.structs.replace(files[0], local=None, agreed=None)
+        else:
+            yield from _collided(files, objects)
+            yield from objects
+
+
+def _collided(files: Sequence[KeyRow], objects: Sequence[KeyRow]) -> Iterator[KeyRow]:
+    """Yields files that may or may not be the object's: if there is an object, their name is taken in the bucket."""
+    for row in files:
+        if objects and row.local is not None and row.local.twin is None:
+            twin = min(each.key for each in objects)
+            yield msgspec.structs.replace(row, local=msgspec.structs.replace(row.local, twin=twin))
+        else:
+            yield row
