@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
 import hashlib
@@ -110,6 +111,12 @@ def read_bytes(path: Path | str) -> bytes:
     """Returns the file's content. Raises OSError."""
     with open_whole(path) as file:
         return file.read()
+
+
+def md5_of(file: BinaryIO) -> str:
+    """The MD5 of a file that is open for reading, in base64 as Cloud Storage writes it. Raises OSError."""
+    found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))  # type: ignore[arg-type]
+    return base64.b64encode(found.digest()).decode()
 
 
 def move_to_free(path: Path | str, place: Path | str, *, folder: int | None = None) -> None:

@@ -122,16 +122,13 @@ def _text(value: Any) -> str | None:
 
 def _are_several(texts: Sequence[str | None]) -> bool:
     paths = [text for text in texts if text]
-    if None in texts or not _are_files(paths):
+    endings = {os.path.splitext(path)[1].lower() for path in paths}
+    # They are all there, or would be of one kind: a render that failed changes no shape.
+    are_files = all(map(_names_file, paths)) or (len(endings) == 1 and endings != {""})
+    if None in texts or not are_files:
         return False
     # A path followed by a gap is one file, of which something is not known.
     return "" not in texts or len(paths) > 1 or len(texts) == 1 or (bool(paths) and not texts[0])
-
-
-def _are_files(paths: Sequence[str]) -> bool:
-    """Whether all exist, or all have one ending, so that a failed render does not change the shape."""
-    endings = {os.path.splitext(path)[1].lower() for path in paths}
-    return all(map(_names_file, paths)) or (len(endings) == 1 and endings != {""})
 
 
 def _names_file(value: Any) -> bool:

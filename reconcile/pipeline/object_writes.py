@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from reconcile.adapters.files import md5_of
 from reconcile.core.changes import ContentChange, Copy, SetMetadata
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.errors import AccessDenied, PreconditionFailed, Rejected, SourceChanged, Uncertain
@@ -22,8 +21,6 @@ _REMEMBERED_TOGETHER = 32
 """Objects after which they are remembered."""
 _REMEMBERED_AFTER = 1.0
 """Seconds after which they are remembered."""
-_CHUNK = 1024 * 1024
-"""Bytes that are hashed at once."""
 
 
 class Written(NamedTuple):
@@ -71,8 +68,11 @@ def _copied(project: OpenProject, change: Copy, path: str) -> Written | None:
     objects, source = project.objects, project.bucket.key(change.source) or ""
     try:
         known = objects.md5(source, generation=change.source_generation)
-        if known is None or known != _md5(project, path):
+        if known is None:
             return None
+        with project.files.open(path) as body:
+            if known != md5_of(body):
+                return None
         made = objects.copy(_desired(change), source, source_generation=change.source_generation)
     except PreconditionFailed:
         if objects.get(change.key) is not None:
@@ -81,14 +81,6 @@ def _copied(project: OpenProject, change: Copy, path: str) -> Written | None:
     except (AccessDenied, Rejected):
         return None
     return Written(OutcomeKind.APPLIED, made.generation, 0)
-
-
-def _md5(project: OpenProject, path: str) -> str:
-    with project.files.open(path) as body:
-        found = hashlib.md5(usedforsecurity=False)
-        while chunk := body.read(_CHUNK):
-            found.update(chunk)
-    return base64.b64encode(found.digest()).decode()
 
 
 def retype(project: OpenProject, change: SetMetadata) -> OutcomeKind:

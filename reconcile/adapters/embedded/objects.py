@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -18,7 +16,7 @@ from typing import BinaryIO, Self
 
 from reconcile.adapters.descriptors import HINT, is_shortage, shortage
 from reconcile.adapters.embedded.sqlite import EmbeddedDatabase
-from reconcile.adapters.files import sync_folder
+from reconcile.adapters.files import md5_of, sync_folder
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.encoding import encoding_of
 from reconcile.core.errors import (
@@ -155,12 +153,10 @@ class EmbeddedObjectStore:
             file = self._open(self._name(key), generation)
         except NotThere:
             return None
-        found = hashlib.md5(usedforsecurity=False)
         with file, self._database.errors():
-            while chunk := file.read(CHUNK):
-                found.update(chunk)
+            found = md5_of(file)
         live = self.get(key)
-        return None if live is None or live.encoding else base64.b64encode(found.digest()).decode()
+        return None if live is None or live.encoding else found
 
     def copy(self, desired: DesiredObject, source: str, *, source_generation: int) -> RemoteObject:
         with self._open(self._name(source), source_generation) as body:

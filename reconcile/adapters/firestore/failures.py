@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from reconcile.adapters import refusals
+from reconcile.adapters.firestore.calls import CallFailed
 from reconcile.adapters.network import Fault, grpc_fault_of
 from reconcile.adapters.retry import SPENT
 from reconcile.core.errors import AccessDenied, Rejected, StoreError, StoreMissing, StoreUnavailable
-
-if TYPE_CHECKING:
-    from reconcile.adapters.firestore.calls import CallFailed
 
 TRANSIENT = frozenset(
     {"UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "ABORTED", "CANCELLED", "RESOURCE_EXHAUSTED"}
