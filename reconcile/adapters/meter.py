@@ -82,18 +82,9 @@ class Witness(Protocol):
         ...
 
 
-class _LockedTurn(NamedTuple):
-    turn: Turn
-    lock: threading.Lock
-
-
-class _Turns:
+def _turns(rates: Rates) -> dict[str, tuple[Turn, threading.Lock]]:
     """The next turn of each kind of request."""
-
-    def __init__(self, rates: Rates) -> None:
-        self.records = _LockedTurn(Turn(rates.records), threading.Lock())
-        self.object_writes = _LockedTurn(Turn(rates.object_writes), threading.Lock())
-        self.object_reads = _LockedTurn(Turn(rates.object_reads), threading.Lock())
+    return {kind: (Turn(getattr(rates, kind)), threading.Lock()) for kind in rates.__struct_fields__}
 
 
 class Meter:
@@ -111,7 +102,7 @@ class Meter:
     ) -> None:
         self._witness = witness
         self._sleep = sleep
-        self._turns = None if rates is None else _Turns(rates)
+        self._turns = {} if rates is None else _turns(rates)
         self._clock = clock
         self._lock = threading.Lock()
         self._total = Usage()
@@ -123,9 +114,7 @@ class Meter:
 
     def share(self, rates: Rates, count: int) -> None:
         """Limits this run from now on to its share of the rates, which ``count`` runs share."""
-        self._turns = _Turns(
-            Rates(*(ramp.shared(count) for ramp in (rates.records, rates.object_writes, rates.object_reads)))
-        )
+        self._turns = _turns(Rates(*(getattr(rates, kind).shared(count) for kind in rates.__struct_fields__)))
 
     def total(self) -> Usage:
         """Returns all usage so far."""
@@ -146,8 +135,7 @@ class Meter:
 
     def bucket(self, method: str, url: str) -> Ended:
         """Watches a request to the bucket, which counts by its class."""
-        if self._turns is not None:
-            self._wait(self._turns.object_reads if method == "GET" else self._turns.object_writes)
+        self._wait("object_reads" if method == "GET" else "object_writes")
         usage = Usage(**{request_class(method, urlsplit(url).path): 1})
         return self._watched(method, url, usage, BUCKET)
 
@@ -158,8 +146,7 @@ class Meter:
 
     def write(self, document: str) -> Ended:
         """Watches a request that writes one document."""
-        if self._turns is not None:
-            self._wait(self._turns.records, operations=OF_A_RECORD)
+        self._wait("records", operations=OF_A_RECORD)
         return self._watched("Commit", document, Usage(document_writes=1), RECORDS)
 
     def read(self, documents: int) -> None:
@@ -173,11 +160,13 @@ class Meter:
             if BUCKET in self._silent:
                 self._silent[BUCKET] = self._clock()
 
-    def _wait(self, turn: _LockedTurn, operations: int = 1) -> None:
-        """Waits for this request's turn, after earlier ones."""
-        with turn.lock:
-            while pause := turn.turn.take(self._clock(), operations):
-                self._sleep(pause)
+    def _wait(self, kind: str, operations: int = 1) -> None:
+        """Waits for this request's turn, after earlier ones of its kind."""
+        if self._turns:
+            turn, lock = self._turns[kind]
+            with lock:
+                while pause := turn.take(self._clock(), operations):
+                    self._sleep(pause)
 
     def _add(self, usage: Usage) -> None:
         with self._lock:

@@ -3,6 +3,7 @@
 Spill   how much memory the rows of one planning may use, and the folder for the rest
 Sorter  rows in order of a key: in memory as they are, beyond that packed as tuples
 Tuples  flat tuples in order of their first item: a list, and sorted runs in a file that are merged while reading
+ranges  reads sorted runs or listings, one range of keys at a time
 Shelf   documents that are read more than once, in the order in which they came
 """
 
@@ -11,13 +12,14 @@ from __future__ import annotations
 import marshal
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice
-from operator import itemgetter
+from itertools import chain, islice, pairwise
+from operator import itemgetter, lt
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from reconcile.adapters.spill import SpillFile
 from reconcile.core.closing import Closing
+from reconcile.core.errors import StoreError
 from reconcile.core.flat import packed, packed_document, unpacked, unpacked_document
 from reconcile.core.rows import Document, Row, Stream
 
@@ -165,7 +167,7 @@ class Tuples(_Held):
     def __init__(self, spill: Spill) -> None:
         super().__init__(spill)
         self._file: SpillFile | None = None
-        self._runs: list[_SortedRun] = []
+        self._runs: list[SortedRows] = []
 
     def add(self, item: Flat, size: int = _PER_TUPLE) -> None:
         """Adds a tuple that uses about ``size`` bytes of memory."""
@@ -174,7 +176,7 @@ class Tuples(_Held):
 
     def batches(self) -> Iterator[list[Flat]]:
         """Yields all tuples, once, in batches; those with the same first item are in one batch."""
-        yield from _merged([*self._runs, _SortedRun(self._in_memory())])
+        yield from _merged([*self._runs, SortedRows(self._in_memory())])
         if self._file is not None:
             self._file.close()
 
@@ -186,9 +188,9 @@ class Tuples(_Held):
         file = self._file = self._file or self._spill.file()
         in_block = max(1, _BLOCK * len(self._items) // self._held)
         self._weigh(-self._held)
-        self._runs.append(_SortedRun(_stored(file, self._sorted(), in_block)))
+        self._runs.append(SortedRows(_stored(file, self._sorted(), in_block)))
         if len(self._runs) >= _MOST_RUNS:
-            self._runs = [_SortedRun(_stored(file, chain.from_iterable(_merged(self._runs)), in_block))]
+            self._runs = [SortedRows(_stored(file, chain.from_iterable(_merged(self._runs)), in_block))]
 
 
 def _stored(file: SpillFile, items: Iterable[Flat], in_block: int) -> Iterator[list[Flat]]:
@@ -198,28 +200,29 @@ def _stored(file: SpillFile, items: Iterable[Flat], in_block: int) -> Iterator[l
     return _blocks(file, blocks)
 
 
-def _merged(runs: Sequence[_SortedRun]) -> Iterator[list[Flat]]:
-    """Yields the tuples of sorted runs in order, in batches; those with the same first item are in one batch."""
-    while ends := [end for run in runs if (end := run.end()) is not None]:
-        last = min(ends)
-        batch = [each for run in runs for each in run.upto(last)]
-        batch.sort(key=itemgetter(0))
-        yield batch
+class SortedRows:
+    """Tuples in the order of their first item, a text, read one block at a time.
 
+    With a name (``named``) the order is checked: StoreError is raised if it is out of order or has a key twice.
+    """
 
-class _SortedRun:
-    """Sorted tuples, read one block at a time."""
-
-    def __init__(self, blocks: Iterator[list[Flat]]) -> None:
-        self._blocks = blocks
-        self._block: list[Flat] = []
+    def __init__(self, blocks: Iterable[Sequence[Flat]], named: str = "") -> None:
+        self._blocks = iter(blocks)
+        self._named = named
+        self._block: Sequence[Flat] = ()
         self._at = 0
+        self._before: str | None = None
 
     def end(self) -> str | None:
         """Returns the first item of the last tuple in the current block, or None if no tuples are left."""
-        if self._at == len(self._block):
-            self._block, self._at = next(self._blocks, []), 0
-        return self._block[-1][0] if self._block else None
+        while self._at == len(self._block):
+            block = next(self._blocks, None)
+            if block is None:
+                return None
+            self._block, self._at = block, 0
+            if self._named and block:
+                self._check()
+        return str(self._block[-1][0])
 
     def upto(self, last: str) -> list[Flat]:
         """Returns the next tuples, up to those with this first item."""
@@ -228,9 +231,40 @@ class _SortedRun:
             at = self._at
             self._at = len(self._block) if end <= last else bisect_right(self._block, last, at, key=itemgetter(0))
             found += self._block[at : self._at]
-            if end > last:
+            if end > last or (end == last and self._named):  # which has no key twice
                 break
         return found
+
+    def _check(self) -> None:
+        keys = [row[0] for row in self._block]
+        if self._before is not None:
+            keys.insert(0, self._before)
+        if not all(map(lt, keys, islice(keys, 1, None))):
+            before, key = next(pair for pair in pairwise(keys) if pair[0] >= pair[1])
+            raise out_of_order(self._named, before, key)
+        self._before = keys[-1]
+
+
+def ranges(listings: Sequence[SortedRows]) -> Iterator[list[list[Flat]]]:
+    """Yields the tuples of all listings, one range of keys at a time. A range ends where the listing ends that has been
+    read least far."""
+    while ends := [end for each in listings if (end := each.end()) is not None]:
+        last = min(ends)
+        yield [each.upto(last) for each in listings]
+
+
+def out_of_order(stream: str, before: str, key: str) -> StoreError:
+    """Returns the error about a listing in which ``key`` came after ``before``."""
+    return StoreError(
+        f"the listing of {stream} is out of order: {key!r} came after {before!r}",
+        hint="nothing was changed; this is a fault of the store or of reconcile, please report it",
+    )
+
+
+def _merged(runs: Sequence[SortedRows]) -> Iterator[list[Flat]]:
+    """Yields the tuples of sorted runs in order, in batches; those with the same first item are in one batch."""
+    for found in ranges(runs):
+        yield sorted(chain.from_iterable(found), key=itemgetter(0))
 
 
 class Shelf:

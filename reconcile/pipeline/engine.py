@@ -1,7 +1,6 @@
 """The work between the stages: groups rows by key, in one pass that holds only incomplete groups.
 
 merge         joins sorted listings into one row for each key, as they stream
-ranges        reads sorted listings, one range of keys at a time
 StreamEngine  groups rows by key: yields a group at once if it is whole, the others at the end
 Prefetch      reads a listing ahead
 """
@@ -11,16 +10,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, groupby, islice, pairwise
-from operator import itemgetter, lt
+from itertools import chain, groupby, islice
+from operator import itemgetter
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from reconcile.adapters.room import has_thread
-from reconcile.adapters.sorting import BYTES, Sorter, Spill, bytes_of
-from reconcile.core.errors import StoreError
+from reconcile.adapters.sorting import BYTES, Sorter, Spill, bytes_of, out_of_order
 from reconcile.core.rows import Group, Row, Stream
 
 T = TypeVar("T")
@@ -164,62 +161,6 @@ def merge(streams: Sequence[tuple[str, Iterable[tuple[str, Any]]]]) -> Iterator[
             if following is not None and following[0] <= key:
                 raise out_of_order(streams[place][0], key, following[0])
         yield key, joined
-
-
-class SortedRows:
-    """A listing in the order of its keys that is read in parts: lists of tuples, each of which begins with its key.
-
-    With a name (``named``) its order is checked: StoreError is raised if it is out of order or has a key twice.
-    """
-
-    def __init__(self, lists: Iterable[Sequence[tuple[Any, ...]]], named: str = "") -> None:
-        self._lists = iter(lists)
-        self._named = named
-        self._rows: Sequence[tuple[Any, ...]] = ()
-        self._before: str | None = None
-
-    def end(self) -> str | None:
-        """Returns the last key that has been read so far, reading on if no row is left; None at the end."""
-        while not self._rows:
-            rows = next(self._lists, None)
-            if rows is None:
-                return None
-            self._rows = rows
-            if self._named and rows:
-                self._check()
-        return str(self._rows[-1][0])
-
-    def upto(self, last: str) -> Sequence[tuple[Any, ...]]:
-        """Takes the rows that have been read, up to and including this key."""
-        rows = self._rows
-        at = len(rows) if not rows or rows[-1][0] <= last else bisect_right(rows, last, key=itemgetter(0))
-        self._rows = rows[at:]
-        return rows[:at]
-
-    def _check(self) -> None:
-        keys = [row[0] for row in self._rows]
-        if self._before is not None:
-            keys.insert(0, self._before)
-        if not all(map(lt, keys, islice(keys, 1, None))):
-            before, key = next(pair for pair in pairwise(keys) if pair[0] >= pair[1])
-            raise out_of_order(self._named, before, key)
-        self._before = keys[-1]
-
-
-def ranges(listings: Sequence[SortedRows]) -> Iterator[list[Sequence[tuple[Any, ...]]]]:
-    """Yields the rows of all listings, one range of keys at a time. A range ends where the listing ends that has been
-    read least far."""
-    while ends := [end for each in listings if (end := each.end()) is not None]:
-        last = min(ends)
-        yield [each.upto(last) for each in listings]
-
-
-def out_of_order(stream: str, before: str, key: str) -> StoreError:
-    """Returns the error about a listing in which ``key`` came after ``before``."""
-    return StoreError(
-        f"the listing of {stream} is out of order: {key!r} came after {before!r}",
-        hint="nothing was changed; this is a fault of the store or of reconcile, please report it",
-    )
 
 
 _DONE = object()

@@ -15,13 +15,13 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from reconcile.adapters.sorting import Keyed, Sorter, Spill
+from reconcile.adapters.sorting import Keyed, SortedRows, Sorter, Spill, ranges
 from reconcile.core.errors import AccessDenied
 from reconcile.core.events import Advanced, Listener, Phase
 from reconcile.core.names import fold
 from reconcile.core.plan import Scope
 from reconcile.core.rows import Agreed, KeyRow, LocalFile, RemoteObject, Row, Stream
-from reconcile.pipeline.engine import Prefetch, SortedRows, merge, ranges
+from reconcile.pipeline.engine import Prefetch, merge
 from reconcile.pipeline.gaps import Denied, Extent, Store, Unread
 from reconcile.pipeline.look_up import LookUp
 from reconcile.pipeline.shortcut import Shortcut, as_row
@@ -145,7 +145,7 @@ class Observations:
             if skipped:
                 self._listener(Advanced(Phase.LISTING, len(skipped)))
                 self.files += len(skipped)
-            left = dict(others)
+            left: dict[str, list[Row | None]] = dict(others)
             for each in asked:
                 if each[0] not in skipped:
                     left.setdefault(each[0], []).append(as_row(each))
@@ -231,9 +231,4 @@ class _InOrder:
 
     def of(self, keys: Collection[str]) -> dict[str, Agreed]:
         """Returns the states of these keys, all of which come after those that were requested before."""
-        last, found = max(keys, default=""), dict[str, Agreed]()
-        while (end := self._states.end()) is not None and (some := self._states.upto(last)):
-            found.update((key, state) for key, state in some if key in keys)
-            if end > last:
-                break
-        return found
+        return {key: state for key, state in self._states.upto(max(keys, default="")) if key in keys}
